@@ -1,0 +1,1 @@
+"""Ray actors and what they drive: libvirt hosts and live clusters."""

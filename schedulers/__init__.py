@@ -1,0 +1,1 @@
+"""One package per batch scheduler, and nothing else in the project knows a scheduler by name."""

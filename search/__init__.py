@@ -1,0 +1,1 @@
+"""Optuna, and only here: search space, samplers, studies and Pareto fronts."""
