@@ -1,0 +1,204 @@
+"""The configuration of a campaign: one Pydantic tree, a row per setting.
+
+A value that is searched stands where its fixed value would stand: `nodes: 4` fixes, `nodes: [1, 4]` searches the
+whole range, `nodes: {choices: [1, 2, 4]}` searches what is listed.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from campaign.settings import Scalar, Settings, setting
+
+Direction = Literal["minimize", "maximize"]
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,39}$"
+
+
+class Range(Settings):
+    """A searched range, both ends included; `[low, high]` is its short form."""
+
+    low: float = setting(help="lowest value")
+    high: float = setting(help="highest value")
+    log: bool | None = setting(None, help="sample on a logarithmic scale")
+    step: int | None = setting(None, help="distance between neighbouring values", ge=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if self.low > self.high:
+            raise ValueError(f"the range [{self.low:g}, {self.high:g}] has its ends the wrong way round")
+        return self
+
+
+class Choices(Settings):
+    """A searched list of values."""
+
+    choices: list[Scalar] = setting(help="the values to choose from")
+
+    @model_validator(mode="after")
+    def _several(self) -> "Choices":
+        if not self.choices or len(set(map(repr, self.choices))) != len(self.choices):
+            raise ValueError("choices must hold at least one value, each once")
+        return self
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Choices) or (isinstance(value, dict) and "choices" in value):
+        return "choices"
+    if isinstance(value, Range | dict):
+        return "range"
+    return "list" if isinstance(value, list | tuple) else "fixed"
+
+
+Searchable = Annotated[
+    Annotated[Scalar, Tag("fixed")]
+    | Annotated[list[Scalar], Tag("list")]
+    | Annotated[Range, Tag("range")]
+    | Annotated[Choices, Tag("choices")],
+    Discriminator(_kind),
+]
+
+
+class SchedulerSettings(Settings):
+    """Which scheduler, and its parameters under their own names (see `--help` for each scheduler's)."""
+
+    name: str = setting("slurm", help="scheduler adapter: a package below schedulers/")
+    params: dict[str, Searchable] = setting(factory=dict, help="scheduler parameters, fixed or searched")
+
+
+class WorkloadSettings(Settings):
+    """Where the jobs come from. Every trial of a campaign replays the same jobs."""
+
+    kind: Literal["demo", "swf"] = setting("demo", help="demo: built in and seeded; swf: a trace file")
+    path: str | None = setting(None, help="SWF file (kind=swf)")
+    jobs: int = setting(30, help="number of jobs (swf: the first so many)", unit="jobs", ge=1, le=1_000_000)
+    seed: int = setting(7, help="seed of the demo workload", ge=0)
+    duration_s: float = setting(30.0, help="demo: ideal length of the workload", unit="s", ge=5, le=86_400)
+    time_scale: float = setting(1.0, help="multiplies all times of an SWF trace", ge=1e-6, le=1e3)
+    max_width: int | None = setting(None, help="cut wider jobs to this many slots (default: smallest cluster)", ge=1)
+    strict: bool = setting(False, help="refuse SWF files that need repairs instead of counting them")
+
+
+class ClusterSettings(Settings):
+    """What one virtual cluster looks like: a head node and `nodes` compute nodes."""
+
+    nodes: Searchable = setting(2, help="compute nodes, beside the head node: a number, [low, high] or {choices}")
+    slots_per_node: int = setting(4, help="job slots that a compute node offers", unit="slots", ge=1, le=1024)
+    vcpus: int = setting(1, help="virtual CPUs of a node", unit="vCPUs", ge=1, le=64)
+    memory_mib: int = setting(512, help="memory of a node", unit="MiB", ge=256, le=1_048_576)
+    boot_deadline_s: float = setting(300, help="from start to SSH on all nodes", unit="s", ge=1, le=7200)
+    bootstrap_deadline_s: float = setting(120, help="from SSH to all nodes ready for jobs", unit="s", ge=1, le=7200)
+    workload_deadline_s: float = setting(600, help="from the first submission to the end", unit="s", ge=1, le=604_800)
+
+
+class ImageSettings(Settings):
+    """The image bundle that nodes boot from."""
+
+    name: str = setting("slurm", help="image specification", pattern=NAME_PATTERN)
+    hash: str | None = setting(None, help="use exactly the bundle with this hash (or unique prefix)")
+    store: str = setting("~/.cache/campaign/images", help="folder of the image store")
+    build: Literal["auto", "never"] = setting("auto", help="auto: build the image when the store lacks it")
+    locked: bool = setting(False, help="refuse package versions that differ from the lock file")
+    mirror: str | None = setting(None, help="package mirror (default: the one this machine's apt uses)")
+
+
+class HostSettings(Settings):
+    """A machine with libvirt on it."""
+
+    uri: str = setting("auto", help="libvirt URI; auto: a running libvirtd, else a private one")
+    state_dir: str = setting("~/.local/state/campaign", help="run folders of VMs and of the private libvirtd")
+    acceleration: Literal["auto", "kvm", "tcg"] = setting("auto", help="auto: by booting the image's kernel under KVM")
+    memory_mib: int | None = setting(None, help="memory for VMs (default: 80 % of what is free)", unit="MiB", ge=256)
+    vcpus: int | None = setting(None, help="vCPUs for VMs (default: 8 per CPU of the host)", unit="vCPUs", ge=1)
+    ports: Annotated[list[int], Field(min_length=2, max_length=2)] = setting(
+        [22200, 22999], help="range of loopback TCP ports for SSH to the nodes"
+    )
+
+    @model_validator(mode="after")
+    def _ports_in_order(self) -> "HostSettings":
+        low, high = self.ports
+        if not 1024 <= low <= high <= 65535:
+            raise ValueError(f"ports must be [low, high] within 1024..65535, not {self.ports}")
+        return self
+
+
+class Bound(Settings):
+    """A constraint on one metric: points outside are infeasible, not invalid."""
+
+    max: float | None = setting(None, help="highest feasible value")
+    min: float | None = setting(None, help="lowest feasible value")
+
+    @model_validator(mode="after")
+    def _some(self) -> "Bound":
+        if self.max is None and self.min is None:
+            raise ValueError("a constraint needs max, min or both")
+        return self
+
+
+class SearchSettings(Settings):
+    """How far and how the search goes."""
+
+    trials: int = setting(12, help="points to evaluate in all; raise it to extend a finished campaign", ge=1, le=1_000_000)
+    batch: int = setting(2, help="points asked for at once; they run in parallel as capacity allows", ge=1, le=1024)
+    seed: int = setting(1, help="seed of the sampler", ge=0)
+    retries: int = setting(1, help="further attempts for a trial that the platform spoilt", ge=0, le=10)
+    constraints: dict[str, Bound] = setting(factory=dict, help="metric: {max: ..} or {min: ..}")
+
+
+class SamplerSettings(Settings):
+    """Which sampler chooses the next point."""
+
+    name: Literal["tpe", "nsga2", "random"] = setting("tpe", help="tpe, nsga2 or random")
+    startup_trials: int = setting(6, help="random points before TPE begins to model", ge=1)
+    population: int = setting(8, help="population of NSGA-II", ge=2)
+
+
+class ValiditySettings(Settings):
+    """Thresholds of the validity gate: a trial beyond one of them is invalid, not a data point."""
+
+    max_clock_error_s: float = setting(0.25, help="uncertainty of a node's clock offset", unit="s", ge=0)
+    max_submit_lag_s: float = setting(5.0, help="latest submission after its intended time", unit="s", ge=0)
+    max_steal: float = setting(0.10, help="CPU time that others took from this machine", unit="fraction", ge=0, le=1)
+    max_native_gap_s: float = setting(3.0, help="wrapper's times against the scheduler's own", unit="s", ge=0)
+
+
+class TestbedSettings(Settings):
+    """What evaluates a trial."""
+
+    __test__ = False  # pytest: not a test class
+
+    kind: Literal["libvirt"] = setting("libvirt", help="libvirt: real virtual machines")
+    ray_address: str | None = setting(None, help="an existing Ray cluster (default: a local Ray for this campaign)")
+    parallel: int = setting(1, help="trials that may run at once, capacity allowing", ge=1, le=1024)
+
+
+class OutputSettings(Settings):
+    """Where results go and how progress is told."""
+
+    results: str = setting("results", help="folder; each campaign has its own below it")
+    mlruns: str = setting("mlruns", help="folder of MLflow's database and artifacts")
+    log: Literal["auto", "plain", "json"] = setting("auto", help="progress: auto (live on a terminal), plain, json")
+
+
+class Campaign(Settings):
+    """One configuration and all its trials."""
+
+    name: str = setting("demo", help="names the results folder and the MLflow experiment", pattern=NAME_PATTERN)
+    scheduler: SchedulerSettings
+    workload: WorkloadSettings
+    cluster: ClusterSettings
+    image: ImageSettings
+    hosts: dict[str, HostSettings] = setting(help="name: host")
+    objectives: dict[str, Direction] = setting(help="metric: minimize | maximize (two or three of them)")
+    search: SearchSettings
+    sampler: SamplerSettings
+    validity: ValiditySettings
+    testbed: TestbedSettings
+    output: OutputSettings
+
+    @model_validator(mode="after")
+    def _two_or_three_objectives(self) -> "Campaign":
+        if not 2 <= len(self.objectives) <= 3:
+            raise ValueError(f"objectives: two or three are needed for a front, not {len(self.objectives)}")
+        if not self.hosts:
+            raise ValueError("hosts: at least one host is needed")
+        return self

@@ -1,0 +1,237 @@
+"""The seam of a scheduler: parameters, topology, bootstrap plan, and the pairs that submit jobs and read what happened.
+
+An adapter is pure. It builds values and parses text; it never opens a connection, reads a clock or draws a random
+number outside `make_secrets`. What applies a plan (SSH, Ansible) lives elsewhere and knows no scheduler by name.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+from campaign.errors import SchedulerError
+from campaign.jobs import Job
+from campaign.settings import Settings
+
+Role = Literal["head", "compute"]
+Facts = Mapping[str, str]  # what an image says of itself: unit names, users, paths
+
+
+class Params(Settings):
+    """Base of a scheduler's parameters: one `tunable` line each, under the scheduler's own names."""
+
+
+class ParseError(SchedulerError):
+    """A scheduler's tool printed something we can't read; `raw` is the line."""
+
+    def __init__(self, what: str, raw: str) -> None:
+        super().__init__(f"can't read {what}: {raw!r}")
+        self.args = (what, raw)
+        self.raw = raw
+
+
+@dataclass(frozen=True)
+class Node:
+    """One VM of a cluster as its scheduler sees it."""
+
+    name: str
+    role: Role
+    address: str  # on the cluster network
+    slots: int  # job slots it offers
+    memory_mib: int
+
+
+@dataclass(frozen=True)
+class Topology:
+    """A cluster: the head first, then the compute nodes."""
+
+    cluster: str
+    nodes: tuple[Node, ...]
+
+    @property
+    def head(self) -> Node:
+        return next(node for node in self.nodes if node.role == "head")
+
+    @property
+    def compute(self) -> tuple[Node, ...]:
+        return tuple(node for node in self.nodes if node.role == "compute")
+
+    @property
+    def slots(self) -> int:
+        return sum(node.slots for node in self.compute)
+
+
+class Secrets(dict[str, bytes]):
+    """Per-cluster keys by name; never printed."""
+
+    def __repr__(self) -> str:
+        return f"Secrets({', '.join(self)})"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that a node must have. The content of a `secret` one never shows in print."""
+
+    path: str
+    content: bytes = field(repr=False)
+    mode: int = 0o644
+    owner: str = "root"
+    secret: bool = False
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A systemd unit that must be running with the files of its step: started, or restarted if it runs already."""
+
+    name: str
+    action: Literal["restart", "reload"] = "restart"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A question to a node, asked until its output matches `expect` (a regular expression, whole output stripped)."""
+
+    what: str
+    command: tuple[str, ...]
+    expect: str
+    deadline_s: float
+    interval_s: float = 0.3
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one node needs in one stage: files first, then commands, then units, then probes."""
+
+    files: tuple[File, ...] = ()
+    commands: tuple[tuple[str, ...], ...] = ()
+    units: tuple[Unit, ...] = ()
+    probes: tuple[Probe, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Steps that all nodes take at once; the next stage begins when every node is done."""
+
+    name: str
+    steps: Mapping[str, Step]  # by node name
+
+
+@dataclass(frozen=True)
+class BootstrapPlan:
+    """Everything that turns booted nodes into a cluster, as data: printable, hashable, idempotent."""
+
+    stages: tuple[Stage, ...]
+
+    def files(self) -> Iterator[tuple[str, File]]:
+        """Yield (node name, file) in order."""
+        for stage in self.stages:
+            for node, step in stage.steps.items():
+                for file in step.files:
+                    yield node, file
+
+    def describe(self) -> str:
+        """The plan as text, without the contents of secrets; equal plans have equal texts."""
+        lines: list[str] = []
+        for stage in self.stages:
+            lines.append(f"stage {stage.name}")
+            for node, step in sorted(stage.steps.items()):
+                lines += [f"  {node}: {line}" for line in _describe_step(step)]
+        return "\n".join(lines) + "\n"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the plan without its secrets: what two clusters with other keys have in common."""
+        return hashlib.sha256(self.describe().encode()).hexdigest()
+
+
+def _describe_step(step: Step) -> Iterator[str]:
+    for file in step.files:
+        content = "secret" if file.secret else f"sha256:{file.sha256[:16]}"
+        yield f"file {file.path} {file.mode:04o} {file.owner} {content}"
+    for command in step.commands:
+        yield f"run {' '.join(command)}"
+    for unit in step.units:
+        yield f"{unit.action} {unit.name}"
+    for probe in step.probes:
+        yield f"until {' '.join(probe.command)} matches {probe.expect!r} within {probe.deadline_s:g} s ({probe.what})"
+
+
+@dataclass(frozen=True)
+class NativeTimes:
+    """What the scheduler itself says of a job: Unix seconds in the scheduler's own resolution, its state, its nodes."""
+
+    native_id: str
+    state: str
+    start_s: float | None
+    end_s: float | None
+
+
+class Scheduler(Protocol):
+    """What every adapter offers. Commands are argument lists that run on the head node as root."""
+
+    name: ClassVar[str]
+    Params: ClassVar[type[Params]]
+    log_files: ClassVar[Mapping[Role, Sequence[str]]]
+    """Paths of the logs worth keeping, by role."""
+    resolution_s: ClassVar[float]
+    """Resolution of the scheduler's own accounting."""
+
+    def make_secrets(self) -> Secrets:
+        """Draw the keys of one cluster."""
+        ...
+
+    def plan(self, topology: Topology, params: Any, secrets: Secrets, facts: Facts) -> BootstrapPlan:
+        """From booted nodes to a cluster whose nodes are all ready for jobs."""
+        ...
+
+    def reconfigure(self, topology: Topology, params: Any, facts: Facts) -> BootstrapPlan:
+        """From a cluster that `plan` made to the same cluster with other parameters."""
+        ...
+
+    def nodes_needed(self, job: Job, topology: Topology) -> int:
+        """How many nodes the job asks for; raises WorkloadError when it can never fit."""
+        ...
+
+    def submit_command(self, job: Job, topology: Topology, script: str) -> tuple[str, ...]:
+        """Submit `job`, whose batch script stands at path `script` on the head node."""
+        ...
+
+    def job_script(self, job: Job, topology: Topology, payload: str) -> bytes:
+        """The batch script that runs the shell command `payload` once on each of the job's nodes."""
+        ...
+
+    def parse_submit(self, text: str) -> str:
+        """The native id in what `submit_command` printed."""
+        ...
+
+    def pending_command(self) -> tuple[str, ...]:
+        """Lists the jobs that are not done yet."""
+        ...
+
+    def parse_pending(self, text: str) -> int:
+        """How many there are."""
+        ...
+
+    def accounting_command(self) -> tuple[str, ...]:
+        """Prints the scheduler's own record of finished jobs."""
+        ...
+
+    def parse_accounting(self, text: str) -> dict[str, NativeTimes]:
+        """That record by native id."""
+        ...
+
+    def version_command(self) -> tuple[str, ...]:
+        """Prints the scheduler's version."""
+        ...
+
+    def parse_version(self, text: str) -> str:
+        """The version alone."""
+        ...
+
+    def health_commands(self, role: Role) -> Iterable[tuple[str, ...]]:
+        """Exit 0 while the daemons of `role` are alive."""
+        ...
