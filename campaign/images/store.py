@@ -32,7 +32,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def list(self) -> list[Bundle]:
+    def bundles(self) -> list[Bundle]:
         """All bundles, newest first. Folders without a readable manifest are left out."""
         found = []
         for path in self.path.glob(f"[!.]*/{manifests.MANIFEST}"):
@@ -45,7 +45,7 @@ class Store:
 
         MissingImageError if there is none, or if the start of a hash fits several.
         """
-        bundles = self.list()
+        bundles = self.bundles()
         named = [bundle for bundle in bundles if bundle.manifest.name == wanted]
         if named:
             return named[0]
@@ -105,9 +105,9 @@ class Store:
             self._discard(bundle.path)
         self._verified_path(bundle).unlink(missing_ok=True)
 
-    def gc(self, keep: Collection[str]) -> list[Bundle]:  # type: ignore[valid-type]  # `list` is also a method here
+    def gc(self, keep: Collection[str]) -> list[Bundle]:
         """Remove the bundles whose full hash isn't in `keep`, and what killed builds left; the bundles removed."""
-        removed = [bundle for bundle in self.list() if bundle.hash not in keep]
+        removed = [bundle for bundle in self.bundles() if bundle.hash not in keep]
         for bundle in removed:
             self.remove(bundle)
         for folder in self.path.glob(f"{_MAKING}*"):
