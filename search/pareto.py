@@ -1,0 +1,80 @@
+"""The Pareto front of a campaign's trials: which are feasible, and which no other trial beats."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from campaign.model import Bound, Direction
+from campaign.trials import TrialRecord
+
+
+def front(
+    records: Iterable[TrialRecord],
+    objectives: Mapping[str, Direction],
+    constraints: Mapping[str, Bound] | None = None,
+) -> list[TrialRecord]:
+    """The valid, feasible, non-dominated trials, best in the first objective first.
+
+    A trial that lacks an objective's value (absent or not finite) can't be compared and is left out. A point that was
+    measured several times with the same values counts once, as its lowest trial number; different points with equal
+    values all stay.
+    """
+    candidates = _distinct(
+        [
+            record
+            for record in records
+            if record.valid and _measured(record, objectives) and feasible(record, constraints or {})
+        ],
+        objectives,
+    )
+    if not candidates:
+        return []
+    costs = np.array([_costs(record, objectives) for record in candidates], dtype=np.float64)
+    best = [record for record, keep in zip(candidates, _non_dominated(costs), strict=True) if keep]
+    return sorted(best, key=lambda record: (_costs(record, objectives), record.number))
+
+
+def dominates(one: TrialRecord, other: TrialRecord, objectives: Mapping[str, Direction]) -> bool:
+    """Whether `one` is at least as good as `other` in every objective and better in some."""
+    ours, theirs = _costs(one, objectives), _costs(other, objectives)
+    return all(a <= b for a, b in zip(ours, theirs, strict=True)) and ours != theirs
+
+
+def feasible(record: TrialRecord, constraints: Mapping[str, Bound]) -> bool:
+    """Whether every constrained metric was measured and keeps to its bounds."""
+    return all(_within(record.metrics.get(metric, math.nan), bound) for metric, bound in constraints.items())
+
+
+def _within(value: float, bound: Bound) -> bool:
+    # Comparisons with NaN are false, so an unmeasured metric is infeasible.
+    return (bound.max is None or value <= bound.max) and (bound.min is None or value >= bound.min)
+
+
+def _measured(record: TrialRecord, objectives: Mapping[str, Direction]) -> bool:
+    return all(math.isfinite(record.metrics.get(metric, math.nan)) for metric in objectives)
+
+
+def _costs(record: TrialRecord, objectives: Mapping[str, Direction]) -> tuple[float, ...]:
+    """The objectives' values, turned so that less is better."""
+    return tuple(
+        record.metrics[metric] if direction == "minimize" else -record.metrics[metric]
+        for metric, direction in objectives.items()
+    )
+
+
+def _distinct(records: Sequence[TrialRecord], objectives: Mapping[str, Direction]) -> list[TrialRecord]:
+    kept: dict[object, TrialRecord] = {}
+    for record in sorted(records, key=lambda record: (record.number, record.attempt)):
+        kept.setdefault((_costs(record, objectives), tuple(sorted(record.point.items()))), record)
+    return list(kept.values())
+
+
+def _non_dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Mark the rows that no other row dominates; a row at a time, so that memory stays linear."""
+    keep = np.ones(len(costs), dtype=np.bool_)
+    for index, row in enumerate(costs):
+        rivals = costs[keep]
+        keep[index] = not np.any(np.all(rivals <= row, axis=1) & np.any(rivals < row, axis=1))
+    return keep
