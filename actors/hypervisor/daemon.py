@@ -1,0 +1,290 @@
+"""A libvirtd of our own, for machines where none runs: its sockets, state, configuration and logs in one folder.
+
+As root it gets a mount namespace in which libvirt's fixed folders are ours (`qemu:///system` seen from inside); as
+another user the XDG variables say where its folders are (`qemu:///session`). It runs detached: it outlives the process
+that started it, is found again by the next, and ends by itself once nobody is connected and no guest runs. Guests
+outlive it: a restarted one takes them up again.
+"""
+
+import fcntl
+import hashlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from actors.hypervisor.connection import Hypervisor
+from actors.hypervisor.errors import DaemonError, GuestsRunning, LibvirtUnreachable
+from actors.hypervisor.process import arguments
+
+_IDLE_SECONDS = 300
+_START_SECONDS = 30.0
+_STOP_SECONDS = 20.0
+_LONGEST_SOCKET_PATH = 107  # a socket address holds 108 bytes, the last of which is 0
+# The longest path that libvirt makes below our folder: an unprivileged QEMU's monitor. (A domain's short name has at
+# most 20 characters; its id grows by one with every start.)
+_LONGEST_BELOW = "config/libvirt/qemu/lib/domain-1000000-" + 20 * "x" + "/monitor.sock"
+
+_LIBVIRTD_CONF = """\
+auth_unix_ro = "none"
+auth_unix_rw = "none"
+unix_sock_ro_perms = "0700"
+unix_sock_rw_perms = "0700"
+"""
+# Root's QEMU keeps root's uid, so that it can read files below folders that are root's alone, but libvirt takes all
+# capabilities from it and confines it with seccomp (its defaults).
+_QEMU_CONF = """\
+user = "root"
+group = "root"
+dynamic_ownership = 0
+remember_owner = 0
+security_driver = "none"
+cgroup_controllers = []
+namespaces = []
+stdio_handler = "file"
+"""
+# The arguments are pairs of a private folder and the folder of libvirt that it replaces, up to "--".
+_IN_PRIVATE_FOLDERS = """\
+set -e
+while [ "$1" != -- ]; do
+    mkdir -p "$2"
+    mount --bind "$1" "$2"
+    shift 2
+done
+shift
+exec "$@"
+"""
+
+
+class PrivateLibvirtd:
+    """The libvirtd that belongs to `state_dir`, running or not; one per folder and user.
+
+    Where `state_dir` is too long for socket paths, a short folder among the temporary ones stands for it.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self._privileged = os.geteuid() == 0
+        self.folder = short_folder(state_dir.absolute())
+        self.log = self.folder / "libvirtd.log"
+        self._pid_file = self.folder / "libvirtd.pid"
+        self._socket = self.folder / ("run" if self._privileged else "run/libvirt") / "libvirt-sock"
+
+    @property
+    def uri(self) -> str:
+        """Where it answers, if it runs."""
+        mode = "system" if self._privileged else "session"
+        return f"qemu+unix:///{mode}?socket={self._socket}"
+
+    def pid(self) -> int | None:
+        """Its process id, checked to be really ours and not a reused number; None if it does not run."""
+        try:
+            pid = int(self._pid_file.read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            return None
+        return pid if self._is_ours(pid) else None
+
+    def start(self) -> str:
+        """Start it, or find it running; its URI, at which it answers. `DaemonError` holds the tail of its log."""
+        with self._lock():
+            if self.pid() is None:
+                self._prepare_folders()
+                self._await_answer(self._spawn())
+            else:
+                self._await_answer(None)
+        return self.uri
+
+    def stop(self) -> None:
+        """End it and wait until it is gone; harmless if it does not run. Its logs stay.
+
+        `GuestsRunning` if it still runs guests: they would go on without anybody to end them. Reap or destroy them
+        first.
+        """
+        with self._lock():
+            pid = self.pid()
+            if pid is None:
+                return
+            self._refuse_while_guests_run()
+            self._end(pid)
+
+    def _is_ours(self, pid: int) -> bool:
+        """Only our libvirtd has our pid file among its arguments."""
+        command = arguments(pid)
+        return any(Path(one).name == "libvirtd" for one in command[:1]) and str(self._pid_file) in command
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        _own_folder(self.folder)
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _prepare_folders(self) -> None:
+        for folder in ("run", "lib", "etc", "cache", "log", "config/libvirt"):
+            (self.folder / folder).mkdir(parents=True, exist_ok=True)
+        configuration = self.folder / ("etc" if self._privileged else "config/libvirt")
+        (configuration / "libvirtd.conf").write_text(_LIBVIRTD_CONF, encoding="ascii")
+        (configuration / "qemu.conf").write_text(_QEMU_CONF if self._privileged else "", encoding="ascii")
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        """Start it detached; nothing of ours but its log is left open in it."""
+        with self.log.open("ab") as log:
+            try:
+                return subprocess.Popen(
+                    self._command(),
+                    env=os.environ | self._environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd="/",
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise DaemonError("a private libvirtd can't be started", str(error), _INSTALL) from error
+
+    def _command(self) -> list[str]:
+        libvirtd = shutil.which("libvirtd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
+        if libvirtd is None:
+            raise DaemonError("no libvirtd is installed", "it is neither on PATH nor in /usr/sbin", _INSTALL)
+        configuration = self.folder / ("etc" if self._privileged else "config/libvirt") / "libvirtd.conf"
+        daemon = [libvirtd, "--config", str(configuration), "--pid-file", str(self._pid_file)]
+        daemon += ["--timeout", str(_IDLE_SECONDS)]
+        if not self._privileged:
+            return daemon
+        pairs = [
+            str(part)
+            for name, place in (
+                ("run", "/run/libvirt"),
+                ("lib", "/var/lib/libvirt"),
+                ("etc", "/etc/libvirt"),
+                ("cache", "/var/cache/libvirt"),
+                ("log", "/var/log/libvirt"),
+            )
+            for part in (self.folder / name, place)
+        ]
+        return ["unshare", "--mount", "--", "sh", "-c", _IN_PRIVATE_FOLDERS, "sh", *pairs, "--", *daemon]
+
+    def _environment(self) -> dict[str, str]:
+        if self._privileged:
+            return {}
+        places = {"RUNTIME_DIR": "run", "CONFIG_HOME": "config", "CACHE_HOME": "cache", "DATA_HOME": "lib"}
+        return {f"XDG_{variable}": str(self.folder / name) for variable, name in places.items()}
+
+    def _await_answer(self, started: "subprocess.Popen[bytes] | None") -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            exited = started is not None and started.poll() is not None
+            if self._answers():
+                return
+            # One that was started just before us, by a process that was killed, makes ours give up.
+            if exited and self.pid() is None:
+                raise self._failure(f"the private libvirtd ended at once (status {started and started.returncode})")
+            if time.monotonic() > deadline:
+                raise self._failure(f"the private libvirtd does not answer within {_START_SECONDS:g} s")
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        return self._socket.exists() and answers(self.uri)
+
+    def _refuse_while_guests_run(self) -> None:
+        with Hypervisor(self.uri) as hypervisor:
+            guests = hypervisor.guests()
+        if guests:
+            raise GuestsRunning(
+                f"the private libvirtd in {self.folder} still runs {len(guests)} guests",
+                ", ".join(guests),
+                "remove ours with: python -m campaign clean",
+            )
+
+    def _end(self, pid: int) -> None:
+        """SIGTERM, then SIGKILL, through a handle that can't come to mean another process."""
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            if not self._is_ours(pid):
+                return
+            for ending in (signal.SIGTERM, signal.SIGKILL):
+                if _signal_and_wait(handle, ending):
+                    return
+        finally:
+            os.close(handle)
+        raise self._failure(f"the private libvirtd (pid {pid}) survives SIGKILL")
+
+    def _failure(self, brief: str) -> DaemonError:
+        try:
+            tail = "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+        except OSError as error:
+            tail = f"no log: {error}"
+        return DaemonError(f"{brief}; its folder is {self.folder}", tail, f"its whole log is {self.log}")
+
+
+_INSTALL = "install libvirt's daemon (package libvirt-daemon-system, or libvirt) and util-linux"
+
+
+def choose_uri(setting: str, state_dir: Path) -> str:
+    """The libvirt to use: a URI as it is, "private" for our own libvirtd, and "auto" for the machine's, if one answers.
+
+    "auto" tries the system's libvirt, then the user's session, and starts a private one only where neither answers;
+    sockets that do not exist are not tried, so nothing is started by asking.
+    """
+    if setting == "auto":
+        for uri, sockets in _machine_libvirts():
+            if any(socket.exists() for socket in sockets) and answers(uri):
+                return uri
+    if setting in ("auto", "private"):
+        return PrivateLibvirtd(state_dir).start()
+    return setting
+
+
+def answers(uri: str, *, seconds: float = 5.0) -> bool:
+    """Whether a libvirt answers at `uri` within `seconds`, and lets us in."""
+    try:
+        Hypervisor(uri, open_seconds=seconds).close()
+    except LibvirtUnreachable:
+        return False
+    return True
+
+
+def short_folder(state_dir: Path) -> Path:
+    """`state_dir`/libvirt, or a short folder among the temporary ones if socket paths below that would be too long."""
+    folder = state_dir / "libvirt"
+    if len(os.fsencode(folder / _LONGEST_BELOW)) <= _LONGEST_SOCKET_PATH:
+        return folder
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"campaign-{os.geteuid()}-{digest}"
+
+
+def _machine_libvirts() -> Iterator[tuple[str, list[Path]]]:
+    names = ("libvirt-sock", "virtqemud-sock")
+    yield "qemu:///system", [Path("/run/libvirt") / name for name in names]
+    if os.geteuid() != 0 and "XDG_RUNTIME_DIR" in os.environ:
+        folder = Path(os.environ["XDG_RUNTIME_DIR"]) / "libvirt"
+        yield "qemu:///session", [folder / name for name in names]
+
+
+def _own_folder(folder: Path) -> None:
+    """Make the folder ours alone; `DaemonError` if it is somebody else's, as one in a shared place could be."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.lstat()
+    except OSError as error:
+        raise DaemonError(f"the folder {folder} for a private libvirtd can't be made", str(error)) from error
+    if status.st_uid != os.geteuid() or folder.is_symlink():
+        raise DaemonError(f"the folder {folder} for a private libvirtd belongs to somebody else")
+    folder.chmod(0o700)
+
+
+def _signal_and_wait(handle: int, number: signal.Signals) -> bool:
+    """Whether the process behind the pidfd is gone within `_STOP_SECONDS` after the signal."""
+    try:
+        signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        return True
+    return bool(select.select([handle], [], [], _STOP_SECONDS)[0])

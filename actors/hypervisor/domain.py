@@ -1,0 +1,244 @@
+"""What a node is, and the libvirt domain that makes it: pure, nothing is started here.
+
+A node boots its kernel directly, mounts one read-only disk that all nodes share, writes its console to a file, and has
+two network cards. All network traffic stays on the loopback interface: the management card is QEMU's user network with
+one forwarded SSH port and no way out, the cluster card is a multicast group joined on 127.0.0.1. libvirt's own
+`<interface type='mcast'>` would send on the interface of the default route, so both cards are QEMU arguments.
+"""
+
+import ipaddress
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from actors.hypervisor.errors import InvalidLease, InvalidNodeSpec
+from actors.hypervisor.lease import Lease
+
+LEASE_NAMESPACE = "urn:hpc-campaign:lease:1"
+LEASE_PREFIX = "campaign"
+QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
+CREDENTIAL_FOLDER = "opt/io.systemd.credentials/"  # where systemd looks for credentials in QEMU's fw_cfg
+GUEST_ADDRESS = "10.0.2.15"  # what QEMU's user network leases to its only guest
+
+_HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+# QEMU's fw_cfg names have 55 characters, 27 of which are CREDENTIAL_FOLDER.
+_CREDENTIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,27}")
+_UNICAST_MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
+_XML_TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*")
+_PCI_BUS = {"pc": "pci.0", "q35": "pcie.0"}
+# Beyond the slots that libvirt hands out from the bottom.
+_MANAGEMENT_SLOT, _CLUSTER_SLOT = "0x10", "0x11"
+
+ET.register_namespace(LEASE_PREFIX, LEASE_NAMESPACE)
+ET.register_namespace("qemu", QEMU_NAMESPACE)
+
+
+@dataclass(frozen=True)
+class Multicast:
+    """The multicast group and UDP port that are one cluster's own layer-2 network."""
+
+    group: str
+    port: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSpec:
+    """One node of a cluster; `InvalidNodeSpec` at once if a value could not be meant.
+
+    Files are absolute paths on the libvirt host. `credentials` maps systemd credential names to files, so that secrets
+    stand in files that only we can read and not in process arguments. `tb_cache_mib` bounds the translation cache of
+    the software emulator and means nothing under KVM. `machine` is QEMU's: "pc" boots faster than "q35".
+    """
+
+    cluster: str
+    node: str
+    vcpus: int
+    memory_mib: int
+    kernel: Path
+    initrd: Path
+    cmdline: str
+    root: Path
+    acceleration: Literal["kvm", "tcg"]
+    tb_cache_mib: int
+    ssh_port: int
+    multicast: Multicast
+    management_mac: str
+    cluster_mac: str
+    credentials: Mapping[str, Path]
+    console_log: Path
+    lease: Lease
+    machine: Literal["pc", "q35"] = "pc"
+
+    @property
+    def name(self) -> str:
+        """The domain's name."""
+        return f"{self.cluster}-{self.node}"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that must exist before the node can start."""
+        return (self.kernel, self.initrd, self.root, *self.credentials.values())
+
+    def __post_init__(self) -> None:
+        _check_names(self)
+        _check_numbers(self)
+        _check_network(self)
+        for path in (*self.files, self.console_log):
+            if not path.is_absolute() or not _XML_TEXT.fullmatch(str(path)):
+                raise _invalid(self, "file", path, "must be an absolute path without control characters")
+
+
+def _check_names(spec: NodeSpec) -> None:
+    for field, value in (("cluster", spec.cluster), ("node", spec.node)):
+        if not _HOST_LABEL.fullmatch(value):
+            raise _invalid(spec, field, value, "must be a host name label: a-z, 0-9 and -, at most 32 characters")
+    for name in spec.credentials:
+        if not _CREDENTIAL.fullmatch(name):
+            raise _invalid(spec, "credentials", name, "credential names are A-Z a-z 0-9 . _ -, at most 28 characters")
+    if not _XML_TEXT.fullmatch(spec.cmdline):
+        raise _invalid(spec, "cmdline", spec.cmdline, "must hold no control characters")
+    for field, value, allowed in (
+        ("acceleration", spec.acceleration, ("kvm", "tcg")),
+        ("machine", spec.machine, tuple(_PCI_BUS)),
+    ):
+        if value not in allowed:
+            raise _invalid(spec, field, value, f"must be one of {', '.join(allowed)}")
+
+
+def _check_numbers(spec: NodeSpec) -> None:
+    for field, value, low, high in (
+        ("vcpus", spec.vcpus, 1, 255),
+        ("memory_mib", spec.memory_mib, 64, 2**24),
+        ("tb_cache_mib", spec.tb_cache_mib, 8, 2**16),
+        ("ssh_port", spec.ssh_port, 1024, 65535),
+        ("multicast.port", spec.multicast.port, 1024, 65535),
+    ):
+        if not low <= value <= high:
+            raise _invalid(spec, field, value, f"must be {low}..{high}")
+
+
+def _check_network(spec: NodeSpec) -> None:
+    for field, mac in (("management_mac", spec.management_mac), ("cluster_mac", spec.cluster_mac)):
+        if not _UNICAST_MAC.fullmatch(mac):
+            raise _invalid(spec, field, mac, "must be a unicast MAC address such as 52:54:00:12:34:56, in lower case")
+    if spec.management_mac == spec.cluster_mac:
+        raise _invalid(spec, "cluster_mac", spec.cluster_mac, "must differ from management_mac")
+    try:
+        inside = ipaddress.IPv4Address(spec.multicast.group) in ipaddress.IPv4Network("239.0.0.0/8")
+    except ValueError:
+        inside = False
+    if not inside:
+        raise _invalid(spec, "multicast.group", spec.multicast.group, "must be an IPv4 address in 239.0.0.0/8")
+
+
+def _invalid(spec: NodeSpec, field: str, value: object, rule: str) -> InvalidNodeSpec:
+    return InvalidNodeSpec(f"node {spec.node!r} of cluster {spec.cluster!r}: {field} is {value!r}, but it {rule}")
+
+
+def domain_xml(spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> str:
+    """The domain of `spec`. With `run_as` (uid, gid) QEMU runs as that user and libvirt changes no file's owner.
+
+    Without it a privileged libvirtd would give our image and credential files to its own user; an unprivileged one
+    runs everything as the caller and knows no other way, so there it must be left out.
+    """
+    domain = ET.Element("domain", {"type": "kvm" if spec.acceleration == "kvm" else "qemu"})
+    _text(domain, "name", spec.name)
+    ET.SubElement(domain, "metadata").append(lease_element(spec.lease))
+    _text(domain, "memory", str(spec.memory_mib), unit="MiB")
+    _text(domain, "vcpu", str(spec.vcpus))
+    _add_boot(domain, spec)
+    _add_machine(domain, spec)
+    _add_devices(domain, spec)
+    if run_as is not None:
+        label = ET.SubElement(domain, "seclabel", {"type": "static", "model": "dac", "relabel": "no"})
+        _text(label, "label", f"+{run_as[0]}:+{run_as[1]}")
+    _add_network_cards(domain, spec)
+    return ET.tostring(domain, encoding="unicode")
+
+
+def lease_element(lease: Lease) -> ET.Element:
+    """The lease as an XML element of our own namespace."""
+    return ET.Element(f"{{{LEASE_NAMESPACE}}}lease", lease.fields())
+
+
+def parse_lease(text: str) -> Lease:
+    """The lease in a domain's metadata element; `InvalidLease` holding the text if it is none."""
+    try:
+        element = ET.fromstring(text)  # noqa: S314 - libvirt has parsed and written this text
+    except ET.ParseError as error:
+        raise InvalidLease(f"a domain's lease is not XML: {error}", text) from error
+    try:
+        return Lease.from_fields(element.attrib)
+    except InvalidLease as error:
+        raise InvalidLease(error.brief, text) from error
+
+
+def _add_boot(domain: ET.Element, spec: NodeSpec) -> None:
+    """Kernel, initrd and command line, and the credentials that give the node its identity."""
+    os = ET.SubElement(domain, "os")
+    _text(os, "type", "hvm", arch="x86_64", machine=spec.machine)
+    _text(os, "kernel", str(spec.kernel))
+    _text(os, "initrd", str(spec.initrd))
+    _text(os, "cmdline", spec.cmdline)
+    if spec.credentials:
+        info = ET.SubElement(domain, "sysinfo", {"type": "fwcfg"})
+        for name, path in sorted(spec.credentials.items()):
+            ET.SubElement(info, "entry", {"name": CREDENTIAL_FOLDER + name, "file": str(path)})
+
+
+def _add_machine(domain: ET.Element, spec: NodeSpec) -> None:
+    """CPU model, features, and what happens at the end of the guest's life: it is gone, it never starts again."""
+    features = ET.SubElement(domain, "features")
+    ET.SubElement(features, "acpi")
+    if spec.acceleration == "kvm":
+        cpu = ET.SubElement(domain, "cpu", {"mode": "host-passthrough"})
+    else:
+        _text(ET.SubElement(features, "tcg"), "tb-cache", str(spec.tb_cache_mib), unit="MiB")
+        cpu = ET.SubElement(domain, "cpu", {"mode": "maximum"})
+    topology = {"sockets": "1", "dies": "1", "cores": str(spec.vcpus), "threads": "1"}
+    ET.SubElement(cpu, "topology", topology)
+    if spec.acceleration == "tcg":
+        # QEMU 7.2 emulates CMPXCHG16B wrongly: guest kernels panic within minutes.
+        ET.SubElement(cpu, "feature", {"policy": "disable", "name": "cx16"})
+    ET.SubElement(domain, "clock", {"offset": "utc"})
+    for event in ("on_poweroff", "on_reboot", "on_crash"):
+        _text(domain, event, "destroy")
+
+
+def _add_devices(domain: ET.Element, spec: NodeSpec) -> None:
+    devices = ET.SubElement(domain, "devices")
+    disk = ET.SubElement(devices, "disk", {"type": "file", "device": "disk"})
+    ET.SubElement(disk, "driver", {"name": "qemu", "type": "raw"})
+    ET.SubElement(disk, "source", {"file": str(spec.root)})
+    ET.SubElement(disk, "target", {"dev": "vda", "bus": "virtio"})
+    ET.SubElement(disk, "readonly")
+    ET.SubElement(disk, "shareable")
+    ET.SubElement(devices, "controller", {"type": "usb", "model": "none"})
+    serial = ET.SubElement(devices, "serial", {"type": "file"})
+    ET.SubElement(serial, "source", {"path": str(spec.console_log), "append": "on"})
+    ET.SubElement(serial, "target", {"port": "0"})
+    ET.SubElement(devices, "memballoon", {"model": "none"})
+
+
+def _add_network_cards(domain: ET.Element, spec: NodeSpec) -> None:
+    """Both cards as QEMU arguments; every value in them is a number or an address that `NodeSpec` has checked."""
+    bus = _PCI_BUS[spec.machine]
+    management = f"user,id=mgmt,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:{spec.ssh_port}-{GUEST_ADDRESS}:22"
+    cluster = f"socket,id=cluster,mcast={spec.multicast.group}:{spec.multicast.port},localaddr=127.0.0.1"
+    commandline = ET.SubElement(domain, f"{{{QEMU_NAMESPACE}}}commandline")
+    for netdev, mac, slot in (
+        (management, spec.management_mac, _MANAGEMENT_SLOT),
+        (cluster, spec.cluster_mac, _CLUSTER_SLOT),
+    ):
+        name = netdev.split(",")[1].removeprefix("id=")
+        # No boot ROM: the firmware would spend time on offering to boot from the network.
+        device = f"virtio-net-pci,netdev={name},mac={mac},bus={bus},addr={slot},romfile="
+        for argument in ("-netdev", netdev, "-device", device):
+            ET.SubElement(commandline, f"{{{QEMU_NAMESPACE}}}arg", {"value": argument})
+
+
+def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> None:
+    ET.SubElement(parent, tag, attributes).text = text

@@ -1,0 +1,78 @@
+"""What can go wrong between us and the machine that runs the nodes; every class names one mendable cause.
+
+InfrastructureError
+├── HypervisorError            anything below; the place to catch
+│   ├── LibvirtUnreachable     no libvirt answers at the URI
+│   ├── DaemonError            the private libvirtd does not start, answer or stop
+│   ├── GuestsRunning          the private libvirtd still has guests, so it is not ended
+│   ├── InvalidNodeSpec        a node was described wrongly; trying again won't help
+│   ├── InvalidLease           metadata or a lease file that is not a lease; `details` holds the raw text
+│   ├── NodeStartFailed        libvirt refused to start a node, for a reason not named below
+│   │   ├── PortInUse          somebody else listens on the node's SSH port
+│   │   ├── NodeNameTaken      a domain of that name exists
+│   │   ├── FileUnusable       a file of the node is missing or not readable
+│   │   ├── DiskFull           no space left where libvirt or QEMU writes
+│   │   └── MemoryExhausted    the host has no memory for the node
+│   └── NodeGone               the domain that was asked about does not exist (any more)
+└── NotEnoughPorts             fewer free ports than nodes (a CapacityError)
+"""
+
+# ruff: noqa: N818 - the names say what happened; "Error" would add nothing
+
+from campaign.errors import CapacityError, InfrastructureError
+
+
+class HypervisorError(InfrastructureError):
+    """The hypervisor, or what we asked of it, failed."""
+
+
+class LibvirtUnreachable(HypervisorError):
+    """No libvirt answers at the URI."""
+
+
+class DaemonError(HypervisorError):
+    """The private libvirtd does not start, answer or stop."""
+
+
+class GuestsRunning(HypervisorError):
+    """The private libvirtd still runs guests, so it is not ended."""
+
+
+class InvalidNodeSpec(HypervisorError):
+    """A node was described wrongly; the same description will always fail."""
+
+
+class InvalidLease(HypervisorError):
+    """Text that should be a lease is none; `details` holds it."""
+
+
+class NodeStartFailed(HypervisorError):
+    """libvirt refused to start a node."""
+
+
+class PortInUse(NodeStartFailed):
+    """Somebody else listens on the port that was to lead to the node's SSH server."""
+
+
+class NodeNameTaken(NodeStartFailed):
+    """A domain of that name exists already."""
+
+
+class FileUnusable(NodeStartFailed):
+    """A file that the node needs is missing, or QEMU's user may not read it."""
+
+
+class DiskFull(NodeStartFailed):
+    """There is no space left where libvirt or QEMU writes."""
+
+
+class MemoryExhausted(NodeStartFailed):
+    """The host could not give the node its memory."""
+
+
+class NodeGone(HypervisorError):
+    """The domain that was asked about does not exist, or not any more."""
+
+
+class NotEnoughPorts(CapacityError):
+    """There are fewer free ports in the configured range than nodes to start."""
