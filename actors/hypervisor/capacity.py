@@ -1,0 +1,152 @@
+"""How much a host can carry, counted before anything starts: memory with the emulator's share, vCPUs, ports, disk."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+# Resident memory of QEMU beyond guest memory and translation cache: program, device models, page tables, and under
+# TCG the emulator's own tables, which grow with the code translated. Measured with QEMU 7.2 (see tests/system).
+KVM_OVERHEAD_MIB = 64
+TCG_OVERHEAD_MIB = 128
+_MIB = 1024 * 1024
+_UNITS = {"memory_mib": "MiB of memory", "vcpus": "vCPUs", "ports": "TCP ports", "disk_mib": "MiB of disk"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """An amount of everything that nodes occupy on a host."""
+
+    memory_mib: int = 0
+    vcpus: int = 0
+    ports: int = 0
+    disk_mib: int = 0
+
+    def __add__(self, other: "Resources") -> "Resources":
+        return Resources(**{name: getattr(self, name) + getattr(other, name) for name in _UNITS})
+
+    def __sub__(self, other: "Resources") -> "Resources":
+        return Resources(**{name: getattr(self, name) - getattr(other, name) for name in _UNITS})
+
+    def __mul__(self, times: int) -> "Resources":
+        return Resources(**{name: getattr(self, name) * times for name in _UNITS})
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """What is missing where nodes do not fit: by name of the resource, what is needed and what is free."""
+
+    needed: Resources
+    free: Resources
+
+    @property
+    def short(self) -> tuple[str, ...]:
+        """The names of the resources that do not suffice."""
+        return tuple(name for name in _UNITS if getattr(self.needed, name) > getattr(self.free, name))
+
+    def __str__(self) -> str:
+        return "; ".join(
+            f"{getattr(self.needed, name)} {_UNITS[name]} are needed, {max(0, getattr(self.free, name))} are free"
+            for name in self.short
+        )
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a host has for nodes in all, and how much of it is promised to clusters already."""
+
+    total: Resources
+    reserved: Resources = Resources()
+
+    @property
+    def free(self) -> Resources:
+        """What is not promised yet."""
+        return self.total - self.reserved
+
+    def reserve(self, needed: Resources) -> "Capacity":
+        """The capacity after promising `needed` as well; `fits` tells whether it may be promised."""
+        return Capacity(self.total, self.reserved + needed)
+
+    def release(self, given: Resources) -> "Capacity":
+        """The capacity after `given` came back."""
+        return Capacity(self.total, self.reserved - given)
+
+    def fits(self, needed: Resources) -> Shortfall | None:
+        """None if `needed` is free, else what is missing."""
+        shortfall = Shortfall(needed, self.free)
+        return shortfall if shortfall.short else None
+
+
+def node_resources(
+    *, vcpus: int, memory_mib: int, tb_cache_mib: int, acceleration: Literal["kvm", "tcg"], disk_mib: int = 8
+) -> Resources:
+    """What one node occupies: its memory and the emulator's, its vCPUs, one port for SSH, `disk_mib` for its logs."""
+    emulator = KVM_OVERHEAD_MIB if acceleration == "kvm" else TCG_OVERHEAD_MIB + tb_cache_mib
+    return Resources(memory_mib=memory_mib + emulator, vcpus=vcpus, ports=1, disk_mib=disk_mib)
+
+
+def read_host(
+    folder: Path, *, ports: int, memory_kept_mib: int = 1024, vcpus_per_cpu: float = 2.0, root: Path = Path("/")
+) -> Resources:
+    """What this machine has for nodes right now: memory that is available, less `memory_kept_mib` for everybody else;
+    `vcpus_per_cpu` virtual for each CPU that we may use; the free disk below `folder`; `ports` as configured.
+
+    The limits of our control group count. `root` stands for / in tests.
+    """
+    limits = _own_cgroups(root)
+    memory = min([_available_memory(root), *(_cgroup_memory(group) for group in limits)])
+    cpus = min([float(len(os.sched_getaffinity(0))), *(_cgroup_cpus(group) for group in limits)])
+    return Resources(
+        memory_mib=max(0, int(memory // _MIB) - memory_kept_mib),
+        vcpus=max(1, int(cpus * vcpus_per_cpu)),
+        ports=ports,
+        disk_mib=shutil.disk_usage(_existing(folder)).free // _MIB,
+    )
+
+
+def _existing(folder: Path) -> Path:
+    return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+
+
+def _available_memory(root: Path) -> float:
+    for line in (root / "proc/meminfo").read_text(encoding="ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _own_cgroups(root: Path) -> list[Path]:
+    """Our cgroup (version 2) and those above it, of which each may set a limit; empty where there are none."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    own = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), None)
+    if own is None:
+        return []
+    top = root / "sys/fs/cgroup"
+    leaf = top / own.lstrip("/")
+    return [group for group in (leaf, *leaf.parents) if group.is_relative_to(top)]
+
+
+def _cgroup_memory(group: Path) -> float:
+    """Bytes that the group may still take; infinite without a limit."""
+    limit, used = _number(group / "memory.max"), _number(group / "memory.current")
+    return float("inf") if limit is None or used is None else limit - used
+
+
+def _cgroup_cpus(group: Path) -> float:
+    """CPUs' worth of time that the group may use; infinite without a limit."""
+    try:
+        quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
+        return int(quota) / int(period)
+    except (OSError, ValueError):
+        return float("inf")
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None

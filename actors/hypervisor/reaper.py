@@ -1,0 +1,92 @@
+"""Removes what is ours and nobody answers for any more, whatever ended its driver; leaves everything else alone."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from actors.hypervisor.connection import OwnedDomain
+from actors.hypervisor.errors import HypervisorError, InvalidLease
+from actors.hypervisor.lease import Lease
+from actors.hypervisor.run_folder import RunFolder, all_folders, remove_unfinished
+
+# libvirt may still be starting a domain for a driver that is dead already, so one look is not enough.
+_PASSES = 3
+
+
+class Domains(Protocol):
+    """What the reaper needs of a `Hypervisor`."""
+
+    def ours(self) -> list[OwnedDomain]:
+        """All domains with a lease of ours."""
+
+    def destroy_owned(self, domain: OwnedDomain) -> bool:
+        """End exactly this domain; False if it was gone."""
+
+
+@dataclass(frozen=True)
+class Reaped:
+    """What was removed, which of our domains live on under a valid lease, and what could not be removed and why."""
+
+    domains: tuple[str, ...]
+    folders: tuple[Path, ...]
+    kept: tuple[str, ...]
+    failures: tuple[str, ...]
+
+    def __str__(self) -> str:
+        done = f"removed {len(self.domains)} domains and {len(self.folders)} run folders, kept {len(self.kept)} live"
+        return "; ".join((done, *self.failures))
+
+
+def reap(hypervisor: Domains, run_root: Path, *, now: float | None = None, all: bool = False) -> Reaped:
+    """Remove our domains and run folders whose lease is over at `now` (unix seconds; the default is the present) or
+    whose owner is dead; with `all`, every one of ours.
+
+    A folder outlives its domain's removal only if the domain can't be ended: its credentials are then still in use.
+    Foreign domains, folders without a lease, and live leases are not touched. One failure does not stop the rest.
+    """
+    moment = time.time() if now is None else now
+
+    def doomed(lease: Lease) -> bool:
+        return all or lease.lapsed(moment)
+
+    ended: list[str] = []
+    failures: dict[str, str] = {}
+    for _ in range(_PASSES):
+        lapsed = [one for one in hypervisor.ours() if doomed(one.lease)]
+        if not lapsed:
+            break
+        for domain in lapsed:
+            _end(hypervisor, domain, ended, failures)
+    alive = {one.name for one in hypervisor.ours()}
+    removed = remove_unfinished(run_root)
+    for folder in all_folders(run_root):
+        if folder.path.name not in alive and _covered_by(folder, doomed):
+            _remove(folder, removed, failures)
+    kept = sorted(alive - failures.keys())
+    return Reaped(tuple(dict.fromkeys(ended)), tuple(removed), tuple(kept), tuple(failures.values()))
+
+
+def _end(hypervisor: Domains, domain: OwnedDomain, ended: list[str], failures: dict[str, str]) -> None:
+    try:
+        if hypervisor.destroy_owned(domain):
+            ended.append(domain.name)
+        failures.pop(domain.name, None)
+    except HypervisorError as error:
+        failures[domain.name] = str(error)
+
+
+def _remove(folder: RunFolder, removed: list[Path], failures: dict[str, str]) -> None:
+    try:
+        folder.remove()
+        removed.append(folder.path)
+    except OSError as error:
+        failures[str(folder.path)] = f"the run folder {folder.path} can't be removed: {error}"
+
+
+def _covered_by(folder: RunFolder, doomed: Callable[[Lease], bool]) -> bool:
+    try:
+        return doomed(folder.lease())
+    except InvalidLease:
+        return False
