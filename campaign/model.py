@@ -137,10 +137,13 @@ class Bound(Settings):
 class SearchSettings(Settings):
     """How far and how the search goes."""
 
-    trials: int = setting(12, help="points to evaluate in all; raise it to extend a finished campaign", ge=1, le=1_000_000)
-    batch: int = setting(2, help="points asked for at once; they run in parallel as capacity allows", ge=1, le=1024)
+    trials: int = setting(
+        12, help="points to evaluate in all; raise it to extend a finished campaign", ge=1, le=1_000_000
+    )
+    batch: int = setting(1, help="points asked for at once; testbed.parallel of them run together", ge=1, le=1024)
     seed: int = setting(1, help="seed of the sampler", ge=0)
     retries: int = setting(1, help="further attempts for a trial that the platform spoilt", ge=0, le=10)
+    give_up_after: int = setting(3, help="attempts that fail in a row before the campaign stops", ge=1)
     constraints: dict[str, Bound] = setting(factory=dict, help="metric: {max: ..} or {min: ..}")
 
 

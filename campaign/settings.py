@@ -7,7 +7,7 @@ rows; none of them repeats a bound.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -75,7 +75,7 @@ def rows(model: type[BaseModel], prefix: str = "") -> Iterator[Row]:
     """Yield a row per setting of `model` and of the models below it, in the order in which they are declared."""
     for name, field in model.model_fields.items():
         path = f"{prefix}{name}"
-        below = _model_of(field.annotation)
+        below = model_below(field.annotation)
         if below is None:
             yield row_of(path, field)
         else:
@@ -124,7 +124,7 @@ def _bound(field: FieldInfo, key: str) -> Any:
     return next((getattr(item, key) for item in field.metadata if getattr(item, key, None) is not None), None)
 
 
-def _model_of(annotation: Any) -> tuple[type[BaseModel], str] | None:
+def model_below(annotation: Any) -> tuple[type[BaseModel], str] | None:
     """The model below a field, and what stands between (the key of a mapping), or None for a plain value."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, ""
@@ -138,6 +138,8 @@ def _model_of(annotation: Any) -> tuple[type[BaseModel], str] | None:
 def _type_name(annotation: Any) -> str:
     if get_origin(annotation) in (Union, UnionType):
         return " | ".join(_type_name(part) for part in get_args(annotation) if part is not type(None))
+    if get_origin(annotation) is Annotated:
+        return _type_name(get_args(annotation)[0])
     if get_origin(annotation) is Literal:
         return " | ".join(str(option) for option in get_args(annotation))
     if get_origin(annotation) is list:

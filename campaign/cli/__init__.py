@@ -1,0 +1,1 @@
+"""What the commands print: help, dry run, doctor, errors. The work itself is done elsewhere."""

@@ -1,0 +1,56 @@
+"""How a command ends: exit statuses, and errors as people read them.
+
+0  done
+1  a bug of ours: the traceback is shown
+2  something that the user can mend: one message says what, where, and how
+3  the campaign ended, but the platform or the scheduler spoilt some of its trials
+130, 143  interrupted (Ctrl-C, SIGTERM); what was finished is kept
+"""
+
+import functools
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import NoReturn
+
+from campaign.errors import CampaignError
+
+USER_ERROR = 2
+TRIALS_FAILED = 3
+
+Main = Callable[[Sequence[str] | None], int]
+
+
+def guarded(main: Main) -> Callable[..., int]:
+    """Turn errors and signals that end a command into its message and exit status."""
+
+    @functools.wraps(main)
+    def run(arguments: Sequence[str] | None = None) -> int:
+        signal.signal(signal.SIGTERM, _terminate)
+        try:
+            return main(arguments)
+        except CampaignError as error:
+            print(message(error), file=sys.stderr)
+            return USER_ERROR
+        except KeyboardInterrupt:
+            print("interrupted; the same command again goes on with what is left", file=sys.stderr)
+            return 128 + signal.SIGINT
+        except BrokenPipeError:
+            return 128 + signal.SIGPIPE
+
+    return run
+
+
+def message(error: CampaignError) -> str:
+    """An error in three parts: what, evidence, how to mend it."""
+    parts = [f"error: {error.brief}"]
+    if error.details:
+        parts.append("\n".join(f"  | {line}" for line in error.details.splitlines()))
+    if error.resolution:
+        parts.append(error.resolution)
+    return "\n".join(parts)
+
+
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)

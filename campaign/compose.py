@@ -1,0 +1,205 @@
+"""From YAML files and overrides to a validated campaign, with every error traced back to where its value came from.
+
+Hydra composes, OmegaConf resolves, Pydantic judges. Hydra's Compose API leaves the working directory and the logging
+alone. Its struct mode is bypassed on purpose: which keys exist is the model's business, and it words the error better.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from campaign.errors import ConfigError
+from campaign.groups import CONF, groups
+from campaign.model import Campaign
+from campaign.settings import allowed_of, model_below, rows
+from schedulers.base import Scheduler
+from schedulers.registry import adapter
+from search.space import Problem, Space, SpaceError, space_of
+
+_OVERRIDE = re.compile(r"^(?P<sign>\+\+|\+|~)?(?P<key>[^=]+?)(=(?P<value>.*))?$", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A valid campaign with what its settings mean: the scheduler's adapter and the search space."""
+
+    campaign: Campaign
+    scheduler: Scheduler
+    space: Space
+    origins: "Origins"
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Knows which override or file a setting's value came from."""
+
+    overrides: tuple[str, ...]
+    folders: tuple[Path, ...]
+    primary: str
+    choices: dict[str, str]
+
+    def of(self, path: str) -> str:
+        """Where the value at the dotted `path` came from, in words."""
+        for override in reversed(self.overrides):
+            key = _key_of(override)
+            if path == key or path.startswith(f"{key}.") or key.startswith(f"{path}."):
+                return f"override {override!r}"
+        for file, content, prefix in self._files:
+            if path == prefix or _holds(content, path.removeprefix(f"{prefix}.") if prefix else path):
+                return str(file)
+        return "the default"
+
+    @cached_property
+    def _files(self) -> list[tuple[Path, Any, str]]:
+        import yaml
+
+        found = [(self._find(self.primary), "")]
+        found += [(self._find(f"{group}/{option}"), group) for group, option in self.choices.items()]
+        return [(file, yaml.safe_load(file.read_text()), prefix) for file, prefix in found if file]
+
+    def _find(self, name: str) -> Path | None:
+        return next((f for folder in self.folders if (f := folder / f"{name}.yaml").is_file()), None)
+
+
+def compose(overrides: Sequence[str], config_dir: Path | None = None, config_name: str = "config") -> Composed:
+    """Compose and validate; raises ConfigError saying field, value, allowed values and origin of everything wrong.
+
+    `config_dir` is a user's own folder of YAML: its groups stand beside ours and win where names clash.
+    """
+    folders = (*([config_dir.resolve()] if config_dir else []), CONF)
+    values, choices = _hydra(list(overrides), folders, config_name)
+    origins = Origins(tuple(overrides), folders, config_name, choices)
+    try:
+        campaign = Campaign.model_validate(values)
+    except ValidationError as error:
+        raise _config_error((_problem_of(dict(item)) for item in error.errors()), origins) from None
+    scheduler = adapter(campaign.scheduler.name)
+    try:
+        space = space_of(campaign, scheduler.Params)
+    except SpaceError as error:
+        raise _config_error(error.problems, origins) from None
+    _check_metrics(campaign, origins)
+    return Composed(campaign, scheduler, space, origins)
+
+
+def _hydra(overrides: list[str], folders: tuple[Path, ...], name: str) -> tuple[dict[str, Any], dict[str, str]]:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    known = groups(folders)
+    main = next((folder for folder in folders if (folder / f"{name}.yaml").is_file()), None)
+    if main is None:
+        where = " or ".join(str(folder) for folder in folders)
+        raise ConfigError(f"there is no {name}.yaml in {where}", resolution="Check --config-dir and --config-name.")
+    others = [f"file://{folder}" for folder in folders if folder != main]
+    path = [f"hydra.searchpath=[{','.join(others)}]"] if others else []
+    try:
+        with initialize_config_dir(str(main), version_base="1.3"):
+            config = hydra_compose(name, [*(_forced(o, known) for o in overrides), *path], return_hydra_config=True)
+        choices = {str(g): str(o) for g, o in config.hydra.runtime.choices.items() if not str(g).startswith("hydra/")}
+        with_hydra = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        values = OmegaConf.to_container(with_hydra, resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(f"the configuration can't be composed: {_first_lines(error)}", resolution=_SEE_HELP) from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{name}.yaml must hold settings by name", resolution=_SEE_HELP)
+    return {str(key): value for key, value in values.items()}, choices
+
+
+_SEE_HELP = "See `python -m campaign.search --help` for groups, options and settings."
+
+
+def _forced(override: str, known: dict[str, list[str]]) -> str:
+    """Let an override set keys that no YAML file mentions; the model decides whether they exist."""
+    match = _OVERRIDE.match(override)
+    if match is None or (match["value"] is None and match["sign"] != "~"):
+        raise ConfigError(f"override {override!r} is not of the form setting=value", resolution=_SEE_HELP)
+    if match["sign"] or match["key"].split("@")[0] in known or match["key"].startswith("hydra"):
+        return override
+    return f"++{override}"
+
+
+def _key_of(override: str) -> str:
+    match = _OVERRIDE.match(override)
+    return match["key"] if match else override
+
+
+def _holds(content: Any, path: str) -> bool:
+    for part in path.split("."):
+        if not isinstance(content, dict) or part not in content:
+            return False
+        content = content[part]
+    return True
+
+
+def _first_lines(error: Exception) -> str:
+    return "\n".join(str(error).strip().splitlines()[:12])
+
+
+def _problem_of(item: dict[str, Any]) -> Problem:
+    """Put one of Pydantic's findings into our words."""
+    loc = [str(part) for part in item["loc"] if part not in ("fixed", "list", "range", "choices")]
+    path = ".".join(loc)
+    if item["type"] == "extra_forbidden":
+        return Problem(path, item["input"], _similar(path), "there is no such setting")
+    field = _field_at(Campaign, loc)
+    return Problem(
+        path, item["input"], allowed_of(field) if field else "", str(item["msg"]).removeprefix("Value error, ")
+    )
+
+
+def _field_at(model: type[BaseModel], loc: list[str]) -> Any:
+    """The FieldInfo at `loc`, walking through models and mappings of models; None where there is none."""
+    field = None
+    for part in loc:
+        if part in model.model_fields:
+            field = model.model_fields[part]
+            inner = field.annotation
+            model = next(
+                (a for a in getattr(inner, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)), inner
+            )
+    return field
+
+
+def _similar(path: str) -> str:
+    known = [row.path for row in rows(Campaign)]
+    close = difflib.get_close_matches(path, known, n=3, cutoff=0.6)
+    return f"perhaps {' or '.join(close)}" if close else "see --help for the settings"
+
+
+def _config_error(problems: Iterable[Problem], origins: Origins) -> ConfigError:
+    lines = list(_lines(problems, origins))
+    brief = lines[0] if len(lines) == 1 else f"{len(lines)} settings are wrong"
+    details = "" if len(lines) == 1 else "\n".join(f"  {line}" for line in lines)
+    return ConfigError(brief, details, _SEE_HELP)
+
+
+def _lines(problems: Iterable[Problem], origins: Origins) -> Iterator[str]:
+    for problem in problems:
+        allowed = f"; allowed: {problem.allowed}" if problem.allowed else ""
+        value = f" = {problem.value!r}" if not isinstance(problem.value, dict) or problem.allowed else ""
+        where = problem.path or "campaign"
+        yield f"{where}{value}: {problem.why}{allowed} (from {origins.of(problem.path)})"
+
+
+def _check_metrics(campaign: Campaign, origins: Origins) -> None:
+    from campaign.metrics import METRICS
+
+    named = [(f"objectives.{name}", name) for name in campaign.objectives]
+    named += [(f"search.constraints.{name}", name) for name in campaign.search.constraints]
+    known = ", ".join(sorted(METRICS))
+    unknown = [
+        Problem(path, name, f"one of {known}", "there is no such metric") for path, name in named if name not in METRICS
+    ]
+    if unknown:
+        raise _config_error(unknown, origins)

@@ -1,0 +1,67 @@
+"""The results folder of a campaign: ledger, composed configuration, jobs tables, logs and report.
+
+results/<campaign>/
+  ledger.jsonl      the record from which the rest is derived
+  campaign.yaml     the composed and validated configuration
+  jobs/             one Parquet data set, a file per trial
+  trials/00003/     rendered configuration and logs of trial 3
+  report.html
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+
+from campaign import dataset
+from campaign.errors import CampaignError
+from campaign.trials import Evaluation, TrialRecord
+
+
+class Results:
+    """The folder of one campaign."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.name = name
+        self.folder = root / name
+        self.ledger_path = self.folder / "ledger.jsonl"
+        self.jobs_folder = self.folder / "jobs"
+        self.report_path = self.folder / "report.html"
+
+    def keep(self, record: TrialRecord, evaluation: Evaluation) -> None:
+        """Put an attempt's jobs and files on the disk, in place of those of an earlier attempt."""
+        try:
+            if evaluation.jobs is not None:
+                dataset.write(self.jobs_folder, self.name, record, evaluation.jobs)
+            _replace_folder(self.trial_folder(record.number), evaluation)
+        except OSError as error:
+            raise CampaignError(
+                f"{self.folder} can't be written: {error.strerror or error}",
+                resolution="Free some disk and start the same command again: it goes on with what is left.",
+            ) from None
+
+    def trial_folder(self, number: int) -> Path:
+        """Where a trial's logs and rendered configuration stand."""
+        return self.folder / "trials" / f"{number:05d}"
+
+    def jobs(self) -> pa.Table:
+        """The jobs of all trials, with columns campaign, trial and attempt."""
+        return dataset.read(self.jobs_folder)
+
+    def files(self, number: int) -> dict[str, bytes]:
+        """The files of a trial by relative path."""
+        folder = self.trial_folder(number)
+        return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
+
+
+def _replace_folder(folder: Path, evaluation: Evaluation) -> None:
+    fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
+    for name, content in evaluation.files.items():
+        path = fresh / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    if folder.exists():
+        shutil.rmtree(folder)
+    if fresh.exists():
+        fresh.rename(folder)

@@ -1,0 +1,117 @@
+"""The Optuna study of a campaign: asked and told by the driver alone, rebuilt from the ledger at a resume.
+
+The study lives in memory; the ledger is its only record. Every suggestion is drawn with a seed of its own, derived
+from the campaign's seed and the trial's number, and whatever a sampler notes on a trial is handed out with the
+suggestion and taken back at a restore. So an interrupted search goes on with the suggestions that it would have made.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from campaign.model import Bound, SamplerSettings
+from campaign.settings import Scalar
+from campaign.trials import Point
+from search.samplers import make_sampler
+from search.space import Categorical, Dimension, Integer, Space
+
+CONSTRAINT_ATTR = "constraints"  # Optuna's own prefix of a constraint's trial attribute
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A point to evaluate; `attrs` are the sampler's notes, JSON values to be kept with it."""
+
+    number: int
+    point: Point
+    attrs: dict[str, Any]
+
+
+class Study:
+    """Asks for points and is told what came of them; trial numbers count from 0 without gaps."""
+
+    def __init__(
+        self,
+        space: Space,
+        objectives: Mapping[str, str],
+        constraints: Mapping[str, Bound],
+        sampler: SamplerSettings,
+        seed: int,
+    ) -> None:
+        self._distributions = {path: distribution(d) for path, d in space.dimensions.items()}
+        self._objectives = tuple(objectives)
+        self._constraints = dict(constraints)
+        self._sampler, self._seed = sampler, seed
+        self._storage = optuna.storages.InMemoryStorage()
+        directions = [objectives[name] for name in self._objectives]
+        self._study = optuna.create_study(storage=self._storage, study_name="campaign", directions=directions)
+        self._id = self._storage.get_study_id_from_name("campaign")
+
+    def ask(self) -> Suggestion:
+        """The next point. Its trial is running until `tell` or `fail`."""
+        number = self._storage.get_n_trials(self._id)
+        self._study.sampler = make_sampler(self._sampler, seed_for(self._seed, number))
+        trial = self._study.ask(self._distributions)
+        attrs = dict(self._storage.get_trial_system_attrs(self._trial_id(number)))
+        return Suggestion(number, cast(Point, dict(trial.params)), attrs)
+
+    def restore(self, suggestion: Suggestion) -> None:
+        """Put back a trial that was asked for before a resume; it is running until `tell` or `fail`."""
+        trial = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=suggestion.point,
+            distributions=self._distributions,
+            system_attrs=suggestion.attrs,
+        )
+        trial.datetime_start = datetime.now()
+        self._study.add_trial(trial)
+
+    def tell(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Tell the metrics of a valid trial. A missing objective is the caller's error (KeyError): Optuna would
+        swallow it and fail the trial in silence."""
+        for name, violation in violations(metrics, self._constraints).items():
+            self._storage.set_trial_system_attr(self._trial_id(number), f"{CONSTRAINT_ATTR}:{name}", violation)
+        self._study.tell(number, [metrics[name] for name in self._objectives])
+
+    def fail(self, number: int) -> None:
+        """Tell that a trial gave no values."""
+        self._study.tell(number, state=TrialState.FAIL)
+
+    def _trial_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+
+
+def seed_for(campaign_seed: int, number: int) -> int:
+    """The sampler's seed for one trial: 32 bits of SHA-256 over campaign seed and trial number."""
+    return int.from_bytes(hashlib.sha256(f"{campaign_seed}:{number}".encode()).digest()[:4])
+
+
+def violations(metrics: Mapping[str, float], constraints: Mapping[str, Bound]) -> dict[str, float]:
+    """By how much each constraint is violated (<= 0: kept), in the metric's unit. A metric without a value violates."""
+    found: dict[str, float] = {}
+    for name, bound in constraints.items():
+        value = metrics.get(name)
+        if bound.max is not None:
+            found[f"{name}.max"] = float("inf") if value is None else value - bound.max
+        if bound.min is not None:
+            found[f"{name}.min"] = float("inf") if value is None else bound.min - value
+    return found
+
+
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """Optuna's distribution of a dimension."""
+    if isinstance(dimension, Categorical):
+        return CategoricalDistribution(cast(tuple[Scalar, ...], dimension.choices))
+    if isinstance(dimension, Integer):
+        # Optuna wants the range to end on a step.
+        high = dimension.high - (dimension.high - dimension.low) % dimension.step
+        return IntDistribution(dimension.low, high, log=dimension.log, step=dimension.step)
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
