@@ -7,11 +7,13 @@ number outside `make_secrets`. What applies a plan (SSH, Ansible) lives elsewher
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from campaign.errors import SchedulerError
-from campaign.jobs import Job
 from campaign.settings import Settings
+
+if TYPE_CHECKING:  # a job brings Arrow with it, which --help has no use for
+    from campaign.jobs import Job
 
 Role = Literal["head", "compute"]
 Facts = Mapping[str, str]  # what an image says of itself: unit names, users, paths
@@ -192,15 +194,15 @@ class Scheduler(Protocol):
         """From a cluster that `plan` made to the same cluster with other parameters."""
         ...
 
-    def nodes_needed(self, job: Job, topology: Topology) -> int:
+    def nodes_needed(self, job: "Job", topology: Topology) -> int:
         """How many nodes the job asks for; raises WorkloadError when it can never fit."""
         ...
 
-    def submit_command(self, job: Job, topology: Topology, script: str) -> tuple[str, ...]:
+    def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:
         """Submit `job`, whose batch script stands at path `script` on the head node."""
         ...
 
-    def job_script(self, job: Job, topology: Topology, payload: str) -> bytes:
+    def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
         """The batch script that runs the shell command `payload` once on each of the job's nodes."""
         ...
 

@@ -1,0 +1,78 @@
+"""Slurm behind the scheduler seam: gathers what params, conf, plan and jobs do."""
+
+import secrets as random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from campaign.settings import Scalar
+from schedulers.base import BootstrapPlan, Facts, NativeTimes, Params, Role, Secrets, Topology
+from schedulers.slurm import jobs, params, plan
+from schedulers.slurm.conf import COMPLETION_LOG, CONTROLLER_LOG, DEFAULT_FACTS, NODE_LOG
+
+if TYPE_CHECKING:
+    from campaign.jobs import Job
+
+MUNGE_KEY_BYTES = 128
+
+
+class Slurm:
+    """The adapter; see `schedulers.base.Scheduler` for what each member promises."""
+
+    name: ClassVar[str] = "slurm"
+    Params: ClassVar[type[Params]] = params.SlurmParams
+    log_files: ClassVar[Mapping[Role, Sequence[str]]] = {
+        "head": (CONTROLLER_LOG, COMPLETION_LOG, DEFAULT_FACTS["slurm.conf"]),
+        "compute": (NODE_LOG,),
+    }
+    resolution_s: ClassVar[float] = 1.0
+
+    def make_secrets(self) -> Secrets:
+        return Secrets({plan.MUNGE_KEY: random.token_bytes(MUNGE_KEY_BYTES)})
+
+    def plan(self, topology: Topology, params: params.SlurmParams, secrets: Secrets, facts: Facts) -> BootstrapPlan:
+        return plan.bootstrap(topology, params, secrets, facts)
+
+    def reconfigure(self, topology: Topology, params: params.SlurmParams, facts: Facts) -> BootstrapPlan:
+        return plan.reconfigure(topology, params, facts)
+
+    def nodes_needed(self, job: "Job", topology: Topology) -> int:
+        return jobs.nodes_needed(job, topology)
+
+    def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:  # noqa: ARG002 (the script says it all)
+        return ("sbatch", "--parsable", script)
+
+    def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
+        return jobs.job_script(job, topology, payload)
+
+    def parse_submit(self, text: str) -> str:
+        return jobs.parse_submit(text)
+
+    def pending_command(self) -> tuple[str, ...]:
+        return plan.client("squeue", "-h", "-o", "%i")
+
+    def parse_pending(self, text: str) -> int:
+        return jobs.parse_pending(text)
+
+    def accounting_command(self) -> tuple[str, ...]:
+        return ("cat", COMPLETION_LOG)
+
+    def parse_accounting(self, text: str) -> dict[str, NativeTimes]:
+        return jobs.parse_accounting(text)
+
+    def version_command(self) -> tuple[str, ...]:
+        return ("sinfo", "--version")
+
+    def parse_version(self, text: str) -> str:
+        return jobs.parse_version(text)
+
+    def health_commands(self, role: Role) -> Iterable[tuple[str, ...]]:
+        units = ("unit.munge", "unit.slurmctld" if role == "head" else "unit.slurmd")
+        return [("systemctl", "is-active", "--quiet", DEFAULT_FACTS[unit]) for unit in units]
+
+    def verify_command(self) -> tuple[str, ...]:
+        """Prints the parameters that the running scheduler has."""
+        return plan.client("scontrol", "show", "config")
+
+    def parse_config(self, text: str) -> dict[str, Scalar]:
+        """Those parameters under the names of `Params`, absent flags as False."""
+        return params.parse_config(text)

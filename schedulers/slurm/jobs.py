@@ -1,0 +1,112 @@
+"""Jobs under Slurm: their size in nodes, their batch scripts, and what Slurm says of them."""
+
+import re
+import shlex
+from datetime import UTC, datetime
+from math import ceil
+from typing import TYPE_CHECKING
+
+from campaign.errors import WorkloadError
+from schedulers.base import NativeTimes, ParseError, Topology
+
+if TYPE_CHECKING:
+    from campaign.jobs import Job
+
+_FIELD = re.compile(r"(\w+)=(.*?)(?=\s+\w+=|\s*$)")
+_NEVER = {"", "None", "Unknown", "N/A"}
+
+
+def nodes_needed(job: "Job", topology: Topology) -> int:
+    """The fewest nodes that hold the job's slots; raises WorkloadError when the cluster has fewer slots than that."""
+    if not 1 <= job.width <= topology.slots:
+        raise WorkloadError(
+            f"job {job.job_id} is {job.width} slots wide; cluster {topology.cluster} has {topology.slots}",
+            resolution="Set workload.max_width, or use more nodes or slots.",
+        )
+    held = 0
+    for count, node in enumerate(sorted(topology.compute, key=lambda node: -node.slots), start=1):
+        held += node.slots
+        if held >= job.width:
+            return count
+    raise AssertionError("unreachable: the width fits the cluster")
+
+
+def job_script(job: "Job", topology: Topology, payload: str) -> bytes:
+    """A batch script that runs `payload` once on each node of the job.
+
+    Slurm counts limits in minutes: the requested time is rounded up to whole ones, one at least.
+    """
+    nodes = nodes_needed(job, topology)
+    options = {
+        "job-name": f"j{job.job_id}",
+        "nodes": nodes,
+        "ntasks": job.width,
+        "time": max(1, ceil(job.requested_s / 60)),
+        "chdir": "/",
+        "input": "none",
+        "output": "/dev/null",
+        "no-requeue": None,
+    }
+    lines = [f"#SBATCH --{key}" + ("" if value is None else f"={value}") for key, value in options.items()]
+    return "\n".join(["#!/bin/bash", *lines, f"exec {_once_per_node(payload, nodes)}"]).encode() + b"\n"
+
+
+def _once_per_node(payload: str, nodes: int) -> str:
+    if nodes == 1:
+        return payload
+    # The job's slots stay with the job while its one task per node runs; --overlap lets that task have any of them.
+    size = f"--nodes={nodes} --ntasks={nodes} --ntasks-per-node=1"
+    return f"srun {size} --overlap --mpi=none --input=none --output=/dev/null /bin/bash -c {shlex.quote(f'exec {payload}')}"
+
+
+def parse_submit(text: str) -> str:
+    """The job id from `sbatch --parsable`: `ID` or `ID;CLUSTER`."""
+    match = re.fullmatch(r"(\d+)(;\S+)?", text.strip())
+    if match is None:
+        raise ParseError("the answer of sbatch --parsable", text)
+    return match.group(1)
+
+
+def parse_pending(text: str) -> int:
+    """How many jobs `squeue -h -o %i` lists."""
+    lines = text.split()
+    for line in lines:
+        if not re.fullmatch(r"\d+(_\S+|\+\d+)?", line):
+            raise ParseError("a job id of squeue", line)
+    return len(lines)
+
+
+def parse_version(text: str) -> str:
+    """`24.11.5` from `slurm-wlm 24.11.5`."""
+    match = re.fullmatch(r"slurm\S*\s+(\d\S*)", text.strip())
+    if match is None:
+        raise ParseError("the answer of sinfo --version", text)
+    return match.group(1)
+
+
+def parse_accounting(text: str) -> dict[str, NativeTimes]:
+    """Jobs by id from the log of jobcomp/filetxt, whose times are whole seconds; a requeued job's last line counts."""
+    times = (_completed(line) for line in text.splitlines() if line.strip())
+    return {job.native_id: job for job in times}
+
+
+def _completed(line: str) -> NativeTimes:
+    fields = dict(_FIELD.findall(line))
+    missing = [key for key in ("JobId", "JobState", "StartTime", "EndTime") if key not in fields]
+    if missing:
+        raise ParseError(f"Slurm's completion log ({', '.join(missing)} missing)", line)
+    return NativeTimes(
+        native_id=fields["JobId"],
+        state=fields["JobState"],
+        start_s=_unix_seconds(fields["StartTime"], line),
+        end_s=_unix_seconds(fields["EndTime"], line),
+    )
+
+
+def _unix_seconds(stamp: str, line: str) -> float | None:
+    if stamp in _NEVER:
+        return None
+    try:
+        return datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        raise ParseError(f"Slurm's completion log (time {stamp!r})", line) from None

@@ -1,0 +1,141 @@
+"""What a campaign may set of Slurm: one line each, under Slurm's own names, with slurm.conf(5)'s units and defaults."""
+
+import re
+from typing import Literal
+
+from campaign.settings import Scalar, choices_of, tunable
+from schedulers.base import Params, ParseError
+
+SelectParameters = Literal[
+    "CR_Core",
+    "CR_CPU",
+    "CR_Core_Memory",
+    "CR_CPU_Memory",
+    "CR_Core,CR_LLN",
+    "CR_CPU,CR_LLN",
+    "CR_Core,CR_Pack_Nodes",
+    "CR_CPU,CR_Pack_Nodes",
+]
+WEIGHT_MAX = 1_000_000_000
+
+
+class SlurmParams(Params):
+    """Slurm's scheduling parameters.
+
+    Lower-case names are options of SchedulerParameters, the others are lines of slurm.conf. Slurm ignores bf_* under
+    sched/builtin and PriorityWeight* under priority/basic; they are rendered all the same, so that what runs can be
+    compared with what was asked for, whatever the point.
+    """
+
+    SchedulerType: Literal["sched/backfill", "sched/builtin"] = tunable(
+        "sched/backfill", help="backfill later jobs into gaps, or strictly in order of priority"
+    )
+    bf_interval: int = tunable(30, unit="s", ge=1, le=10_800, log=True, help="time between backfill cycles")
+    bf_window: int = tunable(1440, unit="min", ge=1, le=43_200, log=True, help="how far backfill looks ahead")
+    bf_resolution: int = tunable(60, unit="s", ge=1, le=3600, log=True, help="granularity of backfill's time slots")
+    bf_max_job_test: int = tunable(500, unit="jobs", ge=1, le=1_000_000, log=True, help="jobs tried per backfill cycle")
+    bf_max_job_start: int = tunable(0, unit="jobs", ge=0, le=10_000, help="jobs started per backfill cycle, 0: any")
+    bf_continue: bool = tunable(False, help="go on with the same list of jobs after backfill has yielded its locks")
+    default_queue_depth: int = tunable(
+        100, unit="jobs", ge=1, le=1_000_000, log=True, help="jobs tried when an event sets off the main scheduler"
+    )
+    sched_interval: int = tunable(60, unit="s", ge=1, le=3600, log=True, help="time between runs over the whole queue")
+    sched_min_interval: int = tunable(
+        2, unit="us", ge=1, le=10_000_000, log=True, help="least time between two runs of the main scheduler"
+    )
+    batch_sched_delay: int = tunable(
+        3, unit="s", ge=0, le=3600, help="how long scheduling of batch jobs may be delayed"
+    )
+    defer: bool = tunable(False, help="don't try to start each job as it is submitted")
+    PriorityType: Literal["priority/multifactor", "priority/basic"] = tunable(
+        "priority/multifactor", help="weighted factors, or order of submission"
+    )
+    PriorityWeightAge: int = tunable(0, ge=0, le=WEIGHT_MAX, help="weight of the time spent waiting")
+    PriorityWeightFairshare: int = tunable(0, ge=0, le=WEIGHT_MAX, help="weight of fair share (0 without slurmdbd)")
+    PriorityWeightJobSize: int = tunable(0, ge=0, le=WEIGHT_MAX, help="weight of a job's width")
+    PriorityWeightPartition: int = tunable(0, ge=0, le=WEIGHT_MAX, help="weight of the partition (there is one)")
+    PriorityWeightQOS: int = tunable(0, ge=0, le=WEIGHT_MAX, help="weight of quality of service (0 without slurmdbd)")
+    PriorityFavorSmall: bool = tunable(False, help="narrow jobs get the larger size factor, not wide ones")
+    PriorityMaxAge: int = tunable(
+        10_080, unit="min", ge=1, le=525_600, log=True, help="waiting time at which the age factor is full"
+    )
+    SelectTypeParameters: SelectParameters = tunable(
+        "CR_Core", help="what is allocated; LLN: least loaded nodes first, Pack_Nodes: fill node after node"
+    )
+
+
+def scheduler_parameters(params: SlurmParams) -> str:
+    """The value of slurm.conf's SchedulerParameters; flags that are off are left out."""
+    options = [(name, getattr(params, name)) for name in SlurmParams.model_fields if name[0].islower()]
+    return ",".join(name if value is True else f"{name}={value}" for name, value in options if value is not False)
+
+
+def conf_values(params: SlurmParams) -> dict[str, str]:
+    """The lines of slurm.conf that carry the parameters, by key."""
+    lines = {name: _written(name, getattr(params, name)) for name in SlurmParams.model_fields if name[0].isupper()}
+    return {"SchedulerParameters": scheduler_parameters(params)} | lines
+
+
+def _written(name: str, value: Scalar) -> str:
+    if name == "PriorityMaxAge":  # Slurm rounds it up to whole minutes
+        hours, minutes = divmod(int(value), 60)
+        return f"{hours // 24}-{hours % 24:02}:{minutes:02}:00"
+    if isinstance(value, bool):
+        return "YES" if value else "NO"
+    return str(value)
+
+
+def parse_config(text: str) -> dict[str, Scalar]:
+    """The parameters of a running controller, from what `scontrol show config` prints.
+
+    Flags that are off are False. Under priority/basic Slurm shows no other Priority* line, and so neither do we.
+    Raises ParseError for a line that is missing or has a value that no parameter of ours has.
+    """
+    shown = _shown_lines(text)
+    options = _shown_options(shown.get("schedulerparameters", ""))
+    found: dict[str, Scalar] = {}
+    for name, field in SlurmParams.model_fields.items():
+        source, absent = (options, "no" if field.annotation is bool else None) if name[0].islower() else (shown, None)
+        value = source.get(name.lower(), absent)
+        if value is not None:
+            found[name] = _read(name, value)
+        elif not (name.startswith("Priority") and found.get("PriorityType") == "priority/basic"):
+            raise ParseError(f"scontrol show config ({name} missing)", shown.get("schedulerparameters", ""))
+    return found
+
+
+def _shown_lines(text: str) -> dict[str, str]:
+    """`Key = value` lines by lower-case key: Slurm's spelling of its own keys varies."""
+    pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return {key.strip().lower(): value.strip() for key, value in pairs}
+
+
+def _shown_options(value: str) -> dict[str, str]:
+    pairs = (option.partition("=") for option in value.split(","))
+    return {key: number if separator else "yes" for key, separator, number in pairs}
+
+
+def _read(name: str, shown: str) -> Scalar:
+    field = SlurmParams.model_fields[name]
+    for option in choices_of(field):
+        if _same(_written(name, option), shown):
+            return option
+    if name == "PriorityMaxAge":
+        return _minutes(shown)
+    if field.annotation is int and shown.isdecimal():
+        return int(shown)
+    raise ParseError(f"scontrol show config ({name})", shown)
+
+
+def _same(written: str, shown: str) -> bool:
+    """Whether two lists of options are equal but for case and order."""
+    return sorted(written.lower().split(",")) == sorted(shown.lower().split(","))
+
+
+def _minutes(duration: str) -> int:
+    """Minutes in `D-HH:MM:SS` or `HH:MM:SS`."""
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):\d\d", duration)
+    if match is None:
+        raise ParseError("a duration of scontrol show config", duration)
+    days, hours, minutes = (int(part or 0) for part in match.groups())
+    return (days * 24 + hours) * 60 + minutes

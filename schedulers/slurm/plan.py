@@ -1,0 +1,82 @@
+"""Bootstrap plans: munge and the controller first, then the compute nodes, which fetch their configuration from it."""
+
+from collections.abc import Mapping
+
+from schedulers.base import BootstrapPlan, Facts, File, Node, Probe, Secrets, Stage, Step, Topology, Unit
+from schedulers.slurm.conf import CGROUP_CONF, CONTROLLER_PORT, DEFAULT_FACTS, slurm_conf
+from schedulers.slurm.params import SlurmParams
+
+MUNGE_KEY = "munge.key"
+CLIENT_TIMEOUT_S = 10  # clients hang while the controller is away
+
+
+def client(*command: str) -> tuple[str, ...]:
+    """A Slurm command that gives up instead of hanging."""
+    return ("timeout", str(CLIENT_TIMEOUT_S), *command)
+
+
+def bootstrap(topology: Topology, params: SlurmParams, secrets: Secrets, facts: Facts) -> BootstrapPlan:
+    """From booted nodes to a cluster whose compute nodes are all idle."""
+    names = DEFAULT_FACTS | dict(facts)
+    key = File(names["munge.key"], secrets[MUNGE_KEY], mode=0o400, owner=names["munge.user"], secret=True)
+    munge = Unit(names["unit.munge"])
+    controller = Step(
+        files=(
+            key,
+            _conf_file(topology, params, names),
+            File(names["slurm.cgroup_conf"], CGROUP_CONF),
+            File(names["slurm.plugstack_conf"], b""),  # Debian's includes files that there are none of
+            _controller_defaults(names),
+        ),
+        units=(munge, Unit(names["unit.slurmctld"])),
+        probes=(_controller_answers(),),
+    )
+    waiting = {node.name: Step(files=(key,), units=(munge,)) for node in topology.compute}
+    joining = {node.name: _join(topology.head, names) for node in topology.compute}
+    return BootstrapPlan(
+        (
+            Stage("controller", {topology.head.name: controller, **waiting}),
+            Stage("nodes", {topology.head.name: Step(probes=(_all_idle(topology),)), **joining}),
+        )
+    )
+
+
+def reconfigure(topology: Topology, params: SlurmParams, facts: Facts) -> BootstrapPlan:
+    """From a joined cluster to the same cluster with other parameters.
+
+    `scontrol reconfigure` starts a fresh controller process on the new file and keeps the old one if the file is bad
+    (Slurm 23.11 and later); it hands the file to the compute nodes too, so every parameter of ours applies.
+    """
+    names = DEFAULT_FACTS | dict(facts)
+    step = Step(
+        files=(_conf_file(topology, params, names),),
+        commands=(client("scontrol", "reconfigure"),),
+        probes=(_controller_answers(), _all_idle(topology)),
+    )
+    return BootstrapPlan((Stage("reconfigure", {topology.head.name: step}),))
+
+
+def _conf_file(topology: Topology, params: SlurmParams, names: Mapping[str, str]) -> File:
+    return File(names["slurm.conf"], slurm_conf(topology, params))
+
+
+def _controller_defaults(names: Mapping[str, str]) -> File:
+    """The completion log has times without a zone: fix which."""
+    return File(names["slurm.controller_defaults"], b"TZ=UTC0\n")
+
+
+def _join(head: Node, names: Mapping[str, str]) -> Step:
+    options = f"SLURMD_OPTIONS=--conf-server={head.address}:{CONTROLLER_PORT}\n"
+    return Step(
+        files=(File(names["slurm.node_defaults"], options.encode()),),
+        units=(Unit(names["unit.slurmd"]),),
+    )
+
+
+def _controller_answers() -> Probe:
+    return Probe("controller answers", client("sinfo", "-h", "-o", "%P"), r"main\*?", deadline_s=60)
+
+
+def _all_idle(topology: Topology) -> Probe:
+    count = len(topology.compute)
+    return Probe(f"{count} nodes idle", client("sinfo", "-h", "-t", "idle", "-o", "%D"), str(count), deadline_s=120)
