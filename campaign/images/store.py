@@ -93,6 +93,7 @@ class Store:
             if target.exists():
                 (target / manifests.MANIFEST).touch()
             else:
+                (made.path / _LOCK).unlink(missing_ok=True)
                 made.path.chmod(0o755)
                 made.path.rename(target)
         bundle = manifests.read(target)

@@ -9,7 +9,7 @@ cp -R --no-preserve=ownership,timestamps "$here/root/." "$root/"
 chmod 0755 "$root/usr/lib/campaign/network"
 
 # What a first boot would write, and what must never be the same on two clusters.
-rm -rf "$root"/etc/ssh/ssh_host_* "$root"/etc/munge/munge.key "$root"/etc/hostname "$root"/etc/resolv.conf \
+rm -rf "$root"/etc/slurm/plugstack.conf* "$root"/etc/ssh/ssh_host_* "$root"/etc/munge/munge.key "$root"/etc/hostname "$root"/etc/resolv.conf \
     "$root"/var/lib/systemd/random-seed "$root"/etc/machine-id "$root"/var/lib/dbus/machine-id
 : >"$root/etc/machine-id"
 
@@ -29,7 +29,6 @@ rm -rf "$root"/usr/share/doc "$root"/usr/share/man "$root"/usr/share/locale "$ro
     "$root"/usr/share/bug "$root"/usr/share/perl* "$root"/usr/lib/*/perl-base "$root"/usr/share/zsh "$root"/usr/share/bash-completion \
     "$root"/usr/share/zoneinfo "$root"/usr/share/i18n "$root"/usr/share/pixmaps "$root"/usr/share/common-licenses "$root"/usr/share/debconf \
     "$root"/usr/lib/udev/hwdb.d "$root"/usr/lib/systemd/catalog "$root"/usr/lib/apt "$root"/usr/lib/dpkg "$root"/usr/lib/systemd/boot \
-    "$root"/usr/lib/*/gconv "$root"/var/lib/apt "$root"/var/lib/dpkg "$root"/var/lib/systemd/* "$root"/var/cache/* "$root"/var/log/* \
+    "$root"/usr/lib/*/gconv "$root"/var/lib/apt "$root"/var/lib/dpkg "$root"/var/lib/systemd/* \
     "$root"/var/backups "$root"/etc/apt "$root"/etc/cron* "$root"/etc/.pwd.lock "$root"/etc/*- "$root"/boot/* "$root"/tmp/* "$root"/run/*
-mkdir -p "$root/var/log/slurm" "$root/var/lib/systemd" "$root/run/sshd"
-chown 64030:64030 "$root/var/log/slurm"
+find "$root/var/log" "$root/var/cache" -type f -delete  # the folders stay: daemons check who owns them
