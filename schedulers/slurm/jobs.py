@@ -55,8 +55,9 @@ def _once_per_node(payload: str, nodes: int) -> str:
     if nodes == 1:
         return payload
     # The job's slots stay with the job while its one task per node runs; --overlap lets that task have any of them.
+    command = shlex.quote(f"exec {payload}")
     size = f"--nodes={nodes} --ntasks={nodes} --ntasks-per-node=1"
-    return f"srun {size} --overlap --mpi=none --input=none --output=/dev/null /bin/bash -c {shlex.quote(f'exec {payload}')}"
+    return f"srun {size} --overlap --mpi=none --input=none --output=/dev/null /bin/bash -c {command}"
 
 
 def parse_submit(text: str) -> str:
