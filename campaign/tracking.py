@@ -20,11 +20,11 @@ from typing import Any
 import pyarrow as pa
 
 from campaign.errors import CampaignError
+from campaign.report.facts import short, shown
 from campaign.settings import Scalar
 from campaign.trials import Point, TrialRecord
 
 DATABASE = "mlflow.db"
-SCHEDULER_PREFIX = "scheduler.params."
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -33,7 +33,6 @@ ENVIRONMENT = {
 }
 """What MLflow reads when it is imported: nothing is sent anywhere, and only errors are printed."""
 
-_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # opens on its runs, not on LLM traces
 _BATCH = 100  # MLflow takes no more parameters or tags at once
 _TAG_CHARACTERS = 8000  # MLflow refuses longer tags
 _PARAM_CHARACTERS = 6000  # and longer parameters
@@ -55,7 +54,7 @@ def store_uri(mlruns: Path) -> str:
 def parameters(point: Point, fixed: Mapping[str, Scalar]) -> dict[str, str]:
     """A trial's parameters: its point over the `fixed` ones, those of the scheduler under its own names."""
     merged = {**fixed, **point}
-    return {name.removeprefix(SCHEDULER_PREFIX): str(value)[:_PARAM_CHARACTERS] for name, value in merged.items()}
+    return {short(name): shown(value)[:_PARAM_CHARACTERS] for name, value in merged.items()}
 
 
 def metrics_of(record: TrialRecord) -> dict[str, float]:
@@ -144,10 +143,7 @@ class Tracker:
         with _locked(self._mlruns):
             found = self._client.get_experiment_by_name(self._campaign)
             if found is None:
-                made = self._client.create_experiment(
-                    self._campaign, artifact_location=str(artifacts), tags=_EXPERIMENT_TAGS
-                )
-                return str(made)
+                return str(self._client.create_experiment(self._campaign, artifact_location=str(artifacts)))
             if found.lifecycle_stage == "deleted":
                 self._client.restore_experiment(found.experiment_id)
             return str(found.experiment_id)

@@ -24,6 +24,11 @@ def serve(mlruns: Path, port: int = 5000, host: str = "127.0.0.1") -> None:
     os.execve(sys.executable, command(mlruns, port, host), {**os.environ, **SERVER_ENVIRONMENT})  # noqa: S606
 
 
+def address(port: int = 5000, host: str = "127.0.0.1") -> str:
+    """Where a browser finds the experiments, as model training shows them (not as LLM traces)."""
+    return f"http://{host}:{port}/#/experiments?workflowType=machine_learning"
+
+
 def command(mlruns: Path, port: int, host: str) -> list[str]:
     """The command line of the server."""
     artifacts = str(mlruns.expanduser().resolve() / "artifacts")

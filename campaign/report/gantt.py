@@ -14,7 +14,7 @@ HEAD, QUEUE, GAP, FOOT = 22, 40, 8, 34
 _TALL, _LOW = 15.0, 3.0  # pixels per slot, for few and for many slots
 _ROOM = 900.0  # pixels that all rows together may take
 _MANY = 2_000  # jobs beyond which bars carry no label and no tool tip
-TONES = ("#33658a", "#5b8e7d", "#86a3b8", "#2f4858", "#a3b18a", "#6c8ead")
+TONES = ("#33658a", "#5b8e7d", "#6f8fa6", "#2f4858", "#7d8c5c", "#6c8ead")
 FAILED = "#d55e00"  # Okabe-Ito vermilion: told from the others without seeing red or green
 _COLUMNS = ("job_id", "width", "nodes", "submit_ns", "start_ns", "end_ns", "exit_code")
 
@@ -162,7 +162,7 @@ def _queue(chart: Chart) -> list[str]:
         path.append(f"L{_x(chart, at):.1f} {last:.1f}V{y:.1f}")
         last = y
     path.append(f"H{_x(chart, chart.end):.1f}V{base}Z")
-    most = f'<text class="tick" x="{LEFT - 8}" y="{base}" text-anchor="end">{peak} slots max</text>'
+    most = f'<text class="tick" x="{LEFT - 8}" y="{base}" text-anchor="end">peak {peak}</text>'
     return [f'<path class="queue" d="{"".join(path)}"/>', label, most]
 
 

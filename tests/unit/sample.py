@@ -1,6 +1,5 @@
 """Plausible trials and jobs tables, made by a small first-come-first-served replay instead of VMs."""
 
-import heapq
 import random
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from campaign.jobs import JOBS_SCHEMA
 from campaign.trials import Check, Point, TrialRecord
 
 SECOND = 1_000_000_000
-OBJECTIVES = {"awrt_s": "minimize", "node_hours": "minimize"}
+OBJECTIVES = {"awrt_s": "minimize", "node_hours_provisioned": "minimize"}
 PROVENANCE = {
     "image_hash": "9f2c1e77ab0d4c5e",
     "scheduler": "slurm",
@@ -46,11 +45,15 @@ def jobs_table(nodes: int = 2, jobs: int = 30, slots_per_node: int = 4, seed: in
 
 
 def _place(free: list[list[float]], job: int, arrival: float, width: int, runtime: float, delay: float) -> dict:
-    slots = heapq.nsmallest(width, ((at, node, slot) for node, row in enumerate(free) for slot, at in enumerate(row)))
-    start = max(arrival + delay, max(at for at, _, _ in slots) + delay / 2)
-    for _, node, slot in slots:
+    """Start a job on as few nodes as hold it, evenly, where that is soonest."""
+    count = -(-width // len(free[0]))
+    shares = [width // count + (index < width % count) for index in range(count)]
+    soonest = sorted(range(len(free)), key=lambda node: sorted(free[node])[shares[0] - 1])
+    used = sorted(soonest[:count])
+    slots = [slot for node, share in zip(used, shares, strict=True) for slot in _free_slots(free, node, share)]
+    start = max(arrival + delay, max(free[node][slot] for node, slot in slots) + delay / 2)
+    for node, slot in slots:
         free[node][slot] = start + runtime
-    used = sorted({node for _, node, _ in slots})
     return {
         "job_id": job,
         "arrival_s": arrival,
@@ -72,6 +75,10 @@ def _place(free: list[list[float]], job: int, arrival: float, width: int, runtim
         "native_start_s": float(int(start)),
         "native_end_s": float(int(start + runtime)),
     }
+
+
+def _free_slots(free: list[list[float]], node: int, share: int) -> list[tuple[int, int]]:
+    return [(node, slot) for slot in sorted(range(len(free[node])), key=lambda slot: free[node][slot])[:share]]
 
 
 def record_of(number: int, point: Point, jobs: pa.Table, **changes: object) -> TrialRecord:
@@ -101,7 +108,7 @@ def record_of(number: int, point: Point, jobs: pa.Table, **changes: object) -> T
         "metrics": {
             "awrt_s": sum(a * r for a, r in zip(area, response, strict=True)) / sum(area),
             "makespan_s": makespan,
-            "node_hours": (nodes + 1) * wall / 3600,
+            "node_hours_provisioned": (nodes + 1) * wall / 3600,
             "utilisation": sum(area) / (nodes * 4 * makespan),
         },
         "phases": phases,

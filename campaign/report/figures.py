@@ -1,0 +1,94 @@
+"""The interactive figures of the report, as plotly divisions without the library itself."""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from campaign.report.facts import Facts, number, phases_of, short, shown
+from campaign.trials import TrialRecord
+
+# Okabe-Ito: told apart with every kind of colour blindness, and by their lightness in print.
+FRONT, VALID = "#0072b2", "#9aa5b1"
+PHASE_TONES = ("#bbbbbb", "#56b4e9", "#999933", "#009e73", "#0072b2", "#e69f00", "#cc79a7")
+_FONT = {"family": "system-ui, -apple-system, 'Segoe UI', sans-serif", "size": 13, "color": "#1f2933"}
+_CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
+
+
+def pareto(records: Sequence[TrialRecord], front: Sequence[TrialRecord], facts: Facts) -> str:
+    """Objectives against each other: the front joined, the dominated trials behind it; hovering shows the point."""
+    import plotly.graph_objects as go
+
+    on_front = {(record.number, record.attempt) for record in front}
+    measured = [record for record in records if record.valid and all(m in record.metrics for m in facts.objectives)]
+    others = [record for record in measured if (record.number, record.attempt) not in on_front]
+    figure = go.Figure()
+    kind = go.Scatter3d if len(facts.objectives) == 3 else go.Scatter
+    figure.add_trace(_points(kind, others, facts, "other valid trials", VALID, joined=False))
+    figure.add_trace(_points(kind, front, facts, "Pareto front", FRONT, joined=kind is go.Scatter))
+    _name_axes(figure, facts)
+    return _division(figure, "pareto", 460 if kind is go.Scatter else 560)
+
+
+def phases(records: Sequence[TrialRecord]) -> str:
+    """Stacked bars: what each trial's time went into."""
+    import plotly.graph_objects as go
+
+    names = [f"{record.number}" for record in records]
+    figure = go.Figure()
+    for tone, phase in zip(PHASE_TONES * len(records), phases_of(records), strict=False):
+        seconds = [record.phases.get(phase, 0.0) for record in records]
+        hover = f"trial %{{x}}: {html.escape(phase)} %{{y:.1f}} s<extra></extra>"
+        figure.add_bar(x=names, y=seconds, name=html.escape(phase), marker_color=tone, hovertemplate=hover)
+    figure.update_layout(barmode="stack", xaxis={"title": "trial", "type": "category"}, yaxis={"title": "seconds"})
+    return _division(figure, "phases", 340)
+
+
+def library() -> str:
+    """plotly.js, to be put into the page once."""
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())
+
+
+def _points(kind: Any, records: Sequence[TrialRecord], facts: Facts, name: str, colour: str, *, joined: bool) -> Any:
+    columns = dict(zip("xyz", facts.objectives, strict=False))
+    values = {axis: [record.metrics[metric] for record in records] for axis, metric in columns.items()}
+    look: dict[str, Any] = {
+        "marker": {"color": colour, "size": 11 if colour == FRONT else 8, "line": {"width": 1, "color": "white"}},
+        "mode": "lines+markers+text" if joined else "markers",
+        "text": [str(record.number) for record in records],
+        "textposition": "top right",
+    }
+    if joined:
+        # Points come best first, so this staircase bounds what the front dominates, whatever the directions.
+        look["line"] = {"shape": "hv", "color": colour, "width": 1.5, "dash": "dot"}
+    texts = [hover_text(record, facts.objectives) for record in records]
+    return kind(**values, **look, name=name, customdata=texts, hovertemplate="%{customdata}<extra></extra>")
+
+
+def hover_text(record: TrialRecord, objectives: Mapping[str, str]) -> str:
+    """A trial's objectives and point, for plotly, which reads a little HTML: values are escaped."""
+    measured = [f"{html.escape(metric)}: <b>{number(record.metrics[metric])}</b>" for metric in objectives]
+    point = [f"{html.escape(short(name))} = {html.escape(shown(value))}" for name, value in record.point.items()]
+    return "<br>".join([f"<b>trial {record.number}</b>", *measured, *point])
+
+
+def _name_axes(figure: Any, facts: Facts) -> None:
+    titles = [f"{html.escape(name)} ({direction})" for name, direction in facts.objectives.items()]
+    axes = {f"{axis}axis": {"title": title} for axis, title in zip("xyz", titles, strict=False)}
+    if len(titles) == 3:
+        figure.update_layout(scene=axes)
+    else:
+        figure.update_layout(**axes)
+
+
+def _division(figure: Any, name: str, height: int) -> str:
+    figure.update_layout(
+        template="plotly_white",
+        font=_FONT,
+        height=height,
+        margin={"l": 60, "r": 16, "t": 48, "b": 50},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        hoverlabel={"align": "left", "bgcolor": "white"},
+    )
+    return str(figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=_CONFIG))

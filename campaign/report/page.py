@@ -1,0 +1,116 @@
+"""The report of a campaign: one self-contained HTML page that loads nothing from anywhere."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from campaign.report import figures
+from campaign.report.facts import Facts, common, cost_of, dimensions, number, short, shown
+from campaign.report.gantt import gantt_svg
+from campaign.trials import Check, TrialRecord
+from search.pareto import feasible, front
+
+HEADLINE = ("image_hash", "scheduler", "scheduler_version", "host", "acceleration")
+_LABELS = {"image_hash": "image", "scheduler_version": "version"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A check over all trials: how many passed, and which trials failed with which value."""
+
+    name: str
+    limit: str
+    passed: int
+    failed: tuple[tuple[int, str], ...]
+
+
+def write(
+    target: Path,
+    records: Sequence[TrialRecord],
+    facts: Facts,
+    jobs: Callable[[int], pa.Table | None],
+) -> Path:
+    """Write the page to the file `target`, whole or not at all, and return it.
+
+    `records` hold each trial's last attempt; `jobs` gives a trial's jobs table, or None where it left none.
+    """
+    page = render(records, facts, jobs)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        temporary.write_text(page, encoding="utf-8")
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def render(records: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], pa.Table | None]) -> str:
+    """The page as text. All that comes from workloads, configuration or nodes is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("campaign.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "short": short, "shown": shown}
+    best = front(records, facts.objectives, facts.constraints)
+    provenance = common(records)
+    return environment.get_template("page.html.j2").render(
+        facts=facts,
+        records=records,
+        front=best,
+        front_numbers={record.number for record in best},
+        dimensions=dimensions(records),
+        headline=[(_LABELS.get(name, name), provenance[name]) for name in HEADLINE if name in provenance],
+        provenance=sorted(provenance.items()),
+        status=lambda record: _status(record, facts),
+        lines=check_lines(records),
+        cost=cost_of(records, facts),
+        pareto=Markup(figures.pareto(records, best, facts)),  # noqa: S704  made by plotly from escaped text
+        phases=Markup(figures.phases(records)),  # noqa: S704
+        charts=[(record, Markup(chart)) for record, chart in _charts(best, facts, jobs)],  # noqa: S704  escaped by gantt
+        plotly=Markup(figures.library()),  # noqa: S704
+    )
+
+
+def check_lines(records: Sequence[TrialRecord]) -> list[Line]:
+    """The validity checks by name, those that failed somewhere first."""
+    checks: dict[str, list[tuple[int, Check]]] = {}
+    for record in records:
+        for check in record.checks:
+            checks.setdefault(check.name, []).append((record.number, check))
+    lines = [_line(name, found) for name, found in checks.items()]
+    return sorted(lines, key=lambda line: (not line.failed, line.name))
+
+
+def _line(name: str, found: Sequence[tuple[int, Check]]) -> Line:
+    failed = tuple((trial, f"{number(check.value)} {check.unit}".strip()) for trial, check in found if not check.ok)
+    limits = sorted({f"{number(check.limit)} {check.unit}".strip() for _, check in found})
+    return Line(name, ", ".join(limits), len(found) - len(failed), failed)
+
+
+def _status(record: TrialRecord, facts: Facts) -> str:
+    if record.valid and not feasible(record, facts.constraints):
+        return "infeasible"
+    return record.outcome.replace("_", " ")
+
+
+def _charts(
+    best: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], pa.Table | None]
+) -> list[tuple[TrialRecord, str]]:
+    charts = []
+    for record in best:
+        table = jobs(record.number)
+        if table is not None and table.num_rows:
+            point = ", ".join(f"{short(name)}={shown(value)}" for name, value in record.point.items())
+            title = f"trial {record.number}: {point}"
+            charts.append((record, gantt_svg(table, slots_per_node=facts.slots_per_node, title=title)))
+    return charts

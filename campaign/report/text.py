@@ -1,0 +1,86 @@
+"""The Pareto front on a terminal: a table of its points and a scatter of characters."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from campaign.model import Bound, Direction
+from campaign.report.facts import dimensions, number, short, shown
+from campaign.trials import TrialRecord
+from search.pareto import front
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+COLUMNS, ROWS = 56, 12  # characters of the scatter's field
+
+
+def text_front(
+    records: Sequence[TrialRecord],
+    objectives: Mapping[str, Direction],
+    constraints: Mapping[str, Bound] | None = None,
+) -> "Group":
+    """What a campaign found, for `rich.print`: front points with objectives and searched parameters, and a scatter."""
+    from rich.console import Group
+    from rich.text import Text
+
+    best = front(records, objectives, constraints)
+    valid = sum(record.valid for record in records)
+    title = Text(f"Pareto front: {len(best)} of {valid} valid trials ({len(records)} in all)", style="bold")
+    if not best:
+        return Group(title)
+    return Group(title, _table(best, objectives, dimensions(records)), Text(scatter(records, best, objectives)))
+
+
+def scatter(records: Sequence[TrialRecord], best: Sequence[TrialRecord], objectives: Mapping[str, Direction]) -> str:
+    """The first two objectives against each other: `o` on the front, `.` behind it."""
+    across, up = list(objectives)[:2]
+    shown_ones = [record for record in records if record.valid and {across, up} <= set(record.metrics)]
+    if not shown_ones:
+        return ""
+    x_low, x_high = _limits([record.metrics[across] for record in shown_ones])
+    y_low, y_high = _limits([record.metrics[up] for record in shown_ones])
+    field = [[" "] * COLUMNS for _ in range(ROWS)]
+    for mark, group in ((".", shown_ones), ("o", best)):
+        for record in group:
+            column = _cell(record.metrics[across], x_low, x_high, COLUMNS)
+            row = _cell(record.metrics[up], y_low, y_high, ROWS)
+            field[ROWS - 1 - row][column] = mark
+    return _framed(field, (across, number(x_low), number(x_high)), (up, number(y_low), number(y_high)))
+
+
+def _table(best: Sequence[TrialRecord], objectives: Mapping[str, Direction], points: Sequence[str]) -> "Table":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("trial", justify="right")
+    for name, direction in objectives.items():
+        table.add_column(f"{name} ({direction[:3]})", justify="right", style="bold")
+    for name in points:
+        table.add_column(short(name))
+    for record in best:
+        values = [number(record.metrics[name]) for name in objectives]
+        table.add_row(str(record.number), *values, *(shown(record.point.get(name)) for name in points))
+    return table
+
+
+def _limits(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    return (low, high) if high > low else (low - 1, high + 1)
+
+
+def _cell(value: float, low: float, high: float, cells: int) -> int:
+    return min(cells - 1, int((value - low) / (high - low) * cells))
+
+
+def _framed(field: Sequence[Sequence[str]], across: tuple[str, str, str], up: tuple[str, str, str]) -> str:
+    name, low, high = up
+    margin = max(len(low), len(high))
+    labels = [high, *[""] * (ROWS - 2), low]
+    rows = [f"{label:>{margin}} |{''.join(row).rstrip()}" for label, row in zip(labels, field, strict=True)]
+    x_name, x_low, x_high = across
+    ends = f"{x_low}{x_high:>{COLUMNS - len(x_low)}}"
+    rule = f"{'':>{margin}} +{'-' * COLUMNS}"
+    below = f"{'':>{margin}}  {ends}"
+    return "\n".join([name, *rows, rule, below, f"{x_name:>{margin + COLUMNS + 2}}"])
