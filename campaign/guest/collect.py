@@ -1,0 +1,119 @@
+"""From what the instruments wrote to the jobs table: one row per job of the workload, all times on the driver's clock."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from campaign.guest import GuestError, Run, Submit
+from campaign.guest.clocks import NodeClock
+from campaign.jobs import JOBS_SCHEMA, Workload
+
+if TYPE_CHECKING:
+    from schedulers.base import NativeTimes
+
+US_PER_S = 1e6
+
+
+@dataclass(frozen=True)
+class Collected:
+    """All that a replay left behind.
+
+    `runs` and `clocks` are by node name; `native_ids` by job id, for accepted jobs; `accounting` by native id, on the
+    head node's clock; `started_us` is when the agent began, on the head node's clock.
+    """
+
+    head: str
+    started_us: int
+    submits: Sequence[Submit]
+    runs: Mapping[str, Sequence[Run]]
+    clocks: Mapping[str, NodeClock]
+    nodes_requested: Mapping[int, int]
+    native_ids: Mapping[int, str]
+    accounting: Mapping[str, "NativeTimes"]
+
+
+def jobs_table(workload: Workload, collected: Collected) -> pa.Table:
+    """The jobs table (JOBS_SCHEMA) in the workload's order; null where a thing never happened.
+
+    Raises GuestError for a job that the workload doesn't have or that was submitted twice, and for a node without a
+    measured clock. A job that ran on fewer nodes than it asked for keeps the times of those it ran on: the validity
+    gate compares `nodes` with `nodes_requested`.
+    """
+    line = _Timeline(collected)
+    known = set(workload.table.column("job_id").to_pylist())
+    submits = _by_job(((submit.job_id, submit) for submit in collected.submits), known)
+    runs = _by_job(((run.job_id, (node, run)) for node, each in collected.runs.items() for run in each), known)
+    rows = []
+    for row in workload.table.to_pylist():
+        job = row["job_id"]
+        row["nodes_requested"] = collected.nodes_requested.get(job)
+        row |= line.submitted(submits[job]) | line.ran(runs[job]) | line.native(collected.native_ids.get(job))
+        rows.append(row)
+    return pa.Table.from_pylist(rows, schema=JOBS_SCHEMA)
+
+
+def _by_job(pairs: Iterable[tuple[int, Any]], known: set[int]) -> defaultdict[int, list[Any]]:
+    found: defaultdict[int, list[Any]] = defaultdict(list)
+    for job, value in pairs:
+        if job not in known:
+            raise GuestError("a job that the workload doesn't have", str(value))
+        found[job].append(value)
+    return found
+
+
+class _Timeline:
+    """Times of nodes as nanoseconds on the driver's clock since the workload's start."""
+
+    def __init__(self, collected: Collected) -> None:
+        self._collected = collected
+        self._origin_us = self._driver_us(collected.head, collected.started_us)
+
+    def submitted(self, submits: list[Submit]) -> dict[str, Any]:
+        if len(submits) > 1:
+            raise GuestError("a job that was submitted twice", str(submits))
+        if not submits:
+            return {}
+        submit, head = submits[0], self._collected.head
+        return {
+            "intended_ns": self._ns(head, submit.intended_us),
+            "submit_ns": self._ns(head, submit.submit_us),
+            "accepted_ns": self._ns(head, submit.accepted_us) if submit.exit_status == 0 else None,
+        }
+
+    def ran(self, runs: list[tuple[str, Run]]) -> dict[str, Any]:
+        if not runs:
+            return {"nodes": []}
+        starts = [self._ns(node, run.start_us) for node, run in runs]
+        return {
+            "nodes": sorted(node for node, _ in runs),
+            "start_ns": min(starts),
+            "all_started_ns": max(starts),
+            "end_ns": max(self._ns(node, run.end_us) for node, run in runs),
+            "exit_code": max(run.exit_code for _, run in runs),
+        }
+
+    def native(self, native_id: str | None) -> dict[str, Any]:
+        times = self._collected.accounting.get(native_id) if native_id is not None else None
+        if times is None:
+            return {"native_id": native_id}
+        return {
+            "native_id": native_id,
+            "native_state": times.state,
+            "native_start_s": self._native_s(times.start_s),
+            "native_end_s": self._native_s(times.end_s),
+        }
+
+    def _native_s(self, unix_s: float | None) -> float | None:
+        return None if unix_s is None else self._ns(self._collected.head, unix_s * US_PER_S) / 1e9
+
+    def _ns(self, node: str, node_us: float) -> int:
+        return round((self._driver_us(node, node_us) - self._origin_us) * 1000)
+
+    def _driver_us(self, node: str, node_us: float) -> float:
+        clock = self._collected.clocks.get(node)
+        if clock is None:
+            raise GuestError("the clock of a node", node)
+        return float(clock.to_driver_us(node_us))
