@@ -2,8 +2,9 @@
 
 import gzip
 import lzma
+import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from campaign.errors import ImageError
@@ -16,6 +17,7 @@ _SETUP_SECTORS = 0x1F1  # fields of the x86 boot protocol's setup header
 _HEADER_MAGIC = 0x202
 _PAYLOAD_OFFSET = 0x248
 _PAYLOAD_LENGTH = 0x24C
+_DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 _MODULE_SIGNED = b"~Module signature appended~\n"
 _MODULE_SIGNATURE_INFO = 12  # struct module_signature; its last four bytes are the signature's length
 
@@ -53,7 +55,7 @@ def _unpack(payload: bytes) -> bytes:
 
 def _zstd(payload: bytes) -> bytes:
     try:
-        done = subprocess.run(["zstd", "-dc", "--ultra", "--memory=512MB"], input=payload, capture_output=True, check=False)
+        done = subprocess.run(["zstd", "-dc", "--memory=512MB"], input=payload, capture_output=True, check=False)
     except FileNotFoundError as error:
         raise ImageError("zstd is missing: it unpacks the guest's kernel", "", "apt-get install zstd") from error
     if done.returncode:
@@ -71,30 +73,29 @@ def module(data: bytes, name: str) -> bytes:
     return info[: len(info) - _MODULE_SIGNATURE_INFO - length]
 
 
-def load_order(dependencies: Mapping[str, list[str]], wanted: Iterable[str]) -> list[str]:
-    """`wanted` and all they need, each after what it needs; ImageError names one that the kernel doesn't have."""
-    order: list[str] = []
+def needed_modules(driver: bytes) -> list[str]:
+    """The names of the modules that an unpacked driver says it depends on."""
+    stated = _DEPENDS.search(driver)
+    return [name for name in stated[1].decode().split(",") if name] if stated else []
 
-    def visit(path: str) -> None:
-        for needed in dependencies[path]:
+
+def load_order(wanted: Iterable[str], load: Callable[[str], bytes]) -> dict[str, bytes]:
+    """`wanted` and all they need by name, each after what it needs; `load` gives a module's unpacked file."""
+    order: dict[str, bytes] = {}
+
+    def visit(name: str) -> None:
+        if name in order:
+            return
+        driver = load(name)
+        for needed in needed_modules(driver):
             visit(needed)
-        if path not in order:
-            order.append(path)
+        order[name] = driver
 
-    by_name = {module_name(path): path for path in dependencies}
     for name in wanted:
-        if name not in by_name:
-            raise ImageError(f"the guest's kernel has no module {name!r}")
-        visit(by_name[name])
+        visit(name)
     return order
 
 
-def module_name(path: str) -> str:
-    """`kernel/fs/erofs/erofs.ko.xz` -> `erofs`, with dashes as the kernel spells them."""
-    return Path(path).name.split(".")[0].replace("-", "_")
-
-
-def parse_dependencies(text: str) -> dict[str, list[str]]:
-    """The content of modules.dep: each module's path and the paths of those it needs."""
-    lines = (line.partition(":") for line in text.splitlines() if line.strip())
-    return {path: needed.split() for path, _, needed in lines}
+def module_name(path: Path) -> str:
+    """`.../virtio-rng.ko.xz` -> `virtio_rng`: dashes are written as the kernel does."""
+    return path.name.split(".")[0].replace("-", "_")

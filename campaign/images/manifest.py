@@ -1,4 +1,4 @@
-"""What an image bundle is: a folder of three files a node boots from, and the manifest that names and describes them."""
+"""What an image bundle is: three files that a node boots from, and the manifest that names and describes them."""
 
 import hashlib
 import json
@@ -103,7 +103,7 @@ def read(folder: Path) -> Bundle:
     except FileNotFoundError as error:
         raise ImageError(f"no image bundle in {folder}: it has no {MANIFEST}") from error
     except ValidationError as error:
-        raise ImageError(f"{path} is not an image manifest", str(error), "remove the folder and build it again") from error
+        raise ImageError(f"{path} is no image manifest", str(error), "remove the folder and build it again") from error
 
 
 def write(folder: Path, manifest: Manifest) -> Bundle:

@@ -179,8 +179,7 @@ def _check(bundle: Bundle, name: str) -> None:
     except OSError as error:
         raise DamagedImageError(f"image file {path} can't be read", str(error), mend) from error
     if found != expected:
-        details = f"expected sha256 {expected.sha256}, {expected.size} bytes\nfound    sha256 {found.sha256}, {found.size} bytes"
-        raise DamagedImageError(f"image file {path} is damaged", details, mend)
+        raise DamagedImageError(f"image file {path} is damaged", f"expected {expected}\nfound    {found}", mend)
 
 
 def _in_use(folder: Path) -> bool:

@@ -1,0 +1,229 @@
+"""Builds image bundles from Debian packages: locked versions, and the same bytes from the same list.
+
+The bytes also depend on the version of mkfs.erofs; on one machine two builds of one list give one hash.
+"""
+
+import os
+import shlex
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from campaign.errors import ImageError
+from campaign.images import apt, initramfs, kernel, lock, manifest, tools
+from campaign.images.apt import Apt, Package
+from campaign.images.lock import Lock
+from campaign.images.manifest import Bundle, FileFact, Manifest
+from campaign.images.store import Store
+
+_HERE = Path(__file__).parent
+_GUEST = _HERE / "guest"
+_LOCK = "lock.json"
+_UNPACKED = ("busybox-static",)  # used for the initramfs, not installed in the guest
+_UUID = "6f2d9c1e-0d8b-4c53-9c5e-5a7d0b1c2e3f"  # of every root file system: a random one would change the bytes
+_NOT_PACKED = r"^(dev|proc|run|sys|tmp)/.*$"
+_NO_DOCS = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+
+Progress = Callable[[str], None]
+
+
+class LockDriftError(ImageError):
+    """The mirror no longer has what the lock names, and the build was asked to insist on it."""
+
+
+class Spec(BaseModel):
+    """What an image is made of; read from `NAME.toml` beside this module."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    suite: str
+    epoch: int
+    kernel: str
+    modules: tuple[str, ...]
+    kernel_cmdline: tuple[str, ...]
+    packages: tuple[str, ...]
+    facts: dict[str, str]
+
+
+def spec(name: str) -> Spec:
+    """The specification of the image `name`; ImageError names those that there are."""
+    try:
+        return Spec.model_validate(tomllib.loads((_HERE / f"{name}.toml").read_text()))
+    except FileNotFoundError as error:
+        known = ", ".join(sorted(path.stem for path in _HERE.glob("*.toml")))
+        raise ImageError(f"there is no image {name!r} to build", f"there are: {known}") from error
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise ImageError(f"{name}.toml is no image specification", str(error)) from error
+
+
+def lock_path(name: str) -> Path:
+    """Where the committed lock of the image `name` is."""
+    return _HERE / f"{name}.lock.json"
+
+
+def build(
+    name: str = "slurm",
+    *,
+    store: Store,
+    mirror: str | None = None,
+    locked: bool = False,
+    progress: Progress = lambda _: None,
+) -> Bundle:
+    """Build the image `name`, put it into `store`, and return it; takes a minute or two.
+
+    `mirror` is a Debian archive's URI, by default the one that this machine's apt uses. Where the mirror has a locked
+    version, that very file is used; where not, `progress` is told what differs, and the list that was used is kept
+    beside the bundle as `lock.json`. With `locked` this is a LockDriftError instead.
+    Every other failure is an ImageError. Nothing half-made is left behind.
+    """
+    wanted = spec(name)
+    tools.require_tools()
+    with tools.disk_errors(store.path), store.making() as folder:
+        tools.require_space(folder)
+        work = folder / "work"
+        packages = _fetch(name, wanted, work, mirror=mirror, locked=locked, progress=progress)
+        progress("taking the kernel apart")
+        version = _boot_files(wanted, packages, work, folder)
+        progress(f"installing {len(packages)} packages and packing the root file system")
+        _root_file(wanted, packages, work, folder / manifest.ROOT)
+        progress("hashing and storing")
+        made = _describe(name, wanted, Lock.of(package.locked for package in packages), version, folder)
+        tools.run(["rm", "-rf", str(work)])
+        bundle = store.put(made)
+    progress(f"image {name} {bundle.hash}")
+    return bundle
+
+
+def renew_lock(
+    name: str = "slurm", *, mirror: str | None = None, scratch: Path, path: Path | None = None
+) -> list[str]:
+    """Write the lock of what the mirror has now to `path` (default: the committed one); what differs, line by line.
+
+    `scratch` is a folder for temporary files that must not exist yet; it is the caller's to remove.
+    """
+    tools.require_tools()
+    target = path or lock_path(name)
+    old = lock.read(target) if target.exists() else Lock()
+    installed, unpacked = _resolve(spec(name), Apt(scratch, _mirror(mirror), spec(name).suite))
+    new = Lock.of(package.locked for package in [*installed, *unpacked])
+    new.write(target)
+    return lock.differences(old, new)
+
+
+def _mirror(uri: str | None) -> apt.Mirror:
+    return apt.Mirror(uri.rstrip("/")) if uri else apt.configured_mirror()
+
+
+def _resolve(wanted: Spec, source: Apt) -> tuple[list[Package], list[Package]]:
+    """The packages to install, and those only to take files from."""
+    return source.closure(wanted.packages), [*source.kernel(wanted.kernel), *source.candidates(_UNPACKED)]
+
+
+def _fetch(
+    name: str, wanted: Spec, work: Path, *, mirror: str | None, locked: bool, progress: Progress
+) -> list[Package]:
+    """Choose and download the packages into `work`/packages; those to install are indexed there."""
+    progress("asking the mirror for the package lists")
+    source = Apt(work / "apt", _mirror(mirror), wanted.suite)
+    committed = lock.read(lock_path(name))
+    source.pin(committed)
+    installed, unpacked = _resolve(wanted, source)
+    packages = [*installed, *unpacked]
+    _judge_drift(name, lock.differences(committed, Lock.of(p.locked for p in packages)), locked, progress)
+    progress(f"downloading {len(packages)} packages")
+    folder = work / "packages"
+    folder.mkdir()
+    source.download(packages, folder)
+    apt.write_index(installed, folder, wanted.suite)
+    return packages
+
+
+def _judge_drift(name: str, drift: list[str], locked: bool, progress: Progress) -> None:
+    if not drift:
+        return
+    renew = f"renew the lock: python -m campaign image lock {name}"
+    if locked:
+        raise LockDriftError(f"the mirror no longer has the locked packages of image {name}", "\n".join(drift), renew)
+    progress(f"WARNING: the mirror differs from the lock in {len(drift)} packages, so the image's hash will differ:")
+    for line in drift:
+        progress(f"WARNING:   {line}")
+    progress(f"WARNING: to make this list the committed one, {renew}")
+
+
+def _boot_files(wanted: Spec, packages: list[Package], work: Path, folder: Path) -> str:
+    """Write kernel and initramfs into `folder`; the kernel's version."""
+    tree = work / "unpacked"
+    for package in packages:
+        if package.locked.name.startswith(("linux-image-", *_UNPACKED)):
+            tools.run(["dpkg-deb", "-x", str(work / "packages" / package.filename), str(tree)], folder=folder)
+    image = next(tree.glob("boot/vmlinuz-*"), None)
+    if image is None:
+        raise ImageError(f"package {wanted.kernel} brought no kernel")
+    version = image.name.removeprefix("vmlinuz-")
+    (folder / manifest.KERNEL).write_bytes(kernel.vmlinux(image.read_bytes()))
+    archive = initramfs.build(
+        busybox=(tree / "usr/bin/busybox").read_bytes(),
+        init=(_GUEST / "init").read_bytes(),
+        modules=initramfs.drivers(tree / "usr/lib/modules" / version, wanted.modules),
+    )
+    (folder / manifest.INITRD).write_bytes(archive)
+    return version
+
+
+def _root_file(wanted: Spec, packages: list[Package], work: Path, target: Path) -> None:
+    """Install the indexed packages in a fresh root, trim it, and pack it as `target`."""
+    tools.run(
+        _mmdebstrap(wanted, work / "packages", target),
+        env={"SOURCE_DATE_EPOCH": str(wanted.epoch), **_scratch(work)},
+        folder=target.parent,
+    )
+
+
+def _scratch(work: Path) -> dict[str, str]:
+    """Where mmdebstrap unpacks: beside the target as root; without root its helper user can't enter there."""
+    return {"TMPDIR": str(work)} if os.geteuid() == 0 else {}
+
+
+def _mmdebstrap(wanted: Spec, packages: Path, target: Path) -> list[str]:
+    # Packed inside the chroot's folder, because without root only mmdebstrap's `download` can bring a file out of there.
+    pack = (
+        f'mkfs.erofs -x-1 -zlz4hc -T{wanted.epoch} -U{_UUID} --exclude-regex={shlex.quote(_NOT_PACKED)} "$1.erofs" "$1"'
+        f' && mv "$1.erofs" "$1/{target.name}"'
+    )
+    return [
+        "mmdebstrap",
+        f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
+        "--format=null",
+        "--variant=essential",
+        "--architectures=amd64",
+        f"--include={','.join(wanted.packages)}",
+        '--aptopt=APT::Install-Recommends "false"',
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in _NO_DOCS),
+        f'--customize-hook={shlex.quote(str(_GUEST / "customize.sh"))} "$1"',
+        f"--customize-hook={pack}",
+        f"--customize-hook=download /{target.name} {shlex.quote(str(target))}",
+        wanted.suite,
+        "-",
+        f"deb [trusted=yes] copy:{packages} ./",
+    ]
+
+
+def _describe(name: str, wanted: Spec, used: Lock, version: str, folder: Path) -> Bundle:
+    files = {part: FileFact.of(folder / part) for part in manifest.PARTS}
+    cmdline = " ".join(wanted.kernel_cmdline)
+    used.write(folder / _LOCK)
+    for part in (*manifest.PARTS, _LOCK):
+        (folder / part).chmod(0o644)
+    described = Manifest(
+        name=name,
+        builder="debian",
+        hash=manifest.content_hash(files, cmdline),
+        kernel_cmdline=cmdline,
+        kernel_version=version,
+        files=files,
+        packages=used.versions,
+        facts=wanted.facts,
+    )
+    return manifest.write(folder, described)
