@@ -6,6 +6,7 @@ import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self, TypeVar
 
 import libvirt
@@ -105,7 +106,7 @@ class Hypervisor:
         try:
             spec.console_log.touch(mode=0o600)  # else a privileged libvirt makes it, and we couldn't read it
             owner = run_as or (spec.console_log.stat().st_uid, spec.console_log.stat().st_gid)
-            self._connection.createXML(domain_xml(spec, run_as=owner if self._separates_users() else None), 0)
+            self._connection.createXML(domain_xml(spec, run_as=owner if self._separates_users else None), 0)
         except (OSError, libvirt.libvirtError) as error:
             raise explain(str(error), spec, self.uri) from error
 
@@ -165,7 +166,7 @@ class Hypervisor:
             raise HypervisorError(f"the domain {name} can't be ended", str(error)) from error
         return True
 
-    def _owned(self, domain: Any) -> OwnedDomain | None:  # noqa: ANN401 - libvirt-python has no types
+    def _owned(self, domain: Any) -> OwnedDomain | None:
         try:
             text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, LEASE_NAMESPACE)
             return OwnedDomain(name=domain.name(), uuid=domain.UUIDString(), lease=parse_lease(text))
@@ -177,9 +178,10 @@ class Hypervisor:
             log.warning("the domain %s is left alone: %s", domain.name(), error)
             return None
 
-    def _lookup(self, name: str) -> Any:  # noqa: ANN401 - libvirt-python has no types
+    def _lookup(self, name: str) -> Any:
         return self._ask(lambda: self._connection.lookupByName(name))
 
+    @cached_property
     def _separates_users(self) -> bool:
         """Whether this libvirt runs QEMU as another user than itself (file ownership as security model)."""
         capabilities = ET.fromstring(self._ask(self._connection.getCapabilities))  # noqa: S314 - libvirt's own text
@@ -194,7 +196,7 @@ class Hypervisor:
             raise HypervisorError(f"libvirt at {self.uri} does not do what it is asked", str(error)) from error
 
 
-def _open(uri: str, seconds: float) -> Any:  # noqa: ANN401 - libvirt-python has no types
+def _open(uri: str, seconds: float) -> Any:
     """Open in a thread of its own: libvirt has no deadline for a daemon that accepts and then says nothing."""
     libvirt.registerErrorHandler(lambda *_: None, None)  # it prints every error to stderr otherwise
     result: list[Any] = []

@@ -37,9 +37,9 @@ auth_unix_rw = "none"
 unix_sock_ro_perms = "0700"
 unix_sock_rw_perms = "0700"
 """
-# Root's QEMU keeps root's uid, so that it can read files below folders that are root's alone, but libvirt takes all
-# capabilities from it and confines it with seccomp (its defaults).
-_QEMU_CONF = """\
+# Root's QEMU stays root, confined by seccomp alone: another user could read neither the credentials nor anything below
+# a folder that is root's alone. Who wants more separation runs the project as an ordinary user.
+_PRIVILEGED_QEMU_CONF = """\
 user = "root"
 group = "root"
 dynamic_ownership = 0
@@ -47,8 +47,9 @@ remember_owner = 0
 security_driver = "none"
 cgroup_controllers = []
 namespaces = []
-stdio_handler = "file"
 """
+# Else a virtlogd, which nobody ends, is started for the consoles.
+_QEMU_CONF = 'stdio_handler = "file"\n'
 # The arguments are pairs of a private folder and the folder of libvirt that it replaces, up to "--".
 _IN_PRIVATE_FOLDERS = """\
 set -e
@@ -70,6 +71,7 @@ class PrivateLibvirtd:
 
     def __init__(self, state_dir: Path) -> None:
         self._privileged = os.geteuid() == 0
+        self._child: subprocess.Popen[bytes] | None = None  # if we are the one that started it
         self.folder = short_folder(state_dir.absolute())
         self.log = self.folder / "libvirtd.log"
         self._pid_file = self.folder / "libvirtd.pid"
@@ -94,9 +96,8 @@ class PrivateLibvirtd:
         with self._lock():
             if self.pid() is None:
                 self._prepare_folders()
-                self._await_answer(self._spawn())
-            else:
-                self._await_answer(None)
+                self._child = self._spawn()
+            self._await_answer()
         return self.uri
 
     def stop(self) -> None:
@@ -111,6 +112,8 @@ class PrivateLibvirtd:
                 return
             self._refuse_while_guests_run()
             self._end(pid)
+            if self._child:
+                self._child.wait()
 
     def _is_ours(self, pid: int) -> bool:
         """Only our libvirtd has our pid file among its arguments."""
@@ -128,8 +131,9 @@ class PrivateLibvirtd:
         for folder in ("run", "lib", "etc", "cache", "log", "config/libvirt"):
             (self.folder / folder).mkdir(parents=True, exist_ok=True)
         configuration = self.folder / ("etc" if self._privileged else "config/libvirt")
+        qemu = _QEMU_CONF + (_PRIVILEGED_QEMU_CONF if self._privileged else "")
         (configuration / "libvirtd.conf").write_text(_LIBVIRTD_CONF, encoding="ascii")
-        (configuration / "qemu.conf").write_text(_QEMU_CONF if self._privileged else "", encoding="ascii")
+        (configuration / "qemu.conf").write_text(qemu, encoding="ascii")
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
         """Start it detached; nothing of ours but its log is left open in it."""
@@ -167,7 +171,20 @@ class PrivateLibvirtd:
             )
             for part in (self.folder / name, place)
         ]
-        return ["unshare", "--mount", "--", "sh", "-c", _IN_PRIVATE_FOLDERS, "sh", *pairs, "--", *daemon]
+        return [
+            "unshare",
+            "--mount",
+            "--propagation",
+            "slave",
+            "--",
+            "sh",
+            "-c",
+            _IN_PRIVATE_FOLDERS,
+            "sh",
+            *pairs,
+            "--",
+            *daemon,
+        ]
 
     def _environment(self) -> dict[str, str]:
         if self._privileged:
@@ -175,15 +192,13 @@ class PrivateLibvirtd:
         places = {"RUNTIME_DIR": "run", "CONFIG_HOME": "config", "CACHE_HOME": "cache", "DATA_HOME": "lib"}
         return {f"XDG_{variable}": str(self.folder / name) for variable, name in places.items()}
 
-    def _await_answer(self, started: "subprocess.Popen[bytes] | None") -> None:
+    def _await_answer(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        while True:
-            exited = started is not None and started.poll() is not None
-            if self._answers():
-                return
-            # One that was started just before us, by a process that was killed, makes ours give up.
-            if exited and self.pid() is None:
-                raise self._failure(f"the private libvirtd ended at once (status {started and started.returncode})")
+        while not self._answers():
+            status = self._child.poll() if self._child else None
+            # Ours gives up, too, if one was started just before by a process that was killed; that one will do.
+            if status is not None and self.pid() is None:
+                raise self._failure(f"the private libvirtd ended at once (status {status})")
             if time.monotonic() > deadline:
                 raise self._failure(f"the private libvirtd does not answer within {_START_SECONDS:g} s")
             time.sleep(0.05)

@@ -17,8 +17,6 @@ InfrastructureError
 └── NotEnoughPorts             fewer free ports than nodes (a CapacityError)
 """
 
-# ruff: noqa: N818 - the names say what happened; "Error" would add nothing
-
 from campaign.errors import CapacityError, InfrastructureError
 
 

@@ -17,7 +17,6 @@ from typing import IO, Literal
 from actors.hypervisor.console import clean
 from actors.hypervisor.process import boot_id
 
-
 _DEVICE = Path("/dev/kvm")
 _SECONDS = 8.0
 # Printed at the end of a kernel's own start: it has then run on all of what a guest needs.

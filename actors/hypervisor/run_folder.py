@@ -10,7 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.hypervisor.errors import DiskFull, FileUnusable, InvalidLease, NodeNameTaken, NodeStartFailed
+from actors.hypervisor.errors import (
+    DiskFull,
+    FileUnusable,
+    InvalidLease,
+    InvalidNodeSpec,
+    NodeNameTaken,
+    NodeStartFailed,
+)
 from actors.hypervisor.lease import Lease
 
 _LEASE = "lease.json"
@@ -62,6 +69,9 @@ def create(run_root: Path, name: str, lease: Lease, credentials: Mapping[str, by
     `NodeNameTaken` if there is one, `DiskFull` or another `NodeStartFailed` if it can't be written; nothing is left
     then.
     """
+    for one in (name, *credentials):
+        if one in ("", ".", "..") or Path(one).name != one:
+            raise InvalidNodeSpec(f"{one!r} can't be the name of a run folder or of a credential in it")
     folder = run_root / name
     draft = run_root / (name + _UNFINISHED)
     try:
