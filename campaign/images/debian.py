@@ -189,7 +189,7 @@ def _scratch(work: Path) -> dict[str, str]:
 def _mmdebstrap(wanted: Spec, packages: Path, target: Path) -> list[str]:
     # Packed inside the chroot's folder, because without root only mmdebstrap's `download` can bring a file out of there.
     pack = (
-        f'mkfs.erofs -x-1 -zlz4hc -T{wanted.epoch} -U{_UUID} --exclude-regex={shlex.quote(_NOT_PACKED)} "$1.erofs" "$1"'
+        f'mkfs.erofs -d1 -x-1 -zlz4hc -T{wanted.epoch} -U{_UUID} --exclude-regex={shlex.quote(_NOT_PACKED)} "$1.erofs" "$1"'
         f' && mv "$1.erofs" "$1/{target.name}"'
     )
     return [
@@ -197,6 +197,7 @@ def _mmdebstrap(wanted: Spec, packages: Path, target: Path) -> list[str]:
         f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
         "--format=null",
         "--variant=essential",
+        "--skip=cleanup",  # customize.sh has removed what it would clean
         "--architectures=amd64",
         f"--include={','.join(wanted.packages)}",
         '--aptopt=APT::Install-Recommends "false"',
