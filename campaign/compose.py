@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from campaign.errors import ConfigError
 from campaign.groups import CONF, groups
@@ -74,7 +75,15 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None, config_nam
     """
     folders = (*([config_dir.resolve()] if config_dir else []), CONF)
     values, choices = _hydra(list(overrides), folders, config_name)
-    origins = Origins(tuple(overrides), folders, config_name, choices)
+    return _validated(values, Origins(tuple(overrides), folders, config_name, choices))
+
+
+def compose_recorded(config: dict[str, Any]) -> Composed:
+    """The campaign that a ledger recorded; ConfigError when it is of another version of this software."""
+    return _validated(config, Origins((), (), "ledger", {}))
+
+
+def _validated(values: dict[str, Any], origins: Origins) -> Composed:
     try:
         campaign = Campaign.model_validate(values)
     except ValidationError as error:
@@ -158,16 +167,14 @@ def _problem_of(item: dict[str, Any]) -> Problem:
     )
 
 
-def _field_at(model: type[BaseModel], loc: list[str]) -> Any:
-    """The FieldInfo at `loc`, walking through models and mappings of models; None where there is none."""
+def _field_at(model: type[BaseModel], loc: list[str]) -> FieldInfo | None:
+    """The field at `loc`, walking through models and mappings of models; None where there is none."""
     field = None
     for part in loc:
         if part in model.model_fields:
             field = model.model_fields[part]
-            inner = field.annotation
-            model = next(
-                (a for a in getattr(inner, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)), inner
-            )
+            below = model_below(field.annotation)
+            model = below[0] if below else BaseModel
     return field
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from campaign.model import Direction
-
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from campaign.model import Direction
 
 Array = NDArray[np.float64]
 BOUNDED_SLOWDOWN_TAU_S = 10.0
@@ -82,7 +82,7 @@ class Metric:
     unit: str
     definition: str
     source: str
-    natural_direction: Direction
+    natural_direction: "Direction"
     of_jobs: bool
     function: Function
 
@@ -130,7 +130,7 @@ def _measure(jobs: "pa.Table", cluster: ClusterFacts, phases: Mapping[str, float
 
 
 def _metric(
-    unit: str, definition: str, *, best: Direction = "minimize", source: str = FEITELSON_2001, of_jobs: bool = True
+    unit: str, definition: str, *, best: "Direction" = "minimize", source: str = FEITELSON_2001, of_jobs: bool = True
 ) -> Callable[[Function], Function]:
     """Register the decorated function under its own name."""
 

@@ -62,7 +62,9 @@ class SchedulerSettings(Settings):
     """Which scheduler, and its parameters under their own names (see `--help` for each scheduler's)."""
 
     name: str = setting("slurm", help="scheduler adapter: a package below schedulers/")
-    params: dict[str, Searchable] = setting(factory=dict, help="scheduler parameters, fixed or searched")
+    params: dict[str, Searchable] = setting(
+        factory=dict, help="scheduler parameters, fixed or searched", allowed="see scheduler.params below"
+    )
 
 
 class WorkloadSettings(Settings):
@@ -81,7 +83,9 @@ class WorkloadSettings(Settings):
 class ClusterSettings(Settings):
     """What one virtual cluster looks like: a head node and `nodes` compute nodes."""
 
-    nodes: Searchable = setting(2, help="compute nodes, beside the head node: a number, [low, high] or {choices}")
+    nodes: Searchable = setting(
+        2, help="compute nodes, beside the head node", allowed="[1 .. 1024], fixed, [low, high] or {choices: [..]}"
+    )
     slots_per_node: int = setting(4, help="job slots that a compute node offers", unit="slots", ge=1, le=1024)
     vcpus: int = setting(1, help="virtual CPUs of a node", unit="vCPUs", ge=1, le=64)
     memory_mib: int = setting(512, help="memory of a node", unit="MiB", ge=256, le=1_048_576)
@@ -110,7 +114,7 @@ class HostSettings(Settings):
     memory_mib: int | None = setting(None, help="memory for VMs (default: 80 % of what is free)", unit="MiB", ge=256)
     vcpus: int | None = setting(None, help="vCPUs for VMs (default: 8 per CPU of the host)", unit="vCPUs", ge=1)
     ports: Annotated[list[int], Field(min_length=2, max_length=2)] = setting(
-        [22200, 22999], help="range of loopback TCP ports for SSH to the nodes"
+        [22200, 22999], help="loopback TCP ports for SSH to the nodes", allowed="[low, high] within 1024..65535"
     )
 
     @model_validator(mode="after")
@@ -191,7 +195,9 @@ class Campaign(Settings):
     cluster: ClusterSettings
     image: ImageSettings
     hosts: dict[str, HostSettings] = setting(help="name: host")
-    objectives: dict[str, Direction] = setting(help="metric: minimize | maximize (two or three of them)")
+    objectives: dict[str, Direction] = setting(
+        help="two or three metrics, each with its direction", allowed="metric: minimize | maximize"
+    )
     search: SearchSettings
     sampler: SamplerSettings
     validity: ValiditySettings

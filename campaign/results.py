@@ -49,6 +49,10 @@ class Results:
         """The jobs of all trials, with columns campaign, trial and attempt."""
         return dataset.read(self.jobs_folder)
 
+    def trial_jobs(self, number: int) -> pa.Table | None:
+        """The jobs of one trial; None where it left none."""
+        return dataset.read_trial(self.jobs_folder, number)
+
     def files(self, number: int) -> dict[str, bytes]:
         """The files of a trial by relative path."""
         folder = self.trial_folder(number)

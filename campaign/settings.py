@@ -30,9 +30,10 @@ def setting(
     le: float | None = None,
     pattern: str | None = None,
     factory: Any = None,
+    allowed: str = "",
 ) -> Any:
-    """Declare one setting; `default=...` makes it required."""
-    extra: dict[str, Any] = {"unit": unit}
+    """Declare one setting; `default=...` makes it required. `allowed` words what its type and bounds can't."""
+    extra: dict[str, Any] = {"unit": unit, "allowed": allowed}
     bounds: dict[str, Any] = {"ge": ge, "le": le, "pattern": pattern, "description": help, "json_schema_extra": extra}
     return Field(default_factory=factory, **bounds) if factory else Field(default, **bounds)
 
@@ -93,6 +94,9 @@ def row_of(path: str, field: FieldInfo) -> Row:
 
 def allowed_of(field: FieldInfo) -> str:
     """Say what values a field takes: its choices, its bounds, or its type."""
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    if extra.get("allowed"):
+        return str(extra["allowed"])
     options = choices_of(field)
     if options:
         return " | ".join(str(option) for option in options)
@@ -101,8 +105,8 @@ def allowed_of(field: FieldInfo) -> str:
         return f"text matching {pattern}"
     if low is None and high is None:
         return _type_name(field.annotation)
-    left = "-inf" if low is None else f"{low:g}"
-    right = "inf" if high is None else f"{high:g}"
+    left = "-inf" if low is None else f"{low:.12g}"
+    right = "inf" if high is None else f"{high:.12g}"
     return f"[{left} .. {right}]"
 
 

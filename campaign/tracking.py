@@ -110,7 +110,8 @@ class Tracker:
 
     def log(self, record: TrialRecord, evidence: Evidence | None = None) -> str:
         """Bring the run of one judged trial up to date and return its id; a complete run is left as it is."""
-        run = self._find(self._key(record)) or self._create(record)
+        self.start()
+        run = self._one_run(self._key(record), lambda: self._create(record))
         if run.info.status == "RUNNING":
             self._complete(run.info.run_id, record, evidence or Evidence())
         return str(run.info.run_id)
@@ -152,10 +153,8 @@ class Tracker:
     def _parent(self) -> str:
         """The campaign's own run, running from now on."""
         tags = {"campaign": self._identity, "kind": "campaign"}
-        found = self._find(tags)
-        if found is None:
-            found = self._client.create_run(self._experiment, tags=tags, run_name=self._campaign)
-        run_id = str(found.info.run_id)
+        run = self._one_run(tags, lambda: self._client.create_run(self._experiment, tags=tags, run_name=self._campaign))
+        run_id = str(run.info.run_id)
         self._client.update_run(run_id, status="RUNNING")
         self._log_files(run_id, {"campaign.yaml": self._config.encode(), **self._manifest_file()})
         for name, value in {**self._manifest_tag(), "config_hash": _digest(self._config.encode())}.items():
@@ -206,8 +205,14 @@ class Tracker:
     def _manifest_tag(self) -> dict[str, str]:
         return {"image_manifest_sha256": _digest(self._manifest)} if self._manifest else {}
 
+    def _one_run(self, tags: Mapping[str, str], create: Callable[[], Any]) -> Any:
+        """The run with these tags, made where it lacks; other processes wait meanwhile."""
+        self._experiment  # noqa: B018  made before, since making it takes the same lock
+        with _locked(self._mlruns):
+            return self._find(tags) or create()
+
     def _find(self, tags: Mapping[str, str]) -> Any | None:
-        """The run with these tags; where several processes made one each, the oldest (the others are removed)."""
+        """The oldest run with these tags; any others are removed."""
         runs = list(self._search(tags))
         for surplus in runs[1:]:
             self._client.delete_run(surplus.info.run_id)

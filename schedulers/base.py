@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from campaign.errors import SchedulerError
-from campaign.settings import Settings
+from campaign.settings import Scalar, Settings
 
 if TYPE_CHECKING:  # a job brings Arrow with it, which --help has no use for
     from campaign.jobs import Job
@@ -232,6 +232,14 @@ class Scheduler(Protocol):
 
     def parse_version(self, text: str) -> str:
         """The version alone."""
+        ...
+
+    def verify_command(self) -> tuple[str, ...]:
+        """Prints the parameters that the running scheduler has."""
+        ...
+
+    def parse_config(self, text: str) -> dict[str, Scalar]:
+        """Those parameters under the names of `Params`."""
         ...
 
     def health_commands(self, role: Role) -> Iterable[tuple[str, ...]]:

@@ -1,0 +1,229 @@
+"""Replays a workload on a ready cluster and brings home what was measured.
+
+While jobs run the cluster is disturbed as little as can be: one short question to the head every few seconds, and
+every tenth second whether the daemons live.
+"""
+
+import asyncio
+import contextlib
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from actors.remote import Remote
+from campaign import guest
+from campaign.errors import InfrastructureError, SchedulerError
+from campaign.guest.clocks import ClockOffset, NodeClock, Sample, offset, parse_clock
+from campaign.guest.collect import Collected, jobs_table
+from campaign.jobs import Job, Workload
+from schedulers.base import File, NativeTimes, Scheduler, Topology
+
+POLL_S = 2.0
+HEALTH_S = 10.0
+COMMAND_S = 60.0
+CLOCK_SAMPLES = 8
+LOG_BYTES = 1_000_000
+SCRIPTS = f"{guest.FOLDER}/scripts"
+QUEUE_EMPTY_BUT_UNFINISHED_S = 20.0
+
+
+class SchedulerDied(SchedulerError):
+    """A daemon of the scheduler ended while jobs were running; `details` is the end of its log."""
+
+
+class WorkloadUnfinished(InfrastructureError):
+    """The workload didn't end by its deadline."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What surrounded a measurement: the nodes' clocks, and the share of this machine's CPU time that others took."""
+
+    clocks: Mapping[str, NodeClock]
+    steal: float
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A finished replay."""
+
+    jobs: pa.Table
+    conditions: Conditions
+
+
+class Replay:
+    """One replay of `workload` by `scheduler` on the nodes behind `remotes`; `tell` hears how far it is."""
+
+    def __init__(
+        self,
+        workload: Workload,
+        scheduler: Scheduler,
+        topology: Topology,
+        remotes: Mapping[str, Remote],
+        tell: Callable[[str], None],
+    ) -> None:
+        self._workload, self._scheduler, self._topology = workload, scheduler, topology
+        self._remotes, self._tell = remotes, tell
+        self._head = remotes[topology.head.name]
+
+    async def prepare(self) -> None:
+        """Put instruments and job scripts on the nodes; nothing is measured yet."""
+        tools = [File(path, content, mode=0o755) for path, content in guest.files().items()]
+        await asyncio.gather(*(remote.put(tools, timeout_s=COMMAND_S) for remote in self._remotes.values()))
+        await self._head.put(self._scripts(), timeout_s=COMMAND_S)
+
+    async def run(self, deadline_s: float) -> Replayed:
+        """Replay, and wait for the last job; raises WorkloadUnfinished after `deadline_s`, SchedulerDied at once."""
+        before = await self._offsets()
+        cpu_before = read_cpu()
+        await self._start_agent()
+        await self._finish(time.monotonic() + deadline_s)
+        steal = steal_between(cpu_before, read_cpu())
+        after = await self._offsets()
+        clocks = {name: NodeClock(before[name], after[name]) for name in self._remotes}
+        return Replayed(await self._collect(clocks), Conditions(clocks, steal))
+
+    async def logs(self) -> dict[str, bytes]:
+        """The scheduler's logs and the instruments' files of every node that still answers."""
+        wanted = [(node.name, path) for node in self._topology.nodes for path in self._scheduler.log_files[node.role]]
+        wanted += [(node.name, guest.JOBS_FILE) for node in self._topology.compute]
+        wanted.append((self._topology.head.name, guest.SUBMITS_FILE))
+        got = await asyncio.gather(
+            *(self._remotes[node].get(path, timeout_s=COMMAND_S, limit=LOG_BYTES) for node, path in wanted),
+            return_exceptions=True,
+        )
+        return {f"logs/{node}{path}": c for (node, path), c in zip(wanted, got, strict=True) if isinstance(c, bytes)}
+
+    def _scripts(self) -> list[File]:
+        """A batch script per job, and the schedule by which the agent submits them."""
+        jobs = list(self._workload.jobs())
+        scripts = [
+            File(_script(job), self._scheduler.job_script(job, self._topology, guest.payload(job)), mode=0o755)
+            for job in jobs
+        ]
+        submit = self._scheduler.submit_command
+        schedule = guest.schedule((job, submit(job, self._topology, _script(job))) for job in jobs)
+        return [*scripts, File(guest.SCHEDULE_FILE, schedule)]
+
+    async def _start_agent(self) -> None:
+        line = f"{shlex.join(guest.agent_command())} </dev/null >/dev/null 2>&1 &"
+        await self._head.succeed(("setsid", "bash", "-c", line), timeout_s=COMMAND_S)
+
+    async def _finish(self, deadline: float) -> None:
+        """Wait until the agent has submitted everything and the scheduler has no job left."""
+        checked = time.monotonic()
+        total = len(self._workload)
+        while True:
+            pending = await self._pending()
+            if pending == 0:
+                return
+            submitted = "" if pending is not None else ", still submitting"
+            self._tell(f"{total - (pending or total)} of {total} jobs done{submitted}")
+            now = time.monotonic()
+            if now > deadline:
+                raise WorkloadUnfinished(
+                    f"the workload didn't end in time: {pending} of {total} jobs are left",
+                    resolution="Raise cluster.workload_deadline_s, or replay fewer jobs.",
+                )
+            if now - checked > HEALTH_S:
+                checked = now
+                await self._check_health()
+            await asyncio.sleep(POLL_S)
+
+    async def _pending(self) -> int | None:
+        """Jobs that are not done; None while the agent still submits. A client that fails is asked about again later,
+        unless a daemon is dead."""
+        question = f"test -e {guest.DONE_FILE} && {shlex.join(self._scheduler.pending_command())}"
+        output = await self._head.run(("bash", "-c", question), timeout_s=COMMAND_S)
+        if output.ok:
+            return self._scheduler.parse_pending(output.stdout)
+        if output.stderr.strip():
+            await self._check_health()
+        return None
+
+    async def _check_health(self) -> None:
+        """Raise SchedulerDied when a daemon of the scheduler is not alive."""
+        await asyncio.gather(*(self._check_node(node.name, node.role) for node in self._topology.nodes))
+
+    async def _check_node(self, name: str, role: Any) -> None:
+        remote = self._remotes[name]
+        for command in self._scheduler.health_commands(role):
+            output = await remote.run(command, timeout_s=COMMAND_S)
+            if not output.ok:
+                logs = [
+                    await remote.get(path, timeout_s=COMMAND_S, limit=3000) for path in self._scheduler.log_files[role]
+                ]
+                details = "\n".join(log.decode(errors="replace") for log in logs)
+                raise SchedulerDied(f"{name}: a daemon of {self._scheduler.name} died ({' '.join(command)})", details)
+
+    async def _offsets(self) -> dict[str, ClockOffset]:
+        """Every node's clock against ours, one node after the other so that none delays another's answer."""
+        return {name: await _offset(remote) for name, remote in self._remotes.items()}
+
+    async def _collect(self, clocks: Mapping[str, NodeClock]) -> pa.Table:
+        self._tell("collecting")
+        submits = guest.parse_submits(await self._text(self._head, guest.SUBMITS_FILE))
+        started_us = guest.parse_started(await self._text(self._head, guest.STARTED_FILE))
+        runs = {
+            node.name: guest.parse_runs(await self._text(self._remotes[node.name], guest.JOBS_FILE))
+            for node in self._topology.compute
+        }
+        accepted = {s.job_id: self._scheduler.parse_submit(s.output) for s in submits if s.exit_status == 0}
+        needed = {job.job_id: self._scheduler.nodes_needed(job, self._topology) for job in self._workload.jobs()}
+        collected = Collected(
+            head=self._topology.head.name,
+            started_us=started_us,
+            submits=submits,
+            runs=runs,
+            clocks=clocks,
+            nodes_requested=needed,
+            native_ids=accepted,
+            accounting=await self._accounting(),
+        )
+        return jobs_table(self._workload, collected)
+
+    async def _accounting(self) -> dict[str, NativeTimes]:
+        output = await self._head.succeed(self._scheduler.accounting_command(), timeout_s=COMMAND_S)
+        return self._scheduler.parse_accounting(output)
+
+    async def _text(self, remote: Remote, path: str) -> str:
+        return (await remote.get(path, timeout_s=COMMAND_S)).decode()
+
+
+async def _offset(remote: Remote) -> ClockOffset:
+    """Ask one node's clock over a shell that stays open: a question costs one round trip."""
+    process = await remote.open_shell(guest.clock_command())
+    try:
+        samples = []
+        for _ in range(CLOCK_SAMPLES):
+            sent = time.time()
+            process.stdin.write("\n")
+            answer = await asyncio.wait_for(process.stdout.readline(), COMMAND_S)
+            samples.append(Sample(sent, parse_clock(answer), time.time()))
+        return offset(samples)
+    except (TimeoutError, BrokenPipeError) as error:
+        raise InfrastructureError(f"{remote.node}: its clock doesn't answer: {error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            process.stdin.write_eof()
+
+
+def _script(job: Job) -> str:
+    return f"{SCRIPTS}/{job.job_id}.sh"
+
+
+def read_cpu(path: str = "/proc/stat") -> Sequence[int]:
+    """This machine's CPU times in ticks, as the kernel counts them: user, nice, system, idle, iowait, irq, softirq,
+    steal."""
+    with open(path, encoding="ascii") as file:  # noqa: PTH123 - a path of the kernel, read as it is
+        return [int(field) for field in file.readline().split()[1:9]]
+
+
+def steal_between(before: Sequence[int], after: Sequence[int]) -> float:
+    """The share of CPU time that a hypervisor below this machine gave to others, in between two readings."""
+    spent = [late - early for early, late in zip(before, after, strict=True)]
+    return spent[7] / max(1, sum(spent))

@@ -1,0 +1,25 @@
+"""`python -m campaign clean`: removes the VMs and run folders that dead campaigns left on the configured hosts."""
+
+import argparse
+
+from campaign.compose import compose
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument(
+        "overrides", nargs="*", help="settings of the hosts, as for a search: hosts=..., hosts.local.uri=..."
+    )
+    parser.add_argument("--all", action="store_true", help="also what live campaigns of this user have running")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Sweep every host and say what was removed; status 1 if something could not be."""
+    from actors.host import sweep
+
+    status = 0
+    for name, settings in compose(options.overrides).campaign.hosts.items():
+        reaped = sweep(settings, everything=options.all)
+        print(f"{name}: {reaped}")
+        status |= bool(reaped.failures)
+    return status

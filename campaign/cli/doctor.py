@@ -1,0 +1,129 @@
+"""`python -m campaign doctor`: what this machine can do, and the command that mends each thing that is missing."""
+
+import argparse
+import importlib.metadata
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from campaign.compose import Composed, compose
+from campaign.errors import CampaignError
+from campaign.images import tools
+from campaign.preflight import fits, state_dir, store_of
+
+QEMU = tools.Tool("qemu-system-x86_64", "qemu-system-x86", "runs the VMs")
+LIBVIRTD = tools.Tool("libvirtd", "libvirt-daemon-system", "manages the VMs")
+PACKAGES = ("ray", "optuna", "mlflow", "libvirt-python", "asyncssh", "pyarrow", "hydra-core", "pydantic")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: whether it will do, what was found, and what mends it."""
+
+    ok: bool
+    what: str
+    found: str
+    mend: str = ""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("overrides", nargs="*", help="settings, as for a search")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look at everything and print the findings; status 2 if something is missing."""
+    composed = compose(options.overrides)
+    findings = list(examine(composed))
+    for finding in findings:
+        print(f"{'ok     ' if finding.ok else 'MISSING'} {finding.what:<13} {finding.found}")
+        if not finding.ok:
+            print(f"{'':21} mend: {finding.mend}")
+    return 0 if all(finding.ok for finding in findings) else 2
+
+
+def examine(composed: Composed) -> Iterator[Finding]:
+    """Every finding, one after the other; an error while looking is a finding too."""
+    checks: tuple[Callable[[Composed], Iterator[Finding]], ...] = (
+        _packages,
+        _programs,
+        _libvirt,
+        _capacity,
+        _image,
+        _acceleration,
+        _disk,
+    )
+    for check in checks:
+        try:
+            yield from check(composed)
+        except CampaignError as error:
+            yield Finding(False, check.__name__.strip("_"), error.brief, error.resolution or error.details)
+
+
+def _packages(composed: Composed) -> Iterator[Finding]:
+    for name in PACKAGES:
+        try:
+            yield Finding(True, "package", f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(False, "package", name, "make setup")
+
+
+def _programs(composed: Composed) -> Iterator[Finding]:
+    for tool in (QEMU, LIBVIRTD, *tools.NEEDED):
+        path = shutil.which(tool.program, path=tools.search_path())
+        yield Finding(
+            path is not None, "program", path or f"{tool.program}: {tool.purpose}", tools.install_command([tool])
+        )
+
+
+def _libvirt(composed: Composed) -> Iterator[Finding]:
+    from actors.hypervisor.connection import Hypervisor
+    from actors.hypervisor.daemon import choose_uri
+
+    for name, settings in composed.campaign.hosts.items():
+        with Hypervisor(choose_uri(settings.uri, state_dir(settings))) as hypervisor:
+            versions = hypervisor.versions()
+            ours = len(hypervisor.ours())
+        yield Finding(True, "libvirt", f"{name}: libvirt {versions.libvirt}, QEMU {versions.qemu}, {ours} VMs of ours")
+
+
+def _capacity(composed: Composed) -> Iterator[Finding]:
+    for fit in fits(composed):
+        found = f"{fit.host}: {fit.total.memory_mib} MiB and {fit.total.vcpus} vCPUs for VMs"
+        needed = f"; the largest cluster needs {fit.needed.memory_mib} MiB and {fit.needed.vcpus} vCPUs"
+        yield Finding(not fit.shortfall, "capacity", found + needed, "fewer nodes: cluster.nodes=[1,2]")
+
+
+def _image(composed: Composed) -> Iterator[Finding]:
+    image, store = composed.campaign.image, store_of(composed)
+    build = f"python -m campaign image build {image.name} (a search does it by itself)"
+    names = [bundle for bundle in store.bundles() if bundle.manifest.name == image.name]
+    if not names:
+        yield Finding(image.build == "auto", "image", f"{image.name} is not in {store.path} yet: {build}", build)
+        return
+    store.verify(names[0])
+    yield Finding(True, "image", f"{image.name} {names[0].hash[:16]} in {store.path}")
+
+
+def _acceleration(composed: Composed) -> Iterator[Finding]:
+    from actors.hypervisor.probe import acceleration
+
+    bundles = [b for b in store_of(composed).bundles() if b.manifest.name == composed.campaign.image.name]
+    for name, settings in composed.campaign.hosts.items():
+        if not bundles:
+            kvm = "there is a /dev/kvm" if Path("/dev/kvm").exists() else "there is no /dev/kvm"
+            yield Finding(True, "acceleration", f"{name}: {kvm}; whether it works is tried with the image's kernel")
+            continue
+        found = acceleration(bundles[0].kernel, bundles[0].initrd, state_dir(settings))
+        yield Finding(True, "acceleration", f"{name}: {found.kind} ({found.reason})")
+
+
+def _disk(composed: Composed) -> Iterator[Finding]:
+    campaign = composed.campaign
+    for what, folder in {"images": campaign.image.store, "results": campaign.output.results}.items():
+        path = Path(folder).expanduser().absolute()
+        there = next(one for one in (path, *path.parents) if one.exists())
+        free = shutil.disk_usage(there).free
+        found = f"{free >> 20} MiB free for {what} ({path})"
+        yield Finding(free > tools.BUILD_SPACE, "disk", found, "free some disk: python -m campaign image gc")

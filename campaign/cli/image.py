@@ -1,0 +1,86 @@
+"""`python -m campaign image`: the image store and the builder."""
+
+import argparse
+from pathlib import Path
+
+from campaign.images import debian
+from campaign.images.manifest import Bundle
+from campaign.images.store import Store
+from campaign.model import ImageSettings
+
+DEFAULT_STORE = ImageSettings.model_fields["store"].default
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument(
+        "--store", type=Path, default=Path(DEFAULT_STORE), help=f"image store (default: {DEFAULT_STORE})"
+    )
+    below = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    below.add_parser("list", help="the bundles of the store, newest first")
+    build = below.add_parser("build", help="build a bundle from its specification and lock")
+    build.add_argument("name", nargs="?", default="slurm")
+    build.add_argument("--locked", action="store_true", help="refuse package versions that differ from the lock")
+    build.add_argument("--mirror", help="package mirror (default: the one this machine's apt uses)")
+    lock = below.add_parser("lock", help="renew the lock with what the mirror has")
+    lock.add_argument("name", nargs="?", default="slurm")
+    lock.add_argument("--mirror")
+    for action, summary in {
+        "show": "a bundle's manifest",
+        "verify": "hash every file of a bundle again",
+        "remove": "remove a bundle",
+    }.items():
+        below.add_parser(action, help=summary).add_argument("image", help="hash, its beginning, or name (the newest)")
+    gc = below.add_parser("gc", help="remove all bundles but the newest of each name")
+    gc.add_argument("--keep", action="append", default=[], metavar="HASH", help="keep this one too")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run one action on the store."""
+    store = Store(options.store.expanduser())
+    {"list": _list, "build": _build, "lock": _lock, "gc": _gc}.get(options.action, _one)(store, options)
+    return 0
+
+
+def _list(store: Store, options: argparse.Namespace) -> None:
+    bundles = store.bundles()
+    for bundle in bundles:
+        print(_line(bundle))
+    if not bundles:
+        print(f"{options.store} holds no images; `python -m campaign image build slurm` makes one")
+
+
+def _build(store: Store, options: argparse.Namespace) -> None:
+    bundle = debian.build(options.name, store=store, mirror=options.mirror, locked=options.locked, progress=print)
+    print(_line(bundle))
+
+
+def _lock(store: Store, options: argparse.Namespace) -> None:
+    for line in debian.renew_lock(options.name, mirror=options.mirror):
+        print(line)
+
+
+def _gc(store: Store, options: argparse.Namespace) -> None:
+    newest = {bundle.manifest.name: bundle.hash for bundle in reversed(store.bundles())}
+    for bundle in store.gc([*newest.values(), *(store.get(wanted).hash for wanted in options.keep)]):
+        print(f"removed {_line(bundle)}")
+
+
+def _one(store: Store, options: argparse.Namespace) -> None:
+    bundle = store.get(options.image)
+    if options.action == "show":
+        print(bundle.manifest.model_dump_json(indent=1))
+    elif options.action == "verify":
+        store.verify(bundle, deep=True)
+        print(f"sound: {_line(bundle)}")
+    else:
+        store.remove(bundle)
+        print(f"removed {_line(bundle)}")
+
+
+def _line(bundle: Bundle) -> str:
+    manifest = bundle.manifest
+    size = sum(file.size for file in manifest.files.values()) >> 20
+    return (
+        f"{bundle.hash[:16]}  {manifest.name:<10} {manifest.builder:<8} {size:>5} MiB  kernel {manifest.kernel_version}"
+    )

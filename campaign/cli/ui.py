@@ -1,0 +1,19 @@
+"""`python -m campaign ui`: the MLflow UI over the project's store."""
+
+import argparse
+from pathlib import Path
+
+from campaign.ui import address, serve
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--mlruns", type=Path, default=Path("mlruns"), help="folder of the store (default: mlruns)")
+    parser.add_argument("--port", type=int, default=5000, help="port on 127.0.0.1 (default: 5000)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until interrupted."""
+    print(f"the runs are at {address(options.port)} (Ctrl-C ends)", flush=True)
+    serve(options.mlruns, options.port)
+    return 0

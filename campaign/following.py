@@ -1,0 +1,80 @@
+"""MLflow follows a running campaign from a thread of its own: importing it takes seconds, and no trial waits for it."""
+
+import queue
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from campaign.cli.show import campaign_yaml
+from campaign.compose import Composed
+from campaign.errors import CampaignError
+from campaign.images.manifest import MANIFEST, Bundle
+from campaign.ledger import History
+from campaign.results import Results
+from campaign.testbed import Status
+from campaign.tracking import Evidence, Tracker
+from campaign.trials import Evaluation, Trial, TrialRecord
+
+JOIN_S = 120.0
+
+
+def tracker_for(composed: Composed, bundle: Bundle | None) -> Tracker:
+    """The tracker of a campaign."""
+    manifest = (bundle.path / MANIFEST).read_bytes() if bundle else b""
+    return Tracker(
+        Path(composed.campaign.output.mlruns),
+        composed.campaign.name,
+        campaign_yaml(composed.campaign),
+        fixed=composed.space.fixed,
+        manifest=manifest,
+    )
+
+
+class MlflowFollower:
+    """Logs each judged trial, after what a crash left out. MLflow's failures never stop trials."""
+
+    def __init__(self, composed: Composed, results: Results, bundle: Bundle, history: History) -> None:
+        self._tracker = tracker_for(composed, bundle)
+        self._results = results
+        self._earlier = history.final()
+        self._queue: queue.Queue[tuple[TrialRecord, Evidence] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._follow, name="mlflow", daemon=True)
+        self.failure: Exception | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._queue.put(None)
+        self._thread.join(JOIN_S)
+
+    def asked(self, trial: int, point: Mapping[str, Any]) -> None:
+        """Nothing to log yet."""
+
+    def started(self, trial: Trial) -> None:
+        """Nothing to log yet."""
+
+    def running(self, statuses: Mapping[int, Status]) -> None:
+        """Nothing to log yet."""
+
+    def finished(self, record: TrialRecord, evaluation: Evaluation) -> None:
+        self._queue.put((record, Evidence(evaluation.jobs, evaluation.files)))
+
+    def _follow(self) -> None:
+        try:
+            self._tracker.start()
+            self._tracker.sync(self._earlier, lambda record: evidence_of(self._results, record))
+            while (item := self._queue.get()) is not None:
+                self._tracker.log(*item)
+        except Exception as error:  # noqa: BLE001 - told at the end; the ledger has everything
+            self.failure = error
+
+
+def evidence_of(results: Results, record: TrialRecord) -> Evidence:
+    """What a trial left on the disk."""
+    try:
+        return Evidence(results.trial_jobs(record.number), results.files(record.number))
+    except CampaignError:
+        return Evidence()

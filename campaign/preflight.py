@@ -1,0 +1,108 @@
+"""What must hold before anything is started: the workload can be read, the image is there and sound, clusters fit."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from actors.hypervisor.capacity import Capacity, Resources
+from campaign.compose import Composed
+from campaign.errors import CapacityError, ImageError
+from campaign.images.manifest import Bundle
+from campaign.images.store import Store
+from campaign.jobs import Workload
+from campaign.ledger import Ledger
+from campaign.model import HostSettings
+from campaign.workloads import load
+from schedulers.base import Node, Topology
+
+Say = Callable[[str], None]
+
+
+def workload_for(composed: Composed) -> Workload:
+    """The campaign's jobs, sized for its smallest cluster, each of which the scheduler could run there."""
+    cluster = composed.campaign.cluster
+    smallest = composed.space.node_counts()[0]
+    workload = load(composed.campaign.workload, slots=smallest * cluster.slots_per_node)
+    node = Node("n1", "compute", "", cluster.slots_per_node, cluster.memory_mib)
+    topology = Topology("smallest", (node,) * smallest)
+    for job in workload.jobs():
+        composed.scheduler.nodes_needed(job, topology)
+    return workload
+
+
+def store_of(composed: Composed) -> Store:
+    """The image store that the campaign uses."""
+    return Store(Path(composed.campaign.image.store).expanduser())
+
+
+def bundle_for(composed: Composed, ledger: Ledger, say: Say) -> Bundle:
+    """The image that every trial boots: the one that the campaign began with, else the one that its settings name.
+
+    It is built where the store lacks it and the settings allow that, and verified in any case.
+    """
+    image, store = composed.campaign.image, store_of(composed)
+    begun_with = ledger.history.head["image_hash"] if ledger.history.head else None
+    wanted = begun_with or image.hash
+    if wanted is None and image.build == "auto" and not any(b.manifest.name == image.name for b in store.bundles()):
+        from campaign.images.debian import build
+
+        say(f"building the image {image.name} (once)")
+        return build(image.name, store=store, mirror=image.mirror, locked=image.locked, progress=say)
+    try:
+        bundle = store.get(wanted or image.name)
+    except ImageError as error:
+        if begun_with is None:
+            raise
+        raise ImageError(
+            f"the image that this campaign began with is gone: {begun_with}",
+            str(error),
+            "Put it back into the store, or choose another name= to begin anew with another image.",
+        ) from None
+    store.verify(bundle)
+    return bundle
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What the largest cluster needs of a host, and what the host has."""
+
+    host: str
+    acceleration: str
+    needed: Resources
+    total: Resources
+
+    @property
+    def shortfall(self) -> str:
+        """What is missing, in words; empty where it fits."""
+        missing = Capacity(self.total).fits(self.needed)
+        return str(missing) if missing else ""
+
+
+def fits(composed: Composed) -> Iterator[Fit]:
+    """How the largest cluster fits each host of the campaign, judged for software emulation where that is possible:
+    it needs more."""
+    from actors.host import NodeShape, cluster_resources, host_resources
+
+    cluster = composed.campaign.cluster
+    vms = composed.space.node_counts()[1] + 1
+    for name, settings in composed.campaign.hosts.items():
+        kind = "kvm" if settings.acceleration == "kvm" else "tcg"
+        needed = cluster_resources(vms, NodeShape(cluster.vcpus, cluster.memory_mib), kind)
+        yield Fit(name, kind, needed, host_resources(settings, state_dir(settings)))
+
+
+def state_dir(settings: HostSettings) -> Path:
+    """A host's state folder."""
+    return Path(settings.state_dir).expanduser().absolute()
+
+
+def check_capacity(composed: Composed) -> None:
+    """Raise CapacityError unless the largest cluster fits on some host."""
+    found = list(fits(composed))
+    if not any(not fit.shortfall for fit in found):
+        vms = composed.space.node_counts()[1] + 1
+        raise CapacityError(
+            f"cluster.nodes: a cluster of {vms} VMs (the head included) fits on no host",
+            "\n".join(f"{fit.host}: {fit.shortfall}" for fit in found),
+            "Use fewer nodes (cluster.nodes), smaller ones (cluster.memory_mib, cluster.vcpus), or another host.",
+        )

@@ -1,0 +1,134 @@
+"""Tells how far a campaign is: live on a terminal, plain lines elsewhere, JSON lines on request."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TextIO
+
+from campaign.testbed import Status
+from campaign.trials import Evaluation, Trial, TrialRecord
+
+Kind = Literal["auto", "plain", "json"]
+Emit = Callable[[str, str, dict[str, Any]], None]
+
+PHASE_WORDS = {
+    "placed": "waiting for a slot",
+    "booted": "starting VMs",
+    "reachable": "booting",
+    "ready": "bootstrapping the scheduler",
+    "workload": "replaying the workload",
+    "collected": "collecting",
+    "torn_down": "tearing down",
+    "judged": "judging",
+}
+"""What a trial does on the way to each phase."""
+
+
+class Progress:
+    """Hears what happens and says it; `total` trials are wanted in all."""
+
+    def __init__(self, emit: Emit, total: int, clock: Callable[[], float] = time.time) -> None:
+        self._emit, self._total, self._clock = emit, total, clock
+        self._done = 0
+        self._durations: list[float] = []
+        self._shown: dict[int, tuple[str, str]] = {}
+
+    def say(self, text: str, **data: Any) -> None:
+        """Say something that is no trial's."""
+        self._emit("note", text, data)
+
+    def resumed(self, done: int) -> None:
+        """So many trials were settled before."""
+        self._done = done
+        if done:
+            self.say(f"resuming: {done} of {self._total} trials are done")
+
+    def asked(self, trial: int, point: Mapping[str, Any]) -> None:
+        self._emit("asked", f"trial {trial}: {point_text(point)}", {"trial": trial, "point": dict(point)})
+
+    def started(self, trial: Trial) -> None:
+        again = f", attempt {trial.attempt}" if trial.attempt > 1 else ""
+        data = {"trial": trial.number, "attempt": trial.attempt}
+        self._emit("started", f"trial {trial.number} starts ({self._done} of {self._total} done{again})", data)
+
+    def running(self, statuses: Mapping[int, Status]) -> None:
+        for number, status in statuses.items():
+            if self._shown.get(number) != (status.phase, status.detail):
+                self._shown[number] = (status.phase, status.detail)
+                words = PHASE_WORDS.get(status.phase, status.phase)
+                detail = f": {status.detail}" if status.detail else ""
+                data = {"trial": number, "phase": status.phase, "detail": status.detail}
+                self._emit("phase", f"trial {number} {words}{detail}", data)
+
+    def finished(self, record: TrialRecord, evaluation: Evaluation) -> None:
+        self._done += 1
+        self._durations.append(record.ended - record.started)
+        self._shown.pop(record.number, None)
+        reason = f" ({record.reason.splitlines()[0]})" if record.reason else ""
+        took = duration_text(record.ended - record.started)
+        text = f"trial {record.number} {record.outcome}{reason} after {took}; {self._left()}"
+        self._emit("finished", text, {"record": record.model_dump(mode="json")})
+
+    def _left(self) -> str:
+        missing = max(0, self._total - self._done)
+        if not missing:
+            return "that was the last one"
+        mean = sum(self._durations) / len(self._durations)
+        return f"{self._done} of {self._total} done, about {duration_text(mean * missing)} left"
+
+
+def make_progress(kind: Kind, total: int, stream: TextIO = sys.stderr) -> Progress:
+    """The progress of `kind`; auto is live on a terminal and plain elsewhere."""
+    if kind == "json":
+        return Progress(_json_lines(stream), total)
+    if kind == "auto" and stream.isatty():
+        return Progress(_live(stream), total)
+    return Progress(_plain_lines(stream), total)
+
+
+def point_text(point: Mapping[str, Any]) -> str:
+    """A point on one line, each dimension by its last name."""
+    return " ".join(f"{path.rpartition('.')[2]}={value}" for path, value in point.items())
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds as people say them."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _plain_lines(stream: TextIO) -> Emit:
+    started = time.monotonic()
+
+    def emit(event: str, text: str, data: dict[str, Any]) -> None:
+        print(f"[{time.monotonic() - started:7.1f} s] {text}", file=stream, flush=True)
+
+    return emit
+
+
+def _json_lines(stream: TextIO) -> Emit:
+    def emit(event: str, text: str, data: dict[str, Any]) -> None:
+        line = {"time": round(time.time(), 3), "event": event, "message": text, **data}
+        print(json.dumps(line, default=str), file=stream, flush=True)
+
+    return emit
+
+
+def _live(stream: TextIO) -> Emit:
+    """Phases replace one another in a status line; everything else scrolls above it."""
+    from rich.console import Console
+    from rich.status import Status as Spinner
+
+    console = Console(file=stream, highlight=False)
+    spinner = Spinner("starting", console=console)
+    started = time.monotonic()
+
+    def emit(event: str, text: str, data: dict[str, Any]) -> None:
+        if event == "phase":
+            spinner.update(text)
+            spinner.start()
+            return
+        spinner.stop()
+        console.print(f"[dim]{time.monotonic() - started:7.1f} s[/] {text}", markup=True)
+
+    return emit

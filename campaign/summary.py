@@ -1,0 +1,55 @@
+"""The end of a campaign: its front on the screen, in MLflow and in the report; all derived from ledger and data set."""
+
+import hashlib
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import rich
+
+from campaign.cli.show import campaign_yaml
+from campaign.compose import Composed
+from campaign.following import evidence_of, tracker_for
+from campaign.jobs import Workload
+from campaign.metrics import METRICS
+from campaign.report import page
+from campaign.report.facts import Facts
+from campaign.report.text import text_front
+from campaign.results import Results
+from campaign.trials import TrialRecord
+from search.pareto import front
+
+Say = Callable[[str], None]
+
+
+def conclude(composed: Composed, results: Results, records: list[TrialRecord], workload: Workload, say: Say) -> None:
+    """Bring report and MLflow up to date and print the front."""
+    campaign = composed.campaign
+    points = front(records, campaign.objectives, campaign.search.constraints)
+    page.write(results.report_path, records, report_facts(composed, workload), results.trial_jobs)
+    tracker = tracker_for(composed, None)
+    tracker.start()
+    tracker.sync(records, lambda record: evidence_of(results, record))
+    tracker.finish(points, complete=len(records) >= campaign.search.trials, report=results.report_path)
+    say(f"jobs     {results.jobs_folder}/")
+    say(f"report   {results.report_path}")
+    say(f"MLflow   {Path(campaign.output.mlruns) / 'mlflow.db'} (python -m campaign ui)")
+    rich.print(text_front(records, campaign.objectives, campaign.search.constraints))
+
+
+def report_facts(composed: Composed, workload: Workload) -> Facts:
+    """What the report says beside the trials."""
+    campaign = composed.campaign
+    config = campaign_yaml(campaign)
+    return Facts(
+        campaign=campaign.name,
+        objectives=campaign.objectives,
+        constraints=campaign.search.constraints,
+        fixed=composed.space.fixed,
+        slots_per_node=campaign.cluster.slots_per_node,
+        workload={"name": workload.name, "jobs": str(len(workload)), "hash": workload.hash, **workload.notes},
+        definitions={name: METRICS[name].definition for name in campaign.objectives},
+        config=config,
+        config_hash=hashlib.sha256(config.encode()).hexdigest(),
+        command=shlex.join(["python", "-m", "campaign.search", *composed.origins.overrides]),
+    )
