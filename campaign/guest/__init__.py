@@ -9,10 +9,12 @@ import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from campaign.errors import InfrastructureError
-from campaign.jobs import Job
+
+if TYPE_CHECKING:
+    from campaign.jobs import Job
 
 FOLDER = "/run/campaign"
 JOBS_FILE = f"{FOLDER}/jobs.tsv"
@@ -63,7 +65,7 @@ def files() -> dict[str, bytes]:
     return {f"{FOLDER}/{name}": (here / name).read_bytes() for name in INSTRUMENTS}
 
 
-def payload(job: Job) -> str:
+def payload(job: "Job") -> str:
     """The shell command that a job runs on each of its nodes."""
     return f"/bin/bash {FOLDER}/run-job {job.job_id} {job.runtime_s:.6f}"
 
@@ -78,7 +80,7 @@ def clock_command() -> tuple[str, ...]:
     return ("/bin/bash", f"{FOLDER}/clock")
 
 
-def schedule(commands: Iterable[tuple[Job, Sequence[str]]]) -> bytes:
+def schedule(commands: Iterable[tuple["Job", Sequence[str]]]) -> bytes:
     """What `submit-agent` replays: each job's arrival and the command that submits it, in order of arrival."""
     lines = (f"{round(job.arrival_s * 1e6)}\t{job.job_id}\t{shlex.join(command)}\n" for job, command in commands)
     return "".join(lines).encode()
@@ -103,7 +105,8 @@ def parse_submits(text: str) -> list[Submit]:
     """The lines of SUBMITS_FILE. Raises GuestError for a torn or foreign one."""
 
     def submit(fields: list[str], line: str) -> Submit:
-        return Submit(*(_whole("a line of submit-agent", field, line) for field in fields[:5]), _unescaped(fields[5]))
+        job, intended, begun, accepted, status = (_whole("a line of submit-agent", field, line) for field in fields[:5])
+        return Submit(job, intended, begun, accepted, status, _unescaped(fields[5]))
 
     return _rows("a line of submit-agent", 6, text, submit)
 

@@ -1,4 +1,4 @@
-"""From what the instruments wrote to the jobs table: one row per job of the workload, all times on the driver's clock."""
+"""From what the instruments wrote to the jobs table: a row per job of the workload, all times on the driver's clock."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,13 +46,14 @@ def jobs_table(workload: Workload, collected: Collected) -> pa.Table:
     known = set(workload.table.column("job_id").to_pylist())
     submits = _by_job(((submit.job_id, submit) for submit in collected.submits), known)
     runs = _by_job(((run.job_id, (node, run)) for node, each in collected.runs.items() for run in each), known)
-    rows = []
-    for row in workload.table.to_pylist():
+
+    def complete(row: dict[str, Any]) -> dict[str, Any]:
         job = row["job_id"]
-        row["nodes_requested"] = collected.nodes_requested.get(job)
-        row |= line.submitted(submits[job]) | line.ran(runs[job]) | line.native(collected.native_ids.get(job))
-        rows.append(row)
-    return pa.Table.from_pylist(rows, schema=JOBS_SCHEMA)
+        asked = {"nodes_requested": collected.nodes_requested.get(job)}
+        native = line.native(collected.native_ids.get(job))
+        return row | asked | line.submitted(submits[job]) | line.ran(runs[job]) | native
+
+    return pa.Table.from_pylist([complete(row) for row in workload.table.to_pylist()], schema=JOBS_SCHEMA)
 
 
 def _by_job(pairs: Iterable[tuple[int, Any]], known: set[int]) -> defaultdict[int, list[Any]]:
