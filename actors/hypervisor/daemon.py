@@ -27,9 +27,10 @@ _IDLE_SECONDS = 300
 _START_SECONDS = 30.0
 _STOP_SECONDS = 20.0
 _LONGEST_SOCKET_PATH = 107  # a socket address holds 108 bytes, the last of which is 0
-# The longest path that libvirt makes below our folder: an unprivileged QEMU's monitor. (A domain's short name has at
-# most 20 characters; its id grows by one with every start.)
-_LONGEST_BELOW = "config/libvirt/qemu/lib/domain-1000000-" + 20 * "x" + "/monitor.sock"
+# The longest socket paths below our folder. For root, QEMU's monitors have short paths in the mount namespace; for
+# others they are the longest (a domain's name is cut to 20 characters there; its id grows by one with every start).
+_LONGEST_PRIVILEGED = "run/libvirt-sock-ro"
+_LONGEST_UNPRIVILEGED = "config/libvirt/qemu/lib/domain-1000000-" + 20 * "x" + "/monitor.sock"
 
 _LIBVIRTD_CONF = """\
 auth_unix_ro = "none"
@@ -94,10 +95,17 @@ class PrivateLibvirtd:
     def start(self) -> str:
         """Start it, or find it running; its URI, at which it answers. `DaemonError` holds the tail of its log."""
         with self._lock():
-            if self.pid() is None:
-                self._prepare_folders()
-                self._child = self._spawn()
-            self._await_answer()
+            deadline = time.monotonic() + _START_SECONDS
+            spawned = False
+            while not self._answers():
+                if not self._running():
+                    if spawned:
+                        raise self._failure("the private libvirtd ends at once")
+                    self._prepare_folders()
+                    self._child, spawned = self._spawn(), True
+                if time.monotonic() > deadline:
+                    raise self._failure(f"the private libvirtd does not answer within {_START_SECONDS:g} s")
+                time.sleep(0.05)
         return self.uri
 
     def stop(self) -> None:
@@ -192,16 +200,12 @@ class PrivateLibvirtd:
         places = {"RUNTIME_DIR": "run", "CONFIG_HOME": "config", "CACHE_HOME": "cache", "DATA_HOME": "lib"}
         return {f"XDG_{variable}": str(self.folder / name) for variable, name in places.items()}
 
-    def _await_answer(self) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while not self._answers():
-            status = self._child.poll() if self._child else None
-            # Ours gives up, too, if one was started just before by a process that was killed; that one will do.
-            if status is not None and self.pid() is None:
-                raise self._failure(f"the private libvirtd ended at once (status {status})")
-            if time.monotonic() > deadline:
-                raise self._failure(f"the private libvirtd does not answer within {_START_SECONDS:g} s")
-            time.sleep(0.05)
+    def _running(self) -> bool:
+        """Whether one runs, or the one that we have started is on its way to writing its pid file.
+
+        One that a killed process started just before us counts as well: ours then finds the pid file taken and ends.
+        """
+        return self.pid() is not None or (self._child is not None and self._child.poll() is None)
 
     def _answers(self) -> bool:
         return self._socket.exists() and answers(self.uri)
@@ -270,7 +274,8 @@ def answers(uri: str, *, seconds: float = 5.0) -> bool:
 def short_folder(state_dir: Path) -> Path:
     """`state_dir`/libvirt, or a short folder among the temporary ones if socket paths below that would be too long."""
     folder = state_dir / "libvirt"
-    if len(os.fsencode(folder / _LONGEST_BELOW)) <= _LONGEST_SOCKET_PATH:
+    longest = _LONGEST_PRIVILEGED if os.geteuid() == 0 else _LONGEST_UNPRIVILEGED
+    if len(os.fsencode(folder / longest)) <= _LONGEST_SOCKET_PATH:
         return folder
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"campaign-{os.geteuid()}-{digest}"

@@ -1,0 +1,122 @@
+"""The life of a private libvirtd: found again by anybody, started once, ended for sure, with or without root."""
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from actors.hypervisor.connection import Hypervisor
+from actors.hypervisor.daemon import PrivateLibvirtd, choose_uri
+from actors.hypervisor.errors import DaemonError
+
+pytestmark = pytest.mark.vm
+
+PROJECT = Path(__file__).parents[2]
+START = """
+import sys
+from pathlib import Path
+from actors.hypervisor.daemon import PrivateLibvirtd
+daemon = PrivateLibvirtd(Path(sys.argv[1]))
+print(daemon.start(), daemon.pid(), flush=True)
+"""
+
+
+@pytest.fixture
+def private(tmp_path):
+    daemon = PrivateLibvirtd(tmp_path)
+    yield daemon
+    daemon.stop()
+
+
+def started_by_another(state_dir: Path, then: str, prefix: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [*prefix, sys.executable, "-c", START + then, str(state_dir)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=PROJECT,
+        env=os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+
+
+def test_it_outlives_the_process_that_started_it_and_is_found_again(private, tmp_path):
+    driver = started_by_another(tmp_path, "sys.stdin.read()")
+    uri, pid = driver.stdout.readline().split()
+    driver.kill()
+    driver.communicate()
+
+    assert private.pid() == int(pid)
+    assert private.start() == uri
+    assert private.pid() == int(pid), "it is reused, not started again"
+    with Hypervisor(uri) as hypervisor:
+        assert hypervisor.versions().libvirt
+    private.stop()
+    assert private.pid() is None
+    assert not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert private.log.exists(), "logs are kept"
+    private.stop()
+
+
+def test_processes_that_start_it_at_once_share_one(private, tmp_path):
+    with ThreadPoolExecutor() as pool:
+        answers = list(pool.map(lambda _: started_by_another(tmp_path, "").communicate()[0], range(3)))
+    assert len(set(answers)) == 1
+    assert answers[0].split() == [private.uri, str(private.pid())]
+
+
+def test_it_comes_back_after_a_crash(private):
+    private.start()
+    crashed = private.pid()
+    os.kill(crashed, signal.SIGKILL)
+    Hypervisor(private.start()).close()
+    assert private.pid() != crashed
+
+
+def test_its_places_are_its_own(private):
+    """A machine's own libvirt, if it has one, must not notice."""
+    before = sorted(Path("/run/libvirt").glob("libvirt-sock*"))
+    Hypervisor(private.start()).close()
+    assert sorted(Path("/run/libvirt").glob("libvirt-sock*")) == before
+    assert not Path("/run/libvirtd.pid").exists() or Path("/run/libvirtd.pid").read_text() != str(private.pid())
+
+
+def test_a_start_that_fails_shows_the_end_of_the_log(private):
+    private.folder.mkdir(parents=True)
+    socket = Path(private.uri.split("socket=")[1])
+    (socket / "in-the-way").mkdir(parents=True)  # a folder stands where the socket would be
+    with pytest.raises(DaemonError) as error:
+        private.start()
+    assert "libvirt-sock" in error.value.details
+    assert str(private.log) in error.value.resolution
+    assert private.pid() is None
+
+
+def test_the_private_one_can_be_chosen(private, tmp_path):
+    assert choose_uri("private", tmp_path) == private.uri
+    assert private.pid() is not None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="without root the other tests show it already")
+def test_it_needs_no_root():
+    """The same as an unprivileged user: a session libvirtd whose folders are private."""
+    folder = Path(f"/tmp/campaign-test-{os.getpid()}")
+    folder.mkdir(mode=0o700)
+    os.chown(folder, 65534, 65534)
+    prefix = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+    then = """
+daemon.stop()
+mine = [one for one in Path("/proc").glob("[0-9]*/cmdline") if one.stat().st_uid == 65534]
+programs = [one.read_bytes().split(b"\\0")[0] for one in mine]
+print(daemon.pid(), [one for one in programs if one.endswith((b"libvirtd", b"virtlogd"))])
+"""
+    try:
+        output, _ = started_by_another(folder, then, prefix).communicate()
+        started, stopped = output.splitlines()
+        assert started.startswith("qemu+unix:///session?socket=")
+        assert stopped == "None []", "neither it nor a virtlogd of it is left"
+    finally:
+        subprocess.run(["rm", "-rf", str(folder)], check=True)
