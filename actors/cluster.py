@@ -28,7 +28,7 @@ from campaign.model import ClusterSettings, ValiditySettings
 from campaign.settings import Scalar
 from campaign.testbed import Status
 from campaign.trials import Check, Evaluation, Outcome, Trial
-from schedulers.base import Node, Scheduler
+from schedulers.base import Node, Params, Scheduler
 
 WATCH_S = 2.0
 LOGS_S = 60.0
@@ -264,15 +264,10 @@ class Cluster:
 def _check_effective(params: Params, running: Mapping[str, Scalar]) -> None:
     """Raise SchedulerError unless the scheduler runs with every parameter that it was given."""
     wanted = params.model_dump()
-    wrong = [
-        f"{name}: asked {wanted[name]!r}, runs {running[name]!r}"
-        for name in wanted.keys() & running.keys()
-        if wanted[name] != running[name]
-    ]
+    shared = sorted(wanted.keys() & running.keys())
+    wrong = [f"{n}: asked {wanted[n]!r}, runs {running[n]!r}" for n in shared if wanted[n] != running[n]]
     if wrong:
-        raise SchedulerError(
-            "the scheduler doesn't run with the parameters that it was given", "\n".join(sorted(wrong))
-        )
+        raise SchedulerError("the scheduler doesn't run with the parameters that it was given", "\n".join(wrong))
 
 
 def _provenance(facts: HostFacts, spec: TrialSpec) -> dict[str, str]:
