@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 
 from campaign.errors import ConfigError
 from campaign.groups import CONF, groups
 from campaign.model import Campaign
-from campaign.settings import allowed_of, model_below, rows
+from campaign.settings import Row, model_below, row_of, rows
 from schedulers.base import Scheduler
 from schedulers.registry import adapter
-from search.space import Problem, Space, SpaceError, space_of
+from search.space import Problem, Space, SpaceError, reason_of, space_of
 
 _OVERRIDE = re.compile(r"^(?P<sign>\+\+|\+|~)?(?P<key>[^=]+?)(=(?P<value>.*))?$", re.DOTALL)
 
@@ -98,6 +97,11 @@ def _validated(values: dict[str, Any], origins: Origins) -> Composed:
 
 
 def _hydra(overrides: list[str], folders: tuple[Path, ...], name: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The composed values and the chosen option of each group.
+
+    Hydra gets what concerns groups. Settings are put in afterwards, each in the place of what stood there: Hydra would
+    merge a mapping into a mapping, and refuse a list where a mapping stood.
+    """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
@@ -105,37 +109,56 @@ def _hydra(overrides: list[str], folders: tuple[Path, ...], name: str) -> tuple[
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    known = groups(folders)
     main = next((folder for folder in folders if (folder / f"{name}.yaml").is_file()), None)
     if main is None:
         where = " or ".join(str(folder) for folder in folders)
         raise ConfigError(f"there is no {name}.yaml in {where}", resolution="Check --config-dir and --config-name.")
+    known = groups(folders)
+    of_groups = [override for override in overrides if _concerns_groups(override, known)]
     others = [f"file://{folder}" for folder in folders if folder != main]
     path = [f"hydra.searchpath=[{','.join(others)}]"] if others else []
     try:
         with initialize_config_dir(str(main), version_base="1.3"):
-            config = hydra_compose(name, [*(_forced(o, known) for o in overrides), *path], return_hydra_config=True)
+            config = hydra_compose(name, [*of_groups, *path], return_hydra_config=True)
         choices = {str(g): str(o) for g, o in config.hydra.runtime.choices.items() if not str(g).startswith("hydra/")}
-        with_hydra = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        values = OmegaConf.to_container(with_hydra, resolve=True, throw_on_missing=True)
+        values = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        OmegaConf.set_struct(values, False)
+        for override in overrides:
+            if override not in of_groups:
+                OmegaConf.update(values, _key_of(override), _value_of(override), merge=False, force_add=True)
+        container = OmegaConf.to_container(values, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(f"the configuration can't be composed: {_first_lines(error)}", resolution=_SEE_HELP) from None
-    if not isinstance(values, dict):
+    if not isinstance(container, dict):
         raise ConfigError(f"{name}.yaml must hold settings by name", resolution=_SEE_HELP)
-    return {str(key): value for key, value in values.items()}, choices
+    return {str(key): value for key, value in container.items()}, choices
 
 
 _SEE_HELP = "See `python -m campaign.search --help` for groups, options and settings."
 
 
-def _forced(override: str, known: dict[str, list[str]]) -> str:
-    """Let an override set keys that no YAML file mentions; the model decides whether they exist."""
+def _concerns_groups(override: str, known: dict[str, list[str]]) -> bool:
+    """Whether an override chooses, adds or removes (rather than sets a value); ConfigError if it is none at all."""
     match = _OVERRIDE.match(override)
     if match is None or (match["value"] is None and match["sign"] != "~"):
         raise ConfigError(f"override {override!r} is not of the form setting=value", resolution=_SEE_HELP)
-    if match["sign"] or match["key"].split("@")[0] in known or match["key"].startswith("hydra"):
-        return override
-    return f"++{override}"
+    if match["sign"] == "~" or match["key"].startswith("hydra"):
+        return True
+    return match["key"].split("@")[0] in known and not match["value"].startswith(("{", "["))
+
+
+def _value_of(override: str) -> Any:
+    """The value by Hydra's grammar (numbers, lists, mappings, quoted text); other text stands for itself."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    text = override.partition("=")[2]
+    try:
+        return OverridesParser.create().parse_override(f"x={text}").value()
+    except HydraException:
+        if text[:1] in "[{'\"":
+            raise
+        return text  # such as a URI, whose ?, = and & have no place in the grammar
 
 
 def _key_of(override: str) -> str:
@@ -161,21 +184,21 @@ def _problem_of(item: dict[str, Any]) -> Problem:
     path = ".".join(loc)
     if item["type"] == "extra_forbidden":
         return Problem(path, item["input"], _similar(path), "there is no such setting")
-    field = _field_at(Campaign, loc)
-    return Problem(
-        path, item["input"], allowed_of(field) if field else "", str(item["msg"]).removeprefix("Value error, ")
-    )
+    row = _row_at(Campaign, loc)
+    return Problem(path, item["input"], row.allowed_with_unit if row else "", reason_of(item))
 
 
-def _field_at(model: type[BaseModel], loc: list[str]) -> FieldInfo | None:
-    """The field at `loc`, walking through models and mappings of models; None where there is none."""
-    field = None
+def _row_at(model: type[BaseModel], loc: list[str]) -> Row | None:
+    """The row of the setting at `loc`, walking through models and mappings of models; None where there is none."""
+    row = None
     for part in loc:
         if part in model.model_fields:
-            field = model.model_fields[part]
-            below = model_below(field.annotation)
+            row = row_of(part, model.model_fields[part])
+            below = model_below(model.model_fields[part].annotation)
             model = below[0] if below else BaseModel
-    return field
+        elif model is BaseModel:
+            return None  # within a free mapping, whose row says nothing of its entries
+    return row
 
 
 def _similar(path: str) -> str:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from campaign.model import Campaign, Choices, ClusterSettings, Range
-from campaign.settings import Scalar, allowed_of, choices_of, sampling_of
+from campaign.settings import Scalar, allowed_of, choices_of, row_of, sampling_of
 from campaign.trials import Point
 from schedulers.base import Params
 
@@ -150,7 +150,9 @@ def _range(path: str, ends: list[Any]) -> Range:
     try:
         return Range(low=ends[0], high=ends[1])
     except ValidationError as error:
-        raise SpaceError([Problem(path, ends, "[low, high] with low <= high", error.errors()[0]["msg"])]) from None
+        raise SpaceError(
+            [Problem(path, ends, "[low, high] with low <= high", reason_of(dict(error.errors()[0])))]
+        ) from None
 
 
 def _numeric(path: str, value: Range, field: FieldInfo) -> Dimension:
@@ -199,9 +201,15 @@ def _row_problems(values: dict[str, Scalar], model: type[Params]) -> list[Proble
 
 def _problem(item: dict[str, Any], model: type[Params]) -> Problem:
     if not item["loc"]:
-        return Problem(PARAMS, item["input"], "", str(item["msg"]))
+        return Problem(PARAMS, item["input"], "", reason_of(item))
     name = str(item["loc"][0])
-    return Problem(f"{PARAMS}.{name}", item["input"], allowed_of(model.model_fields[name]), str(item["msg"]))
+    row = row_of(name, model.model_fields[name])
+    return Problem(f"{PARAMS}.{name}", item["input"], row.allowed_with_unit, reason_of(item))
+
+
+def reason_of(item: Mapping[str, Any]) -> str:
+    """Why Pydantic refused a value, without its own prefix."""
+    return str(item["msg"]).removeprefix("Value error, ")
 
 
 def _is_number(value: object) -> bool:
