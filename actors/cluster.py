@@ -14,8 +14,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from campaign.validity import judge
-
 from actors.apply import apply_plan
 from actors.host import HostFacts, NodeBoot, NodeShape, NodeState, Slot
 from actors.identity import Keys, credentials, draw_keys, macs, topology_of
@@ -28,6 +26,8 @@ from campaign.model import ClusterSettings, ValiditySettings
 from campaign.settings import Scalar
 from campaign.testbed import Status
 from campaign.trials import Check, Evaluation, Outcome, Trial
+from campaign.validity import judge, valid
+from campaign.validity import reason as reason_of
 from schedulers.base import Node, Params, Scheduler
 
 WATCH_S = 2.0
@@ -113,6 +113,7 @@ class Cluster:
         self._files: dict[str, bytes] = {}
         self._provenance: dict[str, str] = {}
         self._host_name = ""
+        self._states: list[NodeState] = []
 
     @property
     def status(self) -> Status:
@@ -126,10 +127,8 @@ class Cluster:
         if self._replayed is not None:
             jobs = self._replayed.jobs
             checks = self._judge(self._replayed)
-            broken = [check for check in checks if not check.ok]
-            if broken and outcome == "ok":
-                outcome = "invalid"
-                reason = "; ".join(f"{c.name} is {c.value:.3g} {c.unit}, limit {c.limit:.3g}" for c in broken)
+            if outcome == "ok" and not valid(checks):
+                outcome, reason = "invalid", reason_of(checks)
         return Evaluation(
             outcome=outcome,
             reason=reason,
@@ -176,6 +175,7 @@ class Cluster:
                 await self._bootstrap(remotes)
                 await self._replay(remotes)
             watcher.cancel()
+            self._states = await self._host.look(slot, [node.name for node in self._topology.nodes])
 
     def _boot(self, index: int, node: Node, keys: Keys) -> NodeBoot:
         pair = macs(self._name, index)
@@ -253,9 +253,11 @@ class Cluster:
     def _judge(self, replayed: Replayed) -> tuple[Check, ...]:
         return judge(
             replayed.jobs,
-            self._topology,
+            slots={node.name: node.slots for node in self._topology.compute},
             clocks=replayed.conditions.clocks,
-            steal=replayed.conditions.steal,
+            steal={self._host_name: replayed.conditions.steal},
+            lost_nodes=[state.name for state in self._states if state.state != "running"],
+            console_faults=[state.fault for state in self._states if state.fault],
             settings=self._spec.validity,
             resolution_s=self._spec.scheduler.resolution_s,
         )
