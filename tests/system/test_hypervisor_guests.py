@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import asyncssh
 import pytest
 
 from actors.hypervisor import run_folder
@@ -30,7 +31,7 @@ from actors.hypervisor.reaper import reap
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
 
 GROUP = "239.77.99.1"
-CLUSTER_MAC = "52:54:00:99:00:02"
+MANAGEMENT_MAC, CLUSTER_MAC = "52:54:00:99:00:01", "52:54:00:99:00:02"
 # A guest of somebody else: no kernel, no disk, no lease.
 FOREIGN = """<domain type='qemu'><name>somebody-elses</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='pc'>hvm</type></os><devices><controller type='usb' model='none'/>
@@ -76,10 +77,9 @@ def spec(bundle, tmp_path) -> NodeSpec:
 
 def node_spec(bundle: Path, run_root: Path, owner: Owner, node: str) -> NodeSpec:
     """A node of the bundle whose cluster card comes up with an address, with its run folder made."""
-    network = base64.b64encode(f"[Match]\nMACAddress={CLUSTER_MAC}\n[Network]\nAddress=10.99.0.1/24\n".encode())
     lease = Lease("hypervisor-test", "1", int(time.time()) + 3600, owner)
-    extra = b"f~ /etc/systemd/network/10-cluster.network 0644 root root - " + network + b"\n"
-    folder = run_folder.create(run_root, f"test-{node}", lease, {"system.hostname": b"n0", "tmpfiles.extra": extra})
+    credentials = {"system.hostname": node.encode(), "tmpfiles.extra": guest_files()}
+    folder = run_folder.create(run_root, f"test-{node}", lease, credentials)
     manifest = json.loads((bundle / "manifest.json").read_text())
     (port,) = free_ports(1, range(28000, 28999))
     return NodeSpec(
@@ -95,12 +95,35 @@ def node_spec(bundle: Path, run_root: Path, owner: Owner, node: str) -> NodeSpec
         tb_cache_mib=64,
         ssh_port=port,
         multicast=Multicast(GROUP, 17099),
-        management_mac="52:54:00:99:00:01",
+        management_mac=MANAGEMENT_MAC,
         cluster_mac=CLUSTER_MAC,
         credentials=folder.credentials,
         console_log=folder.console_log,
         lease=lease,
     )
+
+
+def guest_files() -> bytes:
+    """The addresses of both cards and an SSH host key, as tmpfiles.d lines."""
+    key = asyncssh.generate_private_key("ssh-ed25519").export_private_key()
+    management = f"[Match]\nMACAddress={MANAGEMENT_MAC}\n[Network]\nAddress=10.0.2.15/24\n".encode()
+    cluster = f"[Match]\nMACAddress={CLUSTER_MAC}\n[Network]\nAddress=10.99.0.1/24\n".encode()
+    files = (
+        ("/etc/systemd/network/10-management.network", "0644", management),
+        ("/etc/systemd/network/20-cluster.network", "0644", cluster),
+        ("/etc/ssh/ssh_host_ed25519_key", "0600", key),
+    )
+    lines = (f"f+~ {path} {mode} root root - {base64.b64encode(content).decode()}" for path, mode, content in files)
+    return "\n".join(lines).encode() + b"\n"
+
+
+def greeting(port: int) -> bytes:
+    """The first bytes that a server behind the port says; nothing if there is none yet."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            return connection.recv(4)
+    except OSError:
+        return b""
 
 
 def wait_for(what: Callable[[], object], spec: NodeSpec, seconds: float = 200) -> None:
@@ -129,9 +152,7 @@ def test_a_guest_boots_and_keeps_to_the_loopback_interface(hypervisor, spec):
         assert [(one.name, one.lease) for one in hypervisor.ours()] == [(spec.name, spec.lease)]
         frame = listener.recv(65536)
         assert frame[6:12] == bytes.fromhex(CLUSTER_MAC.replace(":", "")), "the guest's own Ethernet frame"
-        with socket.create_connection(("127.0.0.1", spec.ssh_port), timeout=5) as ssh:
-            ssh.settimeout(120)
-            assert ssh.recv(4) == b"SSH-"
+        wait_for(lambda: greeting(spec.ssh_port) == b"SSH-", spec)
     used = hypervisor.usage(spec.name)
     assert used.cpu_seconds > 0
     promised = node_resources(vcpus=2, memory_mib=512, tb_cache_mib=64, acceleration="tcg").memory_mib
@@ -144,6 +165,7 @@ def test_a_guest_boots_and_keeps_to_the_loopback_interface(hypervisor, spec):
 
 def test_what_stands_in_the_way_of_a_start_is_named_and_nothing_is_left(hypervisor, spec):
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", spec.ssh_port))
         other.listen()
         with pytest.raises(PortInUse, match=str(spec.ssh_port)):
@@ -213,7 +235,8 @@ def test_guests_outlive_their_libvirtd_and_the_next_one_knows_them(private, spec
         assert private.pid() != crashed
         assert [(one.name, one.lease) for one in second.ours()] == [(spec.name, spec.lease)]
         assert second.state(spec.name) == "running"
-        assert second.destroy(spec.name)
+        second.destroy(spec.name)
+        wait_for(lambda: second.state(spec.name) == "gone", spec, 30)
 
 
 def test_the_probe_answers_and_leaves_no_qemu(bundle, tmp_path):
