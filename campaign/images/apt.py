@@ -1,4 +1,4 @@
-"""Asks a Debian mirror, through an apt of our own, which packages an image gets; the machine's own apt stays untouched."""
+"""Asks a Debian mirror which packages an image gets, through an apt of our own; the machine's stays untouched."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -143,7 +143,13 @@ class Apt:
 
     def __init__(self, folder: Path, mirror: Mirror, suite: str) -> None:
         self.folder = folder
-        for name in ("etc/preferences.d", "etc/apt.conf.d", "etc/trusted.gpg.d", "state/lists/partial", "cache/archives"):
+        for name in (
+            "etc/preferences.d",
+            "etc/apt.conf.d",
+            "etc/trusted.gpg.d",
+            "state/lists/partial",
+            "cache/archives",
+        ):
             (folder / name).mkdir(parents=True)
         (folder / "status").touch()
         (folder / "etc/sources.list").write_text(mirror.sources(suite))

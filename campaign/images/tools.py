@@ -78,7 +78,11 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 
 def run(
-    arguments: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None, folder: Path | None = None
+    arguments: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    folder: Path | None = None,
 ) -> str:
     """Run a program to its end and return its standard output.
 
@@ -96,9 +100,7 @@ def run(
     return done.stdout.decode(errors="replace")
 
 
-def _failed(
-    arguments: Sequence[str], done: "subprocess.CompletedProcess[bytes]", folder: Path | None
-) -> ImageError:
+def _failed(arguments: Sequence[str], done: "subprocess.CompletedProcess[bytes]", folder: Path | None) -> ImageError:
     text = (done.stdout + done.stderr).decode(errors="replace")
     tail = "\n".join(deque(text.splitlines(), maxlen=_TAIL_LINES))
     if os.strerror(errno.ENOSPC) in text:
