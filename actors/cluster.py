@@ -123,7 +123,7 @@ class Cluster:
     async def evaluate(self) -> Evaluation:
         """Live the trial's life. Never raises for what a trial can meet; the outcome says it."""
         outcome, reason = await self._live()
-        jobs, checks = None, ()
+        jobs, checks = None, tuple[Check, ...]()
         if self._replayed is not None:
             jobs = self._replayed.jobs
             checks = self._judge(self._replayed)

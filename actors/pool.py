@@ -27,7 +27,6 @@ OPEN_S = 120.0
 CLOSE_S = 60.0
 
 
-@ray.remote(num_cpus=0, max_concurrency=16)
 class HostActor:
     """Owns the connection to one libvirt host and every VM on it."""
 
@@ -66,16 +65,19 @@ class RemoteHost:
         self._actor = actor
 
     async def facts(self) -> HostFacts:
-        return await self._ask("facts")
+        facts: HostFacts = await self._ask("facts")
+        return facts
 
     async def acquire(self, cluster: str, nodes: int, shape: NodeShape, trial: str, expires: int) -> Slot:
-        return await self._ask("acquire", cluster, nodes, shape, trial, expires)
+        slot: Slot = await self._ask("acquire", cluster, nodes, shape, trial, expires)
+        return slot
 
     async def start(self, slot: Slot, boots: Sequence[NodeBoot]) -> None:
         await self._ask("start", slot, boots)
 
     async def look(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
-        return await self._ask("look", slot, names)
+        states: list[NodeState] = await self._ask("look", slot, names)
+        return states
 
     async def release(self, slot: Slot) -> None:
         await self._ask("release", slot)
@@ -87,7 +89,6 @@ class RemoteHost:
             raise unwrapped(error) from None
 
 
-@ray.remote(num_cpus=0, max_concurrency=4)
 class ClusterActor:
     """Owns SSH, bootstrap, workload and collection of one live cluster; async, so that it answers while it works."""
 
@@ -99,6 +100,11 @@ class ClusterActor:
 
     async def status(self) -> Status:
         return self._cluster.status
+
+
+# Ray's decorator hides the class from type checkers, so the remote ones get names of their own. They compute little.
+_HOST_ACTOR: Any = ray.remote(num_cpus=0, max_concurrency=16)(HostActor)
+_CLUSTER_ACTOR: Any = ray.remote(num_cpus=0, max_concurrency=4)(ClusterActor)
 
 
 class Pool:
@@ -117,7 +123,7 @@ class Pool:
         try:
             owner = Owner.current()
             for name, settings in self._hosts.items():
-                self._actors[name] = HostActor.remote()
+                self._actors[name] = _HOST_ACTOR.remote()
                 opening = self._actors[name].open.remote(name, settings, self._bundle, self._campaign, owner)
                 self.facts[name] = _get(opening, OPEN_S, f"host {name} didn't open")
         except BaseException:
@@ -160,7 +166,7 @@ class LibvirtTestbed:
         """Give the trial a cluster actor on a host with room."""
         spec = self._spec_of(trial)
         host = self._pool.with_room(spec.nodes + 1, spec.shape)[0]
-        actor = ClusterActor.remote(spec, host)
+        actor = _CLUSTER_ACTOR.remote(spec, host)
         self._running[actor.evaluate.remote()] = (trial, actor)
         self._statuses[trial.number] = Status("placed", time.time())
 

@@ -11,6 +11,7 @@ import tarfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import asyncssh
 
@@ -71,7 +72,7 @@ class Remote:
 
         A host key other than `host_key` is refused at once: somebody else answers there.
         """
-        options = {
+        options: dict[str, Any] = {
             "username": "root",
             "client_keys": [asyncssh.import_private_key(client.private)],
             "known_hosts": ([asyncssh.import_public_key(host_key)], [], []),

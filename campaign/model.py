@@ -171,8 +171,6 @@ class ValiditySettings(Settings):
 class TestbedSettings(Settings):
     """What evaluates a trial."""
 
-    __test__ = False  # pytest: not a test class
-
     kind: Literal["libvirt"] = setting("libvirt", help="libvirt: real virtual machines")
     ray_address: str | None = setting(None, help="an existing Ray cluster (default: a local Ray for this campaign)")
     parallel: int = setting(1, help="trials that may run at once, capacity allowing", ge=1, le=1024)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from actors.hypervisor.capacity import Capacity, Resources
 from campaign.compose import Composed
@@ -86,7 +87,7 @@ def fits(composed: Composed) -> Iterator[Fit]:
     cluster = composed.campaign.cluster
     vms = composed.space.node_counts()[1] + 1
     for name, settings in composed.campaign.hosts.items():
-        kind = "kvm" if settings.acceleration == "kvm" else "tcg"
+        kind: Literal["kvm", "tcg"] = "kvm" if settings.acceleration == "kvm" else "tcg"
         needed = cluster_resources(vms, NodeShape(cluster.vcpus, cluster.memory_mib), kind)
         yield Fit(name, kind, needed, host_resources(settings, state_dir(settings)))
 

@@ -66,6 +66,7 @@ def _evaluate(run: _Run) -> list[TrialRecord]:
     _record_start(run)
     run.progress.resumed(done)
 
+    from actors.host import NodeShape
     from actors.pool import LibvirtTestbed, Pool
     from campaign.following import MlflowFollower
 
@@ -78,7 +79,8 @@ def _evaluate(run: _Run) -> list[TrialRecord]:
             run.progress.say(f"host {facts.name}: {facts.uri}, guests run under {kind.kind} ({kind.reason})")
         spec_of = _spec_factory(run)
         largest = run.composed.space.node_counts()[1] + 1
-        testbed = LibvirtTestbed(pool, spec_of, largest)
+        shape = NodeShape(campaign.cluster.vcpus, campaign.cluster.memory_mib)
+        testbed = LibvirtTestbed(pool, spec_of, largest, shape)
         stack.callback(testbed.close)
         executor = Executor(
             campaign,

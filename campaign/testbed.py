@@ -19,8 +19,6 @@ class Status:
 class Testbed(Protocol):
     """Evaluates trials, several at once where it has room."""
 
-    __test__ = False  # pytest: not a test class
-
     def room(self) -> int:
         """How many more trials may be started now."""
         ...

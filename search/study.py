@@ -15,8 +15,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from campaign.model import Bound, SamplerSettings
-from campaign.settings import Scalar
+from campaign.model import Bound, Direction, SamplerSettings
 from campaign.trials import Point
 from search.samplers import make_sampler
 from search.space import Categorical, Dimension, Integer, Space
@@ -41,7 +40,7 @@ class Study:
     def __init__(
         self,
         space: Space,
-        objectives: Mapping[str, str],
+        objectives: Mapping[str, Direction],
         constraints: Mapping[str, Bound],
         sampler: SamplerSettings,
         seed: int,
@@ -109,7 +108,7 @@ def violations(metrics: Mapping[str, float], constraints: Mapping[str, Bound]) -
 def distribution(dimension: Dimension) -> BaseDistribution:
     """Optuna's distribution of a dimension."""
     if isinstance(dimension, Categorical):
-        return CategoricalDistribution(cast(tuple[Scalar, ...], dimension.choices))
+        return CategoricalDistribution(dimension.choices)
     if isinstance(dimension, Integer):
         # Optuna wants the range to end on a step.
         high = dimension.high - (dimension.high - dimension.low) % dimension.step

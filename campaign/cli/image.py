@@ -1,6 +1,7 @@
 """`python -m campaign image`: the image store and the builder."""
 
 import argparse
+import tempfile
 from pathlib import Path
 
 from campaign.images import debian
@@ -56,8 +57,9 @@ def _build(store: Store, options: argparse.Namespace) -> None:
 
 
 def _lock(store: Store, options: argparse.Namespace) -> None:
-    for line in debian.renew_lock(options.name, mirror=options.mirror):
-        print(line)
+    with tempfile.TemporaryDirectory() as folder:
+        for line in debian.renew_lock(options.name, mirror=options.mirror, scratch=Path(folder) / "apt"):
+            print(line)
 
 
 def _gc(store: Store, options: argparse.Namespace) -> None:

@@ -10,4 +10,5 @@ from campaign.model import Campaign
 def campaign_yaml(campaign: Campaign) -> str:
     """Every setting of `campaign` with its value, in the model's order; it composes to the same campaign again."""
     values: dict[str, Any] = campaign.model_dump(mode="json", exclude_none=True)
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    return text

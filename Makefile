@@ -1,0 +1,86 @@
+# The commands of the project; each sets up what it needs, once. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+ARGS ?=
+
+# What VMs and their images need, and what only the tests need beside it.
+SYSTEM_PACKAGES := qemu-system-x86 libvirt-daemon libvirt-daemon-driver-qemu libvirt-dev pkg-config gcc python3-dev \
+	python3-venv mmdebstrap erofs-utils zstd busybox-static debian-archive-keyring iproute2
+TEST_PACKAGES := chromium chromium-driver libxml2-utils openssh-client
+
+.PHONY: help setup setup-test search doctor clean ui test test-fast test-vm check format lock docs
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+setup: $(VENV)/.ready ## system packages and .venv, once
+	@$(call need,$(SYSTEM_PACKAGES))
+
+setup-test: setup
+	@$(call need,$(TEST_PACKAGES))
+
+search: setup ## the demo campaign: a Pareto front over real Slurm clusters (ARGS="search.trials=20 ...")
+	@$(RUN) -m campaign.search $(ARGS)
+
+doctor: setup ## what this machine can do, and what mends what it can't
+	@$(RUN) -m campaign doctor
+
+clean: setup ## remove VMs and files that dead campaigns left
+	@$(RUN) -m campaign clean
+
+ui: setup ## the MLflow UI, on loopback
+	@$(RUN) -m campaign ui
+
+test: test-fast test-vm ## everything: unit tests, real VMs, a real browser
+
+test-fast: setup-test ## what needs no VM, in under a minute
+	$(RUN) -m pytest -q tests/unit $(ARGS)
+
+test-vm: setup-test ## what boots VMs or drives a browser
+	$(RUN) -m pytest -q tests/browser tests/system $(ARGS)
+
+check: setup-test ## lint, format and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: setup
+	$(VENV)/bin/ruff check --fix-only .
+	$(VENV)/bin/ruff format .
+
+docs: setup ## the generated tables of docs/
+	$(RUN) -m campaign docs
+
+lock: setup ## renew requirements.lock from pyproject.toml
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra dev pyproject.toml --output-file requirements.lock
+
+# uv installs in seconds what pip takes minutes for, but knows no pip.conf: where it fails, pip does it.
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(call need,$(SYSTEM_PACKAGES))
+	@echo "setting up $(VENV) (once)"
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.lock > $(VENV)/uv.lock
+	@$(VENV)/bin/pip install --quiet --require-hashes --requirement $(VENV)/uv.lock
+	@VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --require-hashes --requirement requirements.lock \
+		|| $(VENV)/bin/pip install --quiet --require-hashes --requirement requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --no-deps --editable . \
+		|| $(VENV)/bin/pip install --quiet --no-deps --editable .
+	@touch $@
+
+# $(call need,PACKAGES): install the Debian packages that are missing, or say the command that does.
+define need
+	missing=$$(for one in $(1); do \
+		dpkg-query --show --showformat='$${db:Status-Status}' $$one 2>/dev/null | grep -qx installed || printf '%s ' $$one; done); \
+	if [ -z "$$missing" ]; then :; \
+	elif ! command -v apt-get >/dev/null; then \
+		echo "error: these programs are needed, named as Debian packages: $$missing" >&2; exit 2; \
+	elif [ "$$(id -u)" = 0 ]; then as=; \
+	elif sudo -n true 2>/dev/null; then as="sudo -n"; \
+	else echo "error: run this once, then the same command again:" >&2; \
+		echo "  sudo apt-get update && sudo apt-get install --no-install-recommends $$missing" >&2; exit 2; fi; \
+	if [ -n "$$missing" ]; then echo "installing $$missing"; \
+		$$as env DEBIAN_FRONTEND=noninteractive sh -c "apt-get update -qq && apt-get install -qq --yes --no-install-recommends $$missing" \
+			>/tmp/campaign-apt.$$$$ 2>&1 || { cat /tmp/campaign-apt.$$$$ >&2; exit 2; }; rm -f /tmp/campaign-apt.$$$$; fi
+endef
