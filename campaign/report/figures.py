@@ -15,18 +15,17 @@ _CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": [
 
 
 def pareto(records: Sequence[TrialRecord], front: Sequence[TrialRecord], facts: Facts) -> str:
-    """Objectives against each other: the front joined, the dominated trials behind it; hovering shows the point."""
+    """The first two objectives against each other, a third as colour; hovering a trial shows its point."""
     import plotly.graph_objects as go
 
     on_front = {(record.number, record.attempt) for record in front}
     measured = [record for record in records if record.valid and all(m in record.metrics for m in facts.objectives)]
     others = [record for record in measured if (record.number, record.attempt) not in on_front]
-    figure = go.Figure()
-    kind = go.Scatter3d if len(facts.objectives) == 3 else go.Scatter
-    figure.add_trace(_points(kind, others, facts, "other valid trials", VALID, joined=False))
-    figure.add_trace(_points(kind, front, facts, "Pareto front", FRONT, joined=kind is go.Scatter))
-    _name_axes(figure, facts)
-    return _division(figure, "pareto", 460 if kind is go.Scatter else 560)
+    axes = {f"{axis}axis": {"title": title} for axis, title in zip("xy", _titles(facts), strict=False)}
+    figure = go.Figure(layout={**axes, "coloraxis": {"colorscale": "Cividis", "colorbar": _colour_bar(facts)}})
+    figure.add_trace(go.Scatter(**_points(others, facts), **_behind(others, facts), name="other valid trials"))
+    figure.add_trace(go.Scatter(**_points(front, facts), **_in_front(front, facts), name="Pareto front"))
+    return _division(figure, "pareto", 460)
 
 
 def phases(records: Sequence[TrialRecord]) -> str:
@@ -50,20 +49,45 @@ def library() -> str:
     return str(get_plotlyjs())
 
 
-def _points(kind: Any, records: Sequence[TrialRecord], facts: Facts, name: str, colour: str, *, joined: bool) -> Any:
-    columns = dict(zip("xyz", facts.objectives, strict=False))
-    values = {axis: [record.metrics[metric] for record in records] for axis, metric in columns.items()}
-    look: dict[str, Any] = {
-        "marker": {"color": colour, "size": 11 if colour == FRONT else 8, "line": {"width": 1, "color": "white"}},
-        "mode": "lines+markers+text" if joined else "markers",
+def _points(records: Sequence[TrialRecord], facts: Facts) -> dict[str, Any]:
+    x, y = list(facts.objectives)[:2]
+    return {
+        "x": [record.metrics[x] for record in records],
+        "y": [record.metrics[y] for record in records],
+        "customdata": [hover_text(record, facts.objectives) for record in records],
+        "hovertemplate": "%{customdata}<extra></extra>",
+    }
+
+
+def _behind(records: Sequence[TrialRecord], facts: Facts) -> dict[str, Any]:
+    return {"mode": "markers", "marker": {"size": 8, **_colour(records, facts, VALID)}}
+
+
+def _in_front(records: Sequence[TrialRecord], facts: Facts) -> dict[str, Any]:
+    # Points come best first, so in two dimensions a staircase bounds what the front dominates, whatever the directions.
+    joined = len(facts.objectives) == 2
+    return {
+        "mode": "lines+markers+text" if joined else "markers+text",
+        "line": {"shape": "hv", "color": FRONT, "width": 1.5, "dash": "dot"},
         "text": [str(record.number) for record in records],
         "textposition": "top right",
+        "marker": {"size": 13, "line": {"width": 1.5, "color": FRONT}, **_colour(records, facts, FRONT)},
     }
-    if joined:
-        # Points come best first, so this staircase bounds what the front dominates, whatever the directions.
-        look["line"] = {"shape": "hv", "color": colour, "width": 1.5, "dash": "dot"}
-    texts = [hover_text(record, facts.objectives) for record in records]
-    return kind(**values, **look, name=name, customdata=texts, hovertemplate="%{customdata}<extra></extra>")
+
+
+def _colour(records: Sequence[TrialRecord], facts: Facts, plain: str) -> dict[str, Any]:
+    third = list(facts.objectives)[2:]
+    if not third:
+        return {"color": plain}
+    return {"color": [record.metrics[third[0]] for record in records], "coloraxis": "coloraxis"}
+
+
+def _colour_bar(facts: Facts) -> dict[str, Any]:
+    return {"title": {"text": "".join(_titles(facts)[2:]), "side": "right"}, "thickness": 12}
+
+
+def _titles(facts: Facts) -> list[str]:
+    return [f"{html.escape(name)} ({direction})" for name, direction in facts.objectives.items()]
 
 
 def hover_text(record: TrialRecord, objectives: Mapping[str, str]) -> str:
@@ -71,15 +95,6 @@ def hover_text(record: TrialRecord, objectives: Mapping[str, str]) -> str:
     measured = [f"{html.escape(metric)}: <b>{number(record.metrics[metric])}</b>" for metric in objectives]
     point = [f"{html.escape(short(name))} = {html.escape(shown(value))}" for name, value in record.point.items()]
     return "<br>".join([f"<b>trial {record.number}</b>", *measured, *point])
-
-
-def _name_axes(figure: Any, facts: Facts) -> None:
-    titles = [f"{html.escape(name)} ({direction})" for name, direction in facts.objectives.items()]
-    axes = {f"{axis}axis": {"title": title} for axis, title in zip("xyz", titles, strict=False)}
-    if len(titles) == 3:
-        figure.update_layout(scene=axes)
-    else:
-        figure.update_layout(**axes)
 
 
 def _division(figure: Any, name: str, height: int) -> str:

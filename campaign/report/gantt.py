@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from itertools import cycle
 
@@ -40,8 +41,9 @@ class Chart:
     slots: dict[str, int]
     queue: tuple[tuple[float, int], ...]
 
-    @property
+    @cached_property
     def end(self) -> float:
+        """Seconds from the workload's start to the last event."""
         return max([bar.end for bar in self.bars] + [at for at, _ in self.queue], default=0.0) or 1.0
 
 

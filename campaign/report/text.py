@@ -1,5 +1,6 @@
 """The Pareto front on a terminal: a table of its points and a scatter of characters."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -56,13 +57,23 @@ def _table(best: Sequence[TrialRecord], objectives: Mapping[str, Direction], poi
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("trial", justify="right")
     for name, direction in objectives.items():
-        table.add_column(f"{name} ({direction[:3]})", justify="right", style="bold")
+        table.add_column(f"{_folded(name)}\n({direction[:3]})", justify="right", style="bold")
     for name in points:
-        table.add_column(short(name))
+        table.add_column(_folded(short(name)))
     for record in best:
         values = [number(record.metrics[name]) for name in objectives]
         table.add_row(str(record.number), *values, *(shown(record.point.get(name)) for name in points))
     return table
+
+
+def _folded(name: str, width: int = 12) -> str:
+    """`name` broken after `_` or `.` into lines of about `width`, so that tables of long names fit 80 columns."""
+    lines = [""]
+    for part in re.split(r"(?<=[_.])", name):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def _limits(values: Sequence[float]) -> tuple[float, float]:

@@ -134,7 +134,7 @@ def sample(number: int, *, jobs: int = 30, **changes: object) -> Sample:
         "scheduler.params.defer": number % 2 == 1,
     }
     table = jobs_table(nodes, jobs, delay_s=0.2 + interval / 40)
-    return Sample(record_of(number, point, table, **changes), table)
+    return Sample(record_of(number, changes.pop("point", point), table, **changes), table)
 
 
 def campaign_samples(count: int = 12) -> list[Sample]:

@@ -1,0 +1,173 @@
+"""The MLflow UI as a researcher uses it: the campaign's runs are listed, filtered by image, and compared."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from campaign.tracking import Evidence, Tracker
+from campaign.ui import address
+from search.pareto import front
+from tests.unit.sample import HASHES, OBJECTIVES, campaign_samples
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+TRIALS = 8
+SERVE = "import sys, pathlib; from campaign.ui import serve; serve(pathlib.Path(sys.argv[1]), int(sys.argv[2]))"
+# Of each row the grid draws three parts; the names stand in the pinned one.
+ROW = ".ag-pinned-left-cols-container [role=row]"
+EXPANDER = f"{ROW} button[data-component-id*=runnamecellrenderer]"
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return campaign_samples(TRIALS)
+
+
+@pytest.fixture(scope="module")
+def mlruns(tmp_path_factory, samples):
+    folder = tmp_path_factory.mktemp("ui") / "mlruns"
+    tracker = Tracker(folder, "demo", "name: demo", fixed={"scheduler.params.bf_window": 1440})
+    jobs = {one.record.number: one.jobs for one in samples}
+    records = [one.record for one in samples]
+    tracker.sync(records, lambda record: Evidence(jobs[record.number], {"slurm.conf": b"ClusterName=x\n"}))
+    tracker.finish(front(records, OBJECTIVES))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ui(mlruns):
+    """The address of the real UI, started as `python -m campaign ui` does."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    log = mlruns.parent / "ui.log"
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-c", SERVE, str(mlruns), str(port)], stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        _wait_until_healthy(server, port, log)
+        yield address(port)
+        children = _children(server.pid)
+        assert children, "the UI's server has no worker"
+    finally:
+        server.terminate()
+        server.wait(30)
+    assert not [pid for pid in children if os.path.exists(f"/proc/{pid}")], "the UI left a process behind"
+
+
+def _wait_until_healthy(server, port, log, seconds=90):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert server.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.3)
+    raise AssertionError(f"the UI wasn't up within {seconds} s: {log.read_text()}")
+
+
+def _children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as children:
+        return [int(child) for child in children.read().split()]
+
+
+@pytest.fixture
+def runs_page(browser, ui):
+    """The campaign's runs, reached from the list of experiments by its name, its trials unfolded."""
+    browser.open(ui)
+    links = "[data-testid=experiment-list-item-link]"
+    browser.wait("the campaign's experiment", lambda: [e for e in browser.all(links) if e.text == "demo"])[0].click()
+    browser.one("[data-testid=search-box]")
+    _unfold(browser)
+    return browser
+
+
+def _unfold(browser):
+    """Show the trials below their campaign, if they aren't."""
+
+    def unfolded():
+        if _trials(browser):
+            return True
+        browser.one(EXPANDER, 1).click()
+        return False
+
+    browser.wait("the trials below the campaign's run", unfolded)
+
+
+def _trials(browser):
+    """The rows of trials, by name."""
+    names = {}
+    for row in browser.all(ROW):
+        names.update({line: row for line in row.text.splitlines() if line.startswith("trial ")})
+    return names
+
+
+def _search(browser, query):
+    from selenium.webdriver.common.keys import Keys
+
+    box = browser.one("[data-testid=search-box]")
+    box.send_keys(query)
+    box.send_keys(Keys.ESCAPE)  # closes the suggestions, which would take the Enter
+    box.send_keys(Keys.ENTER)
+
+
+def _names(samples, image):
+    return {_name(one.record) for one in samples if one.record.provenance["image_hash"] == image}
+
+
+def _name(record):
+    return f"trial {record.number}" + (f", attempt {record.attempt}" if record.attempt > 1 else "")
+
+
+def test_the_campaigns_runs_are_listed(runs_page, samples):
+    expected = {_name(one.record) for one in samples}
+    runs_page.wait("all trials", lambda: set(_trials(runs_page)) == expected)
+    assert f"{TRIALS + 1} matching runs" in runs_page.text
+
+
+@pytest.mark.parametrize("image", HASHES)
+def test_runs_are_filtered_by_image(runs_page, samples, image):
+    _search(runs_page, f"tags.image_hash = '{image}'")
+    expected = _names(samples, image)
+    assert 0 < len(expected) < TRIALS
+    runs_page.wait(f"only {expected}", lambda: set(_trials(runs_page)) == expected)
+
+
+def test_two_runs_are_compared(runs_page, samples):
+    for name in ("trial 1", "trial 2"):
+        _tick(runs_page, name)
+    runs_page.click("[data-testid=runs-compare-button]")
+    runs_page.wait("the comparison", lambda: "Comparing 2 Runs" in runs_page.text)
+    runs_page.wait("both names", lambda: {"trial 1", "trial 2"} <= set(runs_page.text.splitlines()))
+    for words in ("bf_interval", "cluster.nodes", "awrt_s", "node_hours_provisioned"):
+        assert words in runs_page.text
+
+
+def _tick(browser, name):
+    """Select a run. The grid draws its own box over the real one, so the real one is clicked by script."""
+
+    def ticked():
+        box = _trials(browser)[name].find_element("css selector", "input[aria-label*='row selection']")
+        if not box.is_selected():
+            browser.driver.execute_script("arguments[0].click()", box)
+        return box.is_selected()
+
+    browser.wait(f"{name} in the list", lambda: name in _trials(browser))
+    browser.wait(f"{name} to be selected", ticked)
+
+
+def test_a_trials_artifacts_can_be_read(browser, ui, mlruns):
+    from campaign.tracking import open_store
+
+    client = open_store(mlruns)
+    (run,) = client.search_runs([client.get_experiment_by_name("demo").experiment_id], "tags.trial = '1'")
+    base = ui.split("#")[0]
+    with urllib.request.urlopen(f"{base}get-artifact?run_uuid={run.info.run_id}&path=slurm.conf", timeout=30) as answer:
+        assert answer.read() == b"ClusterName=x\n"

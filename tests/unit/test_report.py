@@ -1,0 +1,194 @@
+"""The report page and the front on a terminal: complete, self-contained, and safe with foreign text."""
+
+import io
+import re
+from html.parser import HTMLParser
+
+import pytest
+from rich.console import Console
+
+from campaign.model import Bound
+from campaign.report.facts import Facts, common, cost_of, number, percentile, shown
+from campaign.report.page import check_lines, render, write
+from campaign.report.text import scatter, text_front
+from search.pareto import front
+from tests.unit.sample import OBJECTIVES, campaign_samples, sample
+
+EVIL = "<img src=x onerror=alert(1)></script>"
+FACTS = Facts("demo", OBJECTIVES, slots_per_node=4, command="python -m campaign.search name=demo", config="name: demo")
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return campaign_samples(12)
+
+
+@pytest.fixture(scope="module")
+def records(samples):
+    return [one.record for one in samples]
+
+
+@pytest.fixture(scope="module")
+def jobs(samples):
+    return {one.record.number: one.jobs for one in samples}.get
+
+
+class Page(HTMLParser):
+    """Collects a page's elements and visible text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.words, self._hidden = [], [], False
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self._hidden = tag in ("script", "style")
+
+    def handle_endtag(self, tag):
+        self._hidden = False
+
+    def handle_data(self, data):
+        if not self._hidden:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def page(records, jobs):
+    return Page(render(records, FACTS, jobs))
+
+
+def test_the_page_names_its_platform_and_every_trial(page, records):
+    for words in ("9f2c1e77ab0d4c5e", "24.11.5", "tcg", "steal 0.31 fraction", "node n2: kernel panic", "attempt 2"):
+        assert words in page.text
+    assert "trial 3 (0.31 fraction)" in page.text
+    assert "python -m campaign.search name=demo" in page.text
+
+
+def test_each_front_point_has_a_gantt_chart(page, records):
+    charts = [attrs for tag, attrs in page.elements if tag == "svg" and attrs.get("class") == "gantt"]
+    best = front(records, OBJECTIVES)
+    assert len(best) >= 2
+    assert [chart["aria-label"].split(":")[0] for chart in charts] == [f"trial {record.number}" for record in best]
+
+
+def test_nothing_is_loaded_from_anywhere(page):
+    for tag, attrs in page.elements:
+        for name in ("src", "href", "data", "action"):
+            assert attrs.get(name, "").startswith(("data:", "#")) or not attrs.get(name), (tag, attrs)
+    policies = [attrs["content"] for tag, attrs in page.elements if attrs.get("http-equiv")]
+    assert len(policies) == 1
+    assert "default-src 'none'" in policies[0]
+
+
+def test_plotly_is_in_the_page_once(records, jobs):
+    assert render(records, FACTS, jobs).count("plotly.js v") == 1
+
+
+def test_foreign_text_is_escaped_everywhere(jobs):
+    spoilt = [
+        sample(0, reason=EVIL, host=EVIL, provenance={"kernel": EVIL, EVIL: "x"}).record,
+        sample(1, point={"cluster.nodes": 2, EVIL: EVIL}).record,
+    ]
+    facts = Facts(
+        EVIL, OBJECTIVES, fixed={EVIL: EVIL}, workload={EVIL: EVIL}, config=EVIL, command=EVIL, config_hash=EVIL
+    )
+    page = Page(render(spoilt, facts, jobs))
+    assert not [attrs for tag, attrs in page.elements if tag == "img" or "onerror" in attrs]
+    assert page.text.count("onerror=alert(1)") >= 8
+
+
+def test_a_campaign_without_a_front_still_has_a_report(jobs):
+    records = [sample(0, outcome="stalled", metrics={}).record]
+    assert "None of 1 trials" in Page(render(records, FACTS, jobs)).text
+    assert "None of 0 trials" in Page(render([], FACTS, jobs)).text
+
+
+def test_infeasible_trials_are_called_so(records, jobs):
+    facts = Facts("demo", OBJECTIVES, constraints={"awrt_s": Bound(max=1e-6)})
+    page = Page(render(records, facts, jobs))
+    assert "infeasible" in page.text
+    assert "None of 12 trials" in page.text
+
+
+def test_three_objectives_colour_the_third(records, jobs):
+    page = render(records, Facts("demo", {**OBJECTIVES, "utilisation": "maximize"}), jobs)
+    assert "utilisation (maximize)" in page
+
+
+def test_the_page_appears_whole_or_not_at_all(tmp_path, records, jobs):
+    target = write(tmp_path / "demo" / "report.html", records, FACTS, jobs)
+    assert target.read_text(encoding="utf-8").rstrip().endswith("</html>")
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_failed_checks_come_first(records):
+    lines = check_lines(records)
+    assert [(line.name, bool(line.failed)) for line in lines] == [("steal", True), ("clock_error", False)]
+
+
+def test_what_the_trials_cost_adds_up(records):
+    cost = cost_of(records, FACTS)
+    assert cost.trials == 12
+    assert cost.attempts_failed == 2
+    assert cost.wall_s == pytest.approx(sum(record.ended - record.started for record in records))
+    assert sum(spread.share for spread in cost.phases) == pytest.approx(1)
+    hours = sum((record.ended - record.started) * (record.point["cluster.nodes"] + 1) for record in records) / 3600
+    assert cost.node_hours == pytest.approx(hours)
+
+
+def test_provenance_that_differs_is_counted(records):
+    assert re.fullmatch(r"51b0aa93c6d8f024 \(3 trials\), 9f2c1e77ab0d4c5e \(9 trials\)", common(records)["image_hash"])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (3.0, "3"), (0.0123456, "0.01235"), (123456.7, "123,457"), (-2.5, "-2.5")]
+)
+def test_numbers_read_well(value, text):
+    assert number(value) == text
+
+
+def test_values_are_shown_as_configuration_has_them():
+    assert [shown(value) for value in (True, 3, "sched/builtin", None)] == ["true", "3", "sched/builtin", "–"]
+
+
+def test_percentiles_interpolate():
+    assert percentile([4, 1, 3, 2], 0.5) == 2.5
+    assert percentile([7], 0.95) == 7
+    assert percentile([], 0.5) == 0
+
+
+def printed(renderable, width=80):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+def test_the_terminal_shows_the_front_in_80_columns(records):
+    text = printed(text_front(records, OBJECTIVES))
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    for record in front(records, OBJECTIVES):
+        assert re.search(rf"^ +{record.number} +{re.escape(number(record.metrics['awrt_s']))} ", text, re.MULTILINE)
+
+
+def test_the_terminal_says_so_when_there_is_no_front():
+    assert "0 of 0 valid trials" in printed(text_front([], OBJECTIVES))
+
+
+def test_the_scatter_marks_front_and_others(records):
+    best = front(records, OBJECTIVES)
+    field = scatter(records, best, OBJECTIVES)
+    valid = sum(record.valid for record in records)
+    marks = re.findall(r"\|(.*)$", field, re.MULTILINE)
+    assert 2 <= "".join(marks).count("o") <= len(best)
+    assert 1 <= "".join(marks).count(".") <= valid - len(best)
+
+
+def test_a_single_point_has_a_scatter(records):
+    assert "o" in scatter(records[:1], records[:1], OBJECTIVES)
