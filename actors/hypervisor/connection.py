@@ -66,13 +66,17 @@ class Usage:
 
 
 class Hypervisor:
-    """An open connection to the libvirt at `uri`; close it, or use it in a `with`. Its methods may be called from
-    any thread."""
+    """An open connection to the libvirt at `uri`; close it, or use it in a `with`.
+
+    Its methods may be called from any thread. When libvirt is restarted, the call that notices fails, and the next one
+    connects again.
+    """
 
     def __init__(self, uri: str, *, open_seconds: float = _OPEN_SECONDS) -> None:
         """Connect; `LibvirtUnreachable` if nothing answers within `open_seconds`."""
         self.uri = uri
-        self._connection = _open(uri, open_seconds)
+        self._open_seconds = open_seconds
+        self._opened = _open(uri, open_seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +87,7 @@ class Hypervisor:
     def close(self) -> None:
         """Let go of the connection; guests run on. Closing twice is harmless."""
         try:
-            self._connection.close()
+            self._opened.close()
         except libvirt.libvirtError as error:
             log.debug("closing %s: %s", self.uri, error)
 
@@ -155,6 +159,12 @@ class Hypervisor:
         nanoseconds = self._ask(domain.info)[4]
         resident_kib = self._ask(domain.memoryStats).get("rss", 0)
         return Usage(cpu_seconds=nanoseconds / 1e9, resident_mib=resident_kib // 1024)
+
+    @property
+    def _connection(self) -> Any:
+        if not self._opened.isAlive():
+            self._opened = _open(self.uri, self._open_seconds)
+        return self._opened
 
     def _end(self, find: Callable[[], Any], name: str) -> bool:
         try:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.errors import DaemonError, GuestsRunning, LibvirtUnreachable
@@ -62,6 +63,8 @@ done
 shift
 exec "$@"
 """
+# Which private libvirtds this process uses, each by an open file that is locked for sharing.
+_in_use: dict[Path, IO[str]] = {}
 
 
 class PrivateLibvirtd:
@@ -106,22 +109,41 @@ class PrivateLibvirtd:
                 if time.monotonic() > deadline:
                     raise self._failure(f"the private libvirtd does not answer within {_START_SECONDS:g} s")
                 time.sleep(0.05)
+            self._hold()
         return self.uri
 
     def stop(self) -> None:
         """End it and wait until it is gone; harmless if it does not run. Its logs stay.
 
-        `GuestsRunning` if it still runs guests: they would go on without anybody to end them. Reap or destroy them
-        first.
+        It is left to those who need it: nothing happens while another process that has started or found it lives, and
+        `GuestsRunning` is raised if it still runs guests, which would go on without anybody to end them.
         """
         with self._lock():
             pid = self.pid()
-            if pid is None:
+            if pid is None or self._used_by_others():
                 return
             self._refuse_while_guests_run()
             self._end(pid)
             if self._child:
                 self._child.wait()
+
+    def _hold(self) -> None:
+        """Show to other processes, for as long as we live, that we use it; the kernel ends that however we end."""
+        if self.folder not in _in_use:
+            users = (self.folder / "users").open("w")
+            fcntl.flock(users, fcntl.LOCK_SH)
+            _in_use[self.folder] = users
+
+    def _used_by_others(self) -> bool:
+        """Whether a process other than ours holds it. Our own hold is given up."""
+        if self.folder in _in_use:
+            _in_use.pop(self.folder).close()
+        with (self.folder / "users").open("w") as users:
+            try:
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     def _is_ours(self, pid: int) -> bool:
         """Only our libvirtd has our pid file among its arguments."""

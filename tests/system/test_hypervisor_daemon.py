@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.daemon import PrivateLibvirtd, choose_uri
-from actors.hypervisor.errors import DaemonError
+from actors.hypervisor.errors import DaemonError, HypervisorError
 
 pytestmark = pytest.mark.vm
 
@@ -68,12 +69,27 @@ def test_processes_that_start_it_at_once_share_one(private, tmp_path):
     assert answers[0].split() == [private.uri, str(private.pid())]
 
 
-def test_it_comes_back_after_a_crash(private):
+def test_it_is_not_ended_under_another_process_that_uses_it(private, tmp_path):
+    other = started_by_another(tmp_path, "sys.stdin.read()")
+    _, pid = other.stdout.readline().split()
     private.start()
-    crashed = private.pid()
-    os.kill(crashed, signal.SIGKILL)
-    Hypervisor(private.start()).close()
-    assert private.pid() != crashed
+    private.stop()
+    assert private.pid() == int(pid)
+    other.kill()
+    other.communicate()
+    private.stop()
+    assert private.pid() is None
+
+
+def test_it_comes_back_after_a_crash_and_connections_recover(private):
+    with Hypervisor(private.start()) as hypervisor:
+        crashed = private.pid()
+        os.kill(crashed, signal.SIGKILL)
+        private.start()
+        assert private.pid() != crashed
+        with suppress(HypervisorError):  # the call that notices
+            hypervisor.guests()
+        assert hypervisor.guests() == []
 
 
 def test_its_places_are_its_own(private):
