@@ -158,12 +158,15 @@ class PrivateLibvirtd:
             yield
 
     def _prepare_folders(self) -> None:
-        for folder in ("run", "lib", "etc", "cache", "log", "config/libvirt"):
-            (self.folder / folder).mkdir(parents=True, exist_ok=True)
         configuration = self.folder / ("etc" if self._privileged else "config/libvirt")
         qemu = _QEMU_CONF + (_PRIVILEGED_QEMU_CONF if self._privileged else "")
-        (configuration / "libvirtd.conf").write_text(_LIBVIRTD_CONF, encoding="ascii")
-        (configuration / "qemu.conf").write_text(qemu, encoding="ascii")
+        try:
+            for folder in ("run", "lib", "etc", "cache", "log", "config/libvirt"):
+                (self.folder / folder).mkdir(parents=True, exist_ok=True)
+            (configuration / "libvirtd.conf").write_text(_LIBVIRTD_CONF, encoding="ascii")
+            (configuration / "qemu.conf").write_text(qemu, encoding="ascii")
+        except OSError as error:
+            raise DaemonError(f"the folder {self.folder} for a private libvirtd can't be filled", str(error)) from error
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
         """Start it detached; nothing of ours but its log is left open in it."""

@@ -136,3 +136,38 @@ print(daemon.pid(), [one for one in programs if one.endswith((b"libvirtd", b"vir
         assert stopped == "None []", "neither it nor a virtlogd of it is left"
     finally:
         subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+FULL_DISK = """
+import sys
+from pathlib import Path
+from actors.hypervisor import run_folder
+from actors.hypervisor.daemon import PrivateLibvirtd
+from actors.hypervisor.errors import DaemonError, DiskFull
+from actors.hypervisor.lease import Lease, Owner
+disk = Path(sys.argv[1])
+lease = Lease("c", "1", 2_000_000_000, Owner.current())
+try:
+    run_folder.create(disk / "run", "c1-n0", lease, {"key": b"x" * 500_000})
+except DiskFull as error:
+    print("DiskFull", [one.name for one in (disk / "run").iterdir()])
+(disk / "rest").write_bytes(b"x" * 4096)
+try:
+    while True:
+        with (disk / "rest").open("ab") as rest:
+            rest.write(b"x" * 4096)
+except OSError:
+    pass
+try:
+    PrivateLibvirtd(disk).start()
+except DaemonError as error:
+    print("DaemonError", "No space left on device" in error.details)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_is_named_and_nothing_is_left(tmp_path):
+    mount = 'mount -t tmpfs -o size=128k none "$0" && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", mount, str(tmp_path), sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert ended.stdout.splitlines() == ["DiskFull ['.lock']", "DaemonError True"], ended.stderr
