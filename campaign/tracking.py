@@ -141,12 +141,13 @@ class Tracker:
     @cached_property
     def _experiment(self) -> str:
         artifacts = self._mlruns / "artifacts" / self._campaign
+        client = self._client  # opened before, since opening it takes the same lock
         with _locked(self._mlruns):
-            found = self._client.get_experiment_by_name(self._campaign)
+            found = client.get_experiment_by_name(self._campaign)
             if found is None:
-                return str(self._client.create_experiment(self._campaign, artifact_location=str(artifacts)))
+                return str(client.create_experiment(self._campaign, artifact_location=str(artifacts)))
             if found.lifecycle_stage == "deleted":
-                self._client.restore_experiment(found.experiment_id)
+                client.restore_experiment(found.experiment_id)
             return str(found.experiment_id)
 
     @cached_property

@@ -52,7 +52,7 @@ def check(mlruns: Path, port: int, host: str = "127.0.0.1") -> None:
         except OSError as error:
             raise CampaignError(
                 f"the UI can't listen on {host}:{port}: {error.strerror}",
-                resolution=f"Choose another port: `python -m campaign ui --port {_next(port)}`, or end what uses {port}.",
+                resolution=f"Choose another port: `python -m campaign ui --port {_next(port)}`, or end what uses it.",
             ) from None
 
 

@@ -158,7 +158,7 @@ def _queue(chart: Chart) -> list[str]:
     label = f'<text class="node" x="{LEFT - 8}" y="{base - 12}" text-anchor="end">waiting</text>'
     if not peak:
         return [label]
-    path, last = [f"M{LEFT} {base}"], base
+    path, last = [f"M{LEFT} {base}"], float(base)
     for at, level in chart.queue:
         y = base - (QUEUE - 4) * level / peak
         path.append(f"L{_x(chart, at):.1f} {last:.1f}V{y:.1f}")
@@ -219,7 +219,9 @@ def _runs(slots: Sequence[int]) -> list[tuple[int, int]]:
 def _tip(bar: Bar) -> str:
     end = "failed" if bar.failed else "ended"
     wait = bar.start - bar.submit
-    return f"job {bar.job} on {bar.node}: waited {wait:.2f} s, ran {bar.end - bar.start:.2f} s, {end} at {bar.end:.2f} s"
+    return (
+        f"job {bar.job} on {bar.node}: waited {wait:.2f} s, ran {bar.end - bar.start:.2f} s, {end} at {bar.end:.2f} s"
+    )
 
 
 def _svg(title: str, height: float, parts: Sequence[str]) -> str:

@@ -31,7 +31,7 @@ class Browser:
     def all(self, selector):
         return self.driver.find_elements("css selector", selector)
 
-    def wait(self, what, condition, seconds=40):
+    def wait(self, what, condition, seconds=90):
         """Return what `condition` gives as soon as that is true; elements that vanish meanwhile are looked up again."""
         from selenium.common.exceptions import WebDriverException
 
@@ -45,10 +45,10 @@ class Browser:
             time.sleep(0.2)
         raise AssertionError(f"waited {seconds} s for {what} at {self.driver.current_url} {trouble}")
 
-    def one(self, selector, seconds=40):
+    def one(self, selector, seconds=90):
         return self.wait(selector, lambda: next((e for e in self.all(selector) if e.is_displayed()), None), seconds)
 
-    def click(self, selector, seconds=40):
+    def click(self, selector, seconds=90):
         """Click once it can be clicked: overlays and redraws are waited out."""
 
         def clicked():

@@ -1,11 +1,11 @@
 """The MLflow UI as a researcher uses it: the campaign's runs are listed, filtered by image, and compared."""
 
-import os
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +14,7 @@ from campaign.ui import address
 from search.pareto import front
 from tests.unit.sample import HASHES, OBJECTIVES, campaign_samples
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 TRIALS = 8
 SERVE = "import sys, pathlib; from campaign.ui import serve; serve(pathlib.Path(sys.argv[1]), int(sys.argv[2]))"
@@ -57,10 +57,10 @@ def ui(mlruns):
     finally:
         server.terminate()
         server.wait(30)
-    assert not [pid for pid in children if os.path.exists(f"/proc/{pid}")], "the UI left a process behind"
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()], "the UI left a process behind"
 
 
-def _wait_until_healthy(server, port, log, seconds=90):
+def _wait_until_healthy(server, port, log, seconds=240):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert server.poll() is None, log.read_text()
@@ -74,8 +74,7 @@ def _wait_until_healthy(server, port, log, seconds=90):
 
 
 def _children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children") as children:
-        return [int(child) for child in children.read().split()]
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @pytest.fixture

@@ -31,7 +31,9 @@ class Sample:
     jobs: pa.Table
 
 
-def jobs_table(nodes: int = 2, jobs: int = 30, slots_per_node: int = 4, seed: int = 7, delay_s: float = 0.3) -> pa.Table:
+def jobs_table(
+    nodes: int = 2, jobs: int = 30, slots_per_node: int = 4, seed: int = 7, delay_s: float = 0.3
+) -> pa.Table:
     """Replay seeded jobs first come, first served on `nodes` nodes; `delay_s` is the scheduler's own latency."""
     draw = random.Random(seed)
     free = [[0.0] * slots_per_node for _ in range(nodes)]

@@ -75,7 +75,7 @@ def test_nothing_written_is_an_empty_table(tmp_path):
 def test_a_damaged_file_is_named(tmp_path, samples):
     file = dataset.write(tmp_path, "demo", samples[0].record, samples[0].jobs)
     file.write_bytes(file.read_bytes()[:-40])
-    with pytest.raises(LedgerError, match="trial=00010.parquet"):
+    with pytest.raises(LedgerError, match=r"trial=00010\.parquet"):
         dataset.read(tmp_path)
 
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from campaign.model import Bound
-from campaign.report.facts import Facts, common, cost_of, number, percentile, shown
+from campaign.report.facts import ABSENT, Facts, common, cost_of, number, percentile, shown
 from campaign.report.page import check_lines, render, write
 from campaign.report.text import scatter, text_front
 from search.pareto import front
@@ -147,14 +147,14 @@ def test_provenance_that_differs_is_counted(records):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "–"), (3.0, "3"), (0.0123456, "0.01235"), (123456.7, "123,457"), (-2.5, "-2.5")]
+    ("value", "text"), [(None, ABSENT), (3.0, "3"), (0.0123456, "0.01235"), (123456.7, "123,457"), (-2.5, "-2.5")]
 )
 def test_numbers_read_well(value, text):
     assert number(value) == text
 
 
 def test_values_are_shown_as_configuration_has_them():
-    assert [shown(value) for value in (True, 3, "sched/builtin", None)] == ["true", "3", "sched/builtin", "–"]
+    assert [shown(value) for value in (True, 3, "sched/builtin", None)] == ["true", "3", "sched/builtin", ABSENT]
 
 
 def test_percentiles_interpolate():
