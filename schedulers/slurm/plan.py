@@ -44,8 +44,9 @@ def bootstrap(topology: Topology, params: SlurmParams, secrets: Secrets, facts: 
 def reconfigure(topology: Topology, params: SlurmParams, facts: Facts) -> BootstrapPlan:
     """From a joined cluster to the same cluster with other parameters.
 
-    `scontrol reconfigure` starts a fresh controller process on the new file and keeps the old one if the file is bad
-    (Slurm 23.11 and later); it hands the file to the compute nodes too, so every parameter of ours applies.
+    `scontrol reconfigure` starts a fresh controller process on the new file and hands it to the compute nodes, whose
+    daemons start anew as well (Slurm 23.11 and later): so every parameter of ours applies. A file that Slurm refuses
+    ends the controller, and the probe finds no answer.
     """
     names = DEFAULT_FACTS | dict(facts)
     step = Step(

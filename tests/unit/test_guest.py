@@ -62,7 +62,7 @@ def until(what: object) -> None:
 
 def test_run_job_takes_its_time_and_records_it(folder: Path, env: dict[str, str]) -> None:
     before = time.time_ns() // 1000
-    assert start("run-job", "17", "0.25", env=env).wait() == 0
+    assert start("run-job", "17", "0.25", env=env | {"HOSTNAME": "another"}).wait() == 0
     (run,) = runs_of(folder)
     assert (run.job_id, run.exit_code, run.host) == (17, 0, os.uname().nodename)
     assert run.end_us - run.start_us >= 250_000
