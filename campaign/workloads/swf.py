@@ -103,6 +103,9 @@ def _repair(numbers: NDArray[np.float64], repairs: dict[str, int]) -> dict[str, 
     repairs["unusable jobs dropped"] = int((~usable).sum())
     numbers, width = numbers[usable], width[usable]
     submit, run, requested = numbers[:, SUBMIT], numbers[:, RUN], numbers[:, REQUESTED_TIME]
+    repairs["jobs put in order of arrival"] = int((np.diff(submit) < 0).sum())
+    repairs["zero run times raised to 1 s"] = int((run == 0).sum())
+    repairs["requested times raised to run times"] = int(((requested > 0) & (requested < run)).sum())
     twins = numbers.shape[0] - np.unique(numbers[:, JOB]).size
     repairs["jobs with another's number renumbered"] = twins
     run = np.maximum(run, SHORTEST_S)

@@ -38,7 +38,7 @@ class Slurm:
     def nodes_needed(self, job: "Job", topology: Topology) -> int:
         return jobs.nodes_needed(job, topology)
 
-    def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:  # noqa: ARG002 (the script says it all)
+    def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:
         return ("sbatch", "--parsable", script)
 
     def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:

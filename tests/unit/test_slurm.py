@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -68,6 +68,7 @@ params = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(params)
 def test_every_parameter_is_written_and_read_back(asked: SlurmParams) -> None:
     found = parse_config(shown(asked))

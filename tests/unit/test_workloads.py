@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaign.errors import ConfigError, WorkloadError
@@ -30,6 +30,7 @@ def trace(tmp_path: Path):
     return load_trace
 
 
+@settings(deadline=None)
 @given(jobs=st.integers(1, 200), seed=st.integers(0, 2**32), slots=st.integers(1, 64), duration=st.floats(5, 86_400))
 def test_demo_jobs_fit_and_fill_the_smallest_cluster(jobs: int, seed: int, slots: int, duration: float) -> None:
     workload = load(WorkloadSettings(jobs=jobs, seed=seed, duration_s=duration), slots=slots)
