@@ -1,4 +1,4 @@
-"""The Parquet data set of a campaign: every job of every judged trial, one file per trial in its folder `jobs`."""
+"""The Parquet data set of a campaign: every job of every judged trial, one file per trial."""
 
 import os
 import re
@@ -18,8 +18,8 @@ _FILE = re.compile(r"trial=(\d+)\.parquet")
 
 
 def path_of(folder: Path, trial: int) -> Path:
-    """The file of one trial of the campaign that has the results folder `folder`."""
-    return folder / "jobs" / f"trial={trial:05d}.parquet"
+    """The file of one trial in the data set `folder`."""
+    return folder / f"trial={trial:05d}.parquet"
 
 
 def write(folder: Path, campaign: str, record: TrialRecord, jobs: pa.Table) -> Path:
@@ -54,7 +54,7 @@ def read_trial(folder: Path, trial: int) -> pa.Table | None:
 
 
 def _files(folder: Path) -> list[Path]:
-    numbered = ((_FILE.fullmatch(file.name), file) for file in folder.glob("jobs/trial=*.parquet"))
+    numbered = ((_FILE.fullmatch(file.name), file) for file in folder.glob("trial=*.parquet"))
     return [file for _, file in sorted((int(match[1]), file) for match, file in numbered if match)]
 
 

@@ -32,7 +32,7 @@ def test_writing_again_replaces_the_trial_and_leaves_no_other_file(tmp_path, sam
     again = first.record.model_copy(update={"attempt": 2})
     file = dataset.write(tmp_path, "demo", again, first.jobs.slice(0, 3))
     assert dataset.read(tmp_path).column("attempt").to_pylist() == [2, 2, 2]
-    assert list((tmp_path / "jobs").iterdir()) == [file]
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_failed_write_leaves_the_earlier_file_as_it_was(tmp_path, samples, monkeypatch):
@@ -47,7 +47,7 @@ def test_a_failed_write_leaves_the_earlier_file_as_it_was(tmp_path, samples, mon
     with pytest.raises(OSError, match="No space"):
         dataset.write(tmp_path, "demo", first.record, first.jobs)
     assert dataset.read(tmp_path).num_rows == 5
-    assert list((tmp_path / "jobs").iterdir()) == [file]
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_the_file_alone_tells_its_trial(tmp_path, samples):
@@ -64,7 +64,7 @@ def test_one_trial_is_read_alone(tmp_path, samples):
 
 def test_other_readers_see_one_data_set(tmp_path, samples):
     dataset.write(tmp_path, "demo", samples[0].record, samples[0].jobs)
-    assert ds.dataset(tmp_path / "jobs", format="parquet").to_table().num_rows == 5
+    assert ds.dataset(tmp_path, format="parquet").to_table().num_rows == 5
 
 
 def test_nothing_written_is_an_empty_table(tmp_path):
