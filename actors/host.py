@@ -7,6 +7,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,7 @@ TB_CACHE_MIB = 128
 """Translation cache of an emulated node: unbounded, it grows to three times the guest's memory."""
 VCPUS_PER_CPU = 8
 """Nodes sleep most of the time, so a host's CPUs may be promised several times over."""
+MOST_AT_ONCE = 16
 MULTICAST_GROUP = "239.192.77.1"
 """One group for all clusters, in the organisation-local range; each cluster has a port of its own."""
 
@@ -136,9 +138,10 @@ class Host:
         return slot
 
     def start(self, slot: Slot, boots: Sequence[NodeBoot]) -> None:
-        """Start the nodes of a slot. On return all run; at a failure the caller releases the slot."""
-        for boot, port in zip(boots, slot.ports, strict=True):
-            self._hypervisor.start(self._spec(slot, boot, port))
+        """Start the nodes of a slot, all at once. On return all run; at a failure the caller releases the slot."""
+        specs = [self._spec(slot, boot, port) for boot, port in zip(boots, slot.ports, strict=True)]
+        with ThreadPoolExecutor(len(specs)) as threads:
+            list(threads.map(self._hypervisor.start, specs))
 
     def look(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
         """How the slot's nodes are."""
@@ -161,8 +164,8 @@ class Host:
             PrivateLibvirtd(self._state_dir).stop()
 
     def _remove(self, wanted: Callable[[Lease], bool]) -> None:
-        for domain in self._hypervisor.ours(wanted):
-            self._hypervisor.destroy_owned(domain)
+        with ThreadPoolExecutor(MOST_AT_ONCE) as threads:  # a busy emulator takes seconds to die
+            list(threads.map(self._hypervisor.destroy_owned, self._hypervisor.ours(wanted)))
         for folder in run_folder.all_folders(self._run_root):
             with contextlib.suppress(HypervisorError):
                 if wanted(folder.lease()):

@@ -64,11 +64,9 @@ def _address(index: int) -> str:
 
 
 def _network(mac: str, address: str, gateway: str = "") -> bytes:
+    """Only keys that the guest contract names (see campaign/images)."""
     route = f"Gateway={gateway}\n" if gateway else ""
-    return (
-        f"[Match]\nMACAddress={mac}\n[Link]\nRequiredForOnline=no\n[Network]\nAddress={address}\n{route}"
-        "LinkLocalAddressing=no\nIPv6AcceptRA=no\nLLMNR=no\n"
-    ).encode()
+    return f"[Match]\nMACAddress={mac}\n[Network]\nAddress={address}\n{route}".encode()
 
 
 def _hosts(topology: Topology) -> bytes:

@@ -20,7 +20,8 @@ from schedulers.base import File
 
 KEEPALIVE_S = 5
 KEEPALIVE_MISSES = 6
-RETRY_S = 0.5
+RETRY_S = 0.2
+GREETING_S = 1.5
 LOGIN_S = 60.0  # a key exchange between emulated, busy CPUs
 
 
@@ -85,13 +86,13 @@ class Remote:
         last = "no answer"
         while (left := deadline - time.monotonic()) > 0:
             try:
-                # QEMU accepts the forwarded connection long before the guest listens: no attempt may wait for ever.
+                await asyncio.wait_for(_greeting("127.0.0.1", port), min(left, GREETING_S))
                 connecting = asyncssh.connect("127.0.0.1", port, **options)
                 return cls(node, await asyncio.wait_for(connecting, min(left, LOGIN_S)))
             except asyncssh.HostKeyNotVerifiable as error:
                 raise NodeUnreachable(f"{node} (127.0.0.1:{port}) shows a wrong SSH host key: {error}") from None
             except (OSError, asyncssh.Error, TimeoutError) as error:
-                last = str(error) or type(error).__name__
+                last = str(error) or last
             await asyncio.sleep(min(RETRY_S, max(0.0, deadline - time.monotonic())))
         raise NodeUnreachable(f"{node} (127.0.0.1:{port}) can't be reached by SSH in time: {last}")
 
@@ -142,6 +143,21 @@ class Remote:
     def close(self) -> None:
         """Cut the connection."""
         self._connection.abort()
+
+
+async def _greeting(host: str, port: int) -> None:
+    """Return when an SSH server greets; OSError when something else, or nothing, does.
+
+    QEMU accepts a forwarded connection long before its guest listens, and repeats its call to the guest after 6, 12, 24
+    seconds only. So one asks anew each time, with little patience.
+    """
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        greeting = await reader.read(4)
+        if greeting != b"SSH-":
+            raise OSError(f"no SSH server answers yet ({greeting!r})")
+    finally:
+        writer.close()
 
 
 def tar_of(files: Iterable[File]) -> bytes:

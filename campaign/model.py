@@ -74,7 +74,7 @@ class WorkloadSettings(Settings):
     path: str | None = setting(None, help="SWF file (kind=swf)")
     jobs: int = setting(30, help="number of jobs (swf: the first so many)", unit="jobs", ge=1, le=1_000_000)
     seed: int = setting(7, help="seed of the demo workload", ge=0)
-    duration_s: float = setting(30.0, help="demo: ideal length of the workload", unit="s", ge=5, le=86_400)
+    duration_s: float = setting(15.0, help="demo: ideal length of the workload", unit="s", ge=5, le=86_400)
     time_scale: float = setting(1.0, help="multiplies all times of an SWF trace", ge=1e-6, le=1e3)
     max_width: int | None = setting(None, help="cut wider jobs to this many slots (default: smallest cluster)", ge=1)
     strict: bool = setting(False, help="refuse SWF files that need repairs instead of counting them")

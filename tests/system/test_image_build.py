@@ -90,12 +90,12 @@ def test_only_the_node_target_is_started(root):
 
 def test_the_facts_hold_in_the_image(root, bundle):
     facts = bundle.manifest.facts
-    for name in ("munge_unit", "slurmctld_unit", "slurmd_unit"):
+    for name in ("unit.munge", "unit.slurmctld", "unit.slurmd"):
         assert (root / "usr/lib/systemd/system" / facts[name]).is_file(), name
     users = [line.split(":")[0] for line in (root / "etc/passwd").read_text().splitlines()]
-    assert {facts["munge_user"], facts["slurm_user"]} <= set(users)
-    for name in ("slurm_conf_dir", "slurm_log_dir", "slurmctld_state_dir", "slurmd_spool_dir"):
-        assert (root / facts[name].lstrip("/")).is_dir(), name
+    assert {facts["munge.user"], "slurm"} <= set(users)
+    for name in ("munge.key", "slurm.conf", "slurm.controller_defaults", "slurm.node_defaults"):
+        assert (root / facts[name].lstrip("/")).parent.is_dir(), name
 
 
 def keypair(path):
