@@ -2,7 +2,9 @@
 
 import os
 import socket
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from campaign.errors import CampaignError
@@ -24,9 +26,28 @@ def serve(mlruns: Path, port: int = 5000, host: str = "127.0.0.1") -> None:
     os.execve(sys.executable, command(mlruns, port, host), {**os.environ, **SERVER_ENVIRONMENT})  # noqa: S606
 
 
-def address(port: int = 5000, host: str = "127.0.0.1") -> str:
-    """Where a browser finds the experiments, as model training shows them (not as LLM traces)."""
-    return f"http://{host}:{port}/#/experiments?workflowType=machine_learning"
+def address(port: int = 5000, host: str = "127.0.0.1", experiment: str = "") -> str:
+    """Where a browser finds the runs of `experiment` (an id), or without one the list of experiments.
+
+    The list's own links open the views for LLM traces; this shows the ones for runs, which "Model training" in the side
+    bar also does.
+    """
+    page = f"experiments/{experiment}/runs" if experiment else "experiments"
+    return f"http://{host}:{port}/#/{page}?workflowType=machine_learning"
+
+
+def newest_experiment(mlruns: Path) -> str:
+    """The id of the campaign's experiment that was made last; empty where there is none. MLflow isn't imported."""
+    database = mlruns.expanduser().resolve() / DATABASE
+    if not database.is_file():
+        return ""
+    query = "SELECT experiment_id FROM experiments WHERE experiment_id > 0 AND lifecycle_stage = 'active'"
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as store:
+            found = store.execute(f"{query} ORDER BY creation_time DESC LIMIT 1").fetchone()
+    except sqlite3.Error:
+        return ""  # the server will say what is wrong with it
+    return str(found[0]) if found else ""
 
 
 def command(mlruns: Path, port: int, host: str) -> list[str]:

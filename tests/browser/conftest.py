@@ -75,7 +75,7 @@ class Browser:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
-    if report.when == "call" and report.failed and (browser := item.funcargs.get("browser")):
+    if report.when != "teardown" and report.failed and (browser := item.funcargs.get("browser")):
         folder = item.funcargs["evidence"]
         browser.keep_evidence(folder)
         report.sections.append(("browser", f"screenshot, page source and console are in {folder}"))

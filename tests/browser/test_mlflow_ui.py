@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from campaign.tracking import Evidence, Tracker
-from campaign.ui import address
+from campaign.ui import address, newest_experiment
 from search.pareto import front
 from tests.unit.sample import HASHES, OBJECTIVES, campaign_samples
 
@@ -83,9 +83,23 @@ def runs_page(browser, ui):
     browser.open(ui)
     links = "[data-testid=experiment-list-item-link]"
     browser.wait("the campaign's experiment", lambda: [e for e in browser.all(links) if e.text == "demo"])[0].click()
-    browser.one("[data-testid=search-box]")
+    _choose_model_training(browser)
     _unfold(browser)
     return browser
+
+
+def _choose_model_training(browser):
+    """The list's links lead to the views for LLM traces; the side bar's switch leads to the runs."""
+    switch = "//*[@role='button'][normalize-space()='Model training']"
+
+    def shown():
+        if browser.all("[data-testid=search-box]"):
+            return True
+        browser.driver.find_element("xpath", switch).click()
+        return False
+
+    browser.wait("the address of the experiment", lambda: "/experiments/" in browser.driver.current_url)
+    browser.wait("the page of runs", shown)
 
 
 def _unfold(browser):
@@ -160,6 +174,12 @@ def _tick(browser, name):
 
     browser.wait(f"{name} in the list", lambda: name in _trials(browser))
     browser.wait(f"{name} to be selected", ticked)
+
+
+def test_the_printed_address_opens_the_runs(browser, ui, mlruns):
+    port = int(ui.split(":")[2].split("/")[0])
+    browser.open(address(port, experiment=newest_experiment(mlruns)))
+    browser.wait("the campaign's run", lambda: any("demo" in row.text for row in browser.all(ROW)))
 
 
 def test_a_trials_artifacts_can_be_read(browser, ui, mlruns):

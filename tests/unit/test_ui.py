@@ -40,3 +40,9 @@ def test_the_server_is_lean_and_on_loopback(store):
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert f"sqlite:///{store}/mlflow.db" in command
     assert ui.SERVER_ENVIRONMENT["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+
+
+def test_without_experiments_the_address_is_that_of_the_list(tmp_path, store):
+    assert ui.newest_experiment(tmp_path / "none") == ""
+    assert ui.newest_experiment(store) == ""
+    assert "/#/experiments?" in ui.address(5000)
