@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from actors.apply import apply_plan
@@ -37,7 +37,7 @@ SPARE_S = 120  # a lease outlives the sum of the deadlines by this
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """Everything that evaluating a trial needs to know."""
+    """Everything that evaluating a trial needs to know; `stamps` are the driver's part of the provenance."""
 
     campaign: str
     trial: Trial
@@ -48,6 +48,7 @@ class TrialSpec:
     scheduler: Scheduler
     workload: Workload
     bundle: Bundle
+    stamps: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def cluster_name(self) -> str:
@@ -286,6 +287,7 @@ def _provenance(facts: HostFacts, spec: TrialSpec) -> dict[str, str]:
         "libvirt": facts.versions.libvirt,
         "qemu": facts.versions.qemu,
         "workload_hash": spec.workload.hash,
+        **spec.stamps,
     }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from actors.hypervisor.capacity import Capacity, Resources
+from actors.hypervisor.ports import free_ports
 from campaign.compose import Composed
 from campaign.errors import CapacityError, ImageError
 from campaign.images.manifest import Bundle
@@ -107,3 +108,14 @@ def check_capacity(composed: Composed) -> None:
             "\n".join(f"{fit.host}: {fit.shortfall}" for fit in found),
             "Use fewer nodes (cluster.nodes), smaller ones (cluster.memory_mib, cluster.vcpus), or another host.",
         )
+
+
+def check_ports(composed: Composed) -> None:
+    """Raise CapacityError unless each host has free ports for the smallest cluster: other programs may use them."""
+    vms = composed.space.node_counts()[0] + 1
+    for name, settings in composed.campaign.hosts.items():
+        low, high = settings.ports
+        try:
+            free_ports(vms, range(low, high + 1))
+        except CapacityError as error:
+            raise CapacityError(f"hosts.{name}.ports: {error.brief}", error.details, error.resolution) from None

@@ -14,11 +14,12 @@ from campaign.executor import FAILURES, Executor
 from campaign.images.manifest import Bundle
 from campaign.jobs import Workload
 from campaign.ledger import Ledger
-from campaign.preflight import bundle_for, check_capacity, workload_for
+from campaign.preflight import bundle_for, check_capacity, check_ports, workload_for
 from campaign.progress import Progress, make_progress
 from campaign.results import Results
 from campaign.summary import conclude
 from campaign.trials import Trial, TrialRecord
+from campaign.version import git_commit
 
 MAY_CHANGE = frozenset(
     {"search.trials", "search.retries", "search.give_up_after", "hosts", "testbed", "output", "image"}
@@ -56,13 +57,14 @@ class _Run:
 def _evaluate(run: _Run) -> list[TrialRecord]:
     """Evaluate what is left of the campaign, with MLflow following."""
     campaign, history = run.composed.campaign, run.ledger.history
-    done = sum(history.settled(number, campaign.search.retries) for number in history.asked)
+    done = history.lasting(campaign.search.retries)
     if done >= campaign.search.trials:
         run.progress.say(
             f"all {done} trials are done already; a larger search.trials goes on, another name= begins anew"
         )
         return history.final()
     check_capacity(run.composed)
+    check_ports(run.composed)
     _record_start(run)
     run.progress.resumed(done)
 
@@ -109,6 +111,7 @@ def _spec_factory(run: _Run) -> Any:
             scheduler=run.composed.scheduler,
             workload=run.workload,
             bundle=run.bundle,
+            stamps={"git_commit": git_commit(), "workload": run.workload.name},
         )
 
     return spec_of

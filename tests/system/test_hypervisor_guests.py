@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import json
 import os
 import signal
 import socket
@@ -27,6 +26,7 @@ from actors.hypervisor.lease import Lease, Owner
 from actors.hypervisor.ports import free_ports
 from actors.hypervisor.probe import acceleration
 from actors.hypervisor.reaper import reap
+from campaign.images.manifest import Bundle
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
 
@@ -36,15 +36,6 @@ MANAGEMENT_MAC, CLUSTER_MAC = "52:54:00:99:00:01", "52:54:00:99:00:02"
 FOREIGN = """<domain type='qemu'><name>somebody-elses</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='pc'>hvm</type></os><devices><controller type='usb' model='none'/>
 <memballoon model='none'/></devices></domain>"""
-
-
-@pytest.fixture(scope="module")
-def bundle() -> Path:
-    """An image bundle to boot."""
-    place = os.environ.get("CAMPAIGN_TEST_BUNDLE")
-    if not place:
-        pytest.skip("CAMPAIGN_TEST_BUNDLE names no image bundle")
-    return Path(place)
 
 
 @pytest.fixture(scope="module")
@@ -75,22 +66,21 @@ def spec(bundle, tmp_path) -> NodeSpec:
     return node_spec(bundle, tmp_path / "run", Owner.current(), "n0")
 
 
-def node_spec(bundle: Path, run_root: Path, owner: Owner, node: str) -> NodeSpec:
+def node_spec(bundle: Bundle, run_root: Path, owner: Owner, node: str) -> NodeSpec:
     """A node of the bundle whose cluster card comes up with an address, with its run folder made."""
     lease = Lease("hypervisor-test", "1", int(time.time()) + 3600, owner)
     credentials = {"system.hostname": node.encode(), "tmpfiles.extra": guest_files()}
     folder = run_folder.create(run_root, f"test-{node}", lease, credentials)
-    manifest = json.loads((bundle / "manifest.json").read_text())
     (port,) = free_ports(1, range(28000, 28999))
     return NodeSpec(
         cluster="test",
         node=node,
         vcpus=2,
         memory_mib=512,
-        kernel=bundle / "kernel",
-        initrd=bundle / "initrd",
-        cmdline=manifest["kernel_cmdline"].replace("quiet", ""),
-        root=bundle / "root.erofs",
+        kernel=bundle.kernel,
+        initrd=bundle.initrd,
+        cmdline=bundle.manifest.kernel_cmdline.replace("quiet", ""),
+        root=bundle.root,
         acceleration="tcg",
         tb_cache_mib=64,
         ssh_port=port,
@@ -182,18 +172,19 @@ import sys
 from pathlib import Path
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.lease import Owner
+from campaign.images.manifest import read
 from tests.system.test_hypervisor_guests import node_spec
 uri, bundle, run_root = sys.argv[1:]
-Hypervisor(uri).start(node_spec(Path(bundle), Path(run_root), Owner.current(), "orphan"))
+Hypervisor(uri).start(node_spec(read(Path(bundle)), Path(run_root), Owner.current(), "orphan"))
 print("started", flush=True)
 sys.stdin.read()
 """
 
 
-def start_driver(uri: str, bundle: Path, run_root: Path) -> "subprocess.Popen[str]":
+def start_driver(uri: str, bundle: Bundle, run_root: Path) -> "subprocess.Popen[str]":
     """Another process that starts a node and answers for it."""
     driver = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, uri, str(bundle), str(run_root)],
+        [sys.executable, "-c", DRIVER, uri, str(bundle.path), str(run_root)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -240,10 +231,10 @@ def test_guests_outlive_their_libvirtd_and_the_next_one_knows_them(private, spec
 
 
 def test_the_probe_answers_and_leaves_no_qemu(bundle, tmp_path):
-    answer = acceleration(bundle / "kernel", bundle / "initrd", tmp_path)
+    answer = acceleration(bundle.kernel, bundle.initrd, tmp_path)
     assert answer.kind in ("kvm", "tcg")
     assert answer.reason
-    assert acceleration(bundle / "kernel", bundle / "initrd", tmp_path) == answer
+    assert acceleration(bundle.kernel, bundle.initrd, tmp_path) == answer
     commands = [one.read_bytes() for one in Path("/proc").glob("[0-9]*/cmdline")]
-    mine = os.fsencode(bundle / "kernel")
+    mine = os.fsencode(bundle.kernel)
     assert not [one for one in commands if b"qemu-system" in one and b"-accel\0kvm" in one and mine in one]

@@ -1,0 +1,90 @@
+"""What tests with real VMs share: running commands as a user would, and proof that nothing is left behind."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from actors.hypervisor.connection import Hypervisor
+from actors.hypervisor.daemon import PrivateLibvirtd
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Folders of one campaign under test, and its command line."""
+
+    folder: Path
+    image_store: Path
+
+    @property
+    def state_dir(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    @property
+    def mlruns(self) -> Path:
+        return self.folder / "mlruns"
+
+    def command(self, *overrides: str) -> list[str]:
+        """`python -m campaign.search` confined to this workplace."""
+        ours = {
+            "image.store": self.image_store,
+            "hosts.local.state_dir": self.state_dir,
+            "hosts.local.uri": "private",
+            "output.results": self.results,
+            "output.mlruns": self.mlruns,
+            "output.log": "plain",
+        }
+        chosen = [
+            f"{key}={value}" for key, value in ours.items() if not any(o.startswith(f"{key}=") for o in overrides)
+        ]
+        return [sys.executable, "-m", "campaign.search", *chosen, *overrides]
+
+    def search(self, *overrides: str, timeout: float = 900) -> "subprocess.CompletedProcess[str]":
+        """Run a search to its end."""
+        return subprocess.run(
+            self.command(*overrides), cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False
+        )
+
+    def nodes(self) -> list[str]:
+        """The domains of ours that run in this workplace's libvirt; looking starts it for a moment."""
+        daemon = PrivateLibvirtd(self.state_dir)
+        daemon.start()
+        with Hypervisor(daemon.uri) as hypervisor:
+            found = [domain.name for domain in hypervisor.ours()]
+        if not found:
+            daemon.stop()
+        return found
+
+    def leftovers(self) -> list[str]:
+        """What a finished or cleaned campaign must not leave: domains, run folders, processes of ours."""
+        folders = self.state_dir / "nodes"
+        left = [f"domain {name}" for name in self.nodes()]
+        left += [f"folder {path}" for path in folders.glob("[!.]*")] if folders.is_dir() else []
+        return left + [f"process {line}" for line in processes_naming(str(self.state_dir))]
+
+
+def processes_naming(text: str) -> list[str]:
+    """Command lines of living processes other than ours that name `text`."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if text in command and int(folder.name) != os.getpid():
+            found.append(command[:200])
+    return found
+
+
+@pytest.fixture
+def workplace(tmp_path, image_store) -> Workplace:
+    return Workplace(tmp_path, image_store)

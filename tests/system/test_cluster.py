@@ -1,0 +1,163 @@
+"""What a trial's life meets on real VMs: daemons that die, nodes that are lost, guests that never come up."""
+
+import asyncio
+import dataclasses
+import time
+
+import pyarrow as pa
+import pytest
+
+from actors.cluster import Cluster, TrialSpec
+from actors.host import Host
+from actors.hypervisor.lease import Owner
+from campaign.images import manifest as manifests
+from campaign.jobs import WORKLOAD_SCHEMA, Workload
+from campaign.model import ClusterSettings, HostSettings, ValiditySettings
+from campaign.trials import Trial
+from schedulers.registry import adapter
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory, bundle):
+    """A host of its own, whose nodes are all gone at the end."""
+    settings = HostSettings(uri="private", state_dir=str(tmp_path_factory.mktemp("host")), acceleration="auto")
+    opened = Host("test", settings, bundle, Owner.current())
+    yield opened
+    assert opened._hypervisor.ours() == []
+    opened.close()
+
+
+class Near:
+    """A host in this process, as a cluster uses it."""
+
+    def __init__(self, host):
+        self.host, self.slot = host, None
+
+    async def facts(self):
+        return self.host.facts
+
+    async def acquire(self, cluster, nodes, shape, trial, expires):
+        self.slot = self.host.acquire(cluster, nodes, shape, trial=trial, campaign="test", expires=expires)
+        return self.slot
+
+    async def start(self, slot, boots):
+        await asyncio.to_thread(self.host.start, slot, boots)
+
+    async def look(self, slot, names):
+        return await asyncio.to_thread(self.host.look, slot, names)
+
+    async def release(self, slot):
+        await asyncio.to_thread(self.host.release, slot)
+
+
+def spec_of(bundle, **cluster) -> TrialSpec:
+    """A trial of one compute node and two long jobs."""
+    job = {"arrival_s": 0.0, "width": 1, "runtime_s": 60.0, "requested_s": 300.0, "user": 1}
+    jobs = pa.Table.from_pylist([{"job_id": number, **job} for number in (1, 2)], schema=WORKLOAD_SCHEMA)
+    return TrialSpec(
+        campaign="test",
+        trial=Trial(number=0, point={}),
+        nodes=1,
+        params={},
+        cluster=ClusterSettings(**cluster),
+        validity=ValiditySettings(),
+        scheduler=adapter("slurm"),
+        workload=Workload("two long jobs", jobs),
+        bundle=bundle,
+    )
+
+
+async def evaluate(cluster, disturb=None):
+    """Evaluate; as soon as jobs run, `disturb` the cluster."""
+    evaluation = asyncio.create_task(cluster.evaluate())
+    while not evaluation.done():
+        if disturb and cluster.status.phase == "workload" and "jobs done" in cluster.status.detail:
+            await asyncio.sleep(3)
+            await disturb()
+            disturb = None
+        await asyncio.sleep(0.2)
+    return await evaluation
+
+
+def remotes_of(monkeypatch):
+    """The connections that a cluster makes, by node."""
+    from actors import cluster as module
+
+    made, connect = {}, module.Remote.connect.__func__
+
+    async def recorded(cls, node, *arguments):
+        made[node] = await connect(cls, node, *arguments)
+        return made[node]
+
+    monkeypatch.setattr(module.Remote, "connect", classmethod(recorded))
+    return made
+
+
+@pytest.mark.parametrize(("node", "daemon"), [("head", "slurmctld"), ("n1", "slurmd")])
+def test_a_daemon_that_dies_fails_the_trial_with_its_log(host, bundle, monkeypatch, node, daemon):
+    remotes = remotes_of(monkeypatch)
+
+    async def kill():
+        await remotes[node].succeed(("systemctl", "kill", "--signal=KILL", daemon), timeout_s=60)
+
+    began = time.monotonic()
+    result = asyncio.run(evaluate(Cluster(spec_of(bundle), Near(host)), kill))
+    assert result.outcome == "scheduler_failed", result.reason
+    assert f"{node}: a daemon of slurm died" in result.reason
+    assert daemon in result.reason
+    assert time.monotonic() - began < ClusterSettings().workload_deadline_s / 2  # noticed, not waited out
+    assert any(daemon in name and content for name, content in result.files.items()), "its log was not brought home"
+
+
+def test_a_node_that_is_lost_fails_the_trial_as_infrastructure(host, bundle):
+    near = Near(host)
+    cluster = Cluster(spec_of(bundle), near)
+
+    async def pull_the_plug():
+        host._hypervisor.destroy(f"{near.slot.cluster}-n1")
+
+    result = asyncio.run(evaluate(cluster, pull_the_plug))
+    assert result.outcome == "infrastructure_failed"
+    assert "n1 was lost" in result.reason
+
+
+@pytest.fixture
+def doctored(bundle, tmp_path):
+    """The image with another kernel command line: makes a bundle."""
+
+    def make(cmdline):
+        for part in (bundle.kernel, bundle.initrd, bundle.root):
+            (tmp_path / part.name).symlink_to(part)
+        digest = manifests.content_hash(bundle.manifest.files, cmdline)
+        manifest = bundle.manifest.model_copy(update={"kernel_cmdline": cmdline, "hash": digest})
+        return dataclasses.replace(bundle, path=tmp_path, manifest=manifest)
+
+    return make
+
+
+def test_a_guest_that_panics_is_noticed_with_its_console(tmp_path_factory, doctored):
+    bad = doctored("console=ttyS0 quiet panic=0 rdinit=/no-such-init root=/dev/no-such-disk")
+    settings = HostSettings(uri="private", state_dir=str(tmp_path_factory.mktemp("panic")), acceleration="tcg")
+    host = Host("panic", settings, bad, Owner.current())
+    try:
+        result = asyncio.run(evaluate(Cluster(spec_of(bad), Near(host))))
+    finally:
+        host.close()
+    assert result.outcome == "infrastructure_failed"
+    assert "was lost: Kernel panic" in result.reason or "was lost: Unable to mount root" in result.reason
+
+
+def test_a_guest_that_never_answers_is_given_up_with_its_console(tmp_path_factory, doctored, bundle):
+    mute = doctored(bundle.manifest.kernel_cmdline + " systemd.unit=emergency.target")
+    settings = HostSettings(uri="private", state_dir=str(tmp_path_factory.mktemp("mute")), acceleration="tcg")
+    host = Host("mute", settings, mute, Owner.current())
+    try:
+        result = asyncio.run(evaluate(Cluster(spec_of(mute, boot_deadline_s=25), Near(host))))
+    finally:
+        host.close()
+    assert result.outcome == "infrastructure_failed"
+    assert "can't be reached by SSH in time" in result.reason
+    assert "its console ends with" in result.reason
+    assert "boot_deadline_s" in result.reason
