@@ -5,6 +5,7 @@ killed takes local Ray with it, so what outlives it is found by lease, not by de
 """
 
 import os
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,6 +24,12 @@ from campaign.testbed import Status
 from campaign.trials import Evaluation, Trial
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024  # jobs tables and logs; images never travel through it on one host
+RAY_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_memory_monitor_refresh_ms": "0",  # VMs' memory is counted by us
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
 OPEN_S = 120.0
 CLOSE_S = 60.0
 
@@ -199,24 +206,20 @@ class LibvirtTestbed:
 
 
 def start_ray(address: str | None) -> None:
-    """Join the Ray at `address`, or start a small one of our own that listens on loopback alone."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # VMs' memory is counted by us
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    """Join the Ray at `address`, or start a small one of our own, for which nobody else has the token.
+
+    Ray's daemons listen on every interface whatever they are told, and run what anybody sends them; so our own asks for
+    a token, which only this process and its children know.
+    """
+    os.environ.update(RAY_ENVIRONMENT)
     common = {"log_to_driver": False, "logging_level": "error", "ignore_reinit_error": True}
     try:
         if address:
             ray.init(address=address, **common)
         else:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                num_cpus=1,
-                object_store_memory=OBJECT_STORE_BYTES,
-                _node_ip_address="127.0.0.1",
-                **common,
-            )
+            os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+            store = {"object_store_memory": OBJECT_STORE_BYTES}
+            ray.init(address="local", include_dashboard=False, num_cpus=1, **store, **common)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"Ray at {address}" if address else "a local Ray"
         raise InfrastructureError(
