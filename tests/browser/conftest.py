@@ -17,6 +17,7 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
 )
+OPEN = pytest.StashKey()  # the test's browser and where its evidence goes; set before other fixtures may fail
 
 
 class Browser:
@@ -75,26 +76,22 @@ class Browser:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
-    if report.when != "teardown" and report.failed and (browser := item.funcargs.get("browser")):
-        folder = item.funcargs["evidence"]
+    if report.when != "teardown" and report.failed and OPEN in item.stash:
+        browser, folder = item.stash[OPEN]
         browser.keep_evidence(folder)
         report.sections.append(("browser", f"screenshot, page source and console are in {folder}"))
 
 
 @pytest.fixture
-def evidence(tmp_path):
-    """Where a failing test leaves its evidence."""
-    return tmp_path / "evidence"
-
-
-@pytest.fixture
-def browser(evidence):
+def browser(request, tmp_path):
     programs = shutil.which("chromium"), shutil.which("chromedriver")
     if not all(programs):
         # A run that should have shown it must not pass for having been skipped.
         (pytest.fail if os.environ.get("CI") else pytest.skip)(INSTALL)
     driver = _driver(*programs)
-    yield Browser(driver)
+    browser = Browser(driver)
+    request.node.stash[OPEN] = browser, tmp_path / "evidence"
+    yield browser
     driver.quit()
 
 
