@@ -43,17 +43,23 @@ class Origins:
     folders: tuple[Path, ...]
     primary: str
     choices: dict[str, str]
+    otherwise: str = "the default"
 
     def of(self, path: str) -> str:
         """Where the value at the dotted `path` came from, in words."""
         for override in reversed(self.overrides):
             key = _key_of(override)
+            if self.choices.get(key) == override.partition("=")[2]:
+                continue  # it chose a group's file, which is looked into below
             if path == key or path.startswith(f"{key}.") or key.startswith(f"{path}."):
                 return f"override {override!r}"
-        for file, content, prefix in self._files:
-            if path == prefix or _holds(content, path.removeprefix(f"{prefix}.") if prefix else path):
-                return str(file)
-        return "the default"
+        parts = path.split(".")
+        for end in range(len(parts), -1, -1):  # what is missing in a mapping is where the mapping stands
+            above = ".".join(parts[:end])
+            for file, content, prefix in self._files:
+                if above == prefix or _holds(content, above.removeprefix(f"{prefix}.") if prefix else above):
+                    return str(file)
+        return self.otherwise
 
     @cached_property
     def _files(self) -> list[tuple[Path, Any, str]]:
@@ -72,6 +78,8 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None, config_nam
 
     `config_dir` is a user's own folder of YAML: its groups stand beside ours and win where names clash.
     """
+    if config_dir and not config_dir.is_dir():
+        raise ConfigError(f"there is no folder {config_dir}", resolution="Check --config-dir.")
     folders = (*([config_dir.resolve()] if config_dir else []), CONF)
     values, choices = _hydra(list(overrides), folders, config_name)
     return _validated(values, Origins(tuple(overrides), folders, config_name, choices))
@@ -79,7 +87,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None, config_nam
 
 def compose_recorded(config: dict[str, Any]) -> Composed:
     """The campaign that a ledger recorded; ConfigError when it is of another version of this software."""
-    return _validated(config, Origins((), (), "ledger", {}))
+    return _validated(config, Origins((), (), "", {}, otherwise="the ledger"))
 
 
 def _validated(values: dict[str, Any], origins: Origins) -> Composed:
@@ -88,11 +96,13 @@ def _validated(values: dict[str, Any], origins: Origins) -> Composed:
     except ValidationError as error:
         raise _config_error((_problem_of(dict(item)) for item in error.errors()), origins) from None
     scheduler = adapter(campaign.scheduler.name)
+    problems = list(_unknown_metrics(campaign))
     try:
         space = space_of(campaign, scheduler.Params)
     except SpaceError as error:
-        raise _config_error(error.problems, origins) from None
-    _check_metrics(campaign, origins)
+        raise _config_error([*error.problems, *problems], origins) from None
+    if problems:
+        raise _config_error(problems, origins)
     return Composed(campaign, scheduler, space, origins)
 
 
@@ -106,7 +116,7 @@ def _hydra(overrides: list[str], folders: tuple[Path, ...], name: str) -> tuple[
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
     from yaml import YAMLError
 
     main = next((folder for folder in folders if (folder / f"{name}.yaml").is_file()), None)
@@ -115,7 +125,7 @@ def _hydra(overrides: list[str], folders: tuple[Path, ...], name: str) -> tuple[
         raise ConfigError(f"there is no {name}.yaml in {where}", resolution="Check --config-dir and --config-name.")
     known = groups(folders)
     of_groups = [override for override in overrides if _concerns_groups(override, known)]
-    others = [f"file://{folder}" for folder in folders if folder != main]
+    others = [_quoted(f"file://{folder}") for folder in folders if folder != main]
     path = [f"hydra.searchpath=[{','.join(others)}]"] if others else []
     try:
         with initialize_config_dir(str(main), version_base="1.3"):
@@ -127,7 +137,9 @@ def _hydra(overrides: list[str], folders: tuple[Path, ...], name: str) -> tuple[
             if override not in of_groups:
                 OmegaConf.update(values, _key_of(override), _value_of(override), merge=False, force_add=True)
         container = OmegaConf.to_container(values, resolve=True, throw_on_missing=True)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key}: a value must be given", resolution=_SEE_HELP) from None
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise ConfigError(f"the configuration can't be composed: {_first_lines(error)}", resolution=_SEE_HELP) from None
     if not isinstance(container, dict):
         raise ConfigError(f"{name}.yaml must hold settings by name", resolution=_SEE_HELP)
@@ -161,6 +173,11 @@ def _value_of(override: str) -> Any:
         return text  # such as a URI, whose ?, = and & have no place in the grammar
 
 
+def _quoted(text: str) -> str:
+    """`text` as a quoted string of Hydra's grammar."""
+    return "'" + text.replace("'", "\\'") + "'"
+
+
 def _key_of(override: str) -> str:
     match = _OVERRIDE.match(override)
     return match["key"] if match else override
@@ -175,7 +192,9 @@ def _holds(content: Any, path: str) -> bool:
 
 
 def _first_lines(error: Exception) -> str:
-    return "\n".join(str(error).strip().splitlines()[:12])
+    """What Hydra says, without where it looks for files of its own."""
+    text = str(error).partition("Config search path:")[0]
+    return "\n".join(text.strip().splitlines()[:12])
 
 
 def _problem_of(item: dict[str, Any]) -> Problem:
@@ -183,7 +202,7 @@ def _problem_of(item: dict[str, Any]) -> Problem:
     loc = [str(part) for part in item["loc"] if part not in ("fixed", "list", "range", "choices")]
     path = ".".join(loc)
     if item["type"] == "extra_forbidden":
-        return Problem(path, item["input"], _similar(path), "there is no such setting")
+        return Problem(path, item["input"], _similar(path, item["input"]), "there is no such setting")
     row = _row_at(Campaign, loc)
     return Problem(path, item["input"], row.allowed_with_unit if row else "", reason_of(item))
 
@@ -201,7 +220,11 @@ def _row_at(model: type[BaseModel], loc: list[str]) -> Row | None:
     return row
 
 
-def _similar(path: str) -> str:
+def _similar(path: str, value: object) -> str:
+    """Settings whose names are near: a group that is misspelt is recognized by what was to be set in it."""
+    while isinstance(value, dict) and value:
+        key, value = next(iter(value.items()))
+        path = f"{path}.{key}"
     known = [row.path for row in rows(Campaign)]
     close = difflib.get_close_matches(path, known, n=3, cutoff=0.6)
     return f"perhaps {' or '.join(close)}" if close else "see --help for the settings"
@@ -222,14 +245,12 @@ def _lines(problems: Iterable[Problem], origins: Origins) -> Iterator[str]:
         yield f"{where}{value}: {problem.why}{allowed} (from {origins.of(problem.path)})"
 
 
-def _check_metrics(campaign: Campaign, origins: Origins) -> None:
+def _unknown_metrics(campaign: Campaign) -> Iterator[Problem]:
     from campaign.metrics import METRICS
 
     named = [(f"objectives.{name}", name) for name in campaign.objectives]
     named += [(f"search.constraints.{name}", name) for name in campaign.search.constraints]
     known = ", ".join(sorted(METRICS))
-    unknown = [
-        Problem(path, name, f"one of {known}", "there is no such metric") for path, name in named if name not in METRICS
-    ]
-    if unknown:
-        raise _config_error(unknown, origins)
+    for path, name in named:
+        if name not in METRICS:
+            yield Problem(path, name, f"one of {known}", "there is no such metric")

@@ -68,12 +68,17 @@ def decide(
     """What to do next. Pure.
 
     Points are asked for in batches. A batch is told as a whole, in the order of its numbers, and only then is the
-    next one asked for: so suggestions don't depend on which of two parallel trials happened to end first.
+    next one asked for: so suggestions don't depend on which of two parallel trials happened to end first, nor on a
+    driver that died between two points of a batch: the rest of it is asked for before anything of it is evaluated.
     `told` counts the trials that the sampler knows the outcome of; they are always the first ones.
     `failures` counts the attempts that failed since one last succeeded.
     """
     if failures >= search.give_up_after:
         return Wait() if running else GiveUp()
+    asked = len(history.asked)
+    begun = asked - asked % search.batch  # the first of a batch that isn't all asked for yet
+    if told <= begun < asked < search.trials:
+        return Ask(min(begun + search.batch, search.trials) - asked)
     open_trials = [n for n in sorted(history.asked) if n >= told and not history.settled(n, search.retries)]
     waiting = [n for n in open_trials if n not in running]
     if waiting and room > 0:
@@ -82,10 +87,10 @@ def decide(
         return Start(Trial(number=number, point=history.asked[number].point, attempt=attempt))
     if open_trials:
         return Wait()
-    if told < len(history.asked):
-        return Tell(tuple(range(told, len(history.asked))))
-    missing = search.trials - len(history.asked)
-    return Ask(min(search.batch, missing)) if missing > 0 else Done()
+    if told < asked:
+        return Tell(tuple(range(told, asked)))
+    missing = search.trials - asked
+    return Ask(min(search.batch - asked % search.batch, missing)) if missing > 0 else Done()
 
 
 class Listener(Protocol):
@@ -94,7 +99,8 @@ class Listener(Protocol):
     def asked(self, trial: int, point: Mapping[str, Any]) -> None: ...
     def started(self, trial: Trial) -> None: ...
     def running(self, statuses: Mapping[int, Status]) -> None: ...
-    def finished(self, record: TrialRecord, evaluation: Evaluation) -> None: ...
+    def finished(self, record: TrialRecord, evaluation: Evaluation, *, settled: bool) -> None:
+        """An attempt was judged; `settled` tells whether it was the trial's last."""
 
 
 class Executor:
@@ -154,10 +160,7 @@ class Executor:
             self._wait()
 
     def _restore(self) -> None:
-        """Bring the study to where the ledger says that the search was.
-
-        Batches are replayed one by one, since a sampler may look at which trials were running when it was asked.
-        """
+        """Bring the study to where the ledger says that the search was: the settled trials told, the rest running."""
         history = self._ledger.history
         for number in sorted(history.asked):
             asked = history.asked[number]
@@ -193,8 +196,9 @@ class Executor:
         failed = record.outcome in FAILURES
         self._failures = self._failures + 1 if failed else 0
         self._last_failure = record if failed else self._last_failure
+        settled = self._ledger.history.settled(trial.number, self._campaign.search.retries)
         for listener in self._listeners:
-            listener.finished(record, evaluation)
+            listener.finished(record, evaluation, settled=settled)
 
     def _tell(self, number: int) -> None:
         record = self._ledger.history.records[number][-1]

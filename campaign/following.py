@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from campaign.tracking import Evidence, Tracker
 from campaign.trials import Evaluation, Trial, TrialRecord
 
 JOIN_S = 120.0
+Say = Callable[[str], None]
 
 
 def tracker_for(composed: Composed, bundle: Bundle | None) -> Tracker:
@@ -32,15 +33,17 @@ def tracker_for(composed: Composed, bundle: Bundle | None) -> Tracker:
 
 
 class MlflowFollower:
-    """Logs each judged trial, after what a crash left out. MLflow's failures never stop trials."""
+    """Logs each judged trial, after what a crash left out. MLflow's failures never stop trials: `say` hears of them
+    at the end."""
 
-    def __init__(self, composed: Composed, results: Results, bundle: Bundle, history: History) -> None:
+    def __init__(self, composed: Composed, results: Results, bundle: Bundle, history: History, say: Say) -> None:
         self._tracker = tracker_for(composed, bundle)
+        self._say = say
         self._results = results
         self._earlier = history.final()
         self._queue: queue.Queue[tuple[TrialRecord, Evidence] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._follow, name="mlflow", daemon=True)
-        self.failure: Exception | None = None
+        self._failure: Exception | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -49,6 +52,10 @@ class MlflowFollower:
     def __exit__(self, *exc: object) -> None:
         self._queue.put(None)
         self._thread.join(JOIN_S)
+        if self._failure is not None:
+            self._say(f"MLflow could not follow this campaign: {first_line(self._failure)}")
+        elif self._thread.is_alive():
+            self._say(f"MLflow is still busy after {JOIN_S:g} s; the end of this run may be missing there")
 
     def asked(self, trial: int, point: Mapping[str, Any]) -> None:
         """Nothing to log yet."""
@@ -59,7 +66,7 @@ class MlflowFollower:
     def running(self, statuses: Mapping[int, Status]) -> None:
         """Nothing to log yet."""
 
-    def finished(self, record: TrialRecord, evaluation: Evaluation) -> None:
+    def finished(self, record: TrialRecord, evaluation: Evaluation, *, settled: bool) -> None:
         self._queue.put((record, Evidence(evaluation.jobs, evaluation.files)))
 
     def _follow(self) -> None:
@@ -69,7 +76,12 @@ class MlflowFollower:
             while (item := self._queue.get()) is not None:
                 self._tracker.log(*item)
         except Exception as error:  # noqa: BLE001 - told at the end; the ledger has everything
-            self.failure = error
+            self._failure = error
+
+
+def first_line(error: Exception) -> str:
+    """An error of MLflow's on one line; the whole may be pages of SQL."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def evidence_of(results: Results, record: TrialRecord) -> Evidence:

@@ -16,13 +16,15 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import RawIOBase
 from pathlib import Path
 from typing import Any, Self
 
 from campaign.errors import CampaignError, LedgerError
 from campaign.trials import Point, TrialRecord
 
-RETRYABLE = frozenset({"invalid", "infrastructure_failed"})
+FORGIVABLE = "infrastructure_failed"
+RETRYABLE = frozenset({"invalid", FORGIVABLE})
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,13 @@ class History:
         A resume forgives the platform's failures: whoever starts again has mended something.
         """
         records = self.records.get(number, [])
-        if records and records[-1].outcome == "infrastructure_failed":
+        if records and records[-1].outcome == FORGIVABLE:
             return len(records) - self.forgiven.get(number, 0) > retries
         return bool(records) and (records[-1].outcome not in RETRYABLE or len(records) > retries)
+
+    def lasting(self, retries: int) -> int:
+        """How many trials are settled whatever a resume forgives."""
+        return sum(self.settled(n, retries) and r[-1].outcome != FORGIVABLE for n, r in self.records.items())
 
     def final(self) -> list[TrialRecord]:
         """The last record of each trial that has one, by trial number."""
@@ -87,7 +93,7 @@ class Ledger:
         """Open, lock and read; raises LedgerError when another process holds it or a line can't be read."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("ab+")
+            self._file = self.path.open("ab", buffering=0)  # a buffer would write a refused line once more when closed
         except OSError as error:
             raise LedgerError(
                 f"{self.path} can't be opened: {error.strerror}", resolution="Choose another output.results."
@@ -100,9 +106,12 @@ class Ledger:
                 f"another process runs this campaign: it holds {self.path}",
                 resolution="Wait for it, or choose another name=.",
             ) from None
-        _cut_torn_tail(self.path)
-        for event in read(self.path):
-            self.history.add(event)
+        try:
+            _cut_torn_tail(self.path)
+            self.history = _history(self.path)
+        except BaseException:
+            self._file.close()
+            raise
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -112,10 +121,9 @@ class Ledger:
         """Record an event. On return it is on the disk; a full disk is a CampaignError and leaves no half line."""
         entry = {"event": event, "time": round(time.time(), 3), **values}
         line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
-        size = self._file.seek(0, os.SEEK_END)
+        size = self.path.stat().st_size
         try:
-            self._file.write(line)
-            self._file.flush()
+            _write_whole(self._file, line)
             os.fsync(self._file.fileno())
         except OSError as error:
             os.truncate(self.path, size)
@@ -124,6 +132,12 @@ class Ledger:
                 resolution="Free some disk and start the same command again: it goes on with what is left.",
             ) from None
         self.history.add(json.loads(line))
+
+
+def _write_whole(file: RawIOBase, line: bytes) -> None:
+    left = memoryview(line)
+    while left:  # a disk that is nearly full takes a part
+        left = left[file.write(left) or 0 :]
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
@@ -136,20 +150,32 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
                 event = json.loads(line)
                 event["event"]
             except (ValueError, TypeError, KeyError):
-                raise LedgerError(
-                    f"{path}, line {number} is no ledger event: {line[:80]!r}",
-                    resolution="Restore the file, or choose another name= to begin anew.",
-                ) from None
+                raise _no_event(path, number, line) from None
             yield event
 
 
-def history_of(path: Path) -> History:
-    """The history of a ledger file, without holding it; raises LedgerError when there is none."""
-    if not path.is_file():
-        raise LedgerError(f"there is no campaign at {path.parent}", resolution="`ls` the results folder for names.")
+def _no_event(path: Path, number: int, line: object) -> LedgerError:
+    return LedgerError(
+        f"{path}, line {number} is no ledger event: {str(line)[:80]}",
+        resolution="Restore the file, or choose another name= to begin anew.",
+    )
+
+
+def _history(path: Path) -> History:
     history = History()
-    for event in read(path):
-        history.add(event)
+    for number, event in enumerate(read(path), 1):
+        try:
+            history.add(event)
+        except (ValueError, TypeError, KeyError):
+            raise _no_event(path, number, event) from None
+    return history
+
+
+def history_of(path: Path) -> History:
+    """The history of a ledger file, without holding it; raises LedgerError when no campaign was begun there."""
+    history = _history(path) if path.is_file() else History()
+    if history.head is None:
+        raise LedgerError(f"there is no campaign at {path.parent}", resolution="`ls` the results folder for names.")
     return history
 
 

@@ -6,7 +6,7 @@ whole range, `nodes: {choices: [1, 2, 4]}` searches what is listed.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from campaign.settings import Scalar, Settings, setting
 
@@ -117,12 +117,12 @@ class HostSettings(Settings):
         [22200, 22999], help="loopback TCP ports for SSH to the nodes", allowed="[low, high] within 1024..65535"
     )
 
-    @model_validator(mode="after")
-    def _ports_in_order(self) -> "HostSettings":
-        low, high = self.ports
-        if not 1024 <= low <= high <= 65535:
-            raise ValueError(f"ports must be [low, high] within 1024..65535, not {self.ports}")
-        return self
+    @field_validator("ports")
+    @classmethod
+    def _ports_in_order(cls, ports: list[int]) -> list[int]:
+        if not 1024 <= ports[0] <= ports[1] <= 65535:
+            raise ValueError("not a range of ports that a user may listen on")
+        return ports
 
 
 class Bound(Settings):
@@ -148,7 +148,9 @@ class SearchSettings(Settings):
     seed: int = setting(1, help="seed of the sampler", ge=0)
     retries: int = setting(1, help="further attempts for a trial that the platform spoilt", ge=0, le=10)
     give_up_after: int = setting(3, help="attempts that fail in a row before the campaign stops", ge=1)
-    constraints: dict[str, Bound] = setting(factory=dict, help="metric: {max: ..} or {min: ..}")
+    constraints: dict[str, Bound] = setting(
+        factory=dict, help="metric: {max: ..} or {min: ..}", allowed="metric: {max: .., min: ..}"
+    )
 
 
 class SamplerSettings(Settings):
@@ -165,7 +167,9 @@ class ValiditySettings(Settings):
     max_clock_error_s: float = setting(0.25, help="uncertainty of a node's clock offset", unit="s", ge=0)
     max_submit_lag_s: float = setting(5.0, help="latest submission after its intended time", unit="s", ge=0)
     max_steal: float = setting(0.10, help="CPU time that others took from this machine", unit="fraction", ge=0, le=1)
-    max_native_gap_s: float = setting(3.0, help="wrapper's times against the scheduler's own", unit="s", ge=0)
+    max_native_gap_s: float = setting(
+        10.0, help="wrapper's times against the scheduler's own (the launch is in between)", unit="s", ge=0
+    )
 
 
 class TestbedSettings(Settings):
@@ -192,7 +196,7 @@ class Campaign(Settings):
     workload: WorkloadSettings
     cluster: ClusterSettings
     image: ImageSettings
-    hosts: dict[str, HostSettings] = setting(help="name: host")
+    hosts: dict[str, HostSettings] = setting(help="name: host", allowed="name: {setting: value}")
     objectives: dict[str, Direction] = setting(
         help="two or three metrics, each with its direction", allowed="metric: minimize | maximize"
     )
@@ -202,10 +206,16 @@ class Campaign(Settings):
     testbed: TestbedSettings
     output: OutputSettings
 
-    @model_validator(mode="after")
-    def _two_or_three_objectives(self) -> "Campaign":
-        if not 2 <= len(self.objectives) <= 3:
-            raise ValueError(f"objectives: two or three are needed for a front, not {len(self.objectives)}")
-        if not self.hosts:
-            raise ValueError("hosts: at least one host is needed")
-        return self
+    @field_validator("objectives")
+    @classmethod
+    def _two_or_three(cls, objectives: dict[str, Direction]) -> dict[str, Direction]:
+        if not 2 <= len(objectives) <= 3:
+            raise ValueError(f"two or three are needed for a front, not {len(objectives)}")
+        return objectives
+
+    @field_validator("hosts")
+    @classmethod
+    def _some(cls, hosts: dict[str, HostSettings]) -> dict[str, HostSettings]:
+        if not hosts:
+            raise ValueError("at least one host is needed")
+        return hosts

@@ -1,5 +1,6 @@
 """Tells how far a campaign is: live on a terminal, plain lines elsewhere, JSON lines on request."""
 
+import atexit
 import json
 import sys
 import time
@@ -30,8 +31,8 @@ class Progress:
 
     def __init__(self, emit: Emit, total: int, clock: Callable[[], float] = time.time) -> None:
         self._emit, self._total, self._clock = emit, total, clock
-        self._done = 0
-        self._durations: list[float] = []
+        self._began = clock()
+        self._done = self._done_here = 0
         self._shown: dict[int, tuple[str, str]] = {}
 
     def say(self, text: str, **data: Any) -> None:
@@ -41,6 +42,7 @@ class Progress:
     def resumed(self, done: int) -> None:
         """So many trials were settled before."""
         self._done = done
+        self._began = self._clock()
         if done:
             self.say(f"resuming: {done} of {self._total} trials are done")
 
@@ -61,21 +63,23 @@ class Progress:
                 data = {"trial": number, "phase": status.phase, "detail": status.detail}
                 self._emit("phase", f"trial {number} {words}{detail}", data)
 
-    def finished(self, record: TrialRecord, evaluation: Evaluation) -> None:
-        self._done += 1
-        self._durations.append(record.ended - record.started)
+    def finished(self, record: TrialRecord, evaluation: Evaluation, *, settled: bool) -> None:
+        self._done += settled
+        self._done_here += settled
         self._shown.pop(record.number, None)
         reason = f" ({record.reason.splitlines()[0]})" if record.reason else ""
         took = duration_text(record.ended - record.started)
-        text = f"trial {record.number} {record.outcome}{reason} after {took}; {self._left()}"
-        self._emit("finished", text, {"record": record.model_dump(mode="json")})
+        left = self._left() if settled else "another attempt follows"
+        text = f"trial {record.number} {record.outcome}{reason} after {took}; {left}"
+        self._emit("finished", text, {"record": record.model_dump(mode="json"), "settled": settled})
 
     def _left(self) -> str:
+        """How far it is, and how long it will take at the pace of this run, parallel trials and retries included."""
         missing = max(0, self._total - self._done)
         if not missing:
             return "that was the last one"
-        mean = sum(self._durations) / len(self._durations)
-        return f"{self._done} of {self._total} done, about {duration_text(mean * missing)} left"
+        pace = (self._clock() - self._began) / self._done_here
+        return f"{self._done} of {self._total} done, about {duration_text(pace * missing)} left"
 
 
 def make_progress(kind: Kind, total: int, stream: TextIO = sys.stderr) -> Progress:
@@ -117,18 +121,20 @@ def _json_lines(stream: TextIO) -> Emit:
 def _live(stream: TextIO) -> Emit:
     """Phases replace one another in a status line; everything else scrolls above it."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.status import Status as Spinner
 
     console = Console(file=stream, highlight=False)
     spinner = Spinner("starting", console=console)
+    atexit.register(spinner.stop)  # else a run that ends in mid-phase leaves the terminal without its cursor
     started = time.monotonic()
 
     def emit(event: str, text: str, data: dict[str, Any]) -> None:
         if event == "phase":
-            spinner.update(text)
+            spinner.update(escape(text))
             spinner.start()
             return
         spinner.stop()
-        console.print(f"[dim]{time.monotonic() - started:7.1f} s[/] {text}", markup=True)
+        console.print(f"[dim]{time.monotonic() - started:7.1f} s[/] {escape(text)}")
 
     return emit

@@ -8,7 +8,6 @@ results/<campaign>/
   report.html
 """
 
-import os
 import shutil
 from pathlib import Path
 
@@ -32,7 +31,9 @@ class Results:
     def keep(self, record: TrialRecord, evaluation: Evaluation) -> None:
         """Put an attempt's jobs and files on the disk, in place of those of an earlier attempt."""
         try:
-            if evaluation.jobs is not None:
+            if evaluation.jobs is None:
+                dataset.path_of(self.jobs_folder, record.number).unlink(missing_ok=True)
+            else:
                 dataset.write(self.jobs_folder, self.name, record, evaluation.jobs)
             _replace_folder(self.trial_folder(record.number), evaluation)
         except OSError as error:
@@ -60,7 +61,9 @@ class Results:
 
 
 def _replace_folder(folder: Path, evaluation: Evaluation) -> None:
-    fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
+    fresh = folder.with_name(f".{folder.name}.new")
+    if fresh.exists():  # a driver was killed here
+        shutil.rmtree(fresh)
     for name, content in evaluation.files.items():
         path = fresh / name
         path.parent.mkdir(parents=True, exist_ok=True)

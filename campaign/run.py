@@ -72,13 +72,14 @@ def _evaluate(run: _Run) -> list[TrialRecord]:
     from actors.pool import LibvirtTestbed, Pool
     from campaign.following import MlflowFollower
 
+    say = run.progress.say
     with ExitStack() as stack:
-        follower = stack.enter_context(MlflowFollower(run.composed, run.results, run.bundle, history))
-        run.progress.say("starting Ray and opening the hosts")
+        follower = stack.enter_context(MlflowFollower(run.composed, run.results, run.bundle, history, say))
+        say("starting Ray and opening the hosts")
         pool = stack.enter_context(Pool(campaign.hosts, run.bundle, campaign.name, campaign.testbed))
         for facts in pool.facts.values():
             kind = facts.acceleration
-            run.progress.say(f"host {facts.name}: {facts.uri}, guests run under {kind.kind} ({kind.reason})")
+            say(f"host {facts.name}: {facts.uri}, guests run under {kind.kind} ({kind.reason})")
         spec_of = _spec_factory(run)
         largest = run.composed.space.node_counts()[1] + 1
         shape = NodeShape(campaign.cluster.vcpus, campaign.cluster.memory_mib)

@@ -9,7 +9,7 @@ import rich
 
 from campaign.cli.show import campaign_yaml
 from campaign.compose import Composed
-from campaign.following import evidence_of, tracker_for
+from campaign.following import evidence_of, first_line, tracker_for
 from campaign.jobs import Workload
 from campaign.metrics import METRICS
 from campaign.report import page
@@ -23,18 +23,30 @@ Say = Callable[[str], None]
 
 
 def conclude(composed: Composed, results: Results, records: list[TrialRecord], workload: Workload, say: Say) -> None:
-    """Bring report and MLflow up to date and print the front."""
+    """Bring report and MLflow up to date and print the front. A failure of MLflow is told, and stops nothing else."""
     campaign = composed.campaign
     points = front(records, campaign.objectives, campaign.search.constraints)
     page.write(results.report_path, records, report_facts(composed, workload), results.trial_jobs)
-    tracker = tracker_for(composed, None)
-    tracker.start()
-    tracker.sync(records, lambda record: evidence_of(results, record))
-    tracker.finish(points, complete=len(records) >= campaign.search.trials, report=results.report_path)
+    mlflow = _bring_up_to_date(composed, results, records, points)
     say(f"jobs     {results.jobs_folder}/")
     say(f"report   {results.report_path}")
-    say(f"MLflow   {Path(campaign.output.mlruns) / 'mlflow.db'} (python -m campaign ui)")
+    say(f"MLflow   {mlflow}")
     rich.print(text_front(records, campaign.objectives, campaign.search.constraints))
+
+
+def _bring_up_to_date(
+    composed: Composed, results: Results, records: list[TrialRecord], points: list[TrialRecord]
+) -> str:
+    """Log to MLflow what is missing there; returns where the runs are, or why they are not."""
+    campaign = composed.campaign
+    try:
+        tracker = tracker_for(composed, None)
+        tracker.start()
+        tracker.sync(records, lambda record: evidence_of(results, record))
+        tracker.finish(points, complete=len(records) >= campaign.search.trials, report=results.report_path)
+    except Exception as error:  # noqa: BLE001 - whatever ails MLflow, ledger, data set and report are complete
+        return f"is not up to date: {first_line(error)} (python -m campaign report {campaign.name} tries again)"
+    return f"{Path(campaign.output.mlruns) / 'mlflow.db'} (python -m campaign ui)"
 
 
 def report_facts(composed: Composed, workload: Workload) -> Facts:

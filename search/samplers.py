@@ -4,8 +4,21 @@ import warnings
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
 
 from campaign.model import SamplerSettings
+
+
+class _OrderedNsga2(NSGAIISampler):
+    """NSGA-II whose children depend on nothing but the trials and the seed.
+
+    Optuna's returns the parents in order of merit when it has just chosen them, and in order of their numbers from then
+    on. A study restored from the ledger has to choose them again, and would pair them otherwise.
+    """
+
+    def get_parent_population(self, study: Study, generation: int) -> list[FrozenTrial]:
+        return sorted(super().get_parent_population(study, generation), key=lambda trial: trial.number)
 
 
 def make_sampler(settings: SamplerSettings, seed: int) -> BaseSampler:
@@ -13,7 +26,7 @@ def make_sampler(settings: SamplerSettings, seed: int) -> BaseSampler:
     if settings.name == "random":
         return RandomSampler(seed=seed)
     if settings.name == "nsga2":
-        return NSGAIISampler(population_size=settings.population, seed=seed)
+        return _OrderedNsga2(population_size=settings.population, seed=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         # constant_liar keeps the points of one batch apart.

@@ -108,7 +108,7 @@ def space_of(campaign: Campaign, model: type[Params]) -> Space:
             dimensions[path] = dimension
             if path != NODES:
                 problems += _beyond_row(path, dimension, model)
-    problems += _fixed_problems(fixed, model) if not problems else []
+    problems += _fixed_problems(fixed, model)
     if problems:
         raise SpaceError(problems)
     return Space(dimensions, fixed)
