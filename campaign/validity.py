@@ -44,7 +44,7 @@ def judge(
     return (
         _check("incomplete jobs", sum(not _complete(row) for row in rows), 0, "jobs"),
         _check("jobs on other nodes than asked for", sum(not _as_asked(row, slots) for row in ran), 0, "jobs"),
-        _check("slots in use beyond a node's", _overload(ran, slots, clock_error_s), 0, "slots"),
+        _check("slots overbooked on a node", _overload(ran, slots, clock_error_s), 0, "slots"),
         _check("unmeasured clocks", len(set(slots) - set(clocks)), 0, "nodes"),
         _check("clock error", clock_error_s, settings.max_clock_error_s, "s"),
         _check("submission lag", max(map(_lag_s, rows), default=0.0), settings.max_submit_lag_s, "s"),

@@ -77,8 +77,8 @@ def test_a_trial_without_jobs_has_nothing_against_it() -> None:
         ("incomplete jobs", [job(1, 1, 2, start_ns=None, end_ns=None, exit_code=None, nodes_requested=1)], {}),
         ("jobs on other nodes than asked for", [job(1, 1, 2, nodes=("n1", "n1"))], {}),
         ("jobs on other nodes than asked for", [job(1, 1, 2, nodes=("elsewhere",))], {}),
-        ("slots in use beyond a node's", [job(1, 1, 5, width=3), job(2, 4, 6, width=2)], {}),
-        ("slots in use beyond a node's", [job(1, 1, 5, width=6, nodes=("n1", "n2")), job(2, 4, 6, width=3)], {}),
+        ("slots overbooked on a node", [job(1, 1, 5, width=3), job(2, 4, 6, width=2)], {}),
+        ("slots overbooked on a node", [job(1, 1, 5, width=6, nodes=("n1", "n2")), job(2, 4, 6, width=3)], {}),
         ("unmeasured clocks", [], {"clocks": {"head": clock(0), "n1": clock(0)}}),
         ("clock error", [], {"clocks": {"n1": clock(0.26), "n2": clock(0)}}),
         ("submission lag", [job(1, 6, 7, submit_ns=6 * S)], {}),
@@ -102,7 +102,7 @@ def test_one_fault_fails_one_check(name: str, rows: list[dict[str, Any]], facts:
 
 def test_a_job_on_too_few_nodes_is_incomplete_and_not_as_asked() -> None:
     failed = [check.name for check in checks(job(1, 1, 2, width=6, nodes_requested=2)) if not check.ok]
-    assert failed == ["incomplete jobs", "jobs on other nodes than asked for", "slots in use beyond a node's"]
+    assert failed == ["incomplete jobs", "jobs on other nodes than asked for", "slots overbooked on a node"]
 
 
 def test_overlap_within_the_clock_error_is_no_overload() -> None:
