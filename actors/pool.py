@@ -4,8 +4,6 @@ The driver keeps no state of a cluster but its actor's handle. Everything heavy 
 killed takes local Ray with it, so what outlives it is found by lease, not by destructor (see hypervisor/reaper.py).
 """
 
-import os
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,6 +12,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
+from actors import ray_session
 from actors.cluster import Cluster, TrialSpec
 from actors.host import Host, HostFacts, NodeBoot, NodeShape, NodeState, Slot
 from actors.hypervisor.lease import Owner
@@ -23,13 +22,6 @@ from campaign.model import HostSettings, TestbedSettings
 from campaign.testbed import Status
 from campaign.trials import Evaluation, Trial
 
-OBJECT_STORE_BYTES = 128 * 1024 * 1024  # jobs tables and logs; images never travel through it on one host
-RAY_ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_memory_monitor_refresh_ms": "0",  # VMs' memory is counted by us
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
 OPEN_S = 120.0
 CLOSE_S = 60.0
 
@@ -126,7 +118,7 @@ class Pool:
 
     def __enter__(self) -> "Pool":
         """Start or join Ray, and open every host; raises the first host's error, with nothing left open."""
-        start_ray(self._testbed.ray_address)
+        ray_session.start(self._testbed.ray_address)
         try:
             owner = Owner.current()
             for name, settings in self._hosts.items():
@@ -203,29 +195,6 @@ class LibvirtTestbed:
         for _, actor in self._running.values():
             ray.kill(actor)
         self._running.clear()
-
-
-def start_ray(address: str | None) -> None:
-    """Join the Ray at `address`, or start a small one of our own, for which nobody else has the token.
-
-    Ray's daemons listen on every interface whatever they are told, and run what anybody sends them; so our own asks for
-    a token, which only this process and its children know.
-    """
-    os.environ.update(RAY_ENVIRONMENT)
-    common = {"log_to_driver": False, "logging_level": "error", "ignore_reinit_error": True}
-    try:
-        if address:
-            ray.init(address=address, **common)
-        else:
-            os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
-            store = {"object_store_memory": OBJECT_STORE_BYTES}
-            ray.init(address="local", include_dashboard=False, num_cpus=1, **store, **common)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        where = f"Ray at {address}" if address else "a local Ray"
-        raise InfrastructureError(
-            f"{where} can't be reached or started: {error}",
-            resolution="`python -m campaign doctor` says what is amiss.",
-        ) from None
 
 
 def unwrapped(error: RayError) -> Exception:

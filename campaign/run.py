@@ -68,7 +68,10 @@ def _evaluate(run: _Run) -> list[TrialRecord]:
     _record_start(run)
     run.progress.resumed(done)
 
+    from actors import ray_session
     from actors.host import NodeShape
+
+    ray_session.prepare(campaign.testbed.ray_address)
     from actors.pool import LibvirtTestbed, Pool
     from campaign.following import MlflowFollower
 
