@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import asyncssh
 import pyarrow as pa
 
 from actors.remote import Remote
@@ -121,12 +122,12 @@ class Replay:
             pending = await self._pending()
             if pending == 0:
                 return
-            submitted = "" if pending is not None else ", still submitting"
-            self._tell(f"{total - (pending or total)} of {total} jobs done{submitted}")
+            left, submitted = (total, ", still submitting") if pending is None else (pending, "")
+            self._tell(f"{total - left} of {total} jobs done{submitted}")
             now = time.monotonic()
             if now > deadline:
                 raise WorkloadUnfinished(
-                    f"the workload didn't end in time: {pending} of {total} jobs are left",
+                    f"the workload didn't end in time: {left} of {total} jobs are left",
                     resolution="Raise cluster.workload_deadline_s, or replay fewer jobs.",
                 )
             if now - checked > HEALTH_S:
@@ -205,7 +206,7 @@ async def _offset(remote: Remote) -> ClockOffset:
             answer = await asyncio.wait_for(process.stdout.readline(), COMMAND_S)
             samples.append(Sample(sent, parse_clock(answer), time.time()))
         return offset(samples)
-    except (TimeoutError, BrokenPipeError) as error:
+    except (TimeoutError, OSError, asyncssh.Error) as error:
         raise InfrastructureError(f"{remote.node}: its clock doesn't answer: {error}") from None
     finally:
         with contextlib.suppress(OSError):

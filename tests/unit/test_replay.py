@@ -1,0 +1,155 @@
+"""Replaying on nodes that behave: what is pending, which daemon died, how long is waited, and stolen CPU time."""
+
+import asyncio
+import shlex
+from itertools import chain, repeat
+from types import SimpleNamespace
+
+import asyncssh
+import pytest
+
+from actors import replay as module
+from actors.remote import Output
+from actors.replay import Replay, SchedulerDied, WorkloadUnfinished, read_cpu, steal_between
+from campaign import guest
+from campaign.errors import InfrastructureError
+from campaign.model import WorkloadSettings
+from campaign.workloads import load
+from schedulers.base import Node, Topology
+from schedulers.registry import adapter
+
+SLURM = adapter("slurm")
+TOPOLOGY = Topology("c", (Node("head", "head", "10.42.0.1", 0, 512), Node("n1", "compute", "10.42.0.2", 4, 512)))
+WORKLOAD = load(WorkloadSettings(jobs=4), slots=4)
+
+
+class FakeNode:
+    """Answers the replay's questions: `pending` gives what the queue shows, one entry per question; None while the
+    agent submits, an int for so many jobs, text for a client that fails with it."""
+
+    def __init__(self, node, pending=(), alive=True, logs=None):
+        self.node, self.alive, self.logs = node, alive, logs or {}
+        self._pending = iter(pending)
+        self.put_files = {}
+
+    async def put(self, files, *, timeout_s):
+        self.put_files |= {file.path: file for file in files}
+
+    async def get(self, path, *, timeout_s, limit=0):
+        return self.logs.get(path, b"")
+
+    async def run(self, command, *, timeout_s, stdin=None):
+        health = chain(SLURM.health_commands("head"), SLURM.health_commands("compute"))
+        if tuple(command) in set(health):
+            return Output(0 if self.alive else 3, "", "")
+        assert guest.DONE_FILE in command[-1] and shlex.join(SLURM.pending_command()) in command[-1]
+        match next(self._pending):
+            case None:
+                return Output(1, "", "")
+            case int(count):
+                return Output(0, "".join(f"{number}\n" for number in range(1, count + 1)), "")
+            case text:
+                return Output(1, "", text)
+
+
+def replay(head, compute=None, told=None):
+    remotes = {"head": head, "n1": compute or FakeNode("n1")}
+    return Replay(WORKLOAD, SLURM, TOPOLOGY, remotes, (told if told is not None else []).append)
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    """The replay asks as fast as it can."""
+    monkeypatch.setattr(module, "POLL_S", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "pending"), [(0, 0), (3, 3), (None, None), ("slurm_load_jobs error: Socket timed out\n", None)]
+)
+def test_pending_jobs(answer, pending):
+    assert asyncio.run(replay(FakeNode("head", [answer]))._pending()) == pending
+
+
+def test_a_failing_client_with_a_dead_daemon_is_a_dead_scheduler():
+    log = SLURM.log_files["head"][0]
+    head = FakeNode("head", ["Unable to contact slurm controller\n"], alive=False, logs={log: b"fatal: out of memory"})
+    with pytest.raises(SchedulerDied, match="head: a daemon of slurm died") as caught:
+        asyncio.run(replay(head)._pending())
+    assert "fatal: out of memory" in caught.value.details
+
+
+@pytest.mark.parametrize("health_s", [-1.0])
+def test_a_dead_node_daemon_is_noticed_while_jobs_run(hurried, monkeypatch, health_s):
+    monkeypatch.setattr(module, "HEALTH_S", health_s)
+    with pytest.raises(SchedulerDied, match="n1: a daemon"):
+        asyncio.run(replay(FakeNode("head", repeat(2)), FakeNode("n1", alive=False))._finish(float("inf")))
+
+
+def test_it_waits_until_nothing_is_pending_and_says_how_far_it_is(hurried):
+    told = []
+    asyncio.run(replay(FakeNode("head", [None, 4, "busy", 1, 0]), told=told)._finish(float("inf")))
+    assert told == [
+        "0 of 4 jobs done, still submitting",
+        "0 of 4 jobs done",
+        "0 of 4 jobs done, still submitting",
+        "3 of 4 jobs done",
+    ]
+
+
+@pytest.mark.parametrize(("pending", "left"), [(2, "2 of 4"), (None, "4 of 4")])
+def test_a_workload_beyond_its_deadline_is_unfinished(hurried, pending, left):
+    with pytest.raises(WorkloadUnfinished, match=f"{left} jobs are left") as caught:
+        asyncio.run(replay(FakeNode("head", repeat(pending)))._finish(0.0))
+    assert "cluster.workload_deadline_s" in caught.value.resolution
+
+
+def test_instruments_go_everywhere_and_scripts_to_the_head():
+    head, compute = FakeNode("head"), FakeNode("n1")
+    asyncio.run(replay(head, compute).prepare())
+    assert set(compute.put_files) == set(guest.files())
+    scripts = {f"{module.SCRIPTS}/{job.job_id}.sh" for job in WORKLOAD.jobs()}
+    assert set(head.put_files) == set(guest.files()) | scripts | {guest.SCHEDULE_FILE}
+    assert all(head.put_files[path].mode == 0o755 for path in scripts)
+    assert len(head.put_files[guest.SCHEDULE_FILE].content.splitlines()) == 4
+
+
+def test_logs_come_from_every_node_that_still_answers():
+    class Gone(FakeNode):
+        async def get(self, path, *, timeout_s, limit=0):
+            raise OSError("gone")
+
+    log = SLURM.log_files["head"][0]
+    found = asyncio.run(replay(FakeNode("head", logs={log: b"text"}), Gone("n1")).logs())
+    assert found[f"logs/head{log}"] == b"text"
+    assert not any(name.startswith("logs/n1") for name in found)
+
+
+def test_steal_is_the_share_that_others_took():
+    before, after = [100, 0, 50, 1000, 5, 0, 1, 10], [160, 0, 60, 1010, 5, 0, 1, 30]
+    assert steal_between(before, after) == pytest.approx(0.2)
+    assert steal_between(before, before) == 0.0
+
+
+def test_cpu_times_are_the_kernels(tmp_path):
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 0 0 0 0 0 0 0 0 0 0\n")
+    assert read_cpu(str(stat)) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert len(read_cpu()) == 8
+
+
+def test_a_clock_whose_connection_breaks_is_an_infrastructure_error():
+    class Pipe:
+        def write(self, text):
+            raise asyncssh.ConnectionLost("gone")
+
+        def write_eof(self):
+            raise BrokenPipeError
+
+    class Node:
+        node = "n1"
+
+        async def open_shell(self, command):
+            return SimpleNamespace(stdin=Pipe())
+
+    with pytest.raises(InfrastructureError, match="n1: its clock doesn't answer"):
+        asyncio.run(module._offset(Node()))
