@@ -9,26 +9,27 @@ from typing import Any, Self
 from campaign.cli.show import campaign_yaml
 from campaign.compose import Composed
 from campaign.errors import CampaignError
-from campaign.images.manifest import MANIFEST, Bundle
 from campaign.ledger import History
 from campaign.results import Results
 from campaign.testbed import Status
 from campaign.tracking import Evidence, Tracker
 from campaign.trials import Evaluation, Trial, TrialRecord
+from search.space import PARAMS
 
 JOIN_S = 120.0
 Say = Callable[[str], None]
 
 
-def tracker_for(composed: Composed, bundle: Bundle | None) -> Tracker:
-    """The tracker of a campaign."""
-    manifest = (bundle.path / MANIFEST).read_bytes() if bundle else b""
+def tracker_for(composed: Composed, results: Results, history: History) -> Tracker:
+    """The tracker of a begun campaign: every scheduler parameter is logged, those at their defaults too."""
+    defaults = composed.scheduler.Params().model_dump()
     return Tracker(
         Path(composed.campaign.output.mlruns),
         composed.campaign.name,
         campaign_yaml(composed.campaign),
-        fixed=composed.space.fixed,
-        manifest=manifest,
+        fixed={f"{PARAMS}.{name}": value for name, value in defaults.items()} | composed.space.fixed,
+        manifest=results.manifest_path.read_bytes(),
+        identity=history.identity,
     )
 
 
@@ -36,8 +37,8 @@ class MlflowFollower:
     """Logs each judged trial, after what a crash left out. MLflow's failures never stop trials: `say` hears of them
     at the end."""
 
-    def __init__(self, composed: Composed, results: Results, bundle: Bundle, history: History, say: Say) -> None:
-        self._tracker = tracker_for(composed, bundle)
+    def __init__(self, composed: Composed, results: Results, history: History, say: Say) -> None:
+        self._tracker = tracker_for(composed, results, history)
         self._say = say
         self._results = results
         self._earlier = history.final()

@@ -77,6 +77,11 @@ class History:
         """How many trials are settled whatever a resume forgives."""
         return sum(self.settled(n, retries) and r[-1].outcome != FORGIVABLE for n, r in self.records.items())
 
+    @property
+    def identity(self) -> str:
+        """What tells this campaign from others of its name, such as one whose results were deleted."""
+        return str(self.head["id"]) if self.head else ""
+
     def final(self) -> list[TrialRecord]:
         """The last record of each trial that has one, by trial number."""
         return [self.records[number][-1] for number in sorted(self.records)]

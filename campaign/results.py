@@ -3,6 +3,7 @@
 results/<campaign>/
   ledger.jsonl      the record from which the rest is derived
   campaign.yaml     the composed and validated configuration
+  image.json        the manifest of the image that every trial boots
   jobs/             one Parquet data set, a file per trial
   trials/00003/     rendered configuration and logs of trial 3
   report.html
@@ -26,6 +27,7 @@ class Results:
         self.folder = root / name
         self.ledger_path = self.folder / "ledger.jsonl"
         self.jobs_folder = self.folder / "jobs"
+        self.manifest_path = self.folder / "image.json"
         self.report_path = self.folder / "report.html"
 
     def keep(self, record: TrialRecord, evaluation: Evaluation) -> None:

@@ -1,5 +1,6 @@
 """Carries a composed campaign out from its image to its report; resumes what was begun."""
 
+import secrets
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from campaign.cli.show import campaign_yaml
 from campaign.compose import Composed
 from campaign.errors import LedgerError
 from campaign.executor import FAILURES, Executor
-from campaign.images.manifest import Bundle
+from campaign.images.manifest import MANIFEST, Bundle
 from campaign.jobs import Workload
 from campaign.ledger import Ledger
 from campaign.preflight import bundle_for, check_capacity, check_ports, workload_for
@@ -37,7 +38,7 @@ def run(composed: Composed) -> int:
         workload = workload_for(composed)
         bundle = bundle_for(composed, ledger, progress.say)
         records = _evaluate(_Run(composed, ledger, results, progress, workload, bundle))
-    conclude(composed, results, records, workload, progress.say)
+    conclude(composed, results, ledger.history, workload, progress.say)
     failed = [record for record in records if record.outcome in FAILURES]
     return TRIALS_FAILED if failed or not any(record.valid for record in records) else 0
 
@@ -77,7 +78,7 @@ def _evaluate(run: _Run) -> list[TrialRecord]:
 
     say = run.progress.say
     with ExitStack() as stack:
-        follower = stack.enter_context(MlflowFollower(run.composed, run.results, run.bundle, history, say))
+        follower = stack.enter_context(MlflowFollower(run.composed, run.results, history, say))
         say("starting Ray and opening the hosts")
         pool = stack.enter_context(Pool(campaign.hosts, run.bundle, campaign.name, campaign.testbed))
         for facts in pool.facts.values():
@@ -127,8 +128,10 @@ def _record_start(run: _Run) -> None:
         return
     campaign = run.composed.campaign
     run.results.folder.joinpath("campaign.yaml").write_text(campaign_yaml(campaign))
+    run.results.manifest_path.write_bytes((run.bundle.path / MANIFEST).read_bytes())
     run.ledger.append(
         "campaign",
+        id=secrets.token_hex(8),
         name=campaign.name,
         config=campaign.model_dump(mode="json"),
         image_hash=run.bundle.hash,

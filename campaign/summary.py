@@ -11,6 +11,7 @@ from campaign.cli.show import campaign_yaml
 from campaign.compose import Composed
 from campaign.following import evidence_of, first_line, tracker_for
 from campaign.jobs import Workload
+from campaign.ledger import History
 from campaign.metrics import METRICS
 from campaign.report import page
 from campaign.report.facts import Facts
@@ -22,25 +23,23 @@ from search.pareto import front
 Say = Callable[[str], None]
 
 
-def conclude(composed: Composed, results: Results, records: list[TrialRecord], workload: Workload, say: Say) -> None:
+def conclude(composed: Composed, results: Results, history: History, workload: Workload, say: Say) -> None:
     """Bring report and MLflow up to date and print the front. A failure of MLflow is told, and stops nothing else."""
-    campaign = composed.campaign
+    campaign, records = composed.campaign, history.final()
     points = front(records, campaign.objectives, campaign.search.constraints)
     page.write(results.report_path, records, report_facts(composed, workload), results.trial_jobs)
-    mlflow = _bring_up_to_date(composed, results, records, points)
+    mlflow = _bring_up_to_date(composed, results, history, points)
     say(f"jobs     {results.jobs_folder}/")
     say(f"report   {results.report_path}")
     say(f"MLflow   {mlflow}")
     rich.print(text_front(records, campaign.objectives, campaign.search.constraints))
 
 
-def _bring_up_to_date(
-    composed: Composed, results: Results, records: list[TrialRecord], points: list[TrialRecord]
-) -> str:
+def _bring_up_to_date(composed: Composed, results: Results, history: History, points: list[TrialRecord]) -> str:
     """Log to MLflow what is missing there; returns where the runs are, or why they are not."""
-    campaign = composed.campaign
+    campaign, records = composed.campaign, history.final()
     try:
-        tracker = tracker_for(composed, None)
+        tracker = tracker_for(composed, results, history)
         tracker.start()
         tracker.sync(records, lambda record: evidence_of(results, record))
         tracker.finish(points, complete=len(records) >= campaign.search.trials, report=results.report_path)

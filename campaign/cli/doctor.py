@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.metadata
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from campaign.images import tools
 from campaign.preflight import fits, state_dir, store_of
 
 QEMU = tools.Tool("qemu-system-x86_64", "qemu-system-x86", "runs the VMs")
-LIBVIRTD = tools.Tool("libvirtd", "libvirt-daemon-system", "manages the VMs")
+LIBVIRTD = tools.Tool("libvirtd", "libvirt-daemon libvirt-daemon-driver-qemu", "manages the VMs")
 PACKAGES = ("ray", "optuna", "mlflow", "libvirt-python", "asyncssh", "pyarrow", "hydra-core", "pydantic")
 
 
@@ -48,6 +49,7 @@ def examine(composed: Composed) -> Iterator[Finding]:
     checks: tuple[Callable[[Composed], Iterator[Finding]], ...] = (
         _packages,
         _programs,
+        _namespace,
         _libvirt,
         _capacity,
         _image,
@@ -70,11 +72,17 @@ def _packages(composed: Composed) -> Iterator[Finding]:
 
 
 def _programs(composed: Composed) -> Iterator[Finding]:
-    for tool in (QEMU, LIBVIRTD, *tools.NEEDED):
+    for tool in (QEMU, LIBVIRTD, *tools.needed_tools()):
         path = shutil.which(tool.program, path=tools.search_path())
         yield Finding(
             path is not None, "program", path or f"{tool.program}: {tool.purpose}", tools.install_command([tool])
         )
+
+
+def _namespace(composed: Composed) -> Iterator[Finding]:
+    if os.geteuid() != 0:
+        tools.require_namespace()
+        yield Finding(True, "namespace", "a user namespace to build images in, without root")
 
 
 def _libvirt(composed: Composed) -> Iterator[Finding]:

@@ -21,5 +21,5 @@ def run(options: argparse.Namespace) -> int:
     results = Results(options.results, options.name)
     history = history_of(results.ledger_path)
     composed = compose_recorded(history.head["config"] if history.head else {})
-    conclude(composed, results, history.final(), workload_for(composed), print)
+    conclude(composed, results, history, workload_for(composed), print)
     return 0

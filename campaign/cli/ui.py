@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from campaign.ui import address, serve
+from campaign.ui import address, check, newest_experiment, serve
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +14,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until interrupted."""
-    print(f"the runs are at {address(options.port)} (Ctrl-C ends)", flush=True)
+    check(options.mlruns, options.port)
+    where = address(options.port, experiment=newest_experiment(options.mlruns))
+    print(f"the runs are at {where} (Ctrl-C ends)", flush=True)
     serve(options.mlruns, options.port)
     return 0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-ARROWS = {"minimize": "\u2193 better", "maximize": "\u2191 better"}
+ARROWS = {"minimize": "\u2193", "maximize": "\u2191"}  # where better is
 COLUMNS, ROWS = 56, 12  # characters of the scatter's field
 
 
@@ -58,7 +58,7 @@ def _table(best: Sequence[TrialRecord], objectives: Mapping[str, Direction], poi
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("trial", justify="right")
     for name, direction in objectives.items():
-        table.add_column(f"{_folded(name)}\n{ARROWS[direction]}", justify="right", style="bold")
+        table.add_column(f"{_folded(name)} {ARROWS[direction]}", justify="right", style="bold")
     for name in points:
         table.add_column(_folded(short(name)))
     for record in best:
