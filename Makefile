@@ -5,9 +5,10 @@ RUN := $(VENV)/bin/python
 ARGS ?=
 
 # What VMs and their images need, and what only the tests need beside it.
-SYSTEM_PACKAGES := qemu-system-x86 libvirt-daemon libvirt-daemon-driver-qemu libvirt-dev pkg-config gcc python3-dev \
-	python3-venv mmdebstrap erofs-utils zstd busybox-static debian-archive-keyring iproute2
+SYSTEM_PACKAGES := qemu-system-x86 libvirt-daemon libvirt-daemon-driver-qemu libvirt-dev pkg-config gcc python3-dev python3-venv \
+	mmdebstrap uidmap erofs-utils zstd debian-archive-keyring
 TEST_PACKAGES := chromium chromium-driver libxml2-utils openssh-client
+PACKAGES = $(SYSTEM_PACKAGES)
 
 .PHONY: help setup setup-test search doctor clean ui test test-fast test-vm check format lock docs
 
@@ -15,10 +16,11 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 setup: $(VENV)/.ready ## system packages and .venv, once
-	@$(call need,$(SYSTEM_PACKAGES))
+	@$(call need,$(PACKAGES))
 
+test test-fast test-vm setup-test: PACKAGES = $(SYSTEM_PACKAGES) $(TEST_PACKAGES)
 setup-test: setup
-	@$(call need,$(TEST_PACKAGES))
+	@$(call need,$(PACKAGES))
 
 search: setup ## the demo campaign: a Pareto front over real Slurm clusters (ARGS="search.trials=20 ...")
 	@$(RUN) -m campaign.search $(ARGS)
@@ -40,7 +42,7 @@ test-fast: setup-test ## what needs no VM, in under a minute
 test-vm: setup-test ## what boots VMs or drives a browser
 	$(RUN) -m pytest -q tests/browser tests/system $(ARGS)
 
-check: setup-test ## lint, format and types
+check: setup ## lint, format and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -58,7 +60,7 @@ lock: setup ## renew requirements.lock from pyproject.toml
 
 # uv installs in seconds what pip takes minutes for, but knows no pip.conf: where it fails, pip does it.
 $(VENV)/.ready: requirements.lock pyproject.toml
-	@$(call need,$(SYSTEM_PACKAGES))
+	@$(call need,$(PACKAGES))
 	@echo "setting up $(VENV) (once)"
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	@awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.lock > $(VENV)/uv.lock
@@ -72,15 +74,16 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 # $(call need,PACKAGES): install the Debian packages that are missing, or say the command that does.
 define need
 	missing=$$(for one in $(1); do \
-		dpkg-query --show --showformat='$${db:Status-Status}' $$one 2>/dev/null | grep -qx installed || printf '%s ' $$one; done); \
+		dpkg-query --show --showformat='$${db:Status-Status}' $$one 2>/dev/null | grep -qx installed || printf '%s ' $$one; done); missing=$${missing% }; \
 	if [ -z "$$missing" ]; then :; \
 	elif ! command -v apt-get >/dev/null; then \
 		echo "error: these programs are needed, named as Debian packages: $$missing" >&2; exit 2; \
 	elif [ "$$(id -u)" = 0 ]; then as=; \
 	elif sudo -n true 2>/dev/null; then as="sudo -n"; \
-	else echo "error: run this once, then the same command again:" >&2; \
-		echo "  sudo apt-get update && sudo apt-get install --no-install-recommends $$missing" >&2; exit 2; fi; \
-	if [ -n "$$missing" ]; then echo "installing $$missing"; \
+	else how="su - -c"; ! command -v sudo >/dev/null || how="sudo sh -c"; \
+		echo "error: run this once, then the same command again:" >&2; \
+		echo "  $$how 'apt-get update && apt-get install --yes --no-install-recommends $$missing'" >&2; exit 2; fi; \
+	if [ -n "$$missing" ]; then echo "installing $$missing"; log=$$(mktemp); \
 		$$as env DEBIAN_FRONTEND=noninteractive sh -c "apt-get update -qq && apt-get install -qq --yes --no-install-recommends $$missing" \
-			>/tmp/campaign-apt.$$$$ 2>&1 || { cat /tmp/campaign-apt.$$$$ >&2; exit 2; }; rm -f /tmp/campaign-apt.$$$$; fi
+			>$$log 2>&1 || { cat $$log >&2; rm -f $$log; exit 2; }; rm -f $$log; fi
 endef

@@ -269,7 +269,7 @@ class PrivateLibvirtd:
         return DaemonError(f"{brief}; its folder is {self.folder}", tail, f"its whole log is {self.log}")
 
 
-_INSTALL = "install libvirt's daemon (package libvirt-daemon-system, or libvirt) and util-linux"
+_INSTALL = "install libvirt's daemon (Debian: libvirt-daemon libvirt-daemon-driver-qemu) and util-linux"
 
 
 def choose_uri(setting: str, state_dir: Path) -> str:

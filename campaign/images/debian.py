@@ -1,9 +1,9 @@
 """Builds image bundles from Debian packages: locked versions, and the same bytes from the same list.
 
-The bytes also depend on the version of mkfs.erofs; on one machine two builds of one list give one hash.
+The bytes also depend on the version of mkfs.erofs, which the manifest records: machines of one Debian release give one
+hash for one list, with and without root.
 """
 
-import os
 import shlex
 import tomllib
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from campaign.images.store import Store
 _HERE = Path(__file__).parent
 _GUEST = _HERE / "guest"
 _LOCK = "lock.json"
+_PACKER = "mkfs.erofs"
 _UNPACKED = ("busybox-static",)  # used for the initramfs, not installed in the guest
 _UUID = "6f2d9c1e-0d8b-4c53-9c5e-5a7d0b1c2e3f"  # of every root file system: a random one would change the bytes
 _NOT_PACKED = r"^(dev|proc|run|sys|tmp)/.*$"
@@ -80,6 +81,7 @@ def build(
     """
     wanted = spec(name)
     tools.require_tools()
+    tools.require_namespace()
     with tools.disk_errors(store.path), store.making() as folder:
         tools.require_space(folder)
         work = folder / "work"
@@ -90,7 +92,7 @@ def build(
         _root_file(wanted, packages, work, folder / manifest.ROOT)
         progress("hashing and storing")
         made = _describe(name, wanted, Lock.of(package.locked for package in packages), version, folder)
-        tools.run(["rm", "-rf", str(work)])
+        tools.remove_tree(work)
         bundle = store.put(made)
     progress(f"image {name} {bundle.hash}")
     return bundle
@@ -174,26 +176,23 @@ def _root_file(wanted: Spec, packages: list[Package], work: Path, target: Path) 
     """Install the indexed packages in a fresh root, trim it, and pack it as `target`."""
     tools.run(
         _mmdebstrap(wanted, work / "packages", target),
-        env={"SOURCE_DATE_EPOCH": str(wanted.epoch), **_scratch(work)},
+        env={"SOURCE_DATE_EPOCH": str(wanted.epoch), "TMPDIR": str(work)},
         folder=target.parent,
     )
 
 
-def _scratch(work: Path) -> dict[str, str]:
-    """Where mmdebstrap unpacks: beside the target as root; without root its helper user can't enter there."""
-    return {"TMPDIR": str(work)} if os.geteuid() == 0 else {}
-
-
 def _mmdebstrap(wanted: Spec, packages: Path, target: Path) -> list[str]:
     # Not compressed: unpacking pages costs an emulated node more than a second until SSH answers.
-    # Packed, then moved into the chroot: without root only mmdebstrap's `download` can bring a file out of there.
+    # Through a second mount, in which /proc and /sys aren't mounted: without root theirs have another owner.
     pack = (
-        f"mkfs.erofs -d1 -x-1 -T{wanted.epoch} -U{_UUID} --exclude-regex={shlex.quote(_NOT_PACKED)}"
-        f' "$1.erofs" "$1" && mv "$1.erofs" "$1/{target.name}"'
+        'mkdir "$1.view" && mount --bind "$1" "$1.view" && '
+        f"{_PACKER} -d1 -x-1 -T{wanted.epoch} -U{_UUID} --exclude-regex={shlex.quote(_NOT_PACKED)}"
+        f' {shlex.quote(str(target))} "$1.view" && umount "$1.view"'
     )
     return [
+        *tools.as_root(),
         "mmdebstrap",
-        f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
+        "--mode=root",
         "--format=null",
         "--variant=essential",
         "--skip=cleanup",  # customize.sh has removed what it would clean
@@ -203,7 +202,6 @@ def _mmdebstrap(wanted: Spec, packages: Path, target: Path) -> list[str]:
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in _NO_DOCS),
         f'--customize-hook=sh {shlex.quote(str(_GUEST / "customize.sh"))} "$1"',
         f"--customize-hook={pack}",
-        f"--customize-hook=download /{target.name} {shlex.quote(str(target))}",
         wanted.suite,
         "-",
         f"deb [trusted=yes] copy:{packages} ./",
@@ -225,5 +223,6 @@ def _describe(name: str, wanted: Spec, used: Lock, version: str, folder: Path) -
         files=files,
         packages=used.versions,
         facts=wanted.facts,
+        tools={_PACKER: tools.version(_PACKER)},
     )
     return manifest.write(folder, described)

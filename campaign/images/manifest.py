@@ -50,6 +50,7 @@ class Manifest(BaseModel):
     files: dict[str, FileFact]
     packages: dict[str, str]  # name: version
     facts: dict[str, str]  # what a scheduler's plan must know of the guest: unit names, users, paths
+    tools: dict[str, str] = Field(default_factory=dict)  # name: version of what packed it; other versions, other bytes
 
     @model_validator(mode="after")
     def _names_its_bytes(self) -> Self:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from campaign.errors import ImageError
 from campaign.images import manifest as manifests
+from campaign.images import tools
 from campaign.images.manifest import PARTS, Bundle, FileFact
 
 _MAKING = ".making-"
@@ -79,7 +80,7 @@ class Store:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            tools.remove_tree(folder)
 
     def put(self, made: Bundle) -> Bundle:
         """Move the folder `made` (from `making`) into the store by renaming, and return the bundle at its new place.
@@ -113,7 +114,7 @@ class Store:
             self.remove(bundle)
         for folder in self.path.glob(f"{_MAKING}*"):
             if not _in_use(folder):
-                shutil.rmtree(folder, ignore_errors=True)
+                tools.remove_tree(folder)
         return removed
 
     @contextlib.contextmanager

@@ -1,7 +1,9 @@
 """Runs the programs that build an image, and turns each way they fail into an ImageError."""
 
 import errno
+import getpass
 import os
+import re
 import shutil
 import subprocess
 from collections import deque
@@ -33,6 +35,9 @@ NEEDED = (
     Tool("mmdebstrap", "mmdebstrap", "installs the guest's packages"),
     Tool("zstd", "zstd", "unpacks the guest's kernel"),
 )
+_NEEDED_WITHOUT_ROOT = (
+    Tool("newuidmap", "uidmap", "lends a user the guest's user ids while its packages are installed"),
+)
 
 
 def search_path() -> str:
@@ -40,14 +45,19 @@ def search_path() -> str:
     return f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM_PATH}"
 
 
+def needed_tools() -> tuple[Tool, ...]:
+    """The programs that this user needs."""
+    return NEEDED if os.geteuid() == 0 else NEEDED + _NEEDED_WITHOUT_ROOT
+
+
 def missing_tools() -> list[Tool]:
     """The needed programs that this machine lacks."""
-    return [tool for tool in NEEDED if shutil.which(tool.program, path=search_path()) is None]
+    return [tool for tool in needed_tools() if shutil.which(tool.program, path=search_path()) is None]
 
 
 def install_command(tools: Sequence[Tool]) -> str:
     """The command that installs `tools`."""
-    return "apt-get install " + " ".join(sorted({tool.package for tool in tools}))
+    return "apt-get install --no-install-recommends " + " ".join(sorted({tool.package for tool in tools}))
 
 
 def require_tools() -> None:
@@ -57,6 +67,18 @@ def require_tools() -> None:
         what = "\n".join(f"{tool.program}: {tool.purpose}" for tool in missing)
         names = ", ".join(tool.program for tool in missing)
         raise ImageError(f"building an image needs {names}", what, f"as root: {install_command(missing)}")
+
+
+def require_namespace() -> None:
+    """ImageError if this user can't be lent the guest's user ids, which root needs not."""
+    try:
+        run([*as_root(), "true"])
+    except ImageError as error:
+        raise ImageError(
+            "without root, building an image needs user namespaces and subordinate user ids",
+            error.details,
+            f"as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {getpass.getuser()}",
+        ) from error
 
 
 def require_space(folder: Path) -> None:
@@ -100,6 +122,36 @@ def run(
     return done.stdout.decode(errors="replace")
 
 
+def as_root() -> list[str]:
+    """What runs a command as root, or without root, as the root of a user namespace of its own.
+
+    That root is the user itself, and can enter a home that is its user's alone, which mmdebstrap's own way without root
+    can't. The process and network namespaces let it mount a guest's /proc and /sys.
+    """
+    if os.geteuid() == 0:
+        return []
+    return ["unshare", "--map-root-user", "--map-auto", "--mount", "--pid", "--fork", "--kill-child", "--net"]
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove `folder` as far as that is possible, also what a killed build without root left to other user ids."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        subprocess.run([*as_root(), "rm", "-rf", str(folder)], capture_output=True, check=False)
+
+
+def version(program: str) -> str:
+    """What `program --version` says first that looks like a version; empty if it says none.
+
+    Its exit status does not count: some print their version and know no such option.
+    """
+    done = subprocess.run(
+        [program, "--version"], env={**os.environ, "PATH": search_path()}, capture_output=True, check=False
+    )
+    found = re.search(rb"\d+(\.\d+)+", done.stdout + done.stderr)
+    return found[0].decode() if found else ""
+
+
 def _failed(arguments: Sequence[str], done: "subprocess.CompletedProcess[bytes]", folder: Path | None) -> ImageError:
     text = (done.stdout + done.stderr).decode(errors="replace")
     tail = "\n".join(deque(text.splitlines(), maxlen=_TAIL_LINES))
@@ -118,5 +170,5 @@ def _disk_full(folder: Path, details: str) -> ImageError:
 
 
 def _package_command(program: str) -> str:
-    known = [tool for tool in NEEDED if tool.program == program]
+    known = [tool for tool in needed_tools() if tool.program == program]
     return install_command(known) if known else f"install {program}"

@@ -210,6 +210,30 @@ def test_an_archive_of_the_same_files_is_the_same_bytes():
     assert len(cpio.archive(entries)) % 4 == 0
 
 
+def test_a_build_is_root_of_its_own_namespace_at_least():
+    assert tools.run([*tools.as_root(), "id", "-u"]) == "0\n"
+
+
+def test_what_a_killed_build_left_to_other_user_ids_is_removed(tmp_path):
+    left = tmp_path / "left"
+    (left / "guest").mkdir(parents=True)
+    (left / "guest/file").touch()
+    tools.run([*tools.as_root(), "sh", "-c", 'chmod 700 "$1" && chown -R 7:7 "$1"', "sh", str(left / "guest")])
+    tools.remove_tree(left)
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    ("says", "version"),
+    [("echo mkfs.erofs 1.5; exit 1", "1.5"), ("echo 'mkfs.erofs (erofs-utils) 1.8.6'", "1.8.6"), ("true", "")],
+)
+def test_a_tools_version_is_found_in_what_it_says(says, version, tmp_path):
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\n{says}\n")
+    program.chmod(0o755)
+    assert tools.version(str(program)) == version
+
+
 def test_missing_tools_are_named_with_the_command_that_installs_them(monkeypatch, tmp_path):
     monkeypatch.setattr(tools, "search_path", lambda: str(tmp_path))
     with pytest.raises(ImageError) as failure:
