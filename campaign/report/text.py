@@ -58,19 +58,19 @@ def _table(best: Sequence[TrialRecord], objectives: Mapping[str, Direction], poi
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("trial", justify="right")
     for name, direction in objectives.items():
-        table.add_column(f"{_folded(name)} {ARROWS[direction]}", justify="right", style="bold")
+        table.add_column(f"{_folded(name)}\n{ARROWS[direction]}", justify="right", style="bold", overflow="fold")
     for name in points:
-        table.add_column(_folded(short(name)))
+        table.add_column(_folded(short(name)), overflow="fold")
     for record in best:
         values = [number(record.metrics[name]) for name in objectives]
-        table.add_row(str(record.number), *values, *(shown(record.point.get(name)) for name in points))
+        table.add_row(str(record.number), *values, *(_folded(shown(record.point.get(name))) for name in points))
     return table
 
 
 def _folded(name: str, width: int = 12) -> str:
-    """`name` broken after `_` or `.` into lines of about `width`, so that tables of long names fit 80 columns."""
+    """`name` broken between its words into lines of about `width`, so that tables of long names fit 80 columns."""
     lines = [""]
-    for part in re.split(r"(?<=[_.])", name):
+    for part in re.split(r"(?<=[_./])|(?<=[a-z])(?=[A-Z])", name):
         if lines[-1] and len(lines[-1]) + len(part) > width:
             lines.append("")
         lines[-1] += part

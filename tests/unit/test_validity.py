@@ -46,7 +46,7 @@ def checks(*rows: dict[str, Any], **changes: Any) -> tuple[Check, ...]:
         "steal": {"host": 0.01},
         "lost_nodes": [],
         "console_faults": [],
-        "settings": ValiditySettings(),
+        "settings": ValiditySettings(max_native_gap_s=3),
         "resolution_s": 1.0,
     }
     return judge(pa.Table.from_pylist(list(rows), schema=JOBS_SCHEMA), **(facts | changes))
