@@ -38,9 +38,7 @@ class MlflowFollower:
     at the end."""
 
     def __init__(self, composed: Composed, results: Results, history: History, say: Say) -> None:
-        self._tracker = tracker_for(composed, results, history)
-        self._say = say
-        self._results = results
+        self._composed, self._results, self._history, self._say = composed, results, history, say
         self._earlier = history.final()
         self._queue: queue.Queue[tuple[TrialRecord, Evidence] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._follow, name="mlflow", daemon=True)
@@ -72,10 +70,11 @@ class MlflowFollower:
 
     def _follow(self) -> None:
         try:
-            self._tracker.start()
-            self._tracker.sync(self._earlier, lambda record: evidence_of(self._results, record))
+            tracker = tracker_for(self._composed, self._results, self._history)
+            tracker.start()
+            tracker.sync(self._earlier, lambda record: evidence_of(self._results, record))
             while (item := self._queue.get()) is not None:
-                self._tracker.log(*item)
+                tracker.log(*item)
         except Exception as error:  # noqa: BLE001 - told at the end; the ledger has everything
             self._failure = error
 

@@ -10,7 +10,7 @@ from typing import Any
 from campaign.cli.failures import TRIALS_FAILED
 from campaign.cli.show import campaign_yaml
 from campaign.compose import Composed
-from campaign.errors import LedgerError
+from campaign.errors import CampaignError, LedgerError
 from campaign.executor import FAILURES, Executor
 from campaign.images.manifest import MANIFEST, Bundle
 from campaign.jobs import Workload
@@ -29,7 +29,7 @@ MAY_CHANGE = frozenset(
 
 
 def run(composed: Composed) -> int:
-    """Run or resume; returns the exit status. What was finished is kept, whatever happens."""
+    """Run or resume; returns the exit status. What was finished is kept and shown, whatever happens."""
     campaign = composed.campaign
     progress = make_progress(campaign.output.log, campaign.search.trials)
     results = Results(Path(campaign.output.results), campaign.name)
@@ -37,8 +37,13 @@ def run(composed: Composed) -> int:
         _check_same_campaign(composed, ledger, results)
         workload = workload_for(composed)
         bundle = bundle_for(composed, ledger, progress.say)
-        records = _evaluate(_Run(composed, ledger, results, progress, workload, bundle))
-    conclude(composed, results, ledger.history, workload, progress.say)
+        try:
+            records = _evaluate(_Run(composed, ledger, results, progress, workload, bundle))
+        except CampaignError:
+            if any(record.valid for record in ledger.history.final()):
+                conclude(composed, results, ledger.history, workload, progress.say)
+            raise
+        conclude(composed, results, ledger.history, workload, progress.say)
     failed = [record for record in records if record.outcome in FAILURES]
     return TRIALS_FAILED if failed or not any(record.valid for record in records) else 0
 

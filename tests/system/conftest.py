@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from actors.host import sweep
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.daemon import PrivateLibvirtd
+from campaign.model import HostSettings
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,6 +66,11 @@ class Workplace:
             daemon.stop()
         return found
 
+    def clear(self) -> None:
+        """End whatever a failed test left running."""
+        sweep(HostSettings(uri="private", state_dir=str(self.state_dir)), everything=True)
+        PrivateLibvirtd(self.state_dir).stop()
+
     def leftovers(self) -> list[str]:
         """What a finished or cleaned campaign must not leave: domains, run folders, processes of ours."""
         folders = self.state_dir / "nodes"
@@ -86,5 +93,8 @@ def processes_naming(text: str) -> list[str]:
 
 
 @pytest.fixture
-def workplace(tmp_path, image_store) -> Workplace:
-    return Workplace(tmp_path, image_store)
+def workplace(tmp_path, image_store):
+    made = Workplace(tmp_path, image_store)
+    yield made
+    if made.state_dir.exists():
+        made.clear()

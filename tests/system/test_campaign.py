@@ -28,8 +28,10 @@ SETTINGS = (
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, image_store, bundle) -> Workplace:
-    return Workplace(tmp_path_factory.mktemp("campaign"), image_store)
+def place(tmp_path_factory, image_store, bundle):
+    workplace = Workplace(tmp_path_factory.mktemp("campaign"), image_store)
+    yield workplace
+    workplace.clear()
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ async def _shell(process):
         stderr=asyncio.subprocess.PIPE,
     )
     await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
+    await process.stdout.drain()  # until what the child printed is handed on
     process.exit(await child.wait())
 
 
