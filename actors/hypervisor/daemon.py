@@ -7,15 +7,17 @@ outlive it: a restarted one takes them up again.
 """
 
 import fcntl
+import grp
 import hashlib
 import os
+import pwd
 import select
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -52,17 +54,31 @@ namespaces = []
 """
 # Else a virtlogd, which nobody ends, is started for the consoles.
 _QEMU_CONF = 'stdio_handler = "file"\n'
-# The arguments are pairs of a private folder and the folder of libvirt that it replaces, up to "--".
+# The arguments are pairs of a private folder or file and the one that it replaces, up to "--".
 _IN_PRIVATE_FOLDERS = """\
 set -e
 while [ "$1" != -- ]; do
-    mkdir -p "$2"
+    [ -e "$2" ] || mkdir -p "$2"
     mount --bind "$1" "$2"
     shift 2
 done
 shift
 exec "$@"
 """
+_LIBVIRT_PLACES = {
+    "run": "/run/libvirt",
+    "lib": "/var/lib/libvirt",
+    "etc": "/etc/libvirt",
+    "cache": "/var/cache/libvirt",
+    "log": "/var/log/libvirt",
+}
+# Debian 12's libvirtd starts for root only where this user exists, which a package that we don't need makes. Where it
+# is missing, our libvirtd alone sees it; nothing runs as it.
+_QEMU_USER = "libvirt-qemu"
+_QEMU_ACCOUNT = {
+    "passwd": f"{_QEMU_USER}:x:65534:65534::/nonexistent:/usr/sbin/nologin\n",
+    "group": f"{_QEMU_USER}:x:65534:\n",
+}
 # Which private libvirtds this process uses, each by an open file that is locked for sharing.
 _in_use: dict[Path, IO[str]] = {}
 
@@ -165,6 +181,9 @@ class PrivateLibvirtd:
                 (self.folder / folder).mkdir(parents=True, exist_ok=True)
             (configuration / "libvirtd.conf").write_text(_LIBVIRTD_CONF, encoding="ascii")
             (configuration / "qemu.conf").write_text(qemu, encoding="ascii")
+            for name in _missing_accounts():
+                known = Path("/etc", name).read_bytes()
+                (self.folder / name).write_bytes(known.rstrip(b"\n") + b"\n" + _QEMU_ACCOUNT[name].encode())
         except OSError as error:
             raise DaemonError(f"the folder {self.folder} for a private libvirtd can't be filled", str(error)) from error
 
@@ -193,17 +212,8 @@ class PrivateLibvirtd:
         daemon += ["--timeout", str(_IDLE_SECONDS)]
         if not self._privileged:
             return daemon
-        pairs = [
-            str(part)
-            for name, place in (
-                ("run", "/run/libvirt"),
-                ("lib", "/var/lib/libvirt"),
-                ("etc", "/etc/libvirt"),
-                ("cache", "/var/cache/libvirt"),
-                ("log", "/var/log/libvirt"),
-            )
-            for part in (self.folder / name, place)
-        ]
+        places = _LIBVIRT_PLACES | {name: f"/etc/{name}" for name in _missing_accounts()}
+        pairs = [str(part) for name, place in places.items() for part in (self.folder / name, place)]
         return [
             "unshare",
             "--mount",
@@ -304,6 +314,20 @@ def short_folder(state_dir: Path) -> Path:
         return folder
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"campaign-{os.geteuid()}-{digest}"
+
+
+def _missing_accounts() -> list[str]:
+    """Which of `passwd` and `group` lack libvirt's QEMU user."""
+    lookups: dict[str, Callable[[str], object]] = {"passwd": pwd.getpwnam, "group": grp.getgrnam}
+    return [name for name, lookup in lookups.items() if not _knows(lookup, _QEMU_USER)]
+
+
+def _knows(lookup: Callable[[str], object], name: str) -> bool:
+    try:
+        lookup(name)
+    except KeyError:
+        return False
+    return True
 
 
 def _machine_libvirts() -> Iterator[tuple[str, list[Path]]]:

@@ -171,3 +171,23 @@ def test_a_full_disk_is_named_and_nothing_is_left(tmp_path):
     command = ["unshare", "--mount", "sh", "-c", mount, str(tmp_path), sys.executable, "-c", FULL_DISK, str(tmp_path)]
     ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert ended.stdout.splitlines() == ["DiskFull ['.lock']", "DaemonError True"], ended.stderr
+
+
+WITHOUT_QEMU_USER = """
+for name in passwd group; do
+    grep -v ^libvirt-qemu: /etc/$name > "$1/$name" && mount --bind "$1/$name" /etc/$name
+done
+shift
+exec "$@"
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's libvirtd looks for the user")
+def test_it_starts_on_a_machine_without_libvirts_own_user(private, tmp_path):
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    fresh = ("unshare", "--mount", "sh", "-c", WITHOUT_QEMU_USER, "sh", str(folder))
+    driver = started_by_another(tmp_path, "", fresh)
+    said, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 0
+    assert int(said.split()[1]) == private.pid()
