@@ -7,7 +7,7 @@ ARGS ?=
 # What VMs and their images need, and what only the tests need beside it.
 SYSTEM_PACKAGES := qemu-system-x86 libvirt-daemon libvirt-daemon-driver-qemu libvirt-dev pkg-config gcc python3-dev python3-venv \
 	mmdebstrap uidmap erofs-utils zstd debian-archive-keyring
-TEST_PACKAGES := chromium chromium-driver libxml2-utils openssh-client
+TEST_PACKAGES := chromium chromium-driver libxml2-utils openssh-client cpio
 PACKAGES = $(SYSTEM_PACKAGES)
 
 .PHONY: help setup setup-test search doctor clean ui test test-fast test-vm check format lock docs
@@ -74,7 +74,8 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 # $(call need,PACKAGES): install the Debian packages that are missing, or say the command that does.
 define need
 	missing=$$(for one in $(1); do \
-		dpkg-query --show --showformat='$${db:Status-Status}' $$one 2>/dev/null | grep -qx installed || printf '%s ' $$one; done); missing=$${missing% }; \
+		dpkg-query --show --showformat='$${db:Status-Status}' $$one 2>/dev/null | grep -qx installed || printf '%s ' $$one; done); \
+	missing=$${missing% }; \
 	if [ -z "$$missing" ]; then :; \
 	elif ! command -v apt-get >/dev/null; then \
 		echo "error: these programs are needed, named as Debian packages: $$missing" >&2; exit 2; \
