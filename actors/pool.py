@@ -141,7 +141,7 @@ class Pool:
             except CampaignError:
                 continue  # it never opened, or is gone: the reaper of the next start finds what it left
         self._actors.clear()
-        ray.shutdown()
+        ray_session.stop()
 
     def with_room(self, nodes: int, shape: NodeShape) -> list["ActorHandle[Any]"]:
         """The hosts on which a cluster of `nodes` VMs fits now."""

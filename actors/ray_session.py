@@ -1,9 +1,13 @@
 """Starts or joins Ray. Ray reads its environment once, when it is imported, so `prepare` comes before that."""
 
 import os
+import re
 import secrets
+import shutil
 import sys
+from pathlib import Path
 
+from actors.hypervisor.process import start_ticks
 from campaign.errors import InfrastructureError
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024  # jobs tables and logs; images never travel through it on one host
@@ -37,7 +41,9 @@ def start(address: str | None) -> None:
         if address:
             ray.init(address=address, **common)
         else:
-            store = {"object_store_memory": OBJECT_STORE_BYTES}
+            sweep()
+            folder = str(_own_folder(os.getpid()))
+            store = {"object_store_memory": OBJECT_STORE_BYTES, "_temp_dir": folder}
             ray.init(address="local", include_dashboard=False, num_cpus=1, **store, **common)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"Ray at {address}" if address else "a local Ray"
@@ -45,3 +51,33 @@ def start(address: str | None) -> None:
             f"{where} can't be reached or started: {error}",
             resolution="`python -m campaign doctor` says what is amiss.",
         ) from None
+
+
+def stop() -> None:
+    """Leave Ray; if it was our own, end it and remove its files."""
+    import ray
+
+    ray.shutdown()
+    shutil.rmtree(_own_folder(os.getpid()), ignore_errors=True)
+
+
+def sweep() -> list[Path]:
+    """Remove the files of sessions whose driver is dead: Ray ends with its driver, but leaves sockets and logs."""
+    ours = (folder for folder in _TEMPORARY.glob(f"{_PREFIX}*") if folder.lstat().st_uid == os.geteuid())
+    stale = [folder for folder in ours if not _alive(folder)]
+    for folder in stale:
+        shutil.rmtree(folder, ignore_errors=True)
+    return stale
+
+
+_TEMPORARY = Path("/tmp")  # noqa: S108 - sockets below it, and their paths may have 107 characters only
+_PREFIX = "campaign-ray-"
+
+
+def _own_folder(pid: int) -> Path:
+    return _TEMPORARY / f"{_PREFIX}{pid}-{start_ticks(pid)}"
+
+
+def _alive(folder: Path) -> bool:
+    match = re.fullmatch(rf"{_PREFIX}(\d+)-(\d+)", folder.name)
+    return match is None or start_ticks(int(match[1])) == int(match[2])

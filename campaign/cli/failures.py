@@ -4,7 +4,7 @@
 1  a bug of ours: the traceback is shown
 2  something that the user can mend: one message says what, where, and how
 3  the campaign ended, but the platform or the scheduler spoilt some of its trials
-130, 143  interrupted (Ctrl-C, SIGTERM); what was finished is kept
+129, 130, 143  interrupted (terminal closed, Ctrl-C, SIGTERM); what was finished is kept
 """
 
 import functools
@@ -28,6 +28,7 @@ def guarded(main: Main) -> Callable[..., int]:
     @functools.wraps(main)
     def run(arguments: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, _terminate)
+        signal.signal(signal.SIGHUP, _terminate)
         try:
             return main(arguments)
         except CampaignError as error:
@@ -53,4 +54,5 @@ def message(error: CampaignError) -> str:
 
 
 def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    print("terminated: ending what runs; the same command again goes on with what is left", file=sys.stderr)
     raise SystemExit(128 + number)
