@@ -15,6 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Sweep every host and say what was removed; status 1 if something could not be."""
+    from actors import ray_session
     from actors.host import sweep
 
     status = 0
@@ -22,4 +23,6 @@ def run(options: argparse.Namespace) -> int:
         reaped = sweep(settings, everything=options.all)
         print(f"{name}: {reaped}")
         status |= bool(reaped.failures)
+    for folder in ray_session.sweep():
+        print(f"removed {folder}, left by a Ray whose driver is dead")
     return status

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from actors import ray_session
 from actors.host import sweep
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.daemon import PrivateLibvirtd
@@ -76,6 +77,7 @@ class Workplace:
         folders = self.state_dir / "nodes"
         left = [f"domain {name}" for name in self.nodes()]
         left += [f"folder {path}" for path in folders.glob("[!.]*")] if folders.is_dir() else []
+        left += [f"Ray session {path}" for path in ray_session.sweep()]
         return left + [f"process {line}" for line in processes_naming(str(self.state_dir))]
 
 
