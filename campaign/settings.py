@@ -87,7 +87,7 @@ def rows(model: type[BaseModel], prefix: str = "") -> Iterator[Row]:
 def row_of(path: str, field: FieldInfo) -> Row:
     """Describe one field."""
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    default = "required" if field.is_required() else str(field.get_default(call_default_factory=True))
+    default = "required" if field.is_required() else written(field.get_default(call_default_factory=True))
     unit = str(extra.get("unit") or "")
     return Row(path, _type_name(field.annotation), default, allowed_of(field), unit, field.description or "")
 
@@ -99,7 +99,7 @@ def allowed_of(field: FieldInfo) -> str:
         return str(extra["allowed"])
     options = choices_of(field)
     if options:
-        return " | ".join(str(option) for option in options)
+        return " | ".join(written(option) for option in options)
     low, high, pattern = (_bound(field, key) for key in ("ge", "le", "pattern"))
     if pattern is not None:
         return f"text matching {pattern}"
@@ -108,6 +108,13 @@ def allowed_of(field: FieldInfo) -> str:
     left = "-inf" if low is None else f"{low:.12g}"
     right = "inf" if high is None else f"{high:.12g}"
     return f"[{left} .. {right}]"
+
+
+def written(value: object) -> str:
+    """A value as people write it in YAML; nothing where none is set."""
+    if value is None:
+        return "not set"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def choices_of(field: FieldInfo) -> tuple[Scalar, ...]:

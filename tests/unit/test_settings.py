@@ -43,9 +43,9 @@ def test_a_row_per_setting_in_order_of_declaration(table):
     [
         ("inner.size", "whole number", "3", "[1 .. 9] MiB"),
         ("kind", "a | b", "a", "a | b"),
-        ("name", "text", "None", "text matching ^x$"),
+        ("name", "text", "not set", "text matching ^x$"),
         ("ratio", "number", "0.5", "[0 .. inf] s"),
-        ("flag", "true | false", "False", "False | True"),
+        ("flag", "true | false", "false", "false | true"),
         ("pair", "list of whole number", "[1, 2]", "[low, high]"),
     ],
 )
