@@ -6,7 +6,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -96,7 +96,7 @@ class Host:
     def __init__(self, name: str, settings: HostSettings, bundle: Bundle, owner: Owner) -> None:
         """Connect, remove what dead drivers left, and find out how guests run. Raises InfrastructureErrors."""
         self._settings, self._bundle, self._owner = settings, bundle, owner
-        self._state_dir = Path(settings.state_dir).expanduser().absolute()
+        self._state_dir = state_dir_of(settings)
         self._lock = threading.Lock()
         self._slots: dict[str, Slot] = {}
         self._hypervisor = Hypervisor(choose_uri(settings.uri, self._state_dir))
@@ -160,8 +160,7 @@ class Host:
         for slot in list(self._slots.values()):
             self.release(slot)
         self._hypervisor.close()
-        with contextlib.suppress(HypervisorError):  # another campaign's guests may still run under it
-            PrivateLibvirtd(self._state_dir).stop()
+        _end_private_libvirtd(self._state_dir)
 
     def _remove(self, wanted: Callable[[Lease], bool]) -> None:
         with ThreadPoolExecutor(MOST_AT_ONCE) as threads:  # a busy emulator takes seconds to die
@@ -226,6 +225,26 @@ def cluster_resources(nodes: int, shape: NodeShape, kind: Literal["kvm", "tcg"])
 
 def sweep(settings: HostSettings, *, everything: bool = False) -> Reaped:
     """Remove what dead drivers left on a host; with `everything`, live campaigns' domains too."""
-    state_dir = Path(settings.state_dir).expanduser().absolute()
-    with Hypervisor(choose_uri(settings.uri, state_dir)) as hypervisor:
-        return reap(hypervisor, run_root(state_dir), now=time.time(), all=everything)
+    with connected(settings) as hypervisor:
+        return reap(hypervisor, run_root(state_dir_of(settings)), now=time.time(), all=everything)
+
+
+@contextlib.contextmanager
+def connected(settings: HostSettings) -> Iterator[Hypervisor]:
+    """A connection for a look at a host; a private libvirtd is ended afterwards unless others need it."""
+    state_dir = state_dir_of(settings)
+    try:
+        with Hypervisor(choose_uri(settings.uri, state_dir)) as hypervisor:
+            yield hypervisor
+    finally:
+        _end_private_libvirtd(state_dir)
+
+
+def state_dir_of(settings: HostSettings) -> Path:
+    """A host's state folder."""
+    return Path(settings.state_dir).expanduser().absolute()
+
+
+def _end_private_libvirtd(state_dir: Path) -> None:
+    with contextlib.suppress(HypervisorError):  # another campaign's guests may still run under it
+        PrivateLibvirtd(state_dir).stop()

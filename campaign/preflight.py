@@ -13,7 +13,6 @@ from campaign.images.manifest import Bundle
 from campaign.images.store import Store
 from campaign.jobs import Workload
 from campaign.ledger import Ledger
-from campaign.model import HostSettings
 from campaign.workloads import load
 from schedulers.base import Node, Topology
 
@@ -83,19 +82,14 @@ class Fit:
 def fits(composed: Composed) -> Iterator[Fit]:
     """How the largest cluster fits each host of the campaign, judged for software emulation where that is possible:
     it needs more."""
-    from actors.host import NodeShape, cluster_resources, host_resources
+    from actors.host import NodeShape, cluster_resources, host_resources, state_dir_of
 
     cluster = composed.campaign.cluster
     vms = composed.space.node_counts()[1] + 1
     for name, settings in composed.campaign.hosts.items():
         kind: Literal["kvm", "tcg"] = "kvm" if settings.acceleration == "kvm" else "tcg"
         needed = cluster_resources(vms, NodeShape(cluster.vcpus, cluster.memory_mib), kind)
-        yield Fit(name, kind, needed, host_resources(settings, state_dir(settings)))
-
-
-def state_dir(settings: HostSettings) -> Path:
-    """A host's state folder."""
-    return Path(settings.state_dir).expanduser().absolute()
+        yield Fit(name, kind, needed, host_resources(settings, state_dir_of(settings)))
 
 
 def check_capacity(composed: Composed) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from campaign.compose import Composed, compose
 from campaign.errors import CampaignError
 from campaign.images import tools
-from campaign.preflight import fits, state_dir, store_of
+from campaign.preflight import fits, store_of
 
 QEMU = tools.Tool("qemu-system-x86_64", "qemu-system-x86", "runs the VMs")
 LIBVIRTD = tools.Tool("libvirtd", "libvirt-daemon libvirt-daemon-driver-qemu", "manages the VMs")
@@ -51,6 +51,7 @@ def examine(composed: Composed) -> Iterator[Finding]:
         _programs,
         _namespace,
         _libvirt,
+        _ray,
         _capacity,
         _image,
         _acceleration,
@@ -86,14 +87,25 @@ def _namespace(composed: Composed) -> Iterator[Finding]:
 
 
 def _libvirt(composed: Composed) -> Iterator[Finding]:
-    from actors.hypervisor.connection import Hypervisor
-    from actors.hypervisor.daemon import choose_uri
+    from actors.host import connected
 
     for name, settings in composed.campaign.hosts.items():
-        with Hypervisor(choose_uri(settings.uri, state_dir(settings))) as hypervisor:
+        with connected(settings) as hypervisor:
             versions = hypervisor.versions()
             ours = len(hypervisor.ours())
         yield Finding(True, "libvirt", f"{name}: libvirt {versions.libvirt}, QEMU {versions.qemu}, {ours} VMs of ours")
+
+
+def _ray(composed: Composed) -> Iterator[Finding]:
+    from actors.ray_session import OBJECT_STORE_BYTES
+
+    address = composed.campaign.testbed.ray_address
+    if address:
+        yield Finding(True, "Ray", f"the campaign joins the Ray at {address}; whether it answers, it finds out")
+        return
+    free = shutil.disk_usage("/dev/shm").free  # noqa: S108 - Ray's object store lies there
+    found = f"a local one starts with a campaign; it needs {OBJECT_STORE_BYTES >> 20} of {free >> 20} MiB in /dev/shm"
+    yield Finding(free > OBJECT_STORE_BYTES, "Ray", found, "mount -o remount,size=512M /dev/shm")
 
 
 def _capacity(composed: Composed) -> Iterator[Finding]:
@@ -115,6 +127,7 @@ def _image(composed: Composed) -> Iterator[Finding]:
 
 
 def _acceleration(composed: Composed) -> Iterator[Finding]:
+    from actors.host import state_dir_of
     from actors.hypervisor.probe import acceleration
 
     bundles = [b for b in store_of(composed).bundles() if b.manifest.name == composed.campaign.image.name]
@@ -123,7 +136,7 @@ def _acceleration(composed: Composed) -> Iterator[Finding]:
             kvm = "there is a /dev/kvm" if Path("/dev/kvm").exists() else "there is no /dev/kvm"
             yield Finding(True, "acceleration", f"{name}: {kvm}; whether it works is tried with the image's kernel")
             continue
-        found = acceleration(bundles[0].kernel, bundles[0].initrd, state_dir(settings))
+        found = acceleration(bundles[0].kernel, bundles[0].initrd, state_dir_of(settings))
         yield Finding(True, "acceleration", f"{name}: {found.kind} ({found.reason})")
 
 
