@@ -156,9 +156,13 @@ class Host:
         self._remove(lambda lease: lease.trial == slot.lease.trial and lease.owner == slot.lease.owner)
 
     def close(self) -> None:
-        """Release every slot, end the private libvirtd if it was ours to start, and disconnect."""
+        """Release every slot, end the private libvirtd if it was ours to start, and disconnect.
+
+        Actors of a killed driver live on for seconds and may have started nodes since we opened: they go too.
+        """
         for slot in list(self._slots.values()):
             self.release(slot)
+        reap(self._hypervisor, self._run_root)
         self._hypervisor.close()
         _end_private_libvirtd(self._state_dir)
 

@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 
 import pyarrow.parquet as pq
 import pytest
@@ -48,7 +47,6 @@ def killed(place):
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     driver.stderr.close()
-    time.sleep(5)  # local Ray notices that its driver is gone
     return place.nodes()
 
 
