@@ -1,11 +1,11 @@
 """Carries a composed campaign out from its image to its report; resumes what was begun."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from campaign.cli.failures import TRIALS_FAILED
 from campaign.cli.show import campaign_yaml
@@ -21,6 +21,9 @@ from campaign.results import Results
 from campaign.summary import conclude
 from campaign.trials import Trial, TrialRecord
 from campaign.version import git_commit
+
+if TYPE_CHECKING:
+    from actors.cluster import TrialSpec
 
 MAY_CHANGE = frozenset(
     {"search.trials", "search.retries", "search.give_up_after", "hosts", "testbed", "output", "image"}
@@ -105,7 +108,7 @@ def _evaluate(run: _Run) -> list[TrialRecord]:
         return executor.run()
 
 
-def _spec_factory(run: _Run) -> Any:
+def _spec_factory(run: _Run) -> "Callable[[Trial], TrialSpec]":
     from actors.cluster import TrialSpec
 
     campaign, space = run.composed.campaign, run.composed.space
