@@ -20,16 +20,31 @@ HOST, CLIENT = make_identity("host"), make_identity("client")
 
 
 async def _shell(process):
-    """Run the asked command by a real shell, and hand on its pipes and status."""
-    child = await asyncio.create_subprocess_shell(
-        process.command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
-    await process.stdout.drain()  # until what the child printed is handed on
-    process.exit(await child.wait())
+    """Run the asked command by a real shell, and hand on its pipes and status, as sshd does."""
+    pipe = asyncio.subprocess.PIPE
+    child = await asyncio.create_subprocess_shell(process.command, stdin=pipe, stdout=pipe, stderr=pipe)
+    feeding = asyncio.create_task(_feed(process, child))
+    await asyncio.gather(_hand_on(child.stdout, process.stdout), _hand_on(child.stderr, process.stderr))
+    status = await child.wait()
+    feeding.cancel()
+    if not process.is_closing():
+        process.exit(status)
+
+
+async def _feed(process, child):
+    """Hand on what the client sends; when it closes the channel, the command ends too."""
+    with contextlib.suppress(OSError, asyncssh.Error):
+        await _hand_on(process.stdin, child.stdin)
+        child.stdin.close()
+    while not process.is_closing():
+        await asyncio.sleep(0.02)
+    if child.returncode is None:
+        child.kill()
+
+
+async def _hand_on(source, sink):
+    while data := await source.read(65536):
+        sink.write(data)
 
 
 @contextlib.asynccontextmanager
