@@ -87,7 +87,10 @@ class File:
 
 @dataclass(frozen=True)
 class Unit:
-    """A systemd unit that must be running with the files of its step: started, or restarted if it runs already."""
+    """A systemd unit that must be running with the files of its step.
+
+    It is started if it doesn't run, and restarted (or reloaded) if it runs and a file of its step has changed.
+    """
 
     name: str
     action: Literal["restart", "reload"] = "restart"
@@ -95,7 +98,10 @@ class Unit:
 
 @dataclass(frozen=True)
 class Probe:
-    """A question to a node, asked until its output matches `expect` (a regular expression, whole output stripped)."""
+    """A question to a node, asked until its output matches `expect` (a regular expression, whole output stripped).
+
+    It must change nothing on the node: how often it is asked is left open.
+    """
 
     what: str
     command: tuple[str, ...]
@@ -106,7 +112,12 @@ class Probe:
 
 @dataclass(frozen=True)
 class Step:
-    """What one node needs in one stage: files first, then commands, then units, then probes."""
+    """What one node needs in one stage: files first, then commands, then units, then probes.
+
+    A file is written where its content, mode, owner or group (named as the owner) differs; folders above it are made
+    as needed. Commands run if a file of the step was written, and always in a step without files. So a step that was
+    taken to its end changes nothing when it is taken again; one that failed after its files is not made good by that.
+    """
 
     files: tuple[File, ...] = ()
     commands: tuple[tuple[str, ...], ...] = ()
