@@ -1,7 +1,6 @@
 """The image store: a folder of bundles named by their hash, verified on use, and never seen half-made."""
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -9,6 +8,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from campaign import files
 from campaign.errors import ImageError
 from campaign.images import manifest as manifests
 from campaign.images import tools
@@ -76,8 +76,7 @@ class Store:
         self.path.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.path))
         try:
-            with (folder / _LOCK).open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with files.lock(folder / _LOCK):
                 yield folder
         finally:
             tools.remove_tree(folder)
@@ -113,15 +112,14 @@ class Store:
         for bundle in removed:
             self.remove(bundle)
         for folder in self.path.glob(f"{_MAKING}*"):
-            if not _in_use(folder):
+            if not files.in_use(folder / _LOCK):
                 tools.remove_tree(folder)
         return removed
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with files.lock(self.path / _LOCK):
             yield
 
     def _sound(self, folder: Path) -> bool:
@@ -159,17 +157,11 @@ class Store:
 
 
 def _identity(path: Path) -> dict[str, int]:
-    """What changes whenever a file's content does. The change time can't be set back by a program, unlike the other."""
+    """`files.identity` of the file at `path`; empty if there is none."""
     try:
-        status = path.stat()
+        return files.identity(path.stat())
     except FileNotFoundError:
         return {}
-    return {
-        "size": status.st_size,
-        "mtime_ns": status.st_mtime_ns,
-        "ctime_ns": status.st_ctime_ns,
-        "inode": status.st_ino,
-    }
 
 
 def _check(bundle: Bundle, name: str) -> None:
@@ -181,18 +173,6 @@ def _check(bundle: Bundle, name: str) -> None:
         raise DamagedImageError(f"image file {path} can't be read", str(error), mend) from error
     if found != expected:
         raise DamagedImageError(f"image file {path} is damaged", f"expected {expected}\nfound    {found}", mend)
-
-
-def _in_use(folder: Path) -> bool:
-    """Whether the process that makes `folder` still lives: the kernel drops its lock when it dies."""
-    try:
-        with (folder / _LOCK).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        return False
-    return False
 
 
 def _missing(wanted: str, candidates: list[Bundle], path: Path, *, ambiguous: bool) -> MissingImageError:
