@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 ARGS ?=
 
 # What VMs and their images need, and what only the tests need beside it.
-SYSTEM_PACKAGES := qemu-system-x86 libvirt-daemon libvirt-daemon-driver-qemu libvirt-dev pkg-config gcc python3-dev python3-venv \
+SYSTEM_PACKAGES := qemu-system-x86 tini libvirt-daemon libvirt-daemon-driver-qemu libvirt-dev pkg-config gcc python3-dev python3-venv \
 	mmdebstrap uidmap erofs-utils zstd debian-archive-keyring
 TEST_PACKAGES := chromium chromium-driver libxml2-utils openssh-client cpio
 PACKAGES = $(SYSTEM_PACKAGES)

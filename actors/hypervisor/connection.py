@@ -7,10 +7,12 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import libvirt
 
+from actors.hypervisor import snapshot
 from actors.hypervisor.domain import (
     LEASE_NAMESPACE,
     LEASE_PREFIX,
@@ -101,7 +103,7 @@ class Hypervisor:
         )
 
     def start(self, spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> None:
-        """On return the node's domain runs, and libvirt forgets it as soon as it ends.
+        """On return the node's domain runs (a restored one is paused), and libvirt forgets it as soon as it ends.
 
         Where libvirt is privileged, QEMU runs as `run_as` (uid, gid), who must be able to read the node's files; the
         default is the owner of its console log, the caller as a rule. `NodeStartFailed` or a subclass says what was
@@ -110,9 +112,29 @@ class Hypervisor:
         try:
             spec.console_log.touch(mode=0o600)  # else a privileged libvirt makes it, and we couldn't read it
             owner = run_as or (spec.console_log.stat().st_uid, spec.console_log.stat().st_gid)
-            self._connection.createXML(domain_xml(spec, run_as=owner if self._separates_users else None), 0)
+            paused = libvirt.VIR_DOMAIN_START_PAUSED if spec.memory and spec.memory.use == "restore" else 0
+            self._connection.createXML(domain_xml(spec, run_as=owner if self._separates_users else None), paused)
         except (OSError, libvirt.libvirtError) as error:
             raise explain(str(error), spec, self.uri) from error
+
+    def suspend(self, name: str) -> None:
+        """Stop the node's CPUs; `NodeGone` if it is gone."""
+        self._ask(self._lookup(name).suspend)
+
+    def resume(self, name: str) -> None:
+        """Let the node's CPUs run; `NodeGone` if it is gone."""
+        self._ask(self._lookup(name).resume)
+
+    def save_devices(self, name: str, path: Path) -> None:
+        """Write the state of a suspended node's devices to `path`. With its recorded memory file, that is all of it.
+
+        `SnapshotFailed` says what QEMU or libvirt said.
+        """
+        snapshot.save_devices(self._lookup(name), path)
+
+    def load_devices(self, name: str, path: Path) -> None:
+        """Give a node that was started to be restored the state of its devices. It is then as it was, and paused."""
+        snapshot.load_devices(self._lookup(name), path)
 
     def destroy(self, name: str) -> bool:
         """End the domain at once, as if its plug were pulled. False if there was none (any more)."""

@@ -208,7 +208,7 @@ class PrivateLibvirtd:
         if libvirtd is None:
             raise DaemonError("no libvirtd is installed", "it is neither on PATH nor in /usr/sbin", _INSTALL)
         configuration = self.folder / ("etc" if self._privileged else "config/libvirt") / "libvirtd.conf"
-        daemon = [libvirtd, "--config", str(configuration), "--pid-file", str(self._pid_file)]
+        daemon = [*_reaper(), libvirtd, "--config", str(configuration), "--pid-file", str(self._pid_file)]
         daemon += ["--timeout", str(_IDLE_SECONDS)]
         if not self._privileged:
             return daemon
@@ -277,6 +277,16 @@ class PrivateLibvirtd:
         except OSError as error:
             tail = f"no log: {error}"
         return DaemonError(f"{brief}; its folder is {self.folder}", tail, f"its whole log is {self.log}")
+
+
+def _reaper() -> list[str]:
+    """What to start libvirtd under so that ended guests are waited for at once.
+
+    A guest's parent is gone, so that is init's to do. In a container that may take seconds or for ever, and libvirt counts a guest
+    as alive until then.
+    """
+    tini = shutil.which("tini")
+    return [tini, "-s", "--"] if tini else []
 
 
 _INSTALL = "install libvirt's daemon (Debian: libvirt-daemon libvirt-daemon-driver-qemu) and util-linux"

@@ -9,7 +9,7 @@ one forwarded SSH port and no way out, the cluster card is a multicast group joi
 import ipaddress
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -44,6 +44,18 @@ class Multicast:
     port: int
 
 
+@dataclass(frozen=True)
+class MemoryFile:
+    """The file that is a node's memory: one to `record` into, or a golden one to `restore` from.
+
+    A restored node maps the file privately: it reads what the golden node had, straight from the page cache, and keeps
+    what it writes to itself. It starts paused and waits for the state of its devices.
+    """
+
+    path: Path
+    use: Literal["record", "restore"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class NodeSpec:
     """One node of a cluster; `InvalidNodeSpec` at once if a value could not be meant.
@@ -71,6 +83,7 @@ class NodeSpec:
     console_log: Path
     lease: Lease
     machine: Literal["pc", "q35"] = "pc"
+    memory: MemoryFile | None = None
 
     @property
     def name(self) -> str:
@@ -80,7 +93,8 @@ class NodeSpec:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files that must exist before the node can start."""
-        return (self.kernel, self.initrd, self.root, *self.credentials.values())
+        memory = [self.memory.path] if self.memory else []
+        return (self.kernel, self.initrd, self.root, *self.credentials.values(), *memory)
 
     def __post_init__(self) -> None:
         _check_names(self)
@@ -89,6 +103,8 @@ class NodeSpec:
         for path in (*self.files, self.console_log):
             if not path.is_absolute() or not _XML_TEXT.fullmatch(str(path)):
                 raise _invalid(self, "file", path, "must be an absolute path without control characters")
+        if self.memory and "," in str(self.memory.path):
+            raise _invalid(self, "memory", self.memory.path, "must hold no comma: QEMU separates options by them")
 
 
 def _check_names(spec: NodeSpec) -> None:
@@ -147,6 +163,8 @@ def domain_xml(spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> str:
     domain = ET.Element("domain", {"type": "kvm" if spec.acceleration == "kvm" else "qemu"})
     _text(domain, "name", spec.name)
     ET.SubElement(domain, "metadata").append(lease_element(spec.lease))
+    # A fresh identity at each start: a kernel that is restored sees that it is another's copy and draws new random numbers.
+    ET.SubElement(domain, "genid")
     _text(domain, "memory", str(spec.memory_mib), unit="MiB")
     _text(domain, "vcpu", str(spec.vcpus))
     _add_boot(domain, spec)
@@ -155,7 +173,9 @@ def domain_xml(spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> str:
     if run_as is not None:
         label = ET.SubElement(domain, "seclabel", {"type": "static", "model": "dac", "relabel": "no"})
         _text(label, "label", f"+{run_as[0]}:+{run_as[1]}")
-    _add_network_cards(domain, spec)
+    commandline = ET.SubElement(domain, f"{{{QEMU_NAMESPACE}}}commandline")
+    for argument in (*_network_cards(spec), *_memory(spec)):
+        ET.SubElement(commandline, f"{{{QEMU_NAMESPACE}}}arg", {"value": argument})
     return ET.tostring(domain, encoding="unicode")
 
 
@@ -223,12 +243,11 @@ def _add_devices(domain: ET.Element, spec: NodeSpec) -> None:
     ET.SubElement(devices, "memballoon", {"model": "none"})
 
 
-def _add_network_cards(domain: ET.Element, spec: NodeSpec) -> None:
+def _network_cards(spec: NodeSpec) -> Iterator[str]:
     """Both cards as QEMU arguments; every value in them is a number or an address that `NodeSpec` has checked."""
     bus = _PCI_BUS[spec.machine]
     management = f"user,id=mgmt,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:{spec.ssh_port}-{GUEST_ADDRESS}:22"
     cluster = f"socket,id=cluster,mcast={spec.multicast.group}:{spec.multicast.port},localaddr=127.0.0.1"
-    commandline = ET.SubElement(domain, f"{{{QEMU_NAMESPACE}}}commandline")
     for netdev, mac, slot in (
         (management, spec.management_mac, _MANAGEMENT_SLOT),
         (cluster, spec.cluster_mac, _CLUSTER_SLOT),
@@ -236,8 +255,18 @@ def _add_network_cards(domain: ET.Element, spec: NodeSpec) -> None:
         name = netdev.split(",")[1].removeprefix("id=")
         # No boot ROM: the firmware would spend time on offering to boot from the network.
         device = f"virtio-net-pci,netdev={name},mac={mac},bus={bus},addr={slot},romfile="
-        for argument in ("-netdev", netdev, "-device", device):
-            ET.SubElement(commandline, f"{{{QEMU_NAMESPACE}}}arg", {"value": argument})
+        yield from ("-netdev", netdev, "-device", device)
+
+
+def _memory(spec: NodeSpec) -> Iterator[str]:
+    """Memory in a file of ours. libvirt can put it into a file, but not into one that we name."""
+    if spec.memory is None:
+        return
+    share = "on" if spec.memory.use == "record" else "off"
+    file = f"memory-backend-file,id=memory,size={spec.memory_mib}M,mem-path={spec.memory.path},share={share}"
+    yield from ("-object", file, "-machine", "memory-backend=memory")
+    if spec.memory.use == "restore":
+        yield from ("-incoming", "defer")
 
 
 def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> None:
