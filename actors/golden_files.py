@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -24,6 +25,7 @@ _CLOCK_GRAIN = 0.02  # seconds; twice the coarsest clock tick that file systems 
 _BLOCK_UNIT = 512  # bytes; of st_blocks
 
 FileIdentity = dict[str, int]
+_Result = TypeVar("_Result")
 
 
 class _Verified(BaseModel):
@@ -50,7 +52,8 @@ def seal(folder: Path, recipe: Recipe, nodes: Sequence[str], identity: Mapping[s
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
         raise GoldenError(f"the draft {folder} of a golden cluster lacks {', '.join(missing)}")
-    read = _each(_tidy_and_read, paths)
+    _each(_tidy, paths)
+    read = _each(_read, paths)
     encoded = {name: base64.b64encode(secret) for name, secret in identity.items()}
     contents = {path.name: content for path, (content, _) in read.items()}
     manifest = Manifest(parts=dict(recipe.parts), nodes=tuple(nodes), files=contents, identity=encoded)
@@ -117,14 +120,13 @@ def drop_cache(golden: Golden, nodes: Iterable[str] | None = None) -> None:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _tidy_and_read(path: Path) -> tuple[Content, FileIdentity]:
-    """Make the file ours alone (libvirt may have written it) and its zeros holes; then what `_read` says."""
+def _tidy(path: Path) -> None:
+    """Make the file ours alone (libvirt may have written it) and its zeros holes."""
     with _opened(path, os.O_RDWR) as descriptor:
         if os.fstat(descriptor).st_uid != os.geteuid():
             os.fchown(descriptor, os.geteuid(), os.getegid())
         os.fchmod(descriptor, 0o600)
         sparse.punch(descriptor)
-    return _read(path)
 
 
 def _look(path: Path, size: int) -> FileIdentity:
@@ -177,9 +179,7 @@ def _opened(path: Path, mode: int = os.O_RDONLY) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _each(
-    work: Callable[[Path], tuple[Content, FileIdentity]], paths: Sequence[Path]
-) -> dict[Path, tuple[Content, FileIdentity]]:
+def _each(work: Callable[[Path], _Result], paths: Sequence[Path]) -> dict[Path, _Result]:
     """`work` done on several files at once, in threads: reading and hashing release the interpreter's lock."""
     with ThreadPoolExecutor(min(len(paths), os.cpu_count() or 1)) as workers:
         return dict(zip(paths, workers.map(work, paths), strict=True))
