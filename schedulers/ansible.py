@@ -1,0 +1,325 @@
+"""A bootstrap plan as an Ansible folder: inventory, variables, playbook and files, which do what the plan says. Pure.
+
+ansible.cfg         forks, pipelining, connections that stay open
+inventory.yml       the machines by group, and how each is reached
+group_vars/NAME.yml what the machines of a group share: folders, files and units of each stage
+host_vars/NAME.yml  the same where machines of a group differ
+playbook.yml        a play per stage; a play begins when every machine is done with the one before
+files/, secrets/    what is copied, by its path on the machines; secrets have mode 0600
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
+from pathlib import PurePosixPath
+from typing import Any
+
+import yaml
+
+from schedulers.base import BootstrapPlan, File, Probe, Stage, Step
+
+MAX_FORKS = 50
+ATTEMPT_S = 1.0
+"""About the least time that one question of a playbook takes: Ansible limits attempts, not seconds."""
+_ACTIONS = {"restart": "restarted", "reload": "reloaded"}
+_ALWAYS_THERE = {"/", "/etc", "/etc/default", "/etc/systemd/system", "/opt", "/root", "/run", "/tmp", "/usr", "/var"}  # noqa: S108 - names, not files of ours
+_ALWAYS_THERE |= {f"{above}/{name}" for above in ("/usr", "/usr/local") for name in ("bin", "lib", "sbin", "share")}
+_ALWAYS_THERE |= {f"/var/{name}" for name in ("cache", "lib", "log", "spool", "tmp")}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine of the inventory: the plan's node that it becomes, its group, and the variables by which it is reached.
+
+    A group may not have the name of a node.
+    """
+
+    node: str
+    group: str
+    variables: Mapping[str, str | int]
+
+
+@dataclass(frozen=True)
+class _Play:
+    """A stage with the beginning of its variables' names, and what its nodes have by kind, by node."""
+
+    stage: Stage
+    prefix: str
+    lists: Mapping[str, Mapping[str, list[Any]]]
+
+    @property
+    def steps(self) -> Mapping[str, Step]:
+        return self.stage.steps
+
+    def variables(self, node: str) -> dict[str, list[Any]]:
+        """The node's lists by variable; none where the stage concerns other nodes only."""
+        return {f"{self.prefix}_{kind}": by_node[node] for kind, by_node in self.lists.items() if node in by_node}
+
+
+def folder(plan: BootstrapPlan, targets: Sequence[Target]) -> tuple[File, ...]:
+    """The files of the folder, with paths relative to it. Equal arguments give equal files."""
+    sources = _sources(plan)
+    plays = list(_plays(plan, sources))
+    pages = {
+        "ansible.cfg": _config(len(targets)),
+        "inventory.yml": "# The machines by group, and how each is reached.\n" + _yaml(_inventory(targets)),
+        "playbook.yml": _PLAYBOOK_HEAD + "\n".join(_yaml([_written(play, targets)]) for play in plays),
+        **{path: "# What the plays copy and run here.\n" + _yaml(lists) for path, lists in _variables(plays, targets)},
+    }
+    made = [File(path, text.encode()) for path, text in pages.items()]
+    copied = {sources[key]: file for key, file in _keyed(plan)}
+    kept = [File(path, f.content, 0o600 if f.secret else 0o644, secret=f.secret) for path, f in copied.items()]
+    return (*made, *kept)
+
+
+_PLAYBOOK_HEAD = """\
+# What turns booted machines into a cluster: a play per stage. Running it again changes nothing.
+# The lists that the tasks go through stand in group_vars/ and host_vars/.
+"""
+
+
+def _config(machines: int) -> str:
+    return f"""\
+# Settings of the playbook beside this file; ansible-playbook reads them when it is started in this folder.
+[defaults]
+inventory = inventory.yml
+remote_user = root
+forks = {min(max(machines, 5), MAX_FORKS)}
+interpreter_python = /usr/bin/python3
+
+[ssh_connection]
+pipelining = True
+ssh_args = -o ControlMaster=auto -o ControlPersist=60s
+"""
+
+
+def _inventory(targets: Sequence[Target]) -> dict[str, Any]:
+    groups: dict[str, dict[str, Any]] = defaultdict(dict)
+    for target in targets:
+        groups[target.group][target.node] = dict(target.variables)
+    return {"all": {"children": {name: {"hosts": hosts} for name, hosts in groups.items()}}}
+
+
+Key = tuple[str, str, str]  # prefix of the stage, node, path
+
+
+def _prefixes(plan: BootstrapPlan) -> dict[str, Stage]:
+    """The stages by how their variables' names begin: each another way."""
+    found: dict[str, Stage] = {}
+    for number, stage in enumerate(plan.stages):
+        prefix = re.sub(r"\W+", "_", f"stage_{stage.name}" if stage.name[:1].isdigit() else stage.name, flags=re.ASCII)
+        found[f"{prefix}_{number}" if prefix in found else prefix] = stage
+    return found
+
+
+def _keyed(plan: BootstrapPlan) -> Iterator[tuple[Key, File]]:
+    for prefix, stage in _prefixes(plan).items():
+        for node, step in stage.steps.items():
+            for file in step.files:
+                yield (prefix, node, file.path), file
+
+
+def _sources(plan: BootstrapPlan) -> dict[Key, str]:
+    """Where in the folder each file stands: once for all nodes where they share its content."""
+    contents: dict[str, set[tuple[bytes, bool]]] = defaultdict(set)
+    for (_, _, path), file in _keyed(plan):
+        contents[path].add((file.content, file.secret))
+    return {
+        key: str(
+            PurePosixPath("secrets" if file.secret else "files")
+            / ("common" if len(contents[file.path]) == 1 else f"{key[0]}-{key[1]}")
+            / file.path.lstrip("/")
+        )
+        for key, file in _keyed(plan)
+    }
+
+
+def _plays(plan: BootstrapPlan, sources: Mapping[Key, str]) -> Iterator[_Play]:
+    made: dict[str, set[str]] = defaultdict(set)
+    for prefix, stage in _prefixes(plan).items():
+        lists = {
+            "folders": {node: _folders(step, made[node]) for node, step in stage.steps.items()},
+            "files": {n: [_copied(f, sources[prefix, n, f.path]) for f in s.files] for n, s in stage.steps.items()},
+            "units": {node: _units(step) for node, step in stage.steps.items()},
+        }
+        yield _Play(stage, prefix, {kind: by_node for kind, by_node in lists.items() if any(by_node.values())})
+
+
+def _folders(step: Step, made: set[str]) -> list[Any]:
+    """Folders that the step's files need and that no stage before has made; `made` takes them up."""
+    needed = {str(PurePosixPath(file.path).parent) for file in step.files} - _ALWAYS_THERE - made
+    made |= needed
+    return [_raw(path) for path in sorted(needed)]
+
+
+def _copied(file: File, source: str) -> "_Flow":
+    entry = {"src": _raw(source), "dest": _raw(file.path), "owner": file.owner, "mode": f"{file.mode:04o}"}
+    return _Flow(entry | ({"secret": True} if file.secret else {}))
+
+
+def _units(step: Step) -> list[Any]:
+    return [_Flow({"name": _raw(unit.name), "if_changed": _ACTIONS[unit.action]}) for unit in step.units]
+
+
+def _variables(plays: Sequence[_Play], targets: Sequence[Target]) -> Iterator[tuple[str, dict[str, list[Any]]]]:
+    """Files of variables by path: one per group whose machines are alike, else one per machine."""
+    groups: dict[str, dict[str, dict[str, list[Any]]]] = defaultdict(dict)
+    for target in targets:
+        groups[target.group][target.node] = {k: v for play in plays for k, v in play.variables(target.node).items()}
+    for group, hosts in groups.items():
+        alike = [*hosts.values()]
+        if all(lists == alike[0] for lists in alike):
+            yield f"group_vars/{group}.yml", alike[0]
+        else:
+            yield from ((f"host_vars/{node}.yml", lists) for node, lists in hosts.items())
+
+
+def _written(play: _Play, targets: Sequence[Target]) -> dict[str, Any]:
+    everyone = {target.node for target in targets} == set(play.steps)
+    where = partial(_where, play, targets)
+    tasks = [*_list_tasks(play, ("folders", "files")), *_command_tasks(play, where), *_list_tasks(play, ("units",))]
+    return {
+        "name": _raw(play.stage.name),
+        "hosts": "all" if everyone else ":".join(play.steps),
+        "gather_facts": False,
+        "any_errors_fatal": True,
+        "tasks": [*tasks, *_probe_tasks(play, where)],
+    }
+
+
+def _where(play: _Play, targets: Sequence[Target], nodes: Collection[str]) -> list[str]:
+    """The condition that a task is for `nodes`; none where the play has no others."""
+    if set(nodes) == set(play.steps):
+        return []
+    for group in {target.group for target in targets}:
+        if {target.node for target in targets if target.group == group} == set(nodes):
+            return [f"inventory_hostname in groups['{group}']"]
+    return [f"inventory_hostname in {[*nodes]}"]
+
+
+def _list_tasks(play: _Play, kinds: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Tasks that go through a list of the play's, each host through its own."""
+    tasks: dict[str, dict[str, Any]] = {
+        "folders": {"name": "Folders", "ansible.builtin.file": {"path": _Template("{{ item }}"), "state": "directory"}},
+        "files": {
+            "name": "Files",
+            "ansible.builtin.copy": {
+                "src": _Template("{{ item.src }}"),
+                "dest": _Template("{{ item.dest }}"),
+                "owner": _Template("{{ item.owner }}"),
+                "group": _Template("{{ item.owner }}"),
+                "mode": _Template("{{ item.mode }}"),
+            },
+            "no_log": _Template("{{ item.secret | default(false) }}"),
+            "register": f"{play.prefix}_written",
+        },
+        "units": {
+            "name": "Units",
+            "ansible.builtin.systemd_service": {"name": _Template("{{ item.name }}"), "state": _unit_state(play)},
+        },
+    }
+    labels = {"folders": "{{ item }}", "files": "{{ item.dest }}", "units": "{{ item.name }}"}
+    for kind in kinds:
+        if kind in play.lists:
+            items = _Template(f"{{{{ {play.prefix}_{kind} }}}}")
+            yield tasks[kind] | {"loop": items, "loop_control": {"label": _Template(labels[kind])}}
+
+
+def _unit_state(play: _Play) -> str:
+    if "files" not in play.lists:
+        return "started"
+    return _Template(f"{{{{ item.if_changed if {play.prefix}_written is changed else 'started' }}}}")
+
+
+def _command_tasks(play: _Play, where: "partial[list[str]]") -> Iterator[dict[str, Any]]:
+    """Each sequence of commands once, for the nodes that run it."""
+    runners: dict[tuple[tuple[tuple[str, ...], ...], bool], list[str]] = defaultdict(list)
+    for node, step in play.steps.items():
+        runners[step.commands, bool(step.files)].append(node)
+    for (commands, has_files), nodes in runners.items():
+        conditions = where(nodes) + ([f"{play.prefix}_written is changed"] if has_files else [])
+        for command in commands:
+            yield {
+                "name": _raw(f"Run {' '.join(command)}"[:100]),
+                "ansible.builtin.command": {"argv": _Flow([_raw(word) for word in command])},
+                **_when(conditions),
+            }
+
+
+def _probe_tasks(play: _Play, where: "partial[list[str]]") -> Iterator[dict[str, Any]]:
+    """Each probe once, for the nodes that it is asked of."""
+    asked: dict[Probe, list[str]] = defaultdict(list)
+    for node, step in play.steps.items():
+        for probe in step.probes:
+            asked[probe].append(node)
+    for probe, nodes in asked.items():
+        limited = ("timeout", f"{probe.deadline_s:g}", *probe.command)
+        yield {
+            "name": _raw(f"Until {probe.what}"),
+            "ansible.builtin.command": {"argv": _Flow([_raw(word) for word in limited])},
+            "vars": {"expected": _raw(rf"(?:{probe.expect})\Z")},
+            "register": "answer",
+            "until": "answer.rc == 0 and (answer.stdout | trim) is match(expected)",
+            "retries": ceil(probe.deadline_s / max(probe.interval_s, ATTEMPT_S)),
+            "delay": probe.interval_s,
+            "changed_when": False,
+            **_when(where(nodes)),
+        }
+
+
+def _when(conditions: list[str]) -> dict[str, Any]:
+    if not conditions:
+        return {}
+    return {"when": conditions[0] if len(conditions) == 1 else conditions}
+
+
+class _Template(str):
+    """Text in which Ansible looks for templates; quoted as Ansible's own documents do."""
+
+
+class _Raw(str):
+    """Text in which Ansible must not look for templates."""
+
+
+def _raw(text: str) -> str:
+    return _Raw(text) if re.search(r"\{[{%#]", text) else text
+
+
+class _Flow:
+    """A list or mapping that is written on one line."""
+
+    def __init__(self, value: "list[Any] | dict[str, Any]") -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Flow) and self.value == other.value
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML has no types
+    """Writes YAML as Ansible's own documents do: lists indented below their names."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+
+def _represent_flow(dumper: _Dumper, flow: _Flow) -> yaml.Node:
+    node = dumper.represent_data(flow.value)
+    node.flow_style = True
+    return node
+
+
+_Dumper.add_representer(_Raw, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text)))
+_Dumper.add_representer(_Template, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, '"'))
+_Dumper.add_representer(_Flow, _represent_flow)
+
+
+def _yaml(value: Any) -> str:
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=False
+    )
+    return text
