@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from actors.golden import MANIFEST, GoldenDamaged
 from actors.golden_store import GoldenStore
 from actors.sparse import BLOCK
 from tests.unit.golden_sample import SECRET, add, flip, recipe
+
+CLOCK_REALTIME_COARSE = 5  # linux/time.h; the clock that stamps files
 
 
 @pytest.fixture
@@ -187,12 +190,28 @@ def test_a_spoilt_record_of_verification_means_verifying(store, digested, record
 
 
 def test_damage_right_after_a_file_was_read_is_noticed(store):
-    """The clock that stamps files ticks a few hundred times a second; a change within one tick must not hide."""
     golden = add(store)
-    for turn in range(20):
+    for turn in range(8):
         golden.state("n1").touch()
         store.find(recipe())
-        flip(golden.state("n1"), turn % 4)
+        flip(golden.state("n1"), turn)
         with pytest.raises(GoldenDamaged):
             store.find(recipe())
-        flip(golden.state("n1"), turn % 4)
+        flip(golden.state("n1"), turn)
+
+
+def test_no_file_is_read_while_another_change_could_get_the_same_change_time(store, monkeypatch):
+    """The clock that stamps files ticks a few hundred times a second; a change within one tick must not hide."""
+    digest, ages = sparse.digest, []
+
+    def note(descriptor):
+        ages.append(time.time() - os.fstat(descriptor).st_ctime)
+        return digest(descriptor)
+
+    monkeypatch.setattr(sparse, "digest", note)
+    golden = add(store)
+    golden.state("n1").touch()
+    store.find(recipe())
+    tick = time.clock_getres(CLOCK_REALTIME_COARSE)
+    assert len(ages) == 5
+    assert min(ages) > tick

@@ -1,5 +1,6 @@
 """The store of golden clusters: what it hands out, what it notices, what it evicts, and what it never leaves behind."""
 
+import base64
 import errno
 import os
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from actors import golden_files
+from actors import sparse
 from actors.golden import MANIFEST, GoldenDamaged, GoldenError, GoldenGone, GoldenStoreFull, Recipe
 from actors.golden_files import drop_cache, read_all
 from actors.golden_store import GoldenStore
@@ -85,19 +86,23 @@ def test_memory_becomes_sparse_and_is_told_so(store):
 
 
 def test_secrets_are_for_the_owner_only_and_not_shown(store):
+    store.path.mkdir(mode=0o755)
     golden = add(store)
     folders = [store.path, golden.folder]
     assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
     files = [path for path in store.path.rglob("*") if path.is_file()]
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
     assert "KEY" not in repr(golden)
-    manifest = golden.folder / MANIFEST
-    manifest.write_text(manifest.read_text().replace('"nodes"', '"nodez"'))
-    with pytest.raises(GoldenDamaged) as caught:
+
+
+def test_a_manifest_that_cant_be_read_is_described_without_its_secrets(store):
+    manifest = add(store).folder / MANIFEST
+    encoded = base64.b64encode(SECRET).decode()
+    manifest.write_text(manifest.read_text().replace(encoded, encoded[:-1]))
+    with pytest.raises(GoldenDamaged, match="isn't a whole manifest") as caught:
         store.find(recipe())
-    encoded = golden_files.base64.b64encode(SECRET).decode()[:8]
-    assert encoded in manifest.read_text()
-    assert encoded not in str(caught.value) + str(caught.value.__cause__)
+    assert "identity.client" in caught.value.details
+    assert encoded[:8] not in str(caught.value) + str(caught.value.__cause__)
 
 
 def test_a_sound_golden_cluster_stays_when_another_of_its_recipe_is_put(store):
@@ -145,7 +150,7 @@ def test_the_one_just_put_stays_even_if_it_exceeds_the_limit(tmp_path):
     add(store, "a")
     golden = add(store, "b")
     assert names(store) == {"b"}
-    assert store.find(recipe("b")) == golden
+    assert add(store, "b", identity={"client": b"second"}) == store.find(recipe("b")) == golden
 
 
 def test_what_cant_be_read_any_more_is_listed_and_evicted_too(tmp_path):
@@ -203,6 +208,18 @@ def test_holding_what_is_gone_or_replaced_says_so(store):
     add(store, identity={"client": b"another"})
     with pytest.raises(GoldenGone, match="took its place"), store.hold(golden):
         pass
+
+
+def test_what_is_discarded_while_it_is_verified_isnt_found_and_not_called_damaged(store, monkeypatch):
+    golden, digest = add(store), sparse.digest
+    (golden.folder / "verified.json").unlink()
+
+    def interrupted(descriptor):
+        store.discard(golden.key)
+        return digest(descriptor)
+
+    monkeypatch.setattr(sparse, "digest", interrupted)
+    assert store.find(recipe()) is None
 
 
 def test_mapped_memory_outlives_discarding(store):
