@@ -2,7 +2,10 @@
 
 import base64
 import contextlib
+import errno
+import fcntl
 import os
+import signal
 import stat
 import threading
 import time
@@ -46,13 +49,14 @@ class _Verified(BaseModel):
 def seal(folder: Path, recipe: Recipe, nodes: Sequence[str], identity: Mapping[str, bytes]) -> None:
     """Make the files of `nodes` in `folder` ours, sparse and described by a manifest, which is written last.
 
-    GoldenError if one is missing, OSError if the disk fails.
+    GoldenError if one is missing or still open for writing somewhere, OSError if the disk fails.
     """
     paths = [folder / name for name in goldens.file_names(nodes)]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
         raise GoldenError(f"the draft {folder} of a golden cluster lacks {', '.join(missing)}")
     _each(_tidy, paths)
+    _each(_require_no_writer, paths)
     read = _each(_read, paths)
     encoded = {name: base64.b64encode(secret) for name, secret in identity.items()}
     contents = {path.name: content for path, (content, _) in read.items()}
@@ -127,6 +131,26 @@ def _tidy(path: Path) -> None:
             os.fchown(descriptor, os.geteuid(), os.getegid())
         os.fchmod(descriptor, 0o600)
         sparse.punch(descriptor)
+
+
+def _require_no_writer(path: Path) -> None:
+    """GoldenError if anything has the file open for writing: writes to mapped memory needn't change a file's times.
+
+    The kernel grants a read lease only on a file without writers. Some file systems know no leases; there the caller's
+    promise must do.
+    """
+    with _opened(path) as descriptor:
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)  # ignored by default, unlike SIGIO, if one opens it now
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except BlockingIOError as error:
+            mend = "end the nodes of a golden cluster before it is put into the store"
+            raise GoldenError(f"{path} is still open for writing", str(error), mend) from error
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                raise
+        else:
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
 def _look(path: Path, size: int) -> FileIdentity:

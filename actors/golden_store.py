@@ -87,7 +87,7 @@ class GoldenStore:
 
         A sound one of the same recipe stays instead, a damaged one is replaced. Then the least recently used others
         that nobody holds are evicted until the store fits its limit. GoldenStoreFull if the disk is full, GoldenError
-        if a file of a node is missing.
+        if a node's file is missing or still open for writing, as it is while its QEMU lives.
         """
         with self._disk_errors():
             golden_files.seal(draft.folder, draft.recipe, nodes, identity)

@@ -126,6 +126,31 @@ def test_a_draft_without_a_nodes_file_is_refused_and_leaves_nothing(store):
     assert [path.name for path in store.path.iterdir()] == [".lock"]
 
 
+WRITER = """
+    import mmap
+    with open(sys.argv[2], "r+b") as file:
+        memory = mmap.mmap(file.fileno(), 0)
+    print("mapped", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_memory_that_a_process_still_maps_for_writing_is_refused(store):
+    with store.making(recipe()) as draft:
+        fill(draft)
+        writer = start(python(WRITER, store.path, draft.ram("n1")))
+        try:
+            assert writer.stdout.readline() == "mapped\n"
+            with pytest.raises(GoldenError, match=r"n1\.ram is still open for writing"):
+                store.put(draft, NODES, {})
+            writer.kill()
+            writer.wait()
+            assert store.put(draft, NODES, {}) == store.find(recipe())
+        finally:
+            writer.kill()
+            writer.communicate()
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_a_draft_that_isnt_put_is_gone_afterwards(store, error):
     with pytest.raises(error), store.making(recipe()) as draft:
