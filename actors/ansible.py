@@ -126,16 +126,15 @@ def _environment(place: Path) -> dict[str, str]:
         "ANSIBLE_SSH_COMMON_ARGS": " ".join(["-F", "/dev/null", *(f"-o {k}={v}" for k, v in options.items())]),
         "ANSIBLE_TIMEOUT": str(CONNECT_S),
         "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "0",
         "LC_ALL": "C.UTF-8",
     }
 
 
 @asynccontextmanager
 async def _playbook(place: Path, environment: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    """ansible-playbook on `place`; at the end, whatever still runs of it is killed."""
+    """ansible-playbook on `place`; at the end, whatever still runs of it is killed. It doesn't outlive us either."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ansible", "playbook", "playbook.yml"),
+        *("setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "ansible", "playbook", "playbook.yml"),
         cwd=place,
         env=environment,
         stdin=asyncio.subprocess.DEVNULL,

@@ -13,6 +13,7 @@ COMMANDS = {
     "clean": "remove VMs and files that dead campaigns left",
     "report": "write a campaign's report again, from its ledger",
     "ui": "the MLflow UI, on loopback",
+    "export": "write a bootstrap plan for Ansible: inventory, playbook and files",
     "docs": "write the tables of settings and metrics of docs/",
 }
 

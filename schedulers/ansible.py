@@ -180,7 +180,7 @@ def _variables(plays: Sequence[_Play], targets: Sequence[Target]) -> Iterator[tu
 def _written(play: _Play, targets: Sequence[Target]) -> dict[str, Any]:
     everyone = {target.node for target in targets} == set(play.steps)
     where = partial(_where, play, targets)
-    tasks = [*_list_tasks(play, ("folders", "files")), *_command_tasks(play, where), *_list_tasks(play, ("units",))]
+    tasks = [*_folder_tasks(play), *_file_tasks(play), *_command_tasks(play, where), *_unit_tasks(play)]
     return {
         "name": _raw(play.stage.name),
         "hosts": "all" if everyone else ":".join(play.steps),
@@ -200,11 +200,21 @@ def _where(play: _Play, targets: Sequence[Target], nodes: Collection[str]) -> li
     return [f"inventory_hostname in {[*nodes]}"]
 
 
-def _list_tasks(play: _Play, kinds: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Tasks that go through a list of the play's, each host through its own."""
-    tasks: dict[str, dict[str, Any]] = {
-        "folders": {"name": "Folders", "ansible.builtin.file": {"path": _Template("{{ item }}"), "state": "directory"}},
-        "files": {
+def _folder_tasks(play: _Play) -> Iterator[dict[str, Any]]:
+    """One run of mkdir for all folders: a run of a module per folder costs seconds on a slow machine."""
+    if "folders" in play.lists:
+        yield {
+            "name": "Folders",
+            "ansible.builtin.command": {"argv": _Template(f"{{{{ ['mkdir', '-p', '-v'] + {play.prefix}_folders }}}}")},
+            "register": "made",
+            "changed_when": "made.stdout != ''",
+            "when": f"{play.prefix}_folders | length > 0",
+        }
+
+
+def _file_tasks(play: _Play) -> Iterator[dict[str, Any]]:
+    if "files" in play.lists:
+        yield {
             "name": "Files",
             "ansible.builtin.copy": {
                 "src": _Template("{{ item.src }}"),
@@ -213,19 +223,24 @@ def _list_tasks(play: _Play, kinds: Sequence[str]) -> Iterator[dict[str, Any]]:
                 "group": _Template("{{ item.owner }}"),
                 "mode": _Template("{{ item.mode }}"),
             },
+            **_loop(f"{play.prefix}_files", "item.dest"),
             "no_log": _Template("{{ item.secret | default(false) }}"),
             "register": f"{play.prefix}_written",
-        },
-        "units": {
+        }
+
+
+def _unit_tasks(play: _Play) -> Iterator[dict[str, Any]]:
+    if "units" in play.lists:
+        yield {
             "name": "Units",
             "ansible.builtin.systemd_service": {"name": _Template("{{ item.name }}"), "state": _unit_state(play)},
-        },
-    }
-    labels = {"folders": "{{ item }}", "files": "{{ item.dest }}", "units": "{{ item.name }}"}
-    for kind in kinds:
-        if kind in play.lists:
-            items = _Template(f"{{{{ {play.prefix}_{kind} }}}}")
-            yield tasks[kind] | {"loop": items, "loop_control": {"label": _Template(labels[kind])}}
+            **_loop(f"{play.prefix}_units", "item.name"),
+        }
+
+
+def _loop(variable: str, label: str) -> dict[str, Any]:
+    """Each host goes through its own list."""
+    return {"loop": _Template(f"{{{{ {variable} }}}}"), "loop_control": {"label": _Template(f"{{{{ {label} }}}}")}}
 
 
 def _unit_state(play: _Play) -> str:

@@ -1,0 +1,112 @@
+"""`python -m campaign export ansible`: the bootstrap plan of one point of a campaign, as a folder for Ansible."""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from campaign.compose import Composed, compose
+from campaign.errors import ConfigError, ImageError
+from campaign.model import ClusterSettings
+from campaign.settings import Scalar
+from campaign.trials import Point
+from schedulers.base import BootstrapPlan, Facts, File, Topology
+from search.space import NODES, PARAMS, Categorical, Dimension
+
+OUT = "out="
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("tool", choices=["ansible"], help="what the plan is written for")
+    parser.add_argument(
+        "overrides", nargs="*", help="out=FOLDER (default: NAME-ansible), and settings as for a search: cluster.nodes=3"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the folder, and say what is in it."""
+    from actors.ansible import write
+
+    composed = compose([one for one in options.overrides if not one.startswith(OUT)])
+    given = [Path(one.removeprefix(OUT)) for one in options.overrides if one.startswith(OUT)]
+    place = given[-1].expanduser() if given else Path(f"{composed.campaign.name}-ansible")
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise ConfigError(f"{place} exists", resolution="Choose another out=FOLDER, or remove it.")
+    write(place, files(composed))
+    print("\n".join(_searched_lines(composed)))
+    print(f"{place} holds the playbook; {place}/README.md says what to fill in")
+    return 0
+
+
+def files(composed: Composed) -> Sequence[File]:
+    """The folder's files, with fresh keys for the cluster."""
+    from actors.identity import topology_of
+    from schedulers.ansible import Target, folder
+
+    campaign, scheduler, point = composed.campaign, composed.scheduler, fixed_point(composed)
+    cluster = campaign.cluster
+    topology = topology_of(composed.space.nodes(point), cluster.slots_per_node, cluster.memory_mib)
+    params = scheduler.Params(**composed.space.params(point))
+    plan = scheduler.plan(topology, params, scheduler.make_secrets(), _facts(composed))
+    targets = [Target(node.name, f"{node.role}_nodes", {"ansible_host": node.address}) for node in topology.nodes]
+    lines = _readme(composed, topology, plan)
+    return (File("README.md", ("\n".join(lines) + "\n").encode()), *folder(plan, targets))
+
+
+def fixed_point(composed: Composed) -> Point:
+    """A value for each searched setting: its default where that is among what is searched, else the first or lowest."""
+    defaults: Mapping[str, Scalar] = {
+        NODES: ClusterSettings.model_fields["nodes"].default,
+        **{f"{PARAMS}.{name}": row.default for name, row in composed.scheduler.Params.model_fields.items()},
+    }
+    return {path: _chosen(dimension, defaults[path]) for path, dimension in composed.space.dimensions.items()}
+
+
+def _chosen(dimension: Dimension, default: Scalar) -> Scalar:
+    if isinstance(dimension, Categorical):
+        return default if default in dimension.choices else dimension.choices[0]
+    within = isinstance(default, int | float) and dimension.low <= default <= dimension.high
+    return default if within else dimension.low
+
+
+def _facts(composed: Composed) -> Facts:
+    """What the image says of itself: the built one, or its specification."""
+    from campaign.images.debian import spec
+    from campaign.preflight import store_of
+
+    image = composed.campaign.image
+    try:
+        return store_of(composed).get(image.hash or image.name).manifest.facts
+    except ImageError:
+        return spec(image.name).facts
+
+
+def _searched_lines(composed: Composed) -> Iterator[str]:
+    from campaign.cli.dry_run import dimension_text
+
+    point = fixed_point(composed)
+    for path, dimension in composed.space.dimensions.items():
+        yield f"{path} = {point[path]} (searched in {dimension_text(dimension)}; say {path}=... for another)"
+
+
+def _readme(composed: Composed, topology: Topology, plan: BootstrapPlan) -> Iterator[str]:
+    name, compute = composed.campaign.scheduler.name, topology.compute
+    addresses = [node.address.encode() for node in topology.nodes]
+    settings = [f"{path} = {value}" for path, value in composed.space.fixed.items()]
+    placed = {file.path: file for _, file in plan.files()}
+    yield f"# {name} on a head and {len(compute)} compute nodes, by Ansible\n"
+    yield f"Made by `python -m campaign export ansible` from the campaign `{composed.campaign.name}`.\n"
+    yield from (f"- {line}" for line in (*settings, *_searched_lines(composed)))
+    yield "\n## Before you run it\n"
+    yield f"1. The machines have python3, {name}, and whatever else is in the image `{composed.campaign.image.name}`."
+    yield "   They know each other by the names in `inventory.yml` (by `/etc/hosts` or DNS)."
+    yield "2. `inventory.yml`: put the addresses at which *you* reach the machines into `ansible_host`."
+    yield "3. Addresses at which the machines reach *each other* stand in these files; replace them where yours differ:"
+    yield from (f"   - `{path}`" for path, file in placed.items() if any(one in file.content for one in addresses))
+    yield f"   So may what a node offers: {compute[0].slots} slots and {compute[0].memory_mib} MiB of memory."
+    yield "4. Host keys: have those of your machines in `~/.ssh/known_hosts`; the playbook turns no check off."
+    yield "5. `secrets/` holds keys drawn for this cluster alone. Keep it out of version control, or encrypt its files"
+    yield "   with `ansible-vault encrypt`: the playbook reads both.\n"
+    yield "## Run it\n"
+    yield "    ansible-playbook playbook.yml\n"
+    yield "A second run changes nothing. ansible-core 2.19 is what it was tested with."
