@@ -3,55 +3,16 @@
 import asyncio
 import grp
 import os
-import pwd
 import time
 from pathlib import Path
 
 import pytest
 
 from actors.apply import BootstrapFailed, apply_plan, script_of
-from actors.remote import Output
 from schedulers.base import BootstrapPlan, File, Probe, Stage, Step, Unit
+from tests.fakes.node import ME, LocalNode
 
-FAKES = Path(__file__).parents[1] / "fakes" / "systemd"
-ME = pwd.getpwuid(os.getuid()).pw_name
 UNIT = Unit("slurmd.service")
-
-
-class LocalNode:
-    """A node in a folder: commands run here, with a systemd of its own."""
-
-    def __init__(self, folder: Path, node="n1"):
-        self.node, self.root, self.units = node, folder / node, folder / f"{node}.units"
-        self.root.mkdir()
-        self.units.mkdir()
-        self.trips = 0
-
-    async def run(self, command, *, timeout_s, stdin=None):
-        self.trips += 1
-        environment = os.environ | {"PATH": f"{FAKES}:{os.environ['PATH']}", "FAKE_SYSTEMD": str(self.units)}
-        pipe = asyncio.subprocess.PIPE
-        child = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
-        out, err = await asyncio.wait_for(child.communicate(stdin), timeout_s)
-        return Output(child.returncode, out.decode(), err.decode())
-
-    def path(self, name):
-        return str(self.root / name)
-
-    def file(self, name, content=b"x", mode=0o644):
-        return File(self.path(name), content, mode, ME)
-
-    @property
-    def log(self):
-        """What systemd was asked for, the questions left out."""
-        log = self.units / "log"
-        return [line for line in log.read_text().splitlines() if "asked" not in line] if log.exists() else []
-
-    def state(self):
-        """All that applying can change: files with inode and times, units with their processes."""
-        stats = {path: path.lstat() for path in self.root.rglob("*") if path.is_file()}
-        files = {p: (s.st_ino, s.st_mtime_ns, s.st_mode, s.st_uid, p.read_bytes()) for p, s in stats.items()}
-        return files, {unit.name: unit.read_text() for unit in self.units.glob("*.service")}
 
 
 @pytest.fixture
