@@ -6,18 +6,21 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from actors.golden import Golden, Recipe
+from actors.golden_store import GoldenStore
+from actors.goldens import GoldenOffer, Goldens
 from actors.hypervisor import run_folder
-from actors.hypervisor.capacity import Capacity, Resources, node_resources, read_host
+from actors.hypervisor.capacity import Capacity, Resources, node_resources, read_cpu_model, read_host
 from actors.hypervisor.connection import Hypervisor, Versions
 from actors.hypervisor.console import console_tail, kernel_fault
 from actors.hypervisor.daemon import PrivateLibvirtd, choose_uri
-from actors.hypervisor.domain import Multicast, NodeSpec
+from actors.hypervisor.domain import MemoryFile, Multicast, NodeSpec, fingerprint
 from actors.hypervisor.errors import HypervisorError
 from actors.hypervisor.lease import Lease, Owner
 from actors.hypervisor.ports import free_ports
@@ -99,6 +102,8 @@ class Host:
         self._state_dir = state_dir_of(settings)
         self._lock = threading.Lock()
         self._slots: dict[str, Slot] = {}
+        self._ahead: set[str] = set()  # slots that give way to a trial that needs their room
+        self._goldens = Goldens(GoldenStore(self._state_dir / "golden", settings.golden_mib))
         self._hypervisor = Hypervisor(choose_uri(settings.uri, self._state_dir))
         self.swept = reap(self._hypervisor, self._run_root)
         self._acceleration = self._choose_acceleration()
@@ -117,31 +122,102 @@ class Host:
     def room(self, nodes: int, shape: NodeShape) -> bool:
         """Whether a cluster of `nodes` VMs fits now."""
         with self._lock:
-            return self._capacity.fits(self.needs(nodes, shape)) is None
+            return self._shortfall(self.needs(nodes, shape), self._ahead) is None
 
-    def acquire(self, cluster: str, nodes: int, shape: NodeShape, *, trial: str, campaign: str, expires: int) -> Slot:
-        """Give a cluster of `nodes` VMs its slot until `release`; CapacityError says what is missing."""
+    def acquire(self, cluster: str, nodes: int, shape: NodeShape, *, campaign: str, expires: int, ahead: bool) -> Slot:
+        """Give a cluster of `nodes` VMs its slot until `release`; CapacityError says what is missing.
+
+        A slot that is taken `ahead` of its trial is taken back when its room is needed; `claim` makes it a lasting one.
+        """
         needed = self.needs(nodes, shape)
         with self._lock:
-            shortfall = self._capacity.fits(needed)
+            shortfall = self._shortfall(needed, set() if ahead else self._ahead)
             if shortfall:
                 raise CapacityError(f"a cluster of {nodes} VMs doesn't fit on host {self.facts.name}: {shortfall}")
+            in_the_way = [self._slots[name] for name in self._ahead] if not self._fits(needed) else []
+        for slot in in_the_way:
+            self.release(slot)
+        with self._lock:
             taken = {port for slot in self._slots.values() for port in slot.ports}
             low, high = self._settings.ports
             ports = free_ports(nodes, range(low, high + 1), reserved=taken)
             # The lowest SSH port is unique among live slots, so it serves as the cluster's multicast port too.
             multicast = Multicast(MULTICAST_GROUP, ports[0])
-            lease = Lease(campaign=campaign, trial=trial, expires=expires, owner=self._owner)
+            lease = Lease(campaign=campaign, trial=cluster, expires=expires, owner=self._owner)
             slot = Slot(cluster, ports, multicast, lease, needed, shape)
             self._slots[cluster] = slot
             self._capacity = self._capacity.reserve(needed)
+            if ahead:
+                self._ahead.add(cluster)
         return slot
 
-    def start(self, slot: Slot, boots: Sequence[NodeBoot]) -> None:
-        """Start the nodes of a slot, all at once. On return all run; at a failure the caller releases the slot."""
-        specs = [self._spec(slot, boot, port) for boot, port in zip(boots, slot.ports, strict=True)]
-        with ThreadPoolExecutor(len(specs)) as threads:
-            list(threads.map(self._hypervisor.start, specs))
+    def claim(self, slot: Slot, expires: int) -> None:
+        """Make a slot that was taken ahead a trial's own; CapacityError if it had to give way meanwhile."""
+        with self._lock:
+            if slot.cluster not in self._slots:
+                raise CapacityError(f"the slot {slot.cluster} on host {self.facts.name} was needed for something else")
+            self._ahead.discard(slot.cluster)
+        lease = replace(slot.lease, expires=expires)
+        for folder in run_folder.all_folders(self._run_root):
+            if folder.path.name.startswith(f"{slot.cluster}-"):
+                self._hypervisor.renew(folder.path.name, expires)
+                folder.renew(lease)
+
+    def start(self, slot: Slot, boots: Sequence[NodeBoot], recipe: Recipe | None = None) -> None:
+        """Start the nodes of a slot, all at once. On return all run; at a failure the caller releases the slot.
+
+        With a recipe, their memory is in files, so that `save` can keep them as its golden cluster.
+        """
+        names, memory_mib = [boot.name for boot in boots], slot.shape.memory_mib
+        memory = self._goldens.record(slot.cluster, recipe, names, memory_mib) if recipe else {}
+        with _at_once(boots) as threads:
+            list(threads.map(self._hypervisor.start, self._specs(slot, boots, memory)))
+
+    def golden(self, ingredients: Mapping[str, str], shape: NodeShape) -> GoldenOffer:
+        """What there is of the golden cluster of these ingredients on this host, verified.
+
+        If there is nothing, it is the caller's to make, and to `disclaim` afterwards. What was damaged is discarded,
+        and GoldenDamaged says what it was.
+        """
+        return self._goldens.offer(Recipe({**ingredients, **self._hardware(shape)}))
+
+    def disclaim(self, recipe: Recipe) -> None:
+        """Nobody makes this golden cluster any more."""
+        self._goldens.disclaim(recipe)
+
+    def save(self, slot: Slot, names: Sequence[str], identity: Mapping[str, bytes]) -> Golden:
+        """Keep the nodes of a slot, started with a recipe, as its golden cluster; they stand still from then on.
+
+        All are stopped before the first is saved, so that they are saved at one instant.
+        """
+        for name in names:
+            self._hypervisor.suspend(f"{slot.cluster}-{name}")
+
+        def save_devices(name: str, path: Path) -> None:
+            self._hypervisor.save_devices(f"{slot.cluster}-{name}", path)
+
+        return self._goldens.keep(slot.cluster, names, identity, save_devices)
+
+    def restore(self, slot: Slot, boots: Sequence[NodeBoot], golden: Golden) -> None:
+        """Start the nodes of a slot as they were when `golden` was saved, paused."""
+        memory = {boot.name: MemoryFile(golden.ram(boot.name), "restore") for boot in boots}
+
+        def restore(spec: NodeSpec) -> None:
+            self._hypervisor.start(spec)
+            self._hypervisor.load_devices(spec.name, golden.state(spec.node))
+
+        with _at_once(boots) as threads:
+            list(threads.map(restore, self._specs(slot, boots, memory)))
+
+    def resume(self, slot: Slot, names: Sequence[str]) -> None:
+        """Let paused nodes run."""
+        for name in names:
+            self._hypervisor.resume(f"{slot.cluster}-{name}")
+
+    def drop(self, slot: Slot, names: Sequence[str]) -> None:
+        """End some nodes of a slot; it keeps their share of the capacity."""
+        with _at_once(names) as threads:
+            list(threads.map(self._hypervisor.destroy, [f"{slot.cluster}-{name}" for name in names]))
 
     def look(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
         """How the slot's nodes are."""
@@ -152,8 +228,10 @@ class Host:
         with self._lock:
             if self._slots.pop(slot.cluster, None) is None:
                 return
+            self._ahead.discard(slot.cluster)
             self._capacity = self._capacity.release(slot.resources)
         self._remove(lambda lease: lease.trial == slot.lease.trial and lease.owner == slot.lease.owner)
+        self._goldens.forget(slot.cluster)
 
     def close(self) -> None:
         """Release every slot, end the private libvirtd if it was ours to start, and disconnect.
@@ -163,6 +241,7 @@ class Host:
         for slot in list(self._slots.values()):
             self.release(slot)
         reap(self._hypervisor, self._run_root)
+        self._goldens.close()
         self._hypervisor.close()
         _end_private_libvirtd(self._state_dir)
 
@@ -173,6 +252,30 @@ class Host:
             with contextlib.suppress(HypervisorError):
                 if wanted(folder.lease()):
                     folder.remove()
+
+    def _fits(self, needed: Resources) -> bool:
+        return self._capacity.fits(needed) is None
+
+    def _shortfall(self, needed: Resources, giving_way: Iterable[str]) -> object | None:
+        """What is missing even if the slots `giving_way` are given back; to be called with the lock held."""
+        capacity = self._capacity
+        for name in giving_way:
+            capacity = capacity.release(self._slots[name].resources)
+        return capacity.fits(needed)
+
+    def _hardware(self, shape: NodeShape) -> dict[str, str]:
+        """What of this host shapes the memory and the devices of a node."""
+        kind = self._acceleration.kind
+        return {
+            "acceleration": kind,
+            "cpu": read_cpu_model() if kind == "kvm" else "emulated",
+            "qemu": self.facts.versions.qemu,
+            "domain": fingerprint(shape.vcpus, shape.memory_mib, kind, TB_CACHE_MIB),
+        }
+
+    def _specs(self, slot: Slot, boots: Sequence[NodeBoot], memory: Mapping[str, MemoryFile]) -> list[NodeSpec]:
+        pairs = zip(boots, slot.ports, strict=True)
+        return [replace(self._spec(slot, boot, port), memory=memory.get(boot.name)) for boot, port in pairs]
 
     def _spec(self, slot: Slot, boot: NodeBoot, port: int) -> NodeSpec:
         name = f"{slot.cluster}-{boot.name}"
@@ -206,6 +309,10 @@ class Host:
         if self._settings.acceleration != "auto":
             return Acceleration(self._settings.acceleration, "hosts.*.acceleration says so")
         return acceleration(self._bundle.kernel, self._bundle.initrd, self._state_dir)
+
+
+def _at_once(things: Sequence[object]) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max(1, min(len(things), MOST_AT_ONCE)))
 
 
 def run_root(state_dir: Path) -> Path:

@@ -2,7 +2,6 @@
 for drawing keys."""
 
 import base64
-import hashlib
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,8 @@ from dataclasses import dataclass, field
 from actors.remote import Identity, make_identity
 from schedulers.base import Node, Topology
 
+CLUSTER = "campaign"
+"""Every cluster's own name: they never meet, and one restored from memory keeps the name that it was saved with."""
 PREFIX = "10.42"
 """The cluster network; it exists only between the nodes of one cluster."""
 MANAGEMENT = {"address": "10.0.2.15/24", "gateway": "10.0.2.2"}
@@ -24,11 +25,11 @@ class Keys:
     hosts: Mapping[str, Identity] = field(repr=False)
 
 
-def topology_of(cluster: str, compute_nodes: int, slots: int, memory_mib: int) -> Topology:
-    """A cluster of a head and `compute_nodes` nodes, addresses counted from .1."""
+def topology_of(compute_nodes: int, slots: int, memory_mib: int) -> Topology:
+    """A cluster of a head and `compute_nodes` nodes, addresses counted from .1: a small one is a large one's start."""
     head = Node("head", "head", _address(0), 0, memory_mib)
     compute = [Node(f"n{i}", "compute", _address(i), slots, memory_mib) for i in range(1, compute_nodes + 1)]
-    return Topology(cluster, (head, *compute))
+    return Topology(CLUSTER, (head, *compute))
 
 
 def draw_keys(topology: Topology) -> Keys:
@@ -37,10 +38,23 @@ def draw_keys(topology: Topology) -> Keys:
     return Keys(make_identity(topology.cluster), hosts)
 
 
-def macs(cluster: str, index: int) -> tuple[str, str]:
-    """The MAC addresses (management, cluster) of a cluster's node number `index`: locally administered, stable."""
-    digest = hashlib.sha256(f"{cluster}/{index}".encode()).hexdigest()
-    tail = ":".join(digest[i : i + 2] for i in range(0, 8, 2))
+def dump_keys(keys: Keys) -> dict[str, bytes]:
+    """The keys by name, as a golden cluster keeps them."""
+    pairs = {"client": keys.client, **{f"host.{node}": identity for node, identity in keys.hosts.items()}}
+    return {f"{name}.{half}": getattr(pair, half) for name, pair in pairs.items() for half in ("private", "public")}
+
+
+def load_keys(dumped: Mapping[str, bytes]) -> Keys:
+    """The inverse of `dump_keys`."""
+    names = [name.removesuffix(".private") for name in dumped if name.endswith(".private")]
+    pairs = {name: Identity(dumped[f"{name}.private"], dumped[f"{name}.public"]) for name in names}
+    client = pairs.pop("client")
+    return Keys(client, {name.removeprefix("host."): pair for name, pair in pairs.items()})
+
+
+def macs(index: int) -> tuple[str, str]:
+    """The MAC addresses (management, cluster) of node number `index` of any cluster: locally administered."""
+    tail = f"00:00:{index >> 8:02x}:{index & 255:02x}"
     return f"02:0a:{tail}", f"02:0b:{tail}"
 
 

@@ -6,6 +6,7 @@ killed takes local Ray with it, so what outlives it is found by lease, not by de
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -14,8 +15,11 @@ from ray.exceptions import RayError
 
 from actors import ray_session
 from actors.cluster import Cluster, TrialSpec
+from actors.golden import Golden, Recipe
+from actors.goldens import GoldenOffer
 from actors.host import Host, HostFacts, NodeBoot, NodeShape, NodeState, Slot
 from actors.hypervisor.lease import Owner
+from actors.supply import Blueprint, Supply
 from campaign.errors import CampaignError, InfrastructureError
 from campaign.images.manifest import Bundle
 from campaign.model import HostSettings, TestbedSettings
@@ -27,7 +31,7 @@ CLOSE_S = 60.0
 
 
 class HostActor:
-    """Owns the connection to one libvirt host and every VM on it."""
+    """Owns the connection to one libvirt host and every VM on it. Each method is the host's of the same name."""
 
     def open(self, name: str, settings: HostSettings, bundle: Bundle, campaign: str, owner: Owner) -> HostFacts:
         """Not the constructor: an error in there would reach the driver as text only."""
@@ -38,20 +42,12 @@ class HostActor:
     def facts(self) -> HostFacts:
         return self._host.facts
 
-    def room(self, nodes: int, shape: NodeShape) -> bool:
-        return self._host.room(nodes, shape)
+    def acquire(self, cluster: str, nodes: int, shape: NodeShape, expires: int, ahead: bool) -> Slot:
+        return self._host.acquire(cluster, nodes, shape, campaign=self._campaign, expires=expires, ahead=ahead)
 
-    def acquire(self, cluster: str, nodes: int, shape: NodeShape, trial: str, expires: int) -> Slot:
-        return self._host.acquire(cluster, nodes, shape, trial=trial, campaign=self._campaign, expires=expires)
-
-    def start(self, slot: Slot, boots: Sequence[NodeBoot]) -> None:
-        self._host.start(slot, boots)
-
-    def look(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
-        return self._host.look(slot, names)
-
-    def release(self, slot: Slot) -> None:
-        self._host.release(slot)
+    def do(self, method: str, *arguments: object) -> Any:
+        """Call any other of the host's methods."""
+        return getattr(self._host, method)(*arguments)
 
     def close(self) -> None:
         self._host.close()
@@ -64,46 +60,79 @@ class RemoteHost:
         self._actor = actor
 
     async def facts(self) -> HostFacts:
-        facts: HostFacts = await self._ask("facts")
+        facts: HostFacts = await _asked(self._actor.facts.remote())
         return facts
 
-    async def acquire(self, cluster: str, nodes: int, shape: NodeShape, trial: str, expires: int) -> Slot:
-        slot: Slot = await self._ask("acquire", cluster, nodes, shape, trial, expires)
+    async def acquire(self, cluster: str, nodes: int, shape: NodeShape, expires: int, ahead: bool = False) -> Slot:
+        slot: Slot = await _asked(self._actor.acquire.remote(cluster, nodes, shape, expires, ahead))
         return slot
 
-    async def start(self, slot: Slot, boots: Sequence[NodeBoot]) -> None:
-        await self._ask("start", slot, boots)
+    async def claim(self, slot: Slot, expires: int) -> None:
+        await self._do("claim", slot, expires)
+
+    async def start(self, slot: Slot, boots: Sequence[NodeBoot], recipe: Recipe | None = None) -> None:
+        await self._do("start", slot, boots, recipe)
+
+    async def golden(self, ingredients: Mapping[str, str], shape: NodeShape) -> GoldenOffer:
+        offer: GoldenOffer = await self._do("golden", ingredients, shape)
+        return offer
+
+    async def disclaim(self, recipe: Recipe) -> None:
+        await self._do("disclaim", recipe)
+
+    async def save(self, slot: Slot, names: Sequence[str], identity: Mapping[str, bytes]) -> Golden:
+        golden: Golden = await self._do("save", slot, names, identity)
+        return golden
+
+    async def restore(self, slot: Slot, boots: Sequence[NodeBoot], golden: Golden) -> None:
+        await self._do("restore", slot, boots, golden)
+
+    async def resume(self, slot: Slot, names: Sequence[str]) -> None:
+        await self._do("resume", slot, names)
+
+    async def drop(self, slot: Slot, names: Sequence[str]) -> None:
+        await self._do("drop", slot, names)
 
     async def look(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
-        states: list[NodeState] = await self._ask("look", slot, names)
+        states: list[NodeState] = await self._do("look", slot, names)
         return states
 
     async def release(self, slot: Slot) -> None:
-        await self._ask("release", slot)
+        await self._do("release", slot)
 
-    async def _ask(self, method: str, *arguments: object) -> Any:
-        try:
-            return await getattr(self._actor, method).remote(*arguments)
-        except RayError as error:
-            raise unwrapped(error) from None
+    async def _do(self, method: str, *arguments: object) -> Any:
+        return await _asked(self._actor.do.remote(method, *arguments))
 
 
 class ClusterActor:
-    """Owns SSH, bootstrap, workload and collection of one live cluster; async, so that it answers while it works."""
+    """Owns SSH, bootstrap, workload and collection of live clusters, one trial's after the other's; and the cluster
+    that is made ready for the next. Async, so that it answers while it works."""
 
-    def __init__(self, spec: TrialSpec, host: "ActorHandle[Any]") -> None:
-        self._cluster = Cluster(spec, RemoteHost(host))
+    def __init__(self, blueprint: Blueprint, host: "ActorHandle[Any]") -> None:
+        self._blueprint, self._host = blueprint, RemoteHost(host)
+        self._supply = Supply(blueprint, self._host)
+        self._cluster: Cluster | None = None
 
-    async def evaluate(self) -> Evaluation:
+    async def evaluate(self, spec: TrialSpec) -> Evaluation:
+        self._cluster = Cluster(self._blueprint, spec, self._host, self._supply)
         return await self._cluster.evaluate()
 
-    async def status(self) -> Status:
-        return self._cluster.status
+    async def status(self) -> Status | None:
+        return self._cluster.status if self._cluster else None
 
 
 # Ray's decorator hides the class from type checkers, so the remote ones get names of their own. They compute little.
 _HOST_ACTOR: Any = ray.remote(num_cpus=0, max_concurrency=16)(HostActor)
 _CLUSTER_ACTOR: Any = ray.remote(num_cpus=0, max_concurrency=4)(ClusterActor)
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A trial that is being evaluated, by which actor, on which host."""
+
+    trial: Trial
+    actor: "ActorHandle[Any]"
+    host: "ActorHandle[Any]"
 
 
 class Pool:
@@ -145,56 +174,72 @@ class Pool:
 
     def with_room(self, nodes: int, shape: NodeShape) -> list["ActorHandle[Any]"]:
         """The hosts on which a cluster of `nodes` VMs fits now."""
-        return [a for n, a in self._actors.items() if _get(a.room.remote(nodes, shape), OPEN_S, f"host {n} is silent")]
+        return [
+            actor
+            for name, actor in self._actors.items()
+            if _get(actor.do.remote("room", nodes, shape), OPEN_S, f"host {name} is silent")
+        ]
 
 
 class LibvirtTestbed:
-    """Evaluates trials on real VMs. `spec_of` says what a trial needs; `largest` is the biggest cluster, in VMs."""
+    """Evaluates trials on real VMs, made by `blueprint`. `spec_of` says what a trial needs beside it."""
 
-    def __init__(self, pool: Pool, spec_of: Callable[[Trial], TrialSpec], largest: int, shape: NodeShape) -> None:
-        self._pool, self._spec_of = pool, spec_of
-        self._largest, self._shape = largest, shape
-        self._running: dict[Any, tuple[Trial, ActorHandle[Any]]] = {}
+    def __init__(self, pool: Pool, blueprint: Blueprint, spec_of: Callable[[Trial], TrialSpec]) -> None:
+        self._pool, self._blueprint, self._spec_of = pool, blueprint, spec_of
+        self._idle: dict[ActorHandle[Any], list[ActorHandle[Any]]] = {}  # cluster actors without a trial, by host
+        self._running: dict[Any, _Running] = {}
         self._statuses: dict[int, Status] = {}
 
     def room(self) -> int:
         """How many more trials fit, whatever their size."""
-        return len(self._pool.with_room(self._largest, self._shape))
+        return len(self._pool.with_room(self._blueprint.largest + 1, self._blueprint.shape))
 
     def start(self, trial: Trial) -> None:
-        """Give the trial a cluster actor on a host with room."""
+        """Give the trial a cluster actor on a host with room; one that has none to evaluate, if there is."""
         spec = self._spec_of(trial)
-        host = self._pool.with_room(spec.nodes + 1, spec.shape)[0]
-        actor = _CLUSTER_ACTOR.remote(spec, host)
-        self._running[actor.evaluate.remote()] = (trial, actor)
+        hosts = self._pool.with_room(spec.nodes + 1, self._blueprint.shape)
+        host = next((host for host in hosts if self._idle.get(host)), hosts[0])
+        idle = self._idle.setdefault(host, [])
+        actor = idle.pop() if idle else _CLUSTER_ACTOR.remote(self._blueprint, host)
+        self._running[actor.evaluate.remote(spec)] = _Running(trial, actor, host)
         self._statuses[trial.number] = Status("placed", time.time())
 
     def wait(self, timeout_s: float) -> list[tuple[Trial, Evaluation]]:
         """The evaluations that ended."""
         done, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=timeout_s)
-        ended = []
-        for reference in done:
-            trial, _actor = self._running.pop(reference)
-            self._statuses.pop(trial.number, None)
-            ended.append((trial, _evaluation(reference)))
-        return ended
+        return [self._ended(reference) for reference in done]
 
     def statuses(self) -> Mapping[int, Status]:
         """How far the running trials are; an actor that is slow to answer keeps its last status."""
-        asked = {actor.status.remote(): trial.number for trial, actor in self._running.values()}
+        asked = {one.actor.status.remote(): one.trial.number for one in self._running.values()}
         answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=1.0) if asked else ([], [])
         for reference in answered:
             try:
-                self._statuses[asked[reference]] = ray.get(reference)
+                status = ray.get(reference)
+                self._statuses[asked[reference]] = status or self._statuses[asked[reference]]
             except RayError:
                 continue  # its evaluation will say why
         return dict(self._statuses)
 
     def close(self) -> None:
         """Forget running trials; the pool ends their VMs."""
-        for _, actor in self._running.values():
+        for actor in [one.actor for one in self._running.values()] + [
+            one for all_of in self._idle.values() for one in all_of
+        ]:
             ray.kill(actor)
         self._running.clear()
+        self._idle.clear()
+
+    def _ended(self, reference: Any) -> tuple[Trial, Evaluation]:
+        """What an evaluation came to; an actor that died is the platform's failure, and is not used again."""
+        one = self._running.pop(reference)
+        self._statuses.pop(one.trial.number, None)
+        try:
+            evaluation: Evaluation = ray.get(reference)
+        except RayError as error:
+            return one.trial, Evaluation("infrastructure_failed", str(unwrapped(error)))
+        self._idle[one.host].append(one.actor)
+        return one.trial, evaluation
 
 
 def unwrapped(error: RayError) -> Exception:
@@ -214,10 +259,8 @@ def _get(reference: Any, timeout_s: float, what: str) -> Any:
         raise unwrapped(error) from None
 
 
-def _evaluation(reference: Any) -> Evaluation:
-    """What an evaluation came to; an actor that died is the platform's failure."""
+async def _asked(reference: Any) -> Any:
     try:
-        evaluation: Evaluation = ray.get(reference)
+        return await reference
     except RayError as error:
-        return Evaluation("infrastructure_failed", str(unwrapped(error)))
-    return evaluation
+        raise unwrapped(error) from None

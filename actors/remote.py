@@ -133,6 +133,13 @@ class Remote:
         done = await self.run(("sh", "-c", command), timeout_s=timeout_s)
         return done.stdout.encode(errors="surrogateescape")
 
+    async def fetch(self, paths: Sequence[str], *, timeout_s: float) -> dict[str, bytes]:
+        """The contents of those of the files that there are, in one round trip."""
+        names = [path.lstrip("/") for path in paths]
+        # A log may grow while it is read, which tar reports by its exit status.
+        archive = await self.run(("tar", "-cf", "-", "-C", "/", "--ignore-failed-read", *names), timeout_s=timeout_s)
+        return files_of(archive.stdout.encode(errors="surrogateescape"))
+
     async def open_shell(self, command: Sequence[str]) -> "asyncssh.SSHClientProcess[str]":
         """Start `command` and leave its pipes open."""
         try:
@@ -172,6 +179,15 @@ def tar_of(files: Iterable[File]) -> bytes:
             archive.addfile(entry, io.BytesIO(file.content))
             count += 1
     return buffer.getvalue() if count else b""
+
+
+def files_of(archive: bytes) -> dict[str, bytes]:
+    """The plain files in a tar archive by absolute path; empty for no archive."""
+    if not archive:
+        return {}
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        found = {f"/{entry.name}": opened.extractfile(entry) for entry in opened if entry.isfile()}
+        return {path: file.read() for path, file in found.items() if file}
 
 
 def _text(raw: bytes | str | None) -> str:

@@ -5,7 +5,6 @@ every tenth second whether the daemons live.
 """
 
 import asyncio
-import contextlib
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 import asyncssh
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actors.remote import Remote
 from campaign import guest
@@ -50,10 +50,11 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Replayed:
-    """A finished replay."""
+    """A finished replay; `first_job_s` is the time from its start to that of its first job, 0 if none started."""
 
     jobs: pa.Table
     conditions: Conditions
+    first_job_s: float
 
 
 class Replay:
@@ -70,34 +71,48 @@ class Replay:
         self._workload, self._scheduler, self._topology = workload, scheduler, topology
         self._remotes, self._tell = remotes, tell
         self._head = remotes[topology.head.name]
+        self._clocks: dict[str, Clock] = {}
+        self._before: dict[str, ClockOffset] = {}
+        self._cpu: tuple[Sequence[int], Sequence[int]] | None = None
+        self._brought: dict[str, dict[str, bytes]] = {}
 
     async def prepare(self) -> None:
-        """Put instruments and job scripts on the nodes; nothing is measured yet."""
-        tools = [File(path, content, mode=0o755) for path, content in guest.files().items()]
-        await asyncio.gather(*(remote.put(tools, timeout_s=COMMAND_S) for remote in self._remotes.values()))
-        await self._head.put(self._scripts(), timeout_s=COMMAND_S)
+        """Put the job scripts on the head node and measure the nodes' clocks; the workload hasn't begun."""
+        await asyncio.gather(
+            self._head.put(self._scripts(), timeout_s=COMMAND_S), *map(self._open_clock, self._remotes)
+        )
+        self._before = await self._offsets()
 
-    async def run(self, deadline_s: float) -> Replayed:
+    async def run(self, deadline_s: float) -> None:
         """Replay, and wait for the last job; raises WorkloadUnfinished after `deadline_s`, SchedulerDied at once."""
-        before = await self._offsets()
         cpu_before = read_cpu()
         await self._start_agent()
         await self._finish(time.monotonic() + deadline_s)
-        steal = steal_between(cpu_before, read_cpu())
+        self._cpu = cpu_before, read_cpu()
+
+    async def collect(self) -> Replayed:
+        """What was measured, once the workload has run."""
+        if self._cpu is None:
+            raise RuntimeError("nothing has been replayed")
+        self._tell("collecting")
         after = await self._offsets()
-        clocks = {name: NodeClock(before[name], after[name]) for name in self._remotes}
-        return Replayed(await self._collect(clocks), Conditions(clocks, steal))
+        clocks = {name: NodeClock(self._before[name], after[name]) for name in self._remotes}
+        accounting, _ = await asyncio.gather(self._accounting(), self._bring_all())
+        jobs = self._jobs(clocks, accounting)
+        return Replayed(jobs, Conditions(clocks, steal_between(*self._cpu)), first_job_s(jobs))
 
     async def logs(self) -> dict[str, bytes]:
-        """The scheduler's logs and the instruments' files of every node that still answers."""
-        wanted = [(node.name, path) for node in self._topology.nodes for path in self._scheduler.log_files[node.role]]
-        wanted += [(node.name, guest.JOBS_FILE) for node in self._topology.compute]
-        wanted.append((self._topology.head.name, guest.SUBMITS_FILE))
-        got = await asyncio.gather(
-            *(self._remotes[node].get(path, timeout_s=COMMAND_S, limit=LOG_BYTES) for node, path in wanted),
-            return_exceptions=True,
-        )
-        return {f"logs/{node}{path}": c for (node, path), c in zip(wanted, got, strict=True) if isinstance(c, bytes)}
+        """The scheduler's logs and the instruments' files of every node that still answers, the ends of long ones."""
+        if not self._brought:
+            await self._bring_all()
+        kept = {node.name: {*self._scheduler.log_files[node.role], guest.JOBS_FILE} for node in self._topology.nodes}
+        kept[self._topology.head.name] |= {guest.SUBMITS_FILE}
+        return {
+            f"logs/{node}{path}": content[-LOG_BYTES:]
+            for node, files in self._brought.items()
+            for path, content in files.items()
+            if path in kept[node]
+        }
 
     def _scripts(self) -> list[File]:
         """A batch script per job, and the schedule by which the agent submits them."""
@@ -161,29 +176,42 @@ class Replay:
                 details = "\n".join(log.decode(errors="replace") for log in logs)
                 raise SchedulerDied(f"{name}: a daemon of {self._scheduler.name} died ({' '.join(command)})", details)
 
+    async def _open_clock(self, node: str) -> None:
+        self._clocks[node] = await Clock.open(self._remotes[node])
+
     async def _offsets(self) -> dict[str, ClockOffset]:
         """Every node's clock against ours, one node after the other so that none delays another's answer."""
-        return {name: await _offset(remote) for name, remote in self._remotes.items()}
+        return {name: await clock.offset() for name, clock in self._clocks.items()}
 
-    async def _collect(self, clocks: Mapping[str, NodeClock]) -> pa.Table:
-        self._tell("collecting")
-        submits = guest.parse_submits(await self._text(self._head, guest.SUBMITS_FILE))
-        started_us = guest.parse_started(await self._text(self._head, guest.STARTED_FILE))
+    async def _bring_all(self) -> None:
+        """Fetch logs and records of all nodes, a round trip each; nodes that don't answer are left out."""
+        measured = (guest.JOBS_FILE, guest.SUBMITS_FILE, guest.STARTED_FILE)
+        nodes = self._topology.nodes
+        wanted = [
+            self._remotes[n.name].fetch((*self._scheduler.log_files[n.role], *measured), timeout_s=COMMAND_S)
+            for n in nodes
+        ]
+        got = await asyncio.gather(*wanted, return_exceptions=True)
+        self._brought = {node.name: files for node, files in zip(nodes, got, strict=True) if isinstance(files, dict)}
+
+    def _jobs(self, clocks: Mapping[str, NodeClock], accounting: Mapping[str, NativeTimes]) -> pa.Table:
+        head = self._topology.head.name
+        submits = guest.parse_submits(self._record(head, guest.SUBMITS_FILE))
+        started_us = guest.parse_started(self._record(head, guest.STARTED_FILE))
         runs = {
-            node.name: guest.parse_runs(await self._text(self._remotes[node.name], guest.JOBS_FILE))
-            for node in self._topology.compute
+            node.name: guest.parse_runs(self._record(node.name, guest.JOBS_FILE)) for node in self._topology.compute
         }
         accepted = {s.job_id: self._scheduler.parse_submit(s.output) for s in submits if s.exit_status == 0}
         needed = {job.job_id: self._scheduler.nodes_needed(job, self._topology) for job in self._workload.jobs()}
         collected = Collected(
-            head=self._topology.head.name,
+            head=head,
             started_us=started_us,
             submits=submits,
             runs=runs,
             clocks=clocks,
             nodes_requested=needed,
             native_ids=accepted,
-            accounting=await self._accounting(),
+            accounting=accounting,
         )
         return jobs_table(self._workload, collected)
 
@@ -191,26 +219,42 @@ class Replay:
         output = await self._head.succeed(self._scheduler.accounting_command(), timeout_s=COMMAND_S)
         return self._scheduler.parse_accounting(output)
 
-    async def _text(self, remote: Remote, path: str) -> str:
-        return (await remote.get(path, timeout_s=COMMAND_S)).decode()
+    def _record(self, node: str, path: str) -> str:
+        """What an instrument wrote; a node that ran no job has written nothing."""
+        if node not in self._brought:
+            raise InfrastructureError(f"{node}: what it has measured can't be fetched")
+        return self._brought[node].get(path, b"").decode()
 
 
-async def _offset(remote: Remote) -> ClockOffset:
-    """Ask one node's clock over a shell that stays open: a question costs one round trip."""
-    process = await remote.open_shell(guest.clock_command())
-    try:
-        samples = []
-        for _ in range(CLOCK_SAMPLES):
-            sent = time.time()
-            process.stdin.write("\n")
-            answer = await asyncio.wait_for(process.stdout.readline(), COMMAND_S)
-            samples.append(Sample(sent, parse_clock(answer), time.time()))
-        return offset(samples)
-    except (TimeoutError, OSError, asyncssh.Error) as error:
-        raise InfrastructureError(f"{remote.node}: its clock doesn't answer: {error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            process.stdin.write_eof()
+class Clock:
+    """A node's clock, asked over a shell that stays open: starting one would cost more than all questions."""
+
+    def __init__(self, node: str, process: "asyncssh.SSHClientProcess[str]") -> None:
+        self._node, self._process = node, process
+
+    @classmethod
+    async def open(cls, remote: Remote) -> "Clock":
+        """Start the shell."""
+        return cls(remote.node, await remote.open_shell(guest.clock_command()))
+
+    async def offset(self) -> ClockOffset:
+        """The node's time against ours; a question costs one round trip."""
+        try:
+            samples = []
+            for _ in range(CLOCK_SAMPLES):
+                sent = time.time()
+                self._process.stdin.write("\n")
+                answer = await asyncio.wait_for(self._process.stdout.readline(), COMMAND_S)
+                samples.append(Sample(sent, parse_clock(answer), time.time()))
+            return offset(samples)
+        except (TimeoutError, OSError, asyncssh.Error) as error:
+            raise InfrastructureError(f"{self._node}: its clock doesn't answer: {error}") from None
+
+
+def first_job_s(jobs: pa.Table) -> float:
+    """Seconds from the start of the workload to that of its first job; 0 if none started."""
+    first = pc.min(jobs.column("start_ns")).as_py()
+    return 0.0 if first is None else max(0, first) / 1e9
 
 
 def _script(job: Job) -> str:

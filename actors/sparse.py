@@ -5,10 +5,9 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
-BLOCK = (
-    64 * 1024
-)  # bytes; the grid on which zeros become holes: a finer one saves 4 % more and costs 8 times the pieces
+BLOCK = 64 * 1024  # bytes; where zeros become holes. 4 KiB saved 5 % more of a node's memory, in 13 times the pieces
 _ZEROS = bytes(BLOCK)
 _BUFFER = 4 * 2**20  # bytes
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2  # linux/falloc.h
@@ -51,6 +50,15 @@ def digest(descriptor: int) -> str:
             total.update(offset.to_bytes(8, "big"))
             total.update(block)
     return total.hexdigest()
+
+
+def copy(descriptor: int, target: Path) -> None:
+    """Copy the file to the new file `target`, for its owner alone, with holes where it has holes or zeros."""
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copied:
+        for offset, block in blocks(descriptor):
+            if not _is_zero(block):
+                os.pwrite(copied.fileno(), block, offset)
+        os.ftruncate(copied.fileno(), os.fstat(descriptor).st_size)
 
 
 def punch(descriptor: int) -> int:

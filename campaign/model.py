@@ -89,9 +89,20 @@ class ClusterSettings(Settings):
     slots_per_node: int = setting(4, help="job slots that a compute node offers", unit="slots", ge=1, le=1024)
     vcpus: int = setting(1, help="virtual CPUs of a node", unit="vCPUs", ge=1, le=64)
     memory_mib: int = setting(512, help="memory of a node", unit="MiB", ge=256, le=1_048_576)
+    start: Literal["golden", "cold"] = setting(
+        "golden", help="golden: restored from a saved, joined cluster, which is made once; cold: booted for every trial"
+    )
     boot_deadline_s: float = setting(300, help="from start to SSH on all nodes", unit="s", ge=1, le=7200)
     bootstrap_deadline_s: float = setting(120, help="from SSH to all nodes ready for jobs", unit="s", ge=1, le=7200)
     workload_deadline_s: float = setting(600, help="from the first submission to the end", unit="s", ge=1, le=604_800)
+
+
+class BootstrapSettings(Settings):
+    """How booted nodes become a cluster."""
+
+    via: Literal["ssh", "ansible"] = setting(
+        "ssh", help="ssh: by this program; ansible: by ansible-playbook (the extra `ansible`), which takes longer"
+    )
 
 
 class ImageSettings(Settings):
@@ -113,6 +124,9 @@ class HostSettings(Settings):
     acceleration: Literal["auto", "kvm", "tcg"] = setting("auto", help="auto: by booting the image's kernel under KVM")
     memory_mib: int | None = setting(None, help="memory for VMs (default: 80 % of what is free)", unit="MiB", ge=256)
     vcpus: int | None = setting(None, help="vCPUs for VMs (default: 8 per CPU of the host)", unit="vCPUs", ge=1)
+    golden_mib: int = setting(
+        8192, help="disk space for golden clusters; beyond it the least used are removed", unit="MiB", ge=0
+    )
     ports: Annotated[list[int], Field(min_length=2, max_length=2)] = setting(
         [22200, 22999], help="loopback TCP ports for SSH to the nodes", allowed="[low, high] within 1024..65535"
     )
@@ -178,6 +192,11 @@ class TestbedSettings(Settings):
     kind: Literal["libvirt"] = setting("libvirt", help="libvirt: real virtual machines")
     ray_address: str | None = setting(None, help="an existing Ray cluster (default: a local Ray for this campaign)")
     parallel: int = setting(1, help="trials that may run at once, capacity allowing", ge=1, le=1024)
+    overlap: Literal["none", "collecting", "running"] = setting(
+        "collecting",
+        help="when the next trial's cluster is restored: after this trial, as soon as its last job is done, or while "
+        "its jobs run, which disturbs what is measured",
+    )
 
 
 class OutputSettings(Settings):
@@ -195,6 +214,7 @@ class Campaign(Settings):
     scheduler: SchedulerSettings
     workload: WorkloadSettings
     cluster: ClusterSettings
+    bootstrap: BootstrapSettings = BootstrapSettings()
     image: ImageSettings
     hosts: dict[str, HostSettings] = setting(help="name: host", allowed="name: {setting: value}")
     objectives: dict[str, Direction] = setting(

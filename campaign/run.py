@@ -24,9 +24,13 @@ from campaign.version import git_commit
 
 if TYPE_CHECKING:
     from actors.cluster import TrialSpec
+    from actors.supply import Blueprint
 
 MAY_CHANGE = frozenset(
-    {"search.trials", "search.retries", "search.give_up_after", "hosts", "testbed", "output", "image"}
+    {
+        *("search.trials", "search.retries", "search.give_up_after", "hosts", "testbed", "output", "image"),
+        *("cluster.start", "bootstrap"),
+    }
 )
 """Settings that a resume may change; any other makes another campaign. (The image stays the one it began with.)"""
 
@@ -78,7 +82,6 @@ def _evaluate(run: _Run) -> list[TrialRecord]:
     run.progress.resumed(done)
 
     from actors import ray_session
-    from actors.host import NodeShape
 
     ray_session.prepare(campaign.testbed.ray_address)
     from actors.pool import LibvirtTestbed, Pool
@@ -92,10 +95,7 @@ def _evaluate(run: _Run) -> list[TrialRecord]:
         for facts in pool.facts.values():
             kind = facts.acceleration
             say(f"host {facts.name}: {facts.uri}, guests run under {kind.kind} ({kind.reason})")
-        spec_of = _spec_factory(run)
-        largest = run.composed.space.node_counts()[1] + 1
-        shape = NodeShape(campaign.cluster.vcpus, campaign.cluster.memory_mib)
-        testbed = LibvirtTestbed(pool, spec_of, largest, shape)
+        testbed = LibvirtTestbed(pool, _blueprint(run), _spec_factory(run))
         stack.callback(testbed.close)
         executor = Executor(
             campaign,
@@ -108,23 +108,37 @@ def _evaluate(run: _Run) -> list[TrialRecord]:
         return executor.run()
 
 
+def _blueprint(run: _Run) -> "Blueprint":
+    from actors.supply import Blueprint
+
+    campaign = run.composed.campaign
+    smallest, largest = run.composed.space.node_counts()
+    return Blueprint(
+        campaign=campaign.name,
+        scheduler=run.composed.scheduler,
+        cluster=campaign.cluster,
+        bundle=run.bundle,
+        smallest=smallest,
+        largest=largest,
+        via=campaign.bootstrap.via,
+    )
+
+
 def _spec_factory(run: _Run) -> "Callable[[Trial], TrialSpec]":
     from actors.cluster import TrialSpec
 
     campaign, space = run.composed.campaign, run.composed.space
 
     def spec_of(trial: Trial) -> TrialSpec:
+        is_last = trial.number + 1 >= campaign.search.trials
         return TrialSpec(
-            campaign=campaign.name,
             trial=trial,
             nodes=space.nodes(trial.point),
             params=space.params(trial.point),
-            cluster=campaign.cluster,
             validity=campaign.validity,
-            scheduler=run.composed.scheduler,
             workload=run.workload,
-            bundle=run.bundle,
             stamps={"git_commit": git_commit(), "workload": run.workload.name},
+            ahead="none" if is_last else campaign.testbed.overlap,
         )
 
     return spec_of

@@ -12,8 +12,15 @@ Outcome = Literal["ok", "invalid", "stalled", "scheduler_failed", "infrastructur
 Point = dict[str, Scalar]
 """A value per searched dimension, by its dotted setting: `cluster.nodes`, `scheduler.params.bf_interval`."""
 
-PHASES = ("placed", "booted", "reachable", "ready", "workload", "collected", "torn_down")
-"""The arrows of a trial's life in order; `phase.<name>_s` is the time that the arrow to it took."""
+PHASES = (
+    *("golden", "fallback", "placed", "started", "reachable", "ready", "first_job", "workload", "collected"),
+    "torn_down",
+)
+"""The arrows of a trial's life in order; `phase.<name>_s` is the time that the arrow to it took. `golden` is making the
+golden cluster, once; `fallback` what was lost on one that couldn't be used; `started` booting, or restoring its memory;
+`first_job` from the workload's start to its first job's."""
+MEASURED = frozenset({"first_job", "workload"})
+"""The phases in which the workload runs; the rest is overhead."""
 
 
 class Trial(Settings):

@@ -205,6 +205,10 @@ class Scheduler(Protocol):
         """From a cluster that `plan` made to the same cluster with other parameters."""
         ...
 
+    def rehearsal_command(self, topology: Topology) -> tuple[str, ...]:
+        """Runs a job across all compute nodes of an idle cluster; exits 0 when it has ended well."""
+        ...
+
     def nodes_needed(self, job: "Job", topology: Topology) -> int:
         """How many nodes the job asks for; raises WorkloadError when it can never fit."""
         ...

@@ -106,6 +106,12 @@ def read_host(
     )
 
 
+def read_cpu_model(root: Path = Path("/")) -> str:
+    """The name of this machine's CPU model; "unknown" where the kernel doesn't tell."""
+    lines = (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
 def _existing(folder: Path) -> Path:
     return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
 

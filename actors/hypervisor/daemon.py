@@ -282,8 +282,8 @@ class PrivateLibvirtd:
 def _reaper() -> list[str]:
     """What to start libvirtd under so that ended guests are waited for at once.
 
-    A guest's parent is gone, so that is init's to do. In a container that may take seconds or for ever, and libvirt counts a guest
-    as alive until then.
+    A guest's parent is gone, so that is init's to do. In a container that may take seconds or for ever, and libvirt
+    counts a guest as alive until then.
     """
     tini = shutil.which("tini")
     return [tini, "-s", "--"] if tini else []

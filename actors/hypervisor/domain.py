@@ -6,6 +6,7 @@ one forwarded SSH port and no way out, the cluster card is a multicast group joi
 `<interface type='mcast'>` would send on the interface of the default route, so both cards are QEMU arguments.
 """
 
+import hashlib
 import ipaddress
 import re
 import xml.etree.ElementTree as ET
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from actors.hypervisor.errors import InvalidLease, InvalidNodeSpec
-from actors.hypervisor.lease import Lease
+from actors.hypervisor.lease import Lease, Owner
 
 LEASE_NAMESPACE = "urn:hpc-campaign:lease:1"
 LEASE_PREFIX = "campaign"
@@ -163,7 +164,7 @@ def domain_xml(spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> str:
     domain = ET.Element("domain", {"type": "kvm" if spec.acceleration == "kvm" else "qemu"})
     _text(domain, "name", spec.name)
     ET.SubElement(domain, "metadata").append(lease_element(spec.lease))
-    # A fresh identity at each start: a kernel that is restored sees that it is another's copy and draws new random numbers.
+    # Fresh at each start: a restored kernel sees by it that it is a copy, and draws other random numbers.
     ET.SubElement(domain, "genid")
     _text(domain, "memory", str(spec.memory_mib), unit="MiB")
     _text(domain, "vcpu", str(spec.vcpus))
@@ -177,6 +178,32 @@ def domain_xml(spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> str:
     for argument in (*_network_cards(spec), *_memory(spec)):
         ET.SubElement(commandline, f"{{{QEMU_NAMESPACE}}}arg", {"value": argument})
     return ET.tostring(domain, encoding="unicode")
+
+
+def fingerprint(vcpus: int, memory_mib: int, acceleration: Literal["kvm", "tcg"], tb_cache_mib: int) -> str:
+    """What all nodes of one shape have in common as libvirt sees them: equal where one's memory fits the other."""
+    nowhere = Path("/")
+    spec = NodeSpec(
+        cluster="any",
+        node="any",
+        vcpus=vcpus,
+        memory_mib=memory_mib,
+        kernel=nowhere,
+        initrd=nowhere,
+        cmdline="",
+        root=nowhere,
+        acceleration=acceleration,
+        tb_cache_mib=tb_cache_mib,
+        ssh_port=1024,
+        multicast=Multicast("239.0.0.1", 1024),
+        management_mac="02:00:00:00:00:01",
+        cluster_mac="02:00:00:00:00:02",
+        credentials={},
+        console_log=nowhere,
+        lease=Lease(campaign="any", trial="any", expires=1, owner=Owner("any", "0" * 36, 1, 1)),
+        memory=MemoryFile(nowhere, "restore"),
+    )
+    return hashlib.sha256(domain_xml(spec).encode()).hexdigest()
 
 
 def lease_element(lease: Lease) -> ET.Element:

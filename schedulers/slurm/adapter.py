@@ -35,6 +35,10 @@ class Slurm:
     def reconfigure(self, topology: Topology, params: params.SlurmParams, facts: Facts) -> BootstrapPlan:
         return plan.reconfigure(topology, params, facts)
 
+    def rehearsal_command(self, topology: Topology) -> tuple[str, ...]:
+        count = str(len(topology.compute))
+        return ("timeout", str(plan.REHEARSAL_TIMEOUT_S), "srun", "--nodes", count, "--ntasks", count, "true")
+
     def nodes_needed(self, job: "Job", topology: Topology) -> int:
         return jobs.nodes_needed(job, topology)
 

@@ -8,6 +8,7 @@ from schedulers.slurm.params import SlurmParams
 
 MUNGE_KEY = "munge.key"
 CLIENT_TIMEOUT_S = 10  # clients hang while the controller is away
+REHEARSAL_TIMEOUT_S = 60
 
 
 def client(*command: str) -> tuple[str, ...]:

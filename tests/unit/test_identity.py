@@ -4,9 +4,9 @@ import base64
 
 import pytest
 
-from actors.identity import credentials, draw_keys, macs, topology_of
+from actors.identity import credentials, draw_keys, dump_keys, load_keys, macs, topology_of
 
-TOPOLOGY = topology_of("c1", 3, 4, 512)
+TOPOLOGY = topology_of(3, 4, 512)
 
 
 @pytest.fixture(scope="module")
@@ -20,16 +20,23 @@ def test_a_cluster_is_a_head_and_its_compute_nodes():
 
 
 def test_every_node_of_the_largest_cluster_has_a_host_address_of_its_own():
-    addresses = [node.address for node in topology_of("c", 1024, 1, 256).nodes]
+    addresses = [node.address for node in topology_of(1024, 1, 256).nodes]
     assert len(set(addresses)) == 1025 and "10.42.0.0" not in addresses
     assert all(0 <= int(part) <= 255 for address in addresses for part in address.split("."))
 
 
 def test_mac_addresses_are_stable_local_and_all_different():
-    drawn = {mac for cluster in ("a", "b") for index in range(300) for mac in macs(cluster, index)}
-    assert len(drawn) == 1200
-    assert macs("a", 1) == macs("a", 1)
+    drawn = {mac for index in range(1025) for mac in macs(index)}
+    assert len(drawn) == 2050
     assert all(int(mac[:2], 16) & 3 == 2 and len(mac) == 17 for mac in drawn)
+
+
+def test_a_smaller_cluster_is_the_start_of_a_larger_one():
+    assert topology_of(2, 4, 512).nodes == TOPOLOGY.nodes[:3]
+
+
+def test_keys_come_back_from_a_golden_cluster_as_they_were(keys):
+    assert load_keys(dump_keys(keys)) == keys
 
 
 def test_keys_are_drawn_per_cluster_and_never_shown(keys):
@@ -66,7 +73,7 @@ def test_a_node_learns_its_name_keys_and_networks(keys):
 
 
 def test_no_node_learns_the_private_keys_of_others(keys):
-    told = b"".join(credentials(TOPOLOGY, TOPOLOGY.nodes[1], keys, macs("c1", 1)).values())
+    told = b"".join(credentials(TOPOLOGY, TOPOLOGY.nodes[1], keys, macs(1)).values())
     texts = told + b"".join(content for *_, content in files_in(told[told.index(b"f+~") :]).values())
     others = [keys.client, *(identity for name, identity in keys.hosts.items() if name != "n1")]
     assert not any(identity.private in texts for identity in others)
