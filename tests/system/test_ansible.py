@@ -1,0 +1,112 @@
+"""One plan by our SSH and by Ansible, on real nodes: the same is left behind, and a second time changes nothing."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+
+from actors.ansible import play
+from actors.apply import apply_plan
+from actors.host import Host, NodeShape
+from actors.hypervisor.lease import Owner
+from actors.identity import draw_keys, topology_of
+from actors.standing import Standing
+from campaign.model import HostSettings
+from schedulers.registry import adapter
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(1500)]
+
+TOPOLOGY = topology_of(1, 4, 512)
+PATIENCE_S = 600.0  # emulated nodes on a busy machine: a module of Ansible's takes seconds
+OF_ONE_CLUSTER = "-path /etc/ssh -o -path /etc/systemd/network -o -name machine-id"
+"""What differs between any two clusters."""
+
+
+class Near:
+    """A host in this process, as nodes that stand on it use it."""
+
+    def __init__(self, host):
+        self.host = host
+
+    async def start(self, slot, boots, recipe=None):
+        await asyncio.to_thread(self.host.start, slot, boots)
+
+    async def look(self, slot, names):
+        return await asyncio.to_thread(self.host.look, slot, names)
+
+    async def release(self, slot):
+        await asyncio.to_thread(self.host.release, slot)
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory, bundle):
+    settings = HostSettings(uri="private", state_dir=str(tmp_path_factory.mktemp("host")), acceleration="auto")
+    opened = Host("test", settings, bundle, Owner.current())
+    yield opened
+    opened.close()
+
+
+@asynccontextmanager
+async def booted(host, name):
+    """A head and a compute node, reached by SSH."""
+    expires = int(time.time() + 2 * PATIENCE_S)
+    slot = host.acquire(name, len(TOPOLOGY.nodes), NodeShape(1, 512), campaign="test", expires=expires, ahead=False)
+    standing = Standing(Near(host), slot, TOPOLOGY, draw_keys(TOPOLOGY))
+    try:
+        await standing.boot()
+        await standing.reach(TOPOLOGY.nodes, time.monotonic() + PATIENCE_S, lambda detail: None)
+        yield standing
+    finally:
+        await standing.release()
+
+
+async def by_ssh(plan, standing):
+    await apply_plan(plan, standing.remotes, deadline=time.monotonic() + PATIENCE_S, tell=lambda stage: None)
+
+
+async def by_ansible(plan, standing):
+    await play(plan, standing.access(), deadline=time.monotonic() + PATIENCE_S, tell=lambda stage: None)
+
+
+async def on_all(standing, script):
+    """What `script` prints on each node."""
+    names = standing.remotes
+    said = [remote.succeed(("bash", "-c", script), timeout_s=120) for remote in names.values()]
+    return dict(zip(names, await asyncio.gather(*said), strict=True))
+
+
+async def left_behind(standing):
+    """Every file below /etc with mode, owner and content, and every service that runs."""
+    below = f"find /etc \\( {OF_ONE_CLUSTER} \\) -prune -o"
+    modes, contents = f"{below} -printf '%p %y %m %u:%g\\n'", f"{below} -type f -exec sha256sum {{}} +"
+    units = "systemctl list-units --type=service --state=running --plain --no-legend | cut -d' ' -f1 | grep -v ^ssh"
+    return await on_all(standing, f"{{ {modes}; {contents}; {units}; }} | sort")
+
+
+async def untouched(standing, plan):
+    """What any writing of a file or restart of a unit would change."""
+    files = " ".join(sorted({file.path for _, file in plan.files()}))
+    units = " ".join(sorted({u.name for stage in plan.stages for step in stage.steps.values() for u in step.units}))
+    shown = f"systemctl show -p Id,MainPID,ActiveState,ActiveEnterTimestampMonotonic {units}"
+    return await on_all(standing, f"stat -c '%n %i %y %z' {files} 2>/dev/null; {shown}")
+
+
+async def thrice(host, plan, name, ways):
+    """Apply by each of `ways`, of which only the first may change anything; returns what is left behind."""
+    async with booted(host, name) as standing:
+        found = []
+        for way in ways:
+            await way(plan, standing)
+            found.append(await untouched(standing, plan))
+        assert all(later == found[0] for later in found[1:]), "applying again wrote a file or restarted a unit"
+        return await left_behind(standing)
+
+
+def test_both_ways_leave_the_same_and_neither_changes_anything_again(host, bundle):
+    slurm = adapter("slurm")
+    plan = slurm.plan(TOPOLOGY, slurm.Params(), slurm.make_secrets(), bundle.manifest.facts)
+    ours = asyncio.run(thrice(host, plan, "ours", (by_ssh, by_ssh)))
+    theirs = asyncio.run(thrice(host, plan, "theirs", (by_ansible, by_ansible, by_ssh)))
+    assert "slurmctld.service" in ours["head"] and "slurmd.service" in ours["n1"] and "munge.key" in ours["n1"]
+    assert ours == theirs
