@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from campaign.cli.show import campaign_yaml
 from campaign.compose import Composed
+from campaign.dump import campaign_yaml
 from campaign.errors import CampaignError
 from campaign.ledger import History
 from campaign.results import Results

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from campaign.cli.failures import TRIALS_FAILED
-from campaign.cli.show import campaign_yaml
 from campaign.compose import Composed
+from campaign.dump import campaign_yaml
 from campaign.errors import CampaignError, LedgerError
 from campaign.executor import FAILURES, Executor
+from campaign.exits import TRIALS_FAILED
 from campaign.images.manifest import MANIFEST, Bundle
 from campaign.jobs import Workload
 from campaign.ledger import Ledger

@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
 
 @guarded
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status (see campaign/cli/failures.py)."""
+    """Run the command line; returns the exit status (see campaign/exits.py)."""
     options = parser().parse_intermixed_args(arguments)
     if options.help:
         from campaign.cli.help import text
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     composed = compose(options.overrides, options.config_dir, options.config_name)
     if options.cfg:
-        from campaign.cli.show import campaign_yaml
+        from campaign.dump import campaign_yaml
 
         print(campaign_yaml(composed.campaign), end="")
         return 0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import rich
 
-from campaign.cli.show import campaign_yaml
 from campaign.compose import Composed
+from campaign.dump import campaign_yaml
 from campaign.following import evidence_of, first_line, tracker_for
 from campaign.jobs import Workload
 from campaign.ledger import History

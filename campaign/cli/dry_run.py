@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from campaign.cli.failures import USER_ERROR
 from campaign.compose import Composed
 from campaign.errors import ImageError
+from campaign.exits import USER_ERROR
 from campaign.images.store import Store
 from campaign.jobs import Workload
 from campaign.preflight import fits, store_of, workload_for

@@ -1,11 +1,4 @@
-"""How a command ends: exit statuses, and errors as people read them.
-
-0  done
-1  a bug of ours: the traceback is shown
-2  something that the user can mend: one message says what, where, and how
-3  the campaign ended, but the platform or the scheduler spoilt some of its trials
-129, 130, 143  interrupted (terminal closed, Ctrl-C, SIGTERM); what was finished is kept
-"""
+"""How a command ends: errors and signals become a message and an exit status."""
 
 import functools
 import signal
@@ -15,9 +8,7 @@ from types import FrameType
 from typing import NoReturn
 
 from campaign.errors import CampaignError
-
-USER_ERROR = 2
-TRIALS_FAILED = 3
+from campaign.exits import USER_ERROR
 
 Main = Callable[[Sequence[str] | None], int]
 

@@ -1,8 +1,10 @@
 """The commands as their users meet them: help, printed configuration, dry run, exit statuses and messages."""
 
+import ast
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,15 +12,17 @@ from campaign import __main__ as surrounding
 from campaign import search
 from campaign.cli import docs
 from campaign.cli.dry_run import dimension_text
-from campaign.cli.failures import TRIALS_FAILED, USER_ERROR, guarded, message
+from campaign.cli.failures import guarded, message
 from campaign.compose import compose
 from campaign.errors import CampaignError, ConfigError
+from campaign.exits import TRIALS_FAILED, USER_ERROR
 from campaign.groups import groups
 from campaign.model import Campaign
 from campaign.settings import rows
 from schedulers.registry import adapter, names
 from search.space import Categorical, Integer, Real
 
+ROOT = Path(__file__).parents[2]
 HEAVY = ("ray", "mlflow", "optuna", "hydra", "omegaconf", "pyarrow", "numpy", "asyncssh", "libvirt", "rich")
 
 
@@ -36,6 +40,30 @@ def test_help_imports_nothing_heavy():
 def test_what_is_only_asked_starts_no_machinery():
     asked = "from campaign.search import main; main(['--cfg']); main(['--dry-run', 'image.store=/nonexistent'])"
     assert not {"ray", "mlflow", "optuna"} & set(imported_by(asked))
+
+
+def test_only_the_entries_know_the_commands():
+    """What the commands stand on imports none of them, not even in a function."""
+    entries = {"campaign/__main__.py", "campaign/search.py"}
+    rooms = ("actors", "campaign", "schedulers", "search")
+    known = {
+        str(path.relative_to(ROOT)): list(imported_modules(path))
+        for room in rooms
+        for path in (ROOT / room).rglob("*.py")
+    }
+    guilty = {name for name, modules in known.items() if any(m.startswith("campaign.cli") for m in modules)}
+    assert entries <= guilty
+    assert {name for name in guilty - entries if not name.startswith("campaign/cli/")} == set()
+
+
+def imported_modules(path):
+    """The modules that a file imports anywhere in it, `from a import b` as a and a.b."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def test_help_says_every_group_setting_and_tunable(capsys):

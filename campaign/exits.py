@@ -1,0 +1,11 @@
+"""The exit statuses of the commands.
+
+0  done
+1  a bug of ours: the traceback is shown
+2  something that the user can mend: one message says what, where, and how
+3  the campaign ended, but the platform or the scheduler spoilt some of its trials
+129, 130, 143  interrupted (terminal closed, Ctrl-C, SIGTERM); what was finished is kept
+"""
+
+USER_ERROR = 2
+TRIALS_FAILED = 3
