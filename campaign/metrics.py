@@ -24,6 +24,8 @@ FEITELSON_2001 = "Feitelson 2001, Metrics for Parallel Job Scheduling and Their 
 SCHWIEGELSHOHN_2000 = "Schwiegelshohn, Yahyapour 2000, Fairness in Parallel Job Scheduling"
 FRACHTENBERG_2005 = "Frachtenberg, Feitelson 2005, Pitfalls in Parallel Job Scheduling Evaluation"
 THIS_PROJECT = "this project"
+NOT_HELD = frozenset({"golden", "fallback", "placed"})
+"""Phases that aren't the trial's cost: what is made once for all trials, what a mishap took, and waiting."""
 
 
 @dataclass(frozen=True)
@@ -222,13 +224,13 @@ def node_hours(of: Measured) -> float:
 
 @_metric(
     "node h",
-    "(compute nodes + head nodes) x all phases of the trial but waiting for its place: boot, bootstrap, workload, "
-    "collection, teardown",
+    "(compute nodes + head nodes) x the phases of the trial from restoring or booting its nodes to teardown, without "
+    "making a golden cluster, without what was lost on one that couldn't be used, and without waiting for a place",
     source=THIS_PROJECT,
     of_jobs=False,
 )
 def node_hours_provisioned(of: Measured) -> float | None:
-    held = sum(seconds for phase, seconds in of.phases.items() if phase != "placed")
+    held = sum(seconds for phase, seconds in of.phases.items() if phase not in NOT_HELD)
     return (of.cluster.nodes + of.cluster.head_nodes) * held / 3600 if held > 0 else None
 
 

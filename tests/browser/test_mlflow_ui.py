@@ -146,7 +146,7 @@ def test_two_runs_are_compared(runs_page, samples):
     runs_page.click("[data-testid=runs-compare-button]")
     runs_page.wait("the comparison", lambda: "Comparing 2 Runs" in runs_page.text)
     runs_page.wait("both names", lambda: {"trial 1", "trial 2"} <= set(runs_page.text.splitlines()))
-    for words in ("bf_interval", "cluster.nodes", "awrt_s", "node_hours_provisioned"):
+    for words in ("bf_interval", "cluster.nodes", "awrt_s", "node_hours"):
         assert words in runs_page.text
 
 

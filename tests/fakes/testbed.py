@@ -71,12 +71,13 @@ def _jobs(nodes: int, interval: float) -> pa.Table:
 
 def evaluate(trial: Trial, outcome: Outcome = "ok") -> Evaluation:
     """What the model makes of a trial: the same point always gives the same jobs."""
-    provenance = {"image_hash": "f00d", "scheduler": "slurm"}
+    provenance = {"image_hash": "f00d", "scheduler": "slurm", "start": "golden"}
     if outcome == "infrastructure_failed":
         return Evaluation(outcome, "node n1: no answer by SSH", "local", provenance=provenance)
     interval = float(trial.point.get("scheduler.params.bf_interval", 30))
     jobs = _jobs(int(trial.point.get("cluster.nodes", 2)), interval)
     files = {"logs/head/var/log/slurmctld.log": f"attempt {trial.attempt}\n".encode()}
-    phases = {"booted": 1.0, "reachable": 20.0, "ready": 5.0, "workload": 30.0, "torn_down": 1.0}
+    phases = {"placed": 0.1, "started": 1.0, "reachable": 2.0, "ready": 3.0, "first_job": 1.0, "workload": 29.0}
+    phases |= {"collected": 2.0, "torn_down": 1.0}
     reason = "" if outcome == "ok" else f"{outcome} by rule"
     return Evaluation(outcome, reason, "local", jobs, phases, provenance, files=files)

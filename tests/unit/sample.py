@@ -1,6 +1,7 @@
 """Plausible trials and jobs tables, made by a small first-come-first-served replay instead of VMs."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ from campaign.jobs import JOBS_SCHEMA
 from campaign.trials import Check, Point, TrialRecord
 
 SECOND = 1_000_000_000
-OBJECTIVES = {"awrt_s": "minimize", "node_hours_provisioned": "minimize"}
+OBJECTIVES = {"awrt_s": "minimize", "node_hours": "minimize"}
 PROVENANCE = {
     "image_hash": "9f2c1e77ab0d4c5e",
     "scheduler": "slurm",
@@ -21,6 +22,9 @@ PROVENANCE = {
     "git_commit": "4f1c0de",
 }
 HASHES = ("9f2c1e77ab0d4c5e", "51b0aa93c6d8f024")
+GOLDEN_KEY = "c0ffee" + 58 * "0"
+COLD = 7  # the trial whose golden cluster couldn't be used
+BETWEEN_S = 1.5  # between the trials of a campaign
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,22 @@ def _free_slots(free: list[list[float]], node: int, share: int) -> list[tuple[in
     return [(node, slot) for slot in sorted(range(len(free[node])), key=lambda slot: free[node][slot])[:share]]
 
 
+def phases_of(number: int, makespan: float) -> dict[str, float]:
+    """Phase clocks: trial 0 made the golden cluster, COLD couldn't be restored, the others were."""
+    before = {0: {"golden": 52.0}, COLD: {"fallback": 2.5}}.get(number, {})
+    getting = {"placed": 0.1, "started": 0.9 + number % 3 / 10, "reachable": 1.4 + number % 5 / 10, "ready": 3.5}
+    booting = {"placed": 0.1, "started": 1.2, "reachable": 24.0, "ready": 5.5}
+    running = {"first_job": 0.9, "workload": makespan - 0.9, "collected": 2.1, "torn_down": 0.8}
+    return {**before, **(booting if number == COLD else getting), **running}
+
+
+def origin_of(number: int) -> dict[str, str]:
+    """The provenance that goes with those clocks."""
+    if number == COLD:
+        return {"start": "cold", "cold_because": "golden cluster file n1.ram was altered\nat byte 4096"}
+    return {"start": "golden", "golden_key": GOLDEN_KEY}
+
+
 def record_of(number: int, point: Point, jobs: pa.Table, **changes: object) -> TrialRecord:
     """A judged trial of `jobs`, with metrics computed from them; `changes` replace fields."""
     rows = jobs.to_pylist()
@@ -90,15 +110,7 @@ def record_of(number: int, point: Point, jobs: pa.Table, **changes: object) -> T
     makespan = max(row["end_ns"] for row in rows) / SECOND
     area = [row["width"] * row["runtime_s"] for row in rows]
     response = [(row["end_ns"] - row["submit_ns"]) / SECOND for row in rows]
-    phases = {
-        "placed": 0.1,
-        "booted": 1.2,
-        "reachable": 24.0 + number % 5,
-        "ready": 5.5,
-        "workload": makespan,
-        "collected": 2.1,
-        "torn_down": 0.8,
-    }
+    phases = phases_of(number, makespan)
     started = 1_780_000_000.0 + 90 * number
     wall = sum(phases.values())
     fields = {
@@ -110,11 +122,12 @@ def record_of(number: int, point: Point, jobs: pa.Table, **changes: object) -> T
         "metrics": {
             "awrt_s": sum(a * r for a, r in zip(area, response, strict=True)) / sum(area),
             "makespan_s": makespan,
-            "node_hours_provisioned": (nodes + 1) * wall / 3600,
+            "node_hours": nodes * makespan / 3600,
+            "node_hours_provisioned": (nodes + 1) * (wall - phases.get("golden", 0.0)) / 3600,
             "utilisation": sum(area) / (nodes * 4 * makespan),
         },
         "phases": phases,
-        "provenance": {**PROVENANCE, "image_hash": HASHES[number % 4 == 3]},
+        "provenance": {**PROVENANCE, **origin_of(number), "image_hash": HASHES[number % 4 == 3]},
         "checks": (
             Check(name="clock_error", value=0.004, limit=0.25, unit="s", ok=True),
             Check(name="steal", value=0.03, limit=0.1, unit="fraction", ok=True),
@@ -146,4 +159,15 @@ def campaign_samples(count: int = 12) -> list[Sample]:
         bad = Check(name="steal", value=0.31, limit=0.1, unit="fraction", ok=False)
         made[3] = sample(3, outcome="invalid", reason="steal 0.31 fraction, above the limit 0.1", checks=(bad,))
         made[5] = sample(5, outcome="infrastructure_failed", reason="node n2: kernel panic", metrics={}, attempt=2)
-    return made
+    return list(_one_after_the_other(made))
+
+
+def _one_after_the_other(samples: list[Sample]) -> Iterator[Sample]:
+    """The trials at the times at which a driver with two hosts, but one trial at a time, would have run them."""
+    now = samples[0].record.started if samples else 0.0
+    for one in samples:
+        wall = one.record.ended - one.record.started
+        host = "far" if one.record.number % 3 == 2 else one.record.host
+        changes = {"started": now, "ended": now + wall, "host": host}
+        yield Sample(one.record.model_copy(update=changes), one.jobs)
+        now += wall + BETWEEN_S

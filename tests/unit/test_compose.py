@@ -77,7 +77,7 @@ def test_a_value_takes_the_place_of_a_mapping_and_the_other_way_round():
 
 def test_objectives_are_removed_and_added():
     objectives = campaign_of("~objectives.awrt_s", "objectives.makespan_s=minimize").objectives
-    assert objectives == {"node_hours_provisioned": "minimize", "makespan_s": "minimize"}
+    assert objectives == {"node_hours": "minimize", "makespan_s": "minimize"}
 
 
 def test_the_last_of_two_overrides_wins():

@@ -150,7 +150,7 @@ def test_a_result_without_an_objective_is_invalid(tmp_path, monkeypatch):
 
     monkeypatch.setattr(executor, "compute", lambda *_: {"awrt_s": 1.0})
     records = search(composed_of(tmp_path, "search.trials=1", "search.retries=0"), FakeTestbed())
-    assert (records[0].outcome, records[0].reason) == (INVALID, "no value for node_hours_provisioned")
+    assert (records[0].outcome, records[0].reason) == (INVALID, "no value for node_hours")
 
 
 def test_it_gives_up_after_failures_in_a_row_and_says_why(tmp_path):

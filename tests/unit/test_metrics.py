@@ -7,7 +7,7 @@ from campaign.jobs import JOBS_SCHEMA
 from campaign.metrics import METRICS, ClusterFacts, compute
 
 CLUSTER = ClusterFacts(nodes=2, slots=4)
-PHASES = {"placed": 1000.0, "booted": 60.0, "reachable": 40.0, "workload": 20.0}
+PHASES = {"golden": 5000.0, "fallback": 300.0, "placed": 1000.0, "started": 60.0, "reachable": 40.0, "workload": 20.0}
 
 
 def table(*jobs: tuple[int, float, float, float | None, float | None], exit_code: int = 0) -> pa.Table:

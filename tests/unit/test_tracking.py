@@ -8,7 +8,8 @@ import pytest
 
 from campaign.errors import CampaignError
 from campaign.tracking import Evidence, Tracker, metrics_of, open_store, parameters, tags_of
-from tests.unit.sample import PROVENANCE, sample
+from campaign.trials import PHASES
+from tests.unit.sample import COLD, GOLDEN_KEY, PROVENANCE, sample
 
 FILES = {"slurm.conf": b"ClusterName=x\n", "logs/slurmctld.log": b"hello\n"}
 FIXED = {"scheduler.params.bf_window": 1440, "scheduler.params.defer": False, "cluster.nodes": 2}
@@ -59,6 +60,7 @@ def test_a_trial_is_logged_whole(mlruns, name, tracker):
     assert run.info.status == "FINISHED"
     assert (run.info.start_time, run.info.end_time) == (int(one.record.started * 1000), int(one.record.ended * 1000))
     assert PROVENANCE.items() <= run.data.tags.items()
+    assert {"start": "golden", "golden_key": GOLDEN_KEY}.items() <= run.data.tags.items()
     assert {"trial": "1", "attempt": "1", "outcome": "ok", "host": "local"}.items() <= run.data.tags.items()
     assert run.data.tags["mlflow.parentRunId"] == tracker.start()
     assert run.data.params == {
@@ -69,7 +71,8 @@ def test_a_trial_is_logged_whole(mlruns, name, tracker):
         "bf_window": "1440",
     }
     assert run.data.metrics == pytest.approx(metrics_of(one.record))
-    assert {"phase.workload_s", "awrt_s", "check.steal", "check.steal.ok"} <= set(run.data.metrics)
+    assert {"awrt_s", "check.steal", "check.steal.ok"} <= set(run.data.metrics)
+    assert {f"phase.{name}_s" for name in PHASES if name not in ("golden", "fallback")} <= set(run.data.metrics)
     expected = {"jobs.parquet", "gantt.svg", "checks.json", "image/manifest.json", *FILES}
     assert artifacts(mlruns, run_id) == expected
 
@@ -79,6 +82,13 @@ def test_a_failed_trial_is_a_failed_run_with_its_reason(mlruns, name, tracker):
     run = open_store(mlruns).get_run(tracker.log(record))
     assert run.info.status == "FAILED"
     assert run.data.tags["reason"].startswith("gang deadlock")
+
+
+def test_where_the_time_of_a_spoilt_golden_cluster_went_is_logged(mlruns, name, tracker):
+    first, spoilt = (open_store(mlruns).get_run(tracker.log(sample(number).record)).data for number in (0, COLD))
+    assert first.metrics["phase.golden_s"] == 52.0
+    assert spoilt.metrics["phase.fallback_s"] == 2.5 and "phase.golden_s" not in spoilt.metrics
+    assert spoilt.tags["start"] == "cold" and spoilt.tags["cold_because"].startswith("golden cluster file n1.ram")
 
 
 def test_logging_twice_leaves_one_run(mlruns, name, tracker):
