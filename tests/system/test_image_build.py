@@ -106,6 +106,11 @@ def test_python_finds_its_byte_code_and_never_asks_the_source(root):
     assert flags == {0b01}  # named by a hash that is not checked; 0 would be dated, and here all dates are one
 
 
+def test_a_job_launch_loads_no_graphics_libraries(root):
+    assert list(root.glob("usr/lib/*/libhwloc.so.*"))
+    assert list(root.rglob("hwloc_*.so")) == []
+
+
 def keypair(path):
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
     return path.read_text(), path.with_suffix(".pub").read_text()

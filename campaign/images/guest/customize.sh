@@ -36,4 +36,5 @@ chroot "$root" sh -c 'python3 -m compileall -q -f --invalidation-mode unchecked-
 (cd "$root/var" && rm -rf backups lib/apt lib/dpkg lib/systemd/*)
 (cd "$root/etc" && rm -rf apt cron* slurm/plugstack.conf*)  # slurmctld complains of the globs in plugstack.conf
 rm -rf "$root"/usr/bin/perl* "$root"/boot/* "$root"/run/* "$root"/tmp/*
+rm -rf "$root"/usr/lib/*/hwloc  # plugins with X11, OpenCL and the like behind them, which each launch of a job would load
 find "$root/var/log" "$root/var/cache" -type f -delete  # the folders stay: daemons check who owns them
