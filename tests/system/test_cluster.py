@@ -10,11 +10,13 @@ import pytest
 from actors.cluster import Cluster, TrialSpec
 from actors.host import Host
 from actors.hypervisor.lease import Owner
+from actors.supply import Blueprint
 from campaign.images import manifest as manifests
 from campaign.jobs import WORKLOAD_SCHEMA, Workload
 from campaign.model import ClusterSettings, HostSettings, ValiditySettings
 from campaign.trials import Trial
 from schedulers.registry import adapter
+from tests.system.near import Near
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(400)]
 
@@ -29,44 +31,26 @@ def host(tmp_path_factory, bundle):
     opened.close()
 
 
-class Near:
-    """A host in this process, as a cluster uses it."""
-
-    def __init__(self, host):
-        self.host, self.slot = host, None
-
-    async def facts(self):
-        return self.host.facts
-
-    async def acquire(self, cluster, nodes, shape, trial, expires):
-        self.slot = self.host.acquire(cluster, nodes, shape, trial=trial, campaign="test", expires=expires)
-        return self.slot
-
-    async def start(self, slot, boots):
-        await asyncio.to_thread(self.host.start, slot, boots)
-
-    async def look(self, slot, names):
-        return await asyncio.to_thread(self.host.look, slot, names)
-
-    async def release(self, slot):
-        await asyncio.to_thread(self.host.release, slot)
-
-
-def spec_of(bundle, **cluster) -> TrialSpec:
-    """A trial of one compute node and two long jobs."""
+def cluster_on(near, bundle, **cluster) -> Cluster:
+    """A cold-booted cluster for a trial of one compute node and two long jobs."""
     job = {"arrival_s": 0.0, "width": 1, "runtime_s": 60.0, "requested_s": 300.0, "user": 1}
     jobs = pa.Table.from_pylist([{"job_id": number, **job} for number in (1, 2)], schema=WORKLOAD_SCHEMA)
-    return TrialSpec(
+    blueprint = Blueprint(
         campaign="test",
+        scheduler=adapter("slurm"),
+        cluster=ClusterSettings(start="cold", **cluster),
+        bundle=bundle,
+        smallest=1,
+        largest=1,
+    )
+    spec = TrialSpec(
         trial=Trial(number=0, point={}),
         nodes=1,
         params={},
-        cluster=ClusterSettings(**cluster),
         validity=ValiditySettings(),
-        scheduler=adapter("slurm"),
         workload=Workload("two long jobs", jobs),
-        bundle=bundle,
     )
+    return Cluster(blueprint, spec, near)
 
 
 async def evaluate(cluster, disturb=None):
@@ -83,7 +67,7 @@ async def evaluate(cluster, disturb=None):
 
 def remotes_of(monkeypatch):
     """The connections that a cluster makes, by node."""
-    from actors import cluster as module
+    from actors import standing as module
 
     made, connect = {}, module.Remote.connect.__func__
 
@@ -103,7 +87,7 @@ def test_a_daemon_that_dies_fails_the_trial_with_its_log(host, bundle, monkeypat
         await remotes[node].succeed(("systemctl", "kill", "--signal=KILL", daemon), timeout_s=60)
 
     began = time.monotonic()
-    result = asyncio.run(evaluate(Cluster(spec_of(bundle), Near(host)), kill))
+    result = asyncio.run(evaluate(cluster_on(Near(host), bundle), kill))
     assert result.outcome == "scheduler_failed", result.reason
     assert f"{node}: a daemon of slurm died" in result.reason
     assert daemon in result.reason
@@ -113,10 +97,10 @@ def test_a_daemon_that_dies_fails_the_trial_with_its_log(host, bundle, monkeypat
 
 def test_a_node_that_is_lost_fails_the_trial_as_infrastructure(host, bundle):
     near = Near(host)
-    cluster = Cluster(spec_of(bundle), near)
+    cluster = cluster_on(near, bundle)
 
     async def pull_the_plug():
-        host._hypervisor.destroy(f"{near.slot.cluster}-n1")
+        host._hypervisor.destroy(f"{near.slots[-1].cluster}-n1")
 
     result = asyncio.run(evaluate(cluster, pull_the_plug))
     assert result.outcome == "infrastructure_failed"
@@ -142,7 +126,7 @@ def test_a_guest_that_panics_is_noticed_with_its_console(tmp_path_factory, docto
     settings = HostSettings(uri="private", state_dir=str(tmp_path_factory.mktemp("panic")), acceleration="tcg")
     host = Host("panic", settings, bad, Owner.current())
     try:
-        result = asyncio.run(evaluate(Cluster(spec_of(bad), Near(host))))
+        result = asyncio.run(evaluate(cluster_on(Near(host), bad)))
     finally:
         host.close()
     assert result.outcome == "infrastructure_failed"
@@ -154,7 +138,7 @@ def test_a_guest_that_never_answers_is_given_up_with_its_console(tmp_path_factor
     settings = HostSettings(uri="private", state_dir=str(tmp_path_factory.mktemp("mute")), acceleration="tcg")
     host = Host("mute", settings, mute, Owner.current())
     try:
-        result = asyncio.run(evaluate(Cluster(spec_of(mute, boot_deadline_s=25), Near(host))))
+        result = asyncio.run(evaluate(cluster_on(Near(host), mute, boot_deadline_s=25)))
     finally:
         host.close()
     assert result.outcome == "infrastructure_failed"

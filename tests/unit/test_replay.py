@@ -2,15 +2,17 @@
 
 import asyncio
 import shlex
+import time
 from itertools import chain, repeat
 from types import SimpleNamespace
 
 import asyncssh
+import pyarrow as pa
 import pytest
 
 from actors import replay as module
 from actors.remote import Output
-from actors.replay import Replay, SchedulerDied, WorkloadUnfinished, read_cpu, steal_between
+from actors.replay import Clock, Replay, SchedulerDied, WorkloadUnfinished, first_job_s, read_cpu, steal_between
 from campaign import guest
 from campaign.errors import InfrastructureError
 from campaign.model import WorkloadSettings
@@ -21,6 +23,17 @@ from schedulers.registry import adapter
 SLURM = adapter("slurm")
 TOPOLOGY = Topology("c", (Node("head", "head", "10.42.0.1", 0, 512), Node("n1", "compute", "10.42.0.2", 4, 512)))
 WORKLOAD = load(WorkloadSettings(jobs=4), slots=4)
+
+
+class FakeShell:
+    """The clock of a node whose time is ours."""
+
+    def __init__(self):
+        self.stdin = SimpleNamespace(write=lambda _: None)
+        self.stdout = SimpleNamespace(readline=self._answer)
+
+    async def _answer(self):
+        return f"{time.time():.6f}\n"
 
 
 class FakeNode:
@@ -37,6 +50,13 @@ class FakeNode:
 
     async def get(self, path, *, timeout_s, limit=0):
         return self.logs.get(path, b"")
+
+    async def fetch(self, paths, *, timeout_s):
+        return {path: self.logs[path] for path in paths if path in self.logs}
+
+    async def open_shell(self, command):
+        assert command == guest.clock_command()
+        return FakeShell()
 
     async def run(self, command, *, timeout_s, stdin=None):
         health = chain(SLURM.health_commands("head"), SLURM.health_commands("compute"))
@@ -103,25 +123,44 @@ def test_a_workload_beyond_its_deadline_is_unfinished(hurried, pending, left):
     assert "cluster.workload_deadline_s" in caught.value.resolution
 
 
-def test_instruments_go_everywhere_and_scripts_to_the_head():
+def test_scripts_go_to_the_head_and_every_clock_is_read():
     head, compute = FakeNode("head"), FakeNode("n1")
-    asyncio.run(replay(head, compute).prepare())
-    assert set(compute.put_files) == set(guest.files())
+    made = replay(head, compute)
+    asyncio.run(made.prepare())
     scripts = {f"{module.SCRIPTS}/{job.job_id}.sh" for job in WORKLOAD.jobs()}
-    assert set(head.put_files) == set(guest.files()) | scripts | {guest.SCHEDULE_FILE}
+    assert set(head.put_files) == scripts | {guest.SCHEDULE_FILE}
+    assert compute.put_files == {}
     assert all(head.put_files[path].mode == 0o755 for path in scripts)
     assert len(head.put_files[guest.SCHEDULE_FILE].content.splitlines()) == 4
+    assert set(made._before) == {"head", "n1"}
 
 
 def test_logs_come_from_every_node_that_still_answers():
     class Gone(FakeNode):
-        async def get(self, path, *, timeout_s, limit=0):
+        async def fetch(self, paths, *, timeout_s):
             raise OSError("gone")
 
     log = SLURM.log_files["head"][0]
     found = asyncio.run(replay(FakeNode("head", logs={log: b"text"}), Gone("n1")).logs())
-    assert found[f"logs/head{log}"] == b"text"
-    assert not any(name.startswith("logs/n1") for name in found)
+    assert found == {f"logs/head{log}": b"text"}
+
+
+def test_long_logs_are_cut_to_their_ends(monkeypatch):
+    monkeypatch.setattr(module, "LOG_BYTES", 3)
+    log = SLURM.log_files["head"][0]
+    found = asyncio.run(replay(FakeNode("head", logs={log: b"a long text"})).logs())
+    assert found[f"logs/head{log}"] == b"ext"
+
+
+def test_what_a_node_measured_is_missed_when_it_cannot_be_fetched():
+    with pytest.raises(InfrastructureError, match="n1: what it has measured"):
+        replay(FakeNode("head"))._record("n1", guest.JOBS_FILE)
+
+
+def test_the_first_job_is_the_one_that_starts_first():
+    starts = pa.table({"start_ns": pa.array([None, 2_500_000_000, 1_500_000_000], pa.int64())})
+    assert first_job_s(starts) == 1.5
+    assert first_job_s(starts.slice(0, 1)) == 0.0
 
 
 def test_steal_is_the_share_that_others_took():
@@ -142,14 +181,5 @@ def test_a_clock_whose_connection_breaks_is_an_infrastructure_error():
         def write(self, text):
             raise asyncssh.ConnectionLost("gone")
 
-        def write_eof(self):
-            raise BrokenPipeError
-
-    class Node:
-        node = "n1"
-
-        async def open_shell(self, command):
-            return SimpleNamespace(stdin=Pipe())
-
     with pytest.raises(InfrastructureError, match="n1: its clock doesn't answer"):
-        asyncio.run(module._offset(Node()))
+        asyncio.run(Clock("n1", SimpleNamespace(stdin=Pipe())).offset())

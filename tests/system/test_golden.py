@@ -1,0 +1,288 @@
+"""Golden clusters on real VMs: pristine whatever happened before, cold when damaged, nothing left after many of them."""
+
+import asyncio
+import os
+import socket
+import time
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from actors.cluster import Cluster, TrialSpec
+from actors.golden import GoldenDamaged
+from actors.host import Host
+from actors.hypervisor.lease import Owner
+from actors.identity import load_keys
+from actors.phases import PhaseClock
+from actors.standing import Standing
+from actors.supply import Blueprint, Supply
+from campaign.jobs import WORKLOAD_SCHEMA, Workload
+from campaign.model import ClusterSettings, HostSettings, ValiditySettings
+from campaign.trials import Trial
+from schedulers.registry import adapter
+from tests.system.near import Near
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+
+CYCLES = int(os.environ.get("CAMPAIGN_TEST_CYCLES", "8"))
+# Every file but those that a daemon writes by itself, times in them; and the contents of all that isn't the image's.
+LISTING = r"""
+find / -xdev \( -path /var/log -o -path /var/lib/slurm -o -path /run/log \) -prune -o -printf '%y %m %u %g %s %p %l\n' | sort
+find /etc /root /tmp /run/campaign -xdev -type f -exec sha256sum {} + | sort -k2
+"""
+
+
+@pytest.fixture(scope="module")
+def state_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("golden")
+
+
+@pytest.fixture(scope="module")
+def host(state_dir, bundle):
+    opened = Host("test", HostSettings(uri="private", state_dir=str(state_dir)), bundle, Owner.current())
+    yield opened
+    assert opened._hypervisor.ours() == []
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def blueprint(bundle):
+    return Blueprint(
+        campaign="test", scheduler=adapter("slurm"), cluster=ClusterSettings(), bundle=bundle, smallest=1, largest=2
+    )
+
+
+@asynccontextmanager
+async def cluster_of(supply, nodes=2, **params):
+    """A cluster that is ready for jobs, and its phases."""
+    clock = PhaseClock()
+    ready = await supply.obtain(supply._blueprint.name("test"), nodes, params, clock)
+    try:
+        yield ready, clock.phases
+    finally:
+        await ready.standing.release()
+
+
+async def on_head(ready, command, timeout_s=120):
+    return await ready.standing.remotes["head"].succeed(("bash", "-c", command), timeout_s=timeout_s)
+
+
+def test_a_golden_cluster_is_made_once_and_restored_at_every_size(host, blueprint):
+    async def live():
+        supply = Supply(blueprint, Near(host))
+        async with cluster_of(supply) as (first, phases):
+            assert phases["golden"] > 0
+            assert (await on_head(first, "sinfo -h -o %D")).strip() == "2"
+        async with cluster_of(supply, nodes=1, bf_interval=7) as (second, phases):
+            assert "golden" not in phases or phases["golden"] < 2
+            assert first.origin == second.origin != ""
+            assert (await on_head(second, "sinfo -h -t idle -o %D,%N")).strip() == "1,n1"
+            assert "bf_interval=7" in await on_head(second, "scontrol show config | grep SchedulerParameters")
+            assert sorted(second.standing.remotes) == ["head", "n1"]
+        return supply
+
+    asyncio.run(live())
+
+
+def test_a_restored_node_has_our_time_and_random_numbers_of_its_own(host, blueprint):
+    async def look():
+        async with cluster_of(Supply(blueprint, Near(host))) as (ready, _):
+            texts = [
+                await remote.succeed(
+                    ("bash", "-c", "echo $EPOCHREALTIME; cat /proc/sys/kernel/random/uuid"), timeout_s=60
+                )
+                for remote in ready.standing.remotes.values()
+            ]
+            return [(float(text.split()[0]) - time.time(), text.split()[1]) for text in texts]
+
+    first, second = asyncio.run(look()), asyncio.run(look())
+    assert all(abs(gap) < 5 for gap, _ in first + second)
+    assert len({number for _, number in first + second}) == 6
+
+
+def test_what_a_filthy_trial_leaves_behind_is_not_met_by_the_next(host, blueprint):
+    async def inspect(ready):
+        seen = {
+            name: await remote.succeed(("bash", "-c", LISTING), timeout_s=120)
+            for name, remote in ready.standing.remotes.items()
+        }
+        seen["the queue"] = await on_head(ready, "squeue -h | wc -l; sbatch --parsable --wrap true")
+        return {f"{where}: {line}" for where, text in seen.items() for line in text.splitlines()}
+
+    async def spoil(ready):
+        await on_head(ready, "sbatch --array=1-1000 --nodes=2 --wrap 'sleep 1000'")
+        for remote in ready.standing.remotes.values():
+            await remote.run(("bash", "-c", "rm -rf /etc/munge; head -c 400M /dev/zero >/filth"), timeout_s=120)
+            await remote.run(("systemctl", "kill", "--signal=KILL", "munge", "slurmd", "slurmctld"), timeout_s=60)
+
+    async def live():
+        supply = Supply(blueprint, Near(host))
+        async with cluster_of(supply) as (clean, _):
+            before = await inspect(clean)
+            await spoil(clean)
+        async with cluster_of(supply) as (pristine, _):
+            return before, await inspect(pristine)
+
+    before, after = asyncio.run(live())
+    assert before ^ after == set()
+
+
+def test_a_trial_measures_the_same_after_a_filthy_one(host, blueprint):
+    job = {"arrival_s": 0.0, "width": 2, "runtime_s": 2.0, "requested_s": 60.0, "user": 1}
+    jobs = pa.Table.from_pylist([{"job_id": number, **job} for number in range(1, 7)], schema=WORKLOAD_SCHEMA)
+    spec = TrialSpec(Trial(number=0, point={}), 2, {}, ValiditySettings(), Workload("six", jobs))
+
+    async def live():
+        supply = Supply(blueprint, Near(host))
+        results = []
+        for filthy in (True, False):
+            results.append(await Cluster(blueprint, spec, Near(host), supply).evaluate())
+            if filthy:
+                async with cluster_of(supply) as (ready, _):
+                    await on_head(ready, "sbatch --array=1-1000 --wrap 'sleep 1000'; kill -9 $(pidof slurmctld)")
+        return results
+
+    results = asyncio.run(live())
+    assert [result.outcome for result in results] == ["ok", "ok"], [result.reason for result in results]
+    assert all(result.provenance["start"] == "golden" for result in results)
+    first, second = (max(result.jobs.column("end_ns").to_pylist()) for result in results)
+    assert 0.5 < second / first < 2
+
+
+@contextmanager
+def damaged(golden, how):
+    """The golden cluster's files, spoilt in one of three ways."""
+    victim = golden.ram("n1") if how != "foreign" else golden.folder / "manifest.json"
+    with victim.open("r+b") as file:
+        if how == "flipped":
+            file.seek(100 * 2**20)
+            byte = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ 1]))
+        elif how == "truncated":
+            file.truncate(2**20)
+        else:
+            text = victim.read_text().replace('"qemu": "7', '"qemu": "6').replace('"qemu": "1', '"qemu": "9')
+            file.truncate(0)
+            file.write(text.encode())
+    yield
+
+
+@pytest.mark.parametrize("how", ["flipped", "truncated", "foreign"])
+def test_a_damaged_golden_cluster_is_never_restored_but_replaced_by_a_cold_boot(host, blueprint, how):
+    near = Near(host)
+
+    async def live():
+        supply = Supply(blueprint, near)
+        async with cluster_of(supply, nodes=1) as (sound, _):
+            assert sound.origin
+        with damaged(host._goldens.offer(await recipe()).golden, how):
+            async with cluster_of(supply, nodes=1) as (ready, phases):
+                return ready, phases, await on_head(ready, "sinfo -h -t idle -o %D")
+
+    async def recipe():
+        return (await near.golden(blueprint.ingredients(), blueprint.shape)).recipe
+
+    ready, phases, idle = asyncio.run(live())
+    assert (ready.origin, idle.strip()) == ("", "1")
+    assert "golden cluster file" in ready.reason
+    assert "fallback" in phases
+
+
+def test_a_snapshot_that_qemu_refuses_is_replaced_by_a_cold_boot(host, blueprint, monkeypatch):
+    async def live():
+        supply = Supply(blueprint, Near(host))
+        async with cluster_of(supply, nodes=1):
+            pass
+        monkeypatch.setattr("actors.host.TB_CACHE_MIB", 64)  # shapes no memory, so this one would work
+        monkeypatch.setattr(host._hypervisor, "load_devices", refuse)
+        async with cluster_of(supply, nodes=1) as (ready, _):
+            return ready
+
+    def refuse(name, path):
+        raise GoldenDamaged(f"{name} can't be restored from {path.name}")
+
+    ready = asyncio.run(live())
+    assert ready.origin == ""
+    assert "can't be restored" in ready.reason
+
+
+def test_the_next_cluster_is_made_ahead_and_gives_way_to_who_needs_its_room(host, blueprint):
+    near = Near(host)
+
+    async def live():
+        supply = Supply(blueprint, near)
+        async with cluster_of(supply):
+            supply.make_ahead()
+            await supply._ahead
+            ahead = near.slots[-1]
+        async with cluster_of(supply, nodes=1) as (ready, phases):
+            assert ready.standing.slot == ahead
+            assert phases["started"] < 1
+        supply.make_ahead()
+        standing = await supply._ahead
+        host.release(standing.slot)  # as acquire does when room is short
+        async with cluster_of(supply, nodes=1) as (ready, _):
+            assert ready.origin
+            assert ready.standing.slot != standing.slot
+        supply.make_ahead()
+        await supply.close()
+
+    asyncio.run(live())
+    assert host._hypervisor.ours() == []
+    assert host._slots == {}
+
+
+def usage(host, state_dir):
+    """What a cycle could leak: domains, processes, ports, files, our descriptors; and tens of MiB of our memory."""
+    domains = host._hypervisor.guests()
+    processes = [folder for folder in os.listdir("/proc") if folder.isdigit() and names(folder, str(state_dir))]
+    low, high = host._settings.ports
+    ports = [port for port in range(low, low + 40) if not free(port)]
+    files = [path for folder in ("nodes", "golden") for path in (state_dir / folder).rglob("*")]
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    descriptors = os.listdir("/proc/self/fd")
+    return len(domains), len(processes), len(ports), len(files), len(descriptors), round(resident / 2**20, -2)
+
+
+def names(pid, text):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return text.encode() in file.read() and int(pid) != os.getpid()
+    except OSError:
+        return False
+
+
+def free(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_many_restores_leave_nothing_and_stay_as_fast(host, blueprint, state_dir):
+    near = Near(host)
+
+    async def cycle(golden):
+        began = time.monotonic()
+        topology = blueprint.topology(1)
+        slot = await near.acquire(blueprint.name("cycle"), 2, blueprint.shape, int(began) + 10**9)
+        standing = Standing(near, slot, topology, load_keys(golden.identity))
+        await standing.restore(golden)
+        await standing.wake(topology.nodes, began + 120, lambda _: None)
+        await standing.release()
+        return time.monotonic() - began
+
+    async def live():
+        async with cluster_of(Supply(blueprint, near), nodes=1):
+            pass
+        golden = (await near.golden(blueprint.ingredients(), blueprint.shape)).golden
+        before = usage(host, state_dir)
+        seconds = [await cycle(golden) for _ in range(CYCLES)]
+        return before, usage(host, state_dir), seconds
+
+    before, after, seconds = asyncio.run(live())
+    print("cycles:", [round(one, 2) for one in seconds])
+    assert after == before
+    half = CYCLES // 2
+    assert sum(seconds[half:]) < 1.5 * sum(seconds[:half])
