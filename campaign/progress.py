@@ -14,10 +14,13 @@ Kind = Literal["auto", "plain", "json"]
 Emit = Callable[[str, str, dict[str, Any]], None]
 
 PHASE_WORDS = {
+    "golden": "making the golden cluster",
+    "fallback": "giving up the golden cluster",
     "placed": "waiting for a slot",
-    "booted": "starting VMs",
-    "reachable": "booting",
-    "ready": "bootstrapping the scheduler",
+    "started": "restoring or booting nodes",
+    "reachable": "reaching nodes",
+    "ready": "configuring the scheduler",
+    "first_job": "waiting for the first job",
     "workload": "replaying the workload",
     "collected": "collecting",
     "torn_down": "tearing down",
@@ -58,10 +61,8 @@ class Progress:
         for number, status in statuses.items():
             if self._shown.get(number) != (status.phase, status.detail):
                 self._shown[number] = (status.phase, status.detail)
-                words = PHASE_WORDS.get(status.phase, status.phase)
-                detail = f": {status.detail}" if status.detail else ""
                 data = {"trial": number, "phase": status.phase, "detail": status.detail}
-                self._emit("phase", f"trial {number} {words}{detail}", data)
+                self._emit("phase", f"trial {number} {status_text(status)}", data)
 
     def finished(self, record: TrialRecord, evaluation: Evaluation, *, settled: bool) -> None:
         self._done += settled
@@ -70,7 +71,7 @@ class Progress:
         reason = f" ({record.reason.splitlines()[0]})" if record.reason else ""
         took = duration_text(record.ended - record.started)
         left = self._left() if settled else "another attempt follows"
-        text = f"trial {record.number} {record.outcome}{reason} after {took}; {left}"
+        text = f"trial {record.number} {record.outcome}{reason} after {took}{_cold_text(record)}; {left}"
         self._emit("finished", text, {"record": record.model_dump(mode="json"), "settled": settled})
 
     def _left(self) -> str:
@@ -94,6 +95,20 @@ def make_progress(kind: Kind, total: int, stream: TextIO = sys.stderr) -> Progre
 def point_text(point: Mapping[str, Any]) -> str:
     """A point on one line, each dimension by its last name."""
     return " ".join(f"{path.rpartition('.')[2]}={value}" for path, value in point.items())
+
+
+def status_text(status: Status) -> str:
+    """What a trial does now. While it waits for its slot, a detail says what for."""
+    if status.phase == "placed" and status.detail:
+        return status.detail
+    words = PHASE_WORDS.get(status.phase, status.phase)
+    return f"{words}: {status.detail}" if status.detail else words
+
+
+def _cold_text(record: TrialRecord) -> str:
+    """Why a trial was booted although a golden cluster was wanted, if so."""
+    because = record.provenance.get("cold_because", "")
+    return f", booted cold instead of restored ({because.splitlines()[0]})" if because else ""
 
 
 def duration_text(seconds: float) -> str:

@@ -11,11 +11,12 @@ from campaign.compose import Composed
 from campaign.dump import campaign_yaml
 from campaign.following import evidence_of, first_line, tracker_for
 from campaign.jobs import Workload
-from campaign.ledger import History
+from campaign.ledger import History, read
 from campaign.metrics import METRICS
 from campaign.report import page
 from campaign.report.facts import Facts
-from campaign.report.text import text_front
+from campaign.report.text import text_front, time_lines
+from campaign.report.times import cost_of
 from campaign.results import Results
 from campaign.trials import TrialRecord
 from search.pareto import front
@@ -27,8 +28,11 @@ def conclude(composed: Composed, results: Results, history: History, workload: W
     """Bring report and MLflow up to date and print the front. A failure of MLflow is told, and stops nothing else."""
     campaign, records = composed.campaign, history.final()
     points = front(records, campaign.objectives, campaign.search.constraints)
-    page.write(results.report_path, records, report_facts(composed, workload), results.trial_jobs)
+    facts = report_facts(composed, results, history, workload)
+    page.write(results.report_path, records, facts, results.trial_jobs)
     mlflow = _bring_up_to_date(composed, results, history, points)
+    for heading, line in time_lines(cost_of(records, facts)):
+        say(f"{heading:<8} {line}")
     say(f"jobs     {results.jobs_folder}/")
     say(f"report   {results.report_path}")
     say(f"MLflow   {mlflow}")
@@ -48,7 +52,7 @@ def _bring_up_to_date(composed: Composed, results: Results, history: History, po
     return f"{Path(campaign.output.mlruns) / 'mlflow.db'} (python -m campaign ui)"
 
 
-def report_facts(composed: Composed, workload: Workload) -> Facts:
+def report_facts(composed: Composed, results: Results, history: History, workload: Workload) -> Facts:
     """What the report says beside the trials."""
     campaign = composed.campaign
     config = campaign_yaml(campaign)
@@ -63,4 +67,12 @@ def report_facts(composed: Composed, workload: Workload) -> Facts:
         config=config,
         config_hash=hashlib.sha256(config.encode()).hexdigest(),
         command=shlex.join(["python", "-m", "campaign.search", *composed.origins.overrides]),
+        earlier=tuple(record for number in sorted(history.records) for record in history.records[number][:-1]),
+        resumed=_resumed(results),
     )
+
+
+def _resumed(results: Results) -> tuple[float, ...]:
+    """When drivers took the campaign up again, by its ledger."""
+    events = read(results.ledger_path) if results.ledger_path.is_file() else ()
+    return tuple(float(event["time"]) for event in events if event["event"] == "resumed")

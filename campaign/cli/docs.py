@@ -6,7 +6,9 @@ from pathlib import Path
 
 from campaign.metrics import METRICS
 from campaign.model import Campaign
+from campaign.report.times import label_of
 from campaign.settings import Row, rows
+from campaign.trials import MEASURED, PHASES
 from schedulers import registry
 
 
@@ -42,7 +44,14 @@ def metrics_page() -> str:
     head = "# Metrics\n\nMade by `python -m campaign docs`; the rows stand in the code.\n\n"
     head += "| metric | unit | definition | source |\n| --- | --- | --- | --- |\n"
     lines = [f"| {name} | {m.unit} | {_cell(m.definition)} | {_cell(m.source)} |\n" for name, m in METRICS.items()]
-    return head + "".join(lines)
+    return head + "".join(lines) + _phases()
+
+
+def _phases() -> str:
+    head = "\n## Phase clocks\n\nOf every trial, in seconds, each from the end of the one before it. "
+    head += f"The workload runs in {' and '.join(f'`{name}`' for name in PHASES if name in MEASURED)}.\n\n"
+    head += "| metric | until |\n| --- | --- |\n"
+    return head + "".join(f"| phase.{name}_s | {label_of(name)} |\n" for name in PHASES)
 
 
 def _table(table: Iterable[Row]) -> str:

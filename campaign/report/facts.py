@@ -1,11 +1,11 @@
-"""What a report says beside the trials, and the figures that it derives from them."""
+"""What a report says beside the trials, and how it writes values."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from campaign.model import Bound, Direction
 from campaign.settings import Scalar
-from campaign.trials import PHASES, TrialRecord
+from campaign.trials import TrialRecord
 
 NODES = "cluster.nodes"
 ABSENT = "–"  # noqa: RUF001  the dash that tables show where there is no value
@@ -17,7 +17,8 @@ class Facts:
     """What a campaign is, for its report.
 
     `fixed` are the parameters that no trial varied, by dotted setting (with `cluster.nodes`, if fixed); `definitions`
-    say what a metric is, by name; `workload` says what was replayed; `command` repeats the campaign.
+    say what a metric is, by name; `workload` says what was replayed; `command` repeats the campaign. `earlier` are the
+    attempts that were tried again; `resumed` tells when drivers took the campaign up again (Unix seconds).
     """
 
     campaign: str
@@ -30,29 +31,8 @@ class Facts:
     config: str = ""
     config_hash: str = ""
     command: str = ""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A phase over all trials, in seconds; `share` is its part of all trials' wall time."""
-
-    phase: str
-    p50: float
-    p95: float
-    total: float
-    share: float
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What the trials cost: `wall_s` added up over trials, node-hours with head nodes and provisioning."""
-
-    trials: int
-    attempts_failed: int
-    wall_s: float
-    workload_share: float
-    node_hours: float
-    phases: tuple[Spread, ...]
+    earlier: tuple[TrialRecord, ...] = ()
+    resumed: tuple[float, ...] = ()
 
 
 def short(dimension: str) -> str:
@@ -90,36 +70,6 @@ def common(records: Sequence[TrialRecord]) -> dict[str, str]:
     return {name: _several(counts) for name, counts in values.items()}
 
 
-def cost_of(records: Sequence[TrialRecord], facts: Facts) -> Cost:
-    """Add up what the trials took."""
-    wall = sum(_wall(record) for record in records)
-    return Cost(
-        trials=len(records),
-        attempts_failed=sum(not record.valid for record in records),
-        wall_s=wall,
-        workload_share=sum(record.phases.get("workload", 0.0) for record in records) / wall if wall else 0.0,
-        node_hours=sum(_wall(record) * (nodes_of(record, facts) + 1) for record in records) / 3600,
-        phases=tuple(_spread(phase, records, wall) for phase in phases_of(records)),
-    )
-
-
-def phases_of(records: Iterable[TrialRecord]) -> list[str]:
-    """The phases that were timed: those of PHASES in order, then any others."""
-    timed = {name for record in records for name in record.phases}
-    return [name for name in PHASES if name in timed] + sorted(timed - set(PHASES))
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` (0..1) of the values lie, interpolated; 0 for none."""
-    if not values:
-        return 0.0
-    ordered = sorted(values)
-    at = share * (len(ordered) - 1)
-    low = int(at)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
-
-
 def number(value: float | None) -> str:
     """Four significant digits, without an exponent where that stays readable."""
     if value is None:
@@ -129,17 +79,17 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
-def _wall(record: TrialRecord) -> float:
-    return max(0.0, record.ended - record.started)
+def seconds(value: float) -> str:
+    """A time as tables show it, to a tenth of a second."""
+    return f"{value:.1f}"
+
+
+def percent(share: float) -> str:
+    """A share (0..1) as people say it."""
+    return f"{100 * share:.0f} %"
 
 
 def _several(counts: Mapping[str, int]) -> str:
     if len(counts) == 1:
         return next(iter(counts))
     return ", ".join(f"{value} ({count} trials)" for value, count in sorted(counts.items()))
-
-
-def _spread(phase: str, records: Sequence[TrialRecord], wall: float) -> Spread:
-    values = [record.phases[phase] for record in records if phase in record.phases]
-    total = sum(values)
-    return Spread(phase, percentile(values, 0.5), percentile(values, 0.95), total, total / wall if wall else 0.0)

@@ -4,12 +4,25 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from campaign.report.facts import Facts, number, phases_of, short, shown
+from campaign.report.facts import Facts, number, short, shown
+from campaign.report.times import label_of, phases_of
 from campaign.trials import TrialRecord
 
 # Okabe-Ito: told apart with every kind of colour blindness, and by their lightness in print.
 FRONT, VALID = "#0072b2", "#9aa5b1"
-PHASE_TONES = ("#bbbbbb", "#56b4e9", "#999933", "#009e73", "#0072b2", "#e69f00", "#cc79a7")
+PHASE_TONES = {
+    "golden": "#661100",
+    "fallback": "#d55e00",
+    "placed": "#bbbbbb",
+    "started": "#56b4e9",
+    "reachable": "#999933",
+    "ready": "#009e73",
+    "first_job": "#332288",
+    "workload": "#0072b2",
+    "collected": "#e69f00",
+    "torn_down": "#cc79a7",
+}
+OTHER_TONE = "#555555"
 _FONT = {"family": "system-ui, -apple-system, 'Segoe UI', sans-serif", "size": 13, "color": "#1f2933"}
 _CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
 
@@ -34,12 +47,13 @@ def phases(records: Sequence[TrialRecord]) -> str:
 
     names = [f"{record.number}" for record in records]
     figure = go.Figure()
-    for tone, phase in zip(PHASE_TONES * len(records), phases_of(records), strict=False):
-        seconds = [record.phases.get(phase, 0.0) for record in records]
-        hover = f"trial %{{x}}: {html.escape(phase)} %{{y:.1f}} s<extra></extra>"
-        figure.add_bar(x=names, y=seconds, name=html.escape(phase), marker_color=tone, hovertemplate=hover)
+    for phase in phases_of(records):
+        seconds, label = [record.phases.get(phase, 0.0) for record in records], html.escape(label_of(phase))
+        hover = f"trial %{{x}}: {label} %{{y:.1f}} s<extra></extra>"
+        tone = PHASE_TONES.get(phase, OTHER_TONE)
+        figure.add_bar(x=names, y=seconds, name=label, marker_color=tone, hovertemplate=hover)
     figure.update_layout(barmode="stack", xaxis={"title": "trial", "type": "category"}, yaxis={"title": "seconds"})
-    return _division(figure, "phases", 340)
+    return _division(figure, "phases", 380)
 
 
 def library() -> str:

@@ -8,12 +8,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from campaign.report import figures
-from campaign.report.facts import Facts, common, cost_of, dimensions, number, short, shown
+from campaign.report.facts import Facts, common, dimensions, number, percent, seconds, short, shown
 from campaign.report.gantt import gantt_svg
+from campaign.report.times import cost_of, label_of
 from campaign.trials import Check, TrialRecord
 from search.pareto import feasible, front
 
 HEADLINE = ("image_hash", "scheduler", "scheduler_version", "host", "acceleration")
+TOLD_APART = frozenset({"cold_because"})  # long, different for each trial, and counted with the cost
 _LABELS = {"image_hash": "image", "scheduler_version": "version"}
 
 
@@ -60,7 +62,14 @@ def render(records: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], p
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "short": short, "shown": shown}
+    environment.filters |= {
+        "number": number,
+        "short": short,
+        "shown": shown,
+        "label": label_of,
+        "seconds": seconds,
+        "percent": percent,
+    }
     best = front(records, facts.objectives, facts.constraints)
     provenance = common(records)
     return environment.get_template("page.html.j2").render(
@@ -70,7 +79,7 @@ def render(records: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], p
         front_numbers={record.number for record in best},
         dimensions=dimensions(records),
         headline=[(_LABELS.get(name, name), provenance[name]) for name in HEADLINE if name in provenance],
-        provenance=sorted(provenance.items()),
+        provenance=sorted((name, value) for name, value in provenance.items() if name not in TOLD_APART),
         status=lambda record: _status(record, facts),
         lines=check_lines(records),
         cost=cost_of(records, facts),

@@ -1,11 +1,12 @@
-"""The Pareto front on a terminal: a table of its points and a scatter of characters."""
+"""The end of a campaign on a terminal: where its time went, its front's points as a table, a scatter of characters."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from campaign.model import Bound, Direction
-from campaign.report.facts import dimensions, number, short, shown
+from campaign.report.facts import dimensions, number, percent, seconds, short, shown
+from campaign.report.times import Cost
 from campaign.trials import TrialRecord
 from search.pareto import front
 
@@ -32,6 +33,22 @@ def text_front(
     if not best:
         return Group(title)
     return Group(title, _table(best, objectives, dimensions(records)), Text(scatter(records, best, objectives)))
+
+
+def time_lines(cost: Cost) -> Iterator[tuple[str, str]]:
+    """Where the time went, and where the clusters came from: a heading and a line each."""
+    if not cost.trials:
+        return
+    later = "" if cost.later_share is None else f" ({percent(cost.later_share)} after the first trial)"
+    ready, between = cost.ready, f"{percent(cost.between.share)} between trials"
+    parts = [f"{cost.wall_s / 60:.1f} min: {percent(cost.workload_share)} workload{later}", between]
+    if ready.count:
+        parts.append(f"nodes ready after {seconds(ready.p50)} s (p50), {seconds(ready.p95)} s (p95)")
+    yield "time", ", ".join(parts)
+    starts = cost.starts
+    if starts.restored or starts.booted:
+        why = "; ".join(f"{count} because {reason}" for reason, count in starts.reasons)
+        yield "clusters", f"{starts.restored} restored, {starts.booted} booted{f' ({why})' if why else ''}"
 
 
 def scatter(records: Sequence[TrialRecord], best: Sequence[TrialRecord], objectives: Mapping[str, Direction]) -> str:

@@ -1,11 +1,13 @@
 """MLflow beside a running campaign: it follows, its failures stop nothing, and they are told."""
 
+import re
+
 import pytest
 
 from campaign import following, summary
 from campaign.compose import compose
 from campaign.following import MlflowFollower, evidence_of, first_line
-from campaign.ledger import History
+from campaign.ledger import History, Ledger, read
 from campaign.results import Results
 from campaign.trials import Evaluation
 from campaign.workloads import load
@@ -118,6 +120,18 @@ def test_the_end_brings_report_and_mlflow_up_to_date(composed, results, tracker,
     assert results.report_path.is_file() and str(results.report_path) in said and "mlflow.db" in said
     assert len(fake.synced) == 10 and fake.finished == (fake.finished[0], True, results.report_path)
     assert "Pareto front:" in capsys.readouterr().out
+    assert re.search(r"^time     \d.* min: \d+ % workload .*\nclusters 9 restored, 1 booted \(1 because ", said)
+
+
+def test_the_report_knows_of_attempts_and_resumes(composed, results):
+    first, last, other = sample(1, outcome="invalid").record, sample(1, attempt=2).record, sample(2).record
+    with Ledger(results.ledger_path) as ledger:
+        for event in ("resumed", "resumed"):
+            ledger.append(event)
+    history = History(records={1: [first, last], 2: [other]})
+    facts = summary.report_facts(composed, results, history, load(composed.campaign.workload, slots=4))
+    assert facts.earlier == (first,)
+    assert list(facts.resumed) == [event["time"] for event in read(results.ledger_path)] and len(facts.resumed) == 2
 
 
 @pytest.mark.parametrize("broken", ["start", "sync", "finish"])

@@ -7,7 +7,7 @@ import pytest
 
 from campaign.progress import Progress, duration_text, make_progress, point_text
 from campaign.testbed import Status
-from campaign.trials import Evaluation, Trial, TrialRecord
+from campaign.trials import PHASES, Evaluation, Trial, TrialRecord
 
 EVALUATION = Evaluation("ok")
 
@@ -22,10 +22,9 @@ class Clock:
         return self.now
 
 
-def record(number, outcome="ok", attempt=1, reason=""):
-    return TrialRecord(
-        number=number, point={}, attempt=attempt, outcome=outcome, reason=reason, started=1000.0, ended=1060.0
-    )
+def record(number, outcome="ok", attempt=1, **changes):
+    times = {"started": 1000.0, "ended": 1060.0}
+    return TrialRecord(number=number, point={}, attempt=attempt, outcome=outcome, **times, **changes)
 
 
 @pytest.fixture
@@ -89,13 +88,35 @@ def test_a_fresh_start_is_no_resume(progress, said):
 
 
 def test_a_phase_is_said_when_it_changes(progress, said):
-    for phase, detail in [("booted", ""), ("booted", ""), ("workload", "3 of 30"), ("workload", "4 of 30")]:
+    for phase, detail in [("started", ""), ("started", ""), ("workload", "3 of 30"), ("workload", "4 of 30")]:
         progress.running({1: Status(phase, 0.0, detail)})
     assert [text for _, text, _ in said] == [
-        "trial 1 starting VMs",
+        "trial 1 restoring or booting nodes",
         "trial 1 replaying the workload: 3 of 30",
         "trial 1 replaying the workload: 4 of 30",
     ]
+
+
+def test_every_phase_has_words(progress, said):
+    for phase in (*PHASES, "judged"):
+        progress.running({1: Status(phase, 0.0)})
+        assert said[-1][1] != f"trial 1 {phase}", phase
+
+
+def test_what_a_trial_without_a_slot_waits_for_is_said_instead(progress, said):
+    progress.running({1: Status("placed", 0.0)})
+    progress.running({1: Status("placed", 0.0, "making the golden cluster: booting 3 nodes")})
+    assert [text for _, text, _ in said] == [
+        "trial 1 waiting for a slot",
+        "trial 1 making the golden cluster: booting 3 nodes",
+    ]
+
+
+def test_a_cold_boot_in_place_of_a_golden_cluster_is_said_with_its_reason(progress, clock, said):
+    finish(progress, clock, 0, provenance={"start": "cold", "cold_because": "n1.ram was altered\nat byte 4096"})
+    assert said[-1][1].startswith("trial 0 ok after 60 s, booted cold instead of restored (n1.ram was altered); 1 of 4")
+    finish(progress, clock, 1, provenance={"start": "cold"})
+    assert "cold" not in said[-1][1]
 
 
 def tell_all(kind, stream):

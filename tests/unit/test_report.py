@@ -8,9 +8,12 @@ import pytest
 from rich.console import Console
 
 from campaign.model import Bound
-from campaign.report.facts import ABSENT, Facts, common, cost_of, number, percentile, shown
+from campaign.report.facts import ABSENT, Facts, common, number, percent, seconds, shown
+from campaign.report.figures import PHASE_TONES, phases
 from campaign.report.page import check_lines, render, write
-from campaign.report.text import scatter, text_front
+from campaign.report.text import scatter, text_front, time_lines
+from campaign.report.times import cost_of, label_of, phases_of
+from campaign.trials import PHASES
 from search.pareto import front
 from tests.unit.sample import OBJECTIVES, campaign_samples, sample
 
@@ -86,6 +89,27 @@ def test_nothing_is_loaded_from_anywhere(page):
     assert "default-src 'none'" in policies[0]
 
 
+def test_where_the_time_went_is_in_the_page(page, records):
+    cost = cost_of(records, FACTS)
+    assert f"of it running the workload {percent(cost.workload_share)}" in page.text
+    assert f"the same, after the first trial {percent(cost.later_share)}" in page.text
+    assert "clusters 11 restored, 1 booted" in page.text
+    assert "1 trial: golden cluster file n1.ram was altered" in page.text
+    for row in cost.rows:
+        figures = (row.p50, row.p95, row.total)
+        assert f"{row.label} {row.count} {' '.join(map(seconds, figures))} {percent(row.share)}" in page.text
+    for host in cost.hosts:
+        assert f"{host.host} {host.trials} {percent(host.workload_share)} " in page.text
+    assert page.text.count(" / ") == sum(spread is not None for host in cost.hosts for spread in host.phases) + 1
+
+
+def test_the_figure_has_each_phase_in_a_tone_of_its_own(records):
+    drawn = phases(records)
+    for name in phases_of(records):
+        assert label_of(name) in drawn and PHASE_TONES[name] in drawn
+    assert set(PHASE_TONES) == set(PHASES) and len(set(PHASE_TONES.values())) == len(PHASES)
+
+
 def test_plotly_is_in_the_page_once(records, jobs):
     assert render(records, FACTS, jobs).count("plotly.js v") == 1
 
@@ -132,16 +156,6 @@ def test_failed_checks_come_first(records):
     assert [(line.name, bool(line.failed)) for line in lines] == [("steal", True), ("clock_error", False)]
 
 
-def test_what_the_trials_cost_adds_up(records):
-    cost = cost_of(records, FACTS)
-    assert cost.trials == 12
-    assert cost.attempts_failed == 2
-    assert cost.wall_s == pytest.approx(sum(record.ended - record.started for record in records))
-    assert sum(spread.share for spread in cost.phases) == pytest.approx(1)
-    hours = sum((record.ended - record.started) * (record.point["cluster.nodes"] + 1) for record in records) / 3600
-    assert cost.node_hours == pytest.approx(hours)
-
-
 def test_provenance_that_differs_is_counted(records):
     assert re.fullmatch(r"51b0aa93c6d8f024 \(3 trials\), 9f2c1e77ab0d4c5e \(9 trials\)", common(records)["image_hash"])
 
@@ -157,12 +171,6 @@ def test_values_are_shown_as_configuration_has_them():
     assert [shown(value) for value in (True, 3, "sched/builtin", None)] == ["true", "3", "sched/builtin", ABSENT]
 
 
-def test_percentiles_interpolate():
-    assert percentile([4, 1, 3, 2], 0.5) == 2.5
-    assert percentile([7], 0.95) == 7
-    assert percentile([], 0.5) == 0
-
-
 def printed(renderable, width=80):
     console = Console(file=io.StringIO(), width=width)
     console.print(renderable)
@@ -175,6 +183,18 @@ def test_the_terminal_shows_the_front_in_80_columns(records):
     assert max(map(len, text.splitlines())) <= 80
     for record in front(records, OBJECTIVES):
         assert re.search(rf"^ +{record.number} +{re.escape(number(record.metrics['awrt_s']))} ", text, re.MULTILINE)
+
+
+def test_the_end_says_where_the_time_went_in_two_lines(records):
+    cost = cost_of(records, FACTS)
+    (first, time), (second, clusters) = time_lines(cost)
+    assert (first, second) == ("time", "clusters")
+    shares = f"{percent(cost.workload_share)} workload ({percent(cost.later_share)} after the first trial)"
+    ready = f"nodes ready after {seconds(cost.ready.p50)} s (p50), {seconds(cost.ready.p95)} s (p95)"
+    between = f"{percent(cost.between.share)} between trials"
+    assert time == f"{cost.wall_s / 60:.1f} min: {shares}, {between}, {ready}"
+    assert clusters == "11 restored, 1 booted (1 because golden cluster file n1.ram was altered)"
+    assert list(time_lines(cost_of([], FACTS))) == []
 
 
 def test_the_terminal_says_so_when_there_is_no_front():
