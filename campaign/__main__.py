@@ -10,6 +10,7 @@ from campaign.cli.failures import guarded
 COMMANDS = {
     "doctor": "what this machine can do, and the command that mends what is missing",
     "image": "list, build, show, verify, lock, remove image bundles",
+    "golden": "list and remove golden clusters, from which trials' clusters are restored",
     "clean": "remove VMs and files that dead campaigns left",
     "report": "write a campaign's report again, from its ledger",
     "ui": "the MLflow UI, on loopback",

@@ -1,7 +1,8 @@
-"""`python -m campaign clean`: removes the VMs and run folders that dead campaigns left on the configured hosts."""
+"""`python -m campaign clean`: removes VMs, run folders and half-made golden clusters that dead campaigns left."""
 
 import argparse
 
+from campaign.cli.golden import store_of
 from campaign.compose import compose
 
 
@@ -22,6 +23,8 @@ def run(options: argparse.Namespace) -> int:
     for name, settings in compose(options.overrides).campaign.hosts.items():
         reaped = sweep(settings, everything=options.all)
         print(f"{name}: {reaped}")
+        if drafts := store_of(settings).sweep():
+            print(f"{name}: removed {drafts} half-made golden cluster{'s' if drafts > 1 else ''}")
         status |= bool(reaped.failures)
     for folder in ray_session.sweep():
         print(f"removed {folder}, left by a Ray whose driver is dead")

@@ -191,7 +191,7 @@ def test_the_other_commands_are_listed(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["nope"], ["image"], ["image", "show"], ["image", "nope"], ["ui", "--port", "x"]]
+    "arguments", [[], ["nope"], ["golden"], ["image"], ["image", "show"], ["image", "nope"], ["ui", "--port", "x"]]
 )
 def test_arguments_that_are_none_are_refused(arguments):
     with pytest.raises(SystemExit) as caught:
@@ -208,6 +208,8 @@ def test_arguments_that_are_none_are_refused(arguments):
         (["report", "mine"], "report", {"name": "mine"}),
         (["clean", "--all", "hosts.local.uri=x"], "clean", {"all": True, "overrides": ["hosts.local.uri=x"]}),
         (["doctor", "cluster.nodes=3"], "doctor", {"overrides": ["cluster.nodes=3"]}),
+        (["golden", "list"], "golden", {"action": "list", "overrides": []}),
+        (["golden", "clear", "hosts.local.uri=x"], "golden", {"action": "clear", "overrides": ["hosts.local.uri=x"]}),
         (["image", "build", "--locked"], "image", {"action": "build", "name": "slurm", "locked": True}),
         (["image", "gc", "--keep", "a", "--keep", "b"], "image", {"action": "gc", "keep": ["a", "b"]}),
         (["image", "remove", "a30b"], "image", {"action": "remove", "image": "a30b"}),

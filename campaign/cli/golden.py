@@ -1,0 +1,73 @@
+"""`python -m campaign golden`: the golden clusters that the configured hosts keep on this machine."""
+
+import argparse
+import time
+from typing import TYPE_CHECKING
+
+from campaign.compose import compose
+
+if TYPE_CHECKING:
+    from actors.golden_store import Entry, GoldenStore
+    from campaign.model import HostSettings
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    below = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for action, summary in {
+        "list": "the golden clusters, the most recently used first",
+        "clear": "remove those that no campaign uses now; the next trials make new ones",
+    }.items():
+        command = below.add_parser(action, help=summary)
+        command.add_argument("overrides", nargs="*", help="settings of the hosts, as for a search")
+
+
+def run(options: argparse.Namespace) -> int:
+    """List or clear the stores of all hosts."""
+    hosts = compose(options.overrides).campaign.hosts
+    stores = {store.path: store for store in map(store_of, hosts.values())}  # hosts may share a state folder
+    for store in stores.values():
+        {"list": _list, "clear": _clear}[options.action](store)
+    return 0
+
+
+def store_of(settings: "HostSettings") -> "GoldenStore":
+    """The golden clusters of a host of this machine."""
+    from actors.golden_store import GoldenStore
+    from actors.host import state_dir_of
+
+    return GoldenStore(state_dir_of(settings) / "golden", settings.golden_mib)
+
+
+def _list(store: "GoldenStore") -> None:
+    entries = store.goldens()
+    for entry in entries:
+        print(line_of(entry))
+    use = sum(entry.disk_use for entry in entries) >> 20
+    print(f"{store.path}: {len(entries)} in all, {use} of {store.limit >> 20} MiB")
+
+
+def _clear(store: "GoldenStore") -> None:
+    """Remove what isn't held. A trial that asks for one at that very moment boots cold."""
+    entries = store.goldens()
+    for entry in entries:
+        if not entry.held:
+            store.discard(entry.key)
+        print(f"{'kept   ' if entry.held else 'removed'} {line_of(entry)}")
+    kept = sum(entry.held for entry in entries)
+    print(f"{store.path}: {len(entries) - kept} removed, {kept} kept because campaigns use them now")
+
+
+def line_of(entry: "Entry") -> str:
+    """A golden cluster on one line: what it was made from, what it takes on the disk, and its last use."""
+    use = f"{entry.disk_use >> 20:>5} MiB  used {time.strftime('%Y-%m-%d %H:%M', time.localtime(entry.used))}"
+    return f"{entry.key[:16]}  {_made_from(entry)}  {use}{'  in use now' if entry.held else ''}"
+
+
+def _made_from(entry: "Entry") -> str:
+    if entry.golden is None:
+        return "its manifest can't be read"
+    parts = entry.golden.recipe.parts
+    image, memory = parts.get("image", "?")[:16], parts.get("memory_mib", "?")
+    nodes = f"{len(entry.golden.nodes)} nodes of {memory} MiB"
+    return f"{parts.get('scheduler', '?'):<8} {nodes}  image {image}"
