@@ -10,13 +10,13 @@ import pytest
 from actors.cluster import Cluster, TrialSpec
 from actors.host import Host
 from actors.hypervisor.lease import Owner
+from actors.near import Near
 from actors.supply import Blueprint
 from campaign.images import manifest as manifests
 from campaign.jobs import WORKLOAD_SCHEMA, Workload
 from campaign.model import ClusterSettings, HostSettings, ValiditySettings
 from campaign.trials import Trial
 from schedulers.registry import adapter
-from tests.system.near import Near
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(400)]
 

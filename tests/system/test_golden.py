@@ -1,4 +1,4 @@
-"""Golden clusters on real VMs: pristine whatever happened before, cold when damaged, nothing left after many of them."""
+"""Golden clusters on real VMs: pristine whatever happened before, cold when damaged, and nothing is left of them."""
 
 import asyncio
 import os
@@ -15,6 +15,7 @@ from actors.golden import GoldenDamaged
 from actors.host import Host
 from actors.hypervisor.lease import Owner
 from actors.identity import load_keys
+from actors.near import Near
 from actors.phases import PhaseClock
 from actors.standing import Standing
 from actors.supply import Blueprint, Supply
@@ -22,14 +23,15 @@ from campaign.jobs import WORKLOAD_SCHEMA, Workload
 from campaign.model import ClusterSettings, HostSettings, ValiditySettings
 from campaign.trials import Trial
 from schedulers.registry import adapter
-from tests.system.near import Near
+from tests.system.conftest import processes_naming
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
 CYCLES = int(os.environ.get("CAMPAIGN_TEST_CYCLES", "8"))
 # Every file but those that a daemon writes by itself, times in them; and the contents of all that isn't the image's.
 LISTING = r"""
-find / -xdev \( -path /var/log -o -path /var/lib/slurm -o -path /run/log \) -prune -o -printf '%y %m %u %g %s %p %l\n' | sort
+find / -xdev \( -path /var/log -o -path /var/lib/slurm -o -path /run/log \) -prune \
+    -o -printf '%y %m %u %g %s %p %l\n' | sort
 find /etc /root /tmp /run/campaign -xdev -type f -exec sha256sum {} + | sort -k2
 """
 
@@ -236,23 +238,15 @@ def test_the_next_cluster_is_made_ahead_and_gives_way_to_who_needs_its_room(host
 
 
 def usage(host, state_dir):
-    """What a cycle could leak: domains, processes, ports, files, our descriptors; and tens of MiB of our memory."""
+    """What a cycle could leak: domains, processes, ports, files, our descriptors; and hundreds of MiB of our memory."""
     domains = host._hypervisor.guests()
-    processes = [folder for folder in os.listdir("/proc") if folder.isdigit() and names(folder, str(state_dir))]
-    low, high = host._settings.ports
+    processes = processes_naming(str(state_dir))
+    low = host._settings.ports[0]
     ports = [port for port in range(low, low + 40) if not free(port)]
     files = [path for folder in ("nodes", "golden") for path in (state_dir / folder).rglob("*")]
+    descriptors = list(Path("/proc/self/fd").iterdir())
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    descriptors = os.listdir("/proc/self/fd")
     return len(domains), len(processes), len(ports), len(files), len(descriptors), round(resident / 2**20, -2)
-
-
-def names(pid, text):
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return text.encode() in file.read() and int(pid) != os.getpid()
-    except OSError:
-        return False
 
 
 def free(port):
@@ -282,7 +276,6 @@ def test_many_restores_leave_nothing_and_stay_as_fast(host, blueprint, state_dir
         return before, usage(host, state_dir), seconds
 
     before, after, seconds = asyncio.run(live())
-    print("cycles:", [round(one, 2) for one in seconds])
     assert after == before
     half = CYCLES // 2
-    assert sum(seconds[half:]) < 1.5 * sum(seconds[:half])
+    assert sum(seconds[half:]) < 1.5 * sum(seconds[:half]), seconds
