@@ -53,6 +53,7 @@ def phases(records: Sequence[TrialRecord]) -> str:
         tone = PHASE_TONES.get(phase, OTHER_TONE)
         figure.add_bar(x=names, y=seconds, name=label, marker_color=tone, hovertemplate=hover)
     figure.update_layout(barmode="stack", xaxis={"title": "trial", "type": "category"}, yaxis={"title": "seconds"})
+    figure.update_layout(legend={"traceorder": "normal"})
     return _division(figure, "phases", 380)
 
 

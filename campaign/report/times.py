@@ -1,7 +1,7 @@
 """Where a campaign's time went: its phases over all trials and per host, and how much of it was workload."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from campaign.report.facts import Facts, nodes_of
@@ -59,9 +59,10 @@ class Cost:
     """What the trials cost.
 
     `wall_s` adds up all attempts and the time between them; `rows` say what it went into, so their shares add up to 1.
-    `later_share` is the workload's share of what came after the first trial, which pays for the golden cluster; None
-    if nothing did. `ready` spreads the time from a trial's request to its nodes being ready for jobs, of those that
-    got there. `node_hours` count head nodes and all that the last attempts took.
+    `later_share` is the workload's share of what came after the first trial, which pays for the golden cluster (None
+    if nothing did), `later_shares` are those of the rows, by label. `ready` spreads the time from a trial's request to
+    its nodes being ready for jobs, of those that got there. `node_hours` count head nodes and all that the last
+    attempts took.
     """
 
     trials: int
@@ -75,26 +76,27 @@ class Cost:
     starts: Starts
     phases: tuple[str, ...]
     rows: tuple[Spread, ...]
+    later_shares: Mapping[str, float]
     hosts: tuple[HostTimes, ...]
 
 
 def cost_of(records: Sequence[TrialRecord], facts: Facts) -> Cost:
     """Add up what the trials took; `records` hold each trial's last attempt."""
-    gaps = [end - begin for begin, end in gaps_of(records, facts)]
-    wall = sum(map(wall_of, (*records, *facts.earlier))) + sum(gaps)
-    phases = phases_of(records)
+    whole, phases = _Stretch(records, facts.earlier, gaps_of(records, facts)), phases_of(records)
+    later = whole.after_first()
     return Cost(
         trials=len(records),
         attempts_failed=sum(not record.valid for record in records),
-        wall_s=wall,
-        workload_share=_share(sum(map(workload_of, records)), wall),
-        later_share=_later_share(records, facts),
-        between=_spread(BETWEEN, gaps, wall),
-        ready=_spread("ready", [ready_after(record) for record in records if "ready" in record.phases], wall),
+        wall_s=whole.wall,
+        workload_share=whole.workload_share,
+        later_share=later.workload_share if later else None,
+        between=whole.spread(BETWEEN, whole.idle),
+        ready=whole.spread("ready", [ready_after(record) for record in records if "ready" in record.phases]),
         node_hours=sum(wall_of(record) * (nodes_of(record, facts) + 1) for record in records) / 3600,
         starts=starts_of(records),
         phases=tuple(phases),
-        rows=tuple(_rows(records, facts, phases, gaps, wall)),
+        rows=tuple(whole.rows(phases)),
+        later_shares={row.label: row.share for row in later.rows(phases)} if later else {},
         hosts=tuple(_hosts(records, phases)),
     )
 
@@ -159,43 +161,62 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
 
 
-def _later_share(records: Sequence[TrialRecord], facts: Facts) -> float | None:
-    if len(records) < 2:
-        return None
-    first = min(records, key=lambda record: record.started)
-    later = [record for record in records if record is not first]
-    attempts = [*later, *(record for record in facts.earlier if record.number != first.number)]
-    gaps = sum(end - begin for begin, end in gaps_of(records, facts) if begin >= first.ended)
-    return _share(sum(map(workload_of, later)), sum(map(wall_of, attempts)) + gaps)
+@dataclass(frozen=True)
+class _Stretch:
+    """A stretch of a campaign: its trials, the attempts that were tried again, and when none ran."""
 
+    records: Sequence[TrialRecord]
+    earlier: Sequence[TrialRecord] = ()
+    gaps: Sequence[tuple[float, float]] = ()
 
-def _rows(
-    records: Sequence[TrialRecord], facts: Facts, phases: Iterable[str], gaps: Sequence[float], wall: float
-) -> Iterator[Spread]:
-    for phase in phases:
-        yield _spread(label_of(phase), _times(records, phase), wall)
-    yield _spread(UNTIMED, [wall_of(record) - sum(record.phases.values()) for record in records], wall)
-    if facts.earlier:
-        yield _spread(AGAIN, [wall_of(record) for record in facts.earlier], wall)
-    yield _spread(BETWEEN, gaps, wall)
+    @property
+    def idle(self) -> list[float]:
+        return [end - begin for begin, end in self.gaps]
+
+    @property
+    def wall(self) -> float:
+        return sum(map(wall_of, (*self.records, *self.earlier))) + sum(self.idle)
+
+    @property
+    def workload_share(self) -> float:
+        return _share(sum(map(workload_of, self.records)), self.wall)
+
+    def after_first(self) -> "_Stretch | None":
+        """What came after the first trial, if anything did."""
+        first = min(self.records, key=lambda record: record.started, default=None)
+        if first is None or len(self.records) == 1:
+            return None
+        return _Stretch(
+            [record for record in self.records if record is not first],
+            [record for record in self.earlier if record.number != first.number],
+            [gap for gap in self.gaps if gap[0] >= first.ended],
+        )
+
+    def rows(self, phases: Iterable[str]) -> Iterator[Spread]:
+        """What the wall time went into."""
+        for phase in phases:
+            yield self.spread(label_of(phase), _times(self.records, phase))
+        untimed = [wall_of(record) - sum(record.phases.values()) for record in self.records]
+        yield self.spread(UNTIMED, untimed)
+        if self.earlier:
+            yield self.spread(AGAIN, [wall_of(record) for record in self.earlier])
+        yield self.spread(BETWEEN, self.idle)
+
+    def spread(self, label: str, values: Sequence[float]) -> Spread:
+        total, share = sum(values), _share(sum(values), self.wall)
+        return Spread(label, len(values), percentile(values, 0.5), percentile(values, 0.95), total, share)
 
 
 def _hosts(records: Sequence[TrialRecord], phases: Sequence[str]) -> Iterator[HostTimes]:
     for host in sorted({record.host for record in records if record.host}):
-        here = [record for record in records if record.host == host]
-        wall = sum(map(wall_of, here))
-        times = [(label_of(phase), _times(here, phase)) for phase in phases]
-        spreads = tuple(_spread(label, values, wall) if values else None for label, values in times)
-        yield HostTimes(host, len(here), _share(sum(map(workload_of, here)), wall), spreads)
+        here = _Stretch([record for record in records if record.host == host])
+        times = [(label_of(phase), _times(here.records, phase)) for phase in phases]
+        spreads = tuple(here.spread(label, values) if values else None for label, values in times)
+        yield HostTimes(host, len(here.records), here.workload_share, spreads)
 
 
 def _times(records: Iterable[TrialRecord], phase: str) -> list[float]:
     return [record.phases[phase] for record in records if phase in record.phases]
-
-
-def _spread(label: str, values: Sequence[float], wall: float) -> Spread:
-    total = sum(values)
-    return Spread(label, len(values), percentile(values, 0.5), percentile(values, 0.95), total, _share(total, wall))
 
 
 def _share(part: float, whole: float) -> float:

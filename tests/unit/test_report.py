@@ -96,8 +96,9 @@ def test_where_the_time_went_is_in_the_page(page, records):
     assert "clusters 11 restored, 1 booted" in page.text
     assert "1 trial: golden cluster file n1.ram was altered" in page.text
     for row in cost.rows:
-        figures = (row.p50, row.p95, row.total)
-        assert f"{row.label} {row.count} {' '.join(map(seconds, figures))} {percent(row.share)}" in page.text
+        times = " ".join(map(seconds, (row.p50, row.p95, row.total)))
+        shares = f"{percent(row.share)} {percent(cost.later_shares[row.label])}"
+        assert f"{row.label} {row.count} {times} {shares}" in page.text
     for host in cost.hosts:
         assert f"{host.host} {host.trials} {percent(host.workload_share)} " in page.text
     assert page.text.count(" / ") == sum(spread is not None for host in cost.hosts for spread in host.phases) + 1

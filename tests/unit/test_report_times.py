@@ -38,6 +38,7 @@ def test_three_trials_by_hand():
     assert cost.workload_share == pytest.approx((20 + 20 + 14) / 160)
     assert cost.later_share == pytest.approx((20 + 14) / 60)  # the gap after the first trial counts
     assert cost.node_hours == pytest.approx((100 + 30 + 20) * 4 / 3600)
+    assert cost.later_shares["golden cluster made"] == 0 and cost.later_shares["placed"] == pytest.approx(6 / 60)
     placed = row(cost, "placed")
     assert (placed.count, placed.p50, placed.total) == (3, 4, 16)
     assert placed.p95 == pytest.approx(9.4) and placed.share == pytest.approx(0.1)
@@ -51,7 +52,7 @@ def test_the_rows_add_up_to_the_wall_time():
     earlier = (trial(4, records[-1].ended + 3, {"placed": 50}),)
     for cost in (cost_of(records, FACTS), cost_of(records, facts(earlier=earlier))):
         assert sum(one.total for one in cost.rows) == pytest.approx(cost.wall_s)
-        assert sum(one.share for one in cost.rows) == pytest.approx(1)
+        assert sum(one.share for one in cost.rows) == pytest.approx(sum(cost.later_shares.values())) == pytest.approx(1)
 
 
 def test_each_host_has_its_own_times():
@@ -88,7 +89,8 @@ def test_trials_at_the_same_time_have_nothing_between_them():
 
 
 def test_a_single_trial_and_none_have_no_share_after_the_first():
-    assert cost_of([FIRST], FACTS).later_share is None
+    single = cost_of([FIRST], FACTS)
+    assert single.later_share is None and single.later_shares == {}
     none = cost_of([], FACTS)
     assert (none.later_share, none.wall_s, none.workload_share, none.hosts) == (None, 0, 0, ())
 
