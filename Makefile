@@ -10,7 +10,7 @@ SYSTEM_PACKAGES := qemu-system-x86 tini libvirt-daemon libvirt-daemon-driver-qem
 TEST_PACKAGES := chromium chromium-driver libxml2-utils openssh-client cpio
 PACKAGES = $(SYSTEM_PACKAGES)
 
-.PHONY: help setup setup-test search doctor clean ui test test-fast test-vm check format lock docs
+.PHONY: help setup setup-test search bench doctor clean ui test test-fast test-vm check format lock docs
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -24,6 +24,9 @@ setup-test: setup
 
 search: setup ## the demo campaign: a Pareto front over real Slurm clusters (ARGS="search.trials=20 ...")
 	@$(RUN) -m campaign.search $(ARGS)
+
+bench: setup ## how fast a cluster is there, booted and restored, in half an hour (ARGS="rounds=1 ...")
+	@$(RUN) -m campaign bench $(ARGS)
 
 doctor: setup ## what this machine can do, and what mends what it can't
 	@$(RUN) -m campaign doctor
