@@ -6,6 +6,7 @@ import pytest
 
 from campaign.report.facts import Facts
 from campaign.report.page import write
+from campaign.report.times import label_of, phases_of
 from search.pareto import front
 from tests.unit.sample import OBJECTIVES, campaign_samples
 
@@ -34,6 +35,17 @@ def test_the_front_is_drawn_without_complaint_or_network(browser, report):
     assert browser.one("h1").text == "<b>demo</b>"
     assert browser.console() == []
     assert [url for url in requested(browser) if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def test_each_phase_is_in_the_figure_and_in_both_tables(browser, report):
+    page, records, _ = report
+    browser.open(page.as_uri())
+    labels = [label_of(phase) for phase in phases_of(records)]
+    drawn = browser.wait("the legend", lambda: [one.text for one in browser.all("#phases .legendtext")])
+    assert drawn == labels
+    for table in ("#phase-clocks", "#phase-clocks-by-host"):
+        shown = [cell.text for cell in browser.all(f"{table} tbody td:first-child")]
+        assert shown[: len(labels)] == labels
 
 
 def test_hovering_a_point_shows_its_parameters(browser, report):

@@ -99,9 +99,11 @@ def test_where_the_time_went_is_in_the_page(page, records):
         times = " ".join(map(seconds, (row.p50, row.p95, row.total)))
         shares = f"{percent(row.share)} {percent(cost.later_shares[row.label])}"
         assert f"{row.label} {row.count} {times} {shares}" in page.text
-    for host in cost.hosts:
-        assert f"{host.host} {host.trials} {percent(host.workload_share)} " in page.text
-    assert page.text.count(" / ") == sum(spread is not None for host in cost.hosts for spread in host.phases) + 1
+    assert [host.host for host in cost.hosts] == ["far", "local"]
+    for phase, *spreads in zip(cost.phases, *(host.phases for host in cost.hosts), strict=True):
+        times = [f"{seconds(one.p50)} / {seconds(one.p95)}" if one else ABSENT for one in spreads]
+        assert f" {label_of(phase)} {' '.join(times)} " in page.text
+    assert f" {' '.join(percent(host.workload_share) for host in cost.hosts)} " in page.text
 
 
 def test_the_figure_has_each_phase_in_a_tone_of_its_own(records):
