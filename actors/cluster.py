@@ -124,8 +124,9 @@ class Cluster:
         spec, scheduler, standing = self._spec, self._blueprint.scheduler, ready.standing
         replay = Replay(spec.workload, scheduler, standing.topology, standing.remotes, self._clock.tell)
         try:
-            await self._check_effective(ready)
-            await replay.prepare()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._check_effective(ready))
+                group.create_task(replay.prepare())
             self._clock.reached("ready", "workload")
             if spec.ahead == "running":
                 self._supply.make_ahead()

@@ -1,6 +1,6 @@
 """Replays a workload on a ready cluster and brings home what was measured.
 
-While jobs run the cluster is disturbed as little as can be: one short question to the head every few seconds, and
+While jobs run the cluster is disturbed as little as can be: one short question to the head every second or two, and
 every tenth second whether the daemons live.
 """
 
@@ -23,7 +23,7 @@ from campaign.guest.collect import Collected, jobs_table
 from campaign.jobs import Job, Workload
 from schedulers.base import File, NativeTimes, Scheduler, Topology
 
-POLL_S = 2.0
+POLL_S = 1.0
 HEALTH_S = 10.0
 COMMAND_S = 60.0
 CLOCK_SAMPLES = 8
