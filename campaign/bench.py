@@ -13,7 +13,7 @@ ROWS = {
     SSH: "(b) cold boot, our bootstrap",
     RESTORED: "(c) restored",
     MOVED: "(c+) restored, moved to other settings",
-    UNCACHED: "(c) files not in the page cache before",
+    UNCACHED: "(c) restored, files not cached",
 }
 """The ways to a cluster, in the table's order."""
 PHASES = {
@@ -161,10 +161,10 @@ def _of(measured: Measured, row: str) -> list[Sample]:
 def _labels(measured: Measured) -> dict[str, str]:
     """The rows of the second table: what restoring and reading take by themselves."""
     return {
-        f"memory.{RESTORED}": "(c) memory and devices in place",
-        f"restore.{RESTORED}": "(c) whole restore: emulators started, memory",
-        f"memory.{UNCACHED}": "not cached: memory and devices in place",
-        f"restore.{UNCACHED}": "not cached: whole restore",
+        f"memory.{RESTORED}": "memory in place, files cached",
+        f"restore.{RESTORED}": "whole restore, files cached",
+        f"memory.{UNCACHED}": "memory in place, files not cached",
+        f"restore.{UNCACHED}": "whole restore, files not cached",
         "floor.cached": f"bare read of {measured.read_bytes >> 20} MiB, page cache",
         "floor.disk": f"bare read of {measured.read_bytes >> 20} MiB, disk",
     }

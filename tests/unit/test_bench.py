@@ -107,7 +107,9 @@ def test_bars_are_as_long_as_what_they_stand_for_and_stay_in_the_picture(measure
     assert by_ssh / restored == pytest.approx(42 / 5, rel=0.01)
     reached = next(iter(lengths.values()))[list(PHASES).index("reachable")]
     assert reached / by_ansible == pytest.approx(0.5, rel=0.01)
-    assert [text.text for text in root.iter(f"{SVG}text")].count(ROWS[RESTORED]) == 1
+    labels = [text for text in root.iter(f"{SVG}text") if text.get("text-anchor") == "end"]
+    assert [label.text for label in labels][: len(ROWS)] == list(ROWS.values())
+    assert all(len(label.text) * 7.2 < float(label.get("x")) for label in labels)  # pixels of a wide font
 
 
 def test_the_picture_suits_dark_pages_and_needs_nothing_from_elsewhere(measured):
