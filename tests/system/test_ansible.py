@@ -11,6 +11,7 @@ from actors.apply import apply_plan
 from actors.host import Host, NodeShape
 from actors.hypervisor.lease import Owner
 from actors.identity import draw_keys, topology_of
+from actors.near import Near
 from actors.standing import Standing
 from campaign.model import HostSettings
 from schedulers.registry import adapter
@@ -21,22 +22,6 @@ TOPOLOGY = topology_of(1, 4, 512)
 PATIENCE_S = 600.0  # emulated nodes on a busy machine: a module of Ansible's takes seconds
 OF_ONE_CLUSTER = "-path /etc/ssh -o -path /etc/systemd/network -o -name machine-id"
 """What differs between any two clusters."""
-
-
-class Near:
-    """A host in this process, as nodes that stand on it use it."""
-
-    def __init__(self, host):
-        self.host = host
-
-    async def start(self, slot, boots, recipe=None):
-        await asyncio.to_thread(self.host.start, slot, boots)
-
-    async def look(self, slot, names):
-        return await asyncio.to_thread(self.host.look, slot, names)
-
-    async def release(self, slot):
-        await asyncio.to_thread(self.host.release, slot)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +36,9 @@ def host(tmp_path_factory, bundle):
 async def booted(host, name):
     """A head and a compute node, reached by SSH."""
     expires = int(time.time() + 2 * PATIENCE_S)
-    slot = host.acquire(name, len(TOPOLOGY.nodes), NodeShape(1, 512), campaign="test", expires=expires, ahead=False)
-    standing = Standing(Near(host), slot, TOPOLOGY, draw_keys(TOPOLOGY))
+    near = Near(host)
+    slot = await near.acquire(name, len(TOPOLOGY.nodes), NodeShape(1, 512), expires)
+    standing = Standing(near, slot, TOPOLOGY, draw_keys(TOPOLOGY))
     try:
         await standing.boot()
         await standing.reach(TOPOLOGY.nodes, time.monotonic() + PATIENCE_S, lambda detail: None)
