@@ -32,6 +32,8 @@ from schedulers.base import BootstrapPlan, File, Params, Scheduler, Topology
 SPARE_S = 120  # a lease outlives the sum of the deadlines by this
 SETTLE_S = 1.0
 COMMAND_S = 90.0
+ANSIBLE_PATIENCE = 8
+"""How many times longer than our own bootstrap a playbook may take: every module starts a Python on the node."""
 GIVE_UP_AFTER = 3
 """Failures in a row after which golden clusters aren't tried any more: each costs a trial its time."""
 
@@ -55,8 +57,12 @@ class Blueprint:
     @property
     def lease_s(self) -> float:
         """How long a slot may be needed at most."""
-        deadlines = self.cluster
-        return deadlines.boot_deadline_s + deadlines.bootstrap_deadline_s + deadlines.workload_deadline_s + SPARE_S
+        return self.cluster.boot_deadline_s + self.bootstrap_deadline_s + self.cluster.workload_deadline_s + SPARE_S
+
+    @property
+    def bootstrap_deadline_s(self) -> float:
+        """How long a bootstrap may take."""
+        return self.cluster.bootstrap_deadline_s * (ANSIBLE_PATIENCE if self.via == "ansible" else 1)
 
     def topology(self, nodes: int) -> Topology:
         """A cluster with `nodes` compute nodes."""
@@ -254,7 +260,7 @@ class Supply:
         if fresh:
             tools = [File(path, content, mode=0o755) for path, content in guest.files().items()]
             await asyncio.gather(*(r.put(tools, timeout_s=COMMAND_S) for r in standing.remotes.values()))
-        deadline = time.monotonic() + self._blueprint.cluster.bootstrap_deadline_s
+        deadline = time.monotonic() + self._blueprint.bootstrap_deadline_s
         if self._blueprint.via == "ansible":
             from actors.ansible import play
 

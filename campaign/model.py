@@ -93,7 +93,9 @@ class ClusterSettings(Settings):
         "golden", help="golden: restored from a saved, joined cluster, which is made once; cold: booted for every trial"
     )
     boot_deadline_s: float = setting(300, help="from start to SSH on all nodes", unit="s", ge=1, le=7200)
-    bootstrap_deadline_s: float = setting(120, help="from SSH to all nodes ready for jobs", unit="s", ge=1, le=7200)
+    bootstrap_deadline_s: float = setting(
+        120, help="from SSH to all nodes ready for jobs (eight times as long by Ansible)", unit="s", ge=1, le=7200
+    )
     workload_deadline_s: float = setting(600, help="from the first submission to the end", unit="s", ge=1, le=604_800)
 
 

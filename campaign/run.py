@@ -78,6 +78,10 @@ def _evaluate(run: _Run) -> list[TrialRecord]:
         return history.final()
     check_capacity(run.composed)
     check_ports(run.composed)
+    if campaign.bootstrap.via == "ansible":
+        from actors.ansible import check_installed
+
+        check_installed()
     _record_start(run)
     run.progress.resumed(done)
 
