@@ -83,9 +83,10 @@ def test_time_without_a_driver_is_not_between_trials():
 
 
 def test_trials_at_the_same_time_have_nothing_between_them():
-    together = [trial(n, started, {"workload": 10}) for n, started in enumerate((0, 4, 8, 20))]
+    spans = [(0, 10), (4, 14), (5, 1), (20, 10)]  # start and length; the third ends before the second
+    together = [trial(number, started, {"workload": length}) for number, (started, length) in enumerate(spans)]
     cost = cost_of(together, FACTS)
-    assert (cost.between.total, cost.wall_s) == (2, 42)
+    assert (cost.between.total, cost.wall_s) == (2, 37)
 
 
 def test_a_single_trial_and_none_have_no_share_after_the_first():
