@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 BASE = ("name=bench", "cluster.nodes=2", "scheduler.params={bf_interval: 7}")
 """The campaign that is measured unless overrides say otherwise; its scheduler.params are those of row (c+)."""
 OUT, ROUNDS = "out=", "rounds="
-BOOTSTRAP_S = 1800.0  # a playbook takes minutes on emulated nodes
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -73,13 +72,12 @@ def _plan(composed: Composed, bundle: "Bundle", rounds: int) -> "Plan":
     from actors.bench import OwnGolden, Plan
     from campaign.cli.export import fixed_point
 
-    point, cluster = fixed_point(composed), composed.campaign.cluster
+    point = fixed_point(composed)
     nodes = composed.space.nodes(point)
-    patient = {"bootstrap_deadline_s": max(cluster.bootstrap_deadline_s, BOOTSTRAP_S)}
     blueprint = OwnGolden(
         campaign=composed.campaign.name,
         scheduler=composed.scheduler,
-        cluster=cluster.model_copy(update=patient),
+        cluster=composed.campaign.cluster,
         bundle=bundle,
         smallest=nodes,
         largest=nodes,
