@@ -84,6 +84,11 @@ class TimedHost(Host):
         self.restore_s: float | None = None
 
     @property
+    def loads_s(self) -> tuple[float, ...]:
+        """How long each node's loading took."""
+        return tuple(end - begin for begin, end in self._timed.loads)
+
+    @property
     def memory_s(self) -> float | None:
         """From the first node's loading to the last one's end, None without a restore."""
         loads = self._timed.loads
@@ -165,7 +170,8 @@ class _Bench:
         load = os.getloadavg()[0]
         self._host.forget_times()
         phases, torn_down_s = await self._lived(row)
-        return Sample(row, phases, torn_down_s, load, self._host.restore_s, self._host.memory_s)
+        host = self._host
+        return Sample(row, phases, torn_down_s, load, host.restore_s, host.memory_s, host.loads_s)
 
     async def _lived(self, row: str) -> tuple[dict[str, float], float]:
         """A cluster from its request to its end: its phases up to the first job's end, and its teardown."""

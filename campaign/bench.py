@@ -23,6 +23,7 @@ PHASES = {
     "ready": ("configured, first job finished", "#009e73"),
 }
 """The parts of the way to the first finished job: what is done at their end, and a colour that suits light and dark."""
+ONE_NODE = "memory.one_node"
 _TONES = [tone for _, tone in PHASES.values()]
 
 
@@ -31,7 +32,8 @@ class Sample:
     """One cluster's way from its request to the end of a job across all its nodes, and its end; all in seconds.
 
     `restore_s` is the whole of `Host.restore`; `memory_s` the part of it from the first node's loading to the last
-    one's end; both None for a booted cluster. `load` is the machine's load average (1 minute) before.
+    one's end; both None for a booted cluster. `loads_s` are the nodes' loadings one by one. `load` is the machine's
+    load average (1 minute) before.
     """
 
     row: str
@@ -40,6 +42,7 @@ class Sample:
     load: float
     restore_s: float | None = None
     memory_s: float | None = None
+    loads_s: Sequence[float] = ()
 
     @property
     def seconds(self) -> float:
@@ -105,6 +108,7 @@ def spreads(measured: Measured) -> dict[str, Spread]:
         chosen = _of(measured, name)
         series[f"restore.{name}"] = [one.restore_s for one in chosen if one.restore_s is not None]
         series[f"memory.{name}"] = [one.memory_s for one in chosen if one.memory_s is not None]
+    series[ONE_NODE] = [seconds for one in _of(measured, RESTORED) for seconds in one.loads_s]
     series["floor.cached"] = [one.cached_s for one in measured.floors]
     series["floor.disk"] = [one.disk_s for one in measured.floors]
     series["torn_down"] = [one.torn_down_s for one in measured.samples]
@@ -162,6 +166,7 @@ def _labels(measured: Measured) -> dict[str, str]:
     """The rows of the second table: what restoring and reading take by themselves."""
     return {
         f"memory.{RESTORED}": "memory in place, files cached",
+        ONE_NODE: "one node's memory in place, files cached",
         f"restore.{RESTORED}": "whole restore, files cached",
         f"memory.{UNCACHED}": "memory in place, files not cached",
         f"restore.{UNCACHED}": "whole restore, files not cached",
@@ -188,7 +193,7 @@ def _lines(measured: Measured) -> Iterator[str]:
     floor = known["floor.cached"].median if "floor.cached" in known else None
     for name, label in _labels(measured).items():
         if name in known:
-            yield _row(label, known[name], floor, digits=3)
+            yield _row(label, known[name], None if name == ONE_NODE else floor, digits=3)
     yield f"\nonce: the golden cluster, booted, joined and saved: {measured.making_s:.1f} s\n"
     for one in ratios(measured):
         yield f"{one.what}: {one.value:.2f} ({one.low:.2f} .. {one.high:.2f})"

@@ -3,7 +3,7 @@
 import json
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import pytest
@@ -45,7 +45,9 @@ def sample(row, seconds, **more):
 @pytest.fixture
 def measured():
     samples = [sample(ANSIBLE, 120.0), sample(SSH, 40.0), sample(ANSIBLE, 100.0), sample(SSH, 44.0)]
-    samples += [sample(RESTORED, seconds, restore_s=0.8, memory_s=0.3) for seconds in (4.0, 5.0, 6.0)]
+    samples += [
+        sample(RESTORED, seconds, restore_s=0.8, memory_s=0.3, loads_s=[0.1, 0.2]) for seconds in (4.0, 5.0, 6.0)
+    ]
     samples += [sample(MOVED, 7.0, restore_s=0.8, memory_s=0.3), sample(UNCACHED, 9.0, restore_s=2.0, memory_s=1.5)]
     return Measured(
         facts={"image": "abc", "host": {"name": "local"}},
@@ -81,6 +83,8 @@ def test_the_table_has_a_line_per_row_with_its_spread_and_its_ratio(measured):
     assert by_ansible.removeprefix(ROWS[ANSIBLE]).split() == ["110.00", "100.00", "120.00", "2", "22.00"]
     bare = next(line for line in lines if line.startswith("bare read of 300 MiB, page cache"))
     assert bare.split()[-5:] == ["0.150", "0.100", "0.200", "2", "1.00"]
+    one_node = next(line for line in lines if line.startswith("one node's"))
+    assert one_node.split()[-4:] == ["0.150", "0.100", "0.200", "6"]
     assert "55.0 s" in next(line for line in lines if line.startswith("once"))
     assert max(map(len, lines)) <= 120
 
@@ -88,7 +92,7 @@ def test_the_table_has_a_line_per_row_with_its_spread_and_its_ratio(measured):
 def test_json_keeps_every_sample_as_it_was(measured):
     told = json.loads(as_json(measured))
     kept = [Sample(**{name: value for name, value in one.items() if name != "seconds"}) for one in told["samples"]]
-    assert kept == measured.samples
+    assert [asdict(one) | {"loads_s": list(one.loads_s)} for one in measured.samples] == list(map(asdict, kept))
     assert [Floor(**one) for one in told["floors"]] == measured.floors
     assert told["facts"] == measured.facts
     assert told["samples"][0]["seconds"] == pytest.approx(120.0)
