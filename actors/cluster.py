@@ -94,6 +94,8 @@ class Cluster:
             await ready.standing.watched(self._use(ready))
             self._states = await ready.standing.states()
         except (CampaignError, OSError, ExceptionGroup) as error:
+            if self._supply.cold_because:
+                self._provenance |= {"start": "cold", "cold_because": self._supply.cold_because}
             cause = cause_of(error)
             return ("scheduler_failed" if isinstance(cause, SchedulerError) else "infrastructure_failed"), str(cause)
         finally:

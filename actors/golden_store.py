@@ -139,6 +139,11 @@ class GoldenStore:
         with self._locked():
             self._remove(self.path / key)
 
+    def remove(self, key: str) -> bool:
+        """Remove what stands under `key` unless somebody holds it; whether it is gone."""
+        with self._locked():
+            return self._remove_unless_held(self.path / key)
+
     def sweep(self) -> int:
         """Remove what killed makers and removers left; the number of such folders."""
         if not self.path.is_dir():

@@ -103,7 +103,7 @@ class Host:
         self._lock = threading.Lock()
         self._slots: dict[str, Slot] = {}
         self._ahead: set[str] = set()  # slots that give way to a trial that needs their room
-        self._goldens = Goldens(GoldenStore(self._state_dir / "golden", settings.golden_mib))
+        self._goldens = Goldens(golden_store(settings))
         self._hypervisor = Hypervisor(choose_uri(settings.uri, self._state_dir))
         self.swept = reap(self._hypervisor, self._run_root)
         self._acceleration = self._choose_acceleration()
@@ -354,6 +354,11 @@ def connected(settings: HostSettings) -> Iterator[Hypervisor]:
 def state_dir_of(settings: HostSettings) -> Path:
     """A host's state folder."""
     return Path(settings.state_dir).expanduser().absolute()
+
+
+def golden_store(settings: HostSettings) -> GoldenStore:
+    """Where a host keeps its golden clusters."""
+    return GoldenStore(state_dir_of(settings) / "golden", settings.golden_mib)
 
 
 def _end_private_libvirtd(state_dir: Path) -> None:

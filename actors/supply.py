@@ -117,6 +117,8 @@ class Supply:
         self._ahead: asyncio.Task[Standing | None] | None = None
         self._failures = 0
         self._last_failure = ""
+        self.cold_because = ""
+        """Why the last cluster was booted, or was to be, although a golden one was wanted; empty if it wasn't."""
 
     async def obtain(self, name: str, nodes: int, params: Mapping[str, Scalar], clock: PhaseClock) -> Ready:
         """A pristine cluster with `nodes` compute nodes, ready for jobs, in a slot called `name`.
@@ -124,18 +126,19 @@ class Supply:
         The caller releases it. `clock` hears of each phase. Raises what a cold boot and its bootstrap can meet.
         """
         topology, wanted = self._blueprint.topology(nodes), self._scheduler.Params(**params)
-        reason = ""
+        self.cold_because = ""
         if self._blueprint.cluster.start == "golden":
             if self._failures >= GIVE_UP_AFTER:
-                reason = f"golden clusters failed {self._failures} times in a row, at last: {self._last_failure}"
+                self.cold_because = f"golden clusters failed {self._failures} times, at last: {self._last_failure}"
             else:
                 try:
                     return await self._from_golden(name, topology, wanted, clock)
                 except (CampaignError, OSError, ExceptionGroup) as error:
-                    reason = self._note_failure(error)
+                    self._failures += 1
+                    self.cold_because = self._last_failure = str(cause_of(error))
                     await self.close()
                     clock.reached("fallback", "placed")
-        return await self._cold(name, topology, wanted, clock, reason)
+        return await self._cold(name, topology, wanted, clock)
 
     def make_ahead(self) -> None:
         """Begin to restore the next trial's cluster, if there is room for it beside the one that lives now."""
@@ -162,13 +165,13 @@ class Supply:
         self._failures = 0
         return Ready(standing, plan, golden.key)
 
-    async def _cold(self, name: str, topology: Topology, params: Params, clock: PhaseClock, reason: str) -> Ready:
+    async def _cold(self, name: str, topology: Topology, params: Params, clock: PhaseClock) -> Ready:
         standing = await self._placed(name, topology, clock)
         async with released_on_failure(standing):
             await self._boot(standing, clock)
             plan = self._scheduler.plan(topology, params, self._scheduler.make_secrets(), self._facts)
             await standing.watched(self._configure(standing, plan, clock, fresh=True))
-        return Ready(standing, plan, "", reason)
+        return Ready(standing, plan, "", self.cold_because)
 
     async def _golden(self, clock: PhaseClock) -> Golden:
         """The golden cluster, made now if there is none yet."""
@@ -286,8 +289,3 @@ class Supply:
 
     def _boot_deadline(self) -> float:
         return time.monotonic() + self._blueprint.cluster.boot_deadline_s
-
-    def _note_failure(self, error: Exception) -> str:
-        self._failures += 1
-        self._last_failure = str(cause_of(error))
-        return self._last_failure

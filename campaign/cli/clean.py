@@ -2,7 +2,6 @@
 
 import argparse
 
-from campaign.cli.golden import store_of
 from campaign.compose import compose
 
 
@@ -17,13 +16,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Sweep every host and say what was removed; status 1 if something could not be."""
     from actors import ray_session
-    from actors.host import sweep
+    from actors.host import golden_store, sweep
 
     status = 0
     for name, settings in compose(options.overrides).campaign.hosts.items():
         reaped = sweep(settings, everything=options.all)
         print(f"{name}: {reaped}")
-        if drafts := store_of(settings).sweep():
+        if drafts := golden_store(settings).sweep():
             print(f"{name}: removed {drafts} half-made golden cluster{'s' if drafts > 1 else ''}")
         status |= bool(reaped.failures)
     for folder in ray_session.sweep():

@@ -8,7 +8,6 @@ from campaign.compose import compose
 
 if TYPE_CHECKING:
     from actors.golden_store import Entry, GoldenStore
-    from campaign.model import HostSettings
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,19 +23,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List or clear the stores of all hosts."""
+    from actors.host import golden_store
+
     hosts = compose(options.overrides).campaign.hosts
-    stores = {store.path: store for store in map(store_of, hosts.values())}  # hosts may share a state folder
+    stores = {store.path: store for store in map(golden_store, hosts.values())}  # hosts may share a state folder
     for store in stores.values():
         {"list": _list, "clear": _clear}[options.action](store)
     return 0
-
-
-def store_of(settings: "HostSettings") -> "GoldenStore":
-    """The golden clusters of a host of this machine."""
-    from actors.golden_store import GoldenStore
-    from actors.host import state_dir_of
-
-    return GoldenStore(state_dir_of(settings) / "golden", settings.golden_mib)
 
 
 def _list(store: "GoldenStore") -> None:
@@ -48,13 +41,12 @@ def _list(store: "GoldenStore") -> None:
 
 
 def _clear(store: "GoldenStore") -> None:
-    """Remove what isn't held. A trial that asks for one at that very moment boots cold."""
     entries = store.goldens()
+    kept = 0
     for entry in entries:
-        if not entry.held:
-            store.discard(entry.key)
-        print(f"{'kept   ' if entry.held else 'removed'} {line_of(entry)}")
-    kept = sum(entry.held for entry in entries)
+        removed = store.remove(entry.key)
+        kept += not removed
+        print(f"{'removed' if removed else 'kept   '} {line_of(entry)}")
     print(f"{store.path}: {len(entries) - kept} removed, {kept} kept because campaigns use them now")
 
 
