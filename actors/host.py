@@ -202,12 +202,10 @@ class Host:
         """Start the nodes of a slot as they were when `golden` was saved, paused."""
         memory = {boot.name: MemoryFile(golden.ram(boot.name), "restore") for boot in boots}
 
-        def restore(spec: NodeSpec) -> None:
-            self._hypervisor.start(spec)
-            self._hypervisor.load_devices(spec.name, golden.state(spec.node))
-
+        specs = self._specs(slot, boots, memory)
         with _at_once(boots) as threads:
-            list(threads.map(restore, self._specs(slot, boots, memory)))
+            list(threads.map(self._hypervisor.start, specs))
+            list(threads.map(lambda spec: self._hypervisor.load_devices(spec.name, golden.state(spec.node)), specs))
 
     def resume(self, slot: Slot, names: Sequence[str]) -> None:
         """Let paused nodes run."""

@@ -93,14 +93,16 @@ class Standing:
                     group.create_task(connect(node))
 
         try:
-            await self.watched(all_of_them())
+            await self.watched(all_of_them(), nodes)
         except NodeLost:
             raise
         except (CampaignError, OSError) as error:
             raise await self._explained(error) from None
 
-    async def watched(self, work: Awaitable[None]) -> None:
-        """Await `work`, and give it up with NodeLost as soon as a node's VM ends or its kernel fails."""
+    async def watched(self, work: Awaitable[None], nodes: Sequence[Node] | None = None) -> None:
+        """Await `work`, and give it up with NodeLost as soon as the VM of one of `nodes` (of any, if None) ends or its
+        kernel fails."""
+        names = [node.name for node in (self.topology.nodes if nodes is None else nodes)]
 
         async def to_its_end() -> None:
             await work
@@ -108,7 +110,7 @@ class Standing:
 
         try:
             async with asyncio.TaskGroup() as group:
-                watcher = group.create_task(self._watch())
+                watcher = group.create_task(self._watch(names))
                 group.create_task(to_its_end())
         except ExceptionGroup as group_of_errors:
             raise cause_of(group_of_errors) from None
@@ -146,9 +148,9 @@ class Standing:
             for index, node in enumerate(self.topology.nodes)
         ]
 
-    async def _watch(self) -> None:
+    async def _watch(self, names: Sequence[str]) -> None:
         while True:
-            for state in await self.states():
+            for state in await self._host.look(self.slot, names):
                 if not state.well:
                     what = state.fault or f"its VM is {state.state}"
                     raise NodeLost(f"{state.name} was lost: {what}", state.console)

@@ -16,7 +16,7 @@ import libvirt_qemu
 from actors.hypervisor.errors import SnapshotFailed
 
 DEADLINE_S = 60.0
-POLL_S = 0.005
+POLL_S = 0.002
 _STREAM = "snapshot"  # QEMU's name for the open file
 _MEMORY_IS_ELSEWHERE = {"capability": "x-ignore-shared", "state": True}
 

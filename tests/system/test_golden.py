@@ -6,6 +6,7 @@ import socket
 import time
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -102,6 +103,20 @@ def test_a_restored_node_has_our_time_and_random_numbers_of_its_own(host, bluepr
     first, second = asyncio.run(look()), asyncio.run(look())
     assert all(abs(gap) < 5 for gap, _ in first + second)
     assert len({number for _, number in first + second}) == 6
+
+
+def test_a_golden_cluster_does_not_age(host, blueprint, monkeypatch):
+    """Restored a day after it was saved: its daemons must not mind that their time jumps."""
+    tomorrow = SimpleNamespace(time=lambda: time.time() + 86_400, monotonic=time.monotonic)
+    monkeypatch.setattr("actors.standing.time", tomorrow)
+
+    async def live():
+        async with cluster_of(Supply(blueprint, Near(host))) as (ready, _):
+            await asyncio.sleep(3)
+            return ready.origin, await on_head(ready, "sinfo -h -t idle -o %D; srun -N 2 hostname | sort")
+
+    origin, text = asyncio.run(live())
+    assert (origin != "", text.split()) == (True, ["2", "n1", "n2"])
 
 
 def test_what_a_filthy_trial_leaves_behind_is_not_met_by_the_next(host, blueprint):
