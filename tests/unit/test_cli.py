@@ -104,7 +104,7 @@ def test_a_dry_run_says_what_would_happen(tmp_path, capsys):
         "demo: 10 trials, sampler tpe",
         "image slurm would be built",
         "2..4 compute nodes and a head, 512 MiB each",
-        "30 jobs of demo",
+        "20 jobs of demo",
         "bf_interval in [1, 30], log",
         "9000 MiB",
         "9 vCPUs",
