@@ -7,6 +7,7 @@ more than a second on an emulated CPU.
 import asyncio
 import io
 import shlex
+import socket
 import tarfile
 import time
 from collections.abc import Iterable, Sequence
@@ -86,8 +87,8 @@ class Remote:
         last = "no answer"
         while (left := deadline - time.monotonic()) > 0:
             try:
-                await asyncio.wait_for(_greeting("127.0.0.1", port), min(left, GREETING_S))
-                connecting = asyncssh.connect("127.0.0.1", port, **options)
+                greeted = await asyncio.wait_for(_greeted("127.0.0.1", port), min(left, GREETING_S))
+                connecting = asyncssh.connect("127.0.0.1", port, sock=greeted, **options)
                 return cls(node, await asyncio.wait_for(connecting, min(left, LOGIN_S)))
             except asyncssh.HostKeyNotVerifiable as error:
                 raise NodeUnreachable(f"{node} (127.0.0.1:{port}) shows a wrong SSH host key: {error}") from None
@@ -152,19 +153,30 @@ class Remote:
         self._connection.abort()
 
 
-async def _greeting(host: str, port: int) -> None:
-    """Return when an SSH server greets; OSError when something else, or nothing, does.
+async def _greeted(host: str, port: int) -> socket.socket:
+    """A connection on which an SSH server has greeted, which is still to be read; OSError when none does.
 
     QEMU accepts a forwarded connection long before its guest listens, and repeats its call to the guest after 6, 12, 24
-    seconds only. So one asks anew each time, with little patience.
+    seconds only. So one asks anew each time, with little patience. The greeted connection is used: a server starts
+    processes for each, which takes an emulated one half a second.
     """
-    reader, writer = await asyncio.open_connection(host, port)
+    loop, opened = asyncio.get_running_loop(), socket.socket()
     try:
-        greeting = await reader.read(4)
+        opened.setblocking(False)
+        await loop.sock_connect(opened, (host, port))
+        readable = asyncio.Event()
+        loop.add_reader(opened, readable.set)
+        try:
+            await readable.wait()
+        finally:
+            loop.remove_reader(opened)
+        greeting = opened.recv(4, socket.MSG_PEEK)
         if greeting != b"SSH-":
             raise OSError(f"no SSH server answers yet ({greeting!r})")
-    finally:
-        writer.close()
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
 def tar_of(files: Iterable[File]) -> bytes:
