@@ -127,18 +127,20 @@ class Supply:
         """
         topology, wanted = self._blueprint.topology(nodes), self._scheduler.Params(**params)
         self.cold_because = ""
-        if self._blueprint.cluster.start == "golden":
-            if self._failures >= GIVE_UP_AFTER:
-                self.cold_because = f"golden clusters failed {self._failures} times, at last: {self._last_failure}"
-            else:
-                try:
-                    return await self._from_golden(name, topology, wanted, clock)
-                except (CampaignError, OSError, ExceptionGroup) as error:
-                    self._failures += 1
-                    self.cold_because = self._last_failure = str(cause_of(error))
-                    await self.close()
-                    clock.reached("fallback", "placed")
-        return await self._cold(name, topology, wanted, clock)
+        if self._blueprint.cluster.start == "cold":
+            return await self._cold(name, topology, wanted, clock)
+        if self._failures >= GIVE_UP_AFTER:
+            self.cold_because = f"golden clusters failed {self._failures} times, at last: {self._last_failure}"
+            return await self._cold(name, topology, wanted, clock)
+        try:
+            return await self._from_golden(name, topology, wanted, clock)
+        except (CampaignError, OSError, ExceptionGroup) as error:
+            self.cold_because = self._last_failure = str(cause_of(error))
+            await self.close()
+            clock.reached("fallback", "placed")
+        ready = await self._cold(name, topology, wanted, clock)
+        self._failures += 1  # not where booting fails as well: parameters that a scheduler refuses, say
+        return ready
 
     def make_ahead(self) -> None:
         """Begin to restore the next trial's cluster, if there is room for it beside the one that lives now."""
