@@ -138,6 +138,8 @@ class Host:
         for slot in in_the_way:
             self.release(slot)
         with self._lock:
+            if shortfall := self._shortfall(needed, ()):  # another took the room while slots were given back
+                raise CapacityError(f"a cluster of {nodes} VMs doesn't fit on host {self.facts.name}: {shortfall}")
             taken = {port for slot in self._slots.values() for port in slot.ports}
             low, high = self._settings.ports
             ports = free_ports(nodes, range(low, high + 1), reserved=taken)
