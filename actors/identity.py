@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from actors.remote import Identity, make_identity
-from schedulers.base import Node, Topology
+from schedulers.base import Node, Topology, node_name
 
 CLUSTER = "campaign"
 """Every cluster's own name: they never meet, and one restored from memory keeps the name that it was saved with."""
@@ -28,7 +28,7 @@ class Keys:
 def topology_of(compute_nodes: int, slots: int, memory_mib: int) -> Topology:
     """A cluster of a head and `compute_nodes` nodes, addresses counted from .1: a small one is a large one's start."""
     head = Node("head", "head", _address(0), 0, memory_mib)
-    compute = [Node(f"n{i}", "compute", _address(i), slots, memory_mib) for i in range(1, compute_nodes + 1)]
+    compute = [Node(node_name(i), "compute", _address(i), slots, memory_mib) for i in range(1, compute_nodes + 1)]
     return Topology(CLUSTER, (head, *compute))
 
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "report": "write a campaign's report again, from its ledger",
     "ui": "the MLflow UI, on loopback",
     "export": "write a bootstrap plan for Ansible: inventory, playbook and files",
+    "workload": "show, convert and generate workloads: figures, distributions, a picture, SWF files",
     "bench": "how fast a cluster is there, booted and restored, on this machine",
     "docs": "write the tables of settings and metrics of docs/",
 }

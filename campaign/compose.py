@@ -22,6 +22,7 @@ from schedulers.base import Scheduler
 from schedulers.registry import adapter
 from search.space import Problem, Space, SpaceError, reason_of, space_of
 
+_GLOBAL_PACKAGE = "# @package _global_"  # Hydra's: the file's settings stand at the top, not below its group
 _OVERRIDE = re.compile(r"^(?P<sign>\+\+|\+|~)?(?P<key>[^=]+?)(=(?P<value>.*))?$", re.DOTALL)
 
 
@@ -67,7 +68,11 @@ class Origins:
 
         found = [(self._find(self.primary), "")]
         found += [(self._find(f"{group}/{option}"), group) for group, option in self.choices.items()]
-        return [(file, yaml.safe_load(file.read_text()), prefix) for file, prefix in found if file]
+        texts = [(file, file.read_text(), prefix) for file, prefix in found if file]
+        return [
+            (file, yaml.safe_load(text), "" if text.startswith(_GLOBAL_PACKAGE) else prefix)
+            for file, text, prefix in texts
+        ]
 
     def _find(self, name: str) -> Path | None:
         return next((f for folder in self.folders if (f := folder / f"{name}.yaml").is_file()), None)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from campaign.errors import CampaignError
 from campaign.ledger import History, Ledger
-from campaign.metrics import ClusterFacts, compute
+from campaign.metrics import ClusterFacts, Computed, compute, tau_of
 from campaign.model import Campaign, SearchSettings
 from campaign.results import Results
 from campaign.testbed import Status, Testbed
@@ -225,15 +225,16 @@ def judge(
 
     A trial that ran to its end but lacks an objective is invalid: there is nothing to tell.
     """
-    outcome, reason, metrics = evaluation.outcome, evaluation.reason, {}
+    outcome, reason, computed = evaluation.outcome, evaluation.reason, Computed({}, {})
     if evaluation.jobs is not None:
-        facts = ClusterFacts(
-            nodes=space.nodes(trial.point), slots=space.nodes(trial.point) * campaign.cluster.slots_per_node
-        )
-        metrics = compute(evaluation.jobs, facts, evaluation.phases)
-    missing = [name for name in campaign.objectives if name not in metrics]
+        nodes = space.nodes(trial.point)
+        facts = ClusterFacts(nodes=nodes, slots=nodes * campaign.cluster.slots_per_node, cost=campaign.cost)
+        tau_s = tau_of(campaign.workload.time_scale)
+        computed = compute(evaluation.jobs, facts, evaluation.phases, tau_s=tau_s)
+    missing = [name for name in campaign.objectives if name not in computed.values]
     if outcome == "ok" and missing:
-        outcome, reason = "invalid", f"no value for {', '.join(missing)}"
+        why = (f"no value for {name}: {computed.absent.get(name, 'there is no jobs table')}" for name in missing)
+        outcome, reason = "invalid", "; ".join(why)
     return TrialRecord(
         number=trial.number,
         point=trial.point,
@@ -241,7 +242,8 @@ def judge(
         outcome=outcome,
         reason=reason,
         host=evaluation.host,
-        metrics=metrics,
+        metrics=dict(computed.values),
+        absent=dict(computed.absent),
         phases=dict(evaluation.phases),
         provenance=dict(evaluation.provenance),
         checks=evaluation.checks,

@@ -1,8 +1,13 @@
-"""MLflow follows a running campaign from a thread of its own: importing it takes seconds, and no trial waits for it."""
+"""MLflow follows a running campaign from a process of its own: importing it takes seconds of computing, and no trial
+waits for it."""
 
+import ctypes
+import multiprocessing
 import queue
+import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +22,7 @@ from campaign.trials import Evaluation, Trial, TrialRecord
 from search.space import PARAMS
 
 JOIN_S = 120.0
+PR_SET_PDEATHSIG = 1  # prctl(2)
 Say = Callable[[str], None]
 
 
@@ -28,33 +34,46 @@ def tracker_for(composed: Composed, results: Results, history: History) -> Track
         composed.campaign.name,
         campaign_yaml(composed.campaign),
         fixed={f"{PARAMS}.{name}": value for name, value in defaults.items()} | composed.space.fixed,
-        manifest=results.manifest_path.read_bytes(),
+        manifest=results.manifest(),
         identity=history.identity,
+        testbed=composed.campaign.testbed.kind,
     )
 
 
-class MlflowFollower:
-    """Logs each judged trial, after what a crash left out. MLflow's failures never stop trials: `say` hears of them
-    at the end."""
+def bring_up_to_date(
+    tracker: Tracker, results: Results, records: Sequence[TrialRecord], front: Sequence[TrialRecord], wanted: int
+) -> None:
+    """Log what is missing of `records`, and close the campaign's run: complete if all `wanted` trials are there."""
+    tracker.start()
+    tracker.sync(records, lambda record: evidence_of(results, record))
+    tracker.finish(front, complete=len(records) >= wanted, report=results.report_path)
 
-    def __init__(self, composed: Composed, results: Results, history: History, say: Say) -> None:
-        self._composed, self._results, self._history, self._say = composed, results, history, say
-        self._earlier = history.final()
-        self._queue: queue.Queue[tuple[TrialRecord, Evidence] | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._follow, name="mlflow", daemon=True)
-        self._failure: Exception | None = None
+
+class MlflowFollower:
+    """Logs each judged trial, after what a crash left out. MLflow's failures never stop trials: `finish` raises them,
+    and without that `say` hears of them at the end."""
+
+    def __init__(self, tracker: Tracker, results: Results, history: History, wanted: int, say: Say) -> None:
+        self._tracker, self._results, self._history, self._wanted, self._say = tracker, results, history, wanted, say
+        self._queue: queue.Queue[tuple[str, tuple[Any, ...]] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._feed, name="mlflow", daemon=True)
+        self._failure: str | None = None
 
     def __enter__(self) -> Self:
+        spawn = multiprocessing.get_context("spawn")
+        self._ours, theirs = spawn.Pipe()
+        self._process = spawn.Process(target=_serve, args=(theirs, self._tracker, self._results), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._queue.put(("sync", (self._history.final(),)))
         self._thread.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._queue.put(None)
-        self._thread.join(JOIN_S)
-        if self._failure is not None:
-            self._say(f"MLflow could not follow this campaign: {first_line(self._failure)}")
-        elif self._thread.is_alive():
-            self._say(f"MLflow is still busy after {JOIN_S:g} s; the end of this run may be missing there")
+        if self._thread.is_alive():
+            self._close()
+        if self._failure:
+            self._say(f"MLflow could not follow this campaign: {self._failure}")
 
     def asked(self, trial: int, point: Mapping[str, Any]) -> None:
         """Nothing to log yet."""
@@ -66,17 +85,72 @@ class MlflowFollower:
         """Nothing to log yet."""
 
     def finished(self, record: TrialRecord, evaluation: Evaluation, *, settled: bool) -> None:
-        self._queue.put((record, Evidence(evaluation.jobs, evaluation.files)))
+        self._queue.put(("log", (record, Evidence(evaluation.jobs, evaluation.files))))
 
-    def _follow(self) -> None:
+    def finish(self, front: Sequence[TrialRecord]) -> None:
+        """Log what is missing, mark the front and close the campaign's run; raises CampaignError where MLflow
+        failed."""
+        self._queue.put(("finish", (self._history.final(), list(front), self._wanted)))
+        self._close()
+        failure, self._failure = self._failure, None
+        if failure:
+            raise CampaignError(failure)
+
+    def _close(self) -> None:
+        self._queue.put(None)
+        self._thread.join(JOIN_S)
+        if self._thread.is_alive():
+            self._process.kill()
+            self._thread.join()
+            self._failure = f"it was still busy after {JOIN_S:g} s"
+        self._process.join()
+
+    def _feed(self) -> None:
+        """Hand over what is to be logged, then hear how that went."""
         try:
-            tracker = tracker_for(self._composed, self._results, self._history)
-            tracker.start()
-            tracker.sync(self._earlier, lambda record: evidence_of(self._results, record))
             while (item := self._queue.get()) is not None:
-                tracker.log(*item)
-        except Exception as error:  # noqa: BLE001 - told at the end; the ledger has everything
-            self._failure = error
+                self._ours.send(item)
+            self._ours.send(None)
+            self._failure = self._ours.recv()
+        except (OSError, EOFError):
+            self._failure = _last_words(self._ours)
+
+
+def _last_words(connection: Connection) -> str:
+    """The account that a process gave of its end, if it could."""
+    try:
+        if connection.poll():
+            return str(connection.recv())
+    except (OSError, EOFError):
+        pass
+    return "its process ended"
+
+
+def _serve(connection: Connection, tracker: Tracker, results: Results) -> None:
+    """The process: does what it is told until it is told None; answers with its failure, or None."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to us too; the driver says when to end
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # without a driver, the next one logs what is missing
+    failure = None
+    try:
+        tracker.start()
+        while (item := connection.recv()) is not None:
+            what, arguments = item
+            _carry_out(what, arguments, tracker, results)
+    except EOFError:
+        return
+    except Exception as error:  # noqa: BLE001 - told to the driver; the ledger has everything
+        failure = first_line(error)
+    connection.send(failure)
+
+
+def _carry_out(what: str, arguments: tuple[Any, ...], tracker: Tracker, results: Results) -> None:
+    if what == "sync":
+        (records,) = arguments
+        tracker.sync(records, lambda record: evidence_of(results, record))
+    elif what == "log":
+        tracker.log(*arguments)
+    else:
+        bring_up_to_date(tracker, results, *arguments)
 
 
 def first_line(error: Exception) -> str:

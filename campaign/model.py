@@ -68,16 +68,63 @@ class SchedulerSettings(Settings):
 
 
 class WorkloadSettings(Settings):
-    """Where the jobs come from. Every trial of a campaign replays the same jobs."""
+    """Where the jobs come from and what is done to them. Every trial of a campaign replays the same jobs."""
 
-    kind: Literal["demo", "swf"] = setting("demo", help="demo: built in and seeded; swf: a trace file")
-    path: str | None = setting(None, help="SWF file (kind=swf)")
-    jobs: int = setting(30, help="number of jobs (swf: the first so many)", unit="jobs", ge=1, le=1_000_000)
-    seed: int = setting(7, help="seed of the demo workload", ge=0)
+    kind: Literal["demo", "swf", "batsim", "lublin", "downey", "poisson", "esp"] = setting(
+        "demo",
+        help="swf, batsim: a file; lublin, downey: models of real workloads; esp: the ESP-2 mix; poisson: a model for "
+        "teaching; demo: built in, and short",
+    )
+    path: str | None = setting(None, help="trace file (kind=swf, batsim)")
+    jobs: int = setting(
+        30, help="number of jobs (of a trace: the first so many; esp: always 230)", unit="jobs", ge=1, le=1_000_000
+    )
+    seed: int = setting(7, help="seed of demo and models", ge=0)
     duration_s: float = setting(15.0, help="demo: ideal length of the workload", unit="s", ge=5, le=86_400)
-    time_scale: float = setting(1.0, help="multiplies all times of an SWF trace", ge=1e-6, le=1e3)
-    max_width: int | None = setting(None, help="cut wider jobs to this many slots (default: smallest cluster)", ge=1)
-    strict: bool = setting(False, help="refuse SWF files that need repairs instead of counting them")
+    runtime_s: Annotated[list[float], Field(min_length=2, max_length=2)] = setting(
+        [60.0, 3600.0],
+        help="poisson: shortest and longest run time, uniform between",
+        unit="s",
+        allowed="[low, high], low > 0",
+    )
+    strict: bool = setting(False, help="refuse trace files that need repairs instead of counting them")
+    window_s: Annotated[list[float], Field(min_length=2, max_length=2)] | None = setting(
+        None,
+        help="keep the jobs that arrive in this window, counted from the first arrival",
+        unit="s",
+        allowed="[from, to]",
+    )
+    min_width: int | None = setting(None, help="keep jobs of at least this width", unit="slots", ge=1)
+    min_runtime_s: float | None = setting(None, help="keep jobs that run at least so long", unit="s", ge=0)
+    max_runtime_s: float | None = setting(None, help="keep jobs that run at most so long", unit="s", ge=0)
+    users: list[int] | None = setting(None, help="keep these users' jobs", allowed="list of user numbers")
+    wide: Literal["cut", "scale", "drop"] = setting(
+        "cut",
+        help="jobs wider than the smallest cluster (or max_width) are cut to it, or left out; scale: all widths are "
+        "scaled from the trace's machine to the smallest cluster",
+    )
+    machine: int | None = setting(
+        None, help="slots of the trace's machine (default: as its header says, else its widest job)", unit="slots", ge=1
+    )
+    max_width: int | None = setting(None, help="widest job allowed (default: smallest cluster)", unit="slots", ge=1)
+    time_scale: float = setting(1.0, help="multiplies all times, and tau of the bounded slowdown", ge=1e-6, le=1e3)
+    load: float | None = setting(
+        None,
+        help="offered load of the smallest cluster, reached by stretching the arrivals",
+        unit="fraction",
+        ge=0.001,
+        le=100,
+    )
+    payload: Literal["sleep", "burn"] = setting(
+        "sleep", help="what jobs do on VMs: sleep, or burn CPU time with stress-ng (image.name=slurm-burn)"
+    )
+
+    @field_validator("window_s", "runtime_s")
+    @classmethod
+    def _in_order(cls, ends: list[float] | None) -> list[float] | None:
+        if ends is not None and not 0 <= ends[0] < ends[1]:
+            raise ValueError("the ends must be in order, from 0 up")
+        return ends
 
 
 class ClusterSettings(Settings):
@@ -180,6 +227,15 @@ class SamplerSettings(Settings):
 class ValiditySettings(Settings):
     """Thresholds of the validity gate: a trial beyond one of them is invalid, not a data point."""
 
+    max_incomplete_jobs: int = setting(0, help="jobs that didn't end well on all their nodes", unit="jobs", ge=0)
+    max_misplaced_jobs: int = setting(
+        0, help="jobs on other nodes, or on more or fewer, than asked for", unit="jobs", ge=0
+    )
+    max_overbooked_slots: int = setting(0, help="slots in use on a node beyond those it has", unit="slots", ge=0)
+    max_unmeasured_clocks: int = setting(0, help="compute nodes whose clock was not measured", unit="nodes", ge=0)
+    max_lost_nodes: int = setting(0, help="nodes that didn't run at the end", unit="nodes", ge=0)
+    max_console_faults: int = setting(0, help="faults of a guest's kernel on its console", unit="faults", ge=0)
+    max_unaccounted_jobs: int = setting(0, help="jobs that the scheduler's own accounting lacks", unit="jobs", ge=0)
     max_clock_error_s: float = setting(0.25, help="uncertainty of a node's clock offset", unit="s", ge=0)
     max_submit_lag_s: float = setting(5.0, help="latest submission after its intended time", unit="s", ge=0)
     max_steal: float = setting(0.10, help="CPU time that others took from this machine", unit="fraction", ge=0, le=1)
@@ -188,16 +244,42 @@ class ValiditySettings(Settings):
     )
 
 
+class CostSettings(Settings):
+    """What a node costs: the models behind the metrics cost and energy_kwh."""
+
+    node_hour: float = setting(1.0, help="price of a node-hour, in a currency of yours", ge=0)
+    head_nodes: bool = setting(True, help="whether the head node is paid for, and draws power, too")
+    idle_w: float = setting(100.0, help="power of a node that does nothing", unit="W", ge=0)
+    busy_w: float = setting(300.0, help="power of a node whose slots are all in use, linear between", unit="W", ge=0)
+
+
 class TestbedSettings(Settings):
     """What evaluates a trial."""
 
-    kind: Literal["libvirt"] = setting("libvirt", help="libvirt: real virtual machines")
+    kind: Literal["libvirt", "simulation"] = setting(
+        "libvirt", help="libvirt: real virtual machines; simulation: discrete events, without VMs, root or Ray"
+    )
     ray_address: str | None = setting(None, help="an existing Ray cluster (default: a local Ray for this campaign)")
     parallel: int = setting(1, help="trials that may run at once, capacity allowing", ge=1, le=1024)
     overlap: Literal["none", "collecting", "running"] = setting(
         "collecting",
         help="when the next trial's cluster is restored: after this trial, as soon as its last job is done, or while "
         "its jobs run, which disturbs what is measured",
+    )
+    policy: Literal["scheduler", "fcfs", "easy", "conservative"] = setting(
+        "scheduler",
+        help="simulation: decide as the scheduler with its parameters would, at its intervals; or by an ideal policy, "
+        "which decides at once whenever something happens",
+    )
+    submit_s: float = setting(0.0, help="simulation: time that submitting a job takes", unit="s", ge=0)
+    launch_s: float = setting(0.0, help="simulation: time from a decision to the job's start", unit="s", ge=0)
+    overrun_s: float = setting(0.0, help="simulation: time that a job takes beyond its run time", unit="s", ge=0)
+    release_s: float = setting(0.0, help="simulation: time from a job's end to its slots being free", unit="s", ge=0)
+    period_s: float = setting(
+        0.0,
+        help="simulation: least time between two runs of the scheduler, whatever its parameters say",
+        unit="s",
+        ge=0,
     )
 
 
@@ -225,6 +307,7 @@ class Campaign(Settings):
     search: SearchSettings
     sampler: SamplerSettings
     validity: ValiditySettings
+    cost: CostSettings = CostSettings()
     testbed: TestbedSettings
     output: OutputSettings
 

@@ -11,7 +11,7 @@ from campaign.compose import Composed
 from campaign.errors import CapacityError, ImageError
 from campaign.images.manifest import Bundle
 from campaign.images.store import Store
-from campaign.jobs import Workload
+from campaign.jobs import Job, Workload
 from campaign.ledger import Ledger
 from campaign.workloads import load
 from schedulers.base import Node, Topology
@@ -26,9 +26,16 @@ def workload_for(composed: Composed) -> Workload:
     workload = load(composed.campaign.workload, slots=smallest * cluster.slots_per_node)
     node = Node("n1", "compute", "", cluster.slots_per_node, cluster.memory_mib)
     topology = Topology("smallest", (node,) * smallest)
-    for job in workload.jobs():
+    for job in _one_of_each_width(workload):
         composed.scheduler.nodes_needed(job, topology)
     return workload
+
+
+def _one_of_each_width(workload: Workload) -> Iterator[Job]:
+    import numpy as np
+
+    _, places = np.unique(workload.table.column("width").to_numpy(), return_index=True)
+    return Workload(workload.name, workload.table.take(places)).jobs()
 
 
 def store_of(composed: Composed) -> Store:

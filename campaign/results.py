@@ -3,7 +3,7 @@
 results/<campaign>/
   ledger.jsonl      the record from which the rest is derived
   campaign.yaml     the composed and validated configuration
-  image.json        the manifest of the image that every trial boots
+  image.json        the manifest of the image that every trial boots, if they boot one
   jobs/             one Parquet data set, a file per trial
   trials/00003/     rendered configuration and logs of trial 3
   report.html
@@ -43,6 +43,10 @@ class Results:
                 f"{self.folder} can't be written: {error.strerror or error}",
                 resolution="Free some disk and start the same command again: it goes on with what is left.",
             ) from None
+
+    def manifest(self) -> bytes:
+        """The manifest of the campaign's image; empty where it has none."""
+        return self.manifest_path.read_bytes() if self.manifest_path.is_file() else b""
 
     def trial_folder(self, number: int) -> Path:
         """Where a trial's logs and rendered configuration stand."""

@@ -1,35 +1,31 @@
 """Carries a composed campaign out from its image to its report; resumes what was begun."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from campaign.compose import Composed
 from campaign.dump import campaign_yaml
 from campaign.errors import CampaignError, LedgerError
 from campaign.executor import FAILURES, Executor
 from campaign.exits import TRIALS_FAILED
-from campaign.images.manifest import MANIFEST, Bundle
+from campaign.following import MlflowFollower, tracker_for
 from campaign.jobs import Workload
 from campaign.ledger import Ledger
-from campaign.preflight import bundle_for, check_capacity, check_ports, workload_for
+from campaign.preflight import workload_for
 from campaign.progress import Progress, make_progress
 from campaign.results import Results
 from campaign.summary import conclude
-from campaign.trials import Trial, TrialRecord
-from campaign.version import git_commit
-
-if TYPE_CHECKING:
-    from actors.cluster import TrialSpec
-    from actors.supply import Blueprint
+from campaign.testbeds import Means, Software, means_for
+from campaign.trials import TrialRecord
 
 MAY_CHANGE = frozenset(
     {
-        *("search.trials", "search.retries", "search.give_up_after", "hosts", "testbed", "output", "image"),
-        *("cluster.start", "bootstrap"),
+        *("search.trials", "search.retries", "search.give_up_after", "hosts", "output", "image"),
+        *("testbed.ray_address", "testbed.parallel", "testbed.overlap", "cluster.start", "bootstrap"),
     }
 )
 """Settings that a resume may change; any other makes another campaign. (The image stays the one it began with.)"""
@@ -43,14 +39,23 @@ def run(composed: Composed) -> int:
     with Ledger(results.ledger_path) as ledger:
         _check_same_campaign(composed, ledger, results)
         workload = workload_for(composed)
-        bundle = bundle_for(composed, ledger, progress.say)
-        try:
-            records = _evaluate(_Run(composed, ledger, results, progress, workload, bundle))
-        except CampaignError:
-            if any(record.valid for record in ledger.history.final()):
-                conclude(composed, results, ledger.history, workload, progress.say)
-            raise
-        conclude(composed, results, ledger.history, workload, progress.say)
+        means = means_for(composed)
+        software = means.prepare(ledger, progress.say)
+        this = _Run(composed, ledger, results, progress, workload, means, software)
+        left = _begin(this)
+        tracker = tracker_for(composed, results, ledger.history)
+
+        def finish() -> None:
+            conclude(composed, results, ledger.history, workload=workload, log=follower.finish, say=progress.say)
+
+        with MlflowFollower(tracker, results, ledger.history, campaign.search.trials, progress.say) as follower:
+            try:
+                records = _evaluate(this, follower) if left else ledger.history.final()
+            except CampaignError:
+                if any(record.valid for record in ledger.history.final()):
+                    finish()
+                raise
+            finish()
     failed = [record for record in records if record.outcome in FAILURES]
     return TRIALS_FAILED if failed or not any(record.valid for record in records) else 0
 
@@ -64,88 +69,37 @@ class _Run:
     results: Results
     progress: Progress
     workload: Workload
-    bundle: Bundle
+    means: Means
+    software: Software
 
 
-def _evaluate(run: _Run) -> list[TrialRecord]:
-    """Evaluate what is left of the campaign, with MLflow following."""
-    campaign, history = run.composed.campaign, run.ledger.history
-    done = history.lasting(campaign.search.retries)
-    if done >= campaign.search.trials:
+def _begin(run: _Run) -> bool:
+    """Begin the campaign, or take it up again, if anything is left to evaluate."""
+    search = run.composed.campaign.search
+    done = run.ledger.history.lasting(search.retries)
+    if done >= search.trials:
         run.progress.say(
             f"all {done} trials are done already; a larger search.trials goes on, another name= begins anew"
         )
-        return history.final()
-    check_capacity(run.composed)
-    check_ports(run.composed)
-    if campaign.bootstrap.via == "ansible":
-        from actors.ansible import check_installed
-
-        check_installed()
+        return False
+    run.means.check()
     _record_start(run)
     run.progress.resumed(done)
+    return True
 
-    from actors import ray_session
 
-    ray_session.prepare(campaign.testbed.ray_address)
-    from actors.pool import LibvirtTestbed, Pool
-    from campaign.following import MlflowFollower
-
-    say = run.progress.say
+def _evaluate(run: _Run, follower: MlflowFollower) -> list[TrialRecord]:
+    """Evaluate what is left of the campaign."""
     with ExitStack() as stack:
-        follower = stack.enter_context(MlflowFollower(run.composed, run.results, history, say))
-        say("starting Ray and opening the hosts")
-        pool = stack.enter_context(Pool(campaign.hosts, run.bundle, campaign.name, campaign.testbed))
-        for facts in pool.facts.values():
-            kind = facts.acceleration
-            say(f"host {facts.name}: {facts.uri}, guests run under {kind.kind} ({kind.reason})")
-        testbed = LibvirtTestbed(pool, _blueprint(run), _spec_factory(run))
-        stack.callback(testbed.close)
         executor = Executor(
-            campaign,
+            run.composed.campaign,
             run.composed.space,
             ledger=run.ledger,
             results=run.results,
-            testbed=testbed,
+            testbed=run.means.open(stack, run.workload, run.progress.say),
             listeners=(run.progress, follower),
         )
         return executor.run()
-
-
-def _blueprint(run: _Run) -> "Blueprint":
-    from actors.supply import Blueprint
-
-    campaign = run.composed.campaign
-    smallest, largest = run.composed.space.node_counts()
-    return Blueprint(
-        campaign=campaign.name,
-        scheduler=run.composed.scheduler,
-        cluster=campaign.cluster,
-        bundle=run.bundle,
-        smallest=smallest,
-        largest=largest,
-        via=campaign.bootstrap.via,
-    )
-
-
-def _spec_factory(run: _Run) -> "Callable[[Trial], TrialSpec]":
-    from actors.cluster import TrialSpec
-
-    campaign, space = run.composed.campaign, run.composed.space
-
-    def spec_of(trial: Trial) -> TrialSpec:
-        is_last = trial.number + 1 >= campaign.search.trials
-        return TrialSpec(
-            trial=trial,
-            nodes=space.nodes(trial.point),
-            params=space.params(trial.point),
-            validity=campaign.validity,
-            workload=run.workload,
-            stamps={"git_commit": git_commit(), "workload": run.workload.name},
-            ahead="none" if is_last else campaign.testbed.overlap,
-        )
-
-    return spec_of
 
 
 def _record_start(run: _Run) -> None:
@@ -154,13 +108,14 @@ def _record_start(run: _Run) -> None:
         return
     campaign = run.composed.campaign
     run.results.folder.joinpath("campaign.yaml").write_text(campaign_yaml(campaign))
-    run.results.manifest_path.write_bytes((run.bundle.path / MANIFEST).read_bytes())
+    if run.software.manifest:
+        run.results.manifest_path.write_bytes(run.software.manifest)
     run.ledger.append(
         "campaign",
         id=secrets.token_hex(8),
         name=campaign.name,
         config=campaign.model_dump(mode="json"),
-        image_hash=run.bundle.hash,
+        image_hash=run.software.image_hash,
         workload_hash=run.workload.hash,
     )
 

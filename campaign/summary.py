@@ -2,17 +2,18 @@
 
 import hashlib
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import rich
 
 from campaign.compose import Composed
 from campaign.dump import campaign_yaml
-from campaign.following import evidence_of, first_line, tracker_for
+from campaign.following import first_line
 from campaign.jobs import Workload
 from campaign.ledger import History, read
-from campaign.metrics import METRICS
+from campaign.metrics import tau_of
+from campaign.model import Campaign
 from campaign.report import page
 from campaign.report.facts import Facts
 from campaign.report.text import text_front, time_lines
@@ -22,15 +23,18 @@ from campaign.trials import TrialRecord
 from search.pareto import front
 
 Say = Callable[[str], None]
+Log = Callable[[Sequence[TrialRecord]], None]
+"""Logs to MLflow what is missing there, and which trials are on the front."""
 
 
-def conclude(composed: Composed, results: Results, history: History, workload: Workload, say: Say) -> None:
-    """Bring report and MLflow up to date and print the front. A failure of MLflow is told, and stops nothing else."""
+def conclude(composed: Composed, results: Results, history: History, *, workload: Workload, log: Log, say: Say) -> None:
+    """Bring report and MLflow (by `log`) up to date and print the front. A failure of MLflow is told, and stops nothing
+    else."""
     campaign, records = composed.campaign, history.final()
     points = front(records, campaign.objectives, campaign.search.constraints)
     facts = report_facts(composed, results, history, workload)
     page.write(results.report_path, records, facts, results.trial_jobs)
-    mlflow = _bring_up_to_date(composed, results, history, points)
+    mlflow = _logged(campaign, points, log)
     for heading, line in time_lines(cost_of(records, facts)):
         say(f"{heading:<8} {line}")
     say(f"jobs     {results.jobs_folder}/")
@@ -39,14 +43,10 @@ def conclude(composed: Composed, results: Results, history: History, workload: W
     rich.print(text_front(records, campaign.objectives, campaign.search.constraints))
 
 
-def _bring_up_to_date(composed: Composed, results: Results, history: History, points: list[TrialRecord]) -> str:
-    """Log to MLflow what is missing there; returns where the runs are, or why they are not."""
-    campaign, records = composed.campaign, history.final()
+def _logged(campaign: Campaign, points: Sequence[TrialRecord], log: Log) -> str:
+    """Where the runs are in MLflow, or why they are not."""
     try:
-        tracker = tracker_for(composed, results, history)
-        tracker.start()
-        tracker.sync(records, lambda record: evidence_of(results, record))
-        tracker.finish(points, complete=len(records) >= campaign.search.trials, report=results.report_path)
+        log(points)
     except Exception as error:  # noqa: BLE001 - whatever ails MLflow, ledger, data set and report are complete
         return f"is not up to date: {first_line(error)} (python -m campaign report {campaign.name} tries again)"
     return f"{Path(campaign.output.mlruns) / 'mlflow.db'} (python -m campaign ui)"
@@ -63,7 +63,7 @@ def report_facts(composed: Composed, results: Results, history: History, workloa
         fixed=composed.space.fixed,
         slots_per_node=campaign.cluster.slots_per_node,
         workload={"name": workload.name, "jobs": str(len(workload)), "hash": workload.hash, **workload.notes},
-        definitions={name: METRICS[name].definition for name in campaign.objectives},
+        tau_s=tau_of(campaign.workload.time_scale),
         config=config,
         config_hash=hashlib.sha256(config.encode()).hexdigest(),
         command=shlex.join(["python", "-m", "campaign.search", *composed.origins.overrides]),

@@ -83,8 +83,9 @@ class Tracker:
     """Keeps one campaign's runs in the MLflow store of the folder `mlruns`.
 
     `campaign` names the experiment, `config` is the composed configuration (YAML), `fixed` are the parameters that no
-    trial varies, by dotted setting. `identity` tells campaigns of the same name apart (default: the name). Safe to use
-    from one thread at a time; several processes may share a store.
+    trial varies, by dotted setting. `identity` tells campaigns of the same name apart (default: the name). `testbed` is
+    what evaluates its trials: runs that were only simulated say so in their names. Safe to use from one thread at a
+    time; several processes may share a store.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Tracker:
         fixed: Mapping[str, Scalar] | None = None,
         manifest: bytes = b"",
         identity: str = "",
+        testbed: str = "libvirt",
     ) -> None:
         self._mlruns = mlruns.expanduser().resolve()
         self._campaign = campaign
@@ -103,6 +105,7 @@ class Tracker:
         self._fixed = dict(fixed or {})
         self._manifest = manifest
         self._identity = identity or campaign
+        self._testbed = testbed
 
     def start(self) -> str:
         """Make the store, the experiment and the campaign's own run where they lack; return the id of that run."""
@@ -154,13 +157,19 @@ class Tracker:
     def _parent(self) -> str:
         """The campaign's own run, running from now on."""
         tags = {"campaign": self._identity, "kind": "campaign"}
-        run = self._one_run(tags, lambda: self._client.create_run(self._experiment, tags=tags, run_name=self._campaign))
+        run = self._one_run(
+            tags, lambda: self._client.create_run(self._experiment, tags=tags, run_name=self._named(self._campaign))
+        )
         run_id = str(run.info.run_id)
         self._client.update_run(run_id, status="RUNNING")
         self._log_files(run_id, {"campaign.yaml": self._config.encode(), **self._manifest_file()})
-        for name, value in {**self._manifest_tag(), "config_hash": _digest(self._config.encode())}.items():
+        for name, value in self._own_tags().items():
             self._client.set_tag(run_id, name, value)
         return run_id
+
+    def _own_tags(self) -> dict[str, str]:
+        """The tags of the campaign's own run, beside those by which it is found."""
+        return {**self._manifest_tag(), "config_hash": _digest(self._config.encode()), "testbed": self._testbed}
 
     def _key(self, record: TrialRecord) -> dict[str, str]:
         return {"campaign": self._identity, "trial": str(record.number), "attempt": str(record.attempt)}
@@ -171,8 +180,13 @@ class Tracker:
             self._experiment,
             start_time=_milliseconds(record.started),
             tags={**nested, **self._key(record)},
-            run_name=f"trial {record.number}" + (f", attempt {record.attempt}" if record.attempt > 1 else ""),
+            run_name=self._named(
+                f"trial {record.number}" + (f", attempt {record.attempt}" if record.attempt > 1 else "")
+            ),
         )
+
+    def _named(self, name: str) -> str:
+        return f"{name} (simulation)" if self._testbed == "simulation" else name
 
     def _complete(self, run_id: str, record: TrialRecord, evidence: Evidence) -> None:
         """Log all of a trial; the run's status comes last, so a run that isn't RUNNING lacks nothing."""

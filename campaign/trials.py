@@ -14,12 +14,12 @@ Point = dict[str, Scalar]
 
 PHASES = (
     *("golden", "fallback", "placed", "started", "reachable", "ready", "first_job", "workload", "collected"),
-    "torn_down",
+    *("torn_down", "simulated"),
 )
 """The arrows of a trial's life in order; `phase.<name>_s` is the time that the arrow to it took. `golden` is making the
 golden cluster, once; `fallback` what was lost on one that couldn't be used; `started` booting, or restoring its memory;
-`first_job` from the workload's start to its first job's."""
-MEASURED = frozenset({"first_job", "workload"})
+`first_job` from the workload's start to its first job's; `simulated` is all that a simulated trial takes."""
+MEASURED = frozenset({"first_job", "workload", "simulated"})
 """The phases in which the workload runs; the rest is overhead."""
 
 
@@ -51,6 +51,7 @@ class TrialRecord(Settings):
     reason: str = ""
     host: str = ""
     metrics: dict[str, float] = {}
+    absent: dict[str, str] = {}  # why a metric has no value, by name
     phases: dict[str, float] = {}  # seconds, by name in PHASES
     provenance: dict[str, str] = {}  # image_hash, scheduler_version, acceleration, kernel, ...
     checks: tuple[Check, ...] = ()

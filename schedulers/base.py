@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from campaign.errors import SchedulerError
 from campaign.settings import Scalar, Settings
+from schedulers.policy import Policy
 
 if TYPE_CHECKING:  # a job brings Arrow with it, which --help has no use for
     from campaign.jobs import Job
@@ -41,6 +42,11 @@ class Node:
     address: str  # on the cluster network
     slots: int  # job slots it offers
     memory_mib: int
+
+
+def node_name(number: int) -> str:
+    """The name of a cluster's compute node, counted from 1."""
+    return f"n{number}"
 
 
 @dataclass(frozen=True)
@@ -203,6 +209,10 @@ class Scheduler(Protocol):
 
     def reconfigure(self, topology: Topology, params: Any, facts: Facts) -> BootstrapPlan:
         """From a cluster that `plan` made to the same cluster with other parameters."""
+        ...
+
+    def policy(self, params: Any) -> Policy:
+        """How a scheduler with these parameters decides, for the simulation; it names those that it has no use for."""
         ...
 
     def rehearsal_command(self, topology: Topology) -> tuple[str, ...]:

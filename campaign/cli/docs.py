@@ -4,12 +4,15 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from campaign.metrics import METRICS
+from campaign.metrics import BOUNDED_SLOWDOWN_TAU_S, METRICS
 from campaign.model import Campaign
 from campaign.report.times import label_of
 from campaign.settings import Row, rows
 from campaign.trials import MEASURED, PHASES
+from campaign.validity import RULES
 from schedulers import registry
+
+BETTER = {"minimize": "less", "maximize": "more"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,11 +43,17 @@ def settings_page() -> str:
 
 
 def metrics_page() -> str:
-    """Every metric with its definition."""
+    """Every metric with its definition, the phase clocks, and every check of the validity gate."""
     head = "# Metrics\n\nMade by `python -m campaign docs`; the rows stand in the code.\n\n"
-    head += "| metric | unit | definition | source |\n| --- | --- | --- | --- |\n"
-    lines = [f"| {name} | {m.unit} | {_cell(m.definition)} | {_cell(m.source)} |\n" for name, m in METRICS.items()]
-    return head + "".join(lines) + _phases()
+    head += "Metrics are over the jobs that finished. One that has no meaning for a trial has no value: the trial's "
+    head += "record and the report say why.\n\n"
+    head += "| metric | unit | better | definition | source |\n| --- | --- | --- | --- | --- |\n"
+    tau = f"{BOUNDED_SLOWDOWN_TAU_S:g} s x workload.time_scale"
+    lines = (
+        f"| {name} | {m.unit} | {BETTER[m.natural_direction]} | {_cell(m.defined(tau))} | {_cell(m.source)} |\n"
+        for name, m in METRICS.items()
+    )
+    return head + "".join(lines) + _phases() + _validity()
 
 
 def _phases() -> str:
@@ -52,6 +61,17 @@ def _phases() -> str:
     head += f"The workload runs in {' and '.join(f'`{name}`' for name in PHASES if name in MEASURED)}.\n\n"
     head += "| metric | until |\n| --- | --- |\n"
     return head + "".join(f"| phase.{name}_s | {label_of(name)} |\n" for name in PHASES)
+
+
+def _validity() -> str:
+    head = "\n## Validity\n\nA trial with a value above a threshold is invalid: tried again, and never a data point. "
+    head += "Simulated trials are judged by their jobs only, and by where these ran if that was kept.\n\n"
+    head += "| check | value | threshold | default | judged by |\n| --- | --- | --- | --- | --- |\n"
+    return head + "".join(
+        f"| {name} | {_cell(rule.counts)} | `{rule.setting}` | {rule.default} | "
+        f"{'jobs' if rule.of_jobs else 'platform'} |\n"
+        for name, rule in RULES.items()
+    )
 
 
 def _table(table: Iterable[Row]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from campaign.metrics import BOUNDED_SLOWDOWN_TAU_S
 from campaign.model import Bound, Direction
 from campaign.settings import Scalar
 from campaign.trials import TrialRecord
@@ -16,8 +17,8 @@ SCHEDULER_PREFIX = "scheduler.params."
 class Facts:
     """What a campaign is, for its report.
 
-    `fixed` are the parameters that no trial varied, by dotted setting (with `cluster.nodes`, if fixed); `definitions`
-    say what a metric is, by name; `workload` says what was replayed; `command` repeats the campaign. `earlier` are the
+    `fixed` are the parameters that no trial varied, by dotted setting (with `cluster.nodes`, if fixed); `workload`
+    says what was replayed, `tau_s` what bounded its slowdowns; `command` repeats the campaign. `earlier` are the
     attempts that were tried again; `resumed` tells when drivers took the campaign up again (Unix seconds).
     """
 
@@ -27,7 +28,7 @@ class Facts:
     fixed: Mapping[str, Scalar] = field(default_factory=dict)
     slots_per_node: int = 0
     workload: Mapping[str, str] = field(default_factory=dict)
-    definitions: Mapping[str, str] = field(default_factory=dict)
+    tau_s: float = BOUNDED_SLOWDOWN_TAU_S
     config: str = ""
     config_hash: str = ""
     command: str = ""

@@ -21,6 +21,7 @@ PHASE_TONES = {
     "workload": "#0072b2",
     "collected": "#e69f00",
     "torn_down": "#cc79a7",
+    "simulated": "#44aa99",
 }
 OTHER_TONE = "#555555"
 _FONT = {"family": "system-ui, -apple-system, 'Segoe UI', sans-serif", "size": 13, "color": "#1f2933"}

@@ -1,14 +1,16 @@
 """The report of a campaign: one self-contained HTML page that loads nothing from anywhere."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import pyarrow as pa
 
+from campaign.metrics import BOUNDED_SLOWDOWN_TAU_S, METRICS, Metric
 from campaign.report import figures
-from campaign.report.facts import Facts, common, dimensions, number, percent, seconds, short, shown
+from campaign.report.facts import ABSENT, Facts, common, dimensions, number, percent, seconds, short, shown
 from campaign.report.gantt import gantt_svg
 from campaign.report.times import cost_of, label_of
 from campaign.trials import Check, TrialRecord
@@ -16,6 +18,7 @@ from search.pareto import feasible, front
 
 HEADLINE = ("image_hash", "scheduler", "scheduler_version", "host", "acceleration")
 TOLD_APART = frozenset({"cold_because"})  # long, different for each trial, and counted with the cost
+MOST_COLUMNS = 8  # trials beside each other in the table of metrics
 _LABELS = {"image_hash": "image", "scheduler_version": "version"}
 
 
@@ -27,6 +30,26 @@ class Line:
     limit: str
     passed: int
     failed: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in a metric's row for `span` trials beside each other: a number, or why there is none."""
+
+    text: str
+    is_value: bool
+    span: int = 1
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """A metric, what it is, and its cells over the trials that are shown."""
+
+    name: str
+    unit: str
+    definition: str
+    source: str
+    cells: tuple[Cell, ...]
 
 
 def write(
@@ -71,7 +94,7 @@ def render(records: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], p
         "percent": percent,
     }
     best = front(records, facts.objectives, facts.constraints)
-    provenance = common(records)
+    provenance, compared = common(records), spread_over(best, MOST_COLUMNS)
     return environment.get_template("page.html.j2").render(
         facts=facts,
         records=records,
@@ -82,12 +105,51 @@ def render(records: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], p
         provenance=sorted((name, value) for name, value in provenance.items() if name not in TOLD_APART),
         status=lambda record: _status(record, facts),
         lines=check_lines(records),
+        compared=compared,
+        metrics=metric_rows(compared, facts),
+        tau=_scaled_tau(facts),
         cost=cost_of(records, facts),
         pareto=Markup(figures.pareto(records, best, facts)),  # noqa: S704  made by plotly from escaped text
         phases=Markup(figures.phases(records)),  # noqa: S704
         charts=[(record, Markup(chart)) for record, chart in _charts(best, facts, jobs)],  # noqa: S704  escaped by gantt
         plotly=Markup(figures.library()),  # noqa: S704
     )
+
+
+def spread_over(best: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
+    """At most `most` (two or more) of the front's trials: both ends, and evenly what is between."""
+    if len(best) <= most:
+        return list(best)
+    return [best[round(index * (len(best) - 1) / (most - 1))] for index in range(most)]
+
+
+def metric_rows(compared: Sequence[TrialRecord], facts: Facts) -> list[MetricRow]:
+    """All metrics over these trials; a reason that several trials beside each other share stands once."""
+    tau = f"{number(facts.tau_s)} s"
+    return [
+        MetricRow(metric.name, metric.unit, metric.defined(tau), metric.source, tuple(_cells(metric, compared)))
+        for metric in METRICS.values()
+    ]
+
+
+def _cells(metric: Metric, compared: Sequence[TrialRecord]) -> Iterator[Cell]:
+    for why, group in groupby(compared, key=lambda record: _why_absent(metric, record)):
+        records = list(group)
+        if why is None:
+            yield from (Cell(number(record.metrics[metric.name]), is_value=True) for record in records)
+        else:
+            yield Cell(why, is_value=False, span=len(records))
+
+
+def _why_absent(metric: Metric, record: TrialRecord) -> str | None:
+    return None if metric.name in record.metrics else record.absent.get(metric.name, ABSENT)
+
+
+def _scaled_tau(facts: Facts) -> str:
+    """What tau is when the workload's times are scaled; empty when they aren't."""
+    if facts.tau_s == BOUNDED_SLOWDOWN_TAU_S:
+        return ""
+    return f"{number(facts.tau_s)} s ({number(BOUNDED_SLOWDOWN_TAU_S)} s, scaled as all times of the workload are)"
 
 
 def check_lines(records: Sequence[TrialRecord]) -> list[Line]:

@@ -29,7 +29,8 @@ def text_front(
 
     best = front(records, objectives, constraints)
     valid = sum(record.valid for record in records)
-    title = Text(f"Pareto front: {len(best)} of {valid} valid trials ({len(records)} in all)", style="bold")
+    of = " of a simulation" if simulated(records) else ""
+    title = Text(f"Pareto front{of}: {len(best)} of {valid} valid trials ({len(records)} in all)", style="bold")
     if not best:
         return Group(title)
     return Group(title, _table(best, objectives, dimensions(records)), Text(scatter(records, best, objectives)))

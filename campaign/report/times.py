@@ -18,6 +18,7 @@ LABELS = {
     "workload": "workload done",
     "collected": "collected",
     "torn_down": "torn down",
+    "simulated": "simulated",
 }
 """What a trial has reached at the end of each phase."""
 UNTIMED, AGAIN, BETWEEN = "trials, outside their phases", "attempts that were tried again", "between trials"

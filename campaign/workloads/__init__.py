@@ -1,4 +1,8 @@
-"""Workloads: the jobs that every trial of a campaign replays."""
+"""Workloads: the jobs that every trial of a campaign replays, from a trace, a model, or built in."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from campaign.errors import ConfigError
 from campaign.jobs import Workload
@@ -6,17 +10,82 @@ from campaign.model import WorkloadSettings
 
 
 def load(settings: WorkloadSettings, *, slots: int) -> Workload:
-    """The campaign's jobs. `slots` are those of its smallest cluster: no job is wider, so all clusters run the same.
+    """The campaign's jobs, transformed as its settings say. `slots` are those of its smallest cluster: no job is wider,
+    so that all clusters run the same.
 
-    Raises ConfigError when settings don't belong together and WorkloadError when a trace can't be read.
+    Raises ConfigError when settings don't belong together and WorkloadError when a trace can't be read, or when the
+    transformations leave no job or can't be done.
     """
-    widest = min(slots, settings.max_width or slots)
-    if settings.kind == "demo":
-        from campaign.workloads.demo import demo
+    from campaign.workloads.transform import transform
 
-        return demo(settings, slots=slots, widest=widest)
-    if settings.path is None:
-        raise ConfigError("workload.path: kind=swf needs a file", resolution="Set workload.path to an SWF file.")
+    drawn = SOURCES[settings.kind](settings, slots)
+    return replace(transform(drawn, settings, slots=slots), payload=settings.payload)
+
+
+def _demo(settings: WorkloadSettings, slots: int) -> Workload:
+    from campaign.workloads.demo import demo
+
+    return demo(settings, slots=slots, widest=min(slots, settings.max_width or slots))
+
+
+def _swf(settings: WorkloadSettings, slots: int) -> Workload:
     from campaign.workloads.swf import read_swf
 
-    return read_swf(settings, settings.path, widest=widest)
+    return read_swf(_file(settings, "an SWF file"), strict=settings.strict)
+
+
+def _batsim(settings: WorkloadSettings, slots: int) -> Workload:
+    from campaign.workloads.batsim import read_batsim
+
+    return read_batsim(_file(settings, "a Batsim workload (JSON)"), strict=settings.strict)
+
+
+def _lublin(settings: WorkloadSettings, slots: int) -> Workload:
+    from campaign.workloads.lublin import lublin
+
+    return lublin(jobs=settings.jobs, seed=settings.seed, slots=slots)
+
+
+def _downey(settings: WorkloadSettings, slots: int) -> Workload:
+    from campaign.workloads.downey import downey
+
+    return downey(jobs=settings.jobs, seed=settings.seed, slots=slots)
+
+
+def _poisson(settings: WorkloadSettings, slots: int) -> Workload:
+    from campaign.workloads.poisson import poisson
+
+    low, high = settings.runtime_s
+    return poisson(jobs=settings.jobs, seed=settings.seed, slots=slots, runtime_s=(low, high))
+
+
+def _esp(settings: WorkloadSettings, slots: int) -> Workload:
+    from campaign.workloads.esp import esp
+
+    return esp(slots=slots, seed=settings.seed)
+
+
+SOURCES: dict[str, Callable[[WorkloadSettings, int], Workload]] = {
+    "demo": _demo,
+    "swf": _swf,
+    "batsim": _batsim,
+    "lublin": _lublin,
+    "downey": _downey,
+    "poisson": _poisson,
+    "esp": _esp,
+}
+"""What draws or reads the jobs of each kind, sized for a machine of so many slots where it isn't a trace."""
+
+
+def _file(settings: WorkloadSettings, wanted: str) -> Path:
+    if settings.path is None:
+        raise ConfigError(
+            f"workload.path: kind={settings.kind} needs a file", resolution=f"Set workload.path to {wanted}."
+        )
+    try:
+        file = Path(settings.path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"workload.path: {settings.path!r}: {error}", resolution="Write the path in full.") from error
+    if "\0" in settings.path:
+        raise ConfigError(f"workload.path: {settings.path!r} is no path", resolution=f"Set it to {wanted}.")
+    return file

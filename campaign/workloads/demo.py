@@ -42,7 +42,7 @@ def demo(settings: WorkloadSettings, *, slots: int, widest: int) -> Workload:
         "demo": f"seed {settings.seed}, {LOAD:g} of {slots} slots over {settings.duration_s:g} s, widest {widest}",
         "requested_s": "whole minutes: Slurm rounds time limits up to them",
     }
-    return Workload("demo", pa.table(columns).cast(WORKLOAD_SCHEMA), notes)
+    return Workload("demo", pa.table(columns).cast(WORKLOAD_SCHEMA), notes, machine_slots=slots)
 
 
 def _widths(draw: np.random.Generator, count: int, widest: int) -> NDArray[np.int64]:

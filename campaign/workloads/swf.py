@@ -1,90 +1,197 @@
-"""Reads traces in the Standard Workload Format, version 2.2, the way real files are written.
+"""Reads and writes traces in the Standard Workload Format, version 2.2, the way real files are written.
 
 Eighteen numbers a line with white space between, -1 for what is unknown, `;` before header lines. What real files
 get wrong is repaired and counted in the workload's notes, or refused when the campaign says strict. A line that is no
-line of numbers is an error either way.
+line of numbers is an error either way. Format: Feitelson, "The Standard Workload Format", Parallel Workloads Archive.
 """
 
-from collections.abc import Iterator
+import gzip
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
+from pyarrow import csv
 
 from campaign.errors import WorkloadError
-from campaign.jobs import WORKLOAD_SCHEMA, Workload
-from campaign.model import WorkloadSettings
+from campaign.jobs import Workload
+from campaign.workloads.columns import WIDEST, Columns
+from campaign.workloads.traces import HEADER, UNKNOWN, opened, workload_of
 
 FIELDS = 18
 # Columns that are read, by their place in a line.
 JOB, SUBMIT, RUN, ALLOCATED, REQUESTED_WIDTH, REQUESTED_TIME, USER = 0, 1, 3, 4, 7, 8, 11
-SHORTEST_S = 1.0  # traces count in seconds: 0 means less than one
+READ = (JOB, SUBMIT, RUN, ALLOCATED, REQUESTED_WIDTH, REQUESTED_TIME, USER)
+STATUS, COMPLETED = 10, 1
+BLOCK = 1 << 23  # bytes of a trace that are looked at together
 EXCERPT = 120  # characters of a broken line that a message shows
+KEPT = ("Computer", "Installation", "Information", "Acknowledge", "Conversion", "TimeZoneString", "Note")
+"""Header lines that become notes; those on times and sizes are only true of the whole file."""
+EXTRA, PARTIAL = "extra fields ignored", "partial last lines dropped"  # repairs
+LONGEST_VALUE = 1000  # characters of a header line that are kept
+NUMBER = re.compile(rb"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+CUT = re.compile(rb"[-+.\deE]+")  # what the beginning of a number looks like
+COMMENT = re.compile(rb"^[ \t\v\f]*;.*\n", re.MULTILINE)
+LABELLED = re.compile(r";+\s*(\w+)\s*:\s*(.*)")
+BEYOND = re.compile(rb"^((?:[^ \n]+ ){17}[^ \n]+) [^\n]*$", re.MULTILINE)
+SPACES = bytes.maketrans(b"\t\v\f", b"   ")
+Rows = NDArray[np.float64]
 
 
-def read_swf(settings: WorkloadSettings, path: str, *, widest: int) -> Workload:
-    """The first `settings.jobs` jobs of a trace, times scaled, widths cut to `widest`.
+def read_swf(file: Path, *, strict: bool = False) -> Workload:
+    """All usable jobs of a trace (plain or gzip) by order of arrival, the first at 0; seconds, slots.
 
-    Requested times are scaled like all others; a scheduler that counts limits in minutes (Slurm) rounds them up, so
-    that under strong scaling they no longer tell jobs apart.
+    `machine_slots` is the header's MaxProcs, else its MaxNodes, else the widest job. Widths are what was requested,
+    else what was allocated; a job that requested no time has its run time; user 0 is unknown. The notes hold what the
+    header says of the machine, and a count per kind of repair.
     Raises WorkloadError, naming file, line and text, for what can't be read; for a trace without a usable job; and in
     strict mode for one that needs repairs.
     """
-    file = Path(path).expanduser()
-    numbers, repairs = _parse(file)
-    jobs = _repair(numbers, repairs)
-    done = {name: count for name, count in repairs.items() if count}
-    if settings.strict and done:
-        raise WorkloadError(
-            f"{file} needs repairs: {', '.join(f'{name} ({count})' for name, count in done.items())}",
-            resolution="Set workload.strict=false to have them made and counted.",
+    with opened(file) as stream:
+        return parse_swf(stream, file=file, strict=strict)
+
+
+def parse_swf(stream: BinaryIO, *, file: Path, strict: bool = False) -> Workload:
+    """As `read_swf`, from any stream of bytes; `file` is what messages and the workload are named by."""
+    found = _Found(file)
+    for block in _blocks(stream):
+        found.add(block)
+    jobs, header = found.jobs(), found.header
+    machine = next((slots for label in ("MaxProcs", "MaxNodes") if (slots := _slots(header.get(label, "")))), None)
+    notes = {f"{HEADER}{label}": header[label] for label in KEPT if label in header}
+    began = re.match(r"[1-9][0-9]{0,11}\b", header.get("UnixStartTime", ""))
+    return workload_of(
+        jobs,
+        found.repairs,
+        file=file,
+        strict=strict,
+        machine=machine,
+        began=int(began[0]) if began else None,
+        notes=notes,
+    )
+
+
+@dataclass
+class _Found:
+    """What the blocks of a trace that were read so far hold."""
+
+    file: Path
+    lines: int = 0
+    rows: list[Rows] = field(default_factory=list)
+    header: dict[str, str] = field(default_factory=dict)
+    repairs: dict[str, int] = field(default_factory=lambda: {EXTRA: 0, PARTIAL: 0})
+
+    def add(self, block: bytes) -> None:
+        """Take in the next block, which ends with the end of a line unless it is the last."""
+        if b"\0" in block:
+            raise WorkloadError(f"{self.file} is not a text file", resolution="Unpack it first, if it is an archive.")
+        text = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in block else block
+        if not text.endswith(b"\n"):
+            text = self._whole(text) + b"\n"
+        if b";" in text:
+            self._read_header(COMMENT.findall(text))
+        numbers, more = _numbers(COMMENT.sub(b"", text) if b";" in text else text)
+        if numbers is None:
+            numbers, more = _exactly(text, self.lines, self.file)
+        self.lines += text.count(b"\n")
+        self.repairs[EXTRA] += more
+        self.rows.append(np.ascontiguousarray(numbers[:, READ]))
+
+    def jobs(self) -> Columns:
+        """The numbers of all jobs under the names of a workload's columns."""
+        rows = np.concatenate(self.rows) if self.rows else np.empty((0, len(READ)))
+        if not len(rows):
+            raise WorkloadError(
+                f"{self.file}: no jobs in it", resolution="Give a trace in the Standard Workload Format."
+            )
+        of = {place: rows[:, column] for column, place in enumerate(READ)}
+        return {
+            "job_id": of[JOB],
+            "arrival_s": of[SUBMIT],
+            "width": np.where(of[REQUESTED_WIDTH] > 0, of[REQUESTED_WIDTH], of[ALLOCATED]),
+            "runtime_s": of[RUN],
+            "requested_s": of[REQUESTED_TIME],
+            "user": of[USER],
+        }
+
+    def _whole(self, text: bytes) -> bytes:
+        """The last block without its last line, if writing that was broken off: it has no end and too few numbers."""
+        before, end, last = text.rpartition(b"\n")
+        fields = last.split()
+        numbers = all(map(NUMBER.fullmatch, fields[:-1])) and all(map(CUT.fullmatch, fields[-1:]))
+        broken_off = numbers and 0 < len(fields) < FIELDS
+        if not broken_off or not (any(map(len, self.rows)) or COMMENT.sub(b"", before + end).strip()):
+            return text
+        self.repairs[PARTIAL] = 1
+        return before
+
+    def _read_header(self, comments: Sequence[bytes]) -> None:
+        for line in comments:
+            match = LABELLED.fullmatch(line.decode("utf-8", errors="replace").strip())
+            if match and match[2]:
+                label, value = match[1], _printable(match[2])
+                before = f"{self.header[label]} | " if label == "Note" and label in self.header else ""
+                if before or label not in self.header:
+                    self.header[label] = f"{before}{value}"[:LONGEST_VALUE]
+
+
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """The stream in blocks of whole lines; the last line may lack its end."""
+    rest: list[bytes] = []
+    while block := stream.read(BLOCK):
+        whole, end, last = block.rpartition(b"\n")
+        if end:
+            yield b"".join([*rest, whole, end])
+            rest = []
+        rest.append(last)
+    if any(rest):
+        yield b"".join(rest)
+
+
+def _numbers(text: bytes) -> tuple[Rows | None, int]:
+    """The numbers of all lines, FIELDS a row, and how many lines had more; None if any line isn't as it should be."""
+    text = text.translate(SPACES)
+    while b"  " in text:
+        text = text.replace(b"  ", b" ")
+    text = text.replace(b"\n ", b"\n").replace(b" \n", b"\n").strip()
+    if not text:
+        return np.empty((0, FIELDS)), 0
+    more = 0
+    if text.count(b" ") > (FIELDS - 1) * (text.count(b"\n") + 1):
+        text, more = BEYOND.subn(rb"\1", text)
+    names = [str(place) for place in range(FIELDS)]
+    try:
+        table = csv.read_csv(
+            pa.BufferReader(text),
+            csv.ReadOptions(use_threads=False, column_names=names),
+            csv.ParseOptions(delimiter=" ", quote_char=False),
+            csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()), null_values=[]),
         )
-    if not jobs["width"].size:
-        raise WorkloadError(f"{file}: no job has a submission time, a run time and a width")
-    taken = {name: column[: settings.jobs] for name, column in jobs.items()}
-    notes = {name: f"{count} jobs" for name, count in done.items()}
-    return Workload(file.stem, _table(taken, settings.time_scale, widest, notes), notes)
+    except pa.ArrowInvalid:
+        return None, 0
+    rows = np.column_stack([table.column(name).to_numpy() for name in names])
+    return (rows, more) if np.isfinite(rows).all() else (None, 0)
 
 
-def _parse(file: Path) -> tuple[NDArray[np.float64], dict[str, int]]:
-    """All job lines as rows of numbers, and the number of lines that had more fields than the format has."""
-    lines = _lines(file)
-    jobs = [(number, line) for number, line in enumerate(lines, start=1) if line.strip() and line.lstrip()[0] != ";"]
-    if not jobs:
-        raise WorkloadError(f"{file}: no jobs in it", resolution="Give a trace in the Standard Workload Format.")
-    widths = np.fromiter((len(line.split()) for _, line in jobs), dtype=np.int64, count=len(jobs))
-    if (widths < FIELDS).any():
-        raise _broken(file, *jobs[int((widths < FIELDS).argmax())])
-    try:
-        numbers = np.loadtxt([line for _, line in jobs], usecols=range(FIELDS), comments=None, ndmin=2)
-    except ValueError:
-        numbers = np.full((1, FIELDS), np.nan)
-    if not np.isfinite(numbers).all():
-        raise _broken(file, *next(_unreadable(jobs)))
-    return numbers, {"extra fields ignored": int((widths > FIELDS).sum())}
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise WorkloadError(
-            f"{file}: {error.strerror}", resolution="Set workload.path to a trace that can be read."
-        ) from error
-    if b"\0" in content:
-        raise WorkloadError(f"{file} is not a text file", resolution="Unpack it first, if it is an archive.")
-    return content.decode("utf-8", errors="replace").splitlines()
-
-
-def _unreadable(jobs: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """Lines among whose fields one is no finite number."""
-    for number, line in jobs:
-        try:
-            if not np.isfinite([float(field) for field in line.split()[:FIELDS]]).all():
-                yield number, line
-        except ValueError:
-            yield number, line
+def _exactly(text: bytes, lines_before: int, file: Path) -> tuple[Rows, int]:
+    """As `_numbers`, slowly and line by line: what isn't a line of numbers is a WorkloadError."""
+    rows, more = [], 0
+    for number, line in enumerate(text.split(b"\n"), start=lines_before + 1):
+        fields = line.split()
+        if not fields or fields[0].startswith(b";"):
+            continue
+        row = [float(each) for each in fields[:FIELDS] if NUMBER.fullmatch(each)]
+        if len(row) < FIELDS or not np.isfinite(row).all():
+            raise _broken(file, number, line.decode("utf-8", errors="replace"))
+        rows.append(row)
+        more += len(fields) > FIELDS
+    return np.array(rows).reshape(-1, FIELDS), more
 
 
 def _broken(file: Path, number: int, line: str) -> WorkloadError:
@@ -96,42 +203,72 @@ def _broken(file: Path, number: int, line: str) -> WorkloadError:
     )
 
 
-def _repair(numbers: NDArray[np.float64], repairs: dict[str, int]) -> dict[str, NDArray[np.float64]]:
-    """Usable jobs by order of arrival; counts in `repairs` what had to be done to get them."""
-    width = np.where(numbers[:, REQUESTED_WIDTH] > 0, numbers[:, REQUESTED_WIDTH], numbers[:, ALLOCATED])
-    usable = (numbers[:, SUBMIT] >= 0) & (numbers[:, RUN] >= 0) & (width >= 1)
-    repairs["unusable jobs dropped"] = int((~usable).sum())
-    numbers, width = numbers[usable], width[usable]
-    submit, run, requested = numbers[:, SUBMIT], numbers[:, RUN], numbers[:, REQUESTED_TIME]
-    repairs["jobs put in order of arrival"] = int((np.diff(submit) < 0).sum())
-    repairs["zero run times raised to 1 s"] = int((run == 0).sum())
-    repairs["requested times raised to run times"] = int(((requested > 0) & (requested < run)).sum())
-    twins = numbers.shape[0] - np.unique(numbers[:, JOB]).size
-    repairs["jobs with another's number renumbered"] = twins
-    run = np.maximum(run, SHORTEST_S)
-    order = np.argsort(submit, kind="stable")
-    return {
-        "job_id": np.arange(1.0, order.size + 1) if twins else numbers[order, JOB],
-        "arrival_s": submit[order],
-        "width": width[order],
-        "runtime_s": run[order],
-        "requested_s": np.maximum(requested, run)[order],
-        "user": np.maximum(numbers[:, USER], 0)[order],
-    }
+def _slots(value: str) -> int | None:
+    """The number that a header line begins with, where a machine can have so many slots."""
+    match = re.match(r"[0-9]{1,10}\b", value)
+    return int(match[0]) if match and 1 <= int(match[0]) <= WIDEST else None
 
 
-def _table(jobs: dict[str, NDArray[np.float64]], scale: float, widest: int, notes: dict[str, str]) -> pa.Table:
-    wide = int((jobs["width"] > widest).sum())
-    if wide:
-        notes["jobs cut to the widest allowed"] = f"{wide} jobs, {widest} slots"
-    if scale != 1.0:
-        notes["times scaled"] = f"by {scale:g}"
-    scaled = {
-        "job_id": jobs["job_id"].astype(np.int64),
-        "arrival_s": (jobs["arrival_s"] - jobs["arrival_s"][0]) * scale,
-        "width": np.minimum(jobs["width"], widest).astype(np.int32),
-        "runtime_s": jobs["runtime_s"] * scale,
-        "requested_s": jobs["requested_s"] * scale,
-        "user": jobs["user"].astype(np.int32),
-    }
-    return pa.table(scaled).cast(WORKLOAD_SCHEMA)
+def write_swf(workload: Workload, file: Path) -> None:
+    """Write a workload as a trace, in place of what was there; reading it gives equal jobs. Packed if it ends in .gz.
+
+    Times are seconds with as many decimals as they need; user 0 and all that a workload doesn't know is -1. The notes
+    become the header. The file appears whole or not at all. Raises WorkloadError where it can't be written.
+    """
+    content = "\n".join([*_header(workload), *_lines(workload.table), ""]).encode()
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(gzip.compress(content, mtime=0) if file.suffix == ".gz" else content)
+        temporary.replace(file)
+    except OSError as error:
+        raise WorkloadError(
+            f"{file}: {error.strerror}", resolution="Name a file that can be written, in a folder that exists."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _header(workload: Workload) -> Iterator[str]:
+    jobs = len(workload)
+    slots = workload.machine_slots or pc.max(workload.table.column("width")).as_py()
+    yield from ("; Version: 2.2", f"; MaxJobs: {jobs}", f"; MaxRecords: {jobs}", f"; MaxProcs: {slots}")
+    for name, text in ({"workload": workload.name} | workload.notes).items():
+        label = f"{name.removeprefix(HEADER)}: " if name.startswith(HEADER) else f"Note: {name}: "
+        yield _printable(f"; {label}{text}")
+
+
+def _printable(text: str) -> str:
+    """One line of it, without what terminals obey and files can't hold."""
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
+def _lines(table: pa.Table) -> list[str]:
+    """A line per job."""
+    fields: list[pa.Array | str] = [str(UNKNOWN)] * FIELDS
+    fields[STATUS] = str(COMPLETED)
+    width = table.column("width").combine_chunks().cast(pa.string())
+    user = table.column("user").combine_chunks()
+    for place, column in (
+        (JOB, table.column("job_id").combine_chunks().cast(pa.string())),
+        (SUBMIT, _decimals(table.column("arrival_s"))),
+        (RUN, _decimals(table.column("runtime_s"))),
+        (ALLOCATED, width),
+        (REQUESTED_WIDTH, width),
+        (REQUESTED_TIME, _decimals(table.column("requested_s"))),
+        (USER, pc.if_else(pc.equal(user, 0), UNKNOWN, user).cast(pa.string())),
+    ):
+        fields[place] = column
+    lines: list[str] = pc.binary_join_element_wise(*fields, " ").to_pylist()
+    return lines
+
+
+def _decimals(times: pa.ChunkedArray) -> pa.Array:
+    """Times as text without exponents, which programs that read traces needn't know; exactly what they are."""
+    text = times.combine_chunks().cast(pa.string())
+    with_exponent = np.flatnonzero(pc.match_substring(text, "e").to_numpy(zero_copy_only=False))
+    if not with_exponent.size:
+        return text
+    written = text.to_numpy(zero_copy_only=False)
+    for row in with_exponent:
+        written[row] = np.format_float_positional(float(written[row]), trim="-")
+    return pa.array(written, pa.string())

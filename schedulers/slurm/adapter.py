@@ -1,4 +1,4 @@
-"""Slurm behind the scheduler seam: gathers what params, conf, plan and jobs do."""
+"""Slurm behind the scheduler seam: gathers what params, conf, plan, policy and jobs do."""
 
 import secrets as random
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from campaign.settings import Scalar
 from schedulers.base import BootstrapPlan, Facts, NativeTimes, Params, Role, Secrets, Topology
-from schedulers.slurm import jobs, params, plan
+from schedulers.policy import Policy
+from schedulers.slurm import jobs, params, plan, policy
 from schedulers.slurm.conf import COMPLETION_LOG, CONTROLLER_LOG, DEFAULT_FACTS, NODE_LOG
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class Slurm:
 
     def reconfigure(self, topology: Topology, params: params.SlurmParams, facts: Facts) -> BootstrapPlan:
         return plan.reconfigure(topology, params, facts)
+
+    def policy(self, params: params.SlurmParams) -> Policy:
+        return policy.policy(params)
 
     def rehearsal_command(self, topology: Topology) -> tuple[str, ...]:
         count = str(len(topology.compute))

@@ -14,6 +14,8 @@ CONTROLLER_PORT = 6817
 CONTROLLER_LOG = "/var/log/slurm/slurmctld.log"
 NODE_LOG = "/var/log/slurm/slurmd.log"
 COMPLETION_LOG = "/var/log/slurm/jobcomp.log"
+OVER_LIMIT_MIN = 1
+PRIORITIES_EVERY_MIN = 1
 CGROUP_CONF = b"CgroupPlugin=disabled\n"
 DEFAULT_FACTS = {
     "slurm.conf": "/etc/slurm/slurm.conf",
@@ -42,6 +44,8 @@ def slurm_conf(topology: Topology, params: SlurmParams) -> bytes:
         controller_log=CONTROLLER_LOG,
         node_log=NODE_LOG,
         completion_log=COMPLETION_LOG,
+        over_limit_min=OVER_LIMIT_MIN,
+        calculated_every_min=PRIORITIES_EVERY_MIN,
     )
     return text.encode()
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from campaign.cli.docs import pages
+from campaign.metrics import METRICS
+from campaign.validity import RULES
 
 ROOT = Path(__file__).parents[2]
 
@@ -13,6 +15,17 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("name", sorted(pages()))
 def test_the_generated_tables_are_those_of_the_code(name):
     assert (ROOT / "docs" / name).read_text() == pages()[name], "run `make docs` and commit the result"
+
+
+def test_the_metrics_page_has_every_metric_and_every_check_with_its_threshold():
+    text = pages()["metrics.md"]
+    for name, metric in METRICS.items():
+        assert f"| {name} | {metric.unit} |" in text
+    for name, rule in RULES.items():
+        assert re.search(
+            rf"^\| {re.escape(name)} \|.*`validity\.{rule.limit}` \| {rule.default} \|", text, re.MULTILINE
+        )
+    assert "tau = 10 s x workload.time_scale" in text
 
 
 def test_every_module_that_the_map_names_exists():

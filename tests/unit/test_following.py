@@ -1,43 +1,24 @@
-"""MLflow beside a running campaign: it follows, its failures stop nothing, and they are told."""
+"""MLflow beside a running campaign, in a process of its own: it follows, its failures stop nothing and are told."""
 
+import os
 import re
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from campaign import following, summary
 from campaign.compose import compose
+from campaign.errors import CampaignError
 from campaign.following import MlflowFollower, evidence_of, first_line
 from campaign.ledger import History, Ledger, read
 from campaign.results import Results
 from campaign.trials import Evaluation
 from campaign.workloads import load
+from tests.fakes.tracker import FakeTracker
 from tests.unit.sample import campaign_samples, sample
-
-
-class FakeTracker:
-    """Keeps what is logged; fails at the step named by `broken`."""
-
-    def __init__(self, broken=""):
-        self.broken, self.logged, self.synced, self.finished = broken, [], [], None
-
-    def _may(self, step):
-        if step == self.broken:
-            raise RuntimeError(f"{step}: database is locked\nSELECT ...")
-
-    def start(self):
-        self._may("start")
-
-    def sync(self, records, evidence):
-        self._may("sync")
-        self.synced += [(record.number, evidence(record)) for record in records]
-
-    def log(self, record, evidence):
-        self._may("log")
-        self.logged.append((record.number, evidence))
-
-    def finish(self, points, *, complete, report):
-        self._may("finish")
-        self.finished = (len(points), complete, report)
 
 
 @pytest.fixture
@@ -51,74 +32,108 @@ def results(tmp_path):
 
 
 @pytest.fixture
-def tracker(monkeypatch):
-    """Puts a fake tracker in the place of MLflow's."""
-
-    def install(broken=""):
-        fake = FakeTracker(broken)
-        for module in (following, summary):
-            monkeypatch.setattr(module, "tracker_for", lambda *_: fake)
-        return fake
-
-    return install
+def tracker(tmp_path):
+    return FakeTracker(tmp_path / "told.jsonl")
 
 
 def history_of(samples):
     return History(records={one.record.number: [one.record] for one in samples})
 
 
-def follow(composed, results, samples, earlier=()):
+def follow(tracker, results, samples, earlier=(), finish=False):
     """Follow a campaign that judges `samples`; returns what was said."""
     said = []
-    with MlflowFollower(composed, results, history_of(earlier), said.append) as follower:
+    with MlflowFollower(tracker, results, history_of(earlier), 4, said.append) as follower:
         for one in samples:
             follower.finished(one.record, Evaluation("ok", jobs=one.jobs, files={"log": b"x"}), settled=True)
+        if finish:
+            follower.finish([one.record for one in samples])
     return said
 
 
-def test_each_judged_trial_is_logged_after_what_was_left_out(composed, results, tracker):
-    fake, before, now = tracker(), sample(0), [sample(1), sample(2)]
+def test_each_judged_trial_is_logged_elsewhere_after_what_was_left_out(tracker, results):
+    before, now = sample(0), [sample(1), sample(2)]
     results.keep(before.record, Evaluation("ok", jobs=before.jobs, files={"log": b"0"}))
-    assert follow(composed, results, now, [before]) == []
-    assert [number for number, _ in fake.synced] == [0] and fake.synced[0][1].files == {"log": b"0"}
-    assert [number for number, _ in fake.logged] == [1, 2]
-    assert fake.logged[0][1].jobs is now[0].jobs and fake.logged[0][1].files == {"log": b"x"}
+    assert follow(tracker, results, now, [before]) == []
+    told = [(one["step"], one.get("trial"), one.get("files")) for one in tracker.told()]
+    assert told == [("start", None, None), ("sync", 0, ["log"]), ("log", 1, ["log"]), ("log", 2, ["log"])]
+    assert [one["jobs"] for one in tracker.told("log")] == [one.jobs.num_rows for one in now]
+    assert os.getpid() not in {one["pid"] for one in tracker.told()}
+
+
+def test_the_end_logs_what_is_missing_and_closes_the_campaigns_run(tracker, results):
+    assert follow(tracker, results, [sample(1)], [sample(0)], finish=True) == []
+    (finish,) = tracker.told("finish")
+    assert (finish["front"], finish["complete"]) == (1, False)  # one of four is there
+    assert [one["trial"] for one in tracker.told("sync")] == [0, 0]  # asked about again; it knows what it has
 
 
 @pytest.mark.parametrize("broken", ["start", "sync", "log"])
-def test_a_failure_stops_nothing_and_is_told_at_the_end(composed, results, tracker, broken):
-    tracker(broken)
-    assert follow(composed, results, [sample(1), sample(2)]) == [
-        f"MLflow could not follow this campaign: {broken}: database is locked"
-    ]
+def test_a_failure_stops_nothing_and_is_told_at_the_end(tracker, results, broken):
+    tracker.broken = broken
+    said = follow(tracker, results, [sample(1), sample(2)], [sample(0)])
+    assert said == [f"MLflow could not follow this campaign: {broken}: database is locked"]
 
 
-def test_a_busy_mlflow_is_not_waited_for_without_end(composed, results, tracker, monkeypatch):
-    from threading import Event
+@pytest.mark.parametrize("step", ["start", "log", "finish"])
+def test_a_failure_or_death_comes_out_of_the_end(tracker, results, step):
+    for kind, message in (("broken", "database is locked"), ("dies", "its process ended")):
+        setattr(tracker, kind, step)
+        with pytest.raises(CampaignError, match=message):
+            follow(tracker, results, [sample(1)], finish=True)
+        setattr(tracker, kind, "")
 
-    held = Event()
-    fake = tracker()
-    monkeypatch.setattr(fake, "start", lambda: held.wait(20))
-    monkeypatch.setattr(following, "JOIN_S", 0.05)
-    (said,) = follow(composed, results, [sample(1)])
-    held.set()
+
+def test_a_busy_mlflow_is_not_waited_for_without_end(tracker, results, monkeypatch):
+    tracker.hangs = "start"
+    monkeypatch.setattr(following, "JOIN_S", 0.5)
+    (said,) = follow(tracker, results, [sample(1)])
     assert "still busy" in said
 
 
-def conclude(composed, results):
+def test_it_dies_with_its_driver(tmp_path):
+    driver = (
+        "import os, pathlib, time\n"
+        "from campaign.following import MlflowFollower\n"
+        "from campaign.ledger import History\n"
+        "from campaign.results import Results\n"
+        "from tests.fakes.tracker import FakeTracker\n"
+        "folder = pathlib.Path(os.environ['FOLDER'])\n"
+        "if __name__ == '__main__':\n"
+        "    tracker = FakeTracker(folder / 'told', hangs='sync')\n"
+        "    history = History()\n"
+        "    follower = MlflowFollower(tracker, Results(folder, 'x'), history, 1, print).__enter__()\n"
+        "    while not tracker.told('start'): time.sleep(0.05)\n"
+        "    print(follower._process.pid, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    script = tmp_path / "driver.py"
+    script.write_text(driver)
+    environment = {**os.environ, "FOLDER": str(tmp_path), "PYTHONPATH": str(Path.cwd())}
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment) as process:
+        follower = int(process.stdout.readline())
+        process.kill()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{follower}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{follower}").exists()
+
+
+def conclude(composed, results, log=lambda points: None):
     said, samples = [], campaign_samples(10)
     for one in samples:
         results.keep(one.record, Evaluation("ok", jobs=one.jobs))
     workload = load(composed.campaign.workload, slots=4)
-    summary.conclude(composed, results, history_of(samples), workload, said.append)
+    history = history_of(samples)
+    summary.conclude(composed, results, history, workload=workload, log=log, say=said.append)
     return "\n".join(said)
 
 
-def test_the_end_brings_report_and_mlflow_up_to_date(composed, results, tracker, capsys):
-    fake = tracker()
-    said = conclude(composed, results)
+def test_the_end_brings_report_and_mlflow_up_to_date(composed, results, capsys):
+    fronts = []
+    said = conclude(composed, results, fronts.append)
     assert results.report_path.is_file() and str(results.report_path) in said and "mlflow.db" in said
-    assert len(fake.synced) == 10 and fake.finished == (fake.finished[0], True, results.report_path)
+    assert len(fronts) == 1 and 0 < len(fronts[0]) < 10
     assert "Pareto front:" in capsys.readouterr().out
     assert re.search(r"^time     \d.* min: \d+ % workload .*\nclusters 9 restored, 1 booted \(1 because ", said)
 
@@ -136,11 +151,12 @@ def test_the_report_knows_of_attempts_and_resumes(composed, results):
     assert len(facts.resumed) == 2
 
 
-@pytest.mark.parametrize("broken", ["start", "sync", "finish"])
-def test_the_end_survives_a_broken_mlflow_and_says_so(composed, results, tracker, capsys, broken):
-    tracker(broken)
-    said = conclude(composed, results)
-    assert f"is not up to date: {broken}: database is locked" in said and "campaign report demo" in said
+def test_the_end_survives_a_broken_mlflow_and_says_so(composed, results, capsys):
+    def log(points):
+        raise RuntimeError("database is locked\nSELECT ...")
+
+    said = conclude(composed, results, log)
+    assert "is not up to date: database is locked" in said and "campaign report demo" in said
     assert results.report_path.is_file() and "Pareto front:" in capsys.readouterr().out
 
 

@@ -7,10 +7,11 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
+from campaign.metrics import METRICS
 from campaign.model import Bound
 from campaign.report.facts import ABSENT, Facts, common, number, percent, seconds, shown
 from campaign.report.figures import PHASE_TONES, phases
-from campaign.report.page import check_lines, render, write
+from campaign.report.page import check_lines, metric_rows, render, spread_over, write
 from campaign.report.text import scatter, text_front, time_lines
 from campaign.report.times import cost_of, label_of, phases_of
 from campaign.trials import PHASES
@@ -152,6 +153,48 @@ def test_the_page_appears_whole_or_not_at_all(tmp_path, records, jobs):
     target = write(tmp_path / "demo" / "report.html", records, FACTS, jobs)
     assert target.read_text(encoding="utf-8").rstrip().endswith("</html>")
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_the_metrics_of_the_front_stand_beside_each_other(page, records):
+    titles = [attrs["title"] for tag, attrs in page.elements if tag == "td" and "title" in attrs]
+    assert titles == [metric.defined("10 s") for metric in METRICS.values()]
+    best = front(records, OBJECTIVES)
+    values = " ".join(number(record.metrics["utilisation"]) for record in best)
+    assert f" utilisation fraction {values} " in page.text
+    assert f"Source: {METRICS['awrt_s'].source}." in page.text
+    assert f" backfill_rate fraction {ABSENT} " in page.text
+
+
+def test_a_metric_without_a_value_gives_its_reason_once_for_neighbours():
+    why = "all jobs arrived at once"
+    told = [sample(number, absent={"utilisation_steady": why, "cost": str(number == 0)}).record for number in range(3)]
+    told[2] = told[2].model_copy(update={"metrics": {**told[2].metrics, "utilisation_steady": 0.5}, "absent": {}})
+    rows = {row.name: row for row in metric_rows(told, FACTS)}
+    cells = {name: [(cell.text, cell.is_value, cell.span) for cell in rows[name].cells] for name in rows}
+    assert cells["utilisation_steady"] == [(why, False, 2), ("0.5", True, 1)]
+    assert cells["cost"] == [("True", False, 1), ("False", False, 1), (ABSENT, False, 1)]
+    assert [is_value for _, is_value, _ in cells["awrt_s"]] == [True] * 3
+
+
+def test_a_reason_is_in_the_page(jobs):
+    page = Page(render([sample(0, absent={"fairness_jain": EVIL}).record], FACTS, jobs))
+    assert f" fairness_jain {EVIL} " in page.text
+    assert not [tag for tag, _ in page.elements if tag == "img"]
+
+
+def test_a_long_front_is_thinned_evenly_to_what_a_table_holds(records):
+    many = [records[0].model_copy(update={"number": number}) for number in range(22)]
+    assert [record.number for record in spread_over(many, 8)] == [0, 3, 6, 9, 12, 15, 18, 21]
+    assert spread_over(many[:8], 8) == many[:8]
+    assert spread_over([], 8) == []
+
+
+def test_scaled_times_are_told_with_their_tau(records, jobs, page):
+    assert "tau of the bounded slowdown" not in page.text
+    facts = Facts("demo", OBJECTIVES, tau_s=0.1, workload={"times scaled": "by 0.01"})
+    text = Page(render(records, facts, jobs)).text
+    assert "tau of the bounded slowdown 0.1 s (10 s, scaled as all times of the workload are)" in text
+    assert text.count("by 0.01") == 1
 
 
 def test_failed_checks_come_first(records):

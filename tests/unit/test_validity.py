@@ -4,12 +4,14 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from campaign.guest.clocks import ClockOffset, NodeClock
 from campaign.jobs import JOBS_SCHEMA
 from campaign.model import ValiditySettings
 from campaign.trials import Check
-from campaign.validity import judge, reason, valid
+from campaign.validity import RULES, judge, judge_schedule, reason, valid
 
 S = 1_000_000_000
 
@@ -79,6 +81,8 @@ def test_a_trial_without_jobs_has_nothing_against_it() -> None:
         ("jobs on other nodes than asked for", [job(1, 1, 2, nodes=("elsewhere",))], {}),
         ("slots overbooked on a node", [job(1, 1, 5, width=3), job(2, 4, 6, width=2)], {}),
         ("slots overbooked on a node", [job(1, 1, 5, width=6, nodes=("n1", "n2")), job(2, 4, 6, width=3)], {}),
+        ("times out of order", [job(1, 0.5, 2, submit_ns=S)], {}),
+        ("times out of order", [job(1, 2, 1, native_end_s=1.0)], {}),
         ("unmeasured clocks", [], {"clocks": {"head": clock(0), "n1": clock(0)}}),
         ("clock error", [], {"clocks": {"n1": clock(0.26), "n2": clock(0)}}),
         ("submission lag", [job(1, 6, 7, submit_ns=6 * S)], {}),
@@ -105,6 +109,12 @@ def test_a_job_on_too_few_nodes_is_incomplete_and_not_as_asked() -> None:
     assert failed == ["incomplete jobs", "jobs on other nodes than asked for", "slots overbooked on a node"]
 
 
+def test_a_job_that_was_never_submitted_is_told_apart_from_others_that_are_incomplete() -> None:
+    lost = job(1, 0, 0, nodes=(), submit_ns=None, start_ns=None, end_ns=None, exit_code=None, nodes_requested=1)
+    found = {check.name: check.value for check in checks(lost, job(2, 1, 2, exit_code=1)) if not check.ok}
+    assert found == {"jobs not submitted": 1, "incomplete jobs": 2}
+
+
 def test_overlap_within_the_clock_error_is_no_overload() -> None:
     rows = job(1, 1, 5, width=4), job(2, 4.99, 6, width=4)
     assert valid(checks(*rows))
@@ -115,3 +125,70 @@ def test_native_gap_allows_for_the_resolution() -> None:
     row = job(1, 10, 20, native_start_s=6.5)
     assert valid(checks(row))
     assert not valid(checks(row, resolution_s=0.0))
+
+
+def test_every_check_is_made_and_bounded_by_its_setting() -> None:
+    found = checks(*SOUND)
+    assert [check.name for check in found] == list(RULES)
+    loose = ValiditySettings(**{rule.limit: 1 for rule in RULES.values()})
+    assert all(check.limit == 1 for check in checks(*SOUND, settings=loose, resolution_s=0))
+    assert {check.name: check.unit for check in found} == {name: rule.unit for name, rule in RULES.items()}
+    assert {rule.limit for rule in RULES.values()} == set(ValiditySettings.model_fields)
+
+
+def test_a_threshold_may_be_raised() -> None:
+    failed = job(1, 1, 2, exit_code=143)
+    assert valid(checks(failed, settings=ValiditySettings(max_incomplete_jobs=1)))
+
+
+def schedule(*rows: dict[str, Any]) -> tuple[Check, ...]:
+    table = pa.Table.from_pylist(list(rows), schema=JOBS_SCHEMA)
+    return judge_schedule(table, slots={"n1": 4, "n2": 4}, settings=ValiditySettings())
+
+
+def test_a_simulated_schedule_is_judged_by_its_jobs_only() -> None:
+    unseen = {"native_state": None, "native_start_s": None, "native_end_s": None}
+    found = schedule(*(row | unseen for row in SOUND))
+    assert valid(found)
+    assert [check.name for check in found] == [name for name, rule in RULES.items() if rule.of_jobs]
+    assert reason(schedule(job(1, 1, 5, width=3), job(2, 4, 6, width=2))).startswith("slots overbooked on a node: 1 ")
+
+
+def test_where_no_placement_was_kept_nothing_is_said_of_nodes() -> None:
+    unplaced = [row | {"nodes": None} for row in SOUND]
+    found = schedule(*unplaced)
+    assert valid(found)
+    assert not [check.name for check in found if "node" in check.name]
+    assert not valid(schedule(*unplaced, SOUND[0] | {"exit_code": 1, "nodes": None}))
+    assert not valid(schedule(*unplaced[:-1], SOUND[-1])), "one placement is enough to know that others are missing"
+
+
+def overload(rows: list[dict[str, Any]], slots: dict[str, int], margin: int) -> int:
+    """The most slots surely in use on a node beyond its own, by looking at every second."""
+    worst = 0
+    for second in range(20):
+        for name, own in slots.items():
+            used = 0
+            for row in rows:
+                known = [node for node in row["nodes"] if node in slots]
+                if name in known and row["start_ns"] // S + margin <= second < row["end_ns"] // S - margin:
+                    used += max(1, row["width"] - sum(slots[node] for node in known if node != name))
+            worst = max(worst, used - own)
+    return worst
+
+
+PLACED = st.tuples(
+    st.integers(0, 8), st.integers(0, 6), st.integers(1, 9), st.sets(st.sampled_from(["n1", "n2", "n3", "x"]))
+)
+
+
+@given(st.lists(PLACED, min_size=1, max_size=10), st.integers(0, 1))
+def test_overload_is_that_of_a_look_at_every_second(jobs: list[tuple[int, int, int, set[str]]], margin: int) -> None:
+    slots = {"n1": 1, "n2": 2, "n3": 4}
+    rows = [
+        job(number, start, start + run, width, tuple(sorted(nodes)))
+        for number, (start, run, width, nodes) in enumerate(jobs)
+    ]
+    table = pa.Table.from_pylist(rows, schema=JOBS_SCHEMA)
+    found = judge_schedule(table, slots=slots, settings=ValiditySettings(), clock_error_s=margin)
+    assert {check.name: check.value for check in found}["slots overbooked on a node"] == overload(rows, slots, margin)

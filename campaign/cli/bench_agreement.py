@@ -1,0 +1,98 @@
+"""`python -m campaign bench agreement`: the same workloads on virtual machines and in simulation, and how far they are
+apart. The simulation's delays are fitted to one workload and tested on another."""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from campaign.compose import Composed, compose
+from campaign.errors import CampaignError
+from campaign.ledger import Ledger
+from campaign.metrics import tau_of
+from campaign.preflight import workload_for
+from campaign.testbed import Testbed
+from campaign.testbeds.libvirt import OnLibvirt
+from campaign.trials import Evaluation, Point, Trial
+from search.space import NODES, PARAMS
+
+if TYPE_CHECKING:
+    from campaign.simulation.calibration import Case
+
+SHARED = ("name=agreement", "cluster.nodes=[2,4]")
+FITTED_ON = (*SHARED, "workload=demo", "workload.seed=21")
+TESTED_ON = (*SHARED, "workload=demo")
+POINTS = (
+    (2, "sched/backfill", 2),
+    (3, "sched/builtin", 30),
+    (4, "sched/backfill", 10),
+)
+"""What is measured of each workload: compute nodes, SchedulerType, bf_interval."""
+ATTEMPTS = 2
+POLL_S = 0.5
+
+
+def run(overrides: Sequence[str], place: Path, rounds: int) -> None:
+    """Measure each point `rounds` times on both workloads, fit, compare; print the table and leave it in `place`."""
+    from campaign.simulation.agreement import as_json, as_text
+    from campaign.simulation.calibration import fit
+
+    fitted_on = _measure(compose([*FITTED_ON, *overrides]), "fitted on", rounds)
+    tested_on = _measure(compose([*TESTED_ON, *overrides]), "tested on", rounds)
+    delays = fit(fitted_on)
+    table = as_text(fitted_on, tested_on, delays)
+    place.mkdir(parents=True, exist_ok=True)
+    place.joinpath("agreement.txt").write_text(table, encoding="utf-8")
+    place.joinpath("agreement.json").write_text(as_json(fitted_on, tested_on, delays), encoding="utf-8")
+    print(f"\n{table}\n{place} holds agreement.txt and agreement.json")
+
+
+def _measure(composed: Composed, what: str, rounds: int) -> "list[Case]":
+    """The points of one workload, on virtual machines."""
+    workload = workload_for(composed)
+    points = [_point(*point) for point in POINTS]
+    trials = [Trial(number=number, point=points[number % len(points)]) for number in range(rounds * len(points))]
+    means = OnLibvirt(composed)
+    with TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.jsonl") as unbegun, ExitStack() as stack:
+        means.prepare(unbegun, _say)
+        means.check()
+        testbed = means.open(stack, workload, _say)
+        return [_case(composed, trial, _evaluated(testbed, trial, what)) for trial in trials]
+
+
+def _point(nodes: int, scheduler_type: str, bf_interval: int) -> Point:
+    return {NODES: nodes, f"{PARAMS}.SchedulerType": scheduler_type, f"{PARAMS}.bf_interval": bf_interval}
+
+
+def _evaluated(testbed: Testbed, trial: Trial, what: str) -> Evaluation:
+    """A valid evaluation of the trial; raises CampaignError when there is none."""
+    for attempt in range(1, ATTEMPTS + 1):
+        _say(f"{what}: trial {trial.number}, {trial.point[NODES]} nodes")
+        testbed.start(trial.model_copy(update={"attempt": attempt}))
+        while not (ended := testbed.wait(POLL_S)):
+            time.sleep(0.01)
+        ((_, evaluation),) = ended
+        if evaluation.outcome == "ok" and evaluation.jobs is not None:
+            return evaluation
+    raise CampaignError(f"trial {trial.number} was {evaluation.outcome}: {evaluation.reason}")
+
+
+def _case(composed: Composed, trial: Trial, evaluation: Evaluation) -> "Case":
+    from campaign.simulation.calibration import Case
+    from campaign.simulation.engine import Nodes
+
+    campaign, space, scheduler = composed.campaign, composed.space, composed.scheduler
+    return Case(
+        label=", ".join(f"{path.rpartition('.')[2]}={value}" for path, value in trial.point.items()),
+        workload=workload_for(composed),
+        nodes=Nodes(space.nodes(trial.point), campaign.cluster.slots_per_node),
+        policy=scheduler.policy(scheduler.Params(**space.params(trial.point))),
+        jobs=evaluation.jobs,
+        tau_s=tau_of(campaign.workload.time_scale),
+    )
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

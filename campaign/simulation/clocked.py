@@ -1,0 +1,233 @@
+"""Decides as a real scheduler does: in order at some moments, backfilling at others, by its clock. Compiled.
+
+The moments are those of Slurm's controller (slurmctld's job_mgr.c, job_scheduler.c and controller.c, sched/backfill's
+backfill.c), in the words of schedulers.policy: a run through the queue in order ends at the first job that doesn't fit;
+a backfill run plans the queue anew, and sets whole nodes aside for the jobs that have to wait.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from campaign.simulation.agenda import Jobs, Times
+from campaign.simulation.compiled import ONE, ZERO, compiled
+from campaign.simulation.future import Rows, close, copy_step, earliest, reserve, with_room
+from campaign.simulation.nodes import Slots
+from campaign.simulation.work import Order, Running, Work, begin, finish, give, none_running, picked, sort_queue
+
+NEVER: Any = np.int64(2**62)
+SOON: Any = np.int64(1_000_000_000)  # when a backfilled job may start on nodes that another one is leaving
+# Places of the state: the time; the last runs by kind, and the next ones; flags: a run is wanted now, or asked for by
+# the clock; something has changed since a run in order saw all that it must, or since a backfill run; the queue's ends.
+TIME, LAST_RUN, LAST_ASKED, LAST_FULL, LAST_BACKFILL, RUN_DUE, ASKED_DUE, FULL_DUE, BACKFILL_DUE = range(9)
+WANTED, ASKED, UNSEEN, CHANGED, FIRST, LAST = range(9, 15)
+State = NDArray[np.int64]
+
+
+class Rhythm(NamedTuple):
+    """schedulers.policy.Rhythm, in ns."""
+
+    at_once: int
+    delay: int
+    interval: int
+    least: int
+    depth: int
+    tick: int
+
+
+class Backfill(NamedTuple):
+    """schedulers.policy.Backfill, in ns; `on` is 0 where there is none. `whole` reserves all slots of a node. Nodes
+    that a job has left within `release` are not given to another one yet."""
+
+    on: int
+    interval: int
+    window: int
+    resolution: int
+    tests: int
+    starts: int
+    whole: int
+    release: int
+
+
+@compiled
+def run_clocked(work: Work, free: Slots, rule: int, order: Order, rhythm: Rhythm, backfill: Backfill) -> None:
+    """Fill in `work.start` and the nodes of all jobs, on nodes with `free` slots."""
+    jobs = work.submit.size
+    running = none_running(work, free)
+    queue = np.empty(jobs, np.int64)
+    state = np.zeros(15, np.int64)
+    state[LAST_RUN] = -rhythm.least
+    arrived = ZERO
+    while arrived < jobs or running.size[0] > 0 or state[FIRST] < state[LAST]:
+        _set_alarms(state, order, rhythm, backfill)
+        now = min(state[RUN_DUE], state[ASKED_DUE], state[FULL_DUE], state[BACKFILL_DUE])
+        if arrived < jobs:
+            now = min(now, work.submit[arrived])
+        if running.size[0] > 0:
+            now = min(now, running.end_times[0])
+        state[TIME] = now
+        while running.size[0] > 0 and running.end_times[0] <= now:
+            finish(work, free, running)
+            state[CHANGED] = state[UNSEEN] = 1
+            state[WANTED if rhythm.at_once else ASKED] = 1
+        while arrived < jobs and work.submit[arrived] <= now:
+            _submit(work, free, running, queue, state, arrived, rule, rhythm)
+            arrived += 1
+        _run_if_due(work, free, running, queue, state, rule, order, rhythm)
+        if now >= state[BACKFILL_DUE]:
+            _backfill(work, free, running, queue, state, rule, order, backfill)
+
+
+@compiled
+def _set_alarms(state: State, order: Order, rhythm: Rhythm, backfill: Backfill) -> None:
+    """When something will be due by the clock, though no job comes or goes."""
+    for due in range(RUN_DUE, BACKFILL_DUE + 1):
+        state[due] = NEVER
+    if state[FIRST] == state[LAST]:
+        return
+    now = state[TIME]
+    if state[WANTED]:
+        state[RUN_DUE] = max(now, state[LAST_RUN] + rhythm.least)
+    if state[ASKED]:
+        state[ASKED_DUE] = _strike(max(now, state[LAST_ASKED] + rhythm.delay), rhythm.tick)
+    if state[UNSEEN] or order.dynamic:
+        missed = max(0, (now - state[LAST_FULL]) // rhythm.interval)  # it keeps its beat when there is nothing to see
+        state[FULL_DUE] = _strike(state[LAST_FULL] + (missed + 1) * rhythm.interval, rhythm.tick)
+    if backfill.on and (state[CHANGED] or order.dynamic):
+        due = state[LAST_BACKFILL] + backfill.interval
+        state[BACKFILL_DUE] = due + _strike(max(0, now - due), rhythm.tick)
+
+
+@compiled
+def _strike(time: int, tick: int) -> int:
+    """When the clock strikes next, at `time` or after it."""
+    return -(-time // tick) * tick
+
+
+@compiled
+def _submit(
+    work: Work, free: Slots, running: Running, queue: Jobs, state: State, job: int, rule: int, rhythm: Rhythm
+) -> None:
+    """A job with none before it is tried at once; any other waits."""
+    state[CHANGED] = state[ASKED] = 1
+    if rhythm.at_once and state[FIRST] == state[LAST] and picked(work, free, job, rule):
+        begin(work, free, running, job, state[TIME])
+        return
+    queue[state[LAST]] = job
+    state[LAST] += 1
+    state[UNSEEN] = 1
+
+
+@compiled
+def _run_if_due(
+    work: Work, free: Slots, running: Running, queue: Jobs, state: State, rule: int, order: Order, rhythm: Rhythm
+) -> None:
+    """A run through the queue in order, if one is due."""
+    now = state[TIME]
+    full = now >= state[FULL_DUE]
+    if full or now >= state[ASKED_DUE]:
+        state[WANTED], state[ASKED], state[LAST_ASKED] = 1, 0, now
+        if full:
+            state[LAST_FULL] = now
+    if not state[WANTED] or now < state[LAST_RUN] + rhythm.least:
+        return
+    state[WANTED], state[LAST_RUN], state[UNSEEN] = 0, now, 0
+    if order.dynamic:
+        sort_queue(work, queue, state[FIRST], state[LAST], now, order)
+    seen = 0
+    while state[FIRST] < state[LAST]:
+        if seen == rhythm.depth and not full:
+            state[UNSEEN] = 1
+            break
+        job = queue[state[FIRST]]
+        if not picked(work, free, job, rule):
+            break
+        begin(work, free, running, job, now)
+        state[FIRST] += 1
+        state[CHANGED] = 1
+        seen += 1
+
+
+@compiled
+def _backfill(
+    work: Work, free: Slots, running: Running, queue: Jobs, state: State, rule: int, order: Order, backfill: Backfill
+) -> None:
+    """Plan the queue anew: start what delays nothing before it, and reserve nodes for what has to wait."""
+    now = state[TIME]
+    state[LAST_BACKFILL], state[CHANGED] = now, 0
+    if order.dynamic:
+        sort_queue(work, queue, state[FIRST], state[LAST], now, order)
+    times, rows, steps = _outlook(work, free, running, now)
+    left = _left(work, free, running, now, backfill.release)
+    held = np.empty_like(free)
+    kept = looked = state[FIRST]
+    started = 0
+    while looked < state[LAST] and looked - state[FIRST] < backfill.tests:
+        job = queue[looked]
+        looked += 1
+        # A job that would end just as a reservation begins is in its way.
+        step = earliest(times, rows, steps, work.limit[job] + 1, work, job, rule, held)
+        times, rows = with_room(times, rows, steps, 2)
+        if step == 0 and not _touches(work, left, job):
+            begin(work, free, running, job, now)
+            steps = reserve(times, rows, steps, now, now + work.limit[job], work, job)
+            started += 1
+            if started == backfill.starts:
+                break
+            continue
+        queue[kept] = job
+        kept += 1
+        begun = times[step] if step > 0 else now + SOON
+        since = begun
+        if since <= now + backfill.window:
+            since -= since % backfill.resolution
+            until = begun + work.limit[job] + backfill.resolution - 1
+            until = max(until - until % backfill.resolution, since + backfill.resolution)
+            since = max(since, now)
+            if backfill.whole:
+                steps = close(times, rows, steps, since, until, work, job)
+            else:
+                steps = reserve(times, rows, steps, since, until, work, job)
+    for index in range(looked, state[LAST]):
+        queue[kept + index - looked] = queue[index]
+    state[LAST] -= looked - kept
+
+
+@compiled
+def _outlook(work: Work, free: Slots, running: Running, now: int) -> tuple[Times, Rows, int]:
+    """Free slots from now on, if every running job ends at its limit; one that is over its limit may end any moment."""
+    size = running.size[0]
+    times, rows = np.empty(size + 8, np.int64), np.empty((size + 8, free.size), np.int32)
+    steps, times[0] = ONE, now
+    for node in range(free.size):
+        rows[0, node] = free[node]
+    for index in range(size):
+        until = max(running.limit_times[index], now + 1)
+        if until > times[steps - 1]:
+            times[steps] = until
+            copy_step(rows, steps - 1, rows, steps)
+            steps += 1
+        give(work, rows[steps - 1], running.limit_jobs[index])
+    return times, rows, steps
+
+
+@compiled
+def _left(work: Work, free: Slots, running: Running, now: int, release: int) -> Slots:
+    """For each node, how many jobs have ended there whose slots are not free yet."""
+    left = np.zeros_like(free)
+    for index in range(running.size[0]):
+        job = running.end_jobs[index]
+        if running.end_times[index] - release <= now:
+            for place in range(work.place[job], work.place[job] + work.spread[job]):
+                left[work.nodes[place]] += 1
+    return left
+
+
+@compiled
+def _touches(work: Work, left: Slots, job: int) -> bool:
+    """Whether a job is leaving one of the nodes that were chosen for this one."""
+    for place in range(work.place[job], work.place[job] + work.spread[job]):
+        if left[work.nodes[place]] > 0:
+            return True
+    return False

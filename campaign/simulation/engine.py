@@ -1,0 +1,232 @@
+"""Simulates a workload on a cluster under a policy: columns in, a schedule out. Deterministic."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from campaign.errors import WorkloadError
+from schedulers.policy import Policy
+
+if TYPE_CHECKING:
+    from campaign.simulation.clocked import Backfill, Rhythm
+    from campaign.simulation.work import Order, Work
+
+NS = 1_000_000_000
+Ns = NDArray[np.int64]
+PLACEMENTS = {"first": 0, "least_loaded": 1, "pack": 2}
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The compute nodes: how many, and the slots of each."""
+
+    count: int
+    slots: int
+
+
+@dataclass(frozen=True)
+class Delays:
+    """What real machines take, in seconds.
+
+    Submitting a job, one after the other; from a decision to the job's start; what it runs beyond its run time; from
+    its end to its slots being free; and the least time between two runs of a scheduler that follows a clock.
+    """
+
+    submit_s: float = 0.0
+    launch_s: float = 0.0
+    overrun_s: float = 0.0
+    release_s: float = 0.0
+    period_s: float = 0.0
+
+
+AT_ONCE = Delays()
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What became of each job, in the workload's order: ns since the workload's start.
+
+    `begun` and `accepted` are its submission's; it had its slots from `decided` until `freed`. `killed` marks jobs that
+    were ended at their limit. Job i was on `count[i]` nodes: `nodes` (from 0) holds those of all jobs, one job after
+    the other; it is None where they were not kept.
+    """
+
+    begun: Ns
+    accepted: Ns
+    decided: Ns
+    start: Ns
+    end: Ns
+    freed: Ns
+    killed: NDArray[np.bool_]
+    count: NDArray[np.int32]
+    nodes: NDArray[np.int32] | None
+
+
+def simulate(
+    jobs: pa.Table, nodes: Nodes, policy: Policy, delays: Delays = AT_ONCE, *, places: int = 10_000_000
+) -> Schedule:
+    """The schedule of `jobs` (WORKLOAD_SCHEMA, by arrival). Raises WorkloadError for a job wider than the cluster.
+
+    Which nodes of one slot a job had is found out afterwards, if all jobs together had at most `places` of them.
+    """
+    width = _column(jobs, "width").astype(np.int32)
+    _check_width(jobs, width, nodes)
+    begun, accepted = _submissions(_ns(_column(jobs, "arrival_s")), int(_ns(delays.submit_s)))
+    limit = _limits(_column(jobs, "requested_s"), policy.limit_unit_s)
+    longest = limit + int(_ns(policy.grace_s))
+    runtime = _ns(_column(jobs, "runtime_s"))
+    ran = np.minimum(runtime + int(_ns(delays.overrun_s)), longest)
+    launch, release = int(_ns(delays.launch_s)), int(_ns(delays.release_s))
+    hold = launch + ran + release
+    # An ideal policy relies on limits: it allows for what machines take.
+    expected = limit if policy.rhythm else longest + launch + release
+    requests = _Requests(accepted, width, hold, expected)
+    decided, placed = _decide(requests, nodes, policy, delays)
+    return Schedule(
+        begun=begun,
+        accepted=accepted,
+        decided=decided,
+        start=decided + launch,
+        end=decided + launch + ran,
+        freed=decided + hold,
+        killed=runtime > longest,
+        count=-(-width // nodes.slots),
+        nodes=_single_slots(decided, hold, width, nodes.count, places) if nodes.slots == 1 else placed,
+    )
+
+
+@dataclass(frozen=True)
+class _Requests:
+    """What the scheduler gets to see of the jobs, and how long their slots will really be held."""
+
+    accepted: Ns
+    width: NDArray[np.int32]
+    hold: Ns
+    limit: Ns
+
+
+def _column(jobs: pa.Table, name: str) -> NDArray[np.float64]:
+    return np.asarray(jobs.column(name).to_numpy())
+
+
+def _ns(seconds: "float | NDArray[np.float64]") -> Ns:
+    return np.rint(np.asarray(seconds, np.float64) * NS).astype(np.int64)
+
+
+def _check_width(jobs: pa.Table, width: NDArray[np.int32], nodes: Nodes) -> None:
+    slots = nodes.count * nodes.slots
+    if width.size and (width.max() > slots or width.min() < 1):
+        job = int(np.argmax((width > slots) | (width < 1)))
+        raise WorkloadError(
+            f"job {jobs.column('job_id')[job].as_py()} is {width[job]} slots wide; the cluster has {slots}",
+            resolution="Set workload.max_width, or use more nodes or slots.",
+        )
+
+
+def _submissions(arrival: Ns, service: int) -> tuple[Ns, Ns]:
+    """Begin and end of each submission, which take `service` one after the other."""
+    # accepted[i] = max over j <= i of arrival[j] + (i - j + 1) * service
+    turns = np.arange(arrival.size, dtype=np.int64) * service
+    accepted = np.maximum.accumulate(arrival - turns) + turns + service if arrival.size else arrival
+    return accepted - service, accepted
+
+
+def _limits(requested_s: NDArray[np.float64], unit_s: float) -> Ns:
+    return _ns(np.maximum(np.ceil(requested_s / unit_s), 1) * unit_s if unit_s else requested_s)
+
+
+def _decide(requests: _Requests, nodes: Nodes, policy: Policy, delays: Delays) -> tuple[Ns, NDArray[np.int32]]:
+    """When each job got its slots, and on which nodes."""
+    from campaign.simulation.clocked import run_clocked
+    from campaign.simulation.ideal import run_conservative, run_queue
+
+    # Nodes of one slot are all alike: they count as one node with all slots.
+    alike = nodes.slots == 1
+    free = np.full(1 if alike else nodes.count, nodes.count if alike else nodes.slots, np.int32)
+    work, order, rule = _work(requests, nodes, policy), _order(policy), PLACEMENTS[policy.placement]
+    if policy.rhythm:
+        run_clocked(work, free, rule, order, *_clockwork(policy, delays, whole=not alike))
+    elif policy.reserve == "all":
+        run_conservative(work, free, rule, order)
+    else:
+        run_queue(work, free, policy.reserve == "first", rule, order)
+    if (work.start < 0).any():
+        raise AssertionError("unreachable: every job that fits the cluster is started")
+    return work.start, work.nodes
+
+
+def _work(requests: _Requests, nodes: Nodes, policy: Policy) -> "Work":
+    from campaign.simulation.work import NOWHERE, Work
+
+    width = requests.width
+    count = np.ones_like(width) if nodes.slots == 1 else -(-width // nodes.slots)
+    place = np.concatenate([[0], np.cumsum(count, dtype=np.int64)])
+    return Work(
+        submit=requests.accepted,
+        width=width,
+        spread=count,
+        hold=requests.hold,
+        limit=requests.limit,
+        share=_shares(width, nodes, policy),
+        rank=np.zeros(width.size, np.int64),
+        place=place[:-1],
+        nodes=np.zeros(place[-1], np.int32),
+        amounts=np.zeros(place[-1], np.int32),
+        start=np.full(width.size, NOWHERE),
+    )
+
+
+def _order(policy: Policy) -> "Order":
+    from campaign.simulation.work import Order
+
+    wanted = policy.priority
+    return Order(int(bool(wanted.age or wanted.size)), wanted.age, wanted.max_age_s * NS, int(_ns(wanted.period_s)))
+
+
+def _shares(width: NDArray[np.int32], nodes: Nodes, policy: Policy) -> NDArray[np.float64]:
+    """The part of each job's priority that is its size's: the mean of its shares of nodes and slots."""
+    of_nodes = -(-width // nodes.slots) / nodes.count
+    share = (of_nodes + width / (nodes.count * nodes.slots)) / 2
+    return policy.priority.size * (1 - share if policy.priority.favor_small else share)
+
+
+def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[Rhythm, Backfill]":
+    from campaign.simulation.clocked import Backfill, Rhythm
+
+    if policy.rhythm is None:
+        raise ValueError("a policy without a rhythm has no clock")
+    beat, plan = policy.rhythm, policy.backfill
+    period = delays.period_s
+    rhythm = Rhythm(
+        at_once=int(beat.at_once),
+        delay=int(_ns(beat.delay_s)),
+        interval=int(_ns(max(beat.interval_s, beat.tick_s))),
+        least=int(_ns(max(beat.min_interval_s, period))),
+        depth=beat.depth,
+        tick=int(_ns(beat.tick_s)),
+    )
+    if plan is None:
+        return rhythm, Backfill(0, 0, 0, 1, 0, 0, 0, 0)
+    return rhythm, Backfill(
+        on=1,
+        interval=int(_ns(max(plan.interval_s, period))),
+        window=int(_ns(plan.window_s)),
+        resolution=int(_ns(plan.resolution_s)),
+        tests=plan.max_test,
+        starts=plan.max_start,
+        whole=int(whole),
+        release=int(_ns(delays.release_s)) if whole else 0,
+    )
+
+
+def _single_slots(decided: Ns, hold: Ns, width: NDArray[np.int32], nodes: int, places: int) -> NDArray[np.int32] | None:
+    """Nodes of one slot for each job, one job after the other."""
+    if not 0 < width.sum(dtype=np.int64) <= places:
+        return None
+    from campaign.simulation.nodes import assign
+
+    begin, end = decided, decided + hold
+    return assign(begin, np.argsort(begin, kind="stable"), end, np.argsort(end, kind="stable"), width, nodes)

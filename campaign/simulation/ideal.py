@@ -1,0 +1,191 @@
+"""Policies that decide whenever a job comes or goes: first come first served, EASY and conservative backfilling.
+Compiled.
+
+EASY backfilling: Lifka 1995, The ANL/IBM SP Scheduling System. The first job of the queue that doesn't fit has its
+slots set aside for the *shadow time*, at which it will fit by the limits of the running jobs; a later job is started
+now if it is over by then, or uses only slots that are spare then. Conservative backfilling: Mu'alem and Feitelson 2001,
+Utilization, Predictability, Workloads, and User Runtime Estimates in Scheduling the IBM SP2 with Backfilling: every job
+has a reservation from its submission on, which only ever moves towards now.
+
+Limits are never shorter than what a job really takes, or reservations would mean nothing.
+"""
+
+import numpy as np
+
+from campaign.simulation.agenda import Jobs, Times
+from campaign.simulation.compiled import ZERO, compiled
+from campaign.simulation.future import Rows, earliest, from_now, reserve, unreserve, with_room
+from campaign.simulation.nodes import Slots, fits
+from campaign.simulation.work import (
+    NOWHERE,
+    Order,
+    Running,
+    Work,
+    begin,
+    finish,
+    give,
+    none_running,
+    picked,
+    sort_queue,
+    take,
+    total,
+)
+
+
+@compiled
+def run_queue(work: Work, free: Slots, backfill: bool, rule: int, order: Order) -> None:
+    """First come first served, or EASY (`backfill`): fill in `work.start` and all jobs' nodes, on nodes with `free`
+    slots."""
+    jobs = work.submit.size
+    running = none_running(work, free)
+    queue = np.empty(jobs, np.int64)
+    spare, both = np.empty_like(free), np.empty_like(free)
+    first, last, arrived = ZERO, ZERO, ZERO
+    shadow = NOWHERE  # of the first in the queue, while nothing has changed that it depends on
+    while arrived < jobs or running.size[0] > 0:
+        now = next_event(work, running, arrived)
+        again = order.dynamic > 0  # whether jobs that didn't fit before may fit now
+        while running.size[0] > 0 and running.end_times[0] == now:
+            finish(work, free, running)
+            again = True
+        untried = last
+        while arrived < jobs and work.submit[arrived] == now:
+            queue[last] = arrived
+            last += 1
+            arrived += 1
+        if order.dynamic:
+            sort_queue(work, queue, first, last, now, order)
+        again = again or first == untried
+        while again and first < last and picked(work, free, queue[first], rule):
+            begin(work, free, running, queue[first], now)
+            first += 1
+        if again:
+            shadow = NOWHERE
+        if not backfill or last - first < 2:
+            continue
+        kept = candidate = first + 1 if again else untried
+        idle = total(free)
+        while candidate < last and idle > 0:
+            job = queue[candidate]
+            candidate += 1
+            fit = work.width[job] <= idle
+            if fit and shadow == NOWHERE:
+                shadow = _shadow(work, free, running, queue[first], rule, spare)
+            if fit and _backfilled(work, free, spare, both, job, rule, now + work.limit[job] <= shadow):
+                begin(work, free, running, job, now)
+                idle -= work.width[job]
+            else:
+                queue[kept] = job
+                kept += 1
+        last = _closed_up(queue, kept, candidate, last)
+
+
+@compiled
+def next_event(work: Work, running: Running, arrived: int) -> int:
+    """When the next job comes or goes."""
+    if arrived == work.submit.size:
+        return running.end_times[0]
+    if running.size[0] == 0:
+        return work.submit[arrived]
+    return min(work.submit[arrived], running.end_times[0])
+
+
+@compiled
+def _closed_up(queue: Jobs, kept: int, looked: int, last: int) -> int:
+    """Close the gap between the jobs that were kept and those not looked at; returns the new end of the queue."""
+    if kept == looked:
+        return last
+    for index in range(looked, last):
+        queue[kept + index - looked] = queue[index]
+    return last - (looked - kept)
+
+
+@compiled
+def _shadow(work: Work, free: Slots, running: Running, job: int, rule: int, spare: Slots) -> int:
+    """When the job will fit, at the latest; `spare` are the slots that it leaves then."""
+    for node in range(free.size):
+        spare[node] = free[node]
+    index = 0
+    shadow = NOWHERE
+    while index < running.size[0]:
+        shadow = running.limit_times[index]
+        while index < running.size[0] and running.limit_times[index] == shadow:
+            give(work, spare, running.limit_jobs[index])
+            index += 1
+        if fits(spare, work.width[job], work.spread[job]):
+            break
+    picked(work, spare, job, rule)
+    take(work, spare, job)
+    return shadow
+
+
+@compiled
+def _backfilled(work: Work, free: Slots, spare: Slots, both: Slots, job: int, rule: int, brief: bool) -> bool:
+    """Whether the job fits without delaying the first of the queue: because it is over by then (`brief`), or because it
+    uses only slots that are spare then. Its nodes are chosen, and what it uses is no longer spare. `both` is room for
+    a node's slots each."""
+    if brief:
+        return picked(work, free, job, rule)
+    for node in range(free.size):
+        both[node] = min(free[node], spare[node])
+    if not picked(work, both, job, rule):
+        return False
+    take(work, spare, job)
+    return True
+
+
+@compiled
+def run_conservative(work: Work, free: Slots, rule: int, order: Order) -> None:
+    """Conservative backfilling: fill in `work.start` and all jobs' nodes, on nodes with `free` slots.
+
+    When a job ends before its limit, each waiting job gives its reservation back and takes the earliest there is then,
+    in the queue's order: at worst the one that it had.
+    """
+    jobs = work.submit.size
+    running = none_running(work, free)
+    queue = np.empty(jobs, np.int64)
+    times, rows, steps, held = np.zeros(64, np.int64), np.empty((64, free.size), np.int32), 1, np.empty_like(free)
+    for node in range(free.size):
+        rows[0, node] = free[node]
+    last, arrived = ZERO, ZERO
+    while arrived < jobs or running.size[0] > 0:
+        now = next_event(work, running, arrived)
+        steps = from_now(times, rows, steps, now)
+        early = False
+        while running.size[0] > 0 and running.end_times[0] == now:
+            job = finish(work, free, running)
+            times, rows = with_room(times, rows, steps, 2)
+            until = work.start[job] + work.limit[job]
+            steps = unreserve(times, rows, steps, now, until, work, job)
+            early = early or until > now
+        while arrived < jobs and work.submit[arrived] == now:
+            queue[last] = arrived
+            last += 1
+            arrived += 1
+        if order.dynamic:
+            sort_queue(work, queue, 0, last, now, order)
+        kept = 0
+        for index in range(last):
+            job = queue[index]
+            if early or work.start[job] == NOWHERE:
+                times, rows = with_room(times, rows, steps, 4)
+                steps = _planned(work, times, rows, steps, job, rule, held)
+            if work.start[job] == now:
+                begin(work, free, running, job, now)
+            else:
+                queue[kept] = job
+                kept += 1
+        last = kept
+
+
+@compiled
+def _planned(work: Work, times: Times, rows: Rows, steps: int, job: int, rule: int, held: Slots) -> int:
+    """Reserve the earliest place for a job, in exchange for the one that it has; returns the steps, four more at
+    most."""
+    since, limit = work.start[job], work.limit[job]
+    if since != NOWHERE:
+        steps = unreserve(times, rows, steps, since, since + limit, work, job)
+    step = earliest(times, rows, steps, limit, work, job, rule, held)
+    since = times[step]
+    work.start[job] = since
+    return reserve(times, rows, steps, since, since + limit, work, job)

@@ -1,0 +1,112 @@
+"""Free slots by node, and which nodes a job gets. Compiled.
+
+A job needs slots on exactly `count` nodes, at least one on each. A cluster whose nodes have one slot each is given as
+one node with all slots: its nodes are all alike, and which of them a job gets changes nothing.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from campaign.simulation.compiled import compiled
+
+Slots = NDArray[np.int32]
+Times = NDArray[np.int64]
+Jobs = NDArray[np.int64]
+FIRST, LEAST_LOADED, PACK = 0, 1, 2
+
+
+@compiled
+def fits(free: Slots, width: int, count: int) -> bool:
+    """Whether some `count` nodes have `width` free slots together, and each of them one."""
+    if count == 1:
+        for node in range(free.size):
+            if free[node] >= width:
+                return True
+        return False
+    return _threshold(free, width, count) > 0
+
+
+@compiled
+def choose(free: Slots, width: int, count: int, rule: int, nodes: Slots, amounts: Slots, place: int) -> bool:
+    """Write the nodes that a job gets, and its slots on each, into `nodes` and `amounts`, `count` places from `place`
+    on; False where it doesn't fit. Several nodes are those with most free slots, filled in their order."""
+    if count == 1:
+        best = _single(free, width, rule)
+        nodes[place] = best
+        amounts[place] = width
+        return best >= 0
+    least = _threshold(free, width, count)
+    if least == 0:
+        return False
+    above = 0
+    for node in range(free.size):
+        above += free[node] > least
+    level, taken, left = count - above, 0, width
+    for node in range(free.size):
+        if free[node] > least or (free[node] == least and level > 0):
+            level -= free[node] == least
+            here = min(free[node], left - (count - taken - 1))
+            nodes[place + taken] = node
+            amounts[place + taken] = here
+            left -= here
+            taken += 1
+    return True
+
+
+@compiled
+def _single(free: Slots, width: int, rule: int) -> int:
+    """The node for a job of one node, or -1."""
+    best = -1
+    for node in range(free.size):
+        if free[node] >= width:
+            if rule == FIRST:
+                return node
+            if best < 0 or (free[node] > free[best] if rule == LEAST_LOADED else free[node] < free[best]):
+                best = node
+    return best
+
+
+@compiled
+def _threshold(free: Slots, width: int, count: int) -> int:
+    """The free slots of the last of the `count` nodes with most of them; 0 where those have less than `width`, or a
+    node none."""
+    most = 0
+    for node in range(free.size):
+        most = max(most, free[node])
+    with_slots = np.zeros(most + 1, np.int32)
+    for node in range(free.size):
+        if free[node] > 0:
+            with_slots[free[node]] += 1
+    held = taken = 0
+    for slots in range(most, 0, -1):
+        here = min(with_slots[slots], count - taken)
+        taken += here
+        held += here * slots
+        if taken == count:
+            return slots if held >= width else 0
+    return 0
+
+
+@compiled
+def assign(begin: Times, by_begin: Jobs, end: Times, by_end: Jobs, width: Slots, count: int) -> Slots:
+    """Nodes for jobs that hold `width` of `count` nodes from `begin` to `end`, one job's after the other's; `by_begin`
+    and `by_end` are the jobs in the order of those."""
+    place = np.zeros(width.size, np.int64)
+    for job in range(1, width.size):
+        place[job] = place[job - 1] + width[job - 1]
+    nodes = np.empty(place[-1] + width[-1], np.int32)
+    idle = np.empty(count, np.int32)
+    for node in range(count):
+        idle[node] = count - 1 - node
+    left, ended = count, 0
+    for job in by_begin:
+        while end[by_end[ended]] <= begin[job]:
+            other = by_end[ended]
+            for index in range(place[other], place[other] + width[other]):
+                idle[left] = nodes[index]
+                left += 1
+            ended += 1
+        for index in range(place[job], place[job] + width[job]):
+            left -= 1
+            nodes[index] = idle[left]
+    return nodes

@@ -1,0 +1,107 @@
+"""Evaluates trials by simulation, with the same scheduler parameters and the same jobs table as virtual machines."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from functools import cached_property
+
+from campaign.errors import CampaignError
+from campaign.jobs import Workload
+from campaign.model import Campaign
+from campaign.simulation.engine import Delays, Nodes, simulate
+from campaign.simulation.table import jobs_table
+from campaign.testbed import Status
+from campaign.trials import Evaluation, Trial
+from campaign.validity import judge_schedule, reason, valid
+from campaign.version import git_commit
+from schedulers.base import Scheduler, node_name
+from schedulers.policy import Policy, Reserve
+from search.space import Space
+
+IDEAL: Mapping[str, Reserve] = {"fcfs": "none", "easy": "first", "conservative": "all"}
+
+
+class SimulationTestbed:
+    """Evaluates a trial when it is started; see `campaign.testbed.Testbed` for what each member promises."""
+
+    def __init__(self, campaign: Campaign, scheduler: Scheduler, space: Space, workload: Workload) -> None:
+        self._campaign, self._scheduler, self._space, self._workload = campaign, scheduler, space, workload
+        self._ended: list[tuple[Trial, Evaluation]] = []
+
+    def room(self) -> int:
+        return 1
+
+    def start(self, trial: Trial) -> None:
+        self._ended.append((trial, self._evaluate(trial)))
+
+    def wait(self, timeout_s: float) -> list[tuple[Trial, Evaluation]]:
+        ended, self._ended = self._ended, []
+        return ended
+
+    def statuses(self) -> Mapping[int, Status]:
+        return {}
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+    @property
+    def policy_name(self) -> str:
+        """What decides, in words."""
+        kind = self._campaign.testbed.policy
+        return f"policy: {self._scheduler.name}'s own" if kind == "scheduler" else f"policy: ideal {kind}"
+
+    @cached_property
+    def never_used(self) -> frozenset[str]:
+        """Parameters that have no meaning here, even with all others at their defaults."""
+        return frozenset(self.policy({}).ignored)
+
+    def warm_up(self) -> None:
+        """Compile what trials will run, where no earlier process has: the first one's time is then its own."""
+        simulate(self._workload.table.slice(0, 0), Nodes(1, self._campaign.cluster.slots_per_node), self.policy({}))
+
+    def policy(self, params: Mapping[str, object]) -> Policy:
+        """How the scheduler with `params` decides, or the ideal policy that the campaign asks for instead: in the order
+        of the scheduler's priorities, without its clock."""
+        policy = self._scheduler.policy(self._scheduler.Params(**params))
+        kind = self._campaign.testbed.policy
+        if kind == "scheduler":
+            return policy
+        ignored = (*policy.ignored, *(name for name in policy.timing if name not in policy.ignored))
+        return replace(policy, rhythm=None, backfill=None, reserve=IDEAL[kind], ignored=ignored)
+
+    def _evaluate(self, trial: Trial) -> Evaluation:
+        begun = time.perf_counter()
+        settings = self._campaign.testbed
+        nodes = Nodes(self._space.nodes(trial.point), self._campaign.cluster.slots_per_node)
+        policy = self.policy(self._space.params(trial.point))
+        delays = Delays(**{field.name: getattr(settings, field.name) for field in fields(Delays)})
+        provenance = self._provenance(policy, delays)
+        try:
+            schedule = simulate(self._workload.table, nodes, policy, delays)
+        except CampaignError as error:
+            return Evaluation("infrastructure_failed", str(error), provenance=provenance)
+        slots = {node_name(number): nodes.slots for number in range(1, nodes.count + 1)}
+        jobs = jobs_table(self._workload, schedule)
+        checks = judge_schedule(jobs, slots=slots, settings=self._campaign.validity)
+        return Evaluation(
+            outcome="ok" if valid(checks) else "invalid",
+            reason=reason(checks),
+            jobs=jobs,
+            phases={"simulated": time.perf_counter() - begun},
+            provenance=provenance,
+            checks=checks,
+            files={"policy.json": json.dumps(asdict(policy), indent=1).encode()},
+        )
+
+    def _provenance(self, policy: Policy, delays: Delays) -> dict[str, str]:
+        return {
+            "testbed": "simulation",
+            "scheduler": self._scheduler.name,
+            "simulated_policy": self._campaign.testbed.policy,
+            "simulated_delays": ", ".join(f"{name}={value:g}" for name, value in asdict(delays).items()),
+            "ignored_parameters": ", ".join(policy.ignored),
+            "git_commit": git_commit(),
+            "workload": self._workload.name,
+            "workload_hash": self._workload.hash,
+        }

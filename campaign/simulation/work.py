@@ -1,0 +1,149 @@
+"""The jobs of a simulation, those that run, and the queue's order. Compiled."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from campaign.simulation.agenda import Jobs, Times, insert, pop, push, remove
+from campaign.simulation.compiled import compiled
+from campaign.simulation.nodes import Slots, choose
+
+NOWHERE: Any = np.int64(-1)
+
+
+class Work(NamedTuple):
+    """Jobs by order of submission; ns and slots.
+
+    A job's slots are held for `hold`; the scheduler expects `limit`. It is on `spread` nodes, which stand in `nodes`
+    and `amounts` from `place` on. `share` is the part of its priority that doesn't change, `rank` all of it when the
+    queue was last sorted. `start` is NOWHERE until decided.
+    """
+
+    submit: Times
+    width: NDArray[np.int32]
+    spread: NDArray[np.int32]
+    hold: Times
+    limit: Times
+    share: NDArray[np.float64]
+    rank: NDArray[np.int64]
+    place: Times
+    nodes: Slots
+    amounts: Slots
+    start: Times
+
+
+class Order(NamedTuple):
+    """The queue's order (schedulers.policy.Priority), ns. `dynamic` is 0 where it is the order of submission."""
+
+    dynamic: int
+    age: float
+    max_age: float
+    period: int
+
+
+class Running(NamedTuple):
+    """The `size[0]` running jobs: a heap by the time at which their slots are free, an agenda by their limit."""
+
+    end_times: Times
+    end_jobs: Jobs
+    limit_times: Times
+    limit_jobs: Jobs
+    size: Times
+
+
+@compiled
+def none_running(work: Work, free: Slots) -> Running:
+    """Room for as many jobs as can run at once."""
+    room = min(work.submit.size, total(free)) + 1
+    return Running(
+        np.empty(room, np.int64),
+        np.empty(room, np.int64),
+        np.empty(room, np.int64),
+        np.empty(room, np.int64),
+        np.zeros(1, np.int64),
+    )
+
+
+@compiled
+def total(free: Slots) -> int:
+    """The free slots of all nodes."""
+    slots = 0
+    for node in range(free.size):
+        slots += free[node]
+    return slots
+
+
+@compiled
+def picked(work: Work, free: Slots, job: int, rule: int) -> bool:
+    """Whether the job fits into `free`; its nodes are chosen then."""
+    return choose(free, work.width[job], work.spread[job], rule, work.nodes, work.amounts, work.place[job])
+
+
+@compiled
+def take(work: Work, free: Slots, job: int) -> None:
+    """Take the job's slots on its chosen nodes from `free`."""
+    for index in range(work.place[job], work.place[job] + work.spread[job]):
+        free[work.nodes[index]] -= work.amounts[index]
+
+
+@compiled
+def give(work: Work, free: Slots, job: int) -> None:
+    """Give them back."""
+    for index in range(work.place[job], work.place[job] + work.spread[job]):
+        free[work.nodes[index]] += work.amounts[index]
+
+
+@compiled
+def begin(work: Work, free: Slots, running: Running, job: int, now: int) -> None:
+    """Let a job have its chosen nodes from now on."""
+    work.start[job] = now
+    take(work, free, job)
+    size = running.size[0]
+    push(running.end_times, running.end_jobs, size, now + work.hold[job], job)
+    insert(running.limit_times, running.limit_jobs, size, now + work.limit[job], job)
+    running.size[0] = size + 1
+
+
+@compiled
+def finish(work: Work, free: Slots, running: Running) -> int:
+    """Give back the slots of the job that ends first; returns the job."""
+    job = running.end_jobs[0]
+    size = running.size[0]
+    pop(running.end_times, running.end_jobs, size)
+    remove(running.limit_times, running.limit_jobs, size, work.start[job] + work.limit[job], job)
+    running.size[0] = size - 1
+    give(work, free, job)
+    return job
+
+
+@compiled
+def sort_queue(work: Work, queue: Jobs, first: int, last: int, now: int, order: Order) -> None:
+    """Put the queue's places `first` to `last` (excluded) in order of priority, highest first, then of submission.
+
+    Priorities are cut to whole numbers, as Slurm's priority/multifactor does.
+    """
+    if order.period > 0:
+        now -= now % order.period
+    for index in range(first, last):
+        work.rank[queue[index]] = _priority(work, queue[index], now, order)
+    # Ages grow alike: the queue is nearly in order already.
+    for index in range(first + 1, last):
+        job, at = queue[index], index
+        while at > first and _before(work, job, queue[at - 1]):
+            queue[at] = queue[at - 1]
+            at -= 1
+        queue[at] = job
+
+
+@compiled
+def _priority(work: Work, job: int, now: int, order: Order) -> int:
+    age = min(1.0, max(0, now - work.submit[job]) / order.max_age)
+    return int(order.age * age + work.share[job])
+
+
+@compiled
+def _before(work: Work, job: int, other: int) -> bool:
+    if work.rank[job] != work.rank[other]:
+        return work.rank[job] > work.rank[other]
+    return job < other

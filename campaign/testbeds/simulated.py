@@ -1,0 +1,35 @@
+"""Trials in simulation: nothing is needed, started or left behind."""
+
+from contextlib import ExitStack
+
+from campaign.compose import Composed
+from campaign.jobs import Workload
+from campaign.ledger import Ledger
+from campaign.simulation.testbed import SimulationTestbed
+from campaign.testbed import Testbed
+from campaign.testbeds import Say, Software
+from search.space import PARAMS
+
+
+class Simulated:
+    """See `campaign.testbeds.Means`."""
+
+    def __init__(self, composed: Composed) -> None:
+        self._composed = composed
+
+    def prepare(self, ledger: Ledger, say: Say) -> Software:
+        return Software()
+
+    def check(self) -> None:
+        """A simulation fits everywhere."""
+
+    def open(self, stack: ExitStack, workload: Workload, say: Say) -> Testbed:
+        campaign, space = self._composed.campaign, self._composed.space
+        testbed = SimulationTestbed(campaign, self._composed.scheduler, space, workload)
+        what = f"a SIMULATION of {campaign.scheduler.name} by discrete events, not a measurement"
+        say(f"this is {what} ({testbed.policy_name}); compiling it, if that has not been done here")
+        testbed.warm_up()
+        searched = [path for path in space.dimensions if path.removeprefix(f"{PARAMS}.") in testbed.never_used]
+        if searched:
+            say(f"searched without an effect in this simulation: {', '.join(searched)}")
+        return testbed

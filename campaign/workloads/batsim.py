@@ -1,0 +1,173 @@
+"""Reads workloads of the simulator Batsim: JSON with a machine size, jobs, and the profiles that say what jobs do.
+
+Only a profile of type `delay` has a run time by itself. What the others take depends on a simulated platform, so their
+jobs are dropped and counted, or refused when the campaign says strict. Format: Batsim's documentation, "Workload".
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from campaign.errors import WorkloadError
+from campaign.jobs import Workload
+from campaign.workloads.columns import LARGEST_NUMBER, WIDEST, Columns
+from campaign.workloads.traces import UNKNOWN, opened, workload_of
+
+DELAY = "delay"
+EXCERPT = 60  # characters of a wrong value that a message shows
+MEND = (
+    'Mend it: {"nb_res": SLOTS, "jobs": [{"id", "subtime", "res", "profile", "walltime"}, ..], '
+    '"profiles": {NAME: {"type": "delay", "delay": SECONDS}, ..}}.'
+)
+Json = Mapping[str, Any]
+
+
+def read_batsim(file: Path, *, strict: bool = False) -> Workload:
+    """All usable jobs of a Batsim workload (plain or gzip) by order of arrival, the first at 0, times in seconds.
+
+    `machine_slots` is `nb_res`, or the widest job where that is missing. Jobs keep their numbers where all have a whole
+    number of their own, and are numbered from 1 in order of arrival otherwise. Users aren't known (0); a job without a
+    `walltime` requests its run time. Repairs and dropped jobs are counted in the notes.
+    Raises WorkloadError, naming file, job and field, for what isn't of the format; when no job is usable; and in strict
+    mode when anything had to be repaired or dropped.
+    """
+    with opened(file) as stream:
+        return parse_batsim(stream.read(), file=file, strict=strict)
+
+
+def parse_batsim(content: bytes, *, file: Path, strict: bool = False) -> Workload:
+    """As `read_batsim`, from bytes; `file` is what messages and the workload are named by."""
+    whole = _object(_loaded(content, file), f"{file}")
+    jobs = _field(whole, "jobs", f"{file}")
+    profiles = _object(_field(whole, "profiles", f"{file}"), f"{file}, profiles")
+    if not isinstance(jobs, list):
+        raise _wrong(f"{file}, jobs", jobs, "a list of jobs")
+    if not jobs:
+        raise WorkloadError(f"{file}: no jobs in it", resolution="Give a workload of Batsim with jobs.")
+    times = _run_times(profiles, file)
+    every = [_job(job, place, times, file) for place, job in enumerate(jobs, start=1)]
+    found = [job for job in every if job is not None]
+    repairs = {
+        "jobs dropped because their profile is no delay": len(every) - len(found),
+        "jobs with another's id numbered anew": len(found) - len({job.id for job in found}),
+    }
+    texts = any(isinstance(job.id, str) for job in found)
+    notes = {"job numbers": "1, 2, .. in order of arrival: the trace's are text"} if texts else {}
+    machine = _slots(whole, file)
+    return workload_of(_columns(found), repairs, file=file, strict=strict, machine=machine, notes=notes)
+
+
+class _Job(NamedTuple):
+    """What a job's object and its profile say; times in seconds."""
+
+    id: int | str
+    submit: float
+    width: float
+    runtime: float
+    requested: float
+
+
+def _loaded(content: bytes, file: Path) -> Any:
+    try:
+        return json.loads(content.decode("utf-8-sig"))
+    except RecursionError:
+        raise _not_batsim(file, "it is nested too deeply") from None
+    except ValueError as error:
+        raise _not_batsim(file, str(error)) from None
+
+
+def _run_times(profiles: Json, file: Path) -> dict[str, float | None]:
+    """The run time of each profile, None where it has none by itself."""
+    times: dict[str, float | None] = {}
+    for name, profile in profiles.items():
+        where = f"{file}, profile {_excerpt(name)}"
+        kind = _field(_object(profile, where), "type", where)
+        times[name] = _number(_field(profile, DELAY, where), f"{where}, {DELAY}") if kind == DELAY else None
+    return times
+
+
+def _job(job: Any, place: int, times: Mapping[str, float | None], file: Path) -> _Job | None:
+    """The job that stands at `place` in the list, None if its profile has no run time."""
+    where = f"{file}, job {place}"
+    number = _field(_object(job, where), "id", where)
+    if isinstance(number, bool) or not isinstance(number, int | str):
+        raise _wrong(f"{where}, id", number, "a whole number or text")
+    where = f"{where} (id {_excerpt(number)})"
+    submit, width = (_number(_field(job, name, where), f"{where}, {name}") for name in ("subtime", "res"))
+    requested = _number(job.get("walltime", UNKNOWN), f"{where}, walltime")
+    profile = _field(job, "profile", where)
+    if not isinstance(profile, str) or profile not in times:
+        raise _wrong(f"{where}, profile", profile, "the name of one of the profiles")
+    runtime = times[profile]
+    return None if runtime is None else _Job(number, submit, width, runtime, requested)
+
+
+def _columns(found: list[_Job]) -> Columns:
+    """The jobs as columns; numbered by arrival unless all ids are numbers of their own that can be kept."""
+    submit, width, runtime, requested = np.array([job[1:] for job in found], dtype=np.float64).reshape(-1, 4).T
+    keepable = all(isinstance(job.id, int) and 0 <= job.id <= LARGEST_NUMBER for job in found)
+    number = np.empty(len(found))
+    if keepable and len({job.id for job in found}) == len(found):
+        number[:] = [job.id for job in found]
+    else:
+        number[np.argsort(submit, kind="stable")] = np.arange(1, len(found) + 1)
+    user = np.full(len(found), float(UNKNOWN))
+    return {
+        "job_id": number,
+        "arrival_s": submit,
+        "width": width,
+        "runtime_s": runtime,
+        "requested_s": requested,
+        "user": user,
+    }
+
+
+def _slots(whole: Json, file: Path) -> int | None:
+    if "nb_res" not in whole:
+        return None
+    slots = _number(whole["nb_res"], f"{file}, nb_res")
+    if not 1 <= slots <= WIDEST or slots != int(slots):
+        raise _wrong(f"{file}, nb_res", whole["nb_res"], f"a whole number from 1 to {WIDEST}")
+    return int(slots)
+
+
+def _object(value: Any, where: str) -> Json:
+    if not isinstance(value, dict):
+        raise _wrong(where, value, "an object")
+    return value
+
+
+def _field(value: Json, name: str, where: str) -> Any:
+    if name not in value:
+        raise WorkloadError(f"{where}: no {name!r} in it", resolution=MEND)
+    return value[name]
+
+
+def _number(value: Any, where: str) -> float:
+    if not isinstance(value, bool) and isinstance(value, int | float):
+        with suppress(OverflowError):
+            number = float(value)
+            if math.isfinite(number):
+                return number
+    raise _wrong(where, value, "a finite number")
+
+
+def _not_batsim(file: Path, reason: str) -> WorkloadError:
+    return WorkloadError(f"{file} is no JSON: {reason}", resolution=MEND)
+
+
+def _wrong(where: str, value: Any, allowed: str) -> WorkloadError:
+    return WorkloadError(f"{where} must be {allowed}, not {_excerpt(value)}", resolution=MEND)
+
+
+def _excerpt(value: Any) -> str:
+    """A value as a message shows it."""
+    if isinstance(value, dict | list):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    text = repr(value)
+    return text if len(text) <= EXCERPT else text[:EXCERPT] + "..."

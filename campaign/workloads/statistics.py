@@ -1,0 +1,187 @@
+"""What a workload looks like in numbers: its distributions, its load, and how all of that goes over time.
+
+Everything is computed on columns: a million jobs take about a second.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from campaign.jobs import Workload
+from campaign.workloads.transform import offered_load
+
+MINUTE, HOUR, DAY, WEEK = 60.0, 3600.0, 86_400.0, 604_800.0
+BINS, DECADE_BINS = 60, 28  # bars over time, and of run times, at most
+_DECADES = (0.25, 0.5, 1, 2, 5, 10, 20)  # lengths of a bar of run times
+CYCLE_FROM, WEEK_FROM = 2 * DAY, 2 * WEEK  # spans from which a daily and a weekly cycle can be told from chance
+_CALENDAR = (
+    *(1.0, 2.0, 5.0, 10.0, 15.0, 30.0),
+    *(part * MINUTE for part in (1, 2, 5, 10, 15, 30)),
+    *(part * HOUR for part in (1, 2, 3, 6, 12)),
+    *(part * DAY for part in (1, 2, 7, 14, 28)),
+)
+
+Column = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One quantity over all jobs, in its own unit. `cv` is standard deviation / mean, None where the mean is 0.
+
+    Quantiles are interpolated linearly between order statistics; the standard deviation is that of the population.
+    """
+
+    min: float
+    p25: float
+    median: float
+    p75: float
+    p95: float
+    max: float
+    mean: float
+    cv: float | None
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Bars side by side: bar i has `heights[i]` and reaches from `edges[i]` to `edges[i + 1]`."""
+
+    edges: tuple[float, ...]
+    heights: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """A workload in numbers, on a machine of `slots`.
+
+    `distributions` by quantity: interarrival_s (none for a single job), width (slots), runtime_s, requested_s,
+    accuracy (run time / requested time) and area (slot seconds). `users` are those that are known: 0 stands for whoever
+    isn't. `serial` and `powers_of_two` are shares of the jobs. `load` is None where the jobs arrive all at once.
+    `arrivals` are jobs per bar, `loads` offered load per bar (none without a span), both over seconds since the first
+    arrival. `widths` are jobs by width, each edge in the bar below it; `runtimes` jobs by run time in s, each edge in
+    the bar above it. `day` and `week` are jobs per hour by hour of the day and by day of the week, both counted from
+    the first arrival, empty where the span is too short.
+    """
+
+    jobs: int
+    slots: int
+    users: int
+    span_s: float
+    load: float | None
+    serial: float
+    powers_of_two: float
+    distributions: dict[str, Distribution]
+    arrivals: Histogram
+    loads: Histogram | None
+    widths: Histogram
+    runtimes: Histogram
+    day: tuple[float, ...]
+    week: tuple[float, ...]
+
+
+def describe(workload: Workload, slots: int) -> Statistics:
+    """Describe a workload of at least one job on a machine of `slots`.
+
+    The load over time is `transform.offered_load` bar by bar: the area of the jobs that arrive in a bar, over slots x
+    the bar's length. So the last bar, which the span may only begin, is rather low than wild.
+    """
+    arrival, runtime, requested = (_column(workload, name) for name in ("arrival_s", "runtime_s", "requested_s"))
+    width = workload.table.column("width").to_numpy()
+    area, span = width * runtime, float(arrival[-1] - arrival[0])
+    since = arrival - arrival[0]
+    edges = _time_edges(span)
+    return Statistics(
+        jobs=len(workload),
+        slots=slots,
+        users=int(np.count_nonzero(np.unique(workload.table.column("user").to_numpy()))),
+        span_s=span,
+        load=offered_load(workload.table, slots),
+        serial=float((width == 1).mean()),
+        powers_of_two=float((width & (width - 1) == 0).mean()),
+        distributions=_distributions(
+            interarrival_s=np.diff(arrival),
+            width=width.astype(np.float64),
+            runtime_s=runtime,
+            requested_s=requested,
+            accuracy=runtime / requested,
+            area=area,
+        ),
+        arrivals=_over(since, edges),
+        loads=_over(since, edges, weights=area / (slots * (edges[1] - edges[0]))) if span > 0 else None,
+        widths=_by_width(width),
+        runtimes=_over(runtime, _decades(runtime)),
+        day=_cycle(since, HOUR, 24) if span > CYCLE_FROM else (),
+        week=_cycle(since, DAY, 7) if span > WEEK_FROM else (),
+    )
+
+
+def step_of(span_s: float, most: int = BINS) -> float:
+    """The shortest length that people count time in, in s, of which at most `most` cover `span_s`; 1 s without one."""
+    least = span_s / most
+    if least <= 0:
+        return 1.0
+    step = next((step for step in _CALENDAR if step >= least), None)
+    if least <= 0.5 or step is None:
+        unit = 1.0 if step else DAY
+        power = 10.0 ** math.floor(math.log10(least / unit))
+        step = unit * next(factor * power for factor in (1, 2, 5, 10, 20) if unit * factor * power >= least)
+    return step
+
+
+def _column(workload: Workload, name: str) -> Column:
+    values: Column = workload.table.column(name).to_numpy()
+    return values
+
+
+def _distributions(**columns: Column) -> dict[str, Distribution]:
+    return {name: _distribution(values) for name, values in columns.items() if values.size}
+
+
+def _distribution(values: Column) -> Distribution:
+    low, p25, median, p75, p95, high = np.quantile(values, (0, 0.25, 0.5, 0.75, 0.95, 1)).tolist()
+    mean = float(values.mean())
+    cv = round(float(values.std()) / mean, 12) if mean else None  # equal values differ by rounding
+    return Distribution(low, p25, median, p75, p95, high, mean, cv)
+
+
+def _time_edges(span_s: float) -> Column:
+    step = step_of(span_s)
+    return step * np.arange(max(1, math.ceil(span_s / step)) + 1, dtype=np.float64)
+
+
+def _decades(values: Column) -> Column:
+    """Edges at equal distances on a logarithmic scale, powers of ten among them, around all values."""
+    low, high = math.log10(float(values.min())), math.log10(float(values.max()))
+    near = 1e-9  # a value that is an edge but for rounding
+    for step in _DECADES:
+        first, last = math.floor(low / step + near), math.floor(high / step + near) + 1
+        if last - first <= DECADE_BINS:
+            break
+    return 10.0 ** (step * np.arange(first, last + 1, dtype=np.float64))
+
+
+def _over(values: Column, edges: Column, weights: Column | None = None) -> Histogram:
+    """Values by bar; what rounding puts beyond the ends is in the first and the last."""
+    bars = edges.size - 1
+    bar = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, bars - 1)
+    return _histogram(edges, np.bincount(bar, weights, minlength=bars))
+
+
+def _by_width(width: NDArray[np.int32]) -> Histogram:
+    """Jobs by width: 1, 2, 3..4, 5..8, and so on, empty bars below the narrowest job included."""
+    bar = np.frexp(width.astype(np.float64) - 1)[1]  # the bit length of width - 1
+    counts = np.bincount(bar)
+    return _histogram(np.concatenate([[0.0], 2.0 ** np.arange(counts.size)]), counts)
+
+
+def _histogram(edges: Column, heights: ArrayLike) -> Histogram:
+    return Histogram(tuple(edges.tolist()), tuple(np.asarray(heights, dtype=np.float64).tolist()))
+
+
+def _cycle(since: Column, part_s: float, parts: int) -> tuple[float, ...]:
+    """Jobs per hour in each part of a cycle, over the time that the span spent in it: a part begun counts as such."""
+    counts = np.bincount((since // part_s).astype(np.int64) % parts, minlength=parts)
+    whole, rest = divmod(float(since[-1]), part_s * parts)
+    spent = whole * part_s + np.clip(rest - part_s * np.arange(parts), 0, part_s)
+    return tuple((counts * HOUR / spent).tolist())

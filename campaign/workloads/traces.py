@@ -1,0 +1,151 @@
+"""What trace formats share: files that may be compressed, repairs that are counted, and jobs made of raw numbers."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from campaign.errors import WorkloadError
+from campaign.jobs import Workload
+from campaign.workloads.columns import (
+    LARGEST_NUMBER,
+    LONGEST_S,
+    SHORTEST_S,
+    WIDEST,
+    Columns,
+    from_zero,
+    repeated,
+    strange,
+    table_of,
+    taken,
+)
+
+UNKNOWN = -1
+ZERO_RUN_S = 1.0  # traces count in seconds: 0 means less than one
+GZIP = b"\x1f\x8b"
+HEADER = "header "
+"""Begins the names of notes that hold what a trace's header says of its machine."""
+STARTED = f"{HEADER}UnixStartTime"
+"""Names the note that holds when the first job arrived, in seconds of Unix time."""
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[BinaryIO]:
+    """The bytes of a trace, unpacked if it is a gzip file, whatever its name.
+
+    Raises WorkloadError, here or while it is read, where the file is missing, can't be read, or is a damaged archive.
+    """
+    try:
+        with file.open("rb") as raw:
+            if raw.peek(len(GZIP))[: len(GZIP)] != GZIP:
+                yield raw
+                return
+            with gzip.open(raw) as unpacked:
+                yield cast(BinaryIO, unpacked)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise WorkloadError(
+            f"{file}: a damaged gzip file", str(error), "Fetch it again, or unpack what is left of it (zcat)."
+        ) from error
+    except OSError as error:
+        raise WorkloadError(
+            f"{file}: {error.strerror}", resolution="Set workload.path to a trace that can be read."
+        ) from error
+
+
+def name_of(file: Path) -> str:
+    """A trace's name: its file's, without the endings."""
+    return Path(file.name.removesuffix(".gz")).stem
+
+
+def workload_of(
+    jobs: Columns,
+    repairs: dict[str, int],
+    *,
+    file: Path,
+    strict: bool,
+    machine: int | None = None,
+    began: int | None = None,
+    notes: dict[str, str] | None = None,
+) -> Workload:
+    """All usable jobs of a trace by order of arrival, the first at 0, and what had to be repaired in the notes.
+
+    `jobs` are the trace's numbers under the names of WORKLOAD_SCHEMA, all finite, negative where unknown. `repairs`
+    are those made while reading; `machine` the slots of the trace's machine where it says so (else its widest job's);
+    `began` the Unix time of the trace's time 0.
+    Raises WorkloadError when no job is usable, and in strict mode when anything had to be repaired.
+    """
+    jobs = _repaired(jobs, repairs)
+    made = {name: count for name, count in repairs.items() if count}
+    if strict and made:
+        raise WorkloadError(
+            f"{file} needs repairs: {', '.join(f'{name} ({count})' for name, count in made.items())}",
+            resolution="Set workload.strict=false to have them made and counted.",
+        )
+    if not jobs["width"].size:
+        raise WorkloadError(
+            f"{file}: no job has a submission time, a run time and a width",
+            ", ".join(f"{name}: {count}" for name, count in made.items()),
+        )
+    told = dict(notes or {}) if began is None else {**(notes or {}), STARTED: str(began + int(jobs["arrival_s"][0]))}
+    counted = {name: f"{count} jobs" for name, count in made.items()}
+    table = table_of(from_zero(jobs), where=str(file))
+    return Workload(name_of(file), table, told | counted, machine_slots=machine or int(jobs["width"].max()))
+
+
+def _repaired(jobs: Columns, repairs: dict[str, int]) -> Columns:
+    """Usable jobs by order of arrival, at the trace's own times; counts in `repairs` what had to be done."""
+    usable = _usable(jobs)
+    repairs["unusable jobs dropped"] = int((~usable).sum())
+    jobs = taken(jobs, usable)
+    if not usable.any():
+        return jobs
+    repairs["jobs put in order of arrival"] = int((np.diff(jobs["arrival_s"]) < 0).sum())
+    jobs = taken(jobs, np.argsort(jobs["arrival_s"], kind="stable"))
+    return jobs | {
+        "width": _whole_widths(jobs["width"], repairs),
+        **_times(jobs["runtime_s"], jobs["requested_s"], repairs),
+        "user": _users(jobs["user"], repairs),
+        "job_id": _numbers(jobs["job_id"], repairs),
+    }
+
+
+def _usable(jobs: Columns) -> NDArray[np.bool_]:
+    """Which jobs have an arrival, a run time and a width that a workload can hold."""
+    arrival, runtime, width = jobs["arrival_s"], jobs["runtime_s"], jobs["width"]
+    usable = (arrival >= 0) & (runtime >= 0) & (runtime <= LONGEST_S) & (width > 0) & (width <= WIDEST)
+    first = arrival[usable].min(initial=np.inf)
+    return np.asarray(usable & (arrival <= first + LONGEST_S))
+
+
+def _whole_widths(width: NDArray[np.float64], repairs: dict[str, int]) -> NDArray[np.float64]:
+    repairs["fractional widths rounded up"] = int((width != np.floor(width)).sum())
+    return np.ceil(width)
+
+
+def _times(runtime: NDArray[np.float64], requested: NDArray[np.float64], repairs: dict[str, int]) -> Columns:
+    zero = runtime < SHORTEST_S
+    runtime = np.where(zero, ZERO_RUN_S, runtime)
+    repairs["zero run times raised to 1 s"] = int(zero.sum())
+    repairs["requested times raised to run times"] = int(((requested > 0) & (requested < runtime)).sum())
+    repairs["requested times cut to 136 years"] = int((requested > LONGEST_S).sum())
+    return {"runtime_s": runtime, "requested_s": np.clip(requested, runtime, LONGEST_S)}
+
+
+def _users(user: NDArray[np.float64], repairs: dict[str, int]) -> NDArray[np.float64]:
+    """User 0 is whoever isn't known."""
+    odd = (user > 0) & strange(user, 0, WIDEST)
+    repairs["users that are no number made unknown"] = int(odd.sum())
+    return np.where(odd | (user < 0), 0.0, user)
+
+
+def _numbers(number: NDArray[np.float64], repairs: dict[str, int]) -> NDArray[np.float64]:
+    """The trace's own numbers of jobs, or 1, 2, .. for all where one can't be kept."""
+    odd, twins = strange(number, 0, LARGEST_NUMBER), repeated(number)
+    repairs["jobs without a number renumbered"] = int(odd.sum())
+    repairs["jobs with another's number renumbered"] = int((twins & ~odd).sum())
+    return np.arange(1.0, number.size + 1) if (odd | twins).any() else number

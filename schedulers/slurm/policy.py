@@ -1,0 +1,74 @@
+"""What Slurm's parameters mean for a simulation: when slurmctld looks at its queue, in which order, and how it
+backfills.
+
+Read off slurmctld of Slurm 24.11 (job_mgr.c, job_scheduler.c, controller.c, proc_req.c; plugins sched/backfill and
+priority/multifactor) and slurm.conf(5).
+"""
+
+from schedulers.policy import Backfill, Placement, Policy, Priority, Rhythm
+from schedulers.slurm.conf import OVER_LIMIT_MIN, PRIORITIES_EVERY_MIN
+from schedulers.slurm.params import SlurmParams
+
+MINUTE = 60.0
+IGNORED = {
+    "bf_continue": "a simulated backfill cycle never yields its locks",
+    "PriorityWeightFairshare": "there is no slurmdbd",
+    "PriorityWeightPartition": "there is one partition",
+    "PriorityWeightQOS": "there is no slurmdbd",
+}
+"""Parameters without a meaning in a simulation, and why."""
+BACKFILL_ONLY = frozenset({"bf_interval", "bf_window", "bf_resolution", "bf_max_job_test", "bf_max_job_start"})
+TIMING = (
+    *("SchedulerType", *sorted(BACKFILL_ONLY), "default_queue_depth", "sched_interval", "sched_min_interval"),
+    *("batch_sched_delay", "defer"),
+)
+PRIORITY_ONLY = frozenset({"PriorityWeightAge", "PriorityWeightJobSize", "PriorityFavorSmall", "PriorityMaxAge"})
+
+
+def policy(params: SlurmParams) -> Policy:
+    """The policy of a controller that runs with `params`; those that it ignores are named."""
+    backfills = params.SchedulerType == "sched/backfill"
+    ranks = params.PriorityType == "priority/multifactor"
+    ignored = {*IGNORED, *(() if backfills else BACKFILL_ONLY), *(() if ranks else PRIORITY_ONLY)}
+    return Policy(
+        rhythm=Rhythm(
+            at_once=not params.defer,
+            delay_s=params.batch_sched_delay,
+            interval_s=params.sched_interval,
+            min_interval_s=params.sched_min_interval / 1e6,
+            depth=params.default_queue_depth,
+        ),
+        backfill=_backfill(params) if backfills else None,
+        priority=_priority(params) if ranks else Priority(),
+        limit_unit_s=MINUTE,
+        grace_s=OVER_LIMIT_MIN * MINUTE,
+        placement=_placement(params.SelectTypeParameters),
+        ignored=tuple(name for name in SlurmParams.model_fields if name in ignored),
+        timing=TIMING,
+    )
+
+
+def _backfill(params: SlurmParams) -> Backfill:
+    return Backfill(
+        interval_s=params.bf_interval,
+        window_s=params.bf_window * MINUTE,
+        resolution_s=params.bf_resolution,
+        max_test=params.bf_max_job_test,
+        max_start=params.bf_max_job_start,
+    )
+
+
+def _priority(params: SlurmParams) -> Priority:
+    return Priority(
+        age=params.PriorityWeightAge,
+        size=params.PriorityWeightJobSize,
+        max_age_s=params.PriorityMaxAge * MINUTE,
+        favor_small=params.PriorityFavorSmall,
+        period_s=PRIORITIES_EVERY_MIN * MINUTE,
+    )
+
+
+def _placement(select: str) -> Placement:
+    if "CR_LLN" in select:
+        return "least_loaded"
+    return "pack" if "CR_Pack_Nodes" in select else "first"

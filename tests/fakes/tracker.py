@@ -1,0 +1,42 @@
+"""A tracker that writes down what it is told to log, in whatever process it is; it fails, hangs or dies by rule."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+
+class FakeTracker:
+    """Appends a line to `file` for each call; `broken` names the step that fails, `hangs` the one that doesn't return,
+    `dies` the one at which its process ends."""
+
+    def __init__(self, file: Path, broken="", hangs="", dies=""):
+        self.file, self.broken, self.hangs, self.dies = file, broken, hangs, dies
+
+    def _note(self, step, **values):
+        if step == self.dies:
+            os._exit(9)
+        if step == self.hangs:
+            time.sleep(60)
+        if step == self.broken:
+            raise RuntimeError(f"{step}: database is locked\nSELECT ...")
+        with self.file.open("a") as file:
+            file.write(json.dumps({"step": step, "pid": os.getpid(), **values}) + "\n")
+
+    def start(self):
+        self._note("start")
+
+    def sync(self, records, evidence):
+        for record in records:
+            self._note("sync", trial=record.number, files=sorted(evidence(record).files))
+
+    def log(self, record, evidence):
+        self._note("log", trial=record.number, files=sorted(evidence.files), jobs=evidence.jobs.num_rows)
+
+    def finish(self, points, *, complete, report):
+        self._note("finish", front=len(points), complete=complete, report=str(report))
+
+    def told(self, step=None):
+        """What it was told, in order."""
+        lines = self.file.read_text().splitlines() if self.file.exists() else []
+        return [told for told in map(json.loads, lines) if step in (None, told["step"])]
