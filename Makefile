@@ -10,7 +10,7 @@ SYSTEM_PACKAGES := qemu-system-x86 tini libvirt-daemon libvirt-daemon-driver-qem
 TEST_PACKAGES := chromium chromium-driver libxml2-utils openssh-client cpio
 PACKAGES = $(SYSTEM_PACKAGES)
 
-.PHONY: help setup setup-test search bench doctor clean ui test test-fast test-vm check format lock docs
+.PHONY: help setup setup-test simulate search bench doctor clean ui test test-fast test-vm check format lock docs
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -24,6 +24,9 @@ setup-test: setup
 
 search: setup ## the demo campaign: a Pareto front over real Slurm clusters (ARGS="search.trials=20 ...")
 	@$(RUN) -m campaign.search $(ARGS)
+
+simulate: $(VENV)/.light ## the same in simulation: no VMs, no root, under a minute (ARGS="search.trials=500 ...")
+	@$(RUN) -m campaign.search testbed=simulation search.trials=200 $(ARGS)
 
 bench: setup ## how fast a cluster is there, booted and restored, in half an hour (ARGS="rounds=1 ...")
 	@$(RUN) -m campaign bench $(ARGS)
@@ -64,15 +67,25 @@ lock: setup ## renew requirements.lock from pyproject.toml
 # uv installs in seconds what pip takes minutes for, but knows no pip.conf: where it fails, pip does it.
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(call need,$(PACKAGES))
-	@echo "setting up $(VENV) (once)"
-	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	@awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.lock > $(VENV)/uv.lock
-	@$(VENV)/bin/pip install --quiet --require-hashes --requirement $(VENV)/uv.lock
-	@VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --require-hashes --requirement requirements.lock \
-		|| $(VENV)/bin/pip install --quiet --require-hashes --requirement requirements.lock
-	@VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --no-deps --editable . \
-		|| $(VENV)/bin/pip install --quiet --no-deps --editable .
+	@$(call install,requirements.lock)
+	@touch $@ $(VENV)/.light
+
+# The same without what needs a compiler and libvirt's headers.
+$(VENV)/.light: requirements.lock pyproject.toml
+	@mkdir -p $(VENV)
+	@awk '!/^ / {off = /^libvirt-python==/} !off {print}' requirements.lock > $(VENV)/light.lock
+	@$(call install,$(VENV)/light.lock)
 	@touch $@
+
+# $(call install,LOCK): the packages of a lock file and this project, in a virtual environment.
+define install
+	echo "setting up $(VENV) (once)"; \
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV) || exit 2; \
+	awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.lock > $(VENV)/uv.lock; \
+	$(VENV)/bin/pip install --quiet --require-hashes --requirement $(VENV)/uv.lock || exit 2; \
+	for what in "--require-hashes --requirement $(1)" "--no-deps --editable ."; do \
+		VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet $$what || $(VENV)/bin/pip install --quiet $$what || exit 2; done
+endef
 
 # $(call need,PACKAGES): install the Debian packages that are missing, or say the command that does.
 define need

@@ -35,6 +35,11 @@ class Composed:
     space: Space
     origins: "Origins"
 
+    @property
+    def smallest_slots(self) -> int:
+        """The slots of the campaign's smallest cluster, for which its workload is made."""
+        return self.space.node_counts()[0] * self.campaign.cluster.slots_per_node
+
 
 @dataclass(frozen=True)
 class Origins:

@@ -22,10 +22,9 @@ Say = Callable[[str], None]
 def workload_for(composed: Composed) -> Workload:
     """The campaign's jobs, sized for its smallest cluster, each of which the scheduler could run there."""
     cluster = composed.campaign.cluster
-    smallest = composed.space.node_counts()[0]
-    workload = load(composed.campaign.workload, slots=smallest * cluster.slots_per_node)
+    workload = load(composed.campaign.workload, slots=composed.smallest_slots)
     node = Node("n1", "compute", "", cluster.slots_per_node, cluster.memory_mib)
-    topology = Topology("smallest", (node,) * smallest)
+    topology = Topology("smallest", (node,) * composed.space.node_counts()[0])
     for job in _one_of_each_width(workload):
         composed.scheduler.nodes_needed(job, topology)
     return workload

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from campaign.errors import CampaignError
 from campaign.report.facts import short, shown
+from campaign.report.gantt import chartable, gantt_svg
 from campaign.settings import Scalar
 from campaign.trials import Point, TrialRecord
 
@@ -301,7 +302,8 @@ def _artifacts(record: TrialRecord, evidence: Evidence) -> dict[str, bytes]:
     files = {**evidence.files, "checks.json": json.dumps(checks, indent=2).encode()}
     if evidence.jobs is not None:
         files["jobs.parquet"] = _parquet(evidence.jobs)
-        files["gantt.svg"] = _gantt(record, evidence.jobs)
+        if chartable(evidence.jobs):
+            files["gantt.svg"] = gantt_svg(evidence.jobs, title=f"trial {record.number}").encode()
     return files
 
 
@@ -311,12 +313,6 @@ def _parquet(jobs: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(jobs, sink, compression="zstd")
     return bytes(sink.getvalue())
-
-
-def _gantt(record: TrialRecord, jobs: pa.Table) -> bytes:
-    from campaign.report.gantt import gantt_svg
-
-    return gantt_svg(jobs, title=f"trial {record.number}").encode()
 
 
 def _trial_of(run: Any) -> tuple[str, str]:

@@ -1,115 +1,68 @@
-"""`python -m campaign bench`: how fast a cluster is there, booted and restored, on this machine and in one run."""
+"""`python -m campaign bench`: how fast clusters are there, how fast simulation is, and how far the two agree.
+
+Each benchmark is a module `campaign.cli.bench_<name>` with `run(overrides, place, rounds)`.
+"""
 
 import argparse
-import os
-import time
+import importlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from campaign.compose import Composed, compose
 from campaign.errors import ConfigError
-from campaign.version import git_commit
 
-if TYPE_CHECKING:
-    from actors.bench import Plan
-    from campaign.bench import Measured
-    from campaign.images.manifest import Bundle
-
-BASE = ("name=bench", "cluster.nodes=2", "scheduler.params={bf_interval: 7}")
-"""The campaign that is measured unless overrides say otherwise; its scheduler.params are those of row (c+)."""
+BENCHES = {
+    "clusters": "how fast a cluster is there, booted and restored",
+    "simulation": "how fast the simulation is, and its memory, beside a public simulator",
+    "agreement": "how far simulation and virtual machines are apart",
+}
 OUT, ROUNDS = "out=", "rounds="
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which benchmarks, in order; where their results go; how often each thing is measured; and the settings."""
+
+    benches: tuple[str, ...]
+    place: Path
+    rounds: int
+    overrides: tuple[str, ...]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
+    known = "; ".join(f"{name}: {what}" for name, what in BENCHES.items())
     usage = "rounds=N (default 3), out=FOLDER (default results/bench), and settings as for a search: cluster.nodes=2"
-    parser.add_argument("overrides", nargs="*", help=usage)
+    parser.add_argument("arguments", nargs="*", help=f"{known} (default: all, one after the other); {usage}")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, print the tables, and write them with all samples and a picture."""
-    own, overrides = split(options.overrides)
-    place, rounds = Path(own.get(OUT, "results/bench")).expanduser(), rounds_of(own.get(ROUNDS, "3"))
-    composed = compose([*BASE, *overrides])
-
-    from campaign.bench import as_json, as_svg, as_text
-
-    place.mkdir(parents=True, exist_ok=True)
-    measured = _measure(composed, rounds)
-    table = as_text(measured)
-    for name, text in {"bench.txt": table, "bench.json": as_json(measured), "bench.svg": as_svg(measured)}.items():
-        place.joinpath(name).write_text(text, encoding="utf-8")
-    print(f"\n{table}\n{place} holds bench.txt, bench.json and bench.svg")
+    """Run the benchmarks, one after the other."""
+    asked = asked_for(options.arguments)
+    for name in asked.benches:
+        importlib.import_module(f"campaign.cli.bench_{name}").run(asked.overrides, asked.place, asked.rounds)
     return 0
 
 
-def split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """The command's own arguments by their prefix, the last of each; and the overrides."""
+def asked_for(arguments: Sequence[str]) -> Asked:
+    """What the command's arguments say, the last of each; all benchmarks where none is named.
+
+    Raises ConfigError for a benchmark that there isn't, and for a number of rounds that is none.
+    """
     own = {one: given.removeprefix(one) for given in arguments for one in (OUT, ROUNDS) if given.startswith(one)}
-    return own, [given for given in arguments if not given.startswith((OUT, ROUNDS))]
+    words = [given for given in arguments if "=" not in given and not given.startswith("~")]
+    for word in words:
+        if word not in BENCHES:
+            raise ConfigError(f"there is no benchmark {word!r}", resolution=f"Choose: {', '.join(BENCHES)}.")
+    return Asked(
+        benches=tuple(dict.fromkeys(words)) or tuple(BENCHES),
+        place=Path(own.get(OUT, "results/bench")).expanduser(),
+        rounds=_rounds(own.get(ROUNDS, "3")),
+        overrides=tuple(one for one in arguments if one not in words and not one.startswith((OUT, ROUNDS))),
+    )
 
 
-def rounds_of(text: str) -> int:
-    """The number of rounds; ConfigError unless it is a whole number from 1."""
+def _rounds(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ConfigError(f"rounds={text}: not a whole number from 1", resolution="Say rounds=3, for instance.")
     return int(text)
-
-
-def _measure(composed: Composed, rounds: int) -> "Measured":
-    from actors.bench import measure
-    from campaign.preflight import check_capacity, check_ports
-
-    check_capacity(composed)
-    check_ports(composed)
-    plan = _plan(composed, _bundle(composed), rounds)
-    name, settings = next(iter(composed.campaign.hosts.items()))
-    return measure(plan, name, settings, _facts(composed, plan), _say)
-
-
-def _plan(composed: Composed, bundle: "Bundle", rounds: int) -> "Plan":
-    from actors.bench import OwnGolden, Plan
-    from campaign.cli.export import fixed_point
-
-    point = fixed_point(composed)
-    nodes = composed.space.nodes(point)
-    blueprint = OwnGolden(
-        campaign=composed.campaign.name,
-        scheduler=composed.scheduler,
-        cluster=composed.campaign.cluster,
-        bundle=bundle,
-        smallest=nodes,
-        largest=nodes,
-        run=f"{time.time_ns()}-{os.getpid()}",
-    )
-    return Plan(blueprint, composed.space.params(point), rounds)
-
-
-def _bundle(composed: Composed) -> "Bundle":
-    """The image as a campaign that begins now would get it."""
-    from tempfile import TemporaryDirectory
-
-    from campaign.ledger import Ledger
-    from campaign.preflight import bundle_for
-
-    with TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.jsonl") as unbegun:
-        return bundle_for(composed, unbegun, _say)
-
-
-def _facts(composed: Composed, plan: "Plan") -> dict[str, str]:
-    cluster = plan.blueprint.cluster
-    return {
-        "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "commit": git_commit(),
-        "image": plan.blueprint.bundle.hash,
-        "scheduler": composed.scheduler.name,
-        "cluster": f"a head and {plan.blueprint.largest} compute nodes, each {cluster.vcpus} vCPU, "
-        f"{cluster.memory_mib} MiB",
-        "(c+) is moved to": " ".join(f"{name}={value}" for name, value in plan.moved.items()) or "the same settings",
-        "rounds": str(plan.rounds),
-    }
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)

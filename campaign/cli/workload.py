@@ -1,8 +1,10 @@
 """`python -m campaign workload`: what a workload looks like, and any workload as a trace file."""
 
 import argparse
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do what the action says."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # bars of `?` where an encoding has no blocks
     if options.action == "show":
         _show(options.arguments)
     else:
@@ -83,7 +87,7 @@ def _show(arguments: Sequence[str]) -> None:
             place.write_text(draw(found.workload, known), encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"{place}: {error.strerror}", resolution="Name a file that can be written.") from error
-        print(printable(f"{place} holds the picture"))
+        print(f"\n{printable(str(place))} holds the picture")
 
 
 def _write(arguments: Sequence[str], refused: Sequence[str]) -> None:
@@ -127,8 +131,7 @@ def _configured(composed: Composed) -> Found:
     """The jobs of a campaign, for its smallest cluster, which every trial of it replays."""
     from campaign.workloads import load
 
-    settings, cluster = composed.campaign.workload, composed.campaign.cluster
-    slots = composed.space.node_counts()[0] * cluster.slots_per_node
+    settings, slots = composed.campaign.workload, composed.smallest_slots
     named = settings.path if settings.kind in TRACES else f"seed {settings.seed}"
     return Found(load(settings, slots=slots), slots, f"{settings.kind}, {named}, for the campaign's smallest cluster")
 

@@ -60,6 +60,20 @@ def nodes_of(record: TrialRecord, facts: Facts) -> int:
     return int(value) if isinstance(value, int | float) else 0
 
 
+def alike(best: Sequence[TrialRecord], objectives: Iterable[str]) -> list[tuple[TrialRecord, list[TrialRecord]]]:
+    """The front's points: the first trial of each, and the others that have the same values in all objectives."""
+    points: dict[tuple[float, ...], list[TrialRecord]] = {}
+    names = list(objectives)
+    for record in best:
+        points.setdefault(tuple(record.metrics[name] for name in names), []).append(record)
+    return [(first, others) for first, *others in points.values()]
+
+
+def simulated(records: Iterable[TrialRecord]) -> bool:
+    """Whether the trials were simulated, not measured."""
+    return any(record.provenance.get("testbed") == "simulation" for record in records)
+
+
 def common(records: Sequence[TrialRecord]) -> dict[str, str]:
     """All provenance of the trials; a key with several values lists them, with how many trials had each."""
     values: dict[str, dict[str, int]] = {}

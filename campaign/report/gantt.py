@@ -17,6 +17,7 @@ _ROOM = 900.0  # pixels that all rows together may take
 _MANY = 2_000  # jobs beyond which bars carry no label and no tool tip
 TONES = ("#33658a", "#5b8e7d", "#6f8fa6", "#2f4858", "#7d8c5c", "#6c8ead")
 FAILED = "#d55e00"  # Okabe-Ito vermilion: told from the others without seeing red or green
+MOST_BARS = 20_000  # on all nodes together, beyond which a chart is a grey area and megabytes long
 _COLUMNS = ("job_id", "width", "nodes", "submit_ns", "start_ns", "end_ns", "exit_code")
 
 
@@ -45,6 +46,13 @@ class Chart:
     def end(self) -> float:
         """Seconds from the workload's start to the last event."""
         return max([bar.end for bar in self.bars] + [at for at, _ in self.queue], default=0.0) or 1.0
+
+
+def chartable(jobs: pa.Table) -> bool:
+    """Whether a chart of the jobs table can be drawn and read: some jobs are known to have run somewhere, and not too
+    many."""
+    entries = jobs.column("nodes").combine_chunks()
+    return 0 < jobs.num_rows <= MOST_BARS and 0 < len(entries.flatten()) <= MOST_BARS
 
 
 def gantt_svg(jobs: pa.Table, nodes: Sequence[str] = (), slots_per_node: int = 0, title: str = "Gantt chart") -> str:

@@ -10,14 +10,27 @@ import pyarrow as pa
 
 from campaign.metrics import BOUNDED_SLOWDOWN_TAU_S, METRICS, Metric
 from campaign.report import figures
-from campaign.report.facts import ABSENT, Facts, common, dimensions, number, percent, seconds, short, shown
-from campaign.report.gantt import gantt_svg
+from campaign.report.facts import (
+    ABSENT,
+    Facts,
+    alike,
+    common,
+    dimensions,
+    number,
+    percent,
+    seconds,
+    short,
+    shown,
+    simulated,
+)
+from campaign.report.gantt import chartable, gantt_svg
 from campaign.report.times import cost_of, label_of
 from campaign.trials import Check, TrialRecord
 from search.pareto import feasible, front
 
-HEADLINE = ("image_hash", "scheduler", "scheduler_version", "host", "acceleration")
+HEADLINE = ("testbed", "simulated_policy", "image_hash", "scheduler", "scheduler_version", "host", "acceleration")
 TOLD_APART = frozenset({"cold_because"})  # long, different for each trial, and counted with the cost
+MOST_CHARTS = 12
 MOST_COLUMNS = 8  # trials beside each other in the table of metrics
 _LABELS = {"image_hash": "image", "scheduler_version": "version"}
 
@@ -94,11 +107,15 @@ def render(records: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], p
         "percent": percent,
     }
     best = front(records, facts.objectives, facts.constraints)
-    provenance, compared = common(records), spread_over(best, MOST_COLUMNS)
+    points = alike(best, facts.objectives)
+    charts = _charts([first for first, _ in points], facts, jobs)
+    provenance, compared = common(records), spread_over([first for first, _ in points], MOST_COLUMNS)
     return environment.get_template("page.html.j2").render(
         facts=facts,
         records=records,
+        simulated=simulated(records),
         front=best,
+        points=points,
         front_numbers={record.number for record in best},
         dimensions=dimensions(records),
         headline=[(_LABELS.get(name, name), provenance[name]) for name in HEADLINE if name in provenance],
@@ -111,7 +128,8 @@ def render(records: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], p
         cost=cost_of(records, facts),
         pareto=Markup(figures.pareto(records, best, facts)),  # noqa: S704  made by plotly from escaped text
         phases=Markup(figures.phases(records)),  # noqa: S704
-        charts=[(record, Markup(chart)) for record, chart in _charts(best, facts, jobs)],  # noqa: S704  escaped by gantt
+        charts=[(record, Markup(chart)) for record, chart in charts],  # noqa: S704  escaped by gantt
+        uncharted=len(points) - len(charts),
         plotly=Markup(figures.library()),  # noqa: S704
     )
 
@@ -178,9 +196,9 @@ def _charts(
     best: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], pa.Table | None]
 ) -> list[tuple[TrialRecord, str]]:
     charts = []
-    for record in best:
+    for record in spread_over(best, MOST_CHARTS):
         table = jobs(record.number)
-        if table is not None and table.num_rows:
+        if table is not None and chartable(table):
             point = ", ".join(f"{short(name)}={shown(value)}" for name, value in record.point.items())
             title = f"trial {record.number}: {point}"
             charts.append((record, gantt_svg(table, slots_per_node=facts.slots_per_node, title=title)))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from campaign.model import Bound, Direction
-from campaign.report.facts import dimensions, number, percent, seconds, short, shown
+from campaign.report.facts import alike, dimensions, number, percent, seconds, short, shown, simulated
 from campaign.report.times import Cost
 from campaign.trials import TrialRecord
 from search.pareto import front
@@ -30,10 +30,11 @@ def text_front(
     best = front(records, objectives, constraints)
     valid = sum(record.valid for record in records)
     of = " of a simulation" if simulated(records) else ""
+    points = alike(best, objectives)
     title = Text(f"Pareto front{of}: {len(best)} of {valid} valid trials ({len(records)} in all)", style="bold")
     if not best:
         return Group(title)
-    return Group(title, _table(best, objectives, dimensions(records)), Text(scatter(records, best, objectives)))
+    return Group(title, _table(points, objectives, dimensions(records)), Text(scatter(records, best, objectives)))
 
 
 def time_lines(cost: Cost) -> Iterator[tuple[str, str]]:
@@ -69,7 +70,12 @@ def scatter(records: Sequence[TrialRecord], best: Sequence[TrialRecord], objecti
     return _framed(field, (across, number(x_low), number(x_high)), (up, number(y_low), number(y_high)))
 
 
-def _table(best: Sequence[TrialRecord], objectives: Mapping[str, Direction], points: Sequence[str]) -> "Table":
+def _table(
+    points: Sequence[tuple[TrialRecord, Sequence[TrialRecord]]],
+    objectives: Mapping[str, Direction],
+    names: Sequence[str],
+) -> "Table":
+    """A row per point; of trials with equal values the first one's settings, and how many others there are."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -77,11 +83,14 @@ def _table(best: Sequence[TrialRecord], objectives: Mapping[str, Direction], poi
     table.add_column("trial", justify="right")
     for name, direction in objectives.items():
         table.add_column(f"{_folded(name)}\n{ARROWS[direction]}", justify="right", style="bold", overflow="fold")
-    for name in points:
+    for name in names:
         table.add_column(_folded(short(name)), overflow="fold")
-    for record in best:
+    for record, others in points:
         values = [number(record.metrics[name]) for name in objectives]
-        table.add_row(str(record.number), *values, *(_folded(shown(record.point.get(name))) for name in points))
+        label = f"{record.number}" + (f" +{len(others)}" if others else "")
+        table.add_row(label, *values, *(_folded(shown(record.point.get(name))) for name in names))
+    if any(others for _, others in points):
+        table.caption = "+n: so many other trials have the same values"
     return table
 
 

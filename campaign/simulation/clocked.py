@@ -14,9 +14,8 @@ from campaign.simulation.agenda import Jobs, Times
 from campaign.simulation.compiled import ONE, ZERO, compiled
 from campaign.simulation.future import Rows, close, copy_step, earliest, reserve, with_room
 from campaign.simulation.nodes import Slots
-from campaign.simulation.work import Order, Running, Work, begin, finish, give, none_running, picked, sort_queue
+from campaign.simulation.work import NEVER, Order, Running, Work, begin, finish, give, none_running, picked, sort_queue
 
-NEVER: Any = np.int64(2**62)
 SOON: Any = np.int64(1_000_000_000)  # when a backfilled job may start on nodes that another one is leaving
 # Places of the state: the time; the last runs by kind, and the next ones; flags: a run is wanted now, or asked for by
 # the clock; something has changed since a run in order saw all that it must, or since a backfill run; the queue's ends.

@@ -17,6 +17,7 @@ from campaign.simulation.compiled import ZERO, compiled
 from campaign.simulation.future import Rows, earliest, from_now, reserve, unreserve, with_room
 from campaign.simulation.nodes import Slots, fits
 from campaign.simulation.work import (
+    NEVER,
     NOWHERE,
     Order,
     Running,
@@ -83,11 +84,12 @@ def run_queue(work: Work, free: Slots, backfill: bool, rule: int, order: Order) 
 @compiled
 def next_event(work: Work, running: Running, arrived: int) -> int:
     """When the next job comes or goes."""
-    if arrived == work.submit.size:
-        return running.end_times[0]
-    if running.size[0] == 0:
-        return work.submit[arrived]
-    return min(work.submit[arrived], running.end_times[0])
+    now = NEVER
+    if arrived < work.submit.size:
+        now = work.submit[arrived]
+    if running.size[0] > 0:
+        now = min(now, running.end_times[0])
+    return now
 
 
 @compiled
@@ -148,8 +150,11 @@ def run_conservative(work: Work, free: Slots, rule: int, order: Order) -> None:
     for node in range(free.size):
         rows[0, node] = free[node]
     last, arrived = ZERO, ZERO
-    while arrived < jobs or running.size[0] > 0:
+    while arrived < jobs or running.size[0] > 0 or last > 0:
+        # A reservation may begin when nothing ends any more: what it was behind has moved towards now since.
         now = next_event(work, running, arrived)
+        for index in range(last):
+            now = min(now, work.start[queue[index]])
         steps = from_now(times, rows, steps, now)
         early = False
         while running.size[0] > 0 and running.end_times[0] == now:

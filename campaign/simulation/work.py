@@ -10,6 +10,7 @@ from campaign.simulation.compiled import compiled
 from campaign.simulation.nodes import Slots, choose
 
 NOWHERE: Any = np.int64(-1)
+NEVER: Any = np.int64(2**62)
 
 
 class Work(NamedTuple):

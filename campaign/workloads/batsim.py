@@ -7,7 +7,6 @@ jobs are dropped and counted, or refused when the campaign says strict. Format: 
 import json
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,24 +41,29 @@ def read_batsim(file: Path, *, strict: bool = False) -> Workload:
 
 def parse_batsim(content: bytes, *, file: Path, strict: bool = False) -> Workload:
     """As `read_batsim`, from bytes; `file` is what messages and the workload are named by."""
-    whole = _object(_loaded(content, file), f"{file}")
-    jobs = _field(whole, "jobs", f"{file}")
-    profiles = _object(_field(whole, "profiles", f"{file}"), f"{file}, profiles")
-    if not isinstance(jobs, list):
-        raise _wrong(f"{file}, jobs", jobs, "a list of jobs")
+    try:
+        whole = _object(_loaded(content))
+        jobs, profiles = _field(whole, "jobs"), _object(_field(whole, "profiles"), ", profiles")
+        machine = _slots(whole)
+        if not isinstance(jobs, list):
+            raise _wrong(", jobs", jobs, "a list of jobs")
+        times = _run_times(profiles)
+        every = [_job(job, place, times) for place, job in enumerate(jobs, start=1)]
+    except _Fault as fault:
+        raise WorkloadError(f"{file}{fault}", resolution=MEND) from None
     if not jobs:
         raise WorkloadError(f"{file}: no jobs in it", resolution="Give a workload of Batsim with jobs.")
-    times = _run_times(profiles, file)
-    every = [_job(job, place, times, file) for place, job in enumerate(jobs, start=1)]
     found = [job for job in every if job is not None]
-    repairs = {
-        "jobs dropped because their profile is no delay": len(every) - len(found),
-        "jobs with another's id numbered anew": len(found) - len({job.id for job in found}),
-    }
-    texts = any(isinstance(job.id, str) for job in found)
-    notes = {"job numbers": "1, 2, .. in order of arrival: the trace's are text"} if texts else {}
-    machine = _slots(whole, file)
+    repairs = {"jobs dropped because their profile is no delay": len(every) - len(found)}
+    notes = {}
+    if any(isinstance(job.id, str) for job in found):
+        repairs["jobs with another's id"] = len(found) - len({job.id for job in found})
+        notes["job numbers"] = "1, 2, .. in order of arrival: the trace's are text"
     return workload_of(_columns(found), repairs, file=file, strict=strict, machine=machine, notes=notes)
+
+
+class _Fault(Exception):
+    """What isn't of the format, in words that go on from the file's name: they are only put together when needed."""
 
 
 class _Job(NamedTuple):
@@ -72,97 +76,99 @@ class _Job(NamedTuple):
     requested: float
 
 
-def _loaded(content: bytes, file: Path) -> Any:
+def _loaded(content: bytes) -> Any:
     try:
         return json.loads(content.decode("utf-8-sig"))
     except RecursionError:
-        raise _not_batsim(file, "it is nested too deeply") from None
+        raise _Fault(" is no JSON: it is nested too deeply") from None
     except ValueError as error:
-        raise _not_batsim(file, str(error)) from None
+        raise _Fault(f" is no JSON: {error}") from None
 
 
-def _run_times(profiles: Json, file: Path) -> dict[str, float | None]:
+def _slots(whole: Json) -> int | None:
+    if "nb_res" not in whole:
+        return None
+    slots = _number(whole["nb_res"], "nb_res")
+    if not 1 <= slots <= WIDEST or slots != int(slots):
+        raise _wrong(", nb_res", whole["nb_res"], f"a whole number from 1 to {WIDEST}")
+    return int(slots)
+
+
+def _run_times(profiles: Json) -> dict[str, float | None]:
     """The run time of each profile, None where it has none by itself."""
     times: dict[str, float | None] = {}
     for name, profile in profiles.items():
-        where = f"{file}, profile {_excerpt(name)}"
-        kind = _field(_object(profile, where), "type", where)
-        times[name] = _number(_field(profile, DELAY, where), f"{where}, {DELAY}") if kind == DELAY else None
+        try:
+            kind = _field(_object(profile), "type")
+            times[name] = _number(_field(profile, DELAY), DELAY) if kind == DELAY else None
+        except _Fault as fault:
+            raise _Fault(f", profile {_excerpt(name)}{fault}") from None
     return times
 
 
-def _job(job: Any, place: int, times: Mapping[str, float | None], file: Path) -> _Job | None:
+def _job(job: Any, place: int, times: Mapping[str, float | None]) -> _Job | None:
     """The job that stands at `place` in the list, None if its profile has no run time."""
-    where = f"{file}, job {place}"
-    number = _field(_object(job, where), "id", where)
-    if isinstance(number, bool) or not isinstance(number, int | str):
-        raise _wrong(f"{where}, id", number, "a whole number or text")
-    where = f"{where} (id {_excerpt(number)})"
-    submit, width = (_number(_field(job, name, where), f"{where}, {name}") for name in ("subtime", "res"))
-    requested = _number(job.get("walltime", UNKNOWN), f"{where}, walltime")
-    profile = _field(job, "profile", where)
-    if not isinstance(profile, str) or profile not in times:
-        raise _wrong(f"{where}, profile", profile, "the name of one of the profiles")
+    named: int | str | None = None
+    try:
+        number = _field(_object(job), "id")
+        if isinstance(number, bool) or not isinstance(number, int | str):
+            raise _wrong(", id", number, "a whole number or text")
+        named = number
+        submit, width = _number(_field(job, "subtime"), "subtime"), _number(_field(job, "res"), "res")
+        requested = _number(job.get("walltime", UNKNOWN), "walltime")
+        profile = _field(job, "profile")
+        if not isinstance(profile, str) or profile not in times:
+            raise _wrong(", profile", profile, "the name of one of the profiles")
+    except _Fault as fault:
+        who = f" (id {_excerpt(named)})" if named is not None else ""
+        raise _Fault(f", job {place}{who}{fault}") from None
     runtime = times[profile]
     return None if runtime is None else _Job(number, submit, width, runtime, requested)
 
 
 def _columns(found: list[_Job]) -> Columns:
-    """The jobs as columns; numbered by arrival unless all ids are numbers of their own that can be kept."""
+    """The jobs as columns; numbered by arrival if any of their ids is text."""
     submit, width, runtime, requested = np.array([job[1:] for job in found], dtype=np.float64).reshape(-1, 4).T
-    keepable = all(isinstance(job.id, int) and 0 <= job.id <= LARGEST_NUMBER for job in found)
-    number = np.empty(len(found))
-    if keepable and len({job.id for job in found}) == len(found):
-        number[:] = [job.id for job in found]
-    else:
-        number[np.argsort(submit, kind="stable")] = np.arange(1, len(found) + 1)
-    user = np.full(len(found), float(UNKNOWN))
+    numbers = [job.id if 0 <= job.id <= LARGEST_NUMBER else UNKNOWN for job in found if isinstance(job.id, int)]
+    number = np.array(numbers, dtype=np.float64)
+    if number.size < submit.size:
+        number = np.empty(submit.size)
+        number[np.argsort(submit, kind="stable")] = np.arange(1, submit.size + 1)
     return {
         "job_id": number,
         "arrival_s": submit,
         "width": width,
         "runtime_s": runtime,
         "requested_s": requested,
-        "user": user,
+        "user": np.full(submit.size, float(UNKNOWN)),
     }
 
 
-def _slots(whole: Json, file: Path) -> int | None:
-    if "nb_res" not in whole:
-        return None
-    slots = _number(whole["nb_res"], f"{file}, nb_res")
-    if not 1 <= slots <= WIDEST or slots != int(slots):
-        raise _wrong(f"{file}, nb_res", whole["nb_res"], f"a whole number from 1 to {WIDEST}")
-    return int(slots)
-
-
-def _object(value: Any, where: str) -> Json:
+def _object(value: Any, where: str = "") -> Json:
     if not isinstance(value, dict):
         raise _wrong(where, value, "an object")
     return value
 
 
-def _field(value: Json, name: str, where: str) -> Any:
+def _field(value: Json, name: str) -> Any:
     if name not in value:
-        raise WorkloadError(f"{where}: no {name!r} in it", resolution=MEND)
+        raise _Fault(f": no {name!r} in it")
     return value[name]
 
 
-def _number(value: Any, where: str) -> float:
+def _number(value: Any, name: str) -> float:
     if not isinstance(value, bool) and isinstance(value, int | float):
-        with suppress(OverflowError):
+        try:
             number = float(value)
-            if math.isfinite(number):
-                return number
-    raise _wrong(where, value, "a finite number")
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    raise _wrong(f", {name}", value, "a finite number")
 
 
-def _not_batsim(file: Path, reason: str) -> WorkloadError:
-    return WorkloadError(f"{file} is no JSON: {reason}", resolution=MEND)
-
-
-def _wrong(where: str, value: Any, allowed: str) -> WorkloadError:
-    return WorkloadError(f"{where} must be {allowed}, not {_excerpt(value)}", resolution=MEND)
+def _wrong(where: str, value: Any, allowed: str) -> _Fault:
+    return _Fault(f"{where} must be {allowed}, not {_excerpt(value)}")
 
 
 def _excerpt(value: Any) -> str:

@@ -51,11 +51,12 @@ SAME = 0.01  # relative difference of run times that scaling and rounding may le
 def esp(*, slots: int, seed: int) -> Workload:
     """The 230 jobs for a machine of `slots` slots. Equal arguments give equal jobs.
 
-    Types A to M come in an order drawn by `seed`: 50 jobs at once, then one every 10 s. The two jobs as wide as the
-    machine come at 2400 and 7200 s: the benchmark wants the first after a tenth of the least time that the whole can
-    take (11003 s) and the second to end within nine tenths; here they have no priority over others. All jobs are one
-    user's and ask for 1.5 times their run time. Widths are rounded, halves up, to at least 1: on small machines that
-    makes the whole longer, by a fifth with 16 slots, by two thirds with 8.
+    How jobs come is a parameter of the benchmark: 50 at once are what Georgiou and Hautreux take, the times are this
+    project's. Types A to M come in an order drawn by `seed`: 50 jobs at once, then one every 10 s. The two jobs as wide
+    as the machine come at 2400 and 7200 s, after a tenth and before nine tenths of the least time that the whole can
+    take (11003 s); they have no priority over others. All jobs are one user's and ask for 1.5 times their run time.
+    Widths are rounded, halves up, to at least 1: on small machines that makes the whole longer, by a fifth with 16
+    slots, by two thirds with 8.
     """
     width, runtime = mix(slots)
     mixed = JOBS - len(FULL_WIDTH_S)
@@ -86,7 +87,7 @@ def efficiency(jobs: pa.Table, slots: int) -> float | None:
 
     `jobs` has the columns width, runtime_s (the time that a job should take), submit_ns and end_ns of JOBS_SCHEMA.
     None when they aren't the mix of ESP-2, for whatever machine and however scaled in time, or when not all have ended.
-    Wong et al. 2000, section 3.
+    The formula is that of Wong et al. 2000.
     """
     if jobs.num_rows != JOBS or jobs.column("submit_ns").null_count or jobs.column("end_ns").null_count:
         return None

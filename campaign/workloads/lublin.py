@@ -59,7 +59,7 @@ def lublin(*, jobs: int, seed: int, slots: int) -> Workload:
 
 
 def widths(draw: np.random.Generator, count: int, slots: int) -> Integers:
-    """Slots of `count` jobs (section 4 of the paper): 1, or 2 to the power of a two-stage uniform variable.
+    """Slots of `count` jobs: 1, or 2 to the power of a two-stage uniform variable.
 
     For parallel jobs the logarithm is uniform in [0.8, m] (probability 0.86) or in [m, log2 slots], m = log2 slots -
     2.5; it is rounded for those whose width is to be a power of two. The authors ask for a larger m on small machines
@@ -77,7 +77,7 @@ def widths(draw: np.random.Generator, count: int, slots: int) -> Integers:
 
 
 def runtimes(draw: np.random.Generator, width: Integers) -> Floats:
-    """Run times of jobs so wide, in seconds (section 5 of the paper).
+    """Run times of jobs so wide, in seconds.
 
     The natural logarithm is hyper-gamma: gamma(4.2, 0.94) with probability 0.78 - 0.0054 width (within 0 and 1), else
     gamma(312, 0.03); values above 12 are drawn anew. The authors' program cuts fractions of a second off; these stay.
@@ -92,7 +92,7 @@ def runtimes(draw: np.random.Generator, width: Integers) -> Floats:
 
 
 def gaps(draw: np.random.Generator, count: int) -> Floats:
-    """Seconds between arrivals if all hours were alike (section 6 of the paper).
+    """Seconds between arrivals if all hours were alike.
 
     The natural logarithm is gamma(10.2303 * 1.0225, 0.4871); values above 13 are drawn anew.
     """
@@ -103,7 +103,7 @@ def gaps(draw: np.random.Generator, count: int) -> Floats:
 
 
 def daily_weights() -> Floats:
-    """How busy each half-hour of the day is, from midnight: 48 weights of mean 1 (section 6 of the paper).
+    """How busy each half-hour of the day is, from midnight: 48 weights of mean 1.
 
     Half-hour i has weight F(i + 0.5) - F(i - 0.5), F the distribution function of gamma(8.1737, 3.9631), i from 11 to
     58, after 48 the next day's. Integrated by Gauss-Legendre quadrature; the density's constant factor cancels out.
@@ -118,7 +118,7 @@ def daily_weights() -> Floats:
 
 
 def arrivals(draw: np.random.Generator, count: int) -> Floats:
-    """Arrival times of `count` jobs in seconds after midnight, ascending (section 6 of the paper).
+    """Arrival times of `count` jobs in seconds after midnight, ascending.
 
     The authors' program lets each gap pay for the half-hours that it passes, by their weights, and keeps the change.
     That is the sum of the gaps put through the inverse of the weights' running sum, which is done here for all at once.

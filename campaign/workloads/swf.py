@@ -9,6 +9,7 @@ import gzip
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -216,7 +217,7 @@ def write_swf(workload: Workload, file: Path) -> None:
     become the header. The file appears whole or not at all. Raises WorkloadError where it can't be written.
     """
     content = "\n".join([*_header(workload), *_lines(workload.table), ""]).encode()
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary = file.parent / f".{file.name}.{os.getpid()}"
     try:
         temporary.write_bytes(gzip.compress(content, mtime=0) if file.suffix == ".gz" else content)
         temporary.replace(file)
@@ -225,7 +226,8 @@ def write_swf(workload: Workload, file: Path) -> None:
             f"{file}: {error.strerror}", resolution="Name a file that can be written, in a folder that exists."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _header(workload: Workload) -> Iterator[str]:

@@ -20,6 +20,7 @@ from campaign.workloads.columns import SHORTEST_S, Columns, columns_of, from_zer
 from campaign.workloads.traces import STARTED
 
 HASH_DIGITS = 12
+NAMED = 10  # users that a note names one by one
 ALWAYS_WHOLE = "esp"
 """The kind whose jobs are a fixed set, which workload.jobs doesn't shorten."""
 
@@ -102,7 +103,8 @@ def _choices(settings: WorkloadSettings) -> Iterator[Step]:
         words = f"beyond {longest:g} s"
         yield _choice("max_runtime_s", "long jobs left out", words, lambda jobs: jobs["runtime_s"] <= longest)
     if (users := settings.users) is not None:
-        words = f"of others than {', '.join(map(str, users))}"
+        named = ", ".join(map(str, users[:NAMED])) + (f" and {len(users) - NAMED} more" if len(users) > NAMED else "")
+        words = f"of others than {named}"
         yield _choice("users", "other users' jobs left out", words, lambda jobs: np.isin(jobs["user"], users))
     if (window := settings.window_s) is not None:
         begin, end = window

@@ -1,16 +1,19 @@
-"""A slow simulator of the ideal policies that is plain to read: nothing is kept that can be worked out anew.
+"""A slow simulator of the ideal policies that is plain to read, and the random workloads that it is asked about.
 
-Times are whole seconds. Beside the starts it gives what a policy promised on the way, and that no node was ever given
-more than it has is asserted at each step.
+Nothing is kept that can be worked out anew. Times are whole seconds. Beside the starts it gives what a policy promised
+on the way, and that no node was ever given more than it has is asserted at each step.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
+from hypothesis import strategies as st
 
 from campaign.jobs import WORKLOAD_SCHEMA
+from campaign.simulation.engine import Delays, Nodes
+from schedulers.policy import Policy
 
 Free = list[int]
 """Free slots by node."""
@@ -23,6 +26,40 @@ class Request(NamedTuple):
     width: int
     hold: int
     limit: int
+
+
+@st.composite
+def clusters(draw: st.DrawFn, *, counts: Sequence[int] = range(1, 9), slots: Sequence[int] = range(1, 5)) -> Nodes:
+    """Small clusters."""
+    return Nodes(draw(st.sampled_from(counts)), draw(st.sampled_from(slots)))
+
+
+@st.composite
+def workloads(draw: st.DrawFn, nodes: Nodes, *, exact: bool = False) -> list[tuple[int, int, int, int]]:
+    """Jobs (submission, width, run time, requested time) for a cluster, by order of submission; many times are equal.
+
+    `exact`: all have asked for what they run.
+    """
+    jobs, now = [], 0
+    for _ in range(draw(st.integers(1, 12))):
+        now += draw(st.sampled_from([0, 0, 1, 2, 5, 9]))
+        run = draw(st.integers(1, 9))
+        more = 0 if exact else draw(st.sampled_from([0, 0, 1, 4, 9]))
+        jobs.append((now, draw(st.integers(1, nodes.count * nodes.slots)), run, run + more))
+    return jobs
+
+
+def requests(jobs: Iterable[Sequence[int]], policy: Policy, delays: Delays) -> list[Request]:
+    """What an ideal policy gets to see of jobs: submitted one after the other, and held for what machines take too."""
+    seen: list[Request] = []
+    idle = 0  # when the submitter has time again
+    for submit, width, run, limit in jobs:
+        idle = max(idle, submit) + int(delays.submit_s)
+        unit = int(policy.limit_unit_s)
+        longest = (max(1, -(-limit // unit)) * unit if unit else limit) + int(policy.grace_s)
+        around = int(delays.launch_s + delays.release_s)
+        seen.append(Request(idle, width, min(run + int(delays.overrun_s), longest) + around, longest + around))
+    return seen
 
 
 def table(requests: Iterable[Sequence[float]]) -> pa.Table:
@@ -70,6 +107,12 @@ def free_at(time: int, total: Free, held: Iterable[Held]) -> Free:
                 free[node] -= slots
     assert min(free) >= 0, "a node was given more than it has"
     return free
+
+
+def reference(jobs: Sequence[Request], nodes: Nodes, policy: Policy, **more: Any) -> "Reference":
+    """The reference's run of jobs; nodes of one slot, which are all alike, are one node with all slots."""
+    total = [nodes.count] if nodes.slots == 1 else [nodes.slots] * nodes.count
+    return Reference(jobs, total, max(total), policy.reserve, policy.placement, **more).run()
 
 
 @dataclass

@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,6 +16,7 @@ from campaign.exits import USER_ERROR
 from campaign.preflight import workload_for
 from campaign.workloads.swf import read_swf
 
+ROOT = Path(__file__).parents[2]
 TRACE = """\
 ; Version: 2.2
 ; MaxProcs: 64
@@ -121,6 +125,13 @@ def test_the_picture_is_a_file_of_its_own(said, folder, name):
 def test_names_cannot_steer_the_terminal(said, folder):
     (folder / "a\x1b[31m.swf").write_text(TRACE)
     assert "\x1b" not in said("show", "a\x1b[31m.swf")
+
+
+def test_a_terminal_without_blocks_gets_question_marks():
+    command = [sys.executable, "-m", "campaign", "workload", "show", "trace.swf"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert b"|?" in done.stdout and done.stderr == b""
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,10 @@ def test_ids_that_are_text_are_numbered_by_arrival_and_that_is_no_repair() -> No
     [
         ((job(), job(2, profile="compute")), "jobs dropped because their profile is no delay"),
         ((job(), job(2, profile="both")), "jobs dropped because their profile is no delay"),
-        ((job(1), job(1)), "jobs with another's id numbered anew"),
-        ((job("a"), job("a")), "jobs with another's id numbered anew"),
+        ((job(1), job(1)), "jobs with another's number renumbered"),
+        ((job(-5),), "jobs without a number renumbered"),
+        ((job(10**300),), "jobs without a number renumbered"),
+        ((job("a"), job("a")), "jobs with another's id"),
         ((job(1, 5), job(2, 3)), "jobs put in order of arrival"),
         ((job(), job(2, res=0)), "unusable jobs dropped"),
         ((job(), job(2, -1)), "unusable jobs dropped"),

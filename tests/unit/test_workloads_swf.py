@@ -292,4 +292,11 @@ def test_swf_that_cannot_be_written_says_so(tmp_path: Path) -> None:
         write_swf(parsed(line()), tmp_path / "absent" / "t.swf")
     with pytest.raises(WorkloadError, match="Is a directory"):
         write_swf(parsed(line()), tmp_path)
+    with pytest.raises(WorkloadError, match="name too long"):
+        write_swf(parsed(line()), tmp_path / ("x" * 300))
+    with pytest.raises(WorkloadError):
+        write_swf(parsed(line()), Path())
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(WorkloadError, match="Not a directory"):
+        write_swf(parsed(line()), tmp_path / "file" / "t.swf")

@@ -67,6 +67,11 @@ def test_jobs_are_chosen_and_begin_at_0_again(asked: dict[str, Any], left: list[
     assert chosen.notes == {name: f"{words} [jobs {chosen.hash[:12]}]"}
 
 
+def test_a_long_list_of_users_is_told_in_short() -> None:
+    note = done(users=list(range(2, 100))).notes["other users' jobs left out"]
+    assert note.startswith("2 of 4 jobs, of others than 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 88 more [jobs ")
+
+
 @pytest.mark.parametrize(
     ("asked", "setting"),
     [
