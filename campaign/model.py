@@ -119,11 +119,18 @@ class WorkloadSettings(Settings):
         "sleep", help="what jobs do on VMs: sleep, or burn CPU time with stress-ng (image.name=slurm-burn)"
     )
 
-    @field_validator("window_s", "runtime_s")
+    @field_validator("window_s")
     @classmethod
     def _in_order(cls, ends: list[float] | None) -> list[float] | None:
         if ends is not None and not 0 <= ends[0] < ends[1]:
             raise ValueError("the ends must be in order, from 0 up")
+        return ends
+
+    @field_validator("runtime_s")
+    @classmethod
+    def _above_zero(cls, ends: list[float]) -> list[float]:
+        if not 0 < ends[0] <= ends[1]:
+            raise ValueError("the ends must be in order, above 0")
         return ends
 
 
@@ -227,6 +234,7 @@ class SamplerSettings(Settings):
 class ValiditySettings(Settings):
     """Thresholds of the validity gate: a trial beyond one of them is invalid, not a data point."""
 
+    max_unsubmitted_jobs: int = setting(0, help="jobs that were never submitted", unit="jobs", ge=0)
     max_incomplete_jobs: int = setting(0, help="jobs that didn't end well on all their nodes", unit="jobs", ge=0)
     max_misplaced_jobs: int = setting(
         0, help="jobs on other nodes, or on more or fewer, than asked for", unit="jobs", ge=0

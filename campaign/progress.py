@@ -24,6 +24,7 @@ PHASE_WORDS = {
     "workload": "replaying the workload",
     "collected": "collecting",
     "torn_down": "tearing down",
+    "simulated": "simulating",
     "judged": "judging",
 }
 """What a trial does on the way to each phase."""

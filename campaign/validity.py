@@ -59,7 +59,7 @@ class Rule:
 
 
 RULES: dict[str, Rule] = {
-    "jobs not submitted": Rule("max_incomplete_jobs", of_jobs=True, meaning="jobs that were never submitted"),
+    "jobs not submitted": Rule("max_unsubmitted_jobs", of_jobs=True),
     "incomplete jobs": Rule("max_incomplete_jobs", of_jobs=True),
     "jobs on other nodes than asked for": Rule("max_misplaced_jobs", of_jobs=True),
     "slots overbooked on a node": Rule("max_overbooked_slots", of_jobs=True),

@@ -37,7 +37,7 @@ def _facts(rounds: int) -> dict[str, str]:
     return {
         "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "commit": git_commit(),
-        "cpu": f"{os.cpu_count()} of {read_cpu_model()}, load average {os.getloadavg()[0]:.2f} at the beginning",
+        "cpu": f"{os.cpu_count()} of {read_cpu_model()}",
         "versions": f"Python {platform.python_version()}, {', '.join(map(_version, PACKAGES))}",
         "cluster": f"{CLUSTER.count:,} nodes of {CLUSTER.slots} slot, offered load {OFFERED:g}",
         "rounds": str(rounds),

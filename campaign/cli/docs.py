@@ -58,7 +58,7 @@ def metrics_page() -> str:
 
 def _phases() -> str:
     head = "\n## Phase clocks\n\nOf every trial, in seconds, each from the end of the one before it. "
-    head += f"The workload runs in {' and '.join(f'`{name}`' for name in PHASES if name in MEASURED)}.\n\n"
+    head += f"The workload runs in {', '.join(f'`{name}`' for name in PHASES if name in MEASURED)}.\n\n"
     head += "| metric | until |\n| --- | --- |\n"
     return head + "".join(f"| phase.{name}_s | {label_of(name)} |\n" for name in PHASES)
 

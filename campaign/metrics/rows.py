@@ -24,8 +24,9 @@ ZHANG_2001 = (
 )
 THIS_PROJECT = "this project"
 BACKFILL = f"{THIS_PROJECT}; backfilling: Lifka 1995, The ANL/IBM SP Scheduling System"
-NOT_HELD = frozenset({"golden", "fallback", "placed"})
-"""Phases that aren't the trial's cost: what is made once for all trials, what a mishap took, and waiting."""
+NOT_HELD = frozenset({"golden", "fallback", "placed", "simulated"})
+"""Phases in which the trial holds no nodes of its own, or that aren't its cost: what is made once for all trials, what
+a mishap took, waiting, and simulating."""
 
 
 @dataclass(frozen=True)

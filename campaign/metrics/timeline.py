@@ -55,9 +55,8 @@ def last_below(values: Array, before: Counts, bound: Array) -> Counts:
     """
     tree = [values]
     while tree[-1].size > 1:
-        below = tree[-1]
-        even = below if below.size % 2 == 0 else np.append(below, np.inf)
-        tree.append(even.reshape(-1, 2).min(axis=1))
+        pairs = tree[-1].size // 2  # a last one without a partner is never looked at in a pair
+        tree.append(tree[-1][: 2 * pairs].reshape(-1, 2).min(axis=1))
     node = np.full(before.size, -1, dtype=np.int64)
     found_on = np.zeros(before.size, dtype=np.int64)
     edge, asking = before.astype(np.int64), np.arange(before.size)
@@ -70,8 +69,8 @@ def last_below(values: Array, before: Counts, bound: Array) -> Counts:
         asking = asking[edge[asking] > 0]
     for level in range(len(tree) - 2, -1, -1):
         inside = np.flatnonzero((found_on > level) & (node >= 0))
-        right = np.minimum(2 * node[inside] + 1, tree[level].size - 1)
-        node[inside] = np.where(tree[level][right] < bound[inside], right, 2 * node[inside])
+        right = 2 * node[inside] + 1
+        node[inside] = np.where(tree[level][right] < bound[inside], right, right - 1)
     return node
 
 

@@ -152,6 +152,8 @@ class _Bench:
         if case.whole and case.simulator == OURS:
             self._starts[case.jobs] = done.starts
         differ = int((done.starts != self._starts[case.jobs]).sum()) if case.whole else 0
+        if differ and case.simulator == TEXTBOOK:
+            raise CampaignError(f"{said}: {differ} start at another time than with us, so that nothing can be compared")
         return outcome(jobs, done, differ), Sample(done.cpu_s, done.elapsed_s, load_before)
 
     def _simulated(self, case: Case, jobs: pa.Table) -> Simulated | None:

@@ -4,6 +4,8 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import asdict, replace
+from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -28,7 +30,7 @@ from campaign.bench import (
     spread,
     spreads,
 )
-from campaign.cli.bench import rounds_of, run, split
+from campaign.cli.bench import BENCHES, Asked, asked_for, run
 from campaign.compose import compose
 from campaign.errors import ConfigError
 from campaign.model import ClusterSettings
@@ -155,18 +157,36 @@ def bundle_of_nothing():
 
 
 def test_the_commands_own_arguments_are_told_from_settings():
-    assert split(["out=a", "cluster.nodes=3", "rounds=5", "out=b"]) == (
-        {"out=": "b", "rounds=": "5"},
-        ["cluster.nodes=3"],
-    )
-    assert rounds_of("12") == 12
+    asked = asked_for(["out=a", "cluster.nodes=3", "simulation", "~workload.path", "rounds=12", "out=b"])
+    assert asked == Asked(("simulation",), Path("b"), 12, ("cluster.nodes=3", "~workload.path"))
+
+
+def test_all_benchmarks_run_unless_some_are_named():
+    assert asked_for(["cluster.nodes=3"]) == Asked(tuple(BENCHES), Path("results/bench"), 3, ("cluster.nodes=3",))
+    assert asked_for(["simulation", "clusters", "simulation"]).benches == ("simulation", "clusters")
+
+
+def test_a_benchmark_that_there_is_not_is_refused():
+    with pytest.raises(ConfigError, match="'speed'") as refused:
+        asked_for(["simulation", "speed"])
+    assert all(name in str(refused.value) for name in BENCHES)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "many", "", "1.5"])
 def test_a_number_of_rounds_that_is_none_is_refused_before_anything_starts(text, tmp_path):
     with pytest.raises(ConfigError, match="rounds="):
-        run(SimpleNamespace(overrides=[f"rounds={text}", f"out={tmp_path / 'out'}"]))
+        run(SimpleNamespace(arguments=[f"rounds={text}", f"out={tmp_path / 'out'}"]))
     assert not (tmp_path / "out").exists()
+
+
+def test_each_benchmark_gets_what_was_asked(monkeypatch):
+    done = []
+    for name in BENCHES:
+        module = import_module(f"campaign.cli.bench_{name}")
+        monkeypatch.setattr(module, "run", lambda *asked, name=name: done.append((name, *asked)))
+    given = ["agreement", "clusters", "rounds=2", "out=here", "cluster.nodes=3"]
+    assert run(SimpleNamespace(arguments=given)) == 0
+    assert done == [(name, ("cluster.nodes=3",), Path("here"), 2) for name in ("agreement", "clusters")]
 
 
 class SlowDisk:

@@ -13,6 +13,7 @@ from campaign.compose import compose
 from campaign.errors import CampaignError
 from campaign.executor import Ask, Done, Executor, GiveUp, Start, Tell, Wait, decide
 from campaign.ledger import History, Ledger, read
+from campaign.metrics import Computed
 from campaign.model import SearchSettings
 from campaign.results import Results
 from campaign.trials import Trial
@@ -148,9 +149,10 @@ def test_what_a_point_did_itself_is_not_tried_again(tmp_path, outcome):
 def test_a_result_without_an_objective_is_invalid(tmp_path, monkeypatch):
     from campaign import executor
 
-    monkeypatch.setattr(executor, "compute", lambda *_: {"awrt_s": 1.0})
+    computed = Computed({"awrt_s": 1.0}, {"node_hours": "nobody counted"})
+    monkeypatch.setattr(executor, "compute", lambda *_, **__: computed)
     records = search(composed_of(tmp_path, "search.trials=1", "search.retries=0"), FakeTestbed())
-    assert (records[0].outcome, records[0].reason) == (INVALID, "no value for node_hours")
+    assert (records[0].outcome, records[0].reason) == (INVALID, "no value for node_hours: nobody counted")
 
 
 def test_it_gives_up_after_failures_in_a_row_and_says_why(tmp_path):

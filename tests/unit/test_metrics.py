@@ -125,6 +125,19 @@ def test_steady_utilisation_cuts_warm_up_and_drain() -> None:
     assert values_of(jobs)["utilisation_steady"] == pytest.approx(4 * 4 / (4 * 9))
 
 
+def test_responses_of_unlike_jobs() -> None:
+    values = values_of(table((1, 0, 0, 0, 10), (1, 0, 0, 0, 20), (1, 0, 0, 0, 60)))
+    assert values["response_median_s"] == pytest.approx(20)
+    assert values["response_p95_s"] == pytest.approx(20 + 0.9 * 40)
+    assert values["response_max_s"] == pytest.approx(60)
+
+
+def test_a_start_before_its_submission_by_the_clocks_hides_no_other_wait() -> None:
+    # While the second job waits, two of four slots are idle, but one from 2 to 4 s; one clock is 2 s off.
+    jobs = table((2, 0, 0, 0, 8), (4, 0, 0, 8, 10), (1, 3, 4, 2, 4))
+    assert values_of(jobs)["fragmentation"] == pytest.approx((2 * 2 + 1 * 2 + 2 * 4) / 40)
+
+
 def test_slowdowns_bounded_and_not_are_two_things() -> None:
     jobs = table((1, 0, 0, 9, 10), (1, 0, 0, 0, 1), (1, 0, 0, 3, 4))  # responses 10, 1, 4; runs 1
     values = values_of(jobs, tau_s=2)
@@ -228,6 +241,11 @@ INSTANT = table((1, 0, 0, 0, 0))
 )
 def test_a_metric_without_a_meaning_says_why(name: str, jobs: pa.Table, cluster: ClusterFacts, reason: str) -> None:
     assert reason in why(name, jobs, cluster)
+
+
+def test_simulating_provisions_nothing() -> None:
+    computed = compute(TWO, CLUSTER, {"simulated": 3.0})
+    assert computed.absent["node_hours_provisioned"] == "nothing was provisioned"
 
 
 def test_what_was_provisioned_has_no_hours_where_nodes_are_unknown() -> None:

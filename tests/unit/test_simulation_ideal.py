@@ -133,9 +133,10 @@ def test_easy_starts_the_first_that_waits_by_every_shadow_time_that_it_ever_had(
     """From the schedule alone: whenever anything happens, the first job that waits will start no later than when it
     would fit if all that runs then ran to its limit and nothing else were started."""
     for head, running in moments(ran(data.draw(workloads(nodes)), nodes, Policy("first"))):
-        free, to_end = nodes.count - sum(job.width for job in running), sorted(running, key=lambda job: job.limit)
-        while free < head.width:
-            free, shadow = free + to_end[0].width, to_end.pop(0).limit
+        free, shadow = nodes.count - sum(job.width for job in running), 0
+        for job in sorted(running, key=lambda job: job.limit):
+            if free < head.width:
+                free, shadow = free + job.width, job.limit
         assert head.start <= shadow
 
 

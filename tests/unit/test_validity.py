@@ -91,7 +91,7 @@ def test_a_trial_without_jobs_has_nothing_against_it() -> None:
         ("console faults", [], {"console_faults": ["Kernel panic"]}),
         (
             "jobs missing in native accounting",
-            [job(1, 1, 2, native_state=None, native_start_s=None, native_end_s=None)],
+            [job(1, 10, 20, native_state=None, native_start_s=None, native_end_s=None)],
             {},
         ),
         ("gap to native accounting", [job(1, 10, 20, native_start_s=5.5)], {}),
