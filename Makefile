@@ -28,7 +28,7 @@ search: setup ## the demo campaign: a Pareto front over real Slurm clusters (ARG
 simulate: $(VENV)/.light ## the same in simulation: no VMs, no root, under a minute (ARGS="search.trials=500 ...")
 	@$(RUN) -m campaign.search testbed=simulation search.trials=200 $(ARGS)
 
-bench: setup ## how fast a cluster is there, booted and restored, in half an hour (ARGS="rounds=1 ...")
+bench: setup ## how fast clusters are there, how fast simulation is, how far the two are apart (ARGS="simulation rounds=1")
 	@$(RUN) -m campaign bench $(ARGS)
 
 doctor: setup ## what this machine can do, and what mends what it can't

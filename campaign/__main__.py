@@ -16,7 +16,7 @@ COMMANDS = {
     "ui": "the MLflow UI, on loopback",
     "export": "write a bootstrap plan for Ansible: inventory, playbook and files",
     "workload": "show, convert and generate workloads: figures, distributions, a picture, SWF files",
-    "bench": "how fast a cluster is there, booted and restored, on this machine",
+    "bench": "how fast clusters are there, how fast simulation is, and how far the two are apart",
     "docs": "write the tables of settings and metrics of docs/",
 }
 

@@ -7,7 +7,8 @@
     future.py      free slots by node over the time to come
     agenda.py      jobs by the time of their end; the queue's order
     compiled.py    what compiles these four
-    testbed.py     evaluates trials; calibration.py fits the delays to measured jobs
+    testbed.py     evaluates trials; calibration.py fits the delays to measured jobs, agreement.py says how well
+    speed.py       the benchmark, which speed_table.py writes down; rival.py runs another simulator on the same jobs
 
 Times within the compiled loops are whole nanoseconds, so that equal times are equal.
 """

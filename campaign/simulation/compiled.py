@@ -1,10 +1,14 @@
 """Compiles the simulation's loops with Numba, once per machine: later processes load what the first one compiled."""
 
+import hashlib
+import os
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
+import numba
 import numpy as np
-from numba import njit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -15,5 +19,17 @@ ONE: Any = np.int64(1)
 
 def compiled(function: Function) -> Function:
     """`function`, compiled for the types of its first call."""
-    made: Function = njit(cache=True)(function)
+    numba.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or str(_folder())
+    made: Function = numba.njit(cache=True)(function)
     return made
+
+
+@cache
+def _folder() -> Path:
+    """Where compiled code is kept: Numba looks for changes in a function's own file only, but what it compiles has the
+    functions that are called in it."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(here.glob("*.py")):
+        digest.update(file.read_bytes())
+    return here / "__pycache__" / f"compiled-{digest.hexdigest()[:16]}"

@@ -68,7 +68,8 @@ class Schedule:
 def simulate(
     jobs: pa.Table, nodes: Nodes, policy: Policy, delays: Delays = AT_ONCE, *, places: int = 10_000_000
 ) -> Schedule:
-    """The schedule of `jobs` (WORKLOAD_SCHEMA, by arrival). Raises WorkloadError for a job wider than the cluster.
+    """The schedule of `jobs` (WORKLOAD_SCHEMA, by arrival, run times above 0). Raises WorkloadError for a job wider
+    than the cluster.
 
     Which nodes of one slot a job had is found out afterwards, if all jobs together had at most `places` of them.
     """

@@ -19,7 +19,7 @@ def load(settings: WorkloadSettings, *, slots: int) -> Workload:
     from campaign.workloads.transform import transform
 
     drawn = SOURCES[settings.kind](settings, slots)
-    return replace(transform(drawn, settings, slots=slots), payload=settings.payload)
+    return transform(drawn, settings, slots=slots)
 
 
 def _demo(settings: WorkloadSettings, slots: int) -> Workload:

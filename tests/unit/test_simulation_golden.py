@@ -105,29 +105,28 @@ def test_ten_jobs_under_easy_as_worked_out_by_hand() -> None:
 
     At   0: A (6 wide, until 120 at the latest) and B (3 wide, until 80) start [1 free].
         10: C (8 wide) is the first that waits: with B gone there are 4, with A gone 10 [shadow 120, 2 spare].
-        20: D's limit ends at 120, exactly at the shadow: it starts [0 free].
+        20: D is over by 110: it starts [0 free].
         30: E (1 wide), F (2 wide) and G (2 wide) wait.
         50: B ends, 30 s before its limit [3 free; shadow 120, 2 spare]. E runs beyond the shadow, on a spare node: it
             starts [2 free, 1 spare]. F would too, and needs two spare nodes: at 120 there would be 7 for C, so it is
-            refused. G is over by 80: it starts [0 free].
-        80: G ends at its limit, H has waited since 60 [2 free; shadow 120, 1 spare]. F is refused again; H is over by
-            100: it starts [1 free].
+            refused. G needs two as well, but its limit ends at 120, exactly at the shadow: it starts [0 free].
+        80: G ends, 40 s before its limit; H has waited since 60 [2 free; shadow 120, 1 spare]. F is refused again; H is
+            over by 100: it starts [1 free].
         95: H ends, 5 s before its limit [2 free; shadow 120, 1 spare]. F is refused again.
        100: A ends, 20 s before its limit: C fits now, and starts 20 s before its shadow [0 free; F is the first that
-            waits: shadow 160, when C is over at the latest, 6 spare beside D's node, which is free since 120].
-       110: I (3 wide) waits.
-       120: D ends [1 free]. Neither F nor I fits.
-       125: J runs beyond the shadow (160), on a spare node: it starts [0 free].
+            waits: shadow 160, when C is over at the latest, 7 spare].
+       110: D ends, I (3 wide) comes [1 free]: neither F nor I fits.
+       125: J runs beyond the shadow, on a spare node: it starts [0 free].
        140: C ends, 20 s before its limit: F and then I start [3 free].
     """
     jobs = {
         "A": (0, 6, 100, 120),
         "B": (0, 3, 50, 80),
         "C": (10, 8, 40, 60),
-        "D": (20, 1, 100, 100),
+        "D": (20, 1, 90, 90),
         "E": (30, 1, 200, 200),
         "F": (30, 2, 300, 300),
-        "G": (30, 2, 30, 30),
+        "G": (30, 2, 30, 70),
         "H": (60, 1, 15, 20),
         "I": (110, 3, 10, 50),
         "J": (125, 1, 60, 60),

@@ -72,7 +72,9 @@ def test_a_trial_is_logged_whole(mlruns, name, tracker):
     }
     assert run.data.metrics == pytest.approx(metrics_of(one.record))
     assert {"awrt_s", "check.steal", "check.steal.ok"} <= set(run.data.metrics)
-    assert {f"phase.{name}_s" for name in PHASES if name not in ("golden", "fallback", "simulated")} <= set(run.data.metrics)
+    assert {f"phase.{name}_s" for name in PHASES if name not in ("golden", "fallback", "simulated")} <= set(
+        run.data.metrics
+    )
     expected = {"jobs.parquet", "gantt.svg", "checks.json", "image/manifest.json", *FILES}
     assert artifacts(mlruns, run_id) == expected
 
