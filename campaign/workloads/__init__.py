@@ -1,7 +1,6 @@
 """Workloads: the jobs that every trial of a campaign replays, from a trace, a model, or built in."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from campaign.errors import ConfigError
