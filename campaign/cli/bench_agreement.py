@@ -4,6 +4,7 @@ apart. The simulation's delays are fitted to one workload and tested on another.
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -39,8 +40,7 @@ def run(overrides: Sequence[str], place: Path, rounds: int) -> None:
     from campaign.simulation.agreement import as_json, as_text
     from campaign.simulation.calibration import fit
 
-    fitted_on = _measure(compose([*FITTED_ON, *overrides]), "fitted on", rounds)
-    tested_on = _measure(compose([*TESTED_ON, *overrides]), "tested on", rounds)
+    fitted_on, tested_on = _measure([compose([*one, *overrides]) for one in (FITTED_ON, TESTED_ON)], rounds)
     delays = fit(fitted_on)
     table = as_text(fitted_on, tested_on, delays)
     place.mkdir(parents=True, exist_ok=True)
@@ -49,27 +49,31 @@ def run(overrides: Sequence[str], place: Path, rounds: int) -> None:
     print(f"\n{table}\n{place} holds agreement.txt and agreement.json")
 
 
-def _measure(composed: Composed, what: str, rounds: int) -> "list[Case]":
-    """The points of one workload, on virtual machines."""
-    workload = workload_for(composed)
-    points = [_point(*point) for point in POINTS]
-    trials = [Trial(number=number, point=points[number % len(points)]) for number in range(rounds * len(points))]
-    means = OnLibvirt(composed)
+def _measure(campaigns: Sequence[Composed], rounds: int) -> "list[list[Case]]":
+    """The points of each campaign's workload, on the virtual machines of the first: they differ in the workload
+    alone."""
+    workloads = [workload_for(composed) for composed in campaigns]
+    points = [_point(*point) for point in POINTS] * rounds
+    means = OnLibvirt(campaigns[0])
     with TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.jsonl") as unbegun, ExitStack() as stack:
         means.prepare(unbegun, _say)
         means.check()
-        testbed = means.open(stack, workload, _say)
-        return [_case(composed, trial, _evaluated(testbed, trial, what)) for trial in trials]
+        testbed = means.open_for(stack, lambda trial: workloads[trial.number // len(points)], _say)
+        trials = (Trial(number=number, point=point) for number, point in enumerate(points * len(campaigns)))
+        return [
+            [_case(composed, trial, _evaluated(testbed, trial)) for trial in islice(trials, len(points))]
+            for composed in campaigns
+        ]
 
 
 def _point(nodes: int, scheduler_type: str, bf_interval: int) -> Point:
     return {NODES: nodes, f"{PARAMS}.SchedulerType": scheduler_type, f"{PARAMS}.bf_interval": bf_interval}
 
 
-def _evaluated(testbed: Testbed, trial: Trial, what: str) -> Evaluation:
+def _evaluated(testbed: Testbed, trial: Trial) -> Evaluation:
     """A valid evaluation of the trial; raises CampaignError when there is none."""
     for attempt in range(1, ATTEMPTS + 1):
-        _say(f"{what}: trial {trial.number}, {trial.point[NODES]} nodes")
+        _say(f"trial {trial.number}: {_label(trial)}")
         testbed.start(trial.model_copy(update={"attempt": attempt}))
         while not (ended := testbed.wait(POLL_S)):
             time.sleep(0.01)
@@ -85,13 +89,17 @@ def _case(composed: Composed, trial: Trial, evaluation: Evaluation) -> "Case":
 
     campaign, space, scheduler = composed.campaign, composed.space, composed.scheduler
     return Case(
-        label=", ".join(f"{path.rpartition('.')[2]}={value}" for path, value in trial.point.items()),
+        label=_label(trial),
         workload=workload_for(composed),
         nodes=Nodes(space.nodes(trial.point), campaign.cluster.slots_per_node),
         policy=scheduler.policy(scheduler.Params(**space.params(trial.point))),
         jobs=evaluation.jobs,
         tau_s=tau_of(campaign.workload.time_scale),
     )
+
+
+def _label(trial: Trial) -> str:
+    return ", ".join(f"{path.rpartition('.')[2]}={value}" for path, value in trial.point.items())
 
 
 def _say(text: str) -> None:

@@ -1,5 +1,6 @@
 """Trials on virtual machines: an image, hosts with room, Ray, and the actors that own them."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,10 @@ class OnLibvirt:
             check_installed()
 
     def open(self, stack: ExitStack, workload: Workload, say: Say) -> Testbed:
+        return self.open_for(stack, lambda trial: workload, say)
+
+    def open_for(self, stack: ExitStack, workload_of: Callable[[Trial], Workload], say: Say) -> Testbed:
+        """The same, with a workload for each trial."""
         from actors import ray_session
 
         campaign = self._composed.campaign
@@ -49,7 +54,7 @@ class OnLibvirt:
         for facts in pool.facts.values():
             kind = facts.acceleration
             say(f"host {facts.name}: {facts.uri}, guests run under {kind.kind} ({kind.reason})")
-        testbed = LibvirtTestbed(pool, self._blueprint(), lambda trial: self._spec(trial, workload))
+        testbed = LibvirtTestbed(pool, self._blueprint(), lambda trial: self._spec(trial, workload_of(trial)))
         stack.callback(testbed.close)
         return testbed
 
