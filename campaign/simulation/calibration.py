@@ -14,7 +14,8 @@ from campaign.simulation.table import jobs_table
 from schedulers.policy import Policy
 
 COMPARED = ("awrt_s", "utilisation", "makespan_s")
-STARTS_S = ((0.5, 0.5), (2.0, 0.5), (0.5, 3.0), (2.0, 3.0))  # where the search for release and period begins
+STARTS_S = ((0.5, 0.5), (2.0, 0.5), (0.5, 2.0), (2.0, 2.0))  # where the search for release and period begins
+LARGEST_S = 3.0  # of both: what is longer is no delay of a machine but something that isn't simulated
 BEYOND = 1e3  # the loss of what can't be
 Floats = NDArray[np.float64]
 
@@ -64,8 +65,9 @@ def fit(cases: Sequence[Case]) -> Delays:
         return Delays(*seen, *(round(float(one), 3) for one in hidden))
 
     def loss(hidden: Floats) -> float:
-        if (hidden < 0).any():
-            return float(BEYOND - hidden.min())
+        beyond = float(np.maximum(-hidden, hidden - LARGEST_S).max())
+        if beyond > 0:
+            return BEYOND + beyond
         return float(np.mean([_distance(case, delays(hidden)) for case in cases]))
 
     tried = [
