@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("project", deadline=None)  # how long an example takes is the machine's business
+settings.load_profile("project")
 
 CANNOT_RUN_HERE = "cannot run here"
 """How the reason of a skip begins that even CI accepts; it goes on with why, and how to run the test elsewhere."""
