@@ -25,7 +25,7 @@ setup-test: setup
 search: setup ## the demo campaign: a Pareto front over real Slurm clusters (ARGS="search.trials=20 ...")
 	@$(RUN) -m campaign.search $(ARGS)
 
-simulate: $(VENV)/.light ## the same in simulation: no VMs, no root, under a minute (ARGS="search.trials=500 ...")
+simulate: $(VENV)/.light ## the same in simulation: no VMs, no root (ARGS="search.trials=500 ...")
 	@$(RUN) -m campaign.search testbed=simulation search.trials=200 $(ARGS)
 
 bench: setup ## how fast clusters are there, how fast simulation is, how far the two are apart (ARGS="simulation rounds=1")
