@@ -37,16 +37,19 @@ POLL_S = 0.5
 
 def run(overrides: Sequence[str], place: Path, rounds: int) -> None:
     """Measure each point `rounds` times on both workloads, fit, compare; print the table and leave it in `place`."""
-    from campaign.simulation.agreement import as_json, as_text
+    import pyarrow.parquet as pq
+
+    from campaign.simulation.agreement import as_json, as_table, as_text
     from campaign.simulation.calibration import fit
 
     fitted_on, tested_on = _measure([compose([*one, *overrides]) for one in (FITTED_ON, TESTED_ON)], rounds)
+    place.mkdir(parents=True, exist_ok=True)
+    pq.write_table(as_table(fitted_on, tested_on), place / "agreement.parquet")
     delays = fit(fitted_on)
     table = as_text(fitted_on, tested_on, delays)
-    place.mkdir(parents=True, exist_ok=True)
     place.joinpath("agreement.txt").write_text(table, encoding="utf-8")
     place.joinpath("agreement.json").write_text(as_json(fitted_on, tested_on, delays), encoding="utf-8")
-    print(f"\n{table}\n{place} holds agreement.txt and agreement.json")
+    print(f"\n{table}\n{place} holds agreement.txt, agreement.json and the jobs in agreement.parquet")
 
 
 def _measure(campaigns: Sequence[Composed], rounds: int) -> "list[list[Case]]":

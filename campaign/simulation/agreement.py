@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from statistics import mean, stdev
 
+import pyarrow as pa
+
 from campaign.simulation.calibration import COMPARED, Case, differences
 from campaign.simulation.engine import Delays
 
@@ -43,6 +45,19 @@ def as_json(fitted_on: Sequence[Case], tested_on: Sequence[Case], delays: Delays
         for case in cases
     ]
     return json.dumps({"delays": asdict(delays), "trials": rows}, indent=1)
+
+
+def as_table(fitted_on: Sequence[Case], tested_on: Sequence[Case]) -> pa.Table:
+    """The jobs of all trials (JOBS_SCHEMA), with the workload, the point and the number of their trial before them."""
+    return pa.concat_tables(_named_jobs(number, case) for number, case in enumerate([*fitted_on, *tested_on]))
+
+
+def _named_jobs(number: int, case: Case) -> pa.Table:
+    names = {"workload": case.workload.hash, "point": case.label, "trial": number}
+    jobs = case.jobs
+    for place, (name, value) in enumerate(names.items()):
+        jobs = jobs.add_column(place, name, pa.array([value] * jobs.num_rows))
+    return jobs
 
 
 def _lines(title: str, cases: Sequence[Case], delays: Delays) -> Iterator[str]:
