@@ -118,12 +118,16 @@ class Replay:
         """A batch script per job, and the schedule by which the agent submits them."""
         jobs = list(self._workload.jobs())
         scripts = [
-            File(_script(job), self._scheduler.job_script(job, self._topology, guest.payload(job)), mode=0o755)
+            File(_script(job), self._scheduler.job_script(job, self._topology, self._payload(job)), mode=0o755)
             for job in jobs
         ]
         submit = self._scheduler.submit_command
         schedule = guest.schedule((job, submit(job, self._topology, _script(job))) for job in jobs)
         return [*scripts, File(guest.SCHEDULE_FILE, schedule)]
+
+    def _payload(self, job: Job) -> str:
+        nodes = self._scheduler.nodes_needed(job, self._topology)
+        return guest.payload(job, self._workload.payload, nodes)
 
     async def _start_agent(self) -> None:
         line = f"{shlex.join(guest.agent_command())} </dev/null >/dev/null 2>&1 &"

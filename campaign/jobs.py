@@ -59,13 +59,14 @@ class Workload:
     """A list of jobs with arrival times, sorted by arrival, the first at 0.
 
     `table` has WORKLOAD_SCHEMA; `notes` say what was done to get it (repairs, scaling), by name. `machine_slots` are
-    those of the machine that a trace or model is of, None where nothing tells.
+    those of the machine that a trace or model is of, None where nothing tells. `payload` is what its jobs do on VMs.
     """
 
     name: str
     table: pa.Table
     notes: dict[str, str] = field(default_factory=dict)
     machine_slots: int | None = None
+    payload: str = "sleep"
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

@@ -115,6 +115,9 @@ class WorkloadSettings(Settings):
         ge=0.001,
         le=100,
     )
+    payload: Literal["sleep", "burn"] = setting(
+        "sleep", help="what jobs do on VMs: sleep, or burn CPU time with stress-ng (image.name=slurm-burn)"
+    )
 
     @field_validator("window_s")
     @classmethod

@@ -8,7 +8,7 @@ from typing import Literal
 from actors.hypervisor.capacity import Capacity, Resources
 from actors.hypervisor.ports import free_ports
 from campaign.compose import Composed
-from campaign.errors import CapacityError, ImageError
+from campaign.errors import CapacityError, ConfigError, ImageError
 from campaign.images.manifest import Bundle
 from campaign.images.store import Store
 from campaign.jobs import Job, Workload
@@ -17,6 +17,7 @@ from campaign.workloads import load
 from schedulers.base import Node, Topology
 
 Say = Callable[[str], None]
+BURNER = "stress-ng"
 
 
 def workload_for(composed: Composed) -> Workload:
@@ -67,6 +68,18 @@ def bundle_for(composed: Composed, ledger: Ledger, say: Say) -> Bundle:
         ) from None
     store.verify(bundle)
     return bundle
+
+
+def check_payload(composed: Composed, bundle: Bundle) -> None:
+    """Raise ConfigError unless the image has the program that the workload's payload needs."""
+    payload = composed.campaign.workload.payload
+    if payload == "burn" and BURNER not in bundle.manifest.packages:
+        raise ConfigError(
+            f"workload.payload: burn needs the package {BURNER}, which the image {bundle.manifest.name} doesn't have",
+            f"the image is {bundle.hash}",
+            "Choose an image that has it (image.name=slurm-burn), or workload.payload=sleep. A campaign that has begun "
+            "keeps its image: choose another name= too.",
+        )
 
 
 @dataclass(frozen=True)

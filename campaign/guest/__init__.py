@@ -1,13 +1,15 @@
 """The measuring instruments that are put on nodes, and how what they wrote is read.
 
 `run-job` is the payload of every job, `submit-agent` submits on the head node, `clock` answers what time it is. All
-are bash without further processes; they keep their files in FOLDER, each named below.
+are bash without further processes, but for a payload that burns CPU time; they keep their files in FOLDER, each named
+below.
 """
 
 import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -65,9 +67,13 @@ def files() -> dict[str, bytes]:
     return {f"{FOLDER}/{name}": (here / name).read_bytes() for name in INSTRUMENTS}
 
 
-def payload(job: "Job") -> str:
-    """The shell command that a job runs on each of its nodes."""
-    return f"/bin/bash {FOLDER}/run-job {job.job_id} {job.runtime_s:.6f}"
+def payload(job: "Job", kind: str, nodes: int) -> str:
+    """The shell command that a job runs on each of its `nodes`; `kind` is that of Workload.payload.
+
+    With `burn`, as many CPUs are kept busy on each node as hold the job's slots: ceil(width / nodes).
+    """
+    command = f"/bin/bash {FOLDER}/run-job {job.job_id} {job.runtime_s:.6f}"
+    return f"{command} {ceil(job.width / nodes)}" if kind == "burn" else command
 
 
 def agent_command() -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import shlex
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -51,12 +52,21 @@ class Spec(BaseModel):
 def spec(name: str) -> Spec:
     """The specification of the image `name`; ImageError names those that there are."""
     try:
-        return Spec.model_validate(tomllib.loads((_HERE / f"{name}.toml").read_text()))
+        return Spec.model_validate(_settings(name))
     except FileNotFoundError as error:
         known = ", ".join(sorted(path.stem for path in _HERE.glob("*.toml")))
         raise ImageError(f"there is no image {name!r} to build", f"there are: {known}") from error
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise ImageError(f"{name}.toml is no image specification", str(error)) from error
+
+
+def _settings(name: str) -> dict[str, Any]:
+    """What `NAME.toml` says; where it `extends` another, whatever it leaves out is the other's, and packages add up."""
+    own = tomllib.loads((_HERE / f"{name}.toml").read_text())
+    if "extends" not in own:
+        return own
+    base = _settings(own.pop("extends"))
+    return base | own | {"packages": [*base["packages"], *own.get("packages", ())]}
 
 
 def lock_path(name: str) -> Path:

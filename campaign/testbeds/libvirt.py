@@ -8,7 +8,7 @@ from campaign.compose import Composed
 from campaign.images.manifest import MANIFEST, Bundle
 from campaign.jobs import Workload
 from campaign.ledger import Ledger
-from campaign.preflight import bundle_for, check_capacity, check_ports
+from campaign.preflight import bundle_for, check_capacity, check_payload, check_ports
 from campaign.testbed import Testbed
 from campaign.testbeds import Say, Software
 from campaign.trials import Trial
@@ -28,6 +28,7 @@ class OnLibvirt:
 
     def prepare(self, ledger: Ledger, say: Say) -> Software:
         self._bundle = bundle_for(self._composed, ledger, say)
+        check_payload(self._composed, self._bundle)
         return Software(self._bundle.hash, (self._bundle.path / MANIFEST).read_bytes())
 
     def check(self) -> None:

@@ -1,6 +1,7 @@
 """Workloads: the jobs that every trial of a campaign replays, from a trace, a model, or built in."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from campaign.errors import ConfigError
@@ -18,7 +19,7 @@ def load(settings: WorkloadSettings, *, slots: int) -> Workload:
     from campaign.workloads.transform import transform
 
     drawn = SOURCES[settings.kind](settings, slots)
-    return transform(drawn, settings, slots=slots)
+    return replace(transform(drawn, settings, slots=slots), payload=settings.payload)
 
 
 def _demo(settings: WorkloadSettings, slots: int) -> Workload:

@@ -4,19 +4,14 @@ import asyncio
 import dataclasses
 import time
 
-import pyarrow as pa
 import pytest
 
-from actors.cluster import Cluster, TrialSpec
 from actors.host import Host
 from actors.hypervisor.lease import Owner
 from actors.near import Near
-from actors.supply import Blueprint
 from campaign.images import manifest as manifests
-from campaign.jobs import WORKLOAD_SCHEMA, Workload
-from campaign.model import ClusterSettings, HostSettings, ValiditySettings
-from campaign.trials import Trial
-from schedulers.registry import adapter
+from campaign.model import ClusterSettings, HostSettings
+from tests.system.trials import cluster_on, evaluate, remotes_of
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(400)]
 
@@ -29,54 +24,6 @@ def host(tmp_path_factory, bundle):
     yield opened
     assert opened._hypervisor.ours() == []
     opened.close()
-
-
-def cluster_on(near, bundle, **cluster) -> Cluster:
-    """A cold-booted cluster for a trial of one compute node and two long jobs."""
-    job = {"arrival_s": 0.0, "width": 1, "runtime_s": 60.0, "requested_s": 300.0, "user": 1}
-    jobs = pa.Table.from_pylist([{"job_id": number, **job} for number in (1, 2)], schema=WORKLOAD_SCHEMA)
-    blueprint = Blueprint(
-        campaign="test",
-        scheduler=adapter("slurm"),
-        cluster=ClusterSettings(start="cold", **cluster),
-        bundle=bundle,
-        smallest=1,
-        largest=1,
-    )
-    spec = TrialSpec(
-        trial=Trial(number=0, point={}),
-        nodes=1,
-        params={},
-        validity=ValiditySettings(),
-        workload=Workload("two long jobs", jobs),
-    )
-    return Cluster(blueprint, spec, near)
-
-
-async def evaluate(cluster, disturb=None):
-    """Evaluate; as soon as jobs run, `disturb` the cluster."""
-    evaluation = asyncio.create_task(cluster.evaluate())
-    while not evaluation.done():
-        if disturb and cluster.status.phase == "workload" and "jobs done" in cluster.status.detail:
-            await asyncio.sleep(3)
-            await disturb()
-            disturb = None
-        await asyncio.sleep(0.2)
-    return await evaluation
-
-
-def remotes_of(monkeypatch):
-    """The connections that a cluster makes, by node."""
-    from actors import standing as module
-
-    made, connect = {}, module.Remote.connect.__func__
-
-    async def recorded(cls, node, *arguments):
-        made[node] = await connect(cls, node, *arguments)
-        return made[node]
-
-    monkeypatch.setattr(module.Remote, "connect", classmethod(recorded))
-    return made
 
 
 @pytest.mark.parametrize(("node", "daemon"), [("head", "slurmctld"), ("n1", "slurmd")])

@@ -2,9 +2,11 @@
 
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,106 @@ def test_jobs_that_run_at_once_write_whole_lines(folder: Path, env: dict[str, st
     assert sorted(run.job_id for run in runs_of(folder)) == list(range(20))
 
 
+def test_the_payload_burns_as_many_cpus_as_a_node_gives_slots() -> None:
+    job = Job(5, 0.0, 7, 1.5, 60.0, 0)
+    asleep = f"/bin/bash {guest.FOLDER}/run-job 5 1.500000"
+    assert guest.payload(job, "sleep", 2) == asleep
+    assert [guest.payload(job, "burn", nodes) for nodes in (1, 2, 7)] == [f"{asleep} {n}" for n in (7, 4, 1)]
+
+
+@pytest.fixture
+def burner(folder: Path, env: dict[str, str]) -> Callable[[str], None]:
+    """Put a stress-ng on PATH that does as it is told, once it has written its id and arguments to burner.tsv."""
+
+    def put(does: str) -> None:
+        programs = folder / "bin"
+        programs.mkdir()
+        program = programs / "stress-ng"
+        program.write_text(f'#!/bin/bash\necho "$$ $*" >"$CAMPAIGN_FOLDER/burner.new"\n{MOVED}\n{does}\n')
+        program.chmod(0o755)
+        env["PATH"] = f"{programs}:{env['PATH']}"
+
+    return put
+
+
+MOVED = 'mv "$CAMPAIGN_FOLDER/burner.new" "$CAMPAIGN_FOLDER/burner.tsv"'
+
+
+def burner_of(folder: Path) -> tuple[int, str]:
+    number, arguments = (folder / "burner.tsv").read_text().strip().split(" ", 1)
+    return int(number), arguments
+
+
+def is_gone(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_run_job_burns_for_its_time(folder: Path, env: dict[str, str], burner: Callable[[str], None]) -> None:
+    burner("echo not for us; exec sleep 600")
+    assert start("run-job", "17", "0.5", "3", env=env).wait(timeout=30) == 0
+    (run,) = runs_of(folder)
+    number, arguments = burner_of(folder)
+    assert (run.job_id, run.exit_code) == (17, 0)
+    assert 500_000 <= run.end_us - run.start_us < 20_000_000
+    assert arguments == f"--cpu 3 --timeout 60s --quiet --temp-path {folder}"
+    assert is_gone(number)
+
+
+def test_run_job_without_workers_burns_nothing(
+    folder: Path, env: dict[str, str], burner: Callable[[str], None]
+) -> None:
+    burner("exec sleep 600")
+    assert start("run-job", "17", "0.1", env=env).wait(timeout=30) == 0
+    assert not (folder / "burner.tsv").exists()
+
+
+def test_run_job_that_is_told_to_stop_ends_what_burns(
+    folder: Path, env: dict[str, str], burner: Callable[[str], None]
+) -> None:
+    burner("exec sleep 600")
+    process = start("run-job", "3", "600", "1", env=env)
+    until((folder / "burner.tsv").exists)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 143
+    assert [run.exit_code for run in runs_of(folder)] == [143]
+    assert is_gone(burner_of(folder)[0])
+
+
+def test_a_stop_that_the_burner_hears_first_is_a_stop(
+    folder: Path, env: dict[str, str], burner: Callable[[str], None]
+) -> None:
+    burner("(sleep 0.2; kill $PPID) 3>&- & exit 0")
+    assert start("run-job", "3", "600", "1", env=env).wait(timeout=30) == 143
+    assert [run.exit_code for run in runs_of(folder)] == [143]
+
+
+@pytest.mark.parametrize(
+    ("does", "code"),
+    [("exit 3", 3), ("exit 0", 1), ("kill -9 $$", 137), ("sleep 2 & exit 4", 4)],
+    ids=["fails", "ends early", "is killed", "leaves a worker"],
+)
+def test_what_stops_burning_early_fails_its_job(
+    folder: Path, env: dict[str, str], burner: Callable[[str], None], does: str, code: int
+) -> None:
+    burner(does)
+    seconds = "1" if "&" in does else "600"
+    assert start("run-job", "3", seconds, "1", env=env).wait(timeout=30) == code
+    assert [run.exit_code for run in runs_of(folder)] == [code]
+
+
+def test_a_node_without_the_burner_fails_its_job(folder: Path, env: dict[str, str]) -> None:
+    programs = folder / "bin"
+    programs.mkdir()
+    for name in ("bash", "mkfifo"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    assert start("run-job", "3", "600", "1", env=env | {"PATH": str(programs)}).wait(timeout=30) == 127
+    assert [run.exit_code for run in runs_of(folder)] == [127]
+
+
 def test_clock_answers_each_line(env: dict[str, str]) -> None:
     with start("clock", env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         samples = []
@@ -150,7 +252,7 @@ def test_a_workload_replayed_on_a_small_batch_system(folder: Path, env: dict[str
     for job in workload.jobs():
         quick = job._replace(runtime_s=0.05, arrival_s=job.arrival_s / 100)
         script = folder / f"{job.job_id}.sh"
-        payload = guest.payload(quick).replace(guest.FOLDER, str(INSTRUMENTS))
+        payload = guest.payload(quick, "sleep", 1).replace(guest.FOLDER, str(INSTRUMENTS))
         script.write_bytes(SLURM.job_script(quick, TOPOLOGY, payload))
         commands.append((quick, SLURM.submit_command(quick, TOPOLOGY, str(script))))
     submits = replay(folder, env, *guest.schedule(commands).decode().splitlines())

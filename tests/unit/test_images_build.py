@@ -130,10 +130,17 @@ def test_drift_is_said_loudly_and_refused_when_locked():
     assert "image lock slurm" in failure.value.resolution
 
 
-def test_the_committed_lock_fits_the_specification():
-    spec, names = debian.spec("slurm"), lock.read(debian.lock_path("slurm")).versions
+@pytest.mark.parametrize("image", ["slurm", "slurm-burn"])
+def test_the_committed_lock_fits_the_specification(image):
+    spec, names = debian.spec(image), lock.read(debian.lock_path(image)).versions
     assert set(spec.packages) | {spec.kernel, "busybox-static"} <= names.keys()
     assert any(name.startswith("linux-image-6") for name in names)
+
+
+def test_an_image_that_extends_another_only_says_what_it_adds():
+    plain, burn = debian.spec("slurm"), debian.spec("slurm-burn")
+    assert burn.packages == (*plain.packages, "stress-ng")
+    assert burn.model_copy(update={"packages": plain.packages}) == plain
 
 
 def test_an_unknown_image_names_those_there_are():

@@ -1,11 +1,14 @@
 """What must hold before anything starts: which image is taken, whether clusters fit, whether the workload does."""
 
+from dataclasses import replace
+
 import pytest
 
 from campaign.compose import compose
-from campaign.errors import CapacityError, ImageError, WorkloadError
+from campaign.errors import CapacityError, ConfigError, ImageError, WorkloadError
 from campaign.ledger import Ledger
-from campaign.preflight import bundle_for, check_capacity, fits, workload_for
+from campaign.preflight import BURNER, bundle_for, check_capacity, check_payload, fits, workload_for
+from campaign.testbeds.libvirt import OnLibvirt
 from tests.unit.test_images_store import add, age, store  # noqa: F401 - a fixture and its helpers
 
 
@@ -71,6 +74,25 @@ def test_an_image_is_built_where_there_is_none(store, taken, monkeypatch):  # no
     monkeypatch.setattr(debian, "build", lambda name, **options: built.append((name, options["locked"])) or add(store))
     assert taken("image.locked=true").manifest.name == "slurm"
     assert built == [("slurm", True)]
+
+
+def test_burning_needs_an_image_that_can(store):  # noqa: F811
+    plain = add(store)
+    packages = {"packages": {BURNER: "0.18"}}
+    able = replace(plain, manifest=plain.manifest.model_copy(update=packages))
+    burn = compose(["workload.payload=burn"])
+    check_payload(compose([]), plain)
+    check_payload(burn, able)
+    with pytest.raises(ConfigError, match=r"workload\.payload: burn needs the package stress-ng") as caught:
+        check_payload(burn, plain)
+    assert "image slurm " in caught.value.brief and "image.name=slurm-burn" in caught.value.resolution
+
+
+def test_an_image_that_cannot_burn_is_refused_before_anything_starts(store, ledger):  # noqa: F811
+    add(store)
+    composed = compose([f"image.store={store.path}", "workload.payload=burn"])
+    with pytest.raises(ConfigError, match="stress-ng"):
+        OnLibvirt(composed).prepare(ledger, say=lambda _: None)
 
 
 def sized(*overrides):

@@ -3,6 +3,7 @@
 import asyncio
 import shlex
 import time
+from dataclasses import replace
 from itertools import chain, repeat
 from types import SimpleNamespace
 
@@ -133,6 +134,15 @@ def test_scripts_go_to_the_head_and_every_clock_is_read():
     assert all(head.put_files[path].mode == 0o755 for path in scripts)
     assert len(head.put_files[guest.SCHEDULE_FILE].content.splitlines()) == 4
     assert set(made._before) == {"head", "n1"}
+
+
+def test_a_job_of_a_burning_workload_burns_on_its_nodes():
+    head = FakeNode("head", pending=[0])
+    burning = replace(WORKLOAD, payload="burn")
+    files = Replay(burning, SLURM, TOPOLOGY, {"head": head, "n1": FakeNode("n1")}, print)._scripts()
+    scripts = {file.path: file.content.decode() for file in files}
+    for job in burning.jobs():
+        assert guest.payload(job, "burn", 1) in scripts[f"{module.SCRIPTS}/{job.job_id}.sh"]
 
 
 def test_logs_come_from_every_node_that_still_answers():

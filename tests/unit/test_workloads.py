@@ -52,12 +52,13 @@ def test_demo_of_the_default_settings_is_what_campaigns_on_disk_were_run_with() 
 
 
 @pytest.mark.parametrize("kind", ["demo", "lublin", "downey", "poisson", "esp"])
-def test_what_needs_no_file_is_sized_for_the_cluster_and_transformed(kind: str) -> None:
+def test_what_needs_no_file_is_sized_for_the_cluster_transformed_and_has_its_payload(kind: str) -> None:
     plain = load(WorkloadSettings(kind=kind), slots=8)
     assert len(plain) == (230 if kind == "esp" else 30)
-    assert plain.machine_slots == 8
-    scaled = load(WorkloadSettings(kind=kind, time_scale=0.5, max_width=2), slots=8)
+    assert (plain.machine_slots, plain.payload) == (8, "sleep")
+    scaled = load(WorkloadSettings(kind=kind, time_scale=0.5, max_width=2, payload="burn"), slots=8)
     assert max(job.width for job in scaled.jobs()) == 2
+    assert scaled.payload == "burn"
     assert "times scaled" in scaled.notes
 
 
