@@ -25,12 +25,10 @@ class Priority:
 class Rhythm:
     """When a scheduler that follows a clock runs through its queue in order, up to the first job that doesn't fit.
 
-    `at_once`: as soon as a job is submitted to an empty queue (that job alone), and as slots become free. Otherwise,
-    and for what is submitted to a queue, `delay_s` after the last run. The first `depth` jobs are looked at, all of
-    them every `interval_s`; never within `min_interval_s` of the last run. Its clock strikes every `tick_s`.
+    Once a job has come or gone, `delay_s` after the last run. The first `depth` jobs are looked at, all of them every
+    `interval_s`; never within `min_interval_s` of the last run. Its clock strikes every `tick_s`.
     """
 
-    at_once: bool
     delay_s: float
     interval_s: float
     min_interval_s: float

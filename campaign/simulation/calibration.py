@@ -1,7 +1,8 @@
 """Fits the simulation's delays to trials that were measured on virtual machines, and says how far the two are apart."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +15,10 @@ from campaign.simulation.table import jobs_table
 from schedulers.policy import Policy
 
 COMPARED = ("awrt_s", "utilisation", "makespan_s")
-STARTS_S = ((0.5, 0.5), (2.0, 0.5), (0.5, 2.0), (2.0, 2.0))  # where the search for release and period begins
-LARGEST_S = 3.0  # of both: what is longer is no delay of a machine but something that isn't simulated
+PHASES = tuple(number / 12 for number in range(12))
+"""Parts of the longest time that a scheduler's clock may let pass, evenly."""
+STARTS_S = ((0.3, 0.3), (0.3, 1.5), (1.5, 0.3), (1.5, 1.5))  # where the search for launch and release begins
+LARGEST_S = 3.0  # of each: what is longer is no delay of a machine but something that isn't simulated
 BEYOND = 1e3  # the loss of what can't be
 Floats = NDArray[np.float64]
 
@@ -38,37 +41,44 @@ def metrics_of(case: Case, jobs: pa.Table) -> dict[str, float]:
     return dict(compute(jobs, facts, {}, tau_s=case.tau_s).values)
 
 
-def simulated(case: Case, delays: Delays) -> pa.Table:
-    """The jobs table that the simulation gives for the case."""
-    return jobs_table(case.workload, simulate(case.workload.table, case.nodes, case.policy, delays))
+def simulated(case: Case, delays: Delays) -> list[pa.Table]:
+    """The jobs tables that the simulation gives for the case: one for each moment of PHASES at which the clock of its
+    scheduler, if it follows one, may first strike. Nobody sets that, and no measurement repeats it."""
+    rhythm = case.policy.rhythm
+    firsts = [phase * max(rhythm.delay_s, rhythm.tick_s) for phase in PHASES] if rhythm else [0.0]
+    each = (replace(delays, first_run_s=first) for first in firsts)
+    return [jobs_table(case.workload, simulate(case.workload.table, case.nodes, case.policy, one)) for one in each]
 
 
 def differences(case: Case, delays: Delays) -> dict[str, tuple[float, float]]:
-    """Measured and simulated value of each metric that both have."""
-    measured, ours = metrics_of(case, case.jobs), metrics_of(case, simulated(case, delays))
-    return {name: (measured[name], ours[name]) for name in measured if name in ours}
+    """Measured value of each metric that both have, and the mean of the simulated ones."""
+    measured = metrics_of(case, case.jobs)
+    ours = [metrics_of(case, jobs) for jobs in simulated(case, delays)]
+    return {name: (measured[name], fmean(one[name] for one in ours)) for name in measured if name in ours[0]}
 
 
 def fit(cases: Sequence[Case]) -> Delays:
-    """The delays with which the simulation comes nearest to the measured `cases`.
+    """The delays with which the simulation comes nearest to the measured `cases`; those of one label repeat a point.
 
-    Submitting takes what it took (the median); jobs overrun as they did, and launching takes what lies between the
-    scheduler's account of a job's start and its payload's (means). The others, which nobody writes down, minimize
-    the mean over the cases of how far the compared metrics are apart, relatively, and of the mean distance of a job's
-    start from the measured one, relative to the makespan: by the method of Nelder and Mead (1965).
+    Submitting takes what it took (the median), and jobs overrun as they did (the mean). Launching and releasing, of
+    which the scheduler's account in whole seconds says too little, minimize the mean over the points of how far the
+    compared metrics are apart, relatively, and of the mean distance of a job's mean start from its measured one,
+    relative to the makespan: by the method of Nelder and Mead (1965).
     """
     from scipy.optimize import minimize
 
-    seen = _submit_s(cases), _launch_s(cases), _overrun_s(cases)
+    submit_s, overrun_s = _submit_s(cases), _overrun_s(cases)
+    points = [_Point(cases, label) for label in dict.fromkeys(case.label for case in cases)]
 
     def delays(hidden: Floats) -> Delays:
-        return Delays(*seen, *(round(float(one), 3) for one in hidden))
+        launch_s, release_s = (round(float(one), 3) for one in hidden)
+        return Delays(submit_s, launch_s, overrun_s, release_s)
 
     def loss(hidden: Floats) -> float:
         beyond = float(np.maximum(-hidden, hidden - LARGEST_S).max())
         if beyond > 0:
             return BEYOND + beyond
-        return float(np.mean([_distance(case, delays(hidden)) for case in cases]))
+        return float(np.mean([point.distance(delays(hidden)) for point in points]))
 
     tried = [
         minimize(loss, np.array(start), method="Nelder-Mead", options={"initial_simplex": _simplex(start)})
@@ -81,34 +91,35 @@ def _simplex(start: tuple[float, ...]) -> Floats:
     return np.vstack([start, *(np.array(start) + step for step in np.eye(len(start)))])
 
 
-def _distance(case: Case, delays: Delays) -> float:
-    found = differences(case, delays)
-    apart = [abs(ours / measured - 1) for measured, ours in (found[name] for name in COMPARED)]
-    ours = simulated(case, delays)
-    starts = np.abs(ours.column("start_ns").to_numpy() / NS - _seconds(case, "start_ns"))
-    return float(np.mean(apart) + np.nanmean(starts) / found["makespan_s"][0])
+class _Point:
+    """The mean of the cases with one label."""
+
+    def __init__(self, cases: Sequence[Case], label: str) -> None:
+        repeated = [case for case in cases if case.label == label]
+        self._case = repeated[0]
+        measured = [metrics_of(case, case.jobs) for case in repeated]
+        self._metrics = {name: fmean(one[name] for one in measured) for name in COMPARED}
+        self._starts = np.nanmean([_seconds(case.jobs, "start_ns") for case in repeated], axis=0)
+
+    def distance(self, delays: Delays) -> float:
+        """How far the simulation is apart from it."""
+        tables = simulated(self._case, delays)
+        ours = [metrics_of(self._case, jobs) for jobs in tables]
+        apart = [abs(fmean(one[name] for one in ours) / measured - 1) for name, measured in self._metrics.items()]
+        starts = np.mean([_seconds(jobs, "start_ns") for jobs in tables], axis=0)
+        return float(np.mean(apart) + np.nanmean(np.abs(starts - self._starts)) / self._metrics["makespan_s"])
 
 
 def _submit_s(cases: Sequence[Case]) -> float:
-    took = [_seconds(case, "accepted_ns") - _seconds(case, "submit_ns") for case in cases]
+    took = [_seconds(case.jobs, "accepted_ns") - _seconds(case.jobs, "submit_ns") for case in cases]
     return round(float(np.median(np.concatenate(took))), 3)
 
 
-def _launch_s(cases: Sequence[Case]) -> float:
-    """The scheduler's account counts in whole seconds, cut: half a second too early, in the mean."""
-    gaps = np.concatenate([_seconds(case, "start_ns") - _native_s(case) for case in cases])
-    return round(max(0.0, float(np.nanmean(gaps)) - 0.5), 3)
-
-
 def _overrun_s(cases: Sequence[Case]) -> float:
-    took = [_seconds(case, "end_ns") - _seconds(case, "start_ns") for case in cases]
-    extra = [ran - case.jobs.column("runtime_s").to_numpy() for ran, case in zip(took, cases, strict=True)]
+    ran = [_seconds(case.jobs, "end_ns") - _seconds(case.jobs, "start_ns") for case in cases]
+    extra = [took - case.jobs.column("runtime_s").to_numpy() for took, case in zip(ran, cases, strict=True)]
     return round(max(0.0, float(np.nanmean(np.concatenate(extra)))), 3)
 
 
-def _seconds(case: Case, column: str) -> Floats:
-    return np.asarray(case.jobs.column(column).to_numpy(), np.float64) / NS
-
-
-def _native_s(case: Case) -> Floats:
-    return np.asarray(case.jobs.column("native_start_s").to_numpy(), np.float64)
+def _seconds(jobs: pa.Table, column: str) -> Floats:
+    return np.asarray(jobs.column(column).to_numpy(), np.float64) / NS

@@ -25,9 +25,9 @@ State = NDArray[np.int64]
 
 
 class Rhythm(NamedTuple):
-    """schedulers.policy.Rhythm, in ns."""
+    """schedulers.policy.Rhythm, in ns, and when the clock first strikes."""
 
-    at_once: int
+    first: int
     delay: int
     interval: int
     least: int
@@ -56,7 +56,7 @@ def run_clocked(work: Work, free: Slots, rule: int, order: Order, rhythm: Rhythm
     running = none_running(work, free)
     queue = np.empty(jobs, np.int64)
     state = np.zeros(15, np.int64)
-    state[LAST_RUN] = -rhythm.least
+    state[LAST_RUN], state[LAST_ASKED] = -rhythm.least, rhythm.first - rhythm.delay
     arrived = ZERO
     while arrived < jobs or running.size[0] > 0 or state[FIRST] < state[LAST]:
         _set_alarms(state, order, rhythm, backfill)
@@ -68,10 +68,11 @@ def run_clocked(work: Work, free: Slots, rule: int, order: Order, rhythm: Rhythm
         state[TIME] = now
         while running.size[0] > 0 and running.end_times[0] <= now:
             finish(work, free, running)
-            state[CHANGED] = state[UNSEEN] = 1
-            state[WANTED if rhythm.at_once else ASKED] = 1
+            state[CHANGED] = state[UNSEEN] = state[ASKED] = 1
         while arrived < jobs and work.submit[arrived] <= now:
-            _submit(work, free, running, queue, state, arrived, rule, rhythm)
+            queue[state[LAST]] = arrived
+            state[LAST] += 1
+            state[CHANGED] = state[UNSEEN] = state[ASKED] = 1
             arrived += 1
         _run_if_due(work, free, running, queue, state, rule, order, rhythm)
         if now >= state[BACKFILL_DUE]:
@@ -89,33 +90,19 @@ def _set_alarms(state: State, order: Order, rhythm: Rhythm, backfill: Backfill) 
     if state[WANTED]:
         state[RUN_DUE] = max(now, state[LAST_RUN] + rhythm.least)
     if state[ASKED]:
-        state[ASKED_DUE] = _strike(max(now, state[LAST_ASKED] + rhythm.delay), rhythm.tick)
+        state[ASKED_DUE] = _strike(max(now, state[LAST_ASKED] + rhythm.delay), rhythm.first, rhythm.tick)
     if state[UNSEEN] or order.dynamic:
         missed = max(0, (now - state[LAST_FULL]) // rhythm.interval)  # it keeps its beat when there is nothing to see
-        state[FULL_DUE] = _strike(state[LAST_FULL] + (missed + 1) * rhythm.interval, rhythm.tick)
+        state[FULL_DUE] = _strike(state[LAST_FULL] + (missed + 1) * rhythm.interval, rhythm.first, rhythm.tick)
     if backfill.on and (state[CHANGED] or order.dynamic):
         due = state[LAST_BACKFILL] + backfill.interval
-        state[BACKFILL_DUE] = due + _strike(max(0, now - due), rhythm.tick)
+        state[BACKFILL_DUE] = _strike(max(due, now), due, rhythm.tick)
 
 
 @compiled
-def _strike(time: int, tick: int) -> int:
-    """When the clock strikes next, at `time` or after it."""
-    return -(-time // tick) * tick
-
-
-@compiled
-def _submit(
-    work: Work, free: Slots, running: Running, queue: Jobs, state: State, job: int, rule: int, rhythm: Rhythm
-) -> None:
-    """A job with none before it is tried at once; any other waits."""
-    state[CHANGED] = state[ASKED] = 1
-    if rhythm.at_once and state[FIRST] == state[LAST] and picked(work, free, job, rule):
-        begin(work, free, running, job, state[TIME])
-        return
-    queue[state[LAST]] = job
-    state[LAST] += 1
-    state[UNSEEN] = 1
+def _strike(time: int, first: int, tick: int) -> int:
+    """When a clock that strikes at `first`, and every `tick`, does so next: at `time` or after it."""
+    return first - (first - time) // tick * tick
 
 
 @compiled

@@ -32,14 +32,15 @@ class Delays:
     """What real machines take, in seconds.
 
     Submitting a job, one after the other; from a decision to the job's start; what it runs beyond its run time; from
-    its end to its slots being free; and the least time between two runs of a scheduler that follows a clock.
+    its end to its slots being free; and until the clock of a scheduler that follows one first strikes: what it did
+    last before the workload may lie within its intervals.
     """
 
     submit_s: float = 0.0
     launch_s: float = 0.0
     overrun_s: float = 0.0
     release_s: float = 0.0
-    period_s: float = 0.0
+    first_run_s: float = 0.0
 
 
 AT_ONCE = Delays()
@@ -200,12 +201,11 @@ def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[Rhythm,
     if policy.rhythm is None:
         raise ValueError("a policy without a rhythm has no clock")
     beat, plan = policy.rhythm, policy.backfill
-    period = delays.period_s
     rhythm = Rhythm(
-        at_once=int(beat.at_once),
+        first=int(_ns(delays.first_run_s)),
         delay=int(_ns(beat.delay_s)),
         interval=int(_ns(max(beat.interval_s, beat.tick_s))),
-        least=int(_ns(max(beat.min_interval_s, period))),
+        least=int(_ns(beat.min_interval_s)),
         depth=beat.depth,
         tick=int(_ns(beat.tick_s)),
     )
@@ -213,7 +213,7 @@ def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[Rhythm,
         return rhythm, Backfill(0, 0, 0, 1, 0, 0, 0, 0)
     return rhythm, Backfill(
         on=1,
-        interval=int(_ns(max(plan.interval_s, period))),
+        interval=int(_ns(plan.interval_s)),
         window=int(_ns(plan.window_s)),
         resolution=int(_ns(plan.resolution_s)),
         tests=plan.max_test,

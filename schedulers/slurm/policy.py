@@ -11,6 +11,7 @@ from schedulers.slurm.params import SlurmParams
 
 MINUTE = 60.0
 IGNORED = {
+    "defer": "no batch job is tried as it is submitted, and without an epilog its end waits for the clock anyway",
     "bf_continue": "a simulated backfill cycle never yields its locks",
     "PriorityWeightFairshare": "there is no slurmdbd",
     "PriorityWeightPartition": "there is one partition",
@@ -20,7 +21,7 @@ IGNORED = {
 BACKFILL_ONLY = frozenset({"bf_interval", "bf_window", "bf_resolution", "bf_max_job_test", "bf_max_job_start"})
 TIMING = (
     *("SchedulerType", *sorted(BACKFILL_ONLY), "default_queue_depth", "sched_interval", "sched_min_interval"),
-    *("batch_sched_delay", "defer"),
+    "batch_sched_delay",
 )
 PRIORITY_ONLY = frozenset({"PriorityWeightAge", "PriorityWeightJobSize", "PriorityFavorSmall", "PriorityMaxAge"})
 
@@ -32,7 +33,6 @@ def policy(params: SlurmParams) -> Policy:
     ignored = {*IGNORED, *(() if backfills else BACKFILL_ONLY), *(() if ranks else PRIORITY_ONLY)}
     return Policy(
         rhythm=Rhythm(
-            at_once=not params.defer,
             delay_s=params.batch_sched_delay,
             interval_s=params.sched_interval,
             min_interval_s=params.sched_min_interval / 1e6,

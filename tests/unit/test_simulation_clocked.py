@@ -1,7 +1,7 @@
 """A scheduler that follows a clock: each of its settings in a case worked out by hand, in seconds.
 
-Unless a test says otherwise: two nodes of one slot; jobs are tried at once when none waits, and when slots become free;
-else 3 s after the last run that the clock set off; the whole queue every 600 s; backfilling every 30 s, to the second.
+Unless a test says otherwise: two nodes of one slot; a run on the next whole second, once a job has come or gone; the
+whole queue every 600 s; backfilling every 30 s, to the second.
 """
 
 from dataclasses import replace
@@ -12,11 +12,11 @@ from campaign.simulation.engine import NS, Delays, Nodes, simulate
 from schedulers.policy import Backfill, Policy, Priority, Rhythm
 from tests.unit.simulation_reference import table
 
-RHYTHM = Rhythm(at_once=True, delay_s=3, interval_s=600, min_interval_s=0, depth=100)
+RHYTHM = Rhythm(delay_s=0, interval_s=600, min_interval_s=0, depth=100)
 BACKFILL = Backfill(interval_s=30, window_s=86_400, resolution_s=1, max_test=100)
 IN_ORDER = Policy(rhythm=RHYTHM)
 BACKFILLING = Policy(rhythm=RHYTHM, backfill=BACKFILL)
-DEFERRING = Policy(rhythm=replace(RHYTHM, at_once=False))
+PATIENT = Policy(rhythm=replace(RHYTHM, delay_s=3))
 SMALL_FIRST = replace(IN_ORDER, priority=Priority(size=1000, favor_small=True))
 TWO = Nodes(2, 1)
 LONG, WIDE = (0, 1, 100, 100), (5, 2, 10, 10)
@@ -51,34 +51,39 @@ def test_five_jobs_as_worked_out_by_hand() -> None:
     assert starts(jobs, BACKFILLING, Nodes(4, 1)) == [0, 20, 65, 30, 60]
 
 
-def test_what_comes_to_an_empty_queue_is_tried_at_once() -> None:
-    assert starts([(0.3, 1, 9, 9), (0.7, 1, 9, 9), (20.1, 2, 9, 9)], IN_ORDER) == [0.3, 0.7, 20.1]
+def test_what_comes_waits_for_the_clock() -> None:
+    assert starts([(0.3, 1, 9, 9), (0.7, 1, 9, 9), (20.1, 2, 9, 9)], IN_ORDER) == [1, 1, 21]
+    assert starts([(0.3, 1, 9, 9), (0.7, 1, 9, 9), (20.1, 2, 9, 9)], rhythm(tick_s=0.5)) == [0.5, 1, 20.5]
 
 
-def test_what_comes_behind_others_waits_for_the_clock() -> None:
-    """Small jobs go first. At 10 the wide one, which doesn't fit, is found to wait by a run; the first small one comes
-    at 11.5 and is tried 3 s after that run; the second one on the next stroke of the clock, as the last run is long
-    past."""
-    jobs = [LONG, (10, 2, 10, 10), (11.5, 1, 20, 20), (40.25, 1, 10, 10)]
-    assert starts(jobs, SMALL_FIRST) == [0, 100, 13, 41]
-    assert starts(jobs, rhythm(SMALL_FIRST, delay_s=9)) == [0, 100, 19, 41]
-    assert starts(jobs, rhythm(SMALL_FIRST, tick_s=0.5)) == [0, 100, 13, 40.5]
+def test_runs_are_so_far_apart() -> None:
+    """By 3 s: at 0; so the job of 1.5 waits until 3. That of 40.25 is tried on the next stroke, as the last run, at 6,
+    is long past."""
+    jobs = [(0, 1, 5, 5), (1.5, 1, 20, 20), (40.25, 1, 10, 10)]
+    assert starts(jobs, PATIENT) == [0, 3, 41]
+    assert starts(jobs, rhythm(delay_s=9)) == [0, 9, 41]
 
 
-def test_free_slots_set_off_a_run_at_once_or_by_the_clock() -> None:
-    """Deferring: both jobs wait for the first run, at 3; the first one ends at 13.5, and the clock strikes at 14."""
+def test_the_clock_may_begin_to_strike_later() -> None:
+    """Between whole seconds; until then nothing is started."""
+    jobs = [(0, 2, 10, 20), (0.5, 2, 5, 5)]
+    assert starts(jobs, PATIENT, first_run_s=0.25) == [0.25, 10.25]
+    assert starts(jobs, PATIENT, first_run_s=2.75) == [2.75, 12.75]
+
+
+def test_free_slots_are_seen_by_the_clock() -> None:
+    """Both jobs have come by the run at 0 and 3; the first one ends at 10.5, and the clock strikes at 11."""
     jobs = [(0, 2, 10.5, 20), (1, 2, 5, 5)]
-    assert starts(jobs, IN_ORDER) == [0, 10.5]
-    assert starts(jobs, DEFERRING) == [3, 14]
-    assert starts(jobs, rhythm(DEFERRING, delay_s=20)) == [20, 40]
+    assert starts(jobs, IN_ORDER) == [0, 11]
+    assert starts(jobs, PATIENT) == [0, 11]
+    assert starts(jobs, rhythm(delay_s=20)) == [0, 20]
 
 
-@pytest.mark.parametrize(("settings", "delays"), [({"min_interval_s": 2}, {}), ({}, {"period_s": 2})])
-def test_runs_keep_their_distance(settings, delays) -> None:
+def test_runs_keep_their_distance() -> None:
     """At 10 the first job ends, and the third starts; at 11 the second ends, 1 s after that run."""
     jobs = [(0, 1, 10, 10), (0, 1, 11, 11), (1, 1, 9, 9), (1, 1, 9, 9)]
     assert starts(jobs, IN_ORDER) == [0, 0, 10, 11]
-    assert starts(jobs, rhythm(**settings), **delays) == [0, 0, 10, 12]
+    assert starts(jobs, rhythm(min_interval_s=2)) == [0, 0, 10, 12]
 
 
 def test_a_run_looks_at_so_many_jobs_and_at_all_of_them_at_intervals() -> None:
@@ -101,12 +106,6 @@ def test_backfilling_is_done_at_intervals_only() -> None:
     jobs = [LONG, WIDE, (6, 1, 10, 10), (31, 1, 10, 10)]
     assert starts(jobs, BACKFILLING) == [0, 100, 30, 60]
     assert starts(jobs, backfill(interval_s=20)) == [0, 100, 20, 40]
-
-
-def test_all_runs_keep_the_distance_that_real_ones_keep() -> None:
-    """45 s. In order: at 5, 50, 95 and 140; so the wide job, for which there is room since 100, is started by
-    backfilling at 135."""
-    assert starts([LONG, WIDE, (6, 1, 5, 5), (46, 1, 5, 5)], BACKFILLING, period_s=45) == [0, 135, 45, 90]
 
 
 def test_backfilling_that_is_overdue_is_done_at_the_next_stroke_after_a_change() -> None:
@@ -179,5 +178,5 @@ def test_backfilling_is_in_the_order_of_priorities() -> None:
     then the first in order, at 50."""
     jobs = [LONG, (5, 3, 10, 10), (6, 2, 20, 20), (7, 1, 20, 20)]
     assert starts(jobs, BACKFILLING, Nodes(3, 1)) == [0, 100, 30, 60]
-    by_size = replace(backfill(), rhythm=replace(RHYTHM, delay_s=300), priority=SMALL_FIRST.priority)
+    by_size = replace(backfill(), rhythm=replace(RHYTHM, delay_s=50), priority=SMALL_FIRST.priority)
     assert starts(jobs, by_size, Nodes(3, 1)) == [0, 100, 50, 30]

@@ -12,7 +12,6 @@ from tests.unit.simulation_reference import clusters, table, workloads
 checked = settings(deadline=None, max_examples=300)  # what runs first compiles
 RHYTHMS = st.builds(
     Rhythm,
-    at_once=st.booleans(),
     delay_s=st.integers(0, 5),
     interval_s=st.integers(1, 40),
     min_interval_s=st.sampled_from([0, 0.000002, 2]),
@@ -46,7 +45,7 @@ POLICIES = st.builds(
 )
 SOME = st.sampled_from([0.0, 0.3, 2.0])
 DELAYS = st.just(Delays()) | st.builds(
-    Delays, submit_s=SOME, launch_s=SOME, overrun_s=SOME, release_s=SOME, period_s=SOME
+    Delays, submit_s=SOME, launch_s=SOME, overrun_s=SOME, release_s=SOME, first_run_s=SOME
 )
 
 
@@ -95,7 +94,7 @@ def test_who_comes_alone_never_waits_longer_than_the_clock(data, nodes, policy) 
     jobs = [(3600 * number, width, 10, 10) for number, (_, width, *_) in enumerate(data.draw(workloads(nodes)))]
     found = simulate(table(jobs), nodes, policy)
     waited = (found.decided - found.accepted) / 1e9
-    if policy.rhythm is None or policy.rhythm.at_once:
+    if policy.rhythm is None:
         assert (waited == 0).all()
     else:
         rhythm = policy.rhythm
