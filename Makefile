@@ -43,7 +43,7 @@ ui: setup ## the MLflow UI, on loopback
 test: test-fast test-vm ## everything: unit tests, real VMs, a real browser
 
 test-fast: setup-test ## what needs no VM, in under a minute
-	$(RUN) -m pytest -q -n auto tests/unit $(ARGS)
+	$(RUN) -m pytest -q -n auto tests/unit tests/conformance $(ARGS)
 
 test-vm: setup-test ## what boots VMs or drives a browser
 	$(RUN) -m pytest -q tests/browser tests/system $(ARGS)
