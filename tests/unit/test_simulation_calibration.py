@@ -56,7 +56,6 @@ def test_another_workload_is_foretold_with_them(fitted: Delays) -> None:
         for name in COMPARED:
             measured = fmean(one[name][0] for one in found)
             assert abs(apart(measured, found[0][name][1])) < 0.1, (name, found)
-        assert any(abs(apart(*differences(trials[0], Delays())[name])) > 0.05 for name in COMPARED)
 
 
 def ideal(nodes: int, delays: Delays) -> Case:
