@@ -42,7 +42,7 @@ ui: setup ## the MLflow UI, on loopback
 
 test: test-fast test-vm ## everything: unit tests, real VMs, a real browser
 
-test-fast: setup-test ## what needs no VM, in under a minute
+test-fast: setup-test ## what needs no VM: unit tests, and the promises of every scheduler
 	$(RUN) -m pytest -q -n auto tests/unit tests/conformance $(ARGS)
 
 test-vm: setup-test ## what boots VMs or drives a browser

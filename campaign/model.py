@@ -283,7 +283,7 @@ class TestbedSettings(Settings):
     launch_s: float = setting(0.0, help="simulation: time from a decision to the job's start", unit="s", ge=0)
     overrun_s: float = setting(0.0, help="simulation: time that a job takes beyond its run time", unit="s", ge=0)
     release_s: float = setting(0.0, help="simulation: time from a job's end to its slots being free", unit="s", ge=0)
-    first_run_s: float = setting(
+    first_strike_s: float = setting(
         0.0,
         help="simulation: when, after the workload's begin, the clock of a scheduler that follows one first strikes",
         unit="s",

@@ -46,7 +46,7 @@ def simulated(case: Case, delays: Delays) -> list[pa.Table]:
     scheduler, if it follows one, may first strike. Nobody sets that, and no measurement repeats it."""
     rhythm = case.policy.rhythm
     firsts = [phase * max(rhythm.delay_s, rhythm.tick_s) for phase in PHASES] if rhythm else [0.0]
-    each = (replace(delays, first_run_s=first) for first in firsts)
+    each = (replace(delays, first_strike_s=first) for first in firsts)
     return [jobs_table(case.workload, simulate(case.workload.table, case.nodes, case.policy, one)) for one in each]
 
 

@@ -40,7 +40,7 @@ class Delays:
     launch_s: float = 0.0
     overrun_s: float = 0.0
     release_s: float = 0.0
-    first_run_s: float = 0.0
+    first_strike_s: float = 0.0
 
 
 AT_ONCE = Delays()
@@ -202,7 +202,7 @@ def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[Rhythm,
         raise ValueError("a policy without a rhythm has no clock")
     beat, plan = policy.rhythm, policy.backfill
     rhythm = Rhythm(
-        first=int(_ns(delays.first_run_s)),
+        first=int(_ns(delays.first_strike_s)),
         delay=int(_ns(beat.delay_s)),
         interval=int(_ns(max(beat.interval_s, beat.tick_s))),
         least=int(_ns(beat.min_interval_s)),

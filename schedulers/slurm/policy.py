@@ -1,8 +1,8 @@
 """What Slurm's parameters mean for a simulation: when slurmctld looks at its queue, in which order, and how it
 backfills.
 
-Read off slurmctld of Slurm 24.11 (job_mgr.c, job_scheduler.c, controller.c, proc_req.c; plugins sched/backfill and
-priority/multifactor) and slurm.conf(5).
+Read off slurmctld of Slurm 24.11 (job_mgr.c, job_scheduler.c, controller.c, proc_req.c, agent.c; plugins sched/backfill
+and priority/multifactor), slurmd (req.c) and slurm.conf(5).
 """
 
 from schedulers.policy import Backfill, Placement, Policy, Priority, Rhythm

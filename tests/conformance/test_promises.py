@@ -87,6 +87,27 @@ class Talkative(Slurm):
         return mapped(super().plan(*arguments), lambda file: replace(file, secret=False))
 
 
+class Open(Slurm):
+    """Lets everybody read the key."""
+
+    def plan(self, *arguments):
+        return mapped(super().plan(*arguments), lambda file: replace(file, mode=0o644))
+
+
+class Stubborn(Slurm):
+    """Never changes its parameters."""
+
+    def reconfigure(self, topology, params, facts):
+        return super().reconfigure(topology, self.Params(), facts)
+
+
+class Rooted(Slurm):
+    """Can't leave its process."""
+
+    def __init__(self):
+        self.here = lambda: None
+
+
 class Shared(Slurm):
     """One key for all clusters."""
 
@@ -132,13 +153,16 @@ class Foreign(Slurm):
         (Partial, conformance.plans_are_complete, "has steps for"),
         (Trusting, conformance.plans_are_complete, "nobody asks"),
         (Deaf, conformance.every_parameter_reaches_the_plan, "plan is the same for SchedulerType="),
+        (Stubborn, conformance.every_parameter_reaches_the_plan, "reconfigure is the same for SchedulerType="),
         (Forgetful, conformance.reconfiguring_leaves_what_a_bootstrap_leaves, "slurm.conf differs"),
         (Talkative, conformance.secrets_stay_out_of_sight, "depends on its secrets"),
+        (Open, conformance.secrets_stay_out_of_sight, "open to others"),
         (Shared, conformance.secrets_stay_out_of_sight, "same munge.key"),
         (Greedy, conformance.widths_become_nodes, "is accepted"),
         (Idle, conformance.scripts_run_the_payload, "doesn't run the payload"),
         (Guessing, conformance.foreign_answers_are_errors, "parse_submit"),
         (Foreign, conformance.policies_speak_of_parameters, "bf_intervall"),
+        (Rooted, conformance.adapters_travel, "can't be sent"),
     ],
 )
 def test_who_breaks_it_is_found_out(broken: type[Slurm], promise: Callable[[Scheduler], None], said: str) -> None:

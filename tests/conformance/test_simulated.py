@@ -2,18 +2,29 @@
 
 from collections.abc import Callable
 
+import pyarrow as pa
 import pytest
 
 from campaign.jobs import Workload
 from campaign.simulation.engine import Delays, Nodes, simulate
 from campaign.simulation.table import jobs_table
-from schedulers.conformance import OUTCOMES, SLOTS, Broken, every_job_is_one_row, rehearsal, topology
+from schedulers.conformance import (
+    OUTCOMES,
+    SLOTS,
+    Broken,
+    accounts_agree,
+    every_job_is_one_row,
+    jobs_have_accounts,
+    jobs_have_all_their_nodes_at_once,
+    rehearsal,
+    topology,
+)
 from schedulers.registry import adapter, names
 
 CLUSTER = topology(3)
 
 
-def measured(name: str):
+def measured(name: str) -> pa.Table:
     """The rehearsal's jobs, simulated under a scheduler's defaults."""
     scheduler = adapter(name)
     workload = Workload("rehearsal", rehearsal(CLUSTER))
@@ -29,22 +40,37 @@ def test_it_is_kept(name: str, outcome: Callable[..., None]) -> None:
     outcome(adapter(name), CLUSTER, measured(name))
 
 
-def test_what_is_broken_is_found_out() -> None:
-    jobs, slurm = measured("slurm"), adapter("slurm")
-    with pytest.raises(Broken, match="missing"):
-        every_job_is_one_row(slurm, CLUSTER, jobs.slice(1))
-    rows = jobs.to_pylist()
-    broken = {
-        "didn't end well": {"exit_code": 1},
-        "not on": {"nodes": ["n1", "n1"]},
-        "in pieces": {"all_started_ns": rows[0]["end_ns"]},
-        "s off": {"native_start_s": 99.0},
-    }
-    for said, change in broken.items():
-        table = type(jobs).from_pylist([rows[0] | change, *rows[1:]], schema=jobs.schema)
-        with pytest.raises(Broken, match=said):
-            for outcome in OUTCOMES:
-                outcome(slurm, CLUSTER, table)
-    at_once = [row | {"start_ns": 1, "all_started_ns": 1} for row in rows]
-    with pytest.raises(Broken, match="slots are in use"):
-        OUTCOMES[1](slurm, CLUSTER, type(jobs).from_pylist(at_once, schema=jobs.schema))
+def accounted(jobs: pa.Table) -> pa.Table:
+    """The jobs, with accounts as a scheduler would keep them."""
+    rows = [
+        row
+        | {
+            "native_id": str(row["job_id"]),
+            "native_start_s": row["start_ns"] // 10**9,
+            "native_end_s": row["end_ns"] // 10**9,
+        }
+        for row in jobs.to_pylist()
+    ]
+    return pa.Table.from_pylist(rows, schema=jobs.schema)
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome", "said"),
+    [
+        ({"job_id": 2}, every_job_is_one_row, "missing"),
+        ({"exit_code": 1}, every_job_is_one_row, "didn't end well"),
+        ({"nodes": ["n1", "n1"]}, jobs_have_all_their_nodes_at_once, "not on"),
+        ({"all_started_ns": 10**12}, jobs_have_all_their_nodes_at_once, "in pieces"),
+        ({"start_ns": 0, "end_ns": 10**12}, jobs_have_all_their_nodes_at_once, "slots are in use"),
+        ({"native_id": None}, jobs_have_accounts, "native ids"),
+        ({"native_id": "2"}, jobs_have_accounts, "native ids"),
+        ({"native_start_s": None}, accounts_agree, "has no native_start_s"),
+        ({"native_end_s": 99.0}, accounts_agree, "s off"),
+    ],
+)
+def test_what_is_broken_is_found_out(change: dict[str, object], outcome: Callable[..., None], said: str) -> None:
+    slurm, jobs = adapter("slurm"), accounted(measured("slurm"))
+    outcome(slurm, CLUSTER, jobs)
+    first, *others = jobs.to_pylist()
+    with pytest.raises(Broken, match=said):
+        outcome(slurm, CLUSTER, pa.Table.from_pylist([first | change, *others], schema=jobs.schema))

@@ -14,7 +14,7 @@ from actors.supply import Blueprint, Supply
 from campaign.jobs import Workload
 from campaign.model import ClusterSettings, HostSettings, ValiditySettings
 from campaign.trials import Trial
-from schedulers.conformance import OUTCOMES, other_values, rehearsal
+from schedulers.conformance import ACCOUNTS, OUTCOMES, other_values, rehearsal
 from schedulers.registry import adapter
 from tests.conformance.document import write_tree
 
@@ -62,5 +62,5 @@ def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_change
     for evaluation in asyncio.run(evaluations()):
         assert evaluation.outcome == "ok", evaluation.reason
         assert evaluation.provenance["start"] == "golden"
-        for outcome in OUTCOMES:
+        for outcome in (*OUTCOMES, *ACCOUNTS):
             outcome(scheduler, cluster, evaluation.jobs)

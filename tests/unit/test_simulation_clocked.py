@@ -64,15 +64,25 @@ def test_runs_are_so_far_apart() -> None:
     assert starts(jobs, rhythm(delay_s=9)) == [0, 9, 41]
 
 
+def test_runs_are_in_the_order_of_priorities() -> None:
+    """Small jobs go first. At 10 the wide one, which doesn't fit, is found to wait by a run; the first small one comes
+    at 11.5 and is tried 3 s after that run; the second one on the next stroke of the clock, as the last run, at 33,
+    is long past. By 9 s, the first small one ends at 39, which asks for a run then, and the second waits until 48."""
+    jobs = [LONG, (10, 2, 10, 10), (11.5, 1, 20, 20), (40.25, 1, 10, 10)]
+    assert starts(jobs, rhythm(SMALL_FIRST, delay_s=3)) == [0, 100, 13, 41]
+    assert starts(jobs, rhythm(SMALL_FIRST, delay_s=9)) == [0, 100, 19, 48]
+    assert starts(jobs, rhythm(SMALL_FIRST, delay_s=3, tick_s=0.5)) == [0, 100, 13, 40.5]
+
+
 def test_the_clock_may_begin_to_strike_later() -> None:
-    """Between whole seconds; until then nothing is started."""
+    """Between whole seconds; until then no run in order starts anything."""
     jobs = [(0, 2, 10, 20), (0.5, 2, 5, 5)]
-    assert starts(jobs, PATIENT, first_run_s=0.25) == [0.25, 10.25]
-    assert starts(jobs, PATIENT, first_run_s=2.75) == [2.75, 12.75]
+    assert starts(jobs, PATIENT, first_strike_s=0.25) == [0.25, 10.25]
+    assert starts(jobs, PATIENT, first_strike_s=2.75) == [2.75, 12.75]
 
 
 def test_free_slots_are_seen_by_the_clock() -> None:
-    """Both jobs have come by the run at 0 and 3; the first one ends at 10.5, and the clock strikes at 11."""
+    """The first job ends at 10.5, and the clock strikes at 11; or 20 s after the run at 0."""
     jobs = [(0, 2, 10.5, 20), (1, 2, 5, 5)]
     assert starts(jobs, IN_ORDER) == [0, 11]
     assert starts(jobs, PATIENT) == [0, 11]

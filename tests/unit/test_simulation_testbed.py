@@ -67,7 +67,7 @@ def test_ignored_parameters_are_named() -> None:
     builtin = evaluated(made(), {"scheduler.params.SchedulerType": "sched/builtin"}).provenance
     assert "bf_interval" in builtin["ignored_parameters"] and "bf_continue" in builtin["ignored_parameters"]
     backfill = evaluated(made()).provenance["ignored_parameters"]
-    assert "bf_interval" not in backfill and "PriorityWeightQOS" in backfill
+    assert "defer" in backfill and "bf_interval" not in backfill and "PriorityWeightQOS" in backfill
 
 
 def test_a_job_beyond_its_limit_is_killed_and_the_trial_invalid() -> None:
