@@ -11,19 +11,15 @@ from actors.hypervisor.lease import Owner
 from actors.near import Near
 from campaign.images import manifest as manifests
 from campaign.model import ClusterSettings, HostSettings
-from tests.system.trials import cluster_on, evaluate, remotes_of
+from tests.system.trials import cluster_on, evaluate, host_on, remotes_of
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory, bundle):
-    """A host of its own, whose nodes are all gone at the end."""
-    settings = HostSettings(uri="private", state_dir=str(tmp_path_factory.mktemp("host")), acceleration="auto")
-    opened = Host("test", settings, bundle, Owner.current())
-    yield opened
-    assert opened._hypervisor.ours() == []
-    opened.close()
+    with host_on(tmp_path_factory.mktemp("host"), bundle) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(("node", "daemon"), [("head", "slurmctld"), ("n1", "slurmd")])

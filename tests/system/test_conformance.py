@@ -7,16 +7,15 @@ import pytest
 
 import schedulers
 from actors.cluster import Cluster, TrialSpec
-from actors.host import Host
-from actors.hypervisor.lease import Owner
 from actors.near import Near
 from actors.supply import Blueprint, Supply
 from campaign.jobs import Workload
-from campaign.model import ClusterSettings, HostSettings, ValiditySettings
+from campaign.model import ClusterSettings, ValiditySettings
 from campaign.trials import Trial
 from schedulers.conformance import ACCOUNTS, OUTCOMES, other_values, rehearsal
 from schedulers.registry import adapter
 from tests.conformance.document import write_tree
+from tests.system.trials import host_on
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
@@ -27,11 +26,8 @@ SWIFT = {"batch_sched_delay": 1, "sched_interval": 2, "bf_interval": 3}
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory, bundle):
-    settings = HostSettings(uri="private", state_dir=str(tmp_path_factory.mktemp("conformance")))
-    opened = Host("test", settings, bundle, Owner.current())
-    yield opened
-    assert opened._hypervisor.ours() == []
-    opened.close()
+    with host_on(tmp_path_factory.mktemp("conformance"), bundle) as opened:
+        yield opened
 
 
 @pytest.fixture

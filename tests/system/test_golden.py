@@ -13,18 +13,17 @@ import pytest
 
 from actors.cluster import Cluster, TrialSpec
 from actors.golden import GoldenDamaged
-from actors.host import Host
-from actors.hypervisor.lease import Owner
 from actors.identity import load_keys
 from actors.near import Near
 from actors.phases import PhaseClock
 from actors.standing import Standing
 from actors.supply import Blueprint, Supply
 from campaign.jobs import WORKLOAD_SCHEMA, Workload
-from campaign.model import ClusterSettings, HostSettings, ValiditySettings
+from campaign.model import ClusterSettings, ValiditySettings
 from campaign.trials import Trial
 from schedulers.registry import adapter
 from tests.system.conftest import processes_naming
+from tests.system.trials import host_on
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
@@ -44,10 +43,8 @@ def state_dir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def host(state_dir, bundle):
-    opened = Host("test", HostSettings(uri="private", state_dir=str(state_dir)), bundle, Owner.current())
-    yield opened
-    assert opened._hypervisor.ours() == []
-    opened.close()
+    with host_on(state_dir, bundle) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

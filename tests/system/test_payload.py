@@ -4,13 +4,10 @@ import asyncio
 
 import pytest
 
-from actors.host import Host
-from actors.hypervisor.lease import Owner
 from actors.near import Near
 from campaign.images import debian
 from campaign.images.store import Store
-from campaign.model import HostSettings
-from tests.system.trials import cluster_on, evaluate, remotes_of
+from tests.system.trials import cluster_on, evaluate, host_on, remotes_of
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
@@ -28,11 +25,8 @@ def burning(image_store):
 
 @pytest.fixture
 def host(tmp_path, burning):
-    settings = HostSettings(uri="private", state_dir=str(tmp_path), acceleration="auto")
-    opened = Host("test", settings, burning, Owner.current())
-    yield opened
-    assert opened._hypervisor.ours() == []
-    opened.close()
+    with host_on(tmp_path, burning) as opened:
+        yield opened
 
 
 def test_jobs_that_burn_keep_the_cpu_of_their_node_busy_for_their_time(host, burning, monkeypatch):

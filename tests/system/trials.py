@@ -1,13 +1,19 @@
 """Single trials on real VMs, for tests: a small cluster, its evaluation, and the connections to its nodes."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 
 from actors.cluster import Cluster, TrialSpec
+from actors.host import Host
+from actors.hypervisor.lease import Owner
 from actors.supply import Blueprint
+from campaign.images.manifest import Bundle
 from campaign.jobs import WORKLOAD_SCHEMA, Workload
-from campaign.model import ClusterSettings, ValiditySettings
+from campaign.model import ClusterSettings, HostSettings, ValiditySettings
 from campaign.trials import Trial
 from schedulers.registry import adapter
 
@@ -32,6 +38,15 @@ def cluster_on(near, bundle, *, runtime_s=60.0, payload="sleep", **cluster) -> C
         workload=Workload("two jobs", jobs, payload=payload),
     )
     return Cluster(blueprint, spec, near)
+
+
+@contextmanager
+def host_on(folder: Path, bundle: Bundle) -> Iterator[Host]:
+    """A host with a libvirt of its own that keeps everything in `folder`; its nodes are all gone at the end."""
+    opened = Host("test", HostSettings(uri="private", state_dir=str(folder)), bundle, Owner.current())
+    yield opened
+    assert opened._hypervisor.ours() == []
+    opened.close()
 
 
 async def evaluate(cluster, disturb=None):
