@@ -9,13 +9,13 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from actors.failures import cause_of
+from actors.failures import NodeLost, cause_of, outcome_of
 from actors.host import HostFacts, NodeState
 from actors.phases import PhaseClock
 from actors.replay import Replay, Replayed
 from actors.standing import HostHandle
 from actors.supply import Blueprint, Ready, Supply
-from campaign.errors import CampaignError, SchedulerError
+from campaign.errors import CampaignError, SchedulerError, StallError
 from campaign.jobs import Workload
 from campaign.model import ValiditySettings
 from campaign.settings import Scalar
@@ -58,6 +58,7 @@ class Cluster:
         self._provenance: dict[str, str] = {}
         self._host_name = ""
         self._states: list[NodeState] = []
+        self._lost = ""
 
     @property
     def status(self) -> Status:
@@ -72,7 +73,7 @@ class Cluster:
             jobs = self._replayed.jobs
             checks = self._judge(self._replayed)
             if outcome == "ok" and not valid(checks):
-                outcome, reason = "invalid", reason_of(checks)
+                outcome, reason = "invalid", "; ".join(filter(None, (reason, reason_of(checks))))
         return Evaluation(
             outcome=outcome,
             reason=reason,
@@ -91,18 +92,17 @@ class Cluster:
             await self._introduce()
             ready = await self._supply.obtain(name, self._spec.nodes, self._spec.params, self._clock)
             self._note_origin(ready)
-            await ready.standing.watched(self._use(ready))
-            self._states = await ready.standing.states()
+            await self._use(ready)
         except (CampaignError, OSError, ExceptionGroup) as error:
             if self._supply.cold_because:
                 self._provenance |= {"start": "cold", "cold_because": self._supply.cold_because}
             cause = cause_of(error)
-            return ("scheduler_failed" if isinstance(cause, SchedulerError) else "infrastructure_failed"), str(cause)
+            return outcome_of(cause), str(cause)
         finally:
             if ready is not None:
                 await ready.standing.release()
             self._clock.reached("torn_down", "judged")
-        return "ok", ""
+        return "ok", self._lost
 
     async def _introduce(self) -> None:
         facts = await self._host.facts()
@@ -122,26 +122,50 @@ class Cluster:
             self._provenance["cold_because"] = ready.reason
 
     async def _use(self, ready: Ready) -> None:
-        """Replay the workload and bring home what was measured."""
+        """Replay the workload and bring home what was measured, also where it has stalled or a node was lost."""
         spec, scheduler, standing = self._spec, self._blueprint.scheduler, ready.standing
         replay = Replay(spec.workload, scheduler, standing.topology, standing.remotes, self._clock.tell)
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._check_effective(ready))
-                group.create_task(replay.prepare())
+            await standing.watched(self._prepare(ready, replay))
             self._clock.reached("ready", "workload")
             if spec.ahead == "running":
                 self._supply.make_ahead()
-            await replay.run(self._blueprint.cluster.workload_deadline_s)
+            stall = await self._run(ready, replay)
             self._clock.reached("workload", "collected")
             if spec.ahead == "collecting":
                 self._supply.make_ahead()
-            self._replayed = await replay.collect()
+            self._replayed = await self._collect(ready, replay)
             self._clock.split("workload", "first_job", self._replayed.first_job_s)
+            self._states = await standing.states()
+            if stall:
+                raise stall
         finally:
             with contextlib.suppress(CampaignError, OSError, TimeoutError):
                 self._files |= await asyncio.wait_for(replay.logs(), LOGS_S)
         self._clock.reached("collected", "torn_down")
+
+    async def _prepare(self, ready: Ready, replay: Replay) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._check_effective(ready))
+            group.create_task(replay.prepare())
+
+    async def _run(self, ready: Ready, replay: Replay) -> StallError | None:
+        """Replay to the end. A stall is one, and so is a lost compute node: what the scheduler makes of it is kept."""
+        cluster = self._blueprint.cluster
+        try:
+            await ready.standing.watched(replay.run(cluster.workload_deadline_s, cluster.stall_s))
+        except NodeLost as lost:
+            if lost.node == ready.standing.topology.head.name:
+                raise
+            self._lost = f"{lost.brief}; {await replay.lose(lost.node)}"
+        except StallError as stall:
+            return stall
+        return None
+
+    async def _collect(self, ready: Ready, replay: Replay) -> Replayed:
+        if self._lost:
+            return await replay.collect()  # a watcher would only see again what is known
+        return await ready.standing.watched(replay.collect())
 
     async def _check_effective(self, ready: Ready) -> None:
         """Raise SchedulerError unless the scheduler runs with every parameter that it was given."""

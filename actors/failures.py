@@ -1,16 +1,30 @@
-"""Which of several errors that happened at once explains the others."""
+"""What a trial's errors mean: which of several explains the others, and what the trial came to by it."""
 
 from collections.abc import Iterator
 
-from campaign.errors import CampaignError, InfrastructureError, SchedulerError
+from campaign.errors import CampaignError, InfrastructureError, SchedulerError, StallError
+from campaign.trials import Outcome
 
 
 class NodeLost(InfrastructureError):
-    """A node's VM ended or its kernel failed; `details` is its console's tail."""
+    """The VM of `node` ended or its kernel failed; `details` is its console's tail."""
+
+    def __init__(self, node: str, why: str, console: str) -> None:
+        super().__init__(f"{node} was lost: {why}", console)
+        self.args = (node, why, console)
+        self.node = node
+
+
+def outcome_of(cause: CampaignError | OSError) -> Outcome:
+    """What a trial that ended with this error came to."""
+    if isinstance(cause, StallError):
+        return "stalled"
+    return "scheduler_failed" if isinstance(cause, SchedulerError) else "infrastructure_failed"
 
 
 def cause_of(error: BaseException) -> CampaignError | OSError:
-    """The leaf of a group of errors that explains the others: a lost node first, then the scheduler, then the rest.
+    """The leaf of a group of errors that explains the others: a lost node first, then the scheduler, then a stall, then
+    the rest.
 
     Anything that is no expected error is raised: it is a bug, not an outcome.
     """
@@ -19,7 +33,10 @@ def cause_of(error: BaseException) -> CampaignError | OSError:
         if not isinstance(leaf, CampaignError | OSError):
             raise leaf
     ranked = [
-        leaf for kind in (NodeLost, SchedulerError, CampaignError, OSError) for leaf in leaves if isinstance(leaf, kind)
+        leaf
+        for kind in (NodeLost, SchedulerError, StallError, CampaignError, OSError)
+        for leaf in leaves
+        if isinstance(leaf, kind)
     ]
     return ranked[0]
 

@@ -7,6 +7,7 @@ every tenth second whether the daemons live.
 import asyncio
 import shlex
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.remote import Remote
+from actors.stall import StallWatch
 from campaign import guest
-from campaign.errors import InfrastructureError, SchedulerError
+from campaign.errors import InfrastructureError, SchedulerError, StallError
 from campaign.guest.clocks import ClockOffset, NodeClock, Sample, offset, parse_clock
 from campaign.guest.collect import Collected, jobs_table
 from campaign.jobs import Job, Workload
@@ -29,7 +31,8 @@ COMMAND_S = 60.0
 CLOCK_SAMPLES = 8
 LOG_BYTES = 1_000_000
 SCRIPTS = f"{guest.FOLDER}/scripts"
-QUEUE_EMPTY_BUT_UNFINISHED_S = 20.0
+FATE_S = 60.0
+"""How long a scheduler may take to give up the jobs of a lost node."""
 
 
 class SchedulerDied(SchedulerError):
@@ -75,6 +78,7 @@ class Replay:
         self._before: dict[str, ClockOffset] = {}
         self._cpu: tuple[Sequence[int], Sequence[int]] | None = None
         self._brought: dict[str, dict[str, bytes]] = {}
+        self._lost: set[str] = set()
 
     async def prepare(self) -> None:
         """Put the job scripts on the head node and measure the nodes' clocks; the workload hasn't begun."""
@@ -83,12 +87,37 @@ class Replay:
         )
         self._before = await self._offsets()
 
-    async def run(self, deadline_s: float) -> None:
-        """Replay, and wait for the last job; raises WorkloadUnfinished after `deadline_s`, SchedulerDied at once."""
+    async def run(self, deadline_s: float, stall_s: float) -> None:
+        """Replay, and wait for the last job.
+
+        Raises WorkloadUnfinished after `deadline_s`, SchedulerDied at once, and StallError when jobs wait and for
+        `stall_s` longer than the longest job runs none has started or ended. What was measured until then can be
+        collected.
+        """
         cpu_before = read_cpu()
         await self._start_agent()
-        await self._finish(time.monotonic() + deadline_s)
-        self._cpu = cpu_before, read_cpu()
+        longest_s = max((job.runtime_s for job in self._workload.jobs()), default=0.0)
+        try:
+            await self._finish(time.monotonic() + deadline_s, StallWatch(longest_s + stall_s))
+        finally:
+            self._cpu = cpu_before, read_cpu()
+
+    async def lose(self, node: str) -> str:
+        """Take a compute node for gone: what the scheduler makes of it, a line.
+
+        The scheduler is told, and has FATE_S to give up what ran there. Nothing is asked of the node any more.
+        """
+        self._lost.add(node)
+        self._tell(f"waiting for what {self._scheduler.name} makes of the loss of {node}")
+        until = time.monotonic() + FATE_S
+        await self._head.run(self._scheduler.lost_command(node), timeout_s=COMMAND_S)
+        while True:
+            states = [times.state for times in (await self._accounting()).values()]
+            if time.monotonic() > until or any(self._scheduler.fate(state) != "completed" for state in states):
+                break
+            await asyncio.sleep(POLL_S)
+        counted = ", ".join(f"{state} ({count})" for state, count in sorted(Counter(states).items()))
+        return f"{self._scheduler.name} says of the jobs that ended: {counted or 'nothing'}"
 
     async def collect(self) -> Replayed:
         """What was measured, once the workload has run."""
@@ -96,7 +125,7 @@ class Replay:
             raise RuntimeError("nothing has been replayed")
         self._tell("collecting")
         after = await self._offsets()
-        clocks = {name: NodeClock(self._before[name], after[name]) for name in self._remotes}
+        clocks = {name: NodeClock(self._before[name], after[name]) for name in after}
         accounting, _ = await asyncio.gather(self._accounting(), self._bring_all())
         jobs = self._jobs(clocks, accounting)
         return Replayed(jobs, Conditions(clocks, steal_between(*self._cpu)), first_job_s(jobs))
@@ -133,17 +162,19 @@ class Replay:
         line = f"{shlex.join(guest.agent_command())} </dev/null >/dev/null 2>&1 &"
         await self._head.succeed(("setsid", "bash", "-c", line), timeout_s=COMMAND_S)
 
-    async def _finish(self, deadline: float) -> None:
+    async def _finish(self, deadline: float, stall: StallWatch) -> None:
         """Wait until the agent has submitted everything and the scheduler has no job left."""
         checked = time.monotonic()
         total = len(self._workload)
         while True:
             pending = await self._pending()
-            if pending == 0:
+            if pending is not None and not pending:
                 return
-            left, submitted = (total, ", still submitting") if pending is None else (pending, "")
+            left, submitted = (total, ", still submitting") if pending is None else (len(pending), "")
             self._tell(f"{total - left} of {total} jobs done{submitted}")
             now = time.monotonic()
+            if halted := stall.look(pending, now):
+                raise StallError(halted, resolution="If that is no stall, raise cluster.stall_s.")
             if now > deadline:
                 raise WorkloadUnfinished(
                     f"the workload didn't end in time: {left} of {total} jobs are left",
@@ -154,7 +185,7 @@ class Replay:
                 await self._check_health()
             await asyncio.sleep(POLL_S)
 
-    async def _pending(self) -> int | None:
+    async def _pending(self) -> dict[str, str] | None:
         """Jobs that are not done; None while the agent still submits. A client that fails is asked about again later,
         unless a daemon is dead."""
         question = f"test -e {guest.DONE_FILE} && {shlex.join(self._scheduler.pending_command())}"
@@ -185,12 +216,12 @@ class Replay:
 
     async def _offsets(self) -> dict[str, ClockOffset]:
         """Every node's clock against ours, one node after the other so that none delays another's answer."""
-        return {name: await clock.offset() for name, clock in self._clocks.items()}
+        return {name: await clock.offset() for name, clock in self._clocks.items() if name not in self._lost}
 
     async def _bring_all(self) -> None:
         """Fetch logs and records of all nodes, a round trip each; nodes that don't answer are left out."""
         measured = (guest.JOBS_FILE, guest.SUBMITS_FILE, guest.STARTED_FILE)
-        nodes = self._topology.nodes
+        nodes = [node for node in self._topology.nodes if node.name not in self._lost]
         wanted = [
             self._remotes[n.name].fetch((*self._scheduler.log_files[n.role], *measured), timeout_s=COMMAND_S)
             for n in nodes
@@ -224,7 +255,9 @@ class Replay:
         return self._scheduler.parse_accounting(output)
 
     def _record(self, node: str, path: str) -> str:
-        """What an instrument wrote; a node that ran no job has written nothing."""
+        """What an instrument wrote; a node that ran no job has written nothing, and what a lost one wrote is lost."""
+        if node in self._lost:
+            return ""
         if node not in self._brought:
             raise InfrastructureError(f"{node}: what it has measured can't be fetched")
         return self._brought[node].get(path, b"").decode()

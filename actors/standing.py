@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from actors.ansible import Access
 from actors.failures import NodeLost, cause_of
@@ -23,6 +23,7 @@ WATCH_S = 2.0
 MEND_S = 30.0
 
 Tell = Callable[[str], None]
+T = TypeVar("T")
 
 
 class HostHandle(Protocol):
@@ -99,21 +100,23 @@ class Standing:
         except (CampaignError, OSError) as error:
             raise await self._explained(error) from None
 
-    async def watched(self, work: Awaitable[None], nodes: Sequence[Node] | None = None) -> None:
+    async def watched(self, work: Awaitable[T], nodes: Sequence[Node] | None = None) -> T:
         """Await `work`, and give it up with NodeLost as soon as the VM of one of `nodes` (of any, if None) ends or its
         kernel fails."""
         names = [node.name for node in (self.topology.nodes if nodes is None else nodes)]
 
-        async def to_its_end() -> None:
-            await work
+        async def to_its_end() -> T:
+            done = await work
             watcher.cancel()
+            return done
 
         try:
             async with asyncio.TaskGroup() as group:
                 watcher = group.create_task(self._watch(names))
-                group.create_task(to_its_end())
+                working = group.create_task(to_its_end())
         except ExceptionGroup as group_of_errors:
             raise cause_of(group_of_errors) from None
+        return working.result()
 
     def access(self) -> dict[str, Access]:
         """How others than `remotes` may log in to the nodes."""
@@ -152,8 +155,7 @@ class Standing:
         while True:
             for state in await self._host.look(self.slot, names):
                 if not state.well:
-                    what = state.fault or f"its VM is {state.state}"
-                    raise NodeLost(f"{state.name} was lost: {what}", state.console)
+                    raise NodeLost(state.name, state.fault or f"its VM is {state.state}", state.console)
             await asyncio.sleep(WATCH_S)
 
     async def _explained(self, cause: CampaignError | OSError) -> InfrastructureError:

@@ -8,7 +8,8 @@
     └── TrialError                a trial went wrong; the class says what the trial's outcome is
         ├── InfrastructureError   the platform failed (libvirt, VM, SSH, disk); worth another attempt
         │   └── CapacityError     it doesn't fit on the host: another attempt won't help
-        └── SchedulerError        the scheduler refused its settings or died
+        ├── SchedulerError        the scheduler refused its settings or died
+        └── StallError            jobs wait, and nothing starts or ends any more
 
 Errors cross process borders (Ray pickles them), so all their data are positional arguments.
 """
@@ -61,3 +62,7 @@ class CapacityError(InfrastructureError):
 
 class SchedulerError(TrialError):
     """The scheduler refused its settings, or one of its daemons died."""
+
+
+class StallError(TrialError):
+    """Jobs wait, and nothing starts or ends any more."""

@@ -151,6 +151,14 @@ class ClusterSettings(Settings):
         120, help="from SSH to all nodes ready for jobs (eight times as long by Ansible)", unit="s", ge=1, le=7200
     )
     workload_deadline_s: float = setting(600, help="from the first submission to the end", unit="s", ge=1, le=604_800)
+    stall_s: float = setting(
+        120,
+        help="a trial has stalled when jobs wait and, for so much longer than the longest job runs, none has started "
+        "or ended",
+        unit="s",
+        ge=1,
+        le=604_800,
+    )
 
 
 class BootstrapSettings(Settings):
@@ -169,6 +177,11 @@ class ImageSettings(Settings):
     store: str = setting("~/.cache/campaign/images", help="folder of the image store")
     build: Literal["auto", "never"] = setting("auto", help="auto: build the image when the store lacks it")
     locked: bool = setting(False, help="refuse package versions that differ from the lock file")
+    extras: str | None = setting(
+        None,
+        help="folder of the files that an image needs and no mirror has, with their SHA256SUMS (default: what the "
+        "environment variable CAMPAIGN_EXTRAS says, else ~/.local/share/campaign/extras)",
+    )
     mirror: str | None = setting(None, help="package mirror (default: the one this machine's apt uses)")
 
 

@@ -9,6 +9,7 @@ from actors.hypervisor.capacity import Capacity, Resources
 from actors.hypervisor.ports import free_ports
 from campaign.compose import Composed
 from campaign.errors import CapacityError, ConfigError, ImageError
+from campaign.images.extras import folder_of
 from campaign.images.manifest import Bundle
 from campaign.images.store import Store
 from campaign.jobs import Job, Workload
@@ -55,7 +56,10 @@ def bundle_for(composed: Composed, ledger: Ledger, say: Say) -> Bundle:
         from campaign.images.debian import build
 
         say(f"building the image {image.name} (once)")
-        return build(image.name, store=store, mirror=image.mirror, locked=image.locked, progress=say)
+        extras = folder_of(image.extras)
+        return build(
+            image.name, store=store, extras_folder=extras, mirror=image.mirror, locked=image.locked, progress=say
+        )
     try:
         bundle = store.get(wanted or image.name)
     except ImageError as error:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # a job brings Arrow with it, which --help has no use for
     from campaign.jobs import Job
 
 Role = Literal["head", "compute"]
+Fate = Literal["completed", "failed", "timeout", "cancelled", "node_lost"]
+"""How a job ended, in words that all schedulers share."""
 Facts = Mapping[str, str]  # what an image says of itself: unit names, users, paths
 
 
@@ -193,6 +195,8 @@ class Scheduler(Protocol):
     """What every adapter offers. Commands are argument lists that run on the head node as root."""
 
     name: ClassVar[str]
+    image: ClassVar[str]
+    """The image specification that has its programs."""
     Params: ClassVar[type[Params]]
     log_files: ClassVar[Mapping[Role, Sequence[str]]]
     """Paths of the logs worth keeping, by role."""
@@ -239,8 +243,20 @@ class Scheduler(Protocol):
         """Lists the jobs that are not done yet."""
         ...
 
-    def parse_pending(self, text: str) -> int:
-        """How many there are."""
+    def parse_pending(self, text: str) -> dict[str, str]:
+        """Those jobs by native id, with what each waits for in the scheduler's words; empty for one that runs."""
+        ...
+
+    def cancel_command(self, native_id: str) -> tuple[str, ...]:
+        """Cancels a job, running or not."""
+        ...
+
+    def lost_command(self, node: str) -> tuple[str, ...]:
+        """Tells the scheduler that a node is gone for good, as its administrator would."""
+        ...
+
+    def fate(self, state: str) -> Fate:
+        """How a job ended whose `NativeTimes.state` is this; ParseError for a state that no ended job has."""
         ...
 
     def accounting_command(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from campaign.images import debian
+from campaign.images.extras import DEFAULT_FOLDER, VARIABLE, folder_of
 from campaign.images.manifest import Bundle
 from campaign.images.store import Store
 from campaign.model import ImageSettings
@@ -23,6 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     build.add_argument("name", nargs="?", default="slurm")
     build.add_argument("--locked", action="store_true", help="refuse package versions that differ from the lock")
     build.add_argument("--mirror", help="package mirror (default: the one this machine's apt uses)")
+    build.add_argument(
+        "--extras", help=f"folder of files that no mirror has (default: ${VARIABLE}, else {DEFAULT_FOLDER})"
+    )
     lock = below.add_parser("lock", help="renew the lock with what the mirror has")
     lock.add_argument("name", nargs="?", default="slurm")
     lock.add_argument("--mirror")
@@ -52,7 +56,14 @@ def _list(store: Store, options: argparse.Namespace) -> None:
 
 
 def _build(store: Store, options: argparse.Namespace) -> None:
-    bundle = debian.build(options.name, store=store, mirror=options.mirror, locked=options.locked, progress=print)
+    bundle = debian.build(
+        options.name,
+        store=store,
+        extras_folder=folder_of(options.extras),
+        mirror=options.mirror,
+        locked=options.locked,
+        progress=print,
+    )
     print(_line(bundle))
 
 

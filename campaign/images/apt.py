@@ -1,6 +1,7 @@
 """Asks a Debian mirror which packages an image gets, through an apt of our own; the machine's stays untouched."""
 
 import re
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,10 +140,13 @@ def parse_package(paragraph: str) -> Package:
 
 
 class Apt:
-    """An apt whose state, cache and configuration live in `folder` and that knows one mirror."""
+    """An apt whose state, cache and configuration live in `folder` and that knows one mirror, and package files of
+    ours. `own` are the names of the latter."""
 
-    def __init__(self, folder: Path, mirror: Mirror, suite: str) -> None:
+    def __init__(self, folder: Path, mirror: Mirror, suite: str, debs: Iterable[Path] = ()) -> None:
         self.folder = folder
+        ours = [package_of_file(path) for path in debs]
+        self.own = tuple(package.locked.name for package in ours)
         for name in (
             "etc/preferences.d",
             "etc/apt.conf.d",
@@ -152,7 +156,7 @@ class Apt:
         ):
             (folder / name).mkdir(parents=True)
         (folder / "status").touch()
-        (folder / "etc/sources.list").write_text(mirror.sources(suite))
+        (folder / "etc/sources.list").write_text(mirror.sources(suite) + _offer(ours, folder / "own", suite))
         self._config = folder / "apt.conf"
         self._config.write_text(_configuration(folder))
         self._run("apt-get", "update", "--error-on=any")
@@ -193,6 +197,24 @@ class Apt:
 
     def _run(self, *arguments: str, cwd: Path | None = None) -> str:
         return tools.run(arguments, env={"APT_CONFIG": str(self._config)}, cwd=cwd, folder=self.folder)
+
+
+def package_of_file(path: Path) -> Package:
+    """The package in the .deb file at `path`; ImageError if it is none. Its index entry names the file where it is."""
+    control = tools.run(["dpkg-deb", "--field", str(path)]).rstrip()
+    fact = FileFact.of(path)
+    return parse_package(f"{control}\nFilename: {path}\nSize: {fact.size}\nSHA256: {fact.sha256}\n")
+
+
+def _offer(packages: list[Package], folder: Path, suite: str) -> str:
+    """Make `folder` an archive of package files from elsewhere; the line of a sources.list that takes it in."""
+    if not packages:
+        return ""
+    folder.mkdir()
+    for package in packages:
+        shutil.copyfile(parse_fields(package.paragraph)["Filename"], folder / package.filename)
+    write_index(packages, folder, suite)
+    return f"deb [trusted=yes] copy:{folder} ./\n"
 
 
 def _configuration(folder: Path) -> str:

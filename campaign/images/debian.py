@@ -7,14 +7,16 @@ hash for one list, with and without root.
 import shlex
 import tomllib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from campaign.errors import ImageError
-from campaign.images import apt, initramfs, kernel, lock, manifest, tools
+from campaign.images import apt, extras, initramfs, kernel, lock, manifest, tools
 from campaign.images.apt import Apt, Package
+from campaign.images.extras import Extra, Provided
 from campaign.images.lock import Lock
 from campaign.images.manifest import Bundle, FileFact, Manifest
 from campaign.images.store import Store
@@ -46,7 +48,17 @@ class Spec(BaseModel):
     modules: tuple[str, ...]
     kernel_cmdline: tuple[str, ...]
     packages: tuple[str, ...]
-    facts: dict[str, str]
+    extras: tuple[Extra, ...] = ()
+    users: dict[str, int] = {}  # system users and their ids, beside those that packages bring
+    facts: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What goes into an image: packages, all of them on this disk, and extras."""
+
+    packages: list[Package]
+    provided: list[Provided]
 
 
 def spec(name: str) -> Spec:
@@ -54,7 +66,7 @@ def spec(name: str) -> Spec:
     try:
         return Spec.model_validate(_settings(name))
     except FileNotFoundError as error:
-        known = ", ".join(sorted(path.stem for path in _HERE.glob("*.toml")))
+        known = ", ".join(sorted(path.stem for path in _HERE.glob("[a-z]*.toml")))
         raise ImageError(f"there is no image {name!r} to build", f"there are: {known}") from error
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise ImageError(f"{name}.toml is no image specification", str(error)) from error
@@ -78,30 +90,34 @@ def build(
     name: str = "slurm",
     *,
     store: Store,
+    extras_folder: Path | None = None,
     mirror: str | None = None,
     locked: bool = False,
     progress: Progress = lambda _: None,
 ) -> Bundle:
     """Build the image `name`, put it into `store`, and return it; takes a minute or two.
 
+    `extras_folder` holds the files that the image needs and no mirror has; by default `extras.folder_of(None)`.
     `mirror` is a Debian archive's URI, by default the one that this machine's apt uses. Where the mirror has a locked
     version, that very file is used; where not, `progress` is told what differs, and the list that was used is kept
     beside the bundle as `lock.json`. With `locked` this is a LockDriftError instead.
     Every other failure is an ImageError. Nothing half-made is left behind.
     """
     wanted = spec(name)
+    provided = extras.provided(name, wanted.extras, extras_folder or extras.folder_of(None))
     tools.require_tools()
     tools.require_namespace()
     with tools.disk_errors(store.path), store.making() as folder:
         tools.require_space(folder)
         work = folder / "work"
-        packages = _fetch(name, wanted, work, mirror=mirror, locked=locked, progress=progress)
+        packages = _fetch(name, wanted, provided, work, mirror=mirror, locked=locked, progress=progress)
+        contents = _Contents(packages, provided)
         progress("taking the kernel apart")
         version = _boot_files(wanted, packages, work, folder)
         progress(f"installing {len(packages)} packages and packing the root file system")
-        _root_file(wanted, packages, work, folder / manifest.ROOT)
+        _root_file(wanted, contents, work, folder / manifest.ROOT)
         progress("hashing and storing")
-        made = _describe(name, wanted, Lock.of(package.locked for package in packages), version, folder)
+        made = _describe(name, wanted, contents, version, folder)
         tools.remove_tree(work)
         bundle = store.put(made)
     progress(f"image {name} {bundle.hash}")
@@ -128,20 +144,32 @@ def _mirror(uri: str | None) -> apt.Mirror:
 
 def _resolve(wanted: Spec, source: Apt) -> tuple[list[Package], list[Package]]:
     """The packages to install, and those only to take files from."""
-    return source.closure(wanted.packages), [*source.kernel(wanted.kernel), *source.candidates(_UNPACKED)]
+    return source.closure([*wanted.packages, *source.own]), [
+        *source.kernel(wanted.kernel),
+        *source.candidates(_UNPACKED),
+    ]
 
 
 def _fetch(
-    name: str, wanted: Spec, work: Path, *, mirror: str | None, locked: bool, progress: Progress
+    name: str,
+    wanted: Spec,
+    provided: list[Provided],
+    work: Path,
+    *,
+    mirror: str | None,
+    locked: bool,
+    progress: Progress,
 ) -> list[Package]:
     """Choose and download the packages into `work`/packages; those to install are indexed there."""
     progress("asking the mirror for the package lists")
-    source = Apt(work / "apt", _mirror(mirror), wanted.suite)
+    debs = [one.path for one in provided if one.extra.unpack == "deb"]
+    source = Apt(work / "apt", _mirror(mirror), wanted.suite, debs)
     committed = lock.read(lock_path(name))
     source.pin(committed)
     installed, unpacked = _resolve(wanted, source)
     packages = [*installed, *unpacked]
-    _judge_drift(name, lock.differences(committed, Lock.of(p.locked for p in packages)), locked, progress)
+    mirrored = Lock.of(p.locked for p in packages if p.locked.name not in source.own)
+    _judge_drift(name, lock.differences(committed, mirrored), locked, progress)
     progress(f"downloading {len(packages)} packages")
     folder = work / "packages"
     folder.mkdir()
@@ -182,16 +210,16 @@ def _boot_files(wanted: Spec, packages: list[Package], work: Path, folder: Path)
     return version
 
 
-def _root_file(wanted: Spec, packages: list[Package], work: Path, target: Path) -> None:
-    """Install the indexed packages in a fresh root, trim it, and pack it as `target`."""
+def _root_file(wanted: Spec, contents: _Contents, work: Path, target: Path) -> None:
+    """Install the indexed packages in a fresh root, put in the extras, trim it, and pack it as `target`."""
     tools.run(
-        _mmdebstrap(wanted, work / "packages", target),
+        _mmdebstrap(wanted, contents.provided, work / "packages", target),
         env={"SOURCE_DATE_EPOCH": str(wanted.epoch), "TMPDIR": str(work)},
         folder=target.parent,
     )
 
 
-def _mmdebstrap(wanted: Spec, packages: Path, target: Path) -> list[str]:
+def _mmdebstrap(wanted: Spec, provided: list[Provided], packages: Path, target: Path) -> list[str]:
     # Not compressed: unpacking pages costs an emulated node more than a second until SSH answers.
     # Through a second mount, in which /proc and /sys aren't mounted: without root theirs have another owner.
     pack = (
@@ -210,6 +238,8 @@ def _mmdebstrap(wanted: Spec, packages: Path, target: Path) -> list[str]:
         f"--include={','.join(wanted.packages)}",
         '--aptopt=APT::Install-Recommends "false"',
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in _NO_DOCS),
+        *(f"--customize-hook={hook}" for hook in extras.user_hooks(wanted.users)),
+        *(f"--customize-hook={one.hook}" for one in provided if one.extra.unpack != "deb"),
         f'--customize-hook=sh {shlex.quote(str(_GUEST / "customize.sh"))} "$1"',
         f"--customize-hook={pack}",
         wanted.suite,
@@ -218,7 +248,8 @@ def _mmdebstrap(wanted: Spec, packages: Path, target: Path) -> list[str]:
     ]
 
 
-def _describe(name: str, wanted: Spec, used: Lock, version: str, folder: Path) -> Bundle:
+def _describe(name: str, wanted: Spec, contents: _Contents, version: str, folder: Path) -> Bundle:
+    used = Lock.of(package.locked for package in contents.packages)
     files = {part: FileFact.of(folder / part) for part in manifest.PARTS}
     cmdline = " ".join(wanted.kernel_cmdline)
     used.write(folder / _LOCK)
@@ -232,6 +263,7 @@ def _describe(name: str, wanted: Spec, used: Lock, version: str, folder: Path) -
         kernel_version=version,
         files=files,
         packages=used.versions,
+        extras={one.extra.file: one.sha256 for one in contents.provided},
         facts=wanted.facts,
         tools={_PACKER: tools.version(_PACKER)},
     )

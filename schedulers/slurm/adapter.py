@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from campaign.settings import Scalar
-from schedulers.base import BootstrapPlan, Facts, NativeTimes, Params, Role, Secrets, Topology
+from schedulers.base import BootstrapPlan, Facts, Fate, NativeTimes, Params, Role, Secrets, Topology
 from schedulers.policy import Policy
 from schedulers.slurm import jobs, params, plan, policy
 from schedulers.slurm.conf import COMPLETION_LOG, CONTROLLER_LOG, DEFAULT_FACTS, NODE_LOG
@@ -20,6 +20,7 @@ class Slurm:
     """The adapter; see `schedulers.base.Scheduler` for what each member promises."""
 
     name: ClassVar[str] = "slurm"
+    image: ClassVar[str] = "slurm"
     Params: ClassVar[type[Params]] = params.SlurmParams
     log_files: ClassVar[Mapping[Role, Sequence[str]]] = {
         "head": (CONTROLLER_LOG, COMPLETION_LOG, DEFAULT_FACTS["slurm.conf"]),
@@ -56,10 +57,19 @@ class Slurm:
         return jobs.parse_submit(text)
 
     def pending_command(self) -> tuple[str, ...]:
-        return plan.client("squeue", "-h", "-o", "%i")
+        return plan.client("squeue", "-h", "-o", jobs.PENDING)
 
-    def parse_pending(self, text: str) -> int:
+    def parse_pending(self, text: str) -> dict[str, str]:
         return jobs.parse_pending(text)
+
+    def cancel_command(self, native_id: str) -> tuple[str, ...]:
+        return plan.client("scancel", native_id)
+
+    def lost_command(self, node: str) -> tuple[str, ...]:
+        return plan.client("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
+
+    def fate(self, state: str) -> Fate:
+        return jobs.fate(state)
 
     def accounting_command(self) -> tuple[str, ...]:
         return ("cat", COMPLETION_LOG)

@@ -7,13 +7,26 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from campaign.errors import WorkloadError
-from schedulers.base import NativeTimes, ParseError, Topology
+from schedulers.base import Fate, NativeTimes, ParseError, Topology
 
 if TYPE_CHECKING:
     from campaign.jobs import Job
 
 _FIELD = re.compile(r"(\w+)=(.*?)(?=\s+\w+=|\s*$)")
 _NEVER = {"", "None", "Unknown", "N/A"}
+PENDING = "%i|%t|%r"
+"""What squeue shows of a job: id, state, why it waits."""
+_PENDING_LINE = re.compile(r"(\d+(?:_\S+|\+\d+)?)\|([A-Z]{1,2})\|(.*)")
+_FATES: dict[str, Fate] = {
+    "COMPLETED": "completed",
+    "FAILED": "failed",
+    "OUT_OF_MEMORY": "failed",
+    "TIMEOUT": "timeout",
+    "DEADLINE": "timeout",
+    "CANCELLED": "cancelled",
+    "NODE_FAIL": "node_lost",
+    "BOOT_FAIL": "node_lost",
+}
 
 
 def nodes_needed(job: "Job", topology: Topology) -> int:
@@ -68,13 +81,24 @@ def parse_submit(text: str) -> str:
     return match.group(1)
 
 
-def parse_pending(text: str) -> int:
-    """How many jobs `squeue -h -o %i` lists."""
-    lines = text.split()
-    for line in lines:
-        if not re.fullmatch(r"\d+(_\S+|\+\d+)?", line):
-            raise ParseError("a job id of squeue", line)
-    return len(lines)
+def parse_pending(text: str) -> dict[str, str]:
+    """The jobs that `squeue -h` lists in the format PENDING, with the reason of each that is pending."""
+    found = {}
+    for line in filter(str.strip, text.splitlines()):
+        match = _PENDING_LINE.fullmatch(line.strip())
+        if match is None:
+            raise ParseError("a line of squeue", line)
+        job, state, reason = match.groups()
+        found[job] = (reason or "no reason given") if state == "PD" else ""
+    return found
+
+
+def fate(state: str) -> Fate:
+    """How a job ended, from its state in the completion log (`CANCELLED by 0` says by whom)."""
+    found = _FATES.get(state.split(" ", maxsplit=1)[0])
+    if found is None:
+        raise ParseError("the state of an ended job", state)
+    return found
 
 
 def parse_version(text: str) -> str:

@@ -257,7 +257,7 @@ def test_a_workload_replayed_on_a_small_batch_system(folder: Path, env: dict[str
         commands.append((quick, SLURM.submit_command(quick, TOPOLOGY, str(script))))
     submits = replay(folder, env, *guest.schedule(commands).decode().splitlines())
     pending = SLURM.pending_command()[2:]  # without its timeout(1)
-    until(lambda: SLURM.parse_pending(subprocess.check_output(pending, env=env, text=True)) == 0)
+    until(lambda: SLURM.parse_pending(subprocess.check_output(pending, env=env, text=True)) == {})
     table = jobs_table(
         workload,
         Collected(

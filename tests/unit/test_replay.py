@@ -14,8 +14,9 @@ import pytest
 from actors import replay as module
 from actors.remote import Output
 from actors.replay import Clock, Replay, SchedulerDied, WorkloadUnfinished, first_job_s, read_cpu, steal_between
+from actors.stall import StallWatch
 from campaign import guest
-from campaign.errors import InfrastructureError
+from campaign.errors import InfrastructureError, StallError
 from campaign.model import WorkloadSettings
 from campaign.workloads import load
 from schedulers.base import Node, Topology
@@ -24,6 +25,8 @@ from schedulers.registry import adapter
 SLURM = adapter("slurm")
 TOPOLOGY = Topology("c", (Node("head", "head", "10.42.0.1", 0, 512), Node("n1", "compute", "10.42.0.2", 4, 512)))
 WORKLOAD = load(WorkloadSettings(jobs=4), slots=4)
+PATIENT = StallWatch(float("inf"))
+GIVEN_UP = "JobId=3 JobState=NODE_FAIL StartTime=2026-11-23T00:27:21 EndTime=2026-11-23T00:27:23 NodeList=n1 NodeCnt=1"
 
 
 class FakeShell:
@@ -68,7 +71,9 @@ class FakeNode:
             case None:
                 return Output(1, "", "")
             case int(count):
-                return Output(0, "".join(f"{number}\n" for number in range(1, count + 1)), "")
+                return Output(0, "".join(f"{number}|R|None\n" for number in range(1, count + 1)), "")
+            case str(listing) if "|" in listing:
+                return Output(0, listing, "")
             case text:
                 return Output(1, "", text)
 
@@ -85,7 +90,8 @@ def hurried(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("answer", "pending"), [(0, 0), (3, 3), (None, None), ("slurm_load_jobs error: Socket timed out\n", None)]
+    ("answer", "pending"),
+    [(0, {}), (2, {"1": "", "2": ""}), (None, None), ("slurm_load_jobs error: Socket timed out\n", None)],
 )
 def test_pending_jobs(answer, pending):
     assert asyncio.run(replay(FakeNode("head", [answer]))._pending()) == pending
@@ -103,12 +109,12 @@ def test_a_failing_client_with_a_dead_daemon_is_a_dead_scheduler():
 def test_a_dead_node_daemon_is_noticed_while_jobs_run(hurried, monkeypatch, health_s):
     monkeypatch.setattr(module, "HEALTH_S", health_s)
     with pytest.raises(SchedulerDied, match="n1: a daemon"):
-        asyncio.run(replay(FakeNode("head", repeat(2)), FakeNode("n1", alive=False))._finish(float("inf")))
+        asyncio.run(replay(FakeNode("head", repeat(2)), FakeNode("n1", alive=False))._finish(float("inf"), PATIENT))
 
 
 def test_it_waits_until_nothing_is_pending_and_says_how_far_it_is(hurried):
     told = []
-    asyncio.run(replay(FakeNode("head", [None, 4, "busy", 1, 0]), told=told)._finish(float("inf")))
+    asyncio.run(replay(FakeNode("head", [None, 4, "busy", 1, 0]), told=told)._finish(float("inf"), PATIENT))
     assert told == [
         "0 of 4 jobs done, still submitting",
         "0 of 4 jobs done",
@@ -120,8 +126,33 @@ def test_it_waits_until_nothing_is_pending_and_says_how_far_it_is(hurried):
 @pytest.mark.parametrize(("pending", "left"), [(2, "2 of 4"), (None, "4 of 4")])
 def test_a_workload_beyond_its_deadline_is_unfinished(hurried, pending, left):
     with pytest.raises(WorkloadUnfinished, match=f"{left} jobs are left") as caught:
-        asyncio.run(replay(FakeNode("head", repeat(pending)))._finish(0.0))
+        asyncio.run(replay(FakeNode("head", repeat(pending)))._finish(0.0, PATIENT))
     assert "cluster.workload_deadline_s" in caught.value.resolution
+
+
+def test_jobs_that_wait_while_nothing_happens_are_a_stall_with_its_reasons(hurried):
+    halted = "1|R|None\n2|PD|Resources\n3|PD|Priority\n4|PD|Priority\n"
+    with pytest.raises(StallError, match=r"1 jobs run and 3 wait: Priority \(2\); Resources \(1\)"):
+        asyncio.run(replay(FakeNode("head", repeat(halted)))._finish(float("inf"), StallWatch(0.0)))
+
+
+def test_nothing_is_asked_of_a_lost_node_any_more(hurried, monkeypatch):
+    monkeypatch.setattr(module, "FATE_S", 0.0)
+
+    class Head(FakeNode):
+        async def run(self, command, *, timeout_s, stdin=None):
+            assert tuple(command) == SLURM.lost_command("n1")
+            return Output(0, "", "")
+
+        async def succeed(self, command, *, timeout_s):
+            assert tuple(command) == SLURM.accounting_command()
+            return GIVEN_UP
+
+    made = replay(Head("head"), FakeNode("n1"))
+    asyncio.run(made.prepare())
+    assert asyncio.run(made.lose("n1")) == "slurm says of the jobs that ended: NODE_FAIL (1)"
+    assert set(asyncio.run(made._offsets())) == {"head"}
+    assert made._record("n1", guest.JOBS_FILE) == ""
 
 
 def test_scripts_go_to_the_head_and_every_clock_is_read():

@@ -205,8 +205,24 @@ def test_multi_node_script_runs_its_payload_once_per_node(tmp_path: Path) -> Non
 def test_answers_of_the_tools_are_read() -> None:
     assert SLURM.parse_submit("17\n") == SLURM.parse_submit("17;c7\n") == "17"
     assert SLURM.parse_version("slurm-wlm 24.11.5\n") == SLURM.parse_version("slurm 24.11.5") == "24.11.5"
-    assert SLURM.parse_pending("") == 0
-    assert SLURM.parse_pending("12\n13_[1-4]\n14+0\n") == 3
+    assert SLURM.parse_pending("") == {}
+    waiting = SLURM.parse_pending(
+        "12|R|None\n13_[1-4]|PD|Resources\n14+0|PD|Nodes required for job are DOWN, DRAINED\n"
+    )
+    assert waiting == {"12": "", "13_[1-4]": "Resources", "14+0": "Nodes required for job are DOWN, DRAINED"}
+
+
+@pytest.mark.parametrize(
+    ("state", "fate"),
+    [("COMPLETED", "completed"), ("FAILED", "failed"), ("CANCELLED by 0", "cancelled"), ("NODE_FAIL", "node_lost")],
+)
+def test_states_of_ended_jobs_are_fates(state, fate) -> None:
+    assert SLURM.fate(state) == fate
+
+
+def test_a_state_of_a_job_that_has_not_ended_is_none() -> None:
+    with pytest.raises(ParseError):
+        SLURM.fate("RUNNING")
 
 
 def test_completion_log_is_read_in_utc() -> None:
