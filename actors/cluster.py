@@ -38,6 +38,7 @@ class TrialSpec:
     """
 
     trial: Trial
+    scheduler: str
     nodes: int
     params: Mapping[str, Scalar]
     validity: ValiditySettings

@@ -72,9 +72,10 @@ class Slot:
 
 @dataclass(frozen=True)
 class NodeBoot:
-    """A node to start: its name, its MAC addresses (management, cluster) and its credentials."""
+    """A node to start: its name, its image, its MAC addresses (management, cluster) and its credentials."""
 
     name: str
+    image: Bundle
     macs: tuple[str, str]
     credentials: Mapping[str, bytes] = field(repr=False)
 
@@ -97,8 +98,11 @@ class Host:
     """A host that is open for nodes. `close` ends whatever still runs of ours in this campaign."""
 
     def __init__(self, name: str, settings: HostSettings, bundle: Bundle, owner: Owner) -> None:
-        """Connect, remove what dead drivers left, and find out how guests run. Raises InfrastructureErrors."""
-        self._settings, self._bundle, self._owner = settings, bundle, owner
+        """Connect, remove what dead drivers left, and find out how guests run, with the kernel of `bundle`.
+
+        Raises InfrastructureErrors.
+        """
+        self._settings, self._owner = settings, owner
         self._state_dir = state_dir_of(settings)
         self._lock = threading.Lock()
         self._slots: dict[str, Slot] = {}
@@ -106,7 +110,7 @@ class Host:
         self._goldens = Goldens(golden_store(settings))
         self._hypervisor = Hypervisor(choose_uri(settings.uri, self._state_dir))
         self.swept = reap(self._hypervisor, self._run_root)
-        self._acceleration = self._choose_acceleration()
+        self._acceleration = self._choose_acceleration(bundle)
         versions = self._hypervisor.versions()
         self._capacity = Capacity(host_resources(settings, self._state_dir))
         self.facts = HostFacts(name, self._hypervisor.uri, self._acceleration, versions, self._capacity.total)
@@ -285,10 +289,10 @@ class Host:
             node=boot.name,
             vcpus=slot.shape.vcpus,
             memory_mib=slot.shape.memory_mib,
-            kernel=self._bundle.kernel,
-            initrd=self._bundle.initrd,
-            cmdline=self._bundle.manifest.kernel_cmdline,
-            root=self._bundle.root,
+            kernel=boot.image.kernel,
+            initrd=boot.image.initrd,
+            cmdline=boot.image.manifest.kernel_cmdline,
+            root=boot.image.root,
             acceleration=self._acceleration.kind,
             tb_cache_mib=TB_CACHE_MIB,
             ssh_port=port,
@@ -305,10 +309,10 @@ class Host:
         tail = console_tail(self._run_root / domain / "console.log", lines=40)
         return NodeState(name, self._hypervisor.state(domain), kernel_fault(tail), tail)
 
-    def _choose_acceleration(self) -> Acceleration:
+    def _choose_acceleration(self, bundle: Bundle) -> Acceleration:
         if self._settings.acceleration != "auto":
             return Acceleration(self._settings.acceleration, "hosts.*.acceleration says so")
-        return acceleration(self._bundle.kernel, self._bundle.initrd, self._state_dir)
+        return acceleration(bundle.kernel, bundle.initrd, self._state_dir)
 
 
 def _at_once(things: Sequence[object]) -> ThreadPoolExecutor:

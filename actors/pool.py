@@ -127,12 +127,20 @@ _CLUSTER_ACTOR: Any = ray.remote(num_cpus=0, max_concurrency=4)(ClusterActor)
 
 
 @dataclass(frozen=True)
+class _Post:
+    """Where a cluster actor serves: on which host, and for trials of which scheduler."""
+
+    host: "ActorHandle[Any]"
+    scheduler: str
+
+
+@dataclass(frozen=True)
 class _Running:
-    """A trial that is being evaluated, by which actor, on which host."""
+    """A trial that is being evaluated, by which actor, at which post."""
 
     trial: Trial
     actor: "ActorHandle[Any]"
-    host: "ActorHandle[Any]"
+    post: _Post
 
 
 class Pool:
@@ -182,26 +190,28 @@ class Pool:
 
 
 class LibvirtTestbed:
-    """Evaluates trials on real VMs, made by `blueprint`. `spec_of` says what a trial needs beside it."""
+    """Evaluates trials on real VMs, made by the blueprint of their scheduler. `spec_of` says what a trial needs beside
+    it."""
 
-    def __init__(self, pool: Pool, blueprint: Blueprint, spec_of: Callable[[Trial], TrialSpec]) -> None:
-        self._pool, self._blueprint, self._spec_of = pool, blueprint, spec_of
-        self._idle: dict[ActorHandle[Any], list[ActorHandle[Any]]] = {}  # cluster actors without a trial, by host
+    def __init__(self, pool: Pool, blueprints: Mapping[str, Blueprint], spec_of: Callable[[Trial], TrialSpec]) -> None:
+        self._pool, self._blueprints, self._spec_of = pool, blueprints, spec_of
+        self._idle: dict[_Post, list[ActorHandle[Any]]] = {}  # cluster actors without a trial
         self._running: dict[Any, _Running] = {}
         self._statuses: dict[int, Status] = {}
 
     def room(self) -> int:
         """How many more trials fit, whatever their size."""
-        return len(self._pool.with_room(self._blueprint.largest + 1, self._blueprint.shape))
+        return min(len(self._pool.with_room(one.largest + 1, one.shape)) for one in self._blueprints.values())
 
     def start(self, trial: Trial) -> None:
         """Give the trial a cluster actor on a host with room; one that has none to evaluate, if there is."""
         spec = self._spec_of(trial)
-        hosts = self._pool.with_room(spec.nodes + 1, self._blueprint.shape)
-        host = next((host for host in hosts if self._idle.get(host)), hosts[0])
-        idle = self._idle.setdefault(host, [])
-        actor = idle.pop() if idle else _CLUSTER_ACTOR.remote(self._blueprint, host)
-        self._running[actor.evaluate.remote(spec)] = _Running(trial, actor, host)
+        blueprint = self._blueprints[spec.scheduler]
+        posts = [_Post(host, spec.scheduler) for host in self._pool.with_room(spec.nodes + 1, blueprint.shape)]
+        post = next((post for post in posts if self._idle.get(post)), posts[0])
+        idle = self._idle.setdefault(post, [])
+        actor = idle.pop() if idle else _CLUSTER_ACTOR.remote(blueprint, post.host)
+        self._running[actor.evaluate.remote(spec)] = _Running(trial, actor, post)
         self._statuses[trial.number] = Status("placed", time.time())
 
     def wait(self, timeout_s: float) -> list[tuple[Trial, Evaluation]]:
@@ -238,7 +248,7 @@ class LibvirtTestbed:
             evaluation: Evaluation = ray.get(reference)
         except RayError as error:
             return one.trial, Evaluation("infrastructure_failed", str(unwrapped(error)))
-        self._idle[one.host].append(one.actor)
+        self._idle[one.post].append(one.actor)
         return one.trial, evaluation
 
 

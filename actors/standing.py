@@ -17,6 +17,7 @@ from actors.host import HostFacts, NodeBoot, NodeShape, NodeState, Slot
 from actors.identity import Keys, credentials, dump_keys, macs
 from actors.remote import Remote
 from campaign.errors import CampaignError, InfrastructureError
+from campaign.images.manifest import Bundle
 from schedulers.base import Node, Topology
 
 WATCH_S = 2.0
@@ -44,10 +45,12 @@ class HostHandle(Protocol):
 
 
 class Standing:
-    """The nodes of `topology` in a slot of `host`, and the connections to those that have been reached."""
+    """The nodes of `topology` in a slot of `host`, all from one image, and the connections to those that have been
+    reached."""
 
-    def __init__(self, host: HostHandle, slot: Slot, topology: Topology, keys: Keys) -> None:
+    def __init__(self, host: HostHandle, slot: Slot, topology: Topology, image: Bundle, keys: Keys) -> None:
         self.slot, self.topology, self.keys = slot, topology, keys
+        self._image = image
         self.remotes: dict[str, Remote] = {}
         self._host = host
 
@@ -145,6 +148,7 @@ class Standing:
         return [
             NodeBoot(
                 node.name,
+                self._image,
                 macs(index),
                 credentials(self.topology, node, self.keys, macs(index)) if credentialed else {},
             )

@@ -19,8 +19,9 @@ from actors.failures import cause_of
 from actors.golden import Golden
 from actors.goldens import GoldenOffer
 from actors.host import NodeShape, Slot
-from actors.identity import draw_keys, load_keys, topology_of
+from actors.identity import Keys, draw_keys, load_keys, topology_of
 from actors.phases import PhaseClock
+from actors.remote import Remote
 from actors.standing import HostHandle, Standing, released_on_failure
 from campaign import guest
 from campaign.errors import CampaignError
@@ -215,15 +216,18 @@ class Supply:
     async def _placed(self, name: str, topology: Topology, clock: PhaseClock) -> Standing:
         slot = await self._acquire(name, topology)
         clock.reached("placed", "started")
-        return Standing(self._host, slot, topology, draw_keys(topology))
+        return self._standing(slot, topology, draw_keys(topology))
 
     async def _restored(self, name: str, topology: Topology, golden: Golden, clock: PhaseClock) -> Standing:
         slot = await self._acquire(name, topology)
         clock.reached("placed", "started")
-        standing = Standing(self._host, slot, topology, load_keys(golden.identity))
+        standing = self._standing(slot, topology, load_keys(golden.identity))
         async with released_on_failure(standing):
             await standing.restore(golden)
         return standing
+
+    def _standing(self, slot: Slot, topology: Topology, keys: Keys) -> Standing:
+        return Standing(self._host, slot, topology, self._blueprint.bundle, keys)
 
     async def _standby(self) -> Standing | None:
         """The largest cluster, restored; nodes that only larger trials want stay paused.
@@ -236,7 +240,7 @@ class Supply:
                 return None
             topology = self._blueprint.topology(self._blueprint.largest)
             slot = await self._acquire(self._blueprint.name("next"), topology, ahead=True)
-            standing = Standing(self._host, slot, topology, load_keys(offer.golden.identity))
+            standing = self._standing(slot, topology, load_keys(offer.golden.identity))
             async with released_on_failure(standing):
                 await standing.restore(offer.golden)
                 surely = self._blueprint.topology(self._blueprint.smallest).nodes
@@ -264,7 +268,7 @@ class Supply:
         """Apply `plan`, and see a job run across all nodes. A `fresh` cluster lacks the instruments."""
         if fresh:
             tools = [File(path, content, mode=0o755) for path, content in guest.files().items()]
-            await asyncio.gather(*(r.put(tools, timeout_s=COMMAND_S) for r in standing.remotes.values()))
+            await asyncio.gather(*(_equip(remote, tools) for remote in standing.remotes.values()))
         deadline = time.monotonic() + self._blueprint.bootstrap_deadline_s
         if self._blueprint.via == "ansible":
             from actors.ansible import play
@@ -291,3 +295,9 @@ class Supply:
 
     def _boot_deadline(self) -> float:
         return time.monotonic() + self._blueprint.cluster.boot_deadline_s
+
+
+async def _equip(remote: Remote, tools: list[File]) -> None:
+    """Put the instruments on a node. Jobs leave their times beside them, whoever they run as."""
+    await remote.put(tools, timeout_s=COMMAND_S)
+    await remote.succeed(("chmod", "1777", guest.FOLDER), timeout_s=COMMAND_S)

@@ -6,7 +6,7 @@ alone. Its struct mode is bypassed on purpose: which keys exist is the model's b
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,12 +28,27 @@ _OVERRIDE = re.compile(r"^(?P<sign>\+\+|\+|~)?(?P<key>[^=]+?)(=(?P<value>.*))?$"
 
 @dataclass(frozen=True)
 class Composed:
-    """A valid campaign with what its settings mean: the scheduler's adapter and the search space."""
+    """A valid campaign with what its settings mean: the adapters of its schedulers, by name, and the search space."""
 
     campaign: Campaign
-    scheduler: Scheduler
+    schedulers: Mapping[str, Scheduler]
     space: Space
     origins: "Origins"
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """The campaign's only scheduler; ConfigError where it searches several."""
+        names = tuple(self.schedulers)
+        if len(names) > 1:
+            raise ConfigError(
+                f"scheduler.name = {list(names)}: this needs one scheduler",
+                resolution=f"Choose one of the groups, such as scheduler={names[0]}.",
+            )
+        return self.schedulers[names[0]]
+
+    def image_name(self, scheduler: Scheduler) -> str:
+        """The image specification that nodes boot under `scheduler`."""
+        return self.campaign.image.name or scheduler.image
 
     @property
     def smallest_slots(self) -> int:
@@ -105,15 +120,15 @@ def _validated(values: dict[str, Any], origins: Origins) -> Composed:
         campaign = Campaign.model_validate(values)
     except ValidationError as error:
         raise _config_error((_problem_of(dict(item)) for item in error.errors()), origins) from None
-    scheduler = adapter(campaign.scheduler.name)
-    problems = list(_unknown_metrics(campaign))
+    schedulers = {name: adapter(name) for name in campaign.scheduler.names}
+    problems = [*_unknown_metrics(campaign), *_one_image_for_several(campaign)]
     try:
-        space = space_of(campaign, scheduler.Params)
+        space = space_of(campaign, {name: scheduler.Params for name, scheduler in schedulers.items()})
     except SpaceError as error:
         raise _config_error([*error.problems, *problems], origins) from None
     if problems:
         raise _config_error(problems, origins)
-    return Composed(campaign, scheduler, space, origins)
+    return Composed(campaign, schedulers, space, origins)
 
 
 def _hydra(overrides: list[str], folders: tuple[Path, ...], name: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -253,6 +268,13 @@ def _lines(problems: Iterable[Problem], origins: Origins) -> Iterator[str]:
         value = f" = {problem.value!r}" if not isinstance(problem.value, dict) or problem.allowed else ""
         where = problem.path or "campaign"
         yield f"{where}{value}: {problem.why}{allowed} (from {origins.of(problem.path)})"
+
+
+def _one_image_for_several(campaign: Campaign) -> Iterator[Problem]:
+    chosen = {"image.name": campaign.image.name, "image.hash": campaign.image.hash}
+    for path, value in chosen.items():
+        if value is not None and len(campaign.scheduler.names) > 1:
+            yield Problem(path, value, "not set", "each of several schedulers boots its own image")
 
 
 def _unknown_metrics(campaign: Campaign) -> Iterator[Problem]:

@@ -204,6 +204,8 @@ class Executor:
         record = self._ledger.history.records[number][-1]
         if record.valid:
             self._study.tell(number, record.metrics)
+        elif record.outcome == "stalled":
+            self._study.stall(number)
         else:
             self._study.fail(number)
         self._told = number + 1

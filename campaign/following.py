@@ -19,7 +19,7 @@ from campaign.results import Results
 from campaign.testbed import Status
 from campaign.tracking import Evidence, Tracker
 from campaign.trials import Evaluation, Trial, TrialRecord
-from search.space import PARAMS
+from search.space import ARMS, PARAMS
 
 JOIN_S = 120.0
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -28,13 +28,18 @@ Say = Callable[[str], None]
 
 def tracker_for(composed: Composed, results: Results, history: History) -> Tracker:
     """The tracker of a begun campaign: every scheduler parameter is logged, those at their defaults too."""
-    defaults = composed.scheduler.Params().model_dump()
+    space = composed.space
+    defaults = {
+        f"{ARMS}.{name}.{key}" if space.conditional else f"{PARAMS}.{key}": value
+        for name, scheduler in composed.schedulers.items()
+        for key, value in scheduler.Params().model_dump().items()
+    }
     return Tracker(
         Path(composed.campaign.output.mlruns),
         composed.campaign.name,
         campaign_yaml(composed.campaign),
-        fixed={f"{PARAMS}.{name}": value for name, value in defaults.items()} | composed.space.fixed,
-        manifest=results.manifest(),
+        fixed=defaults | space.fixed,
+        manifests=results.manifests(),
         identity=history.identity,
         testbed=composed.campaign.testbed.kind,
     )

@@ -61,10 +61,24 @@ Searchable = Annotated[
 class SchedulerSettings(Settings):
     """Which scheduler, and its parameters under their own names (see `--help` for each scheduler's)."""
 
-    name: str = setting("slurm", help="scheduler adapter: a package below schedulers/")
+    name: str | Annotated[list[str], Field(min_length=1)] = setting(
+        "slurm",
+        help="scheduler adapter: a package below schedulers/; a list of several is searched",
+        allowed="name, or [name, name, ..]",
+    )
     params: dict[str, Searchable] = setting(
         factory=dict, help="scheduler parameters, fixed or searched", allowed="see scheduler.params below"
     )
+    arms: dict[str, dict[str, Searchable]] = setting(
+        factory=dict,
+        help="instead of params where several schedulers are searched: those of each, fixed or searched",
+        allowed="scheduler: {parameter: value}",
+    )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The schedulers of the campaign, each once."""
+        return (self.name,) if isinstance(self.name, str) else tuple(dict.fromkeys(self.name))
 
 
 class WorkloadSettings(Settings):
@@ -172,7 +186,7 @@ class BootstrapSettings(Settings):
 class ImageSettings(Settings):
     """The image bundle that nodes boot from."""
 
-    name: str = setting("slurm", help="image specification", pattern=NAME_PATTERN)
+    name: str | None = setting(None, help="image specification (default: the scheduler's)", pattern=NAME_PATTERN)
     hash: str | None = setting(None, help="use exactly the bundle with this hash (or unique prefix)")
     store: str = setting("~/.cache/campaign/images", help="folder of the image store")
     build: Literal["auto", "never"] = setting("auto", help="auto: build the image when the store lacks it")

@@ -1,6 +1,6 @@
 """What must hold before anything is started: the workload can be read, the image is there and sound, clusters fit."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,7 +28,8 @@ def workload_for(composed: Composed) -> Workload:
     node = Node("n1", "compute", "", cluster.slots_per_node, cluster.memory_mib)
     topology = Topology("smallest", (node,) * composed.space.node_counts()[0])
     for job in _one_of_each_width(workload):
-        composed.scheduler.nodes_needed(job, topology)
+        for scheduler in composed.schedulers.values():
+            scheduler.nodes_needed(job, topology)
     return workload
 
 
@@ -44,24 +45,31 @@ def store_of(composed: Composed) -> Store:
     return Store(Path(composed.campaign.image.store).expanduser())
 
 
-def bundle_for(composed: Composed, ledger: Ledger, say: Say) -> Bundle:
-    """The image that every trial boots: the one that the campaign began with, else the one that its settings name.
+def bundles_for(composed: Composed, ledger: Ledger, say: Say) -> dict[str, Bundle]:
+    """The image that the nodes of each scheduler boot, in every trial, by the scheduler's name."""
+    head = ledger.history.head
+    begun_with: Mapping[str, str] = head["images"] if head else {}
+    return {
+        name: _bundle_for(composed, composed.image_name(scheduler), begun_with.get(name), say)
+        for name, scheduler in composed.schedulers.items()
+    }
+
+
+def _bundle_for(composed: Composed, name: str, begun_with: str | None, say: Say) -> Bundle:
+    """The image that the campaign began with, else the one that its settings name.
 
     It is built where the store lacks it and the settings allow that, and verified in any case.
     """
     image, store = composed.campaign.image, store_of(composed)
-    begun_with = ledger.history.head["image_hash"] if ledger.history.head else None
     wanted = begun_with or image.hash
-    if wanted is None and image.build == "auto" and not any(b.manifest.name == image.name for b in store.bundles()):
+    if wanted is None and image.build == "auto" and not any(b.manifest.name == name for b in store.bundles()):
         from campaign.images.debian import build
 
-        say(f"building the image {image.name} (once)")
+        say(f"building the image {name} (once)")
         extras = folder_of(image.extras)
-        return build(
-            image.name, store=store, extras_folder=extras, mirror=image.mirror, locked=image.locked, progress=say
-        )
+        return build(name, store=store, extras_folder=extras, mirror=image.mirror, locked=image.locked, progress=say)
     try:
-        bundle = store.get(wanted or image.name)
+        bundle = store.get(wanted or name)
     except ImageError as error:
         if begun_with is None:
             raise

@@ -3,7 +3,7 @@
 results/<campaign>/
   ledger.jsonl      the record from which the rest is derived
   campaign.yaml     the composed and validated configuration
-  image.json        the manifest of the image that every trial boots, if they boot one
+  images/           the manifests of the images that trials boot, by the image's name
   jobs/             one Parquet data set, a file per trial
   trials/00003/     rendered configuration and logs of trial 3
   report.html
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from campaign import dataset
 from campaign.errors import CampaignError
+from campaign.images.manifest import MANIFEST, Bundle, Manifest
 from campaign.trials import Evaluation, TrialRecord
 
 
@@ -27,7 +28,7 @@ class Results:
         self.folder = root / name
         self.ledger_path = self.folder / "ledger.jsonl"
         self.jobs_folder = self.folder / "jobs"
-        self.manifest_path = self.folder / "image.json"
+        self.manifests_folder = self.folder / "images"
         self.report_path = self.folder / "report.html"
 
     def keep(self, record: TrialRecord, evaluation: Evaluation) -> None:
@@ -44,9 +45,16 @@ class Results:
                 resolution="Free some disk and start the same command again: it goes on with what is left.",
             ) from None
 
-    def manifest(self) -> bytes:
-        """The manifest of the campaign's image; empty where it has none."""
-        return self.manifest_path.read_bytes() if self.manifest_path.is_file() else b""
+    def keep_manifest(self, bundle: Bundle) -> None:
+        """Keep the manifest of an image that trials boot."""
+        self.manifests_folder.mkdir(exist_ok=True)
+        manifest = (bundle.path / MANIFEST).read_bytes()
+        self.manifests_folder.joinpath(f"{bundle.manifest.name}.json").write_bytes(manifest)
+
+    def manifests(self) -> dict[str, bytes]:
+        """The manifests of the campaign's images by content hash; none where nothing boots."""
+        found = [file.read_bytes() for file in sorted(self.manifests_folder.glob("*.json"))]
+        return {Manifest.model_validate_json(raw).hash: raw for raw in found}
 
     def trial_folder(self, number: int) -> Path:
         """Where a trial's logs and rendered configuration stand."""

@@ -108,14 +108,14 @@ def _record_start(run: _Run) -> None:
         return
     campaign = run.composed.campaign
     run.results.folder.joinpath("campaign.yaml").write_text(campaign_yaml(campaign))
-    if run.software.manifest:
-        run.results.manifest_path.write_bytes(run.software.manifest)
+    for bundle in run.software.images.values():
+        run.results.keep_manifest(bundle)
     run.ledger.append(
         "campaign",
         id=secrets.token_hex(8),
         name=campaign.name,
         config=campaign.model_dump(mode="json"),
-        image_hash=run.software.image_hash,
+        images={name: bundle.hash for name, bundle in run.software.images.items()},
         workload_hash=run.workload.hash,
     )
 

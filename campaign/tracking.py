@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from campaign.report.facts import short, shown
 from campaign.report.gantt import chartable, gantt_svg
 from campaign.settings import Scalar
 from campaign.trials import Point, TrialRecord
+from search.space import ARMS, SCHEDULER
 
 DATABASE = "mlflow.db"
 ENVIRONMENT = {
@@ -55,7 +57,12 @@ def store_uri(mlruns: Path) -> str:
 def parameters(point: Point, fixed: Mapping[str, Scalar]) -> dict[str, str]:
     """A trial's parameters: its point over the `fixed` ones, those of the scheduler under its own names."""
     merged = {**fixed, **point}
-    return {short(name): shown(value)[:_PARAM_CHARACTERS] for name, value in merged.items()}
+    foreign = f"{ARMS}.(?!{re.escape(str(point.get(SCHEDULER)))}\\.)"
+    return {
+        short(name): shown(value)[:_PARAM_CHARACTERS]
+        for name, value in merged.items()
+        if not re.match(foreign, name)  # the parameters of another scheduler
+    }
 
 
 def metrics_of(record: TrialRecord) -> dict[str, float]:
@@ -84,9 +91,9 @@ class Tracker:
     """Keeps one campaign's runs in the MLflow store of the folder `mlruns`.
 
     `campaign` names the experiment, `config` is the composed configuration (YAML), `fixed` are the parameters that no
-    trial varies, by dotted setting. `identity` tells campaigns of the same name apart (default: the name). `testbed` is
-    what evaluates its trials: runs that were only simulated say so in their names. Safe to use from one thread at a
-    time; several processes may share a store.
+    trial varies, by dotted setting; `manifests` are those of its images, by the image's hash. `identity` tells
+    campaigns of the same name apart (default: the name). `testbed` is what evaluates its trials: runs that were only
+    simulated say so in their names. Safe to use from one thread at a time; several processes may share a store.
     """
 
     def __init__(
@@ -96,7 +103,7 @@ class Tracker:
         config: str,
         *,
         fixed: Mapping[str, Scalar] | None = None,
-        manifest: bytes = b"",
+        manifests: Mapping[str, bytes] | None = None,
         identity: str = "",
         testbed: str = "libvirt",
     ) -> None:
@@ -104,7 +111,7 @@ class Tracker:
         self._campaign = campaign
         self._config = config
         self._fixed = dict(fixed or {})
-        self._manifest = manifest
+        self._manifests = dict(manifests or {})
         self._identity = identity or campaign
         self._testbed = testbed
 
@@ -163,14 +170,15 @@ class Tracker:
         )
         run_id = str(run.info.run_id)
         self._client.update_run(run_id, status="RUNNING")
-        self._log_files(run_id, {"campaign.yaml": self._config.encode(), **self._manifest_file()})
+        manifests = {f"image/{image[:16]}.json": raw for image, raw in self._manifests.items()}
+        self._log_files(run_id, {"campaign.yaml": self._config.encode(), **manifests})
         for name, value in self._own_tags().items():
             self._client.set_tag(run_id, name, value)
         return run_id
 
     def _own_tags(self) -> dict[str, str]:
         """The tags of the campaign's own run, beside those by which it is found."""
-        return {**self._manifest_tag(), "config_hash": _digest(self._config.encode()), "testbed": self._testbed}
+        return {"config_hash": _digest(self._config.encode()), "testbed": self._testbed}
 
     def _key(self, record: TrialRecord) -> dict[str, str]:
         return {"campaign": self._identity, "trial": str(record.number), "attempt": str(record.attempt)}
@@ -193,7 +201,7 @@ class Tracker:
         """Log all of a trial; the run's status comes last, so a run that isn't RUNNING lacks nothing."""
         ended = _milliseconds(record.ended)
         self._log_values(run_id, record, ended)
-        self._log_files(run_id, {**self._manifest_file(), **_artifacts(record, evidence)})
+        self._log_files(run_id, {**self._manifest_file(record), **_artifacts(record, evidence)})
         self._client.set_terminated(run_id, "FINISHED" if record.valid else "FAILED", end_time=ended)
 
     def _log_values(self, run_id: str, record: TrialRecord, ended: int) -> None:
@@ -202,7 +210,7 @@ class Tracker:
         # One time stamp for all: MLflow then knows a repeated value as the same one.
         metrics = [Metric(name, value, ended, 0) for name, value in metrics_of(record).items()]
         params = [Param(name, value) for name, value in parameters(record.point, self._fixed).items()]
-        tags = [RunTag(name, value) for name, value in {**tags_of(record), **self._manifest_tag()}.items()]
+        tags = [RunTag(name, value) for name, value in {**tags_of(record), **self._manifest_tag(record)}.items()]
         for at in range(0, max(len(metrics), len(params), len(tags)), _BATCH):
             chunk = slice(at, at + _BATCH)
             self._client.log_batch(run_id, metrics=metrics[chunk], params=params[chunk], tags=tags[chunk])
@@ -215,11 +223,13 @@ class Tracker:
                 target.write_bytes(content)
             self._client.log_artifacts(run_id, folder)
 
-    def _manifest_file(self) -> dict[str, bytes]:
-        return {"image/manifest.json": self._manifest} if self._manifest else {}
+    def _manifest_file(self, record: TrialRecord) -> dict[str, bytes]:
+        manifest = self._manifests.get(record.provenance.get("image_hash", ""))
+        return {"image/manifest.json": manifest} if manifest else {}
 
-    def _manifest_tag(self) -> dict[str, str]:
-        return {"image_manifest_sha256": _digest(self._manifest)} if self._manifest else {}
+    def _manifest_tag(self, record: TrialRecord) -> dict[str, str]:
+        file = self._manifest_file(record)
+        return {"image_manifest_sha256": _digest(*file.values())} if file else {}
 
     def _one_run(self, tags: Mapping[str, str], create: Callable[[], Any]) -> Any:
         """The run with these tags, made where it lacks; other processes wait meanwhile."""

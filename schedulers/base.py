@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from campaign.errors import SchedulerError
+from campaign.errors import SchedulerError, WorkloadError
 from campaign.settings import Scalar, Settings
 from schedulers.policy import Policy
 
@@ -69,6 +69,21 @@ class Topology:
     @property
     def slots(self) -> int:
         return sum(node.slots for node in self.compute)
+
+
+def fewest_nodes(job: "Job", topology: Topology) -> int:
+    """The fewest nodes that hold the job's slots; raises WorkloadError when the cluster has fewer slots than that."""
+    if not 1 <= job.width <= topology.slots:
+        raise WorkloadError(
+            f"job {job.job_id} is {job.width} slots wide; cluster {topology.cluster} has {topology.slots}",
+            resolution="Set workload.max_width, or use more nodes or slots.",
+        )
+    held = 0
+    for count, node in enumerate(sorted(topology.compute, key=lambda node: -node.slots), start=1):
+        held += node.slots
+        if held >= job.width:
+            return count
+    raise AssertionError("unreachable: the width fits the cluster")
 
 
 class Secrets(dict[str, bytes]):

@@ -21,8 +21,11 @@ class _OrderedNsga2(NSGAIISampler):
         return sorted(super().get_parent_population(study, generation), key=lambda trial: trial.number)
 
 
-def make_sampler(settings: SamplerSettings, seed: int) -> BaseSampler:
-    """The sampler that `settings` name, its random stream begun with `seed`."""
+def make_sampler(settings: SamplerSettings, seed: int, *, conditional: bool = False) -> BaseSampler:
+    """The sampler that `settings` name, its random stream begun with `seed`.
+
+    In a `conditional` space TPE models each group of parameters that exist together on its own.
+    """
     if settings.name == "random":
         return RandomSampler(seed=seed)
     if settings.name == "nsga2":
@@ -30,4 +33,10 @@ def make_sampler(settings: SamplerSettings, seed: int) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         # constant_liar keeps the points of one batch apart.
-        return TPESampler(seed=seed, n_startup_trials=settings.startup_trials, multivariate=True, constant_liar=True)
+        return TPESampler(
+            seed=seed,
+            n_startup_trials=settings.startup_trials,
+            multivariate=True,
+            group=conditional,
+            constant_liar=True,
+        )

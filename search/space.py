@@ -16,7 +16,9 @@ from campaign.trials import Point
 from schedulers.base import Params
 
 NODES = "cluster.nodes"
+SCHEDULER = "scheduler.name"
 PARAMS = "scheduler.params"
+ARMS = "scheduler.arms"
 MAX_NODES = 1024
 
 
@@ -68,10 +70,28 @@ class SpaceError(ValueError):
 
 @dataclass(frozen=True)
 class Space:
-    """`dimensions` by dotted setting; `fixed` holds the settings beside them that don't vary."""
+    """`dimensions` by dotted setting; `fixed` holds the settings beside them that don't vary.
+
+    Where there are several `schedulers`, which one is a dimension too (SCHEDULER), and a parameter exists only at
+    points of its own scheduler.
+    """
 
     dimensions: Mapping[str, Dimension]
     fixed: Point
+    schedulers: tuple[str, ...] = ()
+
+    @property
+    def conditional(self) -> bool:
+        """Whether some dimensions exist at some points only."""
+        return SCHEDULER in self.dimensions
+
+    def exists(self, path: str, point: Point) -> bool:
+        """Whether the setting has a meaning at a point whose scheduler is known."""
+        return not path.startswith(f"{ARMS}.") or path.startswith(f"{self._prefix(point)}.")
+
+    def scheduler(self, point: Point) -> str:
+        """The scheduler's name at `point`."""
+        return str(point.get(SCHEDULER, self.schedulers[0]))
 
     def nodes(self, point: Point) -> int:
         """Compute nodes at `point`."""
@@ -79,7 +99,7 @@ class Space:
 
     def params(self, point: Point) -> dict[str, Scalar]:
         """Scheduler parameters at `point`, the fixed ones included."""
-        prefix = f"{PARAMS}."
+        prefix = f"{self._prefix(point)}."
         return {path.removeprefix(prefix): v for path, v in {**self.fixed, **point}.items() if path.startswith(prefix)}
 
     def node_counts(self) -> tuple[int, int]:
@@ -90,41 +110,79 @@ class Space:
         values = dimension.choices if isinstance(dimension, Categorical) else (self.fixed[NODES],)
         return int(min(values)), int(max(values))
 
+    def _prefix(self, point: Point) -> str:
+        return f"{ARMS}.{self.scheduler(point)}" if self.conditional else PARAMS
 
-def space_of(campaign: Campaign, model: type[Params]) -> Space:
-    """The space that `campaign` describes; raises SpaceError naming every setting that doesn't fit its row."""
-    dimensions: dict[str, Dimension] = {}
-    fixed: Point = {}
-    problems: list[Problem] = []
-    for path, value, field in _searchables(campaign, model, problems):
+
+class _Arm(NamedTuple):
+    """One scheduler's parameters as the campaign sets them, below the dotted setting `prefix`."""
+
+    scheduler: str
+    prefix: str
+    model: type[Params]
+    values: Mapping[str, Any]
+
+
+def space_of(campaign: Campaign, models: Mapping[str, type[Params]]) -> Space:
+    """The space that `campaign` describes; raises SpaceError naming every setting that doesn't fit its row.
+
+    `models` are the parameters of the campaign's schedulers, by name.
+    """
+    found = _Found({}, {}, [])
+    names = campaign.scheduler.names
+    if len(names) > 1:
+        found.dimensions[SCHEDULER] = Categorical(names)
+    found.take(NODES, campaign.cluster.nodes, ClusterSettings.model_fields["nodes"])
+    for arm in _arms(campaign, models, found.problems):
+        for name, value in arm.values.items():
+            path = f"{arm.prefix}.{name}"
+            if name not in arm.model.model_fields:
+                known = ", ".join(arm.model.model_fields)
+                found.problems.append(Problem(path, value, f"one of {known}", f"{arm.scheduler} has no such parameter"))
+            elif dimension := found.take(path, value, arm.model.model_fields[name]):
+                found.problems.extend(_beyond_row(name, dimension, arm))
+        fixed = {name: found.fixed[path] for name in arm.values if (path := f"{arm.prefix}.{name}") in found.fixed}
+        found.problems.extend(_row_problems(fixed, arm))
+    if found.problems:
+        raise SpaceError(found.problems)
+    return Space(found.dimensions, found.fixed, names)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a campaign's settings come to."""
+
+    dimensions: dict[str, Dimension]
+    fixed: Point
+    problems: list[Problem]
+
+    def take(self, path: str, value: Any, field: FieldInfo) -> Dimension | None:
+        """Take a setting in as a dimension, which is returned, or as fixed, or note what is wrong with it."""
         try:
             dimension = _dimension(path, value, field)
         except SpaceError as error:
-            problems += error.problems
-            continue
+            self.problems.extend(error.problems)
+            return None
         if dimension is None:
-            fixed[path] = value
+            self.fixed[path] = value
         else:
-            dimensions[path] = dimension
-            if path != NODES:
-                problems += _beyond_row(path, dimension, model)
-    problems += _fixed_problems(fixed, model)
-    if problems:
-        raise SpaceError(problems)
-    return Space(dimensions, fixed)
+            self.dimensions[path] = dimension
+        return dimension
 
 
-def _searchables(
-    campaign: Campaign, model: type[Params], problems: list[Problem]
-) -> Iterator[tuple[str, Any, FieldInfo]]:
-    yield NODES, campaign.cluster.nodes, ClusterSettings.model_fields["nodes"]
-    for name, value in campaign.scheduler.params.items():
-        if name in model.model_fields:
-            yield f"{PARAMS}.{name}", value, model.model_fields[name]
-        else:
-            known = ", ".join(model.model_fields)
-            why = f"{campaign.scheduler.name} has no such parameter"
-            problems.append(Problem(f"{PARAMS}.{name}", value, f"one of {known}", why))
+def _arms(campaign: Campaign, models: Mapping[str, type[Params]], problems: list[Problem]) -> list[_Arm]:
+    settings, names = campaign.scheduler, campaign.scheduler.names
+    if len(names) == 1:
+        if settings.arms:
+            why = "there is one scheduler: its parameters stand in scheduler.params"
+            problems.append(Problem("scheduler.arms", dict(settings.arms), "", why))
+        return [_Arm(names[0], PARAMS, models[names[0]], settings.params)]
+    if settings.params:
+        why = "with several schedulers, parameters stand in scheduler.arms.NAME"
+        problems.append(Problem(PARAMS, dict(settings.params), "", why))
+    for stranger in settings.arms.keys() - set(names):
+        problems.append(Problem(f"{ARMS}.{stranger}", stranger, f"one of {', '.join(names)}", "not searched here"))
+    return [_Arm(name, f"{ARMS}.{name}", models[name], settings.arms.get(name, {})) for name in names]
 
 
 def _dimension(path: str, value: Any, field: FieldInfo) -> Dimension | None:
@@ -178,33 +236,28 @@ def _check_nodes(path: str, values: list[Any]) -> None:
             raise SpaceError([Problem(path, value, f"[1 .. {MAX_NODES}] compute nodes", "not a number of nodes")])
 
 
-def _beyond_row(path: str, dimension: Dimension, model: type[Params]) -> Iterator[Problem]:
+def _beyond_row(name: str, dimension: Dimension, arm: _Arm) -> Iterator[Problem]:
     """Problems of a searched parameter's extremes against its row."""
-    name = path.rpartition(".")[2]
     values = dimension.choices if isinstance(dimension, Categorical) else (dimension.low, dimension.high)
     for value in values:
-        yield from (problem for problem in _row_problems({name: value}, model) if problem.path == path)
+        path = f"{arm.prefix}.{name}"
+        yield from (problem for problem in _row_problems({name: value}, arm) if problem.path == path)
 
 
-def _fixed_problems(fixed: Point, model: type[Params]) -> list[Problem]:
-    prefix = f"{PARAMS}."
-    return _row_problems({p.removeprefix(prefix): v for p, v in fixed.items() if p.startswith(prefix)}, model)
-
-
-def _row_problems(values: dict[str, Scalar], model: type[Params]) -> list[Problem]:
+def _row_problems(values: dict[str, Scalar], arm: _Arm) -> list[Problem]:
     try:
-        model(**values)
+        arm.model(**values)
     except ValidationError as error:
-        return [_problem(dict(item), model) for item in error.errors()]
+        return [_problem(dict(item), arm) for item in error.errors()]
     return []
 
 
-def _problem(item: dict[str, Any], model: type[Params]) -> Problem:
+def _problem(item: dict[str, Any], arm: _Arm) -> Problem:
     if not item["loc"]:
-        return Problem(PARAMS, item["input"], "", reason_of(item))
+        return Problem(arm.prefix, item["input"], "", reason_of(item))
     name = str(item["loc"][0])
-    row = row_of(name, model.model_fields[name])
-    return Problem(f"{PARAMS}.{name}", item["input"], row.allowed_with_unit, reason_of(item))
+    row = row_of(name, arm.model.model_fields[name])
+    return Problem(f"{arm.prefix}.{name}", item["input"], row.allowed_with_unit, reason_of(item))
 
 
 def reason_of(item: Mapping[str, Any]) -> str:

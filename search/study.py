@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import TrialState
+from optuna.study import StudyDirection
+from optuna.trial import Trial, TrialState
 
 from campaign.model import Bound, Direction, SamplerSettings
 from campaign.trials import Point
@@ -45,6 +46,7 @@ class Study:
         sampler: SamplerSettings,
         seed: int,
     ) -> None:
+        self._space = space
         self._distributions = {path: distribution(d) for path, d in space.dimensions.items()}
         self._objectives = tuple(objectives)
         self._constraints = dict(constraints)
@@ -57,8 +59,12 @@ class Study:
     def ask(self) -> Suggestion:
         """The next point. Its trial is running until `tell` or `fail`."""
         number = self._storage.get_n_trials(self._id)
-        self._study.sampler = make_sampler(self._sampler, seed_for(self._seed, number))
-        trial = self._study.ask(self._distributions)
+        self._study.sampler = make_sampler(
+            self._sampler, seed_for(self._seed, number), conditional=self._space.conditional
+        )
+        trial = self._study.ask() if self._space.conditional else self._study.ask(self._distributions)
+        if self._space.conditional:
+            self._suggest(trial)
         attrs = dict(self._storage.get_trial_system_attrs(self._trial_id(number)))
         return Suggestion(number, cast(Point, dict(trial.params)), attrs)
 
@@ -67,7 +73,7 @@ class Study:
         trial = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=suggestion.point,
-            distributions=self._distributions,
+            distributions={path: self._distributions[path] for path in suggestion.point},
             system_attrs=suggestion.attrs,
         )
         trial.datetime_start = datetime.now()
@@ -83,6 +89,33 @@ class Study:
     def fail(self, number: int) -> None:
         """Tell that a trial gave no values."""
         self._study.tell(number, state=TrialState.FAIL)
+
+    def stall(self, number: int) -> None:
+        """Tell that a trial's workload came to a halt: its point is infeasible, whatever its objectives.
+
+        Samplers want values all the same: the worst that were told so far.
+        """
+        told = [trial.values for trial in self._study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
+        worst = {StudyDirection.MINIMIZE: max, StudyDirection.MAXIMIZE: min}
+        values = [
+            worst[direction]((each[index] for each in told), default=0.0)
+            for index, direction in enumerate(self._study.directions)
+        ]
+        self._storage.set_trial_system_attr(self._trial_id(number), f"{CONSTRAINT_ATTR}:stalled", 1.0)
+        self._study.tell(number, values)
+
+    def _suggest(self, trial: Trial) -> None:
+        """Draw a point of a conditional space: the scheduler comes first, then what exists under it."""
+        for path, dimension in self._space.dimensions.items():
+            if not self._space.exists(path, trial.params):
+                continue
+            if isinstance(dimension, Categorical):
+                trial.suggest_categorical(path, dimension.choices)
+            elif isinstance(dimension, Integer):
+                found = cast(IntDistribution, self._distributions[path])
+                trial.suggest_int(path, found.low, found.high, log=found.log, step=found.step)
+            else:
+                trial.suggest_float(path, dimension.low, dimension.high, log=dimension.log)
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)

@@ -1,6 +1,7 @@
 """What all tests share: the image that VMs boot, and the rule that CI skips nothing that can run there."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,16 +21,34 @@ def image_store() -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundle(image_store):
-    """The Slurm image, built if the store has none of the committed lock."""
-    from campaign.images import debian
+def bundle_of(image_store):
+    """Gives an image by name, built if the store has none; a test whose image needs files that nobody has provided is
+    skipped."""
+    from campaign.errors import ImageError
+    from campaign.images import debian, extras
     from campaign.images.store import Store
 
     store = Store(image_store)
-    found = [one for one in store.bundles() if one.manifest.name == "slurm"]
-    chosen = found[0] if found else debian.build("slurm", store=store, progress=print)
-    store.verify(chosen)
+
+    @cache
+    def chosen(name):
+        found = [one for one in store.bundles() if one.manifest.name == name]
+        if not found:
+            try:
+                extras.provided(name, debian.spec(name).extras, extras.folder_of(None))
+            except ImageError as error:
+                pytest.skip(f"{CANNOT_RUN_HERE}: {error.brief}. {error.resolution}")
+            found = [debian.build(name, store=store, progress=print)]
+        store.verify(found[0])
+        return found[0]
+
     return chosen
+
+
+@pytest.fixture(scope="session")
+def bundle(bundle_of):
+    """The Slurm image."""
+    return bundle_of("slurm")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -67,10 +67,10 @@ def _bundle(composed: Composed) -> "Bundle":
     from tempfile import TemporaryDirectory
 
     from campaign.ledger import Ledger
-    from campaign.preflight import bundle_for
+    from campaign.preflight import bundles_for
 
     with TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.jsonl") as unbegun:
-        return bundle_for(composed, unbegun, _say)
+        return bundles_for(composed, unbegun, _say)[composed.scheduler.name]
 
 
 def _facts(composed: Composed, plan: "Plan") -> dict[str, str]:

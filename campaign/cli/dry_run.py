@@ -31,22 +31,24 @@ def _lines(composed: Composed, workload: Workload) -> Iterator[str]:
     objectives = ", ".join(f"{name} ({direction})" for name, direction in campaign.objectives.items())
     yield f"campaign   {campaign.name}: {campaign.search.trials} trials, sampler {campaign.sampler.name}"
     yield f"objectives {objectives}"
-    yield f"build      {_image(composed, store_of(composed))}"
+    for scheduler in composed.schedulers.values():
+        yield f"build      {_image(composed, composed.image_name(scheduler), store_of(composed))}"
     yield f"boot       clusters of {low}..{high} compute nodes and a head, {campaign.cluster.memory_mib} MiB each"
-    yield f"run        {len(workload)} jobs of {workload.name} on {composed.scheduler.name}, the same in every trial"
+    schedulers = " or ".join(composed.schedulers)
+    yield f"run        {len(workload)} jobs of {workload.name} on {schedulers}, the same in every trial"
     for path, dimension in space.dimensions.items():
         yield f"search     {path} in {dimension_text(dimension)}"
     for path, value in space.fixed.items():
         yield f"fixed      {path} = {value}"
 
 
-def _image(composed: Composed, store: Store) -> str:
+def _image(composed: Composed, name: str, store: Store) -> str:
     image = composed.campaign.image
     try:
-        bundle = store.get(image.hash or image.name)
+        bundle = store.get(image.hash or name)
     except ImageError:
         verb = "would be built" if image.build == "auto" and image.hash is None else "is MISSING"
-        return f"image {image.hash or image.name} {verb} in {store.path}"
+        return f"image {image.hash or name} {verb} in {store.path}"
     return f"nothing: image {bundle.manifest.name} {bundle.hash[:12]} is in {store.path}"
 
 

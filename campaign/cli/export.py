@@ -74,11 +74,11 @@ def _facts(composed: Composed) -> Facts:
     from campaign.images.debian import spec
     from campaign.preflight import store_of
 
-    image = composed.campaign.image
+    name = composed.image_name(composed.scheduler)
     try:
-        return store_of(composed).get(image.hash or image.name).manifest.facts
+        return store_of(composed).get(composed.campaign.image.hash or name).manifest.facts
     except ImageError:
-        return spec(image.name).facts
+        return spec(name).facts
 
 
 def _searched_lines(composed: Composed) -> Iterator[str]:
@@ -90,7 +90,7 @@ def _searched_lines(composed: Composed) -> Iterator[str]:
 
 
 def _readme(composed: Composed, topology: Topology, plan: BootstrapPlan) -> Iterator[str]:
-    name, compute = composed.campaign.scheduler.name, topology.compute
+    name, compute = composed.scheduler.name, topology.compute
     addresses = [node.address.encode() for node in topology.nodes]
     settings = [f"{path} = {value}" for path, value in composed.space.fixed.items()]
     placed = {file.path: file for _, file in plan.files()}
@@ -98,7 +98,8 @@ def _readme(composed: Composed, topology: Topology, plan: BootstrapPlan) -> Iter
     yield f"Made by `python -m campaign export ansible` from the campaign `{composed.campaign.name}`.\n"
     yield from (f"- {line}" for line in (*settings, *_searched_lines(composed)))
     yield "\n## Before you run it\n"
-    yield f"1. The machines have python3, {name}, and whatever else is in the image `{composed.campaign.image.name}`."
+    image = composed.image_name(composed.scheduler)
+    yield f"1. The machines have python3, {name}, and whatever else is in the image `{image}`."
     yield "   They know each other by the names in `inventory.yml` (by `/etc/hosts` or DNS)."
     yield "2. `inventory.yml`: put the addresses at which *you* reach the machines into `ansible_host`."
     yield "3. Addresses at which the machines reach *each other* stand in these files; replace them where yours differ:"

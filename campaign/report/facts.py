@@ -10,7 +10,8 @@ from campaign.trials import TrialRecord
 
 NODES = "cluster.nodes"
 ABSENT = "–"  # noqa: RUF001  the dash that tables show where there is no value
-SCHEDULER_PREFIX = "scheduler.params."
+PREFIXES = ("scheduler.params.", "scheduler.arms.")
+SCHEDULER = "scheduler.name"
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,11 @@ class Facts:
 
 
 def short(dimension: str) -> str:
-    """A dimension as people read it: scheduler parameters under the scheduler's own names."""
-    return dimension.removeprefix(SCHEDULER_PREFIX)
+    """A dimension as people read it: scheduler parameters under the scheduler's own names, after that of the scheduler
+    where there are several."""
+    if dimension == SCHEDULER:
+        return "scheduler"
+    return next((dimension.removeprefix(one) for one in PREFIXES if dimension.startswith(one)), dimension)
 
 
 def shown(value: Scalar | None) -> str:
@@ -49,9 +53,9 @@ def shown(value: Scalar | None) -> str:
 
 
 def dimensions(records: Iterable[TrialRecord]) -> list[str]:
-    """The searched dimensions, cluster size first."""
+    """The searched dimensions: the scheduler and the cluster's size first."""
     names = {name for record in records for name in record.point}
-    return sorted(names, key=lambda name: (name != NODES, name))
+    return sorted(names, key=lambda name: (name != SCHEDULER, name != NODES, name))
 
 
 def nodes_of(record: TrialRecord, facts: Facts) -> int:

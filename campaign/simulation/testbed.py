@@ -17,7 +17,7 @@ from campaign.validity import judge_schedule, reason, valid
 from campaign.version import git_commit
 from schedulers.base import Scheduler, node_name
 from schedulers.policy import Policy, Reserve
-from search.space import Space
+from search.space import ARMS, PARAMS, Space
 
 IDEAL: Mapping[str, Reserve] = {"fcfs": "none", "easy": "first", "conservative": "all"}
 
@@ -25,8 +25,10 @@ IDEAL: Mapping[str, Reserve] = {"fcfs": "none", "easy": "first", "conservative":
 class SimulationTestbed:
     """Evaluates a trial when it is started; see `campaign.testbed.Testbed` for what each member promises."""
 
-    def __init__(self, campaign: Campaign, scheduler: Scheduler, space: Space, workload: Workload) -> None:
-        self._campaign, self._scheduler, self._space, self._workload = campaign, scheduler, space, workload
+    def __init__(
+        self, campaign: Campaign, schedulers: Mapping[str, Scheduler], space: Space, workload: Workload
+    ) -> None:
+        self._campaign, self._schedulers, self._space, self._workload = campaign, schedulers, space, workload
         self._ended: list[tuple[Trial, Evaluation]] = []
 
     def room(self) -> int:
@@ -49,21 +51,30 @@ class SimulationTestbed:
     def policy_name(self) -> str:
         """What decides, in words."""
         kind = self._campaign.testbed.policy
-        return f"policy: {self._scheduler.name}'s own" if kind == "scheduler" else f"policy: ideal {kind}"
+        return f"policy: {' or '.join(self._schedulers)}'s own" if kind == "scheduler" else f"policy: ideal {kind}"
 
     @cached_property
     def never_used(self) -> frozenset[str]:
-        """Parameters that have no meaning here, even with all others at their defaults."""
-        return frozenset(self.policy({}).ignored)
+        """The searched settings that have no meaning here, even with all others at their defaults."""
+        return frozenset(
+            path
+            for name in self._schedulers
+            for ignored in self.policy(name, {}).ignored
+            for path in self._space.dimensions
+            if path in (f"{PARAMS}.{ignored}", f"{ARMS}.{name}.{ignored}")
+        )
 
     def warm_up(self) -> None:
         """Compile what trials will run, where no earlier process has: the first one's time is then its own."""
-        simulate(self._workload.table.slice(0, 0), Nodes(1, self._campaign.cluster.slots_per_node), self.policy({}))
+        for name in self._schedulers:
+            nodes = Nodes(1, self._campaign.cluster.slots_per_node)
+            simulate(self._workload.table.slice(0, 0), nodes, self.policy(name, {}))
 
-    def policy(self, params: Mapping[str, object]) -> Policy:
+    def policy(self, name: str, params: Mapping[str, object]) -> Policy:
         """How the scheduler with `params` decides, or the ideal policy that the campaign asks for instead: in the order
         of the scheduler's priorities, without its clock."""
-        policy = self._scheduler.policy(self._scheduler.Params(**params))
+        scheduler = self._schedulers[name]
+        policy = scheduler.policy(scheduler.Params(**params))
         kind = self._campaign.testbed.policy
         if kind == "scheduler":
             return policy
@@ -74,9 +85,10 @@ class SimulationTestbed:
         begun = time.perf_counter()
         settings = self._campaign.testbed
         nodes = Nodes(self._space.nodes(trial.point), self._campaign.cluster.slots_per_node)
-        policy = self.policy(self._space.params(trial.point))
+        scheduler = self._space.scheduler(trial.point)
+        policy = self.policy(scheduler, self._space.params(trial.point))
         delays = Delays(**{field.name: getattr(settings, field.name) for field in fields(Delays)})
-        provenance = self._provenance(policy, delays)
+        provenance = self._provenance(scheduler, policy, delays)
         try:
             schedule = simulate(self._workload.table, nodes, policy, delays)
         except CampaignError as error:
@@ -94,10 +106,10 @@ class SimulationTestbed:
             files={"policy.json": json.dumps(asdict(policy), indent=1).encode()},
         )
 
-    def _provenance(self, policy: Policy, delays: Delays) -> dict[str, str]:
+    def _provenance(self, scheduler: str, policy: Policy, delays: Delays) -> dict[str, str]:
         return {
             "testbed": "simulation",
-            "scheduler": self._scheduler.name,
+            "scheduler": scheduler,
             "simulated_policy": self._campaign.testbed.policy,
             "simulated_delays": ", ".join(f"{name}={value:g}" for name, value in asdict(delays).items()),
             "ignored_parameters": ", ".join(policy.ignored),

@@ -1,11 +1,12 @@
 """What a campaign needs of its kind of testbed, from before it begins to its end; a module per kind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from campaign.compose import Composed
+from campaign.images.manifest import Bundle
 from campaign.jobs import Workload
 from campaign.ledger import Ledger
 from campaign.testbed import Testbed
@@ -15,10 +16,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Software:
-    """What trials run on: the hash of the image that nodes boot, and its manifest; empty where there is none."""
+    """What trials run on: the images that nodes boot, by scheduler; none where nothing boots."""
 
-    image_hash: str = ""
-    manifest: bytes = b""
+    images: Mapping[str, Bundle] = field(default_factory=dict)
 
 
 class Means(Protocol):

@@ -5,10 +5,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from campaign.compose import Composed
-from campaign.images.manifest import MANIFEST, Bundle
+from campaign.images.manifest import Bundle
 from campaign.jobs import Workload
 from campaign.ledger import Ledger
-from campaign.preflight import bundle_for, check_capacity, check_payload, check_ports
+from campaign.preflight import bundles_for, check_capacity, check_payload, check_ports
 from campaign.testbed import Testbed
 from campaign.testbeds import Say, Software
 from campaign.trials import Trial
@@ -24,12 +24,13 @@ class OnLibvirt:
 
     def __init__(self, composed: Composed) -> None:
         self._composed = composed
-        self._bundle: Bundle | None = None
+        self._images: dict[str, Bundle] = {}
 
     def prepare(self, ledger: Ledger, say: Say) -> Software:
-        self._bundle = bundle_for(self._composed, ledger, say)
-        check_payload(self._composed, self._bundle)
-        return Software(self._bundle.hash, (self._bundle.path / MANIFEST).read_bytes())
+        self._images = bundles_for(self._composed, ledger, say)
+        for bundle in self._images.values():
+            check_payload(self._composed, bundle)
+        return Software(self._images)
 
     def check(self) -> None:
         check_capacity(self._composed)
@@ -51,30 +52,26 @@ class OnLibvirt:
         from actors.pool import LibvirtTestbed, Pool
 
         say("starting Ray and opening the hosts")
-        pool = stack.enter_context(Pool(campaign.hosts, self._image, campaign.name, campaign.testbed))
+        booted = next(iter(self._images.values()))  # to find out how guests run; all images have one kernel
+        pool = stack.enter_context(Pool(campaign.hosts, booted, campaign.name, campaign.testbed))
         for facts in pool.facts.values():
             kind = facts.acceleration
             say(f"host {facts.name}: {facts.uri}, guests run under {kind.kind} ({kind.reason})")
-        testbed = LibvirtTestbed(pool, self._blueprint(), lambda trial: self._spec(trial, workload_of(trial)))
+        blueprints = {name: self._blueprint(name) for name in self._composed.schedulers}
+        testbed = LibvirtTestbed(pool, blueprints, lambda trial: self._spec(trial, workload_of(trial)))
         stack.callback(testbed.close)
         return testbed
 
-    @property
-    def _image(self) -> Bundle:
-        if self._bundle is None:
-            raise RuntimeError("the testbed was opened before it was prepared")
-        return self._bundle
-
-    def _blueprint(self) -> "Blueprint":
+    def _blueprint(self, name: str) -> "Blueprint":
         from actors.supply import Blueprint
 
         campaign = self._composed.campaign
         smallest, largest = self._composed.space.node_counts()
         return Blueprint(
             campaign=campaign.name,
-            scheduler=self._composed.scheduler,
+            scheduler=self._composed.schedulers[name],
             cluster=campaign.cluster,
-            bundle=self._image,
+            bundle=self._images[name],
             smallest=smallest,
             largest=largest,
             via=campaign.bootstrap.via,
@@ -84,13 +81,15 @@ class OnLibvirt:
         from actors.cluster import TrialSpec
 
         campaign, space = self._composed.campaign, self._composed.space
-        is_last = trial.number + 1 >= campaign.search.trials
+        # Of several schedulers, nobody knows whose cluster the next trial wants.
+        unknown = space.conditional or trial.number + 1 >= campaign.search.trials
         return TrialSpec(
             trial=trial,
+            scheduler=space.scheduler(trial.point),
             nodes=space.nodes(trial.point),
             params=space.params(trial.point),
             validity=campaign.validity,
             workload=workload,
             stamps={"testbed": campaign.testbed.kind, "git_commit": git_commit(), "workload": workload.name},
-            ahead="none" if is_last else campaign.testbed.overlap,
+            ahead="none" if unknown else campaign.testbed.overlap,
         )

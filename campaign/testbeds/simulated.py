@@ -8,7 +8,6 @@ from campaign.ledger import Ledger
 from campaign.simulation.testbed import SimulationTestbed
 from campaign.testbed import Testbed
 from campaign.testbeds import Say, Software
-from search.space import PARAMS
 
 
 class Simulated:
@@ -25,11 +24,11 @@ class Simulated:
 
     def open(self, stack: ExitStack, workload: Workload, say: Say) -> Testbed:
         campaign, space = self._composed.campaign, self._composed.space
-        testbed = SimulationTestbed(campaign, self._composed.scheduler, space, workload)
-        what = f"a SIMULATION of {campaign.scheduler.name} by discrete events, not a measurement"
+        testbed = SimulationTestbed(campaign, self._composed.schedulers, space, workload)
+        what = f"a SIMULATION of {' and '.join(self._composed.schedulers)} by discrete events, not a measurement"
         say(f"this is {what} ({testbed.policy_name}); compiling it, if that has not been done here")
         testbed.warm_up()
-        searched = [path for path in space.dimensions if path.removeprefix(f"{PARAMS}.") in testbed.never_used]
+        searched = [path for path in space.dimensions if path in testbed.never_used]
         if searched:
             say(f"searched without an effect in this simulation: {', '.join(searched)}")
         return testbed

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from campaign.settings import Scalar
-from schedulers.base import BootstrapPlan, Facts, Fate, NativeTimes, Params, Role, Secrets, Topology
+from schedulers.base import BootstrapPlan, Facts, Fate, NativeTimes, Params, Role, Secrets, Topology, fewest_nodes
 from schedulers.policy import Policy
 from schedulers.slurm import jobs, params, plan, policy
 from schedulers.slurm.conf import COMPLETION_LOG, CONTROLLER_LOG, DEFAULT_FACTS, NODE_LOG
@@ -45,7 +45,7 @@ class Slurm:
         return ("timeout", str(plan.REHEARSAL_TIMEOUT_S), "srun", "--nodes", count, "--ntasks", count, "true")
 
     def nodes_needed(self, job: "Job", topology: Topology) -> int:
-        return jobs.nodes_needed(job, topology)
+        return fewest_nodes(job, topology)
 
     def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:
         return ("sbatch", "--parsable", script)

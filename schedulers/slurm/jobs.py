@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import TYPE_CHECKING
 
-from campaign.errors import WorkloadError
-from schedulers.base import Fate, NativeTimes, ParseError, Topology
+from schedulers.base import Fate, NativeTimes, ParseError, Topology, fewest_nodes
 
 if TYPE_CHECKING:
     from campaign.jobs import Job
@@ -29,27 +28,12 @@ _FATES: dict[str, Fate] = {
 }
 
 
-def nodes_needed(job: "Job", topology: Topology) -> int:
-    """The fewest nodes that hold the job's slots; raises WorkloadError when the cluster has fewer slots than that."""
-    if not 1 <= job.width <= topology.slots:
-        raise WorkloadError(
-            f"job {job.job_id} is {job.width} slots wide; cluster {topology.cluster} has {topology.slots}",
-            resolution="Set workload.max_width, or use more nodes or slots.",
-        )
-    held = 0
-    for count, node in enumerate(sorted(topology.compute, key=lambda node: -node.slots), start=1):
-        held += node.slots
-        if held >= job.width:
-            return count
-    raise AssertionError("unreachable: the width fits the cluster")
-
-
 def job_script(job: "Job", topology: Topology, payload: str) -> bytes:
     """A batch script that runs `payload` once on each node of the job.
 
     Slurm counts limits in minutes: the requested time is rounded up to whole ones, one at least.
     """
-    nodes = nodes_needed(job, topology)
+    nodes = fewest_nodes(job, topology)
     options = {
         "job-name": f"j{job.job_id}",
         "nodes": nodes,

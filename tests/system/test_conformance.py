@@ -13,7 +13,7 @@ from campaign.jobs import Workload
 from campaign.model import ClusterSettings, ValiditySettings
 from campaign.trials import Trial
 from schedulers.conformance import ACCOUNTS, OUTCOMES, other_values, rehearsal
-from schedulers.registry import adapter
+from schedulers.registry import adapter, names
 from tests.conformance.document import write_tree
 from tests.system.trials import host_on
 
@@ -37,10 +37,11 @@ def tiny(tmp_path, monkeypatch):
     return import_module("schedulers.tiny").ADAPTER
 
 
-@pytest.mark.parametrize("name", ["slurm", "tiny"])
-def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_changed(host, bundle, name, request):
+@pytest.mark.parametrize("name", [*names(), "tiny"])
+def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_changed(host, bundle_of, name, request):
     """The trial itself compares what runs with what was asked for (`parse_config`), and fails where they differ."""
     scheduler = request.getfixturevalue("tiny") if name == "tiny" else adapter(name)
+    bundle = bundle_of(scheduler.image)
     blueprint = Blueprint("test", scheduler, ClusterSettings(), bundle, smallest=NODES, largest=NODES)
     cluster = blueprint.topology(NODES)
     workload = Workload("rehearsal", rehearsal(cluster))
@@ -50,7 +51,7 @@ def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_change
     async def evaluations():
         supply, found = Supply(blueprint, Near(host)), []
         for number, params in enumerate(({}, others)):
-            spec = TrialSpec(Trial(number=number, point={}), NODES, params, ValiditySettings(), workload)
+            spec = TrialSpec(Trial(number=number, point={}), name, NODES, params, ValiditySettings(), workload)
             found.append(await Cluster(blueprint, spec, Near(host), supply).evaluate())
         await supply.close()
         return found

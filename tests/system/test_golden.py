@@ -146,7 +146,7 @@ def test_what_a_filthy_trial_leaves_behind_is_not_met_by_the_next(host, blueprin
 def test_a_trial_measures_the_same_after_a_filthy_one(host, blueprint):
     job = {"arrival_s": 0.0, "width": 2, "runtime_s": 2.0, "requested_s": 60.0, "user": 1}
     jobs = pa.Table.from_pylist([{"job_id": number, **job} for number in range(1, 7)], schema=WORKLOAD_SCHEMA)
-    spec = TrialSpec(Trial(number=0, point={}), 2, {}, ValiditySettings(), Workload("six", jobs))
+    spec = TrialSpec(Trial(number=0, point={}), "slurm", 2, {}, ValiditySettings(), Workload("six", jobs))
 
     async def live():
         supply = Supply(blueprint, Near(host))

@@ -32,6 +32,7 @@ def cluster_on(near, bundle, *, runtime_s=60.0, payload="sleep", **cluster) -> C
     )
     spec = TrialSpec(
         trial=Trial(number=0, point={}),
+        scheduler="slurm",
         nodes=1,
         params={},
         validity=ValiditySettings(),

@@ -7,7 +7,7 @@ import pytest
 from campaign.compose import compose
 from campaign.errors import CapacityError, ConfigError, ImageError, WorkloadError
 from campaign.ledger import Ledger
-from campaign.preflight import BURNER, bundle_for, check_capacity, check_payload, fits, workload_for
+from campaign.preflight import BURNER, bundles_for, check_capacity, check_payload, fits, workload_for
 from campaign.testbeds.libvirt import OnLibvirt
 from tests.unit.test_images_store import add, age, store  # noqa: F401 - a fixture and its helpers
 
@@ -24,7 +24,7 @@ def taken(store, ledger):  # noqa: F811
 
     def bundle(*overrides):
         composed = compose([f"image.store={store.path}", *overrides])
-        return bundle_for(composed, ledger, say=lambda _: None)
+        return bundles_for(composed, ledger, say=lambda _: None)["slurm"]
 
     return bundle
 
@@ -45,7 +45,7 @@ def test_a_hash_names_one_image(store, taken):  # noqa: F811
 def test_a_campaign_goes_on_with_the_image_that_it_began_with(store, taken, ledger):  # noqa: F811
     old = add(store, content=b"old")
     age(old, 100)
-    ledger.append("campaign", config={}, image_hash=old.hash)
+    ledger.append("campaign", config={}, images={"slurm": old.hash})
     new = add(store, content=b"new")
     assert taken() == taken(f"image.hash={new.hash}") == old
     store.remove(old)

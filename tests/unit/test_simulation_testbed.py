@@ -26,7 +26,7 @@ POINT = {"cluster.nodes": 3, "scheduler.params.SchedulerType": "sched/backfill"}
 
 def made(*overrides: str) -> SimulationTestbed:
     composed = compose(["testbed=simulation", *overrides])
-    return SimulationTestbed(composed.campaign, composed.scheduler, composed.space, workload_for(composed))
+    return SimulationTestbed(composed.campaign, composed.schedulers, composed.space, workload_for(composed))
 
 
 def evaluated(testbed: SimulationTestbed, point: dict | None = None):
@@ -96,7 +96,7 @@ def test_a_campaign_runs_resumes_and_says_simulation_everywhere(settings, tmp_pa
     assert all(record.valid and record.provenance["testbed"] == "simulation" for record in records)
     assert all("node_hours_provisioned" in record.absent for record in records)
     assert results.report_path.read_text().count("simulation") > 5
-    assert not results.manifest_path.exists()
+    assert not results.manifests_folder.exists()
 
     import mlflow
 

@@ -29,7 +29,7 @@ def space(nodes=2, **params):
     values = BASE.model_dump(mode="json")
     values["cluster"]["nodes"] = nodes
     values["scheduler"]["params"] = params
-    return space_of(type(BASE).model_validate(values), Tunables)
+    return space_of(type(BASE).model_validate(values), {"slurm": Tunables})
 
 
 def problems(nodes=2, **params):

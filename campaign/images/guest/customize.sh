@@ -27,7 +27,7 @@ ln -sf /etc/systemd/system/node.target "$root/etc/systemd/system/default.target"
 
 # Python's byte code, valid without a look at the source: compiling, or hashing to compare, is slow on an emulated node.
 rm -rf "$root"/usr/lib/python3.*/test "$root"/usr/lib/python3.*/pydoc_data "$root/usr/share/python3"
-chroot "$root" sh -c 'python3 -m compileall -q -f --invalidation-mode unchecked-hash /usr/lib/python3.*'
+chroot "$root" sh -c 'python3 -m compileall -q -f --invalidation-mode unchecked-hash /usr/lib /usr/libexec'
 
 # Packaging machinery, documentation, and what nobody runs or reads on a node.
 (cd "$root/usr/share" && rm -rf X11 bash-completion bug common-licenses debconf doc i18n info lintian locale man perl* \

@@ -1,0 +1,111 @@
+"""Files that Flux's brokers read, and where they stand on a node."""
+
+import base64
+import json
+import string
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from schedulers.base import Topology
+from schedulers.flux.params import FLUXION, FluxParams
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+BROKER_PORT = 8050
+CERTIFICATE = "/etc/flux/system/curve.cert"
+CONF_FOLDER = "/etc/flux/system/conf.d"
+CLUSTER_CONF = f"{CONF_FOLDER}/cluster.toml"
+SCHEDULER_CONF = f"{CONF_FOLDER}/scheduler.toml"
+BROKER_LOG = "/var/log/flux-broker.log"
+UNIT = "flux.service"
+UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+DEFAULT_FACTS = {"flux.user": "flux", "flux.program": "/usr/bin/flux"}
+"""What an image may have elsewhere; one that does says so in its facts."""
+_Z85 = string.digits + string.ascii_lowercase + string.ascii_uppercase + ".-:+=^!/*?&<>()[]{}@%$#"
+_B85 = string.digits + string.ascii_uppercase + string.ascii_lowercase + "!#$%&()*+-;<=>?@^_`{|}~"
+
+
+def cluster_toml(topology: Topology, user: str) -> bytes:
+    """What every broker must know of its cluster; equal arguments give equal bytes."""
+    text = _template("cluster.toml.j2").render(
+        cluster=topology.cluster,
+        head=topology.head,
+        nodes=topology.nodes,
+        compute=topology.compute,
+        port=BROKER_PORT,
+        certificate=CERTIFICATE,
+        user=user,
+    )
+    return text.encode()
+
+
+def scheduler_toml(params: FluxParams) -> bytes:
+    """What the head must know of the parameters; equal ones give equal bytes."""
+    feasibility = "sched-fluxion-feasibility" if params.sched == FLUXION else params.sched
+    core_args = json.dumps(core_arguments(params))
+    text = _template("scheduler.toml.j2").render(params=params, feasibility=feasibility, core_args=core_args)
+    return text.encode()
+
+
+def core_arguments(params: FluxParams) -> list[str]:
+    """With what a scheduler of flux-core is loaded. Its log says with which queue depth it runs; nothing else does."""
+    return [f"queue-depth={params.queue_depth}", "log-level=info"]
+
+
+def unit_file(user: str, program: str) -> bytes:
+    """The broker's unit: an instance that begins with nothing and is ended at once, as throw-away ones are."""
+    options = (
+        f"--config-path={CONF_FOLDER}",
+        "-Srundir=/run/flux",
+        "-Slocal-uri=local:///run/flux/local",
+        "-Sbroker.rc2_none",
+        "-Sbroker.quorum=1",
+        "-Slog-stderr-level=6",
+        "-Slog-stderr-mode=local",
+    )
+    lines = (
+        "[Unit]",
+        "Description=Flux broker",
+        "[Service]",
+        f"User={user}",
+        f"Group={user}",
+        "RuntimeDirectory=flux",
+        "RuntimeDirectoryMode=0755",
+        f"ExecStart={program} broker {' '.join(options)}",
+        f"StandardOutput=append:{BROKER_LOG}",
+        f"StandardError=append:{BROKER_LOG}",
+        "KillSignal=SIGKILL",
+    )
+    return ("\n".join(lines) + "\n").encode()
+
+
+def certificate(secret: bytes, public: bytes) -> bytes:
+    """A CURVE certificate of two keys of 32 bytes, as flux-keygen(1) writes it (ZeroMQ RFC 4 and 32).
+
+    Brokers refuse one without a name.
+    """
+    lines = (
+        "#  ZeroMQ CURVE **Secret** Certificate",
+        "",
+        "metadata",
+        '    name = "campaign"',
+        "curve",
+        f'    public-key = "{_z85(public)}"',
+        f'    secret-key = "{_z85(secret)}"',
+    )
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _z85(key: bytes) -> str:
+    """ZeroMQ's base 85 (RFC 32): Python's b85 with other digits."""
+    return base64.b85encode(key).decode().translate(str.maketrans(_B85, _Z85))
+
+
+@cache
+def _template(name: str) -> "Template":
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701 (no HTML)
+    return environment.from_string(Path(__file__).with_name(name).read_text(encoding="utf-8"))

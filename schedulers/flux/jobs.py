@@ -1,0 +1,126 @@
+"""Jobs under Flux: their jobspecs, and what Flux says of them."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from schedulers.base import Fate, NativeTimes, ParseError, Topology, fewest_nodes
+
+if TYPE_CHECKING:
+    from campaign.jobs import Job
+
+GRACE_S = 10.0
+"""Trace jobs often ran for exactly their limit, and Flux counts the launch too and ends a job at a whole second."""
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_WAITING = {1: "NEW", 2: "DEPEND", 4: "PRIORITY", 8: "SCHED"}
+_RESULTS = {1: "COMPLETED", 2: "FAILED", 4: "CANCELED", 8: "TIMEOUT"}
+_FATES: dict[str, Fate] = {
+    "COMPLETED": "completed",
+    "FAILED": "failed",
+    "FAILED node-failure": "node_lost",
+    "CANCELED": "cancelled",
+    "TIMEOUT": "timeout",
+}
+
+
+def jobspec(job: "Job", topology: Topology, payload: str) -> bytes:
+    """A jobspec (RFC 25, version 1) that runs the shell command `payload` once on each of the fewest nodes that hold
+    the job.
+
+    Version 1 knows but one kind of slot, so each node gives the same number of cores: a job whose width its nodes don't
+    divide gets a core more on some of them than it asked for. The time limit is GRACE_S more than what was asked for.
+    """
+    nodes = fewest_nodes(job, topology)
+    return _spec(f"j{job.job_id}", nodes, -(-job.width // nodes), payload, job.requested_s + GRACE_S)
+
+
+def rehearsal(topology: Topology) -> bytes:
+    """A jobspec that does nothing on every compute node."""
+    return _spec("rehearsal", len(topology.compute), 1, "true", 60.0)
+
+
+def _spec(name: str, nodes: int, cores: int, command: str, limit_s: float) -> bytes:
+    slot = {"type": "slot", "count": 1, "label": "task", "with": [{"type": "core", "count": cores}]}
+    spec = {
+        "version": 1,
+        "resources": [{"type": "node", "count": nodes, "with": [slot]}],
+        "tasks": [{"command": ["/bin/bash", "-c", command], "slot": "task", "count": {"per_slot": 1}}],
+        "attributes": {
+            "system": {
+                "duration": limit_s,
+                "cwd": "/",
+                "environment": {"PATH": "/usr/bin:/bin"},
+                "job": {"name": name},
+                # Payloads sleep: where they may run is nothing to arrange.
+                "shell": {"options": {"cpu-affinity": "off", "gpu-affinity": "off"}},
+            }
+        },
+    }
+    return json.dumps(spec, sort_keys=True).encode()
+
+
+def parse_submit(text: str) -> str:
+    """The job's id as a decimal number, from `flux job submit`'s in base 58 (RFC 19: f or ƒ before the digits)."""
+    match = re.fullmatch(rf"[fƒ]([{_BASE58}]+)", text.strip())
+    if match is None:
+        raise ParseError("the answer of flux job submit", text)
+    number = 0
+    for digit in match.group(1):
+        number = number * len(_BASE58) + _BASE58.index(digit)
+    return str(number)
+
+
+def parse_pending(text: str) -> dict[str, str]:
+    """The jobs of `flux job list`, a JSON object a line. One that waits does so in a state, for a reason if any is
+    known."""
+    found = {}
+    for job, line in _jobs(text):
+        state = _WAITING.get(job["state"], "")
+        note = (job.get("annotations") or {}).get("sched") or {}
+        if not isinstance(note, dict):
+            raise ParseError("a line of flux job list", line)
+        found[str(job["id"])] = f"{state}: {note['reason_pending']}" if state and "reason_pending" in note else state
+    return found
+
+
+def parse_accounting(text: str) -> dict[str, NativeTimes]:
+    """The ended jobs of `flux job list-inactive`, a JSON object a line; times are those of the job's event log."""
+    return {str(job["id"]): _ended(job, line) for job, line in _jobs(text)}
+
+
+def _ended(job: dict[str, Any], line: str) -> NativeTimes:
+    result = _RESULTS.get(job.get("result", 0))
+    start, end = (job.get(key) for key in ("t_run", "t_cleanup"))
+    if result is None or not all(time is None or isinstance(time, float | int) for time in (start, end)):
+        raise ParseError("a line of flux job list-inactive", line)
+    kind = job.get("exception_type")
+    state = f"{result} {kind}" if result == "FAILED" and kind == "node-failure" else result
+    return NativeTimes(str(job["id"]), state, start, end)
+
+
+def _jobs(text: str) -> Iterator[tuple[dict[str, Any], str]]:
+    for line in filter(str.strip, text.split("\n")):
+        try:
+            job = json.loads(line)
+            if not isinstance(job["id"], int) or not isinstance(job["state"], int):
+                raise TypeError
+        except (ValueError, KeyError, TypeError):
+            raise ParseError("a line of flux job list", line) from None
+        yield job, line
+
+
+def fate(state: str) -> Fate:
+    """How a job ended."""
+    found = _FATES.get(state)
+    if found is None:
+        raise ParseError("the result of an ended job", state)
+    return found
+
+
+def parse_version(text: str) -> str:
+    """`0.88.0` from the line `libflux-core: 0.88.0` of `flux version`."""
+    match = re.search(r"^libflux-core:\s+(\d\S*)$", text, re.MULTILINE)
+    if match is None:
+        raise ParseError("the answer of flux version", text)
+    return match.group(1)

@@ -1,0 +1,111 @@
+"""Bootstrap plans: the same certificate and configuration on every node, and a broker that finds the others."""
+
+import shlex
+from collections.abc import Mapping
+
+from schedulers.base import BootstrapPlan, Facts, File, Probe, Secrets, Stage, Step, Topology, Unit
+from schedulers.flux.conf import (
+    CERTIFICATE,
+    CLUSTER_CONF,
+    DEFAULT_FACTS,
+    SCHEDULER_CONF,
+    UNIT,
+    UNIT_FILE,
+    cluster_toml,
+    core_arguments,
+    scheduler_toml,
+    unit_file,
+)
+from schedulers.flux.params import CORE, FLUXION, FLUXION_FEASIBILITY, FLUXION_RESOURCE, FluxParams
+
+CURVE = "curve.cert"
+REHEARSAL_TIMEOUT_S = 60
+VERIFY = """\
+import json, flux
+instance = flux.Flux()
+modules = instance.rpc("module.list").get()["mods"]
+found = {"sched": next(one["name"] for one in modules if "sched" in one["services"])}
+for name in ("sched-fluxion-qmanager", "sched-fluxion-resource"):
+    if any(one["name"] == name for one in modules):
+        found[name] = instance.rpc(name + ".params").get()["params"]
+print(json.dumps(found))
+"""
+"""A program for Flux's Python: the module that schedules, and the parameters that Fluxion's modules answer with."""
+
+
+def bootstrap(topology: Topology, params: FluxParams, secrets: Secrets, facts: Facts) -> BootstrapPlan:
+    """From booted nodes to an instance with all compute nodes up."""
+    names = DEFAULT_FACTS | dict(facts)
+    broker = (
+        File(CERTIFICATE, secrets[CURVE], mode=0o400, owner=names["flux.user"], secret=True),
+        File(UNIT_FILE, unit_file(names["flux.user"], names["flux.program"])),
+        _cluster_file(topology, names),
+    )
+    steps = {node.name: _broker(broker) for node in topology.compute}
+    head = {topology.head.name: _broker((*broker, _scheduler_file(params)))}
+    return BootstrapPlan((Stage("brokers", head | steps), Stage("nodes", {topology.head.name: _met(topology, names)})))
+
+
+def reconfigure(topology: Topology, params: FluxParams, facts: Facts) -> BootstrapPlan:
+    """From an instance to one with other parameters, or with fewer nodes.
+
+    Only fewer nodes make the brokers start anew. Otherwise the head loads another scheduler, or the same with other
+    parameters: a module reads its part of the configuration when it is loaded.
+    """
+    names = DEFAULT_FACTS | dict(facts)
+    brokers = {node.name: Step(files=(_cluster_file(topology, names),), units=(Unit(UNIT),)) for node in topology.nodes}
+    scheduler = Step(files=(_scheduler_file(params),), commands=(("bash", "-euc", _reload(params, names)),))
+    return BootstrapPlan(
+        (
+            Stage("brokers", brokers),
+            Stage("nodes", {topology.head.name: _met(topology, names)}),
+            Stage("scheduler", {topology.head.name: scheduler}),
+            Stage("scheduled", {topology.head.name: Step(probes=(_schedules(params, names),))}),
+        )
+    )
+
+
+def as_owner(names: Mapping[str, str], *command: str) -> tuple[str, ...]:
+    """A command of the instance's owner: nobody else may submit. Without a login session, which would take long."""
+    user = names["flux.user"]
+    return ("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--reset-env", *command)
+
+
+def _broker(files: tuple[File, ...]) -> Step:
+    return Step(files=files, commands=(("systemctl", "daemon-reload"),), units=(Unit(UNIT),))
+
+
+def _cluster_file(topology: Topology, names: Mapping[str, str]) -> File:
+    return File(CLUSTER_CONF, cluster_toml(topology, names["flux.user"]))
+
+
+def _scheduler_file(params: FluxParams) -> File:
+    return File(SCHEDULER_CONF, scheduler_toml(params))
+
+
+def _met(topology: Topology, names: Mapping[str, str]) -> Step:
+    """A broker that isn't ready yet shows as offline."""
+    count = len(topology.nodes)
+    expect = rf"\S+ run \S+,\s+owner \S+,\s+depth \d+,\s+size {count}"
+    return Step(
+        probes=(Probe(f"{count} brokers are ready", (names["flux.program"], "uptime"), expect, deadline_s=120),)
+    )
+
+
+def _reload(params: FluxParams, names: Mapping[str, str]) -> str:
+    """Shell commands that put one scheduler in the place of another. In C: Flux's own modprobe is in Python, and slow
+    where nodes are emulated."""
+    flux = names["flux.program"]
+    loaded = [(FLUXION_RESOURCE, "load-allowlist=node,core,gpu"), (FLUXION_FEASIBILITY,), (FLUXION,)]
+    wanted = loaded if params.sched == FLUXION else [(params.sched, *core_arguments(params))]
+    lines = [
+        *(f"{flux} module remove --force {name}" for name in (FLUXION, FLUXION_FEASIBILITY, FLUXION_RESOURCE, *CORE)),
+        f"{flux} config reload",
+        *(shlex.join((flux, "module", "load", *module)) for module in wanted),
+    ]
+    return "\n".join(lines)
+
+
+def _schedules(params: FluxParams, names: Mapping[str, str]) -> Probe:
+    asked = f"{names['flux.program']} module list | grep -ow {params.sched}"
+    return Probe(f"{params.sched} is loaded", ("bash", "-c", asked), params.sched, deadline_s=60)
