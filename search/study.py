@@ -22,6 +22,7 @@ from search.samplers import make_sampler
 from search.space import Categorical, Dimension, Integer, Space
 
 CONSTRAINT_ATTR = "constraints"  # Optuna's own prefix of a constraint's trial attribute
+_STALLED = f"{CONSTRAINT_ATTR}:stalled"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -95,13 +96,14 @@ class Study:
 
         Samplers want values all the same: the worst that were told so far.
         """
-        told = [trial.values for trial in self._study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
+        trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        told = [trial.values for trial in trials if _STALLED not in trial.system_attrs]
         worst = {StudyDirection.MINIMIZE: max, StudyDirection.MAXIMIZE: min}
         values = [
             worst[direction]((each[index] for each in told), default=0.0)
             for index, direction in enumerate(self._study.directions)
         ]
-        self._storage.set_trial_system_attr(self._trial_id(number), f"{CONSTRAINT_ATTR}:stalled", 1.0)
+        self._storage.set_trial_system_attr(self._trial_id(number), _STALLED, 1.0)
         self._study.tell(number, values)
 
     def _suggest(self, trial: Trial) -> None:

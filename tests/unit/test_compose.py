@@ -27,7 +27,7 @@ def campaign_of(*overrides, **where):
 def test_the_defaults_compose():
     composed = compose([])
     assert composed.campaign.name == "demo"
-    assert composed.scheduler.name == composed.campaign.image.name == "slurm"
+    assert composed.scheduler.name == composed.image_name(composed.scheduler) == "slurm"
     assert composed.space.node_counts() == (2, 4)
     assert set(composed.space.dimensions) == {
         "cluster.nodes",
@@ -240,3 +240,24 @@ def test_hostile_overrides_compose_or_are_refused(key, rest):
         compose([key + rest])
     except ConfigError as error:
         assert error.brief
+
+
+def test_several_schedulers_compose_each_with_its_own_image():
+    composed = compose(["scheduler=slurm-flux"])
+    assert {name: composed.image_name(one) for name, one in composed.schedulers.items()} == {
+        "slurm": "slurm",
+        "flux": "flux",
+    }
+    with pytest.raises(ConfigError, match="this needs one scheduler"):
+        composed.scheduler  # noqa: B018 - asking is what fails
+
+
+@pytest.mark.parametrize("override", ["image.name=slurm", "image.hash=abcdef"])
+def test_several_schedulers_have_no_image_in_common(override):
+    with pytest.raises(ConfigError, match="each of several schedulers boots its own image"):
+        compose(["scheduler=slurm-flux", override])
+
+
+def test_an_arm_of_a_scheduler_that_is_not_searched_is_found():
+    with pytest.raises(ConfigError, match=r"scheduler\.arms\.tiny = 'tiny': not searched here"):
+        compose(["scheduler=slurm-flux", "scheduler.arms.tiny={x: 1}"])

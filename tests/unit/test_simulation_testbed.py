@@ -143,3 +143,13 @@ def test_neither_ray_nor_libvirt_is_imported(settings, tmp_path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip().endswith("[]")
+
+
+def test_one_campaign_searches_over_schedulers(settings, without_mlflow, tmp_path) -> None:
+    assert run(compose([*settings, "scheduler=slurm-flux", "search.trials=8", "name=across"])) == 0
+    records = history_of(tmp_path / "r/across/ledger.jsonl").final()
+    assert {record.provenance["scheduler"] for record in records} == {"slurm", "flux"}
+    for record in records:
+        assert record.valid and record.provenance["scheduler"] == record.point["scheduler.name"]
+    page = (tmp_path / "r/across/report.html").read_text()
+    assert "flux.queue_policy" in page and "slurm.bf_interval" in page

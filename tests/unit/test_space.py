@@ -123,3 +123,44 @@ def test_problems_are_collected():
 def test_an_unknown_parameter_names_those_there_are():
     (problem,) = problems(dept=3)
     assert "depth" in problem.allowed and "no such parameter" in problem.why
+
+
+def across(names, arms, **scheduler):
+    """The space over several schedulers, both with the parameters of Tunables."""
+    values = BASE.model_dump(mode="json")
+    values["cluster"]["nodes"] = 2
+    values["scheduler"] = {"name": names, "params": {}, "arms": arms, **scheduler}
+    return space_of(type(BASE).model_validate(values), {"slurm": Tunables, "flux": Tunables})
+
+
+def test_several_schedulers_are_a_dimension_and_each_has_its_own_parameters() -> None:
+    found = across(["slurm", "flux"], {"slurm": {"depth": [1, 9], "flag": True}, "flux": {"kind": ["a", "b"]}})
+    assert dict(found.dimensions) == {
+        "scheduler.name": Categorical(("slurm", "flux")),
+        "scheduler.arms.slurm.depth": Integer(1, 9),
+        "scheduler.arms.flux.kind": Categorical(("a", "b")),
+    }
+    slurm = {"scheduler.name": "slurm", "scheduler.arms.slurm.depth": 3}
+    assert (found.scheduler(slurm), found.params(slurm)) == ("slurm", {"depth": 3, "flag": True})
+    assert found.exists("scheduler.arms.slurm.depth", slurm) and not found.exists("scheduler.arms.flux.kind", slurm)
+    assert found.params({"scheduler.name": "flux", "scheduler.arms.flux.kind": "b"}) == {"kind": "b"}
+    assert found.exists("cluster.nodes", slurm)
+
+
+def test_a_list_of_one_scheduler_is_that_scheduler() -> None:
+    found = across(["slurm"], {}, params={"depth": [1, 9]})
+    assert not found.conditional and list(found.dimensions) == ["scheduler.params.depth"]
+
+
+def test_parameters_stand_where_their_scheduler_is_told_apart() -> None:
+    for names, arms, params, path in (
+        (["slurm", "flux"], {}, {"depth": 3}, "scheduler.params"),
+        (["slurm", "flux"], {"volcano": {}}, {}, "scheduler.arms.volcano"),
+        (["slurm", "flux"], {"flux": {"dept": 3}}, {}, "scheduler.arms.flux.dept"),
+        (["slurm", "flux"], {"flux": {"depth": [0, 3]}}, {}, "scheduler.arms.flux.depth"),
+        (["slurm", "flux"], {"flux": {"depth": 1000}}, {}, "scheduler.arms.flux.depth"),
+        ("slurm", {"slurm": {"depth": 3}}, {}, "scheduler.arms"),
+    ):
+        with pytest.raises(SpaceError) as caught:
+            across(names, arms, params=params)
+        assert [problem.path for problem in caught.value.problems] == [path]

@@ -18,6 +18,18 @@ SPACE = Space(
     },
     {},
 )
+ACROSS = Space(
+    {
+        "scheduler.name": Categorical(("one", "other")),
+        "cluster.nodes": Integer(1, 16),
+        "scheduler.arms.one.interval": Integer(1, 1000, log=True),
+        "scheduler.arms.one.kind": Categorical(("a", "b")),
+        "scheduler.arms.other.depth": Integer(1, 99),
+        "scheduler.arms.other.factor": Real(0.0, 1.0),
+    },
+    {},
+    ("one", "other"),
+)
 OBJECTIVES = {"time": "minimize", "use": "maximize"}
 LIMIT = {"cost": Bound(max=9.0)}
 SAMPLERS = ["tpe", "nsga2", "random"]
@@ -25,22 +37,24 @@ BATCH = 3
 BATCHES = 9
 
 
-def study_of(sampler, constraints=None, seed=1):
+def study_of(sampler, constraints=None, seed=1, space=SPACE):
     return Study(
-        SPACE, OBJECTIVES, constraints or {}, SamplerSettings(name=sampler, startup_trials=4, population=4), seed
+        space, OBJECTIVES, constraints or {}, SamplerSettings(name=sampler, startup_trials=4, population=4), seed
     )
 
 
 def metrics_of(point):
-    nodes, interval = point["cluster.nodes"], point["scheduler.params.interval"]
-    time = 100 / nodes + interval / 50 + (point["scheduler.params.kind"] == "a")
-    return {"time": time, "use": 1 / nodes + point["scheduler.params.factor"], "cost": float(nodes)}
+    at = {path.rpartition(".")[2]: value for path, value in point.items()}
+    time = 100 / at["nodes"] + at.get("interval", at.get("depth")) / 50 + (at.get("kind") == "a")
+    return {"time": time, "use": 1 / at["nodes"] + at.get("factor", 0.3), "cost": float(at["nodes"])}
 
 
 def tell(study, suggestion):
-    """Every fourth trial fails."""
+    """Every fourth trial fails, every seventh stalls."""
     if suggestion.number % 4 == 3:
         study.fail(suggestion.number)
+    elif suggestion.number % 7 == 6:
+        study.stall(suggestion.number)
     else:
         study.tell(suggestion.number, metrics_of(suggestion.point))
 
@@ -61,12 +75,13 @@ def as_kept(suggestion):
     return Suggestion(suggestion.number, *json.loads(json.dumps([suggestion.point, suggestion.attrs])))
 
 
+@pytest.mark.parametrize("space", [SPACE, ACROSS], ids=["one scheduler", "several"])
 @pytest.mark.parametrize("constraints", [{}, LIMIT], ids=["free", "constrained"])
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_restored_study_goes_on_with_the_same_suggestions(sampler, constraints):
-    whole = ask_all(study_of(sampler, constraints), BATCH * BATCHES)
+def test_a_restored_study_goes_on_with_the_same_suggestions(sampler, constraints, space):
+    whole = ask_all(study_of(sampler, constraints, space=space), BATCH * BATCHES)
     for cut in (1, 2, 3, 5, 6, 11, 13, 14, 18, 20, 25):
-        resumed = study_of(sampler, constraints)
+        resumed = study_of(sampler, constraints, space=space)
         kept = [as_kept(suggestion) for suggestion in whole[:cut]]
         for suggestion in kept:
             resumed.restore(suggestion)
@@ -81,6 +96,41 @@ def test_a_seed_decides_the_suggestions(sampler):
     assert one == same
     assert [s.point for s in one] != [s.point for s in other]
     assert len({json.dumps(s.point) for s in one}) > 9
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_point_has_the_parameters_of_its_own_scheduler_and_no_others(sampler):
+    points = [suggestion.point for suggestion in ask_all(study_of(sampler, space=ACROSS), 30)]
+    for point in points:
+        own = {path for path in ACROSS.dimensions if path.startswith(f"scheduler.arms.{point['scheduler.name']}.")}
+        assert point.keys() == {"scheduler.name", "cluster.nodes", *own}
+        assert ACROSS.params(point).keys() == {path.rpartition(".")[2] for path in own}
+    assert {point["scheduler.name"] for point in points} == {"one", "other"}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+def test_a_scheduler_under_which_everything_stalls_is_avoided(sampler):
+    study = study_of(sampler, space=ACROSS)
+    chosen = []
+    for _ in range(80):
+        suggestion = study.ask()
+        chosen.append(suggestion.point["scheduler.name"])
+        if chosen[-1] == "other":
+            study.stall(suggestion.number)
+        else:
+            study.tell(suggestion.number, metrics_of(suggestion.point))
+    assert chosen[40:].count("other") < 12 <= chosen.count("other")
+    assert all(trial.params["scheduler.name"] == "one" for trial in study._study.best_trials)
+
+
+def test_a_stalled_trial_is_worst_and_never_the_best():
+    study = study_of("random")
+    first, second, third = (study.ask().number for _ in range(3))
+    study.stall(first)
+    study.tell(second, {"time": 5.0, "use": 0.5})
+    study.stall(third)
+    assert study._study.trials[third].values == [5.0, 0.5]
+    assert [trial.number for trial in study._study.best_trials] == [second]
 
 
 def test_seeds_of_trials_are_fixed_for_good():

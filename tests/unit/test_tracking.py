@@ -32,8 +32,11 @@ def tracker(mlruns, name):
     return tracker_of(mlruns, name)
 
 
+MANIFESTS = {sample(0).record.provenance["image_hash"]: b'{"name": "slurm"}'}
+
+
 def tracker_of(mlruns, name, **changes):
-    return Tracker(mlruns, name, f"name: {name}\n", **{"fixed": FIXED, "manifest": b'{"name": "slurm"}', **changes})
+    return Tracker(mlruns, name, f"name: {name}\n", **{"fixed": FIXED, "manifests": MANIFESTS, **changes})
 
 
 def runs_of(mlruns, name, query=""):
@@ -212,3 +215,14 @@ def test_a_fresh_store_survives_two_processes_at_once_and_nothing_is_printed(tmp
     assert [process.returncode for process in both] == [0, 0], printed
     assert printed == ["", ""]
     assert len(runs_of(folder, "shared")) == 1
+
+
+def test_a_trial_has_the_parameters_of_its_own_scheduler():
+    fixed = {"scheduler.arms.slurm.defer": False, "scheduler.arms.flux.match_policy": "first", "cluster.nodes": 2}
+    point = {"scheduler.name": "flux", "scheduler.arms.flux.queue_depth": 8}
+    assert parameters(point, fixed) == {
+        "scheduler": "flux",
+        "cluster.nodes": "2",
+        "flux.match_policy": "first",
+        "flux.queue_depth": "8",
+    }
