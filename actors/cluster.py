@@ -6,6 +6,7 @@ wrong ends as an outcome with a reason, and the slot is released whatever happen
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -170,12 +171,14 @@ class Cluster:
 
     async def _check_effective(self, ready: Ready) -> None:
         """Raise SchedulerError unless the scheduler runs with every parameter that it was given."""
-        scheduler = self._blueprint.scheduler
-        head = ready.standing.remotes[ready.standing.topology.head.name]
-        version, running = await asyncio.gather(
+        scheduler, topology = self._blueprint.scheduler, ready.standing.topology
+        head, first = (ready.standing.remotes[node.name] for node in (topology.head, topology.compute[0]))
+        version, running, head_memory, node_memory = await asyncio.gather(
             head.succeed(scheduler.version_command(), timeout_s=COMMAND_S),
             head.succeed(scheduler.verify_command(), timeout_s=COMMAND_S),
+            *(remote.succeed(("cat", "/proc/meminfo"), timeout_s=COMMAND_S) for remote in (head, first)),
         )
+        self._provenance |= {"head_used_mib": used_mib(head_memory), "node_used_mib": used_mib(node_memory)}
         self._provenance["scheduler_version"] = scheduler.parse_version(version)
         _compare(scheduler.Params(**self._spec.params), scheduler.parse_config(running))
 
@@ -191,6 +194,12 @@ class Cluster:
             settings=self._spec.validity,
             resolution_s=self._blueprint.scheduler.resolution_s,
         )
+
+
+def used_mib(meminfo: str) -> str:
+    """What a node's programs occupy of its memory, MiB, by its /proc/meminfo; empty where that doesn't tell."""
+    kib = dict(re.findall(r"^(MemTotal|MemAvailable):\s+(\d+) kB$", meminfo, re.MULTILINE))
+    return str((int(kib["MemTotal"]) - int(kib["MemAvailable"])) >> 10) if len(kib) == 2 else ""
 
 
 def _compare(params: Params, running: Mapping[str, Scalar]) -> None:

@@ -51,7 +51,7 @@ def bring_up_to_date(
     """Log what is missing of `records`, and close the campaign's run: complete if all `wanted` trials are there."""
     tracker.start()
     tracker.sync(records, lambda record: evidence_of(results, record))
-    tracker.finish(front, complete=len(records) >= wanted, report=results.report_path)
+    tracker.finish(front, complete=len(records) >= wanted, artifacts=(results.report_path, results.fairness_path))
 
 
 class MlflowFollower:

@@ -8,6 +8,7 @@ died while it was written) is cut off at the next opening: its event never happe
     asked      a point was chosen, with the sampler's notes
     started    an attempt to evaluate it began
     finished   that attempt was judged; its jobs table is on the disk already
+    fairness   what differs between the schedulers that were compared; the last one counts
 """
 
 import fcntl
@@ -45,6 +46,7 @@ class History:
     records: dict[int, list[TrialRecord]] = field(default_factory=dict)
     attempts: dict[int, int] = field(default_factory=dict)  # started, whether finished or cut off
     forgiven: dict[int, int] = field(default_factory=dict)  # records from before the last resume
+    fairness: list[dict[str, Any]] = field(default_factory=list)  # rows of the manifest
 
     def add(self, event: dict[str, Any]) -> None:
         """Take in the next event."""
@@ -60,6 +62,8 @@ class History:
         elif kind == "finished":
             record = TrialRecord.model_validate(event["record"])
             self.records.setdefault(record.number, []).append(record)
+        elif kind == "fairness":
+            self.fairness = event["rows"]
         else:
             raise ValueError(f"unknown event {kind!r}")
 

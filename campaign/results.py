@@ -6,6 +6,7 @@ results/<campaign>/
   images/           the manifests of the images that trials boot, by the image's name
   jobs/             one Parquet data set, a file per trial
   trials/00003/     rendered configuration and logs of trial 3
+  fairness.json     what differs between the schedulers, where several are compared
   report.html
 """
 
@@ -30,6 +31,7 @@ class Results:
         self.jobs_folder = self.folder / "jobs"
         self.manifests_folder = self.folder / "images"
         self.report_path = self.folder / "report.html"
+        self.fairness_path = self.folder / "fairness.json"
 
     def keep(self, record: TrialRecord, evaluation: Evaluation) -> None:
         """Put an attempt's jobs and files on the disk, in place of those of an earlier attempt."""

@@ -12,13 +12,14 @@ from campaign.dump import campaign_yaml
 from campaign.errors import CampaignError, LedgerError
 from campaign.executor import FAILURES, Executor
 from campaign.exits import TRIALS_FAILED
+from campaign.fairness import plain
 from campaign.following import MlflowFollower, tracker_for
 from campaign.jobs import Workload
 from campaign.ledger import Ledger
 from campaign.preflight import workload_for
 from campaign.progress import Progress, make_progress
 from campaign.results import Results
-from campaign.summary import conclude
+from campaign.summary import comparison, conclude
 from campaign.testbeds import Means, Software, means_for
 from campaign.trials import TrialRecord
 
@@ -46,6 +47,7 @@ def run(composed: Composed) -> int:
         tracker = tracker_for(composed, results, ledger.history)
 
         def finish() -> None:
+            _record_fairness(composed, ledger)
             conclude(composed, results, ledger.history, workload=workload, log=follower.finish, say=progress.say)
 
         with MlflowFollower(tracker, results, ledger.history, campaign.search.trials, progress.say) as follower:
@@ -118,6 +120,13 @@ def _record_start(run: _Run) -> None:
         images={name: bundle.hash for name, bundle in run.software.images.items()},
         workload_hash=run.workload.hash,
     )
+
+
+def _record_fairness(composed: Composed, ledger: Ledger) -> None:
+    """Put the fairness manifest of a comparison into the ledger, where it isn't there as it is now."""
+    rows = comparison(composed, ledger.history)
+    if rows and plain(rows) != ledger.history.fairness:
+        ledger.append("fairness", rows=plain(rows))
 
 
 def _check_same_campaign(composed: Composed, ledger: Ledger, results: Results) -> None:

@@ -1,6 +1,7 @@
 """The end of a campaign: its front on the screen, in MLflow and in the report; all derived from ledger and data set."""
 
 import hashlib
+import json
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import rich
 
 from campaign.compose import Composed
 from campaign.dump import campaign_yaml
+from campaign.fairness import Row, manifest, plain
 from campaign.following import first_line
 from campaign.jobs import Workload
 from campaign.ledger import History, read
@@ -33,6 +35,8 @@ def conclude(composed: Composed, results: Results, history: History, *, workload
     campaign, records = composed.campaign, history.final()
     points = front(records, campaign.objectives, campaign.search.constraints)
     facts = report_facts(composed, results, history, workload)
+    if facts.fairness:
+        results.fairness_path.write_text(json.dumps(plain(facts.fairness), indent=1, ensure_ascii=False) + "\n")
     page.write(results.report_path, records, facts, results.trial_jobs)
     mlflow = _logged(campaign, points, log)
     for heading, line in time_lines(cost_of(records, facts)):
@@ -40,6 +44,11 @@ def conclude(composed: Composed, results: Results, history: History, *, workload
     say(f"jobs     {results.jobs_folder}/")
     say(f"report   {results.report_path}")
     say(f"MLflow   {mlflow}")
+    if facts.fairness:
+        differ = sum(not row.equal for row in facts.fairness)
+        say(
+            f"fairness {differ} of {len(facts.fairness)} aspects differ between the schedulers: {results.fairness_path}"
+        )
     rich.print(text_front(records, campaign.objectives, campaign.search.constraints))
 
 
@@ -52,6 +61,11 @@ def _logged(campaign: Campaign, points: Sequence[TrialRecord], log: Log) -> str:
     return f"{Path(campaign.output.mlruns) / 'mlflow.db'} (python -m campaign ui)"
 
 
+def comparison(composed: Composed, history: History) -> list[Row]:
+    """The fairness manifest of a campaign that compares schedulers; nothing where it has but one."""
+    return manifest(composed.schedulers, history.final()) if composed.space.conditional else []
+
+
 def report_facts(composed: Composed, results: Results, history: History, workload: Workload) -> Facts:
     """What the report says beside the trials."""
     campaign = composed.campaign
@@ -61,6 +75,7 @@ def report_facts(composed: Composed, results: Results, history: History, workloa
         objectives=campaign.objectives,
         constraints=campaign.search.constraints,
         fixed=composed.space.fixed,
+        fairness=tuple(comparison(composed, history)),
         slots_per_node=campaign.cluster.slots_per_node,
         workload={"name": workload.name, "jobs": str(len(workload)), "hash": workload.hash, **workload.notes},
         tau_s=tau_of(campaign.workload.time_scale),

@@ -135,14 +135,15 @@ class Tracker:
             self.log(record, evidence(record))
         return len(lacking)
 
-    def finish(self, front: Iterable[TrialRecord], *, complete: bool = True, report: Path | None = None) -> None:
-        """Tag the runs of the Pareto `front` (and no others) and close the campaign's run.
+    def finish(self, front: Iterable[TrialRecord], *, complete: bool = True, artifacts: Iterable[Path] = ()) -> None:
+        """Tag the runs of the Pareto `front` (and no others), log the `artifacts` that exist, close the campaign's run.
 
         `complete=False` marks the campaign's run as killed: it was stopped before all its trials.
         """
         self._tag_front({(str(record.number), str(record.attempt)) for record in front})
-        if report is not None and report.exists():
-            self._client.log_artifact(self._parent, str(report))
+        for path in artifacts:
+            if path.exists():
+                self._client.log_artifact(self._parent, str(path))
         self._client.set_terminated(self._parent, "FINISHED" if complete else "KILLED")
 
     @cached_property

@@ -19,6 +19,22 @@ if TYPE_CHECKING:  # a job brings Arrow with it, which --help has no use for
 Role = Literal["head", "compute"]
 Fate = Literal["completed", "failed", "timeout", "cancelled", "node_lost"]
 """How a job ended, in words that all schedulers share."""
+ASPECTS = {
+    "gang": "do all of a job's nodes start together",
+    "backfill": "may a later job go first",
+    "decisions": "what sets a decision off",
+    "admission": "what a submission passes before it waits",
+    "submission": "by what a job is submitted",
+    "rates": "limits on requests",
+    "queues": "queues and priorities",
+    "accounting": "the scheduler's own accounts",
+    "limits": "time limits",
+    "allocation": "what a job is given",
+    "launch": "how a job gets to its nodes",
+    "logging": "log levels",
+    "daemons": "daemons on head and nodes",
+}
+"""What must be known of two schedulers before their figures are compared, as a report asks it."""
 Facts = Mapping[str, str]  # what an image says of itself: unit names, users, paths
 
 
@@ -232,6 +248,10 @@ class Scheduler(Protocol):
 
     def policy(self, params: Any) -> Policy:
         """How a scheduler with these parameters decides, for the simulation; it names those that it has no use for."""
+        ...
+
+    def fairness(self) -> Mapping[str, str]:
+        """What this adapter does about each of ASPECTS, a short sentence each."""
         ...
 
     def rehearsal_command(self, topology: Topology) -> tuple[str, ...]:

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from campaign.errors import WorkloadError
 from campaign.settings import Scalar, choices_of
-from schedulers.base import BootstrapPlan, File, Node, Params, ParseError, Scheduler, Secrets, Topology, node_name
+from schedulers.base import (
+    ASPECTS,
+    BootstrapPlan,
+    File,
+    Node,
+    Params,
+    ParseError,
+    Scheduler,
+    Secrets,
+    Topology,
+    node_name,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -178,6 +189,14 @@ def policies_speak_of_parameters(scheduler: Scheduler) -> None:
         _require(not strangers, f"the policy names {', '.join(sorted(strangers))}, which are no parameters")
 
 
+def comparisons_are_answered(scheduler: Scheduler) -> None:
+    """Whoever compares it with another scheduler gets a sentence for every aspect, and the same one each time."""
+    said = scheduler.fairness()
+    _require(said.keys() == ASPECTS.keys(), f"fairness() speaks of {sorted(said)}, not of {sorted(ASPECTS)}")
+    _require(all(text.strip() for text in said.values()), "fairness() leaves an aspect empty")
+    _require(said == scheduler.fairness(), "fairness() says something else each time")
+
+
 def adapters_travel(scheduler: Scheduler) -> None:
     """Adapters and plans go from process to process."""
     plan = _plan(scheduler)
@@ -198,6 +217,7 @@ PROMISES: tuple[Callable[[Scheduler], None], ...] = (
     scripts_run_the_payload,
     foreign_answers_are_errors,
     policies_speak_of_parameters,
+    comparisons_are_answered,
     adapters_travel,
 )
 

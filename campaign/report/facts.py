@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from campaign.fairness import Row
 from campaign.metrics import BOUNDED_SLOWDOWN_TAU_S
 from campaign.model import Bound, Direction
 from campaign.settings import Scalar
@@ -20,7 +21,8 @@ class Facts:
 
     `fixed` are the parameters that no trial varied, by dotted setting (with `cluster.nodes`, if fixed); `workload`
     says what was replayed, `tau_s` what bounded its slowdowns; `command` repeats the campaign. `earlier` are the
-    attempts that were tried again; `resumed` tells when drivers took the campaign up again (Unix seconds).
+    attempts that were tried again; `fairness` says what differs between compared schedulers; `resumed` tells when
+    drivers took the campaign up again (Unix seconds).
     """
 
     campaign: str
@@ -34,6 +36,7 @@ class Facts:
     config_hash: str = ""
     command: str = ""
     earlier: tuple[TrialRecord, ...] = ()
+    fairness: tuple[Row, ...] = ()
     resumed: tuple[float, ...] = ()
 
 

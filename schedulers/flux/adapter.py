@@ -8,6 +8,7 @@ from campaign.settings import Scalar
 from schedulers.base import BootstrapPlan, Facts, Fate, NativeTimes, Params, Role, Secrets, Topology, fewest_nodes
 from schedulers.flux import jobs, params, plan, policy
 from schedulers.flux.conf import BROKER_LOG, CLUSTER_CONF, DEFAULT_FACTS, SCHEDULER_CONF, UNIT, certificate
+from schedulers.flux.fairness import FAIRNESS
 from schedulers.policy import Policy
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ class Flux:
 
     def policy(self, params: params.FluxParams) -> Policy:
         return policy.policy(params)
+
+    def fairness(self) -> Mapping[str, str]:
+        return FAIRNESS
 
     def rehearsal_command(self, topology: Topology) -> tuple[str, ...]:
         spec = shlex.quote(jobs.rehearsal(topology).decode())

@@ -9,6 +9,7 @@ from schedulers.base import BootstrapPlan, Facts, Fate, NativeTimes, Params, Rol
 from schedulers.policy import Policy
 from schedulers.slurm import jobs, params, plan, policy
 from schedulers.slurm.conf import COMPLETION_LOG, CONTROLLER_LOG, DEFAULT_FACTS, NODE_LOG
+from schedulers.slurm.fairness import FAIRNESS
 
 if TYPE_CHECKING:
     from campaign.jobs import Job
@@ -39,6 +40,9 @@ class Slurm:
 
     def policy(self, params: params.SlurmParams) -> Policy:
         return policy.policy(params)
+
+    def fairness(self) -> Mapping[str, str]:
+        return FAIRNESS
 
     def rehearsal_command(self, topology: Topology) -> tuple[str, ...]:
         count = str(len(topology.compute))

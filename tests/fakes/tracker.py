@@ -33,8 +33,8 @@ class FakeTracker:
     def log(self, record, evidence):
         self._note("log", trial=record.number, files=sorted(evidence.files), jobs=evidence.jobs.num_rows)
 
-    def finish(self, points, *, complete, report):
-        self._note("finish", front=len(points), complete=complete, report=str(report))
+    def finish(self, points, *, complete, artifacts):
+        self._note("finish", front=len(points), complete=complete, artifacts=[str(path) for path in artifacts])
 
     def told(self, step=None):
         """What it was told, in order."""

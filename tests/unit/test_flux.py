@@ -37,7 +37,7 @@ LISTED = """\
 {"id": 206728855552, "userid": 990, "t_run": 1795619509.1144807, "state": 16, "name": "j1", "nodelist": "n[1-2]"}
 """
 ENDED = """\
-{"id": 1, "t_run": 1795619511.0180631, "t_cleanup": 1795619512.0022, "state": 64, "exception_type": "timeout", "result": 8}
+{"id": 1, "t_run": 1795619511.018, "t_cleanup": 1795619512.0022, "state": 64, "exception_type": "timeout", "result": 8}
 {"id": 2, "t_run": 1795619510.2066486, "t_cleanup": 1795619510.2768538, "state": 64, "success": false, "result": 2}
 {"id": 3, "t_run": 1795619509.1144807, "t_cleanup": 1795619510.196033, "state": 64, "success": true, "result": 1}
 {"id": 4, "t_cleanup": 1795619510.1, "state": 64, "exception_type": "cancel", "result": 4}

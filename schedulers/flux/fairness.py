@@ -1,0 +1,18 @@
+"""What a reader must know of Flux, as it is driven here, to compare it with another scheduler."""
+
+FAIRNESS = {
+    "gang": "yes: all nodes are allocated at once, and a job shell starts on each",
+    "backfill": "as sched and queue_policy say: for all, for the first, or never",
+    "decisions": "each submission and end",
+    "admission": "no validators (the administrator's guide has two): they are processes that come and go",
+    "submission": "flux job submit, a process for each job, on the head",
+    "rates": "none",
+    "queues": "one queue; all jobs have one priority",
+    "accounting": "the jobs' event logs, microseconds",
+    "limits": "the requested time and ten seconds, within which a launch is counted too",
+    "allocation": "as many cores on each of the fewest nodes: more than asked for where the width isn't a multiple",
+    "launch": "a job shell on each node, by the brokers' tree",
+    "logging": "info, to files in memory",
+    "daemons": "a broker with all services; a broker",
+}
+"""An answer to each of `schedulers.base.ASPECTS`."""
