@@ -9,8 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from campaign.__main__ import main as command
 from campaign.compose import compose
 from campaign.errors import LedgerError
+from campaign.exits import USER_ERROR
 from campaign.jobs import JOBS_SCHEMA
 from campaign.ledger import history_of
 from campaign.preflight import workload_for
@@ -153,3 +155,29 @@ def test_one_campaign_searches_over_schedulers(settings, without_mlflow, tmp_pat
         assert record.valid and record.provenance["scheduler"] == record.point["scheduler.name"]
     page = (tmp_path / "r/across/report.html").read_text()
     assert "flux.queue_policy" in page and "slurm.bf_interval" in page
+
+
+def test_two_trials_are_compared_by_their_names(settings, without_mlflow, tmp_path, capsys) -> None:
+    assert run(compose([*settings, "scheduler=slurm-flux", "search.trials=6", "name=across"])) == 0
+    records = history_of(tmp_path / "r/across/ledger.jsonl").final()
+    slurm, flux = (next(r.number for r in records if r.provenance["scheduler"] == name) for name in ("slurm", "flux"))
+    capsys.readouterr()
+    assert command(["report", "compare", f"across:{slurm}", f"across:{flux}", "--results", f"{tmp_path}/r"]) == 0
+    said = capsys.readouterr().out
+    assert f"across:{slurm} against across:{flux}: the same 20 jobs" in said
+    assert "what differs between the schedulers" in said and "what sets a decision off:" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["compare", "same:0", "same:9"], "same:9: the campaign same has no such trial"),
+        (["compare", "same:0", "same"], "'same' names no trial"),
+        (["compare", "same:0"], "neither a campaign nor a comparison"),
+        (["compare", "same:0", "none:0"], "there is no campaign"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(settings, without_mlflow, tmp_path, capsys, arguments, said) -> None:
+    assert run(compose([*settings, "search.trials=1", "name=same"])) == 0
+    assert command(["report", *arguments, "--results", f"{tmp_path}/r"]) == USER_ERROR
+    assert said in capsys.readouterr().err
