@@ -8,7 +8,7 @@ Broken with what was found.
 
 import base64
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from campaign.errors import WorkloadError
@@ -16,6 +16,7 @@ from campaign.settings import Scalar, choices_of
 from schedulers.base import (
     ASPECTS,
     BootstrapPlan,
+    Fate,
     File,
     Node,
     Params,
@@ -269,6 +270,37 @@ def accounts_agree(scheduler: Scheduler, cluster: Topology, jobs: "pa.Table") ->
             _require(row[native] is not None, f"job {row['job_id']} has no {native}")
             gap = abs(row[native] - row[ours] / 1e9)
             _require(gap <= LAUNCHING_S + scheduler.resolution_s, f"job {row['job_id']}: {native} is {gap:.1f} s off")
+
+
+FATES: dict[int, Fate] = {1: "completed", 2: "failed", 3: "timeout", 4: "cancelled"}
+"""How the jobs of `fates` are to end, by job id."""
+FAILING = "/bin/bash -c 'exit 3'"
+"""The payload of the job that fails."""
+
+
+def fates() -> "pa.Table":
+    """A workload of narrow jobs (WORKLOAD_SCHEMA) that end as FATES says, if the second one's payload is FAILING and
+    the fourth is cancelled while it runs; the third runs for far longer than its time limit."""
+    import pyarrow as pa
+
+    from campaign.jobs import WORKLOAD_SCHEMA
+
+    lasting = {3: (600.0, 5.0), 4: (600.0, 900.0)}
+    jobs = [job(1, number=number, arrival_s=number / 10.0) for number in FATES]
+    for index, one in enumerate(jobs):
+        runtime_s, requested_s = lasting.get(one.job_id, (one.runtime_s, one.requested_s))
+        jobs[index] = one._replace(runtime_s=runtime_s, requested_s=requested_s)
+    return pa.Table.from_pylist([one._asdict() for one in jobs], schema=WORKLOAD_SCHEMA)
+
+
+def fates_show_as_such(scheduler: Scheduler, expected: Mapping[int, Fate], jobs: "pa.Table") -> None:
+    """The scheduler's accounts tell of each job how it ended."""
+    found = {
+        row["job_id"]: scheduler.fate(row["native_state"]) if row["native_state"] else "not known"
+        for row in jobs.to_pylist()
+        if row["job_id"] in expected
+    }
+    _require(found == dict(expected), f"jobs ended as {found}, not as {dict(expected)}")
 
 
 OUTCOMES: tuple[Callable[[Scheduler, Topology, "pa.Table"], None], ...] = (

@@ -61,6 +61,11 @@ def dimensions(records: Iterable[TrialRecord]) -> list[str]:
     return sorted(names, key=lambda name: (name != SCHEDULER, name != NODES, name))
 
 
+def schedulers_of(records: Iterable[TrialRecord]) -> list[str]:
+    """The schedulers that trials were chosen among, in alphabetical order; none where there was no choice."""
+    return sorted({str(record.point[SCHEDULER]) for record in records if SCHEDULER in record.point})
+
+
 def nodes_of(record: TrialRecord, facts: Facts) -> int:
     """Compute nodes of a trial's cluster; 0 where nothing tells."""
     value = record.point.get(NODES, facts.fixed.get(NODES, 0))

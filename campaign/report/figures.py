@@ -4,7 +4,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from campaign.report.facts import Facts, number, short, shown
+from campaign.report.facts import SCHEDULER, Facts, number, schedulers_of, short, shown
 from campaign.report.times import label_of, phases_of
 from campaign.trials import TrialRecord
 
@@ -23,6 +23,8 @@ PHASE_TONES = {
     "torn_down": "#cc79a7",
     "simulated": "#44aa99",
 }
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+"""Of schedulers, in their order."""
 OTHER_TONE = "#555555"
 _FONT = {"family": "system-ui, -apple-system, 'Segoe UI', sans-serif", "size": 13, "color": "#1f2933"}
 _CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
@@ -37,8 +39,14 @@ def pareto(records: Sequence[TrialRecord], front: Sequence[TrialRecord], facts: 
     others = [record for record in measured if (record.number, record.attempt) not in on_front]
     axes = {f"{axis}axis": {"title": title} for axis, title in zip("xy", _titles(facts), strict=False)}
     figure = go.Figure(layout={**axes, "coloraxis": {"colorscale": "Cividis", "colorbar": _colour_bar(facts)}})
-    figure.add_trace(go.Scatter(**_points(others, facts), **_behind(others, facts), name="other valid trials"))
-    figure.add_trace(go.Scatter(**_points(front, facts), **_in_front(front, facts), name="Pareto front"))
+    schedulers = schedulers_of(records)
+    figure.add_trace(
+        go.Scatter(**_points(others, facts), **_behind(others, facts, schedulers), name="other valid trials")
+    )
+    figure.add_trace(go.Scatter(**_points(front, facts), **_in_front(front, facts, schedulers), name="Pareto front"))
+    for name in schedulers:  # nothing but their lines in the legend
+        symbol = {"size": 9, "color": VALID, "symbol": _symbol(name, schedulers)}
+        figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=symbol, name=html.escape(name)))
     return _division(figure, "pareto", 460)
 
 
@@ -75,11 +83,22 @@ def _points(records: Sequence[TrialRecord], facts: Facts) -> dict[str, Any]:
     }
 
 
-def _behind(records: Sequence[TrialRecord], facts: Facts) -> dict[str, Any]:
-    return {"mode": "markers", "marker": {"size": 8, **_colour(records, facts, VALID)}}
+def _symbol(scheduler: str, schedulers: Sequence[str]) -> str:
+    return SYMBOLS[schedulers.index(scheduler) % len(SYMBOLS)]
 
 
-def _in_front(records: Sequence[TrialRecord], facts: Facts) -> dict[str, Any]:
+def _symbols(records: Sequence[TrialRecord], schedulers: Sequence[str]) -> dict[str, Any]:
+    """A symbol for each trial by its scheduler, where there are several."""
+    names = [str(record.point.get(SCHEDULER)) for record in records]
+    return {"symbol": [_symbol(name, schedulers) for name in names]} if schedulers else {}
+
+
+def _behind(records: Sequence[TrialRecord], facts: Facts, schedulers: Sequence[str]) -> dict[str, Any]:
+    look = {**_colour(records, facts, VALID), **_symbols(records, schedulers)}
+    return {"mode": "markers", "marker": {"size": 8, **look}}
+
+
+def _in_front(records: Sequence[TrialRecord], facts: Facts, schedulers: Sequence[str]) -> dict[str, Any]:
     # Points come best first, so in two dimensions a staircase bounds what the front dominates, whatever the directions.
     joined = len(facts.objectives) == 2
     return {
@@ -87,7 +106,12 @@ def _in_front(records: Sequence[TrialRecord], facts: Facts) -> dict[str, Any]:
         "line": {"shape": "hv", "color": FRONT, "width": 1.5, "dash": "dot"},
         "text": [str(record.number) for record in records],
         "textposition": "top right",
-        "marker": {"size": 13, "line": {"width": 1.5, "color": FRONT}, **_colour(records, facts, FRONT)},
+        "marker": {
+            "size": 13,
+            "line": {"width": 1.5, "color": FRONT},
+            **_colour(records, facts, FRONT),
+            **_symbols(records, schedulers),
+        },
     }
 
 

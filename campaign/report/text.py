@@ -5,7 +5,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from campaign.model import Bound, Direction
-from campaign.report.facts import alike, dimensions, number, percent, seconds, short, shown, simulated
+from campaign.report.facts import (
+    SCHEDULER,
+    alike,
+    dimensions,
+    number,
+    percent,
+    schedulers_of,
+    seconds,
+    short,
+    shown,
+    simulated,
+)
 from campaign.report.times import Cost
 from campaign.trials import TrialRecord
 from search.pareto import front
@@ -54,7 +65,8 @@ def time_lines(cost: Cost) -> Iterator[tuple[str, str]]:
 
 
 def scatter(records: Sequence[TrialRecord], best: Sequence[TrialRecord], objectives: Mapping[str, Direction]) -> str:
-    """The first two objectives against each other: `o` on the front, `.` behind it."""
+    """The first two objectives against each other: `o` on the front, `.` behind it. Of several schedulers, the front's
+    points have the letter of their own."""
     across, up = list(objectives)[:2]
     shown_ones = [record for record in records if record.valid and {across, up} <= set(record.metrics)]
     if not shown_ones:
@@ -62,12 +74,25 @@ def scatter(records: Sequence[TrialRecord], best: Sequence[TrialRecord], objecti
     x_low, x_high = _limits([record.metrics[across] for record in shown_ones])
     y_low, y_high = _limits([record.metrics[up] for record in shown_ones])
     field = [[" "] * COLUMNS for _ in range(ROWS)]
-    for mark, group in ((".", shown_ones), ("o", best)):
+    letters = _letters(schedulers_of(records))
+    for behind, group in ((True, shown_ones), (False, best)):
         for record in group:
+            mark = "." if behind else letters.get(str(record.point.get(SCHEDULER)), "o")
             column = _cell(record.metrics[across], x_low, x_high, COLUMNS)
             row = _cell(record.metrics[up], y_low, y_high, ROWS)
             field[ROWS - 1 - row][column] = mark
-    return _framed(field, (across, number(x_low), number(x_high)), (up, number(y_low), number(y_high)))
+    legend = ", ".join(f"{letter} {name}" for name, letter in letters.items())
+    framed = _framed(field, (across, number(x_low), number(x_high)), (up, number(y_low), number(y_high)))
+    return f"{framed}\non the front: {legend}" if letters else framed
+
+
+def _letters(schedulers: Sequence[str]) -> dict[str, str]:
+    """A letter for each scheduler: its first, or the next one that no other has."""
+    found: dict[str, str] = {}
+    for name in schedulers:
+        free = [letter for letter in (*name.upper(), *"ABCDEFGHIJKLMNOPQRSTUVWXYZ") if letter not in found.values()]
+        found[name] = free[0]
+    return found
 
 
 def _table(

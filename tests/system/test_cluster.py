@@ -38,7 +38,7 @@ def test_a_daemon_that_dies_fails_the_trial_with_its_log(host, bundle, monkeypat
     assert any(daemon in name and content for name, content in result.files.items()), "its log was not brought home"
 
 
-def test_a_node_that_is_lost_fails_the_trial_as_infrastructure(host, bundle):
+def test_a_node_that_is_lost_while_jobs_run_makes_the_trial_invalid(host, bundle):
     near = Near(host)
     cluster = cluster_on(near, bundle)
 
@@ -46,8 +46,20 @@ def test_a_node_that_is_lost_fails_the_trial_as_infrastructure(host, bundle):
         host._hypervisor.destroy(f"{near.slots[-1].cluster}-n1")
 
     result = asyncio.run(evaluate(cluster, pull_the_plug))
+    assert result.outcome == "invalid"
+    assert "n1 was lost" in result.reason and "NODE_FAIL" in result.reason
+
+
+def test_a_head_that_is_lost_fails_the_trial_as_infrastructure(host, bundle):
+    near = Near(host)
+    cluster = cluster_on(near, bundle)
+
+    async def pull_the_plug():
+        host._hypervisor.destroy(f"{near.slots[-1].cluster}-head")
+
+    result = asyncio.run(evaluate(cluster, pull_the_plug))
     assert result.outcome == "infrastructure_failed"
-    assert "n1 was lost" in result.reason
+    assert "head was lost" in result.reason
 
 
 @pytest.fixture

@@ -3,19 +3,32 @@
 import asyncio
 from importlib import import_module
 
+import pyarrow as pa
 import pytest
 
 import schedulers
 from actors.cluster import Cluster, TrialSpec
 from actors.near import Near
 from actors.supply import Blueprint, Supply
-from campaign.jobs import Workload
+from campaign import guest
+from campaign.jobs import WORKLOAD_SCHEMA, Workload
 from campaign.model import ClusterSettings, ValiditySettings
 from campaign.trials import Trial
-from schedulers.conformance import ACCOUNTS, OUTCOMES, other_values, rehearsal
+from schedulers.conformance import (
+    ACCOUNTS,
+    FAILING,
+    FATES,
+    OUTCOMES,
+    SLOTS,
+    fates,
+    fates_show_as_such,
+    job,
+    other_values,
+    rehearsal,
+)
 from schedulers.registry import adapter, names
 from tests.conformance.document import write_tree
-from tests.system.trials import host_on
+from tests.system.trials import evaluate, host_on, remotes_of
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
@@ -61,3 +74,48 @@ def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_change
         assert evaluation.provenance["start"] == "golden"
         for outcome in (*OUTCOMES, *ACCOUNTS):
             outcome(scheduler, cluster, evaluation.jobs)
+
+
+def trial_of(scheduler, bundle, workload, host):
+    """A cluster for one trial of a workload, under the scheduler's defaults."""
+    blueprint = Blueprint("test", scheduler, ClusterSettings(), bundle, smallest=NODES, largest=NODES)
+    spec = TrialSpec(Trial(number=0, point={}), scheduler.name, NODES, {}, ValiditySettings(), workload)
+    return Cluster(blueprint, spec, Near(host))
+
+
+@pytest.mark.parametrize("name", names())
+def test_how_jobs_end_shows_as_such(host, bundle_of, name, monkeypatch):
+    """A job that fails, one beyond its time limit and one that is cancelled: the accounts tell them apart."""
+    scheduler, remotes, payload = adapter(name), remotes_of(monkeypatch), guest.payload
+    monkeypatch.setattr(
+        guest,
+        "payload",
+        lambda job, kind, nodes: FAILING if FATES[job.job_id] == "failed" else payload(job, kind, nodes),
+    )
+    cluster = trial_of(scheduler, bundle_of(scheduler.image), Workload("fates", fates()), host)
+
+    async def cancel_the_fourth():
+        text = await remotes["head"].succeed(("cat", guest.SUBMITS_FILE), timeout_s=60)
+        native = {one.job_id: scheduler.parse_submit(one.output) for one in guest.parse_submits(text)}
+        await remotes["head"].succeed(scheduler.cancel_command(native[4]), timeout_s=60)
+
+    result = asyncio.run(evaluate(cluster, cancel_the_fourth))
+    assert result.outcome == "invalid" and "incomplete jobs: 3" in result.reason, result.reason
+    fates_show_as_such(scheduler, FATES, result.jobs)
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_jobs_of_a_lost_node_are_told_by_the_scheduler(host, bundle_of, name):
+    scheduler = adapter(name)
+    wide = job(NODES * SLOTS, number=1)._replace(runtime_s=300.0, requested_s=600.0)
+    workload = Workload("one", pa.Table.from_pylist([wide._asdict()], schema=WORKLOAD_SCHEMA))
+    cluster = trial_of(scheduler, bundle_of(scheduler.image), workload, host)
+
+    async def pull_the_plug():
+        (slot,) = host._slots.values()
+        host._hypervisor.destroy(f"{slot.cluster}-n2")
+
+    result = asyncio.run(evaluate(cluster, pull_the_plug))
+    assert result.outcome == "invalid" and "n2 was lost: its VM is" in result.reason, result.reason
+    assert f"{scheduler.name} says of the jobs that ended" in result.reason and "lost nodes: 1" in result.reason
+    fates_show_as_such(scheduler, {1: "node_lost"}, result.jobs)

@@ -1,12 +1,15 @@
 """The report page and the front on a terminal: complete, self-contained, and safe with foreign text."""
 
 import io
+import itertools
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from rich.console import Console
 
+from campaign.fairness import Row
 from campaign.metrics import METRICS
 from campaign.model import Bound
 from campaign.report.facts import ABSENT, Facts, common, number, percent, seconds, shown
@@ -258,3 +261,30 @@ def test_the_scatter_marks_front_and_others(records):
 
 def test_a_single_point_has_a_scatter(records):
     assert "o" in scatter(records[:1], records[:1], OBJECTIVES)
+
+
+def across_schedulers():
+    """Trials of two schedulers, and what differs between them."""
+    names = itertools.cycle(["slurm", "sling", "flux"])
+    return [
+        one.record.model_copy(update={"point": {**one.record.point, "scheduler.name": name}})
+        for one, name in zip(campaign_samples(12), names, strict=False)
+    ]
+
+
+def test_the_front_tells_schedulers_apart(jobs):
+    records = across_schedulers()
+    field = scatter(records, front(records, OBJECTIVES), OBJECTIVES)
+    assert field.endswith("on the front: F flux, S sling, L slurm")
+    assert not any("o" in line.partition("|")[2] for line in field.splitlines())
+    page = render(records, FACTS, jobs)
+    assert all(symbol in page for symbol in ('"circle"', '"square"', '"diamond"'))
+    assert '"square"' not in render([one.record for one in campaign_samples(12)], FACTS, jobs)
+
+
+def test_what_differs_between_schedulers_is_a_table_that_escapes(jobs):
+    rows = (Row("gang", {"slurm": EVIL, "flux": "yes"}), Row("kernel", {"slurm": "6.12", "flux": "6.12"}))
+    page = Page(render(across_schedulers(), replace(FACTS, fairness=rows), jobs))
+    assert "What differs between the schedulers" in page.text and "onerror" in page.text
+    assert not [attributes for tag, attributes in page.elements if tag == "img"]
+    assert page.text.count("6.12 ") == 1
