@@ -150,9 +150,13 @@ class Replay:
             File(_script(job), self._scheduler.job_script(job, self._topology, self._payload(job)), mode=0o755)
             for job in jobs
         ]
-        submit = self._scheduler.submit_command
-        schedule = guest.schedule((job, submit(job, self._topology, _script(job))) for job in jobs)
-        return [*scripts, File(guest.SCHEDULE_FILE, schedule)]
+        session = self._scheduler.session_command()
+        schedule = guest.schedule((job, (_script(job),) if session else self._submission(job)) for job in jobs)
+        stays = [File(guest.SESSION_FILE, guest.session(session))] if session else []
+        return [*scripts, *stays, File(guest.SCHEDULE_FILE, schedule)]
+
+    def _submission(self, job: Job) -> tuple[str, ...]:
+        return self._scheduler.submit_command(job, self._topology, _script(job))
 
     def _payload(self, job: Job) -> str:
         nodes = self._scheduler.nodes_needed(job, self._topology)

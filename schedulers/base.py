@@ -266,6 +266,14 @@ class Scheduler(Protocol):
         """Submit `job`, whose batch script stands at path `script` on the head node."""
         ...
 
+    def session_command(self) -> tuple[str, ...]:
+        """A program that stays and submits, where starting one for each job takes too long; empty where there is none.
+
+        It says `ready`; then it reads paths of scripts, one on a line, and answers each with `0`, a tab and what
+        `submit_command` would print, or with another number, a tab and why it couldn't, on one line.
+        """
+        ...
+
     def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
         """The batch script that runs the shell command `payload` once on each of the job's nodes."""
         ...

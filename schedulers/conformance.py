@@ -154,6 +154,7 @@ def scripts_run_the_payload(scheduler: Scheduler) -> None:
         one, same = (scheduler.job_script(job(width), topology(2), PAYLOAD) for _ in range(2))
         _require(one == same, "two scripts of one job differ")
         _require(PAYLOAD.encode() in one, f"the script of a job of {width} slots doesn't run the payload")
+    _require(isinstance(scheduler.session_command(), tuple), "session_command() gives no arguments of a program")
     command = scheduler.submit_command(job(1), topology(2), SCRIPT)
     _require(any(SCRIPT in word for word in command), f"{command} doesn't submit {SCRIPT}")
 

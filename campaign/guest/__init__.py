@@ -22,6 +22,7 @@ FOLDER = "/run/campaign"
 JOBS_FILE = f"{FOLDER}/jobs.tsv"
 SUBMITS_FILE = f"{FOLDER}/submits.tsv"
 SCHEDULE_FILE = f"{FOLDER}/schedule.tsv"
+SESSION_FILE = f"{FOLDER}/session"
 STARTED_FILE = f"{FOLDER}/agent.t0"
 DONE_FILE = f"{FOLDER}/agent.done"
 INSTRUMENTS = ("run-job", "submit-agent", "clock")
@@ -87,9 +88,15 @@ def clock_command() -> tuple[str, ...]:
 
 
 def schedule(commands: Iterable[tuple["Job", Sequence[str]]]) -> bytes:
-    """What `submit-agent` replays: each job's arrival and the command that submits it, in order of arrival."""
+    """What `submit-agent` replays: each job's arrival and the command that submits it, or what a session is handed
+    instead, in order of arrival."""
     lines = (f"{round(job.arrival_s * 1e6)}\t{job.job_id}\t{shlex.join(command)}\n" for job, command in commands)
     return "".join(lines).encode()
+
+
+def session(command: Sequence[str]) -> bytes:
+    """SESSION_FILE: the program that stays and submits (see Scheduler.session_command)."""
+    return f"exec {shlex.join(command)}\n".encode()
 
 
 def parse_started(text: str) -> int:

@@ -58,6 +58,9 @@ class Flux:
     def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:
         return plan.as_owner(DEFAULT_FACTS, FLUX, "job", "submit", script)
 
+    def session_command(self) -> tuple[str, ...]:
+        return plan.as_owner(DEFAULT_FACTS, FLUX, "python", "-u", "-c", jobs.SESSION)
+
     def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
         return jobs.jobspec(job, topology, payload)
 

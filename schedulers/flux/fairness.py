@@ -5,7 +5,7 @@ FAIRNESS = {
     "backfill": "as sched and queue_policy say: for all, for the first, or never",
     "decisions": "each submission and end",
     "admission": "no validators (the administrator's guide has two): they are processes that come and go",
-    "submission": "flux job submit, a process for each job, on the head",
+    "submission": "one process that stays, by Flux's own Python, on the head",
     "rates": "none",
     "queues": "one queue; all jobs have one priority",
     "accounting": "the jobs' event logs, microseconds",

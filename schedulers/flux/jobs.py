@@ -12,6 +12,19 @@ if TYPE_CHECKING:
 
 GRACE_S = 10.0
 """Trace jobs often ran for exactly their limit, and Flux counts the launch too and ends a job at a whole second."""
+SESSION = """\
+import sys
+import flux.job
+instance = flux.Flux()
+print("ready")
+for line in sys.stdin:
+    try:
+        with open(line.strip()) as spec:
+            print(0, flux.job.submit(instance, spec.read()).f58plain, sep="\\t")
+    except OSError as error:
+        print(1, " ".join(str(error).split()), sep="\\t")
+"""
+"""A program for Flux's Python that submits the jobspecs whose paths it reads, as Scheduler.session_command has it."""
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _WAITING = {1: "NEW", 2: "DEPEND", 4: "PRIORITY", 8: "SCHED"}
 _RESULTS = {1: "COMPLETED", 2: "FAILED", 4: "CANCELED", 8: "TIMEOUT"}

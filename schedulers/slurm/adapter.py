@@ -54,6 +54,9 @@ class Slurm:
     def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:
         return ("sbatch", "--parsable", script)
 
+    def session_command(self) -> tuple[str, ...]:
+        return ()
+
     def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
         return jobs.job_script(job, topology, payload)
 

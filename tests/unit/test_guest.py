@@ -5,6 +5,7 @@ import pickle
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -372,3 +373,39 @@ def test_a_refused_job_was_never_accepted() -> None:
 def test_what_does_not_fit_together_is_an_error(changes: dict[str, object]) -> None:
     with pytest.raises(GuestError):
         jobs_table(load(WorkloadSettings(jobs=1, duration_s=5), slots=4), collected(**changes))
+
+
+SESSION = """\
+import sys
+print("ready", flush=True)
+for line in sys.stdin:
+    path = line.strip()
+    if "ends" in path:
+        break
+    if "slow" in path:
+        print("0\\tf" + path[-1] + "\\tand more", flush=True)
+    else:
+        print("1\\tno such job: " + path, flush=True)
+"""
+
+
+def test_a_session_submits_without_a_program_for_each_job(folder: Path, env: dict[str, str]) -> None:
+    jobs = [Job(number, 0.01 * number, 1, 1.0, 60.0, 0) for number in (1, 2, 3)]
+    (folder / "session").write_bytes(guest.session((sys.executable, "-c", SESSION)))
+    lines = guest.schedule((job, (path,)) for job, path in zip(jobs, ("slow7", "other", "slow8"), strict=True))
+    submits = replay(folder, env, *lines.decode().splitlines())
+    assert [(one.job_id, one.exit_status, one.output) for one in submits] == [
+        (1, 0, "f7\tand more"),
+        (2, 1, "no such job: other"),
+        (3, 0, "f8\tand more"),
+    ]
+    assert all(one.intended_us <= one.submit_us <= one.accepted_us for one in submits)
+
+
+def test_a_session_that_ends_fails_what_is_left_and_the_agent_goes_on(folder: Path, env: dict[str, str]) -> None:
+    jobs = [Job(number, 0.0, 1, 1.0, 60.0, 0) for number in (1, 2, 3)]
+    (folder / "session").write_bytes(guest.session((sys.executable, "-c", SESSION)))
+    lines = guest.schedule((job, ("ends",)) for job in jobs)
+    submits = replay(folder, env, *lines.decode().splitlines())
+    assert [(one.job_id, one.exit_status) for one in submits] == [(1, 1), (2, 1), (3, 1)]
+    assert all("the session that submits has ended" in one.output for one in submits)
