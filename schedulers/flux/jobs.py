@@ -28,10 +28,12 @@ for line in sys.stdin:
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _WAITING = {1: "NEW", 2: "DEPEND", 4: "PRIORITY", 8: "SCHED"}
 _RESULTS = {1: "COMPLETED", 2: "FAILED", 4: "CANCELED", 8: "TIMEOUT"}
+NODE_FAILURE = "node failure"
+"""How the note of the exception begins that ends the jobs of a lost node."""
 _FATES: dict[str, Fate] = {
     "COMPLETED": "completed",
     "FAILED": "failed",
-    "FAILED node-failure": "node_lost",
+    f"FAILED: {NODE_FAILURE}": "node_lost",
     "CANCELED": "cancelled",
     "TIMEOUT": "timeout",
 }
@@ -107,9 +109,8 @@ def _ended(job: dict[str, Any], line: str) -> NativeTimes:
     start, end = (job.get(key) for key in ("t_run", "t_cleanup"))
     if result is None or not all(time is None or isinstance(time, float | int) for time in (start, end)):
         raise ParseError("a line of flux job list-inactive", line)
-    kind = job.get("exception_type")
-    state = f"{result} {kind}" if result == "FAILED" and kind == "node-failure" else result
-    return NativeTimes(str(job["id"]), state, start, end)
+    lost = result == "FAILED" and str(job.get("exception_note", "")).startswith(NODE_FAILURE)
+    return NativeTimes(str(job["id"]), f"{result}: {NODE_FAILURE}" if lost else result, start, end)
 
 
 def _jobs(text: str) -> Iterator[tuple[dict[str, Any], str]]:

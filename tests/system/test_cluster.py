@@ -62,6 +62,21 @@ def test_a_head_that_is_lost_fails_the_trial_as_infrastructure(host, bundle):
     assert "head was lost" in result.reason
 
 
+def test_a_workload_that_comes_to_a_halt_is_stalled_with_what_it_waits_for(host, bundle, monkeypatch):
+    remotes = remotes_of(monkeypatch)
+    cluster = cluster_on(Near(host), bundle, runtime_s=10.0, width=4, stall_s=5)
+
+    async def close_the_partition():
+        down = ("scontrol", "update", "PartitionName=main", "State=DOWN")
+        await remotes["head"].succeed(down, timeout_s=60)
+
+    result = asyncio.run(evaluate(cluster, close_the_partition))
+    assert result.outcome == "stalled", result.reason
+    assert "0 jobs run and 1 wait: PartitionDown (1)" in result.reason
+    ended = {row["job_id"]: row["exit_code"] for row in result.jobs.to_pylist()}
+    assert sorted(ended.values(), key=str) == [0, None], "what ran until then was not kept"
+
+
 @pytest.fixture
 def doctored(bundle, tmp_path):
     """The image with another kernel command line: makes a bundle."""

@@ -18,9 +18,9 @@ from campaign.trials import Trial
 from schedulers.registry import adapter
 
 
-def cluster_on(near, bundle, *, runtime_s=60.0, payload="sleep", **cluster) -> Cluster:
-    """A cold-booted cluster for a trial of one compute node and two jobs, long ones if nothing else is said."""
-    job = {"arrival_s": 0.0, "width": 1, "runtime_s": runtime_s, "requested_s": 300.0, "user": 1}
+def cluster_on(near, bundle, *, runtime_s=60.0, width=1, payload="sleep", **cluster) -> Cluster:
+    """A cold-booted cluster for a trial of one compute node and two jobs, long and narrow if nothing else is said."""
+    job = {"arrival_s": 0.0, "width": width, "runtime_s": runtime_s, "requested_s": 300.0, "user": 1}
     jobs = pa.Table.from_pylist([{"job_id": number, **job} for number in (1, 2)], schema=WORKLOAD_SCHEMA)
     blueprint = Blueprint(
         campaign="test",

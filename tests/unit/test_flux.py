@@ -43,7 +43,7 @@ ENDED = """\
 {"id": 2, "t_run": 1795619510.2066486, "t_cleanup": 1795619510.2768538, "state": 64, "success": false, "result": 2}
 {"id": 3, "t_run": 1795619509.1144807, "t_cleanup": 1795619510.196033, "state": 64, "success": true, "result": 1}
 {"id": 4, "t_cleanup": 1795619510.1, "state": 64, "exception_type": "cancel", "result": 4}
-{"id": 5, "t_run": 1795619509.1, "t_cleanup": 1795619510.2, "state": 64, "exception_type": "node-failure", "result": 2}
+{"id": 5, "t_cleanup": 1795619510.2, "state": 64, "exception_note": "node failure on n2 (rank 2)", "result": 2}
 """
 VERSION = "commands:    \t\t0.88.0\nlibflux-core:\t\t0.88.0\nlibflux-security:\t0.15.0\nbroker:  \t\t0.88.0\n"
 
