@@ -9,7 +9,7 @@ from actors.hypervisor.capacity import Capacity, Resources
 from actors.hypervisor.ports import free_ports
 from campaign.compose import Composed
 from campaign.errors import CapacityError, ConfigError, ImageError
-from campaign.images.extras import folder_of
+from campaign.images.extras import folder_of, provided
 from campaign.images.manifest import Bundle
 from campaign.images.store import Store
 from campaign.jobs import Job, Workload
@@ -46,28 +46,44 @@ def store_of(composed: Composed) -> Store:
 
 
 def bundles_for(composed: Composed, ledger: Ledger, say: Say) -> dict[str, Bundle]:
-    """The image that the nodes of each scheduler boot, in every trial, by the scheduler's name."""
+    """The image that the nodes of each scheduler boot, in every trial, by the scheduler's name.
+
+    Each is the one that the campaign began with, else the one that its settings name. It is built where the store lacks
+    it and the settings allow that, and verified in any case. Before the first is built, all must have what they need.
+    """
     head = ledger.history.head
     begun_with: Mapping[str, str] = head["images"] if head else {}
+    names = {name: composed.image_name(scheduler) for name, scheduler in composed.schedulers.items()}
+    missing = [image for name, image in names.items() if name not in begun_with and _is_to_be_built(composed, image)]
+    if missing:
+        from campaign.images.debian import spec
+
+        for image in missing:
+            provided(image, spec(image).extras, folder_of(composed.campaign.image.extras))
     return {
-        name: _bundle_for(composed, composed.image_name(scheduler), begun_with.get(name), say)
-        for name, scheduler in composed.schedulers.items()
+        name: _build(composed, image, say) if image in missing else _stored(composed, image, begun_with.get(name))
+        for name, image in names.items()
     }
 
 
-def _bundle_for(composed: Composed, name: str, begun_with: str | None, say: Say) -> Bundle:
-    """The image that the campaign began with, else the one that its settings name.
+def _is_to_be_built(composed: Composed, name: str) -> bool:
+    image = composed.campaign.image
+    stored = any(bundle.manifest.name == name for bundle in store_of(composed).bundles())
+    return image.hash is None and image.build == "auto" and not stored
 
-    It is built where the store lacks it and the settings allow that, and verified in any case.
-    """
+
+def _build(composed: Composed, name: str, say: Say) -> Bundle:
+    from campaign.images.debian import build
+
+    say(f"building the image {name} (once)")
     image, store = composed.campaign.image, store_of(composed)
-    wanted = begun_with or image.hash
-    if wanted is None and image.build == "auto" and not any(b.manifest.name == name for b in store.bundles()):
-        from campaign.images.debian import build
+    extras = folder_of(image.extras)
+    return build(name, store=store, extras_folder=extras, mirror=image.mirror, locked=image.locked, progress=say)
 
-        say(f"building the image {name} (once)")
-        extras = folder_of(image.extras)
-        return build(name, store=store, extras_folder=extras, mirror=image.mirror, locked=image.locked, progress=say)
+
+def _stored(composed: Composed, name: str, begun_with: str | None) -> Bundle:
+    store = store_of(composed)
+    wanted = begun_with or composed.campaign.image.hash
     try:
         bundle = store.get(wanted or name)
     except ImageError as error:

@@ -76,6 +76,17 @@ def test_an_image_is_built_where_there_is_none(store, taken, monkeypatch):  # no
     assert built == [("slurm", True)]
 
 
+def test_what_an_image_lacks_is_said_before_another_is_built(store, ledger, monkeypatch, tmp_path):  # noqa: F811
+    from campaign.images import debian
+
+    built = []
+    monkeypatch.setattr(debian, "build", lambda name, **_: built.append(name))
+    overrides = ["scheduler=slurm-flux", f"image.store={store.path}", f"image.extras={tmp_path}/none"]
+    with pytest.raises(ImageError, match=r"image flux needs 1 files") as caught:
+        bundles_for(compose(overrides), ledger, say=lambda _: None)
+    assert built == [] and "flux.tar.zst: it is missing" in caught.value.details
+
+
 def test_burning_needs_an_image_that_can(store):  # noqa: F811
     plain = add(store)
     packages = {"packages": {BURNER: "0.18"}}
