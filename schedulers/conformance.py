@@ -167,6 +167,7 @@ def foreign_answers_are_errors(scheduler: Scheduler) -> None:
         "parse_accounting": scheduler.parse_accounting,
         "parse_version": scheduler.parse_version,
         "parse_config": scheduler.parse_config,
+        "fate": scheduler.fate,
     }
     for name, parse in parsers.items():
         for text in FOREIGN:

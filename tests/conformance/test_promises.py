@@ -146,6 +146,27 @@ class Foreign(Slurm):
         return replace(super().policy(params), ignored=("bf_intervall",))
 
 
+class Hopeful(Slurm):
+    """Takes whatever became of a job for its good end."""
+
+    def fate(self, state):
+        return "completed"
+
+
+class Silent(Slurm):
+    """Leaves out what it isn't proud of."""
+
+    def fairness(self):
+        return {aspect: said for aspect, said in super().fairness().items() if aspect != "rates"}
+
+
+class Curt(Slurm):
+    """Has no words for it."""
+
+    def fairness(self):
+        return dict.fromkeys(super().fairness(), " ")
+
+
 @pytest.mark.parametrize(
     ("broken", "promise", "said"),
     [
@@ -161,6 +182,9 @@ class Foreign(Slurm):
         (Greedy, conformance.widths_become_nodes, "is accepted"),
         (Idle, conformance.scripts_run_the_payload, "doesn't run the payload"),
         (Guessing, conformance.foreign_answers_are_errors, "parse_submit"),
+        (Hopeful, conformance.foreign_answers_are_errors, "fate"),
+        (Silent, conformance.comparisons_are_answered, "speaks of"),
+        (Curt, conformance.comparisons_are_answered, "empty"),
         (Foreign, conformance.policies_speak_of_parameters, "bf_intervall"),
         (Rooted, conformance.adapters_travel, "can't be sent"),
     ],

@@ -9,11 +9,14 @@ from campaign.jobs import Workload
 from campaign.simulation.engine import Delays, Nodes, simulate
 from campaign.simulation.table import jobs_table
 from schedulers.conformance import (
+    FATES,
     OUTCOMES,
     SLOTS,
     Broken,
     accounts_agree,
     every_job_is_one_row,
+    fates,
+    fates_show_as_such,
     jobs_have_accounts,
     jobs_have_all_their_nodes_at_once,
     rehearsal,
@@ -74,3 +77,15 @@ def test_what_is_broken_is_found_out(change: dict[str, object], outcome: Callabl
     first, *others = jobs.to_pylist()
     with pytest.raises(Broken, match=said):
         outcome(slurm, CLUSTER, pa.Table.from_pylist([first | change, *others], schema=jobs.schema))
+
+
+def test_how_jobs_ended_is_compared_with_how_they_were_to_end() -> None:
+    slurm, states = adapter("slurm"), ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED by 0")
+    rows = [row | {"native_state": state} for row, state in zip(fates().to_pylist(), states, strict=True)]
+    jobs = pa.Table.from_pylist(rows)
+    fates_show_as_such(slurm, FATES, jobs)
+    for expected in ({**FATES, 3: "node_lost"}, {**FATES, 5: "completed"}):
+        with pytest.raises(Broken, match="jobs ended as"):
+            fates_show_as_such(slurm, expected, jobs)
+    with pytest.raises(Broken, match="not known"):
+        fates_show_as_such(slurm, FATES, pa.Table.from_pylist([{**rows[0], "native_state": None}, *rows[1:]]))
