@@ -118,7 +118,10 @@ class Standing:
                 watcher = group.create_task(self._watch(names))
                 working = group.create_task(to_its_end())
         except ExceptionGroup as group_of_errors:
-            raise cause_of(group_of_errors) from None
+            cause = cause_of(group_of_errors)
+            if not isinstance(cause, NodeLost):
+                await self._look(names)  # a lost node explains a broken connection
+            raise cause from None
         return working.result()
 
     def access(self) -> dict[str, Access]:
@@ -157,10 +160,14 @@ class Standing:
 
     async def _watch(self, names: Sequence[str]) -> None:
         while True:
-            for state in await self._host.look(self.slot, names):
-                if not state.well:
-                    raise NodeLost(state.name, state.fault or f"its VM is {state.state}", state.console)
+            await self._look(names)
             await asyncio.sleep(WATCH_S)
+
+    async def _look(self, names: Sequence[str]) -> None:
+        """Raise NodeLost unless all these nodes are well."""
+        for state in await self._host.look(self.slot, names):
+            if not state.well:
+                raise NodeLost(state.name, state.fault or f"its VM is {state.state}", state.console)
 
     async def _explained(self, cause: CampaignError | OSError) -> InfrastructureError:
         """Add to an error what the consoles of the nodes that it concerns say."""

@@ -28,7 +28,7 @@ from schedulers.conformance import (
 )
 from schedulers.registry import adapter, names
 from tests.conformance.document import write_tree
-from tests.system.trials import evaluate, host_on, remotes_of
+from tests.system.trials import evaluate, host_on, remotes_of, until_running
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
@@ -95,6 +95,7 @@ def test_how_jobs_end_shows_as_such(host, bundle_of, name, monkeypatch):
     cluster = trial_of(scheduler, bundle_of(scheduler.image), Workload("fates", fates()), host)
 
     async def cancel_the_fourth():
+        await until_running(remotes, scheduler, count=2)  # those that last
         text = await remotes["head"].succeed(("cat", guest.SUBMITS_FILE), timeout_s=60)
         native = {one.job_id: scheduler.parse_submit(one.output) for one in guest.parse_submits(text)}
         await remotes["head"].succeed(scheduler.cancel_command(native[4]), timeout_s=60)
@@ -105,13 +106,14 @@ def test_how_jobs_end_shows_as_such(host, bundle_of, name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", names())
-def test_the_jobs_of_a_lost_node_are_told_by_the_scheduler(host, bundle_of, name):
-    scheduler = adapter(name)
+def test_the_jobs_of_a_lost_node_are_told_by_the_scheduler(host, bundle_of, name, monkeypatch):
+    scheduler, remotes = adapter(name), remotes_of(monkeypatch)
     wide = job(NODES * SLOTS, number=1)._replace(runtime_s=300.0, requested_s=600.0)
     workload = Workload("one", pa.Table.from_pylist([wide._asdict()], schema=WORKLOAD_SCHEMA))
     cluster = trial_of(scheduler, bundle_of(scheduler.image), workload, host)
 
     async def pull_the_plug():
+        await until_running(remotes, scheduler)
         (slot,) = host._slots.values()
         host._hypervisor.destroy(f"{slot.cluster}-n2")
 

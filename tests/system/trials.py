@@ -62,6 +62,16 @@ async def evaluate(cluster, disturb=None):
     return await evaluation
 
 
+async def until_running(remotes, scheduler, count=1):
+    """Wait until the scheduler says that so many jobs run, and their payloads have begun."""
+    while True:
+        listed = await remotes["head"].run(scheduler.pending_command(), timeout_s=60)
+        if listed.ok and list(scheduler.parse_pending(listed.stdout).values()).count("") >= count:
+            break
+        await asyncio.sleep(0.5)
+    await asyncio.sleep(3)
+
+
 def remotes_of(monkeypatch):
     """The connections that a cluster makes, by node."""
     from actors import standing as module
