@@ -204,8 +204,8 @@ def test_arguments_that_are_none_are_refused(arguments):
     [
         (["ui"], "ui", {"port": 5000}),
         (["ui", "--port", "5055", "--mlruns", "m"], "ui", {"port": 5055}),
-        (["report"], "report", {"name": "demo"}),
-        (["report", "mine"], "report", {"name": "mine"}),
+        (["report"], "report", {"name": ["demo"]}),
+        (["report", "mine"], "report", {"name": ["mine"]}),
         (["clean", "--all", "hosts.local.uri=x"], "clean", {"all": True, "overrides": ["hosts.local.uri=x"]}),
         (["doctor", "cluster.nodes=3"], "doctor", {"overrides": ["cluster.nodes=3"]}),
         (["golden", "list"], "golden", {"action": "list", "overrides": []}),
