@@ -1,7 +1,7 @@
 """What a reader must know of Flux, as it is driven here, to compare it with another scheduler."""
 
 FAIRNESS = {
-    "gang": "yes: all nodes are allocated at once, and a job shell starts on each",
+    "gang": "yes: all its nodes are allocated at once",
     "backfill": "as sched and queue_policy say: for all, for the first, or never",
     "decisions": "each submission and end",
     "admission": "no validators (the administrator's guide has two): they are processes that come and go",

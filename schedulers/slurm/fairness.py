@@ -1,12 +1,12 @@
 """What a reader must know of Slurm, as it is driven here, to compare it with another scheduler."""
 
 FAIRNESS = {
-    "gang": "yes: all nodes are allocated at once, and srun starts one task on each",
+    "gang": "yes: all its nodes are allocated at once",
     "backfill": "as SchedulerType says: by a clock, or never",
     "decisions": "a clock (sched_interval, bf_interval), and submissions and ends, delayed by batch_sched_delay",
     "admission": "none beside slurmctld's own checks",
     "submission": "sbatch, a process for each job, on the head",
-    "rates": "none (max_rpc_cnt 0)",
+    "rates": "none",
     "queues": "one partition; priorities as PriorityType and its weights say",
     "accounting": "the controller's completion log, whole seconds; no database",
     "limits": "the requested time, rounded up to whole minutes; a job is killed a minute later",
