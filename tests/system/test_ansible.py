@@ -33,12 +33,12 @@ def host(tmp_path_factory, bundle):
 
 
 @asynccontextmanager
-async def booted(host, name):
+async def booted(host, bundle, name):
     """A head and a compute node, reached by SSH."""
     expires = int(time.time() + 2 * PATIENCE_S)
     near = Near(host)
     slot = await near.acquire(name, len(TOPOLOGY.nodes), NodeShape(1, 512), expires)
-    standing = Standing(near, slot, TOPOLOGY, draw_keys(TOPOLOGY))
+    standing = Standing(near, slot, TOPOLOGY, bundle, draw_keys(TOPOLOGY))
     try:
         await standing.boot()
         await standing.reach(TOPOLOGY.nodes, time.monotonic() + PATIENCE_S, lambda detail: None)
@@ -78,9 +78,9 @@ async def untouched(standing, plan):
     return await on_all(standing, f"stat -c '%n %i %y %z' {files} 2>/dev/null; {shown}")
 
 
-async def thrice(host, plan, name, ways):
+async def thrice(host, bundle, plan, name, ways):
     """Apply by each of `ways`, of which only the first may change anything; returns what is left behind."""
-    async with booted(host, name) as standing:
+    async with booted(host, bundle, name) as standing:
         found = []
         for way in ways:
             await way(plan, standing)
@@ -92,7 +92,7 @@ async def thrice(host, plan, name, ways):
 def test_both_ways_leave_the_same_and_neither_changes_anything_again(host, bundle):
     slurm = adapter("slurm")
     plan = slurm.plan(TOPOLOGY, slurm.Params(), slurm.make_secrets(), bundle.manifest.facts)
-    ours = asyncio.run(thrice(host, plan, "ours", (by_ssh, by_ssh)))
-    theirs = asyncio.run(thrice(host, plan, "theirs", (by_ansible, by_ansible, by_ssh)))
+    ours = asyncio.run(thrice(host, bundle, plan, "ours", (by_ssh, by_ssh)))
+    theirs = asyncio.run(thrice(host, bundle, plan, "theirs", (by_ansible, by_ansible, by_ssh)))
     assert "slurmctld.service" in ours["head"] and "slurmd.service" in ours["n1"] and "munge.key" in ours["n1"]
     assert ours == theirs

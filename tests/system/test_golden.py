@@ -273,7 +273,7 @@ def test_many_restores_leave_nothing_and_stay_as_fast(host, blueprint, state_dir
         began = time.monotonic()
         topology = blueprint.topology(1)
         slot = await near.acquire(blueprint.name("cycle"), 2, blueprint.shape, int(began) + 10**9)
-        standing = Standing(near, slot, topology, load_keys(golden.identity))
+        standing = Standing(near, slot, topology, blueprint.bundle, load_keys(golden.identity))
         await standing.restore(golden)
         await standing.wake(topology.nodes, began + 120, lambda _: None)
         await standing.release()
