@@ -2,12 +2,14 @@
 shows two trials side by side."""
 
 import argparse
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from campaign.compose import Composed, compose_recorded
-from campaign.errors import LedgerError
+from campaign.errors import ConfigError, LedgerError
 from campaign.following import bring_up_to_date, tracker_for
 from campaign.ledger import History, history_of
 from campaign.preflight import workload_for
@@ -15,8 +17,12 @@ from campaign.results import Results
 from campaign.summary import conclude
 from campaign.trials import TrialRecord
 
-COMPARE = "compare"
-_ARM = re.compile(r"(?P<name>[^:]+):(?P<trial>\d+)")
+if TYPE_CHECKING:
+    from campaign.compare import Arm
+    from campaign.model import Direction
+
+_ARM = re.compile(r"(?:(?P<name>[^:]+):)?(?P<trial>\d+)")
+_ARM_USAGE = "Write NAME:TRIAL, such as demo:3; NAME: may be left out once, where both are of one campaign."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,20 +34,35 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="name of the campaign (default: demo); or `compare NAME:TRIAL NAME:TRIAL`: two trials of the same jobs",
     )
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of results (default: results)")
-    parser.add_argument("--top", type=int, default=10, help="compare: how many jobs to show of those that changed most")
+    parser.add_argument(
+        "--top", type=_count, default=10, help="compare: how many jobs to show of those that changed most (default: 10)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="compare: write it as JSON too, with every job")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="compare: write it as a page too, with Gantt charts")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write and print."""
     match options.name:
         case [name]:
+            if options.json or options.html:
+                raise ConfigError(
+                    f"report {name}: --json and --html are for comparisons",
+                    resolution="Leave them out, or say `report compare NAME:TRIAL NAME:TRIAL --json FILE`.",
+                )
             return _again(options.results, name)
         case ["compare", one, other]:
-            return _compare(options.results, one, other, options.top)
+            return _compare(options, (one, other))
     raise LedgerError(
         f"report {' '.join(options.name)}: neither a campaign nor a comparison",
         resolution="Say `report NAME`, or `report compare NAME:TRIAL NAME:TRIAL`.",
     )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of jobs")
+    return int(text)
 
 
 def _again(folder: Path, name: str) -> int:
@@ -61,34 +82,75 @@ def _begun(results: Results) -> tuple[Composed, History]:
     return compose_recorded(history.head["config"] if history.head else {}), history
 
 
-def _compare(folder: Path, one: str, other: str, top: int) -> int:
-    from campaign.compare import Arm, compare
+def _compare(options: argparse.Namespace, texts: tuple[str, str]) -> int:
+    from campaign.compare import compare
     from campaign.fairness import manifest
-    from campaign.report.comparison import lines
+    from campaign.report.compare_text import lines, sections, title
 
-    arms, slots, schedulers, records = [], [], {}, []
-    for text in (one, other):
-        name, number = _arm_of(text)
-        results = Results(folder, name)
+    arms, schedulers, records = [], {}, []
+    objectives: dict[str, Direction] = {}
+    for name, number in _arms_of(texts):
+        results = Results(options.results, name)
         composed, history = _begun(results)
-        record = next((record for record in history.final() if record.number == number), None)
-        jobs = results.trial_jobs(number)
-        if record is None or jobs is None:
-            what = "has no such trial" if record is None else f"has no jobs of it: {record.reason or record.outcome}"
-            raise LedgerError(f"{text}: the campaign {name} {what}", resolution=f"See {results.report_path}.")
-        arms.append(Arm(text, record, jobs))
-        slots.append(composed.space.nodes(record.point) * composed.campaign.cluster.slots_per_node)
-        scheduler = composed.space.scheduler(record.point)
+        arm = _arm(results, number, composed, history)
+        arms.append(arm)
+        scheduler = composed.space.scheduler(arm.record.point)
         schedulers[scheduler] = composed.schedulers[scheduler]
         records += history.final()
-    found = compare(arms[0], arms[1], (slots[0], slots[1]))
+        objectives |= composed.campaign.objectives
+    found = compare(arms[0], arms[1], objectives)
     fairness = manifest(schedulers, records) if len(schedulers) > 1 else []
-    print("\n".join(lines(found, fairness, top)))
+    written = list(sections(found, fairness, options.top))
+    if options.json:
+        from campaign.report.compare_json import plain
+
+        _write(options.json, json.dumps(plain(found, fairness), ensure_ascii=False, allow_nan=False) + "\n")
+    if options.html:
+        from campaign.report.compare_page import page
+
+        _write(options.html, page(found, written))
+    print("\n".join(lines(title(found), written)))
     return 0
 
 
-def _arm_of(text: str) -> tuple[str, int]:
-    match = _ARM.fullmatch(text)
-    if match is None:
-        raise LedgerError(f"{text!r} names no trial", resolution="Write NAME:TRIAL, such as demo:3.")
-    return match["name"], int(match["trial"])
+def _arms_of(texts: tuple[str, str]) -> list[tuple[str, int]]:
+    """Campaign and trial that each text names; a number alone is a trial of the other's campaign."""
+    matches = [_ARM.fullmatch(text) for text in texts]
+    known = [match for match in matches if match]
+    for text, match in zip(texts, matches, strict=True):
+        if match is None:
+            raise LedgerError(f"{text!r} names no trial", resolution=_ARM_USAGE)
+    names = [match["name"] for match in known if match["name"]]
+    if not names:
+        raise LedgerError(f"{' and '.join(texts)} name trials, but no campaign", resolution=_ARM_USAGE)
+    return [(match["name"] or names[0], int(match["trial"])) for match in known]
+
+
+def _arm(results: Results, number: int, composed: Composed, history: History) -> "Arm":
+    """A trial of a campaign as it is compared; LedgerError where there is none, or none of its jobs."""
+    from campaign.compare import Arm
+
+    name = f"{results.name}:{number}"
+    record = next((record for record in history.final() if record.number == number), None)
+    jobs = results.trial_jobs(number)
+    if record is None or jobs is None:
+        what = "has no such trial" if record is None else f"has no jobs of it: {record.reason or record.outcome}"
+        raise LedgerError(f"{name}: the campaign {results.name} {what}", resolution=f"See {results.report_path}.")
+    space, slots_per_node = composed.space, composed.campaign.cluster.slots_per_node
+    fixed = {path: value for path, value in space.fixed.items() if space.exists(path, record.point)}
+    return Arm(
+        name,
+        record,
+        jobs,
+        nodes=space.nodes(record.point),
+        slots_per_node=slots_per_node,
+        fixed={**fixed, "cluster.slots_per_node": slots_per_node},
+        resolution_s=composed.schedulers[space.scheduler(record.point)].resolution_s,
+    )
+
+
+def _write(place: Path, text: str) -> None:
+    try:
+        place.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{place}: {error.strerror}", resolution="Name a file that can be written.") from error

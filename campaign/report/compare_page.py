@@ -1,0 +1,36 @@
+"""What `campaign.compare` found, as one self-contained HTML page, with both schedules drawn."""
+
+from collections.abc import Iterable, Iterator
+
+from campaign.compare import Comparison
+from campaign.report.compare_text import Section, Table, title
+from campaign.report.facts import simulated
+from campaign.report.gantt import chartable, gantt_svg
+
+
+def page(found: Comparison, written: Iterable[Section]) -> str:
+    """The page as text: the sections, and a Gantt chart of each arm that can be drawn. All foreign text is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("campaign.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.tests["table"] = lambda part: isinstance(part, Table)
+    return environment.get_template("compare.html.j2").render(
+        title=title(found),
+        names=[arm.name for arm in found.arms],
+        simulated=simulated([arm.record for arm in found.arms]),
+        sections=list(written),
+        charts=[Markup(chart) for chart in _charts(found)],  # noqa: S704  escaped by gantt
+    )
+
+
+def _charts(found: Comparison) -> Iterator[str]:
+    for arm in found.arms:
+        if chartable(arm.jobs):
+            yield gantt_svg(arm.jobs, slots_per_node=arm.slots_per_node, title=arm.name)
