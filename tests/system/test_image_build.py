@@ -148,7 +148,7 @@ def node(bundle, tmp_path):
     firmware = [
         word for name in names for word in ("-fw_cfg", f"name=opt/io.systemd.credentials/{name},file={tmp_path / name}")
     ]
-    machine = ["-machine", "q35", "-accel", "tcg,tb-size=128", "-cpu", "max,cx16=off", "-m", "512", "-smp", "2"]
+    machine = ["-machine", "q35", "-accel", "tcg,tb-size=128", "-cpu", "max,cx16=off", "-m", "512"]
     boot = ["-kernel", bundle.kernel, "-initrd", bundle.initrd, "-append", bundle.manifest.kernel_cmdline]
     disk = [
         "-drive",
