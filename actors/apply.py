@@ -114,7 +114,8 @@ async def _evidence(output: Output, step: Step, remote: Remote) -> str:
 
 async def _unit_log(unit: Unit, remote: Remote) -> str:
     shown = await remote.run(("systemctl", "status", "--no-pager", "--lines=15", unit.name), timeout_s=PROBE_TIMEOUT_S)
-    return shown.stdout.strip()[-2000:]
+    logged = await remote.get(unit.log, timeout_s=PROBE_TIMEOUT_S, limit=2000) if unit.log else b""
+    return f"{shown.stdout.strip()[-2000:]}\n{logged.decode(errors='replace')}".strip()
 
 
 def _left(deadline: float, node: str) -> float:

@@ -183,7 +183,7 @@ class Cluster:
         _compare(scheduler.Params(**self._spec.params), scheduler.parse_config(running))
 
     def _judge(self, replayed: Replayed) -> tuple[Check, ...]:
-        topology = self._blueprint.topology(self._spec.nodes)
+        topology, scheduler = self._blueprint.topology(self._spec.nodes), self._blueprint.scheduler
         return judge(
             replayed.jobs,
             slots={node.name: node.slots for node in topology.compute},
@@ -192,7 +192,7 @@ class Cluster:
             lost_nodes=[state.name for state in self._states if state.state != "running"],
             console_faults=[state.fault for state in self._states if state.fault],
             settings=self._spec.validity,
-            resolution_s=self._blueprint.scheduler.resolution_s,
+            native_slack_s=scheduler.launching_s + scheduler.resolution_s,
         )
 
 

@@ -22,6 +22,7 @@ from schedulers.base import Scheduler
 from schedulers.registry import adapter
 from search.space import Problem, Space, SpaceError, reason_of, space_of
 
+_MEMORY = "cluster.memory_mib"
 _GLOBAL_PACKAGE = "# @package _global_"  # Hydra's: the file's settings stand at the top, not below its group
 _OVERRIDE = re.compile(r"^(?P<sign>\+\+|\+|~)?(?P<key>[^=]+?)(=(?P<value>.*))?$", re.DOTALL)
 
@@ -128,7 +129,22 @@ def _validated(values: dict[str, Any], origins: Origins) -> Composed:
         raise _config_error([*error.problems, *problems], origins) from None
     if problems:
         raise _config_error(problems, origins)
-    return Composed(campaign, schedulers, space, origins)
+    return Composed(_with_memory(campaign, schedulers.values(), origins), schedulers, space, origins)
+
+
+def _with_memory(campaign: Campaign, schedulers: Iterable[Scheduler], origins: Origins) -> Campaign:
+    """The campaign with enough memory for its schedulers: all nodes have as much as the one that needs most."""
+    given = campaign.cluster.memory_mib
+    neediest = max(schedulers, key=lambda scheduler: scheduler.memory_mib)
+    if given >= neediest.memory_mib:
+        return campaign
+    if "memory_mib" in campaign.cluster.model_fields_set:
+        raise ConfigError(
+            f"{_MEMORY} = {given} (from {origins.of(_MEMORY)}): {neediest.name} needs {neediest.memory_mib} MiB",
+            resolution="Leave it out, or raise it.",
+        )
+    cluster = campaign.cluster.model_copy(update={"memory_mib": neediest.memory_mib})
+    return campaign.model_copy(update={"cluster": cluster})
 
 
 def _hydra(overrides: list[str], folders: tuple[Path, ...], name: str) -> tuple[dict[str, Any], dict[str, str]]:

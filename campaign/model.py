@@ -156,13 +156,15 @@ class ClusterSettings(Settings):
     )
     slots_per_node: int = setting(4, help="job slots that a compute node offers", unit="slots", ge=1, le=1024)
     vcpus: int = setting(1, help="virtual CPUs of a node", unit="vCPUs", ge=1, le=64)
-    memory_mib: int = setting(512, help="memory of a node", unit="MiB", ge=256, le=1_048_576)
+    memory_mib: int = setting(
+        512, help="memory of a node; if not given, more where a scheduler needs more", unit="MiB", ge=256, le=1_048_576
+    )
     start: Literal["golden", "cold"] = setting(
         "golden", help="golden: restored from a saved, joined cluster, which is made once; cold: booted for every trial"
     )
     boot_deadline_s: float = setting(300, help="from start to SSH on all nodes", unit="s", ge=1, le=7200)
     bootstrap_deadline_s: float = setting(
-        120, help="from SSH to all nodes ready for jobs (eight times as long by Ansible)", unit="s", ge=1, le=7200
+        300, help="from SSH to all nodes ready for jobs (eight times as long by Ansible)", unit="s", ge=1, le=7200
     )
     workload_deadline_s: float = setting(600, help="from the first submission to the end", unit="s", ge=1, le=604_800)
     stall_s: float = setting(
@@ -275,7 +277,7 @@ class ValiditySettings(Settings):
     max_submit_lag_s: float = setting(5.0, help="latest submission after its intended time", unit="s", ge=0)
     max_steal: float = setting(0.10, help="CPU time that others took from this machine", unit="fraction", ge=0, le=1)
     max_native_gap_s: float = setting(
-        10.0, help="wrapper's times against the scheduler's own (the launch is in between)", unit="s", ge=0
+        5.0, help="wrapper's times against the scheduler's own, beside what a launch takes", unit="s", ge=0
     )
 
 

@@ -77,8 +77,8 @@ RULES: dict[str, Rule] = {
     "jobs missing in native accounting": Rule("max_unaccounted_jobs"),
     "gap to native accounting": Rule(
         "max_native_gap_s",
-        meaning="largest difference between the wrapper's start or end and the scheduler's own; the resolution of the "
-        "scheduler's accounting is added to the limit",
+        meaning="largest difference between the wrapper's start or end and the scheduler's own; what the scheduler "
+        "takes to launch a job and the resolution of its accounting are added to the limit",
     ),
 }
 """Every check of the gate, by name."""
@@ -93,13 +93,13 @@ def judge(
     lost_nodes: Collection[str],
     console_faults: Collection[str],
     settings: ValiditySettings,
-    resolution_s: float,
+    native_slack_s: float,
 ) -> tuple[Check, ...]:
     """Check a trial's jobs table (JOBS_SCHEMA) and what was seen around it.
 
     `slots` are those of each compute node and `clocks` the measured clocks of all nodes, by node name; `steal` is the
-    CPU time that others took during the workload, as a fraction, by machine; `resolution_s` is that of the scheduler's
-    own accounting.
+    CPU time that others took during the workload, as a fraction, by machine; `native_slack_s` is by how much the
+    scheduler's own times differ from ours although nothing is wrong.
     """
     clock_error_s = max((clock.error_s for clock in clocks.values()), default=0.0)
     table = _Jobs(jobs, slots)
@@ -114,7 +114,7 @@ def judge(
     }
     return (
         *judge_schedule(jobs, slots=slots, settings=settings, clock_error_s=clock_error_s),
-        *_checks(found, settings, {"gap to native accounting": resolution_s}),
+        *_checks(found, settings, {"gap to native accounting": native_slack_s}),
     )
 
 

@@ -128,11 +128,13 @@ class File:
 class Unit:
     """A systemd unit that must be running with the files of its step.
 
-    It is started if it doesn't run, and restarted (or reloaded) if it runs and a file of its step has changed.
+    It is started if it doesn't run, and restarted (or reloaded) if it runs and a file of its step has changed. `log` is
+    the file that its daemon logs into, if that isn't the journal.
     """
 
     name: str
     action: Literal["restart", "reload"] = "restart"
+    log: str = ""
 
 
 @dataclass(frozen=True)
@@ -233,6 +235,12 @@ class Scheduler(Protocol):
     """Paths of the logs worth keeping, by role."""
     resolution_s: ClassVar[float]
     """Resolution of the scheduler's own accounting."""
+    gangs: ClassVar[bool]
+    """Whether all of a job's nodes are its own before any is, under the defaults."""
+    launching_s: ClassVar[float]
+    """How long after the start by the scheduler's own accounts a job runs at the latest, on emulated nodes."""
+    memory_mib: ClassVar[int]
+    """The memory that a node needs for its daemons and a few jobs, MiB."""
 
     def make_secrets(self) -> Secrets:
         """Draw the keys of one cluster."""

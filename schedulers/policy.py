@@ -4,7 +4,7 @@ parameters, beside a bootstrap plan."""
 from dataclasses import dataclass
 from typing import Literal
 
-Reserve = Literal["none", "first", "all"]
+Reserve = Literal["none", "first", "all", "skip"]
 Placement = Literal["first", "least_loaded", "pack"]
 
 
@@ -52,8 +52,8 @@ class Backfill:
 @dataclass(frozen=True)
 class Policy:
     """All of it. Without a `rhythm`, decisions fall whenever a job comes or goes, and `reserve` says for how many
-    waiting jobs slots are set aside: for none (first come, first served), for the first (EASY backfilling), or for all
-    (conservative backfilling).
+    waiting jobs slots are set aside: for the first (EASY backfilling), or for all (conservative backfilling). Where it
+    is for none, either no job starts before one that came earlier (`none`), or any that fits does (`skip`).
 
     A job's requested time counts in whole `limit_unit_s`, and it is killed `grace_s` after that. `placement` chooses
     among nodes with room: the first, the one with most free slots, or with fewest. `ignored` names the parameters that

@@ -27,6 +27,7 @@ _LOCK = "lock.json"
 _PACKER = "mkfs.erofs"
 _UNPACKED = ("busybox-static",)  # used for the initramfs, not installed in the guest
 _UUID = "6f2d9c1e-0d8b-4c53-9c5e-5a7d0b1c2e3f"  # of every root file system: a random one would change the bytes
+_ADDED = ("modules", "kernel_cmdline", "packages")
 _NOT_PACKED = r"^(dev|proc|run|sys|tmp)/.*$"
 _NO_DOCS = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
@@ -73,12 +74,13 @@ def spec(name: str) -> Spec:
 
 
 def _settings(name: str) -> dict[str, Any]:
-    """What `NAME.toml` says; where it `extends` another, whatever it leaves out is the other's, and packages add up."""
+    """What `NAME.toml` says; where it `extends` another, whatever it leaves out is the other's, and what is in _ADDED
+    adds up."""
     own = tomllib.loads((_HERE / f"{name}.toml").read_text())
     if "extends" not in own:
         return own
     base = _settings(own.pop("extends"))
-    return base | own | {"packages": [*base["packages"], *own.get("packages", ())]}
+    return base | own | {key: [*base[key], *own.get(key, ())] for key in _ADDED}
 
 
 def lock_path(name: str) -> Path:

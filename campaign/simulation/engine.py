@@ -143,7 +143,7 @@ def _limits(requested_s: NDArray[np.float64], unit_s: float) -> Ns:
 def _decide(requests: _Requests, nodes: Nodes, policy: Policy, delays: Delays) -> tuple[Ns, NDArray[np.int32]]:
     """When each job got its slots, and on which nodes."""
     from campaign.simulation.clocked import run_clocked
-    from campaign.simulation.ideal import run_conservative, run_queue
+    from campaign.simulation.ideal import EASY, IN_ORDER, WHATEVER_FITS, run_conservative, run_queue
 
     # Nodes of one slot are all alike: they count as one node with all slots.
     alike = nodes.slots == 1
@@ -154,7 +154,8 @@ def _decide(requests: _Requests, nodes: Nodes, policy: Policy, delays: Delays) -
     elif policy.reserve == "all":
         run_conservative(work, free, rule, order)
     else:
-        run_queue(work, free, policy.reserve == "first", rule, order)
+        overtaking = {"none": IN_ORDER, "first": EASY, "skip": WHATEVER_FITS}[policy.reserve]
+        run_queue(work, free, overtaking, rule, order)
     if (work.start < 0).any():
         raise AssertionError("unreachable: every job that fits the cluster is started")
     return work.start, work.nodes

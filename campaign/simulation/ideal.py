@@ -1,5 +1,5 @@
-"""Policies that decide whenever a job comes or goes: first come first served, EASY and conservative backfilling.
-Compiled.
+"""Policies that decide whenever a job comes or goes: first come first served, whatever fits, EASY and conservative
+backfilling. Compiled.
 
 EASY backfilling: Lifka 1995, The ANL/IBM SP Scheduling System. The first job of the queue that doesn't fit has its
 slots set aside for the *shadow time*, at which it will fit by the limits of the running jobs; a later job is started
@@ -32,10 +32,13 @@ from campaign.simulation.work import (
     total,
 )
 
+IN_ORDER, EASY, WHATEVER_FITS = 0, 1, 2
+"""Which jobs may start before the first of the queue: none, those that don't delay it, or all that fit."""
+
 
 @compiled
-def run_queue(work: Work, free: Slots, backfill: bool, rule: int, order: Order) -> None:
-    """First come first served, or EASY (`backfill`): fill in `work.start` and all jobs' nodes, on nodes with `free`
+def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: Order) -> None:
+    """First come first served but for `overtaking`: fill in `work.start` and all jobs' nodes, on nodes with `free`
     slots."""
     jobs = work.submit.size
     running = none_running(work, free)
@@ -62,7 +65,7 @@ def run_queue(work: Work, free: Slots, backfill: bool, rule: int, order: Order) 
             first += 1
         if again:
             shadow = NOWHERE
-        if not backfill or last - first < 2:
+        if overtaking == IN_ORDER or last - first < 2:
             continue
         kept = candidate = first + 1 if again else untried
         idle = total(free)
@@ -71,7 +74,9 @@ def run_queue(work: Work, free: Slots, backfill: bool, rule: int, order: Order) 
             candidate += 1
             fit = work.width[job] <= idle
             if fit and shadow == NOWHERE:
-                shadow = _shadow(work, free, running, queue[first], rule, spare)
+                shadow = (
+                    NEVER if overtaking == WHATEVER_FITS else _shadow(work, free, running, queue[first], rule, spare)
+                )
             if fit and _backfilled(work, free, spare, both, job, rule, now + work.limit[job] <= shadow):
                 begin(work, free, running, job, now)
                 idle -= work.width[job]

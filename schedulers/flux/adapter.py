@@ -28,6 +28,9 @@ class Flux:
         "compute": (BROKER_LOG,),
     }
     resolution_s: ClassVar[float] = 0.001
+    gangs: ClassVar[bool] = True
+    launching_s: ClassVar[float] = 5.0
+    memory_mib: ClassVar[int] = 256
 
     def make_secrets(self) -> Secrets:
         from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey

@@ -28,6 +28,9 @@ class Slurm:
         "compute": (NODE_LOG,),
     }
     resolution_s: ClassVar[float] = 1.0
+    gangs: ClassVar[bool] = True
+    launching_s: ClassVar[float] = 5.0
+    memory_mib: ClassVar[int] = 256
 
     def make_secrets(self) -> Secrets:
         return Secrets({plan.MUNGE_KEY: random.token_bytes(MUNGE_KEY_BYTES)})

@@ -30,7 +30,7 @@ CLUSTER = topology(3)
 def measured(name: str) -> pa.Table:
     """The rehearsal's jobs, simulated under a scheduler's defaults."""
     scheduler = adapter(name)
-    workload = Workload("rehearsal", rehearsal(CLUSTER))
+    workload = Workload("rehearsal", rehearsal(scheduler, CLUSTER))
     schedule = simulate(
         workload.table, Nodes(len(CLUSTER.compute), SLOTS), scheduler.policy(scheduler.Params()), Delays(launch_s=0.5)
     )

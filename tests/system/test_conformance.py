@@ -33,8 +33,15 @@ from tests.system.trials import evaluate, host_on, remotes_of, until_running
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
 NODES = 2
-SWIFT = {"batch_sched_delay": 1, "sched_interval": 2, "bf_interval": 3}
-"""Instead of changes after which nothing would be started for minutes."""
+SWIFT = {
+    **{"batch_sched_delay": 1, "sched_interval": 2, "bf_interval": 3},
+    **{"podMaxBackoffSeconds": 11, "qps": 20, "burst": 40, "kube_api_qps": 20, "kube_api_burst": 40, "gang": True},
+}
+"""Instead of changes after which nothing would be started for minutes, or for ever."""
+
+
+def cluster_of(scheduler):
+    return ClusterSettings(memory_mib=max(512, scheduler.memory_mib))
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +62,9 @@ def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_change
     """The trial itself compares what runs with what was asked for (`parse_config`), and fails where they differ."""
     scheduler = request.getfixturevalue("tiny") if name == "tiny" else adapter(name)
     bundle = bundle_of(scheduler.image)
-    blueprint = Blueprint("test", scheduler, ClusterSettings(), bundle, smallest=NODES, largest=NODES)
+    blueprint = Blueprint("test", scheduler, cluster_of(scheduler), bundle, smallest=NODES, largest=NODES)
     cluster = blueprint.topology(NODES)
-    workload = Workload("rehearsal", rehearsal(cluster))
+    workload = Workload("rehearsal", rehearsal(scheduler, cluster))
     changed = dict(other_values(scheduler.Params))
     others = changed | {key: value for key, value in SWIFT.items() if key in changed}
 
@@ -78,7 +85,7 @@ def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_change
 
 def trial_of(scheduler, bundle, workload, host):
     """A cluster for one trial of a workload, under the scheduler's defaults."""
-    blueprint = Blueprint("test", scheduler, ClusterSettings(), bundle, smallest=NODES, largest=NODES)
+    blueprint = Blueprint("test", scheduler, cluster_of(scheduler), bundle, smallest=NODES, largest=NODES)
     spec = TrialSpec(Trial(number=0, point={}), scheduler.name, NODES, {}, ValiditySettings(), workload)
     return Cluster(blueprint, spec, Near(host))
 

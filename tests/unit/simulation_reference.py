@@ -159,6 +159,8 @@ class Reference:
                 self._in_order(now)
                 if self.reserve == "first":
                     self._easy(now, anew=bool(over or self.rank))
+                elif self.reserve == "skip":
+                    self._whatever_fits(now)
         return self
 
     def _really_over(self, job: int) -> int:
@@ -187,6 +189,11 @@ class Reference:
     def _in_order(self, now: int) -> None:
         while self.queue and (where := self._place(self._after(now, set()), self.queue[0])):
             self._begin(self.queue[0], now, where)
+
+    def _whatever_fits(self, now: int) -> None:
+        for job in list(self.queue):
+            if where := self._place(self._after(now, set()), job):
+                self._begin(job, now, where)
 
     def _shadow(self, now: int, head: int) -> tuple[int, int, Free]:
         """When the head will fit if all run to their limits, and what it leaves free then."""

@@ -35,7 +35,7 @@ PRIORITIES = st.just(Priority()) | st.builds(
 )
 POLICIES = st.builds(
     Policy,
-    reserve=st.sampled_from(["none", "first", "all"]),
+    reserve=st.sampled_from(["none", "first", "all", "skip"]),
     rhythm=st.none() | RHYTHMS,
     backfill=st.none() | BACKFILLS,
     priority=PRIORITIES,

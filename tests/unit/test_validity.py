@@ -49,7 +49,7 @@ def checks(*rows: dict[str, Any], **changes: Any) -> tuple[Check, ...]:
         "lost_nodes": [],
         "console_faults": [],
         "settings": ValiditySettings(max_native_gap_s=3),
-        "resolution_s": 1.0,
+        "native_slack_s": 1.0,
     }
     return judge(pa.Table.from_pylist(list(rows), schema=JOBS_SCHEMA), **(facts | changes))
 
@@ -124,14 +124,14 @@ def test_overlap_within_the_clock_error_is_no_overload() -> None:
 def test_native_gap_allows_for_the_resolution() -> None:
     row = job(1, 10, 20, native_start_s=6.5)
     assert valid(checks(row))
-    assert not valid(checks(row, resolution_s=0.0))
+    assert not valid(checks(row, native_slack_s=0.0))
 
 
 def test_every_check_is_made_and_bounded_by_its_setting() -> None:
     found = checks(*SOUND)
     assert [check.name for check in found] == list(RULES)
     loose = ValiditySettings(**{rule.limit: 1 for rule in RULES.values()})
-    assert all(check.limit == 1 for check in checks(*SOUND, settings=loose, resolution_s=0))
+    assert all(check.limit == 1 for check in checks(*SOUND, settings=loose, native_slack_s=0))
     assert {check.name: check.unit for check in found} == {name: rule.unit for name, rule in RULES.items()}
     assert {rule.limit for rule in RULES.values()} == set(ValiditySettings.model_fields)
 

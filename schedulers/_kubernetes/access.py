@@ -1,0 +1,121 @@
+"""Who may talk to the API server: one certificate, one token a user, and the files that carry them.
+
+The API server's certificate is its own authority and is made for a name, not an address; clients check that name.
+Every client has a token. So all that is secret is drawn before there is a topology, and a plan needs no further keys.
+"""
+
+import json
+
+from schedulers.base import File, Secrets, Topology
+
+KEY, CERTIFICATE, TOKEN = "apiserver.key", "apiserver.crt", "token"
+FOLDER = "/etc/kubernetes"
+KEY_FILE = f"{FOLDER}/apiserver.key"
+CERTIFICATE_FILE = f"{FOLDER}/apiserver.crt"
+TOKENS_FILE = f"{FOLDER}/tokens.csv"
+KUBECONFIG = f"{FOLDER}/kubeconfig"
+CURL_CONFIG = f"{FOLDER}/curl"
+SERVER_NAME = "kubernetes"
+PORT = 6443
+_ADMIN = "admin"
+_YEARS = 20
+
+
+def draw() -> Secrets:
+    """A key with its certificate, and what tokens are made from."""
+    from datetime import UTC, datetime, timedelta
+    from secrets import token_hex
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, SERVER_NAME)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))  # a node's clock may be behind
+        .not_valid_after(now + timedelta(days=365 * _YEARS))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(SERVER_NAME)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = certificate.public_bytes(serialization.Encoding.PEM)
+    return Secrets({KEY: private, CERTIFICATE: public, TOKEN: token_hex(32).encode()})
+
+
+def head_files(topology: Topology, secrets: Secrets) -> tuple[File, ...]:
+    """What the head needs to serve, and to ask itself as administrator."""
+    users = [(_ADMIN, "system:masters"), *((_node_user(node.name), "system:nodes") for node in topology.compute)]
+    tokens = "".join(f"{_token(secrets, user)},{user},{user},{group}\n" for user, group in users)
+    curl = (
+        "silent\nshow-error\nfail-with-body\n"
+        f'cacert = "{CERTIFICATE_FILE}"\n'
+        f'resolve = "{SERVER_NAME}:{PORT}:{topology.head.address}"\n'
+        f'header = "Authorization: Bearer {_token(secrets, _ADMIN)}"\n'
+    )
+    return (
+        _file(KEY_FILE, secrets[KEY]),
+        _file(CERTIFICATE_FILE, secrets[CERTIFICATE]),
+        _file(TOKENS_FILE, tokens.encode()),
+        _file(KUBECONFIG, _kubeconfig(topology, secrets, _ADMIN)),
+        _file(CURL_CONFIG, curl.encode()),
+    )
+
+
+def node_files(name: str, topology: Topology, secrets: Secrets) -> tuple[File, ...]:
+    """What a compute node needs to speak for itself."""
+    return (
+        _file(CERTIFICATE_FILE, secrets[CERTIFICATE]),
+        _file(KUBECONFIG, _kubeconfig(topology, secrets, _node_user(name))),
+    )
+
+
+def url(path: str) -> str:
+    """Where the API server answers to `path`; CURL_CONFIG knows its address."""
+    return f"https://{SERVER_NAME}:{PORT}{path}"
+
+
+def curl(*words: str) -> tuple[str, ...]:
+    """A request as administrator, from the head."""
+    return ("curl", "--config", CURL_CONFIG, *words)
+
+
+def _node_user(name: str) -> str:
+    return f"system:node:{name}"
+
+
+def _token(secrets: Secrets, user: str) -> str:
+    import hashlib
+    import hmac
+
+    return hmac.new(secrets[TOKEN], user.encode(), hashlib.sha256).hexdigest()
+
+
+def _kubeconfig(topology: Topology, secrets: Secrets, user: str) -> bytes:
+    cluster = {
+        "server": f"https://{topology.head.address}:{PORT}",
+        "tls-server-name": SERVER_NAME,
+        "certificate-authority": CERTIFICATE_FILE,
+    }
+    value = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "campaign", "cluster": cluster}],
+        "users": [{"name": user, "user": {"token": _token(secrets, user)}}],
+        "contexts": [{"name": "campaign", "context": {"cluster": "campaign", "user": user}}],
+        "current-context": "campaign",
+    }
+    return json.dumps(value).encode()
+
+
+def _file(path: str, content: bytes) -> File:
+    return File(path, content, mode=0o600, secret=True)

@@ -1,0 +1,141 @@
+"""What the API server says of jobs and pods, as tables of jobs and lists of pods, one JSON document after the other."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from schedulers._kubernetes.access import curl, url
+from schedulers._kubernetes.pods import JOB_LABEL, NAMESPACE, TIMED_OUT
+from schedulers.base import Fate, NativeTimes, ParseError
+
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+TABLE = "Accept: application/json;as=Table;v=v1;g=meta.k8s.io"
+LOST, OVER_TIME, EXITED = "pods lost", "over its time limit", "exit code"
+_FAILURE = re.compile(rf"(\w+): ({LOST}|{OVER_TIME}|{EXITED} \d+)")
+Pod = dict[str, Any]
+
+
+def jobs_command(jobs_path: str, pods_query: str = "") -> tuple[str, ...]:
+    """Prints a table of all jobs, then a list of the pods that `pods_query` selects; two requests, one connection."""
+    return curl("-H", TABLE, url(f"{jobs_path}?includeObject=None"), "--next", *curl(url(PODS + pods_query))[1:])
+
+
+def parse_pending(text: str, ended: Mapping[str, Fate | None]) -> dict[str, str]:
+    """Jobs that aren't done by name, from `jobs_command` with the pending pods; `ended` are states of jobs that are.
+
+    A job waits as long as one of its pods has no node, for what is said of the first such pod. One that has no pods yet
+    waits too; it has only its state to show.
+    """
+    tables, pods = _documents(text)
+    waiting: dict[str, str] = {}
+    placed: set[str] = set()
+    for pod in pods:
+        job, scheduled = _job_of(pod), _condition(pod, "PodScheduled")
+        if scheduled is not None and scheduled["status"] == "True":
+            placed.add(job)
+        else:
+            said = scheduled or {}
+            waiting.setdefault(job, str(said.get("message") or said.get("reason") or "not looked at yet"))
+    found = {}
+    for name, state in tables.items():
+        if state not in ended:
+            found[name] = waiting.get(name) or ("no pods yet" if state == "Pending" and name not in placed else "")
+    return found
+
+
+def parse_accounting(text: str, ended: Mapping[str, Fate | None]) -> dict[str, NativeTimes]:
+    """Jobs that are done by name, from `jobs_command` with all pods.
+
+    A job starts when its last pod has got a node, and ends when the last one has ended; seconds are whole. `ended` has
+    the fate of a state, or None where pods must tell: then the state is followed by the cause.
+    """
+    tables, pods = _documents(text)
+    of_job: dict[str, list[Pod]] = {name: [] for name in tables}
+    for pod in pods:
+        of_job.setdefault(_job_of(pod), []).append(pod)
+    return {
+        name: _ended(name, state if ended[state] else f"{state}: {_cause(of_job[name])}", of_job[name])
+        for name, state in tables.items()
+        if state in ended
+    }
+
+
+def fate(state: str, ended: Mapping[str, Fate | None]) -> Fate:
+    """How a job ended."""
+    known = ended.get(state)
+    failure = _FAILURE.fullmatch(state)
+    if known:
+        return known
+    if failure is None or failure[1] not in ended:
+        raise ParseError("the state of an ended job", state)
+    return "node_lost" if failure[2] == LOST else "timeout" if failure[2] == OVER_TIME else "failed"
+
+
+def parse_name(text: str) -> str:
+    """The name of a job that was created, which is all that is printed of it."""
+    name = text.strip()
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name):
+        raise ParseError("the name of a created job", text)
+    return name
+
+
+def _ended(name: str, state: str, pods: list[Pod]) -> NativeTimes:
+    starts = [_seconds(one["lastTransitionTime"]) for pod in pods if (one := _condition(pod, "PodScheduled"))]
+    ends = [_seconds(one["finishedAt"]) for pod in pods if (one := _terminated(pod))]
+    return NativeTimes(name, state, max(starts, default=None), max(ends, default=None))
+
+
+def _cause(pods: list[Pod]) -> str:
+    """Why a job failed: its pods say so, except those of a lost node, which are gone."""
+    codes = [one["exitCode"] for pod in pods if (one := _terminated(pod)) and one["exitCode"]]
+    if TIMED_OUT in codes:
+        return OVER_TIME
+    return f"{EXITED} {codes[0]}" if codes else LOST
+
+
+def _documents(text: str) -> tuple[dict[str, str], list[Pod]]:
+    """State by job, and the pods."""
+    jobs: dict[str, str] = {}
+    pods: list[Pod] = []
+    try:
+        for document in _each(text):
+            if document["kind"] == "Table":
+                jobs |= {str(row["cells"][0]): str(row["cells"][1]) for row in document["rows"] or ()}
+            elif document["kind"] == "PodList":
+                pods += document["items"]
+            else:
+                raise TypeError(document["kind"])
+        for pod in pods:
+            _job_of(pod)
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise ParseError("what the API server says of jobs and pods", text) from None
+    return jobs, pods
+
+
+def _each(text: str) -> Iterator[dict[str, Any]]:
+    decoder, rest = json.JSONDecoder(), text.strip()
+    while rest:
+        document, end = decoder.raw_decode(rest)
+        yield document
+        rest = rest[end:].lstrip()
+
+
+def _job_of(pod: Pod) -> str:
+    return str(pod["metadata"]["labels"][JOB_LABEL])
+
+
+def _condition(pod: Pod, kind: str) -> dict[str, Any] | None:
+    return next((one for one in pod["status"].get("conditions") or () if one["type"] == kind), None)
+
+
+def _terminated(pod: Pod) -> dict[str, Any] | None:
+    for one in pod["status"].get("containerStatuses") or ():
+        if ended := one["state"].get("terminated"):
+            return dict(ended)
+    return None
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

@@ -1,0 +1,145 @@
+"""The daemons on head and nodes: their units, their configuration, and where they log."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from schedulers._kubernetes import access, image
+from schedulers.base import File, Node, Topology
+
+LOGS = "/var/log/kubernetes"
+MEETING_PORT = 6440
+IMAGE_FILE = "/var/lib/campaign/node-image.tar"
+_CONTAINERD_CONF = "/etc/containerd/config.toml"
+_KUBELET_CONF = f"{access.FOLDER}/kubelet.json"
+_CNI_CONF = "/etc/cni/net.d/host.conflist"
+_MEETING_PROGRAM = "/var/lib/campaign/meeting.py"
+SESSION_PROGRAM = "/var/lib/campaign/session.py"
+CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
+ETCD, API_SERVER, MEETING = "etcd.service", "kube-apiserver.service", "meeting.service"
+CONTAINERD, KUBELET = "containerd.service", "kubelet.service"
+_CONTAINERD_TOML = f"""\
+version = 2
+disabled_plugins = [
+  "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.nri.v1.nri",
+  "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing",
+]
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{image.NAME}"
+disable_apparmor = true
+[plugins."io.containerd.grpc.v1.cri".containerd]
+snapshotter = "native" # the root file system is an overlay, on which no other one can stand
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+"""
+
+
+def unit(name: str, *command: str, after: str = "", kind: str = "simple") -> File:
+    """A unit that logs into a file of its own, which begins anew with each start."""
+    lines = (
+        "[Unit]",
+        f"Description={name.removesuffix('.service')}",
+        *([f"After={after}", f"Wants={after}"] if after else ()),
+        "[Service]",
+        f"Type={kind}",
+        f"ExecStart={shlex.join(command)}",
+        f"StandardOutput=truncate:{log(name)}",
+        "StandardError=inherit",
+        "KillMode=process",  # a node agent's pods outlive it
+        "LimitNOFILE=65536",
+    )
+    return File(f"/etc/systemd/system/{name}", ("\n".join(lines) + "\n").encode())
+
+
+def log(name: str) -> str:
+    """Where the unit's daemon logs."""
+    return f"{LOGS}/{name.removesuffix('.service')}.log"
+
+
+def json_file(path: str, value: Mapping[str, Any]) -> File:
+    """A configuration file; JSON is YAML too."""
+    return File(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+
+
+def head_files(topology: Topology) -> tuple[File, ...]:
+    """The API server with its store, and the place where the pods of a job meet. No secrets."""
+    address = topology.head.address
+    store, peers = "http://127.0.0.1:2379", "http://127.0.0.1:2380"
+    etcd = unit(
+        ETCD,
+        *("/usr/bin/etcd", "--data-dir=/var/lib/etcd-campaign", "--unsafe-no-fsync", "--log-level=warn"),
+        *(f"--listen-client-urls={store}", f"--advertise-client-urls={store}"),
+        *(
+            f"--listen-peer-urls={peers}",
+            f"--initial-advertise-peer-urls={peers}",
+            f"--initial-cluster=default={peers}",
+        ),
+        *("--heartbeat-interval=500", "--election-timeout=5000"),  # an emulated node may stand still for a second
+        kind="notify",
+    )
+    server = unit(
+        API_SERVER,
+        *("/usr/bin/kube-apiserver", f"--etcd-servers={store}", f"--advertise-address={address}"),
+        f"--secure-port={access.PORT}",
+        *(f"--tls-cert-file={access.CERTIFICATE_FILE}", f"--tls-private-key-file={access.KEY_FILE}"),
+        *(f"--token-auth-file={access.TOKENS_FILE}", "--anonymous-auth=false", "--authorization-mode=AlwaysAllow"),
+        *("--service-account-issuer=https://kubernetes", f"--service-account-key-file={access.CERTIFICATE_FILE}"),
+        *(f"--service-account-signing-key-file={access.KEY_FILE}", "--service-cluster-ip-range=10.96.0.0/24"),
+        "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition",
+        *("--endpoint-reconciler-type=none", "--enable-priority-and-fairness=false", "--profiling=false"),
+        kind="notify",
+        after=ETCD,
+    )
+    meeting = unit(MEETING, "/usr/bin/python3", _MEETING_PROGRAM, address, str(MEETING_PORT))
+    programs = [_program(_MEETING_PROGRAM, "meeting.py"), _program(SESSION_PROGRAM, "session.py")]
+    return (etcd, server, meeting, *programs, _log_folder())
+
+
+def node_files(node: Node) -> tuple[File, ...]:
+    """Container runtime and node agent of a compute node. No secrets."""
+    kubelet = {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "authentication": {"anonymous": {"enabled": False}, "webhook": {"enabled": False}},
+        "authorization": {"mode": "AlwaysAllow"},
+        "enableServer": False,
+        "cgroupDriver": "cgroupfs",
+        "cgroupsPerQOS": False,
+        "enforceNodeAllocatable": [],
+        "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
+        "evictionHard": {"memory.available": "1Mi"},
+        "failSwapOn": False,
+        "imageGCHighThresholdPercent": 100,
+        "localStorageCapacityIsolation": False,
+        "makeIPTablesUtilChains": False,
+        "maxPods": max(110, 2 * node.slots),
+        "resolvConf": "",
+    }
+    cni = {"cniVersion": "1.0.0", "name": "host", "plugins": [{"type": "loopback"}]}
+    agent = unit(
+        KUBELET,
+        *("/usr/bin/kubelet", f"--config={_KUBELET_CONF}", f"--kubeconfig={access.KUBECONFIG}"),
+        *(f"--hostname-override={node.name}", f"--node-ip={node.address}"),
+        kind="notify",
+        after=CONTAINERD,
+    )
+    return (
+        File(_CONTAINERD_CONF, _CONTAINERD_TOML.encode()),
+        unit(CONTAINERD, "/usr/bin/containerd", kind="notify"),
+        json_file(_CNI_CONF, cni),  # pods have the node's network; a runtime without any isn't ready
+        json_file(_KUBELET_CONF, kubelet),
+        agent,
+        File(IMAGE_FILE, image.archive()),
+        _log_folder(),
+    )
+
+
+def _log_folder() -> File:
+    return File(f"{LOGS}/.keep", b"")
+
+
+def _program(path: str, name: str) -> File:
+    return File(path, Path(__file__).with_name(name).read_bytes())

@@ -1,0 +1,116 @@
+"""Bootstrap plans: an API server, nodes that find it, and the scheduler that is compared, with what it needs."""
+
+import json
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from schedulers._kubernetes import access, daemons, image
+from schedulers._kubernetes.access import curl, url
+from schedulers._kubernetes.accounts import TABLE
+from schedulers._kubernetes.pods import SLOT
+from schedulers.base import BootstrapPlan, File, Probe, Secrets, Stage, Step, Topology, Unit
+
+_RELOAD = ("systemctl", "daemon-reload")
+_NODES = "/api/v1/nodes"
+MERGE = "Content-Type: application/merge-patch+json"
+
+
+@dataclass(frozen=True)
+class Control:
+    """What schedules: the daemon's unit with the files that parameters shape, and units that they don't.
+
+    `before` are commands that must have run before either starts; `ready` asks whether it takes jobs.
+    """
+
+    scheduler: str
+    files: tuple[File, ...]
+    others: tuple[File, ...]
+    other_units: tuple[str, ...]
+    ready: tuple[Probe, ...]
+    before: tuple[tuple[str, ...], ...] = ()
+
+
+def bootstrap(topology: Topology, secrets: Secrets, control: Control) -> BootstrapPlan:
+    """From booted nodes to a cluster that takes jobs."""
+    head = topology.head.name
+    nodes = {
+        node.name: Step(
+            files=(*access.node_files(node.name, topology, secrets), *daemons.node_files(node)),
+            commands=(_RELOAD, ("systemctl", "restart", daemons.CONTAINERD), *_image()),
+            units=(_unit(daemons.CONTAINERD), _unit(daemons.KUBELET)),
+        )
+        for node in topology.compute
+    }
+    serving = Step(
+        files=(*access.head_files(topology, secrets), *daemons.head_files(topology)),
+        commands=(_RELOAD,),
+        units=(_unit(daemons.ETCD), _unit(daemons.API_SERVER), _unit(daemons.MEETING)),
+        probes=(Probe("the API server is ready", curl(url("/readyz")), "ok", deadline_s=300, interval_s=1.0),),
+    )
+    others = Step(
+        files=control.others,
+        commands=(_RELOAD, *control.before),
+        units=tuple(_unit(name) for name in control.other_units),
+    )
+    return BootstrapPlan(
+        (
+            Stage("daemons", {head: serving, **nodes}),
+            Stage("controllers", {head: others}),
+            Stage("nodes", {head: Step(probes=(_joined(topology),))}),
+            Stage("slots", {head: Step(commands=tuple(_offer(topology)), probes=(_offered(topology),))}),
+            Stage("scheduler", {head: _schedule(control)}),
+        )
+    )
+
+
+def reconfigure(topology: Topology, control: Control) -> BootstrapPlan:
+    """From a cluster to one with other parameters, or with fewer nodes: the API server forgets those."""
+    head = topology.head.name
+    forgotten = Step(commands=(("bash", "-euc", _forget(topology)),), probes=(_offered(topology),))
+    return BootstrapPlan((Stage("nodes", {head: forgotten}), Stage("scheduler", {head: _schedule(control)})))
+
+
+def _schedule(control: Control) -> Step:
+    return Step(files=control.files, commands=(_RELOAD,), units=(_unit(control.scheduler),), probes=control.ready)
+
+
+def _unit(name: str) -> Unit:
+    return Unit(name, log=daemons.log(name))
+
+
+def _image() -> Iterable[tuple[str, ...]]:
+    """Nothing removes a pinned image."""
+    ctr = ("ctr", "--namespace=k8s.io", "images")
+    yield (*ctr, "import", "--no-unpack", daemons.IMAGE_FILE)
+    yield (*ctr, "label", image.NAME, "io.cri-containerd.image=managed", "io.cri-containerd.pinned=pinned")
+
+
+def _joined(topology: Topology) -> Probe:
+    count = len(topology.compute)
+    asked = f"{shlex.join(curl('-H', TABLE, url(_NODES + '?includeObject=None')))} | grep -o '\"Ready\"' | wc -l"
+    return Probe(f"{count} nodes are ready", ("bash", "-c", asked), str(count), deadline_s=300, interval_s=1.0)
+
+
+def _offer(topology: Topology) -> Iterable[tuple[str, ...]]:
+    for node in topology.compute:
+        slots = {SLOT: str(node.slots)}
+        patch = json.dumps({"status": {"capacity": slots, "allocatable": slots}})
+        where = url(f"{_NODES}/{node.name}/status")
+        yield curl("-o", "/dev/null", "-X", "PATCH", "-H", MERGE, "-d", patch, where)
+
+
+def _offered(topology: Topology) -> Probe:
+    """Exactly these nodes are there, and each says twice, as its capacity and as what of it is free to give, how many
+    slots it has."""
+    lines = sum(1 for _ in topology.compute) * 2
+    asked = f'{shlex.join(curl(url(_NODES)))} | grep -c \'"{SLOT}": "[1-9]\''
+    return Probe(f"{len(topology.compute)} nodes offer slots", ("bash", "-c", asked), str(lines), deadline_s=60)
+
+
+def _forget(topology: Topology) -> str:
+    names = "|".join(node.name for node in topology.compute)
+    table = shlex.join(curl("-H", TABLE, url(_NODES + "?includeObject=None")))
+    gone = shlex.join(curl("-o", "/dev/null", "-X", "DELETE"))
+    found = f"{table} | grep -A1 '\"cells\"' | grep -o '\"n[0-9]*\"' | tr -d '\"'"
+    return f"for node in $({found}); do case $node in {names}) ;; *) {gone} {url(_NODES)}/$node ;; esac; done"

@@ -1,0 +1,75 @@
+"""Jobs as pods: what each of them is given and runs, and how a manifest's job waits until all its pods are there."""
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from schedulers._kubernetes import image
+from schedulers._kubernetes.daemons import MEETING_PORT
+from schedulers.base import Topology
+
+if TYPE_CHECKING:
+    from campaign.jobs import Job
+
+SLOT = "campaign.dev/slot"
+"""The resource that stands for job slots: a node can't offer more CPUs than it has."""
+JOB_LABEL = "campaign.dev/job"
+NAMESPACE = "default"
+TIMED_OUT = 124
+"""What timeout(1) ends with when the command was still running."""
+_KILL_AFTER_S = 5
+
+
+def name_of(job: "Job") -> str:
+    """The job's name, which is its native id."""
+    return f"j{job.job_id}"
+
+
+def command(job: "Job", topology: Topology, pods: int, payload: str) -> str:
+    """Shell commands of each pod: wait for the others, as parallel programs do, then the payload for its time at most.
+
+    Kubernetes' own limit, activeDeadlineSeconds, would count from each pod's start.
+    """
+    limited = f"exec timeout -k {_KILL_AFTER_S} {job.requested_s:g} /bin/bash -c {shlex.quote(payload)}"
+    if pods == 1:
+        return limited
+    met = f"exec 3<>/dev/tcp/{topology.head.address}/{MEETING_PORT} && echo '{name_of(job)} {pods}' >&3 && read -ru 3 _"
+    return f"{met} && exec 3>&- && {limited}"
+
+
+def template(job: str, script: str, slots: int) -> dict[str, Any]:
+    """A pod of `slots` slots that runs the shell commands `script` with the node's programs, network and /run/campaign.
+
+    Nothing is fetched, asked for or waited for besides.
+    """
+    volumes = [(f"v{number}", path) for number, path in enumerate(image.MOUNTS)]
+    container = {
+        "name": "job",
+        "image": image.NAME,
+        "imagePullPolicy": "Never",
+        "command": ["/bin/bash", "-c", script],
+        "resources": {"requests": {SLOT: str(slots)}, "limits": {SLOT: str(slots)}},
+        "volumeMounts": [{"name": name, "mountPath": path, "readOnly": path == "/usr"} for name, path in volumes],
+    }
+    return {
+        "metadata": {"labels": {JOB_LABEL: job}},
+        "spec": {
+            "containers": [container],
+            "volumes": [{"name": name, "hostPath": {"path": path}} for name, path in volumes],
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": _KILL_AFTER_S,
+            "hostNetwork": True,
+            "dnsPolicy": "Default",
+            "enableServiceLinks": False,
+            "automountServiceAccountToken": False,
+        },
+    }
+
+
+def shares(width: int, nodes: int) -> list[int]:
+    """`width` slots for so many pods, as even as can be, the greater shares first.
+
+    If `nodes` is the fewest nodes of equal slots that hold the width, any two pods are too much for one node: they run
+    on as many nodes.
+    """
+    each, more = divmod(width, nodes)
+    return [each + 1] * more + [each] * (nodes - more)

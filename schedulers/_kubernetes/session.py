@@ -1,0 +1,51 @@
+"""Submits the manifests whose paths it reads, as Scheduler.session_command has it; a program for the head node.
+
+Arguments: the kubeconfig file (JSON), and the API's path under which jobs are created. All goes over one connection.
+"""
+
+import http.client
+import json
+import ssl
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def main(kubeconfig: str, path: str) -> None:
+    """Until its input ends."""
+    config = json.loads(Path(kubeconfig).read_text(encoding="utf-8"))
+    cluster, token = config["clusters"][0]["cluster"], config["users"][0]["user"]["token"]
+    trust = ssl.create_default_context(cafile=cluster["certificate-authority"])
+    trust.check_hostname = False  # the one certificate that is trusted is the server's own
+    server = http.client.HTTPSConnection(cluster["server"].removeprefix("https://"), timeout=50, context=trust)
+    server.connect()
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    def post(manifest: bytes) -> Any:
+        server.request("POST", path, manifest, headers)
+        return json.loads(server.getresponse().read())
+
+    print("ready")
+    for line in sys.stdin:
+        try:
+            manifest = Path(line.strip()).read_bytes()
+            try:
+                answer = post(manifest)
+            except (
+                ConnectionError,
+                ssl.SSLEOFError,
+            ):  # the API server ends connections that nothing came over for a while
+                server.close()
+                answer = post(manifest)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            server.close()
+            print(1, " ".join(str(error).split()), sep="\t")
+            continue
+        if answer["kind"] == "Status":
+            print(1, " ".join(str(answer.get("message")).split()), sep="\t")
+        else:
+            print(0, answer["metadata"]["name"], sep="\t")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

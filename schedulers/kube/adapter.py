@@ -1,0 +1,97 @@
+"""kube-scheduler behind the scheduler seam."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from campaign.settings import Scalar
+from schedulers._kubernetes import access, daemons, pods
+from schedulers._kubernetes.access import curl, url
+from schedulers._kubernetes.adapter import Kubernetes, logs, parsed
+from schedulers._kubernetes.plan import MERGE, Control
+from schedulers.base import Fate, Params, ParseError, Probe, Role
+from schedulers.kube import params
+from schedulers.kube.fairness import FAIRNESS
+from schedulers.kube.policy import policy
+from schedulers.policy import Policy
+
+SCHEDULER, CONTROLLERS = "kube-scheduler.service", "kube-controller-manager.service"
+CONF = f"{access.FOLDER}/scheduler.json"
+_OWN = "https://127.0.0.1:10259"
+
+
+class Kube(Kubernetes):
+    """The adapter; see `schedulers.base.Scheduler` for what each member promises."""
+
+    name: ClassVar[str] = "kube"
+    gangs: ClassVar[bool] = False
+    Params: ClassVar[type[Params]] = params.KubeParams
+    units: ClassVar[tuple[str, ...]] = (SCHEDULER, CONTROLLERS)
+    log_files: ClassVar[Mapping[Role, Sequence[str]]] = logs(*units)
+    jobs_path: ClassVar[str] = f"/apis/batch/v1/namespaces/{pods.NAMESPACE}/jobs"
+    ended: ClassVar[Mapping[str, Fate | None]] = {"Complete": "completed", "Suspended": "cancelled", "Failed": None}
+
+    def control(self, params_: params.KubeParams) -> Control:
+        allowed = "/configz,/healthz,/livez,/readyz"
+        scheduler = daemons.unit(
+            SCHEDULER,
+            *("/usr/bin/kube-scheduler", f"--config={CONF}", "--bind-address=127.0.0.1"),
+            *("--authentication-skip-lookup=true", f"--authorization-always-allow-paths={allowed}"),
+        )
+        controllers = daemons.unit(
+            CONTROLLERS,
+            *("/usr/bin/kube-controller-manager", f"--kubeconfig={access.KUBECONFIG}", "--leader-elect=false"),
+            *("--controllers=job-controller", "--bind-address=127.0.0.1"),
+        )
+        configuration = params.configuration(params_, access.KUBECONFIG, pods.SLOT)
+        ready = Probe(
+            "kube-scheduler is ready", ("curl", "-sk", f"{_OWN}/readyz"), "ok", deadline_s=120, interval_s=1.0
+        )
+        return Control(
+            scheduler=SCHEDULER,
+            files=(scheduler, daemons.json_file(CONF, configuration)),
+            others=(controllers,),
+            other_units=(CONTROLLERS,),
+            ready=(ready,),
+        )
+
+    def manifest(self, name: str, script: str, shares: Sequence[int]) -> dict[str, Any]:
+        """An indexed Job, with equal pods: a width that its nodes don't divide gets more than it asked for."""
+        count = len(shares)
+        return {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": name},
+            "spec": {
+                "completionMode": "Indexed",
+                "completions": count,
+                "parallelism": count,
+                "backoffLimit": 0,
+                "template": pods.template(name, script, shares[0]),
+            },
+        }
+
+    def policy(self, params_: params.KubeParams) -> Policy:
+        return policy(params_)
+
+    def fairness(self) -> Mapping[str, str]:
+        return FAIRNESS
+
+    def cancel_command(self, native_id: str) -> tuple[str, ...]:
+        """Suspended rather than deleted, which would leave no trace of it."""
+        suspend = '{"spec":{"suspend":true}}'
+        return curl("-o", "/dev/null", "-X", "PATCH", "-H", MERGE, "-d", suspend, url(f"{self.jobs_path}/{native_id}"))
+
+    def version_command(self) -> tuple[str, ...]:
+        return curl(url("/version"))
+
+    def parse_version(self, text: str) -> str:
+        found = parsed("the API server's version", text).get("gitVersion")
+        if not isinstance(found, str) or not found.startswith("v"):
+            raise ParseError("the API server's version", text)
+        return found.removeprefix("v")
+
+    def verify_command(self) -> tuple[str, ...]:
+        return ("curl", "-sk", f"{_OWN}/configz")
+
+    def parse_config(self, text: str) -> dict[str, Scalar]:
+        return params.parse_config(text)

@@ -1,0 +1,19 @@
+"""What kube-scheduler's parameters mean for a simulation."""
+
+from schedulers.kube.params import KubeParams
+from schedulers.policy import Placement, Policy
+
+_PLACEMENT: dict[str, Placement] = {"LeastAllocated": "least_loaded", "MostAllocated": "pack"}
+
+
+def policy(params: KubeParams) -> Policy:
+    """The policy of a scheduler that runs with `params`.
+
+    A simulated job has all its slots at once, which pods on a real cluster don't: what comes of half-started jobs isn't
+    simulated, nor are rates and pauses between tries.
+    """
+    return Policy(
+        reserve="skip",
+        placement=_PLACEMENT[params.scoringStrategy],
+        ignored=tuple(name for name in KubeParams.model_fields if name != "scoringStrategy"),
+    )

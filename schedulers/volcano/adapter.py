@@ -1,0 +1,140 @@
+"""Volcano behind the scheduler seam."""
+
+import json
+import re
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from campaign.settings import Scalar
+from schedulers._kubernetes import access, daemons, pods
+from schedulers._kubernetes.access import curl, url
+from schedulers._kubernetes.adapter import Kubernetes, logs
+from schedulers._kubernetes.plan import Control
+from schedulers.base import Fate, Params, ParseError, Probe, Role
+from schedulers.policy import Policy
+from schedulers.volcano import params
+from schedulers.volcano.fairness import FAIRNESS
+from schedulers.volcano.policy import policy
+
+SCHEDULER, CONTROLLERS = "vc-scheduler.service", "vc-controller-manager.service"
+CONF = f"{access.FOLDER}/vc-scheduler.json"
+DEFINITIONS = "/usr/share/volcano/crds"
+_API = "batch.volcano.sh/v1alpha1"
+_COMMANDS = f"/apis/bus.volcano.sh/v1alpha1/namespaces/{pods.NAMESPACE}/commands"
+_QUEUE = "/apis/scheduling.volcano.sh/v1beta1/queues/default"
+_VERSION = re.compile(r"^Version:\s*v?(\d\S*)$", re.MULTILINE)
+
+
+class Volcano(Kubernetes):
+    """The adapter; see `schedulers.base.Scheduler` for what each member promises."""
+
+    name: ClassVar[str] = "volcano"
+    gangs: ClassVar[bool] = True
+    Params: ClassVar[type[Params]] = params.VolcanoParams
+    units: ClassVar[tuple[str, ...]] = (SCHEDULER, CONTROLLERS)
+    log_files: ClassVar[Mapping[Role, Sequence[str]]] = logs(*units)
+    jobs_path: ClassVar[str] = f"/apis/{_API}/namespaces/{pods.NAMESPACE}/jobs"
+    ended: ClassVar[Mapping[str, Fate | None]] = {
+        "Completed": "completed",
+        "Aborted": "cancelled",
+        "Failed": None,
+        "Terminated": None,
+    }
+
+    def control(self, params_: params.VolcanoParams) -> Control:
+        common = (f"--kubeconfig={access.KUBECONFIG}", "--leader-elect=false", "--enable-healthz=true")
+        scheduler = daemons.unit(
+            SCHEDULER,
+            *("/usr/bin/vc-scheduler", *common, "--healthz-address=127.0.0.1:11251", "--cache-dumper=false"),
+            *(f"--scheduler-conf={CONF}", "--disable-default-scheduler-config=true", "--v=2"),
+            *params.flags(params_),
+        )
+        controllers = daemons.unit(
+            CONTROLLERS,
+            *("/usr/bin/vc-controller-manager", *common, "--healthz-address=127.0.0.1:11252"),
+            "--controllers=+job-controller,+queue-controller",
+        )
+        ran = f"grep -c 'completes Initialization' {daemons.log(SCHEDULER)}"
+        return Control(
+            scheduler=SCHEDULER,
+            files=(scheduler, daemons.json_file(CONF, params.configuration(params_, pods.SLOT))),
+            others=(controllers,),
+            other_units=(CONTROLLERS,),
+            ready=(
+                Probe("vc-scheduler is ready", ("bash", "-c", ran), "1", deadline_s=120, interval_s=1.0),
+                Probe("the queue is open", curl(url(_QUEUE)), r'(?s).*"state":\s*"Open".*', 120, interval_s=1.0),
+            ),
+            before=(("bash", "-euc", _define()),),
+        )
+
+    def manifest(self, name: str, script: str, shares: Sequence[int]) -> dict[str, Any]:
+        """A Volcano job that is a gang, with a task for each size of pod."""
+        tasks = []
+        for slots, count in sorted(Counter(shares).items(), reverse=True):
+            template = pods.template(name, script, slots)
+            template["spec"]["schedulerName"] = "volcano"
+            tasks.append({"name": f"s{slots}", "replicas": count, "minAvailable": count, "template": template})
+        ended = [{"event": event, "action": "TerminateJob"} for event in ("PodFailed", "PodEvicted")]
+        return {
+            "apiVersion": _API,
+            "kind": "Job",
+            "metadata": {"name": name},
+            "spec": {
+                "schedulerName": "volcano",
+                "queue": "default",
+                "minAvailable": len(shares),
+                "maxRetry": 1,
+                "policies": ended,
+                "tasks": tasks,
+            },
+        }
+
+    def policy(self, params_: params.VolcanoParams) -> Policy:
+        return policy(params_)
+
+    def fairness(self) -> Mapping[str, str]:
+        return FAIRNESS
+
+    def cancel_command(self, native_id: str) -> tuple[str, ...]:
+        """What `vcctl job suspend` does: a job that is deleted would leave no trace."""
+        target = {"apiVersion": _API, "kind": "Job", "name": native_id, "uid": native_id}
+        command = {
+            "apiVersion": "bus.volcano.sh/v1alpha1",
+            "kind": "Command",
+            "metadata": {"name": f"abort-{native_id}"},
+            "action": "AbortJob",
+            "target": target,
+        }
+        sent = json.dumps(command)
+        return curl("-o", "/dev/null", "-H", "Content-Type: application/json", "-d", sent, url(_COMMANDS))
+
+    def version_command(self) -> tuple[str, ...]:
+        return ("vc-scheduler", "--version")
+
+    def parse_version(self, text: str) -> str:
+        found = _VERSION.search(text)
+        if found is None:
+            raise ParseError("the answer of vc-scheduler --version", text)
+        return found[1]
+
+    def verify_command(self) -> tuple[str, ...]:
+        """The running process's arguments, what it says it has loaded, and its configuration."""
+        main = f"systemctl show --property=MainPID --value {SCHEDULER}"
+        loaded = f"grep 'Final state' {daemons.log(SCHEDULER)} | tail -n 1"
+        return ("bash", "-c", f"tr '\\0' ' ' </proc/$({main})/cmdline && echo && {loaded} && cat {shlex.quote(CONF)}")
+
+    def parse_config(self, text: str) -> dict[str, Scalar]:
+        return params.parse_config(text)
+
+
+def _define() -> str:
+    """Shell commands that make Volcano's kinds known; those that are known already may be."""
+    post = shlex.join(curl("-o", "/dev/null", "-H", "Content-Type: application/yaml", "--data-binary"))
+    where = url("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
+    known = f"{shlex.join(curl('-o', '/dev/null'))} {where}/"
+    name = "name=${file##*/}; name=${name%.yaml}; group=${name%%_*}; name=${name#*_}"
+    return (
+        f"for file in {DEFINITIONS}/*.yaml; do {name}; {known}$name.$group 2>/dev/null || {post} @$file {where}; done"
+    )
