@@ -29,7 +29,7 @@ def command(job: "Job", topology: Topology, pods: int, payload: str) -> str:
 
     Kubernetes' own limit, activeDeadlineSeconds, would count from each pod's start.
     """
-    limited = f"exec timeout -k {_KILL_AFTER_S} {job.requested_s:g} /bin/bash -c {shlex.quote(payload)}"
+    limited = f"exec timeout -k {_KILL_AFTER_S} {job.requested_s:.3f} /bin/bash -c {shlex.quote(payload)}"
     if pods == 1:
         return limited
     met = f"exec 3<>/dev/tcp/{topology.head.address}/{MEETING_PORT} && echo '{name_of(job)} {pods}' >&3 && read -ru 3 _"

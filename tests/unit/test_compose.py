@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from campaign.compose import compose, compose_recorded
 from campaign.errors import ConfigError
 from campaign.model import Choices, Range
+from schedulers.registry import adapter
 
 BF = "scheduler.params.bf_interval"
 
@@ -186,6 +187,20 @@ def test_an_override_is_named_before_the_file_below_it(own):
     assert "(from override 'cluster.memory_mib=65')" in refused(
         "cluster=broken", "cluster.memory_mib=65", config_dir=own
     )
+
+
+def test_all_nodes_have_the_memory_that_the_neediest_scheduler_needs():
+    needs = adapter("volcano").memory_mib
+    assert compose([]).campaign.cluster.memory_mib == 512
+    assert compose(["scheduler=slurm-flux-volcano"]).campaign.cluster.memory_mib == needs
+    assert compose(["scheduler=volcano", f"cluster.memory_mib={needs + 1}"]).campaign.cluster.memory_mib == needs + 1
+    message = refused("scheduler=volcano", "cluster.memory_mib=600")
+    assert f"cluster.memory_mib = 600 (from override 'cluster.memory_mib=600'): volcano needs {needs} MiB" in message
+
+
+def test_what_a_campaign_recorded_has_the_memory_that_it_had():
+    once = compose(["scheduler=volcano"])
+    assert compose_recorded(once.campaign.model_dump(mode="json")).campaign == once.campaign
 
 
 def test_options_of_both_folders_are_listed(own):

@@ -141,6 +141,8 @@ def test_an_image_that_extends_another_only_says_what_it_adds():
     plain, burn = debian.spec("slurm"), debian.spec("slurm-burn")
     assert burn.packages == (*plain.packages, "stress-ng")
     assert burn.model_copy(update={"packages": plain.packages}) == plain
+    assert "cgroup_disable=memory" in burn.kernel_cmdline
+    assert "cgroup_disable=memory" not in debian.spec("kubernetes").kernel_cmdline  # a kubelet needs it
 
 
 def test_an_unknown_image_names_those_there_are():

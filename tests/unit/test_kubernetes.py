@@ -126,7 +126,7 @@ def requested(template: dict) -> str:
 
 def test_the_limit_begins_when_all_pods_have_met() -> None:
     (alone,), (wide,) = (spec(KUBE, width)["template"]["spec"]["containers"] for width in (1, 5))
-    limited = "exec timeout -k 5 60.5 /bin/bash -c 'echo <it'\"'\"'s>'"
+    limited = "exec timeout -k 5 60.500 /bin/bash -c 'echo <it'\"'\"'s>'"
     assert alone["command"] == ["/bin/bash", "-c", limited]
     meets, _, runs = wide["command"][2].partition(" && exec 3>&- && ")
     assert runs == limited and meets.startswith("exec 3<>/dev/tcp/10.42.0.1/") and "'j7 2'" in meets
