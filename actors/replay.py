@@ -110,8 +110,9 @@ class Replay:
         self._lost.add(node)
         self._tell(f"waiting for what {self._scheduler.name} makes of the loss of {node}")
         until = time.monotonic() + FATE_S
-        await self._head.run(self._scheduler.lost_command(node), timeout_s=COMMAND_S)
+        told = False
         while True:
+            told = told or (await self._head.run(self._scheduler.lost_command(node), timeout_s=COMMAND_S)).ok
             states = [times.state for times in (await self._accounting()).values()]
             if time.monotonic() > until or any(self._scheduler.fate(state) != "completed" for state in states):
                 break

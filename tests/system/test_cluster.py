@@ -11,7 +11,8 @@ from actors.hypervisor.lease import Owner
 from actors.near import Near
 from campaign.images import manifest as manifests
 from campaign.model import ClusterSettings, HostSettings
-from tests.system.trials import cluster_on, evaluate, host_on, remotes_of
+from schedulers.registry import adapter
+from tests.system.trials import cluster_on, evaluate, host_on, remotes_of, until_running
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(400)]
 
@@ -38,11 +39,12 @@ def test_a_daemon_that_dies_fails_the_trial_with_its_log(host, bundle, monkeypat
     assert any(daemon in name and content for name, content in result.files.items()), "its log was not brought home"
 
 
-def test_a_node_that_is_lost_while_jobs_run_makes_the_trial_invalid(host, bundle):
-    near = Near(host)
+def test_a_node_that_is_lost_while_jobs_run_makes_the_trial_invalid(host, bundle, monkeypatch):
+    near, remotes = Near(host), remotes_of(monkeypatch)
     cluster = cluster_on(near, bundle)
 
     async def pull_the_plug():
+        await until_running(remotes, adapter("slurm"))
         host._hypervisor.destroy(f"{near.slots[-1].cluster}-n1")
 
     result = asyncio.run(evaluate(cluster, pull_the_plug))

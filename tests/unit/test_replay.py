@@ -155,6 +155,21 @@ def test_nothing_is_asked_of_a_lost_node_any_more(hurried, monkeypatch):
     assert made._record("n1", guest.JOBS_FILE) == ""
 
 
+def test_a_scheduler_that_cannot_be_told_of_a_loss_is_told_again(hurried):
+    class Head(FakeNode):
+        tries = 0
+
+        async def run(self, command, *, timeout_s, stdin=None):
+            self.tries += 1
+            return Output(int(self.tries < 3), "", "slurm_update error: Unable to contact slurm controller")
+
+        async def succeed(self, command, *, timeout_s):
+            return GIVEN_UP if self.tries == 3 else ""
+
+    made = replay(Head("head"), FakeNode("n1"))
+    assert "NODE_FAIL (1)" in asyncio.run(made.lose("n1"))
+
+
 def test_scripts_go_to_the_head_and_every_clock_is_read():
     head, compute = FakeNode("head"), FakeNode("n1")
     made = replay(head, compute)
