@@ -50,6 +50,7 @@ def unit(name: str, *command: str, after: str = "", kind: str = "simple") -> Fil
         "StandardError=inherit",
         "KillMode=process",  # a node agent's pods outlive it
         "LimitNOFILE=65536",
+        "TimeoutStartSec=infinity",  # the plan has deadlines of its own
     )
     return File(f"/etc/systemd/system/{name}", ("\n".join(lines) + "\n").encode())
 
