@@ -52,25 +52,11 @@ def pause() -> bytes:
     """A static program for x86-64 that calls pause(2) over and over: an ELF header, one segment, nine bytes of code."""
     code = bytes.fromhex("b822000000 0f05 ebf7".replace(" ", ""))  # again: mov eax, 34; syscall; jmp again
     base, headers = 0x400000, 64 + 56
-    header = struct.pack(
-        "<4sBBBB8xHHIQQQIHHHHHH",
-        *(b"\x7fELF", 2, 1, 1, 0),  # 64 bit, little-endian, version 1, System V
-        *(
-            2,
-            62,
-            1,
-            base + headers,
-            64,
-            0,
-            0,
-            64,
-            56,
-            1,
-            0,
-            0,
-            0,
-        ),  # executable for x86-64; where it begins; one segment
-    )
+    identity = b"\x7fELF" + bytes([2, 1, 1, 0])  # 64 bit, little-endian, version 1, System V
+    kind = struct.pack("<8xHHI", 2, 62, 1)  # an executable for x86-64
+    places = struct.pack("<QQQI", base + headers, 64, 0, 0)  # where it begins, where its segments are described
+    sizes = struct.pack("<HHHHHH", 64, 56, 1, 0, 0, 0)  # one segment, no sections
+    header = identity + kind + places + sizes
     segment = struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, headers + len(code), headers + len(code), 0x1000)
     return header + segment + code
 

@@ -21,7 +21,7 @@ SETTINGS = (
     "workload.duration_s=6",
     "search.trials=3",
     "scheduler.params.bf_interval=[1,30]",
-    "validity.max_native_gap_s=15",  # several emulated nodes on a busy machine
+    "validity.max_native_gap_s=10",  # several emulated nodes on a busy machine
     "validity.max_submit_lag_s=15",
 )
 
