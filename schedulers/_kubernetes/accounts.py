@@ -108,8 +108,8 @@ def _documents(text: str) -> tuple[dict[str, str], list[Pod]]:
             else:
                 raise TypeError(document["kind"])
         for pod in pods:
-            _job_of(pod)
-    except (ValueError, KeyError, TypeError, IndexError):
+            _job_of(pod), _condition(pod, "PodScheduled"), _terminated(pod)  # whoever asks later meets no surprise
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise ParseError("what the API server says of jobs and pods", text) from None
     return jobs, pods
 

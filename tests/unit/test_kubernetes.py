@@ -336,7 +336,14 @@ VOLCANO_WORDS = {"Complete": "Completed", "Suspended": "Aborted", "Failed": "Ter
 
 @BOTH
 @pytest.mark.parametrize(
-    "text", ['{"kind": "Status"}', listed({"metadata": {}, "status": {}}), "[1]", table(j1="x") + "{"]
+    "text",
+    [
+        '{"kind": "Status"}',
+        listed({"metadata": {}, "status": {}}),
+        listed({"metadata": {"labels": {pods.JOB_LABEL: "j1"}}}),
+        "[1]",
+        table(j1="x") + "{",
+    ],
 )
 def test_other_answers_of_the_api_server_are_refused(scheduler, text: str) -> None:
     for parse in (scheduler.parse_pending, scheduler.parse_accounting):
