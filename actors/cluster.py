@@ -192,7 +192,8 @@ class Cluster:
             lost_nodes=[state.name for state in self._states if state.state != "running"],
             console_faults=[state.fault for state in self._states if state.fault],
             settings=self._spec.validity,
-            native_slack_s=scheduler.launching_s + scheduler.resolution_s,
+            launching_s=scheduler.launching_s,
+            resolution_s=scheduler.resolution_s,
         )
 
 

@@ -277,7 +277,7 @@ class ValiditySettings(Settings):
     max_submit_lag_s: float = setting(5.0, help="latest submission after its intended time", unit="s", ge=0)
     max_steal: float = setting(0.10, help="CPU time that others took from this machine", unit="fraction", ge=0, le=1)
     max_native_gap_s: float = setting(
-        5.0, help="wrapper's times against the scheduler's own, beside what a launch takes", unit="s", ge=0
+        5.0, help="wrapper's starts and ends against the scheduler's own, beside what a launch takes", unit="s", ge=0
     )
 
 

@@ -75,10 +75,15 @@ RULES: dict[str, Rule] = {
     "lost nodes": Rule("max_lost_nodes"),
     "console faults": Rule("max_console_faults"),
     "jobs missing in native accounting": Rule("max_unaccounted_jobs"),
-    "gap to native accounting": Rule(
+    "gap to native starts": Rule(
         "max_native_gap_s",
-        meaning="largest difference between the wrapper's start or end and the scheduler's own; what the scheduler "
-        "takes to launch a job and the resolution of its accounting are added to the limit",
+        meaning="largest difference between the wrapper's start of a job and the scheduler's own; what the scheduler "
+        "takes to launch a job and the resolution of its accounts are added to the limit",
+    ),
+    "gap to native ends": Rule(
+        "max_native_gap_s",
+        meaning="largest difference between the wrapper's end of a job and the scheduler's own; the resolution of the "
+        "scheduler's accounts is added to the limit",
     ),
 }
 """Every check of the gate, by name."""
@@ -93,13 +98,14 @@ def judge(
     lost_nodes: Collection[str],
     console_faults: Collection[str],
     settings: ValiditySettings,
-    native_slack_s: float,
+    launching_s: float,
+    resolution_s: float,
 ) -> tuple[Check, ...]:
     """Check a trial's jobs table (JOBS_SCHEMA) and what was seen around it.
 
     `slots` are those of each compute node and `clocks` the measured clocks of all nodes, by node name; `steal` is the
-    CPU time that others took during the workload, as a fraction, by machine; `native_slack_s` is by how much the
-    scheduler's own times differ from ours although nothing is wrong.
+    CPU time that others took during the workload, as a fraction, by machine. `launching_s` is what the scheduler takes
+    from a job's start by its own accounts to the job's first instruction, `resolution_s` that of these accounts.
     """
     clock_error_s = max((clock.error_s for clock in clocks.values()), default=0.0)
     table = _Jobs(jobs, slots)
@@ -110,11 +116,13 @@ def judge(
         "lost nodes": len(lost_nodes),
         "console faults": len(console_faults),
         "jobs missing in native accounting": int((table.missing("native_state") & table.ran).sum()),
-        "gap to native accounting": table.native_gap_s(),
+        "gap to native starts": table.native_gap_s("start"),
+        "gap to native ends": table.native_gap_s("end"),
     }
+    allowances = {"gap to native starts": launching_s + resolution_s, "gap to native ends": resolution_s}
     return (
         *judge_schedule(jobs, slots=slots, settings=settings, clock_error_s=clock_error_s),
-        *_checks(found, settings, {"gap to native accounting": native_slack_s}),
+        *_checks(found, settings, allowances),
     )
 
 
@@ -219,13 +227,10 @@ class _Jobs:
         lag = self._whole("submit_ns") - self._whole("intended_ns")
         return _longest_s(lag, ~self.missing("submit_ns") & ~self.missing("intended_ns"))
 
-    def native_gap_s(self) -> float:
-        """The largest difference between a start or end and the scheduler's own."""
-        return max(self._gap_s("start_ns", "native_start_s"), self._gap_s("end_ns", "native_end_s"))
-
-    def _gap_s(self, ours: str, its: str) -> float:
-        native = pc.fill_null(self._table.column(its), 0.0).to_numpy()
-        gap = np.abs(self._whole(ours) / NS_PER_S - native)[self.ran & ~self.missing(its)]
+    def native_gap_s(self, moment: str) -> float:
+        """The largest difference between the jobs' starts or ends (`moment`) and the scheduler's own."""
+        native = pc.fill_null(self._table.column(f"native_{moment}_s"), 0.0).to_numpy()
+        gap = np.abs(self._whole(f"{moment}_ns") / NS_PER_S - native)[self.ran & ~self.missing(f"native_{moment}_s")]
         return float(gap.max(initial=0.0))
 
     def _whole(self, name: str, absent: int = 0) -> Counts:

@@ -6,20 +6,14 @@ from campaign.compare import Comparison
 from campaign.report.compare_text import Section, Table, title
 from campaign.report.facts import simulated
 from campaign.report.gantt import chartable, gantt_svg
+from campaign.report.pages import templates
 
 
 def page(found: Comparison, written: Iterable[Section]) -> str:
     """The page as text: the sections, and a Gantt chart of each arm that can be drawn. All foreign text is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("campaign.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates()
     environment.tests["table"] = lambda part: isinstance(part, Table)
     return environment.get_template("compare.html.j2").render(
         title=title(found),

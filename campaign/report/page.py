@@ -24,6 +24,7 @@ from campaign.report.facts import (
     simulated,
 )
 from campaign.report.gantt import chartable, gantt_svg
+from campaign.report.pages import templates
 from campaign.report.times import cost_of, label_of
 from campaign.trials import Check, TrialRecord
 from search.pareto import feasible, front
@@ -88,16 +89,9 @@ def write(
 
 def render(records: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], pa.Table | None]) -> str:
     """The page as text. All that comes from workloads, configuration or nodes is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("campaign.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates()
     environment.filters |= {
         "number": number,
         "short": short,

@@ -49,7 +49,8 @@ def checks(*rows: dict[str, Any], **changes: Any) -> tuple[Check, ...]:
         "lost_nodes": [],
         "console_faults": [],
         "settings": ValiditySettings(max_native_gap_s=3),
-        "native_slack_s": 1.0,
+        "launching_s": 2.0,
+        "resolution_s": 1.0,
     }
     return judge(pa.Table.from_pylist(list(rows), schema=JOBS_SCHEMA), **(facts | changes))
 
@@ -94,8 +95,8 @@ def test_a_trial_without_jobs_has_nothing_against_it() -> None:
             [job(1, 10, 20, native_state=None, native_start_s=None, native_end_s=None)],
             {},
         ),
-        ("gap to native accounting", [job(1, 10, 20, native_start_s=5.5)], {}),
-        ("gap to native accounting", [job(1, 10, 20, native_end_s=25.0)], {}),
+        ("gap to native starts", [job(1, 10, 20, native_start_s=3.5)], {}),
+        ("gap to native ends", [job(1, 10, 20, native_end_s=25.0)], {}),
     ],
 )
 def test_one_fault_fails_one_check(name: str, rows: list[dict[str, Any]], facts: dict[str, Any]) -> None:
@@ -121,17 +122,19 @@ def test_overlap_within_the_clock_error_is_no_overload() -> None:
     assert not valid(checks(*rows, clocks={"n1": clock(0.001), "n2": clock(0.001)}))
 
 
-def test_native_gap_allows_for_the_resolution() -> None:
-    row = job(1, 10, 20, native_start_s=6.5)
+def test_native_gaps_allow_for_the_resolution_and_starts_for_the_launch() -> None:
+    row = job(1, 10, 20, native_start_s=4.5, native_end_s=23.5)
     assert valid(checks(row))
-    assert not valid(checks(row, native_slack_s=0.0))
+    for allowance in ("launching_s", "resolution_s"):
+        assert not valid(checks(row, **{allowance: 0.0}))
+    assert not valid(checks(job(1, 10, 20, native_end_s=24.5)))
 
 
 def test_every_check_is_made_and_bounded_by_its_setting() -> None:
     found = checks(*SOUND)
     assert [check.name for check in found] == list(RULES)
     loose = ValiditySettings(**{rule.limit: 1 for rule in RULES.values()})
-    assert all(check.limit == 1 for check in checks(*SOUND, settings=loose, native_slack_s=0))
+    assert all(check.limit == 1 for check in checks(*SOUND, settings=loose, launching_s=0, resolution_s=0))
     assert {check.name: check.unit for check in found} == {name: rule.unit for name, rule in RULES.items()}
     assert {rule.limit for rule in RULES.values()} == set(ValiditySettings.model_fields)
 
