@@ -212,10 +212,12 @@ def _compare(params: Params, running: Mapping[str, Scalar]) -> None:
 
 
 def _provenance(facts: HostFacts, blueprint: Blueprint) -> dict[str, str]:
+    recipe = blueprint.bundle.manifest.recipe
     return {
         "scheduler": blueprint.scheduler.name,
         "image_hash": blueprint.bundle.hash,
         "image_name": blueprint.bundle.manifest.name,
+        **(recipe.tags if recipe else {}),
         "guest_kernel": blueprint.bundle.manifest.kernel_version,
         "host": facts.name,
         "host_name": facts.versions.host,

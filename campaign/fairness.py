@@ -20,6 +20,7 @@ RECORDED = {
     "scheduler_version": "version",
     "image_name": "image",
     "image_hash": "image hash",
+    "image_recipe": "image recipe",
     "guest_kernel": "kernel of the nodes",
     "host": "hosts",
     "acceleration": "how guests run",

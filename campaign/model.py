@@ -192,6 +192,9 @@ class ImageSettings(Settings):
     hash: str | None = setting(None, help="use exactly the bundle with this hash (or unique prefix)")
     store: str = setting("~/.cache/campaign/images", help="folder of the image store")
     build: Literal["auto", "never"] = setting("auto", help="auto: build the image when the store lacks it")
+    builder: Literal["debian", "nix", "auto"] = setting(
+        "debian", help="what builds it: debian: mmdebstrap; nix: this project's flake; auto: nix where Nix is"
+    )
     locked: bool = setting(False, help="refuse package versions that differ from the lock file")
     extras: str | None = setting(
         None,

@@ -9,7 +9,6 @@ from actors.hypervisor.capacity import Capacity, Resources
 from actors.hypervisor.ports import free_ports
 from campaign.compose import Composed
 from campaign.errors import CapacityError, ConfigError, ImageError
-from campaign.images.extras import folder_of, provided
 from campaign.images.manifest import Bundle
 from campaign.images.store import Store
 from campaign.jobs import Job, Workload
@@ -56,10 +55,10 @@ def bundles_for(composed: Composed, ledger: Ledger, say: Say) -> dict[str, Bundl
     names = {name: composed.image_name(scheduler) for name, scheduler in composed.schedulers.items()}
     missing = [image for name, image in names.items() if name not in begun_with and _is_to_be_built(composed, image)]
     if missing:
-        from campaign.images.debian import spec
+        from campaign.images.builders import require
 
         for image in missing:
-            provided(image, spec(image).extras, folder_of(composed.campaign.image.extras))
+            require(image, composed.campaign.image.builder, extras=composed.campaign.image.extras)
     return {
         name: _build(composed, image, say) if image in missing else _stored(composed, image, begun_with.get(name))
         for name, image in names.items()
@@ -73,12 +72,12 @@ def _is_to_be_built(composed: Composed, name: str) -> bool:
 
 
 def _build(composed: Composed, name: str, say: Say) -> Bundle:
-    from campaign.images.debian import build
+    from campaign.images.builders import build
 
     say(f"building the image {name} (once)")
-    image, store = composed.campaign.image, store_of(composed)
-    extras = folder_of(image.extras)
-    return build(name, store=store, extras_folder=extras, mirror=image.mirror, locked=image.locked, progress=say)
+    image = composed.campaign.image
+    how = image.model_dump(include={"builder", "extras", "mirror", "locked"})
+    return build(name, store=store_of(composed), progress=say, **how)
 
 
 def _stored(composed: Composed, name: str, begun_with: str | None) -> Bundle:

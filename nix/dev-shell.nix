@@ -9,7 +9,7 @@
   erofs-utils,
   git,
   gnumake,
-  libvirt,
+  libvirt-campaign,
   libxml2,
   openssh,
   pkg-config,
@@ -47,7 +47,7 @@ mkShell {
 
   # The daemon, and the headers that libvirt-python is compiled with: pkg-config finds a library
   # among the build inputs only.
-  buildInputs = [ libvirt ];
+  buildInputs = [ libvirt-campaign ];
 
   # Wheels expect these in the system's folders, where Nix's Python does not look.
   env.LD_LIBRARY_PATH = lib.makeLibraryPath [

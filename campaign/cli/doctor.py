@@ -11,6 +11,7 @@ from pathlib import Path
 from campaign.compose import Composed, compose
 from campaign.errors import CampaignError
 from campaign.images import tools
+from campaign.images.builders import chosen
 from campaign.preflight import fits, store_of
 
 QEMU = tools.Tool("qemu-system-x86_64", "qemu-system-x86", "runs the VMs")
@@ -73,15 +74,20 @@ def _packages(composed: Composed) -> Iterator[Finding]:
 
 
 def _programs(composed: Composed) -> Iterator[Finding]:
-    for tool in (QEMU, LIBVIRTD, *tools.needed_tools()):
+    with_nix = chosen(composed.campaign.image.builder) == "nix"
+    for tool in (QEMU, LIBVIRTD, *(() if with_nix else tools.needed_tools())):
         path = shutil.which(tool.program, path=tools.search_path())
         yield Finding(
             path is not None, "program", path or f"{tool.program}: {tool.purpose}", tools.install_command([tool])
         )
 
+    if with_nix:
+        found, mend = shutil.which("nix"), "install Nix 2.18 or later, or image.builder=debian"
+        yield Finding(found is not None, "program", found or "nix: builds images with the project's flake", mend)
+
 
 def _namespace(composed: Composed) -> Iterator[Finding]:
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 and chosen(composed.campaign.image.builder) == "debian":
         tools.require_namespace()
         yield Finding(True, "namespace", "a user namespace to build images in, without root")
 
@@ -117,20 +123,25 @@ def _capacity(composed: Composed) -> Iterator[Finding]:
 
 def _image(composed: Composed) -> Iterator[Finding]:
     image, store = composed.campaign.image, store_of(composed)
-    build = f"python -m campaign image build {image.name} (a search does it by itself)"
-    names = [bundle for bundle in store.bundles() if bundle.manifest.name == image.name]
-    if not names:
-        yield Finding(image.build == "auto", "image", f"{image.name} is not in {store.path} yet: {build}", build)
-        return
-    store.verify(names[0])
-    yield Finding(True, "image", f"{image.name} {names[0].hash[:16]} in {store.path}")
+    for name in _image_names(composed):
+        build = f"python -m campaign image build {name} (a search does it by itself)"
+        bundle = next((one for one in store.bundles() if one.manifest.name == name), None)
+        if bundle is None:
+            yield Finding(image.build == "auto", "image", f"{name} is not in {store.path} yet: {build}", build)
+        else:
+            store.verify(bundle)
+            yield Finding(True, "image", f"{name} {bundle.hash[:16]} in {store.path}")
+
+
+def _image_names(composed: Composed) -> list[str]:
+    return sorted({composed.image_name(scheduler) for scheduler in composed.schedulers.values()})
 
 
 def _acceleration(composed: Composed) -> Iterator[Finding]:
     from actors.host import state_dir_of
     from actors.hypervisor.probe import acceleration
 
-    bundles = [b for b in store_of(composed).bundles() if b.manifest.name == composed.campaign.image.name]
+    bundles = [one for one in store_of(composed).bundles() if one.manifest.name in _image_names(composed)]
     for name, settings in composed.campaign.hosts.items():
         if not bundles:
             kvm = "there is a /dev/kvm" if Path("/dev/kvm").exists() else "there is no /dev/kvm"

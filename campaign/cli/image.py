@@ -5,7 +5,9 @@ import tempfile
 from pathlib import Path
 
 from campaign.images import debian
-from campaign.images.extras import DEFAULT_FOLDER, VARIABLE, folder_of
+from campaign.images.builders import BUILDERS, build
+from campaign.images.diff import differences
+from campaign.images.extras import DEFAULT_FOLDER, VARIABLE
 from campaign.images.manifest import Bundle
 from campaign.images.store import Store
 from campaign.model import ImageSettings
@@ -20,12 +22,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     below = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     below.add_parser("list", help="the bundles of the store, newest first")
-    build = below.add_parser("build", help="build a bundle from its specification and lock")
-    build.add_argument("name", nargs="?", default="slurm")
-    build.add_argument("--locked", action="store_true", help="refuse package versions that differ from the lock")
-    build.add_argument("--mirror", help="package mirror (default: the one this machine's apt uses)")
-    build.add_argument(
-        "--extras", help=f"folder of files that no mirror has (default: ${VARIABLE}, else {DEFAULT_FOLDER})"
+    making = below.add_parser("build", help="build a bundle from its specification and lock, or with the Nix flake")
+    making.add_argument("name", nargs="?", default="slurm")
+    making.add_argument(
+        "--builder", choices=BUILDERS, default="debian", help="auto: nix where Nix is (default: debian)"
+    )
+    making.add_argument("--flake", help="nix: the flake, as Nix names one (default: this project's)")
+    making.add_argument("--locked", action="store_true", help="debian: refuse versions that differ from the lock")
+    making.add_argument("--mirror", help="debian: package mirror (default: the one this machine's apt uses)")
+    making.add_argument(
+        "--extras", help=f"debian: folder of files that no mirror has (default: ${VARIABLE}, else {DEFAULT_FOLDER})"
     )
     lock = below.add_parser("lock", help="renew the lock with what the mirror has")
     lock.add_argument("name", nargs="?", default="slurm")
@@ -36,6 +42,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "remove": "remove a bundle",
     }.items():
         below.add_parser(action, help=summary).add_argument("image", help="hash, its beginning, or name (the newest)")
+    diff = below.add_parser("diff", help="what differs between two bundles: packages, facts, files")
+    for which in ("one", "other"):
+        diff.add_argument(which, help="hash, its beginning, or name (the newest)")
+    diff.add_argument("--no-files", dest="files", action="store_false", help="leave out the files of the roots")
     gc = below.add_parser("gc", help="remove all bundles but the newest of each name")
     gc.add_argument("--keep", action="append", default=[], metavar="HASH", help="keep this one too")
 
@@ -43,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run one action on the store."""
     store = Store(options.store.expanduser())
-    {"list": _list, "build": _build, "lock": _lock, "gc": _gc}.get(options.action, _one)(store, options)
+    {"list": _list, "build": _build, "lock": _lock, "gc": _gc, "diff": _diff}.get(options.action, _one)(store, options)
     return 0
 
 
@@ -56,12 +66,14 @@ def _list(store: Store, options: argparse.Namespace) -> None:
 
 
 def _build(store: Store, options: argparse.Namespace) -> None:
-    bundle = debian.build(
+    bundle = build(
         options.name,
+        builder=options.builder,
         store=store,
-        extras_folder=folder_of(options.extras),
+        extras=options.extras,
         mirror=options.mirror,
         locked=options.locked,
+        flake=options.flake,
         progress=print,
     )
     print(_line(bundle))
@@ -71,6 +83,16 @@ def _lock(store: Store, options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for line in debian.renew_lock(options.name, mirror=options.mirror, scratch=Path(folder) / "apt"):
             print(line)
+
+
+def _diff(store: Store, options: argparse.Namespace) -> None:
+    one, other = store.get(options.one), store.get(options.other)
+    same = True
+    for line in differences(one, other, files=options.files):
+        print(line)
+        same = False
+    if same:
+        print(f"the same: {_line(one)}")
 
 
 def _gc(store: Store, options: argparse.Namespace) -> None:

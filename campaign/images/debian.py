@@ -4,9 +4,10 @@ The bytes also depend on the version of mkfs.erofs, which the manifest records: 
 hash for one list, with and without root.
 """
 
+import hashlib
 import shlex
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,21 +15,18 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from campaign.errors import ImageError
-from campaign.images import apt, extras, initramfs, kernel, lock, manifest, tools
+from campaign.images import apt, erofs, extras, initramfs, kernel, lock, manifest, tools
 from campaign.images.apt import Apt, Package
 from campaign.images.extras import Extra, Provided
 from campaign.images.lock import Lock
-from campaign.images.manifest import Bundle, FileFact, Manifest
+from campaign.images.manifest import Bundle, FileFact, Manifest, Recipe
 from campaign.images.store import Store
 
 _HERE = Path(__file__).parent
 _GUEST = _HERE / "guest"
 _LOCK = "lock.json"
-_PACKER = "mkfs.erofs"
 _UNPACKED = ("busybox-static",)  # used for the initramfs, not installed in the guest
-_UUID = "6f2d9c1e-0d8b-4c53-9c5e-5a7d0b1c2e3f"  # of every root file system: a random one would change the bytes
 _ADDED = ("modules", "kernel_cmdline", "packages")
-_NOT_PACKED = r"^(dev|proc|run|sys|tmp)/.*$"
 _NO_DOCS = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 Progress = Callable[[str], None]
@@ -222,12 +220,10 @@ def _root_file(wanted: Spec, contents: _Contents, work: Path, target: Path) -> N
 
 
 def _mmdebstrap(wanted: Spec, provided: list[Provided], packages: Path, target: Path) -> list[str]:
-    # Not compressed: unpacking pages costs an emulated node more than a second until SSH answers.
     # Through a second mount, in which /proc and /sys aren't mounted: without root theirs have another owner.
     pack = (
         'mkdir "$1.view" && mount --bind "$1" "$1.view" && '
-        f"{_PACKER} -d1 -x-1 -T{wanted.epoch} -U{_UUID} --exclude-regex={shlex.quote(_NOT_PACKED)}"
-        f' {shlex.quote(str(target))} "$1.view" && umount "$1.view"'
+        f'{shlex.join(erofs.command(target, wanted.epoch))} "$1.view" && umount "$1.view"'
     )
     return [
         *tools.as_root(),
@@ -267,6 +263,19 @@ def _describe(name: str, wanted: Spec, contents: _Contents, version: str, folder
         packages=used.versions,
         extras={one.extra.file: one.sha256 for one in contents.provided},
         facts=wanted.facts,
-        tools={_PACKER: tools.version(_PACKER)},
+        tools={erofs.PROGRAM: tools.version(erofs.PROGRAM)},
+        recipe=Recipe(id=f"debian:{_recipe_hash(wanted, used, contents.provided)}"),
     )
     return manifest.write(folder, described)
+
+
+def _recipe_hash(wanted: Spec, used: Lock, provided: Sequence[Provided]) -> str:
+    """Of all that a build is made from, but for the versions of its tools."""
+    parts = [
+        wanted.model_dump_json(),
+        used.model_dump_json(),
+        *sorted(f"{one.extra.file} {one.sha256}" for one in provided),
+    ]
+    ours = (path for path in _GUEST.rglob("*") if path.is_file())
+    parts += sorted(f"{path.relative_to(_GUEST)} {FileFact.of(path).sha256}" for path in ours)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -6,7 +6,7 @@ from pathlib import Path
 from campaign.errors import ImageError
 from campaign.images import cpio, kernel
 
-_DIRECTORIES = ("bin", "dev", "lower", "modules", "proc", "ram", "root", "sys")
+_DIRECTORIES = ("bin", "dev", "lower", "modules", "proc", "ram", "root", "run", "sys")
 _APPLETS = ("sh", "mount", "insmod", "mkdir", "sleep", "poweroff", "switch_root")
 
 

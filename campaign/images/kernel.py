@@ -17,9 +17,19 @@ _SETUP_SECTORS = 0x1F1  # fields of the x86 boot protocol's setup header
 _HEADER_MAGIC = 0x202
 _PAYLOAD_OFFSET = 0x248
 _PAYLOAD_LENGTH = 0x24C
+_PVH_NOTE = b"\x04\0\0\0\x04\0\0\0\x12\0\0\0Xen\0"  # sizes of name and entry, XEN_ELFNOTE_PHYS32_ENTRY, the name
+_PVH_NOTE_64 = b"\x04\0\0\0\x08\0\0\0\x12\0\0\0Xen\0"
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 _MODULE_SIGNED = b"~Module signature appended~\n"
 _MODULE_SIGNATURE_INFO = 12  # struct module_signature; its last four bytes are the signature's length
+
+
+def bootable(image: bytes) -> bytes:
+    """What QEMU's -kernel takes and starts fastest: a bzImage's ELF kernel where that has a PVH entry, else `image`."""
+    if image[_HEADER_MAGIC : _HEADER_MAGIC + 4] != b"HdrS":
+        return image  # of another architecture, or unpacked as it is
+    unpacked = vmlinux(image)
+    return unpacked if _PVH_NOTE in unpacked or _PVH_NOTE_64 in unpacked else image
 
 
 def vmlinux(image: bytes) -> bytes:

@@ -36,6 +36,32 @@ class FileFact(BaseModel):
             return cls(sha256=digest.hexdigest(), size=file.tell())
 
 
+class Recipe(BaseModel):
+    """By what a bundle was made. Equal recipes may give other bytes, which the bundle's hash tells apart.
+
+    `id` is the bundle's path in the Nix store, which is a hash of all that it is built from; or `debian:` and the
+    SHA-256 of specification, packages and extras. `derivation` and the revisions are Nix's.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    derivation: str = ""
+    flake_rev: str = ""
+    nixpkgs_rev: str = ""
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What is known of it, under the names by which runs are found."""
+        named = {
+            "image_recipe": self.id,
+            "image_derivation": self.derivation,
+            "image_flake_rev": self.flake_rev,
+            "nixpkgs_rev": self.nixpkgs_rev,
+        }
+        return {name: value for name, value in named.items() if value}
+
+
 class Manifest(BaseModel):
     """`manifest.json`. Holds no time and no path, so that equal inputs give an equal manifest."""
 
@@ -52,6 +78,7 @@ class Manifest(BaseModel):
     extras: dict[str, Sha256] = Field(default_factory=dict)  # file that no mirror has: its content hash
     facts: dict[str, str]  # what a scheduler's plan must know of the guest: unit names, users, paths
     tools: dict[str, str] = Field(default_factory=dict)  # name: version of what packed it; other versions, other bytes
+    recipe: Recipe | None = None
 
     @model_validator(mode="after")
     def _names_its_bytes(self) -> Self:

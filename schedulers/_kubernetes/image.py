@@ -12,10 +12,12 @@ from collections.abc import Mapping
 
 NAME = "localhost/campaign/node:1"
 PAUSE = "/pause"
-MOUNTS = ("/usr", "/run/campaign")
+PROGRAMS = ("/nix", "/usr")
+"""Folders of the node's programs, which a pod may read. Only images built by Nix have anything in the first."""
+MOUNTS = (*PROGRAMS, "/run/campaign")
 """Folders of the node that a job's pod has as its own."""
 _LINKS = {"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64", "sbin": "usr/sbin"}
-_FOLDERS = ("dev", "etc", "proc", "run", "run/campaign", "sys", "tmp", "usr")
+_FOLDERS = ("dev", "etc", "nix", "proc", "run", "run/campaign", "sys", "tmp", "usr")
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"

@@ -48,13 +48,17 @@ def template(job: str, script: str, slots: int) -> dict[str, Any]:
         "imagePullPolicy": "Never",
         "command": ["/bin/bash", "-c", script],
         "resources": {"requests": {SLOT: str(slots)}, "limits": {SLOT: str(slots)}},
-        "volumeMounts": [{"name": name, "mountPath": path, "readOnly": path == "/usr"} for name, path in volumes],
+        "volumeMounts": [
+            {"name": name, "mountPath": path, "readOnly": path in image.PROGRAMS} for name, path in volumes
+        ],
     }
     return {
         "metadata": {"labels": {JOB_LABEL: job}},
         "spec": {
             "containers": [container],
-            "volumes": [{"name": name, "hostPath": {"path": path}} for name, path in volumes],
+            "volumes": [
+                {"name": name, "hostPath": {"path": path, "type": "DirectoryOrCreate"}} for name, path in volumes
+            ],
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": _KILL_AFTER_S,
             "hostNetwork": True,

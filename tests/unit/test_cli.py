@@ -236,3 +236,11 @@ def test_the_tables_of_docs_come_from_the_rows(tmp_path, capsys):
     assert "| `cluster.memory_mib` | [256 .. 1048576] MiB | 512 |" in written["settings.md"]
     assert "| `bf_interval` | [1 .. 10800] s | 30 |" in written["settings.md"]
     assert "| makespan_s | s |" in written["metrics.md"]
+
+
+def test_the_doctor_names_the_image_of_every_scheduler(tmp_path):
+    from campaign.cli import doctor
+    from campaign.compose import compose
+
+    found = list(doctor._image(compose(["scheduler=slurm-flux", f"image.store={tmp_path}"])))
+    assert [finding.found.split()[0] for finding in found] == ["flux", "slurm"]

@@ -1,4 +1,6 @@
-"""The flake: its lock is sound, its files say what they are for, and, where Nix is, it evaluates for every system."""
+"""The flake: its lock is sound, its files say what they are for, and, where Nix and a nixpkgs tree are, it evaluates:
+for every system, to the recipes that are written down, of images that keep the contract of those that boot here.
+"""
 
 import base64
 import json
@@ -10,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from campaign.images.contract import Guest, violations
+from schedulers.demands import demands
+from schedulers.registry import adapter, names
 from tests.conftest import CANNOT_RUN_HERE
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +27,7 @@ needs_nix = pytest.mark.skipif(
 )
 needs_nixpkgs = pytest.mark.skipif(
     shutil.which("nix") is None or TREE not in os.environ,
-    reason=f"{CANNOT_RUN_HERE}: install Nix 2.26 or later and set {TREE} to the folder of a nixpkgs tree",
+    reason=f"{CANNOT_RUN_HERE}: install Nix 2.18 or later and set {TREE} to a folder with the locked nixpkgs",
 )
 
 
@@ -33,17 +38,23 @@ def lock():
 
 @pytest.fixture
 def flake(tmp_path):
-    """A copy of the flake alone, because Nix would copy all that lies beside it."""
-    shutil.copytree(ROOT / "nix", tmp_path / "nix")
-    for name in ("flake.nix", "flake.lock"):
-        shutil.copy(ROOT / name, tmp_path)
+    """A copy of the flake and what it reads, because Nix would copy all that lies beside it."""
+    for folder in ("nix", "campaign/images"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("flake.nix", "flake.lock", "campaign/__init__.py", "campaign/errors.py"):
+        shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
 
 
 def nix(flake, *arguments):
-    """What Nix prints, with the tree at hand in place of the locked one; nothing is built or fetched."""
+    """What Nix prints, with the tree at hand in place of the locked one; nothing is built or fetched.
+
+    The tree is said to be of the locked revision: that is in the version of each system, and so in its hash.
+    """
+    locked = json.loads((flake / "flake.lock").read_text())["nodes"]["nixpkgs"]["locked"]
+    tree = f"path:{os.environ[TREE]}?rev={locked['rev']}&lastModified={locked['lastModified']}"
     command = ["nix", "--extra-experimental-features", "nix-command flakes", *arguments]
-    command += ["--override-input", "nixpkgs", f"path:{os.environ[TREE]}", "--no-write-lock-file"]
+    command += ["--override-input", "nixpkgs", tree, "--no-write-lock-file"]
     command += ["--option", "allow-import-from-derivation", "false"]
     done = subprocess.run(command, cwd=flake, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -95,6 +106,64 @@ def test_the_shell_evaluates_for_every_system(flake):
     shells = json.loads(nix(flake, "eval", "--read-only", "--json", ".#devShells", "--apply", paths_of_shells))
     assert set(shells) == SYSTEMS
     assert all(path.endswith(".drv") for path in shells.values())
+
+
+def recipes(flake, of="packages"):
+    """The output path of each package, by system and name; `of` is what of the flake to evaluate."""
+    apply = "builtins.mapAttrs (_: builtins.mapAttrs (_: package: package.outPath))"
+    return json.loads(nix(flake, "eval", "--read-only", "--json", f".#{of}", "--apply", apply))
+
+
+@needs_nixpkgs
+@pytest.mark.timeout(900)
+def test_the_recipes_are_those_that_are_written_down(flake):
+    assert recipes(flake) == json.loads((ROOT / "nix/manifest.json").read_text())
+
+
+def test_the_written_recipes_are_of_the_three_images_on_every_system():
+    written = json.loads((ROOT / "nix/manifest.json").read_text())
+    assert set(written) == SYSTEMS
+    for packages in written.values():
+        assert {"image-slurm", "image-flux", "image-volcano"} <= set(packages)
+        assert all(re.fullmatch(r"/nix/store/[0-9a-z]{32}-\S+", path) for path in packages.values())
+    images = [path for packages in written.values() for name, path in packages.items() if name.startswith("image-")]
+    assert len(set(images)) == 2 * 3  # the image of Kubernetes goes by two names
+
+
+@needs_nixpkgs
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("module", "old", "new", "changed"),
+    [
+        ("slurm.nix", 'TasksMax = "infinity"', "TasksMax = 4096", {"slurm"}),
+        ("flux.nix", 'home = "/var/lib/flux"', 'home = "/var/empty"', {"flux"}),
+        ("volcano.nix", '"/share/volcano"', '"/share/volcano" "/share/doc"', {"volcano", "kubernetes"}),
+        ("node.nix", "rateLimitBurst = 0", "rateLimitBurst = 1", {"slurm", "flux", "volcano", "kubernetes"}),
+    ],
+)
+def test_an_option_changes_the_recipes_of_the_images_that_have_it(flake, module, old, new, changed):
+    path = flake / "nix/modules" / module
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    system = "x86_64-linux"
+    apply = "builtins.mapAttrs (_: package: package.outPath)"
+    found = json.loads(nix(flake, "eval", "--read-only", "--json", f".#packages.{system}", "--apply", apply))
+    before = json.loads((ROOT / "nix/manifest.json").read_text())[system]
+    assert {name for name in found if found[name] != before[name]} == {f"image-{name}" for name in changed}
+
+
+@needs_nixpkgs
+@pytest.mark.timeout(900)
+def test_evaluated_images_keep_the_contract_of_those_that_boot(flake):
+    """The same checks as of the Debian bundles, in tests/system/test_image_contract.py."""
+    found = json.loads(nix(flake, "eval", "--read-only", "--json", ".#lib.guests"))
+    assert set(found) == SYSTEMS
+    for guests in found.values():
+        by_image = {"kubernetes": guests["volcano"], **guests}
+        for name in names():
+            scheduler = adapter(name)
+            guest = Guest.of_evaluation(by_image[scheduler.image])
+            assert list(violations(scheduler.image, guest, demands(scheduler, guest.facts))) == [], name
 
 
 @needs_nixpkgs

@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 
 from campaign.errors import CampaignError
+from campaign.images.manifest import Recipe
 from campaign.tracking import Evidence, Tracker, metrics_of, open_store, parameters, tags_of
 from campaign.trials import PHASES
 from tests.unit.sample import COLD, GOLDEN_KEY, PROVENANCE, sample
@@ -80,6 +81,27 @@ def test_a_trial_is_logged_whole(mlruns, name, tracker):
     )
     expected = {"jobs.parquet", "gantt.svg", "checks.json", "image/manifest.json", *FILES}
     assert artifacts(mlruns, run_id) == expected
+
+
+def test_two_images_are_told_apart_by_their_bytes_and_by_their_recipes(mlruns, name, tracker):
+    """The same recipe may give other bytes: each is a tag of its own."""
+    recipe = Recipe(
+        id="/nix/store/x-image-slurm", derivation="/nix/store/y.drv", flake_rev="f" * 40, nixpkgs_rev="e" * 40
+    )
+    images = [("a" * 64, recipe), ("b" * 64, recipe), ("b" * 64, Recipe(id="debian:12"))]
+    for number, (image, made_by) in enumerate(images):
+        record = sample(number).record
+        provenance = {**record.provenance, "image_hash": image, **made_by.tags}
+        tracker.log(record.model_copy(update={"provenance": provenance}))
+
+    def found(query):
+        return sorted(int(run.data.tags["trial"]) for run in runs_of(mlruns, name, query))
+
+    assert found(f"tags.image_hash = '{'a' * 64}'") == [0]
+    assert found(f"tags.image_hash = '{'b' * 64}'") == [1, 2]
+    assert found("tags.image_recipe = '/nix/store/x-image-slurm'") == [0, 1]
+    assert found("tags.image_recipe = 'debian:12'") == [2]
+    assert found(f"tags.image_flake_rev = '{'f' * 40}' and tags.nixpkgs_rev = '{'e' * 40}'") == [0, 1]
 
 
 def test_a_failed_trial_is_a_failed_run_with_its_reason(mlruns, name, tracker):

@@ -1,0 +1,47 @@
+"""Which builder makes an image: the project's Nix flake, or the Debian builder where Nix is not."""
+
+from pathlib import Path
+from typing import Literal
+
+from campaign.images import debian, nix
+from campaign.images.debian import Progress
+from campaign.images.extras import folder_of, provided
+from campaign.images.manifest import Bundle
+from campaign.images.store import Store
+
+Builder = Literal["debian", "nix", "auto"]
+BUILDERS: tuple[Builder, ...] = ("debian", "nix", "auto")
+
+
+def chosen(builder: Builder) -> Builder:
+    """`auto` is `nix` where Nix and the flake are, else `debian`; the others are what they are."""
+    if builder != "auto":
+        return builder
+    return "nix" if nix.available() else "debian"
+
+
+def require(name: str, builder: Builder, *, extras: str | None = None) -> None:
+    """ImageError unless the files that the image `name` needs of a user are there; the flake needs none."""
+    if chosen(builder) == "debian":
+        provided(name, debian.spec(name).extras, folder_of(extras))
+
+
+def build(
+    name: str,
+    *,
+    builder: Builder,
+    store: Store,
+    extras: str | None = None,
+    mirror: str | None = None,
+    locked: bool = False,
+    flake: str | None = None,
+    progress: Progress = lambda _: None,
+) -> Bundle:
+    """Build the image `name`, put it into `store`, and return it; ImageError says why it can't be.
+
+    `extras`, `mirror` and `locked` are for the Debian builder, `flake` is for Nix; each as its builder has it.
+    """
+    if chosen(builder) == "nix":
+        return nix.build(name, store=store, flake=flake, progress=progress)
+    folder: Path = folder_of(extras)
+    return debian.build(name, store=store, extras_folder=folder, mirror=mirror, locked=locked, progress=progress)

@@ -1,0 +1,148 @@
+"""Builds image bundles with the project's Nix flake: the images of record, named by their recipe.
+
+The flake's output is a folder with the bundle. It is checked and copied into the store, with a note of the recipe that
+made it: store path, derivation, and the revisions of the flake and of nixpkgs.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from campaign.errors import ImageError
+from campaign.images import manifest, tools
+from campaign.images.manifest import Bundle, Recipe
+from campaign.images.store import Store
+
+FLAKE = Path(__file__).parents[2]
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_ALIASES = {"kubernetes": ("volcano",)}  # the flake's image-volcano is what adapters ask for as `kubernetes`
+_TAIL_LINES = 25
+_END_WAIT_S = 10
+
+Progress = Callable[[str], None]
+
+
+def available() -> bool:
+    """Whether this machine has Nix, and this installation the flake."""
+    return shutil.which("nix") is not None and (FLAKE / "flake.nix").is_file()
+
+
+def build(name: str, *, store: Store, flake: str | None = None, progress: Progress = lambda _: None) -> Bundle:
+    """Build the image `name` with the flake (a reference as Nix takes it; by default the project's own).
+
+    Nix's own progress goes to `progress`, line by line. ImageError says why there is no bundle: no Nix, no such image,
+    a build that failed or was killed, an answer or a bundle that can't be read. Nothing half-made is left behind.
+    """
+    if not _NAME.fullmatch(name):
+        raise ImageError(f"there is no image {name!r} to build", "names are like slurm")
+    reference = flake or _own_flake()
+    made = _built(name, _nix("build", "--no-link", "--json", f"{reference}#image-{name}", progress=progress))
+    metadata = _nix("flake", "metadata", "--json", reference, progress=progress)
+    with tools.disk_errors(store.path), store.making() as folder:
+        bundle = manifest.read(Path(made["out"]))
+        if bundle.manifest.name != name and name not in _ALIASES.get(bundle.manifest.name, ()):
+            raise ImageError(f"the flake's image-{name} is an image {bundle.manifest.name!r}", str(bundle.path))
+        progress("copying into the store")
+        for part in manifest.PARTS:
+            shutil.copyfile(bundle.path / part, folder / part)
+        recipe = Recipe(id=made["out"], derivation=made["drv"], **_revisions(metadata))
+        described = manifest.write(folder, bundle.manifest.model_copy(update={"recipe": recipe}))
+        store.verify(described, deep=True)  # before anyone can see it there
+        stored = store.put(described)
+    progress(f"image {stored.manifest.name} {stored.hash}")
+    return stored
+
+
+def _own_flake() -> str:
+    if not (FLAKE / "flake.nix").is_file():
+        raise ImageError(
+            "the project's flake isn't beside this installation",
+            str(FLAKE / "flake.nix"),
+            "Run from a checkout, or say which flake: --flake=PATH",
+        )
+    return str(FLAKE)
+
+
+def _built(name: str, text: str) -> dict[str, str]:
+    """The store path (`out`) and derivation (`drv`) in what `nix build --json` printed."""
+    (one,) = _json(text, f"nix build of image-{name}", [{"drvPath": str, "outputs": {"out": str}}])
+    return {"out": one["outputs"]["out"], "drv": one["drvPath"]}
+
+
+def _revisions(text: str) -> dict[str, str]:
+    """The revisions in what `nix flake metadata --json` printed; a changed checkout's own has `-dirty` at its end."""
+    found = _json(text, "nix flake metadata", {})
+    locked = found.get("locks", {}).get("nodes", {}).get("nixpkgs", {}).get("locked", {})
+    return {
+        "flake_rev": str(found.get("revision") or found.get("dirtyRevision") or ""),
+        "nixpkgs_rev": str(locked.get("rev", "")),
+    }
+
+
+def _json(text: str, what: str, shape: Any) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ImageError(f"{what}: the answer is no JSON", text[:1000]) from error
+    if not _fits(value, shape):
+        raise ImageError(f"{what}: the answer isn't what was expected", text[:1000])
+    return value
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    if isinstance(shape, type):
+        return isinstance(value, shape)
+    if isinstance(shape, dict):
+        return isinstance(value, dict) and all(key in value and _fits(value[key], of) for key, of in shape.items())
+    return isinstance(value, list) and len(value) == len(shape) and all(map(_fits, value, shape))
+
+
+def _nix(*arguments: str, progress: Progress) -> str:
+    """What Nix prints; ImageError with the end of what it said if it fails, is killed, or isn't there."""
+    command = ("nix", "--extra-experimental-features", "nix-command flakes", *arguments)
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    with tempfile.TemporaryFile("w+") as output:
+        with _running(command, output) as process:
+            for line in process.stderr or ():
+                tail.append(line.rstrip())
+                progress(line.rstrip())
+        if process.returncode:
+            how = f"was ended by signal {-process.returncode}" if process.returncode < 0 else "failed"
+            raise ImageError(f"nix {arguments[0]} {how}", "\n".join(tail), _mend(tail))
+        output.seek(0)
+        return output.read()
+
+
+@contextmanager
+def _running(command: Sequence[str], output: Any) -> Iterator["subprocess.Popen[str]"]:
+    """Nix, until it has ended; it is told to end when we are interrupted."""
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True, errors="replace"
+        )
+    except FileNotFoundError as error:
+        raise ImageError("nix is missing", "", "Install Nix 2.18 or later, or build with --builder=debian") from error
+    with process:
+        try:
+            yield process
+            process.wait()
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(_END_WAIT_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+def _mend(tail: Sequence[str]) -> str:
+    if any("hash mismatch" in line for line in tail):
+        return "If it is a hash of nix/packages/unlearnt.nix, put the one that Nix got there: see nix/README.md"
+    return ""

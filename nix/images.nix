@@ -1,0 +1,40 @@
+# The images: a NixOS configuration for each, made of modules with one purpose each.
+{ nixpkgs, system }:
+let
+  inherit (nixpkgs) lib;
+
+  # The Python that packs a bundle, and nothing else of the project: other changes leave recipes alone.
+  builder = lib.fileset.toSource {
+    root = ../.;
+    fileset = lib.fileset.unions [
+      ../campaign/__init__.py
+      ../campaign/errors.py
+      ../campaign/images/__init__.py
+      ../campaign/images/cpio.py
+      ../campaign/images/erofs.py
+      ../campaign/images/guest/init
+      ../campaign/images/initramfs.py
+      ../campaign/images/kernel.py
+      ../campaign/images/manifest.py
+      ../campaign/images/pack.py
+      ../campaign/images/tools.py
+    ];
+  };
+in
+lib.mapAttrs (
+  _: role:
+  lib.nixosSystem {
+    specialArgs = { inherit builder; };
+    modules = [
+      ./modules/image.nix
+      ./modules/boot.nix
+      ./modules/node.nix
+      ./modules/instruments.nix
+      {
+        nixpkgs.hostPlatform = system;
+        nixpkgs.overlays = [ (import ./packages) ];
+      }
+    ]
+    ++ role.modules;
+  }
+) (import ./roles.nix)

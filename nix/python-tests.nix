@@ -1,0 +1,33 @@
+# The Python tests that need no VM and none but nixpkgs' packages: what the flake's images are packed and planned by.
+{ pkgs, source }:
+let
+  python = pkgs.python3.withPackages (packages: [
+    packages.asyncssh
+    packages.cryptography
+    packages.hypothesis
+    packages.jinja2
+    packages.numpy
+    packages.pyarrow
+    packages.pydantic
+    packages.pytest
+    packages.pytest-timeout
+  ]);
+in
+pkgs.runCommand "python-tests"
+  {
+    nativeBuildInputs = [
+      python
+      pkgs.bashInteractive
+      pkgs.cpio
+      pkgs.erofs-utils
+      pkgs.openssh
+      pkgs.zstd
+    ];
+  }
+  ''
+    cp -r ${source} source && chmod -R u+w source && cd source
+    export HOME=$TMPDIR
+    pytest -q tests/unit/test_images_pack.py tests/unit/test_images_nix.py tests/unit/test_images_store.py \
+      tests/unit/test_images_contract.py tests/unit/test_slurm.py tests/unit/test_flux.py tests/conformance/test_promises.py
+    touch $out
+  ''

@@ -1,0 +1,24 @@
+# The images by name: the modules that make each what it is, and the schedulers whose adapters use it.
+let
+  modules = ./modules;
+in
+{
+  slurm = {
+    modules = [ (modules + "/slurm.nix") ];
+    schedulers = [ "slurm" ];
+  };
+  flux = {
+    modules = [ (modules + "/flux.nix") ];
+    schedulers = [ "flux" ];
+  };
+  volcano = {
+    modules = [
+      (modules + "/kubernetes.nix")
+      (modules + "/volcano.nix")
+    ];
+    schedulers = [
+      "kube"
+      "volcano"
+    ];
+  };
+}

@@ -1,0 +1,19 @@
+"""The guest contract, kept by the Debian bundles that nodes of this machine really boot."""
+
+import pytest
+
+from campaign.images import tools
+from campaign.images.contract import Guest, violations
+from schedulers.demands import demands
+from schedulers.registry import adapter, names
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", names())
+def test_a_bundle_has_what_its_schedulers_plans_ask_for(name, bundle_of, tmp_path):
+    scheduler = adapter(name)
+    bundle = bundle_of(scheduler.image)
+    tools.run(["fsck.erofs", f"--extract={tmp_path / 'root'}", str(bundle.root)])
+    facts = bundle.manifest.facts
+    guest = Guest.of_tree(tmp_path / "root", kernel_cmdline=bundle.manifest.kernel_cmdline, facts=facts)
+    assert list(violations(scheduler.image, guest, demands(scheduler, facts))) == []
