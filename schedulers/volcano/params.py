@@ -72,7 +72,7 @@ def flags(params: VolcanoParams) -> list[str]:
 
 
 def _flag(name: str, value: Scalar) -> str:
-    return f"{value:g}s" if name == "schedule_period" else str(value)
+    return f"{value}s" if name == "schedule_period" else str(value)  # all digits: a search draws them
 
 
 def parse_config(text: str) -> dict[str, Scalar]:

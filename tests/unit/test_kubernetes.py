@@ -272,12 +272,12 @@ def runs(params: VolcanoParams, *, loaded: str | None = None) -> str:
 @given(
     st.builds(
         VolcanoParams,
-        schedule_period=st.sampled_from([0.05, 0.25, 1.0, 60.0]),
+        schedule_period=st.floats(0.05, 3600),
         actions=st.sampled_from(["enqueue, allocate, backfill", "allocate"]),
         gang=st.booleans(),
         drf=st.booleans(),
         proportion=st.booleans(),
-        overcommit_factor=st.sampled_from([1.0, 1.5]),
+        overcommit_factor=st.floats(1, 100),
         binpack_weight=st.integers(0, 3),
         kube_api_qps=st.integers(1, 99),
     )
