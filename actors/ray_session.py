@@ -4,7 +4,9 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import sys
+import threading
 from pathlib import Path
 
 from actors.hypervisor.process import start_ticks
@@ -33,9 +35,13 @@ def prepare(address: str | None) -> None:
 
 
 def start(address: str | None) -> None:
-    """Join the Ray at `address`, or start a small one of our own; InfrastructureError if that can't be."""
+    """Join the Ray at `address`, or start a small one of our own; InfrastructureError if that can't be.
+
+    What SIGTERM does stays as it was: Ray's own handler would abort a driver that is told to end.
+    """
     import ray
 
+    told_to_end = signal.getsignal(signal.SIGTERM)
     common = {"log_to_driver": False, "logging_level": "error", "ignore_reinit_error": True}
     try:
         if address:
@@ -51,6 +57,9 @@ def start(address: str | None) -> None:
             f"{where} can't be reached or started: {error}",
             resolution="`python -m campaign doctor` says what is amiss.",
         ) from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, told_to_end)
 
 
 def stop() -> None:

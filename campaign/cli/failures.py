@@ -18,13 +18,24 @@ def guarded(main: Main) -> Callable[..., int]:
 
     @functools.wraps(main)
     def run(arguments: Sequence[str] | None = None) -> int:
-        signal.signal(signal.SIGTERM, _terminate)
-        signal.signal(signal.SIGHUP, _terminate)
+        told_to_end: list[int] = []
+
+        def terminate(number: int, _frame: FrameType | None) -> NoReturn:
+            told_to_end.append(number)
+            print("terminated: ending what runs; the same command again goes on with what is left", file=sys.stderr)
+            raise SystemExit(128 + number)
+
+        signal.signal(signal.SIGTERM, terminate)
+        signal.signal(signal.SIGHUP, terminate)
         try:
             return main(arguments)
         except CampaignError as error:
             print(message(error), file=sys.stderr)
             return USER_ERROR
+        except SystemExit:
+            if not told_to_end:
+                raise
+            return 128 + told_to_end[-1]  # Ray puts a status of its own in the place of ours
         except KeyboardInterrupt:
             print("interrupted; the same command again goes on with what is left", file=sys.stderr)
             return 128 + signal.SIGINT
@@ -42,8 +53,3 @@ def message(error: CampaignError) -> str:
     if error.resolution:
         parts.append(error.resolution)
     return "\n".join(parts)
-
-
-def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
-    print("terminated: ending what runs; the same command again goes on with what is left", file=sys.stderr)
-    raise SystemExit(128 + number)
