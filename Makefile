@@ -10,7 +10,7 @@ SYSTEM_PACKAGES := qemu-system-x86 tini libvirt-daemon libvirt-daemon-driver-qem
 TEST_PACKAGES := chromium chromium-driver libxml2-utils openssh-client cpio nix-bin
 PACKAGES = $(SYSTEM_PACKAGES)
 
-.PHONY: help setup setup-test simulate search bench doctor clean ui test test-fast test-vm check format lock docs
+.PHONY: help setup setup-test simulate search chaos bench doctor clean ui test test-fast test-vm check format lock docs
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -27,6 +27,9 @@ search: setup ## the demo campaign: a Pareto front over real Slurm clusters (ARG
 
 simulate: $(VENV)/.light ## the same in simulation: no VMs, no root (ARGS="search.trials=500 ...")
 	@$(RUN) -m campaign.search testbed=simulation search.trials=200 $(ARGS)
+
+chaos: $(VENV)/.light ## seeded faults over campaigns on simulated hosts: does every invariant hold? (ARGS="runs=100 seed=1")
+	@$(RUN) -m campaign chaos $(ARGS)
 
 bench: setup ## how fast clusters are there, how fast simulation is, how far the two are apart (ARGS="simulation rounds=1")
 	@$(RUN) -m campaign bench $(ARGS)

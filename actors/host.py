@@ -123,11 +123,6 @@ class Host:
         """What a cluster of `nodes` VMs would occupy."""
         return cluster_resources(nodes, shape, self._acceleration.kind)
 
-    def room(self, nodes: int, shape: NodeShape) -> bool:
-        """Whether a cluster of `nodes` VMs fits now."""
-        with self._lock:
-            return self._shortfall(self.needs(nodes, shape), self._ahead) is None
-
     def acquire(self, cluster: str, nodes: int, shape: NodeShape, *, campaign: str, expires: int, ahead: bool) -> Slot:
         """Give a cluster of `nodes` VMs its slot until `release`; CapacityError says what is missing.
 

@@ -17,10 +17,11 @@ from actors import ray_session
 from actors.cluster import Cluster, TrialSpec
 from actors.golden import Golden, Recipe
 from actors.goldens import GoldenOffer
-from actors.host import Host, HostFacts, NodeBoot, NodeShape, NodeState, Slot
+from actors.host import Host, HostFacts, NodeBoot, NodeShape, NodeState, Slot, cluster_resources
 from actors.hypervisor.lease import Owner
+from actors.placement import Needs, Placement
 from actors.supply import Blueprint, Supply
-from campaign.errors import CampaignError, InfrastructureError
+from campaign.errors import CampaignError, CapacityError, InfrastructureError
 from campaign.images.manifest import Bundle
 from campaign.model import HostSettings, TestbedSettings
 from campaign.testbed import Status
@@ -130,7 +131,7 @@ _CLUSTER_ACTOR: Any = ray.remote(num_cpus=0, max_concurrency=4)(ClusterActor)
 class _Post:
     """Where a cluster actor serves: on which host, and for trials of which scheduler."""
 
-    host: "ActorHandle[Any]"
+    host: str
     scheduler: str
 
 
@@ -180,37 +181,46 @@ class Pool:
         self._actors.clear()
         ray_session.stop()
 
-    def with_room(self, nodes: int, shape: NodeShape) -> list["ActorHandle[Any]"]:
-        """The hosts on which a cluster of `nodes` VMs fits now."""
-        return [
-            actor
-            for name, actor in self._actors.items()
-            if _get(actor.do.remote("room", nodes, shape), OPEN_S, f"host {name} is silent")
-        ]
+    def actor(self, host: str) -> "ActorHandle[Any]":
+        """The actor of an open host."""
+        return self._actors[host]
 
 
 class LibvirtTestbed:
     """Evaluates trials on real VMs, made by the blueprint of their scheduler. `spec_of` says what a trial needs beside
-    it."""
+    it; `say` hears which hosts are taken out of service."""
 
-    def __init__(self, pool: Pool, blueprints: Mapping[str, Blueprint], spec_of: Callable[[Trial], TrialSpec]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        blueprints: Mapping[str, Blueprint],
+        spec_of: Callable[[Trial], TrialSpec],
+        placement: Placement,
+        say: Callable[[str], None],
+    ) -> None:
         self._pool, self._blueprints, self._spec_of = pool, blueprints, spec_of
+        self._placement, self._say = placement, say
+        for name, facts in pool.facts.items():
+            placement.add(name, facts.total, facts.acceleration.kind)
         self._idle: dict[_Post, list[ActorHandle[Any]]] = {}  # cluster actors without a trial
         self._running: dict[Any, _Running] = {}
         self._statuses: dict[int, Status] = {}
 
     def room(self) -> int:
         """How many more trials fit, whatever their size."""
-        return min(len(self._pool.with_room(one.largest + 1, one.shape)) for one in self._blueprints.values())
+        return min(self._placement.room(self._needs(one, one.largest)) for one in self._blueprints.values())
 
     def start(self, trial: Trial) -> None:
         """Give the trial a cluster actor on a host with room; one that has none to evaluate, if there is."""
         spec = self._spec_of(trial)
         blueprint = self._blueprints[spec.scheduler]
-        posts = [_Post(host, spec.scheduler) for host in self._pool.with_room(spec.nodes + 1, blueprint.shape)]
-        post = next((post for post in posts if self._idle.get(post)), posts[0])
+        idle_on = [post.host for post, actors in self._idle.items() if actors and post.scheduler == spec.scheduler]
+        host = self._placement.place(trial.number, self._needs(blueprint, spec.nodes), preferred=idle_on)
+        if host is None:
+            raise CapacityError(f"trial {trial.number} was started, but its {spec.nodes + 1} VMs fit on no host")
+        post = _Post(host, spec.scheduler)
         idle = self._idle.setdefault(post, [])
-        actor = idle.pop() if idle else _CLUSTER_ACTOR.remote(blueprint, post.host)
+        actor = idle.pop() if idle else _CLUSTER_ACTOR.remote(blueprint, self._pool.actor(host))
         self._running[actor.evaluate.remote(spec)] = _Running(trial, actor, post)
         self._statuses[trial.number] = Status("placed", time.time())
 
@@ -246,10 +256,18 @@ class LibvirtTestbed:
         self._statuses.pop(one.trial.number, None)
         try:
             evaluation: Evaluation = ray.get(reference)
+            self._idle[one.post].append(one.actor)
         except RayError as error:
-            return one.trial, Evaluation("infrastructure_failed", str(unwrapped(error)))
-        self._idle[one.post].append(one.actor)
+            evaluation = Evaluation("infrastructure_failed", str(unwrapped(error)), one.post.host)
+        taken_out = self._placement.release(one.trial.number, failed=evaluation.outcome == "infrastructure_failed")
+        if taken_out:
+            self._say(f"{taken_out}; the last: {evaluation.reason.splitlines()[0]}")
         return one.trial, evaluation
+
+    def _needs(self, blueprint: Blueprint, nodes: int) -> Needs:
+        """What a cluster with so many compute nodes would occupy, by how a host's guests run."""
+        kinds = {facts.acceleration.kind for facts in self._pool.facts.values()}
+        return {kind: cluster_resources(nodes + 1, blueprint.shape, kind) for kind in kinds}
 
 
 def unwrapped(error: RayError) -> Exception:

@@ -17,6 +17,7 @@ COMMANDS = {
     "export": "write a bootstrap plan for Ansible: inventory, playbook and files",
     "workload": "show, convert and generate workloads: figures, distributions, a picture, SWF files",
     "bench": "how fast clusters are there, how fast simulation is, and how far the two are apart",
+    "chaos": "seeded faults over campaigns on simulated hosts, and whether every invariant holds",
     "docs": "write the tables of settings and metrics of docs/",
 }
 

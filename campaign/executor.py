@@ -79,13 +79,13 @@ def decide(
     begun = asked - asked % search.batch  # the first of a batch that isn't all asked for yet
     if told <= begun < asked < search.trials:
         return Ask(min(begun + search.batch, search.trials) - asked)
-    open_trials = [n for n in sorted(history.asked) if n >= told and not history.settled(n, search.retries)]
-    waiting = [n for n in open_trials if n not in running]
-    if waiting and room > 0:
-        number = waiting[0]
-        attempt = history.attempts.get(number, 0) + 1
-        return Start(Trial(number=number, point=history.asked[number].point, attempt=attempt))
-    if open_trials:
+    # Trials count from 0 without gaps, so what is open is looked for in the last batch only.
+    still_open = [n for n in range(told, asked) if not history.settled(n, search.retries)]
+    waiting = next((n for n in still_open if n not in running), None) if room > 0 else None
+    if waiting is not None:
+        attempt = history.attempts.get(waiting, 0) + 1
+        return Start(Trial(number=waiting, point=history.asked[waiting].point, attempt=attempt))
+    if still_open:
         return Wait()
     if told < asked:
         return Tell(tuple(range(told, asked)))

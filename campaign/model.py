@@ -301,6 +301,9 @@ class TestbedSettings(Settings):
     )
     ray_address: str | None = setting(None, help="an existing Ray cluster (default: a local Ray for this campaign)")
     parallel: int = setting(1, help="trials that may run at once, capacity allowing", ge=1, le=1024)
+    host_failures: int = setting(
+        3, help="trials that fail on a host in a row before it gets no more; the last host is kept", ge=1
+    )
     overlap: Literal["none", "collecting", "running"] = setting(
         "collecting",
         help="when the next trial's cluster is restored: after this trial, as soon as its last job is done, or while "

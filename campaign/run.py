@@ -26,7 +26,14 @@ from campaign.trials import TrialRecord
 MAY_CHANGE = frozenset(
     {
         *("search.trials", "search.retries", "search.give_up_after", "hosts", "output", "image"),
-        *("testbed.ray_address", "testbed.parallel", "testbed.overlap", "cluster.start", "bootstrap"),
+        *(
+            "testbed.ray_address",
+            "testbed.parallel",
+            "testbed.host_failures",
+            "testbed.overlap",
+            "cluster.start",
+            "bootstrap",
+        ),
     }
 )
 """Settings that a resume may change; any other makes another campaign. (The image stays the one it began with.)"""

@@ -15,6 +15,7 @@ BENCHES = {
     "clusters": "how fast a cluster is there, booted and restored",
     "simulation": "how fast the simulation is, and its memory, beside a public simulator",
     "agreement": "how far simulation and virtual machines are apart",
+    "fleet": "what the driver itself costs, over a thousand simulated hosts",
 }
 OUT, ROUNDS = "out=", "rounds="
 

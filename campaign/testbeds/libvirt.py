@@ -49,6 +49,7 @@ class OnLibvirt:
 
         campaign = self._composed.campaign
         ray_session.prepare(campaign.testbed.ray_address)
+        from actors.placement import Placement
         from actors.pool import LibvirtTestbed, Pool
 
         say("starting Ray and opening the hosts")
@@ -58,7 +59,8 @@ class OnLibvirt:
             kind = facts.acceleration
             say(f"host {facts.name}: {facts.uri}, guests run under {kind.kind} ({kind.reason})")
         blueprints = {name: self._blueprint(name) for name in self._composed.schedulers}
-        testbed = LibvirtTestbed(pool, blueprints, lambda trial: self._spec(trial, workload_of(trial)))
+        placement = Placement(campaign.testbed.host_failures)
+        testbed = LibvirtTestbed(pool, blueprints, lambda trial: self._spec(trial, workload_of(trial)), placement, say)
         stack.callback(testbed.close)
         return testbed
 
