@@ -108,7 +108,9 @@ class Host:
         self._slots: dict[str, Slot] = {}
         self._ahead: set[str] = set()  # slots that give way to a trial that needs their room
         self._goldens = Goldens(golden_store(settings))
-        self._hypervisor = Hypervisor(choose_uri(settings.uri, self._state_dir))
+        uri, private = choose_uri(settings.uri, self._state_dir), PrivateLibvirtd(self._state_dir)
+        # Guests outlive a libvirtd of ours that dies, and one that is started in its place takes them up again.
+        self._hypervisor = Hypervisor(uri, revive=private.start if uri == private.uri else lambda: None)
         self.swept = reap(self._hypervisor, self._run_root)
         self._acceleration = self._choose_acceleration(bundle)
         versions = self._hypervisor.versions()

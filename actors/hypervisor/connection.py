@@ -71,12 +71,15 @@ class Hypervisor:
     """An open connection to the libvirt at `uri`; close it, or use it in a `with`.
 
     Its methods may be called from any thread. When libvirt is restarted, the call that notices fails, and the next one
-    connects again.
+    connects again; before that, `revive` may see to it that libvirt runs.
     """
 
-    def __init__(self, uri: str, *, open_seconds: float = _OPEN_SECONDS) -> None:
+    def __init__(
+        self, uri: str, *, open_seconds: float = _OPEN_SECONDS, revive: Callable[[], object] = lambda: None
+    ) -> None:
         """Connect; `LibvirtUnreachable` if nothing answers within `open_seconds`."""
         self.uri = uri
+        self._revive = revive
         self._open_seconds = open_seconds
         self._opened = _open(uri, open_seconds)
 
@@ -185,6 +188,7 @@ class Hypervisor:
     @property
     def _connection(self) -> Any:
         if not self._opened.isAlive():
+            self._revive()
             self._opened = _open(self.uri, self._open_seconds)
         return self._opened
 
