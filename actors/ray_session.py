@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from actors.hypervisor.process import start_ticks
-from campaign.errors import InfrastructureError
+from campaign.errors import ConfigError, InfrastructureError
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024  # jobs tables and logs; images never travel through it on one host
 ENVIRONMENT = {
@@ -24,14 +24,30 @@ ENVIRONMENT = {
 def prepare(address: str | None) -> None:
     """Set Ray's environment for a session of our own, or for joining the Ray at `address`.
 
-    Ray's daemons listen on every interface whatever they are told, and run what anybody sends them; so our own asks for
-    a token that only this process and its children know. RuntimeError if Ray was imported before.
+    Ray's daemons listen on every interface whatever they are told, and run what anybody sends them. So our own asks for
+    a token that only this process and its children know, and one that is joined must ask for one: ConfigError where
+    this process has none to give. RuntimeError if Ray was imported before.
     """
     if "ray" in sys.modules:
         raise RuntimeError("ray was imported before its environment was prepared")
+    if address and not _has_token():
+        raise ConfigError(
+            f"testbed.ray_address: the Ray at {address} would be joined without a token",
+            "A Ray that asks for none runs what anybody sends it who reaches its ports.",
+            "Start it with RAY_AUTH_MODE=token and one token on every host (ray get-auth-token --generate), and set "
+            "both here as well.",
+        )
     os.environ.update(ENVIRONMENT)
     if not address:
         os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+
+
+def _has_token() -> bool:
+    """Whether Ray's environment names a token, in the ways that Ray knows."""
+    if os.environ.get("RAY_AUTH_MODE") != "token":
+        return False
+    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+    return bool(os.environ.get("RAY_AUTH_TOKEN")) or file.is_file()
 
 
 def start(address: str | None) -> None:
