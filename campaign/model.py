@@ -4,6 +4,7 @@ A value that is searched stands where its fixed value would stand: `nodes: 4` fi
 whole range, `nodes: {choices: [1, 2, 4]}` searches what is listed.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -363,7 +364,9 @@ class Campaign(Settings):
 
     @field_validator("hosts")
     @classmethod
-    def _some(cls, hosts: dict[str, HostSettings]) -> dict[str, HostSettings]:
+    def _named(cls, hosts: dict[str, HostSettings]) -> dict[str, HostSettings]:
         if not hosts:
             raise ValueError("at least one host is needed")
+        if wrong := [name for name in hosts if not re.fullmatch(NAME_PATTERN, name)]:
+            raise ValueError(f"host names match {NAME_PATTERN}, but {wrong[0]!r} doesn't")
         return hosts
