@@ -119,7 +119,7 @@ def test_the_last_of_two_overrides_wins():
         ("search.constraints.speed.max=1", ["search.constraints.speed", "no such metric"]),
         ("search.constraints.awrt_s={}", ["search.constraints.awrt_s", "max, min or both"]),
         ("hosts={}", ["hosts", "at least one host", "override 'hosts={}'"]),
-        ("hosts={'../x': {}}", ["hosts", "host names match ^[a-z0-9]", "'../x'"]),
+        ("hosts={East: {}}", ["hosts", "host names match ^[a-z0-9]", "'East'"]),
         ("hosts.local.ports=[1,2]", ["hosts.local.ports = [1, 2]", "1024..65535"]),
         ("validity.max_steal=2", ["[0 .. 1] fraction"]),
         ("workload=swf", ["workload.path", "must be given"]),
