@@ -1,4 +1,5 @@
 # The project's commands as flake apps: an environment of the locked packages is made once, then Python runs from it.
+# Images come from the flake, unless an argument says otherwise.
 {
   lib,
   pkgs,
@@ -38,7 +39,7 @@ let
           ${pkgs.uv}/bin/uv pip install --quiet --require-hashes --requirement "$lock"
         touch "$home/.ready"
       fi
-      PYTHONPATH=${source} exec "$home/bin/python" -m ${module} "$@"
+      PYTHONPATH=${source} exec "$home/bin/python" -m ${module} image.builder=auto "$@"
     '';
   app = name: module: description: {
     type = "app";

@@ -67,11 +67,17 @@ pkgs.testers.runNixOSTest {
           ];
           virtualisation.memorySize = of.memory_mib;
           virtualisation.cores = lib.max 1 of.slots;
-          system.activationScripts.programs = lib.stringAfter [ "binsh" "usrbinenv" ] ''
-            ln -sf ${config.system.path}/bin/* /usr/bin/
-            ln -sf ${config.system.path}/bin/{bash,true} /bin/
-            ln -sfn ${config.system.path}/share /usr/share
-          '';
+          system.activationScripts.programs = {
+            deps = [
+              "binsh"
+              "usrbinenv"
+            ];
+            text = ''
+              ln -sf ${config.system.path}/bin/* /usr/bin/
+              ln -sf ${config.system.path}/bin/{bash,true} /bin/
+              ln -sfn ${config.system.path}/share /usr/share
+            '';
+          };
         }
       )
     ) cluster
