@@ -22,6 +22,7 @@ in
   environment.stub-ld.enable = false;
   programs.command-not-found.enable = false;
   programs.nano.enable = false;
+  services.fstrim.enable = false;
   services.logrotate.enable = false;
   security.sudo.enable = false;
   services.timesyncd.enable = false;
@@ -29,6 +30,7 @@ in
   system.nssModules = lib.mkForce [ ];
   systemd.oomd.enable = false;
   systemd.coredump.enable = false;
+  systemd.services.lastlog2-import.enable = false;
 
   # Its name, keys and addresses are credentials (see campaign/images/__init__.py), which systemd-tmpfiles writes down:
   # so the image has neither /etc/hostname nor /etc/hosts.
