@@ -30,7 +30,7 @@ in
   system.nssModules = lib.mkForce [ ];
   systemd.oomd.enable = false;
   systemd.coredump.enable = false;
-  systemd.services.lastlog2-import.enable = false;
+  systemd.services.lastlog2-import.enable = lib.mkForce false;
 
   # Its name, keys and addresses are credentials (see campaign/images/__init__.py), which systemd-tmpfiles writes down:
   # so the image has neither /etc/hostname nor /etc/hosts.
