@@ -37,7 +37,7 @@ def places(tmp_path, image_store, bundle):
 def hosts_of(places):
     """The hosts as a setting; each has ports of its own, by which clusters of one machine are told apart."""
     rooms = [
-        f"{name}: {{uri: private, state_dir: {place.state_dir}, ports: [{low}, {low + 99}], memory_mib: 1500}}"
+        f"{name}: {{uri: private, state_dir: {place.state_dir}, ports: [{low}, {low + 99}], memory_mib: 1600}}"
         for low, (name, place) in zip((22200, 22300), places.items(), strict=True)
     ]
     return f"hosts={{{', '.join(rooms)}}}"
