@@ -42,8 +42,15 @@
         system: lib.mapAttrs' (name: lib.nameValuePair "${name}-${system}")
       ) images;
 
-      # What each image would be, for the contract that images of all builders keep.
-      lib.guests = lib.mapAttrs (_: lib.mapAttrs (_: image: image.config.campaign.image.guest)) images;
+      lib = {
+        # What each image would be, for the contract that images of all builders keep.
+        guests = lib.mapAttrs (_: lib.mapAttrs (_: image: image.config.campaign.image.guest)) images;
+
+        # The output path of each package, by its attribute: what nix/manifest.json has written down.
+        recipes = lib.concatMapAttrs (
+          system: lib.mapAttrs' (name: package: lib.nameValuePair "packages.${system}.${name}" package.outPath)
+        ) self.packages;
+      };
 
       devShells = forEachSystem (system: {
         default = pkgs.${system}.callPackage ./nix/dev-shell.nix { };

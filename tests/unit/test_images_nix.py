@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,8 @@ from campaign.images import builders, manifest, nix
 from campaign.images.manifest import PARTS, FileFact, Manifest, content_hash
 from campaign.images.store import Store
 
-FAKE = Path(__file__).parents[1] / "fakes/nix"
+ROOT = Path(__file__).parents[2]
+FAKE = ROOT / "tests/fakes/nix"
 
 
 def bundle_in(folder: Path, name: str = "slurm") -> None:
@@ -132,25 +131,17 @@ def test_auto_is_nix_where_nix_is(flake, monkeypatch, tmp_path):
     assert [builders.chosen(one) for one in ("auto", "nix", "debian")] == ["debian", "nix", "debian"]
 
 
-def test_nix_ends_with_whoever_asked_it(flake, store, tmp_path):
-    """Interrupted in the midst of a build, Nix is told to end, and nothing half-made stays."""
+def test_nix_ends_with_whoever_asked_it(flake, store):
+    """Told to end in the midst of a build, the command tells Nix so, and nothing half-made stays."""
     (flake / "ails").write_text("hang")
-    program = textwrap.dedent(f"""
-        from pathlib import Path
-        from campaign.images import nix
-        from campaign.images.store import Store
-        nix.build("slurm", store=Store(Path({str(store.path)!r})), flake={str(flake)!r},
-                  progress=lambda line: print(line, flush=True))
-    """)
+    command = ["image", "--store", str(store.path), "build", "slurm", "--builder=nix", f"--flake={flake}"]
     asking = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-u", "-m", "campaign", *command], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     assert "building" in asking.stdout.readline()
     (child,) = Path(f"/proc/{asking.pid}/task/{asking.pid}/children").read_text().split()
-    asking.send_signal(signal.SIGINT)
-    asking.wait(30)
-    deadline = time.monotonic() + 20
-    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    asking.send_signal(signal.SIGTERM)
+    assert asking.wait(30) == 143
+    asking.stdout.close()
     assert not Path(f"/proc/{child}").exists()
     assert nothing_left(store)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ import pytest
 from campaign.images import kernel, manifest, pack, tools
 
 ROOT = Path(__file__).parents[2]
-TREE = ROOT / "campaign/images/guest"  # a folder beside those that a root file system is packed without
 PVH = b"\x7fELF ... \x04\0\0\0\x08\0\0\0\x12\0\0\0Xen\0 ..."
 
 pytestmark = pytest.mark.skipif(not shutil.which("mkfs.erofs", path=tools.search_path()), reason="no mkfs.erofs")
@@ -27,13 +27,22 @@ def bzimage(payload):
 
 
 @pytest.fixture
-def description(tmp_path):
+def tree():
+    """A store path, outside the folders that a root file system is packed without, as /tmp is."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        (Path(folder) / "init").write_text("#!/bin/sh\n")
+        (Path(folder) / "share").mkdir()
+        yield Path(folder)
+
+
+@pytest.fixture
+def description(tmp_path, tree):
     drivers = tmp_path / "drivers/kernel"
     drivers.mkdir(parents=True)
     (drivers / "erofs.ko").write_bytes(b"\x7fELF\0depends=\0")
     (tmp_path / "kernel").write_bytes(bzimage(gzip.compress(PVH)))
     (tmp_path / "busybox").write_bytes(b"busybox")
-    (tmp_path / "closure").write_text(f"{TREE}\n{ROOT / 'pyproject.toml'}\n")
+    (tmp_path / "closure").write_text(f"{tree}\n")
     wanted = {
         "name": "slurm",
         "system": "x86_64-linux",
@@ -44,7 +53,7 @@ def description(tmp_path):
         "modules": ["erofs"],
         "busybox": str(tmp_path / "busybox"),
         "closure": str(tmp_path / "closure"),
-        "links": {"sbin/init": f"{TREE}/init", "usr/bin": "/nowhere/bin"},
+        "links": {"sbin/init": f"{tree}/init", "usr/bin": "/nowhere/bin"},
         "facts": {"unit.munge": "munged.service"},
     }
     (tmp_path / "description.json").write_text(json.dumps(wanted))
@@ -73,13 +82,13 @@ def test_a_bundle_is_packed_and_twice_the_same(description, tmp_path):
     assert bundle.kernel.read_bytes() == PVH
 
 
-def test_the_root_has_the_closure_the_links_and_places_to_mount(description, tmp_path):
+def test_the_root_has_the_closure_the_links_and_places_to_mount(description, tree, tmp_path):
     packed(description, tmp_path / "made")
     root = tmp_path / "root"
     tools.run(["fsck.erofs", f"--extract={root}", str(tmp_path / "made/root.erofs")])
-    inside = root / TREE.relative_to("/")
-    assert (inside / "init").read_bytes() == (TREE / "init").read_bytes()
-    assert (root / "sbin/init").readlink() == TREE / "init"
+    inside = root / tree.relative_to("/")
+    assert (inside / "init").read_bytes() == (tree / "init").read_bytes() and (inside / "share").is_dir()
+    assert (root / "sbin/init").readlink() == tree / "init"
     assert (root / "usr/bin").readlink() == Path("/nowhere/bin")
     assert all((root / name).is_dir() for name in ("dev", "proc", "run", "sys", "tmp"))
     assert (root / "etc/machine-id").read_bytes() == b""

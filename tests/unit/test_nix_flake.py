@@ -108,26 +108,26 @@ def test_the_shell_evaluates_for_every_system(flake):
     assert all(path.endswith(".drv") for path in shells.values())
 
 
-def recipes(flake, of="packages"):
-    """The output path of each package, by system and name; `of` is what of the flake to evaluate."""
-    apply = "builtins.mapAttrs (_: builtins.mapAttrs (_: package: package.outPath))"
-    return json.loads(nix(flake, "eval", "--read-only", "--json", f".#{of}", "--apply", apply))
+WRITTEN = json.loads((ROOT / "nix/manifest.json").read_text())
+"""The output path of each package, by its attribute."""
+
+
+def recipes(flake):
+    """The same, evaluated."""
+    return json.loads(nix(flake, "eval", "--read-only", "--json", ".#lib.recipes"))
 
 
 @needs_nixpkgs
 @pytest.mark.timeout(900)
 def test_the_recipes_are_those_that_are_written_down(flake):
-    assert recipes(flake) == json.loads((ROOT / "nix/manifest.json").read_text())
+    assert recipes(flake) == WRITTEN
 
 
 def test_the_written_recipes_are_of_the_three_images_on_every_system():
-    written = json.loads((ROOT / "nix/manifest.json").read_text())
-    assert set(written) == SYSTEMS
-    for packages in written.values():
-        assert {"image-slurm", "image-flux", "image-volcano"} <= set(packages)
-        assert all(re.fullmatch(r"/nix/store/[0-9a-z]{32}-\S+", path) for path in packages.values())
-    images = [path for packages in written.values() for name, path in packages.items() if name.startswith("image-")]
-    assert len(set(images)) == 2 * 3  # the image of Kubernetes goes by two names
+    images = {f"packages.{system}.image-{name}" for system in SYSTEMS for name in ("slurm", "flux", "volcano")}
+    assert images <= set(WRITTEN)
+    assert all(re.fullmatch(r"/nix/store/[0-9a-z]{32}-\S+", path) for path in WRITTEN.values())
+    assert len({path for name, path in WRITTEN.items() if ".image-" in name}) == len(images)  # one goes by two names
 
 
 @needs_nixpkgs
@@ -145,11 +145,9 @@ def test_an_option_changes_the_recipes_of_the_images_that_have_it(flake, module,
     path = flake / "nix/modules" / module
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
-    system = "x86_64-linux"
-    apply = "builtins.mapAttrs (_: package: package.outPath)"
-    found = json.loads(nix(flake, "eval", "--read-only", "--json", f".#packages.{system}", "--apply", apply))
-    before = json.loads((ROOT / "nix/manifest.json").read_text())[system]
-    assert {name for name in found if found[name] != before[name]} == {f"image-{name}" for name in changed}
+    found = recipes(flake)
+    expected = {f"packages.{system}.image-{name}" for system in SYSTEMS for name in changed}
+    assert {name for name in found if found[name] != WRITTEN[name]} == expected
 
 
 @needs_nixpkgs
