@@ -48,7 +48,8 @@
 
         # The output path of each package, by its attribute: what nix/manifest.json has written down.
         recipes = lib.concatMapAttrs (
-          system: lib.mapAttrs' (name: package: lib.nameValuePair "packages.${system}.${name}" package.outPath)
+          system:
+          lib.mapAttrs' (name: package: lib.nameValuePair "packages.${system}.${name}" package.outPath)
         ) self.packages;
       };
 

@@ -48,6 +48,10 @@ let
   };
 in
 {
-  search = app "campaign-search" "campaign.search" "Searches over schedulers, settings and cluster sizes";
-  doctor = app "campaign-doctor" "campaign doctor" "What this machine can do, and what mends what it can't";
+  search =
+    app "campaign-search" "campaign.search"
+      "Searches over schedulers, settings and cluster sizes";
+  doctor =
+    app "campaign-doctor" "campaign doctor"
+      "What this machine can do, and what mends what it can't";
 }

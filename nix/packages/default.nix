@@ -4,7 +4,9 @@ final: prev: {
   flux-core = final.callPackage ./flux-core.nix { };
   flux-sched = final.callPackage ./flux-sched.nix { };
   flux = final.callPackage ./flux.nix { };
-  volcano = final.callPackage ./volcano.nix { unlearnt = import ./unlearnt.nix { inherit (final) lib; }; };
+  volcano = final.callPackage ./volcano.nix {
+    unlearnt = import ./unlearnt.nix { inherit (final) lib; };
+  };
 
   # Manual pages need pandoc, and so all of Haskell, in what Slurm is built from.
   rdma-core = (prev.rdma-core.override { pandoc = null; }).overrideAttrs (old: {
