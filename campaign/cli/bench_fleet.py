@@ -26,24 +26,26 @@ WINDOWS = 10
 
 @dataclass(frozen=True)
 class Window:
-    """A tenth of a campaign's trials: what one cost the driver beside its simulation, ms; the driver's memory, MiB."""
+    """A tenth of a campaign's trials: what one cost the driver beside its simulation, in all and of the CPU, ms; and the
+    driver's memory, MiB."""
 
     trials: int
     driver_ms: float
+    cpu_ms: float
     memory_mib: float
 
 
 class _Timed:
-    """The simulation of trials, with the time that it takes."""
+    """The simulation of trials, with the time that it takes, in all and of the CPU, s."""
 
     def __init__(self, testbed: SimulationTestbed) -> None:
         self._testbed = testbed
-        self.took_s = 0.0
+        self.took = (0.0, 0.0)
 
     def __call__(self, trial: Trial) -> Evaluation:
-        begun = time.perf_counter()
+        begun = _clocks()
         evaluation = self._testbed.evaluate(trial)
-        self.took_s += time.perf_counter() - begun
+        self.took = _sum(self.took, _since(begun))
         return evaluation
 
 
@@ -53,17 +55,33 @@ class _Watched(FleetTestbed):
     def watch(self, timed: _Timed, trials: int) -> None:
         self._timed, self._size = timed, max(1, trials // WINDOWS)
         self.windows: list[Window] = []
-        self._seen, self._since = 0, (time.perf_counter(), 0.0)
+        self._seen, self._begun, self._simulated = 0, _clocks(), timed.took
 
     def wait(self, timeout_s: float) -> list[tuple[Trial, Evaluation]]:
         ended = super().wait(timeout_s)
         self._seen += len(ended)
         if self._seen >= self._size * (len(self.windows) + 1):
-            now, simulated = time.perf_counter(), self._timed.took_s
-            driver_s = now - self._since[0] - (simulated - self._since[1])
-            self.windows.append(Window(self._seen, 1000 * driver_s / self._size, _memory_mib()))
-            self._since = (now, simulated)
+            spent, simulated = _since(self._begun), self._timed.took
+            driver_ms, cpu_ms = (
+                1000 * (all_s - (now_s - before_s)) / self._size
+                for all_s, now_s, before_s in zip(spent, simulated, self._simulated, strict=True)
+            )
+            self.windows.append(Window(self._seen, driver_ms, cpu_ms, _memory_mib()))
+            self._begun, self._simulated = _clocks(), simulated
         return ended
+
+
+def _clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def _since(begun: tuple[float, float]) -> tuple[float, float]:
+    now = _clocks()
+    return now[0] - begun[0], now[1] - begun[1]
+
+
+def _sum(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    return one[0] + other[0], one[1] + other[1]
 
 
 def run(overrides: Sequence[str], place: Path, rounds: int) -> None:
@@ -117,15 +135,18 @@ def _resume(composed: Composed, results: Results) -> float:
 
 
 def _table(windows: Sequence[Window], resumed_s: float, trials: int) -> str:
-    rows = [f"{window.trials:>9,} {window.driver_ms:>12.2f} {window.memory_mib:>12.0f}" for window in windows]
-    grown = windows[-1].driver_ms / windows[1].driver_ms  # the first holds what is done once
+    rows = [
+        f"{window.trials:>9,} {window.driver_ms:>12.2f} {window.cpu_ms:>12.2f} {window.memory_mib:>12.0f}"
+        for window in windows
+    ]
+    grown = windows[-1].cpu_ms / windows[1].cpu_ms  # the first holds what is done once
     each = (windows[-1].memory_mib - windows[0].memory_mib) * 1024 / (windows[-1].trials - windows[0].trials)
     lines = [
         f"{trials:,} trials on {HOSTS:,} simulated hosts, as many at once",
-        f"{'trials':>9} {'driver, ms':>12} {'memory, MiB':>12}",
+        f"{'trials':>9} {'driver, ms':>12} {'its CPU, ms':>12} {'memory, MiB':>12}",
         *rows,
-        f"a trial costs the driver {grown:.2f} times as much in the last tenth as in the second, "
-        f"which keeps {each:.1f} KiB of each",
+        f"a trial costs the driver {grown:.2f} times as much CPU in the last tenth as in the second; "
+        f"it keeps {each:.1f} KiB of each",
         f"taken up again after {resumed_s:.2f} s",
     ]
     return "\n".join(lines) + "\n"
