@@ -26,7 +26,7 @@ WINDOWS = 10
 
 @dataclass(frozen=True)
 class Window:
-    """A tenth of a campaign's trials: what one cost the driver beside its simulation, in all and of the CPU, ms; and the
+    """A tenth of a campaign's trials: what one cost the driver beside its simulation, in all and of CPU, ms; and the
     driver's memory, MiB."""
 
     trials: int
