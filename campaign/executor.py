@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from campaign.errors import CampaignError
-from campaign.ledger import History, Ledger
+from campaign.ledger import History, Ledger, building_up
 from campaign.metrics import ClusterFacts, Computed, compute, tau_of
 from campaign.model import Campaign, SearchSettings
 from campaign.results import Results
@@ -162,11 +162,12 @@ class Executor:
     def _restore(self) -> None:
         """Bring the study to where the ledger says that the search was: the settled trials told, the rest running."""
         history = self._ledger.history
-        for number in sorted(history.asked):
-            asked = history.asked[number]
-            self._study.restore(Suggestion(number, asked.point, asked.attrs))
-        while self._told in history.asked and history.settled(self._told, self._campaign.search.retries):
-            self._tell(self._told)
+        with building_up():
+            for number in sorted(history.asked):
+                asked = history.asked[number]
+                self._study.restore(Suggestion(number, asked.point, asked.attrs))
+            while self._told in history.asked and history.settled(self._told, self._campaign.search.retries):
+                self._tell(self._told)
 
     def _ask(self) -> None:
         suggestion = self._study.ask()

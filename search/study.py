@@ -85,11 +85,11 @@ class Study:
         swallow it and fail the trial in silence."""
         for name, violation in violations(metrics, self._constraints).items():
             self._storage.set_trial_system_attr(self._trial_id(number), f"{CONSTRAINT_ATTR}:{name}", violation)
-        self._study.tell(number, [metrics[name] for name in self._objectives])
+        self._settle(number, TrialState.COMPLETE, [float(metrics[name]) for name in self._objectives])
 
     def fail(self, number: int) -> None:
         """Tell that a trial gave no values."""
-        self._study.tell(number, state=TrialState.FAIL)
+        self._settle(number, TrialState.FAIL)
 
     def stall(self, number: int) -> None:
         """Tell that a trial's workload came to a halt: its point is infeasible, whatever its objectives.
@@ -104,7 +104,11 @@ class Study:
             for index, direction in enumerate(self._study.directions)
         ]
         self._storage.set_trial_system_attr(self._trial_id(number), _STALLED, 1.0)
-        self._study.tell(number, values)
+        self._settle(number, TrialState.COMPLETE, values)
+
+    def _settle(self, number: int, state: TrialState, values: list[float] | None = None) -> None:
+        """As `Study.tell` of Optuna does, without copying the trial again and again: a resume tells thousands."""
+        self._storage.set_trial_state_values(self._trial_id(number), state, values)
 
     def _suggest(self, trial: Trial) -> None:
         """Draw a point of a conditional space: the scheduler comes first, then what exists under it."""

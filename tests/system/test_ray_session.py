@@ -30,8 +30,8 @@ DRIVER = textwrap.dedent("""
                     pass
 
         busy = Busy.remote().for_ever.remote()
-        print(ray_session._own_folder(os.getpid()), ray.get_runtime_context().gcs_address, flush=True)
         try:
+            print(ray_session._own_folder(os.getpid()), ray.get_runtime_context().gcs_address, flush=True)
             while True:
                 ray.wait([busy], timeout=1)
         finally:
