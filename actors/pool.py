@@ -261,7 +261,8 @@ class LibvirtTestbed:
             evaluation = Evaluation("infrastructure_failed", str(unwrapped(error)), one.post.host)
         taken_out = self._placement.release(one.trial.number, failed=evaluation.outcome == "infrastructure_failed")
         if taken_out:
-            self._say(f"{taken_out}; the last: {evaluation.reason.splitlines()[0]}")
+            why, _, _ = evaluation.reason.partition("\n")
+            self._say(f"{taken_out}; the last: {why}")
         return one.trial, evaluation
 
     def _needs(self, blueprint: Blueprint, nodes: int) -> Needs:

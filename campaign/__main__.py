@@ -9,14 +9,14 @@ from campaign.cli.failures import guarded
 
 COMMANDS = {
     "doctor": "what this machine can do, and the command that mends what is missing",
-    "image": "list, build, show, verify, lock, remove image bundles",
+    "image": "list, build, show, compare, verify, lock, remove image bundles",
     "golden": "list and remove golden clusters, from which trials' clusters are restored",
     "clean": "remove VMs and files that dead campaigns left",
     "report": "write a campaign's report again, from its ledger",
     "ui": "the MLflow UI, on loopback",
     "export": "write a bootstrap plan for Ansible: inventory, playbook and files",
     "workload": "show, convert and generate workloads: figures, distributions, a picture, SWF files",
-    "bench": "how fast clusters are there, how fast simulation is, and how far the two are apart",
+    "bench": "how fast clusters are there, how fast simulation is, how far the two are apart, what the driver costs",
     "chaos": "seeded faults over campaigns on simulated hosts, and whether every invariant holds",
     "docs": "write the tables of settings and metrics of docs/",
 }

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from campaign.compose import Composed, compose
+from campaign.errors import ConfigError
 from campaign.executor import Executor
 from campaign.ledger import Ledger
 from campaign.preflight import workload_for
@@ -87,10 +88,12 @@ def _sum(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, f
 def run(overrides: Sequence[str], place: Path, rounds: int) -> None:
     """Run one campaign (rounds have no meaning here), take it up again, and leave the table in `place`."""
     composed = compose([*SETTINGS, *overrides])
+    trials = composed.campaign.search.trials
+    if trials < WINDOWS:
+        raise ConfigError(f"search.trials={trials}: this benchmark needs {WINDOWS} or more", resolution="Say 1000.")
     folder = place / "fleet"
     shutil.rmtree(folder, ignore_errors=True)
     results = Results(folder, "fleet")
-    trials = composed.campaign.search.trials
     windows = _campaign(composed, results, trials)
     resumed_s = _resume(composed, results)
     table = _table(windows, resumed_s, trials)

@@ -1,6 +1,5 @@
 """Which builder makes an image: the project's Nix flake, or the Debian builder where Nix is not."""
 
-from pathlib import Path
 from typing import Literal
 
 from campaign.images import debian, nix
@@ -43,5 +42,6 @@ def build(
     """
     if chosen(builder) == "nix":
         return nix.build(name, store=store, flake=flake, progress=progress)
-    folder: Path = folder_of(extras)
-    return debian.build(name, store=store, extras_folder=folder, mirror=mirror, locked=locked, progress=progress)
+    return debian.build(
+        name, store=store, extras_folder=folder_of(extras), mirror=mirror, locked=locked, progress=progress
+    )

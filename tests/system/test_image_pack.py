@@ -27,6 +27,44 @@ def store_path():
         yield Path(folder)
 
 
+def boot(bundle):
+    """What a node writes on its console until it powers itself off."""
+    machine = [
+        "-machine",
+        "q35",
+        "-accel",
+        "tcg",
+        "-cpu",
+        "max,cx16=off",
+        "-m",
+        "256",
+        "-nodefaults",
+        "-display",
+        "none",
+    ]
+    start = [
+        "-kernel",
+        bundle.kernel,
+        "-initrd",
+        bundle.initrd,
+        "-append",
+        bundle.manifest.kernel_cmdline,
+        "-serial",
+        "stdio",
+    ]
+    disk = [
+        "-drive",
+        f"file={bundle.root},format=raw,readonly=on,if=none,id=root",
+        "-device",
+        "virtio-blk-pci,drive=root",
+    ]
+    arguments = map(str, ["qemu-system-x86_64", "-no-reboot", *machine, *start, *disk])
+    done = subprocess.run(
+        list(arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=240
+    )
+    return done.stdout
+
+
 def test_a_packed_bundle_boots_to_its_init(bundle, store_path, tmp_path):
     initramfs = tmp_path / "initramfs"
     initramfs.mkdir()
@@ -50,31 +88,7 @@ def test_a_packed_bundle_boots_to_its_init(bundle, store_path, tmp_path):
         facts={},
     )
     made = pack.pack(wanted, tmp_path / "made")
-    machine = [
-        "-machine",
-        "q35",
-        "-accel",
-        "tcg",
-        "-cpu",
-        "max,cx16=off",
-        "-m",
-        "256",
-        "-nodefaults",
-        "-display",
-        "none",
-    ]
-    boot = ["-kernel", made.kernel, "-initrd", made.initrd, "-append", made.manifest.kernel_cmdline, "-serial", "stdio"]
-    disk = [
-        "-drive",
-        f"file={made.root},format=raw,readonly=on,if=none,id=root",
-        "-device",
-        "virtio-blk-pci,drive=root",
-    ]
-    arguments = map(str, ["qemu-system-x86_64", "-no-reboot", *machine, *boot, *disk])
-    done = subprocess.run(
-        list(arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=240
-    )
-    console = done.stdout
+    console = boot(made)
     assert "written" in console and "fw_cfg: qemu_fw_cfg" in console, console
     for mounted in ("overlay on / type overlay", "run on /run type tmpfs", "devtmpfs", "proc on /proc", "sys on /sys"):
         assert mounted in console, console

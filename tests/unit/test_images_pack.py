@@ -12,18 +12,12 @@ from pathlib import Path
 import pytest
 
 from campaign.images import kernel, manifest, pack, tools
+from tests.unit.test_images_build import bzimage
 
 ROOT = Path(__file__).parents[2]
 PVH = b"\x7fELF ... \x04\0\0\0\x08\0\0\0\x12\0\0\0Xen\0 ..."
 
 pytestmark = pytest.mark.skipif(not shutil.which("mkfs.erofs", path=tools.search_path()), reason="no mkfs.erofs")
-
-
-def bzimage(payload):
-    image = bytearray(1024)
-    image[0x1F1], image[0x202:0x206] = 1, b"HdrS"
-    image[0x24C:0x250] = (len(payload) + 4).to_bytes(4, "little")
-    return bytes(image) + payload + b"size"
 
 
 @pytest.fixture

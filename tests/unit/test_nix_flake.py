@@ -8,11 +8,14 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from campaign.images.contract import Guest, violations
+from schedulers.conformance import topology
 from schedulers.demands import demands
 from schedulers.registry import adapter, names
 from tests.conftest import CANNOT_RUN_HERE
@@ -89,6 +92,31 @@ def test_every_locked_input_is_one_revision_with_the_hash_of_its_bytes(lock):
 @pytest.mark.parametrize("file", NIX_FILES, ids=lambda file: file.name)
 def test_a_nix_file_opens_with_what_it_is_for(file):
     assert re.match(r"# [A-Z].{20,}\.\n", file.read_text())
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_plan_of_a_cluster_check_is_the_adapters_own(name):
+    """A NixOS test carries it out; what it has for data is the plan, file by file."""
+    scheduler, cluster = adapter(name), topology(2)
+    facts = {"unit.munge": "munged.service"}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "nix/tests/plan.py"), name, json.dumps(facts)],
+        input=json.dumps([asdict(node) for node in cluster.nodes]),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    plan = scheduler.plan(cluster, scheduler.Params(), scheduler.make_secrets(), facts)
+    assert found["head"] == "head" and found["rehearsal"] == list(scheduler.rehearsal_command(cluster))
+    assert [set(stage) for stage in found["stages"]] == [set(stage.steps) for stage in plan.stages]
+    for stage, expected in zip(found["stages"], plan.stages, strict=True):
+        for node, step in expected.steps.items():
+            assert [file["path"] for file in stage[node]["files"]] == [file.path for file in step.files]
+            assert stage[node]["commands"] == [list(command) for command in step.commands]
+            assert stage[node]["units"] == [unit.name for unit in step.units]
+            assert [probe["expect"] for probe in stage[node]["probes"]] == [probe.expect for probe in step.probes]
 
 
 @needs_nix
