@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from actors.failures import NodeLost, cause_of, outcome_of
-from actors.host import HostFacts, NodeState
+from actors.host import Commitment, HostFacts, NodeState
 from actors.phases import PhaseClock
 from actors.replay import Replay, Replayed
 from actors.standing import HostHandle
@@ -60,6 +60,7 @@ class Cluster:
         self._provenance: dict[str, str] = {}
         self._host_name = ""
         self._states: list[NodeState] = []
+        self._committed = Commitment(0, 0)
         self._lost = ""
 
     @property
@@ -132,7 +133,9 @@ class Cluster:
             self._clock.reached("ready", "workload")
             if spec.ahead == "running":
                 self._supply.make_ahead()
+            self._committed = await self._host.commitment()
             stall = await self._run(ready, replay)
+            self._committed |= await self._host.commitment()
             self._clock.reached("workload", "collected")
             if spec.ahead == "collecting":
                 self._supply.make_ahead()
@@ -189,6 +192,8 @@ class Cluster:
             slots={node.name: node.slots for node in topology.compute},
             clocks=replayed.conditions.clocks,
             steal={self._host_name: replayed.conditions.steal},
+            vcpus_per_cpu=self._committed.vcpus_per_cpu,
+            memory_promised=self._committed.memory,
             lost_nodes=[state.name for state in self._states if state.state != "running"],
             console_faults=[state.fault for state in self._states if state.fault],
             settings=self._spec.validity,
@@ -226,4 +231,5 @@ def _provenance(facts: HostFacts, blueprint: Blueprint) -> dict[str, str]:
         "acceleration_reason": facts.acceleration.reason,
         "libvirt": facts.versions.libvirt,
         "qemu": facts.versions.qemu,
+        **facts.calibration.stamps,
     }

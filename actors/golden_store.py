@@ -96,6 +96,21 @@ class GoldenStore:
                 self._evict(keep=golden.key)
         return golden
 
+    def adopt(self, folder: Path, recipe: Recipe) -> Golden:
+        """Take in the golden cluster in `folder`, which came from another host to this store's disk, verified.
+
+        A sound one of the same recipe stays instead. GoldenDamaged if it isn't what its manifest says.
+        """
+        with self._disk_errors(), self._locked():
+            golden_files.verify(folder, recipe)
+            golden = self._sound(recipe)
+            if golden is None:
+                folder.rename(self.path / recipe.key)
+                _stamp(self.path / recipe.key)
+                golden = golden_files.load(self.path / recipe.key)
+            self._evict(keep=golden.key)
+        return golden
+
     def find(self, recipe: Recipe) -> Golden | None:
         """The golden cluster of `recipe`, verified; None if there is none. GoldenDamaged says what is wrong with it.
 

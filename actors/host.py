@@ -16,7 +16,16 @@ from actors.golden import Golden, Recipe
 from actors.golden_store import GoldenStore
 from actors.goldens import GoldenOffer, Goldens
 from actors.hypervisor import run_folder
-from actors.hypervisor.capacity import Capacity, Resources, node_resources, read_cpu_model, read_host
+from actors.hypervisor.calibration import Calibration, calibrate
+from actors.hypervisor.capacity import (
+    Capacity,
+    Resources,
+    available_cpus,
+    memory_total_mib,
+    node_resources,
+    read_cpu_model,
+    read_host,
+)
 from actors.hypervisor.connection import Hypervisor, Versions
 from actors.hypervisor.console import console_tail, kernel_fault
 from actors.hypervisor.daemon import PrivateLibvirtd, choose_uri
@@ -26,6 +35,7 @@ from actors.hypervisor.lease import Lease, Owner
 from actors.hypervisor.ports import free_ports
 from actors.hypervisor.probe import Acceleration, acceleration
 from actors.hypervisor.reaper import Reaped, reap
+from actors.hypervisor.warden import Warden
 from campaign.errors import CapacityError
 from campaign.images.manifest import Bundle
 from campaign.model import HostSettings
@@ -56,6 +66,7 @@ class HostFacts:
     acceleration: Acceleration
     versions: Versions
     total: Resources
+    calibration: Calibration
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,18 @@ class Slot:
     lease: Lease
     resources: Resources
     shape: NodeShape
+
+
+@dataclass(frozen=True)
+class Commitment:
+    """What is promised to nodes on a host: virtual CPUs for each of its CPUs, and the share of its memory."""
+
+    vcpus_per_cpu: float
+    memory: float
+
+    def __or__(self, other: "Commitment") -> "Commitment":
+        """The larger of both, figure by figure."""
+        return Commitment(max(self.vcpus_per_cpu, other.vcpus_per_cpu), max(self.memory, other.memory))
 
 
 @dataclass(frozen=True)
@@ -106,16 +129,19 @@ class Host:
         self._state_dir = state_dir_of(settings)
         self._lock = threading.Lock()
         self._slots: dict[str, Slot] = {}
+        self._holders: dict[str, str] = {}  # who uses a slot, by its cluster
         self._ahead: set[str] = set()  # slots that give way to a trial that needs their room
         self._goldens = Goldens(golden_store(settings))
         uri, private = choose_uri(settings.uri, self._state_dir), PrivateLibvirtd(self._state_dir)
         # Guests outlive a libvirtd of ours that dies, and one that is started in its place takes them up again.
         self._hypervisor = Hypervisor(uri, revive=private.start if uri == private.uri else lambda: None)
+        self._warden = Warden(uri, self._state_dir)
         self.swept = reap(self._hypervisor, self._run_root)
         self._acceleration = self._choose_acceleration(bundle)
         versions = self._hypervisor.versions()
         self._capacity = Capacity(host_resources(settings, self._state_dir))
-        self.facts = HostFacts(name, self._hypervisor.uri, self._acceleration, versions, self._capacity.total)
+        uri, total = self._hypervisor.uri, self._capacity.total
+        self.facts = HostFacts(name, uri, self._acceleration, versions, total, calibrate())
 
     @property
     def _run_root(self) -> Path:
@@ -125,10 +151,21 @@ class Host:
         """What a cluster of `nodes` VMs would occupy."""
         return cluster_resources(nodes, shape, self._acceleration.kind)
 
-    def acquire(self, cluster: str, nodes: int, shape: NodeShape, *, campaign: str, expires: int, ahead: bool) -> Slot:
+    def acquire(
+        self,
+        cluster: str,
+        nodes: int,
+        shape: NodeShape,
+        *,
+        campaign: str,
+        expires: int,
+        ahead: bool,
+        holder: str = "",
+    ) -> Slot:
         """Give a cluster of `nodes` VMs its slot until `release`; CapacityError says what is missing.
 
         A slot that is taken `ahead` of its trial is taken back when its room is needed; `claim` makes it a lasting one.
+        `holder` names who uses it, for `forsake`.
         """
         needed = self.needs(nodes, shape)
         with self._lock:
@@ -148,7 +185,8 @@ class Host:
             multicast = Multicast(MULTICAST_GROUP, ports[0])
             lease = Lease(campaign=campaign, trial=cluster, expires=expires, owner=self._owner)
             slot = Slot(cluster, ports, multicast, lease, needed, shape)
-            self._slots[cluster] = slot
+            self._slots[cluster], self._holders[cluster] = slot, holder
+            self._warden.watch(cluster)
             self._capacity = self._capacity.reserve(needed)
             if ahead:
                 self._ahead.add(cluster)
@@ -182,7 +220,11 @@ class Host:
         If there is nothing, it is the caller's to make, and to `disclaim` afterwards. What was damaged is discarded,
         and GoldenDamaged says what it was.
         """
-        return self._goldens.offer(Recipe({**ingredients, **self._hardware(shape)}))
+        return self._goldens.offer(self.recipe(ingredients, shape))
+
+    def recipe(self, ingredients: Mapping[str, str], shape: NodeShape) -> Recipe:
+        """The recipe of the golden cluster of these ingredients on this host."""
+        return Recipe({**ingredients, **self._hardware(shape)})
 
     def disclaim(self, recipe: Recipe) -> None:
         """Nobody makes this golden cluster any more."""
@@ -224,15 +266,26 @@ class Host:
         """How the slot's nodes are."""
         return [self._look(slot, name) for name in names]
 
+    def commitment(self) -> Commitment:
+        """How much of this machine is promised to nodes just now."""
+        reserved = self._capacity.reserved
+        return Commitment(reserved.vcpus / available_cpus(), reserved.memory_mib / memory_total_mib())
+
     def release(self, slot: Slot) -> None:
         """End the slot's nodes, remove their files, and give the capacity back. Releasing twice is harmless."""
         with self._lock:
             if self._slots.pop(slot.cluster, None) is None:
                 return
             self._ahead.discard(slot.cluster)
+            self._holders.pop(slot.cluster, None)
             self._capacity = self._capacity.release(slot.resources)
         self._remove(lambda lease: lease.trial == slot.lease.trial and lease.owner == slot.lease.owner)
         self._goldens.forget(slot.cluster)
+
+    def forsake(self, holder: str) -> None:
+        """Release every slot of a holder that is dead."""
+        for slot in [slot for cluster, slot in self._slots.items() if self._holders.get(cluster) == holder]:
+            self.release(slot)
 
     def close(self) -> None:
         """Release every slot, end the private libvirtd if it was ours to start, and disconnect.
@@ -244,6 +297,7 @@ class Host:
         reap(self._hypervisor, self._run_root)
         self._goldens.close()
         self._hypervisor.close()
+        self._warden.dismiss()
         _end_private_libvirtd(self._state_dir)
 
     def _remove(self, wanted: Callable[[Lease], bool]) -> None:
@@ -318,7 +372,7 @@ def _at_once(things: Sequence[object]) -> ThreadPoolExecutor:
 
 def run_root(state_dir: Path) -> Path:
     """Where the run folders of nodes stand."""
-    return state_dir / "nodes"
+    return state_dir / run_folder.RUN_FOLDERS
 
 
 def host_resources(settings: HostSettings, state_dir: Path) -> Resources:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from actors.golden import Golden, Recipe
 from actors.goldens import GoldenOffer
-from actors.host import Host, HostFacts, NodeBoot, NodeShape, NodeState, Slot
+from actors.host import Commitment, Host, HostFacts, NodeBoot, NodeShape, NodeState, Slot
 
 
 class Near:
@@ -55,6 +55,9 @@ class Near:
 
     async def look(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
         return await asyncio.to_thread(self.host.look, slot, names)
+
+    async def commitment(self) -> Commitment:
+        return await asyncio.to_thread(self.host.commitment)
 
     async def release(self, slot: Slot) -> None:
         await asyncio.to_thread(self.host.release, slot)

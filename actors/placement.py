@@ -5,7 +5,7 @@ its slot there. A host that fails time after time is taken out of service and na
 whoever runs the campaign is told anyway when attempt after attempt fails.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
 
 import numpy as np
@@ -82,20 +82,28 @@ class Placement:
         """On how many hosts such a cluster fits now."""
         return int(self._fits(self._wanted(needs)).sum())
 
-    def place(self, trial: int, needs: Needs, *, preferred: Collection[str] = ()) -> str | None:
+    def place(self, trial: int, needs: Needs, *, preferred: Sequence[Collection[str]] = ()) -> str | None:
         """Promise the trial's cluster its room on a host, and name it; None where it fits on none.
 
-        Hosts on which this trial has failed come last, then those that failed others; then the `preferred` come first,
-        and those with the most memory left, in the order in which they joined.
+        Hosts on which this trial has failed come last, then those that failed others. Among equals, those in the first
+        of the `preferred` collections come first, then those in the second, and so on; then those with the most memory
+        left, in the order in which they joined.
         """
         wanted = self._wanted(needs)
         fitting = np.flatnonzero(self._fits(wanted))
         if not fitting.size:
             return None
         failed_before = np.isin(fitting, list(self._failed_on.get(trial, ())))
-        unasked = ~np.isin(fitting, [self._rows[host] for host in preferred])
+        others = [~np.isin(fitting, [self._rows[one] for one in some if one in self._rows]) for some in preferred]
         memory_left = self._free[fitting, 0]
-        order = np.lexsort((fitting, -memory_left, unasked, self._failures[fitting], failed_before))
+        keys = (
+            fitting,
+            -memory_left,
+            *reversed(others),
+            self._failures[fitting],
+            failed_before,
+        )  # the last decides first
+        order = np.lexsort(keys)
         row = int(fitting[order[0]])
         self._free[row] -= wanted[row]
         self._placed[trial] = _Placed(row, wanted[row].copy())

@@ -1,9 +1,10 @@
-"""The Ray actors, and the testbed that places trials on them: one actor per libvirt host, one per live cluster.
+"""The hosts of a campaign: opened, watched, lost and opened again, drained and added while trials run.
 
-The driver keeps no state of a cluster but its actor's handle. Everything heavy happens in the actors; a driver that is
-killed takes local Ray with it, so what outlives it is found by lease, not by destructor (see hypervisor/reaper.py).
+The driver keeps no state of a host but its actor's handle. A driver that is killed takes its actors with it; what
+outlives them is ended by their wardens, and found by lease (see hypervisor/warden.py, hypervisor/reaper.py).
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,157 +13,92 @@ from typing import Any
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors import ray_session
-from actors.cluster import Cluster, TrialSpec
-from actors.golden import Golden, Recipe
-from actors.goldens import GoldenOffer
-from actors.host import Host, HostFacts, NodeBoot, NodeShape, NodeState, Slot, cluster_resources
+from actors.host import HostFacts
+from actors.host_actor import HostActor, got, unwrapped
 from actors.hypervisor.lease import Owner
-from actors.placement import Needs, Placement
-from actors.supply import Blueprint, Supply
-from campaign.errors import CampaignError, CapacityError, InfrastructureError
+from actors.shelf import Shelf
+from campaign.errors import CampaignError, InfrastructureError
 from campaign.images.manifest import Bundle
 from campaign.model import HostSettings, TestbedSettings
-from campaign.testbed import Status
-from campaign.trials import Evaluation, Trial
+from campaign.orders import Order
+from campaign.version import source_digest
 
 OPEN_S = 120.0
+OPEN_FAR_S = 1200.0  # an image may have to be brought there first
 CLOSE_S = 60.0
-
-
-class HostActor:
-    """Owns the connection to one libvirt host and every VM on it. Each method is the host's of the same name."""
-
-    def open(self, name: str, settings: HostSettings, bundle: Bundle, campaign: str, owner: Owner) -> HostFacts:
-        """Not the constructor: an error in there would reach the driver as text only."""
-        self._host = Host(name, settings, bundle, owner)
-        self._campaign = campaign
-        return self._host.facts
-
-    def facts(self) -> HostFacts:
-        return self._host.facts
-
-    def acquire(self, cluster: str, nodes: int, shape: NodeShape, expires: int, ahead: bool) -> Slot:
-        return self._host.acquire(cluster, nodes, shape, campaign=self._campaign, expires=expires, ahead=ahead)
-
-    def do(self, method: str, *arguments: object) -> Any:
-        """Call any other of the host's methods."""
-        return getattr(self._host, method)(*arguments)
-
-    def close(self) -> None:
-        self._host.close()
-
-
-class RemoteHost:
-    """A host's actor as a cluster uses it: the errors that it raised come out as they are, not wrapped by Ray."""
-
-    def __init__(self, actor: "ActorHandle[Any]") -> None:
-        self._actor = actor
-
-    async def facts(self) -> HostFacts:
-        facts: HostFacts = await _asked(self._actor.facts.remote())
-        return facts
-
-    async def acquire(self, cluster: str, nodes: int, shape: NodeShape, expires: int, ahead: bool = False) -> Slot:
-        slot: Slot = await _asked(self._actor.acquire.remote(cluster, nodes, shape, expires, ahead))
-        return slot
-
-    async def claim(self, slot: Slot, expires: int) -> None:
-        await self._do("claim", slot, expires)
-
-    async def start(self, slot: Slot, boots: Sequence[NodeBoot], recipe: Recipe | None = None) -> None:
-        await self._do("start", slot, boots, recipe)
-
-    async def golden(self, ingredients: Mapping[str, str], shape: NodeShape) -> GoldenOffer:
-        offer: GoldenOffer = await self._do("golden", ingredients, shape)
-        return offer
-
-    async def disclaim(self, recipe: Recipe) -> None:
-        await self._do("disclaim", recipe)
-
-    async def save(self, slot: Slot, names: Sequence[str], identity: Mapping[str, bytes]) -> Golden:
-        golden: Golden = await self._do("save", slot, names, identity)
-        return golden
-
-    async def restore(self, slot: Slot, boots: Sequence[NodeBoot], golden: Golden) -> None:
-        await self._do("restore", slot, boots, golden)
-
-    async def resume(self, slot: Slot, names: Sequence[str]) -> None:
-        await self._do("resume", slot, names)
-
-    async def drop(self, slot: Slot, names: Sequence[str]) -> None:
-        await self._do("drop", slot, names)
-
-    async def look(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
-        states: list[NodeState] = await self._do("look", slot, names)
-        return states
-
-    async def release(self, slot: Slot) -> None:
-        await self._do("release", slot)
-
-    async def _do(self, method: str, *arguments: object) -> Any:
-        return await _asked(self._actor.do.remote(method, *arguments))
-
-
-class ClusterActor:
-    """Owns SSH, bootstrap, workload and collection of live clusters, one trial's after the other's; and the cluster
-    that is made ready for the next. Async, so that it answers while it works."""
-
-    def __init__(self, blueprint: Blueprint, host: "ActorHandle[Any]") -> None:
-        self._blueprint, self._host = blueprint, RemoteHost(host)
-        self._supply = Supply(blueprint, self._host)
-        self._cluster: Cluster | None = None
-
-    async def evaluate(self, spec: TrialSpec) -> Evaluation:
-        self._cluster = Cluster(self._blueprint, spec, self._host, self._supply)
-        return await self._cluster.evaluate()
-
-    async def status(self) -> Status | None:
-        return self._cluster.status if self._cluster else None
-
+PING_S = 3.0
+FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
+LABEL = "host"
+"""The label of a Ray node that is a host; its value is the host's name."""
 
 # Ray's decorator hides the class from type checkers, so the remote ones get names of their own. They compute little.
 _HOST_ACTOR: Any = ray.remote(num_cpus=0, max_concurrency=16)(HostActor)
-_CLUSTER_ACTOR: Any = ray.remote(num_cpus=0, max_concurrency=4)(ClusterActor)
+_SHELF_ACTOR: Any = ray.remote(num_cpus=0, max_concurrency=8)(Shelf)
 
 
 @dataclass(frozen=True)
-class _Post:
-    """Where a cluster actor serves: on which host, and for trials of which scheduler."""
+class Change:
+    """What became of a host: open, with its facts; or out of service, and why. `gone`: what it had is lost."""
 
     host: str
-    scheduler: str
+    facts: HostFacts | None = None
+    why: str = ""
+    gone: bool = False
 
 
-@dataclass(frozen=True)
-class _Running:
-    """A trial that is being evaluated, by which actor, at which post."""
+@dataclass
+class _Member:
+    """A host as the pool sees it: being opened, open, or away until `retry_at`."""
 
-    trial: Trial
-    actor: "ActorHandle[Any]"
-    post: _Post
+    settings: HostSettings
+    actor: "ActorHandle[Any] | None" = None
+    facts: HostFacts | None = None
+    opening: Any = None  # the answer that is awaited, if it is being opened
+    since: float = 0.0  # when opening began; monotonic, as all of these
+    ping: Any = None
+    heard: float = 0.0
+    retry_at: float = 0.0
+    failures: int = 0  # in a row
+    drained: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        return self.facts is not None
 
 
 class Pool:
-    """The hosts of a campaign, open for trials. Use it in a `with`: leaving ends everything that it started."""
+    """The hosts of a campaign, open for trials. Use it in a `with`: leaving ends everything that it started.
+
+    `say` hears what happens to hosts, `orders` gives what people have ordered since it was last called.
+    """
 
     def __init__(
-        self, hosts: Mapping[str, HostSettings], bundle: Bundle, campaign: str, testbed: TestbedSettings
+        self,
+        hosts: Mapping[str, HostSettings],
+        bundles: Sequence[Bundle],
+        campaign: str,
+        testbed: TestbedSettings,
+        *,
+        say: Callable[[str], None],
+        orders: Callable[[], Sequence[Order]] = tuple,
     ) -> None:
-        self._hosts, self._bundle, self._campaign, self._testbed = hosts, bundle, campaign, testbed
-        self._actors: dict[str, ActorHandle[Any]] = {}
-        self.facts: dict[str, HostFacts] = {}
+        self._bundles, self._campaign, self._testbed = bundles, campaign, testbed
+        self._say, self._orders = say, orders
+        self._members = {name: _Member(settings) for name, settings in hosts.items()}
+        self._shelf: ActorHandle[Any] | None = None
+        self._changes: list[Change] = []
 
     def __enter__(self) -> "Pool":
-        """Start or join Ray, and open every host; raises the first host's error, with nothing left open."""
+        """Start or join Ray, and open the hosts; the first host's error if none of them opens."""
         ray_session.start(self._testbed.ray_address)
         try:
-            owner = Owner.current()
-            for name, settings in self._hosts.items():
-                self._actors[name] = _HOST_ACTOR.remote()
-                opening = self._actors[name].open.remote(name, settings, self._bundle, self._campaign, owner)
-                self.facts[name] = _get(opening, OPEN_S, f"host {name} didn't open")
+            self._obey()
+            errors = self._open_all()
+            if not self.facts:
+                raise errors[0] if errors else InfrastructureError("every host is drained", resolution=_SERVE)
         except BaseException:
             self.close()
             raise
@@ -171,125 +107,185 @@ class Pool:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Release every slot, close the hosts and leave Ray."""
-        for name, actor in self._actors.items():
-            try:
-                _get(actor.close.remote(), CLOSE_S, f"host {name} didn't close")
-            except CampaignError:
-                continue  # it never opened, or is gone: the reaper of the next start finds what it left
-        self._actors.clear()
-        ray_session.stop()
+    @property
+    def facts(self) -> dict[str, HostFacts]:
+        """What the open hosts are."""
+        return {name: member.facts for name, member in self._members.items() if member.facts is not None}
 
     def actor(self, host: str) -> "ActorHandle[Any]":
         """The actor of an open host."""
-        return self._actors[host]
+        actor = self._members[host].actor
+        if actor is None:
+            raise InfrastructureError(f"host {host} isn't open")
+        return actor
 
+    def where(self, host: str) -> dict[str, Any]:
+        """Ray's options that put an actor on the machine of `host`."""
+        if self._members[host].settings.reach == "ray":
+            return {"label_selector": {LABEL: host}}
+        here = ray.get_runtime_context().get_node_id()
+        return {"scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False)}
 
-class LibvirtTestbed:
-    """Evaluates trials on real VMs, made by the blueprint of their scheduler. `spec_of` says what a trial needs beside
-    it; `say` hears which hosts are taken out of service."""
-
-    def __init__(
-        self,
-        pool: Pool,
-        blueprints: Mapping[str, Blueprint],
-        spec_of: Callable[[Trial], TrialSpec],
-        placement: Placement,
-        say: Callable[[str], None],
-    ) -> None:
-        self._pool, self._blueprints, self._spec_of = pool, blueprints, spec_of
-        self._placement, self._say = placement, say
-        for name, facts in pool.facts.items():
-            placement.add(name, facts.total, facts.acceleration.kind)
-        self._idle: dict[_Post, list[ActorHandle[Any]]] = {}  # cluster actors without a trial
-        self._running: dict[Any, _Running] = {}
-        self._statuses: dict[int, Status] = {}
-
-    def room(self) -> int:
-        """How many more trials fit, whatever their size."""
-        return min(self._placement.room(self._needs(one, one.largest)) for one in self._blueprints.values())
-
-    def start(self, trial: Trial) -> None:
-        """Give the trial a cluster actor on a host with room; one that has none to evaluate, if there is."""
-        spec = self._spec_of(trial)
-        blueprint = self._blueprints[spec.scheduler]
-        idle_on = [post.host for post, actors in self._idle.items() if actors and post.scheduler == spec.scheduler]
-        host = self._placement.place(trial.number, self._needs(blueprint, spec.nodes), preferred=idle_on)
-        if host is None:
-            raise CapacityError(f"trial {trial.number} was started, but its {spec.nodes + 1} VMs fit on no host")
-        post = _Post(host, spec.scheduler)
-        idle = self._idle.setdefault(post, [])
-        actor = idle.pop() if idle else _CLUSTER_ACTOR.remote(blueprint, self._pool.actor(host))
-        self._running[actor.evaluate.remote(spec)] = _Running(trial, actor, post)
-        self._statuses[trial.number] = Status("placed", time.time())
-
-    def wait(self, timeout_s: float) -> list[tuple[Trial, Evaluation]]:
-        """The evaluations that ended."""
-        done, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=timeout_s)
-        return [self._ended(reference) for reference in done]
-
-    def statuses(self) -> Mapping[int, Status]:
-        """How far the running trials are; an actor that is slow to answer keeps its last status."""
-        asked = {one.actor.status.remote(): one.trial.number for one in self._running.values()}
-        answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=1.0) if asked else ([], [])
-        for reference in answered:
-            try:
-                status = ray.get(reference)
-                self._statuses[asked[reference]] = status or self._statuses[asked[reference]]
-            except RayError:
-                continue  # its evaluation will say why
-        return dict(self._statuses)
+    def look(self) -> list[Change]:
+        """What has become of the hosts since the last look. Returns at once: what takes time goes on meanwhile."""
+        self._obey()
+        for name, member in self._members.items():
+            if member.opening is not None:
+                self._finish_opening(name, member)
+            elif member.is_open:
+                self._listen(name, member)
+            elif not member.drained and time.monotonic() >= member.retry_at:
+                self._begin_opening(name, member)
+        changes, self._changes = self._changes, []
+        return changes
 
     def close(self) -> None:
-        """Forget running trials; the pool ends their VMs."""
-        for actor in [one.actor for one in self._running.values()] + [
-            one for all_of in self._idle.values() for one in all_of
-        ]:
-            ray.kill(actor)
-        self._running.clear()
-        self._idle.clear()
+        """Release every slot, close the hosts and leave Ray."""
+        for name in list(self._members):
+            self._close(name)
+        ray_session.stop()
 
-    def _ended(self, reference: Any) -> tuple[Trial, Evaluation]:
-        """What an evaluation came to; an actor that died is the platform's failure, and is not used again."""
-        one = self._running.pop(reference)
-        self._statuses.pop(one.trial.number, None)
+    def _open_all(self) -> list[CampaignError]:
+        """Open what isn't drained, all at once, and wait for it; the errors of those that can't be opened."""
+        wanted = {name: member for name, member in self._members.items() if not member.drained}
+        errors = [error for name, member in wanted.items() if (error := self._begin_opening(name, member))]
+        while awaited := {name: member for name, member in wanted.items() if member.opening is not None}:
+            ray.wait([member.opening for member in awaited.values()], timeout=0.5)
+            errors += [error for name, member in awaited.items() if (error := self._finish_opening(name, member))]
+        return errors
+
+    def _begin_opening(self, name: str, member: _Member) -> CampaignError | None:
+        """Begin to open a host; why that can't be, if so."""
+        far = member.settings.reach == "ray"
+        if far and name not in ray_nodes():
+            error = InfrastructureError(
+                f"no living Ray node has the label {LABEL}={name}",
+                resolution=f"`python -m campaign host join {name}` says what to run on the host.",
+            )
+            return self._miss(name, member, error)
+        member.actor = _HOST_ACTOR.options(**self.where(name)).remote()
+        peers = {other: one.actor for other, one in self._members.items() if other != name and one.is_open}
+        member.opening = member.actor.open.remote(
+            name,
+            member.settings,
+            self._bundles,
+            self._campaign,
+            owner=None if far else Owner.current(),
+            sources={"the driver": self._own_shelf(), **peers} if far else {},
+        )
+        member.since = time.monotonic()
+        return None
+
+    def _finish_opening(self, name: str, member: _Member) -> CampaignError | None:
+        """Take note if the host is open by now; why it can't be opened, if so."""
+        far, actor = member.settings.reach == "ray", self.actor(name)
+        ready, _ = ray.wait([member.opening], timeout=0)
+        limit_s = OPEN_FAR_S if far else OPEN_S
+        if not ready and time.monotonic() < member.since + limit_s:
+            return None
         try:
-            evaluation: Evaluation = ray.get(reference)
-            self._idle[one.post].append(one.actor)
-        except RayError as error:
-            evaluation = Evaluation("infrastructure_failed", str(unwrapped(error)), one.post.host)
-        taken_out = self._placement.release(one.trial.number, failed=evaluation.outcome == "infrastructure_failed")
-        if taken_out:
-            why, _, _ = evaluation.reason.partition("\n")
-            self._say(f"{taken_out}; the last: {why}")
-        return one.trial, evaluation
+            if not ready:
+                raise InfrastructureError(f"host {name} didn't open within {limit_s:g} s")
+            if far:
+                _check_version(name, got(actor.version.remote(), OPEN_S, f"host {name} didn't answer"))
+            member.facts = got(member.opening, OPEN_S, f"host {name} didn't answer")
+        except CampaignError as error:
+            ray.kill(actor)
+            return self._miss(name, member, error)
+        member.opening, member.failures, member.heard = None, 0, time.monotonic()
+        self._changes.append(Change(name, facts=member.facts))
+        self._introduce()
+        return None
 
-    def _needs(self, blueprint: Blueprint, nodes: int) -> Needs:
-        """What a cluster with so many compute nodes would occupy, by how a host's guests run."""
-        kinds = {facts.acceleration.kind for facts in self._pool.facts.values()}
-        return {kind: cluster_resources(nodes + 1, blueprint.shape, kind) for kind in kinds}
+    def _listen(self, name: str, member: _Member) -> None:
+        """Ask an open host for a sign of life every few seconds, and lose one that gives none for too long."""
+        now = time.monotonic()
+        if member.ping is None:
+            if now >= member.heard + PING_S:
+                member.ping = self.actor(name).ping.remote()
+            return
+        answered, _ = ray.wait([member.ping], timeout=0)
+        if answered:
+            try:
+                ray.get(member.ping)
+            except RayError as error:
+                self._lose(name, member, unwrapped(error))
+                return
+            member.ping, member.heard = None, now
+        elif now > member.heard + self._testbed.silence_s:
+            silence = f"it hasn't answered for {self._testbed.silence_s:g} s"
+            self._lose(name, member, InfrastructureError(silence))
+
+    def _lose(self, name: str, member: _Member, error: Exception) -> None:
+        """An open host is gone with all that it had."""
+        ray.kill(self.actor(name))  # its warden ends what it had
+        self._miss(name, member, InfrastructureError(str(error).partition("\n")[0]))
+
+    def _miss(self, name: str, member: _Member, error: CampaignError) -> CampaignError:
+        """It is away: try it again after a while that doubles with each failure."""
+        wait_s = min(FIRST_RETRY_S * 2**member.failures, LONGEST_RETRY_S)
+        member.actor = member.facts = member.opening = member.ping = None
+        member.failures += 1
+        member.retry_at = time.monotonic() + wait_s
+        self._changes.append(Change(name, why=error.brief, gone=True))
+        if member.failures == 1:
+            self._say(f"host {name} is away: {error.brief}; it is tried again from time to time")
+        return error
+
+    def _obey(self) -> None:
+        for order in self._orders():
+            name = order.host
+            if order.settings is not None:
+                if name in self._members:
+                    self._close(name)
+                self._members[name] = _Member(order.settings)
+                self._say(f"host {name} is added")
+            if name not in self._members:
+                self._say(f"there is no host {name} to {order.order}")
+                continue
+            member = self._members[name]
+            if order.order == "drain" and not member.drained:
+                self._say(f"host {name} is drained: what runs there ends, nothing new begins")
+                self._changes.append(Change(name, why="it is drained"))
+            elif order.order == "serve" and member.drained:
+                self._say(f"host {name} serves again")
+                if member.is_open:
+                    self._changes.append(Change(name, facts=member.facts))
+            member.drained = order.order == "drain"
+
+    def _introduce(self) -> None:
+        """Let the open hosts know each other."""
+        known = {name: member.actor for name, member in self._members.items() if member.is_open}
+        for name, actor in known.items():
+            if actor is not None:
+                actor.meet.remote({other: one for other, one in known.items() if other != name})
+
+    def _own_shelf(self) -> "ActorHandle[Any]":
+        """What the driver's machine has to give; an actor of its own, since drivers can't be asked."""
+        if self._shelf is None:
+            here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+            self._shelf = _SHELF_ACTOR.options(scheduling_strategy=here).remote("the driver", self._bundles)
+        return self._shelf
+
+    def _close(self, name: str) -> None:
+        member = self._members.pop(name)
+        if member.actor is not None:
+            with contextlib.suppress(CampaignError):  # it never opened, or is gone: its warden sees to what it left
+                got(member.actor.close.remote(), CLOSE_S, f"host {name} didn't close")
 
 
-def unwrapped(error: RayError) -> Exception:
-    """The error that an actor raised, where it is one of ours; else an InfrastructureError saying what Ray said."""
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, CampaignError):
-        return cause
-    return InfrastructureError(f"an actor failed: {str(error).strip().splitlines()[-1]}", str(error)[-3000:])
+_SERVE = "Let one serve again: python -m campaign host serve HOST"
 
 
-def _get(reference: Any, timeout_s: float, what: str) -> Any:
-    try:
-        return ray.get(reference, timeout=timeout_s)
-    except ray.exceptions.GetTimeoutError:
-        raise InfrastructureError(f"{what} within {timeout_s:g} s") from None
-    except RayError as error:
-        raise unwrapped(error) from None
+def ray_nodes() -> dict[str, Mapping[str, Any]]:
+    """The living Ray nodes that are hosts, as Ray describes them, by the host's name."""
+    return {node["Labels"][LABEL]: node for node in ray.nodes() if node["Alive"] and LABEL in node["Labels"]}
 
 
-async def _asked(reference: Any) -> Any:
-    try:
-        return await reference
-    except RayError as error:
-        raise unwrapped(error) from None
+def _check_version(host: str, there: str) -> None:
+    if there != source_digest():
+        raise InfrastructureError(
+            f"host {host} runs another version of this program",
+            f"there {there}, here {source_digest()}",
+            "Update it there, and start its Ray anew.",
+        )

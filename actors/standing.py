@@ -13,7 +13,7 @@ from actors.ansible import Access
 from actors.failures import NodeLost, cause_of
 from actors.golden import Golden, Recipe
 from actors.goldens import GoldenOffer
-from actors.host import HostFacts, NodeBoot, NodeShape, NodeState, Slot
+from actors.host import Commitment, HostFacts, NodeBoot, NodeShape, NodeState, Slot
 from actors.identity import Keys, credentials, dump_keys, macs
 from actors.remote import Remote
 from campaign.errors import CampaignError, InfrastructureError
@@ -41,6 +41,7 @@ class HostHandle(Protocol):
     async def resume(self, slot: Slot, names: Sequence[str]) -> None: ...
     async def drop(self, slot: Slot, names: Sequence[str]) -> None: ...
     async def look(self, slot: Slot, names: Sequence[str]) -> list[NodeState]: ...
+    async def commitment(self) -> Commitment: ...
     async def release(self, slot: Slot) -> None: ...
 
 

@@ -11,6 +11,7 @@ COMMANDS = {
     "doctor": "what this machine can do, and the command that mends what is missing",
     "image": "list, build, show, compare, verify, lock, remove image bundles",
     "golden": "list and remove golden clusters, from which trials' clusters are restored",
+    "host": "how machines join as hosts, what hosts there are, and draining or adding one while a campaign runs",
     "clean": "remove VMs and files that dead campaigns left",
     "report": "write a campaign's report again, from its ledger",
     "ui": "the MLflow UI, on loopback",

@@ -208,7 +208,15 @@ class ImageSettings(Settings):
 class HostSettings(Settings):
     """A machine with libvirt on it."""
 
-    uri: str = setting("auto", help="libvirt URI; auto: a running libvirtd, else a private one")
+    reach: Literal["local", "ray"] = setting(
+        "local",
+        help="local: this machine; ray: the node of the Ray at testbed.ray_address whose label `host` is the host's "
+        "name (python -m campaign host join NAME says how to start it)",
+    )
+    group: str = setting("", help="hosts that are alike; testbed.group keeps a campaign to those of one group")
+    uri: str = setting(
+        "auto", help="libvirt URI, as seen on the host itself; auto: a running libvirtd, else a private one"
+    )
     state_dir: str = setting("~/.local/state/campaign", help="run folders of VMs and of the private libvirtd")
     acceleration: Literal["auto", "kvm", "tcg"] = setting("auto", help="auto: by booting the image's kernel under KVM")
     memory_mib: int | None = setting(None, help="memory for VMs (default: 80 % of what is free)", unit="MiB", ge=256)
@@ -219,6 +227,17 @@ class HostSettings(Settings):
     ports: Annotated[list[int], Field(min_length=2, max_length=2)] = setting(
         [22200, 22999], help="loopback TCP ports for SSH to the nodes", allowed="[low, high] within 1024..65535"
     )
+
+    @field_validator("uri")
+    @classmethod
+    def _of_the_host_itself(cls, uri: str) -> str:
+        scheme, _, rest = uri.partition("://")
+        if rest and (("+" in scheme and not scheme.endswith("+unix")) or not rest.startswith("/")):
+            raise ValueError(
+                "a host's libvirt is asked by an actor on the host itself, where its images and guests are; "
+                "for another machine: reach: ray, and a URI as seen there"
+            )
+        return uri
 
     @field_validator("ports")
     @classmethod
@@ -280,6 +299,12 @@ class ValiditySettings(Settings):
     max_clock_error_s: float = setting(0.25, help="uncertainty of a node's clock offset", unit="s", ge=0)
     max_submit_lag_s: float = setting(5.0, help="latest submission after its intended time", unit="s", ge=0)
     max_steal: float = setting(0.10, help="CPU time that others took from this machine", unit="fraction", ge=0, le=1)
+    max_vcpus_per_cpu: float = setting(
+        8.0, help="virtual CPUs that a host promises to nodes while the workload runs", unit="vCPUs per CPU", ge=0.01
+    )
+    max_memory_promised: float = setting(
+        1.0, help="share of a host's memory that is promised to nodes meanwhile", unit="fraction", ge=0.01
+    )
     max_native_gap_s: float = setting(
         5.0, help="wrapper's starts and ends against the scheduler's own, beside what a launch takes", unit="s", ge=0
     )
@@ -301,7 +326,14 @@ class TestbedSettings(Settings):
         "libvirt", help="libvirt: real virtual machines; simulation: discrete events, without VMs, root or Ray"
     )
     ray_address: str | None = setting(None, help="an existing Ray cluster (default: a local Ray for this campaign)")
+    group: str | None = setting(None, help="use only the hosts of this group (hosts.*.group)")
     parallel: int = setting(1, help="trials that may run at once, capacity allowing", ge=1, le=1024)
+    silence_s: float = setting(
+        60,
+        help="an actor that hasn't answered for so long is given up, and with a host's all that runs there",
+        unit="s",
+        ge=5,
+    )
     host_failures: int = setting(
         3, help="trials that fail on a host in a row before it gets no more; the last host is kept", ge=1
     )
@@ -354,6 +386,26 @@ class Campaign(Settings):
     cost: CostSettings = CostSettings()
     testbed: TestbedSettings
     output: OutputSettings
+
+    @property
+    def hosts_in_use(self) -> dict[str, HostSettings]:
+        """The hosts of the group that the testbed keeps to; all, if it keeps to none."""
+        wanted = self.testbed.group
+        return {name: host for name, host in self.hosts.items() if wanted is None or host.group == wanted}
+
+    @model_validator(mode="after")
+    def _some_host_in_use(self) -> "Campaign":
+        if not self.hosts_in_use:
+            groups = ", ".join(sorted({repr(host.group) for host in self.hosts.values()}))
+            raise ValueError(f"testbed.group: no host is of the group {self.testbed.group!r}; there are {groups}")
+        return self
+
+    @model_validator(mode="after")
+    def _reached_by_a_ray(self) -> "Campaign":
+        far = [name for name, host in self.hosts.items() if host.reach == "ray"]
+        if far and self.testbed.kind == "libvirt" and self.testbed.ray_address is None:
+            raise ValueError(f"hosts.{far[0]}.reach: ray needs testbed.ray_address, the Ray that the host has joined")
+        return self
 
     @field_validator("objectives")
     @classmethod

@@ -13,6 +13,7 @@ from campaign.images.manifest import Bundle
 from campaign.images.store import Store
 from campaign.jobs import Job, Workload
 from campaign.ledger import Ledger
+from campaign.model import HostSettings
 from campaign.workloads import load
 from schedulers.base import Node, Topology
 
@@ -126,22 +127,27 @@ class Fit:
 
 
 def fits(composed: Composed) -> Iterator[Fit]:
-    """How the largest cluster fits each host of the campaign, judged for software emulation where that is possible:
-    it needs more."""
+    """How the largest cluster fits each host of the campaign that is this machine, judged for software emulation where
+    that is possible: it needs more."""
     from actors.host import NodeShape, cluster_resources, host_resources, state_dir_of
 
     cluster = composed.campaign.cluster
     vms = composed.space.node_counts()[1] + 1
-    for name, settings in composed.campaign.hosts.items():
+    for name, settings in _here(composed).items():
         kind: Literal["kvm", "tcg"] = "kvm" if settings.acceleration == "kvm" else "tcg"
         needed = cluster_resources(vms, NodeShape(cluster.vcpus, cluster.memory_mib), kind)
         yield Fit(name, kind, needed, host_resources(settings, state_dir_of(settings)))
 
 
+def _here(composed: Composed) -> dict[str, HostSettings]:
+    """The hosts that are this machine; of others, only their own actors can tell what they have."""
+    return {name: settings for name, settings in composed.campaign.hosts_in_use.items() if settings.reach == "local"}
+
+
 def check_capacity(composed: Composed) -> None:
-    """Raise CapacityError unless the largest cluster fits on some host."""
+    """Raise CapacityError unless the largest cluster fits on some host, or may fit on one that is far."""
     found = list(fits(composed))
-    if not any(not fit.shortfall for fit in found):
+    if len(found) == len(composed.campaign.hosts_in_use) and not any(not fit.shortfall for fit in found):
         vms = composed.space.node_counts()[1] + 1
         raise CapacityError(
             f"cluster.nodes: a cluster of {vms} VMs (the head included) fits on no host",
@@ -153,7 +159,7 @@ def check_capacity(composed: Composed) -> None:
 def check_ports(composed: Composed) -> None:
     """Raise CapacityError unless each host has free ports for the smallest cluster: other programs may use them."""
     vms = composed.space.node_counts()[0] + 1
-    for name, settings in composed.campaign.hosts.items():
+    for name, settings in _here(composed).items():
         low, high = settings.ports
         try:
             free_ports(vms, range(low, high + 1))

@@ -30,6 +30,7 @@ MAY_CHANGE = frozenset(
             "testbed.ray_address",
             "testbed.parallel",
             "testbed.host_failures",
+            "testbed.silence_s",
             "testbed.overlap",
             "cluster.start",
             "bootstrap",

@@ -72,6 +72,8 @@ RULES: dict[str, Rule] = {
     "unmeasured clocks": Rule("max_unmeasured_clocks"),
     "clock error": Rule("max_clock_error_s"),
     "CPU steal": Rule("max_steal"),
+    "vCPUs per CPU": Rule("max_vcpus_per_cpu"),
+    "memory promised": Rule("max_memory_promised"),
     "lost nodes": Rule("max_lost_nodes"),
     "console faults": Rule("max_console_faults"),
     "jobs missing in native accounting": Rule("max_unaccounted_jobs"),
@@ -95,6 +97,8 @@ def judge(
     slots: Mapping[str, int],
     clocks: Mapping[str, "NodeClock"],
     steal: Mapping[str, float],
+    vcpus_per_cpu: float,
+    memory_promised: float,
     lost_nodes: Collection[str],
     console_faults: Collection[str],
     settings: ValiditySettings,
@@ -104,8 +108,10 @@ def judge(
     """Check a trial's jobs table (JOBS_SCHEMA) and what was seen around it.
 
     `slots` are those of each compute node and `clocks` the measured clocks of all nodes, by node name; `steal` is the
-    CPU time that others took during the workload, as a fraction, by machine. `launching_s` is what the scheduler takes
-    from a job's start by its own accounts to the job's first instruction, `resolution_s` that of these accounts.
+    CPU time that others took during the workload, as a fraction, by machine; `vcpus_per_cpu` and `memory_promised` are
+    what a host had promised to nodes meanwhile, for each of its CPUs and of its memory. `launching_s` is what the
+    scheduler takes from a job's start by its own accounts to the job's first instruction, `resolution_s` that of these
+    accounts.
     """
     clock_error_s = max((clock.error_s for clock in clocks.values()), default=0.0)
     table = _Jobs(jobs, slots)
@@ -113,6 +119,8 @@ def judge(
         "unmeasured clocks": len(set(slots) - set(clocks)),
         "clock error": clock_error_s,
         "CPU steal": max(steal.values(), default=0.0),
+        "vCPUs per CPU": vcpus_per_cpu,
+        "memory promised": memory_promised,
         "lost nodes": len(lost_nodes),
         "console faults": len(console_faults),
         "jobs missing in native accounting": int((table.missing("native_state") & table.ran).sum()),

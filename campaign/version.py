@@ -1,5 +1,6 @@
 """Which version of this software runs, for the provenance of results."""
 
+import hashlib
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,20 @@ def git_commit() -> str:
         return f"{commit}-dirty" if _git(root, "status", "--porcelain", "--untracked-files=no") else commit
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+
+
+PACKAGES = ("actors", "campaign", "schedulers", "search")
+
+
+@cache
+def source_digest() -> str:
+    """A hash of the program's source files: equal where two machines run the same."""
+    root = Path(__file__).resolve().parent.parent
+    total = hashlib.sha256()
+    for package in PACKAGES:
+        for file in sorted((root / package).rglob("*.py")):
+            total.update(f"{file.relative_to(root)} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()[:16]
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -95,15 +95,24 @@ def read_host(
 
     The limits of our control group count. `root` stands for / in tests.
     """
-    limits = _own_cgroups(root)
-    memory = min([_available_memory(root), *(_cgroup_memory(group) for group in limits)])
-    cpus = min([float(len(os.sched_getaffinity(0))), *(_cgroup_cpus(group) for group in limits)])
+    memory = min([_memory_mib("MemAvailable", root) * _MIB, *(_cgroup_memory(group) for group in _own_cgroups(root))])
+    cpus = available_cpus(root)
     return Resources(
         memory_mib=max(0, int(memory // _MIB) - memory_kept_mib),
         vcpus=max(1, int(cpus * vcpus_per_cpu)),
         ports=ports,
         disk_mib=shutil.disk_usage(_existing(folder)).free // _MIB,
     )
+
+
+def available_cpus(root: Path = Path("/")) -> float:
+    """The CPUs' worth of time that we may use."""
+    return min([float(len(os.sched_getaffinity(0))), *(_cgroup_cpus(group) for group in _own_cgroups(root))])
+
+
+def memory_total_mib(root: Path = Path("/")) -> float:
+    """The memory of this machine."""
+    return _memory_mib("MemTotal", root)
 
 
 def read_cpu_model(root: Path = Path("/")) -> str:
@@ -116,10 +125,10 @@ def _existing(folder: Path) -> Path:
     return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
 
 
-def _available_memory(root: Path) -> float:
+def _memory_mib(row: str, root: Path) -> float:
     for line in (root / "proc/meminfo").read_text(encoding="ascii").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
+        if line.startswith(f"{row}:"):
+            return int(line.split()[1]) / 1024
     return 0
 
 

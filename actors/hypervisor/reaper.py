@@ -1,7 +1,7 @@
 """Removes what is ours and nobody answers for any more, whatever ended its driver; leaves everything else alone."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -39,9 +39,16 @@ class Reaped:
         return "; ".join((done, *self.failures))
 
 
-def reap(hypervisor: Domains, run_root: Path, *, now: float | None = None, all: bool = False) -> Reaped:
+def reap(
+    hypervisor: Domains,
+    run_root: Path,
+    *,
+    now: float | None = None,
+    all: bool = False,
+    clusters: Collection[str] = (),
+) -> Reaped:
     """Remove our domains and run folders whose lease is over at `now` (unix seconds; the default is the present) or
-    whose owner is dead; with `all`, every one of ours.
+    whose owner is dead; also those of `clusters`, whatever their leases say; with `all`, every one of ours.
 
     A folder outlives its domain's removal only if the domain can't be ended: its credentials are then still in use.
     Foreign domains, folders without a lease, and live leases are not touched. One failure does not stop the rest.
@@ -49,7 +56,7 @@ def reap(hypervisor: Domains, run_root: Path, *, now: float | None = None, all: 
     moment = time.time() if now is None else now
 
     def doomed(lease: Lease) -> bool:
-        return all or lease.lapsed(moment)
+        return all or lease.trial in clusters or lease.lapsed(moment)
 
     ended: list[str] = []
     failures: dict[str, str] = {}

@@ -20,6 +20,8 @@ from actors.hypervisor.errors import (
 )
 from actors.hypervisor.lease import Lease
 
+RUN_FOLDERS = "nodes"
+"""Where the run folders of a host's nodes stand, below its state folder."""
 _LEASE = "lease.json"
 _UNFINISHED = ".unfinished"  # suffix of a folder whose making was interrupted
 

@@ -1,8 +1,16 @@
 """`python -m campaign clean`: removes VMs, run folders and half-made golden clusters that dead campaigns left."""
 
 import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from campaign.compose import compose
+from campaign.model import HostSettings
+
+if TYPE_CHECKING:
+    from actors.hypervisor.reaper import Reaped
+
+SWEEP_S = 120.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -14,17 +22,58 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Sweep every host and say what was removed; status 1 if something could not be."""
+    """Sweep every host and say what was removed; status 1 if something could not be, or a host isn't there."""
     from actors import ray_session
-    from actors.host import golden_store, sweep
 
+    campaign = compose(options.overrides).campaign
     status = 0
-    for name, settings in compose(options.overrides).campaign.hosts.items():
-        reaped = sweep(settings, everything=options.all)
-        print(f"{name}: {reaped}")
-        if drafts := golden_store(settings).sweep():
-            print(f"{name}: removed {drafts} half-made golden cluster{'s' if drafts > 1 else ''}")
-        status |= bool(reaped.failures)
+    far = {name: settings for name, settings in campaign.hosts.items() if settings.reach == "ray"}
+    for name, settings in campaign.hosts.items():
+        if name not in far:
+            status |= _tell(name, *swept(settings, everything=options.all))
+    if far:
+        status |= _clean_far(far, campaign.testbed.ray_address, everything=options.all)
     for folder in ray_session.sweep():
         print(f"removed {folder}, left by a Ray whose driver is dead")
     return status
+
+
+def swept(settings: HostSettings, *, everything: bool) -> tuple["Reaped", int]:
+    """Sweep this machine as the host of these settings; what was removed, and how many half-made golden clusters."""
+    from actors.host import golden_store, sweep
+
+    return sweep(settings, everything=everything), golden_store(settings).sweep()
+
+
+def _clean_far(hosts: Mapping[str, HostSettings], address: str | None, *, everything: bool) -> int:
+    """The same on hosts that are Ray nodes."""
+    from actors import ray_session
+
+    ray_session.prepare(address)
+    import ray
+
+    from actors.host_actor import got
+    from actors.pool import LABEL, ray_nodes
+
+    ray_session.start(address)
+    try:
+        status = 0
+        there = ray_nodes()
+        for name, settings in hosts.items():
+            if name not in there:
+                print(f"{name}: no living Ray node has the label {LABEL}={name}; clean it there, as a local host")
+                status = 1
+                continue
+            sweeping = ray.remote(swept).options(num_cpus=0, label_selector={LABEL: name})
+            done = got(sweeping.remote(settings, everything=everything), SWEEP_S, f"{name} wasn't swept")
+            status |= _tell(name, *done)
+        return status
+    finally:
+        ray_session.stop()
+
+
+def _tell(name: str, reaped: "Reaped", drafts: int) -> int:
+    print(f"{name}: {reaped}")
+    if drafts:
+        print(f"{name}: removed {drafts} half-made golden cluster{'s' if drafts > 1 else ''}")
+    return bool(reaped.failures)

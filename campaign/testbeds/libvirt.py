@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaign.compose import Composed
+from campaign.errors import CapacityError
 from campaign.images.manifest import Bundle
 from campaign.jobs import Workload
 from campaign.ledger import Ledger
+from campaign.orders import Orders
 from campaign.preflight import bundles_for, check_capacity, check_payload, check_ports
 from campaign.testbed import Testbed
 from campaign.testbeds import Say, Software
@@ -49,19 +52,33 @@ class OnLibvirt:
 
         campaign = self._composed.campaign
         ray_session.prepare(campaign.testbed.ray_address)
+        from actors.libvirt_testbed import LibvirtTestbed
         from actors.placement import Placement
-        from actors.pool import LibvirtTestbed, Pool
+        from actors.pool import Pool
 
         say("starting Ray and opening the hosts")
-        booted = next(iter(self._images.values()))  # to find out how guests run; all images have one kernel
-        pool = stack.enter_context(Pool(campaign.hosts, booted, campaign.name, campaign.testbed))
+        bundles = list({bundle.hash: bundle for bundle in self._images.values()}.values())
+        orders = Orders(Path(campaign.output.results) / campaign.name)
+        pool = Pool(campaign.hosts_in_use, bundles, campaign.name, campaign.testbed, say=say, orders=orders.new)
+        stack.enter_context(pool)
         for facts in pool.facts.values():
             kind = facts.acceleration
             say(f"host {facts.name}: {facts.uri}, guests run under {kind.kind} ({kind.reason})")
-        blueprints = {name: self._blueprint(name) for name in self._composed.schedulers}
-        placement = Placement(campaign.testbed.host_failures)
-        testbed = LibvirtTestbed(pool, blueprints, lambda trial: self._spec(trial, workload_of(trial)), placement, say)
+        testbed = LibvirtTestbed(
+            pool,
+            {name: self._blueprint(name) for name in self._composed.schedulers},
+            lambda trial: self._spec(trial, workload_of(trial)),
+            Placement(campaign.testbed.host_failures),
+            say,
+            silence_s=campaign.testbed.silence_s,
+        )
         stack.callback(testbed.close)
+        if not testbed.room():
+            raise CapacityError(
+                "cluster.nodes: the largest cluster fits on none of the hosts that have opened",
+                "\n".join(f"{name}: {facts.total}" for name, facts in pool.facts.items()),
+                "Use fewer nodes (cluster.nodes), smaller ones (cluster.memory_mib, cluster.vcpus), or another host.",
+            )
         return testbed
 
     def _blueprint(self, name: str) -> "Blueprint":

@@ -42,16 +42,16 @@ def test_what_a_cluster_needs_depends_on_the_kind_of_host():
 
 def test_hosts_with_idle_actors_are_preferred_among_equals():
     placement = hosts("a", "b")
-    assert placement.place(0, needs(1), preferred=["b"]) == "b"
-    assert placement.place(1, needs(1), preferred=["b"]) == "b"
+    assert placement.place(0, needs(1), preferred=[["b"]]) == "b"
+    assert placement.place(1, needs(1), preferred=[["b"]]) == "b"
 
 
 def test_a_trial_that_failed_goes_elsewhere_and_others_avoid_the_host():
     placement = hosts("a", "b")
     assert placement.place(0, needs(1)) == "a"
     placement.release(0, failed=True)
-    assert placement.place(0, needs(1), preferred=["a"]) == "b"
-    assert placement.place(1, needs(1), preferred=["a"]) == "b"
+    assert placement.place(0, needs(1), preferred=[["a"]]) == "b"
+    assert placement.place(1, needs(1), preferred=[["a"]]) == "b"
 
 
 def test_a_host_that_fails_time_after_time_is_taken_out_and_named():
@@ -60,7 +60,7 @@ def test_a_host_that_fails_time_after_time_is_taken_out_and_named():
     for number in (0, 1):
         placement.place(number, {"tcg": NODE * 4} if number else needs(1))
         said.append(placement.release(number, failed=True))
-    placement.place(2, needs(1), preferred=["a"])
+    placement.place(2, needs(1), preferred=[["a"]])
     said.append(placement.release(2, failed=True))
     assert said[-1] == "host a gets no more trials: 2 trials in a row failed there"
     assert placement.out_of_service == {"a": "2 trials in a row failed there"}
@@ -74,7 +74,7 @@ def test_a_host_that_fails_time_after_time_is_taken_out_and_named():
 def test_a_success_makes_up_for_failures():
     placement = hosts("a", "b", most_failures=2)
     for number, failed in enumerate([True, False, True]):
-        placement.place(number, needs(1), preferred=["a"])
+        placement.place(number, needs(1), preferred=[["a"]])
         assert placement.release(number, failed=failed) == ""
     assert not placement.out_of_service
 
@@ -104,7 +104,7 @@ class Books(RuleBasedStateMachine):
     def place(self, nodes, preferred):
         room, host = (
             self.placement.room(needs(nodes)),
-            self.placement.place(self.next, needs(nodes), preferred=preferred),
+            self.placement.place(self.next, needs(nodes), preferred=[preferred]),
         )
         assert (host is not None) == (room > 0)
         if host:

@@ -1,0 +1,229 @@
+"""A host behind Ray: the actor that owns its VMs, and that actor as clusters and other hosts use it.
+
+The actor of a far host runs on that host's Ray node, and is the owner of what it starts there: its machine is another
+than the driver's, so nobody there could tell whether the driver lives.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import GetTimeoutError, RayError
+
+from actors.golden import Golden, GoldenError, Recipe
+from actors.goldens import GoldenOffer
+from actors.host import Commitment, Host, HostFacts, NodeBoot, NodeShape, NodeState, Slot, golden_store, state_dir_of
+from actors.hypervisor.lease import Owner
+from actors.parcels import Kind, Parcel, Piece, TransferFailed
+from actors.shelf import Arrivals, Shelf
+from campaign.errors import CampaignError, InfrastructureError
+from campaign.images.manifest import Bundle
+from campaign.model import HostSettings
+from campaign.version import source_digest
+
+PIECE_S = 60.0
+
+
+class HostActor:
+    """Owns the connection to one libvirt host and every VM on it. Each method is the host's of the same name."""
+
+    def __init__(self) -> None:
+        self._host: Host | None = None
+        self._peers: Sequence[RemoteShelf] = ()
+        self._images: dict[str, Bundle] = {}
+
+    def open(
+        self,
+        name: str,
+        settings: HostSettings,
+        bundles: Sequence[Bundle],
+        campaign: str,
+        *,
+        owner: Owner | None,
+        sources: "Mapping[str, ActorHandle[Any]]",
+    ) -> HostFacts:
+        """Not the constructor: an error in there would reach the driver as text only.
+
+        Without an `owner`, this process is it. What of the bundles this host lacks is brought from the `sources`.
+        """
+        self._campaign = campaign
+        self._store, state_dir = golden_store(settings), state_dir_of(settings)
+        self._arrivals = Arrivals(state_dir, self._store)
+        self._arrivals.sweep()
+        shelves = [RemoteShelf(peer, actor) for peer, actor in sources.items()]
+        self._images = {bundle.hash: self._arrivals.image(bundle, shelves) for bundle in bundles}
+        self._shelf = Shelf(name, self._images.values(), self._store)
+        # All images have one kernel; it is booted to find out how guests run.
+        self._host = Host(name, settings, self._images[bundles[0].hash], owner or Owner.current())
+        return self._host.facts
+
+    def version(self) -> str:
+        """The digest of this program's source, here."""
+        return source_digest()
+
+    def ping(self) -> None:
+        """It answers, so it lives."""
+
+    def meet(self, peers: "Mapping[str, ActorHandle[Any]]") -> None:
+        """Learn the actors of the other hosts, from which golden clusters may be had."""
+        self._peers = [RemoteShelf(name, actor) for name, actor in peers.items()]
+
+    def parcel(self, kind: Kind, key: str) -> Parcel | None:
+        return self._shelf.parcel(kind, key)
+
+    def piece(self, kind: Kind, key: str, file: str, offset: int) -> Piece:
+        return self._shelf.piece(kind, key, file, offset)
+
+    def facts(self) -> HostFacts:
+        return self._open_host.facts
+
+    def acquire(self, cluster: str, nodes: int, shape: NodeShape, expires: int, *, ahead: bool, holder: str) -> Slot:
+        return self._open_host.acquire(
+            cluster, nodes, shape, campaign=self._campaign, expires=expires, ahead=ahead, holder=holder
+        )
+
+    def golden(self, ingredients: Mapping[str, str], shape: NodeShape) -> GoldenOffer:
+        """What there is on this host; or on another, from which it is brought."""
+        offer = self._open_host.golden(ingredients, shape)
+        if offer.golden is not None or not offer.yours:
+            return offer
+        try:
+            if self._arrivals.golden(offer.recipe, self._peers) is None:
+                return offer
+        except (TransferFailed, GoldenError):
+            return offer  # it is made here, then
+        self._open_host.disclaim(offer.recipe)
+        return self._open_host.golden(ingredients, shape)
+
+    def has_golden(self, ingredients: Mapping[str, str], shape: NodeShape) -> bool:
+        """Whether the golden cluster of these ingredients is in this host's store; it isn't verified."""
+        recipe = self._open_host.recipe(ingredients, shape)
+        return (self._store.path / recipe.key).exists()
+
+    def start(self, slot: Slot, boots: Sequence[NodeBoot], recipe: Recipe | None) -> None:
+        self._open_host.start(slot, self._here(boots), recipe)
+
+    def restore(self, slot: Slot, boots: Sequence[NodeBoot], golden: Golden) -> None:
+        self._open_host.restore(slot, self._here(boots), golden)
+
+    def do(self, method: str, *arguments: object) -> Any:
+        """Call any other of the host's methods."""
+        return getattr(self._open_host, method)(*arguments)
+
+    def close(self) -> None:
+        if self._host:
+            self._host.close()
+
+    @property
+    def _open_host(self) -> Host:
+        if self._host is None:
+            raise InfrastructureError("the host isn't open")
+        return self._host
+
+    def _here(self, boots: Sequence[NodeBoot]) -> list[NodeBoot]:
+        """The nodes with their image as this host has it."""
+        return [replace(boot, image=self._images[boot.image.hash]) for boot in boots]
+
+
+class RemoteShelf:
+    """What another host's actor, or the driver's, has to give: a `parcels.Source`."""
+
+    def __init__(self, name: str, actor: "ActorHandle[Any]") -> None:
+        self.name = name
+        self._actor = actor
+
+    def parcel(self, kind: Kind, key: str) -> Parcel | None:
+        parcel: Parcel | None = got(self._actor.parcel.remote(kind, key), PIECE_S, f"{self.name} didn't answer")
+        return parcel
+
+    def piece(self, kind: Kind, key: str, file: str, offset: int) -> Piece:
+        piece: Piece = got(self._actor.piece.remote(kind, key, file, offset), PIECE_S, f"{self.name} sent no piece")
+        return piece
+
+
+class RemoteHost:
+    """A host's actor as a cluster uses it: the errors that it raised come out as they are, not wrapped by Ray.
+
+    It is an `actors.standing.HostHandle`. Slots are taken in the name of `holder`.
+    """
+
+    def __init__(self, actor: "ActorHandle[Any]", holder: str) -> None:
+        self._actor, self._holder = actor, holder
+
+    async def facts(self) -> HostFacts:
+        facts: HostFacts = await asked(self._actor.facts.remote())
+        return facts
+
+    async def acquire(self, cluster: str, nodes: int, shape: NodeShape, expires: int, ahead: bool = False) -> Slot:
+        slot: Slot = await asked(
+            self._actor.acquire.remote(cluster, nodes, shape, expires, ahead=ahead, holder=self._holder)
+        )
+        return slot
+
+    async def claim(self, slot: Slot, expires: int) -> None:
+        await self._do("claim", slot, expires)
+
+    async def start(self, slot: Slot, boots: Sequence[NodeBoot], recipe: Recipe | None = None) -> None:
+        await asked(self._actor.start.remote(slot, boots, recipe))
+
+    async def golden(self, ingredients: Mapping[str, str], shape: NodeShape) -> GoldenOffer:
+        offer: GoldenOffer = await asked(self._actor.golden.remote(ingredients, shape))
+        return offer
+
+    async def disclaim(self, recipe: Recipe) -> None:
+        await self._do("disclaim", recipe)
+
+    async def save(self, slot: Slot, names: Sequence[str], identity: Mapping[str, bytes]) -> Golden:
+        golden: Golden = await self._do("save", slot, names, identity)
+        return golden
+
+    async def restore(self, slot: Slot, boots: Sequence[NodeBoot], golden: Golden) -> None:
+        await asked(self._actor.restore.remote(slot, boots, golden))
+
+    async def resume(self, slot: Slot, names: Sequence[str]) -> None:
+        await self._do("resume", slot, names)
+
+    async def drop(self, slot: Slot, names: Sequence[str]) -> None:
+        await self._do("drop", slot, names)
+
+    async def look(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
+        states: list[NodeState] = await self._do("look", slot, names)
+        return states
+
+    async def commitment(self) -> Commitment:
+        commitment: Commitment = await self._do("commitment")
+        return commitment
+
+    async def release(self, slot: Slot) -> None:
+        await self._do("release", slot)
+
+    async def _do(self, method: str, *arguments: object) -> Any:
+        return await asked(self._actor.do.remote(method, *arguments))
+
+
+def unwrapped(error: RayError) -> Exception:
+    """The error that an actor raised, where it is one of ours; else an InfrastructureError saying what Ray said."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, CampaignError):
+        return cause
+    return InfrastructureError(f"an actor failed: {str(error).strip().splitlines()[-1]}", str(error)[-3000:])
+
+
+def got(reference: Any, timeout_s: float, what: str) -> Any:
+    """What an actor answers; InfrastructureError saying `what` if it doesn't in time, or its own error."""
+    try:
+        return ray.get(reference, timeout=timeout_s)
+    except GetTimeoutError:
+        raise InfrastructureError(f"{what} within {timeout_s:g} s") from None
+    except RayError as error:
+        raise unwrapped(error) from None
+
+
+async def asked(reference: Any) -> Any:
+    """The same, awaited, for as long as it takes."""
+    try:
+        return await reference
+    except RayError as error:
+        raise unwrapped(error) from None

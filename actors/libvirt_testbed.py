@@ -1,0 +1,227 @@
+"""The testbed of real VMs: an actor per live cluster, on the host that its trial was placed on."""
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayError
+
+from actors.cluster import Cluster, TrialSpec
+from actors.host import cluster_resources
+from actors.host_actor import RemoteHost, unwrapped
+from actors.placement import Needs, Placement
+from actors.pool import Change, Pool
+from actors.supply import Blueprint, Supply
+from campaign.errors import CapacityError
+from campaign.testbed import Status
+from campaign.trials import Evaluation, Trial
+
+STATUS_S = 1.0
+
+
+class ClusterActor:
+    """Owns SSH, bootstrap, workload and collection of live clusters, one trial's after the other's; and the cluster
+    that is made ready for the next. Async, so that it answers while it works."""
+
+    def __init__(self, blueprint: Blueprint, host: "ActorHandle[Any]", name: str) -> None:
+        self._blueprint, self._host = blueprint, RemoteHost(host, name)
+        self._supply = Supply(blueprint, self._host)
+        self._cluster: Cluster | None = None
+
+    async def evaluate(self, spec: TrialSpec) -> Evaluation:
+        self._cluster = Cluster(self._blueprint, spec, self._host, self._supply)
+        return await self._cluster.evaluate()
+
+    async def status(self) -> Status | None:
+        return self._cluster.status if self._cluster else None
+
+
+_CLUSTER_ACTOR: Any = ray.remote(num_cpus=0, max_concurrency=4)(ClusterActor)
+
+
+@dataclass(frozen=True)
+class _Post:
+    """Where a cluster actor serves: on which host, and for trials of which scheduler."""
+
+    host: str
+    scheduler: str
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """A cluster actor, the name in which it takes slots, and its host's actor, with which it ends."""
+
+    actor: "ActorHandle[Any]"
+    name: str
+    post: _Post
+    host: "ActorHandle[Any]"
+
+
+@dataclass
+class _Running:
+    """A trial that is being evaluated, by whom, how far it was when its actor last said so, and when that was."""
+
+    trial: Trial
+    worker: _Worker
+    status: Status
+    heard: float = field(default_factory=time.monotonic)
+    asked: Any = None
+
+
+class LibvirtTestbed:
+    """Evaluates trials on real VMs, made by the blueprint of their scheduler. `spec_of` says what a trial needs beside
+    it; `say` hears which hosts are taken out of service. An actor that is silent for `silence_s` is given up."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        blueprints: Mapping[str, Blueprint],
+        spec_of: Callable[[Trial], TrialSpec],
+        placement: Placement,
+        say: Callable[[str], None],
+        *,
+        silence_s: float,
+    ) -> None:
+        self._pool, self._blueprints, self._spec_of = pool, blueprints, spec_of
+        self._placement, self._say, self._silence_s = placement, say, silence_s
+        self._idle: dict[_Post, list[_Worker]] = {}  # cluster actors without a trial
+        self._running: dict[Any, _Running] = {}
+        self._golden_at: dict[str, set[str]] = {}  # hosts that had a scheduler's golden cluster when they opened
+        self._hired = 0
+        self._lost: list[tuple[Trial, Evaluation]] = []
+        self._see_to_hosts()
+
+    def room(self) -> int:
+        """How many more trials fit, whatever their size."""
+        return min(self._placement.room(self._needs(one, one.largest)) for one in self._blueprints.values())
+
+    def start(self, trial: Trial) -> None:
+        """Give the trial a cluster actor on a host with room; one that has none to evaluate, if there is."""
+        spec = self._spec_of(trial)
+        blueprint = self._blueprints[spec.scheduler]
+        idle_on = [post.host for post, idle in self._idle.items() if idle and post.scheduler == spec.scheduler]
+        preferred = (idle_on, self._golden_at.get(spec.scheduler, ()))
+        host = self._placement.place(trial.number, self._needs(blueprint, spec.nodes), preferred=preferred)
+        if host is None:
+            raise CapacityError(f"trial {trial.number} was started, but its {spec.nodes + 1} VMs fit on no host")
+        worker = self._worker(_Post(host, spec.scheduler))
+        status = Status("placed", time.time())
+        self._running[worker.actor.evaluate.remote(spec)] = _Running(trial, worker, status)
+
+    def wait(self, timeout_s: float) -> list[tuple[Trial, Evaluation]]:
+        """The evaluations that ended, and those that a lost host or a silent actor has ended."""
+        references = list(self._running)
+        done, _ = ray.wait(references, num_returns=len(references), timeout=timeout_s) if references else ([], [])
+        if not references:
+            time.sleep(timeout_s)  # nothing runs while all hosts are away
+        ended = [self._ended(reference) for reference in done]
+        self._see_to_hosts()
+        self._see_to_silence()
+        lost, self._lost = self._lost, []
+        return ended + lost
+
+    def statuses(self) -> Mapping[int, Status]:
+        """How far the running trials are; an actor that is slow to answer keeps its last status."""
+        for one in self._running.values():
+            one.asked = one.asked or one.worker.actor.status.remote()
+        asked = {one.asked: one for one in self._running.values()}
+        answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=STATUS_S) if asked else ([], [])
+        for reference in answered:
+            one = asked[reference]
+            with contextlib.suppress(RayError):  # its evaluation will say why
+                one.status, one.heard = ray.get(reference) or one.status, time.monotonic()
+            one.asked = None
+        return {one.trial.number: one.status for one in self._running.values()}
+
+    def close(self) -> None:
+        """Forget running trials; the pool ends their VMs."""
+        for worker in [one.worker for one in self._running.values()] + [
+            one for idle in self._idle.values() for one in idle
+        ]:
+            ray.kill(worker.actor)
+        self._running.clear()
+        self._idle.clear()
+
+    def _worker(self, post: _Post) -> _Worker:
+        """An idle cluster actor of this post, or a new one, on the machine of its host."""
+        idle = self._idle.setdefault(post, [])
+        if idle:
+            return idle.pop()
+        self._hired += 1
+        host, name = self._pool.actor(post.host), f"{post.host}-{post.scheduler}-{self._hired}"
+        hire = _CLUSTER_ACTOR.options(**self._pool.where(post.host)).remote
+        return _Worker(hire(self._blueprints[post.scheduler], host, name), name, post, host)
+
+    def _ended(self, reference: Any) -> tuple[Trial, Evaluation]:
+        """What an evaluation came to; an actor that died is the platform's failure, and is not used again."""
+        one = self._running[reference]
+        try:
+            evaluation: Evaluation = ray.get(reference)
+            self._idle.setdefault(one.worker.post, []).append(one.worker)
+        except RayError as error:
+            evaluation = Evaluation("infrastructure_failed", str(unwrapped(error)), one.worker.post.host)
+            self._dismiss(one.worker)
+        return self._told(reference, evaluation)
+
+    def _told(self, reference: Any, evaluation: Evaluation) -> tuple[Trial, Evaluation]:
+        """Take note of how a trial has ended, in the books and as far as its host is concerned."""
+        one = self._running.pop(reference)
+        taken_out = self._placement.release(one.trial.number, failed=evaluation.outcome == "infrastructure_failed")
+        if taken_out:
+            why, _, _ = evaluation.reason.partition("\n")
+            self._say(f"{taken_out}; the last: {why}")
+        return one.trial, evaluation
+
+    def _dismiss(self, worker: _Worker) -> None:
+        """An actor is dead or given up: its slots on the host go with it."""
+        with contextlib.suppress(RayError):
+            ray.kill(worker.actor)
+            worker.host.do.remote("forsake", worker.name)
+
+    def _give_up(self, reference: Any, why: str) -> None:
+        one = self._running[reference]
+        self._dismiss(one.worker)
+        self._lost.append(self._told(reference, Evaluation("infrastructure_failed", why, one.worker.post.host)))
+
+    def _see_to_silence(self) -> None:
+        """Give up actors that hang: their own deadlines don't strike either."""
+        for reference, one in list(self._running.items()):
+            if time.monotonic() - one.heard > self._silence_s:
+                self._give_up(reference, f"its actor hasn't answered for {self._silence_s:g} s")
+
+    def _see_to_hosts(self) -> None:
+        for change in self._pool.look():
+            if change.facts is not None:
+                self._placement.add(change.host, change.facts.total, change.facts.acceleration.kind)
+                self._note_goldens(change.host)
+            elif change.host in self._placement.hosts:
+                self._placement.take_out(change.host, change.why)
+            if change.gone:
+                self._forget(change)
+
+    def _forget(self, change: Change) -> None:
+        """A host is lost with all that it had: its trials have failed, its idle actors are of no use."""
+        for reference, one in list(self._running.items()):
+            if one.worker.post.host == change.host:
+                self._give_up(reference, f"host {change.host} was lost: {change.why}")
+        for post in [post for post in self._idle if post.host == change.host]:
+            for worker in self._idle.pop(post):
+                self._dismiss(worker)
+        for hosts in self._golden_at.values():
+            hosts.discard(change.host)
+
+    def _note_goldens(self, host: str) -> None:
+        """Of which schedulers a host has golden clusters already; best effort, it only steers placement."""
+        for name, blueprint in self._blueprints.items():
+            asked = self._pool.actor(host).has_golden.remote(blueprint.ingredients(), blueprint.shape)
+            with contextlib.suppress(RayError):
+                if ray.get(asked, timeout=STATUS_S):
+                    self._golden_at.setdefault(name, set()).add(host)
+
+    def _needs(self, blueprint: Blueprint, nodes: int) -> Needs:
+        """What a cluster with so many compute nodes would occupy, by how a host's guests run."""
+        return {kind: cluster_resources(nodes + 1, blueprint.shape, kind) for kind in ("kvm", "tcg")}

@@ -1,0 +1,150 @@
+"""`python -m campaign host`: how machines join as hosts, what hosts there are, and draining or adding one meanwhile."""
+
+import argparse
+import re
+import shlex
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from campaign.compose import Composed, compose
+from campaign.errors import ConfigError
+from campaign.ledger import history_of
+from campaign.model import NAME_PATTERN
+from campaign.orders import Order, Orders
+from campaign.results import Results
+
+PORT = 6379
+SUMMARIES = {
+    "join": "the commands that make a machine a host, by a Ray node with token authentication",
+    "list": "the hosts of a campaign: where they are, whether they are there, and what they have done",
+    "drain": "let what runs on a host end and begin nothing new there, while the campaign goes on",
+    "serve": "let a drained host serve again, or add one to a campaign that runs (with its settings as overrides)",
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    below = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for action, summary in SUMMARIES.items():
+        command = below.add_parser(action, help=summary, description=summary)
+        if action != "list":
+            command.add_argument("host", help="the host's name, as in the configuration")
+        if action == "join":
+            command.add_argument("--head", metavar="ADDRESS", help="the driver's machine, as the host reaches it")
+            command.add_argument("--port", type=int, default=PORT, help="the port of Ray's head")
+        else:
+            command.add_argument("overrides", nargs="*", help="the campaign's settings, as for its search")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it; the exit status."""
+    if options.action == "join":
+        _require_name(options.host)
+        print("\n".join(joining(options.host, options.head or _own_address(), options.port)))
+        return 0
+    composed = compose(options.overrides)
+    if options.action == "list":
+        for line in _listing(composed):
+            print(line)
+        return 0
+    _order(options.action, options.host, composed)
+    return 0
+
+
+def joining(host: str, head: str, port: int) -> Iterator[str]:
+    """The commands for the driver's machine and for `host`, a line each, with what they are for."""
+    from actors.ray_session import ENVIRONMENT, OBJECT_STORE_BYTES
+
+    token = "~/.ray/auth_token"  # noqa: S105 - the file's name
+    environment = " ".join(f"{name}={value}" for name, value in {"RAY_AUTH_MODE": "token", **ENVIRONMENT}.items())
+    ray = f"{environment} ray start --object-store-memory={OBJECT_STORE_BYTES} --num-cpus=1 --disable-usage-stats"
+    yield "# On the driver's machine, once: a token that every host must have, and Ray's head."
+    yield f"(umask 077; mkdir -p ~/.ray; test -s {token} || openssl rand -hex 32 > {token})"
+    yield f"{ray} --head --node-ip-address={shlex.quote(head)} --port={port} --include-dashboard=false"
+    yield ""
+    yield f"# On {host}: the same version of this project with its packages (make setup), the token in a file of mode"
+    yield f"# 0600, and a Ray node with the host's name as its label. Ray's ports ({port} and those above 10000) must"
+    yield "# be open between the hosts and to nobody else: its traffic isn't encrypted."
+    yield f"scp -p {shlex.quote(head)}:.ray/auth_token {token}"
+    yield f"{ray} --address={shlex.quote(head)}:{port} --labels=host={shlex.quote(host)}"
+    yield ""
+    yield "# Then, on the driver's machine:"
+    yield (
+        f"RAY_AUTH_MODE=token python -m campaign.search testbed.ray_address={shlex.quote(head)}:{port} "
+        f"'hosts={{{host}: {{reach: ray}}}}'"
+    )
+
+
+def _listing(composed: Composed) -> Iterator[str]:
+    campaign = composed.campaign
+    results = Results(Path(campaign.output.results), campaign.name)
+    drained, hosts = set[str](), dict(campaign.hosts)
+    for order in Orders(results.folder).new() if results.folder.exists() else []:
+        hosts |= {order.host: order.settings} if order.settings else {}
+        drained = drained | {order.host} if order.order == "drain" else drained - {order.host}
+    nodes = _nodes(campaign.testbed.ray_address) if any(host.reach == "ray" for host in hosts.values()) else {}
+    trials = history_of(results.ledger_path).records.values() if results.ledger_path.exists() else ()
+    records = [record for of_trial in trials for record in of_trial]
+    yield f"{'host':<16} {'where':<28} {'state':<8} {'trials':>6} {'failed':>6}"
+    for name, settings in hosts.items():
+        far = settings.reach == "ray"
+        where = nodes.get(name, "no living Ray node" if far else "this machine")
+        state = "drained" if name in drained else "away" if far and name not in nodes else "serves"
+        mine = [record for record in records if record.host == name]
+        failed = sum(record.outcome == "infrastructure_failed" for record in mine)
+        yield f"{name:<16} {where:<28} {state:<8} {len(mine):>6} {failed:>6}"
+
+
+def _nodes(address: str | None) -> Mapping[str, str]:
+    """The addresses of the Ray nodes that are hosts, by the host's name."""
+    from actors import ray_session
+
+    ray_session.prepare(address)
+    from actors.pool import ray_nodes
+
+    ray_session.start(address)
+    try:
+        found: Mapping[str, Any] = ray_nodes()
+        return {name: f"Ray node {node['NodeManagerAddress']}" for name, node in found.items()}
+    finally:
+        ray_session.stop()
+
+
+def _order(action: str, host: str, composed: Composed) -> None:
+    _require_name(host)
+    campaign = composed.campaign
+    results = Results(Path(campaign.output.results), campaign.name)
+    head = history_of(results.ledger_path).head
+    if head is None:
+        raise ConfigError(
+            f"name = {campaign.name!r}: no campaign of that name has begun in {campaign.output.results}",
+            resolution="Give its settings as for its search: name=..., output.results=...",
+        )
+    known = set(head["config"]["hosts"])
+    added = campaign.hosts.get(host) if action == "serve" and host not in known else None
+    if host not in known and added is None:
+        raise ConfigError(
+            f"{host!r} is no host of the campaign {campaign.name}",
+            f"its hosts: {', '.join(sorted(known))}",
+            f"To add it, give its settings: python -m campaign host serve {host} 'hosts.{host}={{reach: ray}}' ...",
+        )
+    Orders(results.folder).give(Order(order="drain" if action == "drain" else "serve", host=host, settings=added))
+    print(f"ordered: {action} {host}; the campaign {campaign.name} follows within seconds, or at its next start")
+
+
+def _require_name(host: str) -> None:
+    if not re.fullmatch(NAME_PATTERN, host):
+        raise ConfigError(f"{host!r} can't be the name of a host", resolution=f"Host names match {NAME_PATTERN}")
+
+
+def _own_address() -> str:
+    """The address of this machine's default route, without sending anything."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            address: str = probe.getsockname()[0]
+        except OSError:
+            return socket.gethostname()
+    return address

@@ -1,0 +1,86 @@
+"""A campaign over three hosts, each with a network, a libvirtd, a Ray node and an image store of its own.
+
+They are network namespaces of this machine. One is cut off in the midst of a trial, another loses its libvirtd.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from actors.hypervisor.daemon import PrivateLibvirtd
+from campaign.ledger import history_of
+from tests.system.conftest import ROOT, Workplace
+from tests.system.network import DRIVER, network_of
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(1500)]
+
+HOSTS = ("anna", "bert", "carl")
+SETTINGS = (
+    *("name=far", "cluster.nodes=1", "cluster.slots_per_node=2", "workload.jobs=6", "workload.duration_s=20"),
+    *("search.trials=6", "search.batch=3", "testbed.parallel=3", "search.retries=3", "testbed.silence_s=30"),
+    "scheduler.params.bf_interval=[1,30]",
+    # Three emulated clusters on two cores.
+    *("validity.max_native_gap_s=30", "validity.max_submit_lag_s=60", "validity.max_clock_error_s=2"),
+)
+
+
+@pytest.fixture
+def places(tmp_path, image_store, bundle):
+    made = {name: Workplace(tmp_path / name, image_store) for name in HOSTS}
+    yield made
+    for place in made.values():
+        place.clear()
+
+
+@pytest.fixture
+def network(image_store, places):
+    if os.geteuid() != 0:
+        pytest.skip("cannot run here: network namespaces are root's to make; run it as root")
+    with network_of(HOSTS, hidden=[image_store]) as made:
+        yield made
+
+
+def settings_of(network, places, reach):
+    rooms = [
+        f"{name}: {{reach: {reach}, uri: private, state_dir: {place.state_dir}, memory_mib: 1600}}"
+        for name, place in places.items()
+    ]
+    return [f"hosts={{{', '.join(rooms)}}}", f"testbed.ray_address={network.ray_address}"]
+
+
+def test_one_host_is_cut_off_and_another_loses_its_libvirtd(network, places, tmp_path, image_store):
+    output = [f"output.results={tmp_path}/results", f"output.mlruns={tmp_path}/mlruns", "output.log=plain"]
+    settings = [*SETTINGS, *settings_of(network, places, "ray"), *output, f"image.store={image_store}"]
+    command = network.inside(DRIVER, sys.executable, "-m", "campaign.search", *settings)
+    driver = subprocess.Popen(
+        command, cwd=ROOT, env=network.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    said, replaying = [], set()
+    for line in driver.stderr:
+        said.append(line)
+        if found := re.search(r"trial (\d) replaying", line):
+            replaying.add(found[1])
+        if len(replaying) == 3:  # all hosts are in the midst of one
+            break
+    victim = PrivateLibvirtd(places["carl"].state_dir).pid()
+    assert victim, "".join(said)
+    os.kill(victim, signal.SIGKILL)
+    network.cut("bert")
+    said += list(driver.stderr)
+    assert driver.wait() == 0, "".join(said)
+    records = history_of(tmp_path / "results/far/ledger.jsonl").final()
+    assert [record.outcome for record in records] == ["ok"] * 6, "".join(said)
+    assert {record.host for record in records} == {"anna", "carl"}
+    assert any("host bert is away" in line for line in said), "".join(said)
+
+    clean = [sys.executable, "-m", "campaign", "clean"]
+    cleaned = network.run(DRIVER, *clean, *settings_of(network, places, "ray"), check=False)
+    assert cleaned.stdout.count("removed 0 domains and 0 run folders, kept 0 live") == 2, cleaned
+    assert "bert: no living Ray node" in cleaned.stdout and cleaned.returncode == 1
+    there = network.run("bert", *clean, *settings_of(network, {"bert": places["bert"]}, "local"), check=True)
+    assert "removed 0 domains and 0 run folders, kept 0 live" in there.stdout, there
+    assert [place.leftovers() for place in places.values()] == [[], [], []]
