@@ -37,9 +37,9 @@ _PREFIX = "campaign-play-"
 
 @dataclass(frozen=True)
 class Access:
-    """How a node is reached: its port on 127.0.0.1, our key pair, and the public half of its host key."""
+    """How a node is reached: address and port, our key pair, and the public half of its host key."""
 
-    port: int
+    door: tuple[str, int]
     client: Identity = field(repr=False)
     host_key: bytes
 
@@ -97,13 +97,14 @@ def clear_up() -> None:
 
 def _reaching(way: Access) -> dict[str, str | int]:
     key = "{{ inventory_dir }}/keys/{{ inventory_hostname }}"
-    return {"ansible_host": "127.0.0.1", "ansible_port": way.port, "ansible_ssh_private_key_file": key}
+    address, port = way.door
+    return {"ansible_host": address, "ansible_port": port, "ansible_ssh_private_key_file": key}
 
 
 def _secrets_of(access: Mapping[str, Access]) -> Iterator[File]:
     for node, way in access.items():
         yield File(f"keys/{node}", way.client.private, 0o600, secret=True)
-    known = (f"[127.0.0.1]:{way.port} {way.host_key.decode().strip()}\n" for way in access.values())
+    known = ("[{}]:{} ".format(*way.door) + f"{way.host_key.decode().strip()}\n" for way in access.values())
     yield File("known_hosts", "".join(known).encode())
 
 

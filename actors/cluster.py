@@ -142,6 +142,8 @@ class Cluster:
             self._replayed = await self._collect(ready, replay)
             self._clock.split("workload", "first_job", self._replayed.first_job_s)
             self._states = await standing.states()
+            if len({state.host for state in self._states}) > 1:
+                self._provenance["node_hosts"] = " ".join(f"{state.name}={state.host}" for state in self._states)
             if stall:
                 raise stall
         finally:

@@ -65,6 +65,11 @@ def seal(folder: Path, recipe: Recipe, nodes: Sequence[str], identity: Mapping[s
     goldens.write(folder / MANIFEST, manifest)
 
 
+def tidy(folder: Path) -> None:
+    """Make the files of the golden cluster in `folder` ours alone and their zeros holes."""
+    _each(_tidy, [folder / name for name in read_manifest(folder).files])
+
+
 def load(folder: Path) -> Golden:
     """The golden cluster in `folder`, by its manifest alone; GoldenDamaged if that can't be read."""
     return _golden(folder, read_manifest(folder))

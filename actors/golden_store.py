@@ -103,6 +103,7 @@ class GoldenStore:
         """
         with self._disk_errors(), self._locked():
             golden_files.verify(folder, recipe)
+            golden_files.tidy(folder)
             golden = self._sound(recipe)
             if golden is None:
                 folder.rename(self.path / recipe.key)

@@ -32,6 +32,7 @@ from actors.hypervisor.daemon import PrivateLibvirtd, choose_uri
 from actors.hypervisor.domain import MemoryFile, Multicast, NodeSpec, fingerprint
 from actors.hypervisor.errors import HypervisorError
 from actors.hypervisor.lease import Lease, Owner
+from actors.hypervisor.overlay import Bridge, Overlay
 from actors.hypervisor.ports import free_ports
 from actors.hypervisor.probe import Acceleration, acceleration
 from actors.hypervisor.reaper import Reaped, reap
@@ -45,6 +46,7 @@ TB_CACHE_MIB = 128
 VCPUS_PER_CPU = 8
 """Nodes sleep most of the time, so a host's CPUs may be promised several times over."""
 MOST_AT_ONCE = 16
+LOOPBACK = "127.0.0.1"
 MULTICAST_GROUP = "239.192.77.1"
 """One group for all clusters, in the organisation-local range; each cluster has a port of its own."""
 
@@ -75,10 +77,30 @@ class Slot:
 
     cluster: str
     ports: tuple[int, ...]
-    multicast: Multicast
+    network: Multicast | Bridge
     lease: Lease
     resources: Resources
     shape: NodeShape
+    address: str = LOOPBACK
+    parts: tuple["Slot", ...] = ()
+    """Those of a cluster that spans hosts, in their order; its nodes are dealt over them in turn."""
+
+    @property
+    def doors(self) -> tuple[tuple[str, int], ...]:
+        """Where each node's SSH server is reached, in the order of the nodes."""
+        if not self.parts:
+            return tuple((self.address, port) for port in self.ports)
+        dealt = [list(part.doors) for part in self.parts]
+        return tuple(dealt[index % len(dealt)].pop(0) for index in range(sum(map(len, dealt))))
+
+
+@dataclass(frozen=True)
+class Span:
+    """What a host must know of a cluster that is on other hosts, too: the network between them, and the address at
+    which the host's own nodes are reached by whoever drives the cluster."""
+
+    network: Multicast | Bridge | Overlay | None  # None: one of the host's own, as for any cluster
+    address: str
 
 
 @dataclass(frozen=True)
@@ -105,12 +127,13 @@ class NodeBoot:
 
 @dataclass(frozen=True)
 class NodeState:
-    """How a node is: libvirt's state of it, its kernel's fault if it had one, and its console's last lines."""
+    """How a node is: libvirt's state of it, its kernel's fault if it had one, its console's last lines, its host."""
 
     name: str
     state: str
     fault: str | None
     console: str
+    host: str
 
     @property
     def well(self) -> bool:
@@ -161,11 +184,12 @@ class Host:
         expires: int,
         ahead: bool,
         holder: str = "",
+        span: Span | None = None,
     ) -> Slot:
         """Give a cluster of `nodes` VMs its slot until `release`; CapacityError says what is missing.
 
         A slot that is taken `ahead` of its trial is taken back when its room is needed; `claim` makes it a lasting one.
-        `holder` names who uses it, for `forsake`.
+        `holder` names who uses it, for `forsake`; `span` is for a cluster whose other nodes are on other hosts.
         """
         needed = self.needs(nodes, shape)
         with self._lock:
@@ -180,17 +204,31 @@ class Host:
                 raise CapacityError(f"a cluster of {nodes} VMs doesn't fit on host {self.facts.name}: {shortfall}")
             taken = {port for slot in self._slots.values() for port in slot.ports}
             low, high = self._settings.ports
-            ports = free_ports(nodes, range(low, high + 1), reserved=taken)
-            # The lowest SSH port is unique among live slots, so it serves as the cluster's multicast port too.
-            multicast = Multicast(MULTICAST_GROUP, ports[0])
+            address = span.address if span else LOOPBACK
+            ports = free_ports(nodes, range(low, high + 1), reserved=taken, address=address)
             lease = Lease(campaign=campaign, trial=cluster, expires=expires, owner=self._owner)
-            slot = Slot(cluster, ports, multicast, lease, needed, shape)
+            # The lowest SSH port is unique among live slots, so it serves as the cluster's multicast port too.
+            own = Multicast(MULTICAST_GROUP, ports[0])
+            network = self._joined(span.network, lease) if span and span.network else own
+            slot = Slot(cluster, ports, network, lease, needed, shape, address)
             self._slots[cluster], self._holders[cluster] = slot, holder
             self._warden.watch(cluster)
             self._capacity = self._capacity.reserve(needed)
             if ahead:
                 self._ahead.add(cluster)
         return slot
+
+    def _joined(self, network: Multicast | Bridge | Overlay, lease: Lease) -> Multicast | Bridge:
+        """The network as nodes here are plugged into it; what must be made for that goes with the slot."""
+        if not isinstance(network, Overlay):
+            return network
+        folder = run_folder.create(self._run_root, f"{lease.trial}-network", lease, {}, links=network.links)
+        try:
+            network.build()
+        except HypervisorError:
+            folder.remove()
+            raise
+        return network.bridge
 
     def claim(self, slot: Slot, expires: int) -> None:
         """Make a slot that was taken ahead a trial's own; CapacityError if it had to give way meanwhile."""
@@ -347,7 +385,8 @@ class Host:
             acceleration=self._acceleration.kind,
             tb_cache_mib=TB_CACHE_MIB,
             ssh_port=port,
-            multicast=slot.multicast,
+            ssh_address=slot.address,
+            network=slot.network,
             management_mac=boot.macs[0],
             cluster_mac=boot.macs[1],
             credentials=folder.credentials,
@@ -358,7 +397,7 @@ class Host:
     def _look(self, slot: Slot, name: str) -> NodeState:
         domain = f"{slot.cluster}-{name}"
         tail = console_tail(self._run_root / domain / "console.log", lines=40)
-        return NodeState(name, self._hypervisor.state(domain), kernel_fault(tail), tail)
+        return NodeState(name, self._hypervisor.state(domain), kernel_fault(tail), tail, self.facts.name)
 
     def _choose_acceleration(self, bundle: Bundle) -> Acceleration:
         if self._settings.acceleration != "auto":

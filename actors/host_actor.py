@@ -14,7 +14,18 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from actors.golden import Golden, GoldenError, Recipe
 from actors.goldens import GoldenOffer
-from actors.host import Commitment, Host, HostFacts, NodeBoot, NodeShape, NodeState, Slot, golden_store, state_dir_of
+from actors.host import (
+    Commitment,
+    Host,
+    HostFacts,
+    NodeBoot,
+    NodeShape,
+    NodeState,
+    Slot,
+    Span,
+    golden_store,
+    state_dir_of,
+)
 from actors.hypervisor.lease import Owner
 from actors.parcels import Kind, Parcel, Piece, TransferFailed
 from actors.shelf import Arrivals, Shelf
@@ -59,6 +70,11 @@ class HostActor:
         self._host = Host(name, settings, self._images[bundles[0].hash], owner or Owner.current())
         return self._host.facts
 
+    def address(self) -> str:
+        """This machine's address as other machines of this Ray reach it."""
+        address: str = ray.util.get_node_ip_address()
+        return address
+
     def version(self) -> str:
         """The digest of this program's source, here."""
         return source_digest()
@@ -79,10 +95,9 @@ class HostActor:
     def facts(self) -> HostFacts:
         return self._open_host.facts
 
-    def acquire(self, cluster: str, nodes: int, shape: NodeShape, expires: int, *, ahead: bool, holder: str) -> Slot:
-        return self._open_host.acquire(
-            cluster, nodes, shape, campaign=self._campaign, expires=expires, ahead=ahead, holder=holder
-        )
+    def acquire(self, cluster: str, nodes: int, shape: NodeShape, expires: int, **wishes: Any) -> Slot:
+        """`wishes` are the host's: ahead, holder, span."""
+        return self._open_host.acquire(cluster, nodes, shape, campaign=self._campaign, expires=expires, **wishes)
 
     def golden(self, ingredients: Mapping[str, str], shape: NodeShape) -> GoldenOffer:
         """What there is on this host; or on another, from which it is brought."""
@@ -156,10 +171,18 @@ class RemoteHost:
         facts: HostFacts = await asked(self._actor.facts.remote())
         return facts
 
-    async def acquire(self, cluster: str, nodes: int, shape: NodeShape, expires: int, ahead: bool = False) -> Slot:
-        slot: Slot = await asked(
-            self._actor.acquire.remote(cluster, nodes, shape, expires, ahead=ahead, holder=self._holder)
-        )
+    async def acquire(
+        self,
+        cluster: str,
+        nodes: int,
+        shape: NodeShape,
+        expires: int,
+        ahead: bool = False,
+        *,
+        span: Span | None = None,
+    ) -> Slot:
+        wishes = {"ahead": ahead, "holder": self._holder, "span": span}
+        slot: Slot = await asked(self._actor.acquire.remote(cluster, nodes, shape, expires, **wishes))
         return slot
 
     async def claim(self, slot: Slot, expires: int) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,9 @@ from actors.cluster import Cluster, TrialSpec
 from actors.host import cluster_resources
 from actors.host_actor import RemoteHost, unwrapped
 from actors.placement import Needs, Placement
-from actors.pool import Change, Pool
+from actors.pool import Change, Pool, Post
+from actors.span import Part, SpannedHosts, shares
+from actors.standing import HostHandle
 from actors.supply import Blueprint, Supply
 from campaign.errors import CapacityError
 from campaign.testbed import Status
@@ -27,8 +29,8 @@ class ClusterActor:
     """Owns SSH, bootstrap, workload and collection of live clusters, one trial's after the other's; and the cluster
     that is made ready for the next. Async, so that it answers while it works."""
 
-    def __init__(self, blueprint: Blueprint, host: "ActorHandle[Any]", name: str) -> None:
-        self._blueprint, self._host = blueprint, RemoteHost(host, name)
+    def __init__(self, blueprint: Blueprint, posts: Sequence[Post], name: str) -> None:
+        self._blueprint, self._host = blueprint, host_of(posts, name)
         self._supply = Supply(blueprint, self._host)
         self._cluster: Cluster | None = None
 
@@ -43,22 +45,36 @@ class ClusterActor:
 _CLUSTER_ACTOR: Any = ray.remote(num_cpus=0, max_concurrency=4)(ClusterActor)
 
 
-@dataclass(frozen=True)
-class _Post:
-    """Where a cluster actor serves: on which host, and for trials of which scheduler."""
+def host_of(posts: Sequence[Post], holder: str) -> HostHandle:
+    """The hosts of a cluster as one; slots are taken in the name of `holder`."""
+    if len(posts) == 1:
+        return RemoteHost(posts[0].actor, holder)
+    return SpannedHosts(
+        [Part(RemoteHost(one.actor, holder), one.name, one.address, one.local, one.bridge) for one in posts]
+    )
 
-    host: str
+
+@dataclass(frozen=True)
+class _Duty:
+    """Where a cluster actor serves: on which hosts, and for trials of which scheduler."""
+
+    hosts: tuple[str, ...]
     scheduler: str
 
 
 @dataclass(frozen=True)
 class _Worker:
-    """A cluster actor, the name in which it takes slots, and its host's actor, with which it ends."""
+    """A cluster actor, the name in which it takes slots, and its hosts' actors, with which it ends."""
 
     actor: "ActorHandle[Any]"
     name: str
-    post: _Post
-    host: "ActorHandle[Any]"
+    duty: _Duty
+    hosts: "tuple[ActorHandle[Any], ...]"
+
+    @property
+    def where(self) -> str:
+        """Its hosts, as a trial's record names them."""
+        return "+".join(self.duty.hosts)
 
 
 @dataclass
@@ -88,7 +104,7 @@ class LibvirtTestbed:
     ) -> None:
         self._pool, self._blueprints, self._spec_of = pool, blueprints, spec_of
         self._placement, self._say, self._silence_s = placement, say, silence_s
-        self._idle: dict[_Post, list[_Worker]] = {}  # cluster actors without a trial
+        self._idle: dict[_Duty, list[_Worker]] = {}  # cluster actors without a trial
         self._running: dict[Any, _Running] = {}
         self._golden_at: dict[str, set[str]] = {}  # hosts that had a scheduler's golden cluster when they opened
         self._hired = 0
@@ -97,18 +113,19 @@ class LibvirtTestbed:
 
     def room(self) -> int:
         """How many more trials fit, whatever their size."""
-        return min(self._placement.room(self._needs(one, one.largest)) for one in self._blueprints.values())
+        return min(self._room(one) for one in self._blueprints.values())
 
     def start(self, trial: Trial) -> None:
         """Give the trial a cluster actor on a host with room; one that has none to evaluate, if there is."""
         spec = self._spec_of(trial)
         blueprint = self._blueprints[spec.scheduler]
-        idle_on = [post.host for post, idle in self._idle.items() if idle and post.scheduler == spec.scheduler]
+        duties = [duty for duty, idle in self._idle.items() if idle and duty.scheduler == spec.scheduler]
+        idle_on = {host for duty in duties for host in duty.hosts}
         preferred = (idle_on, self._golden_at.get(spec.scheduler, ()))
-        host = self._placement.place(trial.number, self._needs(blueprint, spec.nodes), preferred=preferred)
-        if host is None:
+        hosts = self._placement.place_over(trial.number, self._needs(blueprint, spec.nodes), preferred=preferred)
+        if not hosts:
             raise CapacityError(f"trial {trial.number} was started, but its {spec.nodes + 1} VMs fit on no host")
-        worker = self._worker(_Post(host, spec.scheduler))
+        worker = self._worker(_Duty(hosts, spec.scheduler))
         status = Status("placed", time.time())
         self._running[worker.actor.evaluate.remote(spec)] = _Running(trial, worker, status)
 
@@ -146,24 +163,26 @@ class LibvirtTestbed:
         self._running.clear()
         self._idle.clear()
 
-    def _worker(self, post: _Post) -> _Worker:
-        """An idle cluster actor of this post, or a new one, on the machine of its host."""
-        idle = self._idle.setdefault(post, [])
+    def _worker(self, duty: _Duty) -> _Worker:
+        """An idle cluster actor of this duty, or a new one, on the machine of its first host."""
+        idle = self._idle.setdefault(duty, [])
         if idle:
             return idle.pop()
         self._hired += 1
-        host, name = self._pool.actor(post.host), f"{post.host}-{post.scheduler}-{self._hired}"
-        hire = _CLUSTER_ACTOR.options(**self._pool.where(post.host)).remote
-        return _Worker(hire(self._blueprints[post.scheduler], host, name), name, post, host)
+        posts = [self._pool.post(host) for host in duty.hosts]
+        name = f"{'+'.join(duty.hosts)}-{duty.scheduler}-{self._hired}"
+        hire = _CLUSTER_ACTOR.options(**self._pool.where(duty.hosts[0])).remote
+        actor = hire(self._blueprints[duty.scheduler], posts, name)
+        return _Worker(actor, name, duty, tuple(one.actor for one in posts))
 
     def _ended(self, reference: Any) -> tuple[Trial, Evaluation]:
         """What an evaluation came to; an actor that died is the platform's failure, and is not used again."""
         one = self._running[reference]
         try:
             evaluation: Evaluation = ray.get(reference)
-            self._idle.setdefault(one.worker.post, []).append(one.worker)
+            self._idle.setdefault(one.worker.duty, []).append(one.worker)
         except RayError as error:
-            evaluation = Evaluation("infrastructure_failed", str(unwrapped(error)), one.worker.post.host)
+            evaluation = Evaluation("infrastructure_failed", str(unwrapped(error)), one.worker.where)
             self._dismiss(one.worker)
         return self._told(reference, evaluation)
 
@@ -180,12 +199,13 @@ class LibvirtTestbed:
         """An actor is dead or given up: its slots on the host go with it."""
         with contextlib.suppress(RayError):
             ray.kill(worker.actor)
-            worker.host.do.remote("forsake", worker.name)
+            for host in worker.hosts:
+                host.do.remote("forsake", worker.name)
 
     def _give_up(self, reference: Any, why: str) -> None:
         one = self._running[reference]
         self._dismiss(one.worker)
-        self._lost.append(self._told(reference, Evaluation("infrastructure_failed", why, one.worker.post.host)))
+        self._lost.append(self._told(reference, Evaluation("infrastructure_failed", why, one.worker.where)))
 
     def _see_to_silence(self) -> None:
         """Give up actors that hang: their own deadlines don't strike either."""
@@ -206,10 +226,10 @@ class LibvirtTestbed:
     def _forget(self, change: Change) -> None:
         """A host is lost with all that it had: its trials have failed, its idle actors are of no use."""
         for reference, one in list(self._running.items()):
-            if one.worker.post.host == change.host:
+            if change.host in one.worker.duty.hosts:
                 self._give_up(reference, f"host {change.host} was lost: {change.why}")
-        for post in [post for post in self._idle if post.host == change.host]:
-            for worker in self._idle.pop(post):
+        for duty in [duty for duty in self._idle if change.host in duty.hosts]:
+            for worker in self._idle.pop(duty):
                 self._dismiss(worker)
         for hosts in self._golden_at.values():
             hosts.discard(change.host)
@@ -222,6 +242,13 @@ class LibvirtTestbed:
                 if ray.get(asked, timeout=STATUS_S):
                     self._golden_at.setdefault(name, set()).add(host)
 
-    def _needs(self, blueprint: Blueprint, nodes: int) -> Needs:
-        """What a cluster with so many compute nodes would occupy, by how a host's guests run."""
-        return {kind: cluster_resources(nodes + 1, blueprint.shape, kind) for kind in ("kvm", "tcg")}
+    def _room(self, blueprint: Blueprint) -> int:
+        """How many clusters of the largest size fit, each on as many hosts as it spans."""
+        parts = self._needs(blueprint, blueprint.largest)
+        return self._placement.room(parts[0]) // len(parts)
+
+    def _needs(self, blueprint: Blueprint, nodes: int) -> list[Needs]:
+        """What a cluster with so many compute nodes would occupy on each of its hosts, by how a host's guests run; the
+        largest part first."""
+        parts = shares(nodes + 1, blueprint.cluster.hosts)
+        return [{kind: cluster_resources(part, blueprint.shape, kind) for kind in ("kvm", "tcg")} for part in parts]

@@ -19,8 +19,10 @@ Needs = Mapping[str, Resources]
 
 @dataclass(frozen=True)
 class _Placed:
-    host: int
-    occupies: NDArray[np.int64]
+    """What a trial's cluster occupies on each of its hosts."""
+
+    hosts: tuple[int, ...]
+    occupies: tuple[NDArray[np.int64], ...]
 
 
 class Placement:
@@ -89,8 +91,58 @@ class Placement:
         of the `preferred` collections come first, then those in the second, and so on; then those with the most memory
         left, in the order in which they joined.
         """
-        wanted = self._wanted(needs)
-        fitting = np.flatnonzero(self._fits(wanted))
+        placed = self.place_over(trial, [needs], preferred=preferred)
+        return placed[0] if placed else None
+
+    def place_over(
+        self, trial: int, parts: Sequence[Needs], *, preferred: Sequence[Collection[str]] = ()
+    ) -> tuple[str, ...]:
+        """The same for a cluster in several parts, each on a host of its own; nothing where one fits nowhere."""
+        rows: list[int] = []
+        occupied = []
+        for needs in parts:
+            wanted = self._wanted(needs)
+            row = self._best(trial, self._fits(wanted), taken=rows, preferred=preferred)
+            if row is None:
+                return ()
+            rows.append(row)
+            occupied.append(wanted[row].copy())
+        for row, occupies in zip(rows, occupied, strict=True):
+            self._free[row] -= occupies
+        self._placed[trial] = _Placed(tuple(rows), tuple(occupied))
+        return tuple(map(self._name, rows))
+
+    def release(self, trial: int, *, failed: bool) -> str:
+        """Give back the room of a trial that has ended, and learn from how it did.
+
+        Returns what to tell people when a host of its is taken out of service by that, else an empty string.
+        """
+        placed = self._placed.pop(trial)
+        for row, occupies in zip(placed.hosts, placed.occupies, strict=True):
+            self._free[row] += occupies
+        rows = list(placed.hosts)
+        if not failed:
+            self._failures[rows] = 0
+            self._failed_on.pop(trial, None)
+            return ""
+        self._failures[rows] += 1
+        self._failed_on.setdefault(trial, set()).update(rows)
+        return "; ".join(filter(None, map(self._judge, rows)))
+
+    def _judge(self, row: int) -> str:
+        """Take a host out of service that fails time after time, unless it is the last one; what to tell people."""
+        if self._failures[row] < self._most_failures or not self._serves[row] or self._serves.sum() == 1:
+            return ""
+        why = f"{self._failures[row]} trials in a row failed there"
+        self.take_out(self._name(row), why)
+        return f"host {self._name(row)} gets no more trials: {why}"
+
+    def _best(
+        self, trial: int, fits: NDArray[np.bool_], *, taken: Sequence[int], preferred: Sequence[Collection[str]]
+    ) -> int | None:
+        """The row of the best host of those that fit, beside those that are taken."""
+        fitting = np.flatnonzero(fits)
+        fitting = fitting[~np.isin(fitting, taken)]
         if not fitting.size:
             return None
         failed_before = np.isin(fitting, list(self._failed_on.get(trial, ())))
@@ -103,36 +155,12 @@ class Placement:
             self._failures[fitting],
             failed_before,
         )  # the last decides first
-        order = np.lexsort(keys)
-        row = int(fitting[order[0]])
-        self._free[row] -= wanted[row]
-        self._placed[trial] = _Placed(row, wanted[row].copy())
-        return self._name(row)
-
-    def release(self, trial: int, *, failed: bool) -> str:
-        """Give back the room of a trial that has ended, and learn from how it did.
-
-        Returns what to tell people when its host is taken out of service by that, else an empty string.
-        """
-        placed = self._placed.pop(trial)
-        row = placed.host
-        self._free[row] += placed.occupies
-        if not failed:
-            self._failures[row] = 0
-            self._failed_on.pop(trial, None)
-            return ""
-        self._failures[row] += 1
-        self._failed_on.setdefault(trial, set()).add(row)
-        if self._failures[row] < self._most_failures or not self._serves[row] or self._serves.sum() == 1:
-            return ""
-        why = f"{self._failures[row]} trials in a row failed there"
-        self.take_out(self._name(row), why)
-        return f"host {self._name(row)} gets no more trials: {why}"
+        return int(fitting[np.lexsort(keys)[0]])
 
     def trials_on(self, host: str) -> list[int]:
         """The trials whose clusters are on a host."""
         row = self._rows[host]
-        return [trial for trial, placed in self._placed.items() if placed.host == row]
+        return [trial for trial, placed in self._placed.items() if row in placed.hosts]
 
     def _name(self, row: int) -> str:
         return list(self._rows)[row]

@@ -49,6 +49,17 @@ class Change:
     gone: bool = False
 
 
+@dataclass(frozen=True)
+class Post:
+    """A host that a cluster's actor serves: its name, its actor, and what joins it to other hosts of the cluster."""
+
+    name: str
+    actor: "ActorHandle[Any]"
+    address: str
+    local: bool
+    bridge: str | None
+
+
 @dataclass
 class _Member:
     """A host as the pool sees it: being opened, open, or away until `retry_at`."""
@@ -56,6 +67,7 @@ class _Member:
     settings: HostSettings
     actor: "ActorHandle[Any] | None" = None
     facts: HostFacts | None = None
+    address: str = ""  # for other machines
     opening: Any = None  # the answer that is awaited, if it is being opened
     since: float = 0.0  # when opening began; monotonic, as all of these
     ping: Any = None
@@ -118,6 +130,11 @@ class Pool:
         if actor is None:
             raise InfrastructureError(f"host {host} isn't open")
         return actor
+
+    def post(self, host: str) -> "Post":
+        """An open host, as a cluster's actor must know it."""
+        member = self._members[host]
+        return Post(host, self.actor(host), member.address, member.settings.reach == "local", member.settings.bridge)
 
     def where(self, host: str) -> dict[str, Any]:
         """Ray's options that put an actor on the machine of `host`."""
@@ -186,6 +203,7 @@ class Pool:
         try:
             if not ready:
                 raise InfrastructureError(f"host {name} didn't open within {limit_s:g} s")
+            member.address = got(actor.address.remote(), OPEN_S, f"host {name} didn't answer")
             if far:
                 _check_version(name, got(actor.version.remote(), OPEN_S, f"host {name} didn't answer"))
             member.facts = got(member.opening, OPEN_S, f"host {name} didn't answer")

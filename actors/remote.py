@@ -69,8 +69,10 @@ class Remote:
         self._connection = connection
 
     @classmethod
-    async def connect(cls, node: str, port: int, client: Identity, host_key: bytes, deadline: float) -> "Remote":
-        """Connect to 127.0.0.1:`port`, trying until `deadline` (monotonic seconds).
+    async def connect(
+        cls, node: str, door: tuple[str, int], client: Identity, host_key: bytes, deadline: float
+    ) -> "Remote":
+        """Connect to the node's `door` (address and port), trying until `deadline` (monotonic seconds).
 
         A host key other than `host_key` is refused at once: somebody else answers there.
         """
@@ -84,18 +86,18 @@ class Remote:
             "keepalive_count_max": KEEPALIVE_MISSES,
             "login_timeout": LOGIN_S,
         }
-        last = "no answer"
+        last, (address, port) = "no answer", door
         while (left := deadline - time.monotonic()) > 0:
             try:
-                greeted = await asyncio.wait_for(_greeted("127.0.0.1", port), min(left, GREETING_S))
-                connecting = asyncssh.connect("127.0.0.1", port, sock=greeted, **options)
+                greeted = await asyncio.wait_for(_greeted(address, port), min(left, GREETING_S))
+                connecting = asyncssh.connect(address, port, sock=greeted, **options)
                 return cls(node, await asyncio.wait_for(connecting, min(left, LOGIN_S)))
             except asyncssh.HostKeyNotVerifiable as error:
-                raise NodeUnreachable(f"{node} (127.0.0.1:{port}) shows a wrong SSH host key: {error}") from None
+                raise NodeUnreachable(f"{node} ({address}:{port}) shows a wrong SSH host key: {error}") from None
             except (OSError, asyncssh.Error, TimeoutError) as error:
                 last = str(error) or last
             await asyncio.sleep(min(RETRY_S, max(0.0, deadline - time.monotonic())))
-        raise NodeUnreachable(f"{node} (127.0.0.1:{port}) can't be reached by SSH in time: {last}")
+        raise NodeUnreachable(f"{node} ({address}:{port}) can't be reached by SSH in time: {last}")
 
     async def run(self, command: Sequence[str], *, timeout_s: float, stdin: bytes | None = None) -> Output:
         """Run `command` as root and return what came of it, whatever its status."""

@@ -82,11 +82,11 @@ class Standing:
 
     async def reach(self, nodes: Sequence[Node], deadline: float, tell: Tell, *, mend: bool = False) -> None:
         """Connect to nodes by SSH; one that is lost meanwhile or never answers is an error with its console's tail."""
-        ports = dict(zip((node.name for node in self.topology.nodes), self.slot.ports, strict=False))
+        doors = dict(zip((node.name for node in self.topology.nodes), self.slot.doors, strict=False))
 
         async def connect(node: Node) -> None:
             host_key = self.keys.hosts[node.name].public
-            remote = await Remote.connect(node.name, ports[node.name], self.keys.client, host_key, deadline)
+            remote = await Remote.connect(node.name, doors[node.name], self.keys.client, host_key, deadline)
             if mend:
                 await _mend_clock(remote)
             self.remotes[node.name] = remote
@@ -128,8 +128,8 @@ class Standing:
     def access(self) -> dict[str, Access]:
         """How others than `remotes` may log in to the nodes."""
         return {
-            node.name: Access(port, self.keys.client, self.keys.hosts[node.name].public)
-            for node, port in zip(self.topology.nodes, self.slot.ports, strict=False)
+            node.name: Access(door, self.keys.client, self.keys.hosts[node.name].public)
+            for node, door in zip(self.topology.nodes, self.slot.doors, strict=False)
         }
 
     async def states(self) -> list[NodeState]:

@@ -56,6 +56,11 @@ class Blueprint:
         return NodeShape(self.cluster.vcpus, self.cluster.memory_mib)
 
     @property
+    def cold(self) -> bool:
+        """Whether every cluster is booted. What spans hosts can't be saved at one instant."""
+        return self.cluster.start == "cold" or self.cluster.hosts > 1
+
+    @property
     def lease_s(self) -> float:
         """How long a slot may be needed at most."""
         return self.cluster.boot_deadline_s + self.bootstrap_deadline_s + self.cluster.workload_deadline_s + SPARE_S
@@ -128,7 +133,7 @@ class Supply:
         """
         topology, wanted = self._blueprint.topology(nodes), self._scheduler.Params(**params)
         self.cold_because = ""
-        if self._blueprint.cluster.start == "cold":
+        if self._blueprint.cold:
             return await self._cold(name, topology, wanted, clock)
         if self._failures >= GIVE_UP_AFTER:
             self.cold_because = f"golden clusters failed {self._failures} times, at last: {self._last_failure}"
@@ -145,7 +150,7 @@ class Supply:
 
     def make_ahead(self) -> None:
         """Begin to restore the next trial's cluster, if there is room for it beside the one that lives now."""
-        if self._ahead is None and self._blueprint.cluster.start == "golden" and self._failures < GIVE_UP_AFTER:
+        if self._ahead is None and not self._blueprint.cold and self._failures < GIVE_UP_AFTER:
             self._ahead = asyncio.create_task(self._standby())
 
     async def close(self) -> None:

@@ -14,6 +14,8 @@ from campaign.settings import Scalar, Settings, setting
 Direction = Literal["minimize", "maximize"]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 
+LINK_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$"
+
 
 class Range(Settings):
     """A searched range, both ends included; `[low, high]` is its short form."""
@@ -155,6 +157,12 @@ class ClusterSettings(Settings):
     nodes: Searchable = setting(
         2, help="compute nodes, beside the head node", allowed="[1 .. 1024], fixed, [low, high] or {choices: [..]}"
     )
+    hosts: int = setting(
+        1,
+        help="hosts over which each cluster is dealt, node by node; those that span hosts are booted for every trial",
+        ge=1,
+        le=64,
+    )
     slots_per_node: int = setting(4, help="job slots that a compute node offers", unit="slots", ge=1, le=1024)
     vcpus: int = setting(1, help="virtual CPUs of a node", unit="vCPUs", ge=1, le=64)
     memory_mib: int = setting(
@@ -218,6 +226,11 @@ class HostSettings(Settings):
         "auto", help="libvirt URI, as seen on the host itself; auto: a running libvirtd, else a private one"
     )
     state_dir: str = setting("~/.local/state/campaign", help="run folders of VMs and of the private libvirtd")
+    bridge: str | None = setting(
+        None,
+        help="a bridge of the site's that joins clusters which span hosts; else each gets a VXLAN (as root)",
+        pattern=LINK_PATTERN,
+    )
     acceleration: Literal["auto", "kvm", "tcg"] = setting("auto", help="auto: by booting the image's kernel under KVM")
     memory_mib: int | None = setting(None, help="memory for VMs (default: 80 % of what is free)", unit="MiB", ge=256)
     vcpus: int | None = setting(None, help="vCPUs for VMs (default: 8 per CPU of the host)", unit="vCPUs", ge=1)
@@ -398,6 +411,15 @@ class Campaign(Settings):
         if not self.hosts_in_use:
             groups = ", ".join(sorted({repr(host.group) for host in self.hosts.values()}))
             raise ValueError(f"testbed.group: no host is of the group {self.testbed.group!r}; there are {groups}")
+        return self
+
+    @model_validator(mode="after")
+    def _enough_hosts(self) -> "Campaign":
+        if self.testbed.kind == "libvirt" and self.cluster.hosts > len(self.hosts_in_use):
+            raise ValueError(
+                f"cluster.hosts: clusters over {self.cluster.hosts} hosts need as many, but there are "
+                f"{len(self.hosts_in_use)} (hosts, testbed.group)"
+            )
         return self
 
     @model_validator(mode="after")

@@ -1,9 +1,10 @@
 """What a node is, and the libvirt domain that makes it: pure, nothing is started here.
 
 A node boots its kernel directly, mounts one read-only disk that all nodes share, writes its console to a file, and has
-two network cards. All network traffic stays on the loopback interface: the management card is QEMU's user network with
-one forwarded SSH port and no way out, the cluster card is a multicast group joined on 127.0.0.1. libvirt's own
-`<interface type='mcast'>` would send on the interface of the default route, so both cards are QEMU arguments.
+two network cards. The management card is QEMU's user network with one forwarded SSH port and no way out. The cluster
+card is a multicast group joined on 127.0.0.1, so that no traffic leaves the loopback interface; in a cluster that spans
+hosts it is plugged into a bridge. libvirt's own `<interface type='mcast'>` would send on the interface of the default
+route, so these cards are QEMU arguments.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from typing import Literal
 
 from actors.hypervisor.errors import InvalidLease, InvalidNodeSpec
 from actors.hypervisor.lease import Lease, Owner
+from actors.hypervisor.overlay import Bridge
 
 LEASE_NAMESPACE = "urn:hpc-campaign:lease:1"
 LEASE_PREFIX = "campaign"
@@ -27,6 +29,7 @@ GUEST_ADDRESS = "10.0.2.15"  # what QEMU's user network leases to its only guest
 _HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 # QEMU's fw_cfg names have 55 characters, 27 of which are CREDENTIAL_FOLDER.
 _CREDENTIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,27}")
+_LINK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")  # the kernel's names have 15 characters
 _UNICAST_MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 _XML_TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*")
 _PCI_BUS = {"pc": "pci.0", "q35": "pcie.0"}
@@ -77,13 +80,14 @@ class NodeSpec:
     acceleration: Literal["kvm", "tcg"]
     tb_cache_mib: int
     ssh_port: int
-    multicast: Multicast
+    network: Multicast | Bridge
     management_mac: str
     cluster_mac: str
     credentials: Mapping[str, Path]
     console_log: Path
     lease: Lease
     machine: Literal["pc", "q35"] = "pc"
+    ssh_address: str = "127.0.0.1"
     memory: MemoryFile | None = None
 
     @property
@@ -131,7 +135,7 @@ def _check_numbers(spec: NodeSpec) -> None:
         ("memory_mib", spec.memory_mib, 64, 2**24),
         ("tb_cache_mib", spec.tb_cache_mib, 8, 2**16),
         ("ssh_port", spec.ssh_port, 1024, 65535),
-        ("multicast.port", spec.multicast.port, 1024, 65535),
+        *([("network.port", spec.network.port, 1024, 65535)] if isinstance(spec.network, Multicast) else []),
     ):
         if not low <= value <= high:
             raise _invalid(spec, field, value, f"must be {low}..{high}")
@@ -143,12 +147,22 @@ def _check_network(spec: NodeSpec) -> None:
             raise _invalid(spec, field, mac, "must be a unicast MAC address such as 52:54:00:12:34:56, in lower case")
     if spec.management_mac == spec.cluster_mac:
         raise _invalid(spec, "cluster_mac", spec.cluster_mac, "must differ from management_mac")
+    if _address(spec.ssh_address) is None:
+        raise _invalid(spec, "ssh_address", spec.ssh_address, "must be an IPv4 address")
+    if isinstance(spec.network, Bridge):
+        if not _LINK.fullmatch(spec.network.name):
+            raise _invalid(spec, "network.name", spec.network.name, "must be the name of a network link")
+        return
+    group = _address(spec.network.group)
+    if group is None or group not in ipaddress.IPv4Network("239.0.0.0/8"):
+        raise _invalid(spec, "network.group", spec.network.group, "must be an IPv4 address in 239.0.0.0/8")
+
+
+def _address(text: str) -> ipaddress.IPv4Address | None:
     try:
-        inside = ipaddress.IPv4Address(spec.multicast.group) in ipaddress.IPv4Network("239.0.0.0/8")
+        return ipaddress.IPv4Address(text)
     except ValueError:
-        inside = False
-    if not inside:
-        raise _invalid(spec, "multicast.group", spec.multicast.group, "must be an IPv4 address in 239.0.0.0/8")
+        return None
 
 
 def _invalid(spec: NodeSpec, field: str, value: object, rule: str) -> InvalidNodeSpec:
@@ -195,7 +209,7 @@ def fingerprint(vcpus: int, memory_mib: int, acceleration: Literal["kvm", "tcg"]
         acceleration=acceleration,
         tb_cache_mib=tb_cache_mib,
         ssh_port=1024,
-        multicast=Multicast("239.0.0.1", 1024),
+        network=Multicast("239.0.0.1", 1024),
         management_mac="02:00:00:00:00:01",
         cluster_mac="02:00:00:00:00:02",
         credentials={},
@@ -266,6 +280,13 @@ def _add_devices(domain: ET.Element, spec: NodeSpec) -> None:
     ET.SubElement(disk, "readonly")
     ET.SubElement(disk, "shareable")
     ET.SubElement(devices, "controller", {"type": "usb", "model": "none"})
+    if isinstance(spec.network, Bridge):
+        card = ET.SubElement(devices, "interface", {"type": "bridge"})
+        ET.SubElement(card, "mac", {"address": spec.cluster_mac})
+        ET.SubElement(card, "source", {"bridge": spec.network.name})
+        ET.SubElement(card, "model", {"type": "virtio"})
+        ET.SubElement(card, "mtu", {"size": str(spec.network.mtu)})
+        ET.SubElement(card, "rom", {"enabled": "no"})
     serial = ET.SubElement(devices, "serial", {"type": "file"})
     ET.SubElement(serial, "source", {"path": str(spec.console_log), "append": "on"})
     ET.SubElement(serial, "target", {"port": "0"})
@@ -273,14 +294,14 @@ def _add_devices(domain: ET.Element, spec: NodeSpec) -> None:
 
 
 def _network_cards(spec: NodeSpec) -> Iterator[str]:
-    """Both cards as QEMU arguments; every value in them is a number or an address that `NodeSpec` has checked."""
+    """The cards that are QEMU arguments; every value in them is a number or an address that `NodeSpec` has checked."""
     bus = _PCI_BUS[spec.machine]
-    management = f"user,id=mgmt,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:{spec.ssh_port}-{GUEST_ADDRESS}:22"
-    cluster = f"socket,id=cluster,mcast={spec.multicast.group}:{spec.multicast.port},localaddr=127.0.0.1"
-    for netdev, mac, slot in (
-        (management, spec.management_mac, _MANAGEMENT_SLOT),
-        (cluster, spec.cluster_mac, _CLUSTER_SLOT),
-    ):
+    management = f"user,id=mgmt,restrict=on,ipv6=off,hostfwd=tcp:{spec.ssh_address}:{spec.ssh_port}-{GUEST_ADDRESS}:22"
+    cards = [(management, spec.management_mac, _MANAGEMENT_SLOT)]
+    if isinstance(spec.network, Multicast):
+        cluster = f"socket,id=cluster,mcast={spec.network.group}:{spec.network.port},localaddr=127.0.0.1"
+        cards.append((cluster, spec.cluster_mac, _CLUSTER_SLOT))
+    for netdev, mac, slot in cards:
         name = netdev.split(",")[1].removeprefix("id=")
         # No boot ROM: the firmware would spend time on offering to boot from the network.
         device = f"virtio-net-pci,netdev={name},mac={mac},bus={bus},addr={slot},romfile="

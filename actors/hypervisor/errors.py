@@ -13,6 +13,7 @@ InfrastructureError
 │   │   ├── FileUnusable       a file of the node is missing or not readable
 │   │   ├── DiskFull           no space left where libvirt or QEMU writes
 │   │   └── MemoryExhausted    the host has no memory for the node
+│   ├── NetworkUnusable        a network over several hosts can't be made
 │   ├── SnapshotFailed         a node's devices couldn't be saved or loaded
 │   └── NodeGone               the domain that was asked about does not exist (any more)
 └── NotEnoughPorts             fewer free ports than nodes (a CapacityError)
@@ -67,6 +68,10 @@ class DiskFull(NodeStartFailed):
 
 class MemoryExhausted(NodeStartFailed):
     """The host could not give the node its memory."""
+
+
+class NetworkUnusable(HypervisorError):
+    """A cluster's network over several hosts couldn't be made."""
 
 
 class SnapshotFailed(HypervisorError):

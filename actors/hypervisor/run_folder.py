@@ -5,11 +5,12 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from actors.hypervisor import overlay
 from actors.hypervisor.errors import (
     DiskFull,
     FileUnusable,
@@ -23,6 +24,7 @@ from actors.hypervisor.lease import Lease
 RUN_FOLDERS = "nodes"
 """Where the run folders of a host's nodes stand, below its state folder."""
 _LEASE = "lease.json"
+_LINKS = "links"
 _UNFINISHED = ".unfinished"  # suffix of a folder whose making was interrupted
 
 
@@ -43,6 +45,14 @@ class RunFolder:
         folder = self.path / "credentials"
         return {file.name: file for file in sorted(folder.iterdir())} if folder.is_dir() else {}
 
+    @property
+    def links(self) -> tuple[str, ...]:
+        """The network links that the folder answers for, by name."""
+        try:
+            return tuple((self.path / _LINKS).read_text(encoding="ascii").split())
+        except FileNotFoundError:
+            return ()
+
     def lease(self) -> Lease:
         """The lease that covers the folder; `InvalidLease` if it has none that can be read."""
         try:
@@ -59,14 +69,19 @@ class RunFolder:
         _write_lease(self.path, lease)
 
     def remove(self) -> None:
-        """Remove the folder and all in it; harmless if it is gone."""
+        """Remove the folder and all in it, and the links that it answers for; harmless if it is gone."""
+        overlay.remove(self.links)
         shutil.rmtree(self.path, ignore_errors=True)
         if self.path.exists():
             shutil.rmtree(self.path)  # says what is in the way
 
 
-def create(run_root: Path, name: str, lease: Lease, credentials: Mapping[str, bytes]) -> RunFolder:
+def create(
+    run_root: Path, name: str, lease: Lease, credentials: Mapping[str, bytes], *, links: Sequence[str] = ()
+) -> RunFolder:
     """Make the folder of the domain `name`, readable by us alone. It appears with its lease in it or not at all.
+
+    With `links`, it answers for network links of those names, which are made afterwards.
 
     `NodeNameTaken` if there is one, `DiskFull` or another `NodeStartFailed` if it can't be written; nothing is left
     then.
@@ -85,7 +100,7 @@ def create(run_root: Path, name: str, lease: Lease, credentials: Mapping[str, by
                     "remove what earlier runs left: python -m campaign clean",
                 )
             try:
-                _fill(draft, lease, credentials)
+                _fill(draft, lease, credentials, links)
                 draft.rename(folder)
             except OSError:
                 shutil.rmtree(draft, ignore_errors=True)
@@ -124,7 +139,7 @@ def locked(run_root: Path) -> Iterator[None]:
         yield
 
 
-def _fill(draft: Path, lease: Lease, credentials: Mapping[str, bytes]) -> None:
+def _fill(draft: Path, lease: Lease, credentials: Mapping[str, bytes], links: Sequence[str]) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
     _write_lease(draft, lease)
@@ -132,6 +147,8 @@ def _fill(draft: Path, lease: Lease, credentials: Mapping[str, bytes]) -> None:
     for name, content in credentials.items():
         _write_private(draft / "credentials" / name, content)
     _write_private(draft / "console.log", b"")
+    if links:
+        _write_private(draft / _LINKS, "\n".join(links).encode())
 
 
 def _write_lease(folder: Path, lease: Lease) -> None:

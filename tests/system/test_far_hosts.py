@@ -44,7 +44,7 @@ def network(image_store, places):
         yield made
 
 
-def settings_of(network, places, reach):
+def settings_of(network, places, reach="ray"):
     rooms = [
         f"{name}: {{reach: {reach}, uri: private, state_dir: {place.state_dir}, memory_mib: 1600}}"
         for name, place in places.items()
@@ -52,33 +52,49 @@ def settings_of(network, places, reach):
     return [f"hosts={{{', '.join(rooms)}}}", f"testbed.ray_address={network.ray_address}"]
 
 
-def test_one_host_is_cut_off_and_another_loses_its_libvirtd(network, places, tmp_path, image_store):
-    output = [f"output.results={tmp_path}/results", f"output.mlruns={tmp_path}/mlruns", "output.log=plain"]
-    settings = [*SETTINGS, *settings_of(network, places, "ray"), *output, f"image.store={image_store}"]
-    command = network.inside(DRIVER, sys.executable, "-m", "campaign.search", *settings)
-    driver = subprocess.Popen(
-        command, cwd=ROOT, env=network.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    said, replaying = [], set()
+@pytest.fixture
+def search(network, tmp_path, image_store):
+    """Starts the campaign on the driver's machine, on some of the places."""
+
+    def started(places, *overrides):
+        output = [f"output.results={tmp_path}/results", f"output.mlruns={tmp_path}/mlruns", "output.log=plain"]
+        settings = [*SETTINGS, *settings_of(network, places), *output, f"image.store={image_store}", *overrides]
+        command = network.inside(DRIVER, sys.executable, "-m", "campaign.search", *settings)
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, cwd=ROOT, env=network.environment, **pipes)
+
+    return started
+
+
+def test_one_host_is_cut_off_and_another_loses_its_libvirtd(network, places, search, tmp_path):
+    # Its first trial makes the golden cluster on one host, from which the others get theirs.
+    first = search({"anna": places["anna"]}, "search.trials=1")
+    _, said = first.communicate()
+    assert first.returncode == 0, said
+
+    driver, replaying, told = search(places), set(), []
     for line in driver.stderr:
-        said.append(line)
+        told.append(line)
         if found := re.search(r"trial (\d) replaying", line):
             replaying.add(found[1])
         if len(replaying) == 3:  # all hosts are in the midst of one
             break
     victim = PrivateLibvirtd(places["carl"].state_dir).pid()
-    assert victim, "".join(said)
+    assert victim, "".join(told)
     os.kill(victim, signal.SIGKILL)
     network.cut("bert")
-    said += list(driver.stderr)
-    assert driver.wait() == 0, "".join(said)
-    records = history_of(tmp_path / "results/far/ledger.jsonl").final()
-    assert [record.outcome for record in records] == ["ok"] * 6, "".join(said)
+    told += list(driver.stderr)
+    assert driver.wait() == 0, "".join(told)
+    history = history_of(tmp_path / "results/far/ledger.jsonl")
+    records = history.final()
+    assert [record.outcome for record in records] == ["ok"] * 6, "".join(told)
     assert {record.host for record in records} == {"anna", "carl"}
-    assert any("host bert is away" in line for line in said), "".join(said)
+    assert any("host bert is away" in line for line in told), "".join(told)
+    goldens = {record.provenance.get("golden_key") for record in records if record.provenance["start"] == "golden"}
+    assert len(goldens) == 1 and not any("making the golden cluster" in line for line in told), "".join(told)
 
     clean = [sys.executable, "-m", "campaign", "clean"]
-    cleaned = network.run(DRIVER, *clean, *settings_of(network, places, "ray"), check=False)
+    cleaned = network.run(DRIVER, *clean, *settings_of(network, places), check=False)
     assert cleaned.stdout.count("removed 0 domains and 0 run folders, kept 0 live") == 2, cleaned
     assert "bert: no living Ray node" in cleaned.stdout and cleaned.returncode == 1
     there = network.run("bert", *clean, *settings_of(network, {"bert": places["bert"]}, "local"), check=True)

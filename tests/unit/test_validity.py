@@ -46,6 +46,8 @@ def checks(*rows: dict[str, Any], **changes: Any) -> tuple[Check, ...]:
         "slots": {"n1": 4, "n2": 4},
         "clocks": {"head": clock(0.01), "n1": clock(0.01), "n2": clock(0.01)},
         "steal": {"host": 0.01},
+        "vcpus_per_cpu": 2.0,
+        "memory_promised": 0.3,
         "lost_nodes": [],
         "console_faults": [],
         "settings": ValiditySettings(max_native_gap_s=3),

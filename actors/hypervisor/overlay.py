@@ -1,0 +1,81 @@
+"""A cluster's own layer-2 network over several hosts: a bridge on each, joined by a VXLAN (RFC 7348). Needs root.
+
+The names of the links are written into a run folder with a lease before they are made, so the reaper finds them.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from actors.hypervisor.errors import NetworkUnusable
+
+VXLAN_PORT = 4789
+VXLAN_MTU = 1450
+"""What is left of an Ethernet frame of 1500 bytes after VXLAN's headers."""
+COMMAND_S = 20.0
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A bridge of the host's that a cluster's nodes are plugged into, and the longest packet that gets through."""
+
+    name: str
+    mtu: int = 1500
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """One cluster's VXLAN as one of its hosts sees it: its number, the host's own address, the others'."""
+
+    number: int
+    address: str
+    peers: tuple[str, ...]
+
+    @property
+    def bridge(self) -> Bridge:
+        return Bridge(f"cbr-{self.number:06x}", VXLAN_MTU)
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """The links that it consists of on this host."""
+        return (self.bridge.name, f"cvx-{self.number:06x}")
+
+    def build(self) -> None:
+        """Make the links; NetworkUnusable says what was in the way. Frames go to every peer unless it is known where
+        an address is."""
+        bridge, tunnel = self.links
+        _ip("link", "add", bridge, "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
+        vxlan = ("id", self.number, "dstport", VXLAN_PORT, "local", self.address)
+        _ip("link", "add", tunnel, "mtu", VXLAN_MTU, "type", "vxlan", *vxlan)
+        for peer in self.peers:
+            _run("bridge", "fdb", "append", "00:00:00:00:00:00", "dev", tunnel, "dst", peer)
+        _ip("link", "set", tunnel, "master", bridge, "up")
+        _ip("link", "set", bridge, "up")
+
+
+def remove(links: Iterable[str]) -> None:
+    """Remove links of ours; harmless where there are none."""
+    for link in links:
+        subprocess.run((_program("ip"), "link", "del", link), capture_output=True, check=False, timeout=COMMAND_S)
+
+
+def _ip(*arguments: object) -> None:
+    _run("ip", *arguments)
+
+
+def _run(program: str, *arguments: object) -> None:
+    command = (_program(program), *map(str, arguments))
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMMAND_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NetworkUnusable(f"`{' '.join(command)}` can't be run", str(error), _MEND) from None
+    if done.returncode:
+        raise NetworkUnusable(f"`{' '.join(command)}` failed", done.stderr.strip(), _MEND)
+
+
+def _program(name: str) -> str:
+    return shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin") or name
+
+
+_MEND = "A cluster that spans hosts needs root and iproute2 there; or a bridge that the site provides (hosts.*.bridge)."
