@@ -84,7 +84,7 @@ def node_spec(bundle: Bundle, run_root: Path, owner: Owner, node: str) -> NodeSp
         acceleration="tcg",
         tb_cache_mib=64,
         ssh_port=port,
-        multicast=Multicast(GROUP, 17099),
+        network=Multicast(GROUP, 17099),
         management_mac=MANAGEMENT_MAC,
         cluster_mac=CLUSTER_MAC,
         credentials=folder.credentials,

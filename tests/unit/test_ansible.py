@@ -175,7 +175,7 @@ async def reached(nodes, identity=CLIENT):
         access = {}
         for node in nodes:
             port, host_key = await stack.enter_async_context(ssh_server(node, identity))
-            access[node.node] = Access(port, CLIENT, host_key)
+            access[node.node] = Access(("127.0.0.1", port), CLIENT, host_key)
         yield access
 
 
@@ -253,7 +253,7 @@ def test_a_failed_task_ends_the_playbook_with_its_evidence(pair):
 
 def test_another_host_key_is_refused(pair):
     def swapped(access):
-        return access | {"n1": Access(access["n1"].port, CLIENT, access["head"].host_key)}
+        return access | {"n1": Access(access["n1"].door, CLIENT, access["head"].host_key)}
 
     with pytest.raises(NodeUnreachable, match="n1 can't be reached") as caught:
         played(one(Step(commands=(("touch", pair[1].path("never")),)), "n1"), pair, change=swapped)

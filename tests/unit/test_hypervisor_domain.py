@@ -22,6 +22,7 @@ from actors.hypervisor.domain import (
 )
 from actors.hypervisor.errors import InvalidLease, InvalidNodeSpec
 from actors.hypervisor.lease import Lease, Owner
+from actors.hypervisor.overlay import Bridge
 
 SCHEMA = Path("/usr/share/libvirt/schemas/domain.rng")
 LEASE = Lease("front", "trial-7", 1_900_000_000, Owner("host@1", "0" * 8 + "-0000-0000-0000-" + "0" * 12, 42, 99))
@@ -37,7 +38,7 @@ SPEC = NodeSpec(
     acceleration="tcg",
     tb_cache_mib=128,
     ssh_port=22001,
-    multicast=Multicast("239.1.2.3", 17001),
+    network=Multicast("239.1.2.3", 17001),
     management_mac="52:54:00:00:00:01",
     cluster_mac="52:54:00:00:00:02",
     credentials={"ssh.authorized_keys.root": Path("/run/c1/key"), "system.hostname": Path("/run/c1/name")},
@@ -58,9 +59,10 @@ def qemu_arguments(xml: str) -> list[str]:
 @pytest.mark.parametrize("machine", ["pc", "q35"])
 @pytest.mark.parametrize("acceleration", ["kvm", "tcg"])
 @pytest.mark.parametrize("run_as", [None, (0, 0), (1000, 100)])
-def test_fits_libvirts_own_schema(acceleration, machine, run_as, tmp_path):
+@pytest.mark.parametrize("network", [SPEC.network, Bridge("cbr-0a1b2c", 1450)], ids=["multicast", "bridge"])
+def test_fits_libvirts_own_schema(acceleration, machine, run_as, network, tmp_path):
     file = tmp_path / "domain.xml"
-    file.write_text(domain_xml(changed(acceleration=acceleration, machine=machine), run_as=run_as))
+    file.write_text(domain_xml(changed(acceleration=acceleration, machine=machine, network=network), run_as=run_as))
     checked = subprocess.run(
         ["xmllint", "--noout", "--relaxng", str(SCHEMA), str(file)], capture_output=True, text=True, check=False
     )
@@ -91,6 +93,15 @@ def test_all_network_traffic_is_on_the_loopback_interface():
     assert {"restrict=on", "hostfwd=tcp:127.0.0.1:22001-10.0.2.15:22"} <= set(user)
     assert {"mcast=239.1.2.3:17001", "localaddr=127.0.0.1"} <= set(cluster)
     assert ET.fromstring(domain_xml(SPEC)).find("devices/interface") is None
+
+
+def test_a_cluster_that_spans_hosts_is_plugged_into_a_bridge_and_reached_at_the_hosts_address():
+    xml = domain_xml(changed(network=Bridge("cbr-0a1b2c", 1450), ssh_address="10.77.0.2"))
+    netdevs = [one for one in qemu_arguments(xml) if one.startswith(("user,", "socket,"))]
+    assert len(netdevs) == 1 and "hostfwd=tcp:10.77.0.2:22001-10.0.2.15:22" in netdevs[0].split(",")
+    card = ET.fromstring(xml).find("devices/interface")
+    assert (card.get("type"), card.find("source").get("bridge")) == ("bridge", "cbr-0a1b2c")
+    assert (card.find("mac").get("address"), card.find("mtu").get("size")) == (SPEC.cluster_mac, "1450")
 
 
 def test_the_cards_have_their_addresses_and_a_place_on_the_machines_bus():
@@ -168,9 +179,14 @@ def test_what_is_no_lease_is_an_error_that_holds_the_text(text):
         {"management_mac": "53:54:00:00:00:01"},
         {"cluster_mac": "52:54:00:00:00:01"},
         {"cluster_mac": "52:54:00:00:00:02,romfile=/etc/shadow"},
-        {"multicast": Multicast("10.0.0.1", 17001)},
-        {"multicast": Multicast("239.1.1.1,localaddr=0.0.0.0", 17001)},
-        {"multicast": Multicast("239.1.1.1", 80)},
+        {"network": Multicast("10.0.0.1", 17001)},
+        {"network": Multicast("239.1.1.1,localaddr=0.0.0.0", 17001)},
+        {"network": Multicast("239.1.1.1", 80)},
+        {"network": Bridge("a,b")},
+        {"network": Bridge("x" * 16)},
+        {"network": Bridge("../br0")},
+        {"ssh_address": "0.0.0.0,hostfwd=tcp::1-:1"},
+        {"ssh_address": "example.org"},
         {"credentials": {"a" * 29: Path("/x")}},
         {"credentials": {"a,b": Path("/x")}},
         {"credentials": {"a": Path("x")}},

@@ -46,6 +46,30 @@ def test_hosts_with_idle_actors_are_preferred_among_equals():
     assert placement.place(1, needs(1), preferred=[["b"]]) == "b"
 
 
+def test_of_two_that_are_preferred_the_first_collection_decides():
+    placement = hosts("a", "b", "c")
+    assert placement.place(0, needs(1), preferred=[["c", "never seen"], ["b"]]) == "c"
+    assert placement.place(1, needs(1), preferred=[[], ["b"]]) == "b"
+
+
+def test_a_cluster_over_several_hosts_gets_a_different_one_for_each_part_or_nothing():
+    placement = hosts("a", "b")
+    assert placement.place_over(0, [needs(3), needs(2)]) == ("a", "b")
+    assert placement.reserved("a") == NODE * 3 and placement.reserved("b") == NODE * 2
+    assert placement.trials_on("b") == [0]
+    assert placement.place_over(1, [needs(1), needs(1), needs(1)]) == ()
+    assert placement.place_over(1, [needs(1), needs(3)]) == () and placement.reserved("b") == NODE * 2
+    assert placement.release(0, failed=False) == "" and placement.room(needs(4)) == 2
+
+
+def test_a_trial_over_several_hosts_that_fails_counts_for_each_of_them():
+    placement = hosts("a", "b", "c", most_failures=1)
+    assert placement.place_over(0, [needs(1), needs(1)]) == ("a", "b")
+    said = placement.release(0, failed=True)
+    assert "host a gets no more" in said and "host b gets no more" in said
+    assert placement.place(0, needs(1)) == "c"
+
+
 def test_a_trial_that_failed_goes_elsewhere_and_others_avoid_the_host():
     placement = hosts("a", "b")
     assert placement.place(0, needs(1)) == "a"

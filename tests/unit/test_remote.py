@@ -67,7 +67,7 @@ async def server(identity=HOST):
 @contextlib.asynccontextmanager
 async def connected():
     async with server() as (_, port):
-        remote = await Remote.connect("n1", port, CLIENT, HOST.public, time.monotonic() + 30)
+        remote = await Remote.connect("n1", ("127.0.0.1", port), CLIENT, HOST.public, time.monotonic() + 30)
         try:
             yield remote
         finally:
@@ -113,7 +113,7 @@ def test_a_command_beyond_its_time_is_an_error_and_the_connection_lives():
 def test_another_host_key_is_refused_at_once():
     async def run():
         async with server(make_identity("stranger")) as (_, port):
-            await Remote.connect("n1", port, CLIENT, HOST.public, time.monotonic() + 600)
+            await Remote.connect("n1", ("127.0.0.1", port), CLIENT, HOST.public, time.monotonic() + 600)
 
     with pytest.raises(NodeUnreachable, match="shows a wrong SSH host key"):
         asyncio.run(run())
@@ -147,7 +147,7 @@ def _connect_to(handler, seconds):
         listening = await asyncio.start_server(handler, "127.0.0.1", 0)
         async with listening:
             port = listening.sockets[0].getsockname()[1]
-            await Remote.connect("n1", port, CLIENT, HOST.public, time.monotonic() + seconds)
+            await Remote.connect("n1", ("127.0.0.1", port), CLIENT, HOST.public, time.monotonic() + seconds)
 
     asyncio.run(run())
 
@@ -178,7 +178,7 @@ def test_a_closed_port_is_given_up_at_the_deadline():
     async def run():
         async with server() as (_, port):
             pass
-        await Remote.connect("n1", port, CLIENT, HOST.public, time.monotonic() + 0.3)
+        await Remote.connect("n1", ("127.0.0.1", port), CLIENT, HOST.public, time.monotonic() + 0.3)
 
     with pytest.raises(NodeUnreachable, match="can't be reached by SSH in time"):
         asyncio.run(run())
