@@ -231,7 +231,8 @@ def unwrapped(error: RayError) -> Exception:
     cause = getattr(error, "cause", None)
     if isinstance(cause, CampaignError):
         return cause
-    return InfrastructureError(f"an actor failed: {str(error).strip().splitlines()[-1]}", str(error)[-3000:])
+    last = str(error).strip().splitlines()[-1].strip()
+    return InfrastructureError(f"an actor failed: {last}", str(error)[-3000:])
 
 
 def got(reference: Any, timeout_s: float, what: str) -> Any:

@@ -179,7 +179,7 @@ def _broken(results: Results, fleet: FleetTestbed, *, ended: bool = False) -> It
     except CampaignError as error:
         yield f"the ledger can't be read: {error}"
         return
-    yield from _records_broken(history, results)
+    yield from records_broken(history, results)
     yield from _books_broken(fleet)
     if ended:
         if sorted(history.records) != list(range(TRIALS)):
@@ -187,7 +187,8 @@ def _broken(results: Results, fleet: FleetTestbed, *, ended: bool = False) -> It
         yield from _orphans(fleet)
 
 
-def _records_broken(history: History, results: Results) -> Iterator[str]:
+def records_broken(history: History, results: Results) -> Iterator[str]:
+    """What doesn't hold of the records of a campaign that goes on or has ended."""
     for number, records in history.records.items():
         attempts = [record.attempt for record in records]
         if attempts != sorted(set(attempts)):
@@ -216,14 +217,14 @@ def _orphans(fleet: FleetTestbed) -> Iterator[str]:
     yield from (f"VMs of trial {number} are left on {host}" for (number, _), host in fleet.vms.items())
 
 
-def as_text(runs: Sequence[Run]) -> str:
-    """The report of so many runs."""
+def as_text(runs: Sequence[Run], where: str = f"{TRIALS} trials on {HOSTS} simulated hosts") -> str:
+    """The report of so many runs of campaigns of `where`."""
     struck = sum((one.struck for one in runs), Counter[str]())
     broken = [f"seed {one.seed}: {line}" for one in runs for line in one.broken]
     lines = [
-        f"{len(runs)} campaigns of {TRIALS} trials on {HOSTS} simulated hosts, "
-        f"{sum(struck.values())} faults, {sum(one.drivers for one in runs)} drivers, "
-        f"{sum(one.attempts for one in runs)} attempts, {sum(one.reaped for one in runs)} orphaned clusters reaped",
+        f"{len(runs)} campaigns of {where}, {sum(struck.values())} faults, "
+        f"{sum(one.drivers for one in runs)} drivers, {sum(one.attempts for one in runs)} attempts"
+        + (f", {reaped} orphaned clusters reaped" if (reaped := sum(one.reaped for one in runs)) else ""),
         *(f"  {count:5}  {what}" for what, count in struck.most_common()),
         f"every invariant held: {'no' if broken else 'yes'}",
         *(f"  {line}" for line in broken),

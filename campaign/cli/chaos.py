@@ -1,45 +1,95 @@
-"""`python -m campaign chaos`: seeded faults over campaigns on simulated hosts, and whether every invariant holds."""
+"""`python -m campaign chaos`: seeded faults over campaigns on simulated hosts or on VMs, and whether every invariant
+holds."""
 
 import argparse
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from campaign.errors import ConfigError
 
+if TYPE_CHECKING:
+    from campaign.chaos import Run
+    from campaign.trials import TrialRecord
+
 BROKEN = 1
+SAID = ("runs", "seed", "out", "vms", "store")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
-        "arguments", nargs="*", help="runs=N (default 100), seed=N of the first (default 1), out=FILE for the report"
+        "arguments",
+        nargs="*",
+        help="runs=N on simulated hosts (default 100), vms=N on virtual machines (default 0), seed=N of the first "
+        "(default 1), store=FOLDER of images, out=FILE for the report",
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Run so many seeds; exit status 1 if an invariant was broken."""
-    from campaign.chaos import as_text, campaign_to_disturb
-    from campaign.chaos import run as run_seed
-
     given = dict(one.partition("=")[::2] for one in options.arguments)
-    if unknown := given.keys() - {"runs", "seed", "out"}:
-        raise ConfigError(f"unknown: {', '.join(sorted(unknown))}", resolution="Say runs=, seed= or out=.")
-    runs, first = _number(given, "runs", 100), _number(given, "seed", 1)
-    composed, done = campaign_to_disturb(), []
-    for seed in range(first, first + runs):
-        with tempfile.TemporaryDirectory(prefix="campaign-chaos-") as folder:
-            done.append(run_seed(composed, seed, Path(folder)))
-    report = as_text(done)
-    print(report, end="")
+    if unknown := given.keys() - set(SAID):
+        raise ConfigError(f"unknown: {', '.join(sorted(unknown))}", resolution=f"Say {'=, '.join(SAID)}=.")
+    vms, first = _number(given, "vms", 0), _number(given, "seed", 1)
+    runs = _number(given, "runs", 0 if vms else 100)
+    report, broken = "", False
+    if runs:
+        done = list(_simulated(range(first, first + runs)))
+        report, broken = _told(done), any(one.broken for one in done)
+    if vms:
+        text, failed = _on_vms(range(first, first + vms), Path(given.get("store", "~/.cache/campaign/images")))
+        report, broken = report + text, broken or failed
     if out := given.get("out"):
         Path(out).write_text(report, encoding="utf-8")
-    return BROKEN if any(one.broken for one in done) else 0
+    return BROKEN if broken else 0
+
+
+def _simulated(seeds: range) -> "Iterator[Run]":
+    from campaign.chaos import campaign_to_disturb
+    from campaign.chaos import run as run_seed
+
+    composed = campaign_to_disturb()
+    for seed in seeds:
+        with tempfile.TemporaryDirectory(prefix="campaign-chaos-") as folder:
+            yield run_seed(composed, seed, Path(folder))
+
+
+def _on_vms(seeds: range, store: Path) -> tuple[str, bool]:
+    """The report of runs on VMs, and whether an invariant was broken. Golden clusters are kept from run to run."""
+    from campaign import chaos_vms
+
+    done, records = [], dict[int, dict[int, "TrialRecord"]]()
+    with tempfile.TemporaryDirectory(prefix="campaign-chaos-") as name:
+        top, calm = Path(name), dict[int, "TrialRecord"]()
+        for seed in (0, *seeds):  # the first is left alone
+            folder = top / str(seed)
+            with chaos_vms.small_disk(folder):
+                one = chaos_vms.run(seed, folder, top / "hosts", store.expanduser(), calm)
+                found = chaos_vms.records(folder)
+            calm, records = calm or found, records | ({seed: found} if calm else {})
+            print(f"seed {seed}: {', '.join(one.struck) or 'undisturbed'}; {'; '.join(one.broken) or 'all held'}")
+            done.append(one)
+    noise = chaos_vms.noise_of(records, calm)
+    text = _told(done, f"{chaos_vms.TRIALS} trials on VMs of {len(chaos_vms.HOSTS)} libvirts (one undisturbed)")
+    line = f"response times of disturbed trials differ from the undisturbed ones' by {noise:.1%} in the median\n"
+    print(line, end="")
+    return text + line, any(one.broken for one in done)
+
+
+def _told(done: "list[Run]", *where: str) -> str:
+    from campaign.chaos import as_text
+
+    report = as_text(done, *where)
+    print(report, end="")
+    return report
 
 
 def _number(given: dict[str, str], name: str, default: int) -> int:
     text = given.get(name, str(default))
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or (int(text) < 1 and name in given):
         raise ConfigError(
-            f"{name}={text}: not a whole number from 1", resolution=f"Say {name}={default}, for instance."
+            f"{name}={text}: not a whole number from 1", resolution=f"Say {name}={default or 10}, for instance."
         )
     return int(text)
