@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -61,7 +62,7 @@ class NodeShape:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """What a host is: how guests run on it, its versions, and what it has for nodes."""
+    """What a host is: how guests run on it, its versions, what it has for nodes, how fast it is, and who serves it."""
 
     name: str
     uri: str
@@ -69,6 +70,7 @@ class HostFacts:
     versions: Versions
     total: Resources
     calibration: Calibration
+    pid: int
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ class Host:
         versions = self._hypervisor.versions()
         self._capacity = Capacity(host_resources(settings, self._state_dir))
         uri, total = self._hypervisor.uri, self._capacity.total
-        self.facts = HostFacts(name, uri, self._acceleration, versions, total, calibrate())
+        self.facts = HostFacts(name, uri, self._acceleration, versions, total, calibrate(), os.getpid())
 
     @property
     def _run_root(self) -> Path:

@@ -1,0 +1,157 @@
+"""The hosts of a campaign under real Ray, on libvirt's own test driver, which has no VMs: opened, lost, opened again,
+drained, added; and trials whose host or actor dies or falls silent."""
+
+import contextlib
+import os
+import signal
+import time
+
+import pytest
+
+from actors import ray_session
+from campaign.images.store import Store
+from campaign.model import HostSettings, TestbedSettings
+from campaign.orders import Order
+from tests.unit.test_images_store import add
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray():
+    """One Ray for all tests here, as a campaign starts it."""
+    before = dict(os.environ)
+    ray_session.prepare(None)
+    ray_session.start(None)
+    yield
+    ray_session.stop()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def opened(tmp_path, monkeypatch):
+    """Opens a pool of the named hosts; what it says, and the orders that it gets, are lists."""
+    from actors import pool as pools
+
+    monkeypatch.setattr(pools.ray_session, "start", lambda address: None)
+    monkeypatch.setattr(pools.ray_session, "stop", lambda: None)
+    monkeypatch.setattr(pools, "FIRST_RETRY_S", 0.5)
+    monkeypatch.setattr(pools, "PING_S", 0.2)
+    bundle = add(Store(tmp_path / "images"))
+    pools_made = []
+
+    def opening(*names, **settings):
+        hosts = {name: host_settings(tmp_path, name) for name in names}
+        said, orders = [], []
+
+        def new():
+            given = list(orders)
+            orders.clear()
+            return given
+
+        testbed = TestbedSettings(**settings)
+        pool = pools.Pool(hosts, [bundle], "demo", testbed, say=said.append, orders=new)
+        pools_made.append(pool)
+        return pool.__enter__(), said, orders
+
+    yield opening
+    for pool in pools_made:
+        pool.close()
+
+
+def host_settings(tmp_path, name, **changes):
+    known = {"uri": "test:///default", "state_dir": str(tmp_path / name), "acceleration": "tcg", "memory_mib": 4000}
+    return HostSettings(**known | changes)
+
+
+def until(pool, wanted, seconds=60):
+    """Look at the hosts until a change is what is wanted; it."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for change in pool.look():
+            if wanted(change):
+                return change
+        time.sleep(0.05)
+    raise AssertionError("it didn't happen")
+
+
+def test_a_host_whose_actor_dies_is_lost_and_opened_again(opened):
+    import ray
+
+    pool, said, _ = opened("a", "b")
+    assert set(pool.facts) == {"a", "b"}
+    pool.look()
+    ray.kill(pool.actor("a"))
+    lost = until(pool, lambda change: change.gone)
+    assert lost.host == "a" and set(pool.facts) == {"b"} and any("host a is away" in line for line in said)
+    back = until(pool, lambda change: change.facts is not None)
+    assert back.host == "a" and set(pool.facts) == {"a", "b"}
+
+
+def test_a_host_that_falls_silent_is_lost_and_opened_again(opened):
+    pool, _, _ = opened("a", silence_s=5)
+    pool.look()
+    process = pool.facts["a"].pid
+    os.kill(process, signal.SIGSTOP)
+    try:
+        lost = until(pool, lambda change: change.gone)
+        assert "hasn't answered" in lost.why
+        assert until(pool, lambda change: change.facts is not None).facts.pid != process
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # Ray has ended it
+            os.kill(process, signal.SIGKILL)
+
+
+def test_a_host_that_cannot_be_opened_is_tried_again_while_others_serve(opened, tmp_path):
+    from actors import pool as pools
+
+    pool, said, orders = opened("a")
+    orders.append(Order(order="serve", host="c", settings=host_settings(tmp_path, "c", uri="test:///nowhere")))
+    failed = until(pool, lambda change: change.gone)
+    assert failed.host == "c" and "host c is added" in said and set(pool.facts) == {"a"}
+    assert until(pool, lambda change: change.gone).host == "c"  # once more, after a longer while
+    assert sum("host c is away" in line for line in said) == 1
+    assert pools.LONGEST_RETRY_S >= 60
+
+
+def test_where_no_host_opens_the_first_error_is_raised(opened, tmp_path):
+    from actors.hypervisor.errors import LibvirtUnreachable
+    from actors.pool import Pool
+
+    hosts = {"c": host_settings(tmp_path, "c", uri="test:///nowhere")}
+    pool = Pool(hosts, [add(Store(tmp_path / "images"))], "demo", TestbedSettings(), say=print)
+    with pytest.raises(LibvirtUnreachable, match="nowhere"), pool:
+        pass
+
+
+def test_hosts_are_drained_serve_again_and_are_added(opened, tmp_path):
+    pool, said, orders = opened("a", "b")
+    pool.look()
+    orders.append(Order(order="drain", host="a"))
+    drained = until(pool, lambda change: change.why == "it is drained")
+    assert drained.host == "a" and not drained.gone
+    orders.append(Order(order="serve", host="a"))
+    assert until(pool, lambda change: change.facts is not None).host == "a"
+    orders.append(Order(order="serve", host="c", settings=host_settings(tmp_path, "c")))
+    assert until(pool, lambda change: change.facts is not None).host == "c"
+    assert set(pool.facts) == {"a", "b", "c"}
+    orders.append(Order(order="drain", host="unknown"))
+    pool.look()
+    assert said[-1] == "there is no host unknown to drain"
+
+
+def test_hosts_drained_before_the_start_stay_closed(opened, tmp_path):
+    from actors.pool import Pool
+    from campaign.errors import InfrastructureError
+
+    pool = Pool(
+        {"a": host_settings(tmp_path, "a")},
+        [add(Store(tmp_path / "images"))],
+        "demo",
+        TestbedSettings(),
+        say=print,
+        orders=lambda: [Order(order="drain", host="a")],
+    )
+    with pytest.raises(InfrastructureError, match="every host is drained"), pool:
+        pass
