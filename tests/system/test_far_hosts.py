@@ -1,6 +1,7 @@
-"""A campaign over three hosts, each with a network, a libvirtd, a Ray node and an image store of its own.
+"""Campaigns over hosts that are Ray nodes, each with a network, a libvirtd and an image store of its own.
 
-They are network namespaces of this machine. One is cut off in the midst of a trial, another loses its libvirtd.
+They are network namespaces of this machine. One is cut off in the midst of a trial, another loses its libvirtd; then a
+cluster spans the two that are left.
 """
 
 import os
@@ -14,6 +15,7 @@ import pytest
 
 from actors.hypervisor.daemon import PrivateLibvirtd
 from campaign.ledger import history_of
+from campaign.results import Results
 from tests.system.conftest import ROOT, Workplace
 from tests.system.network import DRIVER, network_of
 
@@ -29,15 +31,16 @@ SETTINGS = (
 )
 
 
-@pytest.fixture
-def places(tmp_path, image_store, bundle):
-    made = {name: Workplace(tmp_path / name, image_store) for name in HOSTS}
+@pytest.fixture(scope="module")
+def places(tmp_path_factory, image_store, bundle):
+    folder = tmp_path_factory.mktemp("far")
+    made = {name: Workplace(folder / name, image_store) for name in HOSTS}
     yield made
     for place in made.values():
         place.clear()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def network(image_store, places):
     if os.geteuid() != 0:
         pytest.skip("cannot run here: network namespaces are root's to make; run it as root")
@@ -103,3 +106,23 @@ def test_one_host_is_cut_off_and_another_loses_its_libvirtd(network, places, sea
     there = network.run("bert", *clean, *settings_of(network, {"bert": places["bert"]}, "local"), check=True)
     assert "removed 0 domains and 0 run folders, kept 0 live" in there.stdout, there
     assert [place.leftovers() for place in places.values()] == [[], [], []]
+
+
+def test_a_cluster_that_spans_two_hosts_runs_jobs_across_both(network, places, search, tmp_path):
+    two = {name: places[name] for name in ("anna", "carl")}
+    spanning = ("name=span", "cluster.hosts=2", "cluster.nodes=2", "search.trials=1", "search.batch=1")
+    driver = search(two, *spanning, "testbed.parallel=1")
+    _, said = driver.communicate()
+    assert driver.returncode == 0, said
+    results = Results(tmp_path / "results", "span")
+    (record,) = history_of(results.ledger_path).final()
+    assert record.outcome == "ok" and record.host in {"anna+carl", "carl+anna"}, said
+    first, second = record.host.split("+")
+    assert record.provenance["node_hosts"] == f"head={first} n1={second} n2={first}"
+    ran = results.trial_jobs(0).to_pylist()
+    across = [job for job in ran if sorted(job["nodes"]) == ["n1", "n2"]]
+    assert across and all(job["exit_code"] == 0 for job in ran)
+    for name in two:
+        links = network.run(name, "ip", "-brief", "link", check=True).stdout
+        assert "cbr-" not in links and "cvx-" not in links, links
+    assert [place.leftovers() for place in two.values()] == [[], []]

@@ -9,8 +9,9 @@ import time
 import pytest
 
 from actors import ray_session
+from campaign import model
 from campaign.images.store import Store
-from campaign.model import HostSettings, TestbedSettings
+from campaign.model import HostSettings
 from campaign.orders import Order
 from tests.unit.test_images_store import add
 
@@ -50,7 +51,7 @@ def opened(tmp_path, monkeypatch):
             orders.clear()
             return given
 
-        testbed = TestbedSettings(**settings)
+        testbed = model.TestbedSettings(**settings)
         pool = pools.Pool(hosts, [bundle], "demo", testbed, say=said.append, orders=new)
         pools_made.append(pool)
         return pool.__enter__(), said, orders
@@ -120,7 +121,7 @@ def test_where_no_host_opens_the_first_error_is_raised(opened, tmp_path):
     from actors.pool import Pool
 
     hosts = {"c": host_settings(tmp_path, "c", uri="test:///nowhere")}
-    pool = Pool(hosts, [add(Store(tmp_path / "images"))], "demo", TestbedSettings(), say=print)
+    pool = Pool(hosts, [add(Store(tmp_path / "images"))], "demo", model.TestbedSettings(), say=print)
     with pytest.raises(LibvirtUnreachable, match="nowhere"), pool:
         pass
 
@@ -149,7 +150,7 @@ def test_hosts_drained_before_the_start_stay_closed(opened, tmp_path):
         {"a": host_settings(tmp_path, "a")},
         [add(Store(tmp_path / "images"))],
         "demo",
-        TestbedSettings(),
+        model.TestbedSettings(),
         say=print,
         orders=lambda: [Order(order="drain", host="a")],
     )
