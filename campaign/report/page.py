@@ -25,7 +25,7 @@ from campaign.report.facts import (
 )
 from campaign.report.gantt import chartable, gantt_svg
 from campaign.report.pages import templates
-from campaign.report.times import cost_of, label_of
+from campaign.report.times import CALIBRATION, cost_of, label_of, unlike
 from campaign.trials import Check, TrialRecord
 from search.pareto import feasible, front
 
@@ -104,6 +104,7 @@ def render(records: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], p
     points = alike(best, facts.objectives)
     charts = _charts([first for first, _ in points], facts, jobs)
     provenance, compared = common(records), spread_over([first for first, _ in points], MOST_COLUMNS)
+    cost = cost_of(records, facts)
     return environment.get_template("page.html.j2").render(
         facts=facts,
         records=records,
@@ -119,7 +120,9 @@ def render(records: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], p
         compared=compared,
         metrics=metric_rows(compared, facts),
         tau=_scaled_tau(facts),
-        cost=cost_of(records, facts),
+        cost=cost,
+        calibration=CALIBRATION,
+        unlike=unlike(cost.hosts),
         pareto=Markup(figures.pareto(records, best, facts)),  # noqa: S704  made by plotly from escaped text
         phases=Markup(figures.phases(records)),  # noqa: S704
         charts=[(record, Markup(chart)) for record, chart in charts],  # noqa: S704  escaped by gantt

@@ -21,6 +21,14 @@ LABELS = {
     "simulated": "simulated",
 }
 """What a trial has reached at the end of each phase."""
+CALIBRATION = {
+    "host_hash_mib_s": "SHA-256 on one core, MiB/s",
+    "host_copy_mib_s": "copying memory, MiB/s",
+    "host_timer_us": "a sleeper wakes late by (p95), µs",
+}
+"""A host's own speed, by its name in a trial's provenance."""
+UNLIKE = 0.2
+"""Hosts whose speeds differ by a larger share are not alike: their trials are not to be compared."""
 UNTIMED, AGAIN, BETWEEN = "trials, outside their phases", "attempts that were tried again", "between trials"
 
 
@@ -38,12 +46,14 @@ class Spread:
 
 @dataclass(frozen=True)
 class HostTimes:
-    """The trials of one host; `phases` are those of the campaign in order, None where no trial here had it."""
+    """The trials of one host; `phases` are those of the campaign in order, None where no trial here had it;
+    `calibration` is how fast the host was when it was last opened, by the names of CALIBRATION."""
 
     host: str
     trials: int
     workload_share: float  # of these trials' wall time
     phases: tuple[Spread | None, ...]
+    calibration: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -213,7 +223,24 @@ def _hosts(records: Sequence[TrialRecord], phases: Sequence[str]) -> Iterator[Ho
         here = _Stretch([record for record in records if record.host == host])
         times = [(label_of(phase), _times(here.records, phase)) for phase in phases]
         spreads = tuple(here.spread(label, values) if values else None for label, values in times)
-        yield HostTimes(host, len(here.records), here.workload_share, spreads)
+        yield HostTimes(host, len(here.records), here.workload_share, spreads, _calibration(here.records))
+
+
+def _calibration(records: Iterable[TrialRecord]) -> dict[str, float]:
+    """What the latest trial that has it says of its host."""
+    known = [record.provenance for record in sorted(records, key=lambda record: record.started)]
+    return {name: float(of[name]) for name in CALIBRATION for of in known if name in of}
+
+
+def unlike(hosts: Sequence[HostTimes]) -> list[str]:
+    """In which speeds of theirs the hosts differ by more than UNLIKE, in words; of a timer, twofold."""
+    found = []
+    for name, label in CALIBRATION.items():
+        speeds = [host.calibration[name] for host in hosts if name in host.calibration]
+        allowed = 1 + UNLIKE if name != "host_timer_us" else 2.0
+        if len(speeds) > 1 and max(speeds) > allowed * min(speeds):
+            found.append(f"{label}: {min(speeds):.0f} to {max(speeds):.0f}")
+    return found
 
 
 def _times(records: Iterable[TrialRecord], phase: str) -> list[float]:

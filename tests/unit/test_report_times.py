@@ -3,7 +3,7 @@
 import pytest
 
 from campaign.report.facts import Facts
-from campaign.report.times import AGAIN, BETWEEN, LABELS, UNTIMED, cost_of, percentile, starts_of
+from campaign.report.times import AGAIN, BETWEEN, LABELS, UNTIMED, cost_of, percentile, starts_of, unlike
 from campaign.trials import PHASES, TrialRecord
 from tests.unit.sample import OBJECTIVES, campaign_samples
 
@@ -62,6 +62,19 @@ def test_each_host_has_its_own_times():
     golden, placed, *_ = far.phases
     assert golden is None and (placed.label, placed.p50) == ("placed", 4)
     assert near.phases[1].p50 == 6 and near.phases[1].p95 == pytest.approx(9.6)
+
+
+def test_hosts_of_other_speeds_are_told_apart():
+    def on(record, host, hashed, copied="5000"):
+        stamps = {"host_hash_mib_s": hashed, "host_copy_mib_s": copied, "host_timer_us": "80"}
+        return record.model_copy(update={"host": host, "provenance": stamps})
+
+    first, second, third = THREE
+    fast, slow = cost_of([on(first, "fast", "1000"), on(second, "slow", "900"), on(third, "slow", "600")], FACTS).hosts
+    assert (fast.calibration["host_hash_mib_s"], slow.calibration["host_hash_mib_s"]) == (1000, 600)  # the latest
+    assert unlike((fast, slow)) == ["SHA-256 on one core, MiB/s: 600 to 1000"]
+    alike = cost_of([on(first, "a", "1000"), on(second, "b", "900")], FACTS).hosts
+    assert unlike(alike) == [] and unlike(alike[:1]) == [] and unlike(cost_of(THREE, FACTS).hosts) == []
 
 
 def test_attempts_that_were_tried_again_are_wall_time_but_no_trials():
