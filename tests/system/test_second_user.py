@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,8 @@ def test_another_user_reads_no_secret_and_reaches_no_libvirt(open_workplace):
     said, secrets, seen = [], {}, []
     for line in driver.stderr:
         said.append(line)
-        if "reaching nodes" in line or "replaying" in line:  # while the golden cluster boots, and restored
+        if "golden cluster: booting" in line or "replaying" in line:
+            time.sleep(3)  # the nodes are begun just now
             secrets |= secrets_of(work, driver)
             seen.append(seen_by_nobody(*folders_of(work)))
     assert driver.wait() == 0, "".join(said)
