@@ -8,7 +8,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 from ray.actor import ActorHandle
@@ -31,6 +31,7 @@ OPEN_FAR_S = 1200.0  # an image may have to be brought there first
 CLOSE_S = 60.0
 PING_S = 3.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
+T = TypeVar("T")
 LABEL = "host"
 """The label of a Ray node that is a host; its value is the host's name."""
 
@@ -298,6 +299,14 @@ _SERVE = "Let one serve again: python -m campaign host serve HOST"
 def ray_nodes() -> dict[str, Mapping[str, Any]]:
     """The living Ray nodes that are hosts, as Ray describes them, by the host's name."""
     return {node["Labels"][LABEL]: node for node in ray.nodes() if node["Alive"] and LABEL in node["Labels"]}
+
+
+def run_on(host: str, work: Callable[..., T], *arguments: object, timeout_s: float, **options: object) -> T:
+    """What `work` comes to on a far host; InfrastructureError if it doesn't in time."""
+    there: Any = ray.remote(work)
+    working = there.options(num_cpus=0, label_selector={LABEL: host}).remote(*arguments, **options)
+    done: T = got(working, timeout_s, f"host {host} didn't do it")
+    return done
 
 
 def _check_version(host: str, there: str) -> None:

@@ -69,7 +69,10 @@ def _on_vms(seeds: range, store: Path) -> tuple[str, bool]:
                 one = chaos_vms.run(seed, folder, top / "hosts", store.expanduser(), calm)
                 found = chaos_vms.records(folder)
             calm, records = calm or found, records | ({seed: found} if calm else {})
-            print(f"seed {seed}: {', '.join(one.struck) or 'undisturbed'}; {'; '.join(one.broken) or 'all held'}")
+            print(
+                f"seed {seed}: {', '.join(one.struck) or 'undisturbed'}; {'; '.join(one.broken) or 'all held'}",
+                flush=True,
+            )
             done.append(one)
     noise = chaos_vms.noise_of(records, calm)
     text = _told(done, f"{chaos_vms.TRIALS} trials on VMs of {len(chaos_vms.HOSTS)} libvirts (one undisturbed)")

@@ -50,10 +50,7 @@ def _clean_far(hosts: Mapping[str, HostSettings], address: str | None, *, everyt
     from actors import ray_session
 
     ray_session.prepare(address)
-    import ray
-
-    from actors.host_actor import got
-    from actors.pool import LABEL, ray_nodes
+    from actors.pool import LABEL, ray_nodes, run_on
 
     ray_session.start(address)
     try:
@@ -64,9 +61,7 @@ def _clean_far(hosts: Mapping[str, HostSettings], address: str | None, *, everyt
                 print(f"{name}: no living Ray node has the label {LABEL}={name}; clean it there, as a local host")
                 status = 1
                 continue
-            sweeping = ray.remote(swept).options(num_cpus=0, label_selector={LABEL: name})
-            done = got(sweeping.remote(settings, everything=everything), SWEEP_S, f"{name} wasn't swept")
-            status |= _tell(name, *done)
+            status |= _tell(name, *run_on(name, swept, settings, everything=everything, timeout_s=SWEEP_S))
         return status
     finally:
         ray_session.stop()
