@@ -96,7 +96,7 @@ def run(seed: int, folder: Path, states: Path, image_store: Path, calm: Mapping[
     """
     told = Run(seed)
     scene = Scene(folder, states, image_store, random.Random(seed))  # noqa: S311 - no secret
-    strikes = [scene.draw.choice(sorted(STRIKES)) for _ in range(scene.draw.randint(1, 3))] if calm else []
+    strikes = scene.draw.sample(sorted(STRIKES), scene.draw.randint(2, 4)) if calm else []
     try:
         _carry_out(scene, strikes, told)
         told.broken += [f"at the end: {line}" for line in _ended_badly(scene, calm)]
