@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,7 +99,10 @@ class Network:
         ours = ["--node-ip-address", self.address(name), "--num-cpus=1", "--object-store-memory=134217728"]
         head = ["--head", f"--port={PORT}", "--include-dashboard=false", f"--temp-dir={self.folder}/ray"]
         member = [f"--address={self.ray_address}", f"--labels=host={name}"]
-        done = self.run(name, RAY, "start", *(head if name == DRIVER else member), *ours, timeout=120, check=False)
+        start = [RAY, "start", *(head if name == DRIVER else member), *ours]
+        done = self.run(name, *start, timeout=180, check=False)
+        if done.returncode and name != DRIVER:  # Ray gives its head 30 s to answer, which a busy machine may not keep
+            done = self.run(name, *start, timeout=180, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def pids(self, name: str) -> list[int]:
@@ -127,9 +129,8 @@ def network_of(hosts: Sequence[str], hidden: Sequence[Path] = ()) -> Iterator[Ne
     network = Network((DRIVER, *hosts), hidden)
     try:
         network.build()
-        network.start_ray(DRIVER)
-        with ThreadPoolExecutor() as threads:
-            list(threads.map(network.start_ray, hosts))
+        for name in network.names:
+            network.start_ray(name)
         yield network
     finally:
         network.remove()

@@ -40,7 +40,7 @@ SNOOP = textwrap.dedent("""
                     try:
                         with socket.socket(socket.AF_UNIX) as knock:
                             knock.connect(str(path))
-                        print("== let in by", path, flush=True)
+                        print("== let" + " in by", path, flush=True)
                     except OSError:
                         pass
                 elif path.is_file():

@@ -84,7 +84,11 @@ def test_help_says_every_group_setting_and_tunable(capsys):
     [
         (),
         ("cluster.nodes={low: 1, high: 8, log: true}", "search.constraints.wait_max_s.max=60", "name=other"),
-        ("scheduler.params={defer: [true, false]}", "hosts={far: {uri: 'qemu+ssh://a@b/system?x=1'}}", "sampler=nsga2"),
+        (
+            "scheduler.params={defer: [true, false]}",
+            "hosts={far: {uri: 'qemu+unix:///system?socket=/a=1'}}",
+            "sampler=nsga2",
+        ),
         ("workload=swf", "workload.path='a: b, {c}.swf'", "objectives=wait_cost_use"),
     ],
 )

@@ -52,9 +52,9 @@ def test_the_defaults_compose():
         ("name=mine", ("name",), "mine"),
         ("hosts={far: {uri: 'qemu:///system'}}", ("hosts", "far", "uri"), "qemu:///system"),
         (
-            "hosts.local.uri=qemu+ssh://me@h/system?keyfile=/k=1&no_verify=1",
+            "hosts.local.uri=qemu+unix:///system?socket=/k=1&mode=auto",
             ("hosts", "local", "uri"),
-            "qemu+ssh://me@h/system?keyfile=/k=1&no_verify=1",
+            "qemu+unix:///system?socket=/k=1&mode=auto",
         ),
         ("objectives=wait_cost_use", ("objectives", "wait_p95_s"), "minimize"),
         ("objectives.makespan_s=minimize", ("objectives", "makespan_s"), "minimize"),
