@@ -13,9 +13,9 @@ from ray.exceptions import RayError
 from actors.cluster import Cluster, TrialSpec
 from actors.host import cluster_resources
 from actors.host_actor import RemoteHost, unwrapped
-from actors.placement import Needs, Placement
+from actors.placement import Needs, Placement, shares
 from actors.pool import Change, Pool, Post
-from actors.span import Part, SpannedHosts, shares
+from actors.span import Part, SpannedHosts
 from actors.standing import HostHandle
 from actors.supply import Blueprint, Supply
 from campaign.errors import CapacityError

@@ -17,6 +17,11 @@ Needs = Mapping[str, Resources]
 """What a cluster would occupy, by the kind of host: emulated nodes need more memory than others."""
 
 
+def shares(nodes: int, hosts: int) -> list[int]:
+    """How many of a cluster's nodes, the head included, each of its hosts gets: they are dealt in turn."""
+    return [len(range(first, nodes, hosts)) for first in range(hosts)]
+
+
 @dataclass(frozen=True)
 class _Placed:
     """What a trial's cluster occupies on each of its hosts."""

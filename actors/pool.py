@@ -30,6 +30,7 @@ OPEN_S = 120.0
 OPEN_FAR_S = 1200.0  # an image may have to be brought there first
 CLOSE_S = 60.0
 PING_S = 3.0
+ALL_AWAY_S = 900.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
 T = TypeVar("T")
 LABEL = "host"
@@ -103,6 +104,7 @@ class Pool:
         self._members = {name: _Member(settings) for name, settings in hosts.items()}
         self._shelf: ActorHandle[Any] | None = None
         self._changes: list[Change] = []
+        self._served = time.monotonic()  # when a host was last open
 
     def __enter__(self) -> "Pool":
         """Start or join Ray, and open the hosts; the first host's error if none of them opens."""
@@ -145,7 +147,10 @@ class Pool:
         return {"scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False)}
 
     def look(self) -> list[Change]:
-        """What has become of the hosts since the last look. Returns at once: what takes time goes on meanwhile."""
+        """What has become of the hosts since the last look. Returns at once: what takes time goes on meanwhile.
+
+        InfrastructureError when none has been there for too long.
+        """
         self._obey()
         for name, member in self._members.items():
             if member.opening is not None:
@@ -155,6 +160,11 @@ class Pool:
             elif not member.drained and time.monotonic() >= member.retry_at:
                 self._begin_opening(name, member)
         changes, self._changes = self._changes, []
+        if self.facts:
+            self._served = time.monotonic()
+        elif time.monotonic() > self._served + ALL_AWAY_S:
+            away = "\n".join(f"{change.host}: {change.why}" for change in changes if change.why)
+            raise InfrastructureError(f"no host has been there for {ALL_AWAY_S:g} s", away, _SERVE)
         return changes
 
     def close(self) -> None:
@@ -293,7 +303,7 @@ class Pool:
                 got(member.actor.close.remote(), CLOSE_S, f"host {name} didn't close")
 
 
-_SERVE = "Let one serve again: python -m campaign host serve HOST"
+_SERVE = "`python -m campaign host list` says where they are; `host serve HOST` lets a drained one serve again."
 
 
 def ray_nodes() -> dict[str, Mapping[str, Any]]:

@@ -15,6 +15,7 @@ from actors.host import LOOPBACK, Commitment, HostFacts, NodeBoot, NodeShape, No
 from actors.host_actor import RemoteHost
 from actors.hypervisor.capacity import Resources
 from actors.hypervisor.overlay import Bridge, Overlay
+from actors.placement import shares
 
 T = TypeVar("T")
 
@@ -29,11 +30,6 @@ class Part:
     address: str
     local: bool
     bridge: str | None
-
-
-def shares(nodes: int, hosts: int) -> list[int]:
-    """How many of a cluster's nodes, the head included, each of its hosts gets."""
-    return [len(range(first, nodes, hosts)) for first in range(hosts)]
 
 
 class SpannedHosts:

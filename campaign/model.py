@@ -406,6 +406,16 @@ class Campaign(Settings):
         wanted = self.testbed.group
         return {name: host for name, host in self.hosts.items() if wanted is None or host.group == wanted}
 
+    @property
+    def local_hosts(self) -> dict[str, HostSettings]:
+        """The hosts that are this machine; of others, only their own actors can tell what they have."""
+        return {name: host for name, host in self.hosts_in_use.items() if host.reach == "local"}
+
+    @property
+    def far_hosts(self) -> dict[str, HostSettings]:
+        """The hosts that are Ray nodes."""
+        return {name: host for name, host in self.hosts_in_use.items() if host.reach == "ray"}
+
     @model_validator(mode="after")
     def _some_host_in_use(self) -> "Campaign":
         if not self.hosts_in_use:
@@ -424,7 +434,7 @@ class Campaign(Settings):
 
     @model_validator(mode="after")
     def _reached_by_a_ray(self) -> "Campaign":
-        far = [name for name, host in self.hosts.items() if host.reach == "ray"]
+        far = list(self.far_hosts)
         if far and self.testbed.kind == "libvirt" and self.testbed.ray_address is None:
             raise ValueError(f"hosts.{far[0]}.reach: ray needs testbed.ray_address, the Ray that the host has joined")
         return self

@@ -7,13 +7,13 @@ from typing import Literal
 
 from actors.hypervisor.capacity import Capacity, Resources
 from actors.hypervisor.ports import free_ports
+from actors.placement import shares
 from campaign.compose import Composed
 from campaign.errors import CapacityError, ConfigError, ImageError
 from campaign.images.manifest import Bundle
 from campaign.images.store import Store
 from campaign.jobs import Job, Workload
 from campaign.ledger import Ledger
-from campaign.model import HostSettings
 from campaign.workloads import load
 from schedulers.base import Node, Topology
 
@@ -112,7 +112,7 @@ def check_payload(composed: Composed, bundle: Bundle) -> None:
 
 @dataclass(frozen=True)
 class Fit:
-    """What the largest cluster needs of a host, and what the host has."""
+    """What the largest cluster, or its largest part if it spans hosts, needs of a host, and what the host has."""
 
     host: str
     acceleration: str
@@ -132,22 +132,17 @@ def fits(composed: Composed) -> Iterator[Fit]:
     from actors.host import NodeShape, cluster_resources, host_resources, state_dir_of
 
     cluster = composed.campaign.cluster
-    vms = composed.space.node_counts()[1] + 1
-    for name, settings in _here(composed).items():
+    vms, *_ = shares(composed.space.node_counts()[1] + 1, cluster.hosts)
+    for name, settings in composed.campaign.local_hosts.items():
         kind: Literal["kvm", "tcg"] = "kvm" if settings.acceleration == "kvm" else "tcg"
         needed = cluster_resources(vms, NodeShape(cluster.vcpus, cluster.memory_mib), kind)
         yield Fit(name, kind, needed, host_resources(settings, state_dir_of(settings)))
 
 
-def _here(composed: Composed) -> dict[str, HostSettings]:
-    """The hosts that are this machine; of others, only their own actors can tell what they have."""
-    return {name: settings for name, settings in composed.campaign.hosts_in_use.items() if settings.reach == "local"}
-
-
 def check_capacity(composed: Composed) -> None:
-    """Raise CapacityError unless the largest cluster fits on some host, or may fit on one that is far."""
+    """Raise CapacityError unless the largest cluster fits on as many hosts as it spans, or may fit on a far one."""
     found = list(fits(composed))
-    if len(found) == len(composed.campaign.hosts_in_use) and not any(not fit.shortfall for fit in found):
+    if not composed.campaign.far_hosts and sum(not fit.shortfall for fit in found) < composed.campaign.cluster.hosts:
         vms = composed.space.node_counts()[1] + 1
         raise CapacityError(
             f"cluster.nodes: a cluster of {vms} VMs (the head included) fits on no host",
@@ -159,7 +154,7 @@ def check_capacity(composed: Composed) -> None:
 def check_ports(composed: Composed) -> None:
     """Raise CapacityError unless each host has free ports for the smallest cluster: other programs may use them."""
     vms = composed.space.node_counts()[0] + 1
-    for name, settings in _here(composed).items():
+    for name, settings in composed.campaign.local_hosts.items():
         low, high = settings.ports
         try:
             free_ports(vms, range(low, high + 1))

@@ -27,12 +27,10 @@ def run(options: argparse.Namespace) -> int:
 
     campaign = compose(options.overrides).campaign
     status = 0
-    far = {name: settings for name, settings in campaign.hosts.items() if settings.reach == "ray"}
-    for name, settings in campaign.hosts.items():
-        if name not in far:
-            status |= _tell(name, *swept(settings, everything=options.all))
-    if far:
-        status |= _clean_far(far, campaign.testbed.ray_address, everything=options.all)
+    for name, settings in campaign.local_hosts.items():
+        status |= _tell(name, *swept(settings, everything=options.all))
+    if campaign.far_hosts:
+        status |= _clean_far(campaign.far_hosts, campaign.testbed.ray_address, everything=options.all)
     for folder in ray_session.sweep():
         print(f"removed {folder}, left by a Ray whose driver is dead")
     return status

@@ -95,11 +95,13 @@ def _namespace(composed: Composed) -> Iterator[Finding]:
 def _libvirt(composed: Composed) -> Iterator[Finding]:
     from actors.host import connected
 
-    for name, settings in composed.campaign.hosts.items():
+    for name, settings in composed.campaign.local_hosts.items():
         with connected(settings) as hypervisor:
             versions = hypervisor.versions()
             ours = len(hypervisor.ours())
         yield Finding(True, "libvirt", f"{name}: libvirt {versions.libvirt}, QEMU {versions.qemu}, {ours} VMs of ours")
+    for name in composed.campaign.far_hosts:
+        yield Finding(True, "libvirt", f"{name} is far; `python -m campaign host list` says whether it is there")
 
 
 def _ray(composed: Composed) -> Iterator[Finding]:
@@ -142,7 +144,7 @@ def _acceleration(composed: Composed) -> Iterator[Finding]:
     from actors.hypervisor.probe import acceleration
 
     bundles = [one for one in store_of(composed).bundles() if one.manifest.name in _image_names(composed)]
-    for name, settings in composed.campaign.hosts.items():
+    for name, settings in composed.campaign.local_hosts.items():
         if not bundles:
             kvm = "there is a /dev/kvm" if Path("/dev/kvm").exists() else "there is no /dev/kvm"
             yield Finding(True, "acceleration", f"{name}: {kvm}; whether it works is tried with the image's kernel")

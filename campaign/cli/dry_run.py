@@ -22,7 +22,9 @@ def forecast(composed: Composed) -> int:
         print(f"capacity   {fit.host} ({fit.acceleration}): the largest cluster needs {needed.memory_mib} MiB,")
         print(f"           {needed.vcpus} vCPUs, {needed.ports} ports; there are {total.memory_mib} MiB,")
         print(f"           {total.vcpus} vCPUs, {total.ports} ports: {fit.shortfall or 'it fits'}")
-    return 0 if any(not fit.shortfall for fit in found) else USER_ERROR
+    for name in composed.campaign.far_hosts:
+        print(f"capacity   {name}: it is far, so it tells when it is opened")
+    return 0 if composed.campaign.far_hosts or any(not fit.shortfall for fit in found) else USER_ERROR
 
 
 def _lines(composed: Composed, workload: Workload) -> Iterator[str]:

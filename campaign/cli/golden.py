@@ -22,10 +22,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """List or clear the stores of all hosts."""
+    """List or clear the stores of all hosts that are this machine."""
     from actors.host import golden_store
 
-    hosts = compose(options.overrides).campaign.hosts
+    hosts = compose(options.overrides).campaign.local_hosts
     stores = {store.path: store for store in map(golden_store, hosts.values())}  # hosts may share a state folder
     for store in stores.values():
         {"list": _list, "clear": _clear}[options.action](store)

@@ -10,7 +10,8 @@ from actors.hypervisor.capacity import Resources
 from actors.hypervisor.domain import Multicast
 from actors.hypervisor.lease import Lease, Owner
 from actors.hypervisor.overlay import Bridge, Overlay
-from actors.span import Part, SpannedHosts, shares
+from actors.placement import shares
+from actors.span import Part, SpannedHosts
 from campaign.errors import CapacityError
 
 SHAPE = NodeShape(1, 512)
