@@ -45,8 +45,8 @@ DRIVER_S = 1200.0
 FROZEN_S = 10.0
 FULL_S = 5.0
 NOISE, NOISE_S = 0.5, 5.0
-"""How far a disturbed trial's times may be from the undisturbed one's: a share of them, and some seconds. Clusters share
-their cores with another one, which after a fault is another one than undisturbed, or boots just then."""
+"""How far a disturbed trial's times may be from the undisturbed one's: a share of them, and some seconds. Clusters
+share their cores with another one, which after a fault is another one than undisturbed, or boots just then."""
 SETTLE_S = 15.0  # Ray and wardens end after their driver
 
 Strike = Callable[["Scene"], bool]
