@@ -287,6 +287,18 @@ def small_disk(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def cleared(states: Path) -> Iterator[None]:
+    """Whatever happens, nothing of the hosts in `states` is left: their folders may be removed afterwards."""
+    try:
+        yield
+    finally:
+        for name in HOSTS:
+            with contextlib.suppress(CampaignError):
+                sweep(HostSettings(uri="private", state_dir=str(states / name)), everything=True)
+            PrivateLibvirtd(states / name).stop()
+
+
 def noise_of(runs: Mapping[int, Mapping[int, TrialRecord]], calm: Mapping[int, TrialRecord]) -> float:
     """The median distance of disturbed trials' response times from the undisturbed ones', as a share."""
     found = [

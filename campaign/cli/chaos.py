@@ -61,7 +61,7 @@ def _on_vms(seeds: range, store: Path) -> tuple[str, bool]:
     from campaign import chaos_vms
 
     done, records = [], dict[int, dict[int, "TrialRecord"]]()
-    with tempfile.TemporaryDirectory(prefix="campaign-chaos-") as name:
+    with tempfile.TemporaryDirectory(prefix="campaign-chaos-") as name, chaos_vms.cleared(Path(name) / "hosts"):
         top, calm = Path(name), dict[int, "TrialRecord"]()
         for seed in (0, *seeds):  # the first is left alone
             folder = top / str(seed)
