@@ -71,6 +71,8 @@ class HostFacts:
     total: Resources
     calibration: Calibration
     pid: int
+    address: str = LOOPBACK
+    """By which other machines reach it, where it is one of several."""
 
 
 @dataclass(frozen=True)

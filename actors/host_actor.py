@@ -54,11 +54,19 @@ class HostActor:
         *,
         owner: Owner | None,
         sources: "Mapping[str, ActorHandle[Any]]",
+        version: str,
     ) -> HostFacts:
         """Not the constructor: an error in there would reach the driver as text only.
 
-        Without an `owner`, this process is it. What of the bundles this host lacks is brought from the `sources`.
+        Without an `owner`, this process is it. What of the bundles this host lacks is brought from the `sources`. The
+        driver's `version` must be ours: InfrastructureError.
         """
+        if version != source_digest():
+            raise InfrastructureError(
+                f"host {name} runs another version of this program",
+                f"there {source_digest()}, on the driver's machine {version}",
+                "Update it there, and start its Ray anew.",
+            )
         self._campaign = campaign
         self._store, state_dir = golden_store(settings), state_dir_of(settings)
         self._arrivals = Arrivals(state_dir, self._store)
@@ -68,16 +76,7 @@ class HostActor:
         self._shelf = Shelf(name, self._images.values(), self._store)
         # All images have one kernel; it is booted to find out how guests run.
         self._host = Host(name, settings, self._images[bundles[0].hash], owner or Owner.current())
-        return self._host.facts
-
-    def address(self) -> str:
-        """This machine's address as other machines of this Ray reach it."""
-        address: str = ray.util.get_node_ip_address()
-        return address
-
-    def version(self) -> str:
-        """The digest of this program's source, here."""
-        return source_digest()
+        return replace(self._host.facts, address=ray.util.get_node_ip_address())
 
     def ping(self) -> None:
         """It answers, so it lives."""

@@ -69,7 +69,6 @@ class _Member:
     settings: HostSettings
     actor: "ActorHandle[Any] | None" = None
     facts: HostFacts | None = None
-    address: str = ""  # for other machines
     opening: Any = None  # the answer that is awaited, if it is being opened
     since: float = 0.0  # when opening began; monotonic, as all of these
     ping: Any = None
@@ -136,8 +135,8 @@ class Pool:
 
     def post(self, host: str) -> "Post":
         """An open host, as a cluster's actor must know it."""
-        member = self._members[host]
-        return Post(host, self.actor(host), member.address, member.settings.reach == "local", member.settings.bridge)
+        settings, facts = self._members[host].settings, self.facts[host]
+        return Post(host, self.actor(host), facts.address, settings.reach == "local", settings.bridge)
 
     def where(self, host: str) -> dict[str, Any]:
         """Ray's options that put an actor on the machine of `host`."""
@@ -200,26 +199,23 @@ class Pool:
             self._campaign,
             owner=None if far else Owner.current(),
             sources={"the driver": self._own_shelf(), **peers} if far else {},
+            version=source_digest(),
         )
         member.since = time.monotonic()
         return None
 
     def _finish_opening(self, name: str, member: _Member) -> CampaignError | None:
         """Take note if the host is open by now; why it can't be opened, if so."""
-        far, actor = member.settings.reach == "ray", self.actor(name)
         ready, _ = ray.wait([member.opening], timeout=0)
-        limit_s = OPEN_FAR_S if far else OPEN_S
+        limit_s = OPEN_FAR_S if member.settings.reach == "ray" else OPEN_S
         if not ready and time.monotonic() < member.since + limit_s:
             return None
         try:
             if not ready:
                 raise InfrastructureError(f"host {name} didn't open within {limit_s:g} s")
-            member.address = got(actor.address.remote(), OPEN_S, f"host {name} didn't answer")
-            if far:
-                _check_version(name, got(actor.version.remote(), OPEN_S, f"host {name} didn't answer"))
             member.facts = got(member.opening, OPEN_S, f"host {name} didn't answer")
         except CampaignError as error:
-            ray.kill(actor)
+            ray.kill(self.actor(name))
             return self._miss(name, member, error)
         member.opening, member.failures, member.heard = None, 0, time.monotonic()
         self._changes.append(Change(name, facts=member.facts))
@@ -267,6 +263,7 @@ class Pool:
             if order.settings is not None:
                 if name in self._members:
                     self._close(name)
+                    self._changes.append(Change(name, why="it has other settings now", gone=True))
                 self._members[name] = _Member(order.settings)
                 self._say(f"host {name} is added")
             if name not in self._members:
@@ -317,12 +314,3 @@ def run_on(host: str, work: Callable[..., T], *arguments: object, timeout_s: flo
     working = there.options(num_cpus=0, label_selector={LABEL: host}).remote(*arguments, **options)
     done: T = got(working, timeout_s, f"host {host} didn't do it")
     return done
-
-
-def _check_version(host: str, there: str) -> None:
-    if there != source_digest():
-        raise InfrastructureError(
-            f"host {host} runs another version of this program",
-            f"there {there}, here {source_digest()}",
-            "Update it there, and start its Ray anew.",
-        )

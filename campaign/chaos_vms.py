@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,17 +91,31 @@ class Scene:
         return sorted(found)
 
 
-def run(seed: int, folder: Path, states: Path, image_store: Path, calm: Mapping[int, TrialRecord]) -> Run:
-    """Run the campaign with the faults of a seed; `calm` has the records of one that was left alone, by number.
+def drawn(seed: int) -> list[str]:
+    """The faults of a seed, in their order."""
+    draw = random.Random(seed)  # noqa: S311 - no secret
+    return draw.sample(sorted(STRIKES), draw.randint(2, 4))
 
-    Without them, nothing strikes: that is how they are got, from `records`.
+
+def run(
+    seed: int,
+    strikes: Sequence[str],
+    folder: Path,
+    *,
+    states: Path,
+    image_store: Path,
+    calm: Mapping[int, TrialRecord] | None = None,
+) -> Run:
+    """Run the campaign in `folder` with these faults, at moments that the seed draws.
+
+    `states` keeps the hosts' state from run to run. `calm` has the records of one that was left alone, by number.
     """
     told = Run(seed)
     scene = Scene(folder, states, image_store, random.Random(seed))  # noqa: S311 - no secret
-    strikes = scene.draw.sample(sorted(STRIKES), scene.draw.randint(2, 4)) if calm else []
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         _carry_out(scene, strikes, told)
-        told.broken += [f"at the end: {line}" for line in _ended_badly(scene, calm)]
+        told.broken += [f"at the end: {line}" for line in _ended_badly(scene, calm or {})]
     finally:
         if scene.driver and scene.driver.poll() is None:
             scene.driver.kill()
@@ -116,7 +130,7 @@ def records(folder: Path) -> dict[int, TrialRecord]:
     return {one.number: one for one in history_of(Results(folder / "results", NAME).ledger_path).final()}
 
 
-def _carry_out(scene: Scene, strikes: list[str], told: Run) -> None:
+def _carry_out(scene: Scene, strikes: Sequence[str], told: Run) -> None:
     """Start the campaign until it is done; each fault strikes some time after a driver has begun with trials."""
     left = list(strikes)
     while told.drivers < MOST_DRIVERS:

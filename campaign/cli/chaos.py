@@ -66,7 +66,8 @@ def _on_vms(seeds: range, store: Path) -> tuple[str, bool]:
         for seed in (0, *seeds):  # the first is left alone
             folder = top / str(seed)
             with chaos_vms.small_disk(folder):
-                one = chaos_vms.run(seed, folder, top / "hosts", store.expanduser(), calm)
+                places = {"states": top / "hosts", "image_store": store.expanduser()}
+                one = chaos_vms.run(seed, chaos_vms.drawn(seed) if seed else (), folder, calm=calm, **places)
                 found = chaos_vms.records(folder)
             calm, records = calm or found, records | ({seed: found} if calm else {})
             print(

@@ -10,6 +10,7 @@ import pytest
 
 from actors import ray_session
 from campaign import model
+from campaign.errors import InfrastructureError
 from campaign.images.store import Store
 from campaign.model import HostSettings
 from campaign.orders import Order
@@ -126,6 +127,14 @@ def test_where_no_host_opens_the_first_error_is_raised(opened, tmp_path):
         pass
 
 
+def test_a_host_with_another_version_of_the_program_is_not_opened(opened, monkeypatch):
+    from actors import pool as pools
+
+    monkeypatch.setattr(pools, "source_digest", lambda: "another")
+    with pytest.raises(InfrastructureError, match="another version"):
+        opened("a")
+
+
 def test_hosts_are_drained_serve_again_and_are_added(opened, tmp_path):
     pool, said, orders = opened("a", "b")
     pool.look()
@@ -144,7 +153,6 @@ def test_hosts_are_drained_serve_again_and_are_added(opened, tmp_path):
 
 def test_hosts_drained_before_the_start_stay_closed(opened, tmp_path):
     from actors.pool import Pool
-    from campaign.errors import InfrastructureError
 
     pool = Pool(
         {"a": host_settings(tmp_path, "a")},
