@@ -92,9 +92,10 @@ class Scene:
 
 
 def drawn(seed: int) -> list[str]:
-    """The faults of a seed, in their order."""
-    draw = random.Random(seed)  # noqa: S311 - no secret
-    return draw.sample(sorted(STRIKES), draw.randint(2, 4))
+    """The faults of a seed, in their order: each kind is the first of some seed's, up to three others follow."""
+    draw, kinds = random.Random(seed), sorted(STRIKES)  # noqa: S311 - no secret
+    first = kinds.pop(seed % len(kinds))
+    return [first, *draw.sample(kinds, draw.randint(1, 3))]
 
 
 def run(
@@ -330,7 +331,7 @@ def _commands() -> Iterator[tuple[int, str]]:
         with contextlib.suppress(OSError):
             raw = (folder / "cmdline").read_bytes()
             if raw and int(folder.name) != os.getpid():
-                yield int(folder.name), raw.replace(b"\0", b" ").decode(errors="replace")
+                yield int(folder.name), raw.replace(b"\0", b" ").decode(errors="replace").strip()
 
 
 def _descendants(pid: int) -> set[int]:
