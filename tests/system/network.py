@@ -16,8 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from campaign.cli.host import joining
+
 ROOT = Path(__file__).parents[2]
-RAY = Path(sys.executable).with_name("ray")
+PROGRAMS = Path(sys.executable).parent  # Ray's, among them
 PORT = 6379
 DRIVER = "driver"
 # A host that is cut off is noticed in seconds instead of a minute.
@@ -41,7 +43,8 @@ class Network:
 
     @property
     def environment(self) -> dict[str, str]:
-        return os.environ | IMPATIENT | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, "TMPDIR": "/tmp"}
+        token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
+        return os.environ | IMPATIENT | token | {"PATH": f"{PROGRAMS}:{os.environ['PATH']}", "TMPDIR": "/tmp"}
 
     @property
     def ray_address(self) -> str:
@@ -95,15 +98,14 @@ class Network:
         _ip("-n", self.namespace("sw"), "link", "set", self.port(name), "up")
 
     def start_ray(self, name: str) -> None:
-        """As `python -m campaign host join` says."""
-        ours = ["--node-ip-address", self.address(name), "--num-cpus=1", "--object-store-memory=134217728"]
-        head = ["--head", f"--port={PORT}", "--include-dashboard=false", f"--temp-dir={self.folder}/ray"]
-        member = [f"--address={self.ray_address}", f"--labels=host={name}"]
-        start = [RAY, "start", *(head if name == DRIVER else member), *ours]
-        done = self.run(name, *start, timeout=180, check=False)
-        if done.returncode and name != DRIVER:  # Ray gives its head 30 s to answer, which a busy machine may not keep
-            done = self.run(name, *start, timeout=180, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+        """With the command that `python -m campaign host join` prints."""
+        mark, more = ("--head", f"--temp-dir={self.folder}/ray") if name == DRIVER else ("--labels=", "")
+        command = next(line for line in joining(name, self.address(DRIVER), PORT) if mark in line)
+        for _ in range(2):  # Ray gives its head 30 s to answer, which a busy machine may not keep
+            done = self.run(name, "sh", "-c", f"{command} {more}", timeout=180, check=False)
+            if done.returncode == 0:
+                return
+        raise AssertionError(done.stdout + done.stderr)
 
     def pids(self, name: str) -> list[int]:
         found = subprocess.run(
