@@ -99,6 +99,11 @@ def test_one_host_is_cut_off_and_another_loses_its_libvirtd(network, places, sea
     goldens = {record.provenance.get("golden_key") for record in records if record.provenance["start"] == "golden"}
     assert len(goldens) == 1 and not any("making the golden cluster" in line for line in told), "".join(told)
 
+    ours = ["name=far", f"output.results={tmp_path}/results", *settings_of(network, places)]
+    listed = network.run(DRIVER, sys.executable, "-m", "campaign", "host", "list", *ours, check=True).stdout
+    assert re.search(rf"anna +Ray node {network.address('anna')} +serves", listed), listed
+    assert re.search(r"bert +no living Ray node +away", listed), listed
+
     clean = [sys.executable, "-m", "campaign", "clean"]
     cleaned = network.run(DRIVER, *clean, *settings_of(network, places), check=False)
     assert cleaned.stdout.count("removed 0 domains and 0 run folders, kept 0 live") == 2, cleaned
