@@ -4,6 +4,9 @@ The actor of a far host runs on that host's Ray node, and is the owner of what i
 than the driver's, so nobody there could tell whether the driver lives.
 """
 
+import os
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -43,6 +46,7 @@ class HostActor:
     def __init__(self) -> None:
         self._host: Host | None = None
         self._peers: Sequence[RemoteShelf] = ()
+        self._heard = time.monotonic()  # of the driver
         self._images: dict[str, Bundle] = {}
 
     def open(
@@ -55,11 +59,13 @@ class HostActor:
         owner: Owner | None,
         sources: "Mapping[str, ActorHandle[Any]]",
         version: str,
+        patience_s: float,
     ) -> HostFacts:
         """Not the constructor: an error in there would reach the driver as text only.
 
-        Without an `owner`, this process is it. What of the bundles this host lacks is brought from the `sources`. The
-        driver's `version` must be ours: InfrastructureError.
+        Without an `owner`, this process is it, and ends when it has heard nothing of the driver for `patience_s`. What
+        of the bundles this host lacks is brought from the `sources`. The driver's `version` must be ours:
+        InfrastructureError.
         """
         if version != source_digest():
             raise InfrastructureError(
@@ -76,10 +82,14 @@ class HostActor:
         self._shelf = Shelf(name, self._images.values(), self._store)
         # All images have one kernel; it is booted to find out how guests run.
         self._host = Host(name, settings, self._images[bundles[0].hash], owner or Owner.current())
+        self._heard = time.monotonic()
+        if owner is None:
+            threading.Thread(target=self._end_when_cut_off, args=(patience_s,), daemon=True).start()
         return replace(self._host.facts, address=ray.util.get_node_ip_address())
 
     def ping(self) -> None:
-        """It answers, so it lives."""
+        """The driver lives, and so do we."""
+        self._heard = time.monotonic()
 
     def meet(self, peers: "Mapping[str, ActorHandle[Any]]") -> None:
         """Learn the actors of the other hosts, from which golden clusters may be had."""
@@ -129,6 +139,13 @@ class HostActor:
     def close(self) -> None:
         if self._host:
             self._host.close()
+
+    def _end_when_cut_off(self, patience_s: float) -> None:
+        """Ray takes its time to end the actors of a node that has lost its head, if the network says nothing at all.
+        The warden does what is left to do."""
+        while time.monotonic() < self._heard + patience_s:
+            time.sleep(1.0)
+        os._exit(1)
 
     @property
     def _open_host(self) -> Host:

@@ -31,6 +31,8 @@ OPEN_FAR_S = 1200.0  # an image may have to be brought there first
 CLOSE_S = 60.0
 PING_S = 3.0
 ALL_AWAY_S = 900.0
+CUT_OFF_AFTER = 3
+"""So many times longer than the driver a far host waits for a sign of life: a driver may be busy for a while."""
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
 T = TypeVar("T")
 LABEL = "host"
@@ -200,6 +202,7 @@ class Pool:
             owner=None if far else Owner.current(),
             sources={"the driver": self._own_shelf(), **peers} if far else {},
             version=source_digest(),
+            patience_s=CUT_OFF_AFTER * self._testbed.silence_s,
         )
         member.since = time.monotonic()
         return None

@@ -343,7 +343,8 @@ class TestbedSettings(Settings):
     parallel: int = setting(1, help="trials that may run at once, capacity allowing", ge=1, le=1024)
     silence_s: float = setting(
         60,
-        help="an actor that hasn't answered for so long is given up, and with a host's all that runs there",
+        help="an actor that hasn't answered for so long is given up, and with a host's all that runs there; a far host "
+        "that hasn't heard of the driver for three times as long ends what runs there itself",
         unit="s",
         ge=5,
     )
