@@ -43,7 +43,7 @@ SETTINGS = (
 MOST_DRIVERS = 12
 DRIVER_S = 1200.0
 FROZEN_S = 10.0
-FULL_S = 5.0
+FULL_S = 60.0  # longer than a trial takes, so that something is to be written meanwhile
 NOISE, NOISE_S = 0.5, 5.0
 """How far a disturbed trial's times may be from the undisturbed one's: a share of them, and some seconds. Clusters
 share their cores with another one, which after a fault is another one than undisturbed, or boots just then."""
@@ -260,7 +260,8 @@ def _guest_frozen(scene: Scene) -> bool:
 
 
 def _disk_full(scene: Scene) -> bool:
-    """The disk of the results fills up for a while: they are on a small one, if we may mount it."""
+    """The disk of the results is full until the driver has ended by that, or for a while: it is a small one of its own,
+    where we may mount one."""
     place = scene.folder / "results"
     if not os.path.ismount(place):
         return True
