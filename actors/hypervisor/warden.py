@@ -8,7 +8,6 @@ run out while the process lives, because it hangs, are seen to as well.
 
 import contextlib
 import select
-import shutil
 import subprocess
 import sys
 import time
@@ -31,17 +30,20 @@ SETTLED_S = 3.0
 
 
 class Warden:
-    """This process's warden for the clusters that it starts through one libvirt."""
+    """This process's warden for the clusters that it starts through one libvirt.
+
+    One that can't be started, or was killed, is a lost precaution, no fault: leases and the reaper remain.
+    """
 
     def __init__(self, uri: str, state_dir: Path) -> None:
+        self._input: IO[str] | None = None
         # Forked twice: Ray ends the children of a worker that it ends.
-        fork = [shutil.which("setsid") or "setsid", "--fork"]
-        command = [*fork, sys.executable, "-m", "actors.hypervisor.warden", uri, str(state_dir)]
-        started = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
-        )
-        started.wait()
-        self._input = started.stdin
+        command = ["setsid", "--fork", sys.executable, "-m", "actors.hypervisor.warden", uri, str(state_dir)]
+        quiet = subprocess.DEVNULL
+        with contextlib.suppress(OSError):
+            started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, text=True)
+            started.wait()
+            self._input = started.stdin
 
     def watch(self, cluster: str) -> None:
         """From now on, end this cluster when we die."""
@@ -55,7 +57,6 @@ class Warden:
             self._input = None
 
     def _say(self, line: str) -> None:
-        """A warden that was killed is a lost precaution, no fault: leases and the reaper remain."""
         try:
             if self._input:
                 self._input.write(line + "\n")

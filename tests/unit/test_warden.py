@@ -101,3 +101,10 @@ def test_lines_are_names_and_nothing_else(folder):
     assert isinstance(names("a"), io.TextIOBase)
     warden.serve(names("", "mine", "mine"), "test:///default", folder)
     assert left(folder) == ["theirs-head"]
+
+
+def test_without_setsid_there_is_no_warden_and_no_error(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    made = warden.Warden("test:///default", tmp_path)
+    made.watch("mine")
+    made.dismiss()
