@@ -47,14 +47,19 @@ class Browser:
         raise AssertionError(f"waited {seconds} s for {what} at {self.driver.current_url} {trouble}")
 
     def one(self, selector, seconds=90):
-        return self.wait(selector, lambda: next((e for e in self.all(selector) if e.is_displayed()), None), seconds)
+        return self.wait(selector, lambda: self.shown(selector), seconds)
+
+    def shown(self, selector):
+        """The first such element that is displayed now, if there is one."""
+        return next((one for one in self.all(selector) if one.is_displayed()), None)
 
     def click(self, selector, seconds=90):
         """Click once it can be clicked: overlays and redraws are waited out."""
 
         def clicked():
-            self.one(selector, 1).click()
-            return True
+            if found := self.shown(selector):
+                found.click()
+            return found is not None
 
         self.wait(f"a click on {selector}", clicked, seconds)
 

@@ -95,7 +95,8 @@ def _unfold(browser):
     def unfolded():
         if _trials(browser):
             return True
-        browser.one(EXPANDER, 1).click()
+        if expander := browser.shown(EXPANDER):  # none while the grid is still being drawn
+            expander.click()
         return False
 
     browser.wait("the trials below the campaign's run", unfolded)
