@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
@@ -189,7 +189,12 @@ class LibvirtTestbed:
     def _told(self, reference: Any, evaluation: Evaluation) -> tuple[Trial, Evaluation]:
         """Take note of how a trial has ended, in the books and as far as its host is concerned."""
         one = self._running.pop(reference)
-        taken_out = self._placement.release(one.trial.number, failed=evaluation.outcome == "infrastructure_failed")
+        evaluation = replace(evaluation, host=evaluation.host or one.worker.where)
+        failed = evaluation.outcome == "infrastructure_failed"
+        if failed:
+            for host in one.worker.duty.hosts:
+                self._pool.suspect(host)
+        taken_out = self._placement.release(one.trial.number, failed=failed)
         if taken_out:
             why, _, _ = evaluation.reason.partition("\n")
             self._say(f"{taken_out}; the last: {why}")

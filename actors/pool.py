@@ -30,6 +30,7 @@ OPEN_S = 120.0
 OPEN_FAR_S = 1200.0  # an image may have to be brought there first
 CLOSE_S = 60.0
 PING_S = 3.0
+SUSPECT_S = 1.0
 ALL_AWAY_S = 900.0
 CUT_OFF_AFTER = 3
 """So many times longer than the driver a far host waits for a sign of life: a driver may be busy for a while."""
@@ -167,6 +168,21 @@ class Pool:
             away = "\n".join(f"{change.host}: {change.why}" for change in changes if change.why)
             raise InfrastructureError(f"no host has been there for {ALL_AWAY_S:g} s", away, _SERVE)
         return changes
+
+    def suspect(self, host: str) -> None:
+        """A trial has failed on a host: find out at once whether its actor is dead, before another trial is sent there.
+
+        One that is merely slow to answer keeps its time.
+        """
+        member = self._members.get(host)
+        if member is None or member.actor is None or not member.is_open:
+            return
+        answered, _ = ray.wait([ping := member.actor.ping.remote()], timeout=SUSPECT_S)
+        if answered:
+            try:
+                ray.get(ping)
+            except RayError as error:
+                self._lose(host, member, unwrapped(error))
 
     def close(self) -> None:
         """Release every slot, close the hosts and leave Ray."""

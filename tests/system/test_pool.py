@@ -91,6 +91,22 @@ def test_a_host_whose_actor_dies_is_lost_and_opened_again(opened):
     assert back.host == "a" and set(pool.facts) == {"a", "b"}
 
 
+def test_a_host_that_is_suspected_with_reason_is_lost_at_once(opened, monkeypatch):
+    import ray
+
+    from actors import pool as pools
+
+    pool, _, _ = opened("a", "b")
+    pool.look()
+    monkeypatch.setattr(pools, "PING_S", 1000.0)
+    pool.suspect("b")
+    os.kill(pool.facts["a"].pid, signal.SIGKILL)
+    ray.wait([pool.actor("a").ping.remote()], timeout=10)
+    pool.suspect("a")
+    (lost,) = pool.look()
+    assert (lost.host, lost.gone) == ("a", True) and set(pool.facts) == {"b"}
+
+
 def test_a_host_that_falls_silent_is_lost_and_opened_again(opened):
     pool, _, _ = opened("a", silence_s=5)
     pool.look()
