@@ -69,6 +69,7 @@ def test_a_workload_that_comes_to_a_halt_is_stalled_with_what_it_waits_for(host,
     cluster = cluster_on(Near(host), bundle, runtime_s=10.0, width=4, stall_s=5)
 
     async def close_the_partition():
+        await until_running(remotes, adapter("slurm"))
         down = ("scontrol", "update", "PartitionName=main", "State=DOWN")
         await remotes["head"].succeed(down, timeout_s=60)
 
