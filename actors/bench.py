@@ -16,12 +16,13 @@ from actors.golden import Golden
 from actors.golden_files import drop_cache, read_all
 from actors.golden_store import GoldenStore
 from actors.goldens import GoldenOffer
-from actors.host import Host, NodeBoot, Slot, state_dir_of
+from actors.host import Host, state_dir_of
 from actors.hypervisor.capacity import read_cpu_model
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.lease import Owner
 from actors.near import Near
 from actors.phases import PhaseClock
+from actors.slot import NodeBoot, Slot
 from actors.supply import Blueprint, Ready, Supply
 from campaign.bench import ANSIBLE, MOVED, RESTORED, ROWS, SSH, UNCACHED, Floor, Measured, Sample
 from campaign.errors import CampaignError
@@ -160,7 +161,7 @@ class _Bench:
         return phases["golden"], made.golden
 
     async def _offer(self) -> GoldenOffer:
-        return await self._near.golden(self._plan.blueprint.ingredients(), self._plan.blueprint.shape)
+        return await self._near.golden(self._plan.blueprint.ingredients(), self._plan.blueprint.shape, make=True)
 
     async def _sample(self, row: str, golden: Golden) -> Sample:
         if row in (RESTORED, MOVED):

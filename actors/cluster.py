@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from actors.failures import NodeLost, cause_of, outcome_of
-from actors.host import Commitment, HostFacts, NodeState
 from actors.phases import PhaseClock
 from actors.replay import Replay, Replayed
+from actors.slot import Commitment, HostFacts, NodeState
 from actors.standing import HostHandle
 from actors.supply import Blueprint, Ready, Supply
 from campaign.errors import CampaignError, SchedulerError, StallError

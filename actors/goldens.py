@@ -43,11 +43,14 @@ class Goldens:
         self._lock = threading.Lock()
         self._held = contextlib.ExitStack()
         self._known: dict[str, Golden] = {}  # those that are held
-        self._being_made: set[str] = set()  # keys
+        self._makers: dict[str, str] = {}  # who makes which, by its key
         self._recordings: dict[str, _Recording] = {}  # by cluster
 
-    def offer(self, recipe: Recipe) -> GoldenOffer:
-        """What there is for `recipe`, verified, and held until `close`. What is damaged is discarded: GoldenDamaged."""
+    def offer(self, recipe: Recipe, maker: str | None) -> GoldenOffer:
+        """What there is for `recipe`, verified, and held until `close`. What is damaged is discarded: GoldenDamaged.
+
+        What isn't there is the `maker`'s to make, until it is disclaimed; without one, nobody is asked to make it.
+        """
         try:
             golden = self._store.find(recipe)
         except GoldenDamaged:
@@ -57,15 +60,20 @@ class Goldens:
             if golden and self._known.get(recipe.key) != golden:
                 self._held.enter_context(self._store.hold(golden))
                 self._known[recipe.key] = golden
-            yours = golden is None and recipe.key not in self._being_made
-            if yours:
-                self._being_made.add(recipe.key)
+            yours = maker is not None and golden is None and recipe.key not in self._makers
+            if yours and maker is not None:
+                self._makers[recipe.key] = maker
         return GoldenOffer(recipe, golden, yours)
 
     def disclaim(self, recipe: Recipe) -> None:
         """Nobody makes this golden cluster any more."""
         with self._lock:
-            self._being_made.discard(recipe.key)
+            self._makers.pop(recipe.key, None)
+
+    def forsake(self, maker: str) -> None:
+        """What a dead maker was at isn't being made."""
+        with self._lock:
+            self._makers = {key: one for key, one in self._makers.items() if one != maker}
 
     def record(self, cluster: str, recipe: Recipe, nodes: Iterable[str], memory_mib: int) -> dict[str, MemoryFile]:
         """Memory for the nodes of a cluster that is to become a golden one.

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,7 @@ from actors.golden import Golden, Recipe
 from actors.golden_store import GoldenStore
 from actors.goldens import GoldenOffer, Goldens
 from actors.hypervisor import run_folder
-from actors.hypervisor.calibration import Calibration, calibrate
+from actors.hypervisor.calibration import calibrate
 from actors.hypervisor.capacity import (
     Capacity,
     Resources,
@@ -27,7 +27,7 @@ from actors.hypervisor.capacity import (
     read_cpu_model,
     read_host,
 )
-from actors.hypervisor.connection import Hypervisor, Versions
+from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.console import console_tail, kernel_fault
 from actors.hypervisor.daemon import PrivateLibvirtd, choose_uri
 from actors.hypervisor.domain import MemoryFile, Multicast, NodeSpec, fingerprint
@@ -38,6 +38,7 @@ from actors.hypervisor.ports import free_ports
 from actors.hypervisor.probe import Acceleration, acceleration
 from actors.hypervisor.reaper import Reaped, reap
 from actors.hypervisor.warden import Warden
+from actors.slot import LOOPBACK, Commitment, HostFacts, NodeBoot, NodeShape, NodeState, Slot, Span
 from campaign.errors import CapacityError
 from campaign.images.manifest import Bundle
 from campaign.model import HostSettings
@@ -47,101 +48,8 @@ TB_CACHE_MIB = 128
 VCPUS_PER_CPU = 8
 """Nodes sleep most of the time, so a host's CPUs may be promised several times over."""
 MOST_AT_ONCE = 16
-LOOPBACK = "127.0.0.1"
 MULTICAST_GROUP = "239.192.77.1"
 """One group for all clusters, in the organisation-local range; each cluster has a port of its own."""
-
-
-@dataclass(frozen=True)
-class NodeShape:
-    """What one node needs of its host."""
-
-    vcpus: int
-    memory_mib: int
-
-
-@dataclass(frozen=True)
-class HostFacts:
-    """What a host is: how guests run on it, its versions, what it has for nodes, how fast it is, and who serves it."""
-
-    name: str
-    uri: str
-    acceleration: Acceleration
-    versions: Versions
-    total: Resources
-    calibration: Calibration
-    pid: int
-    address: str = LOOPBACK
-    """By which other machines reach it, where it is one of several."""
-
-
-@dataclass(frozen=True)
-class Slot:
-    """What one live cluster occupies on its host: a port per node, a network, and its share of the capacity."""
-
-    cluster: str
-    ports: tuple[int, ...]
-    network: Multicast | Bridge
-    lease: Lease
-    resources: Resources
-    shape: NodeShape
-    address: str = LOOPBACK
-    parts: tuple["Slot", ...] = ()
-    """Those of a cluster that spans hosts, in their order; its nodes are dealt over them in turn."""
-
-    @property
-    def doors(self) -> tuple[tuple[str, int], ...]:
-        """Where each node's SSH server is reached, in the order of the nodes."""
-        if not self.parts:
-            return tuple((self.address, port) for port in self.ports)
-        dealt = [list(part.doors) for part in self.parts]
-        return tuple(dealt[index % len(dealt)].pop(0) for index in range(sum(map(len, dealt))))
-
-
-@dataclass(frozen=True)
-class Span:
-    """What a host must know of a cluster that is on other hosts, too: the network between them, and the address at
-    which the host's own nodes are reached by whoever drives the cluster."""
-
-    network: Multicast | Bridge | Overlay | None  # None: one of the host's own, as for any cluster
-    address: str
-
-
-@dataclass(frozen=True)
-class Commitment:
-    """What is promised to nodes on a host: virtual CPUs for each of its CPUs, and the share of its memory."""
-
-    vcpus_per_cpu: float
-    memory: float
-
-    def __or__(self, other: "Commitment") -> "Commitment":
-        """The larger of both, figure by figure."""
-        return Commitment(max(self.vcpus_per_cpu, other.vcpus_per_cpu), max(self.memory, other.memory))
-
-
-@dataclass(frozen=True)
-class NodeBoot:
-    """A node to start: its name, its image, its MAC addresses (management, cluster) and its credentials."""
-
-    name: str
-    image: Bundle
-    macs: tuple[str, str]
-    credentials: Mapping[str, bytes] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class NodeState:
-    """How a node is: libvirt's state of it, its kernel's fault if it had one, its console's last lines, its host."""
-
-    name: str
-    state: str
-    fault: str | None
-    console: str
-    host: str
-
-    @property
-    def well(self) -> bool:
-        return self.state == "running" and self.fault is None
 
 
 class Host:
@@ -256,13 +164,13 @@ class Host:
         with _at_once(boots) as threads:
             list(threads.map(self._hypervisor.start, self._specs(slot, boots, memory)))
 
-    def golden(self, ingredients: Mapping[str, str], shape: NodeShape) -> GoldenOffer:
+    def golden(self, ingredients: Mapping[str, str], shape: NodeShape, maker: str | None = "") -> GoldenOffer:
         """What there is of the golden cluster of these ingredients on this host, verified.
 
-        If there is nothing, it is the caller's to make, and to `disclaim` afterwards. What was damaged is discarded,
-        and GoldenDamaged says what it was.
+        If there is nothing, it is the `maker`'s to make, and to `disclaim` afterwards; None only looks. What was
+        damaged is discarded, and GoldenDamaged says what it was.
         """
-        return self._goldens.offer(self.recipe(ingredients, shape))
+        return self._goldens.offer(self.recipe(ingredients, shape), maker)
 
     def recipe(self, ingredients: Mapping[str, str], shape: NodeShape) -> Recipe:
         """The recipe of the golden cluster of these ingredients on this host."""
@@ -314,32 +222,48 @@ class Host:
         return Commitment(reserved.vcpus / available_cpus(), reserved.memory_mib / memory_total_mib())
 
     def release(self, slot: Slot) -> None:
-        """End the slot's nodes, remove their files, and give the capacity back. Releasing twice is harmless."""
+        """End the slot's nodes, remove their files, and give the capacity back. Releasing twice is harmless.
+
+        A slot whose nodes can't be ended stays in the books, since they may run on, and can be released again.
+        """
         with self._lock:
             if self._slots.pop(slot.cluster, None) is None:
                 return
             self._ahead.discard(slot.cluster)
+        try:
+            self._remove(lambda lease: lease.trial == slot.lease.trial and lease.owner == slot.lease.owner)
+        except HypervisorError:
+            with self._lock:
+                self._slots[slot.cluster] = slot
+            raise
+        with self._lock:
             self._holders.pop(slot.cluster, None)
             self._capacity = self._capacity.release(slot.resources)
-        self._remove(lambda lease: lease.trial == slot.lease.trial and lease.owner == slot.lease.owner)
         self._goldens.forget(slot.cluster)
 
     def forsake(self, holder: str) -> None:
-        """Release every slot of a holder that is dead."""
+        """Release every slot of a holder that is dead, and let others make what it was making."""
+        self._goldens.forsake(holder)
         for slot in [slot for cluster, slot in self._slots.items() if self._holders.get(cluster) == holder]:
-            self.release(slot)
+            with contextlib.suppress(HypervisorError):  # its lease runs out
+                self.release(slot)
 
     def close(self) -> None:
         """Release every slot, end the private libvirtd if it was ours to start, and disconnect.
 
-        Actors of a killed driver live on for seconds and may have started nodes since we opened: they go too.
+        Actors of a killed driver live on for seconds and may have started nodes since we opened: they go too. What
+        can't be ended is left to the warden.
         """
         for slot in list(self._slots.values()):
-            self.release(slot)
-        reap(self._hypervisor, self._run_root)
-        self._goldens.close()
-        self._hypervisor.close()
-        self._warden.dismiss()
+            with contextlib.suppress(HypervisorError):
+                self.release(slot)
+        try:
+            reaped = reap(self._hypervisor, self._run_root, clusters=list(self._slots))
+        finally:
+            self._goldens.close()
+            self._hypervisor.close()
+        if not reaped.failures:
+            self._warden.dismiss()
         _end_private_libvirtd(self._state_dir)
 
     def _remove(self, wanted: Callable[[Lease], bool]) -> None:

@@ -15,23 +15,13 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayError
 
-from actors.golden import Golden, GoldenError, Recipe
+from actors.golden import Golden, Recipe
 from actors.goldens import GoldenOffer
-from actors.host import (
-    Commitment,
-    Host,
-    HostFacts,
-    NodeBoot,
-    NodeShape,
-    NodeState,
-    Slot,
-    Span,
-    golden_store,
-    state_dir_of,
-)
+from actors.host import Host, golden_store, state_dir_of
 from actors.hypervisor.lease import Owner
-from actors.parcels import Kind, Parcel, Piece, TransferFailed
+from actors.parcels import Kind, Parcel, Piece
 from actors.shelf import Arrivals, Shelf
+from actors.slot import Commitment, HostFacts, NodeBoot, NodeShape, NodeState, Slot, Span
 from campaign.errors import CampaignError, InfrastructureError
 from campaign.images.manifest import Bundle
 from campaign.model import HostSettings
@@ -108,18 +98,19 @@ class HostActor:
         """`wishes` are the host's: ahead, holder, span."""
         return self._open_host.acquire(cluster, nodes, shape, campaign=self._campaign, expires=expires, **wishes)
 
-    def golden(self, ingredients: Mapping[str, str], shape: NodeShape) -> GoldenOffer:
-        """What there is on this host; or on another, from which it is brought."""
-        offer = self._open_host.golden(ingredients, shape)
-        if offer.golden is not None or not offer.yours:
+    def golden(self, ingredients: Mapping[str, str], shape: NodeShape, maker: str | None) -> GoldenOffer:
+        """What there is on this host; or on another, from which it is brought where the `maker` would make it."""
+        offer = self._open_host.golden(ingredients, shape, maker)
+        if not offer.yours:
             return offer
         try:
-            if self._arrivals.golden(offer.recipe, self._peers) is None:
-                return offer
-        except (TransferFailed, GoldenError):
-            return offer  # it is made here, then
+            brought = self._arrivals.golden(offer.recipe, self._peers)
+        except (CampaignError, OSError):
+            brought = None  # it is made here, then
+        if brought is None:
+            return offer
         self._open_host.disclaim(offer.recipe)
-        return self._open_host.golden(ingredients, shape)
+        return self._open_host.golden(ingredients, shape, maker)
 
     def has_golden(self, ingredients: Mapping[str, str], shape: NodeShape) -> bool:
         """Whether the golden cluster of these ingredients is in this host's store; it isn't verified."""
@@ -207,8 +198,9 @@ class RemoteHost:
     async def start(self, slot: Slot, boots: Sequence[NodeBoot], recipe: Recipe | None = None) -> None:
         await asked(self._actor.start.remote(slot, boots, recipe))
 
-    async def golden(self, ingredients: Mapping[str, str], shape: NodeShape) -> GoldenOffer:
-        offer: GoldenOffer = await asked(self._actor.golden.remote(ingredients, shape))
+    async def golden(self, ingredients: Mapping[str, str], shape: NodeShape, *, make: bool) -> GoldenOffer:
+        maker = self._holder if make else None
+        offer: GoldenOffer = await asked(self._actor.golden.remote(ingredients, shape, maker))
         return offer
 
     async def disclaim(self, recipe: Recipe) -> None:

@@ -79,11 +79,14 @@ class _Worker:
 
 @dataclass
 class _Running:
-    """A trial that is being evaluated, by whom, how far it was when its actor last said so, and when that was."""
+    """A trial that is being evaluated, by whom, how long that may take, how far it was when its actor last said so, and
+    when that was."""
 
     trial: Trial
     worker: _Worker
+    limit_s: float
     status: Status
+    begun: float = field(default_factory=time.monotonic)
     heard: float = field(default_factory=time.monotonic)
     asked: Any = None
 
@@ -127,7 +130,7 @@ class LibvirtTestbed:
             raise CapacityError(f"trial {trial.number} was started, but its {spec.nodes + 1} VMs fit on no host")
         worker = self._worker(_Duty(hosts, spec.scheduler))
         status = Status("placed", time.time())
-        self._running[worker.actor.evaluate.remote(spec)] = _Running(trial, worker, status)
+        self._running[worker.actor.evaluate.remote(spec)] = _Running(trial, worker, blueprint.longest_s, status)
 
     def wait(self, timeout_s: float) -> list[tuple[Trial, Evaluation]]:
         """The evaluations that ended, and those that a lost host or a silent actor has ended."""
@@ -213,10 +216,14 @@ class LibvirtTestbed:
         self._lost.append(self._told(reference, Evaluation("infrastructure_failed", why, one.worker.where)))
 
     def _see_to_silence(self) -> None:
-        """Give up actors that hang: their own deadlines don't strike either."""
+        """Give up actors that hang, and those that answer but have missed all their own deadlines."""
+        now = time.monotonic()
         for reference, one in list(self._running.items()):
-            if time.monotonic() - one.heard > self._silence_s:
+            if now - one.heard > self._silence_s:
                 self._give_up(reference, f"its actor hasn't answered for {self._silence_s:g} s")
+            elif now - one.begun > one.limit_s:
+                detail = f"{one.status.phase} {one.status.detail}".strip()
+                self._give_up(reference, f"it isn't done after {one.limit_s:g} s ({detail})")
 
     def _see_to_hosts(self) -> None:
         for change in self._pool.look():
@@ -227,6 +234,10 @@ class LibvirtTestbed:
                 self._placement.take_out(change.host, change.why)
             if change.gone:
                 self._forget(change)
+        if len(self._placement.out_of_service) == len(self._placement.hosts):
+            for host, facts in self._pool.serving.items():
+                self._placement.add(host, facts.total, facts.acceleration.kind)
+                self._say(f"host {host} gets trials again, for want of another")
 
     def _forget(self, change: Change) -> None:
         """A host is lost with all that it had: its trials have failed, its idle actors are of no use."""

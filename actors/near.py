@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from actors.golden import Golden, Recipe
 from actors.goldens import GoldenOffer
-from actors.host import Commitment, Host, HostFacts, NodeBoot, NodeShape, NodeState, Slot
+from actors.host import Host
+from actors.slot import Commitment, HostFacts, NodeBoot, NodeShape, NodeState, Slot
 
 
 class Near:
@@ -35,8 +36,8 @@ class Near:
     async def start(self, slot: Slot, boots: Sequence[NodeBoot], recipe: Recipe | None = None) -> None:
         await asyncio.to_thread(self.host.start, slot, boots, recipe)
 
-    async def golden(self, ingredients: Mapping[str, str], shape: NodeShape) -> GoldenOffer:
-        return await asyncio.to_thread(self.host.golden, ingredients, shape)
+    async def golden(self, ingredients: Mapping[str, str], shape: NodeShape, *, make: bool) -> GoldenOffer:
+        return await asyncio.to_thread(self.host.golden, ingredients, shape, self._campaign if make else None)
 
     async def disclaim(self, recipe: Recipe) -> None:
         await asyncio.to_thread(self.host.disclaim, recipe)

@@ -16,10 +16,10 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors import ray_session
-from actors.host import HostFacts
 from actors.host_actor import HostActor, got, unwrapped
 from actors.hypervisor.lease import Owner
 from actors.shelf import Shelf
+from actors.slot import HostFacts
 from campaign.errors import CampaignError, InfrastructureError
 from campaign.images.manifest import Bundle
 from campaign.model import HostSettings, TestbedSettings
@@ -128,6 +128,11 @@ class Pool:
     def facts(self) -> dict[str, HostFacts]:
         """What the open hosts are."""
         return {name: member.facts for name, member in self._members.items() if member.facts is not None}
+
+    @property
+    def serving(self) -> dict[str, HostFacts]:
+        """Those of them that aren't drained."""
+        return {name: facts for name, facts in self.facts.items() if not self._members[name].drained}
 
     def actor(self, host: str) -> "ActorHandle[Any]":
         """The actor of an open host."""

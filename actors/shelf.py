@@ -13,7 +13,7 @@ from actors.golden import Golden, GoldenError, Recipe
 from actors.golden_store import GoldenStore
 from actors.parcels import Kind, Parcel, Piece, Source, TransferFailed, cut, parcel_of, receive
 from campaign import files
-from campaign.errors import ImageError
+from campaign.errors import CampaignError, ImageError
 from campaign.images import manifest as manifests
 from campaign.images.manifest import PARTS, Bundle
 from campaign.images.store import Store
@@ -83,7 +83,7 @@ class Arrivals:
 
         GoldenError or TransferFailed where it can't be brought whole.
         """
-        having = [source for source in sources if source.parcel("golden", recipe.key)]
+        having = [source for source in sources if _has(source, recipe.key)]
         if not having:
             return None
         with self._arriving(recipe.key) as folder:
@@ -108,6 +108,13 @@ class Arrivals:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with files.lock(self._folder / f"{_LOCK}-{key}"):
             yield self._folder / key
+
+
+def _has(source: Source, key: str) -> bool:
+    """Whether a host says that it has a golden cluster; one that is away has none."""
+    with contextlib.suppress(CampaignError, OSError):
+        return source.parcel("golden", key) is not None
+    return False
 
 
 def _verified(store: Store, wanted: str) -> Bundle | None:

@@ -11,11 +11,11 @@ from typing import NoReturn, TypeVar
 
 from actors.golden import Golden, GoldenError, Recipe
 from actors.goldens import GoldenOffer
-from actors.host import LOOPBACK, Commitment, HostFacts, NodeBoot, NodeShape, NodeState, Slot, Span
 from actors.host_actor import RemoteHost
 from actors.hypervisor.capacity import Resources
 from actors.hypervisor.overlay import Bridge, Overlay
 from actors.placement import shares
+from actors.slot import LOOPBACK, Commitment, HostFacts, NodeBoot, NodeShape, NodeState, Slot, Span
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ class SpannedHosts:
             *(part.host.claim(mine, expires) for part, mine in zip(self._parts, slot.parts, strict=True))
         )
 
-    async def golden(self, ingredients: Mapping[str, str], shape: NodeShape) -> GoldenOffer:
+    async def golden(self, ingredients: Mapping[str, str], shape: NodeShape, *, make: bool) -> GoldenOffer:
         _refuse()
 
     async def disclaim(self, recipe: Recipe) -> None:

@@ -18,10 +18,10 @@ from actors.apply import BootstrapFailed, apply_plan
 from actors.failures import cause_of
 from actors.golden import Golden
 from actors.goldens import GoldenOffer
-from actors.host import NodeShape, Slot
 from actors.identity import Keys, draw_keys, load_keys, topology_of
 from actors.phases import PhaseClock
 from actors.remote import Remote
+from actors.slot import NodeShape, Slot
 from actors.standing import HostHandle, Standing, released_on_failure
 from campaign import guest
 from campaign.errors import CampaignError
@@ -64,6 +64,12 @@ class Blueprint:
     def lease_s(self) -> float:
         """How long a slot may be needed at most."""
         return self.cluster.boot_deadline_s + self.bootstrap_deadline_s + self.cluster.workload_deadline_s + SPARE_S
+
+    @property
+    def longest_s(self) -> float:
+        """How long a trial may take at most: with a golden cluster that is made first, isn't restored then, and is
+        replaced by a cold boot."""
+        return self.lease_s + 2 * (self.cluster.boot_deadline_s + self.bootstrap_deadline_s)
 
     @property
     def bootstrap_deadline_s(self) -> float:
@@ -184,7 +190,7 @@ class Supply:
     async def _golden(self, clock: PhaseClock) -> Golden:
         """The golden cluster, made now if there is none yet."""
         while True:
-            offer = await self._offer()
+            offer = await self._offer(make=True)
             if offer.golden:
                 return offer.golden
             if offer.yours:
@@ -240,7 +246,7 @@ class Supply:
         None where there is no room, or whatever else went wrong: the trial will meet it again, and say so.
         """
         with contextlib.suppress(CampaignError, OSError, ExceptionGroup):
-            offer = await self._offer()
+            offer = await self._offer(make=False)
             if offer.golden is None:
                 return None
             topology = self._blueprint.topology(self._blueprint.largest)
@@ -288,8 +294,8 @@ class Supply:
             said = (output.stderr or output.stdout).strip()[-2000:]
             raise BootstrapFailed(f"a job across all nodes failed (status {output.status})", said)
 
-    async def _offer(self) -> GoldenOffer:
-        return await self._host.golden(self._blueprint.ingredients(), self._blueprint.shape)
+    async def _offer(self, *, make: bool) -> GoldenOffer:
+        return await self._host.golden(self._blueprint.ingredients(), self._blueprint.shape, make=make)
 
     async def _acquire(self, name: str, topology: Topology, *, ahead: bool = False) -> Slot:
         count = len(topology.nodes)

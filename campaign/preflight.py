@@ -129,7 +129,8 @@ class Fit:
 def fits(composed: Composed) -> Iterator[Fit]:
     """How the largest cluster fits each host of the campaign that is this machine, judged for software emulation where
     that is possible: it needs more."""
-    from actors.host import NodeShape, cluster_resources, host_resources, state_dir_of
+    from actors.host import cluster_resources, host_resources, state_dir_of
+    from actors.slot import NodeShape
 
     cluster = composed.campaign.cluster
     vms, *_ = shares(composed.space.node_counts()[1] + 1, cluster.hosts)

@@ -2,6 +2,7 @@
 
 import logging
 import platform
+import signal
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -21,14 +22,20 @@ from actors.hypervisor.domain import (
     lease_element,
     parse_lease,
 )
-from actors.hypervisor.errors import HypervisorError, InvalidLease, LibvirtUnreachable, NodeGone
+from actors.hypervisor.errors import HypervisorError, InvalidLease, LibvirtUnreachable, NodeGone, SnapshotFailed
 from actors.hypervisor.lease import Lease
+from actors.hypervisor.patience import within
+from actors.hypervisor.process import arguments, end, pids
 from actors.hypervisor.start_failure import explain
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _OPEN_SECONDS = 20.0
+_ANSWER_SECONDS = 60.0
+"""libvirt itself waits up to 30 s for another request to let go of a domain."""
+_START_SECONDS = 120.0
+_DEATH_SECONDS = 20.0
 _STATES = {
     libvirt.VIR_DOMAIN_RUNNING: "running",
     libvirt.VIR_DOMAIN_BLOCKED: "running",
@@ -70,8 +77,8 @@ class Usage:
 class Hypervisor:
     """An open connection to the libvirt at `uri`; close it, or use it in a `with`.
 
-    Its methods may be called from any thread. When libvirt is restarted, the call that notices fails, and the next one
-    connects again; before that, `revive` may see to it that libvirt runs.
+    Its methods may be called from any thread, and every one of them ends in time, whatever libvirt does. Where libvirt
+    was restarted, it is asked again over a new connection; before that, `revive` may see to it that it runs.
     """
 
     def __init__(
@@ -81,7 +88,8 @@ class Hypervisor:
         self.uri = uri
         self._revive = revive
         self._open_seconds = open_seconds
-        self._opened = _open(uri, open_seconds)
+        self._reopening = threading.Lock()
+        self._opened: Any = _open(uri, open_seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -91,18 +99,21 @@ class Hypervisor:
 
     def close(self) -> None:
         """Let go of the connection; guests run on. Closing twice is harmless."""
+        opened, self._opened = self._opened, None
+        if opened is None:
+            return
         try:
-            self._opened.close()
-        except libvirt.libvirtError as error:
+            within(_ANSWER_SECONDS, opened.close)
+        except (TimeoutError, libvirt.libvirtError) as error:
             log.debug("closing %s: %s", self.uri, error)
 
     def versions(self) -> Versions:
         """The versions that a result is stamped with; "unknown" where libvirt does not tell."""
         return Versions(
-            libvirt=_dotted(self._ask(self._connection.getLibVersion)),
-            qemu=_dotted(self._ask(self._connection.getVersion)),
+            libvirt=_dotted(self._ask(lambda libvirtd: libvirtd.getLibVersion())),
+            qemu=_dotted(self._ask(lambda libvirtd: libvirtd.getVersion())),
             kernel=platform.release(),
-            host=self._ask(self._connection.getHostname),
+            host=self._ask(lambda libvirtd: libvirtd.getHostname()),
         )
 
     def start(self, spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> None:
@@ -116,144 +127,176 @@ class Hypervisor:
             spec.console_log.touch(mode=0o600)  # else a privileged libvirt makes it, and we couldn't read it
             owner = run_as or (spec.console_log.stat().st_uid, spec.console_log.stat().st_gid)
             paused = libvirt.VIR_DOMAIN_START_PAUSED if spec.memory and spec.memory.use == "restore" else 0
-            self._connection.createXML(domain_xml(spec, run_as=owner if self._separates_users else None), paused)
-        except (OSError, libvirt.libvirtError) as error:
+            xml, libvirtd = domain_xml(spec, run_as=owner if self._separates_users else None), self._connection
+            within(_START_SECONDS, lambda: libvirtd.createXML(xml, paused))
+        except (OSError, TimeoutError, libvirt.libvirtError) as error:
             raise explain(str(error), spec, self.uri) from error
 
     def suspend(self, name: str) -> None:
         """Stop the node's CPUs; `NodeGone` if it is gone."""
-        self._ask(self._lookup(name).suspend)
+        self._ask(lambda libvirtd: libvirtd.lookupByName(name).suspend())
 
     def resume(self, name: str) -> None:
         """Let the node's CPUs run; `NodeGone` if it is gone."""
-        self._ask(self._lookup(name).resume)
+        self._ask(lambda libvirtd: libvirtd.lookupByName(name).resume())
 
     def save_devices(self, name: str, path: Path) -> None:
         """Write the state of a suspended node's devices to `path`. With its recorded memory file, that is all of it.
 
         `SnapshotFailed` says what QEMU or libvirt said.
         """
-        snapshot.save_devices(self._lookup(name), path)
+        self._stream(snapshot.save_devices, name, path)
 
     def load_devices(self, name: str, path: Path) -> None:
         """Give a node that was started to be restored the state of its devices. It is then as it was, and paused."""
-        snapshot.load_devices(self._lookup(name), path)
+        self._stream(snapshot.load_devices, name, path)
 
     def destroy(self, name: str) -> bool:
         """End the domain at once, as if its plug were pulled. False if there was none (any more)."""
-        return self._end(lambda: self._connection.lookupByName(name), name)
+        return self._end(lambda libvirtd: libvirtd.lookupByName(name), name)
 
     def destroy_owned(self, domain: OwnedDomain) -> bool:
         """End exactly this domain, not one that has taken its name since. False if there was none (any more)."""
-        return self._end(lambda: self._connection.lookupByUUIDString(domain.uuid), domain.name)
+        return self._end(lambda libvirtd: libvirtd.lookupByUUIDString(domain.uuid), domain.name)
 
     def ours(self, wanted: Callable[[Lease], bool] = lambda _: True) -> list[OwnedDomain]:
         """The domains that carry a lease of ours for which `wanted` holds, sorted by name; all others are foreign."""
-        found = (self._owned(domain) for domain in self._ask(self._connection.listAllDomains))
+        found = self._ask(lambda libvirtd: [_owned(domain) for domain in libvirtd.listAllDomains()])
         return sorted((one for one in found if one and wanted(one.lease)), key=lambda one: one.name)
 
     def guests(self) -> list[str]:
         """The names of all running domains, foreign ones included."""
-        active = self._ask(lambda: self._connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
-        return sorted(domain.name() for domain in active)
+        active = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
+        return sorted(self._ask(lambda libvirtd: [domain.name() for domain in libvirtd.listAllDomains(active)]))
 
     def renew(self, name: str, expires: int) -> Lease:
         """Let the lease of a running domain end at `expires` (unix seconds) instead; `NodeGone` if it is gone."""
-        domain = self._lookup(name)
-        owned = self._owned(domain)
+        owned = self._ask(lambda libvirtd: _owned(libvirtd.lookupByName(name)))
         if owned is None:
             raise HypervisorError(f"the domain {name} carries no lease of ours, so none can be renewed")
         lease = replace(owned.lease, expires=expires)
         # libvirt adds the namespace itself and wants the bare element.
         bare = ET.tostring(ET.Element("lease", lease_element(lease).attrib), encoding="unicode")
         kind, live = libvirt.VIR_DOMAIN_METADATA_ELEMENT, libvirt.VIR_DOMAIN_AFFECT_LIVE
-        self._ask(lambda: domain.setMetadata(kind, bare, LEASE_PREFIX, LEASE_NAMESPACE, live))
+        metadata = (kind, bare, LEASE_PREFIX, LEASE_NAMESPACE, live)
+        self._ask(lambda libvirtd: libvirtd.lookupByName(name).setMetadata(*metadata))
         return lease
 
     def state(self, name: str) -> str:
         """ "running", "paused", "shutting down", "off", "crashed", "suspended", or "gone" if there is none."""
         try:
-            state, _ = self._ask(lambda: self._lookup(name).state())
+            state, _ = self._ask(lambda libvirtd: libvirtd.lookupByName(name).state())
         except NodeGone:
             return "gone"
         return _STATES.get(state, f"unknown ({state})")
 
     def usage(self, name: str) -> Usage:
         """What a running node has used so far; `NodeGone` if it is gone."""
-        domain = self._lookup(name)
-        nanoseconds = self._ask(domain.info)[4]
-        resident_kib = self._ask(domain.memoryStats).get("rss", 0)
+        nanoseconds = self._ask(lambda libvirtd: libvirtd.lookupByName(name).info())[4]
+        resident_kib = self._ask(lambda libvirtd: libvirtd.lookupByName(name).memoryStats()).get("rss", 0)
         return Usage(cpu_seconds=nanoseconds / 1e9, resident_mib=resident_kib // 1024)
 
     @property
     def _connection(self) -> Any:
-        if not self._opened.isAlive():
-            self._revive()
-            self._opened = _open(self.uri, self._open_seconds)
-        return self._opened
+        with self._reopening:
+            if self._opened is None or not self._opened.isAlive():
+                self._revive()
+                self._opened = _open(self.uri, self._open_seconds)
+            return self._opened
 
-    def _end(self, find: Callable[[], Any], name: str) -> bool:
+    def _end(self, find: Callable[[Any], Any], name: str) -> bool:
+        def ended(libvirtd: Any) -> bool:
+            try:
+                find(libvirtd).destroy()
+            except libvirt.libvirtError as error:
+                # A transient domain that ends by itself in between is "not running" for a moment, then unknown.
+                if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+                    return False
+                raise
+            return True
+
         try:
-            find().destroy()
-        except libvirt.libvirtError as error:
-            # A transient domain that ends by itself in between is "not running" for a moment, then unknown.
-            if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
-                return False
-            raise HypervisorError(f"the domain {name} can't be ended", str(error)) from error
+            return self._ask(ended)
+        except HypervisorError as error:
+            if not _pull_plug(name):
+                raise HypervisorError(f"the domain {name} can't be ended", str(error)) from error
         return True
 
-    def _owned(self, domain: Any) -> OwnedDomain | None:
+    def _stream(self, stream: Callable[[Any, Path], None], name: str, path: Path) -> None:
+        domain = self._ask(lambda libvirtd: libvirtd.lookupByName(name))
         try:
-            text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, LEASE_NAMESPACE)
-            return OwnedDomain(name=domain.name(), uuid=domain.UUIDString(), lease=parse_lease(text))
-        except libvirt.libvirtError as error:
-            if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN_METADATA, libvirt.VIR_ERR_NO_DOMAIN):
-                return None
-            raise HypervisorError(f"the lease of the domain {domain.name()} can't be read", str(error)) from error
-        except InvalidLease as error:
-            log.warning("the domain %s is left alone: %s", domain.name(), error)
-            return None
-
-    def _lookup(self, name: str) -> Any:
-        return self._ask(lambda: self._connection.lookupByName(name))
+            within(snapshot.DEADLINE_S + _ANSWER_SECONDS, lambda: stream(domain, path))
+        except TimeoutError as error:
+            raise SnapshotFailed(f"{name}: QEMU's monitor doesn't answer", str(error)) from None
 
     @cached_property
     def _separates_users(self) -> bool:
         """Whether this libvirt runs QEMU as another user than itself (file ownership as security model)."""
-        capabilities = ET.fromstring(self._ask(self._connection.getCapabilities))  # noqa: S314 - libvirt's own text
+        told = self._ask(lambda libvirtd: libvirtd.getCapabilities())
+        capabilities = ET.fromstring(told)  # noqa: S314 - libvirt's own text
         return any(model.text == "dac" for model in capabilities.iterfind("./host/secmodel/model"))
 
-    def _ask(self, call: Callable[[], T]) -> T:
+    def _ask(self, request: Callable[[Any], T]) -> T:
+        """What libvirt answers to `request`, which gets the connection, and may be made twice: if the connection broke
+        meanwhile, it is made again over a new one."""
+        libvirtd = self._connection
         try:
-            return call()
+            return self._answer(request, libvirtd)
+        except NodeGone:
+            raise
+        except HypervisorError:
+            if libvirtd.isAlive():
+                raise
+        return self._answer(request, self._connection)
+
+    def _answer(self, request: Callable[[Any], T], libvirtd: Any) -> T:
+        try:
+            return within(_ANSWER_SECONDS, lambda: request(libvirtd))
+        except TimeoutError as error:
+            if self._opened is libvirtd:
+                self._opened = None  # a few requests without an answer are all that libvirt takes over one connection
+            raise HypervisorError(f"libvirt at {self.uri} does not answer", str(error)) from error
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                 raise NodeGone(str(error)) from error
             raise HypervisorError(f"libvirt at {self.uri} does not do what it is asked", str(error)) from error
 
 
+def _owned(domain: Any) -> OwnedDomain | None:
+    try:
+        text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, LEASE_NAMESPACE)
+        return OwnedDomain(name=domain.name(), uuid=domain.UUIDString(), lease=parse_lease(text))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN_METADATA, libvirt.VIR_ERR_NO_DOMAIN):
+            return None
+        raise
+    except InvalidLease as error:
+        log.warning("the domain %s is left alone: %s", domain.name(), error)
+        return None
+
+
+def _pull_plug(name: str) -> bool:
+    """End the emulator of a domain that libvirt can't end; whether there was one, and it is gone."""
+    guest = f"guest={name},"
+
+    def is_it(pid: int) -> bool:
+        command = arguments(pid)
+        return "-name" in command and command[command.index("-name") + 1].startswith(guest)
+
+    found = [pid for pid in pids() if is_it(pid)]
+    return bool(found) and all(end(pid, is_it, [signal.SIGKILL], seconds=_DEATH_SECONDS) for pid in found)
+
+
 def _open(uri: str, seconds: float) -> Any:
-    """Open in a thread of its own: libvirt has no deadline for a daemon that accepts and then says nothing."""
     libvirt.registerErrorHandler(lambda *_: None, None)  # it prints every error to stderr otherwise
-    result: list[Any] = []
-
-    def attempt() -> None:
-        try:
-            result.append(libvirt.open(uri))
-        except libvirt.libvirtError as error:
-            result.append(error)
-
-    thread = threading.Thread(target=attempt, name="libvirt-open", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    answer = result[0] if result else TimeoutError(f"no answer within {seconds:g} s")
-    if isinstance(answer, Exception):
+    try:
+        return within(seconds, lambda: libvirt.open(uri))
+    except (TimeoutError, libvirt.libvirtError) as error:
         raise LibvirtUnreachable(
             f"libvirt does not answer at {uri}",
-            str(answer),
+            str(error),
             'start its daemon, correct the URI, or set the URI to "private" to use a libvirtd of our own',
-        ) from answer
-    return answer
+        ) from error
 
 
 def _dotted(number: int) -> str:

@@ -11,20 +11,20 @@ import grp
 import hashlib
 import os
 import pwd
-import select
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.errors import DaemonError, GuestsRunning, LibvirtUnreachable
-from actors.hypervisor.process import arguments
+from actors.hypervisor.process import arguments, end
 
 _IDLE_SECONDS = 300
 _START_SECONDS = 30.0
@@ -121,6 +121,7 @@ class PrivateLibvirtd:
                     if spawned:
                         raise self._failure("the private libvirtd ends at once")
                     self._prepare_folders()
+                    self._forget_unborn()
                     self._child, spawned = self._spawn(), True
                 if time.monotonic() > deadline:
                     raise self._failure(f"the private libvirtd does not answer within {_START_SECONDS:g} s")
@@ -186,6 +187,16 @@ class PrivateLibvirtd:
                 (self.folder / name).write_bytes(known.rstrip(b"\n") + b"\n" + _QEMU_ACCOUNT[name].encode())
         except OSError as error:
             raise DaemonError(f"the folder {self.folder} for a private libvirtd can't be filled", str(error)) from error
+
+    def _forget_unborn(self) -> None:
+        """Remove what a killed libvirtd has written of guests whose QEMU it hadn't started yet.
+
+        The next one takes them for guests that are being started (libvirt 9), and could neither start nor end them.
+        """
+        for status in (self.folder / _status_folder(self._privileged)).glob("*.xml"):
+            with suppress(OSError, ET.ParseError):
+                if ET.parse(status).getroot().get("pid") == "0":  # noqa: S314 - libvirt's own text
+                    status.unlink()
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
         """Start it detached; nothing of ours but its log is left open in it."""
@@ -256,20 +267,8 @@ class PrivateLibvirtd:
             )
 
     def _end(self, pid: int) -> None:
-        """SIGTERM, then SIGKILL, through a handle that can't come to mean another process."""
-        try:
-            handle = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return
-        try:
-            if not self._is_ours(pid):
-                return
-            for ending in (signal.SIGTERM, signal.SIGKILL):
-                if _signal_and_wait(handle, ending):
-                    return
-        finally:
-            os.close(handle)
-        raise self._failure(f"the private libvirtd (pid {pid}) survives SIGKILL")
+        if not end(pid, self._is_ours, [signal.SIGTERM, signal.SIGKILL], seconds=_STOP_SECONDS):
+            raise self._failure(f"the private libvirtd (pid {pid}) survives SIGKILL")
 
     def _failure(self, brief: str) -> DaemonError:
         try:
@@ -287,6 +286,11 @@ def _reaper() -> list[str]:
     """
     tini = shutil.which("tini")
     return [tini, "-s", "--"] if tini else []
+
+
+def _status_folder(privileged: bool) -> str:
+    """Where libvirtd writes down what it must know of running guests to take them up again, below its folder."""
+    return "run/qemu" if privileged else "run/libvirt/qemu/run"
 
 
 _INSTALL = "install libvirt's daemon (Debian: libvirt-daemon libvirt-daemon-driver-qemu) and util-linux"
@@ -358,12 +362,3 @@ def _own_folder(folder: Path) -> None:
     if status.st_uid != os.geteuid() or folder.is_symlink():
         raise DaemonError(f"the folder {folder} for a private libvirtd belongs to somebody else")
     folder.chmod(0o700)
-
-
-def _signal_and_wait(handle: int, number: signal.Signals) -> bool:
-    """Whether the process behind the pidfd is gone within `_STOP_SECONDS` after the signal."""
-    try:
-        signal.pidfd_send_signal(handle, number)
-    except ProcessLookupError:
-        return True
-    return bool(select.select([handle], [], [], _STOP_SECONDS)[0])

@@ -8,10 +8,11 @@ import pytest
 
 from actors.ansible import play
 from actors.apply import apply_plan
-from actors.host import Host, NodeShape
+from actors.host import Host
 from actors.hypervisor.lease import Owner
 from actors.identity import draw_keys, topology_of
 from actors.near import Near
+from actors.slot import NodeShape
 from actors.standing import Standing
 from campaign.model import HostSettings
 from schedulers.registry import adapter

@@ -205,7 +205,7 @@ def test_a_damaged_golden_cluster_is_never_restored_but_replaced_by_a_cold_boot(
                 return ready, phases, await on_head(ready, "sinfo -h -t idle -o %D")
 
     async def recipe():
-        return (await near.golden(blueprint.ingredients(), blueprint.shape)).recipe
+        return (await near.golden(blueprint.ingredients(), blueprint.shape, make=True)).recipe
 
     ready, phases, idle = asyncio.run(live())
     assert (ready.origin, idle.strip()) == ("", "1")
@@ -290,7 +290,7 @@ def test_many_restores_leave_nothing_and_stay_as_fast(host, blueprint, state_dir
     async def live():
         async with cluster_of(Supply(blueprint, near), nodes=1):
             pass
-        golden = (await near.golden(blueprint.ingredients(), blueprint.shape)).golden
+        golden = (await near.golden(blueprint.ingredients(), blueprint.shape, make=True)).golden
         before = usage(host, state_dir)
         seconds = [await cycle(golden) for _ in range(CYCLES)]
         return before, usage(host, state_dir), seconds

@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from actors.hypervisor import connection
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.daemon import PrivateLibvirtd, choose_uri
 from actors.hypervisor.errors import DaemonError, HypervisorError
@@ -24,6 +25,14 @@ from actors.hypervisor.daemon import PrivateLibvirtd
 daemon = PrivateLibvirtd(Path(sys.argv[1]))
 print(daemon.start(), daemon.pid(), flush=True)
 """
+
+# What libvirt 9 has written of a guest before its QEMU runs, shortened to what it insists on when it is read again.
+UNBORN = """<domstatus state='paused' reason='starting up' pid='0'>
+<monitor path='/nowhere' type='unix'/><job type='none' async='start' flags='0x1' asyncStarted='1'/>
+<domain type='qemu' id='1'><name>unborn</name><uuid>0a7d8b4b-60d9-43a5-a623-10fef1bea06a</uuid>
+<memory unit='MiB'>32</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='pc'>hvm</type></os>
+<devices><emulator>/usr/bin/qemu-system-x86_64</emulator><controller type='usb' model='none'/>
+<memballoon model='none'/></devices></domain></domstatus>"""
 
 
 @pytest.fixture
@@ -82,13 +91,34 @@ def test_it_is_not_ended_under_another_process_that_uses_it(private, tmp_path):
 
 
 def test_it_comes_back_after_a_crash_and_connections_recover(private):
+    with Hypervisor(private.start(), revive=private.start) as hypervisor:
+        for _ in range(3):
+            crashed = private.pid()
+            os.kill(crashed, signal.SIGKILL)
+            assert hypervisor.guests() == []
+            assert private.pid() != crashed
+
+
+def test_one_that_hangs_holds_nobody_up_and_is_asked_again(private, monkeypatch):
+    monkeypatch.setattr(connection, "_ANSWER_SECONDS", 1.0)
     with Hypervisor(private.start()) as hypervisor:
-        crashed = private.pid()
-        os.kill(crashed, signal.SIGKILL)
-        private.start()
-        assert private.pid() != crashed
-        with suppress(HypervisorError):  # the call that notices
-            hypervisor.guests()
+        os.kill(private.pid(), signal.SIGSTOP)
+        try:
+            with pytest.raises(HypervisorError, match="does not answer"):
+                hypervisor.guests()
+        finally:
+            os.kill(private.pid(), signal.SIGCONT)
+        assert hypervisor.guests() == []
+
+
+def test_guests_that_a_killed_one_had_not_begun_to_start_are_forgotten(private):
+    private.start()
+    os.kill(private.pid(), signal.SIGKILL)
+    while private.pid():
+        time.sleep(0.01)
+    folder = private.folder / ("run/qemu" if os.geteuid() == 0 else "run/libvirt/qemu/run")
+    (folder / "unborn.xml").write_text(UNBORN)
+    with Hypervisor(private.start()) as hypervisor:
         assert hypervisor.guests() == []
 
 

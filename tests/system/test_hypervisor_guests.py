@@ -15,7 +15,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from actors.hypervisor import run_folder
+from actors.hypervisor import connection, run_folder
 from actors.hypervisor.capacity import node_resources
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.console import console_tail, kernel_fault
@@ -25,6 +25,7 @@ from actors.hypervisor.errors import FileUnusable, GuestsRunning, PortInUse
 from actors.hypervisor.lease import Lease, Owner
 from actors.hypervisor.ports import free_ports
 from actors.hypervisor.probe import acceleration
+from actors.hypervisor.process import arguments, pids
 from actors.hypervisor.reaper import reap
 from campaign.images.manifest import Bundle
 
@@ -228,6 +229,20 @@ def test_guests_outlive_their_libvirtd_and_the_next_one_knows_them(private, spec
         assert second.state(spec.name) == "running"
         second.destroy(spec.name)
         wait_for(lambda: second.state(spec.name) == "gone", spec, 30)
+
+
+def test_a_guest_is_ended_even_if_its_libvirtd_hangs(private, spec, monkeypatch):
+    with Hypervisor(private.start()) as hypervisor:
+        hypervisor.start(spec)
+        monkeypatch.setattr(connection, "_ANSWER_SECONDS", 1.0)
+        os.kill(private.pid(), signal.SIGSTOP)
+        try:
+            assert hypervisor.destroy(spec.name)
+            emulators = [pid for pid in pids() if f"guest={spec.name}," in " ".join(arguments(pid))]
+        finally:
+            os.kill(private.pid(), signal.SIGCONT)
+        assert emulators == []
+        wait_for(lambda: hypervisor.state(spec.name) == "gone", spec, 30)
 
 
 def test_the_probe_answers_and_leaves_no_qemu(bundle, tmp_path):

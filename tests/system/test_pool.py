@@ -1,19 +1,26 @@
 """The hosts of a campaign under real Ray, on libvirt's own test driver, which has no VMs: opened, lost, opened again,
 drained, added; and trials whose host or actor dies or falls silent."""
 
+import asyncio
 import contextlib
 import os
 import signal
+import sys
 import time
 
 import pytest
 
-from actors import ray_session
+from actors import ray_session, supply
+from actors.cluster import TrialSpec
+from actors.placement import Placement
 from campaign import model
 from campaign.errors import InfrastructureError
 from campaign.images.store import Store
 from campaign.model import HostSettings
 from campaign.orders import Order
+from campaign.testbed import Status
+from campaign.trials import Trial
+from schedulers.registry import adapter
 from tests.unit.test_images_store import add
 
 pytestmark = pytest.mark.timeout(300)
@@ -131,6 +138,64 @@ def test_a_host_that_cannot_be_opened_is_tried_again_while_others_serve(opened, 
     assert until(pool, lambda change: change.gone).host == "c"  # once more, after a longer while
     assert sum("host c is away" in line for line in said) == 1
     assert pools.LONGEST_RETRY_S >= 60
+
+
+class Endless:
+    """A cluster's actor that answers, but whose trial never ends."""
+
+    def __init__(self, *_):
+        pass
+
+    async def evaluate(self, _):
+        await asyncio.sleep(3600)
+
+    async def status(self):
+        return Status("ready", 0.0, "waiting for ever")
+
+
+def test_a_trial_that_misses_all_its_deadlines_is_given_up(opened, monkeypatch):
+    import ray
+
+    from actors import libvirt_testbed
+
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers don't know the tests
+    monkeypatch.setattr(libvirt_testbed, "_CLUSTER_ACTOR", ray.remote(num_cpus=0, max_concurrency=4)(Endless))
+    monkeypatch.setattr(supply, "SPARE_S", 0)
+    pool, _, _ = opened("a")
+    testbed = trials_on(pool, Placement(), boot_deadline_s=1, bootstrap_deadline_s=1, workload_deadline_s=1)
+    testbed.start(TRIAL)
+    ended, deadline = [], time.monotonic() + 60
+    while not ended and time.monotonic() < deadline:
+        ended = testbed.wait(0.2)
+        testbed.statuses()
+    ((_, evaluation),) = ended
+    assert evaluation.outcome == "infrastructure_failed" and evaluation.host == "a"
+    assert evaluation.reason == "it isn't done after 7 s (ready waiting for ever)"
+
+
+def test_a_host_that_was_taken_out_serves_again_when_no_other_is_left(opened):
+    pool, _, orders = opened("a", "b")
+    placement = Placement()
+    testbed = trials_on(pool, placement)
+    placement.take_out("a", "trials failed there")
+    testbed.wait(0.1)
+    assert set(placement.out_of_service) == {"a"}
+    orders.append(Order(order="drain", host="b"))
+    testbed.wait(0.1)
+    assert set(placement.out_of_service) == {"b"} and testbed.room() == 1
+
+
+TRIAL = Trial(number=0, point={})
+
+
+def trials_on(pool, placement, **cluster):
+    """A testbed whose trials are of one compute node, on the hosts of a pool."""
+    from actors.libvirt_testbed import LibvirtTestbed
+
+    settings = model.ClusterSettings(start="cold", **cluster)
+    blueprint = supply.Blueprint("demo", adapter("slurm"), settings, pool._bundles[0], 1, 1)
+    spec = TrialSpec(TRIAL, "slurm", 1, {}, model.ValiditySettings(), None)
+    return LibvirtTestbed(pool, {"slurm": blueprint}, lambda _: spec, placement, print, silence_s=60)
 
 
 def test_where_no_host_opens_the_first_error_is_raised(opened, tmp_path):

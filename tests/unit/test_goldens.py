@@ -37,11 +37,24 @@ def make(goldens, recipe=RECIPE, cluster="c"):
 
 
 def test_only_one_makes_what_is_missing_until_it_disclaims(goldens):
-    assert goldens.offer(RECIPE).yours
-    assert not goldens.offer(RECIPE).yours
-    assert goldens.offer(OTHER).yours
+    assert goldens.offer(RECIPE, "one").yours
+    assert not goldens.offer(RECIPE, "one").yours
+    assert goldens.offer(OTHER, "one").yours
     goldens.disclaim(RECIPE)
-    assert goldens.offer(RECIPE).yours
+    assert goldens.offer(RECIPE, "one").yours
+
+
+def test_who_only_looks_is_not_asked_to_make_what_is_missing(goldens):
+    assert not goldens.offer(RECIPE, None).yours
+    assert goldens.offer(RECIPE, "one").yours
+
+
+def test_what_a_dead_maker_was_at_is_anothers_to_make(goldens):
+    assert goldens.offer(RECIPE, "one").yours
+    assert goldens.offer(OTHER, "two").yours
+    goldens.forsake("one")
+    assert goldens.offer(RECIPE, "two").yours
+    assert not goldens.offer(OTHER, "three").yours
 
 
 def test_what_was_recorded_is_kept_with_its_memory_and_devices(goldens):
@@ -49,7 +62,7 @@ def test_what_was_recorded_is_kept_with_its_memory_and_devices(goldens):
     assert golden.ram("head").read_bytes().rstrip(b"\0") == b"the head's memory"
     assert golden.ram("n1").stat().st_size == 2**20
     assert golden.state("n1").read_bytes() == b"n1"
-    offer = goldens.offer(RECIPE)
+    offer = goldens.offer(RECIPE, "one")
     assert (offer.golden.identity, offer.yours) == ({"key": b"k"}, False)
 
 
@@ -64,7 +77,7 @@ def test_memory_is_given_back_when_a_recording_is_forgotten(goldens):
 
 def test_what_is_offered_is_not_evicted_while_the_host_lives(tmp_path, store, goldens):
     make(goldens)
-    goldens.offer(RECIPE)
+    goldens.offer(RECIPE, "one")
     tight = Goldens(GoldenStore(tmp_path / "golden", limit_mib=0))
     make(tight, OTHER)
     tight.close()
@@ -81,5 +94,5 @@ def test_damage_is_reported_once_and_discarded(goldens):
     with golden.ram("head").open("r+b") as file:
         file.write(b"T")
     with pytest.raises(GoldenDamaged, match=r"head\.ram"):
-        goldens.offer(RECIPE)
-    assert goldens.offer(RECIPE).yours
+        goldens.offer(RECIPE, "one")
+    assert goldens.offer(RECIPE, "one").yours

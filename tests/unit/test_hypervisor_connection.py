@@ -74,7 +74,7 @@ def test_only_domains_with_our_metadata_are_ours(hypervisor, start):
 def test_a_lease_that_can_not_be_read_makes_a_domain_foreign(hypervisor, start, caplog):
     name = start()
     broken = (libvirt.VIR_DOMAIN_METADATA_ELEMENT, "<lease owner='me'/>", LEASE_PREFIX, LEASE_NAMESPACE)
-    hypervisor._lookup(name).setMetadata(*broken, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    hypervisor._connection.lookupByName(name).setMetadata(*broken, libvirt.VIR_DOMAIN_AFFECT_LIVE)
     assert hypervisor.ours() == []
     assert name in caplog.text
 

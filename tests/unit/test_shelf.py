@@ -130,6 +130,21 @@ def test_a_golden_cluster_is_brought_with_its_holes(there, here, arrivals):
     assert arrivals.golden(golden_sample.recipe("b"), [Shelf("there", (), there)]) is None
 
 
+class Away:
+    """A host that doesn't answer any more."""
+
+    name = "away"
+
+    def parcel(self, kind, key):
+        raise InfrastructureError("away didn't answer within 60 s")
+
+
+def test_a_golden_cluster_is_brought_though_another_host_is_away(there, here, arrivals):
+    golden = golden_sample.add(there)
+    assert arrivals.golden(golden.recipe, [Away()]) is None
+    assert arrivals.golden(golden.recipe, [Away(), Shelf("there", (), there)]).seal == golden.seal
+
+
 def test_a_golden_cluster_that_is_damaged_at_its_source_is_refused(there, here, arrivals):
     golden = golden_sample.add(there)
     golden_sample.flip(golden.ram("head"), 10)

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from actors.golden import GoldenError, Recipe
-from actors.host import LOOPBACK, Commitment, NodeBoot, NodeShape, NodeState, Slot
 from actors.hypervisor.capacity import Resources
 from actors.hypervisor.domain import Multicast
 from actors.hypervisor.lease import Lease, Owner
 from actors.hypervisor.overlay import Bridge, Overlay
 from actors.placement import shares
+from actors.slot import LOOPBACK, Commitment, NodeBoot, NodeShape, NodeState, Slot
 from actors.span import Part, SpannedHosts
 from campaign.errors import CapacityError
 
@@ -121,6 +121,6 @@ def test_release_and_commitment_are_of_all_hosts():
 
 def test_it_is_never_restored():
     with pytest.raises(GoldenError, match="booted"):
-        asyncio.run(span_of(Host("a"), Host("b")).golden({}, SHAPE))
+        asyncio.run(span_of(Host("a"), Host("b")).golden({}, SHAPE, make=True))
     with pytest.raises(GoldenError):
         asyncio.run(span_of(Host("a"), Host("b")).disclaim(Recipe({})))

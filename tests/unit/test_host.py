@@ -1,0 +1,56 @@
+"""A host's books, on libvirt's own test driver, which has no VMs: what can't be ended stays in them."""
+
+import time
+
+import pytest
+
+from actors.host import Host
+from actors.hypervisor.errors import HypervisorError
+from actors.hypervisor.lease import Owner
+from actors.slot import NodeShape
+from campaign.errors import CapacityError
+from campaign.images.store import Store
+from campaign.model import HostSettings
+from tests.unit.test_images_store import add
+
+SHAPE = NodeShape(vcpus=1, memory_mib=512)
+
+
+@pytest.fixture
+def host(tmp_path):
+    """One with room for one cluster of two VMs."""
+    settings = HostSettings(uri="test:///default", state_dir=str(tmp_path), acceleration="tcg", memory_mib=2000)
+    opened = Host("here", settings, add(Store(tmp_path / "images")), Owner.current())
+    yield opened
+    opened.close()
+
+
+def acquire(host, cluster, holder=""):
+    wishes = {"campaign": "demo", "expires": int(time.time()) + 600, "ahead": False, "holder": holder}
+    return host.acquire(cluster, 2, SHAPE, **wishes)
+
+
+def test_a_slot_whose_nodes_cannot_be_ended_keeps_its_room_until_they_are(host, monkeypatch):
+    slot = acquire(host, "first")
+
+    def hung(*_):
+        raise HypervisorError("libvirt does not answer")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(host._hypervisor, "ours", hung)
+        with pytest.raises(HypervisorError):
+            host.release(slot)
+        host.forsake("")
+    with pytest.raises(CapacityError):
+        acquire(host, "second")
+    host.release(slot)
+    host.release(acquire(host, "second"))
+
+
+def test_what_a_dead_holder_had_is_given_back(host):
+    acquire(host, "first", holder="dead")
+    host.forsake("living")
+    with pytest.raises(CapacityError):
+        acquire(host, "second")
+    host.forsake("dead")
+    acquire(host, "second")
