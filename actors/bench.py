@@ -26,8 +26,8 @@ from actors.slot import NodeBoot, Slot
 from actors.supply import Blueprint, Ready, Supply
 from campaign.bench import ANSIBLE, MOVED, RESTORED, ROWS, SSH, UNCACHED, Floor, Measured, Sample
 from campaign.errors import CampaignError
+from campaign.hosts import HostSettings
 from campaign.images.manifest import Bundle
-from campaign.model import HostSettings
 from campaign.settings import Scalar
 
 ROUND = (ANSIBLE, SSH, RESTORED, RESTORED, RESTORED, MOVED, UNCACHED)

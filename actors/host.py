@@ -40,8 +40,8 @@ from actors.hypervisor.reaper import Reaped, reap
 from actors.hypervisor.warden import Warden
 from actors.slot import LOOPBACK, Commitment, HostFacts, NodeBoot, NodeShape, NodeState, Slot, Span
 from campaign.errors import CapacityError
+from campaign.hosts import HostSettings
 from campaign.images.manifest import Bundle
-from campaign.model import HostSettings
 
 TB_CACHE_MIB = 128
 """Translation cache of an emulated node: unbounded, it grows to three times the guest's memory."""

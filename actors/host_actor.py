@@ -23,8 +23,8 @@ from actors.parcels import Kind, Parcel, Piece
 from actors.shelf import Arrivals, Shelf
 from actors.slot import Commitment, HostFacts, NodeBoot, NodeShape, NodeState, Slot, Span
 from campaign.errors import CampaignError, InfrastructureError
+from campaign.hosts import HostSettings
 from campaign.images.manifest import Bundle
-from campaign.model import HostSettings
 from campaign.version import source_digest
 
 PIECE_S = 60.0

@@ -21,8 +21,8 @@ from actors.hypervisor.lease import Owner
 from actors.shelf import Shelf
 from actors.slot import HostFacts
 from campaign.errors import CampaignError, InfrastructureError
+from campaign.hosts import HostSettings, TestbedSettings
 from campaign.images.manifest import Bundle
-from campaign.model import HostSettings, TestbedSettings
 from campaign.orders import Order
 from campaign.version import source_digest
 

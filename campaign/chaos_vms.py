@@ -23,8 +23,8 @@ from actors.host import sweep
 from actors.hypervisor.daemon import PrivateLibvirtd
 from campaign.chaos import Run, records_broken
 from campaign.errors import CampaignError
+from campaign.hosts import HostSettings
 from campaign.ledger import history_of
-from campaign.model import HostSettings
 from campaign.results import Results
 from campaign.trials import TrialRecord
 

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from campaign.errors import LedgerError
-from campaign.model import HostSettings
+from campaign.hosts import HostSettings
 from campaign.settings import Settings, setting
 
 ORDERS = "orders.jsonl"

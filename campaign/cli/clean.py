@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from campaign.compose import compose
-from campaign.model import HostSettings
+from campaign.hosts import HostSettings
 
 if TYPE_CHECKING:
     from actors.hypervisor.reaper import Reaped

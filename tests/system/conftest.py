@@ -12,7 +12,7 @@ from actors import ray_session
 from actors.host import sweep
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.daemon import PrivateLibvirtd
-from campaign.model import HostSettings
+from campaign.hosts import HostSettings
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -131,8 +132,9 @@ def network_of(hosts: Sequence[str], hidden: Sequence[Path] = ()) -> Iterator[Ne
     network = Network((DRIVER, *hosts), hidden)
     try:
         network.build()
-        for name in network.names:
-            network.start_ray(name)
+        network.start_ray(DRIVER)
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(network.start_ray, hosts))
         yield network
     finally:
         network.remove()

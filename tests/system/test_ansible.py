@@ -14,7 +14,7 @@ from actors.identity import draw_keys, topology_of
 from actors.near import Near
 from actors.slot import NodeShape
 from actors.standing import Standing
-from campaign.model import HostSettings
+from campaign.hosts import HostSettings
 from schedulers.registry import adapter
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1500)]

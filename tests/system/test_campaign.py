@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import subprocess
 
 import pyarrow.parquet as pq
@@ -10,6 +9,7 @@ import pytest
 
 from campaign.ledger import history_of, read
 from tests.system.conftest import ROOT, Workplace
+from tests.system.driver import Driver
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1200)]
 
@@ -36,17 +36,9 @@ def place(tmp_path_factory, image_store, bundle):
 @pytest.fixture(scope="module")
 def killed(place):
     """The campaign, its driver killed while its second trial runs jobs; yields the nodes that outlived it."""
-    driver = subprocess.Popen(place.command(*SETTINGS), cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    said = []
-    for line in driver.stderr:
-        said.append(line)
-        if re.search(r"trial 1 replaying .* jobs done", line):
-            break
-    else:
-        pytest.fail("the driver ended by itself:\n" + "".join(said))
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
-    driver.stderr.close()
+    driver = Driver(place.command(*SETTINGS))
+    driver.until(lambda said: re.search(r"trial 1 replaying .* jobs done", "".join(said)), seconds=900)
+    driver.kill()
     return place.nodes()
 
 

@@ -9,8 +9,9 @@ import pytest
 from actors.host import Host
 from actors.hypervisor.lease import Owner
 from actors.near import Near
+from campaign.hosts import HostSettings
 from campaign.images import manifest as manifests
-from campaign.model import ClusterSettings, HostSettings
+from campaign.model import ClusterSettings
 from schedulers.registry import adapter
 from tests.system.trials import cluster_on, evaluate, host_on, remotes_of, until_running
 

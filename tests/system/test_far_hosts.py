@@ -7,7 +7,6 @@ cluster spans the two that are left.
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 
@@ -16,7 +15,8 @@ import pytest
 from actors.hypervisor.daemon import PrivateLibvirtd
 from campaign.ledger import history_of
 from campaign.results import Results
-from tests.system.conftest import ROOT, Workplace, processes_naming
+from tests.system.conftest import Workplace, processes_naming
+from tests.system.driver import Driver
 from tests.system.network import DRIVER, network_of
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1500)]
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.vm, pytest.mark.timeout(1500)]
 HOSTS = ("anna", "bert", "carl")
 SETTINGS = (
     *("name=far", "cluster.nodes=1", "cluster.slots_per_node=2", "workload.jobs=6", "workload.duration_s=20"),
-    *("search.trials=6", "search.batch=3", "testbed.parallel=3", "search.retries=3", "testbed.silence_s=20"),
+    *("search.trials=5", "search.batch=5", "testbed.parallel=3", "search.retries=3", "testbed.silence_s=20"),
     "scheduler.params.bf_interval=[1,30]",
     # Three emulated clusters on two cores.
     *("validity.max_native_gap_s=30", "validity.max_submit_lag_s=60", "validity.max_clock_error_s=2"),
@@ -61,58 +61,70 @@ def search(network, tmp_path, image_store):
     """Starts the campaign on the driver's machine, on some of the places."""
 
     def started(places, *overrides):
-        output = [f"output.results={tmp_path}/results", f"output.mlruns={tmp_path}/mlruns", "output.log=plain"]
+        output = [*outputs(tmp_path), f"output.mlruns={tmp_path}/mlruns", "output.log=plain"]
         settings = [*SETTINGS, *settings_of(network, places), *output, f"image.store={image_store}", *overrides]
         command = network.inside(DRIVER, sys.executable, "-m", "campaign.search", *settings)
-        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, cwd=ROOT, env=network.environment, **pipes)
+        return Driver(command, network.environment)
 
     return started
 
 
-def test_one_host_is_cut_off_and_another_loses_its_libvirtd(network, places, search, tmp_path):
-    # Its first trial makes the golden cluster on one host, from which the others get theirs.
-    first = search({"anna": places["anna"]}, "search.trials=1")
-    _, said = first.communicate()
-    assert first.returncode == 0, said
+def outputs(tmp_path):
+    return [f"output.results={tmp_path}/results"]
 
-    driver, replaying, told = search(places), set(), []
-    for line in driver.stderr:
-        told.append(line)
-        if found := re.search(r"trial (\d) replaying", line):
-            replaying.add(found[1])
-        if len(replaying) == 3:  # all hosts are in the midst of one
-            break
+
+def campaign(network, host, *arguments, check=True):
+    """`python -m campaign` on a host, and what it says."""
+    return network.run(host, sys.executable, "-m", "campaign", *arguments, check=check)
+
+
+def trials(said, phase):
+    """The trials of which it was said."""
+    return {found[1] for line in said if (found := re.search(rf"trial (\d) {phase}", line))}
+
+
+def test_one_host_is_cut_off_and_another_loses_its_libvirtd(network, places, search, tmp_path):
+    # The first trial makes the golden cluster on one host; then the others are added, and get theirs from there.
+    ours = ["name=far", *outputs(tmp_path), *settings_of(network, places)]
+    driver = search({"anna": places["anna"]})
+    driver.until(lambda said: trials(said, "replaying"), seconds=600)
+    for name in ("bert", "carl"):
+        campaign(network, DRIVER, "host", "serve", name, *ours)
+
+    def everywhere(said):
+        """Whether each host is in the midst of a trial, and two are replaying."""
+        return all(
+            len(trials(said, word) - trials(said, "ok")) >= least for word, least in (("starts", 3), ("replaying", 2))
+        )
+
+    driver.until(everywhere, seconds=600)
     victim = PrivateLibvirtd(places["carl"].state_dir).pid()
-    assert victim, "".join(told)
+    assert victim, driver.said
     os.kill(victim, signal.SIGKILL)
     network.cut("bert")
     cut_at = time.time()
-    told += list(driver.stderr)
-    assert driver.wait() == 0, "".join(told)
+    told = driver.finish(seconds=900)
     history = history_of(tmp_path / "results/far/ledger.jsonl")
     records = history.final()
-    assert [record.outcome for record in records] == ["ok"] * 6, "".join(told)
+    assert [record.outcome for record in records] == ["ok"] * 5, told
     assert {record.host for record in records if record.ended > cut_at} == {"anna", "carl"}
     assert any(record.host == "bert" for of_trial in history.records.values() for record in of_trial)
-    assert any("host bert is away" in line for line in told), "".join(told)
+    assert "host bert is added" in told and "host bert is away" in told
     goldens = {record.provenance.get("golden_key") for record in records if record.provenance["start"] == "golden"}
-    assert len(goldens) == 1 and not any("making the golden cluster" in line for line in told), "".join(told)
+    assert len(goldens) == 1 and trials(driver.said, "making the golden cluster") == {"0"}, told
 
-    ours = ["name=far", f"output.results={tmp_path}/results", *settings_of(network, places)]
-    listed = network.run(DRIVER, sys.executable, "-m", "campaign", "host", "list", *ours, check=True).stdout
+    listed = campaign(network, DRIVER, "host", "list", *ours).stdout
     assert re.search(rf"anna +Ray node {network.address('anna')} +serves", listed), listed
     assert re.search(r"bert +no living Ray node +away", listed), listed
 
-    clean = [sys.executable, "-m", "campaign", "clean"]
-    cleaned = network.run(DRIVER, *clean, *settings_of(network, places), check=False)
+    cleaned = campaign(network, DRIVER, "clean", *settings_of(network, places), check=False)
     assert cleaned.stdout.count("removed 0 domains and 0 run folders, kept 0 live") == 2, cleaned
     assert "bert: no living Ray node" in cleaned.stdout and cleaned.returncode == 1
     # Of its own accord, bert has ended by now what it had, or is about to.
     until = time.monotonic() + 90
     while processes_naming(str(places["bert"].state_dir)) and time.monotonic() < until:
         time.sleep(1)
-    there = network.run("bert", *clean, *settings_of(network, {"bert": places["bert"]}, "local"), check=True)
+    there = campaign(network, "bert", "clean", *settings_of(network, {"bert": places["bert"]}, "local"))
     assert "removed 0 domains and 0 run folders, kept 0 live" in there.stdout, there
     assert [place.leftovers() for place in places.values()] == [[], [], []]
 
@@ -120,9 +132,7 @@ def test_one_host_is_cut_off_and_another_loses_its_libvirtd(network, places, sea
 def test_a_cluster_that_spans_two_hosts_runs_jobs_across_both(network, places, search, tmp_path):
     two = {name: places[name] for name in ("anna", "carl")}
     spanning = ("name=span", "cluster.hosts=2", "cluster.nodes=2", "search.trials=1", "search.batch=1")
-    driver = search(two, *spanning, "testbed.parallel=1")
-    _, said = driver.communicate()
-    assert driver.returncode == 0, said
+    said = search(two, *spanning, "testbed.parallel=1").finish(seconds=600)
     results = Results(tmp_path / "results", "span")
     (record,) = history_of(results.ledger_path).final()
     assert record.outcome == "ok" and record.host in {"anna+carl", "carl+anna"}, said

@@ -15,8 +15,8 @@ from actors.cluster import TrialSpec
 from actors.placement import Placement
 from campaign import model
 from campaign.errors import InfrastructureError
+from campaign.hosts import HostSettings, TestbedSettings
 from campaign.images.store import Store
-from campaign.model import HostSettings
 from campaign.orders import Order
 from campaign.testbed import Status
 from campaign.trials import Trial
@@ -59,7 +59,7 @@ def opened(tmp_path, monkeypatch):
             orders.clear()
             return given
 
-        testbed = model.TestbedSettings(**settings)
+        testbed = TestbedSettings(**settings)
         pool = pools.Pool(hosts, [bundle], "demo", testbed, say=said.append, orders=new)
         pools_made.append(pool)
         return pool.__enter__(), said, orders
@@ -203,7 +203,7 @@ def test_where_no_host_opens_the_first_error_is_raised(opened, tmp_path):
     from actors.pool import Pool
 
     hosts = {"c": host_settings(tmp_path, "c", uri="test:///nowhere")}
-    pool = Pool(hosts, [add(Store(tmp_path / "images"))], "demo", model.TestbedSettings(), say=print)
+    pool = Pool(hosts, [add(Store(tmp_path / "images"))], "demo", TestbedSettings(), say=print)
     with pytest.raises(LibvirtUnreachable, match="nowhere"), pool:
         pass
 
@@ -239,7 +239,7 @@ def test_hosts_drained_before_the_start_stay_closed(opened, tmp_path):
         {"a": host_settings(tmp_path, "a")},
         [add(Store(tmp_path / "images"))],
         "demo",
-        model.TestbedSettings(),
+        TestbedSettings(),
         say=print,
         orders=lambda: [Order(order="drain", host="a")],
     )

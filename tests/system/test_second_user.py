@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from actors.hypervisor.daemon import PrivateLibvirtd
-from tests.system.conftest import ROOT, Workplace
+from tests.system.conftest import Workplace
+from tests.system.driver import Driver
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
 
@@ -109,16 +110,13 @@ def test_another_user_reads_no_secret_and_reaches_no_libvirt(open_workplace):
     if os.geteuid() != 0:
         pytest.skip("cannot run here: only root can be another user for a moment; run it as root")
     work = open_workplace
-    command = work.command(*SETTINGS)
-    driver = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    said, secrets, seen = [], {}, []
-    for line in driver.stderr:
-        said.append(line)
-        if "golden cluster: booting" in line or "replaying" in line:
-            time.sleep(3)  # the nodes are begun just now
-            secrets |= secrets_of(work, driver)
-            seen.append(seen_by_nobody(*folders_of(work)))
-    assert driver.wait() == 0, "".join(said)
+    driver, secrets, seen = Driver(work.command(*SETTINGS)), {}, []
+    for moment in ("golden cluster: booting", "replaying"):
+        driver.until(lambda said, moment=moment: any(moment in line for line in said), seconds=600)
+        time.sleep(3)  # the nodes are begun just now
+        secrets |= secrets_of(work, driver.process)
+        seen.append(seen_by_nobody(*folders_of(work)))
+    driver.finish(seconds=600)
     seen.append(seen_by_nobody(*folders_of(work)))
 
     assert "Ray's token" in secrets and all(any(kind in name for name in secrets) for kind in ("golden", "tmpfiles"))

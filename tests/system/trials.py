@@ -11,9 +11,10 @@ from actors.cluster import Cluster, TrialSpec
 from actors.host import Host
 from actors.hypervisor.lease import Owner
 from actors.supply import Blueprint
+from campaign.hosts import HostSettings
 from campaign.images.manifest import Bundle
 from campaign.jobs import WORKLOAD_SCHEMA, Workload
-from campaign.model import ClusterSettings, HostSettings, ValiditySettings
+from campaign.model import ClusterSettings, ValiditySettings
 from campaign.trials import Trial
 from schedulers.registry import adapter
 

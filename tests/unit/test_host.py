@@ -9,8 +9,8 @@ from actors.hypervisor.errors import HypervisorError
 from actors.hypervisor.lease import Owner
 from actors.slot import NodeShape
 from campaign.errors import CapacityError
+from campaign.hosts import HostSettings
 from campaign.images.store import Store
-from campaign.model import HostSettings
 from tests.unit.test_images_store import add
 
 SHAPE = NodeShape(vcpus=1, memory_mib=512)

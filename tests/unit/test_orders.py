@@ -4,8 +4,8 @@ import pytest
 
 from campaign import __main__ as surrounding
 from campaign.errors import LedgerError
+from campaign.hosts import HostSettings
 from campaign.ledger import Ledger
-from campaign.model import HostSettings
 from campaign.orders import ORDERS, Order, Orders
 
 
