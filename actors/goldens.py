@@ -6,11 +6,15 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from actors import sparse
 from actors.golden import Golden, GoldenDamaged, Recipe
 from actors.golden_store import GoldenStore
 from actors.hypervisor.domain import MemoryFile
+
+Stage = Literal["none", "claimed", "making"]
+"""Whether a golden cluster is being made on a host; a claim is one until the host knows that no other makes it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Goldens:
         self._held = contextlib.ExitStack()
         self._known: dict[str, Golden] = {}  # those that are held
         self._makers: dict[str, str] = {}  # who makes which, by its key
+        self._surely: set[str] = set()  # keys of those that no other host makes
         self._recordings: dict[str, _Recording] = {}  # by cluster
 
     def offer(self, recipe: Recipe, maker: str | None) -> GoldenOffer:
@@ -69,11 +74,23 @@ class Goldens:
         """Nobody makes this golden cluster any more."""
         with self._lock:
             self._makers.pop(recipe.key, None)
+            self._surely.discard(recipe.key)
+
+    def confirm(self, recipe: Recipe) -> None:
+        """No other host makes it, so it is made here."""
+        with self._lock:
+            self._surely.add(recipe.key)
+
+    def stage(self, key: str) -> Stage:
+        """How far it is here, as other hosts ask before they make it themselves."""
+        with self._lock:
+            return "none" if key not in self._makers else "making" if key in self._surely else "claimed"
 
     def forsake(self, maker: str) -> None:
         """What a dead maker was at isn't being made."""
         with self._lock:
             self._makers = {key: one for key, one in self._makers.items() if one != maker}
+            self._surely &= self._makers.keys()
 
     def record(self, cluster: str, recipe: Recipe, nodes: Iterable[str], memory_mib: int) -> dict[str, MemoryFile]:
         """Memory for the nodes of a cluster that is to become a golden one.

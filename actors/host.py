@@ -15,7 +15,7 @@ from typing import Literal
 
 from actors.golden import Golden, Recipe
 from actors.golden_store import GoldenStore
-from actors.goldens import GoldenOffer, Goldens
+from actors.goldens import GoldenOffer, Goldens, Stage
 from actors.hypervisor import run_folder
 from actors.hypervisor.calibration import calibrate
 from actors.hypervisor.capacity import (
@@ -179,6 +179,14 @@ class Host:
     def disclaim(self, recipe: Recipe) -> None:
         """Nobody makes this golden cluster any more."""
         self._goldens.disclaim(recipe)
+
+    def confirm(self, recipe: Recipe) -> None:
+        """This golden cluster is made here, and on no other host."""
+        self._goldens.confirm(recipe)
+
+    def stage(self, key: str) -> Stage:
+        """Whether the golden cluster of this key is being made here."""
+        return self._goldens.stage(key)
 
     def save(self, slot: Slot, names: Sequence[str], identity: Mapping[str, bytes]) -> Golden:
         """Keep the nodes of a slot, started with a recipe, as its golden cluster; they stand still from then on.

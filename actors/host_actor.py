@@ -4,6 +4,7 @@ The actor of a far host runs on that host's Ray node, and is the owner of what i
 than the driver's, so nobody there could tell whether the driver lives.
 """
 
+import contextlib
 import os
 import threading
 import time
@@ -16,7 +17,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayError
 
 from actors.golden import Golden, Recipe
-from actors.goldens import GoldenOffer
+from actors.goldens import GoldenOffer, Stage
 from actors.host import Host, golden_store, state_dir_of
 from actors.hypervisor.lease import Owner
 from actors.parcels import Kind, Parcel, Piece
@@ -28,12 +29,14 @@ from campaign.images.manifest import Bundle
 from campaign.version import source_digest
 
 PIECE_S = 60.0
+STAGE_S = 10.0
 
 
 class HostActor:
     """Owns the connection to one libvirt host and every VM on it. Each method is the host's of the same name."""
 
     def __init__(self) -> None:
+        self._name = ""
         self._host: Host | None = None
         self._peers: Sequence[RemoteShelf] = ()
         self._heard = time.monotonic()  # of the driver
@@ -63,7 +66,7 @@ class HostActor:
                 f"there {source_digest()}, on the driver's machine {version}",
                 "Update it there, and start its Ray anew.",
             )
-        self._campaign = campaign
+        self._name, self._campaign = name, campaign
         self._store, state_dir = golden_store(settings), state_dir_of(settings)
         self._arrivals = Arrivals(state_dir, self._store)
         self._arrivals.sweep()
@@ -99,18 +102,30 @@ class HostActor:
         return self._open_host.acquire(cluster, nodes, shape, campaign=self._campaign, expires=expires, **wishes)
 
     def golden(self, ingredients: Mapping[str, str], shape: NodeShape, maker: str | None) -> GoldenOffer:
-        """What there is on this host; or on another, from which it is brought where the `maker` would make it."""
-        offer = self._open_host.golden(ingredients, shape, maker)
+        """What there is on this host; or on another, from which it is brought where the `maker` would make it.
+
+        While another host makes it, it is nobody's to make here.
+        """
+        host = self._open_host
+        offer = host.golden(ingredients, shape, maker)
         if not offer.yours:
             return offer
+        if self._made_elsewhere(offer.recipe.key):
+            host.disclaim(offer.recipe)
+            return replace(offer, yours=False)
         try:
             brought = self._arrivals.golden(offer.recipe, self._peers)
         except (CampaignError, OSError):
-            brought = None  # it is made here, then
+            brought = None
         if brought is None:
+            host.confirm(offer.recipe)
             return offer
-        self._open_host.disclaim(offer.recipe)
-        return self._open_host.golden(ingredients, shape, maker)
+        host.disclaim(offer.recipe)
+        return host.golden(ingredients, shape, maker)
+
+    def golden_stage(self, key: str) -> Stage:
+        """Whether the golden cluster of this key is being made here."""
+        return self._open_host.stage(key)
 
     def has_golden(self, ingredients: Mapping[str, str], shape: NodeShape) -> bool:
         """Whether the golden cluster of these ingredients is in this host's store; it isn't verified."""
@@ -130,6 +145,11 @@ class HostActor:
     def close(self) -> None:
         if self._host:
             self._host.close()
+
+    def _made_elsewhere(self, key: str) -> bool:
+        """Whether another host makes it. Of several that have claimed it at once, the first by name does."""
+        stages = {peer.name: peer.golden_stage(key) for peer in self._peers}
+        return any(stage == "making" or (stage == "claimed" and name < self._name) for name, stage in stages.items())
 
     def _end_when_cut_off(self, patience_s: float) -> None:
         """Ray takes its time to end the actors of a node that has lost its head, if the network says nothing at all.
@@ -155,6 +175,13 @@ class RemoteShelf:
     def __init__(self, name: str, actor: "ActorHandle[Any]") -> None:
         self.name = name
         self._actor = actor
+
+    def golden_stage(self, key: str) -> Stage:
+        """Whether the golden cluster of this key is being made there; "none" if that host is away."""
+        with contextlib.suppress(CampaignError):
+            stage: Stage = got(self._actor.golden_stage.remote(key), STAGE_S, f"{self.name} didn't answer")
+            return stage
+        return "none"
 
     def parcel(self, kind: Kind, key: str) -> Parcel | None:
         parcel: Parcel | None = got(self._actor.parcel.remote(kind, key), PIECE_S, f"{self.name} didn't answer")

@@ -1,4 +1,4 @@
-"""A host's actor without Ray: a golden cluster that can't be brought from another host is made here."""
+"""Hosts' actors without Ray: a golden cluster is brought from another host, or made on one of them."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ class Offering:
 
     def __init__(self, store):
         self.goldens = Goldens(store)
-        self.disclaim = self.goldens.disclaim
+        self.disclaim, self.confirm, self.stage = self.goldens.disclaim, self.goldens.confirm, self.goldens.stage
 
     def golden(self, ingredients, shape, maker):
         return self.goldens.offer(golden_sample.recipe("a"), maker)
@@ -37,10 +37,19 @@ def store(tmp_path):
     return GoldenStore(Path(tmp_path), limit_mib=100)
 
 
-def actor_with(store, brings):
+def actor_with(store, brings, name="anna"):
     actor = HostActor()
+    actor._name = actor.name = name
     actor._host, actor._arrivals = Offering(store), Arriving(brings)
     return actor
+
+
+def hosts(tmp_path, *names):
+    """Hosts that know each other and have no golden clusters."""
+    made = [actor_with(GoldenStore(tmp_path / name, limit_mib=100), lambda: None, name) for name in names]
+    for one in made:
+        one._peers = [other for other in made if other is not one]
+    return made
 
 
 def cut_off():
@@ -63,3 +72,22 @@ def test_what_another_host_has_is_brought_and_nobody_makes_it(store):
 def test_who_only_looks_has_nothing_brought(store):
     offer = actor_with(store, lambda: golden_sample.add(store)).golden({}, None, None)
     assert offer.golden is None and not offer.yours
+
+
+def test_while_one_host_makes_it_no_other_does(tmp_path):
+    anna, bert = hosts(tmp_path, "anna", "bert")
+    assert bert.golden({}, None, "one").yours
+    assert not anna.golden({}, None, "two").yours
+    bert._host.goldens.forsake("one")
+    assert anna.golden({}, None, "two").yours
+    assert not bert.golden({}, None, "one").yours
+
+
+def test_of_hosts_that_claim_it_at_once_the_first_by_name_makes_it(tmp_path):
+    anna, bert = hosts(tmp_path, "anna", "bert")
+    recipe = golden_sample.recipe("a")
+    anna._host.goldens.offer(recipe, "one")  # it is about to ask bert
+    assert not bert.golden({}, None, "two").yours
+    anna._host.disclaim(recipe)
+    bert._host.goldens.offer(recipe, "two")  # it is about to ask anna
+    assert anna.golden({}, None, "one").yours
