@@ -79,7 +79,7 @@ async def untouched(standing, plan):
     return await on_all(standing, f"stat -c '%n %i %y %z' {files} 2>/dev/null; {shown}")
 
 
-async def thrice(host, bundle, plan, name, ways):
+async def applied(host, bundle, plan, name, ways):
     """Apply by each of `ways`, of which only the first may change anything; returns what is left behind."""
     async with booted(host, bundle, name) as standing:
         found = []
@@ -93,7 +93,11 @@ async def thrice(host, bundle, plan, name, ways):
 def test_both_ways_leave_the_same_and_neither_changes_anything_again(host, bundle):
     slurm = adapter("slurm")
     plan = slurm.plan(TOPOLOGY, slurm.Params(), slurm.make_secrets(), bundle.manifest.facts)
-    ours = asyncio.run(thrice(host, bundle, plan, "ours", (by_ssh, by_ssh)))
-    theirs = asyncio.run(thrice(host, bundle, plan, "theirs", (by_ansible, by_ansible, by_ssh)))
+
+    async def both():
+        ways = {"ours": (by_ssh, by_ansible, by_ssh), "theirs": (by_ansible, by_ssh)}
+        return await asyncio.gather(*(applied(host, bundle, plan, *of_one) for of_one in ways.items()))
+
+    ours, theirs = asyncio.run(both())
     assert "slurmctld.service" in ours["head"] and "slurmd.service" in ours["n1"] and "munge.key" in ours["n1"]
     assert ours == theirs

@@ -98,7 +98,13 @@ def test_a_full_disk(workplace, tmp_path):
     ):
         pytest.skip(f"{CANNOT_RUN_HERE}: only root may mount a small file system; run it as root")
     try:
-        settings = ("cluster.nodes=1", "search.trials=1", "workload.jobs=4", "workload.duration_s=5")
+        settings = (
+            "cluster.nodes=1",
+            "cluster.start=cold",
+            "search.trials=1",
+            "workload.jobs=4",
+            "workload.duration_s=5",
+        )
         done = workplace.search(f"output.results={small}", *settings)
         refused(done, str(small), "No space left on device", "same command again")
         assert workplace.leftovers() == []

@@ -1,15 +1,21 @@
-"""A real campaign from the command line, killed in mid-trial and taken up again: what it finds, keeps and leaves."""
+"""A real campaign from the command line, killed in mid-trial and taken up again: what it finds, keeps and leaves, and
+what another user of the machine sees of it."""
 
 import os
 import re
+import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from campaign.ledger import history_of, read
+from tests.conftest import CANNOT_RUN_HERE
 from tests.system.conftest import ROOT, Workplace
 from tests.system.driver import Driver
+from tests.system.snooping import look
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1200)]
 
@@ -27,16 +33,29 @@ SETTINGS = (
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, image_store, bundle):
-    workplace = Workplace(tmp_path_factory.mktemp("campaign"), image_store)
+def place(image_store, bundle):
+    """A workplace whose folder everybody may enter, as a home folder often is; pytest's own are closed."""
+    folder = Path(tempfile.mkdtemp(prefix="ct-campaign-", dir="/tmp"))
+    folder.chmod(0o755)
+    workplace = Workplace(folder, image_store)
     yield workplace
     workplace.clear()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
-def killed(place):
+def looks():
+    """What another user saw while the golden cluster booted, while a trial ran, and afterwards."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def killed(place, looks):
     """The campaign, its driver killed while its second trial runs jobs; yields the nodes that outlived it."""
     driver = Driver(place.command(*SETTINGS))
+    for moment in ("golden cluster: booting", "trial 0 replaying") if os.geteuid() == 0 else ():
+        driver.until(lambda said, moment=moment: any(moment in line for line in said), seconds=600)
+        looks.append(look(place, driver.process))
     driver.until(lambda said: re.search(r"trial 1 replaying .* jobs done", "".join(said)), seconds=900)
     driver.kill()
     return place.nodes()
@@ -60,6 +79,19 @@ def test_the_same_command_ends_the_campaign(resumed):
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming: 1 of 3 trials are done" in resumed.stderr
     assert "Pareto front" in resumed.stdout
+
+
+def test_another_user_reads_no_secret_and_reaches_no_libvirt(place, looks, resumed):
+    if os.geteuid() != 0:
+        pytest.skip(f"{CANNOT_RUN_HERE}: only root can be another user for a moment; run it as root")
+    afterwards = look(place)
+    secrets = {name: lines for one in looks for name, lines in one.secrets.items()}
+    assert "Ray's token" in secrets and all(any(kind in name for name in secrets) for kind in ("golden", "tmpfiles"))
+    for one in (*looks, afterwards):
+        assert one.leaks(secrets) == [] and b"PRIVATE KEY" not in one.seen
+    # It saw what anybody may see, so it did look.
+    assert all(b"ledger.jsonl" in one.seen for one in looks)
+    assert b"qemu-system" in looks[0].seen and b"report.html" in afterwards.seen
 
 
 def test_nothing_is_left_of_either_driver(place, resumed):
