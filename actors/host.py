@@ -65,6 +65,7 @@ class Host:
         self._lock = threading.Lock()
         self._slots: dict[str, Slot] = {}
         self._holders: dict[str, str] = {}  # who uses a slot, by its cluster
+        self._given: set[str] = set()  # the clusters of all slots that were ever given
         self._ahead: set[str] = set()  # slots that give way to a trial that needs their room
         self._goldens = Goldens(golden_store(settings))
         uri, private = choose_uri(settings.uri, self._state_dir), PrivateLibvirtd(self._state_dir)
@@ -124,6 +125,7 @@ class Host:
             network = self._joined(span.network, lease) if span and span.network else own
             slot = Slot(cluster, ports, network, lease, needed, shape, address)
             self._slots[cluster], self._holders[cluster] = slot, holder
+            self._given.add(cluster)
             self._warden.watch(cluster)
             self._capacity = self._capacity.reserve(needed)
             if ahead:
@@ -259,14 +261,14 @@ class Host:
     def close(self) -> None:
         """Release every slot, end the private libvirtd if it was ours to start, and disconnect.
 
-        Actors of a killed driver live on for seconds and may have started nodes since we opened: they go too. What
-        can't be ended is left to the warden.
+        Actors of a killed driver live on for seconds and may have started nodes since we opened, and a libvirt that was
+        given up may have started ours after all: they go too. What can't be ended is left to the warden.
         """
         for slot in list(self._slots.values()):
             with contextlib.suppress(HypervisorError):
                 self.release(slot)
         try:
-            reaped = reap(self._hypervisor, self._run_root, clusters=list(self._slots))
+            reaped = reap(self._hypervisor, self._run_root, clusters=self._given)
         finally:
             self._goldens.close()
             self._hypervisor.close()
