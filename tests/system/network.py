@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,7 +101,7 @@ class Network:
         """With the command that `python -m campaign host join` prints."""
         mark, more = ("--head", f"--temp-dir={self.folder}/ray") if name == DRIVER else ("--labels=", "")
         command = next(line for line in joining(name, self.address(DRIVER), PORT) if mark in line)
-        for _ in range(2):  # Ray gives its head 30 s to answer, which a busy machine may not keep
+        for _ in range(3):  # within those 30 s, which a busy machine may not keep
             done = self.run(name, "sh", "-c", f"{command} {more}", timeout=180, check=False)
             if done.returncode == 0:
                 return
@@ -132,9 +131,8 @@ def network_of(hosts: Sequence[str], hidden: Sequence[Path] = ()) -> Iterator[Ne
     network = Network((DRIVER, *hosts), hidden)
     try:
         network.build()
-        network.start_ray(DRIVER)
-        with ThreadPoolExecutor() as threads:
-            list(threads.map(network.start_ray, hosts))
+        for name in network.names:  # one after the other: Ray gives a node 30 s to start
+            network.start_ray(name)
         yield network
     finally:
         network.remove()
