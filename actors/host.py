@@ -166,7 +166,7 @@ class Host:
         with _at_once(boots) as threads:
             list(threads.map(self._hypervisor.start, self._specs(slot, boots, memory)))
 
-    def golden(self, ingredients: Mapping[str, str], shape: NodeShape, maker: str | None = "") -> GoldenOffer:
+    def golden(self, ingredients: Mapping[str, str], shape: NodeShape, maker: str | None) -> GoldenOffer:
         """What there is of the golden cluster of these ingredients on this host, verified.
 
         If there is nothing, it is the `maker`'s to make, and to `disclaim` afterwards; None only looks. What was
@@ -242,7 +242,7 @@ class Host:
             self._ahead.discard(slot.cluster)
         try:
             self._remove(lambda lease: lease.trial == slot.lease.trial and lease.owner == slot.lease.owner)
-        except HypervisorError:
+        except (HypervisorError, OSError):
             with self._lock:
                 self._slots[slot.cluster] = slot
             raise
@@ -255,7 +255,7 @@ class Host:
         """Release every slot of a holder that is dead, and let others make what it was making."""
         self._goldens.forsake(holder)
         for slot in [slot for cluster, slot in self._slots.items() if self._holders.get(cluster) == holder]:
-            with contextlib.suppress(HypervisorError):  # its lease runs out
+            with contextlib.suppress(HypervisorError, OSError):  # its lease runs out
                 self.release(slot)
 
     def close(self) -> None:
@@ -265,7 +265,7 @@ class Host:
         given up may have started ours after all: they go too. What can't be ended is left to the warden.
         """
         for slot in list(self._slots.values()):
-            with contextlib.suppress(HypervisorError):
+            with contextlib.suppress(HypervisorError, OSError):
                 self.release(slot)
         try:
             reaped = reap(self._hypervisor, self._run_root, clusters=self._given)

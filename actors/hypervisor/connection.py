@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -157,7 +158,7 @@ class Hypervisor:
 
     def destroy_owned(self, domain: OwnedDomain) -> bool:
         """End exactly this domain, not one that has taken its name since. False if there was none (any more)."""
-        return self._end(lambda libvirtd: libvirtd.lookupByUUIDString(domain.uuid), domain.name)
+        return self._end(lambda libvirtd: libvirtd.lookupByUUIDString(domain.uuid), domain.name, domain.uuid)
 
     def ours(self, wanted: Callable[[Lease], bool] = lambda _: True) -> list[OwnedDomain]:
         """The domains that carry a lease of ours for which `wanted` holds, sorted by name; all others are foreign."""
@@ -204,7 +205,7 @@ class Hypervisor:
                 self._opened = _open(self.uri, self._open_seconds)
             return self._opened
 
-    def _end(self, find: Callable[[Any], Any], name: str) -> bool:
+    def _end(self, find: Callable[[Any], Any], name: str, uuid: str | None = None) -> bool:
         def ended(libvirtd: Any) -> bool:
             try:
                 find(libvirtd).destroy()
@@ -218,7 +219,7 @@ class Hypervisor:
         try:
             return self._ask(ended)
         except HypervisorError as error:
-            if not _pull_plug(name):
+            if not _pull_plug(name, uuid):
                 raise HypervisorError(f"the domain {name} can't be ended", str(error)) from error
         return True
 
@@ -275,13 +276,13 @@ def _owned(domain: Any) -> OwnedDomain | None:
         return None
 
 
-def _pull_plug(name: str) -> bool:
-    """End the emulator of a domain that libvirt can't end; whether there was one, and it is gone."""
-    guest = f"guest={name},"
+def _pull_plug(name: str, uuid: str | None) -> bool:
+    """End the emulator of a domain that libvirt can't end, of the one with this UUID if there is one; whether there was
+    any, and it is gone."""
 
     def is_it(pid: int) -> bool:
-        command = arguments(pid)
-        return "-name" in command and command[command.index("-name") + 1].startswith(guest)
+        options = dict(pairwise(arguments(pid)))
+        return options.get("-name", "").startswith(f"guest={name},") and uuid in (None, options.get("-uuid"))
 
     found = [pid for pid in pids() if is_it(pid)]
     return bool(found) and all(end(pid, is_it, [signal.SIGKILL], seconds=_DEATH_SECONDS) for pid in found)

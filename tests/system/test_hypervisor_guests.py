@@ -234,10 +234,11 @@ def test_guests_outlive_their_libvirtd_and_the_next_one_knows_them(private, spec
 def test_a_guest_is_ended_even_if_its_libvirtd_hangs(private, spec, monkeypatch):
     with Hypervisor(private.start()) as hypervisor:
         hypervisor.start(spec)
+        (own,) = hypervisor.ours()
         monkeypatch.setattr(connection, "_ANSWER_SECONDS", 1.0)
         os.kill(private.pid(), signal.SIGSTOP)
         try:
-            assert hypervisor.destroy(spec.name)
+            assert hypervisor.destroy_owned(own)
             emulators = [pid for pid in pids() if f"guest={spec.name}," in " ".join(arguments(pid))]
         finally:
             os.kill(private.pid(), signal.SIGCONT)
