@@ -50,7 +50,7 @@ test-fast: setup-test ## what needs no VM: unit tests, and the promises of every
 	$(RUN) -m pytest -q -n auto tests/unit tests/conformance $(ARGS)
 
 test-vm: setup-test ## what boots VMs or drives a browser
-	$(RUN) -m pytest -q tests/browser tests/system $(ARGS)
+	$(RUN) -m pytest -q --durations=30 tests/browser tests/system $(ARGS)
 
 check: setup ## lint, format and types
 	$(VENV)/bin/ruff check .

@@ -122,9 +122,10 @@ class Tracker:
     def log(self, record: TrialRecord, evidence: Evidence | None = None) -> str:
         """Bring the run of one judged trial up to date and return its id; a complete run is left as it is."""
         self.start()
-        run = self._one_run(self._key(record), lambda: self._create(record))
-        if run.info.status == "RUNNING":
-            self._complete(run.info.run_id, record, evidence or Evidence())
+        with _locked(self._mlruns):
+            run = self._find(self._key(record)) or self._create(record)
+            if run.info.status == "RUNNING":
+                self._complete(run.info.run_id, record, evidence or Evidence())
         return str(run.info.run_id)
 
     def sync(self, records: Iterable[TrialRecord], evidence: Callable[[TrialRecord], Evidence]) -> int:
@@ -140,11 +141,13 @@ class Tracker:
 
         `complete=False` marks the campaign's run as killed: it was stopped before all its trials.
         """
-        self._tag_front({(str(record.number), str(record.attempt)) for record in front})
-        for path in artifacts:
-            if path.exists():
-                self._client.log_artifact(self._parent, str(path))
-        self._client.set_terminated(self._parent, "FINISHED" if complete else "KILLED")
+        parent = self.start()
+        with _locked(self._mlruns):
+            self._tag_front({(str(record.number), str(record.attempt)) for record in front})
+            for path in artifacts:
+                if path.exists():
+                    self._client.log_artifact(parent, str(path))
+            self._client.set_terminated(parent, "FINISHED" if complete else "KILLED")
 
     @cached_property
     def _client(self) -> Any:
@@ -166,15 +169,17 @@ class Tracker:
     def _parent(self) -> str:
         """The campaign's own run, running from now on."""
         tags = {"campaign": self._identity, "kind": "campaign"}
-        run = self._one_run(
-            tags, lambda: self._client.create_run(self._experiment, tags=tags, run_name=self._named(self._campaign))
-        )
-        run_id = str(run.info.run_id)
-        self._client.update_run(run_id, status="RUNNING")
-        manifests = {f"image/{image[:16]}.json": raw for image, raw in self._manifests.items()}
-        self._log_files(run_id, {"campaign.yaml": self._config.encode(), **manifests})
-        for name, value in self._own_tags().items():
-            self._client.set_tag(run_id, name, value)
+        experiment = self._experiment  # made before, since making it takes the same lock
+        with _locked(self._mlruns):
+            run = self._find(tags) or self._client.create_run(
+                experiment, tags=tags, run_name=self._named(self._campaign)
+            )
+            run_id = str(run.info.run_id)
+            self._client.update_run(run_id, status="RUNNING")
+            manifests = {f"image/{image[:16]}.json": raw for image, raw in self._manifests.items()}
+            self._log_files(run_id, {"campaign.yaml": self._config.encode(), **manifests})
+            for name, value in self._own_tags().items():
+                self._client.set_tag(run_id, name, value)
         return run_id
 
     def _own_tags(self) -> dict[str, str]:
@@ -231,12 +236,6 @@ class Tracker:
     def _manifest_tag(self, record: TrialRecord) -> dict[str, str]:
         file = self._manifest_file(record)
         return {"image_manifest_sha256": _digest(*file.values())} if file else {}
-
-    def _one_run(self, tags: Mapping[str, str], create: Callable[[], Any]) -> Any:
-        """The run with these tags, made where it lacks; other processes wait meanwhile."""
-        self._experiment  # noqa: B018  made before, since making it takes the same lock
-        with _locked(self._mlruns):
-            return self._find(tags) or create()
 
     def _find(self, tags: Mapping[str, str]) -> Any | None:
         """The oldest run with these tags; any others are removed."""
@@ -301,7 +300,11 @@ def _quiet_mlflow() -> Any:
 
 @contextmanager
 def _locked(mlruns: Path) -> Iterator[None]:
-    """Hold the store's file lock: a fresh database that several processes open at once is ruined for good."""
+    """Hold the store's file lock, from one thread once at a time; other processes wait.
+
+    A fresh database that several processes open at once is ruined for good, and MLflow looks and inserts in two steps:
+    of two processes that make the same run, or set the same tag for the first time, one makes a second or fails.
+    """
     mlruns.mkdir(parents=True, exist_ok=True)
     with (mlruns / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

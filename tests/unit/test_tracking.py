@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
@@ -237,6 +239,35 @@ def test_a_fresh_store_survives_two_processes_at_once_and_nothing_is_printed(tmp
     assert [process.returncode for process in both] == [0, 0], printed
     assert printed == ["", ""]
     assert len(runs_of(folder, "shared")) == 1
+
+
+def test_of_several_that_write_to_a_store_one_does_at_a_time(tmp_path, monkeypatch):
+    client, writing, together = type(open_store(tmp_path)), [], []
+
+    def watched(write):
+        def wrapped(*arguments, **options):
+            writing.append(write)
+            together.append(len(writing))
+            time.sleep(0.05)  # so that another one would be seen
+            try:
+                return write(*arguments, **options)
+            finally:
+                writing.remove(write)
+
+        return wrapped
+
+    for name in ("create_run", "set_tag", "update_run", "log_batch", "log_artifacts", "set_terminated"):
+        monkeypatch.setattr(client, name, watched(getattr(client, name)))
+
+    def campaign(_number):
+        tracker = tracker_of(tmp_path, "shared")
+        tracker.log(sample(1).record)
+        tracker.finish([sample(1).record])
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(campaign, range(3)))
+    assert set(together) == {1}
+    assert len(runs_of(tmp_path, "shared")) == 2
 
 
 def test_a_trial_has_the_parameters_of_its_own_scheduler():
