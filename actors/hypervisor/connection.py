@@ -5,7 +5,7 @@ import platform
 import signal
 import threading
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 
 import libvirt
 
-from actors.hypervisor import snapshot
+from actors.hypervisor import monitor, snapshot
 from actors.hypervisor.domain import (
     LEASE_NAMESPACE,
     LEASE_PREFIX,
@@ -144,13 +144,17 @@ class Hypervisor:
     def save_devices(self, name: str, path: Path) -> None:
         """Write the state of a suspended node's devices to `path`. With its recorded memory file, that is all of it.
 
-        `SnapshotFailed` says what QEMU or libvirt said.
+        `SnapshotFailed` or `MonitorRefused` says what QEMU or libvirt said.
         """
         self._stream(snapshot.save_devices, name, path)
 
     def load_devices(self, name: str, path: Path) -> None:
         """Give a node that was started to be restored the state of its devices. It is then as it was, and paused."""
         self._stream(snapshot.load_devices, name, path)
+
+    def ask_monitor(self, name: str, execute: str, arguments: Mapping[str, object]) -> dict[str, Any]:
+        """What a node's QEMU answers to a command of its monitor protocol; `MonitorRefused`, or `NodeGone`."""
+        return self._ask(lambda libvirtd: monitor.ask(libvirtd.lookupByName(name), execute, arguments))
 
     def destroy(self, name: str) -> bool:
         """End the domain at once, as if its plug were pulled. False if there was none (any more)."""

@@ -34,6 +34,8 @@ _UNICAST_MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 _XML_TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*")
 _PCI_BUS = {"pc": "pci.0", "q35": "pcie.0"}
 # Beyond the slots that libvirt hands out from the bottom.
+MANAGEMENT_CARD, CLUSTER_CARD = "mgmt", "cluster"
+"""QEMU's names of a node's two networks; that of a cluster that spans hosts has one of libvirt's."""
 _MANAGEMENT_SLOT, _CLUSTER_SLOT = "0x10", "0x11"
 
 ET.register_namespace(LEASE_PREFIX, LEASE_NAMESPACE)
@@ -296,10 +298,11 @@ def _add_devices(domain: ET.Element, spec: NodeSpec) -> None:
 def _network_cards(spec: NodeSpec) -> Iterator[str]:
     """The cards that are QEMU arguments; every value in them is a number or an address that `NodeSpec` has checked."""
     bus = _PCI_BUS[spec.machine]
-    management = f"user,id=mgmt,restrict=on,ipv6=off,hostfwd=tcp:{spec.ssh_address}:{spec.ssh_port}-{GUEST_ADDRESS}:22"
+    forward = f"hostfwd=tcp:{spec.ssh_address}:{spec.ssh_port}-{GUEST_ADDRESS}:22"
+    management = f"user,id={MANAGEMENT_CARD},restrict=on,ipv6=off,{forward}"
     cards = [(management, spec.management_mac, _MANAGEMENT_SLOT)]
     if isinstance(spec.network, Multicast):
-        cluster = f"socket,id=cluster,mcast={spec.network.group}:{spec.network.port},localaddr=127.0.0.1"
+        cluster = f"socket,id={CLUSTER_CARD},mcast={spec.network.group}:{spec.network.port},localaddr=127.0.0.1"
         cards.append((cluster, spec.cluster_mac, _CLUSTER_SLOT))
     for netdev, mac, slot in cards:
         name = netdev.split(",")[1].removeprefix("id=")

@@ -14,6 +14,7 @@ InfrastructureError
 │   │   ├── DiskFull           no space left where libvirt or QEMU writes
 │   │   └── MemoryExhausted    the host has no memory for the node
 │   ├── NetworkUnusable        a network over several hosts can't be made
+│   ├── MonitorRefused         QEMU can't be asked for something, or refuses it
 │   ├── SnapshotFailed         a node's devices couldn't be saved or loaded
 │   └── NodeGone               the domain that was asked about does not exist (any more)
 └── NotEnoughPorts             fewer free ports than nodes (a CapacityError)
@@ -72,6 +73,10 @@ class MemoryExhausted(NodeStartFailed):
 
 class NetworkUnusable(HypervisorError):
     """A cluster's network over several hosts couldn't be made."""
+
+
+class MonitorRefused(HypervisorError):
+    """A node's QEMU can't be asked for something, or refuses it."""
 
 
 class SnapshotFailed(HypervisorError):

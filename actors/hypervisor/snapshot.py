@@ -4,16 +4,13 @@ QEMU calls it migration. Memory that is shared with a file is left out of the st
 what costs seconds elsewhere costs a hundredth of one. libvirt has no words for this; its QEMU monitor passes them on.
 """
 
-import json
 import os
 import time
 from pathlib import Path
 from typing import Any
 
-import libvirt
-import libvirt_qemu
-
 from actors.hypervisor.errors import SnapshotFailed
+from actors.hypervisor.monitor import ask
 
 DEADLINE_S = 60.0
 POLL_S = 0.002
@@ -35,32 +32,15 @@ def load_devices(domain: Any, path: Path) -> None:
 def _stream(domain: Any, handle: int, command: str) -> None:
     """Let QEMU migrate to or from an open file, and wait until it has."""
     try:
-        _ask(domain, "migrate-set-capabilities", capabilities=[_MEMORY_IS_ELSEWHERE])
-        _ask(domain, "getfd", file=handle, fdname=_STREAM)
-        _ask(domain, command, uri=f"fd:{_STREAM}")
+        ask(domain, "migrate-set-capabilities", {"capabilities": [_MEMORY_IS_ELSEWHERE]})
+        ask(domain, "getfd", {"fdname": _STREAM}, file=handle)
+        ask(domain, command, {"uri": f"fd:{_STREAM}"})
     finally:
         os.close(handle)
     deadline = time.monotonic() + DEADLINE_S
-    while (status := _ask(domain, "query-migrate").get("status")) != "completed":
+    while (status := ask(domain, "query-migrate", {}).get("status")) != "completed":
         if status in ("failed", "cancelled"):
             raise SnapshotFailed(f"{domain.name()}: QEMU couldn't {command} its devices", str(status))
         if time.monotonic() > deadline:
             raise SnapshotFailed(f"{domain.name()}: QEMU didn't {command} its devices within {DEADLINE_S:g} s")
         time.sleep(POLL_S)
-
-
-def _ask(domain: Any, execute: str, *, file: int | None = None, **arguments: object) -> dict[str, Any]:
-    """One command to the domain's QEMU monitor, and its answer."""
-    question = json.dumps({"execute": execute, "arguments": arguments})
-    try:
-        if file is None:
-            answer = libvirt_qemu.qemuMonitorCommand(domain, question, 0)
-        else:
-            answer, _ = libvirt_qemu.qemuMonitorCommandWithFiles(domain, question, [file], 0)
-        told = json.loads(answer)
-    except (libvirt.libvirtError, ValueError) as error:
-        raise SnapshotFailed(f"{domain.name()}: QEMU's monitor can't be asked to {execute}", str(error)) from error
-    if "error" in told:
-        raise SnapshotFailed(f"{domain.name()}: QEMU refused to {execute}", str(told["error"].get("desc", told)))
-    result = told.get("return", {})
-    return result if isinstance(result, dict) else {}

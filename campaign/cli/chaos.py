@@ -58,7 +58,7 @@ def _simulated(seeds: range) -> "Iterator[Run]":
 
 def _on_vms(seeds: range, store: Path) -> tuple[str, bool]:
     """The report of runs on VMs, and whether an invariant was broken. Golden clusters are kept from run to run."""
-    from campaign import chaos_vms
+    from campaign import chaos_vms, strikes
 
     done, records = [], dict[int, dict[int, "TrialRecord"]]()
     with tempfile.TemporaryDirectory(prefix="campaign-chaos-") as name, chaos_vms.cleared(Path(name) / "hosts"):
@@ -67,7 +67,7 @@ def _on_vms(seeds: range, store: Path) -> tuple[str, bool]:
             folder = top / str(seed)
             with chaos_vms.small_disk(folder):
                 places = {"states": top / "hosts", "image_store": store.expanduser()}
-                one = chaos_vms.run(seed, chaos_vms.drawn(seed) if seed else (), folder, calm=calm, **places)
+                one = chaos_vms.run(seed, strikes.drawn(seed) if seed else (), folder, calm=calm, **places)
                 found = chaos_vms.records(folder)
             calm, records = calm or found, records | ({seed: found} if calm else {})
             print(
@@ -76,7 +76,7 @@ def _on_vms(seeds: range, store: Path) -> tuple[str, bool]:
             )
             done.append(one)
     noise = chaos_vms.noise_of(records, calm)
-    text = _told(done, f"{chaos_vms.TRIALS} trials on VMs of {len(chaos_vms.HOSTS)} libvirts (one undisturbed)")
+    text = _told(done, f"{strikes.TRIALS} trials on VMs of {len(strikes.HOSTS)} libvirts (one undisturbed)")
     line = f"response times of disturbed trials differ from the undisturbed ones' by {noise:.1%} in the median\n"
     print(line, end="")
     return text + line, any(one.broken for one in done)

@@ -226,7 +226,7 @@ def _mmdebstrap(wanted: Spec, provided: list[Provided], packages: Path, target: 
         f'{shlex.join(erofs.command(target, wanted.epoch))} "$1.view" && umount "$1.view"'
     )
     return [
-        *tools.as_root(),
+        *_confined(),
         "mmdebstrap",
         "--mode=root",
         "--format=null",
@@ -244,6 +244,12 @@ def _mmdebstrap(wanted: Spec, provided: list[Provided], packages: Path, target: 
         "-",
         f"deb [trusted=yes] copy:{packages} ./",
     ]
+
+
+def _confined() -> list[str]:
+    """What runs a command as root, in namespaces that end with this process, and with them its processes and mounts."""
+    own = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    return ["setpriv", "--pdeathsig", "KILL", *(tools.as_root() or own)]
 
 
 def _describe(name: str, wanted: Spec, contents: _Contents, version: str, folder: Path) -> Bundle:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -10,17 +9,14 @@ from actors.ansible import play
 from actors.apply import apply_plan
 from actors.host import Host
 from actors.hypervisor.lease import Owner
-from actors.identity import draw_keys, topology_of
-from actors.near import Near
-from actors.slot import NodeShape
-from actors.standing import Standing
+from actors.identity import topology_of
 from campaign.hosts import HostSettings
 from schedulers.registry import adapter
+from tests.system.trials import PATIENCE_S, booted
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1500)]
 
 TOPOLOGY = topology_of(1, 4, 512)
-PATIENCE_S = 600.0  # emulated nodes on a busy machine: a module of Ansible's takes seconds
 OF_ONE_CLUSTER = "-path /etc/ssh -o -path /etc/systemd/network -o -name machine-id"
 """What differs between any two clusters."""
 
@@ -31,21 +27,6 @@ def host(tmp_path_factory, bundle):
     opened = Host("test", settings, bundle, Owner.current())
     yield opened
     opened.close()
-
-
-@asynccontextmanager
-async def booted(host, bundle, name):
-    """A head and a compute node, reached by SSH."""
-    expires = int(time.time() + 2 * PATIENCE_S)
-    near = Near(host)
-    slot = await near.acquire(name, len(TOPOLOGY.nodes), NodeShape(1, 512), expires)
-    standing = Standing(near, slot, TOPOLOGY, bundle, draw_keys(TOPOLOGY))
-    try:
-        await standing.boot()
-        await standing.reach(TOPOLOGY.nodes, time.monotonic() + PATIENCE_S, lambda detail: None)
-        yield standing
-    finally:
-        await standing.release()
 
 
 async def by_ssh(plan, standing):
@@ -81,7 +62,7 @@ async def untouched(standing, plan):
 
 async def applied(host, bundle, plan, name, ways):
     """Apply by each of `ways`, of which only the first may change anything; returns what is left behind."""
-    async with booted(host, bundle, name) as standing:
+    async with booted(host, bundle, name, TOPOLOGY) as standing:
         found = []
         for way in ways:
             await way(plan, standing)
@@ -95,7 +76,7 @@ def test_both_ways_leave_the_same_and_neither_changes_anything_again(host, bundl
     plan = slurm.plan(TOPOLOGY, slurm.Params(), slurm.make_secrets(), bundle.manifest.facts)
 
     async def both():
-        ways = {"ours": (by_ssh, by_ansible, by_ssh), "theirs": (by_ansible, by_ssh)}
+        ways = {"ours": (by_ssh, by_ansible), "theirs": (by_ansible, by_ssh)}
         return await asyncio.gather(*(applied(host, bundle, plan, *of_one) for of_one in ways.items()))
 
     ours, theirs = asyncio.run(both())

@@ -7,6 +7,7 @@ import pytest
 
 from campaign import chaos_vms
 from campaign.ledger import history_of
+from campaign.strikes import HOSTS
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1200)]
 
@@ -19,4 +20,4 @@ def test_nothing_is_lost_counted_twice_or_left_behind(tmp_path, image_store, bun
     assert not told.broken, told.broken
     assert set(told.struck) == set(FAULTS) and told.drivers >= 2
     history = history_of(tmp_path / "run/results/chaos/ledger.jsonl")
-    assert {record.host for of_trial in history.records.values() for record in of_trial} == set(chaos_vms.HOSTS)
+    assert {record.host for of_trial in history.records.values() for record in of_trial} == set(HOSTS)

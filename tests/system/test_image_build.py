@@ -1,10 +1,14 @@
 """The Debian builder for real: two builds give one hash, the result keeps the guest contract, and it boots."""
 
 import base64
+import contextlib
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +72,52 @@ def test_a_build_leaves_nothing_but_the_bundle(bundle, stores):
     visible = [path for path in stores[0].path.iterdir() if not path.name.startswith(".")]
     assert visible == [bundle.path]
     assert list(stores[0].path.glob(".making-*")) == []
+
+
+INSTALL = """
+import sys
+from pathlib import Path
+from campaign.images import debian
+work = Path(sys.argv[1])
+debian._root_file(debian.spec("slurm"), debian._Contents([], []), work, work / "root.erofs")
+"""
+MOUNTS_AND_STAYS = """#!/bin/sh
+mkdir "$TMPDIR/proc" && mount -t proc proc "$TMPDIR/proc" && touch "$TMPDIR/mounted" && sleep 300
+"""
+
+
+def test_a_killed_build_takes_its_mounts_and_processes_with_it(tmp_path):
+    """With something in the place of mmdebstrap that stays where that mounts the guest's /proc."""
+    programs, work = tmp_path / "bin", tmp_path / "work"
+    programs.mkdir()
+    work.mkdir()
+    (programs / "mmdebstrap").write_text(MOUNTS_AND_STAYS)
+    (programs / "mmdebstrap").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+    builder = subprocess.Popen([sys.executable, "-c", INSTALL, str(work)], env=environment)
+    until(lambda: (work / "mounted").exists() or builder.poll() is not None)
+    assert builder.poll() is None and processes_that_mount_below(work)
+    builder.kill()
+    builder.wait()
+    until(lambda: not processes_that_mount_below(work))
+
+
+def until(true, seconds=60):
+    """Wait until something is true."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def processes_that_mount_below(folder):
+    """The processes, this one too, that see a file system mounted somewhere below `folder`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            if f" {folder}/" in (process / "mounts").read_text():
+                found.append(process.name)
+    return found
 
 
 def test_no_secret_and_no_identity_is_baked_in(root):

@@ -1,8 +1,9 @@
 """Single trials on real VMs, for tests: a small cluster, its evaluation, and the connections to its nodes."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,13 +11,20 @@ import pyarrow as pa
 from actors.cluster import Cluster, TrialSpec
 from actors.host import Host
 from actors.hypervisor.lease import Owner
+from actors.identity import draw_keys
+from actors.near import Near
+from actors.slot import NodeShape
+from actors.standing import Standing
 from actors.supply import Blueprint
 from campaign.hosts import HostSettings
 from campaign.images.manifest import Bundle
 from campaign.jobs import WORKLOAD_SCHEMA, Workload
 from campaign.model import ClusterSettings, ValiditySettings
 from campaign.trials import Trial
+from schedulers.base import Topology
 from schedulers.registry import adapter
+
+PATIENCE_S = 600.0  # emulated nodes on a busy machine: a module of Ansible's takes seconds
 
 
 def cluster_on(near, bundle, *, runtime_s=60.0, width=1, payload="sleep", **cluster) -> Cluster:
@@ -49,6 +57,20 @@ def host_on(folder: Path, bundle: Bundle) -> Iterator[Host]:
     yield opened
     assert opened._hypervisor.ours() == []
     opened.close()
+
+
+@asynccontextmanager
+async def booted(host: Host, bundle: Bundle, name: str, topology: Topology) -> AsyncIterator[Standing]:
+    """The nodes of a topology, booted, reached by SSH, and with no scheduler on them."""
+    near, nodes = Near(host), topology.nodes
+    slot = await near.acquire(name, len(nodes), NodeShape(1, nodes[0].memory_mib), int(time.time() + 2 * PATIENCE_S))
+    standing = Standing(near, slot, topology, bundle, draw_keys(topology))
+    try:
+        await standing.boot()
+        await standing.reach(nodes, time.monotonic() + PATIENCE_S, lambda detail: None)
+        yield standing
+    finally:
+        await standing.release()
 
 
 async def evaluate(cluster, disturb=None):

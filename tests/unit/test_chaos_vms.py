@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from campaign import chaos_vms
-from campaign.chaos_vms import STRIKES, Scene, drawn
+from campaign.strikes import STRIKES, Scene, drawn
 from campaign.trials import TrialRecord
 
 

@@ -1,0 +1,30 @@
+"""One command to a domain's QEMU, past libvirt: for what libvirt has no words."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import libvirt
+import libvirt_qemu
+
+from actors.hypervisor.errors import MonitorRefused
+
+
+def ask(domain: Any, execute: str, arguments: Mapping[str, object], *, file: int | None = None) -> dict[str, Any]:
+    """QEMU's answer to the command `execute`, {} where it has none; an open `file` goes with the command.
+
+    `MonitorRefused` if it can't be asked, or refuses.
+    """
+    question = json.dumps({"execute": execute, "arguments": dict(arguments)})
+    try:
+        if file is None:
+            answer = libvirt_qemu.qemuMonitorCommand(domain, question, 0)
+        else:
+            answer, _ = libvirt_qemu.qemuMonitorCommandWithFiles(domain, question, [file], 0)
+        told = json.loads(answer)
+    except (libvirt.libvirtError, ValueError) as error:
+        raise MonitorRefused(f"{domain.name()}: QEMU's monitor can't be asked to {execute}", str(error)) from error
+    if "error" in told:
+        raise MonitorRefused(f"{domain.name()}: QEMU refused to {execute}", str(told["error"].get("desc", told)))
+    result = told.get("return", {})
+    return result if isinstance(result, dict) else {}
