@@ -101,9 +101,12 @@ class Remote:
 
     async def run(self, command: Sequence[str], *, timeout_s: float, stdin: bytes | None = None) -> Output:
         """Run `command` as root and return what came of it, whatever its status."""
-        line = shlex.join(command)
+        line, deadline = shlex.join(command), time.monotonic() + timeout_s
         try:
-            done = await self._connection.run(line, input=stdin, encoding=None, timeout=timeout_s)
+            # asyncssh's own timeout leaves out the time until the node has begun, if it ever does.
+            beginning = self._connection.create_process(line, input=stdin, encoding=None)
+            process = await asyncio.wait_for(beginning, timeout_s)
+            done = await process.wait(timeout=max(0.0, deadline - time.monotonic()))
         except (asyncssh.TimeoutError, TimeoutError):
             raise RemoteCommandFailed(f"{self.node}: `{_short(line)}` didn't end within {timeout_s:g} s") from None
         except (OSError, asyncssh.Error) as error:

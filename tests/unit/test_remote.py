@@ -48,15 +48,14 @@ async def _hand_on(source, sink):
 
 
 @contextlib.asynccontextmanager
-async def server(identity=HOST):
+async def server(identity=HOST, **other):
     """An SSH server on loopback; yields it and its port."""
     listening = await asyncssh.listen(
         "127.0.0.1",
         0,
         server_host_keys=[asyncssh.import_private_key(identity.private)],
         authorized_client_keys=asyncssh.import_authorized_keys(CLIENT.public.decode()),
-        process_factory=_shell,
-        encoding=None,
+        **{"process_factory": _shell, "encoding": None, **other},
     )
     try:
         yield listening, listening.get_port()
@@ -108,6 +107,21 @@ def test_a_command_beyond_its_time_is_an_error_and_the_connection_lives():
         return await remote.succeed(("echo", "still"), timeout_s=20)
 
     assert on_node(action) == "still\n"
+
+
+def test_a_node_that_never_begins_a_command_is_not_waited_for_longer_than_its_time():
+    class NeverBegins(asyncssh.SSHServer):
+        def session_requested(self):
+            return asyncio.get_running_loop().create_future()
+
+    async def run():
+        async with server(server_factory=NeverBegins, process_factory=None) as (_, port):
+            remote = await Remote.connect("n1", ("127.0.0.1", port), CLIENT, HOST.public, time.monotonic() + 30)
+            with pytest.raises(RemoteCommandFailed, match=r"`true` didn't end within 0.3 s"):
+                await asyncio.wait_for(remote.run(("true",), timeout_s=0.3), 20)
+            remote.close()
+
+    asyncio.run(run())
 
 
 def test_another_host_key_is_refused_at_once():
