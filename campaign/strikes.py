@@ -32,9 +32,9 @@ SETTINGS = (
 FROZEN_S = 10.0
 FULL_S = 60.0  # longer than a trial takes, so that something is to be written meanwhile
 LATE_S = 5.0
-SLOW_S, SLOW_BYTES = 30.0, 64 * 2**10
-CUT_S = 20.0
-LOST_S, KEPT_S, LOSSES = 0.3, 0.7, 15
+SLOW_S, SLOW_BYTES = 20.0, 128 * 2**10
+CUT_S = 15.0
+LOST_S, KEPT_S, LOSSES = 0.3, 0.7, 12
 """Packets are lost for some tenths of a second, then for some not, so many times."""
 
 _OF_A_TRIAL = re.compile(rf"{NAME}-t\d+-")

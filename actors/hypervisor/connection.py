@@ -129,7 +129,7 @@ class Hypervisor:
             owner = run_as or (spec.console_log.stat().st_uid, spec.console_log.stat().st_gid)
             paused = libvirt.VIR_DOMAIN_START_PAUSED if spec.memory and spec.memory.use == "restore" else 0
             xml, libvirtd = domain_xml(spec, run_as=owner if self._separates_users else None), self._connection
-            within(_START_SECONDS, lambda: libvirtd.createXML(xml, paused))
+            within(_START_SECONDS, lambda: libvirtd.createXML(xml, paused), too_late=lambda domain: domain.destroy())
         except (OSError, TimeoutError, libvirt.libvirtError) as error:
             raise explain(str(error), spec, self.uri) from error
 

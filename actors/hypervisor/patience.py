@@ -8,10 +8,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def within(seconds: float, call: Callable[[], T]) -> T:
+def within(seconds: float, call: Callable[[], T], *, too_late: Callable[[T], object] = lambda _: None) -> T:
     """What `call` returns or raises; TimeoutError if that takes longer.
 
-    It goes on then in its own thread, which holds up nobody, not even the end of this process.
+    It goes on then in its own thread, which holds up nobody, not even the end of this process. What it returns after
+    all is given to `too_late`, so that nothing is made that nobody knows of.
     """
     outcome: Future[T] = Future()
 
@@ -25,4 +26,5 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     try:
         return outcome.result(seconds)
     except TimeoutError:
+        outcome.add_done_callback(lambda done: done.exception() or too_late(done.result()))
         raise TimeoutError(f"no answer within {seconds:g} s") from None

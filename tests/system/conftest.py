@@ -94,6 +94,12 @@ def processes_naming(text: str) -> list[str]:
     return found
 
 
+@pytest.fixture(scope="session")
+def golden_state(tmp_path_factory):
+    """A host's folder that several modules use, one after the other: a golden cluster is made once for all of them."""
+    return tmp_path_factory.mktemp("golden-clusters")
+
+
 @pytest.fixture
 def workplace(tmp_path, image_store):
     made = Workplace(tmp_path, image_store)

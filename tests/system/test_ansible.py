@@ -1,4 +1,4 @@
-"""One plan by our SSH and by Ansible, on real nodes: the same is left behind, and a second time changes nothing."""
+"""One plan by our SSH and by Ansible, on real nodes: the same is left behind, and ours changes nothing of either."""
 
 import asyncio
 import time
@@ -71,12 +71,12 @@ async def applied(host, bundle, plan, name, ways):
         return await left_behind(standing)
 
 
-def test_both_ways_leave_the_same_and_neither_changes_anything_again(host, bundle):
+def test_both_ways_leave_the_same_and_ours_changes_nothing_of_either(host, bundle):
     slurm = adapter("slurm")
     plan = slurm.plan(TOPOLOGY, slurm.Params(), slurm.make_secrets(), bundle.manifest.facts)
 
     async def both():
-        ways = {"ours": (by_ssh, by_ansible), "theirs": (by_ansible, by_ssh)}
+        ways = {"ours": (by_ssh, by_ssh), "theirs": (by_ansible, by_ssh)}
         return await asyncio.gather(*(applied(host, bundle, plan, *of_one) for of_one in ways.items()))
 
     ours, theirs = asyncio.run(both())

@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.vm, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory, bundle):
-    with host_on(tmp_path_factory.mktemp("host"), bundle) as opened:
+def host(golden_state, bundle):
+    with host_on(golden_state, bundle) as opened:
         yield opened
 
 
@@ -100,7 +100,7 @@ def test_a_guest_that_panics_is_noticed_with_its_console(tmp_path_factory, docto
     settings = HostSettings(uri="private", state_dir=str(tmp_path_factory.mktemp("panic")), acceleration="tcg")
     host = Host("panic", settings, bad, Owner.current())
     try:
-        result = asyncio.run(evaluate(cluster_on(Near(host), bad)))
+        result = asyncio.run(evaluate(cluster_on(Near(host), bad, start="cold")))
     finally:
         host.close()
     assert result.outcome == "infrastructure_failed"
@@ -112,7 +112,7 @@ def test_a_guest_that_never_answers_is_given_up_with_its_console(tmp_path_factor
     settings = HostSettings(uri="private", state_dir=str(tmp_path_factory.mktemp("mute")), acceleration="tcg")
     host = Host("mute", settings, mute, Owner.current())
     try:
-        result = asyncio.run(evaluate(cluster_on(Near(host), mute, boot_deadline_s=25)))
+        result = asyncio.run(evaluate(cluster_on(Near(host), mute, start="cold", boot_deadline_s=25)))
     finally:
         host.close()
     assert result.outcome == "infrastructure_failed"

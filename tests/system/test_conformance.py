@@ -45,8 +45,8 @@ def cluster_of(scheduler):
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory, bundle):
-    with host_on(tmp_path_factory.mktemp("conformance"), bundle) as opened:
+def host(golden_state, bundle):
+    with host_on(golden_state, bundle) as opened:
         yield opened
 
 

@@ -173,33 +173,6 @@ def test_a_trial_measures_the_same_after_a_filthy_one(host, blueprint):
     assert 0.5 < second / first < 2
 
 
-def flip_a_byte(golden):
-    """Spoil the memory of a golden cluster; test_golden_damage.py knows more ways."""
-    with golden.ram("n1").open("r+b") as file:
-        file.seek(100 * 2**20)
-        byte = file.read(1)
-        file.seek(-1, os.SEEK_CUR)
-        file.write(bytes([byte[0] ^ 1]))
-
-
-def test_a_damaged_golden_cluster_is_never_restored_but_replaced_by_a_cold_boot(host, blueprint):
-    near = Near(host)
-
-    async def live():
-        supply = Supply(blueprint, near)
-        async with cluster_of(supply, nodes=1) as (sound, _):
-            assert sound.origin
-        offer = await near.golden(blueprint.ingredients(), blueprint.shape, make=False)
-        flip_a_byte(offer.golden)
-        async with cluster_of(supply, nodes=1) as (ready, phases):
-            return ready, phases, await on_head(ready, "sinfo -h -t idle -o %D")
-
-    ready, phases, idle = asyncio.run(live())
-    assert (ready.origin, idle.strip()) == ("", "1")
-    assert "golden cluster file" in ready.reason
-    assert "fallback" in phases
-
-
 def test_a_snapshot_that_qemu_refuses_is_replaced_by_a_cold_boot(host, blueprint, monkeypatch):
     async def live():
         supply = Supply(blueprint, Near(host))
@@ -286,3 +259,30 @@ def test_many_restores_leave_nothing_and_stay_as_fast(host, blueprint, state_dir
     assert after == before
     half = CYCLES // 2
     assert sum(seconds[half:]) < 1.5 * sum(seconds[:half]), seconds
+
+
+def flip_a_byte(golden):
+    """Spoil the memory of a golden cluster; test_golden_damage.py knows more ways."""
+    with golden.ram("n1").open("r+b") as file:
+        file.seek(100 * 2**20)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def test_a_damaged_golden_cluster_is_never_restored_but_replaced_by_a_cold_boot(host, blueprint):
+    near = Near(host)
+
+    async def live():
+        supply = Supply(blueprint, near)
+        async with cluster_of(supply, nodes=1) as (sound, _):
+            assert sound.origin
+        offer = await near.golden(blueprint.ingredients(), blueprint.shape, make=False)
+        flip_a_byte(offer.golden)
+        async with cluster_of(supply, nodes=1) as (ready, phases):
+            return ready, phases, await on_head(ready, "sinfo -h -t idle -o %D")
+
+    ready, phases, idle = asyncio.run(live())
+    assert (ready.origin, idle.strip()) == ("", "1")
+    assert "golden cluster file" in ready.reason
+    assert "fallback" in phases

@@ -43,7 +43,7 @@ def test_jobs_that_burn_keep_the_cpu_of_their_node_busy_for_their_time(host, bur
         after = await seen()
         shares.append((after[1] - before[1]) / (after[0] - before[0]))
 
-    cluster = cluster_on(Near(host), burning, runtime_s=RUNTIME_S, payload="burn")
+    cluster = cluster_on(Near(host), burning, runtime_s=RUNTIME_S, payload="burn", start="cold")
     result = asyncio.run(evaluate(cluster, watch))
     assert result.outcome == "ok", result.reason
     assert [row["exit_code"] for row in result.jobs.to_pylist()] == [0, 0]

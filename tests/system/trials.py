@@ -28,16 +28,16 @@ PATIENCE_S = 600.0  # emulated nodes on a busy machine: a module of Ansible's ta
 
 
 def cluster_on(near, bundle, *, runtime_s=60.0, width=1, payload="sleep", **cluster) -> Cluster:
-    """A cold-booted cluster for a trial of one compute node and two jobs, long and narrow if nothing else is said."""
+    """A cluster for a trial of one compute node and two jobs, long and narrow if nothing else is said."""
     job = {"arrival_s": 0.0, "width": width, "runtime_s": runtime_s, "requested_s": 300.0, "user": 1}
     jobs = pa.Table.from_pylist([{"job_id": number, **job} for number in (1, 2)], schema=WORKLOAD_SCHEMA)
     blueprint = Blueprint(
         campaign="test",
         scheduler=adapter("slurm"),
-        cluster=ClusterSettings(start="cold", **cluster),
+        cluster=ClusterSettings(**cluster),
         bundle=bundle,
         smallest=1,
-        largest=1,
+        largest=2,
     )
     spec = TrialSpec(
         trial=Trial(number=0, point={}),
