@@ -261,7 +261,9 @@ class ValiditySettings(Settings):
     max_lost_nodes: int = setting(0, help="nodes that didn't run at the end", unit="nodes", ge=0)
     max_console_faults: int = setting(0, help="faults of a guest's kernel on its console", unit="faults", ge=0)
     max_unaccounted_jobs: int = setting(0, help="jobs that the scheduler's own accounting lacks", unit="jobs", ge=0)
-    max_clock_error_s: float = setting(0.25, help="uncertainty of a node's clock offset", unit="s", ge=0)
+    max_clock_error_s: float = setting(
+        0.25, help="uncertainty of a node's clock offset, a jump of its clock included", unit="s", ge=0
+    )
     max_submit_lag_s: float = setting(5.0, help="latest submission after its intended time", unit="s", ge=0)
     max_steal: float = setting(0.10, help="CPU time that others took from this machine", unit="fraction", ge=0, le=1)
     max_vcpus_per_cpu: float = setting(

@@ -8,6 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from campaign.guest import GuestError
 
+MAX_DRIFT = 500e-6
+"""Seconds per second that a clock which nobody sets may gain or lose: the most that Linux corrects (adjtimex(2)).
+Emulated nodes drift by some millionths."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -40,7 +44,15 @@ class NodeClock:
 
     @property
     def error_s(self) -> float:
-        return max(self.before.error_s, self.after.error_s)
+        """How far off a time on the driver's clock may be: what the measurements leave open, and what the clock jumped
+        by at a moment that nobody knows."""
+        return max(self.before.error_s, self.after.error_s) + self.jump_s
+
+    @property
+    def jump_s(self) -> float:
+        """How much of the offset's change is neither drift nor the measurements' error."""
+        explained = MAX_DRIFT * abs(self.after.at_s - self.before.at_s) + self.before.error_s + self.after.error_s
+        return max(0.0, abs(self.after.offset_s - self.before.offset_s) - explained)
 
     def to_driver_us(self, node_us: ArrayLike) -> NDArray[np.float64]:
         """Driver-clock microseconds since 1970 of node-clock ones; outside the span the nearer offset holds."""

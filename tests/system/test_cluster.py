@@ -53,6 +53,17 @@ def test_a_node_that_is_lost_while_jobs_run_makes_the_trial_invalid(host, bundle
     assert "n1 was lost" in result.reason and "NODE_FAIL" in result.reason
 
 
+def test_a_node_whose_clock_jumps_while_jobs_run_makes_the_trial_invalid(host, bundle, monkeypatch):
+    remotes = remotes_of(monkeypatch)
+
+    async def jump():
+        await remotes["n1"].succeed(("date", "--set", "+5 seconds"), timeout_s=60)
+
+    result = asyncio.run(evaluate(cluster_on(Near(host), bundle, runtime_s=10.0), jump))
+    assert result.outcome == "invalid"
+    assert "clock" in result.reason, result.reason
+
+
 def test_a_head_that_is_lost_fails_the_trial_as_infrastructure(host, bundle):
     near = Near(host)
     cluster = cluster_on(near, bundle)

@@ -316,9 +316,17 @@ def test_offset_without_an_answer_is_an_error() -> None:
 
 def test_offsets_are_interpolated_over_the_workload() -> None:
     clock = NodeClock(ClockOffset(5.0, 0.1, 100.0), ClockOffset(7.0, 0.3, 200.0))  # node time 105 .. 207
-    assert clock.error_s == 0.3
     times = clock.to_driver_us([105e6, 156e6, 207e6, 300e6, 0])
     assert times == pytest.approx([100e6, 150e6, 200e6, 293e6, -5e6])
+
+
+def test_a_clock_that_drifts_is_as_sure_as_its_measurements_and_one_that_jumps_is_not() -> None:
+    drifting = NodeClock(ClockOffset(5.0, 0.001, 100.0), ClockOffset(5.051, 0.003, 200.0))
+    assert (drifting.jump_s, drifting.error_s) == (0.0, 0.003)
+    for jump in (2.0, -2.0):
+        jumping = NodeClock(ClockOffset(5.0, 0.1, 100.0), ClockOffset(5.0 + jump, 0.3, 200.0))
+        assert jumping.jump_s == pytest.approx(2.0 - 0.4 - 0.05)
+        assert jumping.error_s == pytest.approx(0.3 + jumping.jump_s)
 
 
 def collected(**changes: object) -> Collected:
