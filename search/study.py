@@ -8,7 +8,6 @@ suggestion and taken back at a restore. So an interrupted search goes on with th
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, cast
 
 import optuna
@@ -70,15 +69,16 @@ class Study:
         return Suggestion(number, cast(Point, dict(trial.params)), attrs)
 
     def restore(self, suggestion: Suggestion) -> None:
-        """Put back a trial that was asked for before a resume; it is running until `tell` or `fail`."""
-        trial = optuna.trial.create_trial(
-            state=TrialState.RUNNING,
-            params=suggestion.point,
-            distributions={path: self._distributions[path] for path in suggestion.point},
-            system_attrs=suggestion.attrs,
-        )
-        trial.datetime_start = datetime.now()
-        self._study.add_trial(trial)
+        """Put back a trial that was asked for before a resume; it is running until `tell` or `fail`.
+
+        Piece by piece, since `Study.add_trial` of Optuna copies every distribution for each of thousands.
+        """
+        trial = self._storage.create_new_trial(self._id)
+        for path, value in suggestion.point.items():
+            known = self._distributions[path]
+            self._storage.set_trial_param(trial, path, known.to_internal_repr(value), known)
+        for name, note in suggestion.attrs.items():
+            self._storage.set_trial_system_attr(trial, name, note)
 
     def tell(self, number: int, metrics: Mapping[str, float]) -> None:
         """Tell the metrics of a valid trial. A missing objective is the caller's error (KeyError): Optuna would
