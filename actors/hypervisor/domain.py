@@ -33,9 +33,9 @@ _LINK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")  # the kernel's names hav
 _UNICAST_MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 _XML_TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*")
 _PCI_BUS = {"pc": "pci.0", "q35": "pcie.0"}
-# Beyond the slots that libvirt hands out from the bottom.
 MANAGEMENT_CARD, CLUSTER_CARD = "mgmt", "cluster"
 """QEMU's names of a node's two networks; that of a cluster that spans hosts has one of libvirt's."""
+# Beyond the slots that libvirt hands out from the bottom.
 _MANAGEMENT_SLOT, _CLUSTER_SLOT = "0x10", "0x11"
 
 ET.register_namespace(LEASE_PREFIX, LEASE_NAMESPACE)
