@@ -10,17 +10,17 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
-from actors.cluster import Cluster, TrialSpec
-from actors.host import cluster_resources
-from actors.host_actor import RemoteHost, unwrapped
-from actors.placement import Needs, Placement, shares
-from actors.pool import Change, Pool, Post
-from actors.span import Part, SpannedHosts
-from actors.standing import HostHandle
-from actors.supply import Blueprint, Supply
-from campaign.errors import CapacityError
-from campaign.testbed import Status
-from campaign.trials import Evaluation, Trial
+from actors.clusters.cluster import Cluster, TrialSpec
+from actors.clusters.live import HostHandle
+from actors.clusters.provisioner import Blueprint, Supply
+from actors.hosts.host import cluster_resources
+from actors.hosts.host_actor import RemoteHost, unwrapped
+from actors.hosts.multi_host import Part, SpannedHosts
+from actors.hosts.placement import Needs, Placement, shares
+from actors.hosts.pool import Change, Pool, Post
+from campaign.core.errors import CapacityError
+from campaign.core.testbed import Status
+from campaign.core.trials import Evaluation, Trial
 
 STATUS_S = 1.0
 
@@ -50,7 +50,10 @@ def host_of(posts: Sequence[Post], holder: str) -> HostHandle:
     if len(posts) == 1:
         return RemoteHost(posts[0].actor, holder)
     return SpannedHosts(
-        [Part(RemoteHost(one.actor, holder), one.name, one.address, one.local, one.bridge) for one in posts]
+        [
+            Part(RemoteHost(one.actor, holder), one.name, one.address, one.local, one.bridge)
+            for one in posts
+        ]
     )
 
 
@@ -109,7 +112,9 @@ class LibvirtTestbed:
         self._placement, self._say, self._silence_s = placement, say, silence_s
         self._idle: dict[_Duty, list[_Worker]] = {}  # cluster actors without a trial
         self._running: dict[Any, _Running] = {}
-        self._golden_at: dict[str, set[str]] = {}  # hosts that had a scheduler's golden cluster when they opened
+        self._golden_at: dict[
+            str, set[str]
+        ] = {}  # hosts that had a scheduler's golden cluster when they opened
         self._hired = 0
         self._lost: list[tuple[Trial, Evaluation]] = []
         self._see_to_hosts()
@@ -122,20 +127,32 @@ class LibvirtTestbed:
         """Give the trial a cluster actor on a host with room; one that has none to evaluate, if there is."""
         spec = self._spec_of(trial)
         blueprint = self._blueprints[spec.scheduler]
-        duties = [duty for duty, idle in self._idle.items() if idle and duty.scheduler == spec.scheduler]
+        duties = [
+            duty for duty, idle in self._idle.items() if idle and duty.scheduler == spec.scheduler
+        ]
         idle_on = {host for duty in duties for host in duty.hosts}
         preferred = (idle_on, self._golden_at.get(spec.scheduler, ()))
-        hosts = self._placement.place_over(trial.number, self._needs(blueprint, spec.nodes), preferred=preferred)
+        hosts = self._placement.place_over(
+            trial.number, self._needs(blueprint, spec.nodes), preferred=preferred
+        )
         if not hosts:
-            raise CapacityError(f"trial {trial.number} was started, but its {spec.nodes + 1} VMs fit on no host")
+            raise CapacityError(
+                f"trial {trial.number} was started, but its {spec.nodes + 1} VMs fit on no host"
+            )
         worker = self._worker(_Duty(hosts, spec.scheduler))
         status = Status("placed", time.time())
-        self._running[worker.actor.evaluate.remote(spec)] = _Running(trial, worker, blueprint.longest_s, status)
+        self._running[worker.actor.evaluate.remote(spec)] = _Running(
+            trial, worker, blueprint.longest_s, status
+        )
 
     def wait(self, timeout_s: float) -> list[tuple[Trial, Evaluation]]:
         """The evaluations that ended, and those that a lost host or a silent actor has ended."""
         references = list(self._running)
-        done, _ = ray.wait(references, num_returns=len(references), timeout=timeout_s) if references else ([], [])
+        done, _ = (
+            ray.wait(references, num_returns=len(references), timeout=timeout_s)
+            if references
+            else ([], [])
+        )
         if not references:
             time.sleep(timeout_s)  # nothing runs while all hosts are away
         ended = [self._ended(reference) for reference in done]
@@ -149,7 +166,9 @@ class LibvirtTestbed:
         for one in self._running.values():
             one.asked = one.asked or one.worker.actor.status.remote()
         asked = {one.asked: one for one in self._running.values()}
-        answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=STATUS_S) if asked else ([], [])
+        answered, _ = (
+            ray.wait(list(asked), num_returns=len(asked), timeout=STATUS_S) if asked else ([], [])
+        )
         for reference in answered:
             one = asked[reference]
             with contextlib.suppress(RayError):  # its evaluation will say why
@@ -185,7 +204,9 @@ class LibvirtTestbed:
             evaluation: Evaluation = ray.get(reference)
             self._idle.setdefault(one.worker.duty, []).append(one.worker)
         except RayError as error:
-            evaluation = Evaluation("infrastructure_failed", str(unwrapped(error)), one.worker.where)
+            evaluation = Evaluation(
+                "infrastructure_failed", str(unwrapped(error)), one.worker.where
+            )
             self._dismiss(one.worker)
         return self._told(reference, evaluation)
 
@@ -213,7 +234,9 @@ class LibvirtTestbed:
     def _give_up(self, reference: Any, why: str) -> None:
         one = self._running[reference]
         self._dismiss(one.worker)
-        self._lost.append(self._told(reference, Evaluation("infrastructure_failed", why, one.worker.where)))
+        self._lost.append(
+            self._told(reference, Evaluation("infrastructure_failed", why, one.worker.where))
+        )
 
     def _see_to_silence(self) -> None:
         """Give up actors that hang, and those that answer but have missed all their own deadlines."""
@@ -253,7 +276,9 @@ class LibvirtTestbed:
     def _note_goldens(self, host: str) -> None:
         """Of which schedulers a host has golden clusters already; best effort, it only steers placement."""
         for name, blueprint in self._blueprints.items():
-            asked = self._pool.actor(host).has_golden.remote(blueprint.ingredients(), blueprint.shape)
+            asked = self._pool.actor(host).has_golden.remote(
+                blueprint.ingredients(), blueprint.shape
+            )
             with contextlib.suppress(RayError):
                 if ray.get(asked, timeout=STATUS_S):
                     self._golden_at.setdefault(name, set()).add(host)
@@ -267,4 +292,7 @@ class LibvirtTestbed:
         """What a cluster with so many compute nodes would occupy on each of its hosts, by how a host's guests run; the
         largest part first."""
         parts = shares(nodes + 1, blueprint.cluster.hosts)
-        return [{kind: cluster_resources(part, blueprint.shape, kind) for kind in ("kvm", "tcg")} for part in parts]
+        return [
+            {kind: cluster_resources(part, blueprint.shape, kind) for kind in ("kvm", "tcg")}
+            for part in parts
+        ]

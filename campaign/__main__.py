@@ -25,7 +25,7 @@ COMMANDS = {
 
 @guarded
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status (see campaign/exits.py)."""
+    """Run one command; returns its exit status (see campaign/core/exits.py)."""
     parser = argparse.ArgumentParser(prog="python -m campaign", description=__doc__)
     below = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():

@@ -28,28 +28,38 @@ def parser() -> argparse.ArgumentParser:
     """The command line's options; what is no option is an override."""
     options = argparse.ArgumentParser(prog="python -m campaign.search", usage=USAGE, add_help=False)
     options.add_argument("overrides", nargs="*")
-    options.add_argument("-h", "--help", action="store_true", help="this help, with every group and setting")
-    options.add_argument("--cfg", action="store_true", help="print the composed, validated campaign and stop")
-    options.add_argument("--dry-run", action="store_true", help="say what would be built, booted and run, and stop")
-    options.add_argument("--config-dir", type=Path, help="a folder of your own YAML groups, beside ours")
-    options.add_argument("--config-name", default="config", help="primary configuration in that folder")
+    options.add_argument(
+        "-h", "--help", action="store_true", help="this help, with every group and setting"
+    )
+    options.add_argument(
+        "--cfg", action="store_true", help="print the composed, validated campaign and stop"
+    )
+    options.add_argument(
+        "--dry-run", action="store_true", help="say what would be built, booted and run, and stop"
+    )
+    options.add_argument(
+        "--config-dir", type=Path, help="a folder of your own YAML groups, beside ours"
+    )
+    options.add_argument(
+        "--config-name", default="config", help="primary configuration in that folder"
+    )
     return options
 
 
 @guarded
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status (see campaign/exits.py)."""
+    """Run the command line; returns the exit status (see campaign/core/exits.py)."""
     options = parser().parse_intermixed_args(arguments)
     if options.help:
         from campaign.cli.help import text
 
         print(text(parser(), USAGE))
         return 0
-    from campaign.compose import compose
+    from campaign.config.compose import compose
 
     composed = compose(options.overrides, options.config_dir, options.config_name)
     if options.cfg:
-        from campaign.dump import campaign_yaml
+        from campaign.config.yaml_text import campaign_yaml
 
         print(campaign_yaml(composed.campaign), end="")
         return 0
@@ -57,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from campaign.cli.dry_run import forecast
 
         return forecast(composed)
-    from campaign.run import run
+    from campaign.execution.run import run
 
     return run(composed)
 

@@ -8,16 +8,18 @@ let
     root = ../.;
     fileset = lib.fileset.unions [
       ../campaign/__init__.py
-      ../campaign/errors.py
+      ../campaign/core/__init__.py
+      ../campaign/core/errors.py
       ../campaign/images/__init__.py
-      ../campaign/images/cpio.py
-      ../campaign/images/erofs.py
-      ../campaign/images/guest/init
-      ../campaign/images/initramfs.py
-      ../campaign/images/kernel.py
+      ../campaign/images/debian/__init__.py
+      ../campaign/images/debian/cpio.py
+      ../campaign/images/debian/erofs.py
+      ../campaign/images/debian/guest/init
+      ../campaign/images/debian/initramfs.py
+      ../campaign/images/debian/kernel.py
       ../campaign/images/manifest.py
       ../campaign/images/pack.py
-      ../campaign/images/tools.py
+      ../campaign/images/debian/tools.py
     ];
   };
 in

@@ -27,7 +27,7 @@ pkgs.runCommand "python-tests"
   ''
     cp -r ${source} source && chmod -R u+w source && cd source
     export HOME=$TMPDIR
-    pytest -q tests/unit/test_images_pack.py tests/unit/test_images_nix.py tests/unit/test_images_store.py \
-      tests/unit/test_images_contract.py tests/unit/test_slurm.py tests/unit/test_flux.py tests/conformance/test_promises.py
+    pytest -q tests/unit/campaign/images/test_pack.py tests/unit/campaign/images/test_nix.py tests/unit/campaign/images/test_store.py \
+      tests/unit/campaign/images/test_contract.py tests/unit/schedulers/test_slurm.py tests/unit/schedulers/test_flux.py tests/conformance/test_promises.py
     touch $out
   ''

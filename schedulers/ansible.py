@@ -25,8 +25,23 @@ MAX_FORKS = 50
 ATTEMPT_S = 1.0
 """About the least time that one question of a playbook takes: Ansible limits attempts, not seconds."""
 _ACTIONS = {"restart": "restarted", "reload": "reloaded"}
-_ALWAYS_THERE = {"/", "/etc", "/etc/default", "/etc/systemd/system", "/opt", "/root", "/run", "/tmp", "/usr", "/var"}  # noqa: S108 - names, not files of ours
-_ALWAYS_THERE |= {f"{above}/{name}" for above in ("/usr", "/usr/local") for name in ("bin", "lib", "sbin", "share")}
+_ALWAYS_THERE = {
+    "/",
+    "/etc",
+    "/etc/default",
+    "/etc/systemd/system",
+    "/opt",
+    "/root",
+    "/run",
+    "/tmp",
+    "/usr",
+    "/var",
+}
+_ALWAYS_THERE |= {
+    f"{above}/{name}"
+    for above in ("/usr", "/usr/local")
+    for name in ("bin", "lib", "sbin", "share")
+}
 _ALWAYS_THERE |= {f"/var/{name}" for name in ("cache", "lib", "log", "spool", "tmp")}
 
 
@@ -56,7 +71,11 @@ class _Play:
 
     def variables(self, node: str) -> dict[str, list[Any]]:
         """The node's lists by variable; none where the stage concerns other nodes only."""
-        return {f"{self.prefix}_{kind}": by_node[node] for kind, by_node in self.lists.items() if node in by_node}
+        return {
+            f"{self.prefix}_{kind}": by_node[node]
+            for kind, by_node in self.lists.items()
+            if node in by_node
+        }
 
 
 def folder(plan: BootstrapPlan, targets: Sequence[Target]) -> tuple[File, ...]:
@@ -65,13 +84,21 @@ def folder(plan: BootstrapPlan, targets: Sequence[Target]) -> tuple[File, ...]:
     plays = list(_plays(plan, sources))
     pages = {
         "ansible.cfg": _config(len(targets)),
-        "inventory.yml": "# The machines by group, and how each is reached.\n" + _yaml(_inventory(targets)),
-        "playbook.yml": _PLAYBOOK_HEAD + "\n".join(_yaml([_written(play, targets)]) for play in plays),
-        **{path: "# What the plays copy and run here.\n" + _yaml(lists) for path, lists in _variables(plays, targets)},
+        "inventory.yml": "# The machines by group, and how each is reached.\n"
+        + _yaml(_inventory(targets)),
+        "playbook.yml": _PLAYBOOK_HEAD
+        + "\n".join(_yaml([_written(play, targets)]) for play in plays),
+        **{
+            path: "# What the plays copy and run here.\n" + _yaml(lists)
+            for path, lists in _variables(plays, targets)
+        },
     }
     made = [File(path, text.encode()) for path, text in pages.items()]
     copied = {sources[key]: file for key, file in _keyed(plan)}
-    kept = [File(path, f.content, 0o600 if f.secret else 0o644, secret=f.secret) for path, f in copied.items()]
+    kept = [
+        File(path, f.content, 0o600 if f.secret else 0o644, secret=f.secret)
+        for path, f in copied.items()
+    ]
     return (*made, *kept)
 
 
@@ -110,7 +137,12 @@ def _prefixes(plan: BootstrapPlan) -> dict[str, Stage]:
     """The stages by how their variables' names begin: each another way."""
     found: dict[str, Stage] = {}
     for number, stage in enumerate(plan.stages):
-        prefix = re.sub(r"\W+", "_", f"stage_{stage.name}" if stage.name[:1].isdigit() else stage.name, flags=re.ASCII)
+        prefix = re.sub(
+            r"\W+",
+            "_",
+            f"stage_{stage.name}" if stage.name[:1].isdigit() else stage.name,
+            flags=re.ASCII,
+        )
         found[f"{prefix}_{number}" if prefix in found else prefix] = stage
     return found
 
@@ -142,10 +174,17 @@ def _plays(plan: BootstrapPlan, sources: Mapping[Key, str]) -> Iterator[_Play]:
     for prefix, stage in _prefixes(plan).items():
         lists = {
             "folders": {node: _folders(step, made[node]) for node, step in stage.steps.items()},
-            "files": {n: [_copied(f, sources[prefix, n, f.path]) for f in s.files] for n, s in stage.steps.items()},
+            "files": {
+                n: [_copied(f, sources[prefix, n, f.path]) for f in s.files]
+                for n, s in stage.steps.items()
+            },
             "units": {node: _units(step) for node, step in stage.steps.items()},
         }
-        yield _Play(stage, prefix, {kind: by_node for kind, by_node in lists.items() if any(by_node.values())})
+        yield _Play(
+            stage,
+            prefix,
+            {kind: by_node for kind, by_node in lists.items() if any(by_node.values())},
+        )
 
 
 def _folders(step: Step, made: set[str]) -> list[Any]:
@@ -156,19 +195,30 @@ def _folders(step: Step, made: set[str]) -> list[Any]:
 
 
 def _copied(file: File, source: str) -> "_Flow":
-    entry = {"src": _raw(source), "dest": _raw(file.path), "owner": file.owner, "mode": f"{file.mode:04o}"}
+    entry = {
+        "src": _raw(source),
+        "dest": _raw(file.path),
+        "owner": file.owner,
+        "mode": f"{file.mode:04o}",
+    }
     return _Flow(entry | ({"secret": True} if file.secret else {}))
 
 
 def _units(step: Step) -> list[Any]:
-    return [_Flow({"name": _raw(unit.name), "if_changed": _ACTIONS[unit.action]}) for unit in step.units]
+    return [
+        _Flow({"name": _raw(unit.name), "if_changed": _ACTIONS[unit.action]}) for unit in step.units
+    ]
 
 
-def _variables(plays: Sequence[_Play], targets: Sequence[Target]) -> Iterator[tuple[str, dict[str, list[Any]]]]:
+def _variables(
+    plays: Sequence[_Play], targets: Sequence[Target]
+) -> Iterator[tuple[str, dict[str, list[Any]]]]:
     """Files of variables by path: one per group whose machines are alike, else one per machine."""
     groups: dict[str, dict[str, dict[str, list[Any]]]] = defaultdict(dict)
     for target in targets:
-        groups[target.group][target.node] = {k: v for play in plays for k, v in play.variables(target.node).items()}
+        groups[target.group][target.node] = {
+            k: v for play in plays for k, v in play.variables(target.node).items()
+        }
     for group, hosts in groups.items():
         alike = [*hosts.values()]
         if all(lists == alike[0] for lists in alike):
@@ -180,7 +230,12 @@ def _variables(plays: Sequence[_Play], targets: Sequence[Target]) -> Iterator[tu
 def _written(play: _Play, targets: Sequence[Target]) -> dict[str, Any]:
     everyone = {target.node for target in targets} == set(play.steps)
     where = partial(_where, play, targets)
-    tasks = [*_folder_tasks(play), *_file_tasks(play), *_command_tasks(play, where), *_unit_tasks(play)]
+    tasks = [
+        *_folder_tasks(play),
+        *_file_tasks(play),
+        *_command_tasks(play, where),
+        *_unit_tasks(play),
+    ]
     return {
         "name": _raw(play.stage.name),
         "hosts": "all" if everyone else ":".join(play.steps),
@@ -205,7 +260,9 @@ def _folder_tasks(play: _Play) -> Iterator[dict[str, Any]]:
     if "folders" in play.lists:
         yield {
             "name": "Folders",
-            "ansible.builtin.command": {"argv": _Template(f"{{{{ ['mkdir', '-p', '-v'] + {play.prefix}_folders }}}}")},
+            "ansible.builtin.command": {
+                "argv": _Template(f"{{{{ ['mkdir', '-p', '-v'] + {play.prefix}_folders }}}}")
+            },
             "register": "made",
             "changed_when": "made.stdout != ''",
             "when": f"{play.prefix}_folders | length > 0",
@@ -233,20 +290,28 @@ def _unit_tasks(play: _Play) -> Iterator[dict[str, Any]]:
     if "units" in play.lists:
         yield {
             "name": "Units",
-            "ansible.builtin.systemd_service": {"name": _Template("{{ item.name }}"), "state": _unit_state(play)},
+            "ansible.builtin.systemd_service": {
+                "name": _Template("{{ item.name }}"),
+                "state": _unit_state(play),
+            },
             **_loop(f"{play.prefix}_units", "item.name"),
         }
 
 
 def _loop(variable: str, label: str) -> dict[str, Any]:
     """Each host goes through its own list."""
-    return {"loop": _Template(f"{{{{ {variable} }}}}"), "loop_control": {"label": _Template(f"{{{{ {label} }}}}")}}
+    return {
+        "loop": _Template(f"{{{{ {variable} }}}}"),
+        "loop_control": {"label": _Template(f"{{{{ {label} }}}}")},
+    }
 
 
 def _unit_state(play: _Play) -> str:
     if "files" not in play.lists:
         return "started"
-    return _Template(f"{{{{ item.if_changed if {play.prefix}_written is changed else 'started' }}}}")
+    return _Template(
+        f"{{{{ item.if_changed if {play.prefix}_written is changed else 'started' }}}}"
+    )
 
 
 def _command_tasks(play: _Play, where: "partial[list[str]]") -> Iterator[dict[str, Any]]:
@@ -329,12 +394,19 @@ def _represent_flow(dumper: _Dumper, flow: _Flow) -> yaml.Node:
 
 
 _Dumper.add_representer(_Raw, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text)))
-_Dumper.add_representer(_Template, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, '"'))
+_Dumper.add_representer(
+    _Template, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, '"')
+)
 _Dumper.add_representer(_Flow, _represent_flow)
 
 
 def _yaml(value: Any) -> str:
     text: str = yaml.dump(
-        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=False
+        value,
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=120,
+        default_flow_style=False,
     )
     return text

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from campaign.errors import SchedulerError, WorkloadError
-from campaign.settings import Scalar, Settings
+from campaign.core.errors import SchedulerError, WorkloadError
+from campaign.schema.settings import Scalar, Settings
 from schedulers.policy import Policy
 
 if TYPE_CHECKING:  # a job brings Arrow with it, which --help has no use for
-    from campaign.jobs import Job
+    from campaign.core.jobs import Job
 
 Role = Literal["head", "compute"]
 Fate = Literal["completed", "failed", "timeout", "cancelled", "node_lost"]
@@ -246,7 +246,9 @@ class Scheduler(Protocol):
         """Draw the keys of one cluster."""
         ...
 
-    def plan(self, topology: Topology, params: Any, secrets: Secrets, facts: Facts) -> BootstrapPlan:
+    def plan(
+        self, topology: Topology, params: Any, secrets: Secrets, facts: Facts
+    ) -> BootstrapPlan:
         """From booted nodes to a cluster whose nodes are all ready for jobs."""
         ...
 

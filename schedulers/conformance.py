@@ -11,8 +11,8 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from campaign.errors import WorkloadError
-from campaign.settings import Scalar, choices_of
+from campaign.core.errors import WorkloadError
+from campaign.schema.settings import Scalar, choices_of
 from schedulers.base import (
     ASPECTS,
     BootstrapPlan,
@@ -30,7 +30,7 @@ from schedulers.base import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from campaign.jobs import Job
+    from campaign.core.jobs import Job
 
 SLOTS = 4
 MEMORY_MIB = 512
@@ -59,7 +59,7 @@ def topology(compute: int) -> Topology:
 
 def job(width: int, *, number: int = 7, arrival_s: float = 0.0) -> "Job":
     """A job of a second, with a minute's limit."""
-    from campaign.jobs import Job
+    from campaign.core.jobs import Job
 
     return Job(number, arrival_s, width, 1.0, 60.0, 0)
 
@@ -68,7 +68,10 @@ def other_values(params: type[Params]) -> Iterator[tuple[str, Scalar]]:
     """For each parameter, a value that is not its default."""
     for name, field in params.model_fields.items():
         options = choices_of(field) or tuple(
-            bound for item in field.metadata for key in ("ge", "le") if (bound := getattr(item, key, None)) is not None
+            bound
+            for item in field.metadata
+            for key in ("ge", "le")
+            if (bound := getattr(item, key, None)) is not None
         )
         found = [option for option in options if option != field.default]
         if not found:
@@ -82,7 +85,10 @@ def plans_are_deterministic(scheduler: Scheduler) -> None:
     one, same = (_plan(scheduler, secrets=secrets) for _ in range(2))
     _require(one == same and one.digest == same.digest, "two plans of the same arguments differ")
     again = scheduler.reconfigure(topology(2), scheduler.Params(), {})
-    _require(again == scheduler.reconfigure(topology(2), scheduler.Params(), {}), "two ways to reconfigure differ")
+    _require(
+        again == scheduler.reconfigure(topology(2), scheduler.Params(), {}),
+        "two ways to reconfigure differ",
+    )
 
 
 def plans_are_complete(scheduler: Scheduler) -> None:
@@ -90,21 +96,34 @@ def plans_are_complete(scheduler: Scheduler) -> None:
     for count in (1, 3):
         wanted, plan = topology(count), _plan(scheduler, count)
         named = {name for stage in plan.stages for name in stage.steps}
-        _require(named == {node.name for node in wanted.nodes}, f"the plan for {count} nodes has steps for {named}")
         _require(
-            any(step.probes for step in plan.stages[-1].steps.values()), "nobody asks whether the last stage is done"
+            named == {node.name for node in wanted.nodes},
+            f"the plan for {count} nodes has steps for {named}",
+        )
+        _require(
+            any(step.probes for step in plan.stages[-1].steps.values()),
+            "nobody asks whether the last stage is done",
         )
     for _, file in plan.files():
         _require(file.path.startswith("/"), f"{file.path} is not an absolute path")
-    _require(_plan(scheduler, 1).digest != _plan(scheduler, 3).digest, "plans don't depend on the number of nodes")
+    _require(
+        _plan(scheduler, 1).digest != _plan(scheduler, 3).digest,
+        "plans don't depend on the number of nodes",
+    )
 
 
 def every_parameter_reaches_the_plan(scheduler: Scheduler) -> None:
     """Another value of any parameter makes another plan, and another reconfiguration."""
-    plain = _plan(scheduler).digest, scheduler.reconfigure(topology(2), scheduler.Params(), {}).digest
+    plain = (
+        _plan(scheduler).digest,
+        scheduler.reconfigure(topology(2), scheduler.Params(), {}).digest,
+    )
     for name, value in other_values(scheduler.Params):
         params = scheduler.Params(**{name: value})
-        changed = _plan(scheduler, params=params).digest, scheduler.reconfigure(topology(2), params, {}).digest
+        changed = (
+            _plan(scheduler, params=params).digest,
+            scheduler.reconfigure(topology(2), params, {}).digest,
+        )
         for what, old, new in zip(("plan", "reconfigure"), plain, changed, strict=True):
             _require(old != new, f"{what} is the same for {name}={value} and the default")
 
@@ -116,7 +135,8 @@ def reconfiguring_leaves_what_a_bootstrap_leaves(scheduler: Scheduler) -> None:
         fresh = {(node, file.path): file for node, file in _plan(scheduler, params=params).files()}
         for node, file in scheduler.reconfigure(topology(2), params, {}).files():
             _require(
-                fresh.get((node, file.path)) == file, f"{name}={value}: {node}:{file.path} differs from a fresh one"
+                fresh.get((node, file.path)) == file,
+                f"{name}={value}: {node}:{file.path} differs from a fresh one",
             )
 
 
@@ -124,21 +144,33 @@ def secrets_stay_out_of_sight(scheduler: Scheduler) -> None:
     """Secrets are drawn anew for each cluster, stand in no printable form of a plan, and nobody else may read them."""
     secrets, others = scheduler.make_secrets(), scheduler.make_secrets()
     plan = _plan(scheduler, secrets=secrets)
-    _require(plan.digest == _plan(scheduler, secrets=others).digest, "the digest of a plan depends on its secrets")
+    _require(
+        plan.digest == _plan(scheduler, secrets=others).digest,
+        "the digest of a plan depends on its secrets",
+    )
     printed = plan.describe() + repr(plan) + repr(secrets)
     for name, value in secrets.items():
-        _require(len(value) < SHORTEST_SECRET or value != others[name], f"two clusters have the same {name}")
+        _require(
+            len(value) < SHORTEST_SECRET or value != others[name],
+            f"two clusters have the same {name}",
+        )
         for form in _spellings(value):
             _require(form not in printed, f"{name} shows in print")
         for node, file in plan.files():
-            _require(value not in file.content or _hidden(file), f"{name} is in {node}:{file.path}, open to others")
+            _require(
+                value not in file.content or _hidden(file),
+                f"{name} is in {node}:{file.path}, open to others",
+            )
 
 
 def widths_become_nodes(scheduler: Scheduler) -> None:
     """A job gets at least one node and never more than there are; one that can't fit is refused by name."""
     small = topology(3)
     counts = [scheduler.nodes_needed(job(width), small) for width in range(1, small.slots + 1)]
-    _require(counts == sorted(counts) and counts[0] == 1 and counts[-1] == 3, f"nodes for widths from 1: {counts}")
+    _require(
+        counts == sorted(counts) and counts[0] == 1 and counts[-1] == 3,
+        f"nodes for widths from 1: {counts}",
+    )
     for width in (0, small.slots + 1):
         try:
             scheduler.nodes_needed(job(width), small)
@@ -153,8 +185,13 @@ def scripts_run_the_payload(scheduler: Scheduler) -> None:
     for width in (1, SLOTS, 2 * SLOTS):
         one, same = (scheduler.job_script(job(width), topology(2), PAYLOAD) for _ in range(2))
         _require(one == same, "two scripts of one job differ")
-        _require(PAYLOAD.encode() in one, f"the script of a job of {width} slots doesn't run the payload")
-    _require(isinstance(scheduler.session_command(), tuple), "session_command() gives no arguments of a program")
+        _require(
+            PAYLOAD.encode() in one, f"the script of a job of {width} slots doesn't run the payload"
+        )
+    _require(
+        isinstance(scheduler.session_command(), tuple),
+        "session_command() gives no arguments of a program",
+    )
     command = scheduler.submit_command(job(1), topology(2), SCRIPT)
     _require(any(SCRIPT in word for word in command), f"{command} doesn't submit {SCRIPT}")
 
@@ -176,7 +213,9 @@ def foreign_answers_are_errors(scheduler: Scheduler) -> None:
             except ParseError as error:
                 _require(isinstance(error.raw, str), f"{name} forgets what it couldn't read")
                 continue
-            nothing = not text.strip() and not found and name in ("parse_pending", "parse_accounting")
+            nothing = (
+                not text.strip() and not found and name in ("parse_pending", "parse_accounting")
+            )
             _require(nothing, f"{name}({text!r}) gives {found!r}")
 
 
@@ -189,13 +228,19 @@ def policies_speak_of_parameters(scheduler: Scheduler) -> None:
     ):
         policy = scheduler.policy(params)
         strangers = {*policy.ignored, *policy.timing} - known
-        _require(not strangers, f"the policy names {', '.join(sorted(strangers))}, which are no parameters")
+        _require(
+            not strangers,
+            f"the policy names {', '.join(sorted(strangers))}, which are no parameters",
+        )
 
 
 def comparisons_are_answered(scheduler: Scheduler) -> None:
     """Whoever compares it with another scheduler gets a sentence for every aspect, and the same one each time."""
     said = scheduler.fairness()
-    _require(said.keys() == ASPECTS.keys(), f"fairness() speaks of {sorted(said)}, not of {sorted(ASPECTS)}")
+    _require(
+        said.keys() == ASPECTS.keys(),
+        f"fairness() speaks of {sorted(said)}, not of {sorted(ASPECTS)}",
+    )
     _require(all(text.strip() for text in said.values()), "fairness() leaves an aspect empty")
     _require(said == scheduler.fairness(), "fairness() says something else each time")
 
@@ -204,10 +249,13 @@ def adapters_travel(scheduler: Scheduler) -> None:
     """Adapters and plans go from process to process."""
     plan = _plan(scheduler)
     try:
-        copy, same = pickle.loads(pickle.dumps((plan, scheduler)))  # noqa: S301 - our own bytes
+        copy, same = pickle.loads(pickle.dumps((plan, scheduler)))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise Broken(f"adapter or plan can't be sent to another process: {error}") from error
-    _require(copy == plan and same.name == scheduler.name, "adapter or plan is another one after a journey")
+    _require(
+        copy == plan and same.name == scheduler.name,
+        "adapter or plan is another one after a journey",
+    )
 
 
 PROMISES: tuple[Callable[[Scheduler], None], ...] = (
@@ -234,36 +282,55 @@ def rehearsal(scheduler: Scheduler, cluster: Topology) -> "pa.Table":
     """
     import pyarrow as pa
 
-    from campaign.jobs import WORKLOAD_SCHEMA
+    from campaign.core.jobs import WORKLOAD_SCHEMA
 
     on_a_node = cluster.compute[0].slots
     widths = [1, 1, on_a_node, on_a_node + 1, 1]
     if scheduler.gangs:
         widths = [cluster.slots, *widths, 2 * on_a_node]
     pace_s = scheduler.launching_s / 50
-    jobs = [job(width, number=number, arrival_s=number * pace_s) for number, width in enumerate(widths, start=1)]
+    jobs = [
+        job(width, number=number, arrival_s=number * pace_s)
+        for number, width in enumerate(widths, start=1)
+    ]
     return pa.Table.from_pylist([one._asdict() for one in jobs], schema=WORKLOAD_SCHEMA)
 
 
 def every_job_is_one_row(scheduler: Scheduler, cluster: Topology, jobs: "pa.Table") -> None:
     """All jobs, each once, ended well."""
     expected = sorted(rehearsal(scheduler, cluster).column("job_id").to_pylist())
-    _require(sorted(jobs.column("job_id").to_pylist()) == expected, "jobs are missing, or there are others")
-    bad = [row["job_id"] for row in jobs.to_pylist() if row["exit_code"] != 0 or row["end_ns"] is None]
+    _require(
+        sorted(jobs.column("job_id").to_pylist()) == expected,
+        "jobs are missing, or there are others",
+    )
+    bad = [
+        row["job_id"] for row in jobs.to_pylist() if row["exit_code"] != 0 or row["end_ns"] is None
+    ]
     _require(not bad, f"jobs {bad} didn't end well")
 
 
-def jobs_have_all_their_nodes_at_once(scheduler: Scheduler, cluster: Topology, jobs: "pa.Table") -> None:
+def jobs_have_all_their_nodes_at_once(
+    scheduler: Scheduler, cluster: Topology, jobs: "pa.Table"
+) -> None:
     """As many nodes as the adapter asks for, all begun before any ends; and never more slots in use than there are."""
     rows = jobs.to_pylist()
     for row in rows:
         wanted = scheduler.nodes_needed(job(row["width"]), cluster)
-        _require(len(set(row["nodes"])) == wanted, f"job {row['job_id']} ran on {row['nodes']}, not on {wanted} nodes")
-        _require(row["start_ns"] <= row["all_started_ns"] < row["end_ns"], f"job {row['job_id']} began in pieces")
+        _require(
+            len(set(row["nodes"])) == wanted,
+            f"job {row['job_id']} ran on {row['nodes']}, not on {wanted} nodes",
+        )
+        _require(
+            row["start_ns"] <= row["all_started_ns"] < row["end_ns"],
+            f"job {row['job_id']} began in pieces",
+        )
     for row in rows:
         at = row["start_ns"]
         used = sum(one["width"] for one in rows if one["start_ns"] <= at < one["end_ns"])
-        _require(used <= cluster.slots, f"{used} of {cluster.slots} slots are in use as job {row['job_id']} begins")
+        _require(
+            used <= cluster.slots,
+            f"{used} of {cluster.slots} slots are in use as job {row['job_id']} begins",
+        )
 
 
 def jobs_have_accounts(scheduler: Scheduler, cluster: Topology, jobs: "pa.Table") -> None:
@@ -274,12 +341,18 @@ def jobs_have_accounts(scheduler: Scheduler, cluster: Topology, jobs: "pa.Table"
 
 def accounts_agree(scheduler: Scheduler, cluster: Topology, jobs: "pa.Table") -> None:
     """The scheduler's own times of a job are the wrapper's, to its resolution and what launching and ending take."""
-    pairs = (("native_start_s", "start_ns", scheduler.launching_s), ("native_end_s", "end_ns", ENDING_S))
+    pairs = (
+        ("native_start_s", "start_ns", scheduler.launching_s),
+        ("native_end_s", "end_ns", ENDING_S),
+    )
     for row in jobs.to_pylist():
         for native, ours, takes_s in pairs:
             _require(row[native] is not None, f"job {row['job_id']} has no {native}")
             gap = abs(row[native] - row[ours] / 1e9)
-            _require(gap <= takes_s + scheduler.resolution_s, f"job {row['job_id']}: {native} is {gap:.1f} s off")
+            _require(
+                gap <= takes_s + scheduler.resolution_s,
+                f"job {row['job_id']}: {native} is {gap:.1f} s off",
+            )
 
 
 FATES: dict[int, Fate] = {1: "completed", 2: "failed", 3: "timeout", 4: "cancelled"}
@@ -293,7 +366,7 @@ def fates() -> "pa.Table":
     the fourth is cancelled while it runs; the third runs for far longer than its time limit."""
     import pyarrow as pa
 
-    from campaign.jobs import WORKLOAD_SCHEMA
+    from campaign.core.jobs import WORKLOAD_SCHEMA
 
     lasting = {3: (600.0, 5.0), 4: (600.0, 900.0)}
     jobs = [job(1, number=number, arrival_s=number / 10.0) for number in FATES]
@@ -303,7 +376,9 @@ def fates() -> "pa.Table":
     return pa.Table.from_pylist([one._asdict() for one in jobs], schema=WORKLOAD_SCHEMA)
 
 
-def fates_show_as_such(scheduler: Scheduler, expected: Mapping[int, Fate], jobs: "pa.Table") -> None:
+def fates_show_as_such(
+    scheduler: Scheduler, expected: Mapping[int, Fate], jobs: "pa.Table"
+) -> None:
     """The scheduler's accounts tell of each job how it ended."""
     found = {
         row["job_id"]: scheduler.fate(row["native_state"]) if row["native_state"] else "not known"
@@ -317,11 +392,17 @@ OUTCOMES: tuple[Callable[[Scheduler, Topology, "pa.Table"], None], ...] = (
     every_job_is_one_row,
     jobs_have_all_their_nodes_at_once,
 )
-ACCOUNTS: tuple[Callable[[Scheduler, Topology, "pa.Table"], None], ...] = (jobs_have_accounts, accounts_agree)
+ACCOUNTS: tuple[Callable[[Scheduler, Topology, "pa.Table"], None], ...] = (
+    jobs_have_accounts,
+    accounts_agree,
+)
 
 
 def _plan(
-    scheduler: Scheduler, compute: int = 2, params: Params | None = None, secrets: Secrets | None = None
+    scheduler: Scheduler,
+    compute: int = 2,
+    params: Params | None = None,
+    secrets: Secrets | None = None,
 ) -> BootstrapPlan:
     drawn = scheduler.make_secrets() if secrets is None else secrets
     return scheduler.plan(topology(compute), params or scheduler.Params(), drawn, {})

@@ -4,7 +4,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from campaign.errors import ConfigError
+from campaign.core.errors import ConfigError
 from schedulers.base import Scheduler
 
 
@@ -18,6 +18,7 @@ def adapter(name: str) -> Scheduler:
     """The adapter of scheduler `name`: the `ADAPTER` of package `schedulers.<name>`. Raises ConfigError for no such."""
     if name not in names():
         raise ConfigError(
-            f"scheduler.name: there is no scheduler {name!r}", resolution=f"Choose: {', '.join(names())}."
+            f"scheduler.name: there is no scheduler {name!r}",
+            resolution=f"Choose: {', '.join(names())}.",
         )
     return cast(Scheduler, import_module(f"schedulers.{name}").ADAPTER)

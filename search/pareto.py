@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from campaign.model import Bound, Direction
-from campaign.trials import TrialRecord
+from campaign.core.trials import TrialRecord
+from campaign.schema.model import Bound, Direction
 
 
 def front(
@@ -25,7 +25,9 @@ def front(
         [
             record
             for record in records
-            if record.valid and _measured(record, objectives) and feasible(record, constraints or {})
+            if record.valid
+            and _measured(record, objectives)
+            and feasible(record, constraints or {})
         ],
         objectives,
     )
@@ -44,7 +46,10 @@ def dominates(one: TrialRecord, other: TrialRecord, objectives: Mapping[str, Dir
 
 def feasible(record: TrialRecord, constraints: Mapping[str, Bound]) -> bool:
     """Whether every constrained metric was measured and keeps to its bounds."""
-    return all(_within(record.metrics.get(metric, math.nan), bound) for metric, bound in constraints.items())
+    return all(
+        _within(record.metrics.get(metric, math.nan), bound)
+        for metric, bound in constraints.items()
+    )
 
 
 def _within(value: float, bound: Bound) -> bool:
@@ -64,7 +69,9 @@ def _costs(record: TrialRecord, objectives: Mapping[str, Direction]) -> tuple[fl
     )
 
 
-def _distinct(records: Sequence[TrialRecord], objectives: Mapping[str, Direction]) -> list[TrialRecord]:
+def _distinct(
+    records: Sequence[TrialRecord], objectives: Mapping[str, Direction]
+) -> list[TrialRecord]:
     kept: dict[object, TrialRecord] = {}
     for record in sorted(records, key=lambda record: (record.number, record.attempt)):
         kept.setdefault((_costs(record, objectives), tuple(sorted(record.point.items()))), record)

@@ -7,7 +7,7 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from campaign.model import SamplerSettings
+from campaign.schema.model import SamplerSettings
 
 
 class _OrderedNsga2(NSGAIISampler):
@@ -18,7 +18,9 @@ class _OrderedNsga2(NSGAIISampler):
     """
 
     def get_parent_population(self, study: Study, generation: int) -> list[FrozenTrial]:
-        return sorted(super().get_parent_population(study, generation), key=lambda trial: trial.number)
+        return sorted(
+            super().get_parent_population(study, generation), key=lambda trial: trial.number
+        )
 
 
 def make_sampler(settings: SamplerSettings, seed: int, *, conditional: bool = False) -> BaseSampler:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from campaign.model import Campaign, Choices, ClusterSettings, Range
-from campaign.settings import Scalar, allowed_of, choices_of, row_of, sampling_of
-from campaign.trials import Point
+from campaign.core.trials import Point
+from campaign.schema.model import Campaign, Choices, ClusterSettings, Range
+from campaign.schema.settings import Scalar, allowed_of, choices_of, row_of, sampling_of
 from schedulers.base import Params
 
 NODES = "cluster.nodes"
@@ -100,7 +100,11 @@ class Space:
     def params(self, point: Point) -> dict[str, Scalar]:
         """Scheduler parameters at `point`, the fixed ones included."""
         prefix = f"{self._prefix(point)}."
-        return {path.removeprefix(prefix): v for path, v in {**self.fixed, **point}.items() if path.startswith(prefix)}
+        return {
+            path.removeprefix(prefix): v
+            for path, v in {**self.fixed, **point}.items()
+            if path.startswith(prefix)
+        }
 
     def node_counts(self) -> tuple[int, int]:
         """Smallest and largest cluster, in compute nodes."""
@@ -138,10 +142,18 @@ def space_of(campaign: Campaign, models: Mapping[str, type[Params]]) -> Space:
             path = f"{arm.prefix}.{name}"
             if name not in arm.model.model_fields:
                 known = ", ".join(arm.model.model_fields)
-                found.problems.append(Problem(path, value, f"one of {known}", f"{arm.scheduler} has no such parameter"))
+                found.problems.append(
+                    Problem(
+                        path, value, f"one of {known}", f"{arm.scheduler} has no such parameter"
+                    )
+                )
             elif dimension := found.take(path, value, arm.model.model_fields[name]):
                 found.problems.extend(_beyond_row(name, dimension, arm))
-        fixed = {name: found.fixed[path] for name in arm.values if (path := f"{arm.prefix}.{name}") in found.fixed}
+        fixed = {
+            name: found.fixed[path]
+            for name in arm.values
+            if (path := f"{arm.prefix}.{name}") in found.fixed
+        }
         found.problems.extend(_row_problems(fixed, arm))
     if found.problems:
         raise SpaceError(found.problems)
@@ -170,7 +182,9 @@ class _Found:
         return dimension
 
 
-def _arms(campaign: Campaign, models: Mapping[str, type[Params]], problems: list[Problem]) -> list[_Arm]:
+def _arms(
+    campaign: Campaign, models: Mapping[str, type[Params]], problems: list[Problem]
+) -> list[_Arm]:
     settings, names = campaign.scheduler, campaign.scheduler.names
     if len(names) == 1:
         if settings.arms:
@@ -181,8 +195,14 @@ def _arms(campaign: Campaign, models: Mapping[str, type[Params]], problems: list
         why = "with several schedulers, parameters stand in scheduler.arms.NAME"
         problems.append(Problem(PARAMS, dict(settings.params), "", why))
     for stranger in settings.arms.keys() - set(names):
-        problems.append(Problem(f"{ARMS}.{stranger}", stranger, f"one of {', '.join(names)}", "not searched here"))
-    return [_Arm(name, f"{ARMS}.{name}", models[name], settings.arms.get(name, {})) for name in names]
+        problems.append(
+            Problem(
+                f"{ARMS}.{stranger}", stranger, f"one of {', '.join(names)}", "not searched here"
+            )
+        )
+    return [
+        _Arm(name, f"{ARMS}.{name}", models[name], settings.arms.get(name, {})) for name in names
+    ]
 
 
 def _dimension(path: str, value: Any, field: FieldInfo) -> Dimension | None:
@@ -195,7 +215,14 @@ def _dimension(path: str, value: Any, field: FieldInfo) -> Dimension | None:
             return Categorical(tuple(value))
         if len(value) != 2 or not all(_is_number(end) for end in value):
             raise SpaceError(
-                [Problem(path, value, "[low, high] or {choices: [..]}", "a list is a range of two numbers")]
+                [
+                    Problem(
+                        path,
+                        value,
+                        "[low, high] or {choices: [..]}",
+                        "a list is a range of two numbers",
+                    )
+                ]
             )
         value = _range(path, value)
     if isinstance(value, Range):
@@ -209,7 +236,11 @@ def _range(path: str, ends: list[Any]) -> Range:
         return Range(low=ends[0], high=ends[1])
     except ValidationError as error:
         raise SpaceError(
-            [Problem(path, ends, "[low, high] with low <= high", reason_of(dict(error.errors()[0])))]
+            [
+                Problem(
+                    path, ends, "[low, high] with low <= high", reason_of(dict(error.errors()[0]))
+                )
+            ]
         ) from None
 
 
@@ -220,11 +251,19 @@ def _numeric(path: str, value: Range, field: FieldInfo) -> Dimension:
     if choices_of(field):
         raise SpaceError([Problem(path, shown, allowed_of(field), "it has choices, not a range")])
     if log and value.low <= 0:
-        raise SpaceError([Problem(path, shown, "low > 0, or log: false", "a logarithmic range starts above zero")])
+        raise SpaceError(
+            [
+                Problem(
+                    path, shown, "low > 0, or log: false", "a logarithmic range starts above zero"
+                )
+            ]
+        )
     if field.annotation is float:
         return Real(value.low, value.high, log)
     if not (float(value.low).is_integer() and float(value.high).is_integer()):
-        raise SpaceError([Problem(path, shown, "whole numbers", "this setting counts in whole numbers")])
+        raise SpaceError(
+            [Problem(path, shown, "whole numbers", "this setting counts in whole numbers")]
+        )
     _check_nodes(path, [int(value.low), int(value.high)])
     return Integer(int(value.low), int(value.high), log, 1 if log else (value.step or step or 1))
 
@@ -233,15 +272,21 @@ def _check_nodes(path: str, values: list[Any]) -> None:
     """The node count has no row of its own type to be checked against, being fixed or searched."""
     for value in values if path == NODES else ():
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_NODES:
-            raise SpaceError([Problem(path, value, f"[1 .. {MAX_NODES}] compute nodes", "not a number of nodes")])
+            raise SpaceError(
+                [Problem(path, value, f"[1 .. {MAX_NODES}] compute nodes", "not a number of nodes")]
+            )
 
 
 def _beyond_row(name: str, dimension: Dimension, arm: _Arm) -> Iterator[Problem]:
     """Problems of a searched parameter's extremes against its row."""
-    values = dimension.choices if isinstance(dimension, Categorical) else (dimension.low, dimension.high)
+    values = (
+        dimension.choices if isinstance(dimension, Categorical) else (dimension.low, dimension.high)
+    )
     for value in values:
         path = f"{arm.prefix}.{name}"
-        yield from (problem for problem in _row_problems({name: value}, arm) if problem.path == path)
+        yield from (
+            problem for problem in _row_problems({name: value}, arm) if problem.path == path
+        )
 
 
 def _row_problems(values: dict[str, Scalar], arm: _Arm) -> list[Problem]:

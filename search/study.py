@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 
-from campaign.model import Bound, Direction, SamplerSettings
-from campaign.trials import Point
+from campaign.core.trials import Point
+from campaign.schema.model import Bound, Direction, SamplerSettings
 from search.samplers import make_sampler
 from search.space import Categorical, Dimension, Integer, Space
 
@@ -53,7 +58,9 @@ class Study:
         self._sampler, self._seed = sampler, seed
         self._storage = optuna.storages.InMemoryStorage()
         directions = [objectives[name] for name in self._objectives]
-        self._study = optuna.create_study(storage=self._storage, study_name="campaign", directions=directions)
+        self._study = optuna.create_study(
+            storage=self._storage, study_name="campaign", directions=directions
+        )
         self._id = self._storage.get_study_id_from_name("campaign")
 
     def ask(self) -> Suggestion:
@@ -62,7 +69,9 @@ class Study:
         self._study.sampler = make_sampler(
             self._sampler, seed_for(self._seed, number), conditional=self._space.conditional
         )
-        trial = self._study.ask() if self._space.conditional else self._study.ask(self._distributions)
+        trial = (
+            self._study.ask() if self._space.conditional else self._study.ask(self._distributions)
+        )
         if self._space.conditional:
             self._suggest(trial)
         attrs = dict(self._storage.get_trial_system_attrs(self._trial_id(number)))
@@ -84,8 +93,12 @@ class Study:
         """Tell the metrics of a valid trial. A missing objective is the caller's error (KeyError): Optuna would
         swallow it and fail the trial in silence."""
         for name, violation in violations(metrics, self._constraints).items():
-            self._storage.set_trial_system_attr(self._trial_id(number), f"{CONSTRAINT_ATTR}:{name}", violation)
-        self._settle(number, TrialState.COMPLETE, [float(metrics[name]) for name in self._objectives])
+            self._storage.set_trial_system_attr(
+                self._trial_id(number), f"{CONSTRAINT_ATTR}:{name}", violation
+            )
+        self._settle(
+            number, TrialState.COMPLETE, [float(metrics[name]) for name in self._objectives]
+        )
 
     def fail(self, number: int) -> None:
         """Tell that a trial gave no values."""

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile("project", deadline=None)  # how long an example takes is the machine's business
+settings.register_profile(
+    "project", deadline=None
+)  # how long an example takes is the machine's business
 settings.load_profile("project")
 
 CANNOT_RUN_HERE = "cannot run here"
@@ -24,8 +26,8 @@ def image_store() -> Path:
 def bundle_of(image_store):
     """Gives an image by name, built if the store has none; a test whose image needs files that nobody has provided is
     skipped."""
-    from campaign.errors import ImageError
-    from campaign.images import debian, extras
+    from campaign.core.errors import ImageError
+    from campaign.images.debian import builder, third_party
     from campaign.images.store import Store
 
     store = Store(image_store)
@@ -35,10 +37,10 @@ def bundle_of(image_store):
         found = [one for one in store.bundles() if one.manifest.name == name]
         if not found:
             try:
-                extras.provided(name, debian.spec(name).extras, extras.folder_of(None))
+                third_party.provided(name, builder.spec(name).extras, third_party.folder_of(None))
             except ImageError as error:
                 pytest.skip(f"{CANNOT_RUN_HERE}: {error.brief}. {error.resolution}")
-            found = [debian.build(name, store=store, progress=print)]
+            found = [builder.build(name, store=store, progress=print)]
         store.verify(found[0])
         return found[0]
 
@@ -56,7 +58,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if not os.environ.get("CI") or reporter is None:
         return
-    reasons = [report.longrepr[2] for report in reporter.stats.get("skipped", ()) if isinstance(report.longrepr, tuple)]
+    reasons = [
+        report.longrepr[2]
+        for report in reporter.stats.get("skipped", ())
+        if isinstance(report.longrepr, tuple)
+    ]
     unexcused = [reason for reason in reasons if CANNOT_RUN_HERE not in reason]
     if unexcused and session.exitstatus == pytest.ExitCode.OK:
         reporter.write_line(f"skipped in CI: {'; '.join(unexcused)}", red=True)

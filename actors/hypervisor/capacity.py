@@ -12,7 +12,12 @@ from typing import Literal
 KVM_OVERHEAD_MIB = 64
 TCG_OVERHEAD_MIB = 128
 _MIB = 1024 * 1024
-_UNITS = {"memory_mib": "MiB of memory", "vcpus": "vCPUs", "ports": "TCP ports", "disk_mib": "MiB of disk"}
+_UNITS = {
+    "memory_mib": "MiB of memory",
+    "vcpus": "vCPUs",
+    "ports": "TCP ports",
+    "disk_mib": "MiB of disk",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +49,9 @@ class Shortfall:
     @property
     def short(self) -> tuple[str, ...]:
         """The names of the resources that do not suffice."""
-        return tuple(name for name in _UNITS if getattr(self.needed, name) > getattr(self.free, name))
+        return tuple(
+            name for name in _UNITS if getattr(self.needed, name) > getattr(self.free, name)
+        )
 
     def __str__(self) -> str:
         return "; ".join(
@@ -80,7 +87,12 @@ class Capacity:
 
 
 def node_resources(
-    *, vcpus: int, memory_mib: int, tb_cache_mib: int, acceleration: Literal["kvm", "tcg"], disk_mib: int = 8
+    *,
+    vcpus: int,
+    memory_mib: int,
+    tb_cache_mib: int,
+    acceleration: Literal["kvm", "tcg"],
+    disk_mib: int = 8,
 ) -> Resources:
     """What one node occupies: its memory and the emulator's, its vCPUs, one port for SSH, `disk_mib` for its logs."""
     emulator = KVM_OVERHEAD_MIB if acceleration == "kvm" else TCG_OVERHEAD_MIB + tb_cache_mib
@@ -88,14 +100,24 @@ def node_resources(
 
 
 def read_host(
-    folder: Path, *, ports: int, memory_kept_mib: int = 1024, vcpus_per_cpu: float = 2.0, root: Path = Path("/")
+    folder: Path,
+    *,
+    ports: int,
+    memory_kept_mib: int = 1024,
+    vcpus_per_cpu: float = 2.0,
+    root: Path = Path("/"),
 ) -> Resources:
     """What this machine has for nodes right now: memory that is available, less `memory_kept_mib` for everybody else;
     `vcpus_per_cpu` virtual for each CPU that we may use; the free disk below `folder`; `ports` as configured.
 
     The limits of our control group count. `root` stands for / in tests.
     """
-    memory = min([_memory_mib("MemAvailable", root) * _MIB, *(_cgroup_memory(group) for group in _own_cgroups(root))])
+    memory = min(
+        [
+            _memory_mib("MemAvailable", root) * _MIB,
+            *(_cgroup_memory(group) for group in _own_cgroups(root)),
+        ]
+    )
     cpus = available_cpus(root)
     return Resources(
         memory_mib=max(0, int(memory // _MIB) - memory_kept_mib),
@@ -107,7 +129,12 @@ def read_host(
 
 def available_cpus(root: Path = Path("/")) -> float:
     """The CPUs' worth of time that we may use."""
-    return min([float(len(os.sched_getaffinity(0))), *(_cgroup_cpus(group) for group in _own_cgroups(root))])
+    return min(
+        [
+            float(len(os.sched_getaffinity(0))),
+            *(_cgroup_cpus(group) for group in _own_cgroups(root)),
+        ]
+    )
 
 
 def memory_total_mib(root: Path = Path("/")) -> float:
@@ -118,7 +145,10 @@ def memory_total_mib(root: Path = Path("/")) -> float:
 def read_cpu_model(root: Path = Path("/")) -> str:
     """The name of this machine's CPU model; "unknown" where the kernel doesn't tell."""
     lines = (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        "unknown",
+    )
 
 
 def _existing(folder: Path) -> Path:

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 import libvirt
 
 from actors.hypervisor import monitor, snapshot
+from actors.hypervisor.deadline import within
 from actors.hypervisor.domain import (
     LEASE_NAMESPACE,
     LEASE_PREFIX,
@@ -23,9 +24,14 @@ from actors.hypervisor.domain import (
     lease_element,
     parse_lease,
 )
-from actors.hypervisor.errors import HypervisorError, InvalidLease, LibvirtUnreachable, NodeGone, SnapshotFailed
+from actors.hypervisor.errors import (
+    HypervisorError,
+    InvalidLease,
+    LibvirtUnreachable,
+    NodeGone,
+    SnapshotFailed,
+)
 from actors.hypervisor.lease import Lease
-from actors.hypervisor.patience import within
 from actors.hypervisor.process import arguments, end, pids
 from actors.hypervisor.start_failure import explain
 
@@ -83,7 +89,11 @@ class Hypervisor:
     """
 
     def __init__(
-        self, uri: str, *, open_seconds: float = _OPEN_SECONDS, revive: Callable[[], object] = lambda: None
+        self,
+        uri: str,
+        *,
+        open_seconds: float = _OPEN_SECONDS,
+        revive: Callable[[], object] = lambda: None,
     ) -> None:
         """Connect; `LibvirtUnreachable` if nothing answers within `open_seconds`."""
         self.uri = uri
@@ -125,11 +135,24 @@ class Hypervisor:
         in the way; nothing is left running then.
         """
         try:
-            spec.console_log.touch(mode=0o600)  # else a privileged libvirt makes it, and we couldn't read it
+            spec.console_log.touch(
+                mode=0o600
+            )  # else a privileged libvirt makes it, and we couldn't read it
             owner = run_as or (spec.console_log.stat().st_uid, spec.console_log.stat().st_gid)
-            paused = libvirt.VIR_DOMAIN_START_PAUSED if spec.memory and spec.memory.use == "restore" else 0
-            xml, libvirtd = domain_xml(spec, run_as=owner if self._separates_users else None), self._connection
-            within(_START_SECONDS, lambda: libvirtd.createXML(xml, paused), too_late=lambda domain: domain.destroy())
+            paused = (
+                libvirt.VIR_DOMAIN_START_PAUSED
+                if spec.memory and spec.memory.use == "restore"
+                else 0
+            )
+            xml, libvirtd = (
+                domain_xml(spec, run_as=owner if self._separates_users else None),
+                self._connection,
+            )
+            within(
+                _START_SECONDS,
+                lambda: libvirtd.createXML(xml, paused),
+                too_late=lambda domain: domain.destroy(),
+            )
         except (OSError, TimeoutError, libvirt.libvirtError) as error:
             raise explain(str(error), spec, self.uri) from error
 
@@ -152,9 +175,13 @@ class Hypervisor:
         """Give a node that was started to be restored the state of its devices. It is then as it was, and paused."""
         self._stream(snapshot.load_devices, name, path)
 
-    def ask_monitor(self, name: str, execute: str, arguments: Mapping[str, object]) -> dict[str, Any]:
+    def ask_monitor(
+        self, name: str, execute: str, arguments: Mapping[str, object]
+    ) -> dict[str, Any]:
         """What a node's QEMU answers to a command of its monitor protocol; `MonitorRefused`, or `NodeGone`."""
-        return self._ask(lambda libvirtd: monitor.ask(libvirtd.lookupByName(name), execute, arguments))
+        return self._ask(
+            lambda libvirtd: monitor.ask(libvirtd.lookupByName(name), execute, arguments)
+        )
 
     def destroy(self, name: str) -> bool:
         """End the domain at once, as if its plug were pulled. False if there was none (any more)."""
@@ -162,7 +189,9 @@ class Hypervisor:
 
     def destroy_owned(self, domain: OwnedDomain) -> bool:
         """End exactly this domain, not one that has taken its name since. False if there was none (any more)."""
-        return self._end(lambda libvirtd: libvirtd.lookupByUUIDString(domain.uuid), domain.name, domain.uuid)
+        return self._end(
+            lambda libvirtd: libvirtd.lookupByUUIDString(domain.uuid), domain.name, domain.uuid
+        )
 
     def ours(self, wanted: Callable[[Lease], bool] = lambda _: True) -> list[OwnedDomain]:
         """The domains that carry a lease of ours for which `wanted` holds, sorted by name; all others are foreign."""
@@ -172,13 +201,19 @@ class Hypervisor:
     def guests(self) -> list[str]:
         """The names of all running domains, foreign ones included."""
         active = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
-        return sorted(self._ask(lambda libvirtd: [domain.name() for domain in libvirtd.listAllDomains(active)]))
+        return sorted(
+            self._ask(
+                lambda libvirtd: [domain.name() for domain in libvirtd.listAllDomains(active)]
+            )
+        )
 
     def renew(self, name: str, expires: int) -> Lease:
         """Let the lease of a running domain end at `expires` (unix seconds) instead; `NodeGone` if it is gone."""
         owned = self._ask(lambda libvirtd: _owned(libvirtd.lookupByName(name)))
         if owned is None:
-            raise HypervisorError(f"the domain {name} carries no lease of ours, so none can be renewed")
+            raise HypervisorError(
+                f"the domain {name} carries no lease of ours, so none can be renewed"
+            )
         lease = replace(owned.lease, expires=expires)
         # libvirt adds the namespace itself and wants the bare element.
         bare = ET.tostring(ET.Element("lease", lease_element(lease).attrib), encoding="unicode")
@@ -198,7 +233,9 @@ class Hypervisor:
     def usage(self, name: str) -> Usage:
         """What a running node has used so far; `NodeGone` if it is gone."""
         nanoseconds = self._ask(lambda libvirtd: libvirtd.lookupByName(name).info())[4]
-        resident_kib = self._ask(lambda libvirtd: libvirtd.lookupByName(name).memoryStats()).get("rss", 0)
+        resident_kib = self._ask(lambda libvirtd: libvirtd.lookupByName(name).memoryStats()).get(
+            "rss", 0
+        )
         return Usage(cpu_seconds=nanoseconds / 1e9, resident_mib=resident_kib // 1024)
 
     @property
@@ -215,7 +252,10 @@ class Hypervisor:
                 find(libvirtd).destroy()
             except libvirt.libvirtError as error:
                 # A transient domain that ends by itself in between is "not running" for a moment, then unknown.
-                if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+                if error.get_error_code() in (
+                    libvirt.VIR_ERR_NO_DOMAIN,
+                    libvirt.VIR_ERR_OPERATION_INVALID,
+                ):
                     return False
                 raise
             return True
@@ -238,7 +278,7 @@ class Hypervisor:
     def _separates_users(self) -> bool:
         """Whether this libvirt runs QEMU as another user than itself (file ownership as security model)."""
         told = self._ask(lambda libvirtd: libvirtd.getCapabilities())
-        capabilities = ET.fromstring(told)  # noqa: S314 - libvirt's own text
+        capabilities = ET.fromstring(told)
         return any(model.text == "dac" for model in capabilities.iterfind("./host/secmodel/model"))
 
     def _ask(self, request: Callable[[Any], T]) -> T:
@@ -264,7 +304,9 @@ class Hypervisor:
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                 raise NodeGone(str(error)) from error
-            raise HypervisorError(f"libvirt at {self.uri} does not do what it is asked", str(error)) from error
+            raise HypervisorError(
+                f"libvirt at {self.uri} does not do what it is asked", str(error)
+            ) from error
 
 
 def _owned(domain: Any) -> OwnedDomain | None:
@@ -272,7 +314,10 @@ def _owned(domain: Any) -> OwnedDomain | None:
         text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, LEASE_NAMESPACE)
         return OwnedDomain(name=domain.name(), uuid=domain.UUIDString(), lease=parse_lease(text))
     except libvirt.libvirtError as error:
-        if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN_METADATA, libvirt.VIR_ERR_NO_DOMAIN):
+        if error.get_error_code() in (
+            libvirt.VIR_ERR_NO_DOMAIN_METADATA,
+            libvirt.VIR_ERR_NO_DOMAIN,
+        ):
             return None
         raise
     except InvalidLease as error:
@@ -286,10 +331,15 @@ def _pull_plug(name: str, uuid: str | None) -> bool:
 
     def is_it(pid: int) -> bool:
         options = dict(pairwise(arguments(pid)))
-        return options.get("-name", "").startswith(f"guest={name},") and uuid in (None, options.get("-uuid"))
+        return options.get("-name", "").startswith(f"guest={name},") and uuid in (
+            None,
+            options.get("-uuid"),
+        )
 
     found = [pid for pid in pids() if is_it(pid)]
-    return bool(found) and all(end(pid, is_it, [signal.SIGKILL], seconds=_DEATH_SECONDS) for pid in found)
+    return bool(found) and all(
+        end(pid, is_it, [signal.SIGKILL], seconds=_DEATH_SECONDS) for pid in found
+    )
 
 
 def _open(uri: str, seconds: float) -> Any:

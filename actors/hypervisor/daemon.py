@@ -124,7 +124,9 @@ class PrivateLibvirtd:
                     self._forget_unborn()
                     self._child, spawned = self._spawn(), True
                 if time.monotonic() > deadline:
-                    raise self._failure(f"the private libvirtd does not answer within {_START_SECONDS:g} s")
+                    raise self._failure(
+                        f"the private libvirtd does not answer within {_START_SECONDS:g} s"
+                    )
                 time.sleep(0.05)
             self._hold()
         return self.uri
@@ -165,7 +167,10 @@ class PrivateLibvirtd:
     def _is_ours(self, pid: int) -> bool:
         """Only our libvirtd has our pid file among its arguments."""
         command = arguments(pid)
-        return any(Path(one).name == "libvirtd" for one in command[:1]) and str(self._pid_file) in command
+        return (
+            any(Path(one).name == "libvirtd" for one in command[:1])
+            and str(self._pid_file) in command
+        )
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -184,9 +189,13 @@ class PrivateLibvirtd:
             (configuration / "qemu.conf").write_text(qemu, encoding="ascii")
             for name in _missing_accounts():
                 known = Path("/etc", name).read_bytes()
-                (self.folder / name).write_bytes(known.rstrip(b"\n") + b"\n" + _QEMU_ACCOUNT[name].encode())
+                (self.folder / name).write_bytes(
+                    known.rstrip(b"\n") + b"\n" + _QEMU_ACCOUNT[name].encode()
+                )
         except OSError as error:
-            raise DaemonError(f"the folder {self.folder} for a private libvirtd can't be filled", str(error)) from error
+            raise DaemonError(
+                f"the folder {self.folder} for a private libvirtd can't be filled", str(error)
+            ) from error
 
     def _forget_unborn(self) -> None:
         """Remove what a killed libvirtd has written of guests whose QEMU it hadn't started yet.
@@ -195,7 +204,7 @@ class PrivateLibvirtd:
         """
         for status in (self.folder / _status_folder(self._privileged)).glob("*.xml"):
             with suppress(OSError, ET.ParseError):
-                if ET.parse(status).getroot().get("pid") == "0":  # noqa: S314 - libvirt's own text
+                if ET.parse(status).getroot().get("pid") == "0":
                     status.unlink()
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
@@ -212,19 +221,36 @@ class PrivateLibvirtd:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise DaemonError("a private libvirtd can't be started", str(error), _INSTALL) from error
+                raise DaemonError(
+                    "a private libvirtd can't be started", str(error), _INSTALL
+                ) from error
 
     def _command(self) -> list[str]:
-        libvirtd = shutil.which("libvirtd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
+        libvirtd = shutil.which(
+            "libvirtd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
+        )
         if libvirtd is None:
-            raise DaemonError("no libvirtd is installed", "it is neither on PATH nor in /usr/sbin", _INSTALL)
-        configuration = self.folder / ("etc" if self._privileged else "config/libvirt") / "libvirtd.conf"
-        daemon = [*_reaper(), libvirtd, "--config", str(configuration), "--pid-file", str(self._pid_file)]
+            raise DaemonError(
+                "no libvirtd is installed", "it is neither on PATH nor in /usr/sbin", _INSTALL
+            )
+        configuration = (
+            self.folder / ("etc" if self._privileged else "config/libvirt") / "libvirtd.conf"
+        )
+        daemon = [
+            *_reaper(),
+            libvirtd,
+            "--config",
+            str(configuration),
+            "--pid-file",
+            str(self._pid_file),
+        ]
         daemon += ["--timeout", str(_IDLE_SECONDS)]
         if not self._privileged:
             return daemon
         places = _LIBVIRT_PLACES | {name: f"/etc/{name}" for name in _missing_accounts()}
-        pairs = [str(part) for name, place in places.items() for part in (self.folder / name, place)]
+        pairs = [
+            str(part) for name, place in places.items() for part in (self.folder / name, place)
+        ]
         return [
             "unshare",
             "--mount",
@@ -243,7 +269,12 @@ class PrivateLibvirtd:
     def _environment(self) -> dict[str, str]:
         if self._privileged:
             return {}
-        places = {"RUNTIME_DIR": "run", "CONFIG_HOME": "config", "CACHE_HOME": "cache", "DATA_HOME": "lib"}
+        places = {
+            "RUNTIME_DIR": "run",
+            "CONFIG_HOME": "config",
+            "CACHE_HOME": "cache",
+            "DATA_HOME": "lib",
+        }
         return {f"XDG_{variable}": str(self.folder / name) for variable, name in places.items()}
 
     def _running(self) -> bool:
@@ -272,10 +303,14 @@ class PrivateLibvirtd:
 
     def _failure(self, brief: str) -> DaemonError:
         try:
-            tail = "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+            tail = "\n".join(
+                self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
+            )
         except OSError as error:
             tail = f"no log: {error}"
-        return DaemonError(f"{brief}; its folder is {self.folder}", tail, f"its whole log is {self.log}")
+        return DaemonError(
+            f"{brief}; its folder is {self.folder}", tail, f"its whole log is {self.log}"
+        )
 
 
 def _reaper() -> list[str]:
@@ -293,7 +328,9 @@ def _status_folder(privileged: bool) -> str:
     return "run/qemu" if privileged else "run/libvirt/qemu/run"
 
 
-_INSTALL = "install libvirt's daemon (Debian: libvirt-daemon libvirt-daemon-driver-qemu) and util-linux"
+_INSTALL = (
+    "install libvirt's daemon (Debian: libvirt-daemon libvirt-daemon-driver-qemu) and util-linux"
+)
 
 
 def choose_uri(setting: str, state_dir: Path) -> str:
@@ -358,7 +395,9 @@ def _own_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.lstat()
     except OSError as error:
-        raise DaemonError(f"the folder {folder} for a private libvirtd can't be made", str(error)) from error
+        raise DaemonError(
+            f"the folder {folder} for a private libvirtd can't be made", str(error)
+        ) from error
     if status.st_uid != os.geteuid() or folder.is_symlink():
         raise DaemonError(f"the folder {folder} for a private libvirtd belongs to somebody else")
     folder.chmod(0o700)

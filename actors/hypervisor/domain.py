@@ -23,7 +23,9 @@ from actors.hypervisor.overlay import Bridge
 LEASE_NAMESPACE = "urn:hpc-campaign:lease:1"
 LEASE_PREFIX = "campaign"
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
-CREDENTIAL_FOLDER = "opt/io.systemd.credentials/"  # where systemd looks for credentials in QEMU's fw_cfg
+CREDENTIAL_FOLDER = (
+    "opt/io.systemd.credentials/"  # where systemd looks for credentials in QEMU's fw_cfg
+)
 GUEST_ADDRESS = "10.0.2.15"  # what QEMU's user network leases to its only guest
 
 _HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
@@ -109,18 +111,35 @@ class NodeSpec:
         _check_network(self)
         for path in (*self.files, self.console_log):
             if not path.is_absolute() or not _XML_TEXT.fullmatch(str(path)):
-                raise _invalid(self, "file", path, "must be an absolute path without control characters")
+                raise _invalid(
+                    self, "file", path, "must be an absolute path without control characters"
+                )
         if self.memory and "," in str(self.memory.path):
-            raise _invalid(self, "memory", self.memory.path, "must hold no comma: QEMU separates options by them")
+            raise _invalid(
+                self,
+                "memory",
+                self.memory.path,
+                "must hold no comma: QEMU separates options by them",
+            )
 
 
 def _check_names(spec: NodeSpec) -> None:
     for field, value in (("cluster", spec.cluster), ("node", spec.node)):
         if not _HOST_LABEL.fullmatch(value):
-            raise _invalid(spec, field, value, "must be a host name label: a-z, 0-9 and -, at most 32 characters")
+            raise _invalid(
+                spec,
+                field,
+                value,
+                "must be a host name label: a-z, 0-9 and -, at most 32 characters",
+            )
     for name in spec.credentials:
         if not _CREDENTIAL.fullmatch(name):
-            raise _invalid(spec, "credentials", name, "credential names are A-Z a-z 0-9 . _ -, at most 28 characters")
+            raise _invalid(
+                spec,
+                "credentials",
+                name,
+                "credential names are A-Z a-z 0-9 . _ -, at most 28 characters",
+            )
     if not _XML_TEXT.fullmatch(spec.cmdline):
         raise _invalid(spec, "cmdline", spec.cmdline, "must hold no control characters")
     for field, value, allowed in (
@@ -137,7 +156,11 @@ def _check_numbers(spec: NodeSpec) -> None:
         ("memory_mib", spec.memory_mib, 64, 2**24),
         ("tb_cache_mib", spec.tb_cache_mib, 8, 2**16),
         ("ssh_port", spec.ssh_port, 1024, 65535),
-        *([("network.port", spec.network.port, 1024, 65535)] if isinstance(spec.network, Multicast) else []),
+        *(
+            [("network.port", spec.network.port, 1024, 65535)]
+            if isinstance(spec.network, Multicast)
+            else []
+        ),
     ):
         if not low <= value <= high:
             raise _invalid(spec, field, value, f"must be {low}..{high}")
@@ -146,18 +169,27 @@ def _check_numbers(spec: NodeSpec) -> None:
 def _check_network(spec: NodeSpec) -> None:
     for field, mac in (("management_mac", spec.management_mac), ("cluster_mac", spec.cluster_mac)):
         if not _UNICAST_MAC.fullmatch(mac):
-            raise _invalid(spec, field, mac, "must be a unicast MAC address such as 52:54:00:12:34:56, in lower case")
+            raise _invalid(
+                spec,
+                field,
+                mac,
+                "must be a unicast MAC address such as 52:54:00:12:34:56, in lower case",
+            )
     if spec.management_mac == spec.cluster_mac:
         raise _invalid(spec, "cluster_mac", spec.cluster_mac, "must differ from management_mac")
     if _address(spec.ssh_address) is None:
         raise _invalid(spec, "ssh_address", spec.ssh_address, "must be an IPv4 address")
     if isinstance(spec.network, Bridge):
         if not _LINK.fullmatch(spec.network.name):
-            raise _invalid(spec, "network.name", spec.network.name, "must be the name of a network link")
+            raise _invalid(
+                spec, "network.name", spec.network.name, "must be the name of a network link"
+            )
         return
     group = _address(spec.network.group)
     if group is None or group not in ipaddress.IPv4Network("239.0.0.0/8"):
-        raise _invalid(spec, "network.group", spec.network.group, "must be an IPv4 address in 239.0.0.0/8")
+        raise _invalid(
+            spec, "network.group", spec.network.group, "must be an IPv4 address in 239.0.0.0/8"
+        )
 
 
 def _address(text: str) -> ipaddress.IPv4Address | None:
@@ -168,7 +200,9 @@ def _address(text: str) -> ipaddress.IPv4Address | None:
 
 
 def _invalid(spec: NodeSpec, field: str, value: object, rule: str) -> InvalidNodeSpec:
-    return InvalidNodeSpec(f"node {spec.node!r} of cluster {spec.cluster!r}: {field} is {value!r}, but it {rule}")
+    return InvalidNodeSpec(
+        f"node {spec.node!r} of cluster {spec.cluster!r}: {field} is {value!r}, but it {rule}"
+    )
 
 
 def domain_xml(spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> str:
@@ -188,7 +222,9 @@ def domain_xml(spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> str:
     _add_machine(domain, spec)
     _add_devices(domain, spec)
     if run_as is not None:
-        label = ET.SubElement(domain, "seclabel", {"type": "static", "model": "dac", "relabel": "no"})
+        label = ET.SubElement(
+            domain, "seclabel", {"type": "static", "model": "dac", "relabel": "no"}
+        )
         _text(label, "label", f"+{run_as[0]}:+{run_as[1]}")
     commandline = ET.SubElement(domain, f"{{{QEMU_NAMESPACE}}}commandline")
     for argument in (*_network_cards(spec), *_memory(spec)):
@@ -196,7 +232,9 @@ def domain_xml(spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> str:
     return ET.tostring(domain, encoding="unicode")
 
 
-def fingerprint(vcpus: int, memory_mib: int, acceleration: Literal["kvm", "tcg"], tb_cache_mib: int) -> str:
+def fingerprint(
+    vcpus: int, memory_mib: int, acceleration: Literal["kvm", "tcg"], tb_cache_mib: int
+) -> str:
     """What all nodes of one shape have in common as libvirt sees them: equal where one's memory fits the other."""
     nowhere = Path("/")
     spec = NodeSpec(
@@ -230,7 +268,7 @@ def lease_element(lease: Lease) -> ET.Element:
 def parse_lease(text: str) -> Lease:
     """The lease in a domain's metadata element; `InvalidLease` holding the text if it is none."""
     try:
-        element = ET.fromstring(text)  # noqa: S314 - libvirt has parsed and written this text
+        element = ET.fromstring(text)
     except ET.ParseError as error:
         raise InvalidLease(f"a domain's lease is not XML: {error}", text) from error
     try:

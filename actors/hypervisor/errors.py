@@ -20,7 +20,7 @@ InfrastructureError
 └── NotEnoughPorts             fewer free ports than nodes (a CapacityError)
 """
 
-from campaign.errors import CapacityError, InfrastructureError
+from campaign.core.errors import CapacityError, InfrastructureError
 
 
 class HypervisorError(InfrastructureError):

@@ -13,7 +13,9 @@ from actors.hypervisor.process import boot_id, start_ticks
 
 # Campaign and trial names go into XML, folder names and log lines.
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_OWNER = re.compile(r"(?P<host>[^/\s]{1,128})/(?P<boot>[0-9a-f-]{36})/(?P<pid>[0-9]{1,10})/(?P<start>[0-9]{1,20})")
+_OWNER = re.compile(
+    r"(?P<host>[^/\s]{1,128})/(?P<boot>[0-9a-f-]{36})/(?P<pid>[0-9]{1,10})/(?P<start>[0-9]{1,20})"
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ class Owner:
         match = _OWNER.fullmatch(text)
         if not match:
             raise InvalidLease("not the owner of a lease (HOST/BOOT/PID/START)", repr(text))
-        return cls(host=match["host"], boot=match["boot"], pid=int(match["pid"]), start=int(match["start"]))
+        return cls(
+            host=match["host"], boot=match["boot"], pid=int(match["pid"]), start=int(match["start"])
+        )
 
     def __str__(self) -> str:
         return f"{self.host}/{self.boot}/{self.pid}/{self.start}"

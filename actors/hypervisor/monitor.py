@@ -10,7 +10,9 @@ import libvirt_qemu
 from actors.hypervisor.errors import MonitorRefused
 
 
-def ask(domain: Any, execute: str, arguments: Mapping[str, object], *, file: int | None = None) -> dict[str, Any]:
+def ask(
+    domain: Any, execute: str, arguments: Mapping[str, object], *, file: int | None = None
+) -> dict[str, Any]:
     """QEMU's answer to the command `execute`, {} where it has none; an open `file` goes with the command.
 
     `MonitorRefused` if it can't be asked, or refuses.
@@ -23,8 +25,12 @@ def ask(domain: Any, execute: str, arguments: Mapping[str, object], *, file: int
             answer, _ = libvirt_qemu.qemuMonitorCommandWithFiles(domain, question, [file], 0)
         told = json.loads(answer)
     except (libvirt.libvirtError, ValueError) as error:
-        raise MonitorRefused(f"{domain.name()}: QEMU's monitor can't be asked to {execute}", str(error)) from error
+        raise MonitorRefused(
+            f"{domain.name()}: QEMU's monitor can't be asked to {execute}", str(error)
+        ) from error
     if "error" in told:
-        raise MonitorRefused(f"{domain.name()}: QEMU refused to {execute}", str(told["error"].get("desc", told)))
+        raise MonitorRefused(
+            f"{domain.name()}: QEMU refused to {execute}", str(told["error"].get("desc", told))
+        )
     result = told.get("return", {})
     return result if isinstance(result, dict) else {}

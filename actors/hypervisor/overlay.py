@@ -57,7 +57,12 @@ class Overlay:
 def remove(links: Iterable[str]) -> None:
     """Remove links of ours; harmless where there are none."""
     for link in links:
-        subprocess.run((_program("ip"), "link", "del", link), capture_output=True, check=False, timeout=COMMAND_S)
+        subprocess.run(
+            (_program("ip"), "link", "del", link),
+            capture_output=True,
+            check=False,
+            timeout=COMMAND_S,
+        )
 
 
 def _ip(*arguments: object) -> None:
@@ -67,7 +72,9 @@ def _ip(*arguments: object) -> None:
 def _run(program: str, *arguments: object) -> None:
     command = (_program(program), *map(str, arguments))
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMMAND_S)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=COMMAND_S
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NetworkUnusable(f"`{' '.join(command)}` can't be run", str(error), _MEND) from None
     if done.returncode:

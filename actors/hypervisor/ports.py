@@ -39,7 +39,9 @@ def _can_bind(address: str, port: int) -> bool:
     return True
 
 
-def _shortage(count: int, ports: range, free: list[int], taken: list[int], address: str) -> NotEnoughPorts:
+def _shortage(
+    count: int, ports: range, free: list[int], taken: list[int], address: str
+) -> NotEnoughPorts:
     where = f"{ports.start}..{ports.stop - 1}" if ports else "an empty range"
     names = ", ".join(map(str, taken[:_SHOWN])) + (", ..." if len(taken) > _SHOWN else "")
     return NotEnoughPorts(

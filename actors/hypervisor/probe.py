@@ -33,7 +33,12 @@ class Acceleration:
 
 
 def acceleration(
-    kernel: Path, initrd: Path, cache_dir: Path, *, device: Path = _DEVICE, seconds: float = _SECONDS
+    kernel: Path,
+    initrd: Path,
+    cache_dir: Path,
+    *,
+    device: Path = _DEVICE,
+    seconds: float = _SECONDS,
 ) -> Acceleration:
     """KVM if `kernel` comes up under it within `seconds`, else TCG (software emulation) and why.
 
@@ -59,7 +64,9 @@ def judge(console: str, error: str, seconds: float) -> Acceleration:
         return Acceleration("tcg", f"QEMU can't use KVM: {error.strip().splitlines()[-1]}")
     last = next((line for line in reversed(text.splitlines()) if line.strip()), None)
     seen = f"its console stops at {last.strip()[:80]!r}" if last else "its console stays silent"
-    return Acceleration("tcg", f"/dev/kvm exists, but the image's kernel hangs under KVM: {seen} for {seconds:g} s")
+    return Acceleration(
+        "tcg", f"/dev/kvm exists, but the image's kernel hangs under KVM: {seen} for {seconds:g} s"
+    )
 
 
 def _refusal(device: Path) -> str | None:
@@ -75,9 +82,35 @@ def _refusal(device: Path) -> str | None:
 def _console_under_kvm(kernel: Path, initrd: Path, seconds: float) -> tuple[str, str]:
     """Boot the kernel under KVM for at most `seconds`; its console, and QEMU's stderr."""
     # timeout(1) ends a hung QEMU even if we are killed meanwhile.
-    command = ["timeout", "--signal=KILL", f"{seconds + 5:g}", "qemu-system-x86_64", "-accel", "kvm", "-cpu", "host"]
-    command += ["-machine", "pc", "-m", str(_MEMORY_MIB), "-nodefaults", "-no-user-config", "-no-reboot"]
-    command += ["-display", "none", "-serial", "stdio", "-kernel", str(kernel), "-initrd", str(initrd)]
+    command = [
+        "timeout",
+        "--signal=KILL",
+        f"{seconds + 5:g}",
+        "qemu-system-x86_64",
+        "-accel",
+        "kvm",
+        "-cpu",
+        "host",
+    ]
+    command += [
+        "-machine",
+        "pc",
+        "-m",
+        str(_MEMORY_MIB),
+        "-nodefaults",
+        "-no-user-config",
+        "-no-reboot",
+    ]
+    command += [
+        "-display",
+        "none",
+        "-serial",
+        "stdio",
+        "-kernel",
+        str(kernel),
+        "-initrd",
+        str(initrd),
+    ]
     command += ["-append", "console=ttyS0 earlyprintk=ttyS0 panic=-1"]
     with tempfile.TemporaryFile() as console, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -90,9 +123,13 @@ def _console_under_kvm(kernel: Path, initrd: Path, seconds: float) -> tuple[str,
         return _text(console), _text(errors)
 
 
-def _wait_until_alive(process: "subprocess.Popen[bytes]", console: IO[bytes], seconds: float) -> None:
+def _wait_until_alive(
+    process: "subprocess.Popen[bytes]", console: IO[bytes], seconds: float
+) -> None:
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.poll() is None and not _ALIVE.search(_text(console)):
+    while (
+        time.monotonic() < deadline and process.poll() is None and not _ALIVE.search(_text(console))
+    ):
         time.sleep(0.05)
 
 

@@ -39,7 +39,9 @@ def pids() -> list[int]:
     return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
 
 
-def end(pid: int, is_it: Callable[[int], bool], signals: Sequence[signal.Signals], *, seconds: float) -> bool:
+def end(
+    pid: int, is_it: Callable[[int], bool], signals: Sequence[signal.Signals], *, seconds: float
+) -> bool:
     """Send a process one signal after the other until it is gone, waiting for `seconds` after each; whether it is.
 
     It is held by a handle that can't come to mean another process; with `is_it` it is looked at once more by then.

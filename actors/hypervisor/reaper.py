@@ -72,10 +72,14 @@ def reap(
         if folder.path.name not in alive and _covered_by(folder, doomed):
             _remove(folder, removed, failures)
     kept = sorted(alive - failures.keys())
-    return Reaped(tuple(dict.fromkeys(ended)), tuple(removed), tuple(kept), tuple(failures.values()))
+    return Reaped(
+        tuple(dict.fromkeys(ended)), tuple(removed), tuple(kept), tuple(failures.values())
+    )
 
 
-def _end(hypervisor: Domains, domain: OwnedDomain, ended: list[str], failures: dict[str, str]) -> None:
+def _end(
+    hypervisor: Domains, domain: OwnedDomain, ended: list[str], failures: dict[str, str]
+) -> None:
     try:
         if hypervisor.destroy_owned(domain):
             ended.append(domain.name)

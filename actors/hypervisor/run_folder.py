@@ -77,7 +77,12 @@ class RunFolder:
 
 
 def create(
-    run_root: Path, name: str, lease: Lease, credentials: Mapping[str, bytes], *, links: Sequence[str] = ()
+    run_root: Path,
+    name: str,
+    lease: Lease,
+    credentials: Mapping[str, bytes],
+    *,
+    links: Sequence[str] = (),
 ) -> RunFolder:
     """Make the folder of the domain `name`, readable by us alone. It appears with its lease in it or not at all.
 
@@ -88,7 +93,9 @@ def create(
     """
     for one in (name, *credentials):
         if one in ("", ".", "..") or Path(one).name != one:
-            raise InvalidNodeSpec(f"{one!r} can't be the name of a run folder or of a credential in it")
+            raise InvalidNodeSpec(
+                f"{one!r} can't be the name of a run folder or of a credential in it"
+            )
     folder = run_root / name
     draft = run_root / (name + _UNFINISHED)
     try:
@@ -115,7 +122,9 @@ def all_folders(run_root: Path) -> list[RunFolder]:
     if not run_root.is_dir():
         return []
     return [
-        RunFolder(one) for one in sorted(run_root.iterdir()) if (one / _LEASE).is_file() and one.suffix != _UNFINISHED
+        RunFolder(one)
+        for one in sorted(run_root.iterdir())
+        if (one / _LEASE).is_file() and one.suffix != _UNFINISHED
     ]
 
 
@@ -139,7 +148,9 @@ def locked(run_root: Path) -> Iterator[None]:
         yield
 
 
-def _fill(draft: Path, lease: Lease, credentials: Mapping[str, bytes], links: Sequence[str]) -> None:
+def _fill(
+    draft: Path, lease: Lease, credentials: Mapping[str, bytes], links: Sequence[str]
+) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
     _write_lease(draft, lease)

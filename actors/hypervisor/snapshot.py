@@ -40,7 +40,11 @@ def _stream(domain: Any, handle: int, command: str) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while (status := ask(domain, "query-migrate", {}).get("status")) != "completed":
         if status in ("failed", "cancelled"):
-            raise SnapshotFailed(f"{domain.name()}: QEMU couldn't {command} its devices", str(status))
+            raise SnapshotFailed(
+                f"{domain.name()}: QEMU couldn't {command} its devices", str(status)
+            )
         if time.monotonic() > deadline:
-            raise SnapshotFailed(f"{domain.name()}: QEMU didn't {command} its devices within {DEADLINE_S:g} s")
+            raise SnapshotFailed(
+                f"{domain.name()}: QEMU didn't {command} its devices within {DEADLINE_S:g} s"
+            )
         time.sleep(POLL_S)

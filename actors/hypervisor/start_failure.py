@@ -58,6 +58,8 @@ def explain(message: str, spec: NodeSpec, uri: str) -> NodeStartFailed:
     start = f"node {spec.name} can't be started at {uri}"
     for pattern, kind, cause, cure in _CAUSES:
         if re.search(pattern, message):
-            reason = cause.format(ssh_port=spec.ssh_port, name=spec.name, memory_mib=spec.memory_mib)
+            reason = cause.format(
+                ssh_port=spec.ssh_port, name=spec.name, memory_mib=spec.memory_mib
+            )
             return kind(f"{start}: {reason}", message.strip(), cure)
     return NodeStartFailed(start, message.strip(), "the host's libvirt and QEMU logs may say more")

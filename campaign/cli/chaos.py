@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campaign.errors import ConfigError
+from campaign.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from campaign.chaos import Run
-    from campaign.trials import TrialRecord
+    from campaign.chaos.simulated import Run
+    from campaign.core.trials import TrialRecord
 
 BROKEN = 1
 SAID = ("runs", "seed", "out", "vms", "store")
@@ -31,7 +31,9 @@ def run(options: argparse.Namespace) -> int:
     """Run so many seeds; exit status 1 if an invariant was broken."""
     given = dict(one.partition("=")[::2] for one in options.arguments)
     if unknown := given.keys() - set(SAID):
-        raise ConfigError(f"unknown: {', '.join(sorted(unknown))}", resolution=f"Say {'=, '.join(SAID)}=.")
+        raise ConfigError(
+            f"unknown: {', '.join(sorted(unknown))}", resolution=f"Say {'=, '.join(SAID)}=."
+        )
     vms, first = _number(given, "vms", 0), _number(given, "seed", 1)
     runs = _number(given, "runs", 0 if vms else 100)
     report, broken = "", False
@@ -39,7 +41,9 @@ def run(options: argparse.Namespace) -> int:
         done = list(_simulated(range(first, first + runs)))
         report, broken = _told(done), any(one.broken for one in done)
     if vms:
-        text, failed = _on_vms(range(first, first + vms), Path(given.get("store", "~/.cache/campaign/images")))
+        text, failed = _on_vms(
+            range(first, first + vms), Path(given.get("store", "~/.cache/campaign/images"))
+        )
         report, broken = report + text, broken or failed
     if out := given.get("out"):
         Path(out).write_text(report, encoding="utf-8")
@@ -47,8 +51,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _simulated(seeds: range) -> "Iterator[Run]":
-    from campaign.chaos import campaign_to_disturb
-    from campaign.chaos import run as run_seed
+    from campaign.chaos.simulated import campaign_to_disturb
+    from campaign.chaos.simulated import run as run_seed
 
     composed = campaign_to_disturb()
     for seed in seeds:
@@ -58,32 +62,39 @@ def _simulated(seeds: range) -> "Iterator[Run]":
 
 def _on_vms(seeds: range, store: Path) -> tuple[str, bool]:
     """The report of runs on VMs, and whether an invariant was broken. Golden clusters are kept from run to run."""
-    from campaign import chaos_vms, strikes
+    from campaign.chaos import clusters, faults
 
     done, records = [], dict[int, dict[int, "TrialRecord"]]()
-    with tempfile.TemporaryDirectory(prefix="campaign-chaos-") as name, chaos_vms.cleared(Path(name) / "hosts"):
+    with (
+        tempfile.TemporaryDirectory(prefix="campaign-chaos-") as name,
+        clusters.cleared(Path(name) / "hosts"),
+    ):
         top, calm = Path(name), dict[int, "TrialRecord"]()
         for seed in (0, *seeds):  # the first is left alone
             folder = top / str(seed)
-            with chaos_vms.small_disk(folder):
+            with clusters.small_disk(folder):
                 places = {"states": top / "hosts", "image_store": store.expanduser()}
-                one = chaos_vms.run(seed, strikes.drawn(seed) if seed else (), folder, calm=calm, **places)
-                found = chaos_vms.records(folder)
+                one = clusters.run(
+                    seed, faults.drawn(seed) if seed else (), folder, calm=calm, **places
+                )
+                found = clusters.records(folder)
             calm, records = calm or found, records | ({seed: found} if calm else {})
             print(
                 f"seed {seed}: {', '.join(one.struck) or 'undisturbed'}; {'; '.join(one.broken) or 'all held'}",
                 flush=True,
             )
             done.append(one)
-    noise = chaos_vms.noise_of(records, calm)
-    text = _told(done, f"{strikes.TRIALS} trials on VMs of {len(strikes.HOSTS)} libvirts (one undisturbed)")
+    noise = clusters.noise_of(records, calm)
+    text = _told(
+        done, f"{faults.TRIALS} trials on VMs of {len(faults.HOSTS)} libvirts (one undisturbed)"
+    )
     line = f"response times of disturbed trials differ from the undisturbed ones' by {noise:.1%} in the median\n"
     print(line, end="")
     return text + line, any(one.broken for one in done)
 
 
 def _told(done: "list[Run]", *where: str) -> str:
-    from campaign.chaos import as_text
+    from campaign.chaos.simulated import as_text
 
     report = as_text(done, *where)
     print(report, end="")
@@ -94,6 +105,7 @@ def _number(given: dict[str, str], name: str, default: int) -> int:
     text = given.get(name, str(default))
     if not text.isdecimal() or (int(text) < 1 and name in given):
         raise ConfigError(
-            f"{name}={text}: not a whole number from 1", resolution=f"Say {name}={default or 10}, for instance."
+            f"{name}={text}: not a whole number from 1",
+            resolution=f"Say {name}={default or 10}, for instance.",
         )
     return int(text)

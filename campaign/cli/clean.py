@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from campaign.compose import compose
-from campaign.hosts import HostSettings
+from campaign.config.compose import compose
+from campaign.schema.hosts import HostSettings
 
 if TYPE_CHECKING:
     from actors.hypervisor.reaper import Reaped
@@ -16,21 +16,27 @@ SWEEP_S = 120.0
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
-        "overrides", nargs="*", help="settings of the hosts, as for a search: hosts=..., hosts.local.uri=..."
+        "overrides",
+        nargs="*",
+        help="settings of the hosts, as for a search: hosts=..., hosts.local.uri=...",
     )
-    parser.add_argument("--all", action="store_true", help="also what live campaigns of this user have running")
+    parser.add_argument(
+        "--all", action="store_true", help="also what live campaigns of this user have running"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Sweep every host and say what was removed; status 1 if something could not be, or a host isn't there."""
-    from actors import ray_session
+    from actors.hosts import ray_session
 
     campaign = compose(options.overrides).campaign
     status = 0
     for name, settings in campaign.local_hosts.items():
         status |= _tell(name, *swept(settings, everything=options.all))
     if campaign.far_hosts:
-        status |= _clean_far(campaign.far_hosts, campaign.testbed.ray_address, everything=options.all)
+        status |= _clean_far(
+            campaign.far_hosts, campaign.testbed.ray_address, everything=options.all
+        )
     for folder in ray_session.sweep():
         print(f"removed {folder}, left by a Ray whose driver is dead")
     return status
@@ -38,17 +44,17 @@ def run(options: argparse.Namespace) -> int:
 
 def swept(settings: HostSettings, *, everything: bool) -> tuple["Reaped", int]:
     """Sweep this machine as the host of these settings; what was removed, and how many half-made golden clusters."""
-    from actors.host import golden_store, sweep
+    from actors.hosts.host import golden_store, sweep
 
     return sweep(settings, everything=everything), golden_store(settings).sweep()
 
 
 def _clean_far(hosts: Mapping[str, HostSettings], address: str | None, *, everything: bool) -> int:
     """The same on hosts that are Ray nodes."""
-    from actors import ray_session
+    from actors.hosts import ray_session
 
     ray_session.prepare(address)
-    from actors.pool import LABEL, ray_nodes, run_on
+    from actors.hosts.pool import LABEL, ray_nodes, run_on
 
     ray_session.start(address)
     try:
@@ -56,10 +62,14 @@ def _clean_far(hosts: Mapping[str, HostSettings], address: str | None, *, everyt
         there = ray_nodes()
         for name, settings in hosts.items():
             if name not in there:
-                print(f"{name}: no living Ray node has the label {LABEL}={name}; clean it there, as a local host")
+                print(
+                    f"{name}: no living Ray node has the label {LABEL}={name}; clean it there, as a local host"
+                )
                 status = 1
                 continue
-            status |= _tell(name, *run_on(name, swept, settings, everything=everything, timeout_s=SWEEP_S))
+            status |= _tell(
+                name, *run_on(name, swept, settings, everything=everything, timeout_s=SWEEP_S)
+            )
         return status
     finally:
         ray_session.stop()

@@ -4,12 +4,12 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from campaign.metrics import BOUNDED_SLOWDOWN_TAU_S, METRICS
-from campaign.model import Campaign
+from campaign.analysis.metrics import BOUNDED_SLOWDOWN_TAU_S, METRICS
+from campaign.analysis.validity import RULES
+from campaign.core.trials import MEASURED, PHASES
 from campaign.report.times import label_of
-from campaign.settings import Row, rows
-from campaign.trials import MEASURED, PHASES
-from campaign.validity import RULES
+from campaign.schema.model import Campaign
+from campaign.schema.settings import Row, rows
 from schedulers import registry
 
 BETTER = {"minimize": "less", "maximize": "more"}
@@ -17,7 +17,9 @@ BETTER = {"minimize": "less", "maximize": "more"}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("docs"), help="where to write (default: docs)")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=Path("docs"), help="where to write (default: docs)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,7 +38,10 @@ def pages() -> dict[str, str]:
 
 def settings_page() -> str:
     """Every setting, and every scheduler's parameters."""
-    parts = ["# Settings\n\nMade by `python -m campaign docs`; the rows stand in the code.\n", _table(rows(Campaign))]
+    parts = [
+        "# Settings\n\nMade by `python -m campaign docs`; the rows stand in the code.\n",
+        _table(rows(Campaign)),
+    ]
     for name in registry.names():
         parts += [f"\n## scheduler.params of {name}\n", _table(rows(registry.adapter(name).Params))]
     return "\n".join(parts)
@@ -57,8 +62,12 @@ def metrics_page() -> str:
 
 
 def _phases() -> str:
-    head = "\n## Phase clocks\n\nOf every trial, in seconds, each from the end of the one before it. "
-    head += f"The workload runs in {', '.join(f'`{name}`' for name in PHASES if name in MEASURED)}.\n\n"
+    head = (
+        "\n## Phase clocks\n\nOf every trial, in seconds, each from the end of the one before it. "
+    )
+    head += (
+        f"The workload runs in {', '.join(f'`{name}`' for name in PHASES if name in MEASURED)}.\n\n"
+    )
     head += "| metric | until |\n| --- | --- |\n"
     return head + "".join(f"| phase.{name}_s | {label_of(name)} |\n" for name in PHASES)
 

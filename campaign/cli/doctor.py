@@ -8,15 +8,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from campaign.compose import Composed, compose
-from campaign.errors import CampaignError
-from campaign.images import tools
+from campaign.config.compose import Composed, compose
+from campaign.core.errors import CampaignError
+from campaign.execution.preflight import fits, store_of
 from campaign.images.builders import chosen
-from campaign.preflight import fits, store_of
+from campaign.images.debian import tools
 
 QEMU = tools.Tool("qemu-system-x86_64", "qemu-system-x86", "runs the VMs")
 LIBVIRTD = tools.Tool("libvirtd", "libvirt-daemon libvirt-daemon-driver-qemu", "manages the VMs")
-PACKAGES = ("ray", "optuna", "mlflow", "libvirt-python", "asyncssh", "pyarrow", "hydra-core", "pydantic")
+PACKAGES = (
+    "ray",
+    "optuna",
+    "mlflow",
+    "libvirt-python",
+    "asyncssh",
+    "pyarrow",
+    "hydra-core",
+    "pydantic",
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,9 @@ def examine(composed: Composed) -> Iterator[Finding]:
         try:
             yield from check(composed)
         except CampaignError as error:
-            yield Finding(False, check.__name__.strip("_"), error.brief, error.resolution or error.details)
+            yield Finding(
+                False, check.__name__.strip("_"), error.brief, error.resolution or error.details
+            )
 
 
 def _packages(composed: Composed) -> Iterator[Finding]:
@@ -78,12 +89,20 @@ def _programs(composed: Composed) -> Iterator[Finding]:
     for tool in (QEMU, LIBVIRTD, *(() if with_nix else tools.needed_tools())):
         path = shutil.which(tool.program, path=tools.search_path())
         yield Finding(
-            path is not None, "program", path or f"{tool.program}: {tool.purpose}", tools.install_command([tool])
+            path is not None,
+            "program",
+            path or f"{tool.program}: {tool.purpose}",
+            tools.install_command([tool]),
         )
 
     if with_nix:
         found, mend = shutil.which("nix"), "install Nix 2.18 or later, or image.builder=debian"
-        yield Finding(found is not None, "program", found or "nix: builds images with the project's flake", mend)
+        yield Finding(
+            found is not None,
+            "program",
+            found or "nix: builds images with the project's flake",
+            mend,
+        )
 
 
 def _namespace(composed: Composed) -> Iterator[Finding]:
@@ -93,25 +112,37 @@ def _namespace(composed: Composed) -> Iterator[Finding]:
 
 
 def _libvirt(composed: Composed) -> Iterator[Finding]:
-    from actors.host import connected
+    from actors.hosts.host import connected
 
     for name, settings in composed.campaign.local_hosts.items():
         with connected(settings) as hypervisor:
             versions = hypervisor.versions()
             ours = len(hypervisor.ours())
-        yield Finding(True, "libvirt", f"{name}: libvirt {versions.libvirt}, QEMU {versions.qemu}, {ours} VMs of ours")
+        yield Finding(
+            True,
+            "libvirt",
+            f"{name}: libvirt {versions.libvirt}, QEMU {versions.qemu}, {ours} VMs of ours",
+        )
     for name in composed.campaign.far_hosts:
-        yield Finding(True, "libvirt", f"{name} is far; `python -m campaign host list` says whether it is there")
+        yield Finding(
+            True,
+            "libvirt",
+            f"{name} is far; `python -m campaign host list` says whether it is there",
+        )
 
 
 def _ray(composed: Composed) -> Iterator[Finding]:
-    from actors.ray_session import OBJECT_STORE_BYTES
+    from actors.hosts.ray_session import OBJECT_STORE_BYTES
 
     address = composed.campaign.testbed.ray_address
     if address:
-        yield Finding(True, "Ray", f"the campaign joins the Ray at {address}; whether it answers, it finds out")
+        yield Finding(
+            True,
+            "Ray",
+            f"the campaign joins the Ray at {address}; whether it answers, it finds out",
+        )
         return
-    free = shutil.disk_usage("/dev/shm").free  # noqa: S108 - Ray's object store lies there
+    free = shutil.disk_usage("/dev/shm").free
     found = f"a local one starts with a campaign; it needs {OBJECT_STORE_BYTES >> 20} of {free >> 20} MiB in /dev/shm"
     yield Finding(free > OBJECT_STORE_BYTES, "Ray", found, "mount -o remount,size=512M /dev/shm")
 
@@ -119,8 +150,12 @@ def _ray(composed: Composed) -> Iterator[Finding]:
 def _capacity(composed: Composed) -> Iterator[Finding]:
     for fit in fits(composed):
         found = f"{fit.host}: {fit.total.memory_mib} MiB and {fit.total.vcpus} vCPUs for VMs"
-        needed = f"; the largest cluster needs {fit.needed.memory_mib} MiB and {fit.needed.vcpus} vCPUs"
-        yield Finding(not fit.shortfall, "capacity", found + needed, "fewer nodes: cluster.nodes=[1,2]")
+        needed = (
+            f"; the largest cluster needs {fit.needed.memory_mib} MiB and {fit.needed.vcpus} vCPUs"
+        )
+        yield Finding(
+            not fit.shortfall, "capacity", found + needed, "fewer nodes: cluster.nodes=[1,2]"
+        )
 
 
 def _image(composed: Composed) -> Iterator[Finding]:
@@ -129,7 +164,9 @@ def _image(composed: Composed) -> Iterator[Finding]:
         build = f"python -m campaign image build {name} (a search does it by itself)"
         bundle = next((one for one in store.bundles() if one.manifest.name == name), None)
         if bundle is None:
-            yield Finding(image.build == "auto", "image", f"{name} is not in {store.path} yet: {build}", build)
+            yield Finding(
+                image.build == "auto", "image", f"{name} is not in {store.path} yet: {build}", build
+            )
         else:
             store.verify(bundle)
             yield Finding(True, "image", f"{name} {bundle.hash[:16]} in {store.path}")
@@ -140,14 +177,20 @@ def _image_names(composed: Composed) -> list[str]:
 
 
 def _acceleration(composed: Composed) -> Iterator[Finding]:
-    from actors.host import state_dir_of
+    from actors.hosts.host import state_dir_of
     from actors.hypervisor.probe import acceleration
 
-    bundles = [one for one in store_of(composed).bundles() if one.manifest.name in _image_names(composed)]
+    bundles = [
+        one for one in store_of(composed).bundles() if one.manifest.name in _image_names(composed)
+    ]
     for name, settings in composed.campaign.local_hosts.items():
         if not bundles:
             kvm = "there is a /dev/kvm" if Path("/dev/kvm").exists() else "there is no /dev/kvm"
-            yield Finding(True, "acceleration", f"{name}: {kvm}; whether it works is tried with the image's kernel")
+            yield Finding(
+                True,
+                "acceleration",
+                f"{name}: {kvm}; whether it works is tried with the image's kernel",
+            )
             continue
         found = acceleration(bundles[0].kernel, bundles[0].initrd, state_dir_of(settings))
         yield Finding(True, "acceleration", f"{name}: {found.kind} ({found.reason})")
@@ -155,9 +198,14 @@ def _acceleration(composed: Composed) -> Iterator[Finding]:
 
 def _disk(composed: Composed) -> Iterator[Finding]:
     campaign = composed.campaign
-    for what, folder in {"images": campaign.image.store, "results": campaign.output.results}.items():
+    for what, folder in {
+        "images": campaign.image.store,
+        "results": campaign.output.results,
+    }.items():
         path = Path(folder).expanduser().absolute()
         there = next(one for one in (path, *path.parents) if one.exists())
         free = shutil.disk_usage(there).free
         found = f"{free >> 20} MiB free for {what} ({path})"
-        yield Finding(free > tools.BUILD_SPACE, "disk", found, "free some disk: python -m campaign image gc")
+        yield Finding(
+            free > tools.BUILD_SPACE, "disk", found, "free some disk: python -m campaign image gc"
+        )

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from campaign.compose import Composed
-from campaign.errors import ImageError
-from campaign.exits import USER_ERROR
+from campaign.config.compose import Composed
+from campaign.core.errors import ImageError
+from campaign.core.exits import USER_ERROR
+from campaign.core.jobs import Workload
+from campaign.execution.preflight import fits, store_of, workload_for
 from campaign.images.store import Store
-from campaign.jobs import Workload
-from campaign.preflight import fits, store_of, workload_for
 from search.space import Categorical, Dimension, Integer
 
 
@@ -19,18 +19,26 @@ def forecast(composed: Composed) -> int:
         print(line)
     for fit in found:
         needed, total = fit.needed, fit.total
-        print(f"capacity   {fit.host} ({fit.acceleration}): the largest cluster needs {needed.memory_mib} MiB,")
-        print(f"           {needed.vcpus} vCPUs, {needed.ports} ports; there are {total.memory_mib} MiB,")
+        print(
+            f"capacity   {fit.host} ({fit.acceleration}): the largest cluster needs {needed.memory_mib} MiB,"
+        )
+        print(
+            f"           {needed.vcpus} vCPUs, {needed.ports} ports; there are {total.memory_mib} MiB,"
+        )
         print(f"           {total.vcpus} vCPUs, {total.ports} ports: {fit.shortfall or 'it fits'}")
     for name in composed.campaign.far_hosts:
         print(f"capacity   {name}: it is far, so it tells when it is opened")
-    return 0 if composed.campaign.far_hosts or any(not fit.shortfall for fit in found) else USER_ERROR
+    return (
+        0 if composed.campaign.far_hosts or any(not fit.shortfall for fit in found) else USER_ERROR
+    )
 
 
 def _lines(composed: Composed, workload: Workload) -> Iterator[str]:
     campaign, space = composed.campaign, composed.space
     low, high = space.node_counts()
-    objectives = ", ".join(f"{name} ({direction})" for name, direction in campaign.objectives.items())
+    objectives = ", ".join(
+        f"{name} ({direction})" for name, direction in campaign.objectives.items()
+    )
     yield f"campaign   {campaign.name}: {campaign.search.trials} trials, sampler {campaign.sampler.name}"
     yield f"objectives {objectives}"
     for scheduler in composed.schedulers.values():
@@ -58,5 +66,7 @@ def dimension_text(dimension: Dimension) -> str:
     """A dimension as people write it."""
     if isinstance(dimension, Categorical):
         return "{" + ", ".join(str(choice) for choice in dimension.choices) + "}"
-    step = f", step {dimension.step}" if isinstance(dimension, Integer) and dimension.step > 1 else ""
+    step = (
+        f", step {dimension.step}" if isinstance(dimension, Integer) and dimension.step > 1 else ""
+    )
     return f"[{dimension.low}, {dimension.high}]{', log' if dimension.log else ''}{step}"

@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from campaign.compose import Composed, compose
-from campaign.errors import ConfigError, ImageError
-from campaign.model import ClusterSettings
-from campaign.settings import Scalar
-from campaign.trials import Point
+from campaign.config.compose import Composed, compose
+from campaign.core.errors import ConfigError, ImageError
+from campaign.core.trials import Point
+from campaign.schema.model import ClusterSettings
+from campaign.schema.settings import Scalar
 from schedulers.base import BootstrapPlan, Facts, File, Topology
 from search.space import NODES, PARAMS, Categorical, Dimension
 
@@ -19,13 +19,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("tool", choices=["ansible"], help="what the plan is written for")
     parser.add_argument(
-        "overrides", nargs="*", help="out=FOLDER (default: NAME-ansible), and settings as for a search: cluster.nodes=3"
+        "overrides",
+        nargs="*",
+        help="out=FOLDER (default: NAME-ansible), and settings as for a search: cluster.nodes=3",
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the folder, and say what is in it."""
-    from actors.ansible import write
+    from actors.bootstrap.ansible import write
 
     composed = compose([one for one in options.overrides if not one.startswith(OUT)])
     given = [Path(one.removeprefix(OUT)) for one in options.overrides if one.startswith(OUT)]
@@ -40,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 
 def files(composed: Composed) -> Sequence[File]:
     """The folder's files, with fresh keys for the cluster."""
-    from actors.identity import topology_of
+    from actors.clusters.identity import topology_of
     from schedulers.ansible import Target, folder
 
     campaign, scheduler, point = composed.campaign, composed.scheduler, fixed_point(composed)
@@ -48,7 +50,10 @@ def files(composed: Composed) -> Sequence[File]:
     topology = topology_of(composed.space.nodes(point), cluster.slots_per_node, cluster.memory_mib)
     params = scheduler.Params(**composed.space.params(point))
     plan = scheduler.plan(topology, params, scheduler.make_secrets(), _facts(composed))
-    targets = [Target(node.name, f"{node.role}_nodes", {"ansible_host": node.address}) for node in topology.nodes]
+    targets = [
+        Target(node.name, f"{node.role}_nodes", {"ansible_host": node.address})
+        for node in topology.nodes
+    ]
     lines = _readme(composed, topology, plan)
     return (File("README.md", ("\n".join(lines) + "\n").encode()), *folder(plan, targets))
 
@@ -57,9 +62,15 @@ def fixed_point(composed: Composed) -> Point:
     """A value for each searched setting: its default where that is among what is searched, else the first or lowest."""
     defaults: Mapping[str, Scalar] = {
         NODES: ClusterSettings.model_fields["nodes"].default,
-        **{f"{PARAMS}.{name}": row.default for name, row in composed.scheduler.Params.model_fields.items()},
+        **{
+            f"{PARAMS}.{name}": row.default
+            for name, row in composed.scheduler.Params.model_fields.items()
+        },
     }
-    return {path: _chosen(dimension, defaults[path]) for path, dimension in composed.space.dimensions.items()}
+    return {
+        path: _chosen(dimension, defaults[path])
+        for path, dimension in composed.space.dimensions.items()
+    }
 
 
 def _chosen(dimension: Dimension, default: Scalar) -> Scalar:
@@ -71,8 +82,8 @@ def _chosen(dimension: Dimension, default: Scalar) -> Scalar:
 
 def _facts(composed: Composed) -> Facts:
     """What the image says of itself: the built one, or its specification."""
-    from campaign.images.debian import spec
-    from campaign.preflight import store_of
+    from campaign.execution.preflight import store_of
+    from campaign.images.debian.builder import spec
 
     name = composed.image_name(composed.scheduler)
     try:
@@ -103,7 +114,11 @@ def _readme(composed: Composed, topology: Topology, plan: BootstrapPlan) -> Iter
     yield "   They know each other by the names in `inventory.yml` (by `/etc/hosts` or DNS)."
     yield "2. `inventory.yml`: put the addresses at which *you* reach the machines into `ansible_host`."
     yield "3. Addresses at which the machines reach *each other* stand in these files; replace them where yours differ:"
-    yield from (f"   - `{path}`" for path, file in placed.items() if any(one in file.content for one in addresses))
+    yield from (
+        f"   - `{path}`"
+        for path, file in placed.items()
+        if any(one in file.content for one in addresses)
+    )
     yield f"   So may what a node offers: {compute[0].slots} slots and {compute[0].memory_mib} MiB of memory."
     yield "4. Host keys: have those of your machines in `~/.ssh/known_hosts`; the playbook turns no check off."
     yield "5. `secrets/` holds keys drawn for this cluster alone. Keep it out of version control, or encrypt its files"

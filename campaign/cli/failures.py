@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import NoReturn
 
-from campaign.errors import CampaignError
-from campaign.exits import USER_ERROR
+from campaign.core.errors import CampaignError
+from campaign.core.exits import USER_ERROR
 
 Main = Callable[[Sequence[str] | None], int]
 
@@ -22,7 +22,10 @@ def guarded(main: Main) -> Callable[..., int]:
 
         def terminate(number: int, _frame: FrameType | None) -> NoReturn:
             told_to_end.append(number)
-            print("terminated: ending what runs; the same command again goes on with what is left", file=sys.stderr)
+            print(
+                "terminated: ending what runs; the same command again goes on with what is left",
+                file=sys.stderr,
+            )
             raise SystemExit(128 + number)
 
         signal.signal(signal.SIGTERM, terminate)

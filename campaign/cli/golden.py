@@ -4,10 +4,10 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
-from campaign.compose import compose
+from campaign.config.compose import compose
 
 if TYPE_CHECKING:
-    from actors.golden_store import Entry, GoldenStore
+    from actors.snapshots.store import Entry, GoldenStore
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,10 +23,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List or clear the stores of all hosts that are this machine."""
-    from actors.host import golden_store
+    from actors.hosts.host import golden_store
 
     hosts = compose(options.overrides).campaign.local_hosts
-    stores = {store.path: store for store in map(golden_store, hosts.values())}  # hosts may share a state folder
+    stores = {
+        store.path: store for store in map(golden_store, hosts.values())
+    }  # hosts may share a state folder
     for store in stores.values():
         {"list": _list, "clear": _clear}[options.action](store)
     return 0
@@ -47,7 +49,9 @@ def _clear(store: "GoldenStore") -> None:
         removed = store.remove(entry.key)
         kept += not removed
         print(f"{'removed' if removed else 'kept   '} {line_of(entry)}")
-    print(f"{store.path}: {len(entries) - kept} removed, {kept} kept because campaigns use them now")
+    print(
+        f"{store.path}: {len(entries) - kept} removed, {kept} kept because campaigns use them now"
+    )
 
 
 def line_of(entry: "Entry") -> str:

@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Iterable, Iterator
 
-from campaign.groups import groups
-from campaign.model import Campaign
-from campaign.settings import Row, rows
+from campaign.config.groups import groups
+from campaign.schema.model import Campaign
+from campaign.schema.settings import Row, rows
 from schedulers import registry
 
 
@@ -33,4 +33,7 @@ def _groups() -> Iterator[str]:
 def _table(table: Iterable[Row]) -> list[str]:
     shown = list(table)
     width = max(len(row.path) for row in shown)
-    return [f"  {row.path:<{width}}  {row.help}  ({row.allowed_with_unit}; default {row.default})" for row in shown]
+    return [
+        f"  {row.path:<{width}}  {row.help}  ({row.allowed_with_unit}; default {row.default})"
+        for row in shown
+    ]

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from campaign.compose import Composed, compose
-from campaign.errors import ConfigError
-from campaign.ledger import history_of
-from campaign.model import NAME_PATTERN
-from campaign.orders import Order, Orders
-from campaign.results import Results
+from campaign.config.compose import Composed, compose
+from campaign.core.commands import Order, Orders
+from campaign.core.errors import ConfigError
+from campaign.records.ledger import history_of
+from campaign.records.results import Results
+from campaign.schema.model import NAME_PATTERN
 
 PORT = 6379
 SUMMARIES = {
@@ -32,10 +32,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         if action != "list":
             command.add_argument("host", help="the host's name, as in the configuration")
         if action == "join":
-            command.add_argument("--head", metavar="ADDRESS", help="the driver's machine, as the host reaches it")
+            command.add_argument(
+                "--head", metavar="ADDRESS", help="the driver's machine, as the host reaches it"
+            )
             command.add_argument("--port", type=int, default=PORT, help="the port of Ray's head")
         else:
-            command.add_argument("overrides", nargs="*", help="the campaign's settings, as for its search")
+            command.add_argument(
+                "overrides", nargs="*", help="the campaign's settings, as for its search"
+            )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -55,10 +59,12 @@ def run(options: argparse.Namespace) -> int:
 
 def joining(host: str, head: str, port: int) -> Iterator[str]:
     """The commands for the driver's machine and for `host`, a line each, with what they are for."""
-    from actors.ray_session import ENVIRONMENT, OBJECT_STORE_BYTES
+    from actors.hosts.ray_session import ENVIRONMENT, OBJECT_STORE_BYTES
 
-    token = "~/.ray/auth_token"  # noqa: S105 - the file's name
-    environment = " ".join(f"{name}={value}" for name, value in {"RAY_AUTH_MODE": "token", **ENVIRONMENT}.items())
+    token = "~/.ray/auth_token"
+    environment = " ".join(
+        f"{name}={value}" for name, value in {"RAY_AUTH_MODE": "token", **ENVIRONMENT}.items()
+    )
     ray = f"{environment} ray start --object-store-memory={OBJECT_STORE_BYTES} --num-cpus=1 --disable-usage-stats"
     yield "# On the driver's machine, once: a token that every host must have, and Ray's head."
     yield f"(umask 077; mkdir -p ~/.ray; test -s {token} || openssl rand -hex 32 > {token})"
@@ -84,8 +90,14 @@ def _listing(composed: Composed) -> Iterator[str]:
     for order in Orders(results.folder).new() if results.folder.exists() else []:
         hosts |= {order.host: order.settings} if order.settings else {}
         drained = drained | {order.host} if order.order == "drain" else drained - {order.host}
-    nodes = _nodes(campaign.testbed.ray_address) if any(host.reach == "ray" for host in hosts.values()) else {}
-    trials = history_of(results.ledger_path).records.values() if results.ledger_path.exists() else ()
+    nodes = (
+        _nodes(campaign.testbed.ray_address)
+        if any(host.reach == "ray" for host in hosts.values())
+        else {}
+    )
+    trials = (
+        history_of(results.ledger_path).records.values() if results.ledger_path.exists() else ()
+    )
     records = [record for of_trial in trials for record in of_trial]
     yield f"{'host':<16} {'where':<28} {'state':<8} {'trials':>6} {'failed':>6}"
     for name, settings in hosts.items():
@@ -99,10 +111,10 @@ def _listing(composed: Composed) -> Iterator[str]:
 
 def _nodes(address: str | None) -> Mapping[str, str]:
     """The addresses of the Ray nodes that are hosts, by the host's name."""
-    from actors import ray_session
+    from actors.hosts import ray_session
 
     ray_session.prepare(address)
-    from actors.pool import ray_nodes
+    from actors.hosts.pool import ray_nodes
 
     ray_session.start(address)
     try:
@@ -130,13 +142,19 @@ def _order(action: str, host: str, composed: Composed) -> None:
             f"its hosts: {', '.join(sorted(known))}",
             f"To add it, give its settings: python -m campaign host serve {host} 'hosts.{host}={{reach: ray}}' ...",
         )
-    Orders(results.folder).give(Order(order="drain" if action == "drain" else "serve", host=host, settings=added))
-    print(f"ordered: {action} {host}; the campaign {campaign.name} follows within seconds, or at its next start")
+    Orders(results.folder).give(
+        Order(order="drain" if action == "drain" else "serve", host=host, settings=added)
+    )
+    print(
+        f"ordered: {action} {host}; the campaign {campaign.name} follows within seconds, or at its next start"
+    )
 
 
 def _require_name(host: str) -> None:
     if not re.fullmatch(NAME_PATTERN, host):
-        raise ConfigError(f"{host!r} can't be the name of a host", resolution=f"Host names match {NAME_PATTERN}")
+        raise ConfigError(
+            f"{host!r} can't be the name of a host", resolution=f"Host names match {NAME_PATTERN}"
+        )
 
 
 def _own_address() -> str:

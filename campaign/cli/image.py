@@ -4,13 +4,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from campaign.images import debian
 from campaign.images.builders import BUILDERS, build
+from campaign.images.debian import builder
+from campaign.images.debian.third_party import DEFAULT_FOLDER, VARIABLE
 from campaign.images.diff import differences
-from campaign.images.extras import DEFAULT_FOLDER, VARIABLE
 from campaign.images.manifest import Bundle
 from campaign.images.store import Store
-from campaign.model import ImageSettings
+from campaign.schema.model import ImageSettings
 
 DEFAULT_STORE = ImageSettings.model_fields["store"].default
 
@@ -18,20 +18,35 @@ DEFAULT_STORE = ImageSettings.model_fields["store"].default
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
-        "--store", type=Path, default=Path(DEFAULT_STORE), help=f"image store (default: {DEFAULT_STORE})"
+        "--store",
+        type=Path,
+        default=Path(DEFAULT_STORE),
+        help=f"image store (default: {DEFAULT_STORE})",
     )
     below = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     below.add_parser("list", help="the bundles of the store, newest first")
-    making = below.add_parser("build", help="build a bundle from its specification and lock, or with the Nix flake")
+    making = below.add_parser(
+        "build", help="build a bundle from its specification and lock, or with the Nix flake"
+    )
     making.add_argument("name", nargs="?", default="slurm")
     making.add_argument(
-        "--builder", choices=BUILDERS, default="debian", help="auto: nix where Nix is (default: debian)"
+        "--builder",
+        choices=BUILDERS,
+        default="debian",
+        help="auto: nix where Nix is (default: debian)",
     )
-    making.add_argument("--flake", help="nix: the flake, as Nix names one (default: this project's)")
-    making.add_argument("--locked", action="store_true", help="debian: refuse versions that differ from the lock")
-    making.add_argument("--mirror", help="debian: package mirror (default: the one this machine's apt uses)")
     making.add_argument(
-        "--extras", help=f"debian: folder of files that no mirror has (default: ${VARIABLE}, else {DEFAULT_FOLDER})"
+        "--flake", help="nix: the flake, as Nix names one (default: this project's)"
+    )
+    making.add_argument(
+        "--locked", action="store_true", help="debian: refuse versions that differ from the lock"
+    )
+    making.add_argument(
+        "--mirror", help="debian: package mirror (default: the one this machine's apt uses)"
+    )
+    making.add_argument(
+        "--extras",
+        help=f"debian: folder of files that no mirror has (default: ${VARIABLE}, else {DEFAULT_FOLDER})",
     )
     lock = below.add_parser("lock", help="renew the lock with what the mirror has")
     lock.add_argument("name", nargs="?", default="slurm")
@@ -41,11 +56,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "verify": "hash every file of a bundle again",
         "remove": "remove a bundle",
     }.items():
-        below.add_parser(action, help=summary).add_argument("image", help="hash, its beginning, or name (the newest)")
+        below.add_parser(action, help=summary).add_argument(
+            "image", help="hash, its beginning, or name (the newest)"
+        )
     diff = below.add_parser("diff", help="what differs between two bundles: packages, facts, files")
     for which in ("one", "other"):
         diff.add_argument(which, help="hash, its beginning, or name (the newest)")
-    diff.add_argument("--no-files", dest="files", action="store_false", help="leave out the files of the roots")
+    diff.add_argument(
+        "--no-files", dest="files", action="store_false", help="leave out the files of the roots"
+    )
     gc = below.add_parser("gc", help="remove all bundles but the newest of each name")
     gc.add_argument("--keep", action="append", default=[], metavar="HASH", help="keep this one too")
 
@@ -53,7 +72,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run one action on the store."""
     store = Store(options.store.expanduser())
-    {"list": _list, "build": _build, "lock": _lock, "gc": _gc, "diff": _diff}.get(options.action, _one)(store, options)
+    {"list": _list, "build": _build, "lock": _lock, "gc": _gc, "diff": _diff}.get(
+        options.action, _one
+    )(store, options)
     return 0
 
 
@@ -81,7 +102,9 @@ def _build(store: Store, options: argparse.Namespace) -> None:
 
 def _lock(store: Store, options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        for line in debian.renew_lock(options.name, mirror=options.mirror, scratch=Path(folder) / "apt"):
+        for line in builder.renew_lock(
+            options.name, mirror=options.mirror, scratch=Path(folder) / "apt"
+        ):
             print(line)
 
 
@@ -97,7 +120,9 @@ def _diff(store: Store, options: argparse.Namespace) -> None:
 
 def _gc(store: Store, options: argparse.Namespace) -> None:
     newest = {bundle.manifest.name: bundle.hash for bundle in reversed(store.bundles())}
-    for bundle in store.gc([*newest.values(), *(store.get(wanted).hash for wanted in options.keep)]):
+    for bundle in store.gc(
+        [*newest.values(), *(store.get(wanted).hash for wanted in options.keep)]
+    ):
         print(f"removed {_line(bundle)}")
 
 
@@ -116,6 +141,4 @@ def _one(store: Store, options: argparse.Namespace) -> None:
 def _line(bundle: Bundle) -> str:
     manifest = bundle.manifest
     size = sum(file.size for file in manifest.files.values()) >> 20
-    return (
-        f"{bundle.hash[:16]}  {manifest.name:<10} {manifest.builder:<8} {size:>5} MiB  kernel {manifest.kernel_version}"
-    )
+    return f"{bundle.hash[:16]}  {manifest.name:<10} {manifest.builder:<8} {size:>5} MiB  kernel {manifest.kernel_version}"

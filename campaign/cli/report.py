@@ -8,21 +8,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campaign.compose import Composed, compose_recorded
-from campaign.errors import ConfigError, LedgerError
-from campaign.following import bring_up_to_date, tracker_for
-from campaign.ledger import History, history_of
-from campaign.preflight import workload_for
-from campaign.results import Results
-from campaign.summary import conclude
-from campaign.trials import TrialRecord
+from campaign.config.compose import Composed, compose_recorded
+from campaign.core.errors import ConfigError, LedgerError
+from campaign.core.trials import TrialRecord
+from campaign.execution.preflight import workload_for
+from campaign.execution.summary import conclude
+from campaign.records.ledger import History, history_of
+from campaign.records.results import Results
+from campaign.tracking.worker import bring_up_to_date, tracker_for
 
 if TYPE_CHECKING:
-    from campaign.compare import Arm
-    from campaign.model import Direction
+    from campaign.analysis.compare import Arm
+    from campaign.schema.model import Direction
 
 _ARM = re.compile(r"(?:(?P<name>[^:]+):)?(?P<trial>\d+)")
-_ARM_USAGE = "Write NAME:TRIAL, such as demo:3; NAME: may be left out once, where both are of one campaign."
+_ARM_USAGE = (
+    "Write NAME:TRIAL, such as demo:3; NAME: may be left out once, where both are of one campaign."
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,12 +35,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=["demo"],
         help="name of the campaign (default: demo); or `compare NAME:TRIAL NAME:TRIAL`: two trials of the same jobs",
     )
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of results (default: results)")
     parser.add_argument(
-        "--top", type=_count, default=10, help="compare: how many jobs to show of those that changed most (default: 10)"
+        "--results", type=Path, default=Path("results"), help="folder of results (default: results)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="compare: write it as JSON too, with every job")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="compare: write it as a page too, with Gantt charts")
+    parser.add_argument(
+        "--top",
+        type=_count,
+        default=10,
+        help="compare: how many jobs to show of those that changed most (default: 10)",
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="compare: write it as JSON too, with every job"
+    )
+    parser.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="compare: write it as a page too, with Gantt charts",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -83,9 +97,9 @@ def _begun(results: Results) -> tuple[Composed, History]:
 
 
 def _compare(options: argparse.Namespace, texts: tuple[str, str]) -> int:
-    from campaign.compare import compare
-    from campaign.fairness import manifest
-    from campaign.report.compare_text import lines, sections, title
+    from campaign.analysis.compare import compare
+    from campaign.analysis.fairness import manifest
+    from campaign.report.comparison.text import lines, sections, title
 
     arms, schedulers, records = [], {}, []
     objectives: dict[str, Direction] = {}
@@ -102,11 +116,14 @@ def _compare(options: argparse.Namespace, texts: tuple[str, str]) -> int:
     fairness = manifest(schedulers, records) if len(schedulers) > 1 else []
     written = list(sections(found, fairness, options.top))
     if options.json:
-        from campaign.report.compare_json import plain
+        from campaign.report.comparison.as_json import plain
 
-        _write(options.json, json.dumps(plain(found, fairness), ensure_ascii=False, allow_nan=False) + "\n")
+        _write(
+            options.json,
+            json.dumps(plain(found, fairness), ensure_ascii=False, allow_nan=False) + "\n",
+        )
     if options.html:
-        from campaign.report.compare_page import page
+        from campaign.report.comparison.page import page
 
         _write(options.html, page(found, written))
     print("\n".join(lines(title(found), written)))
@@ -122,20 +139,28 @@ def _arms_of(texts: tuple[str, str]) -> list[tuple[str, int]]:
             raise LedgerError(f"{text!r} names no trial", resolution=_ARM_USAGE)
     names = [match["name"] for match in known if match["name"]]
     if not names:
-        raise LedgerError(f"{' and '.join(texts)} name trials, but no campaign", resolution=_ARM_USAGE)
+        raise LedgerError(
+            f"{' and '.join(texts)} name trials, but no campaign", resolution=_ARM_USAGE
+        )
     return [(match["name"] or names[0], int(match["trial"])) for match in known]
 
 
 def _arm(results: Results, number: int, composed: Composed, history: History) -> "Arm":
     """A trial of a campaign as it is compared; LedgerError where there is none, or none of its jobs."""
-    from campaign.compare import Arm
+    from campaign.analysis.compare import Arm
 
     name = f"{results.name}:{number}"
     record = next((record for record in history.final() if record.number == number), None)
     jobs = results.trial_jobs(number)
     if record is None or jobs is None:
-        what = "has no such trial" if record is None else f"has no jobs of it: {record.reason or record.outcome}"
-        raise LedgerError(f"{name}: the campaign {results.name} {what}", resolution=f"See {results.report_path}.")
+        what = (
+            "has no such trial"
+            if record is None
+            else f"has no jobs of it: {record.reason or record.outcome}"
+        )
+        raise LedgerError(
+            f"{name}: the campaign {results.name} {what}", resolution=f"See {results.report_path}."
+        )
     space, slots_per_node = composed.space, composed.campaign.cluster.slots_per_node
     fixed = {path: value for path, value in space.fixed.items() if space.exists(path, record.point)}
     return Arm(
@@ -153,4 +178,6 @@ def _write(place: Path, text: str) -> None:
     try:
         place.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{place}: {error.strerror}", resolution="Name a file that can be written.") from error
+        raise ConfigError(
+            f"{place}: {error.strerror}", resolution="Name a file that can be written."
+        ) from error

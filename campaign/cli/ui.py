@@ -3,12 +3,14 @@
 import argparse
 from pathlib import Path
 
-from campaign.ui import address, check, newest_experiment, serve
+from campaign.tracking.server import address, check, newest_experiment, serve
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--mlruns", type=Path, default=Path("mlruns"), help="folder of the store (default: mlruns)")
+    parser.add_argument(
+        "--mlruns", type=Path, default=Path("mlruns"), help="folder of the store (default: mlruns)"
+    )
     parser.add_argument("--port", type=int, default=5000, help="port on 127.0.0.1 (default: 5000)")
 
 

@@ -8,12 +8,12 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campaign.compose import Composed, compose
-from campaign.errors import ConfigError
+from campaign.config.compose import Composed, compose
+from campaign.core.errors import ConfigError
 from campaign.report.facts import number, percent
 
 if TYPE_CHECKING:
-    from campaign.jobs import Workload
+    from campaign.core.jobs import Workload
     from campaign.workloads.statistics import Distribution, Statistics
 
 OUT, FORCE, PICTURE = "out=", "force=", "picture="
@@ -29,7 +29,9 @@ QUANTITIES = {  # head and unit
     "accuracy": ("accuracy", "run/request"),
     "area": ("area", "slot s"),
 }
-FIGURES = {name: name for name in ("min", "p25", "median", "p75", "p95", "max", "mean")} | {"cv": "CV"}
+FIGURES = {name: name for name in ("min", "p25", "median", "p75", "p95", "max", "mean")} | {
+    "cv": "CV"
+}
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     below = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for action, summary, usage in (
-        ("show", "its figures, distributions and picture", f"{SETTINGS}, or {FILE}; picture=FILE.svg or .html"),
-        ("convert", "write it as SWF, with all transformations", f"{SETTINGS}, or {FILE}; out=FILE.swf, force=true"),
-        ("generate", "write a model's jobs as SWF", f"{SETTINGS}; out=FILE.swf, force=true replaces it"),
+        (
+            "show",
+            "its figures, distributions and picture",
+            f"{SETTINGS}, or {FILE}; picture=FILE.svg or .html",
+        ),
+        (
+            "convert",
+            "write it as SWF, with all transformations",
+            f"{SETTINGS}, or {FILE}; out=FILE.swf, force=true",
+        ),
+        (
+            "generate",
+            "write a model's jobs as SWF",
+            f"{SETTINGS}; out=FILE.swf, force=true replaces it",
+        ),
     ):
         command = below.add_parser(action, help=summary, description=summary)
         command.add_argument("arguments", nargs="*", help=usage)
@@ -66,7 +80,9 @@ def run(options: argparse.Namespace) -> int:
 
 def split(arguments: Sequence[str], own: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Values of the command's `own` arguments by their prefix, the last of each; and what else there is."""
-    values = {one: given.removeprefix(one) for given in arguments for one in own if given.startswith(one)}
+    values = {
+        one: given.removeprefix(one) for given in arguments for one in own if given.startswith(one)
+    }
     return values, [given for given in arguments if not given.startswith(tuple(own))]
 
 
@@ -74,7 +90,7 @@ def _show(arguments: Sequence[str]) -> None:
     own, rest = split(arguments, (PICTURE,))
     place = _place(PICTURE, own[PICTURE], PICTURE_ENDINGS) if PICTURE in own else None
     found = _found(rest)
-    from campaign.workloads.picture import characters, page, printable, svg
+    from campaign.report.workload_picture import characters, page, printable, svg
     from campaign.workloads.statistics import describe
 
     known = describe(found.workload, found.slots)
@@ -86,7 +102,9 @@ def _show(arguments: Sequence[str]) -> None:
         try:
             place.write_text(draw(found.workload, known), encoding="utf-8")
         except OSError as error:
-            raise ConfigError(f"{place}: {error.strerror}", resolution="Name a file that can be written.") from error
+            raise ConfigError(
+                f"{place}: {error.strerror}", resolution="Name a file that can be written."
+            ) from error
         print(f"\n{printable(str(place))} holds the picture")
 
 
@@ -95,13 +113,19 @@ def _write(arguments: Sequence[str], refused: Sequence[str]) -> None:
     own, rest = split(arguments, (OUT, FORCE))
     place = _place(OUT, own.get(OUT, ""), TRACE_ENDINGS)
     if place.exists() and not _flag(own.get(FORCE, "false")):
-        raise ConfigError(f"{place} exists", resolution="Choose another out=FILE.swf, or add force=true to replace it.")
+        raise ConfigError(
+            f"{place} exists",
+            resolution="Choose another out=FILE.swf, or add force=true to replace it.",
+        )
     found = _found(rest, refused)
-    from campaign.workloads.picture import printable
+    from campaign.report.workload_picture import printable
     from campaign.workloads.swf import write_swf
 
     write_swf(found.workload, place)
-    for line in (f"{place}: {len(found.workload)} jobs of {found.source}", *_identity(found.workload)):
+    for line in (
+        f"{place}: {len(found.workload)} jobs of {found.source}",
+        *_identity(found.workload),
+    ):
         print(printable(line))
 
 
@@ -109,7 +133,10 @@ def _found(arguments: Sequence[str], refused: Sequence[str] = ()) -> Found:
     """The workload that a file or settings name; ConfigError if its kind is `refused`."""
     files = [one for one in arguments if "=" not in one or Path(one).is_file()]
     if len(files) > 1:
-        raise ConfigError(f"{' '.join(files)}: one trace file at a time", resolution="Give one file, then settings.")
+        raise ConfigError(
+            f"{' '.join(files)}: one trace file at a time",
+            resolution="Give one file, then settings.",
+        )
     if not files:
         composed = compose(arguments)
         _refuse(composed.campaign.workload.kind, refused)
@@ -133,7 +160,11 @@ def _configured(composed: Composed) -> Found:
 
     settings, slots = composed.campaign.workload, composed.smallest_slots
     named = settings.path if settings.kind in TRACES else f"seed {settings.seed}"
-    return Found(load(settings, slots=slots), slots, f"{settings.kind}, {named}, for the campaign's smallest cluster")
+    return Found(
+        load(settings, slots=slots),
+        slots,
+        f"{settings.kind}, {named}, for the campaign's smallest cluster",
+    )
 
 
 def _on_its_machine(file: Path, kind: str, overrides: Sequence[str]) -> Found:
@@ -150,17 +181,24 @@ def _on_its_machine(file: Path, kind: str, overrides: Sequence[str]) -> Found:
     from campaign.workloads.swf import read_swf
     from campaign.workloads.transform import transform
 
-    settings = compose(["workload=swf", "workload.path=''", f"workload.kind={kind}", *overrides]).campaign.workload
+    settings = compose(
+        ["workload=swf", "workload.path=''", f"workload.kind={kind}", *overrides]
+    ).campaign.workload
     trace = {"swf": read_swf, "batsim": read_batsim}[kind](file, strict=settings.strict)
     if not any(one.startswith("workload.jobs=") for one in overrides):
         settings = settings.model_copy(update={"jobs": len(trace)})
     slots = settings.machine or trace.machine_slots or max(trace.table.column("width").to_pylist())
-    return Found(transform(trace, settings, slots=slots), slots, f"{kind}, {file}, on its own machine")
+    return Found(
+        transform(trace, settings, slots=slots), slots, f"{kind}, {file}, on its own machine"
+    )
 
 
 def _flag(text: str) -> bool:
     if text not in ("true", "false"):
-        raise ConfigError(f"force={text}: neither true nor false", resolution="Say force=true to replace the file.")
+        raise ConfigError(
+            f"force={text}: neither true nor false",
+            resolution="Say force=true to replace the file.",
+        )
     return text == "true"
 
 
@@ -169,9 +207,14 @@ def _place(prefix: str, text: str, endings: Sequence[str]) -> Path:
     place = _path(text)
     usage = " or ".join(f"{prefix}FILE{ending}" for ending in endings)
     if not text.endswith(tuple(endings)) or place.is_dir():
-        raise ConfigError(f"{prefix}{text}: not the name of a file to write", resolution=f"Say {usage}.")
+        raise ConfigError(
+            f"{prefix}{text}: not the name of a file to write", resolution=f"Say {usage}."
+        )
     if not place.parent.is_dir():
-        raise ConfigError(f"{prefix}{text}: there is no folder {place.parent}", resolution=f"Make it, or say {usage}.")
+        raise ConfigError(
+            f"{prefix}{text}: there is no folder {place.parent}",
+            resolution=f"Make it, or say {usage}.",
+        )
     return place
 
 
@@ -194,7 +237,7 @@ def _lines(found: Found, known: "Statistics") -> Iterator[str]:
 
 
 def _facts(found: Found, known: "Statistics") -> Iterator[str]:
-    from campaign.workloads.picture import duration
+    from campaign.report.workload_picture import duration
 
     yield f"name          {found.workload.name}"
     yield f"source        {found.source}"
@@ -225,7 +268,7 @@ def _table(known: Mapping[str, "Distribution"]) -> Iterator[str]:
 
 def _cycle(part: str, rates: Sequence[float]) -> Iterator[str]:
     """A cycle as a row of characters, and its extremes."""
-    from campaign.workloads.picture import sparkline
+    from campaign.report.workload_picture import sparkline
 
     if rates:
         yield f"jobs per hour by {part}, the first arrival in number 0:"

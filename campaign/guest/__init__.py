@@ -13,10 +13,10 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from campaign.errors import InfrastructureError
+from campaign.core.errors import InfrastructureError
 
 if TYPE_CHECKING:
-    from campaign.jobs import Job
+    from campaign.core.jobs import Job
 
 FOLDER = "/run/campaign"
 JOBS_FILE = f"{FOLDER}/jobs.tsv"
@@ -90,7 +90,10 @@ def clock_command() -> tuple[str, ...]:
 def schedule(commands: Iterable[tuple["Job", Sequence[str]]]) -> bytes:
     """What `submit-agent` replays: each job's arrival and the command that submits it, or what a session is handed
     instead, in order of arrival."""
-    lines = (f"{round(job.arrival_s * 1e6)}\t{job.job_id}\t{shlex.join(command)}\n" for job, command in commands)
+    lines = (
+        f"{round(job.arrival_s * 1e6)}\t{job.job_id}\t{shlex.join(command)}\n"
+        for job, command in commands
+    )
     return "".join(lines).encode()
 
 
@@ -118,7 +121,9 @@ def parse_submits(text: str) -> list[Submit]:
     """The lines of SUBMITS_FILE. Raises GuestError for a torn or foreign one."""
 
     def submit(fields: list[str], line: str) -> Submit:
-        job, intended, begun, accepted, status = (_whole("a line of submit-agent", field, line) for field in fields[:5])
+        job, intended, begun, accepted, status = (
+            _whole("a line of submit-agent", field, line) for field in fields[:5]
+        )
         return Submit(job, intended, begun, accepted, status, _unescaped(fields[5]))
 
     return _rows("a line of submit-agent", 6, text, submit)

@@ -51,13 +51,19 @@ class NodeClock:
     @property
     def jump_s(self) -> float:
         """How much of the offset's change is neither drift nor the measurements' error."""
-        explained = MAX_DRIFT * abs(self.after.at_s - self.before.at_s) + self.before.error_s + self.after.error_s
+        explained = (
+            MAX_DRIFT * abs(self.after.at_s - self.before.at_s)
+            + self.before.error_s
+            + self.after.error_s
+        )
         return max(0.0, abs(self.after.offset_s - self.before.offset_s) - explained)
 
     def to_driver_us(self, node_us: ArrayLike) -> NDArray[np.float64]:
         """Driver-clock microseconds since 1970 of node-clock ones; outside the span the nearer offset holds."""
         times = np.asarray(node_us, dtype=np.float64)
-        known = sorted((point.at_s + point.offset_s, point.offset_s) for point in (self.before, self.after))
+        known = sorted(
+            (point.at_s + point.offset_s, point.offset_s) for point in (self.before, self.after)
+        )
         at, offsets = np.array(known).T * 1e6
         return np.asarray(times - np.interp(times, at, offsets), dtype=np.float64)
 

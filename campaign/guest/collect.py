@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from campaign.core.jobs import JOBS_SCHEMA, Workload
 from campaign.guest import GuestError, Run, Submit
 from campaign.guest.clocks import NodeClock
-from campaign.jobs import JOBS_SCHEMA, Workload
 
 if TYPE_CHECKING:
     from schedulers.base import NativeTimes
@@ -45,7 +45,9 @@ def jobs_table(workload: Workload, collected: Collected) -> pa.Table:
     line = _Timeline(collected)
     known = set(workload.table.column("job_id").to_pylist())
     submits = _by_job(((submit.job_id, submit) for submit in collected.submits), known)
-    runs = _by_job(((run.job_id, (node, run)) for node, each in collected.runs.items() for run in each), known)
+    runs = _by_job(
+        ((run.job_id, (node, run)) for node, each in collected.runs.items() for run in each), known
+    )
 
     def complete(row: dict[str, Any]) -> dict[str, Any]:
         job = row["job_id"]
@@ -53,7 +55,9 @@ def jobs_table(workload: Workload, collected: Collected) -> pa.Table:
         native = line.native(collected.native_ids.get(job))
         return row | asked | line.submitted(submits[job]) | line.ran(runs[job]) | native
 
-    return pa.Table.from_pylist([complete(row) for row in workload.table.to_pylist()], schema=JOBS_SCHEMA)
+    return pa.Table.from_pylist(
+        [complete(row) for row in workload.table.to_pylist()], schema=JOBS_SCHEMA
+    )
 
 
 def _by_job(pairs: Iterable[tuple[int, Any]], known: set[int]) -> defaultdict[int, list[Any]]:

@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from campaign.images import debian, nix
-from campaign.images.debian import Progress
-from campaign.images.extras import folder_of, provided
+from campaign.images import nix
+from campaign.images.debian import builder as debian
+from campaign.images.debian.builder import Progress
+from campaign.images.debian.third_party import folder_of, provided
 from campaign.images.manifest import Bundle
 from campaign.images.store import Store
 
@@ -43,5 +44,10 @@ def build(
     if chosen(builder) == "nix":
         return nix.build(name, store=store, flake=flake, progress=progress)
     return debian.build(
-        name, store=store, extras_folder=folder_of(extras), mirror=mirror, locked=locked, progress=progress
+        name,
+        store=store,
+        extras_folder=folder_of(extras),
+        mirror=mirror,
+        locked=locked,
+        progress=progress,
     )

@@ -1,7 +1,7 @@
 """The guest contract, as checks: what an image of either builder must be, so that no plan knows who built it.
 
 A `Guest` is read from a root file system that is there (`of_tree`), or from what an evaluated NixOS configuration says
-that one would be (`of_evaluation`). What plans ask for comes from `schedulers.demands`.
+that one would be (`of_evaluation`). What plans ask for comes from `schedulers.requirements`.
 """
 
 import re
@@ -12,14 +12,19 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter
 
-from campaign.images import debian
-from schedulers.demands import Demands
+from campaign.images.debian import builder
+from schedulers.requirements import Demands
 
 TARGET = "node.target"
 STARTED = frozenset({"ssh.service", "node-network.service"})
 CREDENTIALS = frozenset({"ssh.authorized_keys.root", "tmpfiles.*"})
 """What systemd-tmpfiles-setup.service imports; `system.hostname` is for systemd itself, where no file has a name."""
-GIVEN = ("/etc/hostname", "/etc/ssh/ssh_host_ed25519_key", "/etc/munge/munge.key", "/var/lib/systemd/random-seed")
+GIVEN = (
+    "/etc/hostname",
+    "/etc/ssh/ssh_host_ed25519_key",
+    "/etc/munge/munge.key",
+    "/var/lib/systemd/random-seed",
+)
 """Files that each node gets or makes for itself."""
 TOOLS = frozenset({"bash", "ip", "python3", "sshd", "systemctl", "systemd-tmpfiles"})
 """What instruments and plans run with, whatever the scheduler."""
@@ -63,26 +68,39 @@ class Guest:
             facts=facts,
             target=target,
             starts=frozenset(_words(folders, target, "Wants")),
-            units=frozenset(path.name for folder in folders for path in folder.iterdir() if path.suffix),
+            units=frozenset(
+                path.name for folder in folders for path in folder.iterdir() if path.suffix
+            ),
             users={
                 name: int(number)
-                for name, _, number, *_ in (line.split(":") for line in (root / "etc/passwd").read_text().splitlines())
+                for name, _, number, *_ in (
+                    line.split(":") for line in (root / "etc/passwd").read_text().splitlines()
+                )
             },
-            programs=frozenset(path.name for folder in _PROGRAM_FOLDERS for path in (root / folder).iterdir()),
-            credentials=frozenset(_words(folders, "systemd-tmpfiles-setup.service", "ImportCredential")),
+            programs=frozenset(
+                path.name for folder in _PROGRAM_FOLDERS for path in (root / folder).iterdir()
+            ),
+            credentials=frozenset(
+                _words(folders, "systemd-tmpfiles-setup.service", "ImportCredential")
+            ),
             files=frozenset(path for path in GIVEN if (root / path.lstrip("/")).exists()),
         )
 
 
 def violations(name: str, guest: Guest, demands: Demands) -> Iterator[str]:
     """What the image `name`, seen as `guest`, lacks or has too much of; `demands` are those of its scheduler."""
-    shared, own = debian.spec("_base"), debian.spec(name)
+    shared, own = builder.spec("_base"), builder.spec(name)
     yield from _cmdline(guest.kernel_cmdline.split(), shared.kernel_cmdline, own.kernel_cmdline)
     if guest.target != TARGET:
         yield f"it boots into {guest.target}, not {TARGET}"
     yield from (f"{unit} isn't started" for unit in sorted(STARTED - guest.starts))
-    yield from (f"the credential {one} isn't written down" for one in sorted(CREDENTIALS - guest.credentials))
-    yield from (f"{path} is in the image, but it is each node's own" for path in sorted(guest.files))
+    yield from (
+        f"the credential {one} isn't written down"
+        for one in sorted(CREDENTIALS - guest.credentials)
+    )
+    yield from (
+        f"{path} is in the image, but it is each node's own" for path in sorted(guest.files)
+    )
     yield from (f"no program {one}" for one in sorted((TOOLS | demands.programs) - guest.programs))
     yield from (f"no unit {unit}" for unit in sorted(demands.units - guest.units))
     yield from (f"{unit} starts by itself" for unit in sorted(demands.units & guest.starts))

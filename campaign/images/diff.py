@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from campaign.images import tools
+from campaign.images.debian import tools
 from campaign.images.manifest import ROOT, Bundle, FileFact
 
 
@@ -20,14 +20,21 @@ def differences(one: Bundle, other: Bundle, *, files: bool = True) -> Iterator[s
         yield from _compared(what, {what: getattr(mine, what)}, {what: getattr(its, what)})
     if one.hash == other.hash:
         return
-    yield from _compared("kernel command line", *(dict.fromkeys(m.kernel_cmdline.split(), "") for m in (mine, its)))
+    yield from _compared(
+        "kernel command line", *(dict.fromkeys(m.kernel_cmdline.split(), "") for m in (mine, its))
+    )
     for what in ("packages", "extras", "facts", "tools"):
         yield from _compared(what, getattr(mine, what), getattr(its, what))
     yield from _compared("recipe", *((m.recipe.tags if m.recipe else {}) for m in (mine, its)))
-    yield from _compared("parts", *({name: fact.sha256 for name, fact in m.files.items()} for m in (mine, its)))
+    yield from _compared(
+        "parts", *({name: fact.sha256 for name, fact in m.files.items()} for m in (mine, its))
+    )
     if files and mine.files[ROOT] != its.files[ROOT]:
         with tempfile.TemporaryDirectory() as folder:
-            roots = [_unpacked(bundle, Path(folder) / name) for name, bundle in (("one", one), ("other", other))]
+            roots = [
+                _unpacked(bundle, Path(folder) / name)
+                for name, bundle in (("one", one), ("other", other))
+            ]
             yield from _compared("files", *(dict(listing(root)) for root in roots))
 
 

@@ -7,9 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
-from campaign.errors import ImageError
+from campaign.core.errors import ImageError
 
 MANIFEST = "manifest.json"
 KERNEL = "kernel"
@@ -75,18 +82,28 @@ class Manifest(BaseModel):
     kernel_version: str
     files: dict[str, FileFact]
     packages: dict[str, str]  # name: version
-    extras: dict[str, Sha256] = Field(default_factory=dict)  # file that no mirror has: its content hash
-    facts: dict[str, str]  # what a scheduler's plan must know of the guest: unit names, users, paths
-    tools: dict[str, str] = Field(default_factory=dict)  # name: version of what packed it; other versions, other bytes
+    extras: dict[str, Sha256] = Field(
+        default_factory=dict
+    )  # file that no mirror has: its content hash
+    facts: dict[
+        str, str
+    ]  # what a scheduler's plan must know of the guest: unit names, users, paths
+    tools: dict[str, str] = Field(
+        default_factory=dict
+    )  # name: version of what packed it; other versions, other bytes
     recipe: Recipe | None = None
 
     @model_validator(mode="after")
     def _names_its_bytes(self) -> Self:
         if sorted(self.files) != sorted(PARTS):
-            raise ValueError(f"a bundle consists of {', '.join(PARTS)}, not of {', '.join(sorted(self.files))}")
+            raise ValueError(
+                f"a bundle consists of {', '.join(PARTS)}, not of {', '.join(sorted(self.files))}"
+            )
         expected = content_hash(self.files, self.kernel_cmdline)
         if self.hash != expected:
-            raise ValueError(f"its hash is {self.hash}, but its files and kernel command line hash to {expected}")
+            raise ValueError(
+                f"its hash is {self.hash}, but its files and kernel command line hash to {expected}"
+            )
         return self
 
 
@@ -132,7 +149,9 @@ def read(folder: Path) -> Bundle:
     except FileNotFoundError as error:
         raise ImageError(f"no image bundle in {folder}: it has no {MANIFEST}") from error
     except ValidationError as error:
-        raise ImageError(f"{path} is no image manifest", str(error), "remove the folder and build it again") from error
+        raise ImageError(
+            f"{path} is no image manifest", str(error), "remove the folder and build it again"
+        ) from error
 
 
 def write(folder: Path, manifest: Manifest) -> Bundle:

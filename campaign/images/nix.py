@@ -15,14 +15,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from campaign.errors import ImageError
-from campaign.images import manifest, tools
+from campaign.core.errors import ImageError
+from campaign.images import manifest
+from campaign.images.debian import tools
 from campaign.images.manifest import Bundle, Recipe
 from campaign.images.store import Store
 
 FLAKE = Path(__file__).parents[2]
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
-_ALIASES = {"kubernetes": ("volcano",)}  # the flake's image-volcano is what adapters ask for as `kubernetes`
+_ALIASES = {
+    "kubernetes": ("volcano",)
+}  # the flake's image-volcano is what adapters ask for as `kubernetes`
 _TAIL_LINES = 25
 _END_WAIT_S = 10
 
@@ -34,7 +37,9 @@ def available() -> bool:
     return shutil.which("nix") is not None and (FLAKE / "flake.nix").is_file()
 
 
-def build(name: str, *, store: Store, flake: str | None = None, progress: Progress = lambda _: None) -> Bundle:
+def build(
+    name: str, *, store: Store, flake: str | None = None, progress: Progress = lambda _: None
+) -> Bundle:
     """Build the image `name` with the flake (a reference as Nix takes it; by default the project's own).
 
     Nix's own progress goes to `progress`, line by line. ImageError says why there is no bundle: no Nix, no such image,
@@ -43,12 +48,16 @@ def build(name: str, *, store: Store, flake: str | None = None, progress: Progre
     if not _NAME.fullmatch(name):
         raise ImageError(f"there is no image {name!r} to build", "names are like slurm")
     reference = flake or _own_flake()
-    made = _built(name, _nix("build", "--no-link", "--json", f"{reference}#image-{name}", progress=progress))
+    made = _built(
+        name, _nix("build", "--no-link", "--json", f"{reference}#image-{name}", progress=progress)
+    )
     metadata = _nix("flake", "metadata", "--json", reference, progress=progress)
     with tools.disk_errors(store.path), store.making() as folder:
         bundle = manifest.read(Path(made["out"]))
         if bundle.manifest.name != name and name not in _ALIASES.get(bundle.manifest.name, ()):
-            raise ImageError(f"the flake's image-{name} is an image {bundle.manifest.name!r}", str(bundle.path))
+            raise ImageError(
+                f"the flake's image-{name} is an image {bundle.manifest.name!r}", str(bundle.path)
+            )
         progress("copying into the store")
         for part in manifest.PARTS:
             shutil.copyfile(bundle.path / part, folder / part)
@@ -100,7 +109,9 @@ def _fits(value: Any, shape: Any) -> bool:
     if isinstance(shape, type):
         return isinstance(value, shape)
     if isinstance(shape, dict):
-        return isinstance(value, dict) and all(key in value and _fits(value[key], of) for key, of in shape.items())
+        return isinstance(value, dict) and all(
+            key in value and _fits(value[key], of) for key, of in shape.items()
+        )
     return isinstance(value, list) and len(value) == len(shape) and all(map(_fits, value, shape))
 
 
@@ -114,7 +125,9 @@ def _nix(*arguments: str, progress: Progress) -> str:
                 tail.append(line.rstrip())
                 progress(line.rstrip())
         if process.returncode:
-            how = f"was ended by signal {-process.returncode}" if process.returncode < 0 else "failed"
+            how = (
+                f"was ended by signal {-process.returncode}" if process.returncode < 0 else "failed"
+            )
             raise ImageError(f"nix {arguments[0]} {how}", "\n".join(tail), _mend(tail))
         output.seek(0)
         return output.read()
@@ -125,10 +138,17 @@ def _running(command: Sequence[str], output: Any) -> Iterator["subprocess.Popen[
     """Nix, until it has ended; it is told to end when we are interrupted."""
     try:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True, errors="replace"
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
         )
     except FileNotFoundError as error:
-        raise ImageError("nix is missing", "", "Install Nix 2.18 or later, or build with --builder=debian") from error
+        raise ImageError(
+            "nix is missing", "", "Install Nix 2.18 or later, or build with --builder=debian"
+        ) from error
     with process:
         try:
             yield process

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from campaign.errors import ImageError
-from campaign.images import erofs, initramfs, kernel, manifest, tools
+from campaign.core.errors import ImageError
+from campaign.images import manifest
+from campaign.images.debian import erofs, initramfs, kernel, tools
 from campaign.images.manifest import Bundle, FileFact, Manifest
 
-_INIT = Path(__file__).parent / "guest/init"
+_INIT = Path(__file__).parent / "debian/guest/init"
 _FOLDERS = {
     "dev": 0o755,
     "etc": 0o755,

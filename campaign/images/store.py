@@ -8,10 +8,10 @@ import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from campaign import files
-from campaign.errors import ImageError
+from campaign.core import files
+from campaign.core.errors import ImageError
 from campaign.images import manifest as manifests
-from campaign.images import tools
+from campaign.images.debian import tools
 from campaign.images.manifest import PARTS, Bundle, FileFact
 
 _MAKING = ".making-"
@@ -172,13 +172,24 @@ def _check(bundle: Bundle, name: str) -> None:
     except OSError as error:
         raise DamagedImageError(f"image file {path} can't be read", str(error), mend) from error
     if found != expected:
-        raise DamagedImageError(f"image file {path} is damaged", f"expected {expected}\nfound    {found}", mend)
+        raise DamagedImageError(
+            f"image file {path} is damaged", f"expected {expected}\nfound    {found}", mend
+        )
 
 
-def _missing(wanted: str, candidates: list[Bundle], path: Path, *, ambiguous: bool) -> MissingImageError:
+def _missing(
+    wanted: str, candidates: list[Bundle], path: Path, *, ambiguous: bool
+) -> MissingImageError:
     reason = "fits more than one" if ambiguous else "is not in the image store"
-    there = "\n".join(f"{bundle.manifest.name} {bundle.hash}" for bundle in candidates) or "the store is empty"
-    mend = "give more of the hash" if ambiguous else f"python -m campaign image build {_buildable(wanted)}"
+    there = (
+        "\n".join(f"{bundle.manifest.name} {bundle.hash}" for bundle in candidates)
+        or "the store is empty"
+    )
+    mend = (
+        "give more of the hash"
+        if ambiguous
+        else f"python -m campaign image build {_buildable(wanted)}"
+    )
     return MissingImageError(f"image {wanted!r} {reason} {path}", there, mend)
 
 

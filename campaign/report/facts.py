@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from campaign.fairness import Row
-from campaign.metrics import BOUNDED_SLOWDOWN_TAU_S
-from campaign.model import Bound, Direction
-from campaign.settings import Scalar
-from campaign.trials import TrialRecord
+from campaign.analysis.fairness import Row
+from campaign.analysis.metrics import BOUNDED_SLOWDOWN_TAU_S
+from campaign.core.trials import TrialRecord
+from campaign.schema.model import Bound, Direction
+from campaign.schema.settings import Scalar
 
 NODES = "cluster.nodes"
-ABSENT = "–"  # noqa: RUF001  the dash that tables show where there is no value
+ABSENT = "–"
 PREFIXES = ("scheduler.params.", "scheduler.arms.")
 SCHEDULER = "scheduler.name"
 
@@ -45,7 +45,9 @@ def short(dimension: str) -> str:
     where there are several."""
     if dimension == SCHEDULER:
         return "scheduler"
-    return next((dimension.removeprefix(one) for one in PREFIXES if dimension.startswith(one)), dimension)
+    return next(
+        (dimension.removeprefix(one) for one in PREFIXES if dimension.startswith(one)), dimension
+    )
 
 
 def shown(value: Scalar | None) -> str:
@@ -72,7 +74,9 @@ def nodes_of(record: TrialRecord, facts: Facts) -> int:
     return int(value) if isinstance(value, int | float) else 0
 
 
-def alike(best: Sequence[TrialRecord], objectives: Iterable[str]) -> list[tuple[TrialRecord, list[TrialRecord]]]:
+def alike(
+    best: Sequence[TrialRecord], objectives: Iterable[str]
+) -> list[tuple[TrialRecord, list[TrialRecord]]]:
     """The front's points: the first trial of each, and the others that have the same values in all objectives."""
     points: dict[tuple[float, ...], list[TrialRecord]] = {}
     names = list(objectives)

@@ -4,9 +4,9 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from campaign.core.trials import TrialRecord
 from campaign.report.facts import SCHEDULER, Facts, number, schedulers_of, short, shown
 from campaign.report.times import label_of, phases_of
-from campaign.trials import TrialRecord
 
 # Okabe-Ito: told apart with every kind of colour blindness, and by their lightness in print.
 FRONT, VALID = "#0072b2", "#9aa5b1"
@@ -26,8 +26,16 @@ PHASE_TONES = {
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 """Of schedulers, in their order."""
 OTHER_TONE = "#555555"
-_FONT = {"family": "system-ui, -apple-system, 'Segoe UI', sans-serif", "size": 13, "color": "#1f2933"}
-_CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
+_FONT = {
+    "family": "system-ui, -apple-system, 'Segoe UI', sans-serif",
+    "size": 13,
+    "color": "#1f2933",
+}
+_CONFIG = {
+    "displaylogo": False,
+    "responsive": True,
+    "modeBarButtonsToRemove": ["lasso2d", "select2d"],
+}
 
 
 def pareto(records: Sequence[TrialRecord], front: Sequence[TrialRecord], facts: Facts) -> str:
@@ -35,18 +43,36 @@ def pareto(records: Sequence[TrialRecord], front: Sequence[TrialRecord], facts: 
     import plotly.graph_objects as go
 
     on_front = {(record.number, record.attempt) for record in front}
-    measured = [record for record in records if record.valid and all(m in record.metrics for m in facts.objectives)]
+    measured = [
+        record
+        for record in records
+        if record.valid and all(m in record.metrics for m in facts.objectives)
+    ]
     others = [record for record in measured if (record.number, record.attempt) not in on_front]
-    axes = {f"{axis}axis": {"title": title} for axis, title in zip("xy", _titles(facts), strict=False)}
-    figure = go.Figure(layout={**axes, "coloraxis": {"colorscale": "Cividis", "colorbar": _colour_bar(facts)}})
+    axes = {
+        f"{axis}axis": {"title": title} for axis, title in zip("xy", _titles(facts), strict=False)
+    }
+    figure = go.Figure(
+        layout={**axes, "coloraxis": {"colorscale": "Cividis", "colorbar": _colour_bar(facts)}}
+    )
     schedulers = schedulers_of(records)
     figure.add_trace(
-        go.Scatter(**_points(others, facts), **_behind(others, facts, schedulers), name="other valid trials")
+        go.Scatter(
+            **_points(others, facts),
+            **_behind(others, facts, schedulers),
+            name="other valid trials",
+        )
     )
-    figure.add_trace(go.Scatter(**_points(front, facts), **_in_front(front, facts, schedulers), name="Pareto front"))
+    figure.add_trace(
+        go.Scatter(
+            **_points(front, facts), **_in_front(front, facts, schedulers), name="Pareto front"
+        )
+    )
     for name in schedulers:  # nothing but their lines in the legend
         symbol = {"size": 9, "color": VALID, "symbol": _symbol(name, schedulers)}
-        figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=symbol, name=html.escape(name)))
+        figure.add_trace(
+            go.Scatter(x=[None], y=[None], mode="markers", marker=symbol, name=html.escape(name))
+        )
     return _division(figure, "pareto", 460)
 
 
@@ -57,11 +83,16 @@ def phases(records: Sequence[TrialRecord]) -> str:
     names = [f"{record.number}" for record in records]
     figure = go.Figure()
     for phase in phases_of(records):
-        seconds, label = [record.phases.get(phase, 0.0) for record in records], html.escape(label_of(phase))
+        seconds, label = (
+            [record.phases.get(phase, 0.0) for record in records],
+            html.escape(label_of(phase)),
+        )
         hover = f"trial %{{x}}: {label} %{{y:.1f}} s<extra></extra>"
         tone = PHASE_TONES.get(phase, OTHER_TONE)
         figure.add_bar(x=names, y=seconds, name=label, marker_color=tone, hovertemplate=hover)
-    figure.update_layout(barmode="stack", xaxis={"title": "trial", "type": "category"}, yaxis={"title": "seconds"})
+    figure.update_layout(
+        barmode="stack", xaxis={"title": "trial", "type": "category"}, yaxis={"title": "seconds"}
+    )
     figure.update_layout(legend={"traceorder": "normal"})
     return _division(figure, "phases", 380)
 
@@ -93,12 +124,16 @@ def _symbols(records: Sequence[TrialRecord], schedulers: Sequence[str]) -> dict[
     return {"symbol": [_symbol(name, schedulers) for name in names]} if schedulers else {}
 
 
-def _behind(records: Sequence[TrialRecord], facts: Facts, schedulers: Sequence[str]) -> dict[str, Any]:
+def _behind(
+    records: Sequence[TrialRecord], facts: Facts, schedulers: Sequence[str]
+) -> dict[str, Any]:
     look = {**_colour(records, facts, VALID), **_symbols(records, schedulers)}
     return {"mode": "markers", "marker": {"size": 8, **look}}
 
 
-def _in_front(records: Sequence[TrialRecord], facts: Facts, schedulers: Sequence[str]) -> dict[str, Any]:
+def _in_front(
+    records: Sequence[TrialRecord], facts: Facts, schedulers: Sequence[str]
+) -> dict[str, Any]:
     # Points come best first, so in two dimensions a staircase bounds what the front dominates, whatever the directions.
     joined = len(facts.objectives) == 2
     return {
@@ -132,8 +167,13 @@ def _titles(facts: Facts) -> list[str]:
 
 def hover_text(record: TrialRecord, objectives: Mapping[str, str]) -> str:
     """A trial's objectives and point, for plotly, which reads a little HTML: values are escaped."""
-    measured = [f"{html.escape(metric)}: <b>{number(record.metrics[metric])}</b>" for metric in objectives]
-    point = [f"{html.escape(short(name))} = {html.escape(shown(value))}" for name, value in record.point.items()]
+    measured = [
+        f"{html.escape(metric)}: <b>{number(record.metrics[metric])}</b>" for metric in objectives
+    ]
+    point = [
+        f"{html.escape(short(name))} = {html.escape(shown(value))}"
+        for name, value in record.point.items()
+    ]
     return "<br>".join([f"<b>trial {record.number}</b>", *measured, *point])
 
 

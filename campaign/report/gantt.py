@@ -45,7 +45,9 @@ class Chart:
     @cached_property
     def end(self) -> float:
         """Seconds from the workload's start to the last event."""
-        return max([bar.end for bar in self.bars] + [at for at, _ in self.queue], default=0.0) or 1.0
+        return (
+            max([bar.end for bar in self.bars] + [at for at, _ in self.queue], default=0.0) or 1.0
+        )
 
 
 def chartable(jobs: pa.Table) -> bool:
@@ -55,7 +57,9 @@ def chartable(jobs: pa.Table) -> bool:
     return 0 < jobs.num_rows <= MOST_BARS and 0 < len(entries.flatten()) <= MOST_BARS
 
 
-def gantt_svg(jobs: pa.Table, nodes: Sequence[str] = (), slots_per_node: int = 0, title: str = "Gantt chart") -> str:
+def gantt_svg(
+    jobs: pa.Table, nodes: Sequence[str] = (), slots_per_node: int = 0, title: str = "Gantt chart"
+) -> str:
     """Draw a jobs table as a standalone SVG.
 
     `nodes` and `slots_per_node` are the cluster's, so that unused ones show; without them, those the jobs used are
@@ -64,7 +68,9 @@ def gantt_svg(jobs: pa.Table, nodes: Sequence[str] = (), slots_per_node: int = 0
     chart = layout(jobs, nodes, slots_per_node)
     tall = max(_LOW, min(_TALL, _ROOM / max(1, sum(chart.slots.values()))))
     tops = _tops(chart.slots, tall)
-    bottom = HEAD + QUEUE + GAP + sum(chart.slots.values()) * tall + GAP * max(0, len(chart.slots) - 1)
+    bottom = (
+        HEAD + QUEUE + GAP + sum(chart.slots.values()) * tall + GAP * max(0, len(chart.slots) - 1)
+    )
     parts = [
         *_axis(chart, bottom),
         *_queue(chart),
@@ -78,12 +84,21 @@ def gantt_svg(jobs: pa.Table, nodes: Sequence[str] = (), slots_per_node: int = 0
 def layout(jobs: pa.Table, nodes: Sequence[str] = (), slots_per_node: int = 0) -> Chart:
     """Put each job that ran on slots of its nodes, in order of start."""
     rows = list(zip(*(jobs.column(name).to_pylist() for name in _COLUMNS), strict=True))
-    ran = sorted((row for row in rows if row[4] is not None and row[5] is not None and row[2]), key=lambda row: row[4])
+    ran = sorted(
+        (row for row in rows if row[4] is not None and row[5] is not None and row[2]),
+        key=lambda row: row[4],
+    )
     lanes: dict[str, list[float]] = {node: [-math.inf] * slots_per_node for node in nodes}
     bars = []
     for job, width, used, submit, start, end, code in ran:
         for node, share in _shares(width, used):
-            slots = _take(lanes.setdefault(node, [-math.inf] * slots_per_node), share, start, end, slots_per_node)
+            slots = _take(
+                lanes.setdefault(node, [-math.inf] * slots_per_node),
+                share,
+                start,
+                end,
+                slots_per_node,
+            )
             waited = (submit if submit is not None else start) / SECOND
             bars.append(Bar(job, node, slots, waited, start / SECOND, end / SECOND, bool(code)))
     order = [*nodes, *sorted(set(lanes) - set(nodes), key=_natural)]
@@ -146,10 +161,16 @@ def _axis(chart: Chart, bottom: float) -> list[str]:
     parts = []
     for tick in _ticks(chart.end):
         x = _x(chart, tick)
-        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{HEAD}" y2="{bottom:.1f}"/>')
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 15:.1f}" text-anchor="middle">{tick:g}</text>')
+        parts.append(
+            f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{HEAD}" y2="{bottom:.1f}"/>'
+        )
+        parts.append(
+            f'<text class="tick" x="{x:.1f}" y="{bottom + 15:.1f}" text-anchor="middle">{tick:g}</text>'
+        )
     middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(f'<text class="tick" x="{middle}" y="{bottom + 30:.1f}" text-anchor="middle">seconds</text>')
+    parts.append(
+        f'<text class="tick" x="{middle}" y="{bottom + 30:.1f}" text-anchor="middle">seconds</text>'
+    )
     return parts
 
 
@@ -180,9 +201,13 @@ def _rows(chart: Chart, tops: dict[str, float], tall: float) -> list[str]:
     parts = []
     for node, count in chart.slots.items():
         top, high = tops[node], count * tall
-        parts.append(f'<rect class="row" x="{LEFT}" y="{top:.1f}" width="{WIDTH - LEFT - RIGHT}" height="{high:.1f}"/>')
+        parts.append(
+            f'<rect class="row" x="{LEFT}" y="{top:.1f}" width="{WIDTH - LEFT - RIGHT}" height="{high:.1f}"/>'
+        )
         middle = top + high / 2 + 4
-        parts.append(f'<text class="node" x="{LEFT - 8}" y="{middle:.1f}" text-anchor="end">{escape(node)}</text>')
+        parts.append(
+            f'<text class="node" x="{LEFT - 8}" y="{middle:.1f}" text-anchor="end">{escape(node)}</text>'
+        )
     return parts
 
 
@@ -227,9 +252,7 @@ def _runs(slots: Sequence[int]) -> list[tuple[int, int]]:
 def _tip(bar: Bar) -> str:
     end = "failed" if bar.failed else "ended"
     wait = bar.start - bar.submit
-    return (
-        f"job {bar.job} on {bar.node}: waited {wait:.2f} s, ran {bar.end - bar.start:.2f} s, {end} at {bar.end:.2f} s"
-    )
+    return f"job {bar.job} on {bar.node}: waited {wait:.2f} s, ran {bar.end - bar.start:.2f} s, {end} at {bar.end:.2f} s"
 
 
 def _svg(title: str, height: float, parts: Sequence[str]) -> str:

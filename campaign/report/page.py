@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from campaign.metrics import BOUNDED_SLOWDOWN_TAU_S, METRICS, Metric
+from campaign.analysis.metrics import BOUNDED_SLOWDOWN_TAU_S, METRICS, Metric
+from campaign.core.trials import Check, TrialRecord
 from campaign.report import figures
 from campaign.report.facts import (
     ABSENT,
@@ -26,11 +27,20 @@ from campaign.report.facts import (
 from campaign.report.gantt import chartable, gantt_svg
 from campaign.report.pages import templates
 from campaign.report.times import CALIBRATION, cost_of, label_of, unlike
-from campaign.trials import Check, TrialRecord
 from search.pareto import feasible, front
 
-HEADLINE = ("testbed", "simulated_policy", "image_hash", "scheduler", "scheduler_version", "host", "acceleration")
-TOLD_APART = frozenset({"cold_because"})  # long, different for each trial, and counted with the cost
+HEADLINE = (
+    "testbed",
+    "simulated_policy",
+    "image_hash",
+    "scheduler",
+    "scheduler_version",
+    "host",
+    "acceleration",
+)
+TOLD_APART = frozenset(
+    {"cold_because"}
+)  # long, different for each trial, and counted with the cost
 MOST_CHARTS = 12
 MOST_COLUMNS = 8  # trials beside each other in the table of metrics
 _LABELS = {"image_hash": "image", "scheduler_version": "version"}
@@ -87,7 +97,9 @@ def write(
     return target
 
 
-def render(records: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], pa.Table | None]) -> str:
+def render(
+    records: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], pa.Table | None]
+) -> str:
     """The page as text. All that comes from workloads, configuration or nodes is escaped."""
     from markupsafe import Markup
 
@@ -103,7 +115,10 @@ def render(records: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], p
     best = front(records, facts.objectives, facts.constraints)
     points = alike(best, facts.objectives)
     charts = _charts([first for first, _ in points], facts, jobs)
-    provenance, compared = common(records), spread_over([first for first, _ in points], MOST_COLUMNS)
+    provenance, compared = (
+        common(records),
+        spread_over([first for first, _ in points], MOST_COLUMNS),
+    )
     cost = cost_of(records, facts)
     return environment.get_template("page.html.j2").render(
         facts=facts,
@@ -113,8 +128,12 @@ def render(records: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], p
         points=points,
         front_numbers={record.number for record in best},
         dimensions=dimensions(records),
-        headline=[(_LABELS.get(name, name), provenance[name]) for name in HEADLINE if name in provenance],
-        provenance=sorted((name, value) for name, value in provenance.items() if name not in TOLD_APART),
+        headline=[
+            (_LABELS.get(name, name), provenance[name]) for name in HEADLINE if name in provenance
+        ],
+        provenance=sorted(
+            (name, value) for name, value in provenance.items() if name not in TOLD_APART
+        ),
         status=lambda record: _status(record, facts),
         lines=check_lines(records),
         compared=compared,
@@ -123,11 +142,11 @@ def render(records: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], p
         cost=cost,
         calibration=CALIBRATION,
         unlike=unlike(cost.hosts),
-        pareto=Markup(figures.pareto(records, best, facts)),  # noqa: S704  made by plotly from escaped text
-        phases=Markup(figures.phases(records)),  # noqa: S704
-        charts=[(record, Markup(chart)) for record, chart in charts],  # noqa: S704  escaped by gantt
+        pareto=Markup(figures.pareto(records, best, facts)),
+        phases=Markup(figures.phases(records)),
+        charts=[(record, Markup(chart)) for record, chart in charts],
         uncharted=len(points) - len(charts),
-        plotly=Markup(figures.library()),  # noqa: S704
+        plotly=Markup(figures.library()),
     )
 
 
@@ -142,7 +161,13 @@ def metric_rows(compared: Sequence[TrialRecord], facts: Facts) -> list[MetricRow
     """All metrics over these trials; a reason that several trials beside each other share stands once."""
     tau = f"{number(facts.tau_s)} s"
     return [
-        MetricRow(metric.name, metric.unit, metric.defined(tau), metric.source, tuple(_cells(metric, compared)))
+        MetricRow(
+            metric.name,
+            metric.unit,
+            metric.defined(tau),
+            metric.source,
+            tuple(_cells(metric, compared)),
+        )
         for metric in METRICS.values()
     ]
 
@@ -151,7 +176,9 @@ def _cells(metric: Metric, compared: Sequence[TrialRecord]) -> Iterator[Cell]:
     for why, group in groupby(compared, key=lambda record: _why_absent(metric, record)):
         records = list(group)
         if why is None:
-            yield from (Cell(number(record.metrics[metric.name]), is_value=True) for record in records)
+            yield from (
+                Cell(number(record.metrics[metric.name]), is_value=True) for record in records
+            )
         else:
             yield Cell(why, is_value=False, span=len(records))
 
@@ -178,7 +205,11 @@ def check_lines(records: Sequence[TrialRecord]) -> list[Line]:
 
 
 def _line(name: str, found: Sequence[tuple[int, Check]]) -> Line:
-    failed = tuple((trial, f"{number(check.value)} {check.unit}".strip()) for trial, check in found if not check.ok)
+    failed = tuple(
+        (trial, f"{number(check.value)} {check.unit}".strip())
+        for trial, check in found
+        if not check.ok
+    )
     limits = sorted({f"{number(check.limit)} {check.unit}".strip() for _, check in found})
     return Line(name, ", ".join(limits), len(found) - len(failed), failed)
 
@@ -196,7 +227,11 @@ def _charts(
     for record in spread_over(best, MOST_CHARTS):
         table = jobs(record.number)
         if table is not None and chartable(table):
-            point = ", ".join(f"{short(name)}={shown(value)}" for name, value in record.point.items())
+            point = ", ".join(
+                f"{short(name)}={shown(value)}" for name, value in record.point.items()
+            )
             title = f"trial {record.number}: {point}"
-            charts.append((record, gantt_svg(table, slots_per_node=facts.slots_per_node, title=title)))
+            charts.append(
+                (record, gantt_svg(table, slots_per_node=facts.slots_per_node, title=title))
+            )
     return charts

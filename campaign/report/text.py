@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from campaign.model import Bound, Direction
+from campaign.core.trials import TrialRecord
 from campaign.report.facts import (
     SCHEDULER,
     alike,
@@ -18,7 +18,7 @@ from campaign.report.facts import (
     simulated,
 )
 from campaign.report.times import Cost
-from campaign.trials import TrialRecord
+from campaign.schema.model import Bound, Direction
 from search.pareto import front
 
 if TYPE_CHECKING:
@@ -42,33 +42,51 @@ def text_front(
     valid = sum(record.valid for record in records)
     of = " of a simulation" if simulated(records) else ""
     points = alike(best, objectives)
-    title = Text(f"Pareto front{of}: {len(best)} of {valid} valid trials ({len(records)} in all)", style="bold")
+    title = Text(
+        f"Pareto front{of}: {len(best)} of {valid} valid trials ({len(records)} in all)",
+        style="bold",
+    )
     if not best:
         return Group(title)
-    return Group(title, _table(points, objectives, dimensions(records)), Text(scatter(records, best, objectives)))
+    return Group(
+        title,
+        _table(points, objectives, dimensions(records)),
+        Text(scatter(records, best, objectives)),
+    )
 
 
 def time_lines(cost: Cost) -> Iterator[tuple[str, str]]:
     """Where the time went, and where the clusters came from: a heading and a line each."""
     if not cost.trials:
         return
-    later = "" if cost.later_share is None else f" ({percent(cost.later_share)} after the first trial)"
+    later = (
+        "" if cost.later_share is None else f" ({percent(cost.later_share)} after the first trial)"
+    )
     ready, between = cost.ready, f"{percent(cost.between.share)} between trials"
     parts = [f"{cost.wall_s / 60:.1f} min: {percent(cost.workload_share)} workload{later}", between]
     if ready.count:
-        parts.append(f"nodes ready after {seconds(ready.p50)} s (p50), {seconds(ready.p95)} s (p95)")
+        parts.append(
+            f"nodes ready after {seconds(ready.p50)} s (p50), {seconds(ready.p95)} s (p95)"
+        )
     yield "time", ", ".join(parts)
     starts = cost.starts
     if starts.restored or starts.booted:
         why = "; ".join(f"{count} because {reason}" for reason, count in starts.reasons)
-        yield "clusters", f"{starts.restored} restored, {starts.booted} booted{f' ({why})' if why else ''}"
+        yield (
+            "clusters",
+            f"{starts.restored} restored, {starts.booted} booted{f' ({why})' if why else ''}",
+        )
 
 
-def scatter(records: Sequence[TrialRecord], best: Sequence[TrialRecord], objectives: Mapping[str, Direction]) -> str:
+def scatter(
+    records: Sequence[TrialRecord], best: Sequence[TrialRecord], objectives: Mapping[str, Direction]
+) -> str:
     """The first two objectives against each other: `o` on the front, `.` behind it. Of several schedulers, the front's
     points have the letter of their own."""
     across, up = list(objectives)[:2]
-    shown_ones = [record for record in records if record.valid and {across, up} <= set(record.metrics)]
+    shown_ones = [
+        record for record in records if record.valid and {across, up} <= set(record.metrics)
+    ]
     if not shown_ones:
         return ""
     x_low, x_high = _limits([record.metrics[across] for record in shown_ones])
@@ -82,7 +100,9 @@ def scatter(records: Sequence[TrialRecord], best: Sequence[TrialRecord], objecti
             row = _cell(record.metrics[up], y_low, y_high, ROWS)
             field[ROWS - 1 - row][column] = mark
     legend = ", ".join(f"{letter} {name}" for name, letter in letters.items())
-    framed = _framed(field, (across, number(x_low), number(x_high)), (up, number(y_low), number(y_high)))
+    framed = _framed(
+        field, (across, number(x_low), number(x_high)), (up, number(y_low), number(y_high))
+    )
     return f"{framed}\non the front: {legend}" if letters else framed
 
 
@@ -90,7 +110,11 @@ def _letters(schedulers: Sequence[str]) -> dict[str, str]:
     """A letter for each scheduler: its first, or the next one that no other has."""
     found: dict[str, str] = {}
     for name in schedulers:
-        free = [letter for letter in (*name.upper(), *"ABCDEFGHIJKLMNOPQRSTUVWXYZ") if letter not in found.values()]
+        free = [
+            letter
+            for letter in (*name.upper(), *"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+            if letter not in found.values()
+        ]
         found[name] = free[0]
     return found
 
@@ -107,7 +131,9 @@ def _table(
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("trial", justify="right")
     for name, direction in objectives.items():
-        table.add_column(f"{_folded(name)}\n{ARROWS[direction]}", justify="right", style="bold", overflow="fold")
+        table.add_column(
+            f"{_folded(name)}\n{ARROWS[direction]}", justify="right", style="bold", overflow="fold"
+        )
     for name in names:
         table.add_column(_folded(short(name)), overflow="fold")
     for record, others in points:
@@ -138,11 +164,16 @@ def _cell(value: float, low: float, high: float, cells: int) -> int:
     return min(cells - 1, int((value - low) / (high - low) * cells))
 
 
-def _framed(field: Sequence[Sequence[str]], across: tuple[str, str, str], up: tuple[str, str, str]) -> str:
+def _framed(
+    field: Sequence[Sequence[str]], across: tuple[str, str, str], up: tuple[str, str, str]
+) -> str:
     name, low, high = up
     margin = max(len(low), len(high))
     labels = [high, *[""] * (ROWS - 2), low]
-    rows = [f"{label:>{margin}} |{''.join(row).rstrip()}" for label, row in zip(labels, field, strict=True)]
+    rows = [
+        f"{label:>{margin}} |{''.join(row).rstrip()}"
+        for label, row in zip(labels, field, strict=True)
+    ]
     x_name, x_low, x_high = across
     ends = f"{x_low}{x_high:>{COLUMNS - len(x_low)}}"
     rule = f"{'':>{margin}} +{'-' * COLUMNS}"

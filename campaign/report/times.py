@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from campaign.core.trials import MEASURED, PHASES, TrialRecord
 from campaign.report.facts import Facts, nodes_of
-from campaign.trials import MEASURED, PHASES, TrialRecord
 
 LABELS = {
     "golden": "golden cluster made",
@@ -29,7 +29,11 @@ CALIBRATION = {
 """A host's own speed, by its name in a trial's provenance."""
 UNLIKE = 0.2
 """Hosts whose speeds differ by a larger share are not alike: their trials are not to be compared."""
-UNTIMED, AGAIN, BETWEEN = "trials, outside their phases", "attempts that were tried again", "between trials"
+UNTIMED, AGAIN, BETWEEN = (
+    "trials, outside their phases",
+    "attempts that were tried again",
+    "between trials",
+)
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,11 @@ def cost_of(records: Sequence[TrialRecord], facts: Facts) -> Cost:
         workload_share=whole.workload_share,
         later_share=later.workload_share if later else None,
         between=whole.spread(BETWEEN, whole.idle),
-        ready=whole.spread("ready", [ready_after(record) for record in records if "ready" in record.phases]),
-        node_hours=sum(wall_of(record) * (nodes_of(record, facts) + 1) for record in records) / 3600,
+        ready=whole.spread(
+            "ready", [ready_after(record) for record in records if "ready" in record.phases]
+        ),
+        node_hours=sum(wall_of(record) * (nodes_of(record, facts) + 1) for record in records)
+        / 3600,
         starts=starts_of(records),
         phases=tuple(phases),
         rows=tuple(whole.rows(phases)),
@@ -120,7 +127,11 @@ def gaps_of(records: Sequence[TrialRecord], facts: Facts) -> list[tuple[float, f
     gaps: list[tuple[float, float]] = []
     until: float | None = None
     for one in sorted((*records, *facts.earlier), key=lambda record: record.started):
-        if until is not None and until < one.started and not any(until <= at <= one.started for at in facts.resumed):
+        if (
+            until is not None
+            and until < one.started
+            and not any(until <= at <= one.started for at in facts.resumed)
+        ):
             gaps.append((until, one.started))
         until = one.ended if until is None else max(until, one.ended)
     return gaps
@@ -129,7 +140,9 @@ def gaps_of(records: Sequence[TrialRecord], facts: Facts) -> list[tuple[float, f
 def starts_of(records: Iterable[TrialRecord]) -> Starts:
     """Count where the trials' clusters came from; trials that got none aren't in it."""
     origins = [record.provenance for record in records if "start" in record.provenance]
-    reasons = Counter(one["cold_because"].partition("\n")[0] for one in origins if one.get("cold_because"))
+    reasons = Counter(
+        one["cold_because"].partition("\n")[0] for one in origins if one.get("cold_because")
+    )
     restored = sum(one["start"] == "golden" for one in origins)
     return Starts(restored, len(origins) - restored, tuple(reasons.most_common()))
 
@@ -215,7 +228,9 @@ class _Stretch:
 
     def spread(self, label: str, values: Sequence[float]) -> Spread:
         total, share = sum(values), _share(sum(values), self.wall)
-        return Spread(label, len(values), percentile(values, 0.5), percentile(values, 0.95), total, share)
+        return Spread(
+            label, len(values), percentile(values, 0.5), percentile(values, 0.95), total, share
+        )
 
 
 def _hosts(records: Sequence[TrialRecord], phases: Sequence[str]) -> Iterator[HostTimes]:
@@ -223,7 +238,9 @@ def _hosts(records: Sequence[TrialRecord], phases: Sequence[str]) -> Iterator[Ho
         here = _Stretch([record for record in records if record.host == host])
         times = [(label_of(phase), _times(here.records, phase)) for phase in phases]
         spreads = tuple(here.spread(label, values) if values else None for label, values in times)
-        yield HostTimes(host, len(here.records), here.workload_share, spreads, _calibration(here.records))
+        yield HostTimes(
+            host, len(here.records), here.workload_share, spreads, _calibration(here.records)
+        )
 
 
 def _calibration(records: Iterable[TrialRecord]) -> dict[str, float]:

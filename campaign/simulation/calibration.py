@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from campaign.jobs import Workload
-from campaign.metrics import ClusterFacts, compute
+from campaign.analysis.metrics import ClusterFacts, compute
+from campaign.core.jobs import Workload
 from campaign.simulation.engine import NS, Delays, Nodes, simulate
 from campaign.simulation.table import jobs_table
 from schedulers.policy import Policy
@@ -17,8 +17,15 @@ from schedulers.policy import Policy
 COMPARED = ("awrt_s", "utilisation", "makespan_s")
 PHASES = tuple(number / 12 for number in range(12))
 """Parts of the longest time that a scheduler's clock may let pass, evenly."""
-STARTS_S = ((0.3, 0.3), (0.3, 1.5), (1.5, 0.3), (1.5, 1.5))  # where the search for launch and release begins
-LARGEST_S = 3.0  # of each: what is longer is no delay of a machine but something that isn't simulated
+STARTS_S = (
+    (0.3, 0.3),
+    (0.3, 1.5),
+    (1.5, 0.3),
+    (1.5, 1.5),
+)  # where the search for launch and release begins
+LARGEST_S = (
+    3.0  # of each: what is longer is no delay of a machine but something that isn't simulated
+)
 BEYOND = 1e3  # the loss of what can't be
 Floats = NDArray[np.float64]
 
@@ -47,14 +54,21 @@ def simulated(case: Case, delays: Delays) -> list[pa.Table]:
     rhythm = case.policy.rhythm
     firsts = [phase * max(rhythm.delay_s, rhythm.tick_s) for phase in PHASES] if rhythm else [0.0]
     each = (replace(delays, first_strike_s=first) for first in firsts)
-    return [jobs_table(case.workload, simulate(case.workload.table, case.nodes, case.policy, one)) for one in each]
+    return [
+        jobs_table(case.workload, simulate(case.workload.table, case.nodes, case.policy, one))
+        for one in each
+    ]
 
 
 def differences(case: Case, delays: Delays) -> dict[str, tuple[float, float]]:
     """Measured value of each metric that both have, and the mean of the simulated ones."""
     measured = metrics_of(case, case.jobs)
     ours = [metrics_of(case, jobs) for jobs in simulated(case, delays)]
-    return {name: (measured[name], fmean(one[name] for one in ours)) for name in measured if name in ours[0]}
+    return {
+        name: (measured[name], fmean(one[name] for one in ours))
+        for name in measured
+        if name in ours[0]
+    }
 
 
 def fit(cases: Sequence[Case]) -> Delays:
@@ -81,7 +95,12 @@ def fit(cases: Sequence[Case]) -> Delays:
         return float(np.mean([point.distance(delays(hidden)) for point in points]))
 
     tried = [
-        minimize(loss, np.array(start), method="Nelder-Mead", options={"initial_simplex": _simplex(start)})
+        minimize(
+            loss,
+            np.array(start),
+            method="Nelder-Mead",
+            options={"initial_simplex": _simplex(start)},
+        )
         for start in STARTS_S
     ]
     return delays(min(tried, key=lambda one: float(one.fun)).x)
@@ -105,9 +124,14 @@ class _Point:
         """How far the simulation is apart from it."""
         tables = simulated(self._case, delays)
         ours = [metrics_of(self._case, jobs) for jobs in tables]
-        apart = [abs(fmean(one[name] for one in ours) / measured - 1) for name, measured in self._metrics.items()]
+        apart = [
+            abs(fmean(one[name] for one in ours) / measured - 1)
+            for name, measured in self._metrics.items()
+        ]
         starts = np.mean([_seconds(jobs, "start_ns") for jobs in tables], axis=0)
-        return float(np.mean(apart) + np.nanmean(np.abs(starts - self._starts)) / self._metrics["makespan_s"])
+        return float(
+            np.mean(apart) + np.nanmean(np.abs(starts - self._starts)) / self._metrics["makespan_s"]
+        )
 
 
 def _submit_s(cases: Sequence[Case]) -> float:
@@ -117,7 +141,10 @@ def _submit_s(cases: Sequence[Case]) -> float:
 
 def _overrun_s(cases: Sequence[Case]) -> float:
     ran = [_seconds(case.jobs, "end_ns") - _seconds(case.jobs, "start_ns") for case in cases]
-    extra = [took - case.jobs.column("runtime_s").to_numpy() for took, case in zip(ran, cases, strict=True)]
+    extra = [
+        took - case.jobs.column("runtime_s").to_numpy()
+        for took, case in zip(ran, cases, strict=True)
+    ]
     return round(max(0.0, float(np.nanmean(np.concatenate(extra)))), 3)
 
 

@@ -10,16 +10,31 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from campaign.simulation.agenda import Jobs, Times
 from campaign.simulation.compiled import ONE, ZERO, compiled
+from campaign.simulation.event_queue import Jobs, Times
 from campaign.simulation.future import Rows, close, copy_step, earliest, reserve, with_room
 from campaign.simulation.nodes import Slots
-from campaign.simulation.work import NEVER, Order, Running, Work, begin, finish, give, none_running, picked, sort_queue
+from campaign.simulation.work import (
+    NEVER,
+    Order,
+    Running,
+    Work,
+    begin,
+    finish,
+    give,
+    none_running,
+    picked,
+    sort_queue,
+)
 
-SOON: Any = np.int64(1_000_000_000)  # when a backfilled job may start on nodes that another one is leaving
+SOON: Any = np.int64(
+    1_000_000_000
+)  # when a backfilled job may start on nodes that another one is leaving
 # Places of the state: the time; the last runs by kind, and the next ones; flags: a run is wanted now, or asked for by
 # the clock; something has changed since a run in order saw all that it must, or since a backfill run; the queue's ends.
-TIME, LAST_RUN, LAST_ASKED, LAST_FULL, LAST_BACKFILL, RUN_DUE, ASKED_DUE, FULL_DUE, BACKFILL_DUE = range(9)
+TIME, LAST_RUN, LAST_ASKED, LAST_FULL, LAST_BACKFILL, RUN_DUE, ASKED_DUE, FULL_DUE, BACKFILL_DUE = (
+    range(9)
+)
 WANTED, ASKED, UNSEEN, CHANGED, FIRST, LAST = range(9, 15)
 State = NDArray[np.int64]
 
@@ -50,7 +65,9 @@ class Backfill(NamedTuple):
 
 
 @compiled
-def run_clocked(work: Work, free: Slots, rule: int, order: Order, rhythm: Rhythm, backfill: Backfill) -> None:
+def run_clocked(
+    work: Work, free: Slots, rule: int, order: Order, rhythm: Rhythm, backfill: Backfill
+) -> None:
     """Fill in `work.start` and the nodes of all jobs, on nodes with `free` slots."""
     jobs = work.submit.size
     running = none_running(work, free)
@@ -90,10 +107,16 @@ def _set_alarms(state: State, order: Order, rhythm: Rhythm, backfill: Backfill) 
     if state[WANTED]:
         state[RUN_DUE] = max(now, state[LAST_RUN] + rhythm.least)
     if state[ASKED]:
-        state[ASKED_DUE] = _strike(max(now, state[LAST_ASKED] + rhythm.delay), rhythm.first, rhythm.tick)
+        state[ASKED_DUE] = _strike(
+            max(now, state[LAST_ASKED] + rhythm.delay), rhythm.first, rhythm.tick
+        )
     if state[UNSEEN] or order.dynamic:
-        missed = max(0, (now - state[LAST_FULL]) // rhythm.interval)  # it keeps its beat when there is nothing to see
-        state[FULL_DUE] = _strike(state[LAST_FULL] + (missed + 1) * rhythm.interval, rhythm.first, rhythm.tick)
+        missed = max(
+            0, (now - state[LAST_FULL]) // rhythm.interval
+        )  # it keeps its beat when there is nothing to see
+        state[FULL_DUE] = _strike(
+            state[LAST_FULL] + (missed + 1) * rhythm.interval, rhythm.first, rhythm.tick
+        )
     if backfill.on and (state[CHANGED] or order.dynamic):
         due = state[LAST_BACKFILL] + backfill.interval
         state[BACKFILL_DUE] = _strike(max(due, now), due, rhythm.tick)
@@ -107,7 +130,14 @@ def _strike(time: int, first: int, tick: int) -> int:
 
 @compiled
 def _run_if_due(
-    work: Work, free: Slots, running: Running, queue: Jobs, state: State, rule: int, order: Order, rhythm: Rhythm
+    work: Work,
+    free: Slots,
+    running: Running,
+    queue: Jobs,
+    state: State,
+    rule: int,
+    order: Order,
+    rhythm: Rhythm,
 ) -> None:
     """A run through the queue in order, if one is due."""
     now = state[TIME]
@@ -137,7 +167,14 @@ def _run_if_due(
 
 @compiled
 def _backfill(
-    work: Work, free: Slots, running: Running, queue: Jobs, state: State, rule: int, order: Order, backfill: Backfill
+    work: Work,
+    free: Slots,
+    running: Running,
+    queue: Jobs,
+    state: State,
+    rule: int,
+    order: Order,
+    backfill: Backfill,
 ) -> None:
     """Plan the queue anew: start what delays nothing before it, and reserve nodes for what has to wait."""
     now = state[TIME]

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from campaign.errors import WorkloadError
+from campaign.core.errors import WorkloadError
 from schedulers.policy import Policy
 
 if TYPE_CHECKING:
@@ -67,7 +67,12 @@ class Schedule:
 
 
 def simulate(
-    jobs: pa.Table, nodes: Nodes, policy: Policy, delays: Delays = AT_ONCE, *, places: int = 10_000_000
+    jobs: pa.Table,
+    nodes: Nodes,
+    policy: Policy,
+    delays: Delays = AT_ONCE,
+    *,
+    places: int = 10_000_000,
 ) -> Schedule:
     """The schedule of `jobs` (WORKLOAD_SCHEMA, by arrival, run times above 0). Raises WorkloadError for a job wider
     than the cluster.
@@ -96,7 +101,9 @@ def simulate(
         freed=decided + hold,
         killed=runtime > longest,
         count=-(-width // nodes.slots),
-        nodes=_single_slots(decided, hold, width, nodes.count, places) if nodes.slots == 1 else placed,
+        nodes=_single_slots(decided, hold, width, nodes.count, places)
+        if nodes.slots == 1
+        else placed,
     )
 
 
@@ -140,7 +147,9 @@ def _limits(requested_s: NDArray[np.float64], unit_s: float) -> Ns:
     return _ns(np.maximum(np.ceil(requested_s / unit_s), 1) * unit_s if unit_s else requested_s)
 
 
-def _decide(requests: _Requests, nodes: Nodes, policy: Policy, delays: Delays) -> tuple[Ns, NDArray[np.int32]]:
+def _decide(
+    requests: _Requests, nodes: Nodes, policy: Policy, delays: Delays
+) -> tuple[Ns, NDArray[np.int32]]:
     """When each job got its slots, and on which nodes."""
     from campaign.simulation.clocked import run_clocked
     from campaign.simulation.ideal import EASY, IN_ORDER, WHATEVER_FITS, run_conservative, run_queue
@@ -186,7 +195,12 @@ def _order(policy: Policy) -> "Order":
     from campaign.simulation.work import Order
 
     wanted = policy.priority
-    return Order(int(bool(wanted.age or wanted.size)), wanted.age, wanted.max_age_s * NS, int(_ns(wanted.period_s)))
+    return Order(
+        int(bool(wanted.age or wanted.size)),
+        wanted.age,
+        wanted.max_age_s * NS,
+        int(_ns(wanted.period_s)),
+    )
 
 
 def _shares(width: NDArray[np.int32], nodes: Nodes, policy: Policy) -> NDArray[np.float64]:
@@ -224,11 +238,15 @@ def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[Rhythm,
     )
 
 
-def _single_slots(decided: Ns, hold: Ns, width: NDArray[np.int32], nodes: int, places: int) -> NDArray[np.int32] | None:
+def _single_slots(
+    decided: Ns, hold: Ns, width: NDArray[np.int32], nodes: int, places: int
+) -> NDArray[np.int32] | None:
     """Nodes of one slot for each job, one job after the other."""
     if not 0 < width.sum(dtype=np.int64) <= places:
         return None
     from campaign.simulation.nodes import assign
 
     begin, end = decided, decided + hold
-    return assign(begin, np.argsort(begin, kind="stable"), end, np.argsort(end, kind="stable"), width, nodes)
+    return assign(
+        begin, np.argsort(begin, kind="stable"), end, np.argsort(end, kind="stable"), width, nodes
+    )

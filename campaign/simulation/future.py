@@ -81,7 +81,9 @@ def _split(times: Times, free: Rows, steps: int, time: int) -> tuple[int, int]:
 
 
 @compiled
-def reserve(times: Times, free: Rows, steps: int, begin: int, end: int, work: Work, job: int) -> int:
+def reserve(
+    times: Times, free: Rows, steps: int, begin: int, end: int, work: Work, job: int
+) -> int:
     """Take a job's slots on its chosen nodes from `begin` to `end`; returns the steps, two more at most."""
     if begin >= end:
         return steps
@@ -93,7 +95,9 @@ def reserve(times: Times, free: Rows, steps: int, begin: int, end: int, work: Wo
 
 
 @compiled
-def unreserve(times: Times, free: Rows, steps: int, begin: int, end: int, work: Work, job: int) -> int:
+def unreserve(
+    times: Times, free: Rows, steps: int, begin: int, end: int, work: Work, job: int
+) -> int:
     """Give them back; returns the steps, two more at most."""
     if begin >= end:
         return steps
@@ -119,7 +123,16 @@ def close(times: Times, free: Rows, steps: int, begin: int, end: int, work: Work
 
 
 @compiled
-def earliest(times: Times, free: Rows, steps: int, duration: int, work: Work, job: int, rule: int, held: Slots) -> int:
+def earliest(
+    times: Times,
+    free: Rows,
+    steps: int,
+    duration: int,
+    work: Work,
+    job: int,
+    rule: int,
+    held: Slots,
+) -> int:
     """The first step from whose beginning on the job fits for `duration` on the same nodes, which are chosen then.
 
     `held` is room for a node's slots each. Returns -1 where even the last step has no room.

@@ -12,8 +12,8 @@ Limits are never shorter than what a job really takes, or reservations would mea
 
 import numpy as np
 
-from campaign.simulation.agenda import Jobs, Times
 from campaign.simulation.compiled import ZERO, compiled
+from campaign.simulation.event_queue import Jobs, Times
 from campaign.simulation.future import Rows, earliest, from_now, reserve, unreserve, with_room
 from campaign.simulation.nodes import Slots, fits
 from campaign.simulation.work import (
@@ -75,9 +75,13 @@ def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: Order)
             fit = work.width[job] <= idle
             if fit and shadow == NOWHERE:
                 shadow = (
-                    NEVER if overtaking == WHATEVER_FITS else _shadow(work, free, running, queue[first], rule, spare)
+                    NEVER
+                    if overtaking == WHATEVER_FITS
+                    else _shadow(work, free, running, queue[first], rule, spare)
                 )
-            if fit and _backfilled(work, free, spare, both, job, rule, now + work.limit[job] <= shadow):
+            if fit and _backfilled(
+                work, free, spare, both, job, rule, now + work.limit[job] <= shadow
+            ):
                 begin(work, free, running, job, now)
                 idle -= work.width[job]
             else:
@@ -127,7 +131,9 @@ def _shadow(work: Work, free: Slots, running: Running, job: int, rule: int, spar
 
 
 @compiled
-def _backfilled(work: Work, free: Slots, spare: Slots, both: Slots, job: int, rule: int, brief: bool) -> bool:
+def _backfilled(
+    work: Work, free: Slots, spare: Slots, both: Slots, job: int, rule: int, brief: bool
+) -> bool:
     """Whether the job fits without delaying the first of the queue: because it is over by then (`brief`), or because it
     uses only slots that are spare then. Its nodes are chosen, and what it uses is no longer spare. `both` is room for
     a node's slots each."""
@@ -151,7 +157,12 @@ def run_conservative(work: Work, free: Slots, rule: int, order: Order) -> None:
     jobs = work.submit.size
     running = none_running(work, free)
     queue = np.empty(jobs, np.int64)
-    times, rows, steps, held = np.zeros(64, np.int64), np.empty((64, free.size), np.int32), 1, np.empty_like(free)
+    times, rows, steps, held = (
+        np.zeros(64, np.int64),
+        np.empty((64, free.size), np.int32),
+        1,
+        np.empty_like(free),
+    )
     for node in range(free.size):
         rows[0, node] = free[node]
     last, arrived = ZERO, ZERO
@@ -189,7 +200,9 @@ def run_conservative(work: Work, free: Slots, rule: int, order: Order) -> None:
 
 
 @compiled
-def _planned(work: Work, times: Times, rows: Rows, steps: int, job: int, rule: int, held: Slots) -> int:
+def _planned(
+    work: Work, times: Times, rows: Rows, steps: int, job: int, rule: int, held: Slots
+) -> int:
     """Reserve the earliest place for a job, in exchange for the one that it has; returns the steps, four more at
     most."""
     since, limit = work.start[job], work.limit[job]

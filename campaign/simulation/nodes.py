@@ -27,7 +27,9 @@ def fits(free: Slots, width: int, count: int) -> bool:
 
 
 @compiled
-def choose(free: Slots, width: int, count: int, rule: int, nodes: Slots, amounts: Slots, place: int) -> bool:
+def choose(
+    free: Slots, width: int, count: int, rule: int, nodes: Slots, amounts: Slots, place: int
+) -> bool:
     """Write the nodes that a job gets, and its slots on each, into `nodes` and `amounts`, `count` places from `place`
     on; False where it doesn't fit. Several nodes are those with most free slots, filled in their order."""
     if count == 1:
@@ -61,7 +63,9 @@ def _single(free: Slots, width: int, rule: int) -> int:
         if free[node] >= width:
             if rule == FIRST:
                 return node
-            if best < 0 or (free[node] > free[best] if rule == LEAST_LOADED else free[node] < free[best]):
+            if best < 0 or (
+                free[node] > free[best] if rule == LEAST_LOADED else free[node] < free[best]
+            ):
                 best = node
     return best
 
@@ -88,7 +92,9 @@ def _threshold(free: Slots, width: int, count: int) -> int:
 
 
 @compiled
-def assign(begin: Times, by_begin: Jobs, end: Times, by_end: Jobs, width: Slots, count: int) -> Slots:
+def assign(
+    begin: Times, by_begin: Jobs, end: Times, by_end: Jobs, width: Slots, count: int
+) -> Slots:
     """Nodes for jobs that hold `width` of `count` nodes from `begin` to `end`, one job's after the other's; `by_begin`
     and `by_end` are the jobs in the order of those."""
     place = np.zeros(width.size, np.int64)

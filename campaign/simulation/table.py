@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from campaign.jobs import JOBS_SCHEMA, WORKLOAD_SCHEMA, Workload
+from campaign.core.jobs import JOBS_SCHEMA, WORKLOAD_SCHEMA, Workload
 from campaign.simulation.engine import Schedule
 from schedulers.base import node_name
 
@@ -26,7 +26,11 @@ def jobs_table(workload: Workload, schedule: Schedule) -> pa.Table:
         "end_ns": schedule.end,
         "exit_code": np.where(schedule.killed, KILLED, 0).astype(np.int32),
     }
-    unknown = {field.name: pa.nulls(len(workload), field.type) for field in JOBS_SCHEMA if field.name not in known}
+    unknown = {
+        field.name: pa.nulls(len(workload), field.type)
+        for field in JOBS_SCHEMA
+        if field.name not in known
+    }
     return pa.table(known | unknown).select(JOBS_SCHEMA.names).cast(JOBS_SCHEMA)
 
 
@@ -34,6 +38,8 @@ def _node_names(schedule: Schedule) -> pa.Array:
     if schedule.nodes is None:
         return pa.nulls(schedule.count.size, pa.list_(pa.string()))
     most = int(schedule.nodes.max(initial=-1)) + 1
-    names = pa.array([node_name(number) for number in range(1, most + 1)], pa.string()).take(pa.array(schedule.nodes))
+    names = pa.array([node_name(number) for number in range(1, most + 1)], pa.string()).take(
+        pa.array(schedule.nodes)
+    )
     offsets = np.concatenate([[0], np.cumsum(schedule.count)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), names)

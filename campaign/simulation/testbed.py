@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from functools import cached_property
 
-from campaign.errors import CampaignError
-from campaign.jobs import Workload
-from campaign.model import Campaign
+from campaign.analysis.validity import judge_schedule, reason, valid
+from campaign.core.errors import CampaignError
+from campaign.core.jobs import Workload
+from campaign.core.testbed import Status
+from campaign.core.trials import Evaluation, Trial
+from campaign.core.version import git_commit
+from campaign.schema.model import Campaign
 from campaign.simulation.engine import Delays, Nodes, simulate
 from campaign.simulation.table import jobs_table
-from campaign.testbed import Status
-from campaign.trials import Evaluation, Trial
-from campaign.validity import judge_schedule, reason, valid
-from campaign.version import git_commit
 from schedulers.base import Scheduler, node_name
 from schedulers.policy import Policy, Reserve
 from search.space import ARMS, PARAMS, Space
@@ -23,12 +23,21 @@ IDEAL: Mapping[str, Reserve] = {"fcfs": "none", "easy": "first", "conservative":
 
 
 class SimulationTestbed:
-    """Evaluates a trial when it is started; see `campaign.testbed.Testbed` for what each member promises."""
+    """Evaluates a trial when it is started; see `campaign.core.testbed.Testbed` for what each member promises."""
 
     def __init__(
-        self, campaign: Campaign, schedulers: Mapping[str, Scheduler], space: Space, workload: Workload
+        self,
+        campaign: Campaign,
+        schedulers: Mapping[str, Scheduler],
+        space: Space,
+        workload: Workload,
     ) -> None:
-        self._campaign, self._schedulers, self._space, self._workload = campaign, schedulers, space, workload
+        self._campaign, self._schedulers, self._space, self._workload = (
+            campaign,
+            schedulers,
+            space,
+            workload,
+        )
         self._ended: list[tuple[Trial, Evaluation]] = []
 
     def room(self) -> int:
@@ -51,7 +60,11 @@ class SimulationTestbed:
     def policy_name(self) -> str:
         """What decides, in words."""
         kind = self._campaign.testbed.policy
-        return f"policy: {' or '.join(self._schedulers)}'s own" if kind == "scheduler" else f"policy: ideal {kind}"
+        return (
+            f"policy: {' or '.join(self._schedulers)}'s own"
+            if kind == "scheduler"
+            else f"policy: ideal {kind}"
+        )
 
     @cached_property
     def never_used(self) -> frozenset[str]:
@@ -112,7 +125,9 @@ class SimulationTestbed:
             "testbed": "simulation",
             "scheduler": scheduler,
             "simulated_policy": self._campaign.testbed.policy,
-            "simulated_delays": ", ".join(f"{name}={value:g}" for name, value in asdict(delays).items()),
+            "simulated_delays": ", ".join(
+                f"{name}={value:g}" for name, value in asdict(delays).items()
+            ),
             "ignored_parameters": ", ".join(policy.ignored),
             "git_commit": git_commit(),
             "workload": self._workload.name,

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from campaign.simulation.agenda import Jobs, Times, insert, pop, push, remove
 from campaign.simulation.compiled import compiled
+from campaign.simulation.event_queue import Jobs, Times, insert, pop, push, remove
 from campaign.simulation.nodes import Slots, choose
 
 NOWHERE: Any = np.int64(-1)
@@ -78,7 +78,9 @@ def total(free: Slots) -> int:
 @compiled
 def picked(work: Work, free: Slots, job: int, rule: int) -> bool:
     """Whether the job fits into `free`; its nodes are chosen then."""
-    return choose(free, work.width[job], work.spread[job], rule, work.nodes, work.amounts, work.place[job])
+    return choose(
+        free, work.width[job], work.spread[job], rule, work.nodes, work.amounts, work.place[job]
+    )
 
 
 @compiled

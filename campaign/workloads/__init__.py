@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from campaign.errors import ConfigError
-from campaign.jobs import Workload
-from campaign.model import WorkloadSettings
+from campaign.core.errors import ConfigError
+from campaign.core.jobs import Workload
+from campaign.schema.model import WorkloadSettings
 
 
 def load(settings: WorkloadSettings, *, slots: int) -> Workload:
@@ -80,12 +80,17 @@ SOURCES: dict[str, Callable[[WorkloadSettings, int], Workload]] = {
 def _file(settings: WorkloadSettings, wanted: str) -> Path:
     if settings.path is None:
         raise ConfigError(
-            f"workload.path: kind={settings.kind} needs a file", resolution=f"Set workload.path to {wanted}."
+            f"workload.path: kind={settings.kind} needs a file",
+            resolution=f"Set workload.path to {wanted}.",
         )
     try:
         file = Path(settings.path).expanduser()
     except RuntimeError as error:
-        raise ConfigError(f"workload.path: {settings.path!r}: {error}", resolution="Write the path in full.") from error
+        raise ConfigError(
+            f"workload.path: {settings.path!r}: {error}", resolution="Write the path in full."
+        ) from error
     if "\0" in settings.path:
-        raise ConfigError(f"workload.path: {settings.path!r} is no path", resolution=f"Set it to {wanted}.")
+        raise ConfigError(
+            f"workload.path: {settings.path!r} is no path", resolution=f"Set it to {wanted}."
+        )
     return file

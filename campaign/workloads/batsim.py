@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from campaign.errors import WorkloadError
-from campaign.jobs import Workload
+from campaign.core.errors import WorkloadError
+from campaign.core.jobs import Workload
 from campaign.workloads.columns import LARGEST_NUMBER, WIDEST, Columns
 from campaign.workloads.traces import UNKNOWN, opened, workload_of
 
@@ -52,14 +52,18 @@ def parse_batsim(content: bytes, *, file: Path, strict: bool = False) -> Workloa
     except _Fault as fault:
         raise WorkloadError(f"{file}{fault}", resolution=MEND) from None
     if not jobs:
-        raise WorkloadError(f"{file}: no jobs in it", resolution="Give a workload of Batsim with jobs.")
+        raise WorkloadError(
+            f"{file}: no jobs in it", resolution="Give a workload of Batsim with jobs."
+        )
     found = [job for job in every if job is not None]
     repairs = {"jobs dropped because their profile is no delay": len(every) - len(found)}
     notes = {}
     if any(isinstance(job.id, str) for job in found):
         repairs["jobs with another's id"] = len(found) - len({job.id for job in found})
         notes["job numbers"] = "1, 2, .. in order of arrival: the trace's are text"
-    return workload_of(_columns(found), repairs, file=file, strict=strict, machine=machine, notes=notes)
+    return workload_of(
+        _columns(found), repairs, file=file, strict=strict, machine=machine, notes=notes
+    )
 
 
 class _Fault(Exception):
@@ -114,7 +118,10 @@ def _job(job: Any, place: int, times: Mapping[str, float | None]) -> _Job | None
         if isinstance(number, bool) or not isinstance(number, int | str):
             raise _wrong(", id", number, "a whole number or text")
         named = number
-        submit, width = _number(_field(job, "subtime"), "subtime"), _number(_field(job, "res"), "res")
+        submit, width = (
+            _number(_field(job, "subtime"), "subtime"),
+            _number(_field(job, "res"), "res"),
+        )
         requested = _number(job.get("walltime", UNKNOWN), "walltime")
         profile = _field(job, "profile")
         if not isinstance(profile, str) or profile not in times:
@@ -128,8 +135,14 @@ def _job(job: Any, place: int, times: Mapping[str, float | None]) -> _Job | None
 
 def _columns(found: list[_Job]) -> Columns:
     """The jobs as columns; numbered by arrival if any of their ids is text."""
-    submit, width, runtime, requested = np.array([job[1:] for job in found], dtype=np.float64).reshape(-1, 4).T
-    numbers = [job.id if 0 <= job.id <= LARGEST_NUMBER else UNKNOWN for job in found if isinstance(job.id, int)]
+    submit, width, runtime, requested = (
+        np.array([job[1:] for job in found], dtype=np.float64).reshape(-1, 4).T
+    )
+    numbers = [
+        job.id if 0 <= job.id <= LARGEST_NUMBER else UNKNOWN
+        for job in found
+        if isinstance(job.id, int)
+    ]
     number = np.array(numbers, dtype=np.float64)
     if number.size < submit.size:
         number = np.empty(submit.size)

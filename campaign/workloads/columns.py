@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from campaign.errors import WorkloadError
-from campaign.jobs import WORKLOAD_SCHEMA
+from campaign.core.errors import WorkloadError
+from campaign.core.jobs import WORKLOAD_SCHEMA
 
 Columns = dict[str, NDArray[Any]]
 SHORTEST_S = 1e-9  # the jobs table counts in whole nanoseconds
@@ -46,7 +46,10 @@ def table_of(jobs: Columns, *, where: str) -> pa.Table:
             first = int(broken.argmax())
             found = ", ".join(f"{name} {column[first]:g}" for name, column in jobs.items())
             raise WorkloadError(f"{where}: job {first + 1} of {broken.size}: {rule}", found)
-    arrays = [jobs[field.name].astype(field.type.to_pandas_dtype(), copy=False) for field in WORKLOAD_SCHEMA]
+    arrays = [
+        jobs[field.name].astype(field.type.to_pandas_dtype(), copy=False)
+        for field in WORKLOAD_SCHEMA
+    ]
     return pa.table([pa.array(array) for array in arrays], schema=WORKLOAD_SCHEMA)
 
 

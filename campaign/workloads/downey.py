@@ -8,7 +8,7 @@ JSSPP 1997, whose lifetimes these are.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from campaign.jobs import Workload
+from campaign.core.jobs import Workload
 from campaign.workloads.lublin import ESTIMATES_NOTE, USERS_NOTE, Floats, as_table, estimates, users
 from campaign.workloads.poisson import LOAD, arrivals
 
@@ -39,7 +39,9 @@ def downey(*, jobs: int, seed: int, slots: int) -> Workload:
         "requested_s": ESTIMATES_NOTE,
         "user": USERS_NOTE,
     }
-    return Workload("downey", as_table(arrival, width, runtime, requested, users(draw, jobs)), notes, slots)
+    return Workload(
+        "downey", as_table(arrival, width, runtime, requested, users(draw, jobs)), notes, slots
+    )
 
 
 def speedup(processors: ArrayLike, parallelism: ArrayLike, sigma: ArrayLike) -> Floats:
@@ -53,11 +55,15 @@ def speedup(processors: ArrayLike, parallelism: ArrayLike, sigma: ArrayLike) -> 
         n A (sigma + 1) / (sigma (n + A - 1) + A)         for 1 <= n <= A + A sigma - sigma
         A                                                 beyond
     """
-    n, a, s = np.broadcast_arrays(*(np.asarray(each, dtype=np.float64) for each in (processors, parallelism, sigma)))
+    n, a, s = np.broadcast_arrays(
+        *(np.asarray(each, dtype=np.float64) for each in (processors, parallelism, sigma))
+    )
     low = s <= 1.0
     few = a * n / (a + s / 2 * (n - 1))
     # The divisor can be 0 for sigma above 2 only, where another branch is taken.
     with np.errstate(divide="ignore", invalid="ignore"):
         more = a * n / (s * (a - 0.5) + n * (1 - s / 2))
     high = n * a * (s + 1) / (s * (n + a - 1) + a)
-    return np.select([low & (n <= a), low & (n <= 2 * a - 1), ~low & (n <= a + a * s - s)], [few, more, high], a)
+    return np.select(
+        [low & (n <= a), low & (n <= 2 * a - 1), ~low & (n <= a + a * s - s)], [few, more, high], a
+    )

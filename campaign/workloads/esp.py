@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from campaign.jobs import Workload
+from campaign.core.jobs import Workload
 from campaign.workloads.lublin import Floats, Integers, as_table
 
 
@@ -43,7 +43,10 @@ TYPES = (
 JOBS = sum(each.jobs for each in TYPES)
 AT_ONCE = 50  # submitted together, at the start
 GAP_S = 10.0  # between the submissions after that
-FULL_WIDTH_S = (2400.0, 7200.0)  # when the jobs as wide as the machine (Z, the table's last) are submitted
+FULL_WIDTH_S = (
+    2400.0,
+    7200.0,
+)  # when the jobs as wide as the machine (Z, the table's last) are submitted
 LIMIT = 1.5  # requested time / run time
 SAME = 0.01  # relative difference of run times that scaling and rounding may leave
 
@@ -89,12 +92,19 @@ def efficiency(jobs: pa.Table, slots: int) -> float | None:
     None when they aren't the mix of ESP-2, for whatever machine and however scaled in time, or when not all have ended.
     The formula is that of Wong et al. 2000.
     """
-    if jobs.num_rows != JOBS or jobs.column("submit_ns").null_count or jobs.column("end_ns").null_count:
+    if (
+        jobs.num_rows != JOBS
+        or jobs.column("submit_ns").null_count
+        or jobs.column("end_ns").null_count
+    ):
         return None
     width, runtime = (jobs.column(name).to_numpy() for name in ("width", "runtime_s"))
     if not _is_mix(width, runtime):
         return None
-    elapsed_s = int(jobs.column("end_ns").to_numpy().max() - jobs.column("submit_ns").to_numpy().min()) / 1e9
+    elapsed_s = (
+        int(jobs.column("end_ns").to_numpy().max() - jobs.column("submit_ns").to_numpy().min())
+        / 1e9
+    )
     return float((width * runtime).sum() / (slots * elapsed_s)) if elapsed_s > 0 else None
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from campaign.jobs import WORKLOAD_SCHEMA, Workload
+from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -54,7 +54,9 @@ def lublin(*, jobs: int, seed: int, slots: int) -> Workload:
         "requested_s": ESTIMATES_NOTE,
         "user": USERS_NOTE,
     }
-    table = as_table(since_midnight - since_midnight[0], width, runtime, requested, users(draw, jobs))
+    table = as_table(
+        since_midnight - since_midnight[0], width, runtime, requested, users(draw, jobs)
+    )
     return Workload("lublin", table, notes, machine_slots=slots)
 
 
@@ -86,7 +88,10 @@ def runtimes(draw: np.random.Generator, width: Integers) -> Floats:
     log = np.full(width.size, np.inf)
     while (missing := np.flatnonzero(log > LONGEST_LOG)).size:
         short = draw.random(missing.size) < share[missing]
-        shape, scale = np.where(short, SHORT_SHAPE, LONG_SHAPE), np.where(short, SHORT_SCALE, LONG_SCALE)
+        shape, scale = (
+            np.where(short, SHORT_SHAPE, LONG_SHAPE),
+            np.where(short, SHORT_SCALE, LONG_SCALE),
+        )
         log[missing] = draw.gamma(shape, scale)
     return np.asarray(np.exp(log))
 
@@ -143,10 +148,14 @@ def estimates(draw: np.random.Generator, runtime: Floats) -> Floats:
 def users(draw: np.random.Generator, count: int) -> NDArray[np.int32]:
     """User numbers from 1 to 40 for `count` jobs: the user of rank k submits in proportion to 1 / k (Zipf's law)."""
     shares = np.cumsum(1.0 / np.arange(1, USERS + 1))
-    return (np.searchsorted(shares / shares[-1], draw.random(count), side="right") + 1).astype(np.int32)
+    return (np.searchsorted(shares / shares[-1], draw.random(count), side="right") + 1).astype(
+        np.int32
+    )
 
 
-def as_table(arrival: Floats, width: Integers, runtime: Floats, requested: Floats, user: NDArray[np.int32]) -> pa.Table:
+def as_table(
+    arrival: Floats, width: Integers, runtime: Floats, requested: Floats, user: NDArray[np.int32]
+) -> pa.Table:
     """A table of WORKLOAD_SCHEMA from columns of equal length, jobs numbered from 1."""
     columns = {
         "job_id": np.arange(1, arrival.size + 1),

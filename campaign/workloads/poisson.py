@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from campaign.errors import ConfigError
-from campaign.jobs import Workload
+from campaign.core.errors import ConfigError
+from campaign.core.jobs import Workload
 from campaign.workloads.lublin import USERS_NOTE, Floats, as_table, users
 
 LOAD = 0.7  # offered, of the slots

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from campaign.jobs import Workload
+from campaign.core.jobs import Workload
 from campaign.workloads.transform import offered_load
 
 MINUTE, HOUR, DAY, WEEK = 60.0, 3600.0, 86_400.0, 604_800.0
 BINS, DECADE_BINS = 60, 28  # bars over time, and of run times, at most
 _DECADES = (0.25, 0.5, 1, 2, 5, 10, 20)  # lengths of a bar of run times
-CYCLE_FROM, WEEK_FROM = 2 * DAY, 2 * WEEK  # spans from which a daily and a weekly cycle can be told from chance
+CYCLE_FROM, WEEK_FROM = (
+    2 * DAY,
+    2 * WEEK,
+)  # spans from which a daily and a weekly cycle can be told from chance
 _CALENDAR = (
     *(1.0, 2.0, 5.0, 10.0, 15.0, 30.0),
     *(part * MINUTE for part in (1, 2, 5, 10, 15, 30)),
@@ -86,7 +89,9 @@ def describe(workload: Workload, slots: int) -> Statistics:
     The load over time is `transform.offered_load` bar by bar: the area of the jobs that arrive in a bar, over slots x
     the bar's length. So the last bar, which the span may only begin, is rather low than wild.
     """
-    arrival, runtime, requested = (_column(workload, name) for name in ("arrival_s", "runtime_s", "requested_s"))
+    arrival, runtime, requested = (
+        _column(workload, name) for name in ("arrival_s", "runtime_s", "requested_s")
+    )
     width = workload.table.column("width").to_numpy()
     area, span = width * runtime, float(arrival[-1] - arrival[0])
     since = arrival - arrival[0]
@@ -108,7 +113,9 @@ def describe(workload: Workload, slots: int) -> Statistics:
             area=area,
         ),
         arrivals=_over(since, edges),
-        loads=_over(since, edges, weights=area / (slots * (edges[1] - edges[0]))) if span > 0 else None,
+        loads=_over(since, edges, weights=area / (slots * (edges[1] - edges[0])))
+        if span > 0
+        else None,
         widths=_by_width(width),
         runtimes=_over(runtime, _decades(runtime)),
         day=_cycle(since, HOUR, 24) if span > CYCLE_FROM else (),
@@ -125,7 +132,9 @@ def step_of(span_s: float, most: int = BINS) -> float:
     if least <= 0.5 or step is None:
         unit = 1.0 if step else DAY
         power = 10.0 ** math.floor(math.log10(least / unit))
-        step = unit * next(factor * power for factor in (1, 2, 5, 10, 20) if unit * factor * power >= least)
+        step = unit * next(
+            factor * power for factor in (1, 2, 5, 10, 20) if unit * factor * power >= least
+        )
     return step
 
 

@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import csv
 
-from campaign.errors import WorkloadError
-from campaign.jobs import Workload
+from campaign.core.errors import WorkloadError
+from campaign.core.jobs import Workload
 from campaign.workloads.columns import WIDEST, Columns
 from campaign.workloads.traces import HEADER, UNKNOWN, opened, workload_of
 
@@ -32,7 +32,15 @@ READ = (JOB, SUBMIT, RUN, ALLOCATED, REQUESTED_WIDTH, REQUESTED_TIME, USER)
 STATUS, COMPLETED = 10, 1
 BLOCK = 1 << 23  # bytes of a trace that are looked at together
 EXCERPT = 120  # characters of a broken line that a message shows
-KEPT = ("Computer", "Installation", "Information", "Acknowledge", "Conversion", "TimeZoneString", "Note")
+KEPT = (
+    "Computer",
+    "Installation",
+    "Information",
+    "Acknowledge",
+    "Conversion",
+    "TimeZoneString",
+    "Note",
+)
 """Header lines that become notes; those on times and sizes are only true of the whole file."""
 EXTRA, PARTIAL = "extra fields ignored", "partial last lines dropped"  # repairs
 LONGEST_VALUE = 1000  # characters of a header line that are kept
@@ -64,7 +72,10 @@ def parse_swf(stream: BinaryIO, *, file: Path, strict: bool = False) -> Workload
     for block in _blocks(stream):
         found.add(block)
     jobs, header = found.jobs(), found.header
-    machine = next((slots for label in ("MaxProcs", "MaxNodes") if (slots := _slots(header.get(label, "")))), None)
+    machine = next(
+        (slots for label in ("MaxProcs", "MaxNodes") if (slots := _slots(header.get(label, "")))),
+        None,
+    )
     notes = {f"{HEADER}{label}": header[label] for label in KEPT if label in header}
     began = re.match(r"[1-9][0-9]{0,11}\b", header.get("UnixStartTime", ""))
     return workload_of(
@@ -91,7 +102,10 @@ class _Found:
     def add(self, block: bytes) -> None:
         """Take in the next block, which ends with the end of a line unless it is the last."""
         if b"\0" in block:
-            raise WorkloadError(f"{self.file} is not a text file", resolution="Unpack it first, if it is an archive.")
+            raise WorkloadError(
+                f"{self.file} is not a text file",
+                resolution="Unpack it first, if it is an archive.",
+            )
         text = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in block else block
         if not text.endswith(b"\n"):
             text = self._whole(text) + b"\n"
@@ -109,7 +123,8 @@ class _Found:
         rows = np.concatenate(self.rows) if self.rows else np.empty((0, len(READ)))
         if not len(rows):
             raise WorkloadError(
-                f"{self.file}: no jobs in it", resolution="Give a trace in the Standard Workload Format."
+                f"{self.file}: no jobs in it",
+                resolution="Give a trace in the Standard Workload Format.",
             )
         of = {place: rows[:, column] for column, place in enumerate(READ)}
         return {
@@ -127,7 +142,9 @@ class _Found:
         fields = last.split()
         numbers = all(map(NUMBER.fullmatch, fields[:-1])) and all(map(CUT.fullmatch, fields[-1:]))
         broken_off = numbers and 0 < len(fields) < FIELDS
-        if not broken_off or not (any(map(len, self.rows)) or COMMENT.sub(b"", before + end).strip()):
+        if not broken_off or not (
+            any(map(len, self.rows)) or COMMENT.sub(b"", before + end).strip()
+        ):
             return text
         self.repairs[PARTIAL] = 1
         return before
@@ -137,7 +154,9 @@ class _Found:
             match = LABELLED.fullmatch(line.decode("utf-8", errors="replace").strip())
             if match and match[2]:
                 label, value = match[1], _printable(match[2])
-                before = f"{self.header[label]} | " if label == "Note" and label in self.header else ""
+                before = (
+                    f"{self.header[label]} | " if label == "Note" and label in self.header else ""
+                )
                 if before or label not in self.header:
                     self.header[label] = f"{before}{value}"[:LONGEST_VALUE]
 
@@ -223,7 +242,8 @@ def write_swf(workload: Workload, file: Path) -> None:
         temporary.replace(file)
     except OSError as error:
         raise WorkloadError(
-            f"{file}: {error.strerror}", resolution="Name a file that can be written, in a folder that exists."
+            f"{file}: {error.strerror}",
+            resolution="Name a file that can be written, in a folder that exists.",
         ) from error
     finally:
         with suppress(OSError):
@@ -233,7 +253,12 @@ def write_swf(workload: Workload, file: Path) -> None:
 def _header(workload: Workload) -> Iterator[str]:
     jobs = len(workload)
     slots = workload.machine_slots or pc.max(workload.table.column("width")).as_py()
-    yield from ("; Version: 2.2", f"; MaxJobs: {jobs}", f"; MaxRecords: {jobs}", f"; MaxProcs: {slots}")
+    yield from (
+        "; Version: 2.2",
+        f"; MaxJobs: {jobs}",
+        f"; MaxRecords: {jobs}",
+        f"; MaxProcs: {slots}",
+    )
     for name, text in ({"workload": workload.name} | workload.notes).items():
         label = f"{name.removeprefix(HEADER)}: " if name.startswith(HEADER) else f"Note: {name}: "
         yield _printable(f"; {label}{text}")

@@ -10,8 +10,8 @@ from typing import BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from campaign.errors import WorkloadError
-from campaign.jobs import Workload
+from campaign.core.errors import WorkloadError
+from campaign.core.jobs import Workload
 from campaign.workloads.columns import (
     LARGEST_NUMBER,
     LONGEST_S,
@@ -49,7 +49,9 @@ def opened(file: Path) -> Iterator[BinaryIO]:
                 yield cast(BinaryIO, unpacked)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise WorkloadError(
-            f"{file}: a damaged gzip file", str(error), "Fetch it again, or unpack what is left of it (zcat)."
+            f"{file}: a damaged gzip file",
+            str(error),
+            "Fetch it again, or unpack what is left of it (zcat).",
         ) from error
     except OSError as error:
         raise WorkloadError(
@@ -91,10 +93,16 @@ def workload_of(
             f"{file}: no job has a submission time, a run time and a width",
             ", ".join(f"{name}: {count}" for name, count in made.items()),
         )
-    told = dict(notes or {}) if began is None else {**(notes or {}), STARTED: str(began + int(jobs["arrival_s"][0]))}
+    told = (
+        dict(notes or {})
+        if began is None
+        else {**(notes or {}), STARTED: str(began + int(jobs["arrival_s"][0]))}
+    )
     counted = {name: f"{count} jobs" for name, count in made.items()}
     table = table_of(from_zero(jobs), where=str(file))
-    return Workload(name_of(file), table, told | counted, machine_slots=machine or int(jobs["width"].max()))
+    return Workload(
+        name_of(file), table, told | counted, machine_slots=machine or int(jobs["width"].max())
+    )
 
 
 def _repaired(jobs: Columns, repairs: dict[str, int]) -> Columns:
@@ -117,7 +125,9 @@ def _repaired(jobs: Columns, repairs: dict[str, int]) -> Columns:
 def _usable(jobs: Columns) -> NDArray[np.bool_]:
     """Which jobs have an arrival, a run time and a width that a workload can hold."""
     arrival, runtime, width = jobs["arrival_s"], jobs["runtime_s"], jobs["width"]
-    usable = (arrival >= 0) & (runtime >= 0) & (runtime <= LONGEST_S) & (width > 0) & (width <= WIDEST)
+    usable = (
+        (arrival >= 0) & (runtime >= 0) & (runtime <= LONGEST_S) & (width > 0) & (width <= WIDEST)
+    )
     first = arrival[usable].min(initial=np.inf)
     return np.asarray(usable & (arrival <= first + LONGEST_S))
 
@@ -127,11 +137,15 @@ def _whole_widths(width: NDArray[np.float64], repairs: dict[str, int]) -> NDArra
     return np.ceil(width)
 
 
-def _times(runtime: NDArray[np.float64], requested: NDArray[np.float64], repairs: dict[str, int]) -> Columns:
+def _times(
+    runtime: NDArray[np.float64], requested: NDArray[np.float64], repairs: dict[str, int]
+) -> Columns:
     zero = runtime < SHORTEST_S
     runtime = np.where(zero, ZERO_RUN_S, runtime)
     repairs["zero run times raised to 1 s"] = int(zero.sum())
-    repairs["requested times raised to run times"] = int(((requested > 0) & (requested < runtime)).sum())
+    repairs["requested times raised to run times"] = int(
+        ((requested > 0) & (requested < runtime)).sum()
+    )
     repairs["requested times cut to 136 years"] = int((requested > LONGEST_S).sum())
     return {"runtime_s": runtime, "requested_s": np.clip(requested, runtime, LONGEST_S)}
 

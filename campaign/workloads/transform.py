@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from campaign.errors import WorkloadError
-from campaign.jobs import Workload
-from campaign.metrics import tau_of
-from campaign.model import WorkloadSettings
+from campaign.analysis.metrics import tau_of
+from campaign.core.errors import WorkloadError
+from campaign.core.jobs import Workload
+from campaign.schema.model import WorkloadSettings
 from campaign.workloads.columns import SHORTEST_S, Columns, columns_of, from_zero, table_of, taken
 from campaign.workloads.traces import STARTED
 
@@ -81,11 +81,18 @@ def _steps(settings: WorkloadSettings, workload: Workload, slots: int) -> Iterat
         yield Step("wide", "widths scaled", lambda jobs: _scale_widths(jobs, machine, slots))
     if settings.wide == "drop":
         allowed = f"wider than {widest} slots"
-        yield _choice("wide", "jobs wider than allowed left out", allowed, lambda jobs: jobs["width"] <= widest)
+        yield _choice(
+            "wide",
+            "jobs wider than allowed left out",
+            allowed,
+            lambda jobs: jobs["width"] <= widest,
+        )
     else:
         yield Step("max_width", "jobs cut to the widest allowed", lambda jobs: _cut(jobs, widest))
     if settings.time_scale != 1.0:
-        yield Step("time_scale", "times scaled", lambda jobs: _scale_times(jobs, settings.time_scale))
+        yield Step(
+            "time_scale", "times scaled", lambda jobs: _scale_times(jobs, settings.time_scale)
+        )
     if settings.load is not None:
         load = settings.load
         yield Step("load", "offered load set", lambda jobs: _set_load(jobs, load, slots))
@@ -95,33 +102,59 @@ def _choices(settings: WorkloadSettings) -> Iterator[Step]:
     """The steps that only leave jobs out."""
     if (narrowest := settings.min_width) is not None:
         words = f"below {narrowest} slots"
-        yield _choice("min_width", "narrow jobs left out", words, lambda jobs: jobs["width"] >= narrowest)
+        yield _choice(
+            "min_width", "narrow jobs left out", words, lambda jobs: jobs["width"] >= narrowest
+        )
     if (shortest := settings.min_runtime_s) is not None:
         words = f"below {shortest:g} s"
-        yield _choice("min_runtime_s", "short jobs left out", words, lambda jobs: jobs["runtime_s"] >= shortest)
+        yield _choice(
+            "min_runtime_s",
+            "short jobs left out",
+            words,
+            lambda jobs: jobs["runtime_s"] >= shortest,
+        )
     if (longest := settings.max_runtime_s) is not None:
         words = f"beyond {longest:g} s"
-        yield _choice("max_runtime_s", "long jobs left out", words, lambda jobs: jobs["runtime_s"] <= longest)
+        yield _choice(
+            "max_runtime_s", "long jobs left out", words, lambda jobs: jobs["runtime_s"] <= longest
+        )
     if (users := settings.users) is not None:
-        named = ", ".join(map(str, users[:NAMED])) + (f" and {len(users) - NAMED} more" if len(users) > NAMED else "")
+        named = ", ".join(map(str, users[:NAMED])) + (
+            f" and {len(users) - NAMED} more" if len(users) > NAMED else ""
+        )
         words = f"of others than {named}"
-        yield _choice("users", "other users' jobs left out", words, lambda jobs: np.isin(jobs["user"], users))
+        yield _choice(
+            "users", "other users' jobs left out", words, lambda jobs: np.isin(jobs["user"], users)
+        )
     if (window := settings.window_s) is not None:
         begin, end = window
         words = f"outside {begin:g} s to {end:g} s"
-        yield _choice("window_s", "jobs outside the window left out", words, lambda jobs: _within(jobs, begin, end))
+        yield _choice(
+            "window_s",
+            "jobs outside the window left out",
+            words,
+            lambda jobs: _within(jobs, begin, end),
+        )
     if settings.kind != ALWAYS_WHOLE:
         count, words = settings.jobs, f"after the first {settings.jobs}"
-        yield _choice("jobs", "later jobs left out", words, lambda jobs: np.arange(jobs["width"].size) < count)
+        yield _choice(
+            "jobs", "later jobs left out", words, lambda jobs: np.arange(jobs["width"].size) < count
+        )
 
 
-def _choice(setting: str, note: str, words: str, keep: Callable[[Columns], NDArray[np.bool_]]) -> Step:
+def _choice(
+    setting: str, note: str, words: str, keep: Callable[[Columns], NDArray[np.bool_]]
+) -> Step:
     """A step that keeps the jobs for which `keep` is true."""
 
     def apply(jobs: Columns) -> Done:
         kept = keep(jobs)
         out = int((~kept).sum())
-        return Done(taken(jobs, kept), f"{out} of {kept.size} jobs, {words}") if out else Done(jobs, "")
+        return (
+            Done(taken(jobs, kept), f"{out} of {kept.size} jobs, {words}")
+            if out
+            else Done(jobs, "")
+        )
 
     return Step(setting, note, apply)
 
@@ -149,7 +182,9 @@ def _cut(jobs: Columns, widest: int) -> Done:
     if not wide:
         return Done(jobs, "")
     cut = jobs | {"width": np.minimum(width, widest)}
-    return Done(cut, f"{wide} jobs, {widest} slots; {_work(cut) / _work(jobs):.4g} of the work is left")
+    return Done(
+        cut, f"{wide} jobs, {widest} slots; {_work(cut) / _work(jobs):.4g} of the work is left"
+    )
 
 
 def _scale_times(jobs: Columns, scale: float) -> Done:
@@ -164,7 +199,9 @@ def _scale_times(jobs: Columns, scale: float) -> Done:
         f"by {scale:g}; tau of the bounded slowdown is scaled along ({tau_of(scale):g} s). "
         f"A scheduler's latencies aren't, so that they weigh {1 / scale:g} times as much"
     )
-    coarse = "; where it counts time limits in minutes, they hardly tell jobs apart" if scale < 1 else ""
+    coarse = (
+        "; where it counts time limits in minutes, they hardly tell jobs apart" if scale < 1 else ""
+    )
     return Done(scaled, words + coarse)
 
 

@@ -5,7 +5,7 @@
   ...
 }:
 let
-  shared = lib.importTOML ../../campaign/images/_base.toml;
+  shared = lib.importTOML ../../campaign/images/debian/specs/_base.toml;
 in
 {
   campaign.image = {
@@ -26,7 +26,7 @@ in
   system.activationScripts.binsh = lib.mkForce "";
   environment.usrbinenv = null;
 
-  # The initramfs is that of campaign/images/initramfs.py, the same for both builders: it mounts what is said here.
+  # The initramfs is that of campaign/images/debian/initramfs.py, the same for both builders: it mounts what is said here.
   boot.initrd.enable = false;
   boot.loader.grub.enable = false;
   fileSystems."/" = {

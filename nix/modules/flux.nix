@@ -1,7 +1,7 @@
 # Flux with Fluxion, and the user that owns the instance. The bootstrap brings the broker's unit.
 { lib, pkgs, ... }:
 let
-  shared = lib.importTOML ../../campaign/images/flux.toml;
+  shared = lib.importTOML ../../campaign/images/debian/specs/flux.toml;
 in
 {
   campaign.image = {

@@ -39,7 +39,7 @@ in
       type = types.listOf (types.strMatching "[!-~]+");
       description = ''
         The kernel command line, to which whoever boots the image adds nothing. It begins with what the images of both
-        builders share (`campaign/images/_base.toml`).
+        builders share (`campaign/images/debian/specs/_base.toml`).
       '';
     };
 

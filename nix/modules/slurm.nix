@@ -6,7 +6,7 @@
   ...
 }:
 let
-  shared = lib.importTOML ../../campaign/images/slurm.toml;
+  shared = lib.importTOML ../../campaign/images/debian/specs/slurm.toml;
   slurm = pkgs.slurm;
   daemon = name: "${slurm}/bin/${name}";
 in

@@ -26,7 +26,10 @@ def step_as_data(step: Step) -> dict:
         ],
         "commands": step.commands,
         "units": [unit.name for unit in step.units],
-        "probes": [{"command": one.command, "expect": one.expect, "deadline_s": one.deadline_s} for one in step.probes],
+        "probes": [
+            {"command": one.command, "expect": one.expect, "deadline_s": one.deadline_s}
+            for one in step.probes
+        ],
     }
 
 
@@ -35,9 +38,16 @@ def main(name: str, facts: str) -> None:
     scheduler = adapter(name)
     topology = Topology("nixos-test", tuple(Node(**node) for node in json.load(sys.stdin)))
     plan = scheduler.plan(topology, scheduler.Params(), scheduler.make_secrets(), json.loads(facts))
-    stages = [{node: step_as_data(step) for node, step in stage.steps.items()} for stage in plan.stages]
+    stages = [
+        {node: step_as_data(step) for node, step in stage.steps.items()} for stage in plan.stages
+    ]
     json.dump(
-        {"head": topology.head.name, "stages": stages, "rehearsal": scheduler.rehearsal_command(topology)}, sys.stdout
+        {
+            "head": topology.head.name,
+            "stages": stages,
+            "rehearsal": scheduler.rehearsal_command(topology),
+        },
+        sys.stdout,
     )
 
 

@@ -54,7 +54,10 @@ def draw() -> Secrets:
 
 def head_files(topology: Topology, secrets: Secrets) -> tuple[File, ...]:
     """What the head needs to serve, and to ask itself as administrator."""
-    users = [(_ADMIN, "system:masters"), *((_node_user(node.name), "system:nodes") for node in topology.compute)]
+    users = [
+        (_ADMIN, "system:masters"),
+        *((_node_user(node.name), "system:nodes") for node in topology.compute),
+    ]
     tokens = "".join(f"{_token(secrets, user)},{user},{user},{group}\n" for user, group in users)
     curl = (
         "silent\nshow-error\nfail-with-body\n"

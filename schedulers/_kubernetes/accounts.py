@@ -19,7 +19,13 @@ Pod = dict[str, Any]
 
 def jobs_command(jobs_path: str, pods_query: str = "") -> tuple[str, ...]:
     """Prints a table of all jobs, then a list of the pods that `pods_query` selects; two requests, one connection."""
-    return curl("-H", TABLE, url(f"{jobs_path}?includeObject=None"), "--next", *curl(url(PODS + pods_query))[1:])
+    return curl(
+        "-H",
+        TABLE,
+        url(f"{jobs_path}?includeObject=None"),
+        "--next",
+        *curl(url(PODS + pods_query))[1:],
+    )
 
 
 def parse_pending(text: str, ended: Mapping[str, Fate | None]) -> dict[str, str]:
@@ -37,11 +43,15 @@ def parse_pending(text: str, ended: Mapping[str, Fate | None]) -> dict[str, str]
             placed.add(job)
         else:
             said = scheduled or {}
-            waiting.setdefault(job, str(said.get("message") or said.get("reason") or "not looked at yet"))
+            waiting.setdefault(
+                job, str(said.get("message") or said.get("reason") or "not looked at yet")
+            )
     found = {}
     for name, state in tables.items():
         if state not in ended:
-            found[name] = waiting.get(name) or ("no pods yet" if state == "Pending" and name not in placed else "")
+            found[name] = waiting.get(name) or (
+                "no pods yet" if state == "Pending" and name not in placed else ""
+            )
     return found
 
 
@@ -56,7 +66,9 @@ def parse_accounting(text: str, ended: Mapping[str, Fate | None]) -> dict[str, N
     for pod in pods:
         of_job.setdefault(_job_of(pod), []).append(pod)
     return {
-        name: _ended(name, state if ended[state] else f"{state}: {_cause(of_job[name])}", of_job[name])
+        name: _ended(
+            name, state if ended[state] else f"{state}: {_cause(of_job[name])}", of_job[name]
+        )
         for name, state in tables.items()
         if state in ended
     }
@@ -82,7 +94,11 @@ def parse_name(text: str) -> str:
 
 
 def _ended(name: str, state: str, pods: list[Pod]) -> NativeTimes:
-    starts = [_seconds(one["lastTransitionTime"]) for pod in pods if (one := _condition(pod, "PodScheduled"))]
+    starts = [
+        _seconds(one["lastTransitionTime"])
+        for pod in pods
+        if (one := _condition(pod, "PodScheduled"))
+    ]
     ends = [_seconds(one["finishedAt"]) for pod in pods if (one := _terminated(pod))]
     return NativeTimes(name, state, max(starts, default=None), max(ends, default=None))
 
@@ -102,13 +118,19 @@ def _documents(text: str) -> tuple[dict[str, str], list[Pod]]:
     try:
         for document in _each(text):
             if document["kind"] == "Table":
-                jobs |= {str(row["cells"][0]): str(row["cells"][1]) for row in document["rows"] or ()}
+                jobs |= {
+                    str(row["cells"][0]): str(row["cells"][1]) for row in document["rows"] or ()
+                }
             elif document["kind"] == "PodList":
                 pods += document["items"]
             else:
                 raise TypeError(document["kind"])
         for pod in pods:
-            _job_of(pod), _condition(pod, "PodScheduled"), _terminated(pod)  # whoever asks later meets no surprise
+            (
+                _job_of(pod),
+                _condition(pod, "PodScheduled"),
+                _terminated(pod),
+            )  # whoever asks later meets no surprise
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise ParseError("what the API server says of jobs and pods", text) from None
     return jobs, pods

@@ -20,7 +20,7 @@ from schedulers.base import (
 )
 
 if TYPE_CHECKING:
-    from campaign.jobs import Job
+    from campaign.core.jobs import Job
 
 _LOGS: dict[Role, tuple[str, ...]] = {
     "head": (daemons.ETCD, daemons.API_SERVER, daemons.MEETING),
@@ -63,14 +63,18 @@ class Kubernetes:
     def make_secrets(self) -> Secrets:
         return access.draw()
 
-    def plan(self, topology: Topology, params: Any, secrets: Secrets, facts: Facts) -> BootstrapPlan:
+    def plan(
+        self, topology: Topology, params: Any, secrets: Secrets, facts: Facts
+    ) -> BootstrapPlan:
         return plan.bootstrap(topology, secrets, self.control(params))
 
     def reconfigure(self, topology: Topology, params: Any, facts: Facts) -> BootstrapPlan:
         return plan.reconfigure(topology, self.control(params))
 
     def rehearsal_command(self, topology: Topology) -> tuple[str, ...]:
-        spec = json.dumps(self.manifest("NAME", "true", [1] * len(topology.compute)), sort_keys=True)
+        spec = json.dumps(
+            self.manifest("NAME", "true", [1] * len(topology.compute)), sort_keys=True
+        )
         done = "|".join(f'"{state}"' for state, fate in self.ended.items() if fate == "completed")
         post = shlex.join(curl("-o", "/dev/null", "-H", "Content-Type: application/json", "-d"))
         ask = shlex.join(curl("-H", accounts.TABLE))
@@ -116,9 +120,14 @@ class Kubernetes:
 
     def lost_command(self, node: str) -> tuple[str, ...]:
         now = '{"kind":"DeleteOptions","apiVersion":"v1","gracePeriodSeconds":0}'
-        delete = curl("-o", "/dev/null", "-X", "DELETE", "-H", "Content-Type: application/json", "-d", now)
+        delete = curl(
+            "-o", "/dev/null", "-X", "DELETE", "-H", "Content-Type: application/json", "-d", now
+        )
         pods_there = url(f"{accounts.PODS}?fieldSelector=spec.nodeName%3D{node}")
-        lines = shlex.join((*delete, url(f"/api/v1/nodes/{node}"))), shlex.join((*delete, pods_there))
+        lines = (
+            shlex.join((*delete, url(f"/api/v1/nodes/{node}"))),
+            shlex.join((*delete, pods_there)),
+        )
         return ("bash", "-c", " && ".join(lines))
 
     def fate(self, state: str) -> Fate:
@@ -131,7 +140,15 @@ class Kubernetes:
         return accounts.parse_accounting(text, self.ended)
 
     def health_commands(self, role: Role) -> Iterable[tuple[str, ...]]:
-        return [("systemctl", "is-active", "--quiet", *_LOGS[role], *(self.units if role == "head" else ()))]
+        return [
+            (
+                "systemctl",
+                "is-active",
+                "--quiet",
+                *_LOGS[role],
+                *(self.units if role == "head" else ()),
+            )
+        ]
 
 
 def parsed(what: str, text: str) -> dict[str, Any]:

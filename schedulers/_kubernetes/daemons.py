@@ -71,26 +71,51 @@ def head_files(topology: Topology) -> tuple[File, ...]:
     store, peers = "http://127.0.0.1:2379", "http://127.0.0.1:2380"
     etcd = unit(
         ETCD,
-        *("/usr/bin/etcd", "--data-dir=/var/lib/etcd-campaign", "--unsafe-no-fsync", "--log-level=warn"),
+        *(
+            "/usr/bin/etcd",
+            "--data-dir=/var/lib/etcd-campaign",
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        ),
         *(f"--listen-client-urls={store}", f"--advertise-client-urls={store}"),
         *(
             f"--listen-peer-urls={peers}",
             f"--initial-advertise-peer-urls={peers}",
             f"--initial-cluster=default={peers}",
         ),
-        *("--heartbeat-interval=500", "--election-timeout=5000"),  # an emulated node may stand still for a second
+        *(
+            "--heartbeat-interval=500",
+            "--election-timeout=5000",
+        ),  # an emulated node may stand still for a second
         kind="notify",
     )
     server = unit(
         API_SERVER,
         *("/usr/bin/kube-apiserver", f"--etcd-servers={store}", f"--advertise-address={address}"),
         f"--secure-port={access.PORT}",
-        *(f"--tls-cert-file={access.CERTIFICATE_FILE}", f"--tls-private-key-file={access.KEY_FILE}"),
-        *(f"--token-auth-file={access.TOKENS_FILE}", "--anonymous-auth=false", "--authorization-mode=AlwaysAllow"),
-        *("--service-account-issuer=https://kubernetes", f"--service-account-key-file={access.CERTIFICATE_FILE}"),
-        *(f"--service-account-signing-key-file={access.KEY_FILE}", "--service-cluster-ip-range=10.96.0.0/24"),
+        *(
+            f"--tls-cert-file={access.CERTIFICATE_FILE}",
+            f"--tls-private-key-file={access.KEY_FILE}",
+        ),
+        *(
+            f"--token-auth-file={access.TOKENS_FILE}",
+            "--anonymous-auth=false",
+            "--authorization-mode=AlwaysAllow",
+        ),
+        *(
+            "--service-account-issuer=https://kubernetes",
+            f"--service-account-key-file={access.CERTIFICATE_FILE}",
+        ),
+        *(
+            f"--service-account-signing-key-file={access.KEY_FILE}",
+            "--service-cluster-ip-range=10.96.0.0/24",
+        ),
         "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition",
-        *("--endpoint-reconciler-type=none", "--enable-priority-and-fairness=false", "--profiling=false"),
+        *(
+            "--endpoint-reconciler-type=none",
+            "--enable-priority-and-fairness=false",
+            "--profiling=false",
+        ),
         kind="notify",
         after=ETCD,
     )
@@ -130,7 +155,9 @@ def node_files(node: Node) -> tuple[File, ...]:
     return (
         File(_CONTAINERD_CONF, _CONTAINERD_TOML.encode()),
         unit(CONTAINERD, "/usr/bin/containerd", kind="notify"),
-        json_file(_CNI_CONF, cni),  # pods have the node's network; a runtime without any isn't ready
+        json_file(
+            _CNI_CONF, cni
+        ),  # pods have the node's network; a runtime without any isn't ready
         json_file(_KUBELET_CONF, kubelet),
         agent,
         File(IMAGE_FILE, image.archive()),

@@ -45,21 +45,32 @@ def archive() -> bytes:
     named = _descriptor(_MANIFEST, manifest) | {
         "annotations": {"io.containerd.image.name": NAME, "org.opencontainers.image.ref.name": NAME}
     }
-    blobs = {f"blobs/sha256/{hashlib.sha256(blob).hexdigest()}": blob for blob in (layer, config, manifest)}
+    blobs = {
+        f"blobs/sha256/{hashlib.sha256(blob).hexdigest()}": blob
+        for blob in (layer, config, manifest)
+    }
     index = _json({"schemaVersion": 2, "manifests": [named]})
-    return _tar({"oci-layout": _json({"imageLayoutVersion": "1.0.0"}), "index.json": index, **blobs})
+    return _tar(
+        {"oci-layout": _json({"imageLayoutVersion": "1.0.0"}), "index.json": index, **blobs}
+    )
 
 
 def pause() -> bytes:
     """A static program for x86-64 that calls pause(2) over and over: an ELF header, one segment, nine bytes of code."""
-    code = bytes.fromhex("b822000000 0f05 ebf7".replace(" ", ""))  # again: mov eax, 34; syscall; jmp again
+    code = bytes.fromhex(
+        "b822000000 0f05 ebf7".replace(" ", "")
+    )  # again: mov eax, 34; syscall; jmp again
     base, headers = 0x400000, 64 + 56
     identity = b"\x7fELF" + bytes([2, 1, 1, 0])  # 64 bit, little-endian, version 1, System V
     kind = struct.pack("<8xHHI", 2, 62, 1)  # an executable for x86-64
-    places = struct.pack("<QQQI", base + headers, 64, 0, 0)  # where it begins, where its segments are described
+    places = struct.pack(
+        "<QQQI", base + headers, 64, 0, 0
+    )  # where it begins, where its segments are described
     sizes = struct.pack("<HHHHHH", 64, 56, 1, 0, 0, 0)  # one segment, no sections
     header = identity + kind + places + sizes
-    segment = struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, headers + len(code), headers + len(code), 0x1000)
+    segment = struct.pack(
+        "<IIQQQQQQ", 1, 5, 0, base, base, headers + len(code), headers + len(code), 0x1000
+    )
     return header + segment + code
 
 

@@ -46,7 +46,15 @@ def bootstrap(topology: Topology, secrets: Secrets, control: Control) -> Bootstr
         files=(*access.head_files(topology, secrets), *daemons.head_files(topology)),
         commands=(_RELOAD,),
         units=(_unit(daemons.ETCD), _unit(daemons.API_SERVER), _unit(daemons.MEETING)),
-        probes=(Probe("the API server is ready", curl(url("/readyz")), "ok", deadline_s=300, interval_s=1.0),),
+        probes=(
+            Probe(
+                "the API server is ready",
+                curl(url("/readyz")),
+                "ok",
+                deadline_s=300,
+                interval_s=1.0,
+            ),
+        ),
     )
     others = Step(
         files=control.others,
@@ -58,7 +66,10 @@ def bootstrap(topology: Topology, secrets: Secrets, control: Control) -> Bootstr
             Stage("daemons", {head: serving, **nodes}),
             Stage("controllers", {head: others}),
             Stage("nodes", {head: Step(probes=(_joined(topology),))}),
-            Stage("slots", {head: Step(commands=tuple(_offer(topology)), probes=(_offered(topology),))}),
+            Stage(
+                "slots",
+                {head: Step(commands=tuple(_offer(topology)), probes=(_offered(topology),))},
+            ),
             Stage("scheduler", {head: _schedule(control)}),
         )
     )
@@ -68,11 +79,18 @@ def reconfigure(topology: Topology, control: Control) -> BootstrapPlan:
     """From a cluster to one with other parameters, or with fewer nodes: the API server forgets those."""
     head = topology.head.name
     forgotten = Step(commands=(("bash", "-euc", _forget(topology)),), probes=(_offered(topology),))
-    return BootstrapPlan((Stage("nodes", {head: forgotten}), Stage("scheduler", {head: _schedule(control)})))
+    return BootstrapPlan(
+        (Stage("nodes", {head: forgotten}), Stage("scheduler", {head: _schedule(control)}))
+    )
 
 
 def _schedule(control: Control) -> Step:
-    return Step(files=control.files, commands=(_RELOAD,), units=(_unit(control.scheduler),), probes=control.ready)
+    return Step(
+        files=control.files,
+        commands=(_RELOAD,),
+        units=(_unit(control.scheduler),),
+        probes=control.ready,
+    )
 
 
 def _unit(name: str) -> Unit:
@@ -83,13 +101,25 @@ def _image() -> Iterable[tuple[str, ...]]:
     """Nothing removes a pinned image."""
     ctr = ("ctr", "--namespace=k8s.io", "images")
     yield (*ctr, "import", "--no-unpack", daemons.IMAGE_FILE)
-    yield (*ctr, "label", image.NAME, "io.cri-containerd.image=managed", "io.cri-containerd.pinned=pinned")
+    yield (
+        *ctr,
+        "label",
+        image.NAME,
+        "io.cri-containerd.image=managed",
+        "io.cri-containerd.pinned=pinned",
+    )
 
 
 def _joined(topology: Topology) -> Probe:
     count = len(topology.compute)
     asked = f"{shlex.join(curl('-H', TABLE, url(_NODES + '?includeObject=None')))} | grep -o '\"Ready\"' | wc -l"
-    return Probe(f"{count} nodes are ready", ("bash", "-c", asked), str(count), deadline_s=300, interval_s=1.0)
+    return Probe(
+        f"{count} nodes are ready",
+        ("bash", "-c", asked),
+        str(count),
+        deadline_s=300,
+        interval_s=1.0,
+    )
 
 
 def _offer(topology: Topology) -> Iterable[tuple[str, ...]]:
@@ -105,7 +135,12 @@ def _offered(topology: Topology) -> Probe:
     slots it has."""
     lines = sum(1 for _ in topology.compute) * 2
     asked = f'{shlex.join(curl(url(_NODES)))} | grep -c \'"{SLOT}": "[1-9]\''
-    return Probe(f"{len(topology.compute)} nodes offer slots", ("bash", "-c", asked), str(lines), deadline_s=60)
+    return Probe(
+        f"{len(topology.compute)} nodes offer slots",
+        ("bash", "-c", asked),
+        str(lines),
+        deadline_s=60,
+    )
 
 
 def _forget(topology: Topology) -> str:

@@ -8,7 +8,7 @@ from schedulers._kubernetes.daemons import MEETING_PORT
 from schedulers.base import Topology
 
 if TYPE_CHECKING:
-    from campaign.jobs import Job
+    from campaign.core.jobs import Job
 
 SLOT = "campaign.dev/slot"
 """The resource that stands for job slots: a node can't offer more CPUs than it has."""
@@ -29,7 +29,9 @@ def command(job: "Job", topology: Topology, pods: int, payload: str) -> str:
 
     Kubernetes' own limit, activeDeadlineSeconds, would count from each pod's start.
     """
-    limited = f"exec timeout -k {_KILL_AFTER_S} {job.requested_s:.3f} /bin/bash -c {shlex.quote(payload)}"
+    limited = (
+        f"exec timeout -k {_KILL_AFTER_S} {job.requested_s:.3f} /bin/bash -c {shlex.quote(payload)}"
+    )
     if pods == 1:
         return limited
     met = f"exec 3<>/dev/tcp/{topology.head.address}/{MEETING_PORT} && echo '{name_of(job)} {pods}' >&3 && read -ru 3 _"
@@ -49,7 +51,8 @@ def template(job: str, script: str, slots: int) -> dict[str, Any]:
         "command": ["/bin/bash", "-c", script],
         "resources": {"requests": {SLOT: str(slots)}, "limits": {SLOT: str(slots)}},
         "volumeMounts": [
-            {"name": name, "mountPath": path, "readOnly": path in image.PROGRAMS} for name, path in volumes
+            {"name": name, "mountPath": path, "readOnly": path in image.PROGRAMS}
+            for name, path in volumes
         ],
     }
     return {
@@ -57,7 +60,8 @@ def template(job: str, script: str, slots: int) -> dict[str, Any]:
         "spec": {
             "containers": [container],
             "volumes": [
-                {"name": name, "hostPath": {"path": path, "type": "DirectoryOrCreate"}} for name, path in volumes
+                {"name": name, "hostPath": {"path": path, "type": "DirectoryOrCreate"}}
+                for name, path in volumes
             ],
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": _KILL_AFTER_S,

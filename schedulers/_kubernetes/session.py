@@ -17,7 +17,9 @@ def main(kubeconfig: str, path: str) -> None:
     cluster, token = config["clusters"][0]["cluster"], config["users"][0]["user"]["token"]
     trust = ssl.create_default_context(cafile=cluster["certificate-authority"])
     trust.check_hostname = False  # the one certificate that is trusted is the server's own
-    server = http.client.HTTPSConnection(cluster["server"].removeprefix("https://"), timeout=50, context=trust)
+    server = http.client.HTTPSConnection(
+        cluster["server"].removeprefix("https://"), timeout=50, context=trust
+    )
     server.connect()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 

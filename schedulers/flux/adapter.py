@@ -4,15 +4,32 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from campaign.settings import Scalar
-from schedulers.base import BootstrapPlan, Facts, Fate, NativeTimes, Params, Role, Secrets, Topology, fewest_nodes
+from campaign.schema.settings import Scalar
+from schedulers.base import (
+    BootstrapPlan,
+    Facts,
+    Fate,
+    NativeTimes,
+    Params,
+    Role,
+    Secrets,
+    Topology,
+    fewest_nodes,
+)
 from schedulers.flux import jobs, params, plan, policy
-from schedulers.flux.conf import BROKER_LOG, CLUSTER_CONF, DEFAULT_FACTS, SCHEDULER_CONF, UNIT, certificate
+from schedulers.flux.conf import (
+    BROKER_LOG,
+    CLUSTER_CONF,
+    DEFAULT_FACTS,
+    SCHEDULER_CONF,
+    UNIT,
+    certificate,
+)
 from schedulers.flux.fairness import FAIRNESS
 from schedulers.policy import Policy
 
 if TYPE_CHECKING:
-    from campaign.jobs import Job
+    from campaign.core.jobs import Job
 
 FLUX = DEFAULT_FACTS["flux.program"]
 
@@ -36,12 +53,18 @@ class Flux:
         from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
         key = X25519PrivateKey.generate()
-        return Secrets({plan.CURVE: certificate(key.private_bytes_raw(), key.public_key().public_bytes_raw())})
+        return Secrets(
+            {plan.CURVE: certificate(key.private_bytes_raw(), key.public_key().public_bytes_raw())}
+        )
 
-    def plan(self, topology: Topology, params: params.FluxParams, secrets: Secrets, facts: Facts) -> BootstrapPlan:
+    def plan(
+        self, topology: Topology, params: params.FluxParams, secrets: Secrets, facts: Facts
+    ) -> BootstrapPlan:
         return plan.bootstrap(topology, params, secrets, facts)
 
-    def reconfigure(self, topology: Topology, params: params.FluxParams, facts: Facts) -> BootstrapPlan:
+    def reconfigure(
+        self, topology: Topology, params: params.FluxParams, facts: Facts
+    ) -> BootstrapPlan:
         return plan.reconfigure(topology, params, facts)
 
     def policy(self, params: params.FluxParams) -> Policy:

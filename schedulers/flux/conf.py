@@ -45,7 +45,9 @@ def scheduler_toml(params: FluxParams) -> bytes:
     """What the head must know of the parameters; equal ones give equal bytes."""
     feasibility = "sched-fluxion-feasibility" if params.sched == FLUXION else params.sched
     core_args = json.dumps(core_arguments(params))
-    text = _template("scheduler.toml.j2").render(params=params, feasibility=feasibility, core_args=core_args)
+    text = _template("scheduler.toml.j2").render(
+        params=params, feasibility=feasibility, core_args=core_args
+    )
     return text.encode()
 
 
@@ -107,5 +109,10 @@ def _z85(key: bytes) -> str:
 def _template(name: str) -> "Template":
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701 (no HTML)
+    environment = Environment(
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
     return environment.from_string(Path(__file__).with_name(name).read_text(encoding="utf-8"))

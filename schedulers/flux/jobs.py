@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from schedulers.base import Fate, NativeTimes, ParseError, Topology, fewest_nodes
 
 if TYPE_CHECKING:
-    from campaign.jobs import Job
+    from campaign.core.jobs import Job
 
 GRACE_S = 10.0
 """Trace jobs often ran for exactly their limit, and Flux counts the launch too and ends a job at a whole second."""
@@ -47,7 +47,9 @@ def jobspec(job: "Job", topology: Topology, payload: str) -> bytes:
     divide gets a core more on some of them than it asked for. The time limit is GRACE_S more than what was asked for.
     """
     nodes = fewest_nodes(job, topology)
-    return _spec(f"j{job.job_id}", nodes, -(-job.width // nodes), payload, job.requested_s + GRACE_S)
+    return _spec(
+        f"j{job.job_id}", nodes, -(-job.width // nodes), payload, job.requested_s + GRACE_S
+    )
 
 
 def rehearsal(topology: Topology) -> bytes:
@@ -60,7 +62,9 @@ def _spec(name: str, nodes: int, cores: int, command: str, limit_s: float) -> by
     spec = {
         "version": 1,
         "resources": [{"type": "node", "count": nodes, "with": [slot]}],
-        "tasks": [{"command": ["/bin/bash", "-c", command], "slot": "task", "count": {"per_slot": 1}}],
+        "tasks": [
+            {"command": ["/bin/bash", "-c", command], "slot": "task", "count": {"per_slot": 1}}
+        ],
         "attributes": {
             "system": {
                 "duration": limit_s,
@@ -95,7 +99,9 @@ def parse_pending(text: str) -> dict[str, str]:
         note = (job.get("annotations") or {}).get("sched") or {}
         if not isinstance(note, dict):
             raise ParseError("a line of flux job list", line)
-        found[str(job["id"])] = f"{state}: {note['reason_pending']}" if state and "reason_pending" in note else state
+        found[str(job["id"])] = (
+            f"{state}: {note['reason_pending']}" if state and "reason_pending" in note else state
+        )
     return found
 
 
@@ -107,7 +113,9 @@ def parse_accounting(text: str) -> dict[str, NativeTimes]:
 def _ended(job: dict[str, Any], line: str) -> NativeTimes:
     result = _RESULTS.get(job.get("result", 0))
     start, end = (job.get(key) for key in ("t_run", "t_cleanup"))
-    if result is None or not all(time is None or isinstance(time, float | int) for time in (start, end)):
+    if result is None or not all(
+        time is None or isinstance(time, float | int) for time in (start, end)
+    ):
         raise ParseError("a line of flux job list-inactive", line)
     lost = result == "FAILED" and str(job.get("exception_note", "")).startswith(NODE_FAILURE)
     return NativeTimes(str(job["id"]), f"{result}: {NODE_FAILURE}" if lost else result, start, end)

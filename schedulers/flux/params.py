@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any, Literal
 
-from campaign.settings import Scalar, tunable
+from campaign.schema.settings import Scalar, tunable
 from schedulers.base import Params, ParseError
 
 FLUXION = "sched-fluxion-qmanager"
@@ -24,21 +24,35 @@ class FluxParams(Params):
     flux-config-sched-fluxion-resource(5) and flux-core's sched-*.py.
     """
 
-    sched: Literal["sched-fluxion-qmanager", "sched-simple", "sched-fifo", "sched-backfill"] = tunable(
-        "sched-fluxion-qmanager", help="scheduler module: Fluxion, first come first served (two of them), or EASY"
+    sched: Literal["sched-fluxion-qmanager", "sched-simple", "sched-fifo", "sched-backfill"] = (
+        tunable(
+            "sched-fluxion-qmanager",
+            help="scheduler module: Fluxion, first come first served (two of them), or EASY",
+        )
     )
     queue_policy: Literal["fcfs", "easy", "conservative", "hybrid"] = tunable(
-        "fcfs", help="Fluxion: for how many waiting jobs resources are reserved: none, the first, all, some"
+        "fcfs",
+        help="Fluxion: for how many waiting jobs resources are reserved: none, the first, all, some",
     )
     queue_depth: int = tunable(
-        32, unit="jobs", ge=1, le=1_000_000, log=True, help="waiting jobs that the scheduler looks at"
+        32,
+        unit="jobs",
+        ge=1,
+        le=1_000_000,
+        log=True,
+        help="waiting jobs that the scheduler looks at",
     )
     reservation_depth: int = tunable(
-        64, unit="jobs", ge=1, le=100_000, log=True, help="Fluxion: waiting jobs that hybrid reserves resources for"
+        64,
+        unit="jobs",
+        ge=1,
+        le=100_000,
+        log=True,
+        help="Fluxion: waiting jobs that hybrid reserves resources for",
     )
-    match_policy: Literal["first", "low", "high", "lonode", "hinode", "firstnodex", "lonodex", "hinodex"] = tunable(
-        "first", help="Fluxion: which resources are chosen; -nodex: whole nodes only"
-    )
+    match_policy: Literal[
+        "first", "low", "high", "lonode", "hinode", "firstnodex", "lonodex", "hinodex"
+    ] = tunable("first", help="Fluxion: which resources are chosen; -nodex: whole nodes only")
 
 
 def parse_config(text: str) -> dict[str, Scalar]:

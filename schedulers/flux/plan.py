@@ -33,7 +33,9 @@ print(json.dumps(found))
 """A program for Flux's Python: the module that schedules, and the parameters that Fluxion's modules answer with."""
 
 
-def bootstrap(topology: Topology, params: FluxParams, secrets: Secrets, facts: Facts) -> BootstrapPlan:
+def bootstrap(
+    topology: Topology, params: FluxParams, secrets: Secrets, facts: Facts
+) -> BootstrapPlan:
     """From booted nodes to an instance with all compute nodes up."""
     names = DEFAULT_FACTS | dict(facts)
     broker = (
@@ -43,7 +45,12 @@ def bootstrap(topology: Topology, params: FluxParams, secrets: Secrets, facts: F
     )
     steps = {node.name: _broker(broker) for node in topology.compute}
     head = {topology.head.name: _broker((*broker, _scheduler_file(params)))}
-    return BootstrapPlan((Stage("brokers", head | steps), Stage("nodes", {topology.head.name: _met(topology, names)})))
+    return BootstrapPlan(
+        (
+            Stage("brokers", head | steps),
+            Stage("nodes", {topology.head.name: _met(topology, names)}),
+        )
+    )
 
 
 def reconfigure(topology: Topology, params: FluxParams, facts: Facts) -> BootstrapPlan:
@@ -53,8 +60,13 @@ def reconfigure(topology: Topology, params: FluxParams, facts: Facts) -> Bootstr
     parameters: a module reads its part of the configuration when it is loaded.
     """
     names = DEFAULT_FACTS | dict(facts)
-    brokers = {node.name: Step(files=(_cluster_file(topology, names),), units=(Unit(UNIT),)) for node in topology.nodes}
-    scheduler = Step(files=(_scheduler_file(params),), commands=(("bash", "-euc", _reload(params, names)),))
+    brokers = {
+        node.name: Step(files=(_cluster_file(topology, names),), units=(Unit(UNIT),))
+        for node in topology.nodes
+    }
+    scheduler = Step(
+        files=(_scheduler_file(params),), commands=(("bash", "-euc", _reload(params, names)),)
+    )
     return BootstrapPlan(
         (
             Stage("brokers", brokers),
@@ -68,7 +80,14 @@ def reconfigure(topology: Topology, params: FluxParams, facts: Facts) -> Bootstr
 def as_owner(names: Mapping[str, str], *command: str) -> tuple[str, ...]:
     """A command of the instance's owner: nobody else may submit. Without a login session, which would take long."""
     user = names["flux.user"]
-    return ("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--reset-env", *command)
+    return (
+        "setpriv",
+        f"--reuid={user}",
+        f"--regid={user}",
+        "--clear-groups",
+        "--reset-env",
+        *command,
+    )
 
 
 def _broker(files: tuple[File, ...]) -> Step:
@@ -88,7 +107,14 @@ def _met(topology: Topology, names: Mapping[str, str]) -> Step:
     count = len(topology.nodes)
     expect = rf"\S+ run \S+,\s+owner \S+,\s+depth \d+,\s+size {count}"
     return Step(
-        probes=(Probe(f"{count} brokers are ready", (names["flux.program"], "uptime"), expect, deadline_s=120),)
+        probes=(
+            Probe(
+                f"{count} brokers are ready",
+                (names["flux.program"], "uptime"),
+                expect,
+                deadline_s=120,
+            ),
+        )
     )
 
 
@@ -96,10 +122,17 @@ def _reload(params: FluxParams, names: Mapping[str, str]) -> str:
     """Shell commands that put one scheduler in the place of another. In C: Flux's own modprobe is in Python, and slow
     where nodes are emulated."""
     flux = names["flux.program"]
-    loaded = [(FLUXION_RESOURCE, "load-allowlist=node,core,gpu"), (FLUXION_FEASIBILITY,), (FLUXION,)]
+    loaded = [
+        (FLUXION_RESOURCE, "load-allowlist=node,core,gpu"),
+        (FLUXION_FEASIBILITY,),
+        (FLUXION,),
+    ]
     wanted = loaded if params.sched == FLUXION else [(params.sched, *core_arguments(params))]
     lines = [
-        *(f"{flux} module remove --force {name}" for name in (FLUXION, FLUXION_FEASIBILITY, FLUXION_RESOURCE, *CORE)),
+        *(
+            f"{flux} module remove --force {name}"
+            for name in (FLUXION, FLUXION_FEASIBILITY, FLUXION_RESOURCE, *CORE)
+        ),
         f"{flux} config reload",
         *(shlex.join((flux, "module", "load", *module)) for module in wanted),
     ]

@@ -26,5 +26,7 @@ def policy(params: FluxParams) -> Policy:
         ignored.add("reservation_depth")
         reserve = _RESERVES[params.queue_policy]
     return Policy(
-        reserve=reserve, grace_s=GRACE_S, ignored=tuple(name for name in FluxParams.model_fields if name in ignored)
+        reserve=reserve,
+        grace_s=GRACE_S,
+        ignored=tuple(name for name in FluxParams.model_fields if name in ignored),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from campaign.settings import Scalar
+from campaign.schema.settings import Scalar
 from schedulers._kubernetes import access, daemons, pods
 from schedulers._kubernetes.access import curl, url
 from schedulers._kubernetes.adapter import Kubernetes, logs, parsed
@@ -28,7 +28,11 @@ class Kube(Kubernetes):
     units: ClassVar[tuple[str, ...]] = (SCHEDULER, CONTROLLERS)
     log_files: ClassVar[Mapping[Role, Sequence[str]]] = logs(*units)
     jobs_path: ClassVar[str] = f"/apis/batch/v1/namespaces/{pods.NAMESPACE}/jobs"
-    ended: ClassVar[Mapping[str, Fate | None]] = {"Complete": "completed", "Suspended": "cancelled", "Failed": None}
+    ended: ClassVar[Mapping[str, Fate | None]] = {
+        "Complete": "completed",
+        "Suspended": "cancelled",
+        "Failed": None,
+    }
 
     def control(self, params_: params.KubeParams) -> Control:
         allowed = "/configz,/healthz,/livez,/readyz"
@@ -39,12 +43,20 @@ class Kube(Kubernetes):
         )
         controllers = daemons.unit(
             CONTROLLERS,
-            *("/usr/bin/kube-controller-manager", f"--kubeconfig={access.KUBECONFIG}", "--leader-elect=false"),
+            *(
+                "/usr/bin/kube-controller-manager",
+                f"--kubeconfig={access.KUBECONFIG}",
+                "--leader-elect=false",
+            ),
             *("--controllers=job-controller", "--bind-address=127.0.0.1"),
         )
         configuration = params.configuration(params_, access.KUBECONFIG, pods.SLOT)
         ready = Probe(
-            "kube-scheduler is ready", ("curl", "-sk", f"{_OWN}/readyz"), "ok", deadline_s=120, interval_s=1.0
+            "kube-scheduler is ready",
+            ("curl", "-sk", f"{_OWN}/readyz"),
+            "ok",
+            deadline_s=120,
+            interval_s=1.0,
         )
         return Control(
             scheduler=SCHEDULER,
@@ -79,7 +91,17 @@ class Kube(Kubernetes):
     def cancel_command(self, native_id: str) -> tuple[str, ...]:
         """Suspended rather than deleted, which would leave no trace of it."""
         suspend = '{"spec":{"suspend":true}}'
-        return curl("-o", "/dev/null", "-X", "PATCH", "-H", MERGE, "-d", suspend, url(f"{self.jobs_path}/{native_id}"))
+        return curl(
+            "-o",
+            "/dev/null",
+            "-X",
+            "PATCH",
+            "-H",
+            MERGE,
+            "-d",
+            suspend,
+            url(f"{self.jobs_path}/{native_id}"),
+        )
 
     def version_command(self) -> tuple[str, ...]:
         return curl(url("/version"))

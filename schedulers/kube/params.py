@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from campaign.settings import Scalar, tunable
+from campaign.schema.settings import Scalar, tunable
 from schedulers._kubernetes.adapter import parsed
 from schedulers.base import Params, ParseError
 
@@ -10,20 +10,32 @@ from schedulers.base import Params, ParseError
 class KubeParams(Params):
     """Settings of KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1)."""
 
-    podInitialBackoffSeconds: int = tunable(  # noqa: N815 - Kubernetes' name
-        1, unit="s", ge=1, le=10, log=True, help="how long a pod that found no node isn't tried again, at first"
+    podInitialBackoffSeconds: int = tunable(
+        1,
+        unit="s",
+        ge=1,
+        le=10,
+        log=True,
+        help="how long a pod that found no node isn't tried again, at first",
     )
-    podMaxBackoffSeconds: int = tunable(  # noqa: N815
+    podMaxBackoffSeconds: int = tunable(
         10, unit="s", ge=10, le=3600, log=True, help="and at most, after more and more tries"
     )
-    scoringStrategy: Literal["LeastAllocated", "MostAllocated"] = tunable(  # noqa: N815
-        "LeastAllocated", help="nodes that are preferred: those with most, or with fewest slots left"
+    scoringStrategy: Literal["LeastAllocated", "MostAllocated"] = tunable(
+        "LeastAllocated",
+        help="nodes that are preferred: those with most, or with fewest slots left",
     )
-    percentageOfNodesToScore: int = tunable(  # noqa: N815
-        0, unit="%", ge=0, le=100, help="nodes to look at, of clusters above 100 nodes; 0: by the cluster's size"
+    percentageOfNodesToScore: int = tunable(
+        0,
+        unit="%",
+        ge=0,
+        le=100,
+        help="nodes to look at, of clusters above 100 nodes; 0: by the cluster's size",
     )
     parallelism: int = tunable(16, ge=1, le=256, log=True, help="goroutines that look at nodes")
-    qps: int = tunable(50, unit="requests/s", ge=1, le=10_000, log=True, help="requests to the API server")
+    qps: int = tunable(
+        50, unit="requests/s", ge=1, le=10_000, log=True, help="requests to the API server"
+    )
     burst: int = tunable(100, unit="requests", ge=1, le=10_000, log=True, help="requests at once")
 
 
@@ -53,7 +65,9 @@ def parse_config(text: str) -> dict[str, Scalar]:
     try:
         (config,) = shown.values()
         (profile,) = config["Profiles"]
-        (fit,) = (one["Args"] for one in profile["PluginConfig"] if one["Name"] == "NodeResourcesFit")
+        (fit,) = (
+            one["Args"] for one in profile["PluginConfig"] if one["Name"] == "NodeResourcesFit"
+        )
         client = config["ClientConnection"]
         plain = {name: config.get(name[0].upper() + name[1:]) for name in KubeParams.model_fields}
         return {

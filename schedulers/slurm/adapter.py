@@ -4,15 +4,25 @@ import secrets as random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from campaign.settings import Scalar
-from schedulers.base import BootstrapPlan, Facts, Fate, NativeTimes, Params, Role, Secrets, Topology, fewest_nodes
+from campaign.schema.settings import Scalar
+from schedulers.base import (
+    BootstrapPlan,
+    Facts,
+    Fate,
+    NativeTimes,
+    Params,
+    Role,
+    Secrets,
+    Topology,
+    fewest_nodes,
+)
 from schedulers.policy import Policy
 from schedulers.slurm import jobs, params, plan, policy
 from schedulers.slurm.conf import COMPLETION_LOG, CONTROLLER_LOG, DEFAULT_FACTS, NODE_LOG
 from schedulers.slurm.fairness import FAIRNESS
 
 if TYPE_CHECKING:
-    from campaign.jobs import Job
+    from campaign.core.jobs import Job
 
 MUNGE_KEY_BYTES = 128
 
@@ -35,10 +45,14 @@ class Slurm:
     def make_secrets(self) -> Secrets:
         return Secrets({plan.MUNGE_KEY: random.token_bytes(MUNGE_KEY_BYTES)})
 
-    def plan(self, topology: Topology, params: params.SlurmParams, secrets: Secrets, facts: Facts) -> BootstrapPlan:
+    def plan(
+        self, topology: Topology, params: params.SlurmParams, secrets: Secrets, facts: Facts
+    ) -> BootstrapPlan:
         return plan.bootstrap(topology, params, secrets, facts)
 
-    def reconfigure(self, topology: Topology, params: params.SlurmParams, facts: Facts) -> BootstrapPlan:
+    def reconfigure(
+        self, topology: Topology, params: params.SlurmParams, facts: Facts
+    ) -> BootstrapPlan:
         return plan.reconfigure(topology, params, facts)
 
     def policy(self, params: params.SlurmParams) -> Policy:
@@ -49,7 +63,16 @@ class Slurm:
 
     def rehearsal_command(self, topology: Topology) -> tuple[str, ...]:
         count = str(len(topology.compute))
-        return ("timeout", str(plan.REHEARSAL_TIMEOUT_S), "srun", "--nodes", count, "--ntasks", count, "true")
+        return (
+            "timeout",
+            str(plan.REHEARSAL_TIMEOUT_S),
+            "srun",
+            "--nodes",
+            count,
+            "--ntasks",
+            count,
+            "true",
+        )
 
     def nodes_needed(self, job: "Job", topology: Topology) -> int:
         return fewest_nodes(job, topology)

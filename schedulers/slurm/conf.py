@@ -54,5 +54,12 @@ def slurm_conf(topology: Topology, params: SlurmParams) -> bytes:
 def _template() -> "Template":
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701 (no HTML)
-    return environment.from_string(Path(__file__).with_name("slurm.conf.j2").read_text(encoding="utf-8"))
+    environment = Environment(
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    return environment.from_string(
+        Path(__file__).with_name("slurm.conf.j2").read_text(encoding="utf-8")
+    )

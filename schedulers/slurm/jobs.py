@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from schedulers.base import Fate, NativeTimes, ParseError, Topology, fewest_nodes
 
 if TYPE_CHECKING:
-    from campaign.jobs import Job
+    from campaign.core.jobs import Job
 
 _FIELD = re.compile(r"(\w+)=(.*?)(?=\s+\w+=|\s*$)")
 _NEVER = {"", "None", "Unknown", "N/A"}
@@ -44,8 +44,14 @@ def job_script(job: "Job", topology: Topology, payload: str) -> bytes:
         "output": "/dev/null",
         "no-requeue": None,
     }
-    lines = [f"#SBATCH --{key}" + ("" if value is None else f"={value}") for key, value in options.items()]
-    return "\n".join(["#!/bin/bash", *lines, f"exec {_once_per_node(payload, nodes)}"]).encode() + b"\n"
+    lines = [
+        f"#SBATCH --{key}" + ("" if value is None else f"={value}")
+        for key, value in options.items()
+    ]
+    return (
+        "\n".join(["#!/bin/bash", *lines, f"exec {_once_per_node(payload, nodes)}"]).encode()
+        + b"\n"
+    )
 
 
 def _once_per_node(payload: str, nodes: int) -> str:
@@ -54,7 +60,9 @@ def _once_per_node(payload: str, nodes: int) -> str:
     # The job's slots stay with the job while its one task per node runs; --overlap lets that task have any of them.
     command = shlex.quote(f"exec {payload}")
     size = f"--nodes={nodes} --ntasks={nodes} --ntasks-per-node=1"
-    return f"srun {size} --overlap --mpi=none --input=none --output=/dev/null /bin/bash -c {command}"
+    return (
+        f"srun {size} --overlap --mpi=none --input=none --output=/dev/null /bin/bash -c {command}"
+    )
 
 
 def parse_submit(text: str) -> str:

@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-from campaign.settings import Scalar, choices_of, tunable
+from campaign.schema.settings import Scalar, choices_of, tunable
 from schedulers.base import Params, ParseError
 
 SelectParameters = Literal[
@@ -30,18 +30,42 @@ class SlurmParams(Params):
     SchedulerType: Literal["sched/backfill", "sched/builtin"] = tunable(
         "sched/backfill", help="backfill later jobs into gaps, or strictly in order of priority"
     )
-    bf_interval: int = tunable(30, unit="s", ge=1, le=10_800, log=True, help="time between backfill cycles")
-    bf_window: int = tunable(1440, unit="min", ge=1, le=43_200, log=True, help="how far backfill looks ahead")
-    bf_resolution: int = tunable(60, unit="s", ge=1, le=3600, log=True, help="granularity of backfill's time slots")
-    bf_max_job_test: int = tunable(500, unit="jobs", ge=1, le=1_000_000, log=True, help="jobs tried per backfill cycle")
-    bf_max_job_start: int = tunable(0, unit="jobs", ge=0, le=10_000, help="jobs started per backfill cycle, 0: any")
-    bf_continue: bool = tunable(False, help="go on with the same list of jobs after backfill has yielded its locks")
-    default_queue_depth: int = tunable(
-        100, unit="jobs", ge=1, le=1_000_000, log=True, help="jobs tried when an event sets off the main scheduler"
+    bf_interval: int = tunable(
+        30, unit="s", ge=1, le=10_800, log=True, help="time between backfill cycles"
     )
-    sched_interval: int = tunable(60, unit="s", ge=1, le=3600, log=True, help="time between runs over the whole queue")
+    bf_window: int = tunable(
+        1440, unit="min", ge=1, le=43_200, log=True, help="how far backfill looks ahead"
+    )
+    bf_resolution: int = tunable(
+        60, unit="s", ge=1, le=3600, log=True, help="granularity of backfill's time slots"
+    )
+    bf_max_job_test: int = tunable(
+        500, unit="jobs", ge=1, le=1_000_000, log=True, help="jobs tried per backfill cycle"
+    )
+    bf_max_job_start: int = tunable(
+        0, unit="jobs", ge=0, le=10_000, help="jobs started per backfill cycle, 0: any"
+    )
+    bf_continue: bool = tunable(
+        False, help="go on with the same list of jobs after backfill has yielded its locks"
+    )
+    default_queue_depth: int = tunable(
+        100,
+        unit="jobs",
+        ge=1,
+        le=1_000_000,
+        log=True,
+        help="jobs tried when an event sets off the main scheduler",
+    )
+    sched_interval: int = tunable(
+        60, unit="s", ge=1, le=3600, log=True, help="time between runs over the whole queue"
+    )
     sched_min_interval: int = tunable(
-        2, unit="us", ge=1, le=10_000_000, log=True, help="least time between two runs of the main scheduler"
+        2,
+        unit="us",
+        ge=1,
+        le=10_000_000,
+        log=True,
+        help="least time between two runs of the main scheduler",
     )
     batch_sched_delay: int = tunable(
         3, unit="s", ge=0, le=3600, help="how long scheduling of batch jobs may be delayed"
@@ -50,29 +74,55 @@ class SlurmParams(Params):
     PriorityType: Literal["priority/multifactor", "priority/basic"] = tunable(
         "priority/multifactor", help="weighted factors, or order of submission"
     )
-    PriorityWeightAge: int = tunable(0, ge=0, le=WEIGHT_MAX, help="weight of the time spent waiting")
-    PriorityWeightFairshare: int = tunable(0, ge=0, le=WEIGHT_MAX, help="weight of fair share (0 without slurmdbd)")
+    PriorityWeightAge: int = tunable(
+        0, ge=0, le=WEIGHT_MAX, help="weight of the time spent waiting"
+    )
+    PriorityWeightFairshare: int = tunable(
+        0, ge=0, le=WEIGHT_MAX, help="weight of fair share (0 without slurmdbd)"
+    )
     PriorityWeightJobSize: int = tunable(0, ge=0, le=WEIGHT_MAX, help="weight of a job's width")
-    PriorityWeightPartition: int = tunable(0, ge=0, le=WEIGHT_MAX, help="weight of the partition (there is one)")
-    PriorityWeightQOS: int = tunable(0, ge=0, le=WEIGHT_MAX, help="weight of quality of service (0 without slurmdbd)")
-    PriorityFavorSmall: bool = tunable(False, help="narrow jobs get the larger size factor, not wide ones")
+    PriorityWeightPartition: int = tunable(
+        0, ge=0, le=WEIGHT_MAX, help="weight of the partition (there is one)"
+    )
+    PriorityWeightQOS: int = tunable(
+        0, ge=0, le=WEIGHT_MAX, help="weight of quality of service (0 without slurmdbd)"
+    )
+    PriorityFavorSmall: bool = tunable(
+        False, help="narrow jobs get the larger size factor, not wide ones"
+    )
     PriorityMaxAge: int = tunable(
-        10_080, unit="min", ge=1, le=525_600, log=True, help="waiting time at which the age factor is full"
+        10_080,
+        unit="min",
+        ge=1,
+        le=525_600,
+        log=True,
+        help="waiting time at which the age factor is full",
     )
     SelectTypeParameters: SelectParameters = tunable(
-        "CR_Core", help="what is allocated; LLN: least loaded nodes first, Pack_Nodes: fill node after node"
+        "CR_Core",
+        help="what is allocated; LLN: least loaded nodes first, Pack_Nodes: fill node after node",
     )
 
 
 def scheduler_parameters(params: SlurmParams) -> str:
     """The value of slurm.conf's SchedulerParameters; flags that are off are left out."""
-    options = [(name, getattr(params, name)) for name in SlurmParams.model_fields if name[0].islower()]
-    return ",".join(name if value is True else f"{name}={value}" for name, value in options if value is not False)
+    options = [
+        (name, getattr(params, name)) for name in SlurmParams.model_fields if name[0].islower()
+    ]
+    return ",".join(
+        name if value is True else f"{name}={value}"
+        for name, value in options
+        if value is not False
+    )
 
 
 def conf_values(params: SlurmParams) -> dict[str, str]:
     """The lines of slurm.conf that carry the parameters, by key."""
-    lines = {name: _written(name, getattr(params, name)) for name in SlurmParams.model_fields if name[0].isupper()}
+    lines = {
+        name: _written(name, getattr(params, name))
+        for name in SlurmParams.model_fields
+        if name[0].isupper()
+    }
     return {"SchedulerParameters": scheduler_parameters(params)} | lines
 
 
@@ -95,12 +145,18 @@ def parse_config(text: str) -> dict[str, Scalar]:
     options = _shown_options(shown.get("schedulerparameters", ""))
     found: dict[str, Scalar] = {}
     for name, field in SlurmParams.model_fields.items():
-        source, absent = (options, "no" if field.annotation is bool else None) if name[0].islower() else (shown, None)
+        source, absent = (
+            (options, "no" if field.annotation is bool else None)
+            if name[0].islower()
+            else (shown, None)
+        )
         value = source.get(name.lower(), absent)
         if value is not None:
             found[name] = _read(name, value)
         elif not (name.startswith("Priority") and found.get("PriorityType") == "priority/basic"):
-            raise ParseError(f"scontrol show config ({name} missing)", shown.get("schedulerparameters", ""))
+            raise ParseError(
+                f"scontrol show config ({name} missing)", shown.get("schedulerparameters", "")
+            )
     return found
 
 

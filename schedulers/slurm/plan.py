@@ -2,7 +2,18 @@
 
 from collections.abc import Mapping
 
-from schedulers.base import BootstrapPlan, Facts, File, Node, Probe, Secrets, Stage, Step, Topology, Unit
+from schedulers.base import (
+    BootstrapPlan,
+    Facts,
+    File,
+    Node,
+    Probe,
+    Secrets,
+    Stage,
+    Step,
+    Topology,
+    Unit,
+)
 from schedulers.slurm.conf import CGROUP_CONF, CONTROLLER_PORT, DEFAULT_FACTS, slurm_conf
 from schedulers.slurm.params import SlurmParams
 
@@ -16,17 +27,23 @@ def client(*command: str) -> tuple[str, ...]:
     return ("timeout", str(CLIENT_TIMEOUT_S), *command)
 
 
-def bootstrap(topology: Topology, params: SlurmParams, secrets: Secrets, facts: Facts) -> BootstrapPlan:
+def bootstrap(
+    topology: Topology, params: SlurmParams, secrets: Secrets, facts: Facts
+) -> BootstrapPlan:
     """From booted nodes to a cluster whose compute nodes are all idle."""
     names = DEFAULT_FACTS | dict(facts)
-    key = File(names["munge.key"], secrets[MUNGE_KEY], mode=0o400, owner=names["munge.user"], secret=True)
+    key = File(
+        names["munge.key"], secrets[MUNGE_KEY], mode=0o400, owner=names["munge.user"], secret=True
+    )
     munge = Unit(names["unit.munge"])
     controller = Step(
         files=(
             key,
             _conf_file(topology, params, names),
             File(names["slurm.cgroup_conf"], CGROUP_CONF),
-            File(names["slurm.plugstack_conf"], b""),  # Debian's includes files that there are none of
+            File(
+                names["slurm.plugstack_conf"], b""
+            ),  # Debian's includes files that there are none of
             _controller_defaults(names),
         ),
         units=(munge, Unit(names["unit.slurmctld"])),
@@ -81,4 +98,9 @@ def _controller_answers() -> Probe:
 
 def _all_idle(topology: Topology) -> Probe:
     count = len(topology.compute)
-    return Probe(f"{count} nodes idle", client("sinfo", "-h", "-t", "idle", "-o", "%D"), str(count), deadline_s=120)
+    return Probe(
+        f"{count} nodes idle",
+        client("sinfo", "-h", "-t", "idle", "-o", "%D"),
+        str(count),
+        deadline_s=120,
+    )

@@ -18,12 +18,22 @@ IGNORED = {
     "PriorityWeightQOS": "there is no slurmdbd",
 }
 """Parameters without a meaning in a simulation, and why."""
-BACKFILL_ONLY = frozenset({"bf_interval", "bf_window", "bf_resolution", "bf_max_job_test", "bf_max_job_start"})
+BACKFILL_ONLY = frozenset(
+    {"bf_interval", "bf_window", "bf_resolution", "bf_max_job_test", "bf_max_job_start"}
+)
 TIMING = (
-    *("SchedulerType", *sorted(BACKFILL_ONLY), "default_queue_depth", "sched_interval", "sched_min_interval"),
+    *(
+        "SchedulerType",
+        *sorted(BACKFILL_ONLY),
+        "default_queue_depth",
+        "sched_interval",
+        "sched_min_interval",
+    ),
     "batch_sched_delay",
 )
-PRIORITY_ONLY = frozenset({"PriorityWeightAge", "PriorityWeightJobSize", "PriorityFavorSmall", "PriorityMaxAge"})
+PRIORITY_ONLY = frozenset(
+    {"PriorityWeightAge", "PriorityWeightJobSize", "PriorityFavorSmall", "PriorityMaxAge"}
+)
 
 
 def policy(params: SlurmParams) -> Policy:

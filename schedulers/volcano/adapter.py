@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from campaign.settings import Scalar
+from campaign.schema.settings import Scalar
 from schedulers._kubernetes import access, daemons, pods
 from schedulers._kubernetes.access import curl, url
 from schedulers._kubernetes.adapter import Kubernetes, logs
@@ -44,10 +44,19 @@ class Volcano(Kubernetes):
     }
 
     def control(self, params_: params.VolcanoParams) -> Control:
-        common = (f"--kubeconfig={access.KUBECONFIG}", "--leader-elect=false", "--enable-healthz=true")
+        common = (
+            f"--kubeconfig={access.KUBECONFIG}",
+            "--leader-elect=false",
+            "--enable-healthz=true",
+        )
         scheduler = daemons.unit(
             SCHEDULER,
-            *("/usr/bin/vc-scheduler", *common, "--healthz-address=127.0.0.1:11251", "--cache-dumper=false"),
+            *(
+                "/usr/bin/vc-scheduler",
+                *common,
+                "--healthz-address=127.0.0.1:11251",
+                "--cache-dumper=false",
+            ),
             *(f"--scheduler-conf={CONF}", "--disable-default-scheduler-config=true", "--v=2"),
             *params.flags(params_),
         )
@@ -63,8 +72,20 @@ class Volcano(Kubernetes):
             others=(controllers,),
             other_units=(CONTROLLERS,),
             ready=(
-                Probe("vc-scheduler is ready", ("bash", "-c", ran), "1", deadline_s=120, interval_s=1.0),
-                Probe("the queue is open", curl(url(_QUEUE)), r'(?s).*"state":\s*"Open".*', 120, interval_s=1.0),
+                Probe(
+                    "vc-scheduler is ready",
+                    ("bash", "-c", ran),
+                    "1",
+                    deadline_s=120,
+                    interval_s=1.0,
+                ),
+                Probe(
+                    "the queue is open",
+                    curl(url(_QUEUE)),
+                    r'(?s).*"state":\s*"Open".*',
+                    120,
+                    interval_s=1.0,
+                ),
             ),
             before=(("bash", "-euc", _define()),),
         )
@@ -75,8 +96,17 @@ class Volcano(Kubernetes):
         for slots, count in sorted(Counter(shares).items(), reverse=True):
             template = pods.template(name, script, slots)
             template["spec"]["schedulerName"] = "volcano"
-            tasks.append({"name": f"s{slots}", "replicas": count, "minAvailable": count, "template": template})
-        ended = [{"event": event, "action": "TerminateJob"} for event in ("PodFailed", "PodEvicted")]
+            tasks.append(
+                {
+                    "name": f"s{slots}",
+                    "replicas": count,
+                    "minAvailable": count,
+                    "template": template,
+                }
+            )
+        ended = [
+            {"event": event, "action": "TerminateJob"} for event in ("PodFailed", "PodEvicted")
+        ]
         return {
             "apiVersion": _API,
             "kind": "Job",
@@ -108,7 +138,9 @@ class Volcano(Kubernetes):
             "target": target,
         }
         sent = json.dumps(command)
-        return curl("-o", "/dev/null", "-H", "Content-Type: application/json", "-d", sent, url(_COMMANDS))
+        return curl(
+            "-o", "/dev/null", "-H", "Content-Type: application/json", "-d", sent, url(_COMMANDS)
+        )
 
     def version_command(self) -> tuple[str, ...]:
         return ("vc-scheduler", "--version")
@@ -123,7 +155,11 @@ class Volcano(Kubernetes):
         """The running process's arguments, what it says it has loaded, and its configuration."""
         main = f"systemctl show --property=MainPID --value {SCHEDULER}"
         loaded = f"grep 'Final state' {daemons.log(SCHEDULER)} | tail -n 1"
-        return ("bash", "-c", f"tr '\\0' ' ' </proc/$({main})/cmdline && echo && {loaded} && cat {shlex.quote(CONF)}")
+        return (
+            "bash",
+            "-c",
+            f"tr '\\0' ' ' </proc/$({main})/cmdline && echo && {loaded} && cat {shlex.quote(CONF)}",
+        )
 
     def parse_config(self, text: str) -> dict[str, Scalar]:
         return params.parse_config(text)
@@ -131,10 +167,10 @@ class Volcano(Kubernetes):
 
 def _define() -> str:
     """Shell commands that make Volcano's kinds known; those that are known already may be."""
-    post = shlex.join(curl("-o", "/dev/null", "-H", "Content-Type: application/yaml", "--data-binary"))
+    post = shlex.join(
+        curl("-o", "/dev/null", "-H", "Content-Type: application/yaml", "--data-binary")
+    )
     where = url("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
     known = f"{shlex.join(curl('-o', '/dev/null'))} {where}/"
     name = "name=${file##*/}; name=${name%.yaml}; group=${name%%_*}; name=${name#*_}"
-    return (
-        f"for file in {DEFINITIONS}/*.yaml; do {name}; {known}$name.$group 2>/dev/null || {post} @$file {where}; done"
-    )
+    return f"for file in {DEFINITIONS}/*.yaml; do {name}; {known}$name.$group 2>/dev/null || {post} @$file {where}; done"

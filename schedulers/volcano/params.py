@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any, Literal
 
-from campaign.settings import Scalar, tunable
+from campaign.schema.settings import Scalar, tunable
 from schedulers.base import Params, ParseError
 
 FLAGS = ("schedule_period", "percentage_nodes_to_find", "kube_api_qps", "kube_api_burst")
@@ -24,7 +24,9 @@ class VolcanoParams(Params):
     schedule_period: float = tunable(
         1.0, unit="s", ge=0.05, le=3600, log=True, help="pause between two runs over all that waits"
     )
-    actions: Literal["enqueue, allocate, backfill", "enqueue, allocate", "allocate, backfill", "allocate"] = tunable(
+    actions: Literal[
+        "enqueue, allocate, backfill", "enqueue, allocate", "allocate, backfill", "allocate"
+    ] = tunable(
         "enqueue, allocate, backfill",
         help="what a run does; without enqueue, pods are created for every job at once; backfill is for pods that "
         "request nothing",
@@ -33,16 +35,27 @@ class VolcanoParams(Params):
     drf: bool = tunable(True, help="jobs of the smallest dominant share come first")
     proportion: bool = tunable(True, help="queues share the cluster by their weights")
     overcommit_factor: float = tunable(
-        1.2, ge=1.0, le=100.0, help="jobs whose pods may be created, as a multiple of the cluster's resources"
+        1.2,
+        ge=1.0,
+        le=100.0,
+        help="jobs whose pods may be created, as a multiple of the cluster's resources",
     )
     binpack_weight: int = tunable(
         0, ge=0, le=100, help="how much nodes with few slots left are preferred; 0: not at all"
     )
     percentage_nodes_to_find: int = tunable(
-        0, unit="%", ge=0, le=100, help="nodes to look at, of clusters above 100 nodes; 0: by the cluster's size"
+        0,
+        unit="%",
+        ge=0,
+        le=100,
+        help="nodes to look at, of clusters above 100 nodes; 0: by the cluster's size",
     )
-    kube_api_qps: int = tunable(2000, unit="requests/s", ge=1, le=10_000, log=True, help="requests to the API server")
-    kube_api_burst: int = tunable(2000, unit="requests", ge=1, le=10_000, log=True, help="requests at once")
+    kube_api_qps: int = tunable(
+        2000, unit="requests/s", ge=1, le=10_000, log=True, help="requests to the API server"
+    )
+    kube_api_burst: int = tunable(
+        2000, unit="requests", ge=1, le=10_000, log=True, help="requests at once"
+    )
 
 
 def configuration(params: VolcanoParams, resource: str) -> dict[str, Any]:
@@ -56,13 +69,21 @@ def configuration(params: VolcanoParams, resource: str) -> dict[str, Any]:
         {"name": "nodeorder"},
         *([_binpack(params.binpack_weight, resource)] if params.binpack_weight else []),
     ]
-    return {"actions": params.actions, "tiers": [{"plugins": [{"name": n} for n in first]}, {"plugins": second}]}
+    return {
+        "actions": params.actions,
+        "tiers": [{"plugins": [{"name": n} for n in first]}, {"plugins": second}],
+    }
 
 
 def _binpack(weight: int, resource: str) -> dict[str, Any]:
     """The plugin that looks at `resource` alone."""
     others = {"binpack.cpu": 0, "binpack.memory": 0}
-    arguments = {"binpack.weight": weight, **others, "binpack.resources": resource, f"binpack.resources.{resource}": 1}
+    arguments = {
+        "binpack.weight": weight,
+        **others,
+        "binpack.resources": resource,
+        f"binpack.resources.{resource}": 1,
+    }
     return {"name": "binpack", "arguments": arguments}
 
 
@@ -72,7 +93,9 @@ def flags(params: VolcanoParams) -> list[str]:
 
 
 def _flag(name: str, value: Scalar) -> str:
-    return f"{value}s" if name == "schedule_period" else str(value)  # all digits: a search draws them
+    return (
+        f"{value}s" if name == "schedule_period" else str(value)
+    )  # all digits: a search draws them
 
 
 def parse_config(text: str) -> dict[str, Scalar]:
@@ -86,8 +109,15 @@ def parse_config(text: str) -> dict[str, Scalar]:
     try:
         given, loaded = dict(_FLAG.findall(command)), _LOADED.search(logged)
         config: dict[str, Any] = json.loads(shown)
-        plugins = {one["name"]: one.get("arguments", {}) for tier in config["tiers"] for one in tier["plugins"]}
-        if loaded is None or [loaded[1].split(), loaded[2].split()] != [config["actions"].split(", "), [*plugins]]:
+        plugins = {
+            one["name"]: one.get("arguments", {})
+            for tier in config["tiers"]
+            for one in tier["plugins"]
+        }
+        if loaded is None or [loaded[1].split(), loaded[2].split()] != [
+            config["actions"].split(", "),
+            [*plugins],
+        ]:
             raise ValueError("something else is loaded")
         return {
             "schedule_period": float(given["schedule-period"].removesuffix("s")),

@@ -17,7 +17,9 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
 )
-OPEN = pytest.StashKey()  # the test's browser and where its evidence goes; set before other fixtures may fail
+OPEN = (
+    pytest.StashKey()
+)  # the test's browser and where its evidence goes; set before other fixtures may fail
 
 
 class Browser:
@@ -44,7 +46,9 @@ class Browser:
             except WebDriverException as error:
                 trouble = str(error).splitlines()[0]
             time.sleep(0.2)
-        raise AssertionError(f"waited {seconds} s for {what} at {self.driver.current_url} {trouble}")
+        raise AssertionError(
+            f"waited {seconds} s for {what} at {self.driver.current_url} {trouble}"
+        )
 
     def one(self, selector, seconds=90):
         return self.wait(selector, lambda: self.shown(selector), seconds)
@@ -69,7 +73,11 @@ class Browser:
 
     def console(self):
         """What the page complained of: console entries of level SEVERE, since last asked."""
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+        return [
+            entry["message"]
+            for entry in self.driver.get_log("browser")
+            if entry["level"] == "SEVERE"
+        ]
 
     def keep_evidence(self, folder):
         folder.mkdir(parents=True, exist_ok=True)

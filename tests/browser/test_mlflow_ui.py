@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from campaign.tracking import Evidence, Tracker
-from campaign.ui import address, newest_experiment
+from campaign.tracking.mlflow_tracker import Evidence, Tracker
+from campaign.tracking.server import address, newest_experiment
 from search.pareto import front
-from tests.unit.sample import HASHES, OBJECTIVES, campaign_samples
+from tests.samples import HASHES, OBJECTIVES, campaign_samples
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 TRIALS = 8
-SERVE = "import sys, pathlib; from campaign.ui import serve; serve(pathlib.Path(sys.argv[1]), int(sys.argv[2]))"
+SERVE = "import sys, pathlib; from campaign.tracking.server import serve; serve(pathlib.Path(sys.argv[1]), int(sys.argv[2]))"
 # Of each row the grid draws three parts; the names stand in the pinned one.
 ROW = ".ag-pinned-left-cols-container [role=row]"
 EXPANDER = f"{ROW} button[data-component-id*=runnamecellrenderer]"
@@ -34,7 +34,9 @@ def mlruns(tmp_path_factory, samples):
     tracker = Tracker(folder, "demo", "name: demo", fixed={"scheduler.params.bf_window": 1440})
     jobs = {one.record.number: one.jobs for one in samples}
     records = [one.record for one in samples]
-    tracker.sync(records, lambda record: Evidence(jobs[record.number], {"slurm.conf": b"ClusterName=x\n"}))
+    tracker.sync(
+        records, lambda record: Evidence(jobs[record.number], {"slurm.conf": b"ClusterName=x\n"})
+    )
     tracker.finish(front(records, OBJECTIVES))
     return folder
 
@@ -47,7 +49,9 @@ def ui(mlruns):
     log = mlruns.parent / "ui.log"
     with log.open("w") as output:
         server = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(mlruns), str(port)], stdout=output, stderr=subprocess.STDOUT
+            [sys.executable, "-c", SERVE, str(mlruns), str(port)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
     try:
         _wait_until_healthy(server, port, log)
@@ -57,7 +61,9 @@ def ui(mlruns):
     finally:
         server.terminate()
         server.wait(30)
-    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()], "the UI left a process behind"
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()], (
+        "the UI left a process behind"
+    )
 
 
 def _wait_until_healthy(server, port, log, seconds=240):
@@ -83,7 +89,9 @@ def runs_page(browser, ui, mlruns):
 
     Not by the list's links: they open the views for LLM traces first, and advertisements over them.
     """
-    browser.open(address(int(ui.rstrip("/").rpartition(":")[2]), experiment=newest_experiment(mlruns)))
+    browser.open(
+        address(int(ui.rstrip("/").rpartition(":")[2]), experiment=newest_experiment(mlruns))
+    )
     browser.one("[data-testid=search-box]")
     _unfold(browser)
     return browser
@@ -155,7 +163,9 @@ def _tick(browser, name):
     """Select a run. The grid draws its own box over the real one, so the real one is clicked by script."""
 
     def ticked():
-        box = _trials(browser)[name].find_element("css selector", "input[aria-label*='row selection']")
+        box = _trials(browser)[name].find_element(
+            "css selector", "input[aria-label*='row selection']"
+        )
         if not box.is_selected():
             browser.driver.execute_script("arguments[0].click()", box)
         return box.is_selected()
@@ -167,13 +177,19 @@ def _tick(browser, name):
 def test_the_campaign_is_among_the_experiments(browser, ui):
     browser.open(f"{ui}#/experiments?workflowType=machine_learning")
     links = "[data-testid=experiment-list-item-link]"
-    browser.wait("the campaign's experiment", lambda: "demo" in [link.text for link in browser.all(links)])
+    browser.wait(
+        "the campaign's experiment", lambda: "demo" in [link.text for link in browser.all(links)]
+    )
 
 
 def test_a_trials_artifacts_can_be_read(browser, ui, mlruns):
-    from campaign.tracking import open_store
+    from campaign.tracking.mlflow_tracker import open_store
 
     client = open_store(mlruns)
-    (run,) = client.search_runs([client.get_experiment_by_name("demo").experiment_id], "tags.trial = '1'")
-    with urllib.request.urlopen(f"{ui}get-artifact?run_uuid={run.info.run_id}&path=slurm.conf", timeout=30) as answer:
+    (run,) = client.search_runs(
+        [client.get_experiment_by_name("demo").experiment_id], "tags.trial = '1'"
+    )
+    with urllib.request.urlopen(
+        f"{ui}get-artifact?run_uuid={run.info.run_id}&path=slurm.conf", timeout=30
+    ) as answer:
         assert answer.read() == b"ClusterName=x\n"

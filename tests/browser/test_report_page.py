@@ -8,7 +8,7 @@ from campaign.report.facts import Facts
 from campaign.report.page import write
 from campaign.report.times import label_of, phases_of
 from search.pareto import front
-from tests.unit.sample import OBJECTIVES, campaign_samples
+from tests.samples import OBJECTIVES, campaign_samples
 
 pytestmark = pytest.mark.browser
 
@@ -29,19 +29,26 @@ def test_the_front_is_drawn_without_complaint_or_network(browser, report):
     page, records, objectives = report
     browser.open(page.as_uri())
     best = front(records, objectives)
-    browser.wait("plotly's points", lambda: len(browser.all("#pareto .scatterlayer .trace:last-child .point")))
+    browser.wait(
+        "plotly's points",
+        lambda: len(browser.all("#pareto .scatterlayer .trace:last-child .point")),
+    )
     assert len(browser.all("#pareto .scatterlayer .trace:last-child .point")) == len(best)
     assert len(browser.all("svg.gantt")) == len(best)
     assert browser.one("h1").text == "<b>demo</b>"
     assert browser.console() == []
-    assert [url for url in requested(browser) if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert [
+        url for url in requested(browser) if not url.startswith(("file:", "data:", "blob:"))
+    ] == []
 
 
 def test_each_phase_is_in_the_figure_and_in_both_tables(browser, report):
     page, records, _ = report
     browser.open(page.as_uri())
     labels = [label_of(phase) for phase in phases_of(records)]
-    drawn = browser.wait("the legend", lambda: [one.text for one in browser.all("#phases .legendtext")])
+    drawn = browser.wait(
+        "the legend", lambda: [one.text for one in browser.all("#phases .legendtext")]
+    )
     assert drawn == labels
     for table in ("#phase-clocks", "#phase-clocks-by-host"):
         shown = [cell.text for cell in browser.all(f"{table} tbody td:first-child")]
@@ -57,7 +64,9 @@ def test_hovering_a_point_shows_its_parameters(browser, report):
         "document.getElementById('pareto').scrollIntoView()"
     )
     first = front(records, objectives)[0]
-    shown = browser.wait("the hover text", lambda: next((e.text for e in browser.all("#pareto .hoverlayer")), ""))
+    shown = browser.wait(
+        "the hover text", lambda: next((e.text for e in browser.all("#pareto .hoverlayer")), "")
+    )
     assert f"trial {first.number}" in shown
     assert f"cluster.nodes = {first.point['cluster.nodes']}" in shown
 
@@ -74,7 +83,11 @@ def test_the_page_never_scrolls_sideways(browser, report, width):
 
 def requested(browser):
     """The addresses that the page asked for."""
-    messages = [json.loads(entry["message"])["message"] for entry in browser.driver.get_log("performance")]
+    messages = [
+        json.loads(entry["message"])["message"] for entry in browser.driver.get_log("performance")
+    ]
     return [
-        message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"
+        message["params"]["request"]["url"]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
     ]

@@ -29,7 +29,9 @@ def tree(tmp_path_factory) -> Path:
 
 
 def run(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], cwd=tree, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=tree, capture_output=True, text=True, check=False
+    )
 
 
 def test_its_package_keeps_every_promise(tree: Path) -> None:
@@ -40,7 +42,13 @@ def test_its_package_keeps_every_promise(tree: Path) -> None:
 
 def test_a_campaign_searches_over_it_in_simulation(tree: Path) -> None:
     done = run(
-        tree, "-m", "campaign.search", "testbed=simulation", "scheduler=tiny", "search.trials=3", "output.log=plain"
+        tree,
+        "-m",
+        "campaign.search",
+        "testbed=simulation",
+        "scheduler=tiny",
+        "search.trials=3",
+        "output.log=plain",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert list((tree / "results").rglob("ledger.jsonl"))

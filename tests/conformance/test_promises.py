@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from campaign.errors import WorkloadError
+from campaign.core.errors import WorkloadError
 from schedulers import conformance
 from schedulers.base import BootstrapPlan, File, Scheduler, Secrets
 from schedulers.conformance import PROMISES, Broken
@@ -43,7 +43,9 @@ class Numbered(Slurm):
     def plan(self, *arguments):
         Numbered.count += 1
         stamp = str(Numbered.count).encode()
-        return mapped(super().plan(*arguments), lambda file: replace(file, content=file.content + stamp))
+        return mapped(
+            super().plan(*arguments), lambda file: replace(file, content=file.content + stamp)
+        )
 
 
 class Partial(Slurm):
@@ -52,7 +54,10 @@ class Partial(Slurm):
     def plan(self, *arguments):
         plan = super().plan(*arguments)
         return BootstrapPlan(
-            tuple(replace(one, steps={n: s for n, s in one.steps.items() if n != "n1"}) for one in plan.stages)
+            tuple(
+                replace(one, steps={n: s for n, s in one.steps.items() if n != "n1"})
+                for one in plan.stages
+            )
         )
 
 
@@ -62,7 +67,10 @@ class Trusting(Slurm):
     def plan(self, *arguments):
         plan = super().plan(*arguments)
         return BootstrapPlan(
-            tuple(replace(one, steps={n: replace(s, probes=()) for n, s in one.steps.items()}) for one in plan.stages)
+            tuple(
+                replace(one, steps={n: replace(s, probes=()) for n, s in one.steps.items()})
+                for one in plan.stages
+            )
         )
 
 
@@ -77,7 +85,10 @@ class Forgetful(Slurm):
     """Reconfigures with another file than it bootstraps with."""
 
     def reconfigure(self, *arguments):
-        return mapped(super().reconfigure(*arguments), lambda file: replace(file, content=file.content + b"#\n"))
+        return mapped(
+            super().reconfigure(*arguments),
+            lambda file: replace(file, content=file.content + b"#\n"),
+        )
 
 
 class Talkative(Slurm):
@@ -174,7 +185,11 @@ class Curt(Slurm):
         (Partial, conformance.plans_are_complete, "has steps for"),
         (Trusting, conformance.plans_are_complete, "nobody asks"),
         (Deaf, conformance.every_parameter_reaches_the_plan, "plan is the same for SchedulerType="),
-        (Stubborn, conformance.every_parameter_reaches_the_plan, "reconfigure is the same for SchedulerType="),
+        (
+            Stubborn,
+            conformance.every_parameter_reaches_the_plan,
+            "reconfigure is the same for SchedulerType=",
+        ),
         (Forgetful, conformance.reconfiguring_leaves_what_a_bootstrap_leaves, "slurm.conf differs"),
         (Talkative, conformance.secrets_stay_out_of_sight, "depends on its secrets"),
         (Open, conformance.secrets_stay_out_of_sight, "open to others"),
@@ -189,6 +204,8 @@ class Curt(Slurm):
         (Rooted, conformance.adapters_travel, "can't be sent"),
     ],
 )
-def test_who_breaks_it_is_found_out(broken: type[Slurm], promise: Callable[[Scheduler], None], said: str) -> None:
+def test_who_breaks_it_is_found_out(
+    broken: type[Slurm], promise: Callable[[Scheduler], None], said: str
+) -> None:
     with pytest.raises(Broken, match=said):
         promise(broken())

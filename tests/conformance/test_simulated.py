@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 
-from campaign.jobs import Workload
+from campaign.core.jobs import Workload
 from campaign.simulation.engine import Delays, Nodes, simulate
 from campaign.simulation.table import jobs_table
 from schedulers.conformance import (
@@ -32,7 +32,10 @@ def measured(name: str) -> pa.Table:
     scheduler = adapter(name)
     workload = Workload("rehearsal", rehearsal(scheduler, CLUSTER))
     schedule = simulate(
-        workload.table, Nodes(len(CLUSTER.compute), SLOTS), scheduler.policy(scheduler.Params()), Delays(launch_s=0.5)
+        workload.table,
+        Nodes(len(CLUSTER.compute), SLOTS),
+        scheduler.policy(scheduler.Params()),
+        Delays(launch_s=0.5),
     )
     return jobs_table(workload, schedule)
 
@@ -71,7 +74,9 @@ def accounted(jobs: pa.Table) -> pa.Table:
         ({"native_end_s": 99.0}, accounts_agree, "s off"),
     ],
 )
-def test_what_is_broken_is_found_out(change: dict[str, object], outcome: Callable[..., None], said: str) -> None:
+def test_what_is_broken_is_found_out(
+    change: dict[str, object], outcome: Callable[..., None], said: str
+) -> None:
     slurm, jobs = adapter("slurm"), accounted(measured("slurm"))
     outcome(slurm, CLUSTER, jobs)
     first, *others = jobs.to_pylist()
@@ -81,11 +86,16 @@ def test_what_is_broken_is_found_out(change: dict[str, object], outcome: Callabl
 
 def test_how_jobs_ended_is_compared_with_how_they_were_to_end() -> None:
     slurm, states = adapter("slurm"), ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED by 0")
-    rows = [row | {"native_state": state} for row, state in zip(fates().to_pylist(), states, strict=True)]
+    rows = [
+        row | {"native_state": state}
+        for row, state in zip(fates().to_pylist(), states, strict=True)
+    ]
     jobs = pa.Table.from_pylist(rows)
     fates_show_as_such(slurm, FATES, jobs)
     for expected in ({**FATES, 3: "node_lost"}, {**FATES, 5: "completed"}):
         with pytest.raises(Broken, match="jobs ended as"):
             fates_show_as_such(slurm, expected, jobs)
     with pytest.raises(Broken, match="not known"):
-        fates_show_as_such(slurm, FATES, pa.Table.from_pylist([{**rows[0], "native_state": None}, *rows[1:]]))
+        fates_show_as_such(
+            slurm, FATES, pa.Table.from_pylist([{**rows[0], "native_state": None}, *rows[1:]])
+        )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asyncssh
 
-from actors.remote import Output, make_identity
+from actors.bootstrap.ssh import Output, make_identity
 from schedulers.base import File
 
 SYSTEMD = Path(__file__).with_name("systemd")
@@ -31,7 +31,7 @@ class LocalNode:
         self.trips = 0
 
     async def run(self, command, *, timeout_s, stdin=None):
-        """As `actors.remote.Remote.run`."""
+        """As `actors.bootstrap.ssh.Remote.run`."""
         self.trips += 1
         pipe = asyncio.subprocess.PIPE
         child = await asyncio.create_subprocess_exec(
@@ -50,12 +50,19 @@ class LocalNode:
     def log(self):
         """What systemd was asked for, the questions left out."""
         log = self.units / "log"
-        return [line for line in log.read_text().splitlines() if "asked" not in line] if log.exists() else []
+        return (
+            [line for line in log.read_text().splitlines() if "asked" not in line]
+            if log.exists()
+            else []
+        )
 
     def state(self):
         """All that applying can change: files with inode and times, units with their processes."""
         stats = {path: path.lstat() for path in self.root.rglob("*") if path.is_file()}
-        files = {p: (s.st_ino, s.st_mtime_ns, s.st_mode, s.st_uid, p.read_bytes()) for p, s in stats.items()}
+        files = {
+            p: (s.st_ino, s.st_mtime_ns, s.st_mode, s.st_uid, p.read_bytes())
+            for p, s in stats.items()
+        }
         return files, {unit.name: unit.read_text() for unit in self.units.glob("*.service")}
 
     def left(self):
@@ -75,7 +82,9 @@ async def ssh_server(node, client):
             process.command, stdin=pipe, stdout=pipe, stderr=pipe, env=node.environment
         )
         feeding = asyncio.create_task(_hand_on(process.stdin, child.stdin, close=True))
-        await asyncio.gather(_hand_on(child.stdout, process.stdout), _hand_on(child.stderr, process.stderr))
+        await asyncio.gather(
+            _hand_on(child.stdout, process.stdout), _hand_on(child.stderr, process.stderr)
+        )
         process.exit(await child.wait())
         feeding.cancel()
 

@@ -5,9 +5,9 @@ from functools import cache
 
 import pyarrow as pa
 
-from campaign.testbed import Status
-from campaign.trials import Evaluation, Outcome, Trial
-from tests.unit.sample import jobs_table
+from campaign.core.testbed import Status
+from campaign.core.trials import Evaluation, Outcome, Trial
+from tests.samples import jobs_table
 
 Rule = Callable[[Trial], Outcome]
 
@@ -77,7 +77,14 @@ def evaluate(trial: Trial, outcome: Outcome = "ok") -> Evaluation:
     interval = float(trial.point.get("scheduler.params.bf_interval", 30))
     jobs = _jobs(int(trial.point.get("cluster.nodes", 2)), interval)
     files = {"logs/head/var/log/slurmctld.log": f"attempt {trial.attempt}\n".encode()}
-    phases = {"placed": 0.1, "started": 1.0, "reachable": 2.0, "ready": 3.0, "first_job": 1.0, "workload": 29.0}
+    phases = {
+        "placed": 0.1,
+        "started": 1.0,
+        "reachable": 2.0,
+        "ready": 3.0,
+        "first_job": 1.0,
+        "workload": 29.0,
+    }
     phases |= {"collected": 2.0, "torn_down": 1.0}
     reason = "" if outcome == "ok" else f"{outcome} by rule"
     return Evaluation(outcome, reason, "local", jobs, phases, provenance, files=files)

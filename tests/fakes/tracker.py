@@ -31,10 +31,17 @@ class FakeTracker:
             self._note("sync", trial=record.number, files=sorted(evidence(record).files))
 
     def log(self, record, evidence):
-        self._note("log", trial=record.number, files=sorted(evidence.files), jobs=evidence.jobs.num_rows)
+        self._note(
+            "log", trial=record.number, files=sorted(evidence.files), jobs=evidence.jobs.num_rows
+        )
 
     def finish(self, points, *, complete, artifacts):
-        self._note("finish", front=len(points), complete=complete, artifacts=[str(path) for path in artifacts])
+        self._note(
+            "finish",
+            front=len(points),
+            complete=complete,
+            artifacts=[str(path) for path in artifacts],
+        )
 
     def told(self, step=None):
         """What it was told, in order."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from actors import ray_session
-from actors.host import sweep
+from actors.hosts import ray_session
+from actors.hosts.host import sweep
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.daemon import PrivateLibvirtd
-from campaign.hosts import HostSettings
+from campaign.schema.hosts import HostSettings
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,14 +47,21 @@ class Workplace:
             "output.log": "plain",
         }
         chosen = [
-            f"{key}={value}" for key, value in ours.items() if not any(o.startswith(f"{key}=") for o in overrides)
+            f"{key}={value}"
+            for key, value in ours.items()
+            if not any(o.startswith(f"{key}=") for o in overrides)
         ]
         return [sys.executable, "-m", "campaign.search", *chosen, *overrides]
 
     def search(self, *overrides: str, timeout: float = 900) -> "subprocess.CompletedProcess[str]":
         """Run a search to its end."""
         return subprocess.run(
-            self.command(*overrides), cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False
+            self.command(*overrides),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
 
     def nodes(self) -> list[str]:
@@ -86,7 +93,9 @@ def processes_naming(text: str) -> list[str]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            command = (
+                (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            )
         except OSError:
             continue
         if text in command and int(folder.name) != os.getpid():

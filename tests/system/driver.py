@@ -15,9 +15,13 @@ STACKS_S = 10.0
 class Driver:
     """A campaign that was started; `said` are the lines of its progress so far."""
 
-    def __init__(self, command: Sequence[object], environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, command: Sequence[object], environment: dict[str, str] | None = None
+    ) -> None:
         # On SIGABRT, Python shows where each of its threads is.
-        environment = dict(os.environ if environment is None else environment) | {"PYTHONFAULTHANDLER": "1"}
+        environment = dict(os.environ if environment is None else environment) | {
+            "PYTHONFAULTHANDLER": "1"
+        }
         pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen([*map(str, command)], cwd=ROOT, env=environment, **pipes)
         self.said: list[str] = []

@@ -44,7 +44,12 @@ class Network:
     @property
     def environment(self) -> dict[str, str]:
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
-        return os.environ | IMPATIENT | token | {"PATH": f"{PROGRAMS}:{os.environ['PATH']}", "TMPDIR": "/tmp"}
+        return (
+            os.environ
+            | IMPATIENT
+            | token
+            | {"PATH": f"{PROGRAMS}:{os.environ['PATH']}", "TMPDIR": "/tmp"}
+        )
 
     @property
     def ray_address(self) -> str:
@@ -61,11 +66,31 @@ class Network:
 
     def inside(self, name: str, *command: object) -> list[str]:
         """A command as it is run on a host."""
-        shell = "".join(f"mount --bind {self.folder}/empty {path} && " for path in self.hidden if name != DRIVER)
-        return ["ip", "netns", "exec", self.namespace(name), "sh", "-c", f'{shell}exec "$@"', "sh", *map(str, command)]
+        shell = "".join(
+            f"mount --bind {self.folder}/empty {path} && " for path in self.hidden if name != DRIVER
+        )
+        return [
+            "ip",
+            "netns",
+            "exec",
+            self.namespace(name),
+            "sh",
+            "-c",
+            f'{shell}exec "$@"',
+            "sh",
+            *map(str, command),
+        ]
 
-    def run(self, name: str, *command: object, check: bool, timeout: float = 300) -> "subprocess.CompletedProcess[str]":
-        ours = {"cwd": ROOT, "env": self.environment, "capture_output": True, "text": True, "timeout": timeout}
+    def run(
+        self, name: str, *command: object, check: bool, timeout: float = 300
+    ) -> "subprocess.CompletedProcess[str]":
+        ours = {
+            "cwd": ROOT,
+            "env": self.environment,
+            "capture_output": True,
+            "text": True,
+            "timeout": timeout,
+        }
         return subprocess.run(self.inside(name, *command), check=check, **ours)
 
     def build(self) -> None:
@@ -79,7 +104,18 @@ class Network:
             inside = self.namespace(name)
             _ip("netns", "add", inside)
             _ip(
-                "link", "add", "eth0", "netns", inside, "type", "veth", "peer", "name", self.port(name), "netns", switch
+                "link",
+                "add",
+                "eth0",
+                "netns",
+                inside,
+                "type",
+                "veth",
+                "peer",
+                "name",
+                self.port(name),
+                "netns",
+                switch,
             )
             _ip("-n", switch, "link", "set", self.port(name), "master", "br0", "up")
             _ip("-n", inside, "link", "set", "lo", "up")
@@ -99,7 +135,9 @@ class Network:
 
     def start_ray(self, name: str) -> None:
         """With the command that `python -m campaign host join` prints."""
-        mark, more = ("--head", f"--temp-dir={self.folder}/ray") if name == DRIVER else ("--labels=", "")
+        mark, more = (
+            ("--head", f"--temp-dir={self.folder}/ray") if name == DRIVER else ("--labels=", "")
+        )
         command = next(line for line in joining(name, self.address(DRIVER), PORT) if mark in line)
         for _ in range(3):  # within those 30 s, which a busy machine may not keep
             done = self.run(name, "sh", "-c", f"{command} {more}", timeout=180, check=False)
@@ -109,7 +147,10 @@ class Network:
 
     def pids(self, name: str) -> list[int]:
         found = subprocess.run(
-            ["ip", "netns", "pids", self.namespace(name)], capture_output=True, text=True, check=False
+            ["ip", "netns", "pids", self.namespace(name)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return [int(pid) for pid in found.stdout.split()]
 
@@ -120,8 +161,12 @@ class Network:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                 time.sleep(0.2)
-            subprocess.run(["ip", "netns", "del", self.namespace(name)], check=False, capture_output=True)
-        subprocess.run(["ip", "netns", "del", self.namespace("sw")], check=False, capture_output=True)
+            subprocess.run(
+                ["ip", "netns", "del", self.namespace(name)], check=False, capture_output=True
+            )
+        subprocess.run(
+            ["ip", "netns", "del", self.namespace("sw")], check=False, capture_output=True
+        )
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from actors.ansible import play
-from actors.apply import apply_plan
-from actors.host import Host
+from actors.bootstrap.ansible import play
+from actors.bootstrap.apply import apply_plan
+from actors.clusters.identity import topology_of
+from actors.hosts.host import Host
 from actors.hypervisor.lease import Owner
-from actors.identity import topology_of
-from campaign.hosts import HostSettings
+from campaign.schema.hosts import HostSettings
 from schedulers.registry import adapter
 from tests.system.trials import PATIENCE_S, booted
 
@@ -23,18 +23,24 @@ OF_ONE_CLUSTER = "-path /etc/ssh -o -path /etc/systemd/network -o -name machine-
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory, bundle):
-    settings = HostSettings(uri="private", state_dir=str(tmp_path_factory.mktemp("host")), acceleration="auto")
+    settings = HostSettings(
+        uri="private", state_dir=str(tmp_path_factory.mktemp("host")), acceleration="auto"
+    )
     opened = Host("test", settings, bundle, Owner.current())
     yield opened
     opened.close()
 
 
 async def by_ssh(plan, standing):
-    await apply_plan(plan, standing.remotes, deadline=time.monotonic() + PATIENCE_S, tell=lambda stage: None)
+    await apply_plan(
+        plan, standing.remotes, deadline=time.monotonic() + PATIENCE_S, tell=lambda stage: None
+    )
 
 
 async def by_ansible(plan, standing):
-    await play(plan, standing.access(), deadline=time.monotonic() + PATIENCE_S, tell=lambda stage: None)
+    await play(
+        plan, standing.access(), deadline=time.monotonic() + PATIENCE_S, tell=lambda stage: None
+    )
 
 
 async def on_all(standing, script):
@@ -47,7 +53,10 @@ async def on_all(standing, script):
 async def left_behind(standing):
     """Every file below /etc with mode, owner and content, and every service that runs."""
     below = f"find /etc \\( {OF_ONE_CLUSTER} \\) -prune -o"
-    modes, contents = f"{below} -printf '%p %y %m %u:%g\\n'", f"{below} -type f -exec sha256sum {{}} +"
+    modes, contents = (
+        f"{below} -printf '%p %y %m %u:%g\\n'",
+        f"{below} -type f -exec sha256sum {{}} +",
+    )
     units = "systemctl list-units --type=service --state=running --plain --no-legend | cut -d' ' -f1 | grep -v ^ssh"
     return await on_all(standing, f"{{ {modes}; {contents}; {units}; }} | sort")
 
@@ -55,7 +64,11 @@ async def left_behind(standing):
 async def untouched(standing, plan):
     """What any writing of a file or restart of a unit would change."""
     files = " ".join(sorted({file.path for _, file in plan.files()}))
-    units = " ".join(sorted({u.name for stage in plan.stages for step in stage.steps.values() for u in step.units}))
+    units = " ".join(
+        sorted(
+            {u.name for stage in plan.stages for step in stage.steps.values() for u in step.units}
+        )
+    )
     shown = f"systemctl show -p Id,MainPID,ActiveState,ActiveEnterTimestampMonotonic {units}"
     return await on_all(standing, f"stat -c '%n %i %y %z' {files} 2>/dev/null; {shown}")
 
@@ -67,7 +80,9 @@ async def applied(host, bundle, plan, name, ways):
         for way in ways:
             await way(plan, standing)
             found.append(await untouched(standing, plan))
-        assert all(later == found[0] for later in found[1:]), "applying again wrote a file or restarted a unit"
+        assert all(later == found[0] for later in found[1:]), (
+            "applying again wrote a file or restarted a unit"
+        )
         return await left_behind(standing)
 
 
@@ -77,8 +92,14 @@ def test_both_ways_leave_the_same_and_ours_changes_nothing_of_either(host, bundl
 
     async def both():
         ways = {"ours": (by_ssh, by_ssh), "theirs": (by_ansible, by_ssh)}
-        return await asyncio.gather(*(applied(host, bundle, plan, *of_one) for of_one in ways.items()))
+        return await asyncio.gather(
+            *(applied(host, bundle, plan, *of_one) for of_one in ways.items())
+        )
 
     ours, theirs = asyncio.run(both())
-    assert "slurmctld.service" in ours["head"] and "slurmd.service" in ours["n1"] and "munge.key" in ours["n1"]
+    assert (
+        "slurmctld.service" in ours["head"]
+        and "slurmd.service" in ours["n1"]
+        and "munge.key" in ours["n1"]
+    )
     assert ours == theirs

@@ -26,15 +26,24 @@ def refused(done, *expected):
 
 def test_an_unknown_scheduler_parameter(workplace):
     message = refused(
-        workplace.search("scheduler.params.bf_intervall=3"), "scheduler.params.bf_intervall", "bf_interval"
+        workplace.search("scheduler.params.bf_intervall=3"),
+        "scheduler.params.bf_intervall",
+        "bf_interval",
     )
     assert "override 'scheduler.params.bf_intervall=3'" in message
     assert not workplace.results.exists()
 
 
 def test_a_value_out_of_range(workplace):
-    refused(workplace.search("scheduler.params.bf_interval=[1,99999]"), "99999", "[1 .. 10800] s", "override")
-    refused(workplace.search("cluster.memory_mib=1"), "cluster.memory_mib = 1", "[256 .. 1048576] MiB")
+    refused(
+        workplace.search("scheduler.params.bf_interval=[1,99999]"),
+        "99999",
+        "[1 .. 10800] s",
+        "override",
+    )
+    refused(
+        workplace.search("cluster.memory_mib=1"), "cluster.memory_mib = 1", "[256 .. 1048576] MiB"
+    )
 
 
 def test_a_missing_image(workplace):
@@ -49,7 +58,13 @@ def test_a_damaged_image_file(workplace, bundle, tmp_path):
     with (copy / "root.erofs").open("r+b") as root:
         root.seek(5_000_000)
         root.write(b"damaged")
-    refused(workplace.search(f"image.store={store}"), "root.erofs is damaged", "expected", "found", "image build")
+    refused(
+        workplace.search(f"image.store={store}"),
+        "root.erofs is damaged",
+        "expected",
+        "found",
+        "image build",
+    )
     assert workplace.leftovers() == []
 
 
@@ -65,7 +80,12 @@ def test_a_trace_that_is_not_there(workplace):
 
 
 def test_more_nodes_than_fit(workplace):
-    refused(workplace.search("cluster.nodes=[1,500]"), "501 VMs", "MiB of memory are needed", "cluster.nodes")
+    refused(
+        workplace.search("cluster.nodes=[1,500]"),
+        "501 VMs",
+        "MiB of memory are needed",
+        "cluster.nodes",
+    )
     assert workplace.leftovers() == []
 
 
@@ -94,7 +114,9 @@ def test_a_full_disk(workplace, tmp_path):
     small.mkdir()
     if (
         os.geteuid() != 0
-        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "x", small], check=False).returncode
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=16k", "x", small], check=False
+        ).returncode
     ):
         pytest.skip(f"{CANNOT_RUN_HERE}: only root may mount a small file system; run it as root")
     try:
@@ -120,6 +142,17 @@ def test_the_ui_port_is_taken(tmp_path):
         taken.listen()
         port = str(taken.getsockname()[1])
         (tmp_path / "mlflow.db").touch()
-        command = [sys.executable, "-m", "campaign", "ui", "--mlruns", str(tmp_path), "--port", port]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        command = [
+            sys.executable,
+            "-m",
+            "campaign",
+            "ui",
+            "--mlruns",
+            str(tmp_path),
+            "--port",
+            port,
+        ]
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        )
     refused(done, port)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from campaign.ledger import history_of, read
+from campaign.records.ledger import history_of, read
 from tests.conftest import CANNOT_RUN_HERE
 from tests.system.conftest import ROOT, Workplace
 from tests.system.driver import Driver
@@ -56,7 +56,9 @@ def killed(place, looks):
     for moment in ("golden cluster: booting", "trial 0 replaying") if os.geteuid() == 0 else ():
         driver.until(lambda said, moment=moment: any(moment in line for line in said), seconds=600)
         looks.append(look(place, driver.process))
-    driver.until(lambda said: re.search(r"trial 1 replaying .* jobs done", "".join(said)), seconds=900)
+    driver.until(
+        lambda said: re.search(r"trial 1 replaying .* jobs done", "".join(said)), seconds=900
+    )
     driver.kill()
     return place.nodes()
 
@@ -83,10 +85,14 @@ def test_the_same_command_ends_the_campaign(resumed):
 
 def test_another_user_reads_no_secret_and_reaches_no_libvirt(place, looks, resumed):
     if os.geteuid() != 0:
-        pytest.skip(f"{CANNOT_RUN_HERE}: only root can be another user for a moment; run it as root")
+        pytest.skip(
+            f"{CANNOT_RUN_HERE}: only root can be another user for a moment; run it as root"
+        )
     afterwards = look(place)
     secrets = {name: lines for one in looks for name, lines in one.secrets.items()}
-    assert "Ray's token" in secrets and all(any(kind in name for name in secrets) for kind in ("golden", "tmpfiles"))
+    assert "Ray's token" in secrets and all(
+        any(kind in name for name in secrets) for kind in ("golden", "tmpfiles")
+    )
     for one in (*looks, afterwards):
         assert one.leaks(secrets) == [] and b"PRIVATE KEY" not in one.seen
     # It saw what anybody may see, so it did look.
@@ -104,7 +110,11 @@ def test_no_finished_trial_was_run_again_and_none_is_lost(place, resumed):
     for event in events(place):
         if event["event"] == "resumed":
             finished_before_resume = False
-        elif event["event"] == "finished" and finished_before_resume and event["record"]["outcome"] == "ok":
+        elif (
+            event["event"] == "finished"
+            and finished_before_resume
+            and event["record"]["outcome"] == "ok"
+        ):
             settled.add(event["trial"])
         elif event["event"] == "started" and not finished_before_resume:
             started_after.append(event["trial"])
@@ -127,7 +137,9 @@ def test_every_trial_replayed_the_same_jobs(place, resumed):
     jobs = pq.read_table(place.results / "ci" / "jobs").to_pylist()
     by_trial = {}
     for job in jobs:
-        by_trial.setdefault(job["trial"], []).append((job["job_id"], job["arrival_s"], job["width"], job["runtime_s"]))
+        by_trial.setdefault(job["trial"], []).append(
+            (job["job_id"], job["arrival_s"], job["width"], job["runtime_s"])
+        )
     assert by_trial[0] == by_trial[1] == by_trial[2]
 
 
@@ -136,18 +148,31 @@ def test_the_configuration_that_ran_is_kept(place, resumed):
         folder = place.results / "ci" / "trials" / f"{record.number:05d}"
         conf = (folder / "config/head/etc/slurm/slurm.conf").read_text()
         assert f"bf_interval={record.point['scheduler.params.bf_interval']}" in conf
-        assert not any(b"PRIVATE KEY" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+        assert not any(
+            b"PRIVATE KEY" in path.read_bytes() for path in folder.rglob("*") if path.is_file()
+        )
 
 
 def test_mlflow_has_each_trial_once_with_its_provenance(place, resumed, bundle):
-    from campaign.tracking import open_store
+    from campaign.tracking.mlflow_tracker import open_store
 
     client = open_store(place.mlruns)
     experiment = client.get_experiment_by_name("ci")
-    runs = client.search_runs([experiment.experiment_id], f"tags.image_hash = '{bundle.hash}' and tags.outcome = 'ok'")
+    runs = client.search_runs(
+        [experiment.experiment_id], f"tags.image_hash = '{bundle.hash}' and tags.outcome = 'ok'"
+    )
     assert sorted(run.data.tags["trial"] for run in runs) == ["0", "1", "2"]
     for run in runs:
-        wanted = {"scheduler", "scheduler_version", "acceleration", "kernel", "qemu", "libvirt", "git_commit", "host"}
+        wanted = {
+            "scheduler",
+            "scheduler_version",
+            "acceleration",
+            "kernel",
+            "qemu",
+            "libvirt",
+            "git_commit",
+            "host",
+        }
         assert wanted <= run.data.tags.keys()
         assert {"phase.reachable_s", "phase.ready_s", "phase.workload_s"} <= run.data.metrics.keys()
         kept = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
@@ -172,7 +197,17 @@ def test_report_can_be_made_again_from_the_ledger(place, resumed):
     before = report.stat().st_mtime_ns
     report.unlink()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [place.command()[0], "-m", "campaign", "report", "ci", "--results", str(place.results)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    command = [
+        place.command()[0],
+        "-m",
+        "campaign",
+        "report",
+        "ci",
+        "--results",
+        str(place.results),
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert report.stat().st_mtime_ns > before

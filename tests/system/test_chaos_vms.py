@@ -5,9 +5,9 @@
 
 import pytest
 
-from campaign import chaos_vms
-from campaign.ledger import history_of
-from campaign.strikes import HOSTS
+from campaign.chaos import clusters
+from campaign.chaos.faults import HOSTS
+from campaign.records.ledger import history_of
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1200)]
 
@@ -15,9 +15,13 @@ FAULTS = ("libvirtd killed", "host's actor killed", "driver killed")
 
 
 def test_nothing_is_lost_counted_twice_or_left_behind(tmp_path, image_store, bundle):
-    with chaos_vms.cleared(tmp_path / "hosts"):
-        told = chaos_vms.run(1, FAULTS, tmp_path / "run", states=tmp_path / "hosts", image_store=image_store)
+    with clusters.cleared(tmp_path / "hosts"):
+        told = clusters.run(
+            1, FAULTS, tmp_path / "run", states=tmp_path / "hosts", image_store=image_store
+        )
     assert not told.broken, told.broken
     assert set(told.struck) == set(FAULTS) and told.drivers >= 2
     history = history_of(tmp_path / "run/results/chaos/ledger.jsonl")
-    assert {record.host for of_trial in history.records.values() for record in of_trial} == set(HOSTS)
+    assert {record.host for of_trial in history.records.values() for record in of_trial} == set(
+        HOSTS
+    )

@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from actors.host import Host
+from actors.hosts.host import Host
+from actors.hosts.local import Near
 from actors.hypervisor.lease import Owner
-from actors.near import Near
-from campaign.hosts import HostSettings
 from campaign.images import manifest as manifests
-from campaign.model import ClusterSettings
+from campaign.schema.hosts import HostSettings
+from campaign.schema.model import ClusterSettings
 from schedulers.registry import adapter
 from tests.system.trials import cluster_on, evaluate, host_on, remotes_of, until_running
 
@@ -36,8 +36,12 @@ def test_a_daemon_that_dies_fails_the_trial_with_its_log(host, bundle, monkeypat
     assert result.outcome == "scheduler_failed", result.reason
     assert f"{node}: a daemon of slurm died" in result.reason
     assert daemon in result.reason
-    assert time.monotonic() - began < ClusterSettings().workload_deadline_s / 2  # noticed, not waited out
-    assert any(daemon in name and content for name, content in result.files.items()), "its log was not brought home"
+    assert (
+        time.monotonic() - began < ClusterSettings().workload_deadline_s / 2
+    )  # noticed, not waited out
+    assert any(daemon in name and content for name, content in result.files.items()), (
+        "its log was not brought home"
+    )
 
 
 def test_a_node_that_is_lost_while_jobs_run_makes_the_trial_invalid(host, bundle, monkeypatch):
@@ -76,7 +80,9 @@ def test_a_head_that_is_lost_fails_the_trial_as_infrastructure(host, bundle):
     assert "head was lost" in result.reason
 
 
-def test_a_workload_that_comes_to_a_halt_is_stalled_with_what_it_waits_for(host, bundle, monkeypatch):
+def test_a_workload_that_comes_to_a_halt_is_stalled_with_what_it_waits_for(
+    host, bundle, monkeypatch
+):
     remotes = remotes_of(monkeypatch)
     cluster = cluster_on(Near(host), bundle, runtime_s=10.0, width=4, stall_s=5)
 
@@ -108,22 +114,33 @@ def doctored(bundle, tmp_path):
 
 def test_a_guest_that_panics_is_noticed_with_its_console(tmp_path_factory, doctored):
     bad = doctored("console=ttyS0 quiet panic=0 rdinit=/no-such-init root=/dev/no-such-disk")
-    settings = HostSettings(uri="private", state_dir=str(tmp_path_factory.mktemp("panic")), acceleration="tcg")
+    settings = HostSettings(
+        uri="private", state_dir=str(tmp_path_factory.mktemp("panic")), acceleration="tcg"
+    )
     host = Host("panic", settings, bad, Owner.current())
     try:
         result = asyncio.run(evaluate(cluster_on(Near(host), bad, start="cold")))
     finally:
         host.close()
     assert result.outcome == "infrastructure_failed"
-    assert "was lost: Kernel panic" in result.reason or "was lost: Unable to mount root" in result.reason
+    assert (
+        "was lost: Kernel panic" in result.reason
+        or "was lost: Unable to mount root" in result.reason
+    )
 
 
-def test_a_guest_that_never_answers_is_given_up_with_its_console(tmp_path_factory, doctored, bundle):
+def test_a_guest_that_never_answers_is_given_up_with_its_console(
+    tmp_path_factory, doctored, bundle
+):
     mute = doctored(bundle.manifest.kernel_cmdline + " systemd.unit=emergency.target")
-    settings = HostSettings(uri="private", state_dir=str(tmp_path_factory.mktemp("mute")), acceleration="tcg")
+    settings = HostSettings(
+        uri="private", state_dir=str(tmp_path_factory.mktemp("mute")), acceleration="tcg"
+    )
     host = Host("mute", settings, mute, Owner.current())
     try:
-        result = asyncio.run(evaluate(cluster_on(Near(host), mute, start="cold", boot_deadline_s=25)))
+        result = asyncio.run(
+            evaluate(cluster_on(Near(host), mute, start="cold", boot_deadline_s=25))
+        )
     finally:
         host.close()
     assert result.outcome == "infrastructure_failed"

@@ -7,13 +7,13 @@ import pyarrow as pa
 import pytest
 
 import schedulers
-from actors.cluster import Cluster, TrialSpec
-from actors.near import Near
-from actors.supply import Blueprint, Supply
+from actors.clusters.cluster import Cluster, TrialSpec
+from actors.clusters.provisioner import Blueprint, Supply
+from actors.hosts.local import Near
 from campaign import guest
-from campaign.jobs import WORKLOAD_SCHEMA, Workload
-from campaign.model import ClusterSettings, ValiditySettings
-from campaign.trials import Trial
+from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
+from campaign.core.trials import Trial
+from campaign.schema.model import ClusterSettings, ValiditySettings
 from schedulers.conformance import (
     ACCOUNTS,
     FAILING,
@@ -35,7 +35,14 @@ pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 NODES = 2
 SWIFT = {
     **{"batch_sched_delay": 1, "sched_interval": 2, "bf_interval": 3},
-    **{"podMaxBackoffSeconds": 11, "qps": 20, "burst": 40, "kube_api_qps": 20, "kube_api_burst": 40, "gang": True},
+    **{
+        "podMaxBackoffSeconds": 11,
+        "qps": 20,
+        "burst": 40,
+        "kube_api_qps": 20,
+        "kube_api_burst": 40,
+        "gang": True,
+    },
 }
 """Instead of changes after which nothing would be started for minutes, or for ever."""
 
@@ -53,16 +60,22 @@ def host(golden_state, bundle):
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """The adapter that docs/adding-a-scheduler.md builds."""
-    monkeypatch.setattr(schedulers, "__path__", [*schedulers.__path__, str(write_tree(tmp_path) / "schedulers")])
+    monkeypatch.setattr(
+        schedulers, "__path__", [*schedulers.__path__, str(write_tree(tmp_path) / "schedulers")]
+    )
     return import_module("schedulers.tiny").ADAPTER
 
 
 @pytest.mark.parametrize("name", [*names(), "tiny"])
-def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_changed(host, bundle_of, name, request):
+def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_changed(
+    host, bundle_of, name, request
+):
     """The trial itself compares what runs with what was asked for (`parse_config`), and fails where they differ."""
     scheduler = request.getfixturevalue("tiny") if name == "tiny" else adapter(name)
     bundle = bundle_of(scheduler.image)
-    blueprint = Blueprint("test", scheduler, cluster_of(scheduler), bundle, smallest=NODES, largest=NODES)
+    blueprint = Blueprint(
+        "test", scheduler, cluster_of(scheduler), bundle, smallest=NODES, largest=NODES
+    )
     cluster = blueprint.topology(NODES)
     workload = Workload("rehearsal", rehearsal(scheduler, cluster))
     changed = dict(other_values(scheduler.Params))
@@ -71,7 +84,9 @@ def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_change
     async def evaluations():
         supply, found = Supply(blueprint, Near(host)), []
         for number, params in enumerate(({}, others)):
-            spec = TrialSpec(Trial(number=number, point={}), name, NODES, params, ValiditySettings(), workload)
+            spec = TrialSpec(
+                Trial(number=number, point={}), name, NODES, params, ValiditySettings(), workload
+            )
             found.append(await Cluster(blueprint, spec, Near(host), supply).evaluate())
         await supply.close()
         return found
@@ -85,8 +100,12 @@ def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_change
 
 def trial_of(scheduler, bundle, workload, host):
     """A cluster for one trial of a workload, under the scheduler's defaults."""
-    blueprint = Blueprint("test", scheduler, cluster_of(scheduler), bundle, smallest=NODES, largest=NODES)
-    spec = TrialSpec(Trial(number=0, point={}), scheduler.name, NODES, {}, ValiditySettings(), workload)
+    blueprint = Blueprint(
+        "test", scheduler, cluster_of(scheduler), bundle, smallest=NODES, largest=NODES
+    )
+    spec = TrialSpec(
+        Trial(number=0, point={}), scheduler.name, NODES, {}, ValiditySettings(), workload
+    )
     return Cluster(blueprint, spec, Near(host))
 
 
@@ -97,14 +116,18 @@ def test_how_jobs_end_shows_as_such(host, bundle_of, name, monkeypatch):
     monkeypatch.setattr(
         guest,
         "payload",
-        lambda job, kind, nodes: FAILING if FATES[job.job_id] == "failed" else payload(job, kind, nodes),
+        lambda job, kind, nodes: (
+            FAILING if FATES[job.job_id] == "failed" else payload(job, kind, nodes)
+        ),
     )
     cluster = trial_of(scheduler, bundle_of(scheduler.image), Workload("fates", fates()), host)
 
     async def cancel_the_fourth():
         await until_running(remotes, scheduler, count=2)  # those that last
         text = await remotes["head"].succeed(("cat", guest.SUBMITS_FILE), timeout_s=60)
-        native = {one.job_id: scheduler.parse_submit(one.output) for one in guest.parse_submits(text)}
+        native = {
+            one.job_id: scheduler.parse_submit(one.output) for one in guest.parse_submits(text)
+        }
         await remotes["head"].succeed(scheduler.cancel_command(native[4]), timeout_s=60)
 
     result = asyncio.run(evaluate(cluster, cancel_the_fourth))
@@ -126,5 +149,8 @@ def test_the_jobs_of_a_lost_node_are_told_by_the_scheduler(host, bundle_of, name
 
     result = asyncio.run(evaluate(cluster, pull_the_plug))
     assert result.outcome == "invalid" and "n2 was lost: its VM is" in result.reason, result.reason
-    assert f"{scheduler.name} says of the jobs that ended" in result.reason and "lost nodes: 1" in result.reason
+    assert (
+        f"{scheduler.name} says of the jobs that ended" in result.reason
+        and "lost nodes: 1" in result.reason
+    )
     fates_show_as_such(scheduler, {1: "node_lost"}, result.jobs)

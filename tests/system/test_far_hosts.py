@@ -13,8 +13,8 @@ import time
 import pytest
 
 from actors.hypervisor.daemon import PrivateLibvirtd
-from campaign.ledger import history_of
-from campaign.results import Results
+from campaign.records.ledger import history_of
+from campaign.records.results import Results
 from tests.system.conftest import Workplace, processes_naming
 from tests.system.driver import Driver
 from tests.system.network import DRIVER, network_of
@@ -23,11 +23,27 @@ pytestmark = [pytest.mark.vm, pytest.mark.timeout(1500)]
 
 HOSTS = ("anna", "bert", "carl")
 SETTINGS = (
-    *("name=far", "cluster.nodes=1", "cluster.slots_per_node=2", "workload.jobs=6", "workload.duration_s=20"),
-    *("search.trials=5", "search.batch=5", "testbed.parallel=3", "search.retries=3", "testbed.silence_s=20"),
+    *(
+        "name=far",
+        "cluster.nodes=1",
+        "cluster.slots_per_node=2",
+        "workload.jobs=6",
+        "workload.duration_s=20",
+    ),
+    *(
+        "search.trials=5",
+        "search.batch=5",
+        "testbed.parallel=3",
+        "search.retries=3",
+        "testbed.silence_s=20",
+    ),
     "scheduler.params.bf_interval=[1,30]",
     # Three emulated clusters on two cores.
-    *("validity.max_native_gap_s=30", "validity.max_submit_lag_s=60", "validity.max_clock_error_s=2"),
+    *(
+        "validity.max_native_gap_s=30",
+        "validity.max_submit_lag_s=60",
+        "validity.max_clock_error_s=2",
+    ),
 )
 
 
@@ -62,7 +78,13 @@ def search(network, tmp_path, image_store):
 
     def started(places, *overrides):
         output = [*outputs(tmp_path), f"output.mlruns={tmp_path}/mlruns", "output.log=plain"]
-        settings = [*SETTINGS, *settings_of(network, places), *output, f"image.store={image_store}", *overrides]
+        settings = [
+            *SETTINGS,
+            *settings_of(network, places),
+            *output,
+            f"image.store={image_store}",
+            *overrides,
+        ]
         command = network.inside(DRIVER, sys.executable, "-m", "campaign.search", *settings)
         return Driver(command, network.environment)
 
@@ -94,7 +116,8 @@ def test_one_host_is_cut_off_and_another_loses_its_libvirtd(network, places, sea
     def everywhere(said):
         """Whether each host is in the midst of a trial, and two are replaying."""
         return all(
-            len(trials(said, word) - trials(said, "ok")) >= least for word, least in (("starts", 3), ("replaying", 2))
+            len(trials(said, word) - trials(said, "ok")) >= least
+            for word, least in (("starts", 3), ("replaying", 2))
         )
 
     driver.until(everywhere, seconds=600)
@@ -108,9 +131,15 @@ def test_one_host_is_cut_off_and_another_loses_its_libvirtd(network, places, sea
     records = history.final()
     assert [record.outcome for record in records] == ["ok"] * 5, told
     assert {record.host for record in records if record.ended > cut_at} == {"anna", "carl"}
-    assert any(record.host == "bert" for of_trial in history.records.values() for record in of_trial)
+    assert any(
+        record.host == "bert" for of_trial in history.records.values() for record in of_trial
+    )
     assert "host bert is added" in told and "host bert is away" in told
-    goldens = {record.provenance.get("golden_key") for record in records if record.provenance["start"] == "golden"}
+    goldens = {
+        record.provenance.get("golden_key")
+        for record in records
+        if record.provenance["start"] == "golden"
+    }
     assert len(goldens) == 1 and trials(driver.said, "making the golden cluster") == {"0"}, told
 
     listed = campaign(network, DRIVER, "host", "list", *ours).stdout
@@ -124,14 +153,22 @@ def test_one_host_is_cut_off_and_another_loses_its_libvirtd(network, places, sea
     until = time.monotonic() + 90
     while processes_naming(str(places["bert"].state_dir)) and time.monotonic() < until:
         time.sleep(1)
-    there = campaign(network, "bert", "clean", *settings_of(network, {"bert": places["bert"]}, "local"))
+    there = campaign(
+        network, "bert", "clean", *settings_of(network, {"bert": places["bert"]}, "local")
+    )
     assert "removed 0 domains and 0 run folders, kept 0 live" in there.stdout, there
     assert [place.leftovers() for place in places.values()] == [[], [], []]
 
 
 def test_a_cluster_that_spans_two_hosts_runs_jobs_across_both(network, places, search, tmp_path):
     two = {name: places[name] for name in ("anna", "carl")}
-    spanning = ("name=span", "cluster.hosts=2", "cluster.nodes=2", "search.trials=1", "search.batch=1")
+    spanning = (
+        "name=span",
+        "cluster.hosts=2",
+        "cluster.nodes=2",
+        "search.trials=1",
+        "search.batch=1",
+    )
     said = search(two, *spanning, "testbed.parallel=1").finish(seconds=600)
     results = Results(tmp_path / "results", "span")
     (record,) = history_of(results.ledger_path).final()

@@ -5,33 +5,44 @@ import asyncio
 import pyarrow as pa
 import pytest
 
-from actors.cluster import Cluster, TrialSpec
-from actors.near import Near
-from actors.supply import Blueprint
-from campaign.jobs import WORKLOAD_SCHEMA, Job, Workload
-from campaign.model import ClusterSettings, ValiditySettings
-from campaign.trials import Trial
+from actors.clusters.cluster import Cluster, TrialSpec
+from actors.clusters.provisioner import Blueprint
+from actors.hosts.local import Near
+from campaign.core.jobs import WORKLOAD_SCHEMA, Job, Workload
+from campaign.core.trials import Trial
+from campaign.schema.model import ClusterSettings, ValiditySettings
 from schedulers.registry import adapter
 from tests.system.trials import host_on
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1200)]
 
 NODES = 2
-JOBS = (Job(1, 0.0, 1, 60.0, 300.0, 0), Job(2, 25.0, 8, 5.0, 300.0, 0), Job(3, 35.0, 5, 5.0, 300.0, 0))
+JOBS = (
+    Job(1, 0.0, 1, 60.0, 300.0, 0),
+    Job(2, 25.0, 8, 5.0, 300.0, 0),
+    Job(3, 35.0, 5, 5.0, 300.0, 0),
+)
 """On two nodes of four slots. While the first job has one slot, a pod of the second fits the other node, and one of the
 third (of three slots) fits beside the first. Then each waits for the other's."""
 
 
 @pytest.mark.parametrize(("name", "outcome"), [("kube", "stalled"), ("volcano", "ok")])
-def test_half_started_jobs_wait_for_each_other_unless_they_are_gangs(tmp_path, bundle_of, name, outcome):
+def test_half_started_jobs_wait_for_each_other_unless_they_are_gangs(
+    tmp_path, bundle_of, name, outcome
+):
     scheduler = adapter(name)
     bundle = bundle_of(scheduler.image)
     cluster = ClusterSettings(memory_mib=scheduler.memory_mib, start="cold", stall_s=60)
-    workload = Workload("gangs", pa.Table.from_pylist([job._asdict() for job in JOBS], schema=WORKLOAD_SCHEMA))
+    workload = Workload(
+        "gangs", pa.Table.from_pylist([job._asdict() for job in JOBS], schema=WORKLOAD_SCHEMA)
+    )
     with host_on(tmp_path, bundle) as host:
         blueprint = Blueprint("test", scheduler, cluster, bundle, smallest=NODES, largest=NODES)
         spec = TrialSpec(Trial(number=0, point={}), name, NODES, {}, ValiditySettings(), workload)
         found = asyncio.run(Cluster(blueprint, spec, Near(host)).evaluate())
     assert found.outcome == outcome, found.reason
     if outcome == "stalled":
-        assert "0 jobs run and 2 wait" in found.reason and "2 Insufficient campaign.dev/slot" in found.reason
+        assert (
+            "0 jobs run and 2 wait" in found.reason
+            and "2 Insufficient campaign.dev/slot" in found.reason
+        )

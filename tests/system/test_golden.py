@@ -11,16 +11,16 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from actors.cluster import Cluster, TrialSpec
-from actors.golden import GoldenDamaged
-from actors.identity import load_keys
-from actors.near import Near
-from actors.phases import PhaseClock
-from actors.standing import Standing
-from actors.supply import Blueprint, Supply
-from campaign.jobs import WORKLOAD_SCHEMA, Workload
-from campaign.model import ClusterSettings, ValiditySettings
-from campaign.trials import Trial
+from actors.clusters.cluster import Cluster, TrialSpec
+from actors.clusters.identity import load_keys
+from actors.clusters.live import Standing
+from actors.clusters.phase_clock import PhaseClock
+from actors.clusters.provisioner import Blueprint, Supply
+from actors.hosts.local import Near
+from actors.snapshots.snapshot import GoldenDamaged
+from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
+from campaign.core.trials import Trial
+from campaign.schema.model import ClusterSettings, ValiditySettings
 from schedulers.registry import adapter, names
 from tests.system.conftest import processes_naming
 from tests.system.trials import host_on
@@ -50,7 +50,12 @@ def host(state_dir, bundle):
 @pytest.fixture(scope="module")
 def blueprint(bundle):
     return Blueprint(
-        campaign="test", scheduler=adapter("slurm"), cluster=ClusterSettings(), bundle=bundle, smallest=1, largest=2
+        campaign="test",
+        scheduler=adapter("slurm"),
+        cluster=ClusterSettings(),
+        bundle=bundle,
+        smallest=1,
+        largest=2,
     )
 
 
@@ -66,7 +71,9 @@ async def cluster_of(supply, nodes=2, **params):
 
 
 async def on_head(ready, command, timeout_s=120):
-    return await ready.standing.remotes["head"].succeed(("bash", "-c", command), timeout_s=timeout_s)
+    return await ready.standing.remotes["head"].succeed(
+        ("bash", "-c", command), timeout_s=timeout_s
+    )
 
 
 def test_a_golden_cluster_is_made_once_and_restored_at_every_size(host, blueprint):
@@ -79,7 +86,9 @@ def test_a_golden_cluster_is_made_once_and_restored_at_every_size(host, blueprin
             assert "golden" not in phases or phases["golden"] < 2
             assert first.origin == second.origin != ""
             assert (await on_head(second, "sinfo -h -t idle -o %D,%N")).strip() == "1,n1"
-            assert "bf_interval=7" in await on_head(second, "scontrol show config | grep SchedulerParameters")
+            assert "bf_interval=7" in await on_head(
+                second, "scontrol show config | grep SchedulerParameters"
+            )
             assert sorted(second.standing.remotes) == ["head", "n1"]
         return supply
 
@@ -91,7 +100,8 @@ def test_a_restored_node_has_our_time_and_random_numbers_of_its_own(host, bluepr
         async with cluster_of(Supply(blueprint, Near(host))) as (ready, _):
             texts = [
                 await remote.succeed(
-                    ("bash", "-c", "echo $EPOCHREALTIME; cat /proc/sys/kernel/random/uuid"), timeout_s=60
+                    ("bash", "-c", "echo $EPOCHREALTIME; cat /proc/sys/kernel/random/uuid"),
+                    timeout_s=60,
                 )
                 for remote in ready.standing.remotes.values()
             ]
@@ -108,7 +118,9 @@ def test_a_golden_cluster_does_not_age(host, bundle_of, name, monkeypatch):
     """Restored a day after it was saved, whole and smaller: its daemons must not mind that their time jumps."""
     scheduler = adapter(name)
     cluster = ClusterSettings(memory_mib=max(512, scheduler.memory_mib))
-    blueprint = Blueprint("test", scheduler, cluster, bundle_of(scheduler.image), smallest=1, largest=2)
+    blueprint = Blueprint(
+        "test", scheduler, cluster, bundle_of(scheduler.image), smallest=1, largest=2
+    )
 
     async def jobs_run(nodes):
         """A supply hands out no cluster on which a job hasn't run across all nodes; another one follows at leisure."""
@@ -120,7 +132,7 @@ def test_a_golden_cluster_does_not_age(host, bundle_of, name, monkeypatch):
 
     made = asyncio.run(jobs_run(2))
     tomorrow = SimpleNamespace(time=lambda: time.time() + 86_400, monotonic=time.monotonic)
-    monkeypatch.setattr("actors.standing.time", tomorrow)
+    monkeypatch.setattr("actors.clusters.live.time", tomorrow)
     assert [asyncio.run(jobs_run(nodes)) for nodes in (2, 1)] == [made, made] != ["", ""]
 
 
@@ -136,8 +148,12 @@ def test_what_a_filthy_trial_leaves_behind_is_not_met_by_the_next(host, blueprin
     async def spoil(ready):
         await on_head(ready, "sbatch --array=1-1000 --nodes=2 --wrap 'sleep 1000'")
         for remote in ready.standing.remotes.values():
-            await remote.run(("bash", "-c", "rm -rf /etc/munge; head -c 400M /dev/zero >/filth"), timeout_s=120)
-            await remote.run(("systemctl", "kill", "--signal=KILL", "munge", "slurmd", "slurmctld"), timeout_s=60)
+            await remote.run(
+                ("bash", "-c", "rm -rf /etc/munge; head -c 400M /dev/zero >/filth"), timeout_s=120
+            )
+            await remote.run(
+                ("systemctl", "kill", "--signal=KILL", "munge", "slurmd", "slurmctld"), timeout_s=60
+            )
 
     async def live():
         supply = Supply(blueprint, Near(host))
@@ -153,8 +169,12 @@ def test_what_a_filthy_trial_leaves_behind_is_not_met_by_the_next(host, blueprin
 
 def test_a_trial_measures_the_same_after_a_filthy_one(host, blueprint):
     job = {"arrival_s": 0.0, "width": 2, "runtime_s": 2.0, "requested_s": 60.0, "user": 1}
-    jobs = pa.Table.from_pylist([{"job_id": number, **job} for number in range(1, 7)], schema=WORKLOAD_SCHEMA)
-    spec = TrialSpec(Trial(number=0, point={}), "slurm", 2, {}, ValiditySettings(), Workload("six", jobs))
+    jobs = pa.Table.from_pylist(
+        [{"job_id": number, **job} for number in range(1, 7)], schema=WORKLOAD_SCHEMA
+    )
+    spec = TrialSpec(
+        Trial(number=0, point={}), "slurm", 2, {}, ValiditySettings(), Workload("six", jobs)
+    )
 
     async def live():
         supply = Supply(blueprint, Near(host))
@@ -163,11 +183,16 @@ def test_a_trial_measures_the_same_after_a_filthy_one(host, blueprint):
             results.append(await Cluster(blueprint, spec, Near(host), supply).evaluate())
             if filthy:
                 async with cluster_of(supply) as (ready, _):
-                    await on_head(ready, "sbatch --array=1-1000 --wrap 'sleep 1000'; kill -9 $(pidof slurmctld)")
+                    await on_head(
+                        ready,
+                        "sbatch --array=1-1000 --wrap 'sleep 1000'; kill -9 $(pidof slurmctld)",
+                    )
         return results
 
     results = asyncio.run(live())
-    assert [result.outcome for result in results] == ["ok", "ok"], [result.reason for result in results]
+    assert [result.outcome for result in results] == ["ok", "ok"], [
+        result.reason for result in results
+    ]
     assert all(result.provenance["start"] == "golden" for result in results)
     first, second = (max(result.jobs.column("end_ns").to_pylist()) for result in results)
     assert 0.5 < second / first < 2
@@ -178,7 +203,9 @@ def test_a_snapshot_that_qemu_refuses_is_replaced_by_a_cold_boot(host, blueprint
         supply = Supply(blueprint, Near(host))
         async with cluster_of(supply, nodes=1):
             pass
-        monkeypatch.setattr("actors.host.TB_CACHE_MIB", 64)  # shapes no memory, so this one would work
+        monkeypatch.setattr(
+            "actors.hosts.host.TB_CACHE_MIB", 64
+        )  # shapes no memory, so this one would work
         monkeypatch.setattr(host._hypervisor, "load_devices", refuse)
         async with cluster_of(supply, nodes=1) as (ready, _):
             return ready
@@ -226,7 +253,14 @@ def usage(host, state_dir):
     files = [path for folder in ("nodes", "golden") for path in (state_dir / folder).rglob("*")]
     descriptors = list(Path("/proc/self/fd").iterdir())
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return len(domains), len(processes), len(ports), len(files), len(descriptors), round(resident / 2**20, -2)
+    return (
+        len(domains),
+        len(processes),
+        len(ports),
+        len(files),
+        len(descriptors),
+        round(resident / 2**20, -2),
+    )
 
 
 def free(port):

@@ -42,7 +42,9 @@ def private(tmp_path):
     daemon.stop()
 
 
-def started_by_another(state_dir: Path, then: str, prefix: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
+def started_by_another(
+    state_dir: Path, then: str, prefix: tuple[str, ...] = ()
+) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [*prefix, sys.executable, "-c", START + then, str(state_dir)],
         stdin=subprocess.PIPE,
@@ -66,14 +68,18 @@ def test_it_outlives_the_process_that_started_it_and_is_found_again(private, tmp
         assert hypervisor.versions().libvirt
     private.stop()
     assert private.pid() is None
-    assert not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert (
+        not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
     assert private.log.exists(), "logs are kept"
     private.stop()
 
 
 def test_processes_that_start_it_at_once_share_one(private, tmp_path):
     with ThreadPoolExecutor() as pool:
-        answers = list(pool.map(lambda _: started_by_another(tmp_path, "").communicate()[0], range(3)))
+        answers = list(
+            pool.map(lambda _: started_by_another(tmp_path, "").communicate()[0], range(3))
+        )
     assert len(set(answers)) == 1
     assert answers[0].split() == [private.uri, str(private.pid())]
 
@@ -127,7 +133,9 @@ def test_its_places_are_its_own(private):
     before = sorted(Path("/run/libvirt").glob("libvirt-sock*"))
     Hypervisor(private.start()).close()
     assert sorted(Path("/run/libvirt").glob("libvirt-sock*")) == before
-    assert not Path("/run/libvirtd.pid").exists() or Path("/run/libvirtd.pid").read_text() != str(private.pid())
+    assert not Path("/run/libvirtd.pid").exists() or Path("/run/libvirtd.pid").read_text() != str(
+        private.pid()
+    )
 
 
 def test_a_start_that_fails_shows_the_end_of_the_log(private):
@@ -198,7 +206,18 @@ except DaemonError as error:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk_is_named_and_nothing_is_left(tmp_path):
     mount = 'mount -t tmpfs -o size=128k none "$0" && exec "$@"'
-    command = ["unshare", "--mount", "sh", "-c", mount, str(tmp_path), sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    command = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        mount,
+        str(tmp_path),
+        sys.executable,
+        "-c",
+        FULL_DISK,
+        str(tmp_path),
+    ]
     ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert ended.stdout.splitlines() == ["DiskFull ['.lock']", "DaemonError True"], ended.stderr
 

@@ -104,7 +104,10 @@ def guest_files() -> bytes:
         ("/etc/systemd/network/20-cluster.network", "0644", cluster),
         ("/etc/ssh/ssh_host_ed25519_key", "0600", key),
     )
-    lines = (f"f+~ {path} {mode} root root - {base64.b64encode(content).decode()}" for path, mode, content in files)
+    lines = (
+        f"f+~ {path} {mode} root root - {base64.b64encode(content).decode()}"
+        for path, mode, content in files
+    )
     return "\n".join(lines).encode() + b"\n"
 
 
@@ -120,7 +123,9 @@ def greeting(port: int) -> bytes:
 def wait_for(what: Callable[[], object], spec: NodeSpec, seconds: float = 200) -> None:
     deadline = time.monotonic() + seconds
     while not what():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain; console:\n{console_tail(spec.console_log)}"
+        assert time.monotonic() < deadline, (
+            f"waited {seconds} s in vain; console:\n{console_tail(spec.console_log)}"
+        )
         time.sleep(0.2)
 
 
@@ -142,11 +147,15 @@ def test_a_guest_boots_and_keeps_to_the_loopback_interface(hypervisor, spec):
         assert hypervisor.state(spec.name) == "running"
         assert [(one.name, one.lease) for one in hypervisor.ours()] == [(spec.name, spec.lease)]
         frame = listener.recv(65536)
-        assert frame[6:12] == bytes.fromhex(CLUSTER_MAC.replace(":", "")), "the guest's own Ethernet frame"
+        assert frame[6:12] == bytes.fromhex(CLUSTER_MAC.replace(":", "")), (
+            "the guest's own Ethernet frame"
+        )
         wait_for(lambda: greeting(spec.ssh_port) == b"SSH-", spec)
     used = hypervisor.usage(spec.name)
     assert used.cpu_seconds > 0
-    promised = node_resources(vcpus=2, memory_mib=512, tb_cache_mib=64, acceleration="tcg").memory_mib
+    promised = node_resources(
+        vcpus=2, memory_mib=512, tb_cache_mib=64, acceleration="tcg"
+    ).memory_mib
     assert 0 < used.resident_mib <= promised
     assert kernel_fault(console_tail(spec.console_log, 10_000)) is None
     assert hypervisor.destroy(spec.name)
@@ -253,4 +262,6 @@ def test_the_probe_answers_and_leaves_no_qemu(bundle, tmp_path):
     assert acceleration(bundle.kernel, bundle.initrd, tmp_path) == answer
     commands = [one.read_bytes() for one in Path("/proc").glob("[0-9]*/cmdline")]
     mine = os.fsencode(bundle.kernel)
-    assert not [one for one in commands if b"qemu-system" in one and b"-accel\0kvm" in one and mine in one]
+    assert not [
+        one for one in commands if b"qemu-system" in one and b"-accel\0kvm" in one and mine in one
+    ]

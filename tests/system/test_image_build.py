@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from campaign.errors import ImageError
-from campaign.images import debian, lock, tools
+from campaign.core.errors import ImageError
+from campaign.images.debian import builder, lock, tools
 from campaign.images.store import Store
 
 pytestmark = pytest.mark.timeout(900)
@@ -38,7 +38,7 @@ def bundle(stores, said):
     if missing:
         pytest.skip(f"cannot build: {tools.install_command(missing)}")
     try:
-        return debian.build(store=stores[0], progress=said.append)
+        return builder.build(store=stores[0], progress=said.append)
     except ImageError as error:
         if "apt-get failed" in error.brief:
             pytest.skip(f"no package mirror within reach: {error}")
@@ -54,8 +54,10 @@ def root(bundle, tmp_path_factory):
 
 
 def test_two_builds_of_one_list_give_one_hash(bundle, stores, image_store):
-    same = [one for one in Store(image_store).bundles() if one.manifest.recipe == bundle.manifest.recipe]
-    again = same[0] if same else debian.build(store=stores[1])
+    same = [
+        one for one in Store(image_store).bundles() if one.manifest.recipe == bundle.manifest.recipe
+    ]
+    again = same[0] if same else builder.build(store=stores[1])
     assert again.hash == bundle.hash
     assert again.manifest == bundle.manifest
 
@@ -63,7 +65,7 @@ def test_two_builds_of_one_list_give_one_hash(bundle, stores, image_store):
 def test_the_bundle_records_what_it_is_made_of(bundle, stores, said):
     used = lock.read(bundle.path / "lock.json")
     assert used.versions == bundle.manifest.packages
-    drift = lock.differences(lock.read(debian.lock_path("slurm")), used)
+    drift = lock.differences(lock.read(builder.lock_path("slurm")), used)
     assert [line for line in drift if not any(line in spoken for spoken in said)] == []
     stores[0].verify(bundle, deep=True)
 
@@ -77,9 +79,9 @@ def test_a_build_leaves_nothing_but_the_bundle(bundle, stores):
 INSTALL = """
 import sys
 from pathlib import Path
-from campaign.images import debian
+from campaign.images.debian import builder
 work = Path(sys.argv[1])
-debian._root_file(debian.spec("slurm"), debian._Contents([], []), work, work / "root.erofs")
+builder._root_file(builder.spec("slurm"), builder._Contents([], []), work, work / "root.erofs")
 """
 MOUNTS_AND_STAYS = """#!/bin/sh
 mkdir "$TMPDIR/proc" && mount -t proc proc "$TMPDIR/proc" && touch "$TMPDIR/mounted" && sleep 300
@@ -94,11 +96,11 @@ def test_a_killed_build_takes_its_mounts_and_processes_with_it(tmp_path):
     (programs / "mmdebstrap").write_text(MOUNTS_AND_STAYS)
     (programs / "mmdebstrap").chmod(0o755)
     environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
-    builder = subprocess.Popen([sys.executable, "-c", INSTALL, str(work)], env=environment)
-    until(lambda: (work / "mounted").exists() or builder.poll() is not None)
-    assert builder.poll() is None and processes_that_mount_below(work)
-    builder.kill()
-    builder.wait()
+    process = subprocess.Popen([sys.executable, "-c", INSTALL, str(work)], env=environment)
+    until(lambda: (work / "mounted").exists() or process.poll() is not None)
+    assert process.poll() is None and processes_that_mount_below(work)
+    process.kill()
+    process.wait()
     until(lambda: not processes_that_mount_below(work))
 
 
@@ -129,9 +131,15 @@ def test_no_secret_and_no_identity_is_baked_in(root):
 
 
 def test_nothing_is_dated_by_the_build_and_nothing_logged(root):
-    newest = max(path.lstat().st_mtime for path in root.rglob("*") if path.is_file() and not path.is_symlink())
-    assert newest <= debian.spec("slurm").epoch
-    assert [path for path in (root / "var/log").rglob("*") if path.is_file() and not path.is_symlink()] == []
+    newest = max(
+        path.lstat().st_mtime
+        for path in root.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    )
+    assert newest <= builder.spec("slurm").epoch
+    assert [
+        path for path in (root / "var/log").rglob("*") if path.is_file() and not path.is_symlink()
+    ] == []
 
 
 def test_only_the_node_target_is_started(root):
@@ -154,7 +162,9 @@ def test_python_finds_its_byte_code_and_never_asks_the_source(root):
     compiled = {path.name.split(".")[0]: path for path in library.glob("__pycache__/*.pyc")}
     assert {path.stem for path in library.glob("*.py")} <= set(compiled)
     flags = {int.from_bytes(path.read_bytes()[4:8], "little") for path in library.rglob("*.pyc")}
-    assert flags == {0b01}  # named by a hash that is not checked; 0 would be dated, and here all dates are one
+    assert flags == {
+        0b01
+    }  # named by a hash that is not checked; 0 would be dated, and here all dates are one
 
 
 def test_a_job_launch_loads_no_graphics_libraries(root):
@@ -176,8 +186,15 @@ def credentials(folder):
         ("/etc/ssh/ssh_host_ed25519_key", "0600", host),
         ("/etc/systemd/network/10-management.network", "0644", network),
     ]
-    lines = [f"f~ {path} {mode} root root - {base64.b64encode(text.encode()).decode()}" for path, mode, text in files]
-    wanted = {"system.hostname": "n7", "ssh.authorized_keys.root": login, "tmpfiles.extra": "\n".join(lines) + "\n"}
+    lines = [
+        f"f~ {path} {mode} root root - {base64.b64encode(text.encode()).decode()}"
+        for path, mode, text in files
+    ]
+    wanted = {
+        "system.hostname": "n7",
+        "ssh.authorized_keys.root": login,
+        "tmpfiles.extra": "\n".join(lines) + "\n",
+    }
     for name, text in wanted.items():
         (folder / name).write_text(text)
     (folder / "known").write_text(f"node {public}")
@@ -197,10 +214,19 @@ def node(bundle, tmp_path):
         pytest.skip("no qemu-system-x86_64")
     names, port, console = credentials(tmp_path), free_port(), tmp_path / "console"
     firmware = [
-        word for name in names for word in ("-fw_cfg", f"name=opt/io.systemd.credentials/{name},file={tmp_path / name}")
+        word
+        for name in names
+        for word in ("-fw_cfg", f"name=opt/io.systemd.credentials/{name},file={tmp_path / name}")
     ]
     machine = ["-machine", "q35", "-accel", "tcg,tb-size=128", "-cpu", "max,cx16=off", "-m", "512"]
-    boot = ["-kernel", bundle.kernel, "-initrd", bundle.initrd, "-append", bundle.manifest.kernel_cmdline]
+    boot = [
+        "-kernel",
+        bundle.kernel,
+        "-initrd",
+        bundle.initrd,
+        "-append",
+        bundle.manifest.kernel_cmdline,
+    ]
     disk = [
         "-drive",
         f"file={bundle.root},format=raw,readonly=on,if=none,id=root",
@@ -216,8 +242,24 @@ def node(bundle, tmp_path):
     quiet = ["-nodefaults", "-display", "none", "-serial", f"file:{console}"]
     arguments = map(str, ["qemu-system-x86_64", *machine, *boot, *disk, *nic, *quiet, *firmware])
     guest = subprocess.Popen(list(arguments), stdin=subprocess.DEVNULL)
-    options = ["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "HostKeyAlias=node"]
-    keys = ["-i", str(tmp_path / "login"), "-o", f"UserKnownHostsFile={tmp_path / 'known'}", "-o", "ConnectTimeout=30"]
+    options = [
+        "-F",
+        "none",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "StrictHostKeyChecking=yes",
+        "-o",
+        "HostKeyAlias=node",
+    ]
+    keys = [
+        "-i",
+        str(tmp_path / "login"),
+        "-o",
+        f"UserKnownHostsFile={tmp_path / 'known'}",
+        "-o",
+        "ConnectTimeout=30",
+    ]
 
     def run(command):
         ssh = ["ssh", *options, *keys, "-p", str(port), "root@127.0.0.1", command]
@@ -237,7 +279,9 @@ def node(bundle, tmp_path):
 
 @pytest.mark.vm
 def test_a_node_boots_with_the_identity_it_was_given(node):
-    assert node("hostname") == "n7"  # SSH has checked the host key that was given, and used the login key
+    assert (
+        node("hostname") == "n7"
+    )  # SSH has checked the host key that was given, and used the login key
     assert "10.0.2.15/24" in node("ip -brief address")
     assert node("systemctl --failed --no-legend") == ""
     assert node("systemctl is-active munge slurmctld slurmd").split() == ["inactive"] * 3

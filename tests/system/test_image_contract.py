@@ -2,10 +2,10 @@
 
 import pytest
 
-from campaign.images import tools
 from campaign.images.contract import Guest, violations
-from schedulers.demands import demands
+from campaign.images.debian import tools
 from schedulers.registry import adapter, names
+from schedulers.requirements import demands
 
 
 @pytest.mark.timeout(900)
@@ -15,5 +15,7 @@ def test_a_bundle_has_what_its_schedulers_plans_ask_for(name, bundle_of, tmp_pat
     bundle = bundle_of(scheduler.image)
     tools.run(["fsck.erofs", f"--extract={tmp_path / 'root'}", str(bundle.root)])
     facts = bundle.manifest.facts
-    guest = Guest.of_tree(tmp_path / "root", kernel_cmdline=bundle.manifest.kernel_cmdline, facts=facts)
+    guest = Guest.of_tree(
+        tmp_path / "root", kernel_cmdline=bundle.manifest.kernel_cmdline, facts=facts
+    )
     assert list(violations(scheduler.image, guest, demands(scheduler, facts))) == []

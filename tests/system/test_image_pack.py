@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from campaign.images import debian, pack
+from campaign.images import pack
+from campaign.images.debian import builder
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
 
@@ -60,7 +61,12 @@ def boot(bundle):
     ]
     arguments = map(str, ["qemu-system-x86_64", "-no-reboot", *machine, *start, *disk])
     done = subprocess.run(
-        list(arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=240
+        list(arguments),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=240,
     )
     return done.stdout
 
@@ -68,7 +74,9 @@ def boot(bundle):
 def test_a_packed_bundle_boots_to_its_init(bundle, store_path, tmp_path):
     initramfs = tmp_path / "initramfs"
     initramfs.mkdir()
-    subprocess.run(["cpio", "-id", "--quiet"], stdin=bundle.initrd.open("rb"), cwd=initramfs, check=True)
+    subprocess.run(
+        ["cpio", "-id", "--quiet"], stdin=bundle.initrd.open("rb"), cwd=initramfs, check=True
+    )
     busybox = store_path / "busybox"
     shutil.copy(initramfs / "bin/busybox", busybox)
     (store_path / "init").write_text(INIT.format(busybox=busybox))
@@ -77,11 +85,11 @@ def test_a_packed_bundle_boots_to_its_init(bundle, store_path, tmp_path):
     wanted = pack.Description(
         name="tiny",
         system="x86_64-linux",
-        kernel_cmdline=" ".join(debian.spec("_base").kernel_cmdline),
+        kernel_cmdline=" ".join(builder.spec("_base").kernel_cmdline),
         kernel_version=bundle.manifest.kernel_version,
         kernel=bundle.kernel,
         drivers=initramfs / "modules",
-        modules=debian.spec("_base").modules,
+        modules=builder.spec("_base").modules,
         busybox=busybox,
         closure=tmp_path / "closure",
         links={"sbin/init": str(store_path / "init")},
@@ -90,5 +98,11 @@ def test_a_packed_bundle_boots_to_its_init(bundle, store_path, tmp_path):
     made = pack.pack(wanted, tmp_path / "made")
     console = boot(made)
     assert "written" in console and "fw_cfg: qemu_fw_cfg" in console, console
-    for mounted in ("overlay on / type overlay", "run on /run type tmpfs", "devtmpfs", "proc on /proc", "sys on /sys"):
+    for mounted in (
+        "overlay on / type overlay",
+        "run on /run type tmpfs",
+        "devtmpfs",
+        "proc on /proc",
+        "sys on /sys",
+    ):
         assert mounted in console, console

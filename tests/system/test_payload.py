@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from actors.near import Near
-from campaign.images import debian
+from actors.hosts.local import Near
+from campaign.images.debian import builder
 from campaign.images.store import Store
 from tests.system.trials import cluster_on, evaluate, host_on, remotes_of
 
@@ -20,7 +20,7 @@ def burning(image_store):
     """The image whose jobs can burn CPU time."""
     store = Store(image_store)
     found = [one for one in store.bundles() if one.manifest.name == "slurm-burn"]
-    return found[0] if found else debian.build("slurm-burn", store=store, progress=print)
+    return found[0] if found else builder.build("slurm-burn", store=store, progress=print)
 
 
 @pytest.fixture
@@ -36,7 +36,9 @@ def test_jobs_that_burn_keep_the_cpu_of_their_node_busy_for_their_time(host, bur
         async def seen() -> tuple[float, float]:
             text = await remotes["n1"].succeed(("cat", "/proc/uptime", "/proc/stat"), timeout_s=60)
             words = text.split()
-            return float(words[0]), (int(words[3]) + int(words[4])) / 100  # at what time; user and nice, hundredths
+            return float(words[0]), (
+                int(words[3]) + int(words[4])
+            ) / 100  # at what time; user and nice, hundredths
 
         before = await seen()
         await asyncio.sleep(WATCHED_S)

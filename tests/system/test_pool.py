@@ -10,18 +10,19 @@ import time
 
 import pytest
 
-from actors import ray_session, supply
-from actors.cluster import TrialSpec
-from actors.placement import Placement
-from campaign import model
-from campaign.errors import InfrastructureError
-from campaign.hosts import HostSettings, TestbedSettings
+from actors.clusters import provisioner
+from actors.clusters.cluster import TrialSpec
+from actors.hosts import ray_session
+from actors.hosts.placement import Placement
+from campaign.core.commands import Order
+from campaign.core.errors import InfrastructureError
+from campaign.core.testbed import Status
+from campaign.core.trials import Trial
 from campaign.images.store import Store
-from campaign.orders import Order
-from campaign.testbed import Status
-from campaign.trials import Trial
+from campaign.schema import model
+from campaign.schema.hosts import HostSettings, TestbedSettings
 from schedulers.registry import adapter
-from tests.unit.test_images_store import add
+from tests.unit.campaign.images.test_store import add
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -41,7 +42,7 @@ def ray():
 @pytest.fixture
 def opened(tmp_path, monkeypatch):
     """Opens a pool of the named hosts; what it says, and the orders that it gets, are lists."""
-    from actors import pool as pools
+    from actors.hosts import pool as pools
 
     monkeypatch.setattr(pools.ray_session, "start", lambda address: None)
     monkeypatch.setattr(pools.ray_session, "stop", lambda: None)
@@ -70,7 +71,12 @@ def opened(tmp_path, monkeypatch):
 
 
 def host_settings(tmp_path, name, **changes):
-    known = {"uri": "test:///default", "state_dir": str(tmp_path / name), "acceleration": "tcg", "memory_mib": 4000}
+    known = {
+        "uri": "test:///default",
+        "state_dir": str(tmp_path / name),
+        "acceleration": "tcg",
+        "memory_mib": 4000,
+    }
     return HostSettings(**known | changes)
 
 
@@ -93,7 +99,11 @@ def test_a_host_whose_actor_dies_is_lost_and_opened_again(opened):
     pool.look()
     ray.kill(pool.actor("a"))
     lost = until(pool, lambda change: change.gone)
-    assert lost.host == "a" and set(pool.facts) == {"b"} and any("host a is away" in line for line in said)
+    assert (
+        lost.host == "a"
+        and set(pool.facts) == {"b"}
+        and any("host a is away" in line for line in said)
+    )
     back = until(pool, lambda change: change.facts is not None)
     assert back.host == "a" and set(pool.facts) == {"a", "b"}
 
@@ -101,7 +111,7 @@ def test_a_host_whose_actor_dies_is_lost_and_opened_again(opened):
 def test_a_host_that_is_suspected_with_reason_is_lost_at_once(opened, monkeypatch):
     import ray
 
-    from actors import pool as pools
+    from actors.hosts import pool as pools
 
     pool, _, _ = opened("a", "b")
     pool.look()
@@ -129,10 +139,12 @@ def test_a_host_that_falls_silent_is_lost_and_opened_again(opened):
 
 
 def test_a_host_that_cannot_be_opened_is_tried_again_while_others_serve(opened, tmp_path):
-    from actors import pool as pools
+    from actors.hosts import pool as pools
 
     pool, said, orders = opened("a")
-    orders.append(Order(order="serve", host="c", settings=host_settings(tmp_path, "c", uri="test:///nowhere")))
+    orders.append(
+        Order(order="serve", host="c", settings=host_settings(tmp_path, "c", uri="test:///nowhere"))
+    )
     failed = until(pool, lambda change: change.gone)
     assert failed.host == "c" and "host c is added" in said and set(pool.facts) == {"a"}
     assert until(pool, lambda change: change.gone).host == "c"  # once more, after a longer while
@@ -158,11 +170,17 @@ def test_a_trial_that_misses_all_its_deadlines_is_given_up(opened, monkeypatch):
 
     from actors import libvirt_testbed
 
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers don't know the tests
-    monkeypatch.setattr(libvirt_testbed, "_CLUSTER_ACTOR", ray.remote(num_cpus=0, max_concurrency=4)(Endless))
-    monkeypatch.setattr(supply, "SPARE_S", 0)
+    ray.cloudpickle.register_pickle_by_value(
+        sys.modules[__name__]
+    )  # Ray's workers don't know the tests
+    monkeypatch.setattr(
+        libvirt_testbed, "_CLUSTER_ACTOR", ray.remote(num_cpus=0, max_concurrency=4)(Endless)
+    )
+    monkeypatch.setattr(provisioner, "SPARE_S", 0)
     pool, _, _ = opened("a")
-    testbed = trials_on(pool, Placement(), boot_deadline_s=1, bootstrap_deadline_s=1, workload_deadline_s=1)
+    testbed = trials_on(
+        pool, Placement(), boot_deadline_s=1, bootstrap_deadline_s=1, workload_deadline_s=1
+    )
     testbed.start(TRIAL)
     ended, deadline = [], time.monotonic() + 60
     while not ended and time.monotonic() < deadline:
@@ -193,14 +211,16 @@ def trials_on(pool, placement, **cluster):
     from actors.libvirt_testbed import LibvirtTestbed
 
     settings = model.ClusterSettings(start="cold", **cluster)
-    blueprint = supply.Blueprint("demo", adapter("slurm"), settings, pool._bundles[0], 1, 1)
+    blueprint = provisioner.Blueprint("demo", adapter("slurm"), settings, pool._bundles[0], 1, 1)
     spec = TrialSpec(TRIAL, "slurm", 1, {}, model.ValiditySettings(), None)
-    return LibvirtTestbed(pool, {"slurm": blueprint}, lambda _: spec, placement, print, silence_s=60)
+    return LibvirtTestbed(
+        pool, {"slurm": blueprint}, lambda _: spec, placement, print, silence_s=60
+    )
 
 
 def test_where_no_host_opens_the_first_error_is_raised(opened, tmp_path):
+    from actors.hosts.pool import Pool
     from actors.hypervisor.errors import LibvirtUnreachable
-    from actors.pool import Pool
 
     hosts = {"c": host_settings(tmp_path, "c", uri="test:///nowhere")}
     pool = Pool(hosts, [add(Store(tmp_path / "images"))], "demo", TestbedSettings(), say=print)
@@ -209,7 +229,7 @@ def test_where_no_host_opens_the_first_error_is_raised(opened, tmp_path):
 
 
 def test_a_host_with_another_version_of_the_program_is_not_opened(opened, monkeypatch):
-    from actors import pool as pools
+    from actors.hosts import pool as pools
 
     monkeypatch.setattr(pools, "source_digest", lambda: "another")
     with pytest.raises(InfrastructureError, match="another version"):
@@ -233,7 +253,7 @@ def test_hosts_are_drained_serve_again_and_are_added(opened, tmp_path):
 
 
 def test_hosts_drained_before_the_start_stay_closed(opened, tmp_path):
-    from actors.pool import Pool
+    from actors.hosts.pool import Pool
 
     pool = Pool(
         {"a": host_settings(tmp_path, "a")},

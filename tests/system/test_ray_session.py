@@ -54,7 +54,11 @@ INTRUDER = textwrap.dedent("""
 def driver():
     """A driver that waits, with the folder and the address of its Ray; the last test ends it."""
     process = subprocess.Popen(
-        [sys.executable, "-c", DRIVER], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", DRIVER],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     folder, _, address = process.stdout.readline().strip().partition(" ")
     yield process, Path(folder), address
@@ -71,7 +75,9 @@ def test_nobody_without_the_token_gets_anything_to_run(driver, token):
     if token:
         environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
     command = [sys.executable, "-c", INTRUDER, address]
-    intruder = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    intruder = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
     assert intruder.returncode != 0 and "it ran" not in intruder.stdout, intruder.stdout
     assert "oken" in intruder.stderr or "uthenti" in intruder.stderr, intruder.stderr
 

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from actors.cluster import Cluster, TrialSpec
-from actors.host import Host
+from actors.clusters.cluster import Cluster, TrialSpec
+from actors.clusters.identity import draw_keys
+from actors.clusters.live import Standing
+from actors.clusters.provisioner import Blueprint
+from actors.hosts.host import Host
+from actors.hosts.local import Near
+from actors.hosts.slot import NodeShape
 from actors.hypervisor.lease import Owner
-from actors.identity import draw_keys
-from actors.near import Near
-from actors.slot import NodeShape
-from actors.standing import Standing
-from actors.supply import Blueprint
-from campaign.hosts import HostSettings
+from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
+from campaign.core.trials import Trial
 from campaign.images.manifest import Bundle
-from campaign.jobs import WORKLOAD_SCHEMA, Workload
-from campaign.model import ClusterSettings, ValiditySettings
-from campaign.trials import Trial
+from campaign.schema.hosts import HostSettings
+from campaign.schema.model import ClusterSettings, ValiditySettings
 from schedulers.base import Topology
 from schedulers.registry import adapter
 
@@ -29,8 +29,16 @@ PATIENCE_S = 600.0  # emulated nodes on a busy machine: a module of Ansible's ta
 
 def cluster_on(near, bundle, *, runtime_s=60.0, width=1, payload="sleep", **cluster) -> Cluster:
     """A cluster for a trial of one compute node and two jobs, long and narrow if nothing else is said."""
-    job = {"arrival_s": 0.0, "width": width, "runtime_s": runtime_s, "requested_s": 300.0, "user": 1}
-    jobs = pa.Table.from_pylist([{"job_id": number, **job} for number in (1, 2)], schema=WORKLOAD_SCHEMA)
+    job = {
+        "arrival_s": 0.0,
+        "width": width,
+        "runtime_s": runtime_s,
+        "requested_s": 300.0,
+        "user": 1,
+    }
+    jobs = pa.Table.from_pylist(
+        [{"job_id": number, **job} for number in (1, 2)], schema=WORKLOAD_SCHEMA
+    )
     blueprint = Blueprint(
         campaign="test",
         scheduler=adapter("slurm"),
@@ -53,17 +61,23 @@ def cluster_on(near, bundle, *, runtime_s=60.0, width=1, payload="sleep", **clus
 @contextmanager
 def host_on(folder: Path, bundle: Bundle) -> Iterator[Host]:
     """A host with a libvirt of its own that keeps everything in `folder`; its nodes are all gone at the end."""
-    opened = Host("test", HostSettings(uri="private", state_dir=str(folder)), bundle, Owner.current())
+    opened = Host(
+        "test", HostSettings(uri="private", state_dir=str(folder)), bundle, Owner.current()
+    )
     yield opened
     assert opened._hypervisor.ours() == []
     opened.close()
 
 
 @asynccontextmanager
-async def booted(host: Host, bundle: Bundle, name: str, topology: Topology) -> AsyncIterator[Standing]:
+async def booted(
+    host: Host, bundle: Bundle, name: str, topology: Topology
+) -> AsyncIterator[Standing]:
     """The nodes of a topology, booted, reached by SSH, and with no scheduler on them."""
     near, nodes = Near(host), topology.nodes
-    slot = await near.acquire(name, len(nodes), NodeShape(1, nodes[0].memory_mib), int(time.time() + 2 * PATIENCE_S))
+    slot = await near.acquire(
+        name, len(nodes), NodeShape(1, nodes[0].memory_mib), int(time.time() + 2 * PATIENCE_S)
+    )
     standing = Standing(near, slot, topology, bundle, draw_keys(topology))
     try:
         await standing.boot()
@@ -97,7 +111,7 @@ async def until_running(remotes, scheduler, count=1):
 
 def remotes_of(monkeypatch):
     """The connections that a cluster makes, by node."""
-    from actors import standing as module
+    from actors.clusters import live as module
 
     made, connect = {}, module.Remote.connect.__func__
 

@@ -1,0 +1,144 @@
+"""Applies a bootstrap plan over SSH: every node of a stage at once, stage after stage, a deadline on all of it.
+
+A node's step is one round trip before its probes: the files as a tar archive on the standard input of a bash script,
+which compares them with what is there, unpacks those that differ, and goes on to commands and units.
+"""
+
+import asyncio
+import re
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from actors.bootstrap.ssh import Output, Remote, tar_of
+from campaign.core.errors import SchedulerError
+from schedulers.base import BootstrapPlan, File, Probe, Step, Unit
+
+PROBE_TIMEOUT_S = 30.0
+
+
+class BootstrapFailed(SchedulerError):
+    """A step of a plan failed or a probe never came true; `details` has the node's evidence."""
+
+
+async def apply_plan(
+    plan: BootstrapPlan,
+    remotes: Mapping[str, Remote],
+    *,
+    deadline: float,
+    tell: Callable[[str], None],
+) -> None:
+    """Make the nodes what `plan` says, as `schedulers.base.Step` defines it; applied again, it changes nothing.
+
+    `deadline` is in monotonic seconds; `tell` hears which stage begins. Raises a group of BootstrapFailed, and of
+    NodeUnreachable where a connection broke.
+    """
+    for stage in plan.stages:
+        tell(stage.name)
+        async with asyncio.TaskGroup() as group:
+            for node, step in stage.steps.items():
+                group.create_task(_take(step, remotes[node], deadline))
+
+
+async def _take(step: Step, remote: Remote, deadline: float) -> None:
+    script = script_of(step)
+    if script:
+        timeout_s = _left(deadline, remote.node)
+        output = await remote.run(
+            ("bash", "-euc", script), timeout_s=timeout_s, stdin=tar_of(step.files) or None
+        )
+        if not output.ok:
+            raise BootstrapFailed(
+                f"{remote.node}: a bootstrap step failed", await _evidence(output, step, remote)
+            )
+    for probe in step.probes:
+        await _wait_for(probe, step, remote, deadline)
+
+
+def script_of(step: Step) -> str:
+    """A step up to its probes as a bash script, which reads the tar archive of the step's files. Pure.
+
+    It stops at the first failure, and starts few processes: each costs tens of milliseconds on an emulated node.
+    """
+    commands = [shlex.join(command) for command in step.commands]
+    if not step.files:
+        return "\n".join([*commands, *_starting(step)])
+    changed = ["if (( ${#changed[@]} )); then", _UNPACK, *commands, *_restarting(step)]
+    return "\n".join([*_comparison(step.files), *changed, "else", ":", *_starting(step), "fi"])
+
+
+_UNPACK = 'tar -xpmf - -C / --no-overwrite-dir -- "${changed[@]}"'
+
+
+def _comparison(files: tuple[File, ...]) -> Iterator[str]:
+    """Bash that leaves in `changed` the archive's members whose mode, owner or content a node hasn't got."""
+    paths = shlex.join(file.path for file in files)
+    yield "declare -A found"
+    yield "changed=()"
+    yield f"while read -r is path; do found[$path]=$is; done < <(stat -c '%a:%U:%G %n' -- {paths} 2>/dev/null)"
+    yield f"while read -r is path; do found[$path]+=:$is; done < <(sha256sum -- {paths} 2>/dev/null)"
+    yield 'want() { [[ ${found[$2]-} == "$1" ]] || changed+=("${2#/}"); }'
+    for file in files:
+        yield shlex.join(
+            ("want", f"{file.mode:o}:{file.owner}:{file.owner}:{file.sha256}", file.path)
+        )
+
+
+def _restarting(step: Step) -> Iterator[str]:
+    """Units get other files; reload-or-restart starts what doesn't run."""
+    for action, verb in (("restart", "restart"), ("reload", "reload-or-restart")):
+        units = [unit.name for unit in step.units if unit.action == action]
+        if units:
+            yield shlex.join(("systemctl", verb, *units))
+
+
+def _starting(step: Step) -> Iterator[str]:
+    """Units whose files are as they were: `start` leaves alone what runs."""
+    if step.units:
+        yield shlex.join(("systemctl", "start", *(unit.name for unit in step.units)))
+
+
+async def _wait_for(probe: Probe, step: Step, remote: Remote, deadline: float) -> None:
+    until = min(deadline, time.monotonic() + probe.deadline_s)
+    pattern = re.compile(probe.expect)
+    while True:
+        left = max(1.0, until - time.monotonic())
+        output = await remote.run(
+            ("timeout", f"{min(left, PROBE_TIMEOUT_S):.1f}", *probe.command), timeout_s=left + 30
+        )
+        if output.ok and pattern.fullmatch(output.stdout.strip()):
+            return
+        if time.monotonic() + probe.interval_s >= until:
+            evidence = await _evidence(output, step, remote)
+            raise BootstrapFailed(
+                f"{remote.node}: {probe.what} didn't come true within {probe.deadline_s:g} s",
+                evidence,
+            )
+        await asyncio.sleep(probe.interval_s)
+
+
+async def _evidence(output: Output, step: Step, remote: Remote) -> str:
+    """The last output, and what the step's units say of themselves."""
+    parts = [
+        f"last output (status {output.status}): {(output.stdout + output.stderr).strip()[-1000:]}"
+    ]
+    for unit in step.units:
+        parts.append(await _unit_log(unit, remote))
+    return "\n".join(parts)
+
+
+async def _unit_log(unit: Unit, remote: Remote) -> str:
+    shown = await remote.run(
+        ("systemctl", "status", "--no-pager", "--lines=15", unit.name), timeout_s=PROBE_TIMEOUT_S
+    )
+    logged = await remote.get(unit.log, timeout_s=PROBE_TIMEOUT_S, limit=2000) if unit.log else b""
+    return f"{shown.stdout.strip()[-2000:]}\n{logged.decode(errors='replace')}".strip()
+
+
+def _left(deadline: float, node: str) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise BootstrapFailed(
+            f"{node}: the bootstrap didn't end in time (cluster.bootstrap_deadline_s)"
+        )
+    return left

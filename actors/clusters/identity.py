@@ -1,0 +1,110 @@
+"""Who the nodes of a cluster are: names, addresses, keys, and the credentials by which a guest learns them. Pure but
+for drawing keys."""
+
+import base64
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from actors.bootstrap.ssh import Identity, make_identity
+from schedulers.base import Node, Topology, node_name
+
+CLUSTER = "campaign"
+"""Every cluster's own name: they never meet, and one restored from memory keeps the name that it was saved with."""
+PREFIX = "10.42"
+"""The cluster network; it exists only between the nodes of one cluster."""
+MANAGEMENT = {"address": "10.0.2.15/24", "gateway": "10.0.2.2"}
+"""What QEMU's user network expects its only guest to be."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """A cluster's SSH keys: one for us, one per node to know it by."""
+
+    client: Identity = field(repr=False)
+    hosts: Mapping[str, Identity] = field(repr=False)
+
+
+def topology_of(compute_nodes: int, slots: int, memory_mib: int) -> Topology:
+    """A cluster of a head and `compute_nodes` nodes, addresses counted from .1: a small one is a large one's start."""
+    head = Node("head", "head", _address(0), 0, memory_mib)
+    compute = [
+        Node(node_name(i), "compute", _address(i), slots, memory_mib)
+        for i in range(1, compute_nodes + 1)
+    ]
+    return Topology(CLUSTER, (head, *compute))
+
+
+def draw_keys(topology: Topology) -> Keys:
+    """Fresh SSH keys for one cluster."""
+    hosts = {node.name: make_identity(node.name) for node in topology.nodes}
+    return Keys(make_identity(topology.cluster), hosts)
+
+
+def dump_keys(keys: Keys) -> dict[str, bytes]:
+    """The keys by name, as a golden cluster keeps them."""
+    pairs = {
+        "client": keys.client,
+        **{f"host.{node}": identity for node, identity in keys.hosts.items()},
+    }
+    return {
+        f"{name}.{half}": getattr(pair, half)
+        for name, pair in pairs.items()
+        for half in ("private", "public")
+    }
+
+
+def load_keys(dumped: Mapping[str, bytes]) -> Keys:
+    """The inverse of `dump_keys`."""
+    names = [name.removesuffix(".private") for name in dumped if name.endswith(".private")]
+    pairs = {name: Identity(dumped[f"{name}.private"], dumped[f"{name}.public"]) for name in names}
+    client = pairs.pop("client")
+    return Keys(client, {name.removeprefix("host."): pair for name, pair in pairs.items()})
+
+
+def macs(index: int) -> tuple[str, str]:
+    """The MAC addresses (management, cluster) of node number `index` of any cluster: locally administered."""
+    tail = f"00:00:{index >> 8:02x}:{index & 255:02x}"
+    return f"02:0a:{tail}", f"02:0b:{tail}"
+
+
+def credentials(
+    topology: Topology, node: Node, keys: Keys, mac_pair: tuple[str, str]
+) -> dict[str, bytes]:
+    """The systemd credentials of one node; `tmpfiles.extra` writes its files before any service starts."""
+    files = {
+        "/etc/ssh/ssh_host_ed25519_key": ("0600", keys.hosts[node.name].private),
+        "/etc/systemd/network/10-management.network": ("0644", _network(mac_pair[0], **MANAGEMENT)),
+        "/etc/systemd/network/20-cluster.network": (
+            "0644",
+            _network(mac_pair[1], f"{node.address}/16"),
+        ),
+        "/etc/hosts": ("0644", _hosts(topology)),
+    }
+    return {
+        "system.hostname": node.name.encode(),
+        "ssh.authorized_keys.root": keys.client.public,
+        "tmpfiles.extra": "".join(
+            _tmpfile(path, mode, content) for path, (mode, content) in files.items()
+        ).encode(),
+    }
+
+
+def _address(index: int) -> str:
+    return f"{PREFIX}.{(index + 1) // 256}.{(index + 1) % 256}"
+
+
+def _network(mac: str, address: str, gateway: str = "") -> bytes:
+    """Only keys that the guest contract names (see campaign/images)."""
+    route = f"Gateway={gateway}\n" if gateway else ""
+    return f"[Match]\nMACAddress={mac}\n[Network]\nAddress={address}\n{route}".encode()
+
+
+def _hosts(topology: Topology) -> bytes:
+    lines = ["127.0.0.1 localhost", *(f"{node.address} {node.name}" for node in topology.nodes)]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _tmpfile(path: str, mode: str, content: bytes) -> str:
+    """A tmpfiles.d line that writes `content`: `~` says that the argument is base64."""
+    return f"f+~ {shlex.quote(path)} {mode} root root - {base64.b64encode(content).decode()}\n"

@@ -1,0 +1,46 @@
+"""Notices that a workload has come to a halt: jobs wait, and nothing starts or ends any more."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+SHOWN_REASONS = 3
+
+
+class StallWatch:
+    """Looks at what a scheduler still has to do, time after time.
+
+    `patience_s` must be longer than the longest job runs: then something that runs has ended within it, unless it waits
+    for what can't come, as the pods of two half-started jobs do.
+    """
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._seen: frozenset[tuple[str, bool]] = frozenset()
+        self._since: float | None = None
+
+    def look(self, pending: Mapping[str, str] | None, now: float) -> str:
+        """Why the workload has stalled, or nothing while it hasn't.
+
+        `pending` is what `Scheduler.parse_pending` gives, or None while jobs are still submitted; `now` is in seconds
+        on a clock that doesn't jump.
+        """
+        if pending is None:
+            self._since = None
+            return ""
+        seen = frozenset((job, bool(waits)) for job, waits in pending.items())
+        if self._since is None or seen != self._seen:
+            self._seen, self._since = seen, now
+        waiting = [reason for reason in pending.values() if reason]
+        if not waiting or now - self._since <= self._patience_s:
+            return ""
+        common = Counter(waiting).most_common()
+        reasons = "; ".join(f"{reason} ({count})" for reason, count in common[:SHOWN_REASONS])
+        rest = (
+            f"; and {len(common) - SHOWN_REASONS} other reasons"
+            if len(common) > SHOWN_REASONS
+            else ""
+        )
+        return (
+            f"nothing has started or ended for {now - self._since:.0f} s, {len(pending) - len(waiting)} jobs run and "
+            f"{len(waiting)} wait: {reasons}{rest}"
+        )

@@ -1,0 +1,205 @@
+"""Which host a trial's cluster goes to: the books of what is promised, and which hosts are in service. Pure.
+
+The driver decides by what it has placed itself, without asking hosts; a host has the last word when the cluster takes
+its slot there. A host that fails time after time is taken out of service and named; the last one never is, since
+whoever runs the campaign is told anyway when attempt after attempt fails.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import astuple, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.hypervisor.capacity import Resources
+
+Needs = Mapping[str, Resources]
+"""What a cluster would occupy, by the kind of host: emulated nodes need more memory than others."""
+
+
+def shares(nodes: int, hosts: int) -> list[int]:
+    """How many of a cluster's nodes, the head included, each of its hosts gets: they are dealt in turn."""
+    return [len(range(first, nodes, hosts)) for first in range(hosts)]
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """What a trial's cluster occupies on each of its hosts."""
+
+    hosts: tuple[int, ...]
+    occupies: tuple[NDArray[np.int64], ...]
+
+
+class Placement:
+    """Trials and the hosts that they are on. `most_failures` in a row take a host out of service.
+
+    Hosts are rows of a few arrays: a thousand of them are looked through in microseconds.
+    """
+
+    def __init__(self, most_failures: int = 3) -> None:
+        self._most_failures = most_failures
+        self._rows: dict[str, int] = {}  # by the host's name
+        self._kinds: list[str] = []
+        self._kind = np.zeros(0, dtype=np.intp)
+        self._total = self._free = np.zeros((0, len(astuple(Resources()))), dtype=np.int64)
+        self._failures = np.zeros(0, dtype=np.int64)  # in a row
+        self._serves = np.zeros(0, dtype=np.bool_)
+        self._why_out: dict[str, str] = {}
+        self._placed: dict[int, _Placed] = {}  # by trial
+        self._failed_on: dict[int, set[int]] = {}
+
+    def add(self, host: str, total: Resources, kind: str = "") -> None:
+        """A host joins, or is back; what is placed there stays in the books."""
+        vector = np.array([astuple(total)], dtype=np.int64)
+        if kind not in self._kinds:
+            self._kinds.append(kind)
+        if host not in self._rows:
+            self._rows[host] = len(self._rows)
+            self._kind = np.append(self._kind, self._kinds.index(kind))
+            self._total, self._free = (
+                np.vstack([self._total, vector]),
+                np.vstack([self._free, vector]),
+            )
+            self._failures, self._serves = (
+                np.append(self._failures, 0),
+                np.append(self._serves, True),
+            )
+        row = self._rows[host]
+        self._free[row] += vector[0] - self._total[row]
+        self._total[row], self._failures[row], self._serves[row] = vector[0], 0, True
+        self._why_out.pop(host, None)
+
+    def take_out(self, host: str, why: str) -> None:
+        """The host gets no more trials; those that it has stay until they are released."""
+        self._serves[self._rows[host]] = False
+        self._why_out[host] = why
+
+    @property
+    def hosts(self) -> list[str]:
+        """All hosts, in service or not."""
+        return list(self._rows)
+
+    @property
+    def out_of_service(self) -> Mapping[str, str]:
+        """The hosts that get no trials, and why."""
+        return dict(self._why_out)
+
+    def reserved(self, host: str) -> Resources:
+        """What is promised on a host."""
+        row = self._rows[host]
+        return Resources(
+            **dict(
+                zip(
+                    Resources.__dataclass_fields__,
+                    map(int, self._total[row] - self._free[row]),
+                    strict=True,
+                )
+            )
+        )
+
+    def room(self, needs: Needs) -> int:
+        """On how many hosts such a cluster fits now."""
+        return int(self._fits(self._wanted(needs)).sum())
+
+    def place(
+        self, trial: int, needs: Needs, *, preferred: Sequence[Collection[str]] = ()
+    ) -> str | None:
+        """Promise the trial's cluster its room on a host, and name it; None where it fits on none.
+
+        Hosts on which this trial has failed come last, then those that failed others. Among equals, those in the first
+        of the `preferred` collections come first, then those in the second, and so on; then those with the most memory
+        left, in the order in which they joined.
+        """
+        placed = self.place_over(trial, [needs], preferred=preferred)
+        return placed[0] if placed else None
+
+    def place_over(
+        self, trial: int, parts: Sequence[Needs], *, preferred: Sequence[Collection[str]] = ()
+    ) -> tuple[str, ...]:
+        """The same for a cluster in several parts, each on a host of its own; nothing where one fits nowhere."""
+        rows: list[int] = []
+        occupied = []
+        for needs in parts:
+            wanted = self._wanted(needs)
+            row = self._best(trial, self._fits(wanted), taken=rows, preferred=preferred)
+            if row is None:
+                return ()
+            rows.append(row)
+            occupied.append(wanted[row].copy())
+        for row, occupies in zip(rows, occupied, strict=True):
+            self._free[row] -= occupies
+        self._placed[trial] = _Placed(tuple(rows), tuple(occupied))
+        return tuple(map(self._name, rows))
+
+    def release(self, trial: int, *, failed: bool) -> str:
+        """Give back the room of a trial that has ended, and learn from how it did.
+
+        Returns what to tell people when a host of its is taken out of service by that, else an empty string.
+        """
+        placed = self._placed.pop(trial)
+        for row, occupies in zip(placed.hosts, placed.occupies, strict=True):
+            self._free[row] += occupies
+        rows = list(placed.hosts)
+        if not failed:
+            self._failures[rows] = 0
+            self._failed_on.pop(trial, None)
+            return ""
+        self._failures[rows] += 1
+        self._failed_on.setdefault(trial, set()).update(rows)
+        return "; ".join(filter(None, map(self._judge, rows)))
+
+    def _judge(self, row: int) -> str:
+        """Take a host out of service that fails time after time, unless it is the last one; what to tell people."""
+        if (
+            self._failures[row] < self._most_failures
+            or not self._serves[row]
+            or self._serves.sum() == 1
+        ):
+            return ""
+        why = f"{self._failures[row]} trials in a row failed there"
+        self.take_out(self._name(row), why)
+        return f"host {self._name(row)} gets no more trials: {why}"
+
+    def _best(
+        self,
+        trial: int,
+        fits: NDArray[np.bool_],
+        *,
+        taken: Sequence[int],
+        preferred: Sequence[Collection[str]],
+    ) -> int | None:
+        """The row of the best host of those that fit, beside those that are taken."""
+        fitting = np.flatnonzero(fits)
+        fitting = fitting[~np.isin(fitting, taken)]
+        if not fitting.size:
+            return None
+        failed_before = np.isin(fitting, list(self._failed_on.get(trial, ())))
+        others = [
+            ~np.isin(fitting, [self._rows[one] for one in some if one in self._rows])
+            for some in preferred
+        ]
+        memory_left = self._free[fitting, 0]
+        keys = (
+            fitting,
+            -memory_left,
+            *reversed(others),
+            self._failures[fitting],
+            failed_before,
+        )  # the last decides first
+        return int(fitting[np.lexsort(keys)[0]])
+
+    def trials_on(self, host: str) -> list[int]:
+        """The trials whose clusters are on a host."""
+        row = self._rows[host]
+        return [trial for trial, placed in self._placed.items() if row in placed.hosts]
+
+    def _name(self, row: int) -> str:
+        return list(self._rows)[row]
+
+    def _wanted(self, needs: Needs) -> NDArray[np.int64]:
+        """What such a cluster occupies on each host."""
+        return np.array([astuple(needs[kind]) for kind in self._kinds], dtype=np.int64)[self._kind]
+
+    def _fits(self, wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
+        fits: NDArray[np.bool_] = (self._free >= wanted).all(axis=1) & self._serves
+        return fits

@@ -1,0 +1,112 @@
+"""Starts or joins Ray. Ray reads its environment once, when it is imported, so `prepare` comes before that."""
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from actors.hypervisor.process import start_ticks
+from campaign.core.errors import ConfigError, InfrastructureError
+
+OBJECT_STORE_BYTES = (
+    128 * 1024 * 1024
+)  # jobs tables and logs; images never travel through it on one host
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_memory_monitor_refresh_ms": "0",  # VMs' memory is counted by us
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+def prepare(address: str | None) -> None:
+    """Set Ray's environment for a session of our own, or for joining the Ray at `address`.
+
+    Ray's daemons listen on every interface whatever they are told, and run what anybody sends them. So our own asks for
+    a token that only this process and its children know, and one that is joined must ask for one: ConfigError where
+    this process has none to give. RuntimeError if Ray was imported before.
+    """
+    if "ray" in sys.modules:
+        raise RuntimeError("ray was imported before its environment was prepared")
+    if address and not _has_token():
+        raise ConfigError(
+            f"testbed.ray_address: the Ray at {address} would be joined without a token",
+            "A Ray that asks for none runs what anybody sends it who reaches its ports.",
+            "Start it with RAY_AUTH_MODE=token and one token on every host (ray get-auth-token --generate), and set "
+            "both here as well.",
+        )
+    os.environ.update(ENVIRONMENT)
+    if not address:
+        os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+
+
+def _has_token() -> bool:
+    """Whether Ray's environment names a token, in the ways that Ray knows."""
+    if os.environ.get("RAY_AUTH_MODE") != "token":
+        return False
+    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+    return bool(os.environ.get("RAY_AUTH_TOKEN")) or file.is_file()
+
+
+def start(address: str | None) -> None:
+    """Join the Ray at `address`, or start a small one of our own; InfrastructureError if that can't be.
+
+    What SIGTERM does stays as it was: Ray's own handler would abort a driver that is told to end.
+    """
+    import ray
+
+    told_to_end = signal.getsignal(signal.SIGTERM)
+    common = {"log_to_driver": False, "logging_level": "error", "ignore_reinit_error": True}
+    try:
+        if address:
+            ray.init(address=address, **common)
+        else:
+            sweep()
+            folder = str(_own_folder(os.getpid()))
+            store = {"object_store_memory": OBJECT_STORE_BYTES, "_temp_dir": folder}
+            ray.init(address="local", include_dashboard=False, num_cpus=1, **store, **common)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        where = f"Ray at {address}" if address else "a local Ray"
+        raise InfrastructureError(
+            f"{where} can't be reached or started: {error}",
+            resolution="`python -m campaign doctor` says what is amiss.",
+        ) from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, told_to_end)
+
+
+def stop() -> None:
+    """Leave Ray; if it was our own, end it and remove its files."""
+    import ray
+
+    ray.shutdown()
+    shutil.rmtree(_own_folder(os.getpid()), ignore_errors=True)
+
+
+def sweep() -> list[Path]:
+    """Remove the files of sessions whose driver is dead: Ray ends with its driver, but leaves sockets and logs."""
+    ours = (
+        folder for folder in _TEMPORARY.glob(f"{_PREFIX}*") if folder.lstat().st_uid == os.geteuid()
+    )
+    stale = [folder for folder in ours if not _alive(folder)]
+    for folder in stale:
+        shutil.rmtree(folder, ignore_errors=True)
+    return stale
+
+
+_TEMPORARY = Path("/tmp")
+_PREFIX = "campaign-ray-"
+
+
+def _own_folder(pid: int) -> Path:
+    return _TEMPORARY / f"{_PREFIX}{pid}-{start_ticks(pid)}"
+
+
+def _alive(folder: Path) -> bool:
+    match = re.fullmatch(rf"{_PREFIX}(\d+)-(\d+)", folder.name)
+    return match is None or start_ticks(int(match[1])) == int(match[2])

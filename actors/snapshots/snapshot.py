@@ -1,0 +1,192 @@
+"""What a golden cluster is on disk: the recipe that names it, its files, and the sealed manifest of them."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    Base64Bytes,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from campaign.core.errors import CampaignError
+
+FORMAT = 1  # of the files below; another one gives every recipe another key
+MANIFEST = "manifest.json"
+_MEND = "discard it: a cold boot takes its place"
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")]
+
+
+class GoldenError(CampaignError):
+    """A golden cluster can't be kept or used."""
+
+
+class GoldenDamaged(GoldenError):
+    """What stands under a golden cluster's name isn't what was put there, and must not be restored."""
+
+
+class GoldenGone(GoldenError):
+    """A golden cluster that was found before has been evicted, discarded or replaced since."""
+
+
+class GoldenStoreFull(GoldenError):
+    """The store's disk has no room for what is being made."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that shapes a golden cluster, by name: image hash, scheduler, node count, memory, QEMU version, ..."""
+
+    parts: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """The name of the golden cluster of this recipe: equal exactly when all parts and the file format are."""
+        return _hash({"format": FORMAT, "parts": dict(self.parts)})
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A golden cluster in a store. Its files are mapped copy on write by restored nodes and never written to."""
+
+    folder: Path
+    recipe: Recipe
+    nodes: tuple[str, ...]  # in the order of `put`
+    identity: Mapping[str, bytes] = field(repr=False)  # the cluster's secrets, such as its SSH keys
+    seal: str  # the hash of the manifest: tells it from another golden cluster of the same recipe
+    size: int  # bytes of its nodes' files, holes included
+    disk_use: int  # bytes on the disk
+
+    @property
+    def key(self) -> str:
+        """The recipe's key."""
+        return self.recipe.key
+
+    def ram(self, node: str) -> Path:
+        """The memory of `node`, to be mapped privately."""
+        return ram_file(self.folder, node)
+
+    def state(self, node: str) -> Path:
+        """The device state of `node`."""
+        return state_file(self.folder, node)
+
+    def files(self, nodes: Iterable[str] | None = None) -> Iterator[Path]:
+        """Memory and state of `nodes` (of all, if None), node by node."""
+        for node in self.nodes if nodes is None else nodes:
+            yield self.ram(node)
+            yield self.state(node)
+
+
+class Content(BaseModel):
+    """A file's `sparse.digest` and its size in bytes, holes included."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: Sha256
+    size: int = Field(ge=0)
+
+
+class Manifest(BaseModel):
+    """The body of `manifest.json`. Validation errors don't show its values: it holds secrets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    parts: dict[str, str]
+    nodes: tuple[NodeName, ...] = Field(min_length=1)
+    files: dict[str, Content]
+    identity: dict[str, Base64Bytes] = Field(repr=False)
+
+    @model_validator(mode="after")
+    def _describes_its_nodes(self) -> "Manifest":
+        if sorted(self.files) != sorted(file_names(self.nodes)):
+            raise ValueError(f"its files aren't those of its nodes {', '.join(self.nodes)}")
+        return self
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the golden cluster was made from."""
+        return Recipe(self.parts)
+
+    @property
+    def seal(self) -> str:
+        """The hash over all of it."""
+        return _hash(self.model_dump(mode="json"))
+
+
+def ram_file(folder: Path, node: str) -> Path:
+    """Where the memory of `node` stands in a golden cluster's folder, or in the draft of one."""
+    return folder / f"{node}.ram"
+
+
+def state_file(folder: Path, node: str) -> Path:
+    """Where the device state of `node` stands."""
+    return folder / f"{node}.state"
+
+
+def file_names(nodes: Sequence[str]) -> list[str]:
+    """The names of the files of `nodes`."""
+    return [file(Path(), node).name for node in nodes for file in (ram_file, state_file)]
+
+
+def write(path: Path, manifest: Manifest) -> None:
+    """Write `manifest` with its seal to the new file `path`; OSError if that fails."""
+    text = json.dumps(
+        {"seal": manifest.seal, "golden": manifest.model_dump(mode="json")},
+        indent=1,
+        sort_keys=True,
+    )
+    path.touch(mode=0o600)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def parse(path: Path, raw: bytes) -> Manifest:
+    """The manifest that was read from `path`; GoldenDamaged if any of it isn't what `write` wrote."""
+    try:
+        found = json.loads(raw)
+        manifest = Manifest.model_validate(found["golden"])
+        seal = found["seal"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(path, "isn't a whole manifest", _without_values(error)) from error
+    if manifest.seal != seal:
+        raise damaged(
+            path, "was altered", f"it is sealed as {seal}\nbut its content is {manifest.seal}"
+        )
+    return manifest
+
+
+def damaged(path: Path, what: str, details: str = "") -> GoldenDamaged:
+    """The error for the file `path` of a golden cluster."""
+    return GoldenDamaged(f"golden cluster file {path} {what}", details, _MEND)
+
+
+def differences(asked: Recipe, found: Recipe) -> str:
+    """The parts in which two recipes differ, a line each."""
+    names = sorted(asked.parts.keys() | found.parts.keys())
+    pairs = [(name, asked.parts.get(name), found.parts.get(name)) for name in names]
+    return "\n".join(
+        f"{name}: asked for {want!r}, found {have!r}" for name, want, have in pairs if want != have
+    )
+
+
+def _without_values(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return "\n".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+        )
+    return f"{type(error).__name__} while reading it"
+
+
+def _hash(value: Any) -> str:
+    """The sha256 of `value` as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,111 @@
+"""Sparse files: their data without their holes, a hash that holes don't change, and holes where zeros stood."""
+
+import ctypes
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+BLOCK = (
+    64 * 1024
+)  # bytes; where zeros become holes. 4 KiB saved 5 % more of a node's memory, in 13 times the pieces
+_ZEROS = bytes(BLOCK)
+_BUFFER = 4 * 2**20  # bytes
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2  # linux/falloc.h
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+
+def extents(descriptor: int) -> Iterator[tuple[int, int]]:
+    """Where the file has data: (start, end) in bytes, ascending. A file system without holes gives one extent."""
+    end, size = 0, os.fstat(descriptor).st_size
+    while end < size:
+        try:
+            start = os.lseek(descriptor, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # a hole up to the end
+                return
+            raise
+        end = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield start, end
+
+
+def blocks(descriptor: int) -> Iterator[tuple[int, bytes]]:
+    """Every block of the grid that may hold data, with its offset; the file's last one may be shorter."""
+    reached = 0
+    for start, end in extents(descriptor):
+        for offset in range(max(start - start % BLOCK, reached), end, BLOCK):
+            yield offset, os.pread(descriptor, BLOCK, offset)
+            reached = offset + BLOCK
+
+
+def digest(descriptor: int) -> str:
+    """The hash (sha256, hexadecimal) of the file's size and of each block that isn't all zeros, with its offset.
+
+    Equal content gives an equal hash wherever the file system keeps holes, and holes cost no reading.
+    """
+    total = hashlib.sha256(b"sparse %d %d\n" % (BLOCK, os.fstat(descriptor).st_size))
+    for offset, block in blocks(descriptor):
+        if not _is_zero(block):
+            total.update(offset.to_bytes(8, "big"))
+            total.update(block)
+    return total.hexdigest()
+
+
+def copy(descriptor: int, target: Path) -> None:
+    """Copy the file to the new file `target`, for its owner alone, with holes where it has holes or zeros."""
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copied:
+        for offset, block in blocks(descriptor):
+            if not _is_zero(block):
+                os.pwrite(copied.fileno(), block, offset)
+        os.ftruncate(copied.fileno(), os.fstat(descriptor).st_size)
+
+
+def punch(descriptor: int) -> int:
+    """Turn the file's blocks of zeros into holes; the bytes freed. Size and content stay.
+
+    0 on a file system that knows no holes; OSError for all else that goes wrong.
+    """
+    freed = 0
+    for start, end in _zero_runs(descriptor):
+        if _libc.fallocate(descriptor, _PUNCH_HOLE | _KEEP_SIZE, start, end - start):
+            code = ctypes.get_errno()
+            if code == errno.EOPNOTSUPP:
+                return freed
+            raise OSError(code, os.strerror(code))
+        freed += end - start
+    return freed
+
+
+def read(descriptor: int) -> int:
+    """Read the file's data once, in order, and throw it away; the bytes read."""
+    buffer, total = memoryview(bytearray(_BUFFER)), 0
+    for start, end in extents(descriptor):
+        offset = start
+        while offset < end:
+            got = os.preadv(descriptor, [buffer[: end - offset]], offset)
+            if not got:
+                return total
+            offset, total = offset + got, total + got
+    return total
+
+
+def _zero_runs(descriptor: int) -> Iterator[tuple[int, int]]:
+    """Neighbouring blocks of zeros that aren't holes yet, as (start, end)."""
+    start = end = 0
+    for offset, block in blocks(descriptor):
+        if not _is_zero(block):
+            continue
+        if offset != end:
+            if end > start:
+                yield start, end
+            start = offset
+        end = offset + len(block)
+    if end > start:
+        yield start, end
+
+
+def _is_zero(block: bytes) -> bool:
+    return block == (_ZEROS if len(block) == BLOCK else bytes(len(block)))

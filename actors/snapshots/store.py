@@ -1,0 +1,283 @@
+"""The store of golden clusters: a folder of files, verified on use, safe for several processes, never seen half-made.
+
+One folder per golden cluster, named by its recipe's key. Nothing is flushed to the disk by force: what a power cut
+loses is noticed, since files count as verified only within one boot of the machine.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from actors.snapshots import sealing
+from actors.snapshots import snapshot as goldens
+from actors.snapshots.snapshot import Golden, GoldenDamaged, GoldenGone, GoldenStoreFull, Recipe
+from campaign.core import files
+
+_MAKING = ".making-"
+_LOCK = ".lock"  # of the store: while it changes; of a golden cluster: held shared by who uses it, its time the last use
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A golden cluster that is being made."""
+
+    recipe: Recipe
+    folder: Path
+    lock: int = field(repr=False)  # descriptor of the lock that keeps others from sweeping it
+
+    def ram(self, node: str) -> Path:
+        """Where QEMU maps the memory of `node`."""
+        return goldens.ram_file(self.folder, node)
+
+    def state(self, node: str) -> Path:
+        """Where the device state of `node` goes."""
+        return goldens.state_file(self.folder, node)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A golden cluster as a listing shows it; its files haven't been looked into."""
+
+    key: str
+    folder: Path
+    golden: Golden | None  # None if its manifest can't be read
+    disk_use: int  # bytes
+    used: float  # when it was last put or found, in seconds since the epoch
+    held: bool  # whether somebody holds it now
+
+
+class GoldenStore:
+    """Golden clusters below one folder (made, for its owner only, when first written to)."""
+
+    def __init__(self, path: Path, limit_mib: int) -> None:
+        self.path = path
+        self.limit = limit_mib * 2**20  # bytes
+
+    @contextmanager
+    def making(self, recipe: Recipe, *, room_mib: int = 0) -> Iterator[Draft]:
+        """A draft on the store's disk; whatever happens, it is gone afterwards unless it was `put`.
+
+        GoldenStoreFull if less than `room_mib` is free, or if the disk fills up meanwhile. Ask for room: a node whose
+        memory file finds no room on the disk is killed by the kernel.
+        """
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._disk_errors())
+            with self._locked():
+                self._sweep()
+                self._require_room(room_mib * 2**20)
+                folder = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.path))
+                stack.callback(shutil.rmtree, folder, ignore_errors=True)
+                lock = stack.enter_context(files.lock(folder / _LOCK))
+            yield Draft(recipe, folder, lock)
+
+    def put(self, draft: Draft, nodes: Sequence[str], identity: Mapping[str, bytes]) -> Golden:
+        """Keep `draft`, whose files no process writes to or has mapped writably any more, as the golden cluster.
+
+        A sound one of the same recipe stays instead, a damaged one is replaced. Then the least recently used others
+        that nobody holds are evicted until the store fits its limit. GoldenStoreFull if the disk is full, GoldenError
+        if a node's file is missing or still open for writing, as it is while its QEMU lives.
+        """
+        with self._disk_errors():
+            sealing.seal(draft.folder, draft.recipe, nodes, identity)
+            with self._locked():
+                golden = self._sound(draft.recipe) or self._move_in(draft)
+                self._evict(keep=golden.key)
+        return golden
+
+    def adopt(self, folder: Path, recipe: Recipe) -> Golden:
+        """Take in the golden cluster in `folder`, which came from another host to this store's disk, verified.
+
+        A sound one of the same recipe stays instead. GoldenDamaged if it isn't what its manifest says.
+        """
+        with self._disk_errors(), self._locked():
+            sealing.verify(folder, recipe)
+            sealing.tidy(folder)
+            golden = self._sound(recipe)
+            if golden is None:
+                folder.rename(self.path / recipe.key)
+                _stamp(self.path / recipe.key)
+                golden = sealing.load(self.path / recipe.key)
+            self._evict(keep=golden.key)
+        return golden
+
+    def find(self, recipe: Recipe) -> Golden | None:
+        """The golden cluster of `recipe`, verified; None if there is none. GoldenDamaged says what is wrong with it.
+
+        Files that were verified during this boot and haven't been touched since (inode, size, times) aren't read
+        again, so this is cheap enough for every trial.
+        """
+        folder = self.path / recipe.key
+        if not os.path.lexists(folder):
+            return None
+        try:
+            golden = sealing.verify(folder, recipe)
+        except (GoldenDamaged, FileNotFoundError):
+            if not os.path.lexists(folder):  # evicted or discarded while we looked
+                return None
+            raise
+        _stamp(folder)
+        return golden
+
+    @contextmanager
+    def hold(self, golden: Golden) -> Iterator[None]:
+        """Keep `golden` from eviction, by whichever process, while nodes are restored or run from it.
+
+        GoldenGone if it isn't there any more: hold it before the first node is restored, and treat that as not found.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(files.lock(golden.folder / _LOCK, fcntl.LOCK_SH))
+                there = sealing.read_manifest(golden.folder).seal
+            except (OSError, GoldenDamaged) as error:
+                raise _gone(golden, str(error)) from error
+            if there != golden.seal:
+                raise _gone(golden, "another one of the same recipe took its place")
+            yield
+
+    def discard(self, key: str) -> None:
+        """Remove what stands under `key`, at once and even if it is held; harmless if nothing does.
+
+        Discarding is for damage, and what is damaged must not be restored once more. Nodes that run from it keep their
+        mapped files, whose disk space comes back when the last of them ends.
+        """
+        with self._locked():
+            self._remove(self.path / key)
+
+    def remove(self, key: str) -> bool:
+        """Remove what stands under `key` unless somebody holds it; whether it is gone."""
+        with self._locked():
+            return self._remove_unless_held(self.path / key)
+
+    def sweep(self) -> int:
+        """Remove what killed makers and removers left; the number of such folders."""
+        if not self.path.is_dir():
+            return 0
+        with self._locked():
+            return self._sweep()
+
+    def goldens(self) -> list[Entry]:
+        """All that the store keeps, most recently used first; nothing is verified."""
+        found = []
+        for folder in self.path.glob("[0-9a-f]*"):
+            with contextlib.suppress(OSError):  # removed meanwhile
+                if _KEY.fullmatch(folder.name):
+                    found.append(_entry(folder))
+        return sorted(found, key=lambda entry: entry.used, reverse=True)
+
+    def _sound(self, recipe: Recipe) -> Golden | None:
+        """What `find` finds; a damaged one is removed. To be called with the store locked."""
+        try:
+            return self.find(recipe)
+        except GoldenDamaged:
+            self._remove(self.path / recipe.key)
+            return None
+
+    def _move_in(self, draft: Draft) -> Golden:
+        fcntl.flock(
+            draft.lock, fcntl.LOCK_SH
+        )  # from now on it is a golden cluster, held until its making ends
+        folder = self.path / draft.recipe.key
+        draft.folder.rename(folder)
+        _stamp(folder)
+        return sealing.load(folder)
+
+    def _evict(self, keep: str) -> None:
+        entries = self.goldens()
+        use = sum(entry.disk_use for entry in entries)
+        for entry in reversed(entries):
+            if use <= self.limit:
+                return
+            if entry.key != keep and self._remove_unless_held(entry.folder):
+                use -= entry.disk_use
+
+    def _remove_unless_held(self, folder: Path) -> bool:
+        try:
+            with files.lock(folder / _LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                self._remove(folder)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _remove(self, folder: Path) -> None:
+        """First out of sight by one rename, then removed: a reader sees all of a golden cluster or nothing."""
+        with contextlib.suppress(FileNotFoundError):
+            hidden = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.path))
+            try:
+                folder.rename(hidden / "removed")
+            finally:
+                shutil.rmtree(hidden)
+
+    def _sweep(self) -> int:
+        left = [
+            folder for folder in self.path.glob(f"{_MAKING}*") if not files.in_use(folder / _LOCK)
+        ]
+        for folder in left:
+            shutil.rmtree(folder, ignore_errors=True)
+        return len(left)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.chmod(0o700)
+        with files.lock(self.path / _LOCK):
+            yield
+
+    def _require_room(self, needed: int) -> None:
+        free = shutil.disk_usage(self.path).free
+        if free < needed:
+            raise self._full(f"the golden cluster may need {needed >> 20} MiB")
+
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise self._full(str(error)) from error
+            raise
+
+    def _full(self, details: str) -> GoldenStoreFull:
+        free = shutil.disk_usage(self.path).free >> 20
+        return GoldenStoreFull(
+            f"the disk of the golden cluster store {self.path} is full: {free} MiB free",
+            details,
+            "free some space, or lower the store's limit; until then clusters boot cold",
+        )
+
+
+def _entry(folder: Path) -> Entry:
+    try:
+        golden = sealing.load(folder)
+    except GoldenDamaged:
+        golden = None
+    lock = folder / _LOCK
+    used = (lock if lock.exists() else folder).stat().st_mtime
+    return Entry(folder.name, folder, golden, sealing.disk_use(folder), used, files.in_use(lock))
+
+
+def _stamp(folder: Path) -> None:
+    """Note that it was used just now; best effort, it only steers eviction."""
+    with (
+        contextlib.suppress(OSError),
+        files.lock(folder / _LOCK, fcntl.LOCK_SH | fcntl.LOCK_NB) as descriptor,
+    ):
+        now = time.time_ns()  # finer than the kernel's own stamp
+        os.utime(descriptor, ns=(now, now))
+
+
+def _gone(golden: Golden, details: str) -> GoldenGone:
+    return GoldenGone(
+        f"golden cluster {golden.folder} is gone",
+        details,
+        "it was evicted, discarded or replaced: boot cold",
+    )

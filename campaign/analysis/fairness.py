@@ -1,0 +1,94 @@
+"""The fairness manifest: what is equal and what differs between the schedulers that a campaign compares.
+
+Published comparisons have been ruined by arms that differed in what nobody wrote down: webhooks or request limits on
+for one scheduler and off for the other. So what differs comes first, and of that what the adapters say of themselves.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from campaign.core.trials import TrialRecord
+from schedulers.base import ASPECTS, Scheduler
+
+MEASURED = {
+    "head_used_mib": "memory in use on the head before the workload (median, MiB)",
+    "node_used_mib": "memory in use on a compute node before the workload (median, MiB)",
+}
+RECORDED = {
+    "scheduler_version": "version",
+    "image_name": "image",
+    "image_hash": "image hash",
+    "image_recipe": "image recipe",
+    "guest_kernel": "kernel of the nodes",
+    "host": "hosts",
+    "acceleration": "how guests run",
+    "qemu": "QEMU",
+    "libvirt": "libvirt",
+    "workload_hash": "jobs that were replayed (hash)",
+    "git_commit": "version of this software (commit)",
+}
+"""What trials bring home of their arm, by name in their provenance, as the manifest calls it."""
+UNKNOWN = "not known"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One aspect, and what each arm has to say of it."""
+
+    aspect: str
+    values: Mapping[str, str]
+
+    @property
+    def equal(self) -> bool:
+        """Whether all arms say the same."""
+        return len(set(self.values.values())) == 1
+
+
+def manifest(schedulers: Mapping[str, Scheduler], records: Iterable[TrialRecord]) -> list[Row]:
+    """What the arms of a comparison have to say of every aspect: what differs first.
+
+    `schedulers` are the arms' adapters by name. What trials have brought home is of their judged attempts; an arm
+    without any says so.
+    """
+    provenance = {
+        name: [one.provenance for one in records_of]
+        for name, records_of in _by_arm(schedulers, records)
+    }
+    said = {name: scheduler.fairness() for name, scheduler in schedulers.items()}
+    rows = [
+        Row(what, {name: said[name][aspect] for name in schedulers})
+        for aspect, what in ASPECTS.items()
+    ]
+    rows += [
+        Row(what, {name: _recorded(provenance[name], key) for name in schedulers})
+        for key, what in RECORDED.items()
+    ]
+    rows += [
+        Row(what, {name: _measured(provenance[name], key) for name in schedulers})
+        for key, what in MEASURED.items()
+    ]
+    return sorted(rows, key=lambda row: row.equal)
+
+
+def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The manifest as JSON values."""
+    return [asdict(row) | {"equal": row.equal} for row in rows]
+
+
+def _by_arm(
+    schedulers: Iterable[str], records: Iterable[TrialRecord]
+) -> Iterator[tuple[str, list[TrialRecord]]]:
+    found = list(records)
+    for name in schedulers:
+        yield name, [record for record in found if record.provenance.get("scheduler") == name]
+
+
+def _recorded(provenance: Sequence[Mapping[str, str]], key: str) -> str:
+    return ", ".join(sorted({one[key] for one in provenance if one.get(key)})) or UNKNOWN
+
+
+def _measured(provenance: Sequence[Mapping[str, str]], key: str) -> str:
+    values = [float(one[key]) for one in provenance if one.get(key)]
+    return f"{median(values):.0f}" if values else UNKNOWN

@@ -1,0 +1,76 @@
+"""Metrics of a trial: the jobs table and what surrounds it -> values, and why what has no value has none.
+
+A finished job has begun to be submitted, has started and has ended, whatever its exit code. Metrics of jobs are over
+finished jobs; how many are not is a metric too. A metric that has no meaning for a trial is absent with a reason,
+never a number that looks like one. Times are seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from campaign.analysis.metrics.definitions import METRICS, Metric, NoMeaning
+from campaign.analysis.metrics.measured import ClusterFacts, Measured, measure
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "BOUNDED_SLOWDOWN_TAU_S",
+    "METRICS",
+    "ClusterFacts",
+    "Computed",
+    "Metric",
+    "compute",
+    "tau_of",
+]
+
+BOUNDED_SLOWDOWN_TAU_S = 10.0
+
+
+@dataclass(frozen=True)
+class Computed:
+    """Each metric by name, either in `values` or in `absent`, which says why it has no value."""
+
+    values: Mapping[str, float]
+    absent: Mapping[str, str]
+
+
+def tau_of(time_scale: float) -> float:
+    """Tau (s) of the bounded slowdown for a workload whose times were multiplied by `time_scale`."""
+    return BOUNDED_SLOWDOWN_TAU_S * time_scale
+
+
+def compute(
+    jobs: "pa.Table",
+    cluster: ClusterFacts,
+    phases: Mapping[str, float],
+    *,
+    tau_s: float = BOUNDED_SLOWDOWN_TAU_S,
+) -> Computed:
+    """All metrics of a jobs table (JOBS_SCHEMA), in time O(n log n) and memory O(n) of its jobs.
+
+    `phases` are a trial's phase clocks (seconds by name in PHASES). `tau_s` bounds the slowdown of short jobs: scale
+    it as the workload's times are scaled (`tau_of`).
+    """
+    measured = measure(jobs, cluster, phases, tau_s)
+    found = {row.name: _evaluate(row, measured) for row in METRICS.values()}
+    return Computed(
+        {name: value for name, value in found.items() if not isinstance(value, NoMeaning)},
+        {name: value.why for name, value in found.items() if isinstance(value, NoMeaning)},
+    )
+
+
+def _evaluate(row: Metric, measured: Measured) -> float | NoMeaning:
+    if row.of_jobs and not measured.width.size:
+        return NoMeaning("no job finished")
+    value = row.function(measured)
+    if isinstance(value, NoMeaning):
+        return value
+    return (
+        float(value)
+        if np.isfinite(value)
+        else NoMeaning("the jobs table lacks what it is computed from")
+    )

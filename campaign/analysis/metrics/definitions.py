@@ -1,0 +1,385 @@
+"""The metrics: each one a row (name, unit, definition, source) and a function of what was measured."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from campaign.analysis.metrics.measured import Measured
+from campaign.analysis.metrics.timeline import backfilled, idle_while_waiting
+from campaign.schema.model import Direction
+
+WARM_UP = 0.1  # part of the arrival span that steady-state utilisation leaves out
+KWH = 3.6e6  # joules
+FAN_2007 = "Fan, Weber, Barroso 2007, Power Provisioning for a Warehouse-sized Computer"
+FEITELSON_1997 = "Feitelson, Rudolph, Schwiegelshohn, Sevcik, Wong 1997, Theory and Practice in Parallel Job Scheduling"
+FEITELSON_2001 = "Feitelson 2001, Metrics for Parallel Job Scheduling and Their Convergence"
+FRACHTENBERG_2005 = "Frachtenberg, Feitelson 2005, Pitfalls in Parallel Job Scheduling Evaluation"
+JAIN_1984 = "Jain, Chiu, Hawe 1984, A Quantitative Measure of Fairness and Discrimination for Resource Allocation"
+SCHWIEGELSHOHN_2000 = "Schwiegelshohn, Yahyapour 2000, Fairness in Parallel Job Scheduling"
+WONG_2000 = "Wong, Oliker, Kramer, Kaltz, Bailey 2000, ESP: A System Utilization Benchmark"
+ZHANG_2001 = (
+    "Zhang, Franke, Moreira, Sivasubramaniam 2001, An Integrated Approach to Parallel Job Scheduling Using "
+    "Gang-Scheduling, Backfilling, and Migration"
+)
+THIS_PROJECT = "this project"
+BACKFILL = f"{THIS_PROJECT}; backfilling: Lifka 1995, The ANL/IBM SP Scheduling System"
+NOT_HELD = frozenset({"golden", "fallback", "placed", "simulated"})
+"""Phases in which the trial holds no nodes of its own, or that aren't its cost: what is made once for all trials, what
+a mishap took, waiting, and simulating."""
+
+
+@dataclass(frozen=True)
+class NoMeaning:
+    """Instead of a value: why a metric has none for this trial."""
+
+    why: str
+
+
+Function = Callable[[Measured], float | NoMeaning]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a metric means. `of_jobs`: it has no meaning when no job has finished; `of_tau`: it depends on tau."""
+
+    name: str
+    unit: str
+    definition: str
+    source: str
+    natural_direction: Direction
+    of_jobs: bool
+    of_tau: bool
+    function: Function
+
+    def defined(self, tau: str) -> str:
+        """The definition, with the tau that was used where it depends on one."""
+        return f"{self.definition}; tau = {tau}" if self.of_tau else self.definition
+
+
+METRICS: dict[str, Metric] = {}
+NO_TIME = NoMeaning("no time passed between the first submission and the last end")
+NO_SLOTS = NoMeaning("how many slots the cluster has isn't known")
+NO_NODES = NoMeaning("how many nodes the cluster has isn't known")
+
+
+def _metric(
+    unit: str,
+    definition: str,
+    *,
+    best: Direction = "minimize",
+    source: str = FEITELSON_2001,
+    of_jobs: bool = True,
+    of_tau: bool = False,
+) -> Callable[[Function], Function]:
+    """Register the decorated function under its own name."""
+
+    def register(function: Function) -> Function:
+        name = function.__name__
+        METRICS[name] = Metric(name, unit, definition, source, best, of_jobs, of_tau, function)
+        return function
+
+    return register
+
+
+@_metric("s", "last end - first submission; compares schedules only where all jobs arrive at once")
+def makespan_s(of: Measured) -> float:
+    return of.makespan
+
+
+@_metric("s", "mean of start - submission")
+def wait_mean_s(of: Measured) -> float:
+    return float(of.wait.mean())
+
+
+@_metric("s", "median of start - submission")
+def wait_median_s(of: Measured) -> float:
+    return float(np.median(of.wait))
+
+
+@_metric("s", "95th percentile of start - submission, interpolated linearly")
+def wait_p95_s(of: Measured) -> float:
+    return float(np.percentile(of.wait, 95))
+
+
+@_metric("s", "longest start - submission")
+def wait_max_s(of: Measured) -> float:
+    return float(of.wait.max())
+
+
+@_metric("s", "mean of end - submission")
+def response_mean_s(of: Measured) -> float:
+    return float(of.response.mean())
+
+
+@_metric("s", "median of end - submission")
+def response_median_s(of: Measured) -> float:
+    return float(np.median(of.response))
+
+
+@_metric("s", "95th percentile of end - submission, interpolated linearly")
+def response_p95_s(of: Measured) -> float:
+    return float(np.percentile(of.response, 95))
+
+
+@_metric("s", "longest end - submission")
+def response_max_s(of: Measured) -> float:
+    return float(of.response.max())
+
+
+@_metric("", "mean of max(1, (wait + run) / max(run, tau))", source=FEITELSON_1997, of_tau=True)
+def bounded_slowdown_mean(of: Measured) -> float:
+    return float(of.bounded_slowdown.mean())
+
+
+@_metric("", "median of max(1, (wait + run) / max(run, tau))", source=FEITELSON_1997, of_tau=True)
+def bounded_slowdown_median(of: Measured) -> float:
+    return float(np.median(of.bounded_slowdown))
+
+
+@_metric(
+    "",
+    "95th percentile of max(1, (wait + run) / max(run, tau)), interpolated linearly",
+    source=FEITELSON_1997,
+    of_tau=True,
+)
+def bounded_slowdown_p95(of: Measured) -> float:
+    return float(np.percentile(of.bounded_slowdown, 95))
+
+
+@_metric("", "mean of (wait + run) / run, not bounded (also called stretch); short jobs rule it")
+def slowdown_mean(of: Measured) -> float | NoMeaning:
+    return _without_run_time(of) or float((of.response / of.run).mean())
+
+
+@_metric("", "median of (wait + run) / run, not bounded (also called stretch)")
+def slowdown_median(of: Measured) -> float | NoMeaning:
+    return _without_run_time(of) or float(np.median(of.response / of.run))
+
+
+def _without_run_time(of: Measured) -> NoMeaning | None:
+    count = int((of.run <= 0).sum())
+    return (
+        NoMeaning(f"jobs that ran for no time have an infinite slowdown: {count}")
+        if count
+        else None
+    )
+
+
+@_metric("s", "sum(area x response) / sum(area), area = slots x run", source=SCHWIEGELSHOHN_2000)
+def awrt_s(of: Measured) -> float | NoMeaning:
+    area = float(of.area.sum())
+    return (
+        float((of.area * of.response).sum()) / area
+        if area > 0
+        else NoMeaning("all jobs ran for no time")
+    )
+
+
+@_metric(
+    "",
+    "Jain's index (sum of x)^2 / (users x sum of x^2) over users, x = mean bounded slowdown of a user's jobs: "
+    "1 if all users fare alike, 1 / users if one bears it all",
+    best="maximize",
+    source=JAIN_1984,
+    of_tau=True,
+)
+def fairness_jain(of: Measured) -> float | NoMeaning:
+    if np.isnan(of.user).any():
+        return NoMeaning("whose the jobs are isn't known")
+    users, owner = np.unique(of.user, return_inverse=True)
+    if users.size < 2:
+        return NoMeaning("all jobs are of one user")
+    fared = np.bincount(owner, of.bounded_slowdown) / np.bincount(owner)
+    return float(fared.sum() ** 2 / (users.size * (fared**2).sum()))
+
+
+@_metric("fraction", "sum(slots x run) / (cluster's slots x makespan)", best="maximize")
+def utilisation(of: Measured) -> float | NoMeaning:
+    capacity = _capacity(of)
+    return capacity if isinstance(capacity, NoMeaning) else float(of.area.sum()) / capacity
+
+
+@_metric(
+    "fraction",
+    "slots in use / cluster's slots while jobs arrive: from a tenth of the way between the first and the last "
+    "submission (warm-up cut) to the last (drain cut)",
+    best="maximize",
+    source=FRACHTENBERG_2005,
+)
+def utilisation_steady(of: Measured) -> float | NoMeaning:
+    first, last = float(of.submit.min()), float(of.submit.max())
+    # Jobs that should arrive at once are submitted one after the other.
+    if last <= first or np.ptp(of.arrival) == 0:
+        return NoMeaning(
+            "one job has no steady state" if of.width.size == 1 else "all jobs arrived at once"
+        )
+    if of.cluster.slots <= 0:
+        return NO_SLOTS
+    begin = first + WARM_UP * (last - first)
+    used = of.width * np.clip(np.minimum(of.end, last) - np.maximum(of.start, begin), 0.0, None)
+    return float(used.sum()) / (of.cluster.slots * (last - begin))
+
+
+@_metric("fraction", "1 - utilisation")
+def idle_fraction(of: Measured) -> float | NoMeaning:
+    used = utilisation(of)
+    return used if isinstance(used, NoMeaning) else 1.0 - used
+
+
+@_metric(
+    "fraction",
+    "loss of capacity: slot seconds idle while at least one job waits / (cluster's slots x makespan)",
+    source=ZHANG_2001,
+)
+def fragmentation(of: Measured) -> float | NoMeaning:
+    capacity = _capacity(of)
+    if isinstance(capacity, NoMeaning):
+        return capacity
+    return idle_while_waiting(of.timeline, of.cluster.slots) / capacity
+
+
+def _capacity(of: Measured) -> float | NoMeaning:
+    """Slot seconds of the makespan."""
+    if of.cluster.slots <= 0:
+        return NO_SLOTS
+    return of.cluster.slots * of.makespan if of.makespan > 0 else NO_TIME
+
+
+@_metric(
+    "fraction",
+    "jobs that started ahead of the longest-waiting job while that one asked for more slots than were free / "
+    "finished jobs",
+    best="maximize",
+    source=BACKFILL,
+)
+def backfill_rate(of: Measured) -> float | NoMeaning:
+    if of.cluster.slots <= 0:
+        return NO_SLOTS
+    return float(backfilled(of.width, of.submit, of.start, of.end, of.cluster.slots).mean())
+
+
+@_metric(
+    "s",
+    "mean of start - ready; a job is ready when it is submitted and as many slots as it asks for are free, and stay so "
+    "until it starts. Holds what the scheduler takes to notice, decide and launch, and what its policy keeps jobs back "
+    "that would fit",
+    source=THIS_PROJECT,
+)
+def dispatch_latency_mean_s(of: Measured) -> float | NoMeaning:
+    return float(of.dispatch_latency.mean()) if of.cluster.slots > 0 else NO_SLOTS
+
+
+@_metric(
+    "s",
+    "95th percentile of start - ready (see dispatch_latency_mean_s), interpolated linearly",
+    source=THIS_PROJECT,
+)
+def dispatch_latency_p95_s(of: Measured) -> float | NoMeaning:
+    return float(np.percentile(of.dispatch_latency, 95)) if of.cluster.slots > 0 else NO_SLOTS
+
+
+@_metric(
+    "s",
+    "mean of ready - submission (see dispatch_latency_mean_s): the wait for slots, without the dispatch latency",
+    source=THIS_PROJECT,
+)
+def policy_wait_mean_s(of: Measured) -> float | NoMeaning:
+    return float((of.wait - of.dispatch_latency).mean()) if of.cluster.slots > 0 else NO_SLOTS
+
+
+@_metric(
+    "fraction",
+    "ESP-2 only: sum(slots x run time that the job should take) / (cluster's slots x makespan)",
+    best="maximize",
+    source=WONG_2000,
+)
+def esp_efficiency(of: Measured) -> float | NoMeaning:
+    from campaign.workloads.esp import efficiency
+
+    if of.cluster.slots <= 0:
+        return NO_SLOTS
+    value = efficiency(of.table, of.cluster.slots)
+    return (
+        NoMeaning("the jobs aren't the whole mix of ESP-2, all ended") if value is None else value
+    )
+
+
+@_metric("jobs/h", "finished jobs / makespan", best="maximize")
+def throughput_jobs_per_h(of: Measured) -> float | NoMeaning:
+    return of.width.size / of.makespan * 3600 if of.makespan > 0 else NO_TIME
+
+
+@_metric("node h", "compute nodes x makespan", source=THIS_PROJECT)
+def node_hours(of: Measured) -> float | NoMeaning:
+    return of.cluster.nodes * of.makespan / 3600 if of.cluster.nodes > 0 else NO_NODES
+
+
+@_metric(
+    "node h",
+    "(compute nodes + head nodes) x the phases of the trial from restoring or booting its nodes to teardown, without "
+    "making a golden cluster, without what was lost on one that couldn't be used, and without waiting for a place",
+    source=THIS_PROJECT,
+    of_jobs=False,
+)
+def node_hours_provisioned(of: Measured) -> float | NoMeaning:
+    held = sum(seconds for phase, seconds in of.phases.items() if phase not in NOT_HELD)
+    if held <= 0:
+        return NoMeaning("nothing was provisioned")
+    return (
+        (of.cluster.nodes + of.cluster.head_nodes) * held / 3600
+        if of.cluster.nodes > 0
+        else NO_NODES
+    )
+
+
+@_metric(
+    "",
+    "cost.node_hour x (compute nodes + head nodes if cost.head_nodes) x makespan in hours",
+    source=THIS_PROJECT,
+)
+def cost(of: Measured) -> float | NoMeaning:
+    if of.cluster.nodes <= 0:
+        return NO_NODES
+    return (
+        of.cluster.cost.node_hour * (of.cluster.nodes + of.cluster.paid_heads) * of.makespan / 3600
+    )
+
+
+@_metric(
+    "kWh",
+    "over the makespan: each compute node draws cost.idle_w + (cost.busy_w - cost.idle_w) x slots in use / its slots, "
+    "and each head node cost.idle_w if cost.head_nodes; a model, not a measurement",
+    source=FAN_2007,
+)
+def energy_kwh(of: Measured) -> float | NoMeaning:
+    cluster, power = of.cluster, of.cluster.cost
+    if cluster.nodes <= 0:
+        return NO_NODES
+    if cluster.slots <= 0:
+        return NO_SLOTS
+    idle = power.idle_w * (cluster.nodes + cluster.paid_heads) * of.makespan
+    busy = (power.busy_w - power.idle_w) * float(of.area.sum()) * cluster.nodes / cluster.slots
+    return (idle + busy) / KWH
+
+
+@_metric("s", "mean of submission - intended submission", source=THIS_PROJECT, of_jobs=False)
+def submit_lag_mean_s(of: Measured) -> float | NoMeaning:
+    return float(of.lags.mean()) if of.lags.size else NoMeaning("no job was submitted")
+
+
+@_metric("s", "longest submission - intended submission", source=THIS_PROJECT, of_jobs=False)
+def submit_lag_max_s(of: Measured) -> float | NoMeaning:
+    return float(of.lags.max()) if of.lags.size else NoMeaning("no job was submitted")
+
+
+@_metric(
+    "jobs", "finished jobs with exit code 0", best="maximize", source=THIS_PROJECT, of_jobs=False
+)
+def jobs_completed(of: Measured) -> float:
+    return of.completed
+
+
+@_metric("jobs", "jobs that never finished", source=THIS_PROJECT, of_jobs=False)
+def jobs_unfinished(of: Measured) -> float:
+    return of.unfinished

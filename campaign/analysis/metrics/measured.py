@@ -1,0 +1,122 @@
+"""What metrics are computed from: the finished jobs of a trial as columns, its cluster and its phase clocks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from campaign.analysis.metrics.timeline import Timeline, free_since
+from campaign.schema.model import CostSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ClusterFacts:
+    """How big the cluster was: compute nodes, the job slots of all of them together, and nodes that run no jobs.
+
+    `nodes` or `slots` are 0 where nothing tells. `cost` says what a node costs.
+    """
+
+    nodes: int
+    slots: int
+    head_nodes: int = 1
+    cost: CostSettings = field(default_factory=CostSettings)
+
+    @property
+    def paid_heads(self) -> int:
+        """The head nodes that cost money and draw power."""
+        return self.head_nodes if self.cost.head_nodes else 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The finished jobs of one trial as columns (seconds since the workload's start), and what surrounds them.
+
+    `user` is NaN where it isn't known, and `arrival` where no time was intended; `lags` are submissions behind their
+    intended times, of all submitted jobs; `table` is the whole jobs table.
+    """
+
+    width: Array
+    user: Array
+    arrival: Array
+    submit: Array
+    start: Array
+    end: Array
+    lags: Array
+    completed: int
+    unfinished: int
+    cluster: ClusterFacts
+    phases: Mapping[str, float]
+    tau_s: float
+    table: "pa.Table"
+
+    @cached_property
+    def wait(self) -> Array:
+        return self.start - self.submit
+
+    @cached_property
+    def run(self) -> Array:
+        return self.end - self.start
+
+    @cached_property
+    def response(self) -> Array:
+        return self.end - self.submit
+
+    @cached_property
+    def area(self) -> Array:
+        return self.width * self.run
+
+    @cached_property
+    def bounded_slowdown(self) -> Array:
+        return np.maximum(1.0, self.response / np.maximum(self.run, self.tau_s))
+
+    @cached_property
+    def makespan(self) -> float:
+        return float(self.end.max() - self.submit.min())
+
+    @cached_property
+    def timeline(self) -> Timeline:
+        return Timeline.of(self.width, self.submit, self.start, self.end)
+
+    @cached_property
+    def dispatch_latency(self) -> Array:
+        """From when a job could have started to when it did: there, and enough slots free from then on."""
+        since = free_since(self.timeline, self.cluster.slots, self.width, self.start)
+        return self.start - np.maximum(since, self.submit)
+
+
+def measure(
+    jobs: "pa.Table", cluster: ClusterFacts, phases: Mapping[str, float], tau_s: float
+) -> Measured:
+    """Take a jobs table (JOBS_SCHEMA) apart."""
+
+    def column(name: str) -> Array:
+        return np.asarray(jobs.column(name).to_numpy(), dtype=np.float64)  # null becomes NaN
+
+    intended, submit, start, end = (
+        column(f"{name}_ns") / 1e9 for name in ("intended", "submit", "start", "end")
+    )
+    finished = ~(np.isnan(submit) | np.isnan(start) | np.isnan(end))
+    lags = submit - intended
+    return Measured(
+        width=column("width")[finished],
+        user=column("user")[finished],
+        arrival=intended[finished],
+        submit=submit[finished],
+        start=start[finished],
+        end=end[finished],
+        lags=lags[~np.isnan(lags)],
+        completed=int((column("exit_code")[finished] == 0).sum()),
+        unfinished=int((~finished).sum()),
+        cluster=cluster,
+        phases=phases,
+        tau_s=tau_s,
+        table=jobs,
+    )

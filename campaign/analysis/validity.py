@@ -1,0 +1,291 @@
+"""The validity gate: whether a trial's jobs table is a data point, or shows that something else was measured.
+
+Each check is a row: its name, the setting that bounds it, and what it is over; a trial is valid when all keep to their
+limits. Nothing here decides what to do about it.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from campaign.core.trials import Check
+from campaign.schema.model import ValiditySettings
+from campaign.schema.settings import row_of
+
+if TYPE_CHECKING:
+    from campaign.guest.clocks import NodeClock
+
+NS_PER_S = 1_000_000_000
+Counts = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A check: `value`, which `judge` finds, must not be above the setting `limit` of ValiditySettings.
+
+    `of_jobs`: it needs the jobs table only, so it is made in simulation too. `meaning` says what is counted, where
+    the setting's own help doesn't.
+    """
+
+    limit: str
+    of_jobs: bool = False
+    meaning: str = ""
+
+    @property
+    def setting(self) -> str:
+        """The threshold as the configuration writes it."""
+        return f"validity.{self.limit}"
+
+    @property
+    def default(self) -> str:
+        row = row_of(self.limit, ValiditySettings.model_fields[self.limit])
+        return f"{row.default} {row.unit}"
+
+    @property
+    def unit(self) -> str:
+        return row_of(self.limit, ValiditySettings.model_fields[self.limit]).unit
+
+    @property
+    def counts(self) -> str:
+        """What the value is."""
+        return self.meaning or ValiditySettings.model_fields[self.limit].description or ""
+
+
+RULES: dict[str, Rule] = {
+    "jobs not submitted": Rule("max_unsubmitted_jobs", of_jobs=True),
+    "incomplete jobs": Rule("max_incomplete_jobs", of_jobs=True),
+    "jobs on other nodes than asked for": Rule("max_misplaced_jobs", of_jobs=True),
+    "slots overbooked on a node": Rule("max_overbooked_slots", of_jobs=True),
+    "times out of order": Rule(
+        "max_clock_error_s",
+        of_jobs=True,
+        meaning="longest that a job started before its submission, or ended before its start",
+    ),
+    "submission lag": Rule("max_submit_lag_s", of_jobs=True),
+    "unmeasured clocks": Rule("max_unmeasured_clocks"),
+    "clock error": Rule("max_clock_error_s"),
+    "CPU steal": Rule("max_steal"),
+    "vCPUs per CPU": Rule("max_vcpus_per_cpu"),
+    "memory promised": Rule("max_memory_promised"),
+    "lost nodes": Rule("max_lost_nodes"),
+    "console faults": Rule("max_console_faults"),
+    "jobs missing in native accounting": Rule("max_unaccounted_jobs"),
+    "gap to native starts": Rule(
+        "max_native_gap_s",
+        meaning="largest difference between the wrapper's start of a job and the scheduler's own; what the scheduler "
+        "takes to launch a job and the resolution of its accounts are added to the limit",
+    ),
+    "gap to native ends": Rule(
+        "max_native_gap_s",
+        meaning="largest difference between the wrapper's end of a job and the scheduler's own; the resolution of the "
+        "scheduler's accounts is added to the limit",
+    ),
+}
+"""Every check of the gate, by name."""
+
+
+def judge(
+    jobs: pa.Table,
+    *,
+    slots: Mapping[str, int],
+    clocks: Mapping[str, "NodeClock"],
+    steal: Mapping[str, float],
+    vcpus_per_cpu: float,
+    memory_promised: float,
+    lost_nodes: Collection[str],
+    console_faults: Collection[str],
+    settings: ValiditySettings,
+    launching_s: float,
+    resolution_s: float,
+) -> tuple[Check, ...]:
+    """Check a trial's jobs table (JOBS_SCHEMA) and what was seen around it.
+
+    `slots` are those of each compute node and `clocks` the measured clocks of all nodes, by node name; `steal` is the
+    CPU time that others took during the workload, as a fraction, by machine; `vcpus_per_cpu` and `memory_promised` are
+    what a host had promised to nodes meanwhile, for each of its CPUs and of its memory. `launching_s` is what the
+    scheduler takes from a job's start by its own accounts to the job's first instruction, `resolution_s` that of these
+    accounts.
+    """
+    clock_error_s = max((clock.error_s for clock in clocks.values()), default=0.0)
+    table = _Jobs(jobs, slots)
+    found = {
+        "unmeasured clocks": len(set(slots) - set(clocks)),
+        "clock error": clock_error_s,
+        "CPU steal": max(steal.values(), default=0.0),
+        "vCPUs per CPU": vcpus_per_cpu,
+        "memory promised": memory_promised,
+        "lost nodes": len(lost_nodes),
+        "console faults": len(console_faults),
+        "jobs missing in native accounting": int((table.missing("native_state") & table.ran).sum()),
+        "gap to native starts": table.native_gap_s("start"),
+        "gap to native ends": table.native_gap_s("end"),
+    }
+    allowances = {
+        "gap to native starts": launching_s + resolution_s,
+        "gap to native ends": resolution_s,
+    }
+    return (
+        *judge_schedule(jobs, slots=slots, settings=settings, clock_error_s=clock_error_s),
+        *_checks(found, settings, allowances),
+    )
+
+
+def judge_schedule(
+    jobs: pa.Table,
+    *,
+    slots: Mapping[str, int],
+    settings: ValiditySettings,
+    clock_error_s: float = 0.0,
+) -> tuple[Check, ...]:
+    """The checks that need nothing but the jobs table (JOBS_SCHEMA) and the compute nodes' slots, by node name.
+
+    A table in which no job has nodes doesn't say where jobs ran: what is over nodes is then left out. Overlaps within
+    `clock_error_s` don't count.
+    """
+    table = _Jobs(jobs, slots)
+    found: dict[str, float] = {
+        "jobs not submitted": int(table.missing("submit_ns").sum()),
+        "incomplete jobs": int((~table.complete()).sum()),
+    }
+    if table.placed:
+        found["jobs on other nodes than asked for"] = int((table.ran & ~table.as_asked()).sum())
+        found["slots overbooked on a node"] = table.overload(round(clock_error_s * NS_PER_S))
+    found["times out of order"] = table.out_of_order_s()
+    found["submission lag"] = table.lag_s()
+    return tuple(_checks(found, settings))
+
+
+def valid(checks: Iterable[Check]) -> bool:
+    """Whether a trial with these checks is a data point."""
+    return all(check.ok for check in checks)
+
+
+def reason(checks: Iterable[Check]) -> str:
+    """Why a trial is invalid, on one line; empty when it isn't."""
+    failed = (check for check in checks if not check.ok)
+    return "; ".join(
+        f"{check.name}: {check.value:.3g} {check.unit} (limit {check.limit:.3g})"
+        for check in failed
+    )
+
+
+def _checks(
+    found: Mapping[str, float],
+    settings: ValiditySettings,
+    allowances: Mapping[str, float] | None = None,
+) -> Iterable[Check]:
+    for name, value in found.items():
+        limit = getattr(settings, RULES[name].limit) + (allowances or {}).get(name, 0.0)
+        yield Check(name=name, value=value, limit=limit, unit=RULES[name].unit, ok=value <= limit)
+
+
+class _Jobs:
+    """The columns of a jobs table, and what the checks find in them; `slots` are those of each compute node."""
+
+    def __init__(self, jobs: pa.Table, slots: Mapping[str, int]) -> None:
+        self._table, self._slots = jobs.combine_chunks(), slots
+        self.ran: Flags = ~(self.missing("start_ns") | self.missing("end_ns"))
+
+    @property
+    def placed(self) -> bool:
+        """Whether the table says where jobs ran: it does unless all its jobs lack it."""
+        nodes = self._table.column("nodes")
+        return nodes.null_count < len(nodes) or not len(nodes)
+
+    def missing(self, name: str) -> Flags:
+        """Which jobs have no value there."""
+        return np.asarray(pc.is_null(self._table.column(name)).to_numpy(), dtype=np.bool_)
+
+    def complete(self) -> Flags:
+        """Which jobs ended well, on every node that they asked for where the table says where they ran."""
+        ended: Flags = (self._whole("exit_code", -1) == 0) & ~self.missing("end_ns")
+        if not self.placed:
+            return ended
+        return np.asarray(ended & (self._node_counts() == self._whole("nodes_requested", -1)))
+
+    def as_asked(self) -> Flags:
+        """Which jobs are on as many nodes as they asked for, all of them the cluster's and no two the same."""
+        counts, job = self._node_counts(), self._places[0]
+        known = np.bincount(job, minlength=counts.size)  # different nodes of the cluster
+        return np.asarray((known == counts) & (counts == self._whole("nodes_requested", -1)))
+
+    def overload(self, margin_ns: int) -> int:
+        """The most slots that were in use on a node beyond those it has; 0 if never any.
+
+        A job's slots on one of several nodes aren't known, but at least those that its other nodes can't hold are. A
+        job counts as running when it is for certain, given that two clocks may disagree by twice their error.
+        """
+        job, node = self._places
+        begin, end = self._whole("start_ns") + margin_ns, self._whole("end_ns") - margin_ns
+        certain = (self.ran & (begin < end))[job]
+        job, node = job[certain], node[certain]
+        if not job.size:
+            return 0
+        room = np.array(list(self._slots.values()), dtype=np.int64)
+        held_elsewhere = np.bincount(job, room[node]).astype(np.int64)[job] - room[node]
+        least = np.maximum(1, self._whole("width")[job] - held_elsewhere)
+        where, times = np.concatenate([node, node]), np.concatenate([begin[job], end[job]])
+        return max(
+            0, int((_peaks(where, times, np.concatenate([least, -least]), room.size) - room).max())
+        )
+
+    def out_of_order_s(self) -> float:
+        """The longest that a job started before its submission or ended before its start."""
+        submit, start, end = (self._whole(f"{name}_ns") for name in ("submit", "start", "end"))
+        return max(
+            _longest_s(submit - start, ~self.missing("submit_ns") & ~self.missing("start_ns")),
+            _longest_s(start - end, self.ran),
+        )
+
+    def lag_s(self) -> float:
+        """The latest submission after its intended time, of the jobs that were submitted."""
+        lag = self._whole("submit_ns") - self._whole("intended_ns")
+        return _longest_s(lag, ~self.missing("submit_ns") & ~self.missing("intended_ns"))
+
+    def native_gap_s(self, moment: str) -> float:
+        """The largest difference between the jobs' starts or ends (`moment`) and the scheduler's own."""
+        native = pc.fill_null(self._table.column(f"native_{moment}_s"), 0.0).to_numpy()
+        gap = np.abs(self._whole(f"{moment}_ns") / NS_PER_S - native)[
+            self.ran & ~self.missing(f"native_{moment}_s")
+        ]
+        return float(gap.max(initial=0.0))
+
+    def _whole(self, name: str, absent: int = 0) -> Counts:
+        return np.asarray(pc.fill_null(self._table.column(name), absent).to_numpy(), dtype=np.int64)
+
+    def _node_counts(self) -> Counts:
+        lengths = pc.list_value_length(self._table.column("nodes"))
+        return np.asarray(pc.fill_null(lengths, 0).to_numpy(), dtype=np.int64)
+
+    @cached_property
+    def _places(self) -> tuple[Counts, Counts]:
+        """Every job (its row) with each of the cluster's nodes that it ran on (its place in the slots), once."""
+        names = pc.list_flatten(self._table.column("nodes"))
+        found = pc.fill_null(
+            pc.index_in(names, value_set=pa.array(list(self._slots), pa.string())), -1
+        )
+        node = np.asarray(found.to_numpy(), dtype=np.int64)
+        job = np.repeat(np.arange(self._table.num_rows), self._node_counts())
+        pairs = np.unique((job * len(self._slots) + node)[node >= 0])
+        return np.divmod(pairs, max(1, len(self._slots)))
+
+
+def _peaks(where: Counts, times: Counts, changes: Counts, places: int) -> Counts:
+    """The highest sum of changes at each place; at one instant, ends come before beginnings."""
+    order = np.lexsort((changes, times, where))
+    where, sums = where[order], np.cumsum(changes[order])  # all changes of a place add up to none
+    first = np.flatnonzero(np.diff(where, prepend=-1))
+    peaks = np.zeros(places, dtype=np.int64)
+    peaks[where[first]] = np.maximum.reduceat(sums, first)
+    return peaks
+
+
+def _longest_s(times_ns: Counts, known: Flags) -> float:
+    return float(times_ns[known].max(initial=0)) / NS_PER_S

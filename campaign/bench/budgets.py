@@ -1,0 +1,300 @@
+"""What `python -m campaign bench` measured, as a table, as JSON and as a picture. Pure: numbers in, text out."""
+
+import html
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+ANSIBLE, SSH, RESTORED, MOVED, UNCACHED = "ansible", "ssh", "restored", "moved", "uncached"
+ROWS = {
+    ANSIBLE: "(a) cold boot, Ansible playbook",
+    SSH: "(b) cold boot, our bootstrap",
+    RESTORED: "(c) restored",
+    MOVED: "(c+) restored, moved to other settings",
+    UNCACHED: "(c) restored, files not cached",
+}
+"""The ways to a cluster, in the table's order."""
+PHASES = {
+    "placed": ("slot given", "#8c959f"),
+    "started": ("emulators started, memory in place", "#56b4e9"),
+    "reachable": ("reached by SSH", "#b8a13a"),
+    "ready": ("configured, first job finished", "#009e73"),
+}
+"""The parts of the way to the first finished job: what is done at their end, and a colour that suits light and dark."""
+ONE_NODE = "memory.one_node"
+_TONES = [tone for _, tone in PHASES.values()]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One cluster's way from its request to the end of a job across all its nodes, and its end; all in seconds.
+
+    `restore_s` is the whole of `Host.restore`; `memory_s` the part of it from the first node's loading to the last
+    one's end; both None for a booted cluster. `loads_s` are the nodes' loadings one by one. `load` is the machine's
+    load average (1 minute) before.
+    """
+
+    row: str
+    phases: Mapping[str, float]
+    torn_down_s: float
+    load: float
+    restore_s: float | None = None
+    memory_s: float | None = None
+    loads_s: Sequence[float] = ()
+
+    @property
+    def seconds(self) -> float:
+        """From the request to "a job across all nodes has finished"."""
+        return sum(self.phases.values())
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Seconds that reading the data of all state files once took, by one thread: from the page cache, and from disk."""
+
+    cached_s: float
+    disk_s: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that one run measured.
+
+    `making_s` is the time from the request of the golden cluster to its being in the store; `read_bytes` what the floor
+    reads; `facts` say on what it was measured.
+    """
+
+    facts: Mapping[str, Any]
+    making_s: float
+    read_bytes: int
+    samples: Sequence[Sample]
+    floors: Sequence[Floor]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """`n` values of one kind: their median and their ends."""
+
+    median: float
+    min: float
+    max: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """`value` is the ratio of two medians; `low` and `high` are the ratios of their least favourable ends."""
+
+    what: str
+    value: float
+    low: float
+    high: float
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """The spread of at least one value; ValueError for none."""
+    found = sorted(values)
+    if not found:
+        raise ValueError("there is no spread of no values")
+    return Spread(median(found), found[0], found[-1], len(found))
+
+
+def spreads(measured: Measured) -> dict[str, Spread]:
+    """Every row of the table by its name, in order; rows without a sample are left out."""
+    series = {name: [one.seconds for one in _of(measured, name)] for name in ROWS}
+    for name in (RESTORED, UNCACHED):
+        chosen = _of(measured, name)
+        series[f"restore.{name}"] = [one.restore_s for one in chosen if one.restore_s is not None]
+        series[f"memory.{name}"] = [one.memory_s for one in chosen if one.memory_s is not None]
+    series[ONE_NODE] = [seconds for one in _of(measured, RESTORED) for seconds in one.loads_s]
+    series["floor.cached"] = [one.cached_s for one in measured.floors]
+    series["floor.disk"] = [one.disk_s for one in measured.floors]
+    series["torn_down"] = [one.torn_down_s for one in measured.samples]
+    return {name: spread(values) for name, values in series.items() if values}
+
+
+def ratios(measured: Measured) -> list[Ratio]:
+    """What the benchmark is asked; ratios whose parts weren't measured are left out."""
+    pairs = {
+        "(a) / (c)": (ANSIBLE, RESTORED),
+        "(b) / (c)": (SSH, RESTORED),
+        "memory in place / bare read, both from the page cache": (
+            f"memory.{RESTORED}",
+            "floor.cached",
+        ),
+        "whole restore / bare read, both from the page cache": (
+            f"restore.{RESTORED}",
+            "floor.cached",
+        ),
+        "memory in place / bare read, both from disk": (f"memory.{UNCACHED}", "floor.disk"),
+    }
+    known = spreads(measured)
+    return [
+        Ratio(
+            what,
+            known[a].median / known[b].median,
+            low=known[a].min / known[b].max,
+            high=known[a].max / known[b].min,
+        )
+        for what, (a, b) in pairs.items()
+        if a in known and b in known
+    ]
+
+
+def as_json(measured: Measured) -> str:
+    """Everything: facts, what the table says, and every single sample."""
+    content = {
+        "facts": measured.facts,
+        "making_s": measured.making_s,
+        "read_bytes": measured.read_bytes,
+        "spreads": {name: asdict(one) for name, one in spreads(measured).items()},
+        "ratios": [asdict(one) for one in ratios(measured)],
+        "samples": [{"seconds": one.seconds, **asdict(one)} for one in measured.samples],
+        "floors": [asdict(one) for one in measured.floors],
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def as_text(measured: Measured) -> str:
+    """The tables, as people read them in a terminal."""
+    return "\n".join(line.rstrip() for line in _lines(measured)) + "\n"
+
+
+def as_svg(measured: Measured) -> str:
+    """The medians as bars, in a picture of its own that suits a light and a dark page."""
+    return "\n".join(_svg(measured)) + "\n"
+
+
+def _of(measured: Measured, row: str) -> list[Sample]:
+    return [one for one in measured.samples if one.row == row]
+
+
+def _labels(measured: Measured) -> dict[str, str]:
+    """The rows of the second table: what restoring and reading take by themselves."""
+    return {
+        f"memory.{RESTORED}": "memory in place, files cached",
+        ONE_NODE: "one node's memory in place, files cached",
+        f"restore.{RESTORED}": "whole restore, files cached",
+        f"memory.{UNCACHED}": "memory in place, files not cached",
+        f"restore.{UNCACHED}": "whole restore, files not cached",
+        "floor.cached": f"bare read of {measured.read_bytes >> 20} MiB, page cache",
+        "floor.disk": f"bare read of {measured.read_bytes >> 20} MiB, disk",
+    }
+
+
+def _lines(measured: Measured) -> Iterator[str]:
+    known = spreads(measured)
+    yield from (
+        f"{name}: {value}"
+        for name, value in measured.facts.items()
+        if not isinstance(value, Mapping)
+    )
+    yield ""
+    yield f"{'seconds from request to first job finished':<46}{'median':>8}{'min':>8}{'max':>8}{'n':>4}{'/ (c)':>8}"
+    base = known[RESTORED].median if RESTORED in known else None
+    for name, label in ROWS.items():
+        if name in known:
+            yield _row(label, known[name], base)
+    yield f"\n{'of which, medians':<46}" + "".join(f"{name:>11}" for name in (*PHASES, "torn down"))
+    for name, label in ROWS.items():
+        if name in known:
+            parts = [
+                *medians(measured, name).values(),
+                median(one.torn_down_s for one in _of(measured, name)),
+            ]
+            yield f"{label:<46}" + "".join(f"{value:11.2f}" for value in parts)
+    yield f"\n{'restoring, and the physical floor: seconds':<46}{'median':>8}{'min':>8}{'max':>8}{'n':>4}{'/ floor':>8}"
+    floor = known["floor.cached"].median if "floor.cached" in known else None
+    for name, label in _labels(measured).items():
+        if name in known:
+            yield _row(label, known[name], None if name == ONE_NODE else floor, digits=3)
+    yield f"\nonce: the golden cluster, booted, joined and saved: {measured.making_s:.1f} s\n"
+    for one in ratios(measured):
+        yield f"{one.what}: {one.value:.2f} ({one.low:.2f} .. {one.high:.2f})"
+
+
+def _row(label: str, one: Spread, base: float | None, digits: int = 2) -> str:
+    ratio = f"{one.median / base:8.2f}" if base else ""
+    return f"{label:<46}{one.median:8.{digits}f}{one.min:8.{digits}f}{one.max:8.{digits}f}{one.n:4d}{ratio}"
+
+
+def medians(measured: Measured, row: str) -> dict[str, float]:
+    """The median of each phase of a row. They need not add up to the median of the whole."""
+    return {
+        phase: median(one.phases.get(phase, 0.0) for one in _of(measured, row)) for phase in PHASES
+    }
+
+
+@dataclass(frozen=True)
+class _Bar:
+    label: str
+    parts: Sequence[float]  # one per tone of _TONES, or a single one
+    total: float
+
+
+_WIDTH, _LEFT, _RIGHT, _STEP, _THICK = 920, 300, 90, 30, 18
+_STYLE = (
+    "text{font:13px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#1f2933}"
+    ".paper{fill:#ffffff}.title{font-weight:600}.axis{stroke:#8c959f}"
+    "@media (prefers-color-scheme:dark){text{fill:#e6edf3}.paper{fill:#0d1117}}"
+)
+
+
+def _svg(measured: Measured) -> Iterator[str]:
+    known = spreads(measured)
+    ways = [
+        _Bar(ROWS[name], tuple(medians(measured, name).values()), known[name].median)
+        for name in _in(known, ROWS)
+    ]
+    labels = _labels(measured)
+    parts = [
+        _Bar(labels[name], (known[name].median,), known[name].median) for name in _in(known, labels)
+    ]
+    second = 100 + len(ways) * _STEP
+    height = second + 50 + len(parts) * _STEP
+    yield f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img">'
+    yield "<title>From a request to the first job finished: booted and restored clusters</title>"
+    yield f'<style>{_STYLE}</style><rect class="paper" width="{_WIDTH}" height="{height}"/>'
+    yield _text(16, 26, "Seconds from request to first job finished (medians)", "title")
+    yield from _legend(46)
+    yield from _panel(ways, 64)
+    yield _text(
+        16, second, "Restoring alone, and the physical floor (medians, another scale)", "title"
+    )
+    yield from _panel(parts, second + 18)
+    yield "</svg>"
+
+
+def _in(known: Mapping[str, Spread], names: Iterable[str]) -> list[str]:
+    return [name for name in names if name in known]
+
+
+def _legend(y: int) -> Iterator[str]:
+    x = 16
+    for label, tone in PHASES.values():
+        yield f'<rect x="{x}" y="{y - 10}" width="12" height="12" fill="{tone}"/>'
+        yield _text(x + 18, y, label)
+        x += 40 + 7 * len(label)
+
+
+def _panel(bars: Sequence[_Bar], top: int) -> Iterator[str]:
+    """Bars below each other, on a scale of their own whose zero is the line at the left."""
+    longest = max((max(bar.total, sum(bar.parts)) for bar in bars), default=0.0) or 1.0
+    scale = (_WIDTH - _LEFT - _RIGHT) / longest
+    for index, bar in enumerate(bars):
+        y, x = top + index * _STEP, float(_LEFT)
+        yield _text(_LEFT - 8, y + 14, bar.label, anchor="end")
+        for seconds, tone in zip(
+            bar.parts, _TONES if len(bar.parts) > 1 else _TONES[1:], strict=False
+        ):
+            yield f'<rect x="{x:.1f}" y="{y}" width="{seconds * scale:.1f}" height="{_THICK}" fill="{tone}"/>'
+            x += seconds * scale
+        yield _text(x + 6, y + 14, f"{bar.total:.3g} s")
+    yield f'<line class="axis" x1="{_LEFT}" x2="{_LEFT}" y1="{top - 4}" y2="{top + len(bars) * _STEP - 6}"/>'
+
+
+def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
+    style = f' class="{kind}"' if kind else ""
+    return f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}"{style}>{html.escape(text)}</text>'

@@ -1,0 +1,190 @@
+"""What `python -m campaign bench simulation` measured, as a table and as JSON. Pure: numbers in, text out."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from campaign.bench.budgets import Ratio, spread
+
+OURS, TEXTBOOK, SHIPPED = "ours", "AccaSim, textbook", "AccaSim, as shipped"
+EASY = "EASY"
+WIDTH = 34
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Case:
+    """What was simulated: by which simulator, the first `jobs` jobs of which workload model, under which policy.
+    `whole` times are rounded to seconds."""
+
+    simulator: str
+    model: str
+    policy: str
+    jobs: int
+    whole: bool = False
+
+    @property
+    def label(self) -> str:
+        """The case in words, but for the number of jobs."""
+        return f"{self.simulator}: {self.policy}, {self.model}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the schedule looks like: the part of all slots that was busy until the last job's end; the mean wait in
+    seconds; the most jobs that waited at once; how many jobs start at another time than with our engine; and whether it
+    says which nodes each job had."""
+
+    busy: float
+    wait_s: float
+    queue: int
+    differ: int
+    nodes: bool
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One simulation: CPU time and time that passed, in seconds; and the machine's load average (1 minute) before."""
+
+    cpu_s: float
+    elapsed_s: float
+    load: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A case, what came of it, and every single time."""
+
+    case: Case
+    outcome: Outcome
+    samples: Sequence[Sample]
+
+    @property
+    def rates(self) -> list[float]:
+        """Jobs per second of CPU time."""
+        return [self.case.jobs / one.cpu_s for one in self.samples]
+
+    @property
+    def elapsed(self) -> float:
+        """Jobs per second that passed, the median."""
+        return median(self.case.jobs / one.elapsed_s for one in self.samples)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """By how many bytes the peak memory of a process grew that drew `jobs` jobs and simulated them; `nodes`: which
+    nodes each job had was kept too."""
+
+    jobs: int
+    nodes: bool
+    grown: int
+
+    @property
+    def per_job(self) -> float:
+        """Bytes."""
+        return self.grown / self.jobs
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that one run measured. `compiling_s` is the first simulation of a machine, `loading_s` that of a process;
+    `missing` says what wasn't measured, and why."""
+
+    facts: Mapping[str, Any]
+    compiling_s: float
+    loading_s: float
+    rows: Sequence[Row]
+    memory: Sequence[Memory]
+    missing: Sequence[str] = ()
+
+
+def ratios(measured: Measured) -> list[Ratio]:
+    """Our jobs per second of CPU time by AccaSim's under the same policy: with the same jobs, and with most of ours."""
+    ours = [row for row in measured.rows if row.case.simulator == OURS and row.case.policy == EASY]
+    found = []
+    for theirs in (row for row in measured.rows if row.case.simulator != OURS):
+        model, jobs = theirs.case.model, theirs.case.jobs
+        same = [row for row in ours if (row.case.model, row.case.jobs) == (model, jobs)]
+        most = max(
+            (row for row in ours if row.case.model == model),
+            key=lambda row: row.case.jobs,
+            default=None,
+        )
+        what = f"{theirs.case.simulator}, with {jobs:,} jobs"
+        found += [_ratio(f"ours with the same jobs / {what}", row, theirs) for row in same]
+        if most and most.case.jobs > jobs:
+            found.append(_ratio(f"ours with {most.case.jobs:,} jobs / {what}", most, theirs))
+    return found
+
+
+def _ratio(what: str, ours: Row, theirs: Row) -> Ratio:
+    one, other = spread(ours.rates), spread(theirs.rates)
+    return Ratio(what, one.median / other.median, low=one.min / other.max, high=one.max / other.min)
+
+
+def as_json(measured: Measured) -> str:
+    """Everything: what the table says, and every single sample."""
+    content = {
+        **asdict(measured),
+        "rows": [
+            {
+                **asdict(row),
+                "jobs_per_cpu_s": asdict(spread(row.rates)),
+                "jobs_per_elapsed_s": row.elapsed,
+            }
+            for row in measured.rows
+        ],
+        "memory": [{**asdict(one), "bytes_per_job": one.per_job} for one in measured.memory],
+        "ratios": [asdict(one) for one in ratios(measured)],
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def as_text(measured: Measured) -> str:
+    """The tables, as people read them in a terminal."""
+    return "\n".join(line.rstrip() for line in _lines(measured)) + "\n"
+
+
+def _lines(measured: Measured) -> Iterator[str]:
+    yield from (f"{name}: {value}" for name, value in measured.facts.items())
+    loads = [one.load for row in measured.rows for one in row.samples]
+    yield f"load average: {min(loads):.2f} .. {max(loads):.2f}"
+    yield ""
+    yield from _speeds(measured.rows)
+    yield ""
+    for ratio in ratios(measured):
+        yield f"{ratio.what}: {ratio.value:,.0f} ({ratio.low:,.0f} .. {ratio.high:,.0f})"
+    yield from measured.missing
+    yield ""
+    yield from _memory(measured.memory)
+    yield ""
+    yield (
+        f"compiling all policies, once per machine: {measured.compiling_s:.1f} s; "
+        f"loading what was compiled, once per process: {measured.loading_s:.1f} s"
+    )
+
+
+def _speeds(rows: Sequence[Row]) -> Iterator[str]:
+    """A line per case: jobs per second of CPU time, and per second that passed (median); what came of it."""
+    yield (
+        f"{'jobs per second of CPU time':<{WIDTH}}{'jobs':>8}{'median':>10}{'min':>10}{'max':>10}{'n':>3}"
+        f"{'elapsed':>10}{'nodes':>6}{'busy':>6}{'queue':>7}{'wait h':>7}{'differ':>7}"
+    )
+    for row in rows:
+        rates, outcome = spread(row.rates), row.outcome
+        yield (
+            f"{row.case.label:<{WIDTH}}{row.case.jobs:>8,}"
+            f"{rates.median:>10,.0f}{rates.min:>10,.0f}{rates.max:>10,.0f}{rates.n:>3}{row.elapsed:>10,.0f}"
+            f"{'yes' if outcome.nodes else 'no':>6}{outcome.busy:>6.2f}{outcome.queue:>7,}"
+            f"{outcome.wait_s / 3600:>7,.0f}{outcome.differ:>7,}"
+        )
+
+
+def _memory(memory: Sequence[Memory]) -> Iterator[str]:
+    yield f"{'peak memory of a process: EASY':<{WIDTH}}{'jobs':>10}{'MiB':>8}{'bytes/job':>11}{'/ first':>9}"
+    for one in memory:
+        label = "with the nodes that each job had" if one.nodes else ""
+        ratio = one.per_job / memory[0].per_job
+        yield f"{label:<{WIDTH}}{one.jobs:>10,}{one.grown / MIB:>8.1f}{one.per_job:>11.1f}{ratio:>9.2f}"

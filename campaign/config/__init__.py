@@ -1,0 +1,1 @@
+"""From YAML groups and overrides to a validated campaign, and back to YAML."""

@@ -1,0 +1,343 @@
+"""From YAML files and overrides to a validated campaign, with every error traced back to where its value came from.
+
+Hydra composes, OmegaConf resolves, Pydantic judges. Hydra's Compose API leaves the working directory and the logging
+alone. Its struct mode is bypassed on purpose: which keys exist is the model's business, and it words the error better.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from campaign.config.groups import CONF, groups
+from campaign.core.errors import ConfigError
+from campaign.schema.model import Campaign
+from campaign.schema.settings import Row, model_below, row_of, rows
+from schedulers.base import Scheduler
+from schedulers.registry import adapter
+from search.space import Problem, Space, SpaceError, reason_of, space_of
+
+_MEMORY = "cluster.memory_mib"
+_GLOBAL_PACKAGE = (
+    "# @package _global_"  # Hydra's: the file's settings stand at the top, not below its group
+)
+_OVERRIDE = re.compile(r"^(?P<sign>\+\+|\+|~)?(?P<key>[^=]+?)(=(?P<value>.*))?$", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A valid campaign with what its settings mean: the adapters of its schedulers, by name, and the search space."""
+
+    campaign: Campaign
+    schedulers: Mapping[str, Scheduler]
+    space: Space
+    origins: "Origins"
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """The campaign's only scheduler; ConfigError where it searches several."""
+        names = tuple(self.schedulers)
+        if len(names) > 1:
+            raise ConfigError(
+                f"scheduler.name = {list(names)}: this needs one scheduler",
+                resolution=f"Choose one of the groups, such as scheduler={names[0]}.",
+            )
+        return self.schedulers[names[0]]
+
+    def image_name(self, scheduler: Scheduler) -> str:
+        """The image specification that nodes boot under `scheduler`."""
+        return self.campaign.image.name or scheduler.image
+
+    @property
+    def smallest_slots(self) -> int:
+        """The slots of the campaign's smallest cluster, for which its workload is made."""
+        return self.space.node_counts()[0] * self.campaign.cluster.slots_per_node
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Knows which override or file a setting's value came from."""
+
+    overrides: tuple[str, ...]
+    folders: tuple[Path, ...]
+    primary: str
+    choices: dict[str, str]
+    otherwise: str = "the default"
+
+    def of(self, path: str) -> str:
+        """Where the value at the dotted `path` came from, in words."""
+        for override in reversed(self.overrides):
+            key = _key_of(override)
+            if self.choices.get(key) == override.partition("=")[2]:
+                continue  # it chose a group's file, which is looked into below
+            if path == key or path.startswith(f"{key}.") or key.startswith(f"{path}."):
+                return f"override {override!r}"
+        parts = path.split(".")
+        for end in range(
+            len(parts), -1, -1
+        ):  # what is missing in a mapping is where the mapping stands
+            above = ".".join(parts[:end])
+            for file, content, prefix in self._files:
+                if above == prefix or _holds(
+                    content, above.removeprefix(f"{prefix}.") if prefix else above
+                ):
+                    return str(file)
+        return self.otherwise
+
+    @cached_property
+    def _files(self) -> list[tuple[Path, Any, str]]:
+        import yaml
+
+        found = [(self._find(self.primary), "")]
+        found += [
+            (self._find(f"{group}/{option}"), group) for group, option in self.choices.items()
+        ]
+        texts = [(file, file.read_text(), prefix) for file, prefix in found if file]
+        return [
+            (file, yaml.safe_load(text), "" if text.startswith(_GLOBAL_PACKAGE) else prefix)
+            for file, text, prefix in texts
+        ]
+
+    def _find(self, name: str) -> Path | None:
+        return next(
+            (f for folder in self.folders if (f := folder / f"{name}.yaml").is_file()), None
+        )
+
+
+def compose(
+    overrides: Sequence[str], config_dir: Path | None = None, config_name: str = "config"
+) -> Composed:
+    """Compose and validate; raises ConfigError saying field, value, allowed values and origin of everything wrong.
+
+    `config_dir` is a user's own folder of YAML: its groups stand beside ours and win where names clash.
+    """
+    if config_dir and not config_dir.is_dir():
+        raise ConfigError(f"there is no folder {config_dir}", resolution="Check --config-dir.")
+    folders = (*([config_dir.resolve()] if config_dir else []), CONF)
+    values, choices = _hydra(list(overrides), folders, config_name)
+    return _validated(values, Origins(tuple(overrides), folders, config_name, choices))
+
+
+def compose_recorded(config: dict[str, Any]) -> Composed:
+    """The campaign that a ledger recorded; ConfigError when it is of another version of this software."""
+    return _validated(config, Origins((), (), "", {}, otherwise="the ledger"))
+
+
+def _validated(values: dict[str, Any], origins: Origins) -> Composed:
+    try:
+        campaign = Campaign.model_validate(values)
+    except ValidationError as error:
+        raise _config_error((_problem_of(dict(item)) for item in error.errors()), origins) from None
+    schedulers = {name: adapter(name) for name in campaign.scheduler.names}
+    problems = [*_unknown_metrics(campaign), *_one_image_for_several(campaign)]
+    try:
+        space = space_of(
+            campaign, {name: scheduler.Params for name, scheduler in schedulers.items()}
+        )
+    except SpaceError as error:
+        raise _config_error([*error.problems, *problems], origins) from None
+    if problems:
+        raise _config_error(problems, origins)
+    return Composed(
+        _with_memory(campaign, schedulers.values(), origins), schedulers, space, origins
+    )
+
+
+def _with_memory(campaign: Campaign, schedulers: Iterable[Scheduler], origins: Origins) -> Campaign:
+    """The campaign with enough memory for its schedulers: all nodes have as much as the one that needs most."""
+    given = campaign.cluster.memory_mib
+    neediest = max(schedulers, key=lambda scheduler: scheduler.memory_mib)
+    if given >= neediest.memory_mib:
+        return campaign
+    if "memory_mib" in campaign.cluster.model_fields_set:
+        raise ConfigError(
+            f"{_MEMORY} = {given} (from {origins.of(_MEMORY)}): {neediest.name} needs {neediest.memory_mib} MiB",
+            resolution="Leave it out, or raise it.",
+        )
+    cluster = campaign.cluster.model_copy(update={"memory_mib": neediest.memory_mib})
+    return campaign.model_copy(update={"cluster": cluster})
+
+
+def _hydra(
+    overrides: list[str], folders: tuple[Path, ...], name: str
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The composed values and the chosen option of each group.
+
+    Hydra gets what concerns groups. Settings are put in afterwards, each in the place of what stood there: Hydra would
+    merge a mapping into a mapping, and refuse a list where a mapping stood.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+    from yaml import YAMLError
+
+    main = next((folder for folder in folders if (folder / f"{name}.yaml").is_file()), None)
+    if main is None:
+        where = " or ".join(str(folder) for folder in folders)
+        raise ConfigError(
+            f"there is no {name}.yaml in {where}",
+            resolution="Check --config-dir and --config-name.",
+        )
+    known = groups(folders)
+    of_groups = [override for override in overrides if _concerns_groups(override, known)]
+    others = [_quoted(f"file://{folder}") for folder in folders if folder != main]
+    path = [f"hydra.searchpath=[{','.join(others)}]"] if others else []
+    try:
+        with initialize_config_dir(str(main), version_base="1.3"):
+            config = hydra_compose(name, [*of_groups, *path], return_hydra_config=True)
+        choices = {
+            str(g): str(o)
+            for g, o in config.hydra.runtime.choices.items()
+            if not str(g).startswith("hydra/")
+        }
+        values = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        OmegaConf.set_struct(values, False)
+        for override in overrides:
+            if override not in of_groups:
+                OmegaConf.update(
+                    values, _key_of(override), _value_of(override), merge=False, force_add=True
+                )
+        container = OmegaConf.to_container(values, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise ConfigError(
+            f"{error.full_key}: a value must be given", resolution=_SEE_HELP
+        ) from None
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        raise ConfigError(
+            f"the configuration can't be composed: {_first_lines(error)}", resolution=_SEE_HELP
+        ) from None
+    if not isinstance(container, dict):
+        raise ConfigError(f"{name}.yaml must hold settings by name", resolution=_SEE_HELP)
+    return {str(key): value for key, value in container.items()}, choices
+
+
+_SEE_HELP = "See `python -m campaign.search --help` for groups, options and settings."
+
+
+def _concerns_groups(override: str, known: dict[str, list[str]]) -> bool:
+    """Whether an override chooses, adds or removes (rather than sets a value); ConfigError if it is none at all."""
+    match = _OVERRIDE.match(override)
+    if match is None or (match["value"] is None and match["sign"] != "~"):
+        raise ConfigError(
+            f"override {override!r} is not of the form setting=value", resolution=_SEE_HELP
+        )
+    if match["sign"] == "~" or match["key"].startswith("hydra"):
+        return True
+    return match["key"].split("@")[0] in known and not match["value"].startswith(("{", "["))
+
+
+def _value_of(override: str) -> Any:
+    """The value by Hydra's grammar (numbers, lists, mappings, quoted text); other text stands for itself."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    text = override.partition("=")[2]
+    try:
+        return OverridesParser.create().parse_override(f"x={text}").value()
+    except HydraException:
+        if text[:1] in "[{'\"":
+            raise
+        return text  # such as a URI, whose ?, = and & have no place in the grammar
+
+
+def _quoted(text: str) -> str:
+    """`text` as a quoted string of Hydra's grammar."""
+    return "'" + text.replace("'", "\\'") + "'"
+
+
+def _key_of(override: str) -> str:
+    match = _OVERRIDE.match(override)
+    return match["key"] if match else override
+
+
+def _holds(content: Any, path: str) -> bool:
+    for part in path.split("."):
+        if not isinstance(content, dict) or part not in content:
+            return False
+        content = content[part]
+    return True
+
+
+def _first_lines(error: Exception) -> str:
+    """What Hydra says, without where it looks for files of its own."""
+    text = str(error).partition("Config search path:")[0]
+    return "\n".join(text.strip().splitlines()[:12])
+
+
+def _problem_of(item: dict[str, Any]) -> Problem:
+    """Put one of Pydantic's findings into our words."""
+    loc = [str(part) for part in item["loc"] if part not in ("fixed", "list", "range", "choices")]
+    path = ".".join(loc)
+    if item["type"] == "extra_forbidden":
+        return Problem(
+            path, item["input"], _similar(path, item["input"]), "there is no such setting"
+        )
+    row = _row_at(Campaign, loc)
+    return Problem(path, item["input"], row.allowed_with_unit if row else "", reason_of(item))
+
+
+def _row_at(model: type[BaseModel], loc: list[str]) -> Row | None:
+    """The row of the setting at `loc`, walking through models and mappings of models; None where there is none."""
+    row = None
+    for part in loc:
+        if part in model.model_fields:
+            row = row_of(part, model.model_fields[part])
+            below = model_below(model.model_fields[part].annotation)
+            model = below[0] if below else BaseModel
+        elif model is BaseModel:
+            return None  # within a free mapping, whose row says nothing of its entries
+    return row
+
+
+def _similar(path: str, value: object) -> str:
+    """Settings whose names are near: a group that is misspelt is recognized by what was to be set in it."""
+    while isinstance(value, dict) and value:
+        key, value = next(iter(value.items()))
+        path = f"{path}.{key}"
+    known = [row.path for row in rows(Campaign)]
+    close = difflib.get_close_matches(path, known, n=3, cutoff=0.6)
+    return f"perhaps {' or '.join(close)}" if close else "see --help for the settings"
+
+
+def _config_error(problems: Iterable[Problem], origins: Origins) -> ConfigError:
+    lines = list(_lines(problems, origins))
+    brief = lines[0] if len(lines) == 1 else f"{len(lines)} settings are wrong"
+    details = "" if len(lines) == 1 else "\n".join(f"  {line}" for line in lines)
+    return ConfigError(brief, details, _SEE_HELP)
+
+
+def _lines(problems: Iterable[Problem], origins: Origins) -> Iterator[str]:
+    for problem in problems:
+        allowed = f"; allowed: {problem.allowed}" if problem.allowed else ""
+        value = (
+            f" = {problem.value!r}"
+            if not isinstance(problem.value, dict) or problem.allowed
+            else ""
+        )
+        where = problem.path or "campaign"
+        yield f"{where}{value}: {problem.why}{allowed} (from {origins.of(problem.path)})"
+
+
+def _one_image_for_several(campaign: Campaign) -> Iterator[Problem]:
+    chosen = {"image.name": campaign.image.name, "image.hash": campaign.image.hash}
+    for path, value in chosen.items():
+        if value is not None and len(campaign.scheduler.names) > 1:
+            yield Problem(path, value, "not set", "each of several schedulers boots its own image")
+
+
+def _unknown_metrics(campaign: Campaign) -> Iterator[Problem]:
+    from campaign.analysis.metrics import METRICS
+
+    named = [(f"objectives.{name}", name) for name in campaign.objectives]
+    named += [(f"search.constraints.{name}", name) for name in campaign.search.constraints]
+    known = ", ".join(sorted(METRICS))
+    for path, name in named:
+        if name not in METRICS:
+            yield Problem(path, name, f"one of {known}", "there is no such metric")

@@ -1,0 +1,90 @@
+"""Jobs before and after: the workload that is replayed, and the jobs table that a trial yields.
+
+Both are Arrow tables, so that a million jobs cost columns, not objects. Times of the jobs table are whole nanoseconds
+on one clock (the driver host's), counted from the workload's start, and null where a thing never happened.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import pyarrow as pa
+
+WORKLOAD_SCHEMA = pa.schema(
+    [
+        ("job_id", pa.int64()),
+        ("arrival_s", pa.float64()),
+        ("width", pa.int32()),  # slots
+        ("runtime_s", pa.float64()),
+        ("requested_s", pa.float64()),  # the time limit its user asked for
+        ("user", pa.int32()),
+    ]
+)
+
+JOBS_SCHEMA = pa.schema(
+    [
+        *WORKLOAD_SCHEMA,
+        ("nodes_requested", pa.int32()),
+        ("nodes", pa.list_(pa.string())),  # where the wrapper really ran
+        ("intended_ns", pa.int64()),  # when the agent should submit
+        ("submit_ns", pa.int64()),  # when the submission began
+        ("accepted_ns", pa.int64()),  # when the scheduler had answered
+        ("start_ns", pa.int64()),  # first node's payload began
+        ("all_started_ns", pa.int64()),  # last node's payload began
+        ("end_ns", pa.int64()),  # last node's payload ended
+        ("exit_code", pa.int32()),
+        ("native_id", pa.string()),
+        ("native_state", pa.string()),
+        (
+            "native_start_s",
+            pa.float64(),
+        ),  # scheduler's own accounting, its own resolution, same origin
+        ("native_end_s", pa.float64()),
+    ]
+)
+
+
+class Job(NamedTuple):
+    """One job of a workload; times in seconds, width in slots."""
+
+    job_id: int
+    arrival_s: float
+    width: int
+    runtime_s: float
+    requested_s: float
+    user: int
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A list of jobs with arrival times, sorted by arrival, the first at 0.
+
+    `table` has WORKLOAD_SCHEMA; `notes` say what was done to get it (repairs, scaling), by name. `machine_slots` are
+    those of the machine that a trace or model is of, None where nothing tells. `payload` is what its jobs do on VMs.
+    """
+
+    name: str
+    table: pa.Table
+    notes: dict[str, str] = field(default_factory=dict)
+    machine_slots: int | None = None
+    payload: str = "sleep"
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def jobs(self) -> Iterator[Job]:
+        """Yield the jobs in order of arrival."""
+        columns = [self.table.column(name).to_pylist() for name in WORKLOAD_SCHEMA.names]
+        return (Job(*values) for values in zip(*columns, strict=True))
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the jobs' values (not of the name): equal jobs have equal hashes."""
+        digest = hashlib.sha256()
+        for name in WORKLOAD_SCHEMA.names:
+            digest.update(
+                self.table.column(name).combine_chunks().to_numpy(zero_copy_only=False).tobytes()
+            )
+        return digest.hexdigest()

@@ -1,0 +1,284 @@
+"""Carries a campaign out: ask, place, evaluate, judge, tell. Decisions (`decide`) are apart from effects (`Executor`).
+
+The order of effects is what makes a kill harmless at any moment: an attempt's jobs and logs reach the disk before
+its `finished` line, that line before MLflow and the sampler hear of it; both are rebuilt from the ledger at a resume.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from campaign.analysis.metrics import ClusterFacts, Computed, compute, tau_of
+from campaign.core.errors import CampaignError
+from campaign.core.testbed import Status, Testbed
+from campaign.core.trials import Evaluation, Trial, TrialRecord
+from campaign.records.ledger import History, Ledger, building_up
+from campaign.records.results import Results
+from campaign.schema.model import Campaign, SearchSettings
+from search.space import Space
+from search.study import Study, Suggestion
+
+POLL_S = 0.5
+FAILURES = frozenset({"infrastructure_failed", "scheduler_failed"})
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Ask the sampler for `count` points."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start an attempt at a trial."""
+
+    trial: Trial
+
+
+@dataclass(frozen=True)
+class Tell:
+    """Tell the sampler what came of these trials, in this order."""
+
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to do until an evaluation ends."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """Every trial is settled and told."""
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """So many attempts in a row failed that the next one would too."""
+
+
+Decision = Ask | Start | Tell | Wait | Done | GiveUp
+
+
+def decide(
+    history: History,
+    search: SearchSettings,
+    *,
+    running: frozenset[int],
+    told: int,
+    room: int,
+    failures: int = 0,
+) -> Decision:
+    """What to do next. Pure.
+
+    Points are asked for in batches. A batch is told as a whole, in the order of its numbers, and only then is the
+    next one asked for: so suggestions don't depend on which of two parallel trials happened to end first, nor on a
+    driver that died between two points of a batch: the rest of it is asked for before anything of it is evaluated.
+    `told` counts the trials that the sampler knows the outcome of; they are always the first ones.
+    `failures` counts the attempts that failed since one last succeeded.
+    """
+    if failures >= search.give_up_after:
+        return Wait() if running else GiveUp()
+    asked = len(history.asked)
+    begun = asked - asked % search.batch  # the first of a batch that isn't all asked for yet
+    if told <= begun < asked < search.trials:
+        return Ask(min(begun + search.batch, search.trials) - asked)
+    # Trials count from 0 without gaps, so what is open is looked for in the last batch only.
+    still_open = [n for n in range(told, asked) if not history.settled(n, search.retries)]
+    waiting = next((n for n in still_open if n not in running), None) if room > 0 else None
+    if waiting is not None:
+        attempt = history.attempts.get(waiting, 0) + 1
+        return Start(Trial(number=waiting, point=history.asked[waiting].point, attempt=attempt))
+    if still_open:
+        return Wait()
+    if told < asked:
+        return Tell(tuple(range(told, asked)))
+    missing = search.trials - asked
+    return Ask(min(search.batch - asked % search.batch, missing)) if missing > 0 else Done()
+
+
+class Listener(Protocol):
+    """Hears of a campaign's progress."""
+
+    def asked(self, trial: int, point: Mapping[str, Any]) -> None: ...
+    def started(self, trial: Trial) -> None: ...
+    def running(self, statuses: Mapping[int, Status]) -> None: ...
+    def finished(self, record: TrialRecord, evaluation: Evaluation, *, settled: bool) -> None:
+        """An attempt was judged; `settled` tells whether it was the trial's last."""
+
+
+class Executor:
+    """Runs one campaign on one testbed, recording in one ledger."""
+
+    def __init__(
+        self,
+        campaign: Campaign,
+        space: Space,
+        *,
+        ledger: Ledger,
+        results: Results,
+        testbed: Testbed,
+        listeners: tuple[Listener, ...] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._campaign, self._space = campaign, space
+        self._ledger, self._results, self._testbed = ledger, results, testbed
+        self._listeners, self._clock = listeners, clock
+        search = campaign.search
+        self._study = Study(
+            space, campaign.objectives, search.constraints, campaign.sampler, search.seed
+        )
+        self._running: dict[int, tuple[Trial, float]] = {}
+        self._told = 0
+        self._failures = 0
+        self._last_failure: TrialRecord | None = None
+        self._restore()
+
+    def run(self) -> list[TrialRecord]:
+        """Go on until every trial is settled; returns the final records by trial number.
+
+        Raises CampaignError when attempt after attempt fails: the last one's reason says why.
+        """
+        while not isinstance(decision := self._decide(), Done):
+            if isinstance(decision, GiveUp):
+                raise _gave_up(self._last_failure, self._failures)
+            self._carry_out(decision)
+        return self._ledger.history.final()
+
+    def _decide(self) -> Decision:
+        running = frozenset(self._running)
+        room = self._testbed.room() if len(running) < self._campaign.testbed.parallel else 0
+        search = self._campaign.search
+        return decide(
+            self._ledger.history,
+            search,
+            running=running,
+            told=self._told,
+            room=room,
+            failures=self._failures,
+        )
+
+    def _carry_out(self, decision: Decision) -> None:
+        if isinstance(decision, Ask):
+            for _ in range(decision.count):
+                self._ask()
+        elif isinstance(decision, Start):
+            self._start(decision.trial)
+        elif isinstance(decision, Tell):
+            for number in decision.numbers:
+                self._tell(number)
+        else:
+            self._wait()
+
+    def _restore(self) -> None:
+        """Bring the study to where the ledger says that the search was: the settled trials told, the rest running."""
+        history = self._ledger.history
+        with building_up():
+            for number in sorted(history.asked):
+                asked = history.asked[number]
+                self._study.restore(Suggestion(number, asked.point, asked.attrs))
+            while self._told in history.asked and history.settled(
+                self._told, self._campaign.search.retries
+            ):
+                self._tell(self._told)
+
+    def _ask(self) -> None:
+        suggestion = self._study.ask()
+        self._ledger.append(
+            "asked", trial=suggestion.number, point=suggestion.point, attrs=suggestion.attrs
+        )
+        for listener in self._listeners:
+            listener.asked(suggestion.number, suggestion.point)
+
+    def _start(self, trial: Trial) -> None:
+        self._ledger.append("started", trial=trial.number, attempt=trial.attempt)
+        self._running[trial.number] = (trial, self._clock())
+        self._testbed.start(trial)
+        for listener in self._listeners:
+            listener.started(trial)
+
+    def _wait(self) -> None:
+        for trial, evaluation in self._testbed.wait(POLL_S):
+            self._finish(trial, evaluation)
+        statuses = self._testbed.statuses()
+        for listener in self._listeners:
+            listener.running(statuses)
+
+    def _finish(self, trial: Trial, evaluation: Evaluation) -> None:
+        _, started = self._running.pop(trial.number)
+        record = judge(
+            trial, evaluation, self._campaign, self._space, times=(started, self._clock())
+        )
+        self._results.keep(record, evaluation)
+        self._ledger.append("finished", trial=trial.number, record=record.model_dump(mode="json"))
+        failed = record.outcome in FAILURES
+        self._failures = self._failures + 1 if failed else 0
+        self._last_failure = record if failed else self._last_failure
+        settled = self._ledger.history.settled(trial.number, self._campaign.search.retries)
+        for listener in self._listeners:
+            listener.finished(record, evaluation, settled=settled)
+
+    def _tell(self, number: int) -> None:
+        record = self._ledger.history.records[number][-1]
+        if record.valid:
+            self._study.tell(number, record.metrics)
+        elif record.outcome == "stalled":
+            self._study.stall(number)
+        else:
+            self._study.fail(number)
+        self._told = number + 1
+
+
+def _gave_up(last: TrialRecord | None, failures: int) -> CampaignError:
+    reason = last.reason if last else ""
+    return CampaignError(
+        f"gave up: {failures} attempts in a row failed",
+        reason,
+        "Mend the cause and start the same command again: it goes on with what is left.",
+    )
+
+
+def judge(
+    trial: Trial,
+    evaluation: Evaluation,
+    campaign: Campaign,
+    space: Space,
+    *,
+    times: tuple[float, float],
+) -> TrialRecord:
+    """The record of an evaluated trial: its metrics, and its outcome. Pure.
+
+    A trial that ran to its end but lacks an objective is invalid: there is nothing to tell.
+    """
+    outcome, reason, computed = evaluation.outcome, evaluation.reason, Computed({}, {})
+    if evaluation.jobs is not None:
+        nodes = space.nodes(trial.point)
+        facts = ClusterFacts(
+            nodes=nodes, slots=nodes * campaign.cluster.slots_per_node, cost=campaign.cost
+        )
+        tau_s = tau_of(campaign.workload.time_scale)
+        computed = compute(evaluation.jobs, facts, evaluation.phases, tau_s=tau_s)
+    missing = [name for name in campaign.objectives if name not in computed.values]
+    if outcome == "ok" and missing:
+        why = (
+            f"no value for {name}: {computed.absent.get(name, 'there is no jobs table')}"
+            for name in missing
+        )
+        outcome, reason = "invalid", "; ".join(why)
+    return TrialRecord(
+        number=trial.number,
+        point=trial.point,
+        attempt=trial.attempt,
+        outcome=outcome,
+        reason=reason,
+        host=evaluation.host,
+        metrics=dict(computed.values),
+        absent=dict(computed.absent),
+        phases=dict(evaluation.phases),
+        provenance=dict(evaluation.provenance),
+        checks=evaluation.checks,
+        started=times[0],
+        ended=times[1],
+    )

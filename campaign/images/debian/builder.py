@@ -1,0 +1,302 @@
+"""Builds image bundles from Debian packages: locked versions, and the same bytes from the same list.
+
+The bytes also depend on the version of mkfs.erofs, which the manifest records: machines of one Debian release give one
+hash for one list, with and without root.
+"""
+
+import hashlib
+import shlex
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from campaign.core.errors import ImageError
+from campaign.images import manifest
+from campaign.images.debian import apt, erofs, initramfs, kernel, lock, third_party, tools
+from campaign.images.debian.apt import Apt, Package
+from campaign.images.debian.lock import Lock
+from campaign.images.debian.third_party import Extra, Provided
+from campaign.images.manifest import Bundle, FileFact, Manifest, Recipe
+from campaign.images.store import Store
+
+_HERE = Path(__file__).parent
+_SPECS = _HERE / "specs"
+_GUEST = _HERE / "guest"
+_LOCK = "lock.json"
+_UNPACKED = ("busybox-static",)  # used for the initramfs, not installed in the guest
+_ADDED = ("modules", "kernel_cmdline", "packages")
+_NO_DOCS = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+
+Progress = Callable[[str], None]
+
+
+class LockDriftError(ImageError):
+    """The mirror no longer has what the lock names, and the build was asked to insist on it."""
+
+
+class Spec(BaseModel):
+    """What an image is made of; read from `NAME.toml` beside this module."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    suite: str
+    epoch: int
+    kernel: str
+    modules: tuple[str, ...]
+    kernel_cmdline: tuple[str, ...]
+    packages: tuple[str, ...]
+    extras: tuple[Extra, ...] = ()
+    users: dict[str, int] = {}  # system users and their ids, beside those that packages bring
+    facts: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What goes into an image: packages, all of them on this disk, and extras."""
+
+    packages: list[Package]
+    provided: list[Provided]
+
+
+def spec(name: str) -> Spec:
+    """The specification of the image `name`; ImageError names those that there are."""
+    try:
+        return Spec.model_validate(_settings(name))
+    except FileNotFoundError as error:
+        known = ", ".join(sorted(path.stem for path in _SPECS.glob("[a-z]*.toml")))
+        raise ImageError(f"there is no image {name!r} to build", f"there are: {known}") from error
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise ImageError(f"{name}.toml is no image specification", str(error)) from error
+
+
+def _settings(name: str) -> dict[str, Any]:
+    """What `NAME.toml` says; where it `extends` another, whatever it leaves out is the other's, and what is in _ADDED
+    adds up."""
+    own = tomllib.loads((_SPECS / f"{name}.toml").read_text())
+    if "extends" not in own:
+        return own
+    base = _settings(own.pop("extends"))
+    return base | own | {key: [*base[key], *own.get(key, ())] for key in _ADDED}
+
+
+def lock_path(name: str) -> Path:
+    """Where the committed lock of the image `name` is."""
+    return _SPECS / f"{name}.lock.json"
+
+
+def build(
+    name: str = "slurm",
+    *,
+    store: Store,
+    extras_folder: Path | None = None,
+    mirror: str | None = None,
+    locked: bool = False,
+    progress: Progress = lambda _: None,
+) -> Bundle:
+    """Build the image `name`, put it into `store`, and return it; takes a minute or two.
+
+    `extras_folder` holds the files that the image needs and no mirror has; by default `third_party.folder_of(None)`.
+    `mirror` is a Debian archive's URI, by default the one that this machine's apt uses. Where the mirror has a locked
+    version, that very file is used; where not, `progress` is told what differs, and the list that was used is kept
+    beside the bundle as `lock.json`. With `locked` this is a LockDriftError instead.
+    Every other failure is an ImageError. Nothing half-made is left behind.
+    """
+    wanted = spec(name)
+    provided = third_party.provided(
+        name, wanted.extras, extras_folder or third_party.folder_of(None)
+    )
+    tools.require_tools()
+    tools.require_namespace()
+    with tools.disk_errors(store.path), store.making() as folder:
+        tools.require_space(folder)
+        work = folder / "work"
+        packages = _fetch(
+            name, wanted, provided, work, mirror=mirror, locked=locked, progress=progress
+        )
+        contents = _Contents(packages, provided)
+        progress("taking the kernel apart")
+        version = _boot_files(wanted, packages, work, folder)
+        progress(f"installing {len(packages)} packages and packing the root file system")
+        _root_file(wanted, contents, work, folder / manifest.ROOT)
+        progress("hashing and storing")
+        made = _describe(name, wanted, contents, version, folder)
+        tools.remove_tree(work)
+        bundle = store.put(made)
+    progress(f"image {name} {bundle.hash}")
+    return bundle
+
+
+def renew_lock(
+    name: str = "slurm", *, mirror: str | None = None, scratch: Path, path: Path | None = None
+) -> list[str]:
+    """Write the lock of what the mirror has now to `path` (default: the committed one); what differs, line by line.
+
+    `scratch` is a folder for temporary files that must not exist yet; it is the caller's to remove.
+    """
+    tools.require_tools()
+    target = path or lock_path(name)
+    old = lock.read(target) if target.exists() else Lock()
+    installed, unpacked = _resolve(spec(name), Apt(scratch, _mirror(mirror), spec(name).suite))
+    new = Lock.of(package.locked for package in [*installed, *unpacked])
+    new.write(target)
+    return lock.differences(old, new)
+
+
+def _mirror(uri: str | None) -> apt.Mirror:
+    return apt.Mirror(uri.rstrip("/")) if uri else apt.configured_mirror()
+
+
+def _resolve(wanted: Spec, source: Apt) -> tuple[list[Package], list[Package]]:
+    """The packages to install, and those only to take files from."""
+    return source.closure([*wanted.packages, *source.own]), [
+        *source.kernel(wanted.kernel),
+        *source.candidates(_UNPACKED),
+    ]
+
+
+def _fetch(
+    name: str,
+    wanted: Spec,
+    provided: list[Provided],
+    work: Path,
+    *,
+    mirror: str | None,
+    locked: bool,
+    progress: Progress,
+) -> list[Package]:
+    """Choose and download the packages into `work`/packages; those to install are indexed there."""
+    progress("asking the mirror for the package lists")
+    debs = [one.path for one in provided if one.extra.unpack == "deb"]
+    source = Apt(work / "apt", _mirror(mirror), wanted.suite, debs)
+    committed = lock.read(lock_path(name))
+    source.pin(committed)
+    installed, unpacked = _resolve(wanted, source)
+    packages = [*installed, *unpacked]
+    mirrored = Lock.of(p.locked for p in packages if p.locked.name not in source.own)
+    _judge_drift(name, lock.differences(committed, mirrored), locked, progress)
+    progress(f"downloading {len(packages)} packages")
+    folder = work / "packages"
+    folder.mkdir()
+    source.download(packages, folder)
+    apt.write_index(installed, folder, wanted.suite)
+    return packages
+
+
+def _judge_drift(name: str, drift: list[str], locked: bool, progress: Progress) -> None:
+    if not drift:
+        return
+    renew = f"renew the lock: python -m campaign image lock {name}"
+    if locked:
+        raise LockDriftError(
+            f"the mirror no longer has the locked packages of image {name}", "\n".join(drift), renew
+        )
+    progress(
+        f"WARNING: the mirror differs from the lock in {len(drift)} packages, so the image's hash will differ:"
+    )
+    for line in drift:
+        progress(f"WARNING:   {line}")
+    progress(f"WARNING: to make this list the committed one, {renew}")
+
+
+def _boot_files(wanted: Spec, packages: list[Package], work: Path, folder: Path) -> str:
+    """Write kernel and initramfs into `folder`; the kernel's version."""
+    tree = work / "unpacked"
+    for package in packages:
+        if package.locked.name.startswith(("linux-image-", *_UNPACKED)):
+            tools.run(
+                ["dpkg-deb", "-x", str(work / "packages" / package.filename), str(tree)],
+                folder=folder,
+            )
+    image = next(tree.glob("boot/vmlinuz-*"), None)
+    if image is None:
+        raise ImageError(f"package {wanted.kernel} brought no kernel")
+    version = image.name.removeprefix("vmlinuz-")
+    (folder / manifest.KERNEL).write_bytes(kernel.vmlinux(image.read_bytes()))
+    archive = initramfs.build(
+        busybox=(tree / "usr/bin/busybox").read_bytes(),
+        init=(_GUEST / "init").read_bytes(),
+        modules=initramfs.drivers(tree / "usr/lib/modules" / version, wanted.modules),
+    )
+    (folder / manifest.INITRD).write_bytes(archive)
+    return version
+
+
+def _root_file(wanted: Spec, contents: _Contents, work: Path, target: Path) -> None:
+    """Install the indexed packages in a fresh root, put in the extras, trim it, and pack it as `target`."""
+    tools.run(
+        _mmdebstrap(wanted, contents.provided, work / "packages", target),
+        env={"SOURCE_DATE_EPOCH": str(wanted.epoch), "TMPDIR": str(work)},
+        folder=target.parent,
+    )
+
+
+def _mmdebstrap(wanted: Spec, provided: list[Provided], packages: Path, target: Path) -> list[str]:
+    # Through a second mount, in which /proc and /sys aren't mounted: without root theirs have another owner.
+    pack = (
+        'mkdir "$1.view" && mount --bind "$1" "$1.view" && '
+        f'{shlex.join(erofs.command(target, wanted.epoch))} "$1.view" && umount "$1.view"'
+    )
+    return [
+        *_confined(),
+        "mmdebstrap",
+        "--mode=root",
+        "--format=null",
+        "--variant=essential",
+        "--skip=cleanup",  # customize.sh has removed what it would clean
+        "--architectures=amd64",
+        f"--include={','.join(wanted.packages)}",
+        '--aptopt=APT::Install-Recommends "false"',
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in _NO_DOCS),
+        *(f"--customize-hook={hook}" for hook in third_party.user_hooks(wanted.users)),
+        *(f"--customize-hook={one.hook}" for one in provided if one.extra.unpack != "deb"),
+        f'--customize-hook=sh {shlex.quote(str(_GUEST / "customize.sh"))} "$1"',
+        f"--customize-hook={pack}",
+        wanted.suite,
+        "-",
+        f"deb [trusted=yes] copy:{packages} ./",
+    ]
+
+
+def _confined() -> list[str]:
+    """What runs a command as root, in namespaces that end with this process, and with them its processes and mounts."""
+    own = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    return ["setpriv", "--pdeathsig", "KILL", *(tools.as_root() or own)]
+
+
+def _describe(name: str, wanted: Spec, contents: _Contents, version: str, folder: Path) -> Bundle:
+    used = Lock.of(package.locked for package in contents.packages)
+    files = {part: FileFact.of(folder / part) for part in manifest.PARTS}
+    cmdline = " ".join(wanted.kernel_cmdline)
+    used.write(folder / _LOCK)
+    for part in (*manifest.PARTS, _LOCK):
+        (folder / part).chmod(0o644)
+    described = Manifest(
+        name=name,
+        builder="debian",
+        hash=manifest.content_hash(files, cmdline),
+        kernel_cmdline=cmdline,
+        kernel_version=version,
+        files=files,
+        packages=used.versions,
+        extras={one.extra.file: one.sha256 for one in contents.provided},
+        facts=wanted.facts,
+        tools={erofs.PROGRAM: tools.version(erofs.PROGRAM)},
+        recipe=Recipe(id=f"debian:{_recipe_hash(wanted, used, contents.provided)}"),
+    )
+    return manifest.write(folder, described)
+
+
+def _recipe_hash(wanted: Spec, used: Lock, provided: Sequence[Provided]) -> str:
+    """Of all that a build is made from, but for the versions of its tools."""
+    parts = [
+        wanted.model_dump_json(),
+        used.model_dump_json(),
+        *sorted(f"{one.extra.file} {one.sha256}" for one in provided),
+    ]
+    ours = (path for path in _GUEST.rglob("*") if path.is_file())
+    parts += sorted(f"{path.relative_to(_GUEST)} {FileFact.of(path).sha256}" for path in ours)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,0 +1,40 @@
+"""Builds the guest's initramfs: busybox, one script, and the few drivers between the kernel and its root disk."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from campaign.core.errors import ImageError
+from campaign.images.debian import cpio, kernel
+
+_DIRECTORIES = ("bin", "dev", "lower", "modules", "proc", "ram", "root", "run", "sys")
+_APPLETS = ("sh", "mount", "insmod", "mkdir", "sleep", "poweroff", "switch_root")
+
+
+def build(*, busybox: bytes, init: bytes, modules: Mapping[str, bytes]) -> bytes:
+    """A newc archive; `modules` are unpacked drivers by name, in the order in which they are loaded."""
+    order = "".join(f"{name}.ko\n" for name in modules).encode()
+    return cpio.archive(
+        [
+            *(cpio.Entry(name, cpio.DIRECTORY) for name in _DIRECTORIES),
+            cpio.Entry("bin/busybox", cpio.PROGRAM, busybox),
+            *(cpio.Entry(f"bin/{name}", cpio.SYMLINK, b"busybox") for name in _APPLETS),
+            cpio.Entry("init", cpio.PROGRAM, init),
+            cpio.Entry("modules/order", cpio.FILE, order),
+            *(cpio.Entry(f"modules/{name}.ko", cpio.FILE, data) for name, data in modules.items()),
+        ]
+    )
+
+
+def drivers(tree: Path, wanted: Iterable[str]) -> dict[str, bytes]:
+    """Read `wanted` drivers and what they need from `tree` (/usr/lib/modules/VERSION), by name, in loading order.
+
+    ImageError names a module that the kernel doesn't have (it may be built in).
+    """
+    paths = {kernel.module_name(path): path for path in tree.rglob("*.ko*")}
+
+    def load(name: str) -> bytes:
+        if name not in paths:
+            raise ImageError(f"the guest's kernel has no module {name!r}", str(tree))
+        return kernel.module(paths[name].read_bytes(), paths[name].name)
+
+    return kernel.load_order(wanted, load)

@@ -1,0 +1,117 @@
+"""Takes a distribution's kernel package apart: the unpacked kernel, and the drivers an initramfs needs."""
+
+import gzip
+import lzma
+import re
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from campaign.core.errors import ImageError
+
+_ELF = b"\x7fELF"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_XZ_MAGIC = b"\xfd7zXZ\x00"
+_GZIP_MAGIC = b"\x1f\x8b\x08"
+_SETUP_SECTORS = 0x1F1  # fields of the x86 boot protocol's setup header
+_HEADER_MAGIC = 0x202
+_PAYLOAD_OFFSET = 0x248
+_PAYLOAD_LENGTH = 0x24C
+_PVH_NOTE = b"\x04\0\0\0\x04\0\0\0\x12\0\0\0Xen\0"  # sizes of name and entry, XEN_ELFNOTE_PHYS32_ENTRY, the name
+_PVH_NOTE_64 = b"\x04\0\0\0\x08\0\0\0\x12\0\0\0Xen\0"
+_DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
+_MODULE_SIGNED = b"~Module signature appended~\n"
+_MODULE_SIGNATURE_INFO = (
+    12  # struct module_signature; its last four bytes are the signature's length
+)
+
+
+def bootable(image: bytes) -> bytes:
+    """What QEMU's -kernel takes and starts fastest: a bzImage's ELF kernel where that has a PVH entry, else `image`."""
+    if image[_HEADER_MAGIC : _HEADER_MAGIC + 4] != b"HdrS":
+        return image  # of another architecture, or unpacked as it is
+    unpacked = vmlinux(image)
+    return unpacked if _PVH_NOTE in unpacked or _PVH_NOTE_64 in unpacked else image
+
+
+def vmlinux(image: bytes) -> bytes:
+    """The ELF kernel inside a bzImage.
+
+    QEMU starts it by its PVH entry, so that no node spends seconds unpacking its own kernel under emulation.
+    ImageError if `image` is no bzImage or is packed in a way that we can't unpack.
+    """
+    if image[_HEADER_MAGIC : _HEADER_MAGIC + 4] != b"HdrS":
+        raise ImageError("the kernel file is no x86 bzImage", repr(image[:16]))
+    start = (image[_SETUP_SECTORS] + 1) * 512 + _word(image, _PAYLOAD_OFFSET)
+    # The payload's last four bytes are the unpacked size, written there by the kernel's build.
+    payload = image[start : start + _word(image, _PAYLOAD_LENGTH) - 4]
+    kernel = _unpack(payload)
+    if not kernel.startswith(_ELF):
+        raise ImageError("the kernel's payload is no ELF file", repr(kernel[:16]))
+    return kernel
+
+
+def _word(data: bytes, offset: int) -> int:
+    return int.from_bytes(data[offset : offset + 4], "little")
+
+
+def _unpack(payload: bytes) -> bytes:
+    if payload.startswith(_GZIP_MAGIC):
+        return gzip.decompress(payload)
+    if payload.startswith(_XZ_MAGIC):
+        return lzma.decompress(payload)
+    if payload.startswith(_ZSTD_MAGIC):
+        return _zstd(payload)
+    raise ImageError("the kernel is packed in a way we don't know", repr(payload[:16]))
+
+
+def _zstd(payload: bytes) -> bytes:
+    try:
+        done = subprocess.run(
+            ["zstd", "-dc", "--memory=512MB"], input=payload, capture_output=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise ImageError(
+            "zstd is missing: it unpacks the guest's kernel", "", "apt-get install zstd"
+        ) from error
+    if done.returncode:
+        raise ImageError("zstd could not unpack the kernel", done.stderr.decode(errors="replace"))
+    return done.stdout
+
+
+def module(data: bytes, name: str) -> bytes:
+    """A driver as `insmod` wants it: unpacked, and without its signature (checking it costs a node time)."""
+    plain = lzma.decompress(data) if name.endswith(".xz") else data
+    if not plain.endswith(_MODULE_SIGNED):
+        return plain
+    info = plain[: -len(_MODULE_SIGNED)]
+    length = int.from_bytes(info[-4:], "big")
+    return info[: len(info) - _MODULE_SIGNATURE_INFO - length]
+
+
+def needed_modules(driver: bytes) -> list[str]:
+    """The names of the modules that an unpacked driver says it depends on."""
+    stated = _DEPENDS.search(driver)
+    return [name for name in stated[1].decode().split(",") if name] if stated else []
+
+
+def load_order(wanted: Iterable[str], load: Callable[[str], bytes]) -> dict[str, bytes]:
+    """`wanted` and all they need by name, each after what it needs; `load` gives a module's unpacked file."""
+    order: dict[str, bytes] = {}
+
+    def visit(name: str) -> None:
+        if name in order:
+            return
+        driver = load(name)
+        for needed in needed_modules(driver):
+            visit(needed)
+        order[name] = driver
+
+    for name in wanted:
+        visit(name)
+    return order
+
+
+def module_name(path: Path) -> str:
+    """`.../virtio-rng.ko.xz` -> `virtio_rng`: dashes are written as the kernel does."""
+    return path.name.split(".")[0].replace("-", "_")

@@ -1,0 +1,127 @@
+"""Files that an image needs and no mirror has: where they are looked for, what they must be, how they get in.
+
+An image's specification names them as `[[extras]]`. They lie in one folder (`image.extras`) beside a file SHA256SUMS,
+as sha256sum(1) writes it; a file that isn't listed there, or isn't what the list says, is refused.
+"""
+
+import os
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from campaign.core.errors import ImageError
+from campaign.images.manifest import FileFact, Sha256
+
+SUMS = "SHA256SUMS"
+VARIABLE = "CAMPAIGN_EXTRAS"
+DEFAULT_FOLDER = "~/.local/share/campaign/extras"
+_SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](?:\./)?(\S.*)")
+
+
+class Extra(BaseModel):
+    """One file that someone must provide.
+
+    `file` is its name in the folder, `what` says what it is and `source` where it usually comes from. A `tar` archive
+    is unpacked into the guest's folder `to`; a `file` becomes the guest's file `to` with `mode`; a `deb` is installed
+    with what it depends on. `sha256` pins its content where there is but one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+~-]*$")
+    what: str
+    source: str
+    unpack: Literal["tar", "file", "deb"]
+    to: str = Field("/", pattern=r"^/[A-Za-z0-9._+/-]*$")
+    mode: int = Field(0o755, ge=0, le=0o777)
+    sha256: Sha256 | None = None
+
+
+@dataclass(frozen=True)
+class Provided:
+    """An extra that was found and is what it should be."""
+
+    extra: Extra
+    path: Path
+    sha256: str
+
+    @property
+    def hook(self) -> str:
+        """A shell command that puts it into the guest whose root is `$1`; a deb needs none."""
+        source, mode = shlex.quote(str(self.path)), f"{self.extra.mode:04o}"
+        if self.extra.unpack == "tar":
+            to = f'"$1"{shlex.quote(self.extra.to)}'
+            return f"mkdir -p {to} && tar --no-same-owner -xf {source} -C {to}"
+        return f'install -D -m {mode} {source} "$1"{shlex.quote(self.extra.to)}'
+
+
+def folder_of(chosen: str | None) -> Path:
+    """The folder of extras: the chosen one, or that of the environment, or the default."""
+    return Path(chosen or os.environ.get(VARIABLE) or DEFAULT_FOLDER).expanduser()
+
+
+def provided(image: str, wanted: Sequence[Extra], folder: Path) -> list[Provided]:
+    """The extras that `image` wants, all of them sound.
+
+    Raises one ImageError that says of each that is missing or another file what it is, where it usually comes from,
+    what is wrong with it, and how to provide it.
+    """
+    if not wanted:
+        return []
+    sums = _sums(folder / SUMS)
+    found = [(extra, *_look(extra, folder, sums)) for extra in wanted]
+    faults = [_fault(extra, wrong) for extra, _, wrong in found if wrong]
+    if faults:
+        names = " ".join(sorted(extra.file for extra in wanted))
+        raise ImageError(
+            f"image {image} needs {len(faults)} files that no mirror has",
+            "\n".join(faults),
+            f"Put them into {folder} (setting image.extras, or the environment variable {VARIABLE}), then there: "
+            f"sha256sum {names} >{SUMS}",
+        )
+    return [Provided(extra, folder / extra.file, digest) for extra, digest, _ in found]
+
+
+def user_hooks(users: Mapping[str, int]) -> Iterator[str]:
+    """Shell commands that give the guest whose root is `$1` these system users, each with a group of its name."""
+    for name, uid in sorted(users.items()):
+        lines = {
+            "passwd": f"{name}:x:{uid}:{uid}::/var/lib/{name}:/bin/sh",
+            "group": f"{name}:x:{uid}:",
+            "shadow": f"{name}:*:1::::::",
+        }
+        for file, line in lines.items():
+            yield f'printf "%s\\n" {shlex.quote(line)} >>"$1/etc/{file}"'
+
+
+def _look(extra: Extra, folder: Path, sums: Mapping[str, str]) -> tuple[str, str]:
+    """The content hash of the extra's file, and what is wrong with it, if anything."""
+    path = folder / extra.file
+    if not path.is_file():
+        return "", "it is missing"
+    if extra.file not in sums:
+        return "", f"{SUMS} doesn't list it"
+    digest = FileFact.of(path).sha256
+    expected = extra.sha256 or sums[extra.file]
+    if digest != expected:
+        by = "the image's specification" if extra.sha256 else SUMS
+        return digest, f"its sha256 is {digest}, but {by} says {expected}"
+    return digest, ""
+
+
+def _fault(extra: Extra, wrong: str) -> str:
+    return f"{extra.file}: {wrong}\n  {extra.what}; usually from {extra.source}"
+
+
+def _sums(path: Path) -> dict[str, str]:
+    try:
+        lines: Iterable[str] = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}  # each file will be said not to be listed
+    matches = filter(None, map(_SUM_LINE.fullmatch, lines))
+    return {match[2]: match[1] for match in matches}

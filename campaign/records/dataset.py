@@ -1,0 +1,97 @@
+"""The Parquet data set of a campaign: every job of every judged trial, one file per trial."""
+
+import os
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from campaign.core.errors import LedgerError
+from campaign.core.jobs import JOBS_SCHEMA
+from campaign.core.trials import TrialRecord
+
+DATASET_SCHEMA = pa.schema(
+    [
+        ("campaign", pa.string()),
+        ("trial", pa.int32()),
+        ("attempt", pa.int32()),
+        ("outcome", pa.string()),
+        *JOBS_SCHEMA,
+    ]
+)
+_FILE = re.compile(r"trial=(\d+)\.parquet")
+
+
+def path_of(folder: Path, trial: int) -> Path:
+    """The file of one trial in the data set `folder`."""
+    return folder / f"trial={trial:05d}.parquet"
+
+
+def write(folder: Path, campaign: str, record: TrialRecord, jobs: pa.Table) -> Path:
+    """Write the jobs of one trial, replacing what was there for it, and return the file.
+
+    `jobs` has JOBS_SCHEMA. The file appears whole or not at all; a later attempt of a trial replaces an earlier one.
+    """
+    target = path_of(folder, record.number)
+    table = _labelled(campaign, record, jobs)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            pq.write_table(table, file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def read(folder: Path) -> pa.Table:
+    """The whole data set with DATASET_SCHEMA, in order of trials; empty where nothing was written yet."""
+    return pa.concat_tables(
+        [DATASET_SCHEMA.empty_table(), *(_read(file) for file in _files(folder))]
+    )
+
+
+def read_trial(folder: Path, trial: int) -> pa.Table | None:
+    """The jobs of one trial with DATASET_SCHEMA, or None where none were kept."""
+    file = path_of(folder, trial)
+    return _read(file) if file.exists() else None
+
+
+def _files(folder: Path) -> list[Path]:
+    numbered = ((_FILE.fullmatch(file.name), file) for file in folder.glob("trial=*.parquet"))
+    return [file for _, file in sorted((int(match[1]), file) for match, file in numbered if match)]
+
+
+def _labelled(campaign: str, record: TrialRecord, jobs: pa.Table) -> pa.Table:
+    labels = (campaign, record.number, record.attempt, record.outcome)
+    columns = [
+        *(
+            pa.array([label] * jobs.num_rows, field.type)
+            for label, field in zip(labels, DATASET_SCHEMA, strict=False)
+        ),
+        *jobs.select(JOBS_SCHEMA.names).cast(JOBS_SCHEMA).columns,
+    ]
+    metadata = {
+        "campaign": campaign,
+        "trial": str(record.number),
+        "record": record.model_dump_json(),
+    }
+    return pa.Table.from_arrays(columns, schema=DATASET_SCHEMA.with_metadata(metadata))
+
+
+def _read(file: Path) -> pa.Table:
+    try:
+        # A file object, since from a path pyarrow would read `trial=00003` as a partition column.
+        with file.open("rb") as source:
+            table = pq.read_table(source)
+        return table.select(DATASET_SCHEMA.names).cast(DATASET_SCHEMA).replace_schema_metadata(None)
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise LedgerError(
+            f"can't read the jobs of a trial from {file}",
+            str(error),
+            "remove the file; the campaign's next start says what is lost, and its other trials stay",
+        ) from error

@@ -1,0 +1,94 @@
+"""The results folder of a campaign: ledger, composed configuration, jobs tables, logs and report.
+
+results/<campaign>/
+  ledger.jsonl      the record from which the rest is derived
+  campaign.yaml     the composed and validated configuration
+  images/           the manifests of the images that trials boot, by the image's name
+  jobs/             one Parquet data set, a file per trial
+  trials/00003/     rendered configuration and logs of trial 3
+  fairness.json     what differs between the schedulers, where several are compared
+  report.html
+"""
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+
+from campaign.core.errors import CampaignError
+from campaign.core.trials import Evaluation, TrialRecord
+from campaign.images.manifest import MANIFEST, Bundle, Manifest
+from campaign.records import dataset
+
+
+class Results:
+    """The folder of one campaign."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.name = name
+        self.folder = root / name
+        self.ledger_path = self.folder / "ledger.jsonl"
+        self.jobs_folder = self.folder / "jobs"
+        self.manifests_folder = self.folder / "images"
+        self.report_path = self.folder / "report.html"
+        self.fairness_path = self.folder / "fairness.json"
+
+    def keep(self, record: TrialRecord, evaluation: Evaluation) -> None:
+        """Put an attempt's jobs and files on the disk, in place of those of an earlier attempt."""
+        try:
+            if evaluation.jobs is None:
+                dataset.path_of(self.jobs_folder, record.number).unlink(missing_ok=True)
+            else:
+                dataset.write(self.jobs_folder, self.name, record, evaluation.jobs)
+            _replace_folder(self.trial_folder(record.number), evaluation)
+        except OSError as error:
+            raise CampaignError(
+                f"{self.folder} can't be written: {error.strerror or error}",
+                resolution="Free some disk and start the same command again: it goes on with what is left.",
+            ) from None
+
+    def keep_manifest(self, bundle: Bundle) -> None:
+        """Keep the manifest of an image that trials boot."""
+        self.manifests_folder.mkdir(exist_ok=True)
+        manifest = (bundle.path / MANIFEST).read_bytes()
+        self.manifests_folder.joinpath(f"{bundle.manifest.name}.json").write_bytes(manifest)
+
+    def manifests(self) -> dict[str, bytes]:
+        """The manifests of the campaign's images by content hash; none where nothing boots."""
+        found = [file.read_bytes() for file in sorted(self.manifests_folder.glob("*.json"))]
+        return {Manifest.model_validate_json(raw).hash: raw for raw in found}
+
+    def trial_folder(self, number: int) -> Path:
+        """Where a trial's logs and rendered configuration stand."""
+        return self.folder / "trials" / f"{number:05d}"
+
+    def jobs(self) -> pa.Table:
+        """The jobs of all trials, with columns campaign, trial and attempt."""
+        return dataset.read(self.jobs_folder)
+
+    def trial_jobs(self, number: int) -> pa.Table | None:
+        """The jobs of one trial; None where it left none."""
+        return dataset.read_trial(self.jobs_folder, number)
+
+    def files(self, number: int) -> dict[str, bytes]:
+        """The files of a trial by relative path."""
+        folder = self.trial_folder(number)
+        return {
+            str(f.relative_to(folder)): f.read_bytes()
+            for f in sorted(folder.rglob("*"))
+            if f.is_file()
+        }
+
+
+def _replace_folder(folder: Path, evaluation: Evaluation) -> None:
+    fresh = folder.with_name(f".{folder.name}.new")
+    if fresh.exists():  # a driver was killed here
+        shutil.rmtree(fresh)
+    for name, content in evaluation.files.items():
+        path = fresh / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    if folder.exists():
+        shutil.rmtree(folder)
+    if fresh.exists():
+        fresh.rename(folder)

@@ -1,0 +1,30 @@
+"""What `campaign.analysis.compare` found, as one self-contained HTML page, with both schedules drawn."""
+
+from collections.abc import Iterable, Iterator
+
+from campaign.analysis.compare import Comparison
+from campaign.report.comparison.text import Section, Table, title
+from campaign.report.facts import simulated
+from campaign.report.gantt import chartable, gantt_svg
+from campaign.report.pages import templates
+
+
+def page(found: Comparison, written: Iterable[Section]) -> str:
+    """The page as text: the sections, and a Gantt chart of each arm that can be drawn. All foreign text is escaped."""
+    from markupsafe import Markup
+
+    environment = templates()
+    environment.tests["table"] = lambda part: isinstance(part, Table)
+    return environment.get_template("comparison/page.html.j2").render(
+        title=title(found),
+        names=[arm.name for arm in found.arms],
+        simulated=simulated([arm.record for arm in found.arms]),
+        sections=list(written),
+        charts=[Markup(chart) for chart in _charts(found)],
+    )
+
+
+def _charts(found: Comparison) -> Iterator[str]:
+    for arm in found.arms:
+        if chartable(arm.jobs):
+            yield gantt_svg(arm.jobs, slots_per_node=arm.slots_per_node, title=arm.name)

@@ -1,0 +1,258 @@
+"""What `campaign.analysis.compare` found, as sections of sentences and tables; and those as lines for a terminal."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from campaign.analysis.compare import PHASES, Arm, Change, Comparison, Divergence, Start
+from campaign.analysis.fairness import Row
+from campaign.report.facts import ABSENT, number, short, simulated
+
+BETTER = {"minimize": "less", "maximize": "more"}
+VISIBLE_S = 0.005  # what two decimals show: a smaller change of a response is none
+COARSE_S = 0.1  # accounts of a finer resolution need no remark
+_WIDEST = 44  # characters of a value in the table of what differs
+_NAMED = 10  # jobs in an enumeration
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text; the first column is to the left."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, and sentences and tables below it."""
+
+    heading: str
+    body: tuple[str | Table, ...]
+
+
+def title(found: Comparison) -> str:
+    """Which trials, and of how many jobs."""
+    one, other = (arm.name for arm in found.arms)
+    return (
+        f"{one} against {other}: the same {found.jobs} jobs, {found.ended} of which ended in both"
+    )
+
+
+def sections(found: Comparison, fairness: Sequence[Row], top: int) -> Iterator[Section]:
+    """The comparison; the `top` jobs that gained most and those that lost most; `fairness` where schedulers differ."""
+    one, other = (arm.name for arm in found.arms)
+    yield Section("in short", tuple(_short(found)))
+    yield Section(
+        "metrics",
+        (
+            Table(
+                ("metric", "objective", one, other, "change"),
+                (*_metric_rows(found), *_lone_rows(found)),
+            ),
+        ),
+    )
+    yield Section("the first decision in which they differ", tuple(_decision(found)))
+    yield Section("where the time went", tuple(_time(found)))
+    gained = [change for change in found.changes if change.gained_s >= VISIBLE_S]
+    lost = [change for change in reversed(found.changes) if change.gained_s <= -VISIBLE_S]
+    for sooner, changes in ((other, gained), (one, lost)):
+        if changes and top:
+            yield Section(
+                f"jobs that {sooner} answered sooner: {len(changes)}", tuple(_changes(changes, top))
+            )
+    rows = tuple((short(name), *map(_cut, values)) for name, values in found.differing.items())
+    yield Section("what differs", (Table(("", one, other), rows) if rows else "nothing",))
+    unequal = [row for row in fairness if not row.equal]
+    if unequal:
+        yield Section("what differs between the schedulers", tuple(_fairness(unequal)))
+
+
+def lines(heading: str, written: Iterable[Section]) -> Iterator[str]:
+    """The sections as lines of text, below `heading`."""
+    yield heading
+    for section in written:
+        yield ""
+        yield section.heading
+        for part in section.body:
+            yield from (
+                f"  {line}" for line in ([part] if isinstance(part, str) else _aligned(part))
+            )
+
+
+def _short(found: Comparison) -> Iterator[str]:
+    one, other = found.arms
+    for arm in found.arms:
+        if simulated([arm.record]):
+            yield f"{arm.name} is a simulation: nothing of it was measured"
+        if not arm.record.valid:
+            why = arm.record.reason.partition("\n")[0]
+            yield f"{arm.name} is {arm.record.outcome.replace('_', ' ')}: {why or 'no reason is known'}"
+    if found.ended:
+        before, after = (total / found.ended for total in found.response_s)
+        gain = before - after
+        if abs(gain) < VISIBLE_S:
+            yield f"on average both answer a job after {before:.2f} s"
+        else:
+            how = "sooner" if gain > 0 else "later"
+            change = _percent(before, after)
+            yield f"on average {other.name} answers a job {abs(gain):.2f} s {how} than {one.name} ({change})"
+    for arm, alone in zip(found.arms, found.only, strict=True):
+        if alone:
+            yield f"only in {arm.name} started: {_enumerated(alone)}"
+
+
+def _enumerated(jobs: Sequence[int]) -> str:
+    more = f" and {len(jobs) - _NAMED} more" if len(jobs) > _NAMED else ""
+    return f"{'job' if len(jobs) == 1 else 'jobs'} {', '.join(map(str, jobs[:_NAMED]))}{more}"
+
+
+def _metric_rows(found: Comparison) -> Iterator[tuple[str, ...]]:
+    for name, (before, after) in found.metrics.items():
+        yield name, _wanted(found, name), number(before), number(after), _percent(before, after)
+
+
+def _lone_rows(found: Comparison) -> Iterator[tuple[str, ...]]:
+    for name, values in found.lone.items():
+        yield name, _wanted(found, name), *map(number, values), ""
+
+
+def _wanted(found: Comparison, name: str) -> str:
+    return BETTER[found.objectives[name]] if name in found.objectives else ""
+
+
+def _percent(before: float, after: float) -> str:
+    """The change in percent of what it was; nothing where that was 0."""
+    return f"{100 * (after - before) / abs(before):+.1f} %" if before else ""
+
+
+def _decision(found: Comparison) -> Iterator[str | Table]:
+    if found.divergence is None:
+        yield "none: the jobs start in the same order"
+    else:
+        yield from _parting(found, found.divergence)
+    if found.placement:
+        where = zip(found.arms, found.placement.nodes, strict=True)
+        nodes = " and ".join(f"on {' '.join(names)} in {arm.name}" for arm, names in where)
+        yield f"the first job on other nodes{' before it' if found.divergence else ''}: {found.placement.job}, {nodes}"
+
+
+def _parting(found: Comparison, divergence: Divergence) -> Iterator[str | Table]:
+    yield f"{divergence.common} jobs start in both before it"
+    for arm, another, start in zip(found.arms, found.arms[::-1], divergence.starts, strict=True):
+        yield f"{arm.name} starts {_start(start)}; {another.name} {_elsewhere(start)}"
+        yield f"  {start.free_slots} of {arm.slots} slots are free then; {_others(start)}"
+        if start.waiting:
+            rows = ((str(one.job), str(one.width), f"{one.waited_s:.2f}") for one in start.waiting)
+            yield Table(
+                ("  waiting job", "slots", "for s"),
+                tuple((f"  {job}", *rest) for job, *rest in rows),
+            )
+
+
+def _start(start: Start) -> str:
+    where = f" on {' '.join(start.nodes)}" if start.nodes else ""
+    return f"job {start.job} ({start.width} wide) at {start.at_s:.2f} s, after {start.waited_s:.2f} s{where}"
+
+
+def _elsewhere(start: Start) -> str:
+    return (
+        "never starts it"
+        if start.elsewhere_s is None
+        else f"starts it at {start.elsewhere_s:.2f} s"
+    )
+
+
+def _others(start: Start) -> str:
+    if not start.waiting_jobs:
+        return "no other job waits"
+    which = (
+        f"; the {len(start.waiting)} longest:" if start.waiting_jobs > len(start.waiting) else ":"
+    )
+    jobs = "1 other job" if start.waiting_jobs == 1 else f"{start.waiting_jobs} other jobs"
+    return f"{jobs} of {start.waiting_slots} slots {'waits' if start.waiting_jobs == 1 else 'wait'}{which}"
+
+
+def _time(found: Comparison) -> Iterator[str | Table]:
+    one, other = (arm.name for arm in found.arms)
+    yield Table(
+        (
+            "",
+            f"{one}, s",
+            f"{other}, s",
+            "change, s",
+            f"a job in {one}, s",
+            f"in {other}, s",
+            "change, s",
+        ),
+        tuple(_time_rows(found)),
+    )
+    yield from (f"{name}: {text}" for name, text in PHASES.items())
+    for arm, accounts in zip(found.arms, found.accounts, strict=True):
+        yield from _resolved(arm, accounts, found.ended)
+
+
+def _time_rows(found: Comparison) -> Iterator[tuple[str, ...]]:
+    jobs = max(1, found.ended)
+    for name, (before, after) in {**found.totals, "response": found.response_s}.items():
+        totals = (f"{before:.1f}", f"{after:.1f}", f"{after - before:+.1f}")
+        yield (
+            name,
+            *totals,
+            f"{before / jobs:.2f}",
+            f"{after / jobs:.2f}",
+            f"{(after - before) / jobs:+.2f}",
+        )
+
+
+def _resolved(arm: Arm, accounts: int, ended: int) -> Iterator[str]:
+    """What there is to know of how policy and dispatch are told apart."""
+    if not accounts:
+        yield f"{arm.name}: no start of the scheduler's own is known, so dispatch is 0 and what it took is in policy"
+        return
+    if accounts < ended:
+        yield f"{arm.name}: of {ended - accounts} jobs the scheduler's own start isn't known; their dispatch is 0"
+    if arm.resolution_s >= COARSE_S:
+        yield (
+            f"{arm.name}: the scheduler's own starts are rounded down to {arm.resolution_s:g} s, so up to that much of "
+            "a job's dispatch is the policy's"
+        )
+
+
+def _changes(changes: Sequence[Change], top: int) -> Iterator[str | Table]:
+    rows = tuple(
+        (
+            str(one.job),
+            str(one.width),
+            f"{abs(one.gained_s):.2f}",
+            *(_split(one, name) for name in PHASES),
+        )
+        for one in changes[:top]
+    )
+    yield Table(("job", "slots", "by s", *PHASES), rows)
+    if len(changes) > top:
+        yield f"and {len(changes) - top} more"
+
+
+def _split(change: Change, phase: str) -> str:
+    before, after = (split[phase] for split in change.split)
+    return f"{before:.2f} -> {after:.2f}"
+
+
+def _fairness(rows: Iterable[Row]) -> Iterator[str]:
+    for row in rows:
+        yield f"{row.aspect}:"
+        yield from (f"  {name}: {value}" for name, value in row.values.items())
+
+
+def _cut(value: str) -> str:
+    line = value.partition("\n")[0]
+    return (line if len(line) <= _WIDEST else f"{line[: _WIDEST - 1]}…") or ABSENT
+
+
+def _aligned(table: Table) -> Iterator[str]:
+    """Columns as wide as they must be, the first to the left and the others to the right."""
+    cells = [table.head, *table.rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for first, *others in cells:
+        padded = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        yield "  ".join((first.ljust(widths[0]), *padded)).rstrip()

@@ -1,0 +1,282 @@
+"""A workload's picture, four panels of bars: characters for a terminal, SVG or a page around it for everything else."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from campaign.core.jobs import Workload
+from campaign.report.facts import number
+from campaign.workloads.statistics import (
+    BINS,
+    DAY,
+    DECADE_BINS,
+    HOUR,
+    MINUTE,
+    Histogram,
+    Statistics,
+    step_of,
+)
+
+UNITS = {"s": 1.0, "min": MINUTE, "h": HOUR, "d": DAY}
+ROWS, MARGIN, GAP = (
+    5,
+    9,
+    2,
+)  # lines of a panel's field, characters left of it and between two panels
+BLOCKS = " ▁▂▃▄▅▆▇█"
+_DECADES = (*(10.0**power for power in range(-6, 1)), 10.0)
+_NAMED = (*_DECADES, MINUTE, 10 * MINUTE, HOUR, 10 * HOUR, *(DAY * 10**power for power in range(4)))
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Bars of equal width: `up` is what their heights count, `across` what lies below them.
+
+    `marks` label places along the axis, from 0 (left end) to 1; `ends` are the ends of the axis in few characters.
+    `level` is a height to compare with, and what it is. Without bars, `instead` says why. `least_step` is the shortest
+    distance of labels that makes sense along the bars.
+    """
+
+    title: str
+    up: str
+    across: str
+    heights: tuple[float, ...]
+    marks: tuple[tuple[float, str], ...]
+    ends: tuple[str, str]
+    level: tuple[float, str] | None = None
+    instead: str = ""
+    least_step: float = 1.0
+
+
+def panels(known: Statistics) -> tuple[Panel, Panel, Panel, Panel]:
+    """What the picture shows: arrivals and offered load over time, jobs by width, jobs by run time."""
+    return _arrivals(known), _loads(known), _widths(known.widths), _runtimes(known.runtimes)
+
+
+def duration(seconds: float) -> str:
+    """A time of three digits in the largest unit that it holds at least once: 90 s is 1.5 min."""
+    unit = next((name for name, size in reversed(UNITS.items()) if seconds >= size), "s")
+    return f"{number(float(f'{seconds / UNITS[unit]:.3g}'))} {unit}"
+
+
+def sparkline(heights: Sequence[float]) -> str:
+    """Heights from 0 up, a character each; what is more than 0 is seen."""
+    peak = max(heights, default=0) or 1
+    return "".join(BLOCKS[math.ceil(height / peak * (len(BLOCKS) - 1))] for height in heights)
+
+
+def characters(known: Statistics) -> str:
+    """The panels in 80 columns: what goes over time below each other, the other two side by side."""
+    arrivals, loads, widths, runtimes = panels(known)
+    pairs = zip(_lines(widths, DECADE_BINS), _lines(runtimes, DECADE_BINS), strict=True)
+    beside = (f"{left:<{MARGIN + DECADE_BINS + GAP}}{right}" for left, right in pairs)
+    lines = [*_lines(arrivals, BINS), "", *_lines(loads, BINS), "", *beside]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def printable(text: str) -> str:
+    """`text` without characters that steer a terminal or that XML forbids: names come from files."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def _arrivals(known: Statistics) -> Panel:
+    edges = known.arrivals.edges
+    marks, unit = _time_marks(edges[-1])
+    return Panel(
+        title="Arrivals",
+        up=f"jobs per {_each(edges)}",
+        across=f"time since the first arrival ({unit})",
+        heights=known.arrivals.heights,
+        marks=marks,
+        ends=("0", duration(edges[-1])),
+    )
+
+
+def _loads(known: Statistics) -> Panel:
+    edges = known.arrivals.edges
+    marks, unit = _time_marks(edges[-1])
+    return Panel(
+        title="Offered load",
+        up=f"share of {known.slots:,} slots, per {_each(edges)}",
+        across=f"time since the first arrival ({unit})",
+        heights=known.loads.heights if known.loads else (),
+        marks=marks,
+        ends=("0", duration(edges[-1])),
+        level=None if known.load is None else (known.load, f"overall {number(known.load)}"),
+        instead="all jobs arrive at once",
+        least_step=0.0,
+    )
+
+
+def _widths(widths: Histogram) -> Panel:
+    tops, bars = widths.edges[1:], len(widths.heights)
+    every = math.ceil(bars / (10 if tops[-1] < 1e4 else 6))  # as many labels as have room
+    return Panel(
+        title="Width",
+        up="jobs",
+        across="slots",
+        heights=widths.heights,
+        marks=tuple(
+            ((bar + 0.5) / bars, f"{'≤ ' * (bar > 1)}{number(tops[bar])}")
+            for bar in range(0, bars, every)
+        ),
+        ends=("1", f"{number(tops[-1])} slots"),
+    )
+
+
+def _runtimes(runtimes: Histogram) -> Panel:
+    edges = runtimes.edges
+    return Panel(
+        title="Run time",
+        up="jobs",
+        across="run time (logarithmic)",
+        heights=runtimes.heights,
+        marks=_log_marks(edges[0], edges[-1]),
+        ends=(duration(edges[0]), duration(edges[-1])),
+    )
+
+
+def _each(edges: Sequence[float]) -> str:
+    """How long a bar is, as it stands after `per`."""
+    return duration(edges[1] - edges[0]).removeprefix("1 ")
+
+
+def _time_marks(end: float) -> tuple[tuple[tuple[float, str], ...], str]:
+    """Round places between 0 and `end` s, and the unit that they are in."""
+    unit = next((name for name, size in reversed(UNITS.items()) if end >= 3 * size), "s")
+    step = step_of(end, most=8)
+    count = int(end / step + 1e-9)
+    return tuple(
+        (step * one / end, number(step * one / UNITS[unit])) for one in range(count + 1)
+    ), unit
+
+
+def _log_marks(low: float, high: float) -> tuple[tuple[float, str], ...]:
+    """Places that people know by name between two times in s; where there are too few, the ends."""
+    inside = [one for one in _NAMED if low <= one <= high]
+    if len(inside) < 4:
+        inside = sorted(
+            factor * one for one in _NAMED for factor in (1, 2) if low <= factor * one <= high
+        )
+    places = inside[:: math.ceil(len(inside) / 9)] if len(inside) > 1 else [low, high]
+    return tuple((math.log(one / low) / math.log(high / low), duration(one)) for one in places)
+
+
+def _lines(panel: Panel, columns: int) -> Iterator[str]:
+    """A panel in ROWS + 3 lines: what it is, the field, the axis and its ends."""
+    yield f"{panel.title} ({panel.up})"
+    each = max(1, columns // max(1, len(panel.heights)))
+    wide, peak = each * len(panel.heights) or columns, max(panel.heights, default=0) or 1
+    eighths = [math.ceil(height / peak * ROWS * 8) for height in panel.heights]
+    for row in reversed(range(ROWS)):
+        label = number(peak) if panel.heights and row == ROWS - 1 else ""
+        field = "".join(BLOCKS[min(8, max(0, full - 8 * row))] * each for full in eighths)
+        said = panel.instead if row == ROWS // 2 and not panel.heights else field
+        yield f"{label:>{MARGIN - 2}} |{said}"
+    yield f"{0:>{MARGIN - 2}} +{'-' * wide}"
+    left, right = panel.ends
+    yield f"{'':>{MARGIN}}{left}{right:>{max(wide - len(left), len(right) + 1)}}"
+
+
+WIDTH, HEAD, FOOT = 960, 62, 26
+_PANEL = (WIDTH // 2, 264)
+_LEFT, _RIGHT, _TOP, _BELOW = 82, 26, 34, 48  # room in a panel around its field, in pixels
+_STYLE = (
+    ".workload text{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#1f2933}"
+    ".workload .paper{fill:#fff}.workload .name{font-size:17px;font-weight:600}.workload .title{font-weight:600}"
+    ".workload .tick,.workload .small{font-size:11px;fill:#52606d}.workload .grid{stroke:#e4e7eb}"
+    ".workload .axis{stroke:#52606d}.workload .bar{fill:#33658a}.workload .level{stroke:#d55e00;stroke-dasharray:5 3}"
+    ".workload .said{font-size:11px;fill:#b34700}"
+)
+
+
+def svg(workload: Workload, known: Statistics) -> str:
+    """The panels as a standalone SVG, with what the workload is above and its hash below them."""
+    height = HEAD + 2 * _PANEL[1] + FOOT
+    name = escape(_cut(printable(workload.name), 80))
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="workload" viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'aria-label="Workload {name}"><title>Workload {name}</title><style>{_STYLE}</style>'
+        f'<rect class="paper" width="{WIDTH}" height="{height}"/>',
+        f'<text class="name" x="16" y="28">{name}</text>',
+        _text(16, 48, _facts(known), "small"),
+    ]
+    for index, panel in enumerate(panels(known)):
+        across, down = index % 2 * _PANEL[0], HEAD + index // 2 * _PANEL[1]
+        parts += [f'<g transform="translate({across} {down})">', *_drawn(panel), "</g>"]
+    parts += [_text(16, height - 10, f"SHA-256 of the jobs: {workload.hash}", "small"), "</svg>"]
+    return "\n".join(parts) + "\n"
+
+
+def page(workload: Workload, known: Statistics) -> str:
+    """The SVG in an HTML page of its own."""
+    title = escape(printable(workload.name))
+    style = f"<style>body{{margin:2em auto;max-width:{WIDTH}px}}</style>"
+    head = f'<head><meta charset="utf-8"><title>{title}</title>{style}</head>'
+    return (
+        f'<!doctype html>\n<html lang="en">{head}\n<body>\n{svg(workload, known)}</body></html>\n'
+    )
+
+
+def _facts(known: Statistics) -> str:
+    load = "arriving all at once" if known.load is None else f"offered load {number(known.load)}"
+    users = f" of {known.users:,} user{'s' * (known.users != 1)}" if known.users else ""
+    jobs = f"{known.jobs:,} job{'s' * (known.jobs != 1)}{users}"
+    return f"{jobs} within {duration(known.span_s)}, {load}, on {known.slots:,} slots"
+
+
+def _drawn(panel: Panel) -> Iterator[str]:
+    """A panel from its upper left corner."""
+    yield _text(_LEFT, _TOP - 14, panel.title, "title")
+    if panel.heights:
+        yield from _field(panel)
+    else:
+        yield _text((_LEFT + _PANEL[0]) / 2, _PANEL[1] / 2, panel.instead, "small", "middle")
+    base, right = _PANEL[1] - _BELOW, _PANEL[0] - _RIGHT
+    yield f'<line class="axis" x1="{_LEFT}" x2="{right}" y1="{base}" y2="{base}"/>'
+    for place, label in panel.marks:
+        x = _LEFT + (right - _LEFT) * place
+        yield f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{base}" y2="{base + 4}"/>'
+        yield _text(x, base + 17, label, "tick", "middle")
+    yield _text((_LEFT + right) / 2, base + 35, panel.across, anchor="middle")
+    turned = f'transform="translate(16 {(_TOP + base) / 2}) rotate(-90)"'
+    yield f'<text {turned} text-anchor="middle">{escape(panel.up)}</text>'
+
+
+def _field(panel: Panel) -> Iterator[str]:
+    """Bars on a grid whose lowest line is 0, and the level to compare them with."""
+    base, right = _PANEL[1] - _BELOW, _PANEL[0] - _RIGHT
+    level, said = panel.level or (0.0, "")
+    highest = max(*panel.heights, level)
+    step = max(_round_step(highest / 5), panel.least_step)
+    scale = (base - _TOP) / (step * math.ceil(highest / step - 1e-9))
+    for tick in range(math.ceil(highest / step - 1e-9) + 1):
+        y = base - tick * step * scale
+        yield f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield _text(_LEFT - 7, y + 4, number(round(tick * step, 12)), "tick", "end")
+    each = (right - _LEFT) / len(panel.heights)
+    for index, height in enumerate(panel.heights):
+        if height > 0:
+            tall = max(0.8, height * scale)  # a single job among a million is seen
+            box = f'x="{_LEFT + index * each + 0.5:.2f}" y="{base - tall:.2f}" width="{max(0.5, each - 1):.2f}"'
+            yield f'<rect class="bar" {box} height="{tall:.2f}"/>'
+    if panel.level:
+        y = base - level * scale
+        yield f'<line class="level" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield _text(right, _TOP - 14, f"- - {said}", "said", "end")
+
+
+def _round_step(least: float) -> float:
+    """The smallest 1, 2 or 5 times a power of ten that is at least `least`."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(factor * power for factor in (1, 2, 5, 10, 20) if factor * power >= least)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
+    style = f' class="{kind}"' if kind else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>{escape(text)}</text>'

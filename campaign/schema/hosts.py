@@ -1,0 +1,127 @@
+"""Settings of where trials are evaluated: the testbed, and the hosts of one that has any."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from campaign.schema.settings import Settings, setting
+
+LINK_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$"
+"""Of a network link's name, as Linux knows it."""
+
+
+class HostSettings(Settings):
+    """A machine with libvirt on it."""
+
+    reach: Literal["local", "ray"] = setting(
+        "local",
+        help="local: this machine; ray: the node of the Ray at testbed.ray_address whose label `host` is the host's "
+        "name (python -m campaign host join NAME says how to start it)",
+    )
+    group: str = setting(
+        "", help="hosts that are alike; testbed.group keeps a campaign to those of one group"
+    )
+    uri: str = setting(
+        "auto",
+        help="libvirt URI, as seen on the host itself; auto: a running libvirtd, else a private one",
+    )
+    state_dir: str = setting(
+        "~/.local/state/campaign", help="run folders of VMs and of the private libvirtd"
+    )
+    bridge: str | None = setting(
+        None,
+        help="a bridge of the site's that joins clusters which span hosts; else each gets a VXLAN (as root)",
+        pattern=LINK_PATTERN,
+    )
+    acceleration: Literal["auto", "kvm", "tcg"] = setting(
+        "auto", help="auto: by booting the image's kernel under KVM"
+    )
+    memory_mib: int | None = setting(
+        None, help="memory for VMs (default: 80 % of what is free)", unit="MiB", ge=256
+    )
+    vcpus: int | None = setting(
+        None, help="vCPUs for VMs (default: 8 per CPU of the host)", unit="vCPUs", ge=1
+    )
+    golden_mib: int = setting(
+        8192,
+        help="disk space for golden clusters; beyond it the least used are removed",
+        unit="MiB",
+        ge=0,
+    )
+    ports: Annotated[list[int], Field(min_length=2, max_length=2)] = setting(
+        [22200, 22999],
+        help="loopback TCP ports for SSH to the nodes",
+        allowed="[low, high] within 1024..65535",
+    )
+
+    @field_validator("uri")
+    @classmethod
+    def _of_the_host_itself(cls, uri: str) -> str:
+        scheme, _, rest = uri.partition("://")
+        if rest and (("+" in scheme and not scheme.endswith("+unix")) or not rest.startswith("/")):
+            raise ValueError(
+                "a host's libvirt is asked by an actor on the host itself, where its images and guests are; "
+                "for another machine: reach: ray, and a URI as seen there"
+            )
+        return uri
+
+    @field_validator("ports")
+    @classmethod
+    def _ports_in_order(cls, ports: list[int]) -> list[int]:
+        if not 1024 <= ports[0] <= ports[1] <= 65535:
+            raise ValueError("not a range of ports that a user may listen on")
+        return ports
+
+
+class TestbedSettings(Settings):
+    """What evaluates a trial."""
+
+    kind: Literal["libvirt", "simulation"] = setting(
+        "libvirt",
+        help="libvirt: real virtual machines; simulation: discrete events, without VMs, root or Ray",
+    )
+    ray_address: str | None = setting(
+        None, help="an existing Ray cluster (default: a local Ray for this campaign)"
+    )
+    group: str | None = setting(None, help="use only the hosts of this group (hosts.*.group)")
+    parallel: int = setting(1, help="trials that may run at once, capacity allowing", ge=1, le=1024)
+    silence_s: float = setting(
+        60,
+        help="an actor that hasn't answered for so long is given up, and with a host's all that runs there; a far host "
+        "that hasn't heard of the driver for three times as long ends what runs there itself",
+        unit="s",
+        ge=5,
+    )
+    host_failures: int = setting(
+        3,
+        help="trials that fail on a host in a row before it gets no more; the last host is kept",
+        ge=1,
+    )
+    overlap: Literal["none", "collecting", "running"] = setting(
+        "collecting",
+        help="when the next trial's cluster is restored: after this trial, as soon as its last job is done, or while "
+        "its jobs run, which disturbs what is measured",
+    )
+    policy: Literal["scheduler", "fcfs", "easy", "conservative"] = setting(
+        "scheduler",
+        help="simulation: decide as the scheduler with its parameters would, at its intervals; or by an ideal policy, "
+        "which decides at once whenever something happens",
+    )
+    submit_s: float = setting(
+        0.0, help="simulation: time that submitting a job takes", unit="s", ge=0
+    )
+    launch_s: float = setting(
+        0.0, help="simulation: time from a decision to the job's start", unit="s", ge=0
+    )
+    overrun_s: float = setting(
+        0.0, help="simulation: time that a job takes beyond its run time", unit="s", ge=0
+    )
+    release_s: float = setting(
+        0.0, help="simulation: time from a job's end to its slots being free", unit="s", ge=0
+    )
+    first_strike_s: float = setting(
+        0.0,
+        help="simulation: when, after the workload's begin, the clock of a scheduler that follows one first strikes",
+        unit="s",
+        ge=0,
+    )

@@ -1,0 +1,474 @@
+"""The configuration of a campaign: one Pydantic tree, a row per setting.
+
+A value that is searched stands where its fixed value would stand: `nodes: 4` fixes, `nodes: [1, 4]` searches the
+whole range, `nodes: {choices: [1, 2, 4]}` searches what is listed.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from campaign.schema.hosts import HostSettings, TestbedSettings
+from campaign.schema.settings import Scalar, Settings, setting
+
+Direction = Literal["minimize", "maximize"]
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,39}$"
+
+
+class Range(Settings):
+    """A searched range, both ends included; `[low, high]` is its short form."""
+
+    low: float = setting(help="lowest value")
+    high: float = setting(help="highest value")
+    log: bool | None = setting(None, help="sample on a logarithmic scale")
+    step: int | None = setting(None, help="distance between neighbouring values", ge=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if self.low > self.high:
+            raise ValueError(
+                f"the range [{self.low:g}, {self.high:g}] has its ends the wrong way round"
+            )
+        return self
+
+
+class Choices(Settings):
+    """A searched list of values."""
+
+    choices: list[Scalar] = setting(help="the values to choose from")
+
+    @model_validator(mode="after")
+    def _several(self) -> "Choices":
+        if not self.choices or len(set(map(repr, self.choices))) != len(self.choices):
+            raise ValueError("choices must hold at least one value, each once")
+        return self
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Choices) or (isinstance(value, dict) and "choices" in value):
+        return "choices"
+    if isinstance(value, Range | dict):
+        return "range"
+    return "list" if isinstance(value, list | tuple) else "fixed"
+
+
+Searchable = Annotated[
+    Annotated[Scalar, Tag("fixed")]
+    | Annotated[list[Scalar], Tag("list")]
+    | Annotated[Range, Tag("range")]
+    | Annotated[Choices, Tag("choices")],
+    Discriminator(_kind),
+]
+
+
+class SchedulerSettings(Settings):
+    """Which scheduler, and its parameters under their own names (see `--help` for each scheduler's)."""
+
+    name: str | Annotated[list[str], Field(min_length=1)] = setting(
+        "slurm",
+        help="scheduler adapter: a package below schedulers/; a list of several is searched",
+        allowed="name, or [name, name, ..]",
+    )
+    params: dict[str, Searchable] = setting(
+        factory=dict,
+        help="scheduler parameters, fixed or searched",
+        allowed="see scheduler.params below",
+    )
+    arms: dict[str, dict[str, Searchable]] = setting(
+        factory=dict,
+        help="instead of params where several schedulers are searched: those of each, fixed or searched",
+        allowed="scheduler: {parameter: value}",
+    )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The schedulers of the campaign, each once."""
+        return (self.name,) if isinstance(self.name, str) else tuple(dict.fromkeys(self.name))
+
+
+class WorkloadSettings(Settings):
+    """Where the jobs come from and what is done to them. Every trial of a campaign replays the same jobs."""
+
+    kind: Literal["demo", "swf", "batsim", "lublin", "downey", "poisson", "esp"] = setting(
+        "demo",
+        help="swf, batsim: a file; lublin, downey: models of real workloads; esp: the ESP-2 mix; poisson: a model for "
+        "teaching; demo: built in, and short",
+    )
+    path: str | None = setting(None, help="trace file (kind=swf, batsim)")
+    jobs: int = setting(
+        30,
+        help="number of jobs (of a trace: the first so many; esp: always 230)",
+        unit="jobs",
+        ge=1,
+        le=1_000_000,
+    )
+    seed: int = setting(7, help="seed of demo and models", ge=0)
+    duration_s: float = setting(
+        15.0, help="demo: ideal length of the workload", unit="s", ge=5, le=86_400
+    )
+    runtime_s: Annotated[list[float], Field(min_length=2, max_length=2)] = setting(
+        [60.0, 3600.0],
+        help="poisson: shortest and longest run time, uniform between",
+        unit="s",
+        allowed="[low, high], low > 0",
+    )
+    strict: bool = setting(
+        False, help="refuse trace files that need repairs instead of counting them"
+    )
+    window_s: Annotated[list[float], Field(min_length=2, max_length=2)] | None = setting(
+        None,
+        help="keep the jobs that arrive in this window, counted from the first arrival",
+        unit="s",
+        allowed="[from, to]",
+    )
+    min_width: int | None = setting(
+        None, help="keep jobs of at least this width", unit="slots", ge=1
+    )
+    min_runtime_s: float | None = setting(
+        None, help="keep jobs that run at least so long", unit="s", ge=0
+    )
+    max_runtime_s: float | None = setting(
+        None, help="keep jobs that run at most so long", unit="s", ge=0
+    )
+    users: list[int] | None = setting(
+        None, help="keep these users' jobs", allowed="list of user numbers"
+    )
+    wide: Literal["cut", "scale", "drop"] = setting(
+        "cut",
+        help="jobs wider than the smallest cluster (or max_width) are cut to it, or left out; scale: all widths are "
+        "scaled from the trace's machine to the smallest cluster",
+    )
+    machine: int | None = setting(
+        None,
+        help="slots of the trace's machine (default: as its header says, else its widest job)",
+        unit="slots",
+        ge=1,
+    )
+    max_width: int | None = setting(
+        None, help="widest job allowed (default: smallest cluster)", unit="slots", ge=1
+    )
+    time_scale: float = setting(
+        1.0, help="multiplies all times, and tau of the bounded slowdown", ge=1e-6, le=1e3
+    )
+    load: float | None = setting(
+        None,
+        help="offered load of the smallest cluster, reached by stretching the arrivals",
+        unit="fraction",
+        ge=0.001,
+        le=100,
+    )
+    payload: Literal["sleep", "burn"] = setting(
+        "sleep",
+        help="what jobs do on VMs: sleep, or burn CPU time with stress-ng (image.name=slurm-burn)",
+    )
+
+    @field_validator("window_s")
+    @classmethod
+    def _in_order(cls, ends: list[float] | None) -> list[float] | None:
+        if ends is not None and not 0 <= ends[0] < ends[1]:
+            raise ValueError("the ends must be in order, from 0 up")
+        return ends
+
+    @field_validator("runtime_s")
+    @classmethod
+    def _above_zero(cls, ends: list[float]) -> list[float]:
+        if not 0 < ends[0] <= ends[1]:
+            raise ValueError("the ends must be in order, above 0")
+        return ends
+
+
+class ClusterSettings(Settings):
+    """What one virtual cluster looks like: a head node and `nodes` compute nodes."""
+
+    nodes: Searchable = setting(
+        2,
+        help="compute nodes, beside the head node",
+        allowed="[1 .. 1024], fixed, [low, high] or {choices: [..]}",
+    )
+    hosts: int = setting(
+        1,
+        help="hosts over which each cluster is dealt, node by node; those that span hosts are booted for every trial",
+        ge=1,
+        le=64,
+    )
+    slots_per_node: int = setting(
+        4, help="job slots that a compute node offers", unit="slots", ge=1, le=1024
+    )
+    vcpus: int = setting(1, help="virtual CPUs of a node", unit="vCPUs", ge=1, le=64)
+    memory_mib: int = setting(
+        512,
+        help="memory of a node; if not given, more where a scheduler needs more",
+        unit="MiB",
+        ge=256,
+        le=1_048_576,
+    )
+    start: Literal["golden", "cold"] = setting(
+        "golden",
+        help="golden: restored from a saved, joined cluster, which is made once; cold: booted for every trial",
+    )
+    boot_deadline_s: float = setting(
+        300, help="from start to SSH on all nodes", unit="s", ge=1, le=7200
+    )
+    bootstrap_deadline_s: float = setting(
+        300,
+        help="from SSH to all nodes ready for jobs (eight times as long by Ansible)",
+        unit="s",
+        ge=1,
+        le=7200,
+    )
+    workload_deadline_s: float = setting(
+        600, help="from the first submission to the end", unit="s", ge=1, le=604_800
+    )
+    stall_s: float = setting(
+        120,
+        help="a trial has stalled when jobs wait and, for so much longer than the longest job runs, none has started "
+        "or ended",
+        unit="s",
+        ge=1,
+        le=604_800,
+    )
+
+
+class BootstrapSettings(Settings):
+    """How booted nodes become a cluster."""
+
+    via: Literal["ssh", "ansible"] = setting(
+        "ssh",
+        help="ssh: by this program; ansible: by ansible-playbook (the extra `ansible`), which takes longer",
+    )
+
+
+class ImageSettings(Settings):
+    """The image bundle that nodes boot from."""
+
+    name: str | None = setting(
+        None, help="image specification (default: the scheduler's)", pattern=NAME_PATTERN
+    )
+    hash: str | None = setting(
+        None, help="use exactly the bundle with this hash (or unique prefix)"
+    )
+    store: str = setting("~/.cache/campaign/images", help="folder of the image store")
+    build: Literal["auto", "never"] = setting(
+        "auto", help="auto: build the image when the store lacks it"
+    )
+    builder: Literal["debian", "nix", "auto"] = setting(
+        "debian",
+        help="what builds it: debian: mmdebstrap; nix: this project's flake; auto: nix where Nix is",
+    )
+    locked: bool = setting(False, help="refuse package versions that differ from the lock file")
+    extras: str | None = setting(
+        None,
+        help="folder of the files that an image needs and no mirror has, with their SHA256SUMS (default: what the "
+        "environment variable CAMPAIGN_EXTRAS says, else ~/.local/share/campaign/extras)",
+    )
+    mirror: str | None = setting(
+        None, help="package mirror (default: the one this machine's apt uses)"
+    )
+
+
+class Bound(Settings):
+    """A constraint on one metric: points outside are infeasible, not invalid."""
+
+    max: float | None = setting(None, help="highest feasible value")
+    min: float | None = setting(None, help="lowest feasible value")
+
+    @model_validator(mode="after")
+    def _some(self) -> "Bound":
+        if self.max is None and self.min is None:
+            raise ValueError("a constraint needs max, min or both")
+        return self
+
+
+class SearchSettings(Settings):
+    """How far and how the search goes."""
+
+    trials: int = setting(
+        12,
+        help="points to evaluate in all; raise it to extend a finished campaign",
+        ge=1,
+        le=1_000_000,
+    )
+    batch: int = setting(
+        1, help="points asked for at once; testbed.parallel of them run together", ge=1, le=1024
+    )
+    seed: int = setting(1, help="seed of the sampler", ge=0)
+    retries: int = setting(
+        1, help="further attempts for a trial that the platform spoilt", ge=0, le=10
+    )
+    give_up_after: int = setting(
+        3, help="attempts that fail in a row before the campaign stops", ge=1
+    )
+    constraints: dict[str, Bound] = setting(
+        factory=dict, help="metric: {max: ..} or {min: ..}", allowed="metric: {max: .., min: ..}"
+    )
+
+
+class SamplerSettings(Settings):
+    """Which sampler chooses the next point."""
+
+    name: Literal["tpe", "nsga2", "random"] = setting("tpe", help="tpe, nsga2 or random")
+    startup_trials: int = setting(6, help="random points before TPE begins to model", ge=1)
+    population: int = setting(8, help="population of NSGA-II", ge=2)
+
+
+class ValiditySettings(Settings):
+    """Thresholds of the validity gate: a trial beyond one of them is invalid, not a data point."""
+
+    max_unsubmitted_jobs: int = setting(0, help="jobs that were never submitted", unit="jobs", ge=0)
+    max_incomplete_jobs: int = setting(
+        0, help="jobs that didn't end well on all their nodes", unit="jobs", ge=0
+    )
+    max_misplaced_jobs: int = setting(
+        0, help="jobs on other nodes, or on more or fewer, than asked for", unit="jobs", ge=0
+    )
+    max_overbooked_slots: int = setting(
+        0, help="slots in use on a node beyond those it has", unit="slots", ge=0
+    )
+    max_unmeasured_clocks: int = setting(
+        0, help="compute nodes whose clock was not measured", unit="nodes", ge=0
+    )
+    max_lost_nodes: int = setting(0, help="nodes that didn't run at the end", unit="nodes", ge=0)
+    max_console_faults: int = setting(
+        0, help="faults of a guest's kernel on its console", unit="faults", ge=0
+    )
+    max_unaccounted_jobs: int = setting(
+        0, help="jobs that the scheduler's own accounting lacks", unit="jobs", ge=0
+    )
+    max_clock_error_s: float = setting(
+        0.25,
+        help="uncertainty of a node's clock offset, a jump of its clock included",
+        unit="s",
+        ge=0,
+    )
+    max_submit_lag_s: float = setting(
+        5.0, help="latest submission after its intended time", unit="s", ge=0
+    )
+    max_steal: float = setting(
+        0.10, help="CPU time that others took from this machine", unit="fraction", ge=0, le=1
+    )
+    max_vcpus_per_cpu: float = setting(
+        8.0,
+        help="virtual CPUs that a host promises to nodes while the workload runs",
+        unit="vCPUs per CPU",
+        ge=0.01,
+    )
+    max_memory_promised: float = setting(
+        1.0,
+        help="share of a host's memory that is promised to nodes meanwhile",
+        unit="fraction",
+        ge=0.01,
+    )
+    max_native_gap_s: float = setting(
+        5.0,
+        help="wrapper's starts and ends against the scheduler's own, beside what a launch takes",
+        unit="s",
+        ge=0,
+    )
+
+
+class CostSettings(Settings):
+    """What a node costs: the models behind the metrics cost and energy_kwh."""
+
+    node_hour: float = setting(1.0, help="price of a node-hour, in a currency of yours", ge=0)
+    head_nodes: bool = setting(True, help="whether the head node is paid for, and draws power, too")
+    idle_w: float = setting(100.0, help="power of a node that does nothing", unit="W", ge=0)
+    busy_w: float = setting(
+        300.0, help="power of a node whose slots are all in use, linear between", unit="W", ge=0
+    )
+
+
+class OutputSettings(Settings):
+    """Where results go and how progress is told."""
+
+    results: str = setting("results", help="folder; each campaign has its own below it")
+    mlruns: str = setting("mlruns", help="folder of MLflow's database and artifacts")
+    log: Literal["auto", "plain", "json"] = setting(
+        "auto", help="progress: auto (live on a terminal), plain, json"
+    )
+
+
+class Campaign(Settings):
+    """One configuration and all its trials."""
+
+    name: str = setting(
+        "demo", help="names the results folder and the MLflow experiment", pattern=NAME_PATTERN
+    )
+    scheduler: SchedulerSettings
+    workload: WorkloadSettings
+    cluster: ClusterSettings
+    bootstrap: BootstrapSettings = BootstrapSettings()
+    image: ImageSettings
+    hosts: dict[str, HostSettings] = setting(help="name: host", allowed="name: {setting: value}")
+    objectives: dict[str, Direction] = setting(
+        help="two or three metrics, each with its direction", allowed="metric: minimize | maximize"
+    )
+    search: SearchSettings
+    sampler: SamplerSettings
+    validity: ValiditySettings
+    cost: CostSettings = CostSettings()
+    testbed: TestbedSettings
+    output: OutputSettings
+
+    @property
+    def hosts_in_use(self) -> dict[str, HostSettings]:
+        """The hosts of the group that the testbed keeps to; all, if it keeps to none."""
+        wanted = self.testbed.group
+        return {
+            name: host
+            for name, host in self.hosts.items()
+            if wanted is None or host.group == wanted
+        }
+
+    @property
+    def local_hosts(self) -> dict[str, HostSettings]:
+        """The hosts that are this machine; of others, only their own actors can tell what they have."""
+        return {name: host for name, host in self.hosts_in_use.items() if host.reach == "local"}
+
+    @property
+    def far_hosts(self) -> dict[str, HostSettings]:
+        """The hosts that are Ray nodes."""
+        return {name: host for name, host in self.hosts_in_use.items() if host.reach == "ray"}
+
+    @model_validator(mode="after")
+    def _some_host_in_use(self) -> "Campaign":
+        if not self.hosts_in_use:
+            groups = ", ".join(sorted({repr(host.group) for host in self.hosts.values()}))
+            raise ValueError(
+                f"testbed.group: no host is of the group {self.testbed.group!r}; there are {groups}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _enough_hosts(self) -> "Campaign":
+        if self.testbed.kind == "libvirt" and self.cluster.hosts > len(self.hosts_in_use):
+            raise ValueError(
+                f"cluster.hosts: clusters over {self.cluster.hosts} hosts need as many, but there are "
+                f"{len(self.hosts_in_use)} (hosts, testbed.group)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _reached_by_a_ray(self) -> "Campaign":
+        far = list(self.far_hosts)
+        if far and self.testbed.kind == "libvirt" and self.testbed.ray_address is None:
+            raise ValueError(
+                f"hosts.{far[0]}.reach: ray needs testbed.ray_address, the Ray that the host has joined"
+            )
+        return self
+
+    @field_validator("objectives")
+    @classmethod
+    def _two_or_three(cls, objectives: dict[str, Direction]) -> dict[str, Direction]:
+        if not 2 <= len(objectives) <= 3:
+            raise ValueError(f"two or three are needed for a front, not {len(objectives)}")
+        return objectives
+
+    @field_validator("hosts")
+    @classmethod
+    def _named(cls, hosts: dict[str, HostSettings]) -> dict[str, HostSettings]:
+        if not hosts:
+            raise ValueError("at least one host is needed")
+        if wrong := [name for name in hosts if not re.fullmatch(NAME_PATTERN, name)]:
+            raise ValueError(f"host names match {NAME_PATTERN}, but {wrong[0]!r} doesn't")
+        return hosts

@@ -1,0 +1,375 @@
+"""MLflow: a parent run per campaign, a child run per trial, brought up to date from the ledger's records.
+
+Logging is idempotent. A trial's run is found by its tags (campaign, trial, attempt); one that a crash left half-logged
+is completed, a complete one is left alone. MLflow takes seconds to import, so that happens at the first use.
+"""
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+
+from campaign.core.errors import CampaignError
+from campaign.core.trials import Point, TrialRecord
+from campaign.report.facts import short, shown
+from campaign.report.gantt import chartable, gantt_svg
+from campaign.schema.settings import Scalar
+from search.space import ARMS, SCHEDULER
+
+DATABASE = "mlflow.db"
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "_MLFLOW_TELEMETRY_PRE_WARM_DATABRICKS_SDK": "false",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+}
+"""What MLflow reads when it is imported: nothing is sent anywhere, and only errors are printed."""
+
+_BATCH = 100  # MLflow takes no more parameters or tags at once
+_TAG_CHARACTERS = 8000  # MLflow refuses longer tags
+_PARAM_CHARACTERS = 6000  # and longer parameters
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a trial left beside its record: its jobs, and its files (logs, rendered configuration) by relative path."""
+
+    jobs: pa.Table | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def store_uri(mlruns: Path) -> str:
+    """MLflow's address of the store in the folder `mlruns`."""
+    return f"sqlite:///{(mlruns.expanduser().resolve() / DATABASE).as_posix()}"
+
+
+def parameters(point: Point, fixed: Mapping[str, Scalar]) -> dict[str, str]:
+    """A trial's parameters: its point over the `fixed` ones, those of the scheduler under its own names."""
+    merged = {**fixed, **point}
+    foreign = f"{ARMS}.(?!{re.escape(str(point.get(SCHEDULER)))}\\.)"
+    return {
+        short(name): shown(value)[:_PARAM_CHARACTERS]
+        for name, value in merged.items()
+        if not re.match(foreign, name)  # the parameters of another scheduler
+    }
+
+
+def metrics_of(record: TrialRecord) -> dict[str, float]:
+    """A trial's metrics, phase clocks (`phase.<name>_s`) and checks (`check.<name>`: value, `.ok`: 1 or 0)."""
+    values = dict(record.metrics)
+    values.update({f"phase.{name}_s": seconds for name, seconds in record.phases.items()})
+    for check in record.checks:
+        values[f"check.{check.name}"] = check.value
+        values[f"check.{check.name}.ok"] = float(check.ok)
+    return values
+
+
+def tags_of(record: TrialRecord) -> dict[str, str]:
+    """A trial's tags: all of its provenance, and how it ended."""
+    own = {
+        "trial": str(record.number),
+        "attempt": str(record.attempt),
+        "outcome": record.outcome,
+        "reason": record.reason,
+        "host": record.host,
+    }
+    return {name: value[:_TAG_CHARACTERS] for name, value in {**record.provenance, **own}.items()}
+
+
+class Tracker:
+    """Keeps one campaign's runs in the MLflow store of the folder `mlruns`.
+
+    `campaign` names the experiment, `config` is the composed configuration (YAML), `fixed` are the parameters that no
+    trial varies, by dotted setting; `manifests` are those of its images, by the image's hash. `identity` tells
+    campaigns of the same name apart (default: the name). `testbed` is what evaluates its trials: runs that were only
+    simulated say so in their names. Safe to use from one thread at a time; several processes may share a store.
+    """
+
+    def __init__(
+        self,
+        mlruns: Path,
+        campaign: str,
+        config: str,
+        *,
+        fixed: Mapping[str, Scalar] | None = None,
+        manifests: Mapping[str, bytes] | None = None,
+        identity: str = "",
+        testbed: str = "libvirt",
+    ) -> None:
+        self._mlruns = mlruns.expanduser().resolve()
+        self._campaign = campaign
+        self._config = config
+        self._fixed = dict(fixed or {})
+        self._manifests = dict(manifests or {})
+        self._identity = identity or campaign
+        self._testbed = testbed
+
+    def start(self) -> str:
+        """Make the store, the experiment and the campaign's own run where they lack; return the id of that run."""
+        return self._parent
+
+    def log(self, record: TrialRecord, evidence: Evidence | None = None) -> str:
+        """Bring the run of one judged trial up to date and return its id; a complete run is left as it is."""
+        self.start()
+        with _locked(self._mlruns):
+            run = self._find(self._key(record)) or self._create(record)
+            if run.info.status == "RUNNING":
+                self._complete(run.info.run_id, record, evidence or Evidence())
+        return str(run.info.run_id)
+
+    def sync(
+        self, records: Iterable[TrialRecord], evidence: Callable[[TrialRecord], Evidence]
+    ) -> int:
+        """Log what is lacking of `records`, asking for `evidence` only then; return how many runs that took."""
+        complete = self._complete_trials()
+        lacking = [
+            record
+            for record in records
+            if (str(record.number), str(record.attempt)) not in complete
+        ]
+        for record in lacking:
+            self.log(record, evidence(record))
+        return len(lacking)
+
+    def finish(
+        self, front: Iterable[TrialRecord], *, complete: bool = True, artifacts: Iterable[Path] = ()
+    ) -> None:
+        """Tag the runs of the Pareto `front` (and no others), log the `artifacts` that exist, close the campaign's run.
+
+        `complete=False` marks the campaign's run as killed: it was stopped before all its trials.
+        """
+        parent = self.start()
+        with _locked(self._mlruns):
+            self._tag_front({(str(record.number), str(record.attempt)) for record in front})
+            for path in artifacts:
+                if path.exists():
+                    self._client.log_artifact(parent, str(path))
+            self._client.set_terminated(parent, "FINISHED" if complete else "KILLED")
+
+    @cached_property
+    def _client(self) -> Any:
+        return open_store(self._mlruns)
+
+    @cached_property
+    def _experiment(self) -> str:
+        artifacts = self._mlruns / "artifacts" / self._campaign
+        client = self._client  # opened before, since opening it takes the same lock
+        with _locked(self._mlruns):
+            found = client.get_experiment_by_name(self._campaign)
+            if found is None:
+                return str(
+                    client.create_experiment(self._campaign, artifact_location=str(artifacts))
+                )
+            if found.lifecycle_stage == "deleted":
+                client.restore_experiment(found.experiment_id)
+            return str(found.experiment_id)
+
+    @cached_property
+    def _parent(self) -> str:
+        """The campaign's own run, running from now on."""
+        tags = {"campaign": self._identity, "kind": "campaign"}
+        experiment = self._experiment  # made before, since making it takes the same lock
+        with _locked(self._mlruns):
+            run = self._find(tags) or self._client.create_run(
+                experiment, tags=tags, run_name=self._named(self._campaign)
+            )
+            run_id = str(run.info.run_id)
+            self._client.update_run(run_id, status="RUNNING")
+            manifests = {f"image/{image[:16]}.json": raw for image, raw in self._manifests.items()}
+            self._log_files(run_id, {"campaign.yaml": self._config.encode(), **manifests})
+            for name, value in self._own_tags().items():
+                self._client.set_tag(run_id, name, value)
+        return run_id
+
+    def _own_tags(self) -> dict[str, str]:
+        """The tags of the campaign's own run, beside those by which it is found."""
+        return {"config_hash": _digest(self._config.encode()), "testbed": self._testbed}
+
+    def _key(self, record: TrialRecord) -> dict[str, str]:
+        return {
+            "campaign": self._identity,
+            "trial": str(record.number),
+            "attempt": str(record.attempt),
+        }
+
+    def _create(self, record: TrialRecord) -> Any:
+        nested = {"mlflow.parentRunId": self._parent, "kind": "trial"}
+        return self._client.create_run(
+            self._experiment,
+            start_time=_milliseconds(record.started),
+            tags={**nested, **self._key(record)},
+            run_name=self._named(
+                f"trial {record.number}"
+                + (f", attempt {record.attempt}" if record.attempt > 1 else "")
+            ),
+        )
+
+    def _named(self, name: str) -> str:
+        return f"{name} (simulation)" if self._testbed == "simulation" else name
+
+    def _complete(self, run_id: str, record: TrialRecord, evidence: Evidence) -> None:
+        """Log all of a trial; the run's status comes last, so a run that isn't RUNNING lacks nothing."""
+        ended = _milliseconds(record.ended)
+        self._log_values(run_id, record, ended)
+        self._log_files(run_id, {**self._manifest_file(record), **_artifacts(record, evidence)})
+        self._client.set_terminated(
+            run_id, "FINISHED" if record.valid else "FAILED", end_time=ended
+        )
+
+    def _log_values(self, run_id: str, record: TrialRecord, ended: int) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        # One time stamp for all: MLflow then knows a repeated value as the same one.
+        metrics = [Metric(name, value, ended, 0) for name, value in metrics_of(record).items()]
+        params = [
+            Param(name, value) for name, value in parameters(record.point, self._fixed).items()
+        ]
+        tags = [
+            RunTag(name, value)
+            for name, value in {**tags_of(record), **self._manifest_tag(record)}.items()
+        ]
+        for at in range(0, max(len(metrics), len(params), len(tags)), _BATCH):
+            chunk = slice(at, at + _BATCH)
+            self._client.log_batch(
+                run_id, metrics=metrics[chunk], params=params[chunk], tags=tags[chunk]
+            )
+
+    def _log_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                target = Path(folder) / _inside(name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+            self._client.log_artifacts(run_id, folder)
+
+    def _manifest_file(self, record: TrialRecord) -> dict[str, bytes]:
+        manifest = self._manifests.get(record.provenance.get("image_hash", ""))
+        return {"image/manifest.json": manifest} if manifest else {}
+
+    def _manifest_tag(self, record: TrialRecord) -> dict[str, str]:
+        file = self._manifest_file(record)
+        return {"image_manifest_sha256": _digest(*file.values())} if file else {}
+
+    def _find(self, tags: Mapping[str, str]) -> Any | None:
+        """The oldest run with these tags; any others are removed."""
+        runs = list(self._search(tags))
+        for surplus in runs[1:]:
+            self._client.delete_run(surplus.info.run_id)
+        return runs[0] if runs else None
+
+    def _search(self, tags: Mapping[str, str]) -> Iterator[Any]:
+        query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment],
+                query,
+                max_results=1000,
+                order_by=["attributes.created ASC"],
+                page_token=token,
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _complete_trials(self) -> set[tuple[str, str]]:
+        runs = self._search({"campaign": self._identity, "kind": "trial"})
+        return {_trial_of(run) for run in runs if run.info.status != "RUNNING"}
+
+    def _tag_front(self, members: set[tuple[str, str]]) -> None:
+        for run in list(self._search({"campaign": self._identity, "kind": "trial"})):
+            tagged = run.data.tags.get("front") == "true"
+            if _trial_of(run) in members and not tagged:
+                self._client.set_tag(run.info.run_id, "front", "true")
+            elif tagged and _trial_of(run) not in members:
+                self._client.delete_tag(run.info.run_id, "front")
+
+
+def open_store(mlruns: Path) -> Any:
+    """An MlflowClient of the store in `mlruns`; the first one makes the database, one process at a time.
+
+    Raises CampaignError where the store can't be opened.
+    """
+    mlflow = _quiet_mlflow()
+    with _locked(mlruns):
+        try:
+            client = mlflow.MlflowClient(tracking_uri=store_uri(mlruns))
+            client.search_experiments(max_results=1)
+        except Exception as error:
+            raise CampaignError(
+                f"can't open the MLflow store {mlruns / DATABASE}",
+                str(error),
+                "move the file away to start a new store; `python -m campaign report` still reads the ledger",
+            ) from error
+    return client
+
+
+def _quiet_mlflow() -> Any:
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    import mlflow
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    return mlflow
+
+
+@contextmanager
+def _locked(mlruns: Path) -> Iterator[None]:
+    """Hold the store's file lock, from one thread once at a time; other processes wait.
+
+    A fresh database that several processes open at once is ruined for good, and MLflow looks and inserts in two steps:
+    of two processes that make the same run, or set the same tag for the first time, one makes a second or fails.
+    """
+    mlruns.mkdir(parents=True, exist_ok=True)
+    with (mlruns / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _artifacts(record: TrialRecord, evidence: Evidence) -> dict[str, bytes]:
+    checks = [check.model_dump() for check in record.checks]
+    files = {**evidence.files, "checks.json": json.dumps(checks, indent=2).encode()}
+    if evidence.jobs is not None:
+        files["jobs.parquet"] = _parquet(evidence.jobs)
+        if chartable(evidence.jobs):
+            files["gantt.svg"] = gantt_svg(evidence.jobs, title=f"trial {record.number}").encode()
+    return files
+
+
+def _parquet(jobs: pa.Table) -> bytes:
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(jobs, sink, compression="zstd")
+    return bytes(sink.getvalue())
+
+
+def _trial_of(run: Any) -> tuple[str, str]:
+    return run.data.tags.get("trial", ""), run.data.tags.get("attempt", "")
+
+
+def _inside(name: str) -> str:
+    """`name` as a path that can't leave the folder it is put in."""
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..", ".")]
+    return str(PurePosixPath(*parts)) if parts else "unnamed"
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -1,0 +1,95 @@
+"""The MLflow UI over the project's store, lean and on loopback: two processes instead of fifteen."""
+
+import os
+import socket
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from campaign.core.errors import CampaignError
+from campaign.tracking.mlflow_tracker import DATABASE, ENVIRONMENT, store_uri
+
+SERVER_ENVIRONMENT = {
+    **ENVIRONMENT,
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # else a dozen job runners and 2 GB
+    "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "false",  # keep the check of the Host header
+}
+
+
+def serve(mlruns: Path, port: int = 5000, host: str = "127.0.0.1") -> None:
+    """Become the UI's server: doesn't return. Ctrl-C or SIGTERM ends it and its child.
+
+    Raises CampaignError when there is no store yet, or the port is taken.
+    """
+    check(mlruns, port, host)
+    os.execve(sys.executable, command(mlruns, port, host), {**os.environ, **SERVER_ENVIRONMENT})
+
+
+def address(port: int = 5000, host: str = "127.0.0.1", experiment: str = "") -> str:
+    """Where a browser finds the runs of `experiment` (an id), or without one the list of experiments.
+
+    The list's own links open the views for LLM traces; this shows the ones for runs, which "Model training" in the side
+    bar also does.
+    """
+    page = f"experiments/{experiment}/runs" if experiment else "experiments"
+    return f"http://{host}:{port}/#/{page}?workflowType=machine_learning"
+
+
+def newest_experiment(mlruns: Path) -> str:
+    """The id of the campaign's experiment that was made last; empty where there is none. MLflow isn't imported."""
+    database = mlruns.expanduser().resolve() / DATABASE
+    if not database.is_file():
+        return ""
+    query = "SELECT experiment_id FROM experiments WHERE experiment_id > 0 AND lifecycle_stage = 'active'"
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as store:
+            found = store.execute(f"{query} ORDER BY creation_time DESC LIMIT 1").fetchone()
+    except sqlite3.Error:
+        return ""  # the server will say what is wrong with it
+    return str(found[0]) if found else ""
+
+
+def command(mlruns: Path, port: int, host: str) -> list[str]:
+    """The command line of the server."""
+    artifacts = str(mlruns.expanduser().resolve() / "artifacts")
+    store = ["--backend-store-uri", store_uri(mlruns), "--default-artifact-root", artifacts]
+    return [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        *store,
+        "--host",
+        host,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+
+
+def check(mlruns: Path, port: int, host: str = "127.0.0.1") -> None:
+    """Raise CampaignError unless a UI can be served from this store on this address."""
+    database = mlruns.expanduser() / DATABASE
+    if not database.is_file():
+        raise CampaignError(
+            f"there is nothing to show yet: {database} doesn't exist",
+            resolution="Run a campaign first (`make search`), or name the folder it wrote to.",
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # a closed UI's lingering connections don't count
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CampaignError(
+                f"the UI can't listen on {host}:{port}: {error.strerror}",
+                resolution=f"Choose another port: `python -m campaign ui --port {_next(port)}`, or end what uses it.",
+            ) from None
+
+
+def _next(port: int) -> int:
+    return port + 1 if 1024 <= port < 65535 else 5000

@@ -1,0 +1,121 @@
+"""What chaos does to a guest, seen from its nodes: that it strikes, strikes one of them, and is over afterwards."""
+
+import asyncio
+import random
+import subprocess
+import time
+
+import pytest
+
+from actors.clusters.identity import topology_of
+from actors.hosts.host import Host
+from actors.hypervisor.lease import Owner
+from campaign.chaos.faults import HOSTS, LATE_S, NAME, STRIKES, Scene
+from campaign.core.errors import CampaignError
+from campaign.schema.hosts import HostSettings
+from tests.system.trials import booted
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+
+TOPOLOGY = topology_of(1, 2, 512)
+SENT = 50
+FILE = "/usr/lib/x86_64-linux-gnu/libc.so.6"
+READ = f"echo 3 > /proc/sys/vm/drop_caches; s=$EPOCHREALTIME; cat {FILE} > /dev/null; echo $s $EPOCHREALTIME"
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """A scene whose driver does nothing, and does it long."""
+    driver = subprocess.Popen(["sleep", "600"])
+    yield Scene(tmp_path, tmp_path / "states", tmp_path, random.Random(1), driver)
+    driver.kill()
+    driver.wait()
+
+
+@pytest.fixture
+def host(scene, bundle):
+    settings = HostSettings(uri="private", state_dir=str(scene.states / HOSTS[0]))
+    opened = Host(HOSTS[0], settings, bundle, Owner.current())
+    yield opened
+    opened.close()
+
+
+async def on_each(remotes, script, timeout_s=60):
+    """What `script` prints on each node, in their order; None of one that didn't answer in time."""
+
+    async def said(remote):
+        try:
+            return await remote.succeed(("bash", "-c", script), timeout_s=timeout_s)
+        except CampaignError:
+            return None
+
+    return await asyncio.gather(*(said(remotes[node.name]) for node in TOPOLOGY.nodes))
+
+
+async def clock_errors(remotes):
+    """By how many seconds each node's clock is late."""
+    errors = []
+    for node in TOPOLOGY.nodes:
+        told = await remotes[node.name].succeed(("bash", "-c", "echo $EPOCHREALTIME"), timeout_s=60)
+        errors.append(time.time() - float(told))
+    return errors
+
+
+async def seconds_to_read(remotes):
+    """How long each node takes to read a file from its disk."""
+    spans = [
+        [float(moment) for moment in told.split()] for told in await on_each(remotes, READ, 200)
+    ]
+    return [ended - began for began, ended in spans]
+
+
+async def lost_of(remotes):
+    """How many of the packets that the head sends don't reach the compute node."""
+    _, node = TOPOLOGY.nodes
+    send = f"for i in $(seq {SENT}); do echo > /dev/udp/{node.address}/9; sleep 0.1; done"
+
+    async def received():
+        told = await remotes[node.name].succeed(
+            ("grep", "^Udp: [0-9]", "/proc/net/snmp"), timeout_s=60
+        )
+        return int(told.split()[2])  # those to a port that nobody listens at
+
+    before = await received()
+    await remotes["head"].succeed(("bash", "-c", send), timeout_s=200)
+    return SENT - (await received() - before)
+
+
+def test_each_fault_of_a_guest_is_felt_by_one_node_and_ends(scene, host, bundle):
+    async def live():
+        async with booted(host, bundle, f"{NAME}-t0-abcdef", TOPOLOGY) as standing:
+            remotes = standing.remotes
+
+            async def struck_while(fault, observe):
+                strike = asyncio.create_task(asyncio.to_thread(STRIKES[fault], scene))
+                await asyncio.sleep(1)
+                seen = await observe
+                assert not strike.done(), "the fault was over before what was to be seen had ended"
+                assert await strike
+                return seen
+
+            before = await clock_errors(remotes)
+            assert STRIKES["guest's clock late"](scene)
+            late = sorted(
+                now - then for now, then in zip(await clock_errors(remotes), before, strict=True)
+            )
+            assert abs(late[0]) < 1 and abs(late[1] - LATE_S) < 2, late
+
+            quick = max(await seconds_to_read(remotes))
+            slow = sorted(await struck_while("guest's disk slow", seconds_to_read(remotes)))
+            assert slow[0] < 3 * quick + 1 and slow[1] > slow[0] + 2, (quick, slow)
+
+            assert 3 <= await struck_while("guest's packets lost", lost_of(remotes)) <= SENT - 10
+            assert await lost_of(remotes) == 0
+
+            answers = await struck_while(
+                "guest's connections cut", on_each(remotes, "echo here", 6)
+            )
+            assert sorted(map(str, answers)) == ["None", "here\n"]
+            assert await on_each(remotes, "echo here") == ["here\n", "here\n"]
+
+    asyncio.run(live())

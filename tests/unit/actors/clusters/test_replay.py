@@ -1,0 +1,271 @@
+"""Replaying on nodes that behave: what is pending, which daemon died, how long is waited, and stolen CPU time."""
+
+import asyncio
+import shlex
+import time
+from dataclasses import replace
+from itertools import chain, repeat
+from types import SimpleNamespace
+
+import asyncssh
+import pyarrow as pa
+import pytest
+
+from actors.bootstrap.ssh import Output
+from actors.clusters import replay as module
+from actors.clusters.replay import (
+    Clock,
+    Replay,
+    SchedulerDied,
+    WorkloadUnfinished,
+    first_job_s,
+    read_cpu,
+    steal_between,
+)
+from actors.clusters.stall import StallWatch
+from campaign import guest
+from campaign.core.errors import InfrastructureError, StallError
+from campaign.schema.model import WorkloadSettings
+from campaign.workloads import load
+from schedulers.base import Node, Topology
+from schedulers.registry import adapter
+
+SLURM = adapter("slurm")
+TOPOLOGY = Topology(
+    "c", (Node("head", "head", "10.42.0.1", 0, 512), Node("n1", "compute", "10.42.0.2", 4, 512))
+)
+WORKLOAD = load(WorkloadSettings(jobs=4), slots=4)
+PATIENT = StallWatch(float("inf"))
+GIVEN_UP = "JobId=3 JobState=NODE_FAIL StartTime=2026-11-23T00:27:21 EndTime=2026-11-23T00:27:23 NodeList=n1 NodeCnt=1"
+
+
+class FakeShell:
+    """The clock of a node whose time is ours."""
+
+    def __init__(self):
+        self.stdin = SimpleNamespace(write=lambda _: None)
+        self.stdout = SimpleNamespace(readline=self._answer)
+
+    async def _answer(self):
+        return f"{time.time():.6f}\n"
+
+
+class FakeNode:
+    """Answers the replay's questions: `pending` gives what the queue shows, one entry per question; None while the
+    agent submits, an int for so many jobs, text for a client that fails with it."""
+
+    def __init__(self, node, pending=(), alive=True, logs=None):
+        self.node, self.alive, self.logs = node, alive, logs or {}
+        self._pending = iter(pending)
+        self.put_files = {}
+
+    async def put(self, files, *, timeout_s):
+        self.put_files |= {file.path: file for file in files}
+
+    async def get(self, path, *, timeout_s, limit=0):
+        return self.logs.get(path, b"")
+
+    async def fetch(self, paths, *, timeout_s):
+        return {path: self.logs[path] for path in paths if path in self.logs}
+
+    async def open_shell(self, command):
+        assert command == guest.clock_command()
+        return FakeShell()
+
+    async def run(self, command, *, timeout_s, stdin=None):
+        health = chain(SLURM.health_commands("head"), SLURM.health_commands("compute"))
+        if tuple(command) in set(health):
+            return Output(0 if self.alive else 3, "", "")
+        assert guest.DONE_FILE in command[-1] and shlex.join(SLURM.pending_command()) in command[-1]
+        match next(self._pending):
+            case None:
+                return Output(1, "", "")
+            case int(count):
+                return Output(
+                    0, "".join(f"{number}|R|None\n" for number in range(1, count + 1)), ""
+                )
+            case str(listing) if "|" in listing:
+                return Output(0, listing, "")
+            case text:
+                return Output(1, "", text)
+
+
+def replay(head, compute=None, told=None):
+    remotes = {"head": head, "n1": compute or FakeNode("n1")}
+    return Replay(WORKLOAD, SLURM, TOPOLOGY, remotes, (told if told is not None else []).append)
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    """The replay asks as fast as it can."""
+    monkeypatch.setattr(module, "POLL_S", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "pending"),
+    [
+        (0, {}),
+        (2, {"1": "", "2": ""}),
+        (None, None),
+        ("slurm_load_jobs error: Socket timed out\n", None),
+    ],
+)
+def test_pending_jobs(answer, pending):
+    assert asyncio.run(replay(FakeNode("head", [answer]))._pending()) == pending
+
+
+def test_a_failing_client_with_a_dead_daemon_is_a_dead_scheduler():
+    log = SLURM.log_files["head"][0]
+    head = FakeNode(
+        "head",
+        ["Unable to contact slurm controller\n"],
+        alive=False,
+        logs={log: b"fatal: out of memory"},
+    )
+    with pytest.raises(SchedulerDied, match="head: a daemon of slurm died") as caught:
+        asyncio.run(replay(head)._pending())
+    assert "fatal: out of memory" in caught.value.details
+
+
+@pytest.mark.parametrize("health_s", [-1.0])
+def test_a_dead_node_daemon_is_noticed_while_jobs_run(hurried, monkeypatch, health_s):
+    monkeypatch.setattr(module, "HEALTH_S", health_s)
+    with pytest.raises(SchedulerDied, match="n1: a daemon"):
+        asyncio.run(
+            replay(FakeNode("head", repeat(2)), FakeNode("n1", alive=False))._finish(
+                float("inf"), PATIENT
+            )
+        )
+
+
+def test_it_waits_until_nothing_is_pending_and_says_how_far_it_is(hurried):
+    told = []
+    asyncio.run(
+        replay(FakeNode("head", [None, 4, "busy", 1, 0]), told=told)._finish(float("inf"), PATIENT)
+    )
+    assert told == [
+        "0 of 4 jobs done, still submitting",
+        "0 of 4 jobs done",
+        "0 of 4 jobs done, still submitting",
+        "3 of 4 jobs done",
+    ]
+
+
+@pytest.mark.parametrize(("pending", "left"), [(2, "2 of 4"), (None, "4 of 4")])
+def test_a_workload_beyond_its_deadline_is_unfinished(hurried, pending, left):
+    with pytest.raises(WorkloadUnfinished, match=f"{left} jobs are left") as caught:
+        asyncio.run(replay(FakeNode("head", repeat(pending)))._finish(0.0, PATIENT))
+    assert "cluster.workload_deadline_s" in caught.value.resolution
+
+
+def test_jobs_that_wait_while_nothing_happens_are_a_stall_with_its_reasons(hurried):
+    halted = "1|R|None\n2|PD|Resources\n3|PD|Priority\n4|PD|Priority\n"
+    with pytest.raises(StallError, match=r"1 jobs run and 3 wait: Priority \(2\); Resources \(1\)"):
+        asyncio.run(replay(FakeNode("head", repeat(halted)))._finish(float("inf"), StallWatch(0.0)))
+
+
+def test_nothing_is_asked_of_a_lost_node_any_more(hurried, monkeypatch):
+    monkeypatch.setattr(module, "FATE_S", 0.0)
+
+    class Head(FakeNode):
+        async def run(self, command, *, timeout_s, stdin=None):
+            assert tuple(command) == SLURM.lost_command("n1")
+            return Output(0, "", "")
+
+        async def succeed(self, command, *, timeout_s):
+            assert tuple(command) == SLURM.accounting_command()
+            return GIVEN_UP
+
+    made = replay(Head("head"), FakeNode("n1"))
+    asyncio.run(made.prepare())
+    assert asyncio.run(made.lose("n1")) == "slurm says of the jobs that ended: NODE_FAIL (1)"
+    assert set(asyncio.run(made._offsets())) == {"head"}
+    assert made._record("n1", guest.JOBS_FILE) == ""
+
+
+def test_a_scheduler_that_cannot_be_told_of_a_loss_is_told_again(hurried):
+    class Head(FakeNode):
+        tries = 0
+
+        async def run(self, command, *, timeout_s, stdin=None):
+            self.tries += 1
+            return Output(
+                int(self.tries < 3), "", "slurm_update error: Unable to contact slurm controller"
+            )
+
+        async def succeed(self, command, *, timeout_s):
+            return GIVEN_UP if self.tries == 3 else ""
+
+    made = replay(Head("head"), FakeNode("n1"))
+    assert "NODE_FAIL (1)" in asyncio.run(made.lose("n1"))
+
+
+def test_scripts_go_to_the_head_and_every_clock_is_read():
+    head, compute = FakeNode("head"), FakeNode("n1")
+    made = replay(head, compute)
+    asyncio.run(made.prepare())
+    scripts = {f"{module.SCRIPTS}/{job.job_id}.sh" for job in WORKLOAD.jobs()}
+    assert set(head.put_files) == scripts | {guest.SCHEDULE_FILE}
+    assert compute.put_files == {}
+    assert all(head.put_files[path].mode == 0o755 for path in scripts)
+    assert len(head.put_files[guest.SCHEDULE_FILE].content.splitlines()) == 4
+    assert set(made._before) == {"head", "n1"}
+
+
+def test_a_job_of_a_burning_workload_burns_on_its_nodes():
+    head = FakeNode("head", pending=[0])
+    burning = replace(WORKLOAD, payload="burn")
+    files = Replay(burning, SLURM, TOPOLOGY, {"head": head, "n1": FakeNode("n1")}, print)._scripts()
+    scripts = {file.path: file.content.decode() for file in files}
+    for job in burning.jobs():
+        assert guest.payload(job, "burn", 1) in scripts[f"{module.SCRIPTS}/{job.job_id}.sh"]
+
+
+def test_logs_come_from_every_node_that_still_answers():
+    class Gone(FakeNode):
+        async def fetch(self, paths, *, timeout_s):
+            raise OSError("gone")
+
+    log = SLURM.log_files["head"][0]
+    found = asyncio.run(replay(FakeNode("head", logs={log: b"text"}), Gone("n1")).logs())
+    assert found == {f"logs/head{log}": b"text"}
+
+
+def test_long_logs_are_cut_to_their_ends(monkeypatch):
+    monkeypatch.setattr(module, "LOG_BYTES", 3)
+    log = SLURM.log_files["head"][0]
+    found = asyncio.run(replay(FakeNode("head", logs={log: b"a long text"})).logs())
+    assert found[f"logs/head{log}"] == b"ext"
+
+
+def test_what_a_node_measured_is_missed_when_it_cannot_be_fetched():
+    with pytest.raises(InfrastructureError, match="n1: what it has measured"):
+        replay(FakeNode("head"))._record("n1", guest.JOBS_FILE)
+
+
+def test_the_first_job_is_the_one_that_starts_first():
+    starts = pa.table({"start_ns": pa.array([None, 2_500_000_000, 1_500_000_000], pa.int64())})
+    assert first_job_s(starts) == 1.5
+    assert first_job_s(starts.slice(0, 1)) == 0.0
+
+
+def test_steal_is_the_share_that_others_took():
+    before, after = [100, 0, 50, 1000, 5, 0, 1, 10], [160, 0, 60, 1010, 5, 0, 1, 30]
+    assert steal_between(before, after) == pytest.approx(0.2)
+    assert steal_between(before, before) == 0.0
+
+
+def test_cpu_times_are_the_kernels(tmp_path):
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 0 0 0 0 0 0 0 0 0 0\n")
+    assert read_cpu(str(stat)) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert len(read_cpu()) == 8
+
+
+def test_a_clock_whose_connection_breaks_is_an_infrastructure_error():
+    class Pipe:
+        def write(self, text):
+            raise asyncssh.ConnectionLost("gone")
+
+    with pytest.raises(InfrastructureError, match="n1: its clock doesn't answer"):
+        asyncio.run(Clock("n1", SimpleNamespace(stdin=Pipe())).offset())

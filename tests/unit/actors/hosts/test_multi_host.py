@@ -1,0 +1,128 @@
+"""A cluster over several hosts: who gets which nodes, what each host is told of the others, and what is given back."""
+
+import asyncio
+
+import pytest
+
+from actors.hosts.multi_host import Part, SpannedHosts
+from actors.hosts.placement import shares
+from actors.hosts.slot import LOOPBACK, Commitment, NodeBoot, NodeShape, NodeState, Slot
+from actors.hypervisor.capacity import Resources
+from actors.hypervisor.domain import Multicast
+from actors.hypervisor.lease import Lease, Owner
+from actors.hypervisor.overlay import Bridge, Overlay
+from actors.snapshots.snapshot import GoldenError, Recipe
+from campaign.core.errors import CapacityError
+
+SHAPE = NodeShape(1, 512)
+LEASE = Lease("demo", "c", 9, Owner("here", "0" * 36, 1, 1))
+
+
+class Host:
+    """A host that takes slots and starts nodes, as far as a span can see."""
+
+    def __init__(self, name, *, full=False):
+        self.name, self.full = name, full
+        self.slots, self.nodes, self.spans = [], {}, []
+
+    async def acquire(self, cluster, nodes, shape, expires, ahead=False, *, span=None):
+        if self.full:
+            raise CapacityError(f"{self.name} is full")
+        self.spans.append(span)
+        own = Multicast("239.1.1.1", 22200)
+        network = span.network.bridge if isinstance(span.network, Overlay) else span.network or own
+        ports = tuple(range(22200, 22200 + nodes))
+        slot = Slot(cluster, ports, network, LEASE, Resources(vcpus=nodes), shape, span.address)
+        self.slots.append(slot)
+        return slot
+
+    async def start(self, slot, boots, recipe=None):
+        self.nodes[slot] = [boot.name for boot in boots]
+
+    async def look(self, slot, names):
+        assert set(names) <= set(self.nodes[slot])
+        return [NodeState(name, "running", None, "", self.name) for name in names]
+
+    async def drop(self, slot, names):
+        self.nodes[slot] = [name for name in self.nodes[slot] if name not in names]
+
+    async def commitment(self):
+        return Commitment(len(self.slots), 0.5 if self.name == "a" else 0.1)
+
+    async def release(self, slot):
+        self.slots.remove(slot)
+
+
+def span_of(*hosts, local=False, bridge=None):
+    parts = [
+        Part(host, host.name, f"10.77.0.{n}", local, bridge) for n, host in enumerate(hosts, 1)
+    ]
+    return SpannedHosts(parts)
+
+
+def acquired(span, nodes):
+    return asyncio.run(span.acquire("c", nodes, SHAPE, 9))
+
+
+def boots(*names):
+    return [NodeBoot(name, None, ("", ""), {}) for name in names]
+
+
+def test_nodes_are_dealt_in_turn():
+    assert shares(5, 2) == [3, 2] and shares(3, 3) == [1, 1, 1] and shares(2, 1) == [2]
+    a, b = Host("a"), Host("b")
+    span = span_of(a, b)
+    slot = acquired(span, 3)
+    asyncio.run(span.start(slot, boots("head", "n1", "n2")))
+    assert a.nodes[slot.parts[0]] == ["head", "n2"] and b.nodes[slot.parts[1]] == ["n1"]
+    assert slot.doors == (("10.77.0.1", 22200), ("10.77.0.2", 22200), ("10.77.0.1", 22201))
+    states = asyncio.run(span.look(slot, ["n1", "head"]))
+    assert [(state.name, state.host) for state in states] == [("n1", "b"), ("head", "a")]
+    asyncio.run(span.drop(slot, ["n2"]))
+    assert a.nodes[slot.parts[0]] == ["head"]
+
+
+def test_each_host_knows_the_others_and_all_have_one_number():
+    a, b, c = Host("a"), Host("b"), Host("c")
+    slot = acquired(span_of(a, b, c), 4)
+    overlays = [host.spans[0].network for host in (a, b, c)]
+    assert len({one.number for one in overlays}) == 1 and 0 <= overlays[0].number < 2**24
+    assert overlays[1].address == "10.77.0.2" and overlays[1].peers == ("10.77.0.1", "10.77.0.3")
+    assert {part.network for part in slot.parts} == {overlays[0].bridge}
+    assert all(len(link) <= 15 for link in overlays[0].links)
+
+
+def test_a_bridge_of_the_sites_is_used_as_it_is():
+    a, b = Host("a"), Host("b")
+    acquired(span_of(a, b, bridge="br-hpc"), 2)
+    assert [host.spans[0].network for host in (a, b)] == [Bridge("br-hpc")] * 2
+
+
+def test_on_one_machine_all_join_the_first_hosts_multicast_group_on_loopback():
+    a, b = Host("a"), Host("b")
+    slot = acquired(span_of(a, b, local=True), 2)
+    assert a.spans[0].network is None and b.spans[0].network == slot.parts[0].network
+    assert {address for address, _ in slot.doors} == {LOOPBACK}
+
+
+def test_where_one_host_has_no_room_the_others_get_theirs_back():
+    a, b = Host("a"), Host("b", full=True)
+    with pytest.raises(CapacityError, match="b is full"):
+        acquired(span_of(a, b), 3)
+    assert not a.slots
+
+
+def test_release_and_commitment_are_of_all_hosts():
+    a, b = Host("a"), Host("b")
+    span = span_of(a, b)
+    slot = acquired(span, 3)
+    assert asyncio.run(span.commitment()) == Commitment(1, 0.5)
+    asyncio.run(span.release(slot))
+    assert not a.slots and not b.slots
+
+
+def test_it_is_never_restored():
+    with pytest.raises(GoldenError, match="booted"):
+        asyncio.run(span_of(Host("a"), Host("b")).golden({}, SHAPE, make=True))
+    with pytest.raises(GoldenError):
+        asyncio.run(span_of(Host("a"), Host("b")).disclaim(Recipe({})))

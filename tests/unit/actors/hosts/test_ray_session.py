@@ -1,0 +1,57 @@
+"""Ray is never joined open: whoever could reach it would run what they like on every host."""
+
+import sys
+
+import pytest
+
+from actors.hosts import ray_session
+from campaign.core.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch, tmp_path):
+    """As before Ray is imported, with a home that has no token."""
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    for name in (
+        "RAY_AUTH_MODE",
+        "RAY_AUTH_TOKEN",
+        "RAY_AUTH_TOKEN_PATH",
+        *ray_session.ENVIRONMENT,
+    ):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return monkeypatch
+
+
+def test_a_ray_without_a_token_is_not_joined(environment):
+    with pytest.raises(ConfigError, match="would be joined without a token"):
+        ray_session.prepare("10.0.0.1:6379")
+    environment.setenv("RAY_AUTH_MODE", "token")
+    with pytest.raises(ConfigError):
+        ray_session.prepare("10.0.0.1:6379")
+
+
+@pytest.mark.parametrize("how", ["variable", "path", "home"])
+def test_a_token_may_be_given_in_each_way_that_ray_knows(environment, tmp_path, how):
+    environment.setenv("RAY_AUTH_MODE", "token")
+    if how == "variable":
+        environment.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    else:
+        file = tmp_path / ("elsewhere" if how == "path" else ".ray/auth_token")
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("0" * 64)
+        if how == "path":
+            environment.setenv("RAY_AUTH_TOKEN_PATH", str(file))
+    ray_session.prepare("10.0.0.1:6379")
+
+
+def test_our_own_ray_gets_a_token_of_its_own_each_time(environment):
+    import os
+
+    tokens = set()
+    for _ in range(2):
+        ray_session.prepare(None)
+        assert os.environ["RAY_AUTH_MODE"] == "token"
+        tokens.add(os.environ["RAY_AUTH_TOKEN"])
+    assert len(tokens) == 2 and all(len(token) == 64 for token in tokens)

@@ -1,0 +1,252 @@
+"""Each check of the validity gate: it passes a sound trial and catches the one thing it is there for."""
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaign.analysis.validity import RULES, judge, judge_schedule, reason, valid
+from campaign.core.jobs import JOBS_SCHEMA
+from campaign.core.trials import Check
+from campaign.guest.clocks import ClockOffset, NodeClock
+from campaign.schema.model import ValiditySettings
+
+S = 1_000_000_000
+
+
+def job(
+    number: int,
+    start: float,
+    end: float,
+    width: int = 1,
+    nodes: tuple[str, ...] = ("n1",),
+    **changes: Any,
+) -> dict[str, Any]:
+    row = {
+        "job_id": number,
+        "width": width,
+        "nodes_requested": len(nodes),
+        "nodes": list(nodes),
+        "intended_ns": 0,
+        "submit_ns": S // 10,
+        "start_ns": int(start * S),
+        "all_started_ns": int(start * S),
+        "end_ns": int(end * S),
+        "exit_code": 0,
+        "native_state": "COMPLETED",
+        "native_start_s": float(int(start)),
+        "native_end_s": float(int(end)),
+    }
+    return row | changes
+
+
+def clock(error_s: float) -> NodeClock:
+    return NodeClock(ClockOffset(0, error_s, 0), ClockOffset(0, 0.0, 100))
+
+
+def checks(*rows: dict[str, Any], **changes: Any) -> tuple[Check, ...]:
+    facts: dict[str, Any] = {
+        "slots": {"n1": 4, "n2": 4},
+        "clocks": {"head": clock(0.01), "n1": clock(0.01), "n2": clock(0.01)},
+        "steal": {"host": 0.01},
+        "vcpus_per_cpu": 2.0,
+        "memory_promised": 0.3,
+        "lost_nodes": [],
+        "console_faults": [],
+        "settings": ValiditySettings(max_native_gap_s=3),
+        "launching_s": 2.0,
+        "resolution_s": 1.0,
+    }
+    return judge(pa.Table.from_pylist(list(rows), schema=JOBS_SCHEMA), **(facts | changes))
+
+
+SOUND = (
+    job(1, 1, 5, width=4),
+    job(2, 5, 9, width=2),
+    job(3, 5, 8, width=6, nodes=("n1", "n2")),
+    job(4, 8.001, 9, width=4, nodes=("n2",)),
+)
+
+
+def test_a_sound_trial_is_valid() -> None:
+    found = checks(*SOUND)
+    assert valid(found), reason(found)
+    assert reason(found) == ""
+
+
+def test_a_trial_without_jobs_has_nothing_against_it() -> None:
+    assert valid(checks())
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "facts"),
+    [
+        ("incomplete jobs", [job(1, 1, 2, exit_code=143)], {}),
+        (
+            "incomplete jobs",
+            [job(1, 1, 2, start_ns=None, end_ns=None, exit_code=None, nodes_requested=1)],
+            {},
+        ),
+        ("jobs on other nodes than asked for", [job(1, 1, 2, nodes=("n1", "n1"))], {}),
+        ("jobs on other nodes than asked for", [job(1, 1, 2, nodes=("elsewhere",))], {}),
+        ("slots overbooked on a node", [job(1, 1, 5, width=3), job(2, 4, 6, width=2)], {}),
+        (
+            "slots overbooked on a node",
+            [job(1, 1, 5, width=6, nodes=("n1", "n2")), job(2, 4, 6, width=3)],
+            {},
+        ),
+        ("times out of order", [job(1, 0.5, 2, submit_ns=S)], {}),
+        ("times out of order", [job(1, 2, 1, native_end_s=1.0)], {}),
+        ("unmeasured clocks", [], {"clocks": {"head": clock(0), "n1": clock(0)}}),
+        ("clock error", [], {"clocks": {"n1": clock(0.26), "n2": clock(0)}}),
+        ("submission lag", [job(1, 6, 7, submit_ns=6 * S)], {}),
+        ("CPU steal", [], {"steal": {"a": 0.0, "b": 0.2}}),
+        ("lost nodes", [], {"lost_nodes": ["n2"]}),
+        ("console faults", [], {"console_faults": ["Kernel panic"]}),
+        (
+            "jobs missing in native accounting",
+            [job(1, 10, 20, native_state=None, native_start_s=None, native_end_s=None)],
+            {},
+        ),
+        ("gap to native starts", [job(1, 10, 20, native_start_s=3.5)], {}),
+        ("gap to native ends", [job(1, 10, 20, native_end_s=25.0)], {}),
+    ],
+)
+def test_one_fault_fails_one_check(
+    name: str, rows: list[dict[str, Any]], facts: dict[str, Any]
+) -> None:
+    found = checks(*rows, **facts)
+    assert [check.name for check in found if not check.ok] == [name]
+    assert name in reason(found)
+
+
+def test_a_job_on_too_few_nodes_is_incomplete_and_not_as_asked() -> None:
+    failed = [
+        check.name for check in checks(job(1, 1, 2, width=6, nodes_requested=2)) if not check.ok
+    ]
+    assert failed == [
+        "incomplete jobs",
+        "jobs on other nodes than asked for",
+        "slots overbooked on a node",
+    ]
+
+
+def test_a_job_that_was_never_submitted_is_told_apart_from_others_that_are_incomplete() -> None:
+    lost = job(
+        1,
+        0,
+        0,
+        nodes=(),
+        submit_ns=None,
+        start_ns=None,
+        end_ns=None,
+        exit_code=None,
+        nodes_requested=1,
+    )
+    found = {
+        check.name: check.value for check in checks(lost, job(2, 1, 2, exit_code=1)) if not check.ok
+    }
+    assert found == {"jobs not submitted": 1, "incomplete jobs": 2}
+
+
+def test_overlap_within_the_clock_error_is_no_overload() -> None:
+    rows = job(1, 1, 5, width=4), job(2, 4.99, 6, width=4)
+    assert valid(checks(*rows))
+    assert not valid(checks(*rows, clocks={"n1": clock(0.001), "n2": clock(0.001)}))
+
+
+def test_native_gaps_allow_for_the_resolution_and_starts_for_the_launch() -> None:
+    row = job(1, 10, 20, native_start_s=4.5, native_end_s=23.5)
+    assert valid(checks(row))
+    for allowance in ("launching_s", "resolution_s"):
+        assert not valid(checks(row, **{allowance: 0.0}))
+    assert not valid(checks(job(1, 10, 20, native_end_s=24.5)))
+
+
+def test_every_check_is_made_and_bounded_by_its_setting() -> None:
+    found = checks(*SOUND)
+    assert [check.name for check in found] == list(RULES)
+    loose = ValiditySettings(**{rule.limit: 1 for rule in RULES.values()})
+    assert all(
+        check.limit == 1 for check in checks(*SOUND, settings=loose, launching_s=0, resolution_s=0)
+    )
+    assert {check.name: check.unit for check in found} == {
+        name: rule.unit for name, rule in RULES.items()
+    }
+    assert {rule.limit for rule in RULES.values()} == set(ValiditySettings.model_fields)
+
+
+def test_a_threshold_may_be_raised() -> None:
+    failed = job(1, 1, 2, exit_code=143)
+    assert valid(checks(failed, settings=ValiditySettings(max_incomplete_jobs=1)))
+
+
+def schedule(*rows: dict[str, Any]) -> tuple[Check, ...]:
+    table = pa.Table.from_pylist(list(rows), schema=JOBS_SCHEMA)
+    return judge_schedule(table, slots={"n1": 4, "n2": 4}, settings=ValiditySettings())
+
+
+def test_a_simulated_schedule_is_judged_by_its_jobs_only() -> None:
+    unseen = {"native_state": None, "native_start_s": None, "native_end_s": None}
+    found = schedule(*(row | unseen for row in SOUND))
+    assert valid(found)
+    assert [check.name for check in found] == [name for name, rule in RULES.items() if rule.of_jobs]
+    assert reason(schedule(job(1, 1, 5, width=3), job(2, 4, 6, width=2))).startswith(
+        "slots overbooked on a node: 1 "
+    )
+
+
+def test_where_no_placement_was_kept_nothing_is_said_of_nodes() -> None:
+    unplaced = [row | {"nodes": None} for row in SOUND]
+    found = schedule(*unplaced)
+    assert valid(found)
+    assert not [check.name for check in found if "node" in check.name]
+    assert not valid(schedule(*unplaced, SOUND[0] | {"exit_code": 1, "nodes": None}))
+    assert not valid(schedule(*unplaced[:-1], SOUND[-1])), (
+        "one placement is enough to know that others are missing"
+    )
+
+
+def overload(rows: list[dict[str, Any]], slots: dict[str, int], margin: int) -> int:
+    """The most slots surely in use on a node beyond its own, by looking at every second."""
+    worst = 0
+    for second in range(20):
+        for name, own in slots.items():
+            used = 0
+            for row in rows:
+                known = [node for node in row["nodes"] if node in slots]
+                if (
+                    name in known
+                    and row["start_ns"] // S + margin <= second < row["end_ns"] // S - margin
+                ):
+                    used += max(
+                        1, row["width"] - sum(slots[node] for node in known if node != name)
+                    )
+            worst = max(worst, used - own)
+    return worst
+
+
+PLACED = st.tuples(
+    st.integers(0, 8),
+    st.integers(0, 6),
+    st.integers(1, 9),
+    st.sets(st.sampled_from(["n1", "n2", "n3", "x"])),
+)
+
+
+@given(st.lists(PLACED, min_size=1, max_size=10), st.integers(0, 1))
+def test_overload_is_that_of_a_look_at_every_second(
+    jobs: list[tuple[int, int, int, set[str]]], margin: int
+) -> None:
+    slots = {"n1": 1, "n2": 2, "n3": 4}
+    rows = [
+        job(number, start, start + run, width, tuple(sorted(nodes)))
+        for number, (start, run, width, nodes) in enumerate(jobs)
+    ]
+    table = pa.Table.from_pylist(rows, schema=JOBS_SCHEMA)
+    found = judge_schedule(table, slots=slots, settings=ValiditySettings(), clock_error_s=margin)
+    assert {check.name: check.value for check in found}["slots overbooked on a node"] == overload(
+        rows, slots, margin
+    )

@@ -1,0 +1,84 @@
+"""Chaos on VMs, as far as that can be told without one: what is drawn, what counts as noise, whom a fault strikes."""
+
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+
+from campaign.chaos import clusters
+from campaign.chaos.faults import STRIKES, Scene, drawn
+from campaign.core.trials import TrialRecord
+
+
+def record(awrt_s, makespan_s=20.0, point=None):
+    metrics = {"awrt_s": awrt_s, "makespan_s": makespan_s}
+    return TrialRecord(number=1, point=point or {"x": 1}, attempt=1, outcome="ok", metrics=metrics)
+
+
+def test_a_seed_draws_its_faults_and_so_many_seeds_draw_every_kind():
+    assert drawn(4) == drawn(4) and 2 <= len(drawn(4)) <= 4
+    assert {drawn(seed)[0] for seed in range(1, 1 + len(STRIKES))} == set(STRIKES)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (record(10), []),
+        (record(19), []),
+        (record(21), ["trial 1: awrt_s is 21.0, undisturbed 10.0"]),
+        (record(10, makespan_s=60), ["trial 1: makespan_s is 60.0, undisturbed 20.0"]),
+        (
+            record(10, point={"x": 2}),
+            ["trial 1 was at another point: {'x': 2} instead of {'x': 1}"],
+        ),
+    ],
+)
+def test_a_trial_that_is_another_is_noticed(found, said):
+    assert list(clusters._differences(found, record(10))) == said
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """A scene whose driver is a process with a child that names itself."""
+    child = "import time, sys; print('up', flush=True); time.sleep(60)"
+    driver = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}, 'ray::HostActor'], stdin=sys.stdin)"
+    made = Scene(tmp_path, tmp_path / "states", tmp_path, random.Random(1))
+    made.driver = subprocess.Popen(
+        [sys.executable, "-c", driver], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    made.driver.stdout.readline()
+    yield made
+    for pid in made.processes("ray::HostActor"):
+        os.kill(pid, 9)
+    made.driver.kill()
+    made.driver.communicate()
+
+
+def test_a_fault_strikes_the_campaigns_own_processes_only(scene, tmp_path):
+    (found,) = scene.processes("ray::HostActor$")
+    assert found != scene.driver.pid
+    stranger = Scene(tmp_path, tmp_path / "elsewhere", tmp_path, random.Random(1))
+    assert stranger.processes("ray::HostActor") == []
+    named = subprocess.Popen(
+        [sys.executable, "-c", "input()", str(tmp_path / "elsewhere")], stdin=subprocess.PIPE
+    )
+    try:
+        assert stranger.processes("input") == [named.pid]
+    finally:
+        named.communicate()
+
+
+def test_what_is_left_of_a_campaign_is_named(scene, tmp_path, monkeypatch):
+    from actors.hypervisor.reaper import Reaped
+
+    monkeypatch.setattr(clusters, "sweep", lambda settings: Reaped(("c-head",), (), ("c-n1",), ()))
+    monkeypatch.setattr(clusters.ray_session, "sweep", list)
+    left = list(clusters._left(scene))
+    assert left == [
+        "east: domain c-head",
+        "east: domain c-n1",
+        "west: domain c-head",
+        "west: domain c-n1",
+    ]

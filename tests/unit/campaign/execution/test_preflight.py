@@ -1,0 +1,166 @@
+"""What must hold before anything starts: which image is taken, whether clusters fit, whether the workload does."""
+
+from dataclasses import replace
+
+import pytest
+
+from campaign.config.compose import compose
+from campaign.core.errors import CapacityError, ConfigError, ImageError, WorkloadError
+from campaign.execution.preflight import (
+    BURNER,
+    bundles_for,
+    check_capacity,
+    check_payload,
+    fits,
+    workload_for,
+)
+from campaign.execution.testbeds.libvirt import OnLibvirt
+from campaign.records.ledger import Ledger
+from tests.unit.campaign.images.test_store import add, age, store
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with Ledger(tmp_path / "ledger.jsonl") as opened:
+        yield opened
+
+
+@pytest.fixture
+def taken(store, ledger):
+    """Which image a campaign takes, with these overrides."""
+
+    def bundle(*overrides):
+        composed = compose([f"image.store={store.path}", *overrides])
+        return bundles_for(composed, ledger, say=lambda _: None)["slurm"]
+
+    return bundle
+
+
+def test_the_newest_image_of_the_name_is_taken(store, taken):
+    age(add(store, content=b"old"), 100)
+    new = add(store, content=b"new")
+    assert taken() == new
+
+
+def test_a_hash_names_one_image(store, taken):
+    old = add(store, content=b"old")
+    age(old, 100)
+    add(store, content=b"new")
+    assert taken(f"image.hash={old.hash[:12]}") == old
+
+
+def test_a_campaign_goes_on_with_the_image_that_it_began_with(store, taken, ledger):
+    old = add(store, content=b"old")
+    age(old, 100)
+    ledger.append("campaign", config={}, images={"slurm": old.hash})
+    new = add(store, content=b"new")
+    assert taken() == taken(f"image.hash={new.hash}") == old
+    store.remove(old)
+    with pytest.raises(ImageError, match="began with is gone") as caught:
+        taken()
+    assert old.hash in caught.value.brief and "name=" in caught.value.resolution
+
+
+def test_an_image_that_may_not_be_built_is_missing(store, taken):
+    store.path.mkdir()
+    with pytest.raises(ImageError):
+        taken("image.build=never")
+
+
+def test_a_damaged_image_is_not_booted(store, taken):
+    bundle = add(store)
+    bundle.kernel.write_bytes(b"KERNELKERNEL")
+    with pytest.raises(ImageError, match="kernel"):
+        taken()
+
+
+def test_an_image_is_built_where_there_is_none(store, taken, monkeypatch):
+    from campaign.images.debian import builder
+
+    built = []
+    monkeypatch.setattr(
+        builder,
+        "build",
+        lambda name, **options: built.append((name, options["locked"])) or add(store),
+    )
+    assert taken("image.locked=true").manifest.name == "slurm"
+    assert built == [("slurm", True)]
+
+
+def test_what_an_image_lacks_is_said_before_another_is_built(store, ledger, monkeypatch, tmp_path):
+    from campaign.images.debian import builder
+
+    built = []
+    monkeypatch.setattr(builder, "build", lambda name, **_: built.append(name))
+    overrides = [
+        "scheduler=slurm-flux",
+        f"image.store={store.path}",
+        f"image.extras={tmp_path}/none",
+    ]
+    with pytest.raises(ImageError, match=r"image flux needs 1 files") as caught:
+        bundles_for(compose(overrides), ledger, say=lambda _: None)
+    assert built == [] and "flux.tar.zst: it is missing" in caught.value.details
+
+
+def test_burning_needs_an_image_that_can(store):
+    plain = add(store)
+    packages = {"packages": {BURNER: "0.18"}}
+    able = replace(plain, manifest=plain.manifest.model_copy(update=packages))
+    burn = compose(["workload.payload=burn"])
+    check_payload(compose([]), plain)
+    check_payload(burn, able)
+    with pytest.raises(
+        ConfigError, match=r"workload\.payload: burn needs the package stress-ng"
+    ) as caught:
+        check_payload(burn, plain)
+    assert (
+        "image slurm " in caught.value.brief and "image.name=slurm-burn" in caught.value.resolution
+    )
+
+
+def test_an_image_that_cannot_burn_is_refused_before_anything_starts(store, ledger):
+    add(store)
+    composed = compose([f"image.store={store.path}", "workload.payload=burn"])
+    with pytest.raises(ConfigError, match="stress-ng"):
+        OnLibvirt(composed).prepare(ledger, say=lambda _: None)
+
+
+def sized(*overrides):
+    return compose(["hosts.local.memory_mib=4000", "hosts.local.vcpus=5", *overrides])
+
+
+def test_the_largest_cluster_must_fit_with_its_head():
+    check_capacity(sized())
+    with pytest.raises(CapacityError, match="cluster of 6 VMs") as caught:
+        check_capacity(sized("cluster.nodes=[1,5]"))
+    assert "local: " in caught.value.details and "vCPUs" in caught.value.details
+    assert "cluster.nodes" in caught.value.resolution
+
+
+def test_one_host_that_fits_is_enough():
+    check_capacity(sized("cluster.nodes=5", "hosts.big.memory_mib=64000", "hosts.big.vcpus=64"))
+
+
+def test_ports_count_too():
+    with pytest.raises(CapacityError) as caught:
+        check_capacity(sized("hosts.local.ports=[30000,30003]"))
+    assert "5 TCP ports are needed" in caught.value.details
+
+
+def test_emulation_needs_more_than_kvm():
+    needs = {
+        kind: next(fits(sized(f"hosts.local.acceleration={kind}"))).needed.memory_mib
+        for kind in ("kvm", "auto")
+    }
+    assert needs["auto"] > needs["kvm"] > 5 * 512
+
+
+def test_jobs_are_cut_to_the_smallest_cluster():
+    widest = max(job.width for job in workload_for(compose(["cluster.nodes=[1,4]"])).jobs())
+    assert widest <= 4
+    assert workload_for(compose([])).hash == workload_for(compose([])).hash
+
+
+def test_a_workload_that_cannot_be_read_stops_everything(tmp_path):
+    with pytest.raises(WorkloadError, match=r"none\.swf"):
+        workload_for(compose(["workload=swf", f"workload.path={tmp_path}/none.swf"]))

@@ -1,0 +1,350 @@
+"""The report page and the front on a terminal: complete, self-contained, and safe with foreign text."""
+
+import io
+import itertools
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from rich.console import Console
+
+from campaign.analysis.fairness import Row
+from campaign.analysis.metrics import METRICS
+from campaign.core.trials import PHASES
+from campaign.report.facts import ABSENT, Facts, common, number, percent, seconds, shown
+from campaign.report.figures import PHASE_TONES, pareto, phases
+from campaign.report.page import check_lines, metric_rows, render, spread_over, write
+from campaign.report.text import scatter, text_front, time_lines
+from campaign.report.times import cost_of, label_of, phases_of
+from campaign.schema.model import Bound
+from search.pareto import front
+from tests.samples import OBJECTIVES, campaign_samples, sample
+
+EVIL = "<img src=x onerror=alert(1)></script>"
+FACTS = Facts(
+    "demo",
+    OBJECTIVES,
+    slots_per_node=4,
+    command="python -m campaign.search name=demo",
+    config="name: demo",
+)
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return campaign_samples(12)
+
+
+@pytest.fixture(scope="module")
+def records(samples):
+    return [one.record for one in samples]
+
+
+@pytest.fixture(scope="module")
+def jobs(samples):
+    return {one.record.number: one.jobs for one in samples}.get
+
+
+class Page(HTMLParser):
+    """Collects a page's elements and visible text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.words, self._hidden = [], [], False
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self._hidden = tag in ("script", "style")
+
+    def handle_endtag(self, tag):
+        self._hidden = False
+
+    def handle_data(self, data):
+        if not self._hidden:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def page(records, jobs):
+    return Page(render(records, FACTS, jobs))
+
+
+def test_the_page_names_its_platform_and_every_trial(page, records):
+    for words in (
+        "9f2c1e77ab0d4c5e",
+        "24.11.5",
+        "tcg",
+        "steal 0.31 fraction",
+        "node n2: kernel panic",
+        "attempt 2",
+    ):
+        assert words in page.text
+    assert "trial 3 (0.31 fraction)" in page.text
+    assert "python -m campaign.search name=demo" in page.text
+
+
+def test_each_front_point_has_a_gantt_chart(page, records):
+    charts = [
+        attrs for tag, attrs in page.elements if tag == "svg" and attrs.get("class") == "gantt"
+    ]
+    best = front(records, OBJECTIVES)
+    assert len(best) >= 2
+    assert [chart["aria-label"].split(":")[0] for chart in charts] == [
+        f"trial {record.number}" for record in best
+    ]
+
+
+def test_nothing_is_loaded_from_anywhere(page):
+    for tag, attrs in page.elements:
+        for name in ("src", "href", "data", "action"):
+            assert attrs.get(name, "").startswith(("data:", "#")) or not attrs.get(name), (
+                tag,
+                attrs,
+            )
+    policies = [attrs["content"] for tag, attrs in page.elements if attrs.get("http-equiv")]
+    assert len(policies) == 1
+    assert "default-src 'none'" in policies[0]
+
+
+def test_where_the_time_went_is_in_the_page(page, records):
+    cost = cost_of(records, FACTS)
+    assert f"of it running the workload {percent(cost.workload_share)}" in page.text
+    assert f"the same, after the first trial {percent(cost.later_share)}" in page.text
+    assert "clusters 11 restored, 1 booted" in page.text
+    assert "1 trial: golden cluster file n1.ram was altered" in page.text
+    for row in cost.rows:
+        times = " ".join(map(seconds, (row.p50, row.p95, row.total)))
+        shares = f"{percent(row.share)} {percent(cost.later_shares[row.label])}"
+        assert f"{row.label} {row.count} {times} {shares}" in page.text
+    assert [host.host for host in cost.hosts] == ["far", "local"]
+    for phase, *spreads in zip(cost.phases, *(host.phases for host in cost.hosts), strict=True):
+        times = [f"{seconds(one.p50)} / {seconds(one.p95)}" if one else ABSENT for one in spreads]
+        assert f" {label_of(phase)} {' '.join(times)} " in page.text
+    assert f" {' '.join(percent(host.workload_share) for host in cost.hosts)} " in page.text
+
+
+def test_the_figure_has_each_phase_in_a_tone_of_its_own(records):
+    drawn = phases(records)
+    for name in phases_of(records):
+        assert label_of(name) in drawn and PHASE_TONES[name] in drawn
+    assert set(PHASE_TONES) == set(PHASES) and len(set(PHASE_TONES.values())) == len(PHASES)
+
+
+def test_plotly_is_in_the_page_once(records, jobs):
+    assert render(records, FACTS, jobs).count("plotly.js v") == 1
+
+
+def test_foreign_text_is_escaped_everywhere(jobs):
+    spoilt = [
+        sample(0, reason=EVIL, host=EVIL, provenance={"kernel": EVIL, EVIL: "x"}).record,
+        sample(1, point={"cluster.nodes": 2, EVIL: EVIL}).record,
+    ]
+    facts = Facts(
+        EVIL,
+        OBJECTIVES,
+        fixed={EVIL: EVIL},
+        workload={EVIL: EVIL},
+        config=EVIL,
+        command=EVIL,
+        config_hash=EVIL,
+    )
+    page = Page(render(spoilt, facts, jobs))
+    assert not [attrs for tag, attrs in page.elements if tag == "img" or "onerror" in attrs]
+    assert page.text.count("onerror=alert(1)") >= 8
+
+
+def test_a_campaign_without_a_front_still_has_a_report(jobs):
+    records = [sample(0, outcome="stalled", metrics={}).record]
+    assert "None of 1 trials" in Page(render(records, FACTS, jobs)).text
+    assert "None of 0 trials" in Page(render([], FACTS, jobs)).text
+
+
+def test_infeasible_trials_are_called_so(records, jobs):
+    facts = Facts("demo", OBJECTIVES, constraints={"awrt_s": Bound(max=1e-6)})
+    page = Page(render(records, facts, jobs))
+    assert "infeasible" in page.text
+    assert "None of 12 trials" in page.text
+
+
+def test_three_objectives_colour_the_third(records, jobs):
+    page = render(records, Facts("demo", {**OBJECTIVES, "utilisation": "maximize"}), jobs)
+    assert "utilisation (maximize)" in page
+
+
+def test_the_page_appears_whole_or_not_at_all(tmp_path, records, jobs):
+    target = write(tmp_path / "demo" / "report.html", records, FACTS, jobs)
+    assert target.read_text(encoding="utf-8").rstrip().endswith("</html>")
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_the_metrics_of_the_front_stand_beside_each_other(page, records):
+    titles = [attrs["title"] for tag, attrs in page.elements if tag == "td" and "title" in attrs]
+    assert titles == [metric.defined("10 s") for metric in METRICS.values()]
+    best = front(records, OBJECTIVES)
+    values = " ".join(number(record.metrics["utilisation"]) for record in best)
+    assert f" utilisation fraction {values} " in page.text
+    assert f"Source: {METRICS['awrt_s'].source}." in page.text
+    assert f" backfill_rate fraction {ABSENT} " in page.text
+
+
+def test_a_metric_without_a_value_gives_its_reason_once_for_neighbours():
+    why = "all jobs arrived at once"
+    told = [
+        sample(number, absent={"utilisation_steady": why, "cost": str(number == 0)}).record
+        for number in range(3)
+    ]
+    told[2] = told[2].model_copy(
+        update={"metrics": {**told[2].metrics, "utilisation_steady": 0.5}, "absent": {}}
+    )
+    rows = {row.name: row for row in metric_rows(told, FACTS)}
+    cells = {
+        name: [(cell.text, cell.is_value, cell.span) for cell in rows[name].cells] for name in rows
+    }
+    assert cells["utilisation_steady"] == [(why, False, 2), ("0.5", True, 1)]
+    assert cells["cost"] == [("True", False, 1), ("False", False, 1), (ABSENT, False, 1)]
+    assert [is_value for _, is_value, _ in cells["awrt_s"]] == [True] * 3
+
+
+def test_a_reason_is_in_the_page(jobs):
+    page = Page(render([sample(0, absent={"fairness_jain": EVIL}).record], FACTS, jobs))
+    assert f" fairness_jain {EVIL} " in page.text
+    assert not [tag for tag, _ in page.elements if tag == "img"]
+
+
+def test_a_long_front_is_thinned_evenly_to_what_a_table_holds(records):
+    many = [records[0].model_copy(update={"number": number}) for number in range(22)]
+    assert [record.number for record in spread_over(many, 8)] == [0, 3, 6, 9, 12, 15, 18, 21]
+    assert spread_over(many[:8], 8) == many[:8]
+    assert spread_over([], 8) == []
+
+
+def test_scaled_times_are_told_with_their_tau(records, jobs, page):
+    assert "tau of the bounded slowdown" not in page.text
+    facts = Facts("demo", OBJECTIVES, tau_s=0.1, workload={"times scaled": "by 0.01"})
+    text = Page(render(records, facts, jobs)).text
+    assert (
+        "tau of the bounded slowdown 0.1 s (10 s, scaled as all times of the workload are)" in text
+    )
+    assert text.count("by 0.01") == 1
+
+
+def test_failed_checks_come_first(records):
+    lines = check_lines(records)
+    assert [(line.name, bool(line.failed)) for line in lines] == [
+        ("steal", True),
+        ("clock_error", False),
+    ]
+
+
+def test_provenance_that_differs_is_counted(records):
+    assert re.fullmatch(
+        r"51b0aa93c6d8f024 \(3 trials\), 9f2c1e77ab0d4c5e \(9 trials\)",
+        common(records)["image_hash"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, ABSENT), (3.0, "3"), (0.0123456, "0.01235"), (123456.7, "123,457"), (-2.5, "-2.5")],
+)
+def test_numbers_read_well(value, text):
+    assert number(value) == text
+
+
+def test_values_are_shown_as_configuration_has_them():
+    assert [shown(value) for value in (True, 3, "sched/builtin", None)] == [
+        "true",
+        "3",
+        "sched/builtin",
+        ABSENT,
+    ]
+
+
+def printed(renderable, width=80):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+def test_the_terminal_shows_the_front_in_80_columns(records):
+    text = printed(text_front(records, OBJECTIVES))
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    for record in front(records, OBJECTIVES):
+        assert re.search(
+            rf"^ +{record.number} +{re.escape(number(record.metrics['awrt_s']))} ",
+            text,
+            re.MULTILINE,
+        )
+
+
+def test_the_end_says_where_the_time_went_in_two_lines(records):
+    cost = cost_of(records, FACTS)
+    (first, time), (second, clusters) = time_lines(cost)
+    assert (first, second) == ("time", "clusters")
+    shares = f"{percent(cost.workload_share)} workload ({percent(cost.later_share)} after the first trial)"
+    ready = (
+        f"nodes ready after {seconds(cost.ready.p50)} s (p50), {seconds(cost.ready.p95)} s (p95)"
+    )
+    between = f"{percent(cost.between.share)} between trials"
+    assert time == f"{cost.wall_s / 60:.1f} min: {shares}, {between}, {ready}"
+    assert clusters == "11 restored, 1 booted (1 because golden cluster file n1.ram was altered)"
+    assert list(time_lines(cost_of([], FACTS))) == []
+
+
+def test_the_terminal_says_so_when_there_is_no_front():
+    assert "0 of 0 valid trials" in printed(text_front([], OBJECTIVES))
+
+
+def test_the_scatter_marks_front_and_others(records):
+    best = front(records, OBJECTIVES)
+    field = scatter(records, best, OBJECTIVES)
+    valid = sum(record.valid for record in records)
+    marks = re.findall(r"\|(.*)$", field, re.MULTILINE)
+    assert 2 <= "".join(marks).count("o") <= len(best)
+    assert 1 <= "".join(marks).count(".") <= valid - len(best)
+
+
+def test_a_single_point_has_a_scatter(records):
+    assert "o" in scatter(records[:1], records[:1], OBJECTIVES)
+
+
+def across_schedulers():
+    """Trials of two schedulers, and what differs between them."""
+    names = itertools.cycle(["slurm", "sling", "flux"])
+    return [
+        one.record.model_copy(update={"point": {**one.record.point, "scheduler.name": name}})
+        for one, name in zip(campaign_samples(12), names, strict=False)
+    ]
+
+
+def test_the_front_tells_schedulers_apart():
+    records = across_schedulers()
+    best = front(records, OBJECTIVES)
+    field = scatter(records, best, OBJECTIVES)
+    assert field.endswith("on the front: F flux, S sling, L slurm")
+    assert not any("o" in line.partition("|")[2] for line in field.splitlines())
+    drawn, plain = (
+        pareto(records, best, FACTS),
+        pareto([one.record for one in campaign_samples(12)], best, FACTS),
+    )
+    assert all(f'"{symbol}"' in drawn for symbol in ("circle", "square", "diamond"))
+    assert '"square"' not in plain
+
+
+def test_what_differs_between_schedulers_is_a_table_that_escapes(jobs):
+    rows = (
+        Row("gang", {"slurm": EVIL, "flux": "yes"}),
+        Row("kernel", {"slurm": "6.12", "flux": "6.12"}),
+    )
+    page = Page(render(across_schedulers(), replace(FACTS, fairness=rows), jobs))
+    assert "What differs between the schedulers" in page.text and "onerror" in page.text
+    assert not [attributes for tag, attributes in page.elements if tag == "img"]
+    assert page.text.count("6.12 ") == 1

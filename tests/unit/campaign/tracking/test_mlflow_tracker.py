@@ -1,0 +1,339 @@
+"""MLflow tracking on a real store: everything of a trial is there, once, whatever was interrupted."""
+
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+
+import pytest
+
+from campaign.core.errors import CampaignError
+from campaign.core.trials import PHASES
+from campaign.images.manifest import Recipe
+from campaign.tracking.mlflow_tracker import (
+    Evidence,
+    Tracker,
+    metrics_of,
+    open_store,
+    parameters,
+    tags_of,
+)
+from tests.samples import COLD, GOLDEN_KEY, PROVENANCE, sample
+
+FILES = {"slurm.conf": b"ClusterName=x\n", "logs/slurmctld.log": b"hello\n"}
+FIXED = {"scheduler.params.bf_window": 1440, "scheduler.params.defer": False, "cluster.nodes": 2}
+NAMES = (f"campaign-{number}" for number in count())
+
+
+@pytest.fixture(scope="module")
+def mlruns(tmp_path_factory):
+    """One store for all tests, since making one takes a second; each test has a campaign of its own."""
+    return tmp_path_factory.mktemp("store") / "mlruns"
+
+
+@pytest.fixture
+def name():
+    return next(NAMES)
+
+
+@pytest.fixture
+def tracker(mlruns, name):
+    return tracker_of(mlruns, name)
+
+
+MANIFESTS = {sample(0).record.provenance["image_hash"]: b'{"name": "slurm"}'}
+
+
+def tracker_of(mlruns, name, **changes):
+    return Tracker(
+        mlruns, name, f"name: {name}\n", **{"fixed": FIXED, "manifests": MANIFESTS, **changes}
+    )
+
+
+def runs_of(mlruns, name, query=""):
+    client = open_store(mlruns)
+    experiment = client.get_experiment_by_name(name)
+    return list(client.search_runs([experiment.experiment_id], query))
+
+
+def evidence_of(one):
+    return Evidence(one.jobs, FILES)
+
+
+def artifacts(mlruns, run_id, path=None):
+    found = set()
+    for entry in open_store(mlruns).list_artifacts(run_id, path):
+        found |= artifacts(mlruns, run_id, entry.path) if entry.is_dir else {entry.path}
+    return found
+
+
+def test_a_trial_is_logged_whole(mlruns, name, tracker):
+    one = sample(1)
+    run_id = tracker.log(one.record, evidence_of(one))
+    run = open_store(mlruns).get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert (run.info.start_time, run.info.end_time) == (
+        int(one.record.started * 1000),
+        int(one.record.ended * 1000),
+    )
+    assert PROVENANCE.items() <= run.data.tags.items()
+    assert {"start": "golden", "golden_key": GOLDEN_KEY}.items() <= run.data.tags.items()
+    assert {
+        "trial": "1",
+        "attempt": "1",
+        "outcome": "ok",
+        "host": "local",
+    }.items() <= run.data.tags.items()
+    assert run.data.tags["mlflow.parentRunId"] == tracker.start()
+    assert run.data.params == {
+        "cluster.nodes": "2",
+        "bf_interval": "1",
+        "SchedulerType": "sched/backfill",
+        "defer": "true",
+        "bf_window": "1440",
+    }
+    assert run.data.metrics == pytest.approx(metrics_of(one.record))
+    assert {"awrt_s", "check.steal", "check.steal.ok"} <= set(run.data.metrics)
+    assert {
+        f"phase.{name}_s" for name in PHASES if name not in ("golden", "fallback", "simulated")
+    } <= set(run.data.metrics)
+    expected = {"jobs.parquet", "gantt.svg", "checks.json", "image/manifest.json", *FILES}
+    assert artifacts(mlruns, run_id) == expected
+
+
+def test_two_images_are_told_apart_by_their_bytes_and_by_their_recipes(mlruns, name, tracker):
+    """The same recipe may give other bytes: each is a tag of its own."""
+    recipe = Recipe(
+        id="/nix/store/x-image-slurm",
+        derivation="/nix/store/y.drv",
+        flake_rev="f" * 40,
+        nixpkgs_rev="e" * 40,
+    )
+    images = [("a" * 64, recipe), ("b" * 64, recipe), ("b" * 64, Recipe(id="debian:12"))]
+    for number, (image, made_by) in enumerate(images):
+        record = sample(number).record
+        provenance = {**record.provenance, "image_hash": image, **made_by.tags}
+        tracker.log(record.model_copy(update={"provenance": provenance}))
+
+    def found(query):
+        return sorted(int(run.data.tags["trial"]) for run in runs_of(mlruns, name, query))
+
+    assert found(f"tags.image_hash = '{'a' * 64}'") == [0]
+    assert found(f"tags.image_hash = '{'b' * 64}'") == [1, 2]
+    assert found("tags.image_recipe = '/nix/store/x-image-slurm'") == [0, 1]
+    assert found("tags.image_recipe = 'debian:12'") == [2]
+    assert found(f"tags.image_flake_rev = '{'f' * 40}' and tags.nixpkgs_rev = '{'e' * 40}'") == [
+        0,
+        1,
+    ]
+
+
+def test_a_failed_trial_is_a_failed_run_with_its_reason(mlruns, name, tracker):
+    record = sample(1, outcome="stalled", reason="gang deadlock: 8 running, 345 pending").record
+    run = open_store(mlruns).get_run(tracker.log(record))
+    assert run.info.status == "FAILED"
+    assert run.data.tags["reason"].startswith("gang deadlock")
+
+
+def test_where_the_time_of_a_spoilt_golden_cluster_went_is_logged(mlruns, name, tracker):
+    first, spoilt = (
+        open_store(mlruns).get_run(tracker.log(sample(number).record)).data for number in (0, COLD)
+    )
+    assert first.metrics["phase.golden_s"] == 52.0
+    assert spoilt.metrics["phase.fallback_s"] == 2.5 and "phase.golden_s" not in spoilt.metrics
+    assert spoilt.tags["start"] == "cold" and spoilt.tags["cold_because"].startswith(
+        "golden cluster file n1.ram"
+    )
+
+
+def test_logging_twice_leaves_one_run(mlruns, name, tracker):
+    one = sample(2)
+    first = tracker.log(one.record, evidence_of(one))
+    assert tracker.log(one.record, evidence_of(one)) == first
+    assert tracker_of(mlruns, name).log(one.record, evidence_of(one)) == first
+    assert len(runs_of(mlruns, name, "tags.kind = 'trial'")) == 1
+
+
+def test_a_half_logged_trial_is_completed(mlruns, name, tracker, monkeypatch):
+    one = sample(3)
+    parent = tracker.start()
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(tracker, "_log_files", killed)
+        tracker.log(one.record, evidence_of(one))
+    (half,) = runs_of(mlruns, name, "tags.kind = 'trial'")
+    assert half.info.status == "RUNNING"
+
+    resumed = tracker_of(mlruns, name)
+    assert resumed.sync([one.record], lambda _: evidence_of(one)) == 1
+    (whole,) = runs_of(mlruns, name, "tags.kind = 'trial'")
+    assert (whole.info.run_id, whole.info.status) == (half.info.run_id, "FINISHED")
+    assert "jobs.parquet" in artifacts(mlruns, whole.info.run_id)
+    history = open_store(mlruns).get_metric_history(whole.info.run_id, "awrt_s")
+    assert len(history) == 1
+    assert resumed.start() == parent
+
+
+def test_two_runs_of_one_trial_become_one(mlruns, name, tracker):
+    one = sample(4)
+    tracker.start()
+    for _ in range(2):
+        tracker._create(one.record)
+    tracker.log(one.record, evidence_of(one))
+    assert [run.info.status for run in runs_of(mlruns, name, "tags.kind = 'trial'")] == ["FINISHED"]
+
+
+def test_sync_asks_for_evidence_only_of_what_is_lacking(mlruns, name, tracker):
+    samples = {number: sample(number) for number in range(4)}
+    records = [one.record for one in samples.values()]
+    tracker.log(records[0], evidence_of(samples[0]))
+    asked = []
+
+    def evidence(record):
+        asked.append(record.number)
+        return evidence_of(samples[record.number])
+
+    assert tracker.sync(records, evidence) == 3
+    assert asked == [1, 2, 3]
+    assert tracker.sync(records, evidence) == 0
+
+
+def test_another_attempt_is_another_run(mlruns, name, tracker):
+    tracker.log(sample(1, outcome="infrastructure_failed").record)
+    tracker.log(sample(1, attempt=2).record)
+    outcomes = {
+        run.data.tags["attempt"]: run.info.status
+        for run in runs_of(mlruns, name, "tags.kind = 'trial'")
+    }
+    assert outcomes == {"1": "FAILED", "2": "FINISHED"}
+
+
+def test_the_front_moves(mlruns, name, tracker):
+    records = [sample(number).record for number in range(3)]
+    tracker.sync(records, lambda _: Evidence())
+    tracker.finish(records[:2], complete=False)
+    assert {run.data.tags["trial"] for run in runs_of(mlruns, name, "tags.front = 'true'")} == {
+        "0",
+        "1",
+    }
+    tracker.finish(records[1:])
+    assert {run.data.tags["trial"] for run in runs_of(mlruns, name, "tags.front = 'true'")} == {
+        "1",
+        "2",
+    }
+    (parent,) = runs_of(mlruns, name, "tags.kind = 'campaign'")
+    assert parent.info.status == "FINISHED"
+    assert "campaign.yaml" in artifacts(mlruns, parent.info.run_id)
+
+
+def test_a_new_campaign_of_the_same_name_has_runs_of_its_own(mlruns, name, tracker):
+    first = tracker.log(sample(1).record)
+    other = tracker_of(mlruns, name, identity="another")
+    assert other.log(sample(1).record) != first
+    assert other.start() != tracker.start()
+
+
+def test_files_stay_inside_their_run(mlruns, name, tracker):
+    run_id = tracker.log(
+        sample(1).record, Evidence(files={"../../escaped": b"x", "/etc/absolute": b"y"})
+    )
+    assert {"escaped", "etc/absolute"} <= artifacts(mlruns, run_id)
+
+
+def test_long_text_fits_what_mlflow_takes(mlruns, name, tracker):
+    record = sample(
+        1, outcome="invalid", reason="x" * 20_000, provenance={"note": "y" * 9_000}
+    ).record
+    run = open_store(mlruns).get_run(tracker.log(record))
+    assert len(run.data.tags["reason"]) == len(tags_of(record)["reason"]) == 8000
+
+
+def test_the_point_wins_over_fixed_parameters():
+    assert parameters({"scheduler.params.defer": True}, FIXED)["defer"] == "true"
+
+
+def test_what_is_no_database_is_a_clear_error(tmp_path):
+    (tmp_path / "mlflow.db").write_bytes(
+        b"not a database, and long enough to be taken for one" * 20
+    )
+    with pytest.raises(CampaignError, match=r"can't open the MLflow store .*mlflow\.db"):
+        Tracker(tmp_path, "demo", "").start()
+
+
+OPEN = """
+import sys, pathlib
+import campaign.tracking.mlflow_tracker
+assert "mlflow" not in sys.modules
+campaign.tracking.mlflow_tracker.Tracker(pathlib.Path(sys.argv[1]), "shared", "name: shared").start()
+"""
+
+
+@pytest.mark.timeout(
+    300
+)  # two Pythons import MLflow and make a database, on a machine that may be busy
+def test_a_fresh_store_survives_two_processes_at_once_and_nothing_is_printed(tmp_path):
+    folder = tmp_path / "mlruns"
+    command = [sys.executable, "-c", OPEN, str(folder)]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    printed = [process.communicate(timeout=250)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], printed
+    assert printed == ["", ""]
+    assert len(runs_of(folder, "shared")) == 1
+
+
+def test_of_several_that_write_to_a_store_one_does_at_a_time(tmp_path, monkeypatch):
+    client, writing, together = type(open_store(tmp_path)), [], []
+
+    def watched(write):
+        def wrapped(*arguments, **options):
+            writing.append(write)
+            together.append(len(writing))
+            time.sleep(0.05)  # so that another one would be seen
+            try:
+                return write(*arguments, **options)
+            finally:
+                writing.remove(write)
+
+        return wrapped
+
+    for name in (
+        "create_run",
+        "set_tag",
+        "update_run",
+        "log_batch",
+        "log_artifacts",
+        "set_terminated",
+    ):
+        monkeypatch.setattr(client, name, watched(getattr(client, name)))
+
+    def campaign(_number):
+        tracker = tracker_of(tmp_path, "shared")
+        tracker.log(sample(1).record)
+        tracker.finish([sample(1).record])
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(campaign, range(3)))
+    assert set(together) == {1}
+    assert len(runs_of(tmp_path, "shared")) == 2
+
+
+def test_a_trial_has_the_parameters_of_its_own_scheduler():
+    fixed = {
+        "scheduler.arms.slurm.defer": False,
+        "scheduler.arms.flux.match_policy": "first",
+        "cluster.nodes": 2,
+    }
+    point = {"scheduler.name": "flux", "scheduler.arms.flux.queue_depth": 8}
+    assert parameters(point, fixed) == {
+        "scheduler": "flux",
+        "cluster.nodes": "2",
+        "flux.match_policy": "first",
+        "flux.queue_depth": "8",
+    }

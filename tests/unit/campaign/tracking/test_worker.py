@@ -1,0 +1,198 @@
+"""MLflow beside a running campaign, in a process of its own: it follows, its failures stop nothing and are told."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from campaign.config.compose import compose
+from campaign.core.errors import CampaignError
+from campaign.core.trials import Evaluation
+from campaign.execution import summary
+from campaign.records.ledger import History, Ledger, read
+from campaign.records.results import Results
+from campaign.tracking import worker
+from campaign.tracking.worker import MlflowFollower, evidence_of, first_line
+from campaign.workloads import load
+from tests.fakes.tracker import FakeTracker
+from tests.samples import campaign_samples, sample
+
+
+@pytest.fixture
+def composed(tmp_path):
+    return compose([f"output.results={tmp_path}/results", f"output.mlruns={tmp_path}/mlruns"])
+
+
+@pytest.fixture
+def results(tmp_path):
+    return Results(tmp_path / "results", "demo")
+
+
+@pytest.fixture
+def tracker(tmp_path):
+    return FakeTracker(tmp_path / "told.jsonl")
+
+
+def history_of(samples):
+    return History(records={one.record.number: [one.record] for one in samples})
+
+
+def follow(tracker, results, samples, earlier=(), finish=False):
+    """Follow a campaign that judges `samples`; returns what was said."""
+    said = []
+    with MlflowFollower(tracker, results, history_of(earlier), 4, said.append) as follower:
+        for one in samples:
+            follower.finished(
+                one.record, Evaluation("ok", jobs=one.jobs, files={"log": b"x"}), settled=True
+            )
+        if finish:
+            follower.finish([one.record for one in samples])
+    return said
+
+
+def test_each_judged_trial_is_logged_elsewhere_after_what_was_left_out(tracker, results):
+    before, now = sample(0), [sample(1), sample(2)]
+    results.keep(before.record, Evaluation("ok", jobs=before.jobs, files={"log": b"0"}))
+    assert follow(tracker, results, now, [before]) == []
+    told = [(one["step"], one.get("trial"), one.get("files")) for one in tracker.told()]
+    assert told == [
+        ("start", None, None),
+        ("sync", 0, ["log"]),
+        ("log", 1, ["log"]),
+        ("log", 2, ["log"]),
+    ]
+    assert [one["jobs"] for one in tracker.told("log")] == [one.jobs.num_rows for one in now]
+    assert os.getpid() not in {one["pid"] for one in tracker.told()}
+
+
+def test_the_end_logs_what_is_missing_and_closes_the_campaigns_run(tracker, results):
+    assert follow(tracker, results, [sample(1)], [sample(0)], finish=True) == []
+    (finish,) = tracker.told("finish")
+    assert (finish["front"], finish["complete"]) == (1, False)  # one of four is there
+    assert [one["trial"] for one in tracker.told("sync")] == [
+        0,
+        0,
+    ]  # asked about again; it knows what it has
+
+
+@pytest.mark.parametrize("broken", ["start", "sync", "log"])
+def test_a_failure_stops_nothing_and_is_told_at_the_end(tracker, results, broken):
+    tracker.broken = broken
+    said = follow(tracker, results, [sample(1), sample(2)], [sample(0)])
+    assert said == [f"MLflow could not follow this campaign: {broken}: database is locked"]
+
+
+@pytest.mark.parametrize("step", ["start", "log", "finish"])
+def test_a_failure_or_death_comes_out_of_the_end(tracker, results, step):
+    for kind, message in (("broken", "database is locked"), ("dies", "its process ended")):
+        setattr(tracker, kind, step)
+        with pytest.raises(CampaignError, match=message):
+            follow(tracker, results, [sample(1)], finish=True)
+        setattr(tracker, kind, "")
+
+
+def test_a_busy_mlflow_is_not_waited_for_without_end(tracker, results, monkeypatch):
+    tracker.hangs = "start"
+    monkeypatch.setattr(worker, "JOIN_S", 0.5)
+    (said,) = follow(tracker, results, [sample(1)])
+    assert "still busy" in said
+
+
+def test_it_dies_with_its_driver(tmp_path):
+    driver = (
+        "import os, pathlib, time\n"
+        "from campaign.tracking.worker import MlflowFollower\n"
+        "from campaign.records.ledger import History\n"
+        "from campaign.records.results import Results\n"
+        "from tests.fakes.tracker import FakeTracker\n"
+        "folder = pathlib.Path(os.environ['FOLDER'])\n"
+        "if __name__ == '__main__':\n"
+        "    tracker = FakeTracker(folder / 'told', hangs='sync')\n"
+        "    history = History()\n"
+        "    follower = MlflowFollower(tracker, Results(folder, 'x'), history, 1, print).__enter__()\n"
+        "    while not tracker.told('start'): time.sleep(0.05)\n"
+        "    print(follower._process.pid, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    script = tmp_path / "driver.py"
+    script.write_text(driver)
+    environment = {**os.environ, "FOLDER": str(tmp_path), "PYTHONPATH": str(Path.cwd())}
+    with subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        follower = int(process.stdout.readline())
+        process.kill()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{follower}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{follower}").exists()
+
+
+def conclude(composed, results, log=lambda points: None):
+    said, samples = [], campaign_samples(10)
+    for one in samples:
+        results.keep(one.record, Evaluation("ok", jobs=one.jobs))
+    workload = load(composed.campaign.workload, slots=4)
+    history = history_of(samples)
+    summary.conclude(composed, results, history, workload=workload, log=log, say=said.append)
+    return "\n".join(said)
+
+
+def test_the_end_brings_report_and_mlflow_up_to_date(composed, results, capsys):
+    fronts = []
+    said = conclude(composed, results, fronts.append)
+    assert (
+        results.report_path.is_file() and str(results.report_path) in said and "mlflow.db" in said
+    )
+    assert len(fronts) == 1 and 0 < len(fronts[0]) < 10
+    assert "Pareto front:" in capsys.readouterr().out
+    assert re.search(
+        r"^time     \d.* min: \d+ % workload .*\nclusters 9 restored, 1 booted \(1 because ", said
+    )
+
+
+def test_the_report_knows_of_attempts_and_resumes(composed, results):
+    first, last, other = (
+        sample(1, outcome="invalid").record,
+        sample(1, attempt=2).record,
+        sample(2).record,
+    )
+    with Ledger(results.ledger_path) as ledger:
+        ledger.append("started", trial=1, attempt=1)
+        for _ in range(2):
+            ledger.append("resumed")
+    history = History(records={1: [first, last], 2: [other]})
+    facts = summary.report_facts(
+        composed, results, history, load(composed.campaign.workload, slots=4)
+    )
+    assert facts.earlier == (first,)
+    assert facts.resumed == tuple(
+        event["time"] for event in read(results.ledger_path) if event["event"] == "resumed"
+    )
+    assert len(facts.resumed) == 2
+
+
+def test_the_end_survives_a_broken_mlflow_and_says_so(composed, results, capsys):
+    def log(points):
+        raise RuntimeError("database is locked\nSELECT ...")
+
+    said = conclude(composed, results, log)
+    assert "is not up to date: database is locked" in said and "campaign report demo" in said
+    assert results.report_path.is_file() and "Pareto front:" in capsys.readouterr().out
+
+
+def test_evidence_is_what_a_trial_left(results):
+    one = sample(1)
+    results.keep(one.record, Evaluation("ok", jobs=one.jobs, files={"a/b": b"1"}))
+    assert evidence_of(results, one.record).files == {"a/b": b"1"}
+    assert evidence_of(results, one.record).jobs.num_rows == one.jobs.num_rows
+    (results.jobs_folder / "trial=00001.parquet").write_bytes(b"torn")
+    assert evidence_of(results, one.record).jobs is None
+
+
+def test_an_error_is_told_on_one_line():
+    assert first_line(ValueError("a\nb")) == "a" and first_line(ValueError()) == "ValueError"
