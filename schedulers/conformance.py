@@ -249,7 +249,7 @@ def adapters_travel(scheduler: Scheduler) -> None:
     """Adapters and plans go from process to process."""
     plan = _plan(scheduler)
     try:
-        copy, same = pickle.loads(pickle.dumps((plan, scheduler)))
+        copy, same = pickle.loads(pickle.dumps((plan, scheduler)))  # noqa: S301 - our own bytes
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise Broken(f"adapter or plan can't be sent to another process: {error}") from error
     _require(

@@ -185,7 +185,7 @@ async def _follow(
     process: asyncio.subprocess.Process, transcript: "Transcript", deadline: float
 ) -> int:
     """Read what the playbook says, and return its exit status; BootstrapFailed at the deadline."""
-    assert process.stdout is not None
+    assert process.stdout is not None  # noqa: S101 - a pipe was asked for
     try:
         async with asyncio.timeout(deadline - time.monotonic()):
             async for line in process.stdout:

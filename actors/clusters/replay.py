@@ -351,7 +351,7 @@ def _script(job: Job) -> str:
 def read_cpu(path: str = "/proc/stat") -> Sequence[int]:
     """This machine's CPU times in ticks, as the kernel counts them: user, nice, system, idle, iowait, irq, softirq,
     steal."""
-    with open(path, encoding="ascii") as file:
+    with open(path, encoding="ascii") as file:  # noqa: PTH123 - a path of the kernel, read as it is
         return [int(field) for field in file.readline().split()[1:9]]
 
 

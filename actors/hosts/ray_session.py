@@ -99,7 +99,7 @@ def sweep() -> list[Path]:
     return stale
 
 
-_TEMPORARY = Path("/tmp")
+_TEMPORARY = Path("/tmp")  # noqa: S108 - sockets below it, and their paths may have 107 characters only
 _PREFIX = "campaign-ray-"
 
 

@@ -204,7 +204,7 @@ class PrivateLibvirtd:
         """
         for status in (self.folder / _status_folder(self._privileged)).glob("*.xml"):
             with suppress(OSError, ET.ParseError):
-                if ET.parse(status).getroot().get("pid") == "0":
+                if ET.parse(status).getroot().get("pid") == "0":  # noqa: S314 - libvirt's own text
                     status.unlink()
 
     def _spawn(self) -> "subprocess.Popen[bytes]":

@@ -21,7 +21,7 @@ def within(
     def attempt() -> None:
         try:
             outcome.set_result(call())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is raised where the call was made
             outcome.set_exception(error)
 
     threading.Thread(target=attempt, name="within", daemon=True).start()

@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from actors.snapshots.files import drop_cache, read_all
-
 from actors.bootstrap.ansible import check_installed
 from actors.clusters.phase_clock import PhaseClock
 from actors.clusters.provisioner import Blueprint, Ready, Supply
@@ -23,6 +21,7 @@ from actors.hypervisor.capacity import read_cpu_model
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.lease import Owner
 from actors.snapshots.registry import GoldenOffer
+from actors.snapshots.sealing import drop_cache, read_all
 from actors.snapshots.snapshot import Golden
 from actors.snapshots.store import GoldenStore
 from campaign.bench.budgets import (

@@ -47,7 +47,7 @@ def run(
     `states` keeps the hosts' state from run to run. `calm` has the records of one that was left alone, by number.
     """
     told = Run(seed)
-    scene = Scene(folder, states, image_store, random.Random(seed))
+    scene = Scene(folder, states, image_store, random.Random(seed))  # noqa: S311 - no secret
     folder.mkdir(parents=True, exist_ok=True)
     if not os.path.ismount(folder / "results"):
         strikes = [what for what in strikes if what != "disk full"]  # nobody else's disk is filled

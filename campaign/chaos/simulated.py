@@ -54,7 +54,7 @@ class Schedule:
     @classmethod
     def drawn(cls, seed: int) -> "Schedule":
         """The schedule of a seed: three to eight faults of hosts, up to three of the disk."""
-        draw = random.Random(seed)
+        draw = random.Random(seed)  # noqa: S311 - no secret
         faults = [
             Fault(
                 draw.uniform(1, LASTS_S),

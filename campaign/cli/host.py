@@ -61,7 +61,7 @@ def joining(host: str, head: str, port: int) -> Iterator[str]:
     """The commands for the driver's machine and for `host`, a line each, with what they are for."""
     from actors.hosts.ray_session import ENVIRONMENT, OBJECT_STORE_BYTES
 
-    token = "~/.ray/auth_token"
+    token = "~/.ray/auth_token"  # noqa: S105 - the file's name
     environment = " ".join(
         f"{name}={value}" for name, value in {"RAY_AUTH_MODE": "token", **ENVIRONMENT}.items()
     )

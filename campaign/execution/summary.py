@@ -66,7 +66,7 @@ def _logged(campaign: Campaign, points: Sequence[TrialRecord], log: Log) -> str:
     """Where the runs are in MLflow, or why they are not."""
     try:
         log(points)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever ails MLflow, ledger, data set and report are complete
         return f"is not up to date: {first_line(error)} (python -m campaign report {campaign.name} tries again)"
     return f"{Path(campaign.output.mlruns) / 'mlflow.db'} (python -m campaign ui)"
 

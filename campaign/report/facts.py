@@ -10,7 +10,7 @@ from campaign.schema.model import Bound, Direction
 from campaign.schema.settings import Scalar
 
 NODES = "cluster.nodes"
-ABSENT = "–"
+ABSENT = "–"  # noqa: RUF001  the dash that tables show where there is no value
 PREFIXES = ("scheduler.params.", "scheduler.arms.")
 SCHEDULER = "scheduler.name"
 

@@ -165,7 +165,7 @@ def _serve(connection: Connection, tracker: Tracker, results: Results) -> None:
             _carry_out(what, arguments, tracker, results)
     except EOFError:
         return
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - told to the driver; the ledger has everything
         failure = first_line(error)
     connection.send(failure)
 

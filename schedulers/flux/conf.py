@@ -113,6 +113,6 @@ def _template(name: str) -> "Template":
         undefined=StrictUndefined,
         trim_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,
+        autoescape=False,  # noqa: S701 - no HTML is made
     )
     return environment.from_string(Path(__file__).with_name(name).read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ from schedulers.base import Params, ParseError
 class KubeParams(Params):
     """Settings of KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1)."""
 
-    podInitialBackoffSeconds: int = tunable(
+    podInitialBackoffSeconds: int = tunable(  # noqa: N815 - Kubernetes' name
         1,
         unit="s",
         ge=1,
@@ -18,14 +18,14 @@ class KubeParams(Params):
         log=True,
         help="how long a pod that found no node isn't tried again, at first",
     )
-    podMaxBackoffSeconds: int = tunable(
+    podMaxBackoffSeconds: int = tunable(  # noqa: N815
         10, unit="s", ge=10, le=3600, log=True, help="and at most, after more and more tries"
     )
-    scoringStrategy: Literal["LeastAllocated", "MostAllocated"] = tunable(
+    scoringStrategy: Literal["LeastAllocated", "MostAllocated"] = tunable(  # noqa: N815
         "LeastAllocated",
         help="nodes that are preferred: those with most, or with fewest slots left",
     )
-    percentageOfNodesToScore: int = tunable(
+    percentageOfNodesToScore: int = tunable(  # noqa: N815
         0,
         unit="%",
         ge=0,

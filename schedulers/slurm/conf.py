@@ -58,7 +58,7 @@ def _template() -> "Template":
         undefined=StrictUndefined,
         trim_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,
+        autoescape=False,  # noqa: S701 - no HTML is made
     )
     return environment.from_string(
         Path(__file__).with_name("slurm.conf.j2").read_text(encoding="utf-8")

@@ -187,7 +187,7 @@ def _failed(
     text = (done.stdout + done.stderr).decode(errors="replace")
     tail = "\n".join(deque(text.splitlines(), maxlen=_TAIL_LINES))
     if os.strerror(errno.ENOSPC) in text:
-        return _disk_full(folder or Path("/tmp"), tail)  # named, not written to
+        return _disk_full(folder or Path("/tmp"), tail)  # noqa: S108  # named, not written to
     return ImageError(f"{arguments[0]} failed with exit status {done.returncode}", tail)
 
 

@@ -67,7 +67,7 @@ def test_a_cluster_knows_its_brokers_and_what_they_offer() -> None:
     assert [node for node, path in files if path == SCHEDULER_CONF] == ["head"]
 
 
-def plan(params: FluxParams = FluxParams()):
+def plan(params: FluxParams = FluxParams()):  # noqa: B008 - frozen
     return FLUX.plan(CLUSTER, params, FLUX.make_secrets(), {})
 
 

@@ -10,7 +10,7 @@ from actors.transfer.image_source import Arrivals, Shelf
 from campaign.core.errors import ImageError, InfrastructureError
 from tests.unit.actors.snapshots import golden_sample
 from tests.unit.campaign.images.test_store import add as add_image
-from tests.unit.campaign.images.test_store import store
+from tests.unit.campaign.images.test_store import store  # noqa: F401 - the driver's image store, a fixture
 
 
 @pytest.fixture(autouse=True)
@@ -65,12 +65,12 @@ def hide(bundle):
     return Shelf("driver", [type(bundle)(away, bundle.manifest)])
 
 
-def test_a_bundle_within_reach_is_not_brought(store, arrivals, tmp_path):
+def test_a_bundle_within_reach_is_not_brought(store, arrivals, tmp_path):  # noqa: F811
     bundle = add_image(store)
     assert arrivals.image(bundle, []) == bundle and not (tmp_path / "here" / "images").exists()
 
 
-def test_a_bundle_arrives_once(store, arrivals):
+def test_a_bundle_arrives_once(store, arrivals):  # noqa: F811
     bundle = add_image(store, content=b"k" * 250_000)
     source = Breaking(hide(bundle), 1000)
     brought = arrivals.image(bundle, [source])
@@ -81,7 +81,7 @@ def test_a_bundle_arrives_once(store, arrivals):
 
 
 def test_a_transfer_that_broke_off_is_gone_on_with_and_never_half_visible(
-    store,
+    store,  # noqa: F811
     arrivals,
     tmp_path,
 ):
@@ -97,7 +97,7 @@ def test_a_transfer_that_broke_off_is_gone_on_with_and_never_half_visible(
     assert not set(first.sent) & set(rest.sent)
 
 
-def test_where_one_source_is_lost_another_goes_on(store, arrivals):
+def test_where_one_source_is_lost_another_goes_on(store, arrivals):  # noqa: F811
     bundle = add_image(store, content=b"k" * 250_000)
     shelf = hide(bundle)
     lost, other = Breaking(shelf, 2), Breaking(shelf, 1000)
@@ -105,14 +105,14 @@ def test_where_one_source_is_lost_another_goes_on(store, arrivals):
     assert lost.sent and not set(lost.sent) & set(other.sent)
 
 
-def test_pieces_that_are_altered_on_the_way_are_refused(store, arrivals):
+def test_pieces_that_are_altered_on_the_way_are_refused(store, arrivals):  # noqa: F811
     bundle = add_image(store)
     with pytest.raises(TransferFailed, match="can't be brought") as failed:
         arrivals.image(bundle, [Lying(hide(bundle), 1000)])
     assert "arrive damaged" in str(failed.value)
 
 
-def test_a_bundle_that_is_another_at_its_source_is_refused_and_asked_for_anew(store, arrivals):
+def test_a_bundle_that_is_another_at_its_source_is_refused_and_asked_for_anew(store, arrivals):  # noqa: F811
     bundle = add_image(store)
     shelf = hide(bundle)
     kernel = bundle.path.parents[1] / "away" / "kernel"

@@ -378,7 +378,7 @@ def test_objectives_come_first_then_the_common_ones() -> None:
         ["awrt_s", "less", "5", "4", "-20.0", "%"],
         ["makespan_s", "10", "12.5", "+25.0", "%"],
     ]
-    assert ["node_hours", "less", "2", "–"] in rows
+    assert ["node_hours", "less", "2", "–"] in rows  # noqa: RUF001
 
 
 def test_what_kind_of_trial_an_arm_is_is_said() -> None:

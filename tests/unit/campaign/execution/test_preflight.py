@@ -16,7 +16,7 @@ from campaign.execution.preflight import (
 )
 from campaign.execution.testbeds.libvirt import OnLibvirt
 from campaign.records.ledger import Ledger
-from tests.unit.campaign.images.test_store import add, age, store
+from tests.unit.campaign.images.test_store import add, age, store  # noqa: F401 - a fixture and its helpers
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def ledger(tmp_path):
 
 
 @pytest.fixture
-def taken(store, ledger):
+def taken(store, ledger):  # noqa: F811
     """Which image a campaign takes, with these overrides."""
 
     def bundle(*overrides):
@@ -36,20 +36,20 @@ def taken(store, ledger):
     return bundle
 
 
-def test_the_newest_image_of_the_name_is_taken(store, taken):
+def test_the_newest_image_of_the_name_is_taken(store, taken):  # noqa: F811
     age(add(store, content=b"old"), 100)
     new = add(store, content=b"new")
     assert taken() == new
 
 
-def test_a_hash_names_one_image(store, taken):
+def test_a_hash_names_one_image(store, taken):  # noqa: F811
     old = add(store, content=b"old")
     age(old, 100)
     add(store, content=b"new")
     assert taken(f"image.hash={old.hash[:12]}") == old
 
 
-def test_a_campaign_goes_on_with_the_image_that_it_began_with(store, taken, ledger):
+def test_a_campaign_goes_on_with_the_image_that_it_began_with(store, taken, ledger):  # noqa: F811
     old = add(store, content=b"old")
     age(old, 100)
     ledger.append("campaign", config={}, images={"slurm": old.hash})
@@ -61,20 +61,20 @@ def test_a_campaign_goes_on_with_the_image_that_it_began_with(store, taken, ledg
     assert old.hash in caught.value.brief and "name=" in caught.value.resolution
 
 
-def test_an_image_that_may_not_be_built_is_missing(store, taken):
+def test_an_image_that_may_not_be_built_is_missing(store, taken):  # noqa: F811
     store.path.mkdir()
     with pytest.raises(ImageError):
         taken("image.build=never")
 
 
-def test_a_damaged_image_is_not_booted(store, taken):
+def test_a_damaged_image_is_not_booted(store, taken):  # noqa: F811
     bundle = add(store)
     bundle.kernel.write_bytes(b"KERNELKERNEL")
     with pytest.raises(ImageError, match="kernel"):
         taken()
 
 
-def test_an_image_is_built_where_there_is_none(store, taken, monkeypatch):
+def test_an_image_is_built_where_there_is_none(store, taken, monkeypatch):  # noqa: F811
     from campaign.images.debian import builder
 
     built = []
@@ -87,7 +87,7 @@ def test_an_image_is_built_where_there_is_none(store, taken, monkeypatch):
     assert built == [("slurm", True)]
 
 
-def test_what_an_image_lacks_is_said_before_another_is_built(store, ledger, monkeypatch, tmp_path):
+def test_what_an_image_lacks_is_said_before_another_is_built(store, ledger, monkeypatch, tmp_path):  # noqa: F811
     from campaign.images.debian import builder
 
     built = []
@@ -102,7 +102,7 @@ def test_what_an_image_lacks_is_said_before_another_is_built(store, ledger, monk
     assert built == [] and "flux.tar.zst: it is missing" in caught.value.details
 
 
-def test_burning_needs_an_image_that_can(store):
+def test_burning_needs_an_image_that_can(store):  # noqa: F811
     plain = add(store)
     packages = {"packages": {BURNER: "0.18"}}
     able = replace(plain, manifest=plain.manifest.model_copy(update=packages))
@@ -118,7 +118,7 @@ def test_burning_needs_an_image_that_can(store):
     )
 
 
-def test_an_image_that_cannot_burn_is_refused_before_anything_starts(store, ledger):
+def test_an_image_that_cannot_burn_is_refused_before_anything_starts(store, ledger):  # noqa: F811
     add(store)
     composed = compose([f"image.store={store.path}", "workload.payload=burn"])
     with pytest.raises(ConfigError, match="stress-ng"):
