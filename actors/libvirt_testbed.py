@@ -26,11 +26,12 @@ STATUS_S = 1.0
 
 
 class ClusterActor:
-    """Owns SSH, bootstrap, workload and collection of live clusters, one trial's after the other's; and the cluster
-    that is made ready for the next. Async, so that it answers while it works."""
+    """Owns SSH, bootstrap, workload and collection of live clusters, one trial's after the other's;
+    and the cluster that is made ready for the next. Async, so that it answers while it works."""
 
     def __init__(self, blueprint: Blueprint, posts: Sequence[Post], name: str) -> None:
-        self._blueprint, self._host = blueprint, host_of(posts, name)
+        self._blueprint = blueprint
+        self._host = host_of(posts, name)
         self._supply = Supply(blueprint, self._host)
         self._cluster: Cluster | None = None
 
@@ -67,7 +68,8 @@ class _Duty:
 
 @dataclass(frozen=True)
 class _Worker:
-    """A cluster actor, the name in which it takes slots, and its hosts' actors, with which it ends."""
+    """A cluster actor, the name in which it takes slots, and its hosts' actors, with which it
+    ends."""
 
     actor: "ActorHandle[Any]"
     name: str
@@ -82,8 +84,8 @@ class _Worker:
 
 @dataclass
 class _Running:
-    """A trial that is being evaluated, by whom, how long that may take, how far it was when its actor last said so, and
-    when that was."""
+    """A trial that is being evaluated, by whom, how long that may take, how far it was when its
+    actor last said so, and when that was."""
 
     trial: Trial
     worker: _Worker
@@ -95,8 +97,9 @@ class _Running:
 
 
 class LibvirtTestbed:
-    """Evaluates trials on real VMs, made by the blueprint of their scheduler. `spec_of` says what a trial needs beside
-    it; `say` hears which hosts are taken out of service. An actor that is silent for `silence_s` is given up."""
+    """Evaluates trials on real VMs, made by the blueprint of their scheduler. `spec_of` says what a
+    trial needs beside it; `say` hears which hosts are taken out of service. An actor that is silent
+    for `silence_s` is given up."""
 
     def __init__(
         self,
@@ -108,8 +111,12 @@ class LibvirtTestbed:
         *,
         silence_s: float,
     ) -> None:
-        self._pool, self._blueprints, self._spec_of = pool, blueprints, spec_of
-        self._placement, self._say, self._silence_s = placement, say, silence_s
+        self._pool = pool
+        self._blueprints = blueprints
+        self._spec_of = spec_of
+        self._placement = placement
+        self._say = say
+        self._silence_s = silence_s
         self._idle: dict[_Duty, list[_Worker]] = {}  # cluster actors without a trial
         self._running: dict[Any, _Running] = {}
         self._golden_at: dict[
@@ -124,7 +131,8 @@ class LibvirtTestbed:
         return min(self._room(one) for one in self._blueprints.values())
 
     def start(self, trial: Trial) -> None:
-        """Give the trial a cluster actor on a host with room; one that has none to evaluate, if there is."""
+        """Give the trial a cluster actor on a host with room; one that has none to evaluate, if
+        there is."""
         spec = self._spec_of(trial)
         blueprint = self._blueprints[spec.scheduler]
         duties = [
@@ -158,7 +166,8 @@ class LibvirtTestbed:
         ended = [self._ended(reference) for reference in done]
         self._see_to_hosts()
         self._see_to_silence()
-        lost, self._lost = self._lost, []
+        lost = self._lost
+        self._lost = []
         return ended + lost
 
     def statuses(self) -> Mapping[int, Status]:
@@ -172,7 +181,8 @@ class LibvirtTestbed:
         for reference in answered:
             one = asked[reference]
             with contextlib.suppress(RayError):  # its evaluation will say why
-                one.status, one.heard = ray.get(reference) or one.status, time.monotonic()
+                one.status = ray.get(reference) or one.status
+                one.heard = time.monotonic()
             one.asked = None
         return {one.trial.number: one.status for one in self._running.values()}
 
@@ -198,7 +208,8 @@ class LibvirtTestbed:
         return _Worker(actor, name, duty, tuple(one.actor for one in posts))
 
     def _ended(self, reference: Any) -> tuple[Trial, Evaluation]:
-        """What an evaluation came to; an actor that died is the platform's failure, and is not used again."""
+        """What an evaluation came to; an actor that died is the platform's failure, and is not used
+        again."""
         one = self._running[reference]
         try:
             evaluation: Evaluation = ray.get(reference)
@@ -239,7 +250,8 @@ class LibvirtTestbed:
         )
 
     def _see_to_silence(self) -> None:
-        """Give up actors that hang, and those that answer but have missed all their own deadlines."""
+        """Give up actors that hang, and those that answer but have missed all their own
+        deadlines."""
         now = time.monotonic()
         for reference, one in list(self._running.items()):
             if now - one.heard > self._silence_s:
@@ -263,7 +275,8 @@ class LibvirtTestbed:
                 self._say(f"host {host} gets trials again, for want of another")
 
     def _forget(self, change: Change) -> None:
-        """A host is lost with all that it had: its trials have failed, its idle actors are of no use."""
+        """A host is lost with all that it had: its trials have failed, its idle actors are of no
+        use."""
         for reference, one in list(self._running.items()):
             if change.host in one.worker.duty.hosts:
                 self._give_up(reference, f"host {change.host} was lost: {change.why}")
@@ -274,7 +287,8 @@ class LibvirtTestbed:
             hosts.discard(change.host)
 
     def _note_goldens(self, host: str) -> None:
-        """Of which schedulers a host has golden clusters already; best effort, it only steers placement."""
+        """Of which schedulers a host has golden clusters already; best effort, it only steers
+        placement."""
         for name, blueprint in self._blueprints.items():
             asked = self._pool.actor(host).has_golden.remote(
                 blueprint.ingredients(), blueprint.shape
@@ -289,8 +303,8 @@ class LibvirtTestbed:
         return self._placement.room(parts[0]) // len(parts)
 
     def _needs(self, blueprint: Blueprint, nodes: int) -> list[Needs]:
-        """What a cluster with so many compute nodes would occupy on each of its hosts, by how a host's guests run; the
-        largest part first."""
+        """What a cluster with so many compute nodes would occupy on each of its hosts, by how a
+        host's guests run; the largest part first."""
         parts = shares(nodes + 1, blueprint.cluster.hosts)
         return [
             {kind: cluster_resources(part, blueprint.shape, kind) for kind in ("kvm", "tcg")}

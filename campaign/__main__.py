@@ -1,4 +1,5 @@
-"""`python -m campaign`: what surrounds a search. Each command's work is a module of campaign/cli/."""
+"""`python -m campaign`: what surrounds a search. Each command's work is a module of
+campaign/cli/."""
 
 import argparse
 import importlib
@@ -11,13 +12,16 @@ COMMANDS = {
     "doctor": "what this machine can do, and the command that mends what is missing",
     "image": "list, build, show, compare, verify, lock, remove image bundles",
     "golden": "list and remove golden clusters, from which trials' clusters are restored",
-    "host": "how machines join as hosts, what hosts there are, and draining or adding one while a campaign runs",
+    "host": "how machines join as hosts, what hosts there are, and draining or adding one while "
+    "a campaign runs",
     "clean": "remove VMs and files that dead campaigns left",
     "report": "write a campaign's report again, from its ledger",
     "ui": "the MLflow UI, on loopback",
     "export": "write a bootstrap plan for Ansible: inventory, playbook and files",
-    "workload": "show, convert and generate workloads: figures, distributions, a picture, SWF files",
-    "bench": "how fast clusters are there, how fast simulation is, how far the two are apart, what the driver costs",
+    "workload": "show, convert and generate workloads: figures, distributions, a picture, SWF "
+    "files",
+    "bench": "how fast clusters are there, how fast simulation is, how far the two are apart, "
+    "what the driver costs",
     "chaos": "seeded faults over campaigns on simulated hosts, and whether every invariant holds",
     "docs": "write the tables of settings and metrics of docs/",
 }

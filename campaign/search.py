@@ -1,4 +1,5 @@
-"""`python -m campaign.search`: compose a campaign, validate it, and search until its Pareto front is known.
+"""`python -m campaign.search`: compose a campaign, validate it, and search until its Pareto front
+is known.
 
 Whatever is only asked (`--help`, `--cfg`, `--dry-run`) imports neither Ray nor MLflow nor Optuna.
 """
@@ -21,7 +22,8 @@ Searches cluster sizes and scheduler settings on throw-away virtual clusters, up
   python -m campaign.search workload=swf workload.path=trace.swf --dry-run
 
 A value fixes a setting; [low,high] searches a range; {choices: [a,b]} searches a list.
-The same command again goes on with what is left; a larger search.trials extends a finished campaign."""
+The same command again goes on with what is left; a larger search.trials extends a finished
+campaign."""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,4 +1,5 @@
-"""A bootstrap plan as an Ansible folder: inventory, variables, playbook and files, which do what the plan says. Pure.
+"""A bootstrap plan as an Ansible folder: inventory, variables, playbook and files, which do what
+the plan says. Pure.
 
 ansible.cfg         forks, pipelining, connections that stay open
 inventory.yml       the machines by group, and how each is reached
@@ -23,7 +24,8 @@ from schedulers.base import BootstrapPlan, File, Probe, Stage, Step
 
 MAX_FORKS = 50
 ATTEMPT_S = 1.0
-"""About the least time that one question of a playbook takes: Ansible limits attempts, not seconds."""
+"""About the least time that one question of a playbook takes: Ansible limits attempts, not
+seconds."""
 _ACTIONS = {"restart": "restarted", "reload": "reloaded"}
 _ALWAYS_THERE = {
     "/",
@@ -47,7 +49,8 @@ _ALWAYS_THERE |= {f"/var/{name}" for name in ("cache", "lib", "log", "spool", "t
 
 @dataclass(frozen=True)
 class Target:
-    """A machine of the inventory: the plan's node that it becomes, its group, and the variables by which it is reached.
+    """A machine of the inventory: the plan's node that it becomes, its group, and the variables by
+    which it is reached.
 
     A group may not have the name of a node.
     """
@@ -59,7 +62,8 @@ class Target:
 
 @dataclass(frozen=True)
 class _Play:
-    """A stage with the beginning of its variables' names, and what its nodes have by kind, by node."""
+    """A stage with the beginning of its variables' names, and what its nodes have by kind, by
+    node."""
 
     stage: Stage
     prefix: str
@@ -110,7 +114,8 @@ _PLAYBOOK_HEAD = """\
 
 def _config(machines: int) -> str:
     return f"""\
-# Settings of the playbook beside this file; ansible-playbook reads them when it is started in this folder.
+# Settings of the playbook beside this file.
+# ansible-playbook reads them when it is started in this folder.
 [defaults]
 inventory = inventory.yml
 remote_user = root
@@ -188,7 +193,8 @@ def _plays(plan: BootstrapPlan, sources: Mapping[Key, str]) -> Iterator[_Play]:
 
 
 def _folders(step: Step, made: set[str]) -> list[Any]:
-    """Folders that the step's files need and that no stage before has made; `made` takes them up."""
+    """Folders that the step's files need and that no stage before has made; `made` takes them
+    up."""
     needed = {str(PurePosixPath(file.path).parent) for file in step.files} - _ALWAYS_THERE - made
     made |= needed
     return [_raw(path) for path in sorted(needed)]
@@ -256,7 +262,8 @@ def _where(play: _Play, targets: Sequence[Target], nodes: Collection[str]) -> li
 
 
 def _folder_tasks(play: _Play) -> Iterator[dict[str, Any]]:
-    """One run of mkdir for all folders: a run of a module per folder costs seconds on a slow machine."""
+    """One run of mkdir for all folders: a run of a module per folder costs seconds on a slow
+    machine."""
     if "folders" in play.lists:
         yield {
             "name": "Folders",

@@ -1,7 +1,9 @@
-"""The seam of a scheduler: parameters, topology, bootstrap plan, and the pairs that submit jobs and read what happened.
+"""The seam of a scheduler: parameters, topology, bootstrap plan, and the pairs that submit jobs and
+read what happened.
 
-An adapter is pure. It builds values and parses text; it never opens a connection, reads a clock or draws a random
-number outside `make_secrets`. What applies a plan (SSH, Ansible) lives elsewhere and knows no scheduler by name.
+An adapter is pure. It builds values and parses text; it never opens a connection, reads a clock or
+draws a random number outside `make_secrets`. What applies a plan (SSH, Ansible) lives elsewhere and
+knows no scheduler by name.
 """
 
 import hashlib
@@ -39,7 +41,8 @@ Facts = Mapping[str, str]  # what an image says of itself: unit names, users, pa
 
 
 class Params(Settings):
-    """Base of a scheduler's parameters: one `tunable` line each, under the scheduler's own names."""
+    """Base of a scheduler's parameters: one `tunable` line each, under the scheduler's own
+    names."""
 
 
 class ParseError(SchedulerError):
@@ -88,10 +91,12 @@ class Topology:
 
 
 def fewest_nodes(job: "Job", topology: Topology) -> int:
-    """The fewest nodes that hold the job's slots; raises WorkloadError when the cluster has fewer slots than that."""
+    """The fewest nodes that hold the job's slots; raises WorkloadError when the cluster has fewer
+    slots than that."""
     if not 1 <= job.width <= topology.slots:
         raise WorkloadError(
-            f"job {job.job_id} is {job.width} slots wide; cluster {topology.cluster} has {topology.slots}",
+            f"job {job.job_id} is {job.width} slots wide; cluster {topology.cluster} has "
+            f"{topology.slots}",
             resolution="Set workload.max_width, or use more nodes or slots.",
         )
     held = 0
@@ -128,8 +133,8 @@ class File:
 class Unit:
     """A systemd unit that must be running with the files of its step.
 
-    It is started if it doesn't run, and restarted (or reloaded) if it runs and a file of its step has changed. `log` is
-    the file that its daemon logs into, if that isn't the journal.
+    It is started if it doesn't run, and restarted (or reloaded) if it runs and a file of its step
+    has changed. `log` is the file that its daemon logs into, if that isn't the journal.
     """
 
     name: str
@@ -139,7 +144,8 @@ class Unit:
 
 @dataclass(frozen=True)
 class Probe:
-    """A question to a node, asked until its output matches `expect` (a regular expression, whole output stripped).
+    """A question to a node, asked until its output matches `expect` (a regular expression, whole
+    output stripped).
 
     It must change nothing on the node: how often it is asked is left open.
     """
@@ -155,9 +161,10 @@ class Probe:
 class Step:
     """What one node needs in one stage: files first, then commands, then units, then probes.
 
-    A file is written where its content, mode, owner or group (named as the owner) differs; folders above it are made
-    as needed. Commands run if a file of the step was written, and always in a step without files. So a step that was
-    taken to its end changes nothing when it is taken again; one that failed after its files is not made good by that.
+    A file is written where its content, mode, owner or group (named as the owner) differs; folders
+    above it are made as needed. Commands run if a file of the step was written, and always in a
+    step without files. So a step that was taken to its end changes nothing when it is taken again;
+    one that failed after its files is not made good by that.
     """
 
     files: tuple[File, ...] = ()
@@ -176,7 +183,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class BootstrapPlan:
-    """Everything that turns booted nodes into a cluster, as data: printable, hashable, idempotent."""
+    """Everything that turns booted nodes into a cluster, as data: printable, hashable,
+    idempotent."""
 
     stages: tuple[Stage, ...]
 
@@ -198,7 +206,8 @@ class BootstrapPlan:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the plan without its secrets: what two clusters with other keys have in common."""
+        """SHA-256 of the plan without its secrets: what two clusters with other keys have in
+        common."""
         return hashlib.sha256(self.describe().encode()).hexdigest()
 
 
@@ -211,12 +220,16 @@ def _describe_step(step: Step) -> Iterator[str]:
     for unit in step.units:
         yield f"{unit.action} {unit.name}"
     for probe in step.probes:
-        yield f"until {' '.join(probe.command)} matches {probe.expect!r} within {probe.deadline_s:g} s ({probe.what})"
+        yield (
+            f"until {' '.join(probe.command)} matches {probe.expect!r} within "
+            f"{probe.deadline_s:g} s ({probe.what})"
+        )
 
 
 @dataclass(frozen=True)
 class NativeTimes:
-    """What the scheduler itself says of a job: Unix seconds in the scheduler's own resolution, its state, its nodes."""
+    """What the scheduler itself says of a job: Unix seconds in the scheduler's own resolution, its
+    state, its nodes."""
 
     native_id: str
     state: str
@@ -238,7 +251,8 @@ class Scheduler(Protocol):
     gangs: ClassVar[bool]
     """Whether all of a job's nodes are its own before any is, under the defaults."""
     launching_s: ClassVar[float]
-    """How long after the start by the scheduler's own accounts a job runs at the latest, on emulated nodes."""
+    """How long after the start by the scheduler's own accounts a job runs at the latest, on
+    emulated nodes."""
     memory_mib: ClassVar[int]
     """The memory that a node needs for its daemons and a few jobs, MiB."""
 
@@ -257,7 +271,8 @@ class Scheduler(Protocol):
         ...
 
     def policy(self, params: Any) -> Policy:
-        """How a scheduler with these parameters decides, for the simulation; it names those that it has no use for."""
+        """How a scheduler with these parameters decides, for the simulation; it names those that it
+        has no use for."""
         ...
 
     def fairness(self) -> Mapping[str, str]:
@@ -265,7 +280,8 @@ class Scheduler(Protocol):
         ...
 
     def rehearsal_command(self, topology: Topology) -> tuple[str, ...]:
-        """Runs a job across all compute nodes of an idle cluster; exits 0 when it has ended well."""
+        """Runs a job across all compute nodes of an idle cluster; exits 0 when it has ended
+        well."""
         ...
 
     def nodes_needed(self, job: "Job", topology: Topology) -> int:
@@ -277,15 +293,18 @@ class Scheduler(Protocol):
         ...
 
     def session_command(self) -> tuple[str, ...]:
-        """A program that stays and submits, where starting one for each job takes too long; empty where there is none.
+        """A program that stays and submits, where starting one for each job takes too long; empty
+        where there is none.
 
-        It says `ready`; then it reads paths of scripts, one on a line, and answers each with `0`, a tab and what
-        `submit_command` would print, or with another number, a tab and why it couldn't, on one line.
+        It says `ready`; then it reads paths of scripts, one on a line, and answers each with `0`, a
+        tab and what `submit_command` would print, or with another number, a tab and why it
+        couldn't, on one line.
         """
         ...
 
     def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
-        """The batch script that runs the shell command `payload` once on each of the job's nodes."""
+        """The batch script that runs the shell command `payload` once on each of the job's
+        nodes."""
         ...
 
     def parse_submit(self, text: str) -> str:
@@ -297,7 +316,8 @@ class Scheduler(Protocol):
         ...
 
     def parse_pending(self, text: str) -> dict[str, str]:
-        """Those jobs by native id, with what each waits for in the scheduler's words; empty for one that runs."""
+        """Those jobs by native id, with what each waits for in the scheduler's words; empty for one
+        that runs."""
         ...
 
     def cancel_command(self, native_id: str) -> tuple[str, ...]:
@@ -309,7 +329,8 @@ class Scheduler(Protocol):
         ...
 
     def fate(self, state: str) -> Fate:
-        """How a job ended whose `NativeTimes.state` is this; ParseError for a state that no ended job has."""
+        """How a job ended whose `NativeTimes.state` is this; ParseError for a state that no ended
+        job has."""
         ...
 
     def accounting_command(self) -> tuple[str, ...]:

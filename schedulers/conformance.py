@@ -1,9 +1,9 @@
 """What every scheduler adapter promises, as checks that any of them can be put through.
 
-PROMISES need nothing but the adapter: they build plans and scripts and feed parsers. OUTCOMES are about what a testbed,
-of virtual machines or simulated, brought home of `rehearsal(topology)` under the adapter: one evaluation's jobs;
-ACCOUNTS about the same jobs where a real scheduler has kept its own accounts of them. A promise that is not kept raises
-Broken with what was found.
+PROMISES need nothing but the adapter: they build plans and scripts and feed parsers. OUTCOMES are
+about what a testbed, of virtual machines or simulated, brought home of `rehearsal(topology)` under
+the adapter: one evaluation's jobs; ACCOUNTS about the same jobs where a real scheduler has kept its
+own accounts of them. A promise that is not kept raises Broken with what was found.
 """
 
 import base64
@@ -37,10 +37,12 @@ MEMORY_MIB = 512
 PAYLOAD = "/bin/echo conforming"
 SCRIPT = "/run/conformance/7.sh"
 FOREIGN = ("", "\n", "no such thing", "{]", "\x00")
-"""Answers that no tool gives when it works; a parser may take at most the empty ones for "nothing there"."""
+"""Answers that no tool gives when it works; a parser may take at most the empty ones for "nothing
+there"."""
 SHORTEST_SECRET = 8
 ENDING_S = 5.0
-"""How far the scheduler's own end of a job and the wrapper's may be apart, beside the resolution of the former."""
+"""How far the scheduler's own end of a job and the wrapper's may be apart, beside the resolution of
+the former."""
 
 
 class Broken(AssertionError):
@@ -92,9 +94,11 @@ def plans_are_deterministic(scheduler: Scheduler) -> None:
 
 
 def plans_are_complete(scheduler: Scheduler) -> None:
-    """A plan takes every node of its cluster, none besides, and ends by asking whether all are ready."""
+    """A plan takes every node of its cluster, none besides, and ends by asking whether all are
+    ready."""
     for count in (1, 3):
-        wanted, plan = topology(count), _plan(scheduler, count)
+        wanted = topology(count)
+        plan = _plan(scheduler, count)
         named = {name for stage in plan.stages for name in stage.steps}
         _require(
             named == {node.name for node in wanted.nodes},
@@ -129,7 +133,8 @@ def every_parameter_reaches_the_plan(scheduler: Scheduler) -> None:
 
 
 def reconfiguring_leaves_what_a_bootstrap_leaves(scheduler: Scheduler) -> None:
-    """A file that `reconfigure` writes is the one that `plan` writes with the same parameters, on the same node."""
+    """A file that `reconfigure` writes is the one that `plan` writes with the same parameters, on
+    the same node."""
     for name, value in other_values(scheduler.Params):
         params = scheduler.Params(**{name: value})
         fresh = {(node, file.path): file for node, file in _plan(scheduler, params=params).files()}
@@ -141,8 +146,10 @@ def reconfiguring_leaves_what_a_bootstrap_leaves(scheduler: Scheduler) -> None:
 
 
 def secrets_stay_out_of_sight(scheduler: Scheduler) -> None:
-    """Secrets are drawn anew for each cluster, stand in no printable form of a plan, and nobody else may read them."""
-    secrets, others = scheduler.make_secrets(), scheduler.make_secrets()
+    """Secrets are drawn anew for each cluster, stand in no printable form of a plan, and nobody
+    else may read them."""
+    secrets = scheduler.make_secrets()
+    others = scheduler.make_secrets()
     plan = _plan(scheduler, secrets=secrets)
     _require(
         plan.digest == _plan(scheduler, secrets=others).digest,
@@ -164,7 +171,8 @@ def secrets_stay_out_of_sight(scheduler: Scheduler) -> None:
 
 
 def widths_become_nodes(scheduler: Scheduler) -> None:
-    """A job gets at least one node and never more than there are; one that can't fit is refused by name."""
+    """A job gets at least one node and never more than there are; one that can't fit is refused by
+    name."""
     small = topology(3)
     counts = [scheduler.nodes_needed(job(width), small) for width in range(1, small.slots + 1)]
     _require(
@@ -181,7 +189,8 @@ def widths_become_nodes(scheduler: Scheduler) -> None:
 
 
 def scripts_run_the_payload(scheduler: Scheduler) -> None:
-    """Equal jobs have equal scripts, with the payload in them; submitting names the script, or reads it."""
+    """Equal jobs have equal scripts, with the payload in them; submitting names the script, or
+    reads it."""
     for width in (1, SLOTS, 2 * SLOTS):
         one, same = (scheduler.job_script(job(width), topology(2), PAYLOAD) for _ in range(2))
         _require(one == same, "two scripts of one job differ")
@@ -197,7 +206,8 @@ def scripts_run_the_payload(scheduler: Scheduler) -> None:
 
 
 def foreign_answers_are_errors(scheduler: Scheduler) -> None:
-    """What a tool can't have printed is a ParseError that keeps it: never a traceback, never a guess."""
+    """What a tool can't have printed is a ParseError that keeps it: never a traceback, never a
+    guess."""
     parsers: dict[str, Callable[[str], object]] = {
         "parse_submit": scheduler.parse_submit,
         "parse_pending": scheduler.parse_pending,
@@ -220,7 +230,8 @@ def foreign_answers_are_errors(scheduler: Scheduler) -> None:
 
 
 def policies_speak_of_parameters(scheduler: Scheduler) -> None:
-    """How a scheduler decides can be said of any parameters; what has no meaning in it is named as they are."""
+    """How a scheduler decides can be said of any parameters; what has no meaning in it is named as
+    they are."""
     known = set(scheduler.Params.model_fields)
     for params in (
         scheduler.Params(),
@@ -235,7 +246,8 @@ def policies_speak_of_parameters(scheduler: Scheduler) -> None:
 
 
 def comparisons_are_answered(scheduler: Scheduler) -> None:
-    """Whoever compares it with another scheduler gets a sentence for every aspect, and the same one each time."""
+    """Whoever compares it with another scheduler gets a sentence for every aspect, and the same one
+    each time."""
     said = scheduler.fairness()
     _require(
         said.keys() == ASPECTS.keys(),
@@ -274,11 +286,12 @@ PROMISES: tuple[Callable[[Scheduler], None], ...] = (
 
 
 def rehearsal(scheduler: Scheduler, cluster: Topology) -> "pa.Table":
-    """A workload for OUTCOMES (WORKLOAD_SCHEMA), on two nodes or more: narrow jobs beside each other, a whole node, a
-    slot more than that; and with gangs, a job across the whole cluster before and one of two nodes after them.
+    """A workload for OUTCOMES (WORKLOAD_SCHEMA), on two nodes or more: narrow jobs beside each
+    other, a whole node, a slot more than that; and with gangs, a job across the whole cluster
+    before and one of two nodes after them.
 
-    Without gangs, two jobs of several nodes each may wait for each other for ever. The slower a scheduler launches, the
-    later the jobs come.
+    Without gangs, two jobs of several nodes each may wait for each other for ever. The slower a
+    scheduler launches, the later the jobs come.
     """
     import pyarrow as pa
 
@@ -312,7 +325,8 @@ def every_job_is_one_row(scheduler: Scheduler, cluster: Topology, jobs: "pa.Tabl
 def jobs_have_all_their_nodes_at_once(
     scheduler: Scheduler, cluster: Topology, jobs: "pa.Table"
 ) -> None:
-    """As many nodes as the adapter asks for, all begun before any ends; and never more slots in use than there are."""
+    """As many nodes as the adapter asks for, all begun before any ends; and never more slots in use
+    than there are."""
     rows = jobs.to_pylist()
     for row in rows:
         wanted = scheduler.nodes_needed(job(row["width"]), cluster)
@@ -340,7 +354,8 @@ def jobs_have_accounts(scheduler: Scheduler, cluster: Topology, jobs: "pa.Table"
 
 
 def accounts_agree(scheduler: Scheduler, cluster: Topology, jobs: "pa.Table") -> None:
-    """The scheduler's own times of a job are the wrapper's, to its resolution and what launching and ending take."""
+    """The scheduler's own times of a job are the wrapper's, to its resolution and what launching
+    and ending take."""
     pairs = (
         ("native_start_s", "start_ns", scheduler.launching_s),
         ("native_end_s", "end_ns", ENDING_S),
@@ -362,8 +377,9 @@ FAILING = "/bin/bash -c 'exit 3'"
 
 
 def fates() -> "pa.Table":
-    """A workload of narrow jobs (WORKLOAD_SCHEMA) that end as FATES says, if the second one's payload is FAILING and
-    the fourth is cancelled while it runs; the third runs for far longer than its time limit."""
+    """A workload of narrow jobs (WORKLOAD_SCHEMA) that end as FATES says, if the second one's
+    payload is FAILING and the fourth is cancelled while it runs; the third runs for far longer than
+    its time limit."""
     import pyarrow as pa
 
     from campaign.core.jobs import WORKLOAD_SCHEMA

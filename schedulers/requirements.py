@@ -1,4 +1,5 @@
-"""What an adapter asks of an image, found in the plans and commands that it makes: programs, units, users."""
+"""What an adapter asks of an image, found in the plans and commands that it makes: programs, units,
+users."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,8 @@ _STARTED = re.compile(r"^ExecStart=(\S+)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Demands:
-    """Names of programs on PATH, of units that the image must bring, and of users that own what a plan writes."""
+    """Names of programs on PATH, of units that the image must bring, and of users that own what a
+    plan writes."""
 
     programs: frozenset[str]
     units: frozenset[str]
@@ -29,7 +31,8 @@ class Demands:
 
 def demands(scheduler: Scheduler, facts: Facts) -> Demands:
     """What the plans and commands of `scheduler` ask of an image with these `facts`."""
-    cluster, params = topology(2), scheduler.Params()
+    cluster = topology(2)
+    params = scheduler.Params()
     plans = (
         scheduler.plan(cluster, params, scheduler.make_secrets(), facts),
         scheduler.reconfigure(cluster, params, facts),
@@ -77,7 +80,8 @@ def _named(commands: Iterable[tuple[str, ...]]) -> Iterator[str]:
     for command in commands:
         words = list(command)
         while words:
-            folder, name = str(PurePosixPath(words[0]).parent) + "/", PurePosixPath(words[0]).name
+            folder = str(PurePosixPath(words[0]).parent) + "/"
+            name = PurePosixPath(words[0]).name
             if "/" in words[0] and folder not in _PROGRAM_FOLDERS:
                 break  # a file that the plan itself has written
             yield name

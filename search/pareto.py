@@ -17,9 +17,9 @@ def front(
 ) -> list[TrialRecord]:
     """The valid, feasible, non-dominated trials, best in the first objective first.
 
-    A trial that lacks an objective's value (absent or not finite) can't be compared and is left out. A point that was
-    measured several times with the same values counts once, as its lowest trial number; different points with equal
-    values all stay.
+    A trial that lacks an objective's value (absent or not finite) can't be compared and is left
+    out. A point that was measured several times with the same values counts once, as its lowest
+    trial number; different points with equal values all stay.
     """
     candidates = _distinct(
         [
@@ -40,7 +40,8 @@ def front(
 
 def dominates(one: TrialRecord, other: TrialRecord, objectives: Mapping[str, Direction]) -> bool:
     """Whether `one` is at least as good as `other` in every objective and better in some."""
-    ours, theirs = _costs(one, objectives), _costs(other, objectives)
+    ours = _costs(one, objectives)
+    theirs = _costs(other, objectives)
     return all(a <= b for a, b in zip(ours, theirs, strict=True)) and ours != theirs
 
 

@@ -13,8 +13,9 @@ from campaign.schema.model import SamplerSettings
 class _OrderedNsga2(NSGAIISampler):
     """NSGA-II whose children depend on nothing but the trials and the seed.
 
-    Optuna's returns the parents in order of merit when it has just chosen them, and in order of their numbers from then
-    on. A study restored from the ledger has to choose them again, and would pair them otherwise.
+    Optuna's returns the parents in order of merit when it has just chosen them, and in order of
+    their numbers from then on. A study restored from the ledger has to choose them again, and would
+    pair them otherwise.
     """
 
     def get_parent_population(self, study: Study, generation: int) -> list[FrozenTrial]:

@@ -1,4 +1,5 @@
-"""The search space: which settings a campaign varies, within which bounds, and what a point of it means.
+"""The search space: which settings a campaign varies, within which bounds, and what a point of it
+means.
 
 No Optuna here: a space is a plain value, so that `--dry-run` and validation cost nothing.
 """
@@ -72,8 +73,8 @@ class SpaceError(ValueError):
 class Space:
     """`dimensions` by dotted setting; `fixed` holds the settings beside them that don't vary.
 
-    Where there are several `schedulers`, which one is a dimension too (SCHEDULER), and a parameter exists only at
-    points of its own scheduler.
+    Where there are several `schedulers`, which one is a dimension too (SCHEDULER), and a parameter
+    exists only at points of its own scheduler.
     """
 
     dimensions: Mapping[str, Dimension]
@@ -128,7 +129,8 @@ class _Arm(NamedTuple):
 
 
 def space_of(campaign: Campaign, models: Mapping[str, type[Params]]) -> Space:
-    """The space that `campaign` describes; raises SpaceError naming every setting that doesn't fit its row.
+    """The space that `campaign` describes; raises SpaceError naming every setting that doesn't fit
+    its row.
 
     `models` are the parameters of the campaign's schedulers, by name.
     """
@@ -169,7 +171,8 @@ class _Found:
     problems: list[Problem]
 
     def take(self, path: str, value: Any, field: FieldInfo) -> Dimension | None:
-        """Take a setting in as a dimension, which is returned, or as fixed, or note what is wrong with it."""
+        """Take a setting in as a dimension, which is returned, or as fixed, or note what is wrong
+        with it."""
         try:
             dimension = _dimension(path, value, field)
         except SpaceError as error:
@@ -185,7 +188,8 @@ class _Found:
 def _arms(
     campaign: Campaign, models: Mapping[str, type[Params]], problems: list[Problem]
 ) -> list[_Arm]:
-    settings, names = campaign.scheduler, campaign.scheduler.names
+    settings = campaign.scheduler
+    names = campaign.scheduler.names
     if len(names) == 1:
         if settings.arms:
             why = "there is one scheduler: its parameters stand in scheduler.params"

@@ -1,8 +1,10 @@
-"""The Optuna study of a campaign: asked and told by the driver alone, rebuilt from the ledger at a resume.
+"""The Optuna study of a campaign: asked and told by the driver alone, rebuilt from the ledger at a
+resume.
 
-The study lives in memory; the ledger is its only record. Every suggestion is drawn with a seed of its own, derived
-from the campaign's seed and the trial's number, and whatever a sampler notes on a trial is handed out with the
-suggestion and taken back at a restore. So an interrupted search goes on with the suggestions that it would have made.
+The study lives in memory; the ledger is its only record. Every suggestion is drawn with a seed of
+its own, derived from the campaign's seed and the trial's number, and whatever a sampler notes on a
+trial is handed out with the suggestion and taken back at a restore. So an interrupted search goes
+on with the suggestions that it would have made.
 """
 
 import hashlib
@@ -55,7 +57,8 @@ class Study:
         self._distributions = {path: distribution(d) for path, d in space.dimensions.items()}
         self._objectives = tuple(objectives)
         self._constraints = dict(constraints)
-        self._sampler, self._seed = sampler, seed
+        self._sampler = sampler
+        self._seed = seed
         self._storage = optuna.storages.InMemoryStorage()
         directions = [objectives[name] for name in self._objectives]
         self._study = optuna.create_study(
@@ -78,9 +81,11 @@ class Study:
         return Suggestion(number, cast(Point, dict(trial.params)), attrs)
 
     def restore(self, suggestion: Suggestion) -> None:
-        """Put back a trial that was asked for before a resume; it is running until `tell` or `fail`.
+        """Put back a trial that was asked for before a resume; it is running until `tell` or
+        `fail`.
 
-        Piece by piece, since `Study.add_trial` of Optuna copies every distribution for each of thousands.
+        Piece by piece, since `Study.add_trial` of Optuna copies every distribution for each of
+        thousands.
         """
         trial = self._storage.create_new_trial(self._id)
         for path, value in suggestion.point.items():
@@ -90,8 +95,8 @@ class Study:
             self._storage.set_trial_system_attr(trial, name, note)
 
     def tell(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Tell the metrics of a valid trial. A missing objective is the caller's error (KeyError): Optuna would
-        swallow it and fail the trial in silence."""
+        """Tell the metrics of a valid trial. A missing objective is the caller's error (KeyError):
+        Optuna would swallow it and fail the trial in silence."""
         for name, violation in violations(metrics, self._constraints).items():
             self._storage.set_trial_system_attr(
                 self._trial_id(number), f"{CONSTRAINT_ATTR}:{name}", violation
@@ -105,7 +110,8 @@ class Study:
         self._settle(number, TrialState.FAIL)
 
     def stall(self, number: int) -> None:
-        """Tell that a trial's workload came to a halt: its point is infeasible, whatever its objectives.
+        """Tell that a trial's workload came to a halt: its point is infeasible, whatever its
+        objectives.
 
         Samplers want values all the same: the worst that were told so far.
         """
@@ -120,11 +126,13 @@ class Study:
         self._settle(number, TrialState.COMPLETE, values)
 
     def _settle(self, number: int, state: TrialState, values: list[float] | None = None) -> None:
-        """As `Study.tell` of Optuna does, without copying the trial again and again: a resume tells thousands."""
+        """As `Study.tell` of Optuna does, without copying the trial again and again: a resume tells
+        thousands."""
         self._storage.set_trial_state_values(self._trial_id(number), state, values)
 
     def _suggest(self, trial: Trial) -> None:
-        """Draw a point of a conditional space: the scheduler comes first, then what exists under it."""
+        """Draw a point of a conditional space: the scheduler comes first, then what exists under
+        it."""
         for path, dimension in self._space.dimensions.items():
             if not self._space.exists(path, trial.params):
                 continue
@@ -146,7 +154,8 @@ def seed_for(campaign_seed: int, number: int) -> int:
 
 
 def violations(metrics: Mapping[str, float], constraints: Mapping[str, Bound]) -> dict[str, float]:
-    """By how much each constraint is violated (<= 0: kept), in the metric's unit. A metric without a value violates."""
+    """By how much each constraint is violated (<= 0: kept), in the metric's unit. A metric without
+    a value violates."""
     found: dict[str, float] = {}
     for name, bound in constraints.items():
         value = metrics.get(name)

@@ -1,4 +1,5 @@
-"""What all tests share: the image that VMs boot, and the rule that CI skips nothing that can run there."""
+"""What all tests share: the image that VMs boot, and the rule that CI skips nothing that can run
+there."""
 
 import os
 from functools import cache
@@ -13,7 +14,8 @@ settings.register_profile(
 settings.load_profile("project")
 
 CANNOT_RUN_HERE = "cannot run here"
-"""How the reason of a skip begins that even CI accepts; it goes on with why, and how to run the test elsewhere."""
+"""How the reason of a skip begins that even CI accepts; it goes on with why, and how to run the
+test elsewhere."""
 
 
 @pytest.fixture(scope="session")
@@ -24,8 +26,8 @@ def image_store() -> Path:
 
 @pytest.fixture(scope="session")
 def bundle_of(image_store):
-    """Gives an image by name, built if the store has none; a test whose image needs files that nobody has provided is
-    skipped."""
+    """Gives an image by name, built if the store has none; a test whose image needs files that
+    nobody has provided is skipped."""
     from campaign.core.errors import ImageError
     from campaign.images.debian import builder, third_party
     from campaign.images.store import Store

@@ -1,4 +1,5 @@
-"""Plausible trials and jobs tables, made by a small first-come-first-served replay instead of VMs."""
+"""Plausible trials and jobs tables, made by a small first-come-first-served replay instead of
+VMs."""
 
 import random
 from collections.abc import Iterator
@@ -38,10 +39,12 @@ class Sample:
 def jobs_table(
     nodes: int = 2, jobs: int = 30, slots_per_node: int = 4, seed: int = 7, delay_s: float = 0.3
 ) -> pa.Table:
-    """Replay seeded jobs first come, first served on `nodes` nodes; `delay_s` is the scheduler's own latency."""
+    """Replay seeded jobs first come, first served on `nodes` nodes; `delay_s` is the scheduler's
+    own latency."""
     draw = random.Random(seed)
     free = [[0.0] * slots_per_node for _ in range(nodes)]
-    rows, arrival = [], 0.0
+    rows = []
+    arrival = 0.0
     for job in range(jobs):
         width = min(draw.choice([1, 1, 1, 2, 2, 4, 6]), nodes * slots_per_node)
         runtime = round(draw.lognormvariate(0.6, 0.7), 3)
@@ -156,7 +159,8 @@ def record_of(number: int, point: Point, jobs: pa.Table, **changes: object) -> T
 
 
 def sample(number: int, *, jobs: int = 30, **changes: object) -> Sample:
-    """Trial `number` of the sample campaign: another cluster size and other Slurm parameters each."""
+    """Trial `number` of the sample campaign: another cluster size and other Slurm parameters
+    each."""
     nodes = 1 + number % 4
     interval = (1, 5, 30, 60)[number // 4 % 4]
     point: Point = {
@@ -188,7 +192,8 @@ def campaign_samples(count: int = 12) -> list[Sample]:
 
 
 def _one_after_the_other(samples: list[Sample]) -> Iterator[Sample]:
-    """The trials at the times at which a driver with two hosts, but one trial at a time, would have run them."""
+    """The trials at the times at which a driver with two hosts, but one trial at a time, would have
+    run them."""
     now = samples[0].record.started if samples else 0.0
     for one in samples:
         wall = one.record.ended - one.record.started

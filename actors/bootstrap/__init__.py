@@ -1,1 +1,2 @@
-"""From booted nodes to a running scheduler: SSH, and bootstrap plans applied by ourselves or by Ansible."""
+"""From booted nodes to a running scheduler: SSH, and bootstrap plans applied by ourselves or by
+Ansible."""

@@ -1,7 +1,9 @@
-"""Applies a bootstrap plan by ansible-playbook, as a site would that lives on Ansible; what `apply.py` does by itself.
+"""Applies a bootstrap plan by ansible-playbook, as a site would that lives on Ansible; what
+`apply.py` does by itself.
 
-The playbook runs from a temporary folder with a configuration of its own: neither the user's Ansible nor their SSH
-settings are read, and nothing is written elsewhere. Its processes know that folder by name, and are found by it.
+The playbook runs from a temporary folder with a configuration of its own: neither the user's
+Ansible nor their SSH settings are read, and nothing is written elsewhere. Its processes know that
+folder by name, and are found by it.
 """
 
 import asyncio
@@ -37,7 +39,8 @@ _PREFIX = "campaign-play-"
 
 @dataclass(frozen=True)
 class Access:
-    """How a node is reached: address and port, our key pair, and the public half of its host key."""
+    """How a node is reached: address and port, our key pair, and the public half of its host
+    key."""
 
     door: tuple[str, int]
     client: Identity = field(repr=False)
@@ -51,11 +54,13 @@ async def play(
     deadline: float,
     tell: Callable[[str], None],
 ) -> None:
-    """Make the nodes what `plan` says, as `schedulers.base.Step` defines it; played again, it changes nothing.
+    """Make the nodes what `plan` says, as `schedulers.base.Step` defines it; played again, it
+    changes nothing.
 
-    `deadline` is in monotonic seconds; `tell` hears which stage begins. Raises BootstrapFailed with the evidence of the
-    task that failed, or when time is over; NodeUnreachable where SSH fails; ConfigError without ansible-core. However
-    it ends, no process and no file of it is left on this machine.
+    `deadline` is in monotonic seconds; `tell` hears which stage begins. Raises BootstrapFailed with
+    the evidence of the task that failed, or when time is over; NodeUnreachable where SSH fails;
+    ConfigError without ansible-core. However it ends, no process and no file of it is left on this
+    machine.
     """
     check_installed()
     clear_up()
@@ -77,12 +82,14 @@ def check_installed() -> None:
     if importlib.util.find_spec("ansible") is None:
         raise ConfigError(
             "bootstrap.via=ansible needs ansible-core, which is not installed",
-            resolution="Install the extra: pip install 'hpc-campaign[ansible]' (or -e '.[ansible]' in the sources).",
+            resolution="Install the extra: pip install 'hpc-campaign[ansible]' (or -e "
+            "'.[ansible]' in the sources).",
         )
 
 
 def write(place: Path, files: Iterable[File]) -> None:
-    """Write `files` below `place` with their modes; the topmost folder of a secret is closed to others."""
+    """Write `files` below `place` with their modes; the topmost folder of a secret is closed to
+    others."""
     for file in files:
         path = place / file.path
         if file.secret:
@@ -154,7 +161,8 @@ def _environment(place: Path) -> dict[str, str]:
 async def _playbook(
     place: Path, environment: Mapping[str, str]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """ansible-playbook on `place`; at the end, whatever still runs of it is killed. It doesn't outlive us either."""
+    """ansible-playbook on `place`; at the end, whatever still runs of it is killed. It doesn't
+    outlive us either."""
     process = await asyncio.create_subprocess_exec(
         *(
             "setpriv",
@@ -192,12 +200,16 @@ async def _follow(
                 transcript.read(line.decode(errors="replace").rstrip())
             return await process.wait()
     except TimeoutError:
-        brief = f"the playbook didn't end in time (cluster.bootstrap_deadline_s); it was at {transcript.where}"
+        brief = (
+            "the playbook didn't end in time (cluster.bootstrap_deadline_s); it was at "
+            f"{transcript.where}"
+        )
         raise BootstrapFailed(brief, transcript.tail) from None
 
 
 class Transcript:
-    """What ansible-playbook prints, line by line: where it is, what failed first, and its last lines."""
+    """What ansible-playbook prints, line by line: where it is, what failed first, and its last
+    lines."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
@@ -210,7 +222,8 @@ class Transcript:
         self._last.append(line)
         if begun := re.match(r"(PLAY|TASK) \[(.*)\] \**$", line):
             if begun[1] == "PLAY":
-                self._play, self._task = begun[2], ""
+                self._play = begun[2]
+                self._task = ""
                 self._tell(begun[2])
             else:
                 self._task = begun[2]
@@ -251,7 +264,8 @@ class Transcript:
 
 
 def evidence(result: str) -> str:
-    """A task's result, which Ansible prints as JSON, as people read it; the raw text where it is something else."""
+    """A task's result, which Ansible prints as JSON, as people read it; the raw text where it is
+    something else."""
     try:
         said: Any = json.loads(result)
     except ValueError:
@@ -268,7 +282,8 @@ def evidence(result: str) -> str:
 def _kill_all(place: Path) -> None:
     """Kill every process that a playbook on `place` started, until there are none.
 
-    Ansible's workers and SSH's shared connections each lead a session of their own, so no process group holds them.
+    Ansible's workers and SSH's shared connections each lead a session of their own, so no process
+    group holds them.
     """
     for _ in range(KILL_ROUNDS):
         found = [
@@ -285,7 +300,8 @@ def _kill_all(place: Path) -> None:
 
 
 def _is_of(process: Path, place: bytes) -> bool:
-    """Whether a process has the playbook's environment, or is a shared connection of SSH, which gives that up."""
+    """Whether a process has the playbook's environment, or is a shared connection of SSH, which
+    gives that up."""
     try:
         shared = (process / "cmdline").read_bytes().startswith(b"ssh: " + place)
         return shared or b"ANSIBLE_CONFIG=" + place in (process / "environ").read_bytes()

@@ -1,7 +1,9 @@
-"""Applies a bootstrap plan over SSH: every node of a stage at once, stage after stage, a deadline on all of it.
+"""Applies a bootstrap plan over SSH: every node of a stage at once, stage after stage, a deadline
+on all of it.
 
-A node's step is one round trip before its probes: the files as a tar archive on the standard input of a bash script,
-which compares them with what is there, unpacks those that differ, and goes on to commands and units.
+A node's step is one round trip before its probes: the files as a tar archive on the standard input
+of a bash script, which compares them with what is there, unpacks those that differ, and goes on to
+commands and units.
 """
 
 import asyncio
@@ -28,10 +30,11 @@ async def apply_plan(
     deadline: float,
     tell: Callable[[str], None],
 ) -> None:
-    """Make the nodes what `plan` says, as `schedulers.base.Step` defines it; applied again, it changes nothing.
+    """Make the nodes what `plan` says, as `schedulers.base.Step` defines it; applied again, it
+    changes nothing.
 
-    `deadline` is in monotonic seconds; `tell` hears which stage begins. Raises a group of BootstrapFailed, and of
-    NodeUnreachable where a connection broke.
+    `deadline` is in monotonic seconds; `tell` hears which stage begins. Raises a group of
+    BootstrapFailed, and of NodeUnreachable where a connection broke.
     """
     for stage in plan.stages:
         tell(stage.name)
@@ -56,9 +59,11 @@ async def _take(step: Step, remote: Remote, deadline: float) -> None:
 
 
 def script_of(step: Step) -> str:
-    """A step up to its probes as a bash script, which reads the tar archive of the step's files. Pure.
+    """A step up to its probes as a bash script, which reads the tar archive of the step's files.
+    Pure.
 
-    It stops at the first failure, and starts few processes: each costs tens of milliseconds on an emulated node.
+    It stops at the first failure, and starts few processes: each costs tens of milliseconds on an
+    emulated node.
     """
     commands = [shlex.join(command) for command in step.commands]
     if not step.files:
@@ -71,12 +76,18 @@ _UNPACK = 'tar -xpmf - -C / --no-overwrite-dir -- "${changed[@]}"'
 
 
 def _comparison(files: tuple[File, ...]) -> Iterator[str]:
-    """Bash that leaves in `changed` the archive's members whose mode, owner or content a node hasn't got."""
+    """Bash that leaves in `changed` the archive's members whose mode, owner or content a node
+    hasn't got."""
     paths = shlex.join(file.path for file in files)
     yield "declare -A found"
     yield "changed=()"
-    yield f"while read -r is path; do found[$path]=$is; done < <(stat -c '%a:%U:%G %n' -- {paths} 2>/dev/null)"
-    yield f"while read -r is path; do found[$path]+=:$is; done < <(sha256sum -- {paths} 2>/dev/null)"
+    yield (
+        "while read -r is path; do found[$path]=$is; done < <(stat -c '%a:%U:%G %n' -- "
+        f"{paths} 2>/dev/null)"
+    )
+    yield (
+        f"while read -r is path; do found[$path]+=:$is; done < <(sha256sum -- {paths} 2>/dev/null)"
+    )
     yield 'want() { [[ ${found[$2]-} == "$1" ]] || changed+=("${2#/}"); }'
     for file in files:
         yield shlex.join(

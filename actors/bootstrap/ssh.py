@@ -1,7 +1,7 @@
 """SSH to nodes with asyncssh: pinned host keys, a deadline on everything, many nodes at once.
 
-A `Remote` is one open connection to one node. Connections stay open for a cluster's life, since a key exchange costs
-more than a second on an emulated CPU.
+A `Remote` is one open connection to one node. Connections stay open for a cluster's life, since a
+key exchange costs more than a second on an emulated CPU.
 """
 
 import asyncio
@@ -62,7 +62,8 @@ def make_identity(comment: str) -> Identity:
 
 
 class Remote:
-    """An open connection to `node`. Every method raises NodeUnreachable when the connection breaks."""
+    """An open connection to `node`. Every method raises NodeUnreachable when the connection
+    breaks."""
 
     def __init__(self, node: str, connection: asyncssh.SSHClientConnection) -> None:
         self.node = node
@@ -72,7 +73,8 @@ class Remote:
     async def connect(
         cls, node: str, door: tuple[str, int], client: Identity, host_key: bytes, deadline: float
     ) -> "Remote":
-        """Connect to the node's `door` (address and port), trying until `deadline` (monotonic seconds).
+        """Connect to the node's `door` (address and port), trying until `deadline` (monotonic
+        seconds).
 
         A host key other than `host_key` is refused at once: somebody else answers there.
         """
@@ -86,7 +88,8 @@ class Remote:
             "keepalive_count_max": KEEPALIVE_MISSES,
             "login_timeout": LOGIN_S,
         }
-        last, (address, port) = "no answer", door
+        last = "no answer"
+        (address, port) = door
         while (left := deadline - time.monotonic()) > 0:
             try:
                 greeted = await asyncio.wait_for(_greeted(address, port), min(left, GREETING_S))
@@ -105,7 +108,8 @@ class Remote:
         self, command: Sequence[str], *, timeout_s: float, stdin: bytes | None = None
     ) -> Output:
         """Run `command` as root and return what came of it, whatever its status."""
-        line, deadline = shlex.join(command), time.monotonic() + timeout_s
+        line = shlex.join(command)
+        deadline = time.monotonic() + timeout_s
         try:
             # asyncssh's own timeout leaves out the time until the node has begun, if it ever does.
             beginning = self._connection.create_process(line, input=stdin, encoding=None)
@@ -126,7 +130,8 @@ class Remote:
     async def succeed(
         self, command: Sequence[str], *, timeout_s: float, stdin: bytes | None = None
     ) -> str:
-        """Run `command` and return its standard output; RemoteCommandFailed unless it exits with 0."""
+        """Run `command` and return its standard output; RemoteCommandFailed unless it exits with
+        0."""
         output = await self.run(command, timeout_s=timeout_s, stdin=stdin)
         if not output.ok:
             raise RemoteCommandFailed(
@@ -136,7 +141,8 @@ class Remote:
         return output.stdout
 
     async def put(self, files: Iterable[File], *, timeout_s: float) -> None:
-        """Write files with their owners and modes, in one round trip. Parent folders are made as needed."""
+        """Write files with their owners and modes, in one round trip. Parent folders are made as
+        needed."""
         archive = tar_of(files)
         if archive:
             await self.succeed(
@@ -175,13 +181,16 @@ class Remote:
 
 
 async def _greeted(host: str, port: int) -> socket.socket:
-    """A connection on which an SSH server has greeted, which is still to be read; OSError when none does.
+    """A connection on which an SSH server has greeted, which is still to be read; OSError when none
+    does.
 
-    QEMU accepts a forwarded connection long before its guest listens, and repeats its call to the guest after 6, 12, 24
-    seconds only. So one asks anew each time, with little patience. The greeted connection is used: a server starts
-    processes for each, which takes an emulated one half a second.
+    QEMU accepts a forwarded connection long before its guest listens, and repeats its call to the
+    guest after 6, 12, 24 seconds only. So one asks anew each time, with little patience. The
+    greeted connection is used: a server starts processes for each, which takes an emulated one half
+    a second.
     """
-    loop, opened = asyncio.get_running_loop(), socket.socket()
+    loop = asyncio.get_running_loop()
+    opened = socket.socket()
     try:
         opened.setblocking(False)
         await loop.sock_connect(opened, (host, port))
@@ -201,13 +210,15 @@ async def _greeted(host: str, port: int) -> socket.socket:
 
 
 def tar_of(files: Iterable[File]) -> bytes:
-    """A tar archive of `files`, for unpacking at `/`; empty when there are none. Equal files give equal bytes."""
+    """A tar archive of `files`, for unpacking at `/`; empty when there are none. Equal files give
+    equal bytes."""
     buffer = io.BytesIO()
     count = 0
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for file in files:
             entry = tarfile.TarInfo(file.path.lstrip("/"))
-            entry.size, entry.mode = len(file.content), file.mode
+            entry.size = len(file.content)
+            entry.mode = file.mode
             entry.uname = entry.gname = file.owner
             archive.addfile(entry, io.BytesIO(file.content))
             count += 1

@@ -1,1 +1,2 @@
-"""A trial on a live cluster: how the cluster is had, brought to readiness, used, watched and given back."""
+"""A trial on a live cluster: how the cluster is had, brought to readiness, used, watched and given
+back."""

@@ -1,7 +1,8 @@
 """The life of one trial on one cluster: get it ready, replay, collect, tear down; each arrow timed.
 
-Plain asyncio without Ray, so that it can be driven by tests; `actors/hosts/pool.py` makes it a Ray actor. Whatever goes
-wrong ends as an outcome with a reason, and the slot is released whatever happens.
+Plain asyncio without Ray, so that it can be driven by tests; `actors/hosts/pool.py` makes it a Ray
+actor. Whatever goes wrong ends as an outcome with a reason, and the slot is released whatever
+happens.
 """
 
 import asyncio
@@ -34,8 +35,8 @@ LOGS_S = 60.0
 class TrialSpec:
     """Everything that evaluating a trial needs to know beside its blueprint.
 
-    `stamps` are the driver's part of the provenance; `ahead` says when the next trial's cluster may be made ready
-    (see testbed.overlap), and is "none" when no trial is expected to follow.
+    `stamps` are the driver's part of the provenance; `ahead` says when the next trial's cluster may
+    be made ready (see testbed.overlap), and is "none" when no trial is expected to follow.
     """
 
     trial: Trial
@@ -54,7 +55,9 @@ class Cluster:
     def __init__(
         self, blueprint: Blueprint, spec: TrialSpec, host: HostHandle, supply: Supply | None = None
     ) -> None:
-        self._blueprint, self._spec, self._host = blueprint, spec, host
+        self._blueprint = blueprint
+        self._spec = spec
+        self._host = host
         self._supply = supply or Supply(blueprint, host)
         self._clock = PhaseClock()
         self._replayed: Replayed | None = None
@@ -73,12 +76,14 @@ class Cluster:
     async def evaluate(self) -> Evaluation:
         """Live the trial's life. Never raises for what a trial can meet; the outcome says it."""
         outcome, reason = await self._live()
-        jobs, checks = None, tuple[Check, ...]()
+        jobs = None
+        checks = tuple[Check, ...]()
         if self._replayed is not None:
             jobs = self._replayed.jobs
             checks = self._judge(self._replayed)
             if outcome == "ok" and not valid(checks):
-                outcome, reason = "invalid", "; ".join(filter(None, (reason, reason_of(checks))))
+                outcome = "invalid"
+                reason = "; ".join(filter(None, (reason, reason_of(checks))))
         return Evaluation(
             outcome=outcome,
             reason=reason,
@@ -136,8 +141,11 @@ class Cluster:
             self._provenance["cold_because"] = ready.reason
 
     async def _use(self, ready: Ready) -> None:
-        """Replay the workload and bring home what was measured, also where it has stalled or a node was lost."""
-        spec, scheduler, standing = self._spec, self._blueprint.scheduler, ready.standing
+        """Replay the workload and bring home what was measured, also where it has stalled or a node
+        was lost."""
+        spec = self._spec
+        scheduler = self._blueprint.scheduler
+        standing = ready.standing
         replay = Replay(
             spec.workload, scheduler, standing.topology, standing.remotes, self._clock.tell
         )
@@ -172,7 +180,8 @@ class Cluster:
             group.create_task(replay.prepare())
 
     async def _run(self, ready: Ready, replay: Replay) -> StallError | None:
-        """Replay to the end. A stall is one, and so is a lost compute node: what the scheduler makes of it is kept."""
+        """Replay to the end. A stall is one, and so is a lost compute node: what the scheduler
+        makes of it is kept."""
         cluster = self._blueprint.cluster
         try:
             await ready.standing.watched(replay.run(cluster.workload_deadline_s, cluster.stall_s))
@@ -191,7 +200,8 @@ class Cluster:
 
     async def _check_effective(self, ready: Ready) -> None:
         """Raise SchedulerError unless the scheduler runs with every parameter that it was given."""
-        scheduler, topology = self._blueprint.scheduler, ready.standing.topology
+        scheduler = self._blueprint.scheduler
+        topology = ready.standing.topology
         head, first = (
             ready.standing.remotes[node.name] for node in (topology.head, topology.compute[0])
         )
@@ -211,7 +221,8 @@ class Cluster:
         _compare(scheduler.Params(**self._spec.params), scheduler.parse_config(running))
 
     def _judge(self, replayed: Replayed) -> tuple[Check, ...]:
-        topology, scheduler = self._blueprint.topology(self._spec.nodes), self._blueprint.scheduler
+        topology = self._blueprint.topology(self._spec.nodes)
+        scheduler = self._blueprint.scheduler
         return judge(
             replayed.jobs,
             slots={node.name: node.slots for node in topology.compute},
@@ -228,7 +239,8 @@ class Cluster:
 
 
 def used_mib(meminfo: str) -> str:
-    """What a node's programs occupy of its memory, MiB, by its /proc/meminfo; empty where that doesn't tell."""
+    """What a node's programs occupy of its memory, MiB, by its /proc/meminfo; empty where that
+    doesn't tell."""
     kib = dict(re.findall(r"^(MemTotal|MemAvailable):\s+(\d+) kB$", meminfo, re.MULTILINE))
     return str((int(kib["MemTotal"]) - int(kib["MemAvailable"])) >> 10) if len(kib) == 2 else ""
 

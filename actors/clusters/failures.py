@@ -1,4 +1,5 @@
-"""What a trial's errors mean: which of several explains the others, and what the trial came to by it."""
+"""What a trial's errors mean: which of several explains the others, and what the trial came to by
+it."""
 
 from collections.abc import Iterator
 
@@ -23,8 +24,8 @@ def outcome_of(cause: CampaignError | OSError) -> Outcome:
 
 
 def cause_of(error: BaseException) -> CampaignError | OSError:
-    """The leaf of a group of errors that explains the others: a lost node first, then the scheduler, then a stall, then
-    the rest.
+    """The leaf of a group of errors that explains the others: a lost node first, then the
+    scheduler, then a stall, then the rest.
 
     Anything that is no expected error is raised: it is a bug, not an outcome.
     """

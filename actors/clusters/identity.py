@@ -1,5 +1,5 @@
-"""Who the nodes of a cluster are: names, addresses, keys, and the credentials by which a guest learns them. Pure but
-for drawing keys."""
+"""Who the nodes of a cluster are: names, addresses, keys, and the credentials by which a guest
+learns them. Pure but for drawing keys."""
 
 import base64
 import shlex
@@ -10,7 +10,8 @@ from actors.bootstrap.ssh import Identity, make_identity
 from schedulers.base import Node, Topology, node_name
 
 CLUSTER = "campaign"
-"""Every cluster's own name: they never meet, and one restored from memory keeps the name that it was saved with."""
+"""Every cluster's own name: they never meet, and one restored from memory keeps the name that it
+was saved with."""
 PREFIX = "10.42"
 """The cluster network; it exists only between the nodes of one cluster."""
 MANAGEMENT = {"address": "10.0.2.15/24", "gateway": "10.0.2.2"}
@@ -26,7 +27,8 @@ class Keys:
 
 
 def topology_of(compute_nodes: int, slots: int, memory_mib: int) -> Topology:
-    """A cluster of a head and `compute_nodes` nodes, addresses counted from .1: a small one is a large one's start."""
+    """A cluster of a head and `compute_nodes` nodes, addresses counted from .1: a small one is a
+    large one's start."""
     head = Node("head", "head", _address(0), 0, memory_mib)
     compute = [
         Node(node_name(i), "compute", _address(i), slots, memory_mib)
@@ -63,7 +65,8 @@ def load_keys(dumped: Mapping[str, bytes]) -> Keys:
 
 
 def macs(index: int) -> tuple[str, str]:
-    """The MAC addresses (management, cluster) of node number `index` of any cluster: locally administered."""
+    """The MAC addresses (management, cluster) of node number `index` of any cluster: locally
+    administered."""
     tail = f"00:00:{index >> 8:02x}:{index & 255:02x}"
     return f"02:0a:{tail}", f"02:0b:{tail}"
 
@@ -71,7 +74,8 @@ def macs(index: int) -> tuple[str, str]:
 def credentials(
     topology: Topology, node: Node, keys: Keys, mac_pair: tuple[str, str]
 ) -> dict[str, bytes]:
-    """The systemd credentials of one node; `tmpfiles.extra` writes its files before any service starts."""
+    """The systemd credentials of one node; `tmpfiles.extra` writes its files before any service
+    starts."""
     files = {
         "/etc/ssh/ssh_host_ed25519_key": ("0600", keys.hosts[node.name].private),
         "/etc/systemd/network/10-management.network": ("0644", _network(mac_pair[0], **MANAGEMENT)),

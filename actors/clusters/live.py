@@ -1,6 +1,8 @@
-"""A cluster whose nodes run: booted, or restored from a golden cluster; reached by SSH, watched, and released.
+"""A cluster whose nodes run: booted, or restored from a golden cluster; reached by SSH, watched,
+and released.
 
-Nothing here knows a scheduler. What can go wrong is an InfrastructureError that says which node, with its console.
+Nothing here knows a scheduler. What can go wrong is an InfrastructureError that says which node,
+with its console.
 """
 
 import asyncio
@@ -28,7 +30,8 @@ T = TypeVar("T")
 
 
 class HostHandle(Protocol):
-    """The host as a cluster uses it, near or far; see `actors.hosts.host.Host` for what each member promises."""
+    """The host as a cluster uses it, near or far; see `actors.hosts.host.Host` for what each member
+    promises."""
 
     async def facts(self) -> HostFacts: ...
     async def acquire(
@@ -54,13 +57,15 @@ class HostHandle(Protocol):
 
 
 class Standing:
-    """The nodes of `topology` in a slot of `host`, all from one image, and the connections to those that have been
-    reached."""
+    """The nodes of `topology` in a slot of `host`, all from one image, and the connections to those
+    that have been reached."""
 
     def __init__(
         self, host: HostHandle, slot: Slot, topology: Topology, image: Bundle, keys: Keys
     ) -> None:
-        self.slot, self.topology, self.keys = slot, topology, keys
+        self.slot = slot
+        self.topology = topology
+        self.keys = keys
         self._image = image
         self.remotes: dict[str, Remote] = {}
         self._host = host
@@ -74,7 +79,8 @@ class Standing:
         await self._host.restore(self.slot, self._boots(credentialed=False), golden)
 
     async def wake(self, nodes: Sequence[Node], deadline: float, tell: Tell) -> None:
-        """Let restored nodes run, reach them, and mend what the time that they slept through has spoilt."""
+        """Let restored nodes run, reach them, and mend what the time that they slept through has
+        spoilt."""
         await self._host.resume(self.slot, [node.name for node in nodes])
         await self.reach(nodes, deadline, tell, mend=True)
 
@@ -86,7 +92,8 @@ class Standing:
             await self._host.drop(self.slot, surplus)
 
     async def save(self) -> Golden:
-        """Keep a cluster that was booted for it as a golden one; its nodes stand still afterwards."""
+        """Keep a cluster that was booted for it as a golden one; its nodes stand still
+        afterwards."""
         self.hang_up()
         return await self._host.save(
             self.slot, [node.name for node in self.topology.nodes], dump_keys(self.keys)
@@ -95,7 +102,8 @@ class Standing:
     async def reach(
         self, nodes: Sequence[Node], deadline: float, tell: Tell, *, mend: bool = False
     ) -> None:
-        """Connect to nodes by SSH; one that is lost meanwhile or never answers is an error with its console's tail."""
+        """Connect to nodes by SSH; one that is lost meanwhile or never answers is an error with its
+        console's tail."""
         doors = dict(
             zip((node.name for node in self.topology.nodes), self.slot.doors, strict=False)
         )
@@ -123,8 +131,8 @@ class Standing:
             raise await self._explained(error) from None
 
     async def watched(self, work: Awaitable[T], nodes: Sequence[Node] | None = None) -> T:
-        """Await `work`, and give it up with NodeLost as soon as the VM of one of `nodes` (of any, if None) ends or its
-        kernel fails."""
+        """Await `work`, and give it up with NodeLost as soon as the VM of one of `nodes` (of any,
+        if None) ends or its kernel fails."""
         names = [node.name for node in (self.topology.nodes if nodes is None else nodes)]
 
         async def to_its_end() -> T:
@@ -210,5 +218,6 @@ async def released_on_failure(standing: Standing) -> AsyncIterator[Standing]:
 
 
 async def _mend_clock(remote: Remote) -> None:
-    """A restored node's clock stands at the moment of its saving; daemons refuse messages from another time."""
+    """A restored node's clock stands at the moment of its saving; daemons refuse messages from
+    another time."""
     await remote.succeed(("date", "--utc", "--set", f"@{time.time():.6f}"), timeout_s=MEND_S)

@@ -1,8 +1,10 @@
-"""Where a trial's cluster comes from: restored from a golden cluster, or booted; and the next one, made ready ahead.
+"""Where a trial's cluster comes from: restored from a golden cluster, or booted; and the next one,
+made ready ahead.
 
-A golden cluster is booted and joined once, with all the nodes that a trial may want, and saved with its memory. A trial
-gets its head and its first nodes as they were then, moved to the trial's parameters. Whatever goes wrong on that way,
-the trial gets a cold boot instead, and the reason goes with it.
+A golden cluster is booted and joined once, with all the nodes that a trial may want, and saved with
+its memory. A trial gets its head and its first nodes as they were then, moved to the trial's
+parameters. Whatever goes wrong on that way, the trial gets a cold boot instead, and the reason goes
+with it.
 """
 
 import asyncio
@@ -34,14 +36,17 @@ SPARE_S = 120  # a lease outlives the sum of the deadlines by this
 SETTLE_S = 1.0
 COMMAND_S = 90.0
 ANSIBLE_PATIENCE = 8
-"""How many times longer than our own bootstrap a playbook may take: every module starts a Python on the node."""
+"""How many times longer than our own bootstrap a playbook may take: every module starts a Python on
+the node."""
 GIVE_UP_AFTER = 3
-"""Failures in a row after which golden clusters aren't tried any more: each costs a trial its time."""
+"""Failures in a row after which golden clusters aren't tried any more: each costs a trial its
+time."""
 
 
 @dataclass(frozen=True)
 class Blueprint:
-    """What all clusters of a campaign have in common; `smallest` and `largest` count their compute nodes."""
+    """What all clusters of a campaign have in common; `smallest` and `largest` count their compute
+    nodes."""
 
     campaign: str
     scheduler: Scheduler
@@ -72,8 +77,8 @@ class Blueprint:
 
     @property
     def longest_s(self) -> float:
-        """How long a trial may take at most: with a golden cluster that is made first, isn't restored then, and is
-        replaced by a cold boot."""
+        """How long a trial may take at most: with a golden cluster that is made first, isn't
+        restored then, and is replaced by a cold boot."""
         return self.lease_s + 2 * (self.cluster.boot_deadline_s + self.bootstrap_deadline_s)
 
     @property
@@ -96,7 +101,8 @@ class Blueprint:
         return f"{label}-{purpose}-{digest}"
 
     def base_plan(self) -> BootstrapPlan:
-        """How a golden cluster is bootstrapped: the scheduler's defaults, on as many nodes as a trial may want."""
+        """How a golden cluster is bootstrapped: the scheduler's defaults, on as many nodes as a
+        trial may want."""
         scheduler = self.scheduler
         secrets = scheduler.make_secrets()
         return scheduler.plan(
@@ -121,8 +127,8 @@ class Blueprint:
 class Ready:
     """A cluster whose nodes are all ready for jobs, under the parameters of `plan`.
 
-    `origin` is the key of the golden cluster that it was restored from, or empty; `reason` says why it was booted
-    although a golden one was wanted.
+    `origin` is the key of the golden cluster that it was restored from, or empty; `reason` says why
+    it was booted although a golden one was wanted.
     """
 
     standing: Standing
@@ -135,22 +141,27 @@ class Supply:
     """Makes clusters by a blueprint on one host, one trial's after the other's."""
 
     def __init__(self, blueprint: Blueprint, host: HostHandle) -> None:
-        self._blueprint, self._host = blueprint, host
-        self._scheduler, self._facts = blueprint.scheduler, blueprint.bundle.manifest.facts
+        self._blueprint = blueprint
+        self._host = host
+        self._scheduler = blueprint.scheduler
+        self._facts = blueprint.bundle.manifest.facts
         self._ahead: asyncio.Task[Standing | None] | None = None
         self._failures = 0
         self._last_failure = ""
         self.cold_because = ""
-        """Why the last cluster was booted, or was to be, although a golden one was wanted; empty if it wasn't."""
+        """Why the last cluster was booted, or was to be, although a golden one was wanted; empty if
+        it wasn't."""
 
     async def obtain(
         self, name: str, nodes: int, params: Mapping[str, Scalar], clock: PhaseClock
     ) -> Ready:
         """A pristine cluster with `nodes` compute nodes, ready for jobs, in a slot called `name`.
 
-        The caller releases it. `clock` hears of each phase. Raises what a cold boot and its bootstrap can meet.
+        The caller releases it. `clock` hears of each phase. Raises what a cold boot and its
+        bootstrap can meet.
         """
-        topology, wanted = self._blueprint.topology(nodes), self._scheduler.Params(**params)
+        topology = self._blueprint.topology(nodes)
+        wanted = self._scheduler.Params(**params)
         self.cold_because = ""
         if self._blueprint.cold:
             return await self._cold(name, topology, wanted, clock)
@@ -172,7 +183,8 @@ class Supply:
         return ready
 
     def make_ahead(self) -> None:
-        """Begin to restore the next trial's cluster, if there is room for it beside the one that lives now."""
+        """Begin to restore the next trial's cluster, if there is room for it beside the one that
+        lives now."""
         if self._ahead is None and not self._blueprint.cold and self._failures < GIVE_UP_AFTER:
             self._ahead = asyncio.create_task(self._standby())
 
@@ -272,7 +284,8 @@ class Supply:
     async def _standby(self) -> Standing | None:
         """The largest cluster, restored; nodes that only larger trials want stay paused.
 
-        None where there is no room, or whatever else went wrong: the trial will meet it again, and say so.
+        None where there is no room, or whatever else went wrong: the trial will meet it again, and
+        say so.
         """
         with contextlib.suppress(CampaignError, OSError, ExceptionGroup):
             offer = await self._offer(make=False)
@@ -289,10 +302,12 @@ class Supply:
         return None
 
     async def _taken_ahead(self) -> Standing | None:
-        """The cluster that was made ahead, now the caller's; None if there is none, or if its room was needed."""
+        """The cluster that was made ahead, now the caller's; None if there is none, or if its room
+        was needed."""
         if self._ahead is None:
             return None
-        standing, self._ahead = await self._ahead, None
+        standing = await self._ahead
+        self._ahead = None
         if standing is None:
             return None
         try:
@@ -305,7 +320,8 @@ class Supply:
     async def _configure(
         self, standing: Standing, plan: BootstrapPlan, clock: PhaseClock, *, fresh: bool = False
     ) -> None:
-        """Apply `plan`, and see a job run across all nodes. A `fresh` cluster lacks the instruments."""
+        """Apply `plan`, and see a job run across all nodes. A `fresh` cluster lacks the
+        instruments."""
         if fresh:
             tools = [File(path, content, mode=0o755) for path, content in guest.files().items()]
             await asyncio.gather(*(_equip(remote, tools) for remote in standing.remotes.values()))

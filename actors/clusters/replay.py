@@ -1,7 +1,7 @@
 """Replays a workload on a ready cluster and brings home what was measured.
 
-While jobs run the cluster is disturbed as little as can be: one short question to the head every second or two, and
-every tenth second whether the daemons live.
+While jobs run the cluster is disturbed as little as can be: one short question to the head every
+second or two, and every tenth second whether the daemons live.
 """
 
 import asyncio
@@ -45,7 +45,8 @@ class WorkloadUnfinished(InfrastructureError):
 
 @dataclass(frozen=True)
 class Conditions:
-    """What surrounded a measurement: the nodes' clocks, and the share of this machine's CPU time that others took."""
+    """What surrounded a measurement: the nodes' clocks, and the share of this machine's CPU time
+    that others took."""
 
     clocks: Mapping[str, NodeClock]
     steal: float
@@ -53,7 +54,8 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Replayed:
-    """A finished replay; `first_job_s` is the time from its start to that of its first job, 0 if none started."""
+    """A finished replay; `first_job_s` is the time from its start to that of its first job, 0 if
+    none started."""
 
     jobs: pa.Table
     conditions: Conditions
@@ -61,7 +63,8 @@ class Replayed:
 
 
 class Replay:
-    """One replay of `workload` by `scheduler` on the nodes behind `remotes`; `tell` hears how far it is."""
+    """One replay of `workload` by `scheduler` on the nodes behind `remotes`; `tell` hears how far
+    it is."""
 
     def __init__(
         self,
@@ -71,8 +74,11 @@ class Replay:
         remotes: Mapping[str, Remote],
         tell: Callable[[str], None],
     ) -> None:
-        self._workload, self._scheduler, self._topology = workload, scheduler, topology
-        self._remotes, self._tell = remotes, tell
+        self._workload = workload
+        self._scheduler = scheduler
+        self._topology = topology
+        self._remotes = remotes
+        self._tell = tell
         self._head = remotes[topology.head.name]
         self._clocks: dict[str, Clock] = {}
         self._before: dict[str, ClockOffset] = {}
@@ -81,7 +87,8 @@ class Replay:
         self._lost: set[str] = set()
 
     async def prepare(self) -> None:
-        """Put the job scripts on the head node and measure the nodes' clocks; the workload hasn't begun."""
+        """Put the job scripts on the head node and measure the nodes' clocks; the workload hasn't
+        begun."""
         await asyncio.gather(
             self._head.put(self._scripts(), timeout_s=COMMAND_S),
             *map(self._open_clock, self._remotes),
@@ -91,9 +98,9 @@ class Replay:
     async def run(self, deadline_s: float, stall_s: float) -> None:
         """Replay, and wait for the last job.
 
-        Raises WorkloadUnfinished after `deadline_s`, SchedulerDied at once, and StallError when jobs wait and for
-        `stall_s` longer than the longest job runs none has started or ended. What was measured until then can be
-        collected.
+        Raises WorkloadUnfinished after `deadline_s`, SchedulerDied at once, and StallError when
+        jobs wait and for `stall_s` longer than the longest job runs none has started or ended. What
+        was measured until then can be collected.
         """
         cpu_before = read_cpu()
         await self._start_agent()
@@ -106,7 +113,8 @@ class Replay:
     async def lose(self, node: str) -> str:
         """Take a compute node for gone: what the scheduler makes of it, a line.
 
-        The scheduler is told, and has FATE_S to give up what ran there. Nothing is asked of the node any more.
+        The scheduler is told, and has FATE_S to give up what ran there. Nothing is asked of the
+        node any more.
         """
         self._lost.add(node)
         self._tell(f"waiting for what {self._scheduler.name} makes of the loss of {node}")
@@ -142,7 +150,8 @@ class Replay:
         return Replayed(jobs, Conditions(clocks, steal_between(*self._cpu)), first_job_s(jobs))
 
     async def logs(self) -> dict[str, bytes]:
-        """The scheduler's logs and the instruments' files of every node that still answers, the ends of long ones."""
+        """The scheduler's logs and the instruments' files of every node that still answers, the
+        ends of long ones."""
         if not self._brought:
             await self._bring_all()
         kept = {
@@ -212,8 +221,8 @@ class Replay:
             await asyncio.sleep(POLL_S)
 
     async def _pending(self) -> dict[str, str] | None:
-        """Jobs that are not done; None while the agent still submits. A client that fails is asked about again later,
-        unless a daemon is dead."""
+        """Jobs that are not done; None while the agent still submits. A client that fails is asked
+        about again later, unless a daemon is dead."""
         question = f"test -e {guest.DONE_FILE} && {shlex.join(self._scheduler.pending_command())}"
         output = await self._head.run(("bash", "-c", question), timeout_s=COMMAND_S)
         if output.ok:
@@ -247,7 +256,8 @@ class Replay:
         self._clocks[node] = await Clock.open(self._remotes[node])
 
     async def _offsets(self) -> dict[str, ClockOffset]:
-        """Every node's clock against ours, one node after the other so that none delays another's answer."""
+        """Every node's clock against ours, one node after the other so that none delays another's
+        answer."""
         return {
             name: await clock.offset()
             for name, clock in self._clocks.items()
@@ -255,7 +265,8 @@ class Replay:
         }
 
     async def _bring_all(self) -> None:
-        """Fetch logs and records of all nodes, a round trip each; nodes that don't answer are left out."""
+        """Fetch logs and records of all nodes, a round trip each; nodes that don't answer are left
+        out."""
         measured = (guest.JOBS_FILE, guest.SUBMITS_FILE, guest.STARTED_FILE)
         nodes = [node for node in self._topology.nodes if node.name not in self._lost]
         wanted = [
@@ -305,7 +316,8 @@ class Replay:
         return self._scheduler.parse_accounting(output)
 
     def _record(self, node: str, path: str) -> str:
-        """What an instrument wrote; a node that ran no job has written nothing, and what a lost one wrote is lost."""
+        """What an instrument wrote; a node that ran no job has written nothing, and what a lost one
+        wrote is lost."""
         if node in self._lost:
             return ""
         if node not in self._brought:
@@ -314,10 +326,12 @@ class Replay:
 
 
 class Clock:
-    """A node's clock, asked over a shell that stays open: starting one would cost more than all questions."""
+    """A node's clock, asked over a shell that stays open: starting one would cost more than all
+    questions."""
 
     def __init__(self, node: str, process: "asyncssh.SSHClientProcess[str]") -> None:
-        self._node, self._process = node, process
+        self._node = node
+        self._process = process
 
     @classmethod
     async def open(cls, remote: Remote) -> "Clock":
@@ -349,13 +363,14 @@ def _script(job: Job) -> str:
 
 
 def read_cpu(path: str = "/proc/stat") -> Sequence[int]:
-    """This machine's CPU times in ticks, as the kernel counts them: user, nice, system, idle, iowait, irq, softirq,
-    steal."""
+    """This machine's CPU times in ticks, as the kernel counts them: user, nice, system, idle,
+    iowait, irq, softirq, steal."""
     with open(path, encoding="ascii") as file:  # noqa: PTH123 - a path of the kernel, read as it is
         return [int(field) for field in file.readline().split()[1:9]]
 
 
 def steal_between(before: Sequence[int], after: Sequence[int]) -> float:
-    """The share of CPU time that a hypervisor below this machine gave to others, in between two readings."""
+    """The share of CPU time that a hypervisor below this machine gave to others, in between two
+    readings."""
     spent = [late - early for early, late in zip(before, after, strict=True)]
     return spent[7] / max(1, sum(spent))

@@ -9,8 +9,8 @@ SHOWN_REASONS = 3
 class StallWatch:
     """Looks at what a scheduler still has to do, time after time.
 
-    `patience_s` must be longer than the longest job runs: then something that runs has ended within it, unless it waits
-    for what can't come, as the pods of two half-started jobs do.
+    `patience_s` must be longer than the longest job runs: then something that runs has ended within
+    it, unless it waits for what can't come, as the pods of two half-started jobs do.
     """
 
     def __init__(self, patience_s: float) -> None:
@@ -21,15 +21,16 @@ class StallWatch:
     def look(self, pending: Mapping[str, str] | None, now: float) -> str:
         """Why the workload has stalled, or nothing while it hasn't.
 
-        `pending` is what `Scheduler.parse_pending` gives, or None while jobs are still submitted; `now` is in seconds
-        on a clock that doesn't jump.
+        `pending` is what `Scheduler.parse_pending` gives, or None while jobs are still submitted;
+        `now` is in seconds on a clock that doesn't jump.
         """
         if pending is None:
             self._since = None
             return ""
         seen = frozenset((job, bool(waits)) for job, waits in pending.items())
         if self._since is None or seen != self._seen:
-            self._seen, self._since = seen, now
+            self._seen = seen
+            self._since = now
         waiting = [reason for reason in pending.values() if reason]
         if not waiting or now - self._since <= self._patience_s:
             return ""
@@ -41,6 +42,7 @@ class StallWatch:
             else ""
         )
         return (
-            f"nothing has started or ended for {now - self._since:.0f} s, {len(pending) - len(waiting)} jobs run and "
+            f"nothing has started or ended for {now - self._since:.0f} s, "
+            f"{len(pending) - len(waiting)} jobs run and "
             f"{len(waiting)} wait: {reasons}{rest}"
         )

@@ -1,1 +1,2 @@
-"""The machines that run VMs: each one's slots and nodes, the actor in front of it, and which one a trial goes to."""
+"""The machines that run VMs: each one's slots and nodes, the actor in front of it, and which one a
+trial goes to."""

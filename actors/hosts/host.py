@@ -1,6 +1,8 @@
-"""One libvirt host: its connection, how its guests run, its capacity, and the slots that live clusters occupy.
+"""One libvirt host: its connection, how its guests run, its capacity, and the slots that live
+clusters occupy.
 
-`Host` is plain and synchronous; `actors/hosts/pool.py` makes it a Ray actor. Its methods may be called from several threads.
+`Host` is plain and synchronous; `actors/hosts/pool.py` makes it a Ray actor. Its methods may be
+called from several threads.
 """
 
 import contextlib
@@ -58,18 +60,21 @@ VCPUS_PER_CPU = 8
 """Nodes sleep most of the time, so a host's CPUs may be promised several times over."""
 MOST_AT_ONCE = 16
 MULTICAST_GROUP = "239.192.77.1"
-"""One group for all clusters, in the organisation-local range; each cluster has a port of its own."""
+"""One group for all clusters, in the organisation-local range; each cluster has a port of its
+own."""
 
 
 class Host:
     """A host that is open for nodes. `close` ends whatever still runs of ours in this campaign."""
 
     def __init__(self, name: str, settings: HostSettings, bundle: Bundle, owner: Owner) -> None:
-        """Connect, remove what dead drivers left, and find out how guests run, with the kernel of `bundle`.
+        """Connect, remove what dead drivers left, and find out how guests run, with the kernel of
+        `bundle`.
 
         Raises InfrastructureErrors.
         """
-        self._settings, self._owner = settings, owner
+        self._settings = settings
+        self._owner = owner
         self._state_dir = state_dir_of(settings)
         self._lock = threading.Lock()
         self._slots: dict[str, Slot] = {}
@@ -77,8 +82,10 @@ class Host:
         self._given: set[str] = set()  # the clusters of all slots that were ever given
         self._ahead: set[str] = set()  # slots that give way to a trial that needs their room
         self._goldens = Goldens(golden_store(settings))
-        uri, private = choose_uri(settings.uri, self._state_dir), PrivateLibvirtd(self._state_dir)
-        # Guests outlive a libvirtd of ours that dies, and one that is started in its place takes them up again.
+        uri = choose_uri(settings.uri, self._state_dir)
+        private = PrivateLibvirtd(self._state_dir)
+        # Guests outlive a libvirtd of ours that dies, and one that is started in its place takes
+        # them up again.
         self._hypervisor = Hypervisor(
             uri, revive=private.start if uri == private.uri else lambda: None
         )
@@ -87,7 +94,8 @@ class Host:
         self._acceleration = self._choose_acceleration(bundle)
         versions = self._hypervisor.versions()
         self._capacity = Capacity(host_resources(settings, self._state_dir))
-        uri, total = self._hypervisor.uri, self._capacity.total
+        uri = self._hypervisor.uri
+        total = self._capacity.total
         self.facts = HostFacts(
             name, uri, self._acceleration, versions, total, calibrate(), os.getpid()
         )
@@ -112,10 +120,12 @@ class Host:
         holder: str = "",
         span: Span | None = None,
     ) -> Slot:
-        """Give a cluster of `nodes` VMs its slot until `release`; CapacityError says what is missing.
+        """Give a cluster of `nodes` VMs its slot until `release`; CapacityError says what is
+        missing.
 
-        A slot that is taken `ahead` of its trial is taken back when its room is needed; `claim` makes it a lasting one.
-        `holder` names who uses it, for `forsake`; `span` is for a cluster whose other nodes are on other hosts.
+        A slot that is taken `ahead` of its trial is taken back when its room is needed; `claim`
+        makes it a lasting one. `holder` names who uses it, for `forsake`; `span` is for a cluster
+        whose other nodes are on other hosts.
         """
         needed = self.needs(nodes, shape)
         with self._lock:
@@ -141,11 +151,13 @@ class Host:
             address = span.address if span else LOOPBACK
             ports = free_ports(nodes, range(low, high + 1), reserved=taken, address=address)
             lease = Lease(campaign=campaign, trial=cluster, expires=expires, owner=self._owner)
-            # The lowest SSH port is unique among live slots, so it serves as the cluster's multicast port too.
+            # The lowest SSH port is unique among live slots, so it serves as the cluster's
+            # multicast port too.
             own = Multicast(MULTICAST_GROUP, ports[0])
             network = self._joined(span.network, lease) if span and span.network else own
             slot = Slot(cluster, ports, network, lease, needed, shape, address)
-            self._slots[cluster], self._holders[cluster] = slot, holder
+            self._slots[cluster] = slot
+            self._holders[cluster] = holder
             self._given.add(cluster)
             self._warden.watch(cluster)
             self._capacity = self._capacity.reserve(needed)
@@ -154,7 +166,8 @@ class Host:
         return slot
 
     def _joined(self, network: Multicast | Bridge | Overlay, lease: Lease) -> Multicast | Bridge:
-        """The network as nodes here are plugged into it; what must be made for that goes with the slot."""
+        """The network as nodes here are plugged into it; what must be made for that goes with the
+        slot."""
         if not isinstance(network, Overlay):
             return network
         folder = run_folder.create(
@@ -168,11 +181,13 @@ class Host:
         return network.bridge
 
     def claim(self, slot: Slot, expires: int) -> None:
-        """Make a slot that was taken ahead a trial's own; CapacityError if it had to give way meanwhile."""
+        """Make a slot that was taken ahead a trial's own; CapacityError if it had to give way
+        meanwhile."""
         with self._lock:
             if slot.cluster not in self._slots:
                 raise CapacityError(
-                    f"the slot {slot.cluster} on host {self.facts.name} was needed for something else"
+                    f"the slot {slot.cluster} on host {self.facts.name} was needed for something "
+                    "else"
                 )
             self._ahead.discard(slot.cluster)
         lease = replace(slot.lease, expires=expires)
@@ -182,11 +197,13 @@ class Host:
                 folder.renew(lease)
 
     def start(self, slot: Slot, boots: Sequence[NodeBoot], recipe: Recipe | None = None) -> None:
-        """Start the nodes of a slot, all at once. On return all run; at a failure the caller releases the slot.
+        """Start the nodes of a slot, all at once. On return all run; at a failure the caller
+        releases the slot.
 
         With a recipe, their memory is in files, so that `save` can keep them as its golden cluster.
         """
-        names, memory_mib = [boot.name for boot in boots], slot.shape.memory_mib
+        names = [boot.name for boot in boots]
+        memory_mib = slot.shape.memory_mib
         memory = self._goldens.record(slot.cluster, recipe, names, memory_mib) if recipe else {}
         with _at_once(boots) as threads:
             list(threads.map(self._hypervisor.start, self._specs(slot, boots, memory)))
@@ -196,8 +213,8 @@ class Host:
     ) -> GoldenOffer:
         """What there is of the golden cluster of these ingredients on this host, verified.
 
-        If there is nothing, it is the `maker`'s to make, and to `disclaim` afterwards; None only looks. What was
-        damaged is discarded, and GoldenDamaged says what it was.
+        If there is nothing, it is the `maker`'s to make, and to `disclaim` afterwards; None only
+        looks. What was damaged is discarded, and GoldenDamaged says what it was.
         """
         return self._goldens.offer(self.recipe(ingredients, shape), maker)
 
@@ -218,7 +235,8 @@ class Host:
         return self._goldens.stage(key)
 
     def save(self, slot: Slot, names: Sequence[str], identity: Mapping[str, bytes]) -> Golden:
-        """Keep the nodes of a slot, started with a recipe, as its golden cluster; they stand still from then on.
+        """Keep the nodes of a slot, started with a recipe, as its golden cluster; they stand still
+        from then on.
 
         All are stopped before the first is saved, so that they are saved at one instant.
         """
@@ -268,9 +286,11 @@ class Host:
         )
 
     def release(self, slot: Slot) -> None:
-        """End the slot's nodes, remove their files, and give the capacity back. Releasing twice is harmless.
+        """End the slot's nodes, remove their files, and give the capacity back. Releasing twice is
+        harmless.
 
-        A slot whose nodes can't be ended stays in the books, since they may run on, and can be released again.
+        A slot whose nodes can't be ended stays in the books, since they may run on, and can be
+        released again.
         """
         with self._lock:
             if self._slots.pop(slot.cluster, None) is None:
@@ -301,8 +321,9 @@ class Host:
     def close(self) -> None:
         """Release every slot, end the private libvirtd if it was ours to start, and disconnect.
 
-        Actors of a killed driver live on for seconds and may have started nodes since we opened, and a libvirt that was
-        given up may have started ours after all: they go too. What can't be ended is left to the warden.
+        Actors of a killed driver live on for seconds and may have started nodes since we opened,
+        and a libvirt that was given up may have started ours after all: they go too. What can't be
+        ended is left to the warden.
         """
         for slot in list(self._slots.values()):
             with contextlib.suppress(HypervisorError, OSError):
@@ -328,7 +349,8 @@ class Host:
         return self._capacity.fits(needed) is None
 
     def _shortfall(self, needed: Resources, giving_way: Iterable[str]) -> object | None:
-        """What is missing even if the slots `giving_way` are given back; to be called with the lock held."""
+        """What is missing even if the slots `giving_way` are given back; to be called with the lock
+        held."""
         capacity = self._capacity
         for name in giving_way:
             capacity = capacity.release(self._slots[name].resources)
@@ -423,7 +445,8 @@ def sweep(settings: HostSettings, *, everything: bool = False) -> Reaped:
 
 @contextlib.contextmanager
 def connected(settings: HostSettings) -> Iterator[Hypervisor]:
-    """A connection for a look at a host; a private libvirtd is ended afterwards unless others need it."""
+    """A connection for a look at a host; a private libvirtd is ended afterwards unless others need
+    it."""
     state_dir = state_dir_of(settings)
     try:
         with Hypervisor(choose_uri(settings.uri, state_dir)) as hypervisor:

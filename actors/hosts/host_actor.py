@@ -1,7 +1,8 @@
-"""A host behind Ray: the actor that owns its VMs, and that actor as clusters and other hosts use it.
+"""A host behind Ray: the actor that owns its VMs, and that actor as clusters and other hosts use
+it.
 
-The actor of a far host runs on that host's Ray node, and is the owner of what it starts there: its machine is another
-than the driver's, so nobody there could tell whether the driver lives.
+The actor of a far host runs on that host's Ray node, and is the owner of what it starts there: its
+machine is another than the driver's, so nobody there could tell whether the driver lives.
 """
 
 import contextlib
@@ -33,7 +34,8 @@ STAGE_S = 10.0
 
 
 class HostActor:
-    """Owns the connection to one libvirt host and every VM on it. Each method is the host's of the same name."""
+    """Owns the connection to one libvirt host and every VM on it. Each method is the host's of the
+    same name."""
 
     def __init__(self) -> None:
         self._name = ""
@@ -56,9 +58,9 @@ class HostActor:
     ) -> HostFacts:
         """Not the constructor: an error in there would reach the driver as text only.
 
-        Without an `owner`, this process is it, and ends when it has heard nothing of the driver for `patience_s`. What
-        of the bundles this host lacks is brought from the `sources`. The driver's `version` must be ours:
-        InfrastructureError.
+        Without an `owner`, this process is it, and ends when it has heard nothing of the driver for
+        `patience_s`. What of the bundles this host lacks is brought from the `sources`. The
+        driver's `version` must be ours: InfrastructureError.
         """
         if version != source_digest():
             raise InfrastructureError(
@@ -66,8 +68,10 @@ class HostActor:
                 f"there {source_digest()}, on the driver's machine {version}",
                 "Update it there, and start its Ray anew.",
             )
-        self._name, self._campaign = name, campaign
-        self._store, state_dir = golden_store(settings), state_dir_of(settings)
+        self._name = name
+        self._campaign = campaign
+        self._store = golden_store(settings)
+        state_dir = state_dir_of(settings)
         self._arrivals = Arrivals(state_dir, self._store)
         self._arrivals.sweep()
         shelves = [RemoteShelf(peer, actor) for peer, actor in sources.items()]
@@ -108,7 +112,8 @@ class HostActor:
     def golden(
         self, ingredients: Mapping[str, str], shape: NodeShape, maker: str | None
     ) -> GoldenOffer:
-        """What there is on this host; or on another, from which it is brought where the `maker` would make it.
+        """What there is on this host; or on another, from which it is brought where the `maker`
+        would make it.
 
         While another host makes it, it is nobody's to make here.
         """
@@ -134,7 +139,8 @@ class HostActor:
         return self._open_host.stage(key)
 
     def has_golden(self, ingredients: Mapping[str, str], shape: NodeShape) -> bool:
-        """Whether the golden cluster of these ingredients is in this host's store; it isn't verified."""
+        """Whether the golden cluster of these ingredients is in this host's store; it isn't
+        verified."""
         recipe = self._open_host.recipe(ingredients, shape)
         return (self._store.path / recipe.key).exists()
 
@@ -153,7 +159,8 @@ class HostActor:
             self._host.close()
 
     def _made_elsewhere(self, key: str) -> bool:
-        """Whether another host makes it. Of several that have claimed it at once, the first by name does."""
+        """Whether another host makes it. Of several that have claimed it at once, the first by name
+        does."""
         stages = {peer.name: peer.golden_stage(key) for peer in self._peers}
         return any(
             stage == "making" or (stage == "claimed" and name < self._name)
@@ -161,8 +168,8 @@ class HostActor:
         )
 
     def _end_when_cut_off(self, patience_s: float) -> None:
-        """Ray takes its time to end the actors of a node that has lost its head, if the network says nothing at all.
-        The warden does what is left to do."""
+        """Ray takes its time to end the actors of a node that has lost its head, if the network
+        says nothing at all. The warden does what is left to do."""
         while time.monotonic() < self._heard + patience_s:
             time.sleep(1.0)
         os._exit(1)
@@ -186,7 +193,8 @@ class RemoteShelf:
         self._actor = actor
 
     def golden_stage(self, key: str) -> Stage:
-        """Whether the golden cluster of this key is being made there; "none" if that host is away."""
+        """Whether the golden cluster of this key is being made there; "none" if that host is
+        away."""
         with contextlib.suppress(CampaignError):
             stage: Stage = got(
                 self._actor.golden_stage.remote(key), STAGE_S, f"{self.name} didn't answer"
@@ -208,13 +216,15 @@ class RemoteShelf:
 
 
 class RemoteHost:
-    """A host's actor as a cluster uses it: the errors that it raised come out as they are, not wrapped by Ray.
+    """A host's actor as a cluster uses it: the errors that it raised come out as they are, not
+    wrapped by Ray.
 
     It is an `actors.clusters.live.HostHandle`. Slots are taken in the name of `holder`.
     """
 
     def __init__(self, actor: "ActorHandle[Any]", holder: str) -> None:
-        self._actor, self._holder = actor, holder
+        self._actor = actor
+        self._holder = holder
 
     async def facts(self) -> HostFacts:
         facts: HostFacts = await asked(self._actor.facts.remote())
@@ -283,7 +293,8 @@ class RemoteHost:
 
 
 def unwrapped(error: RayError) -> Exception:
-    """The error that an actor raised, where it is one of ours; else an InfrastructureError saying what Ray said."""
+    """The error that an actor raised, where it is one of ours; else an InfrastructureError saying
+    what Ray said."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, CampaignError):
         return cause
@@ -292,7 +303,8 @@ def unwrapped(error: RayError) -> Exception:
 
 
 def got(reference: Any, timeout_s: float, what: str) -> Any:
-    """What an actor answers; InfrastructureError saying `what` if it doesn't in time, or its own error."""
+    """What an actor answers; InfrastructureError saying `what` if it doesn't in time, or its own
+    error."""
     try:
         return ray.get(reference, timeout=timeout_s)
     except GetTimeoutError:

@@ -1,4 +1,5 @@
-"""A host in this process, as a cluster uses it: for measuring and for tests, where Ray would only stand in between."""
+"""A host in this process, as a cluster uses it: for measuring and for tests, where Ray would only
+stand in between."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -10,9 +11,11 @@ from actors.snapshots.snapshot import Golden, Recipe
 
 
 class Near:
-    """Passes every call on to `host` in a thread; `slots` are those that were given, the latest last.
+    """Passes every call on to `host` in a thread; `slots` are those that were given, the latest
+    last.
 
-    It is an `actors.clusters.live.HostHandle`; `actors.hosts.host.Host` says what each member promises.
+    It is an `actors.clusters.live.HostHandle`; `actors.hosts.host.Host` says what each member
+    promises.
     """
 
     def __init__(self, host: Host, campaign: str = "near") -> None:

@@ -1,6 +1,8 @@
-"""Several hosts as one, for a cluster whose nodes are dealt over them in turn, the head on the first.
+"""Several hosts as one, for a cluster whose nodes are dealt over them in turn, the head on the
+first.
 
-It is an `actors.clusters.live.HostHandle`. Such a cluster is booted: nodes on several hosts can't be saved at one instant.
+It is an `actors.clusters.live.HostHandle`. Such a cluster is booted: nodes on several hosts can't
+be saved at one instant.
 """
 
 import asyncio
@@ -31,8 +33,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Part:
-    """A host of a spanning cluster: its address for the other machines, whether it is the driver's machine, and its
-    bridge to the others if the site has one."""
+    """A host of a spanning cluster: its address for the other machines, whether it is the driver's
+    machine, and its bridge to the others if the site has one."""
 
     host: RemoteHost
     name: str
@@ -42,7 +44,8 @@ class Part:
 
 
 class SpannedHosts:
-    """The hosts of one cluster, after the other; see `actors.hosts.host.Host` for what each member promises."""
+    """The hosts of one cluster, after the other; see `actors.hosts.host.Host` for what each member
+    promises."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = parts
@@ -125,7 +128,8 @@ class SpannedHosts:
         _refuse()
 
     def _span(self, place: int, cluster: str, taken: Sequence[Slot]) -> Span:
-        """What the host at `place` must know. On one machine, all nodes join the multicast group of the first host."""
+        """What the host at `place` must know. On one machine, all nodes join the multicast group of
+        the first host."""
         part = self._parts[place]
         if all(one.local for one in self._parts):
             return Span(taken[0].network if taken else None, LOOPBACK)

@@ -1,8 +1,10 @@
-"""Which host a trial's cluster goes to: the books of what is promised, and which hosts are in service. Pure.
+"""Which host a trial's cluster goes to: the books of what is promised, and which hosts are in
+service. Pure.
 
-The driver decides by what it has placed itself, without asking hosts; a host has the last word when the cluster takes
-its slot there. A host that fails time after time is taken out of service and named; the last one never is, since
-whoever runs the campaign is told anyway when attempt after attempt fails.
+The driver decides by what it has placed itself, without asking hosts; a host has the last word when
+the cluster takes its slot there. A host that fails time after time is taken out of service and
+named; the last one never is, since whoever runs the campaign is told anyway when attempt after
+attempt fails.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,7 +20,8 @@ Needs = Mapping[str, Resources]
 
 
 def shares(nodes: int, hosts: int) -> list[int]:
-    """How many of a cluster's nodes, the head included, each of its hosts gets: they are dealt in turn."""
+    """How many of a cluster's nodes, the head included, each of its hosts gets: they are dealt in
+    turn."""
     return [len(range(first, nodes, hosts)) for first in range(hosts)]
 
 
@@ -56,17 +59,15 @@ class Placement:
         if host not in self._rows:
             self._rows[host] = len(self._rows)
             self._kind = np.append(self._kind, self._kinds.index(kind))
-            self._total, self._free = (
-                np.vstack([self._total, vector]),
-                np.vstack([self._free, vector]),
-            )
-            self._failures, self._serves = (
-                np.append(self._failures, 0),
-                np.append(self._serves, True),
-            )
+            self._total = np.vstack([self._total, vector])
+            self._free = np.vstack([self._free, vector])
+            self._failures = np.append(self._failures, 0)
+            self._serves = np.append(self._serves, True)
         row = self._rows[host]
         self._free[row] += vector[0] - self._total[row]
-        self._total[row], self._failures[row], self._serves[row] = vector[0], 0, True
+        self._total[row] = vector[0]
+        self._failures[row] = 0
+        self._serves[row] = True
         self._why_out.pop(host, None)
 
     def take_out(self, host: str, why: str) -> None:
@@ -106,9 +107,9 @@ class Placement:
     ) -> str | None:
         """Promise the trial's cluster its room on a host, and name it; None where it fits on none.
 
-        Hosts on which this trial has failed come last, then those that failed others. Among equals, those in the first
-        of the `preferred` collections come first, then those in the second, and so on; then those with the most memory
-        left, in the order in which they joined.
+        Hosts on which this trial has failed come last, then those that failed others. Among equals,
+        those in the first of the `preferred` collections come first, then those in the second, and
+        so on; then those with the most memory left, in the order in which they joined.
         """
         placed = self.place_over(trial, [needs], preferred=preferred)
         return placed[0] if placed else None
@@ -116,7 +117,8 @@ class Placement:
     def place_over(
         self, trial: int, parts: Sequence[Needs], *, preferred: Sequence[Collection[str]] = ()
     ) -> tuple[str, ...]:
-        """The same for a cluster in several parts, each on a host of its own; nothing where one fits nowhere."""
+        """The same for a cluster in several parts, each on a host of its own; nothing where one
+        fits nowhere."""
         rows: list[int] = []
         occupied = []
         for needs in parts:
@@ -134,7 +136,8 @@ class Placement:
     def release(self, trial: int, *, failed: bool) -> str:
         """Give back the room of a trial that has ended, and learn from how it did.
 
-        Returns what to tell people when a host of its is taken out of service by that, else an empty string.
+        Returns what to tell people when a host of its is taken out of service by that, else an
+        empty string.
         """
         placed = self._placed.pop(trial)
         for row, occupies in zip(placed.hosts, placed.occupies, strict=True):
@@ -149,7 +152,8 @@ class Placement:
         return "; ".join(filter(None, map(self._judge, rows)))
 
     def _judge(self, row: int) -> str:
-        """Take a host out of service that fails time after time, unless it is the last one; what to tell people."""
+        """Take a host out of service that fails time after time, unless it is the last one; what to
+        tell people."""
         if (
             self._failures[row] < self._most_failures
             or not self._serves[row]

@@ -1,7 +1,9 @@
-"""The hosts of a campaign: opened, watched, lost and opened again, drained and added while trials run.
+"""The hosts of a campaign: opened, watched, lost and opened again, drained and added while trials
+run.
 
-The driver keeps no state of a host but its actor's handle. A driver that is killed takes its actors with it; what
-outlives them is ended by their wardens, and found by lease (see hypervisor/warden.py, hypervisor/reaper.py).
+The driver keeps no state of a host but its actor's handle. A driver that is killed takes its actors
+with it; what outlives them is ended by their wardens, and found by lease (see hypervisor/warden.py,
+hypervisor/reaper.py).
 """
 
 import contextlib
@@ -33,20 +35,24 @@ PING_S = 3.0
 SUSPECT_S = 1.0
 ALL_AWAY_S = 900.0
 CUT_OFF_AFTER = 3
-"""So many times longer than the driver a far host waits for a sign of life: a driver may be busy for a while."""
-FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
+"""So many times longer than the driver a far host waits for a sign of life: a driver may be busy
+for a while."""
+FIRST_RETRY_S = 5.0
+LONGEST_RETRY_S = 300.0
 T = TypeVar("T")
 LABEL = "host"
 """The label of a Ray node that is a host; its value is the host's name."""
 
-# Ray's decorator hides the class from type checkers, so the remote ones get names of their own. They compute little.
+# Ray's decorator hides the class from type checkers, so the remote ones get names of their own.
+# They compute little.
 _HOST_ACTOR: Any = ray.remote(num_cpus=0, max_concurrency=16)(HostActor)
 _SHELF_ACTOR: Any = ray.remote(num_cpus=0, max_concurrency=8)(Shelf)
 
 
 @dataclass(frozen=True)
 class Change:
-    """What became of a host: open, with its facts; or out of service, and why. `gone`: what it had is lost."""
+    """What became of a host: open, with its facts; or out of service, and why. `gone`: what it had
+    is lost."""
 
     host: str
     facts: HostFacts | None = None
@@ -56,7 +62,8 @@ class Change:
 
 @dataclass(frozen=True)
 class Post:
-    """A host that a cluster's actor serves: its name, its actor, and what joins it to other hosts of the cluster."""
+    """A host that a cluster's actor serves: its name, its actor, and what joins it to other hosts
+    of the cluster."""
 
     name: str
     actor: "ActorHandle[Any]"
@@ -86,9 +93,11 @@ class _Member:
 
 
 class Pool:
-    """The hosts of a campaign, open for trials. Use it in a `with`: leaving ends everything that it started.
+    """The hosts of a campaign, open for trials. Use it in a `with`: leaving ends everything that it
+    started.
 
-    `say` hears what happens to hosts, `orders` gives what people have ordered since it was last called.
+    `say` hears what happens to hosts, `orders` gives what people have ordered since it was last
+    called.
     """
 
     def __init__(
@@ -101,8 +110,11 @@ class Pool:
         say: Callable[[str], None],
         orders: Callable[[], Sequence[Order]] = tuple,
     ) -> None:
-        self._bundles, self._campaign, self._testbed = bundles, campaign, testbed
-        self._say, self._orders = say, orders
+        self._bundles = bundles
+        self._campaign = campaign
+        self._testbed = testbed
+        self._say = say
+        self._orders = orders
         self._members = {name: _Member(settings) for name, settings in hosts.items()}
         self._shelf: ActorHandle[Any] | None = None
         self._changes: list[Change] = []
@@ -151,7 +163,8 @@ class Pool:
 
     def post(self, host: str) -> "Post":
         """An open host, as a cluster's actor must know it."""
-        settings, facts = self._members[host].settings, self.facts[host]
+        settings = self._members[host].settings
+        facts = self.facts[host]
         return Post(
             host, self.actor(host), facts.address, settings.reach == "local", settings.bridge
         )
@@ -164,7 +177,8 @@ class Pool:
         return {"scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False)}
 
     def look(self) -> list[Change]:
-        """What has become of the hosts since the last look. Returns at once: what takes time goes on meanwhile.
+        """What has become of the hosts since the last look. Returns at once: what takes time goes
+        on meanwhile.
 
         InfrastructureError when none has been there for too long.
         """
@@ -176,7 +190,8 @@ class Pool:
                 self._listen(name, member)
             elif not member.drained and time.monotonic() >= member.retry_at:
                 self._begin_opening(name, member)
-        changes, self._changes = self._changes, []
+        changes = self._changes
+        self._changes = []
         if self.facts:
             self._served = time.monotonic()
         elif time.monotonic() > self._served + ALL_AWAY_S:
@@ -185,7 +200,8 @@ class Pool:
         return changes
 
     def suspect(self, host: str) -> None:
-        """A trial has failed on a host: find out at once whether its actor is dead, before another trial is sent there.
+        """A trial has failed on a host: find out at once whether its actor is dead, before another
+        trial is sent there.
 
         One that is merely slow to answer keeps its time.
         """
@@ -206,7 +222,8 @@ class Pool:
         ray_session.stop()
 
     def _open_all(self) -> list[CampaignError]:
-        """Open what isn't drained, all at once, and wait for it; the errors of those that can't be opened."""
+        """Open what isn't drained, all at once, and wait for it; the errors of those that can't be
+        opened."""
         wanted = {name: member for name, member in self._members.items() if not member.drained}
         errors = [
             error for name, member in wanted.items() if (error := self._begin_opening(name, member))
@@ -263,13 +280,16 @@ class Pool:
         except CampaignError as error:
             ray.kill(self.actor(name))
             return self._miss(name, member, error)
-        member.opening, member.failures, member.heard = None, 0, time.monotonic()
+        member.opening = None
+        member.failures = 0
+        member.heard = time.monotonic()
         self._changes.append(Change(name, facts=member.facts))
         self._introduce()
         return None
 
     def _listen(self, name: str, member: _Member) -> None:
-        """Ask an open host for a sign of life every few seconds, and lose one that gives none for too long."""
+        """Ask an open host for a sign of life every few seconds, and lose one that gives none for
+        too long."""
         now = time.monotonic()
         if member.ping is None:
             if now >= member.heard + PING_S:
@@ -282,7 +302,8 @@ class Pool:
             except RayError as error:
                 self._lose(name, member, unwrapped(error))
                 return
-            member.ping, member.heard = None, now
+            member.ping = None
+            member.heard = now
         elif now > member.heard + self._testbed.silence_s:
             silence = f"it hasn't answered for {self._testbed.silence_s:g} s"
             self._lose(name, member, InfrastructureError(silence))
@@ -333,7 +354,8 @@ class Pool:
                 actor.meet.remote({other: one for other, one in known.items() if other != name})
 
     def _own_shelf(self) -> "ActorHandle[Any]":
-        """What the driver's machine has to give; an actor of its own, since drivers can't be asked."""
+        """What the driver's machine has to give; an actor of its own, since drivers can't be
+        asked."""
         if self._shelf is None:
             here = NodeAffinitySchedulingStrategy(
                 ray.get_runtime_context().get_node_id(), soft=False
@@ -352,7 +374,10 @@ class Pool:
                 got(member.actor.close.remote(), CLOSE_S, f"host {name} didn't close")
 
 
-_SERVE = "`python -m campaign host list` says where they are; `host serve HOST` lets a drained one serve again."
+_SERVE = (
+    "`python -m campaign host list` says where they are; `host serve HOST` lets a drained "
+    "one serve again."
+)
 
 
 def ray_nodes() -> dict[str, Mapping[str, Any]]:

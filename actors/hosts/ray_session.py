@@ -1,4 +1,5 @@
-"""Starts or joins Ray. Ray reads its environment once, when it is imported, so `prepare` comes before that."""
+"""Starts or joins Ray. Ray reads its environment once, when it is imported, so `prepare` comes
+before that."""
 
 import os
 import re
@@ -26,9 +27,10 @@ ENVIRONMENT = {
 def prepare(address: str | None) -> None:
     """Set Ray's environment for a session of our own, or for joining the Ray at `address`.
 
-    Ray's daemons listen on every interface whatever they are told, and run what anybody sends them. So our own asks for
-    a token that only this process and its children know, and one that is joined must ask for one: ConfigError where
-    this process has none to give. RuntimeError if Ray was imported before.
+    Ray's daemons listen on every interface whatever they are told, and run what anybody sends them.
+    So our own asks for a token that only this process and its children know, and one that is joined
+    must ask for one: ConfigError where this process has none to give. RuntimeError if Ray was
+    imported before.
     """
     if "ray" in sys.modules:
         raise RuntimeError("ray was imported before its environment was prepared")
@@ -36,7 +38,8 @@ def prepare(address: str | None) -> None:
         raise ConfigError(
             f"testbed.ray_address: the Ray at {address} would be joined without a token",
             "A Ray that asks for none runs what anybody sends it who reaches its ports.",
-            "Start it with RAY_AUTH_MODE=token and one token on every host (ray get-auth-token --generate), and set "
+            "Start it with RAY_AUTH_MODE=token and one token on every host (ray get-auth-token "
+            "--generate), and set "
             "both here as well.",
         )
     os.environ.update(ENVIRONMENT)
@@ -53,7 +56,8 @@ def _has_token() -> bool:
 
 
 def start(address: str | None) -> None:
-    """Join the Ray at `address`, or start a small one of our own; InfrastructureError if that can't be.
+    """Join the Ray at `address`, or start a small one of our own; InfrastructureError if that can't
+    be.
 
     What SIGTERM does stays as it was: Ray's own handler would abort a driver that is told to end.
     """
@@ -89,7 +93,8 @@ def stop() -> None:
 
 
 def sweep() -> list[Path]:
-    """Remove the files of sessions whose driver is dead: Ray ends with its driver, but leaves sockets and logs."""
+    """Remove the files of sessions whose driver is dead: Ray ends with its driver, but leaves
+    sockets and logs."""
     ours = (
         folder for folder in _TEMPORARY.glob(f"{_PREFIX}*") if folder.lstat().st_uid == os.geteuid()
     )
@@ -99,7 +104,8 @@ def sweep() -> list[Path]:
     return stale
 
 
-_TEMPORARY = Path("/tmp")  # noqa: S108 - sockets below it, and their paths may have 107 characters only
+# Sockets below it, and their paths may have 107 characters only.
+_TEMPORARY = Path("/tmp")  # noqa: S108
 _PREFIX = "campaign-ray-"
 
 

@@ -1,4 +1,5 @@
-"""What a host and the clusters on it tell each other: its facts, the slots that it gives, the nodes to start."""
+"""What a host and the clusters on it tell each other: its facts, the slots that it gives, the nodes
+to start."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +26,8 @@ class NodeShape:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """What a host is: how guests run on it, its versions, what it has for nodes, how fast it is, and who serves it."""
+    """What a host is: how guests run on it, its versions, what it has for nodes, how fast it is,
+    and who serves it."""
 
     name: str
     uri: str
@@ -40,7 +42,8 @@ class HostFacts:
 
 @dataclass(frozen=True)
 class Slot:
-    """What one live cluster occupies on its host: a port per node, a network, and its share of the capacity."""
+    """What one live cluster occupies on its host: a port per node, a network, and its share of the
+    capacity."""
 
     cluster: str
     ports: tuple[int, ...]
@@ -50,7 +53,8 @@ class Slot:
     shape: NodeShape
     address: str = LOOPBACK
     parts: tuple["Slot", ...] = ()
-    """Those of a cluster that spans hosts, in their order; its nodes are dealt over them in turn."""
+    """Those of a cluster that spans hosts, in their order; its nodes are dealt over them in
+    turn."""
 
     @property
     def doors(self) -> tuple[tuple[str, int], ...]:
@@ -63,8 +67,8 @@ class Slot:
 
 @dataclass(frozen=True)
 class Span:
-    """What a host must know of a cluster that is on other hosts, too: the network between them, and the address at
-    which the host's own nodes are reached by whoever drives the cluster."""
+    """What a host must know of a cluster that is on other hosts, too: the network between them, and
+    the address at which the host's own nodes are reached by whoever drives the cluster."""
 
     network: Multicast | Bridge | Overlay | None  # None: one of the host's own, as for any cluster
     address: str
@@ -72,7 +76,8 @@ class Span:
 
 @dataclass(frozen=True)
 class Commitment:
-    """What is promised to nodes on a host: virtual CPUs for each of its CPUs, and the share of its memory."""
+    """What is promised to nodes on a host: virtual CPUs for each of its CPUs, and the share of its
+    memory."""
 
     vcpus_per_cpu: float
     memory: float
@@ -86,7 +91,8 @@ class Commitment:
 
 @dataclass(frozen=True)
 class NodeBoot:
-    """A node to start: its name, its image, its MAC addresses (management, cluster) and its credentials."""
+    """A node to start: its name, its image, its MAC addresses (management, cluster) and its
+    credentials."""
 
     name: str
     image: Bundle
@@ -96,7 +102,8 @@ class NodeBoot:
 
 @dataclass(frozen=True)
 class NodeState:
-    """How a node is: libvirt's state of it, its kernel's fault if it had one, its console's last lines, its host."""
+    """How a node is: libvirt's state of it, its kernel's fault if it had one, its console's last
+    lines, its host."""
 
     name: str
     state: str

@@ -1,4 +1,5 @@
-"""How fast a host is by itself, measured in a second when it is opened: a trial's results say what they were got on."""
+"""How fast a host is by itself, measured in a second when it is opened: a trial's results say what
+they were got on."""
 
 import hashlib
 import time
@@ -16,8 +17,8 @@ _MIB = 2**20
 
 @dataclass(frozen=True)
 class Calibration:
-    """One core's SHA-256, MiB/s; copying memory, MiB/s read and written; how late a sleeper of 1 ms wakes, 95 of 100
-    times at most, in microseconds."""
+    """One core's SHA-256, MiB/s; copying memory, MiB/s read and written; how late a sleeper of 1 ms
+    wakes, 95 of 100 times at most, in microseconds."""
 
     hash_mib_s: float
     copy_mib_s: float
@@ -34,13 +35,15 @@ class Calibration:
 
 
 def calibrate() -> Calibration:
-    """Measure this machine. The best of several spells counts, since others may disturb any of them."""
+    """Measure this machine. The best of several spells counts, since others may disturb any of
+    them."""
     return Calibration(_hash_mib_s(), _copy_mib_s(), _timer_us())
 
 
 def _hash_mib_s() -> float:
     def spell() -> float:
-        begun, rounds = time.perf_counter(), 0
+        begun = time.perf_counter()
+        rounds = 0
         while (took := time.perf_counter() - begun) < _SPELL_S:
             hashlib.sha256(_HASHED).digest()
             rounds += 1

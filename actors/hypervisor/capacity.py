@@ -1,4 +1,5 @@
-"""How much a host can carry, counted before anything starts: memory with the emulator's share, vCPUs, ports, disk."""
+"""How much a host can carry, counted before anything starts: memory with the emulator's share,
+vCPUs, ports, disk."""
 
 import os
 import shutil
@@ -6,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-# Resident memory of QEMU beyond guest memory and translation cache: program, device models, and the emulator's tables.
-# Measured under TCG: 110 MiB (QEMU 7.2, 2 vCPUs, a guest that uses its memory, caches of 64 and 128 MiB). KVM needs no
+# Resident memory of QEMU beyond guest memory and translation cache: program, device models, and the
+# emulator's tables.
+# Measured under TCG: 110 MiB (QEMU 7.2, 2 vCPUs, a guest that uses its memory, caches of 64 and 128
+# MiB). KVM needs no
 # tables; its figure is an estimate.
 KVM_OVERHEAD_MIB = 64
 TCG_OVERHEAD_MIB = 128
@@ -41,7 +44,8 @@ class Resources:
 
 @dataclass(frozen=True)
 class Shortfall:
-    """What is missing where nodes do not fit: by name of the resource, what is needed and what is free."""
+    """What is missing where nodes do not fit: by name of the resource, what is needed and what is
+    free."""
 
     needed: Resources
     free: Resources
@@ -55,7 +59,8 @@ class Shortfall:
 
     def __str__(self) -> str:
         return "; ".join(
-            f"{getattr(self.needed, name)} {_UNITS[name]} are needed, {max(0, getattr(self.free, name))} are free"
+            f"{getattr(self.needed, name)} {_UNITS[name]} are needed, "
+            f"{max(0, getattr(self.free, name))} are free"
             for name in self.short
         )
 
@@ -73,7 +78,8 @@ class Capacity:
         return self.total - self.reserved
 
     def reserve(self, needed: Resources) -> "Capacity":
-        """The capacity after promising `needed` as well; `fits` tells whether it may be promised."""
+        """The capacity after promising `needed` as well; `fits` tells whether it may be
+        promised."""
         return Capacity(self.total, self.reserved + needed)
 
     def release(self, given: Resources) -> "Capacity":
@@ -94,7 +100,8 @@ def node_resources(
     acceleration: Literal["kvm", "tcg"],
     disk_mib: int = 8,
 ) -> Resources:
-    """What one node occupies: its memory and the emulator's, its vCPUs, one port for SSH, `disk_mib` for its logs."""
+    """What one node occupies: its memory and the emulator's, its vCPUs, one port for SSH,
+    `disk_mib` for its logs."""
     emulator = KVM_OVERHEAD_MIB if acceleration == "kvm" else TCG_OVERHEAD_MIB + tb_cache_mib
     return Resources(memory_mib=memory_mib + emulator, vcpus=vcpus, ports=1, disk_mib=disk_mib)
 
@@ -107,8 +114,9 @@ def read_host(
     vcpus_per_cpu: float = 2.0,
     root: Path = Path("/"),
 ) -> Resources:
-    """What this machine has for nodes right now: memory that is available, less `memory_kept_mib` for everybody else;
-    `vcpus_per_cpu` virtual for each CPU that we may use; the free disk below `folder`; `ports` as configured.
+    """What this machine has for nodes right now: memory that is available, less `memory_kept_mib`
+    for everybody else; `vcpus_per_cpu` virtual for each CPU that we may use; the free disk below
+    `folder`; `ports` as configured.
 
     The limits of our control group count. `root` stands for / in tests.
     """
@@ -163,7 +171,8 @@ def _memory_mib(row: str, root: Path) -> float:
 
 
 def _own_cgroups(root: Path) -> list[Path]:
-    """Our cgroup (version 2) and those above it, of which each may set a limit; empty where there are none."""
+    """Our cgroup (version 2) and those above it, of which each may set a limit; empty where there
+    are none."""
     try:
         lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -178,7 +187,8 @@ def _own_cgroups(root: Path) -> list[Path]:
 
 def _cgroup_memory(group: Path) -> float:
     """Bytes that the group may still take; infinite without a limit."""
-    limit, used = _number(group / "memory.max"), _number(group / "memory.current")
+    limit = _number(group / "memory.max")
+    used = _number(group / "memory.current")
     return float("inf") if limit is None or used is None else limit - used
 
 

@@ -1,4 +1,5 @@
-"""One connection to a libvirt: start and end nodes, find ours, look at one; every failure is an error that says why."""
+"""One connection to a libvirt: start and end nodes, find ours, look at one; every failure is an
+error that says why."""
 
 import logging
 import platform
@@ -75,7 +76,8 @@ class OwnedDomain:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a running node has used: CPU time of all its threads, and resident memory of its QEMU process."""
+    """What a running node has used: CPU time of all its threads, and resident memory of its QEMU
+    process."""
 
     cpu_seconds: float
     resident_mib: int
@@ -84,8 +86,9 @@ class Usage:
 class Hypervisor:
     """An open connection to the libvirt at `uri`; close it, or use it in a `with`.
 
-    Its methods may be called from any thread, and every one of them ends in time, whatever libvirt does. Where libvirt
-    was restarted, it is asked again over a new connection; before that, `revive` may see to it that it runs.
+    Its methods may be called from any thread, and every one of them ends in time, whatever libvirt
+    does. Where libvirt was restarted, it is asked again over a new connection; before that,
+    `revive` may see to it that it runs.
     """
 
     def __init__(
@@ -110,7 +113,8 @@ class Hypervisor:
 
     def close(self) -> None:
         """Let go of the connection; guests run on. Closing twice is harmless."""
-        opened, self._opened = self._opened, None
+        opened = self._opened
+        self._opened = None
         if opened is None:
             return
         try:
@@ -128,11 +132,12 @@ class Hypervisor:
         )
 
     def start(self, spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> None:
-        """On return the node's domain runs (a restored one is paused), and libvirt forgets it as soon as it ends.
+        """On return the node's domain runs (a restored one is paused), and libvirt forgets it as
+        soon as it ends.
 
-        Where libvirt is privileged, QEMU runs as `run_as` (uid, gid), who must be able to read the node's files; the
-        default is the owner of its console log, the caller as a rule. `NodeStartFailed` or a subclass says what was
-        in the way; nothing is left running then.
+        Where libvirt is privileged, QEMU runs as `run_as` (uid, gid), who must be able to read the
+        node's files; the default is the owner of its console log, the caller as a rule.
+        `NodeStartFailed` or a subclass says what was in the way; nothing is left running then.
         """
         try:
             spec.console_log.touch(
@@ -144,10 +149,8 @@ class Hypervisor:
                 if spec.memory and spec.memory.use == "restore"
                 else 0
             )
-            xml, libvirtd = (
-                domain_xml(spec, run_as=owner if self._separates_users else None),
-                self._connection,
-            )
+            xml = domain_xml(spec, run_as=owner if self._separates_users else None)
+            libvirtd = self._connection
             within(
                 _START_SECONDS,
                 lambda: libvirtd.createXML(xml, paused),
@@ -165,36 +168,42 @@ class Hypervisor:
         self._ask(lambda libvirtd: libvirtd.lookupByName(name).resume())
 
     def save_devices(self, name: str, path: Path) -> None:
-        """Write the state of a suspended node's devices to `path`. With its recorded memory file, that is all of it.
+        """Write the state of a suspended node's devices to `path`. With its recorded memory file,
+        that is all of it.
 
         `SnapshotFailed` or `MonitorRefused` says what QEMU or libvirt said.
         """
         self._stream(snapshot.save_devices, name, path)
 
     def load_devices(self, name: str, path: Path) -> None:
-        """Give a node that was started to be restored the state of its devices. It is then as it was, and paused."""
+        """Give a node that was started to be restored the state of its devices. It is then as it
+        was, and paused."""
         self._stream(snapshot.load_devices, name, path)
 
     def ask_monitor(
         self, name: str, execute: str, arguments: Mapping[str, object]
     ) -> dict[str, Any]:
-        """What a node's QEMU answers to a command of its monitor protocol; `MonitorRefused`, or `NodeGone`."""
+        """What a node's QEMU answers to a command of its monitor protocol; `MonitorRefused`, or
+        `NodeGone`."""
         return self._ask(
             lambda libvirtd: monitor.ask(libvirtd.lookupByName(name), execute, arguments)
         )
 
     def destroy(self, name: str) -> bool:
-        """End the domain at once, as if its plug were pulled. False if there was none (any more)."""
+        """End the domain at once, as if its plug were pulled. False if there was none (any
+        more)."""
         return self._end(lambda libvirtd: libvirtd.lookupByName(name), name)
 
     def destroy_owned(self, domain: OwnedDomain) -> bool:
-        """End exactly this domain, not one that has taken its name since. False if there was none (any more)."""
+        """End exactly this domain, not one that has taken its name since. False if there was none
+        (any more)."""
         return self._end(
             lambda libvirtd: libvirtd.lookupByUUIDString(domain.uuid), domain.name, domain.uuid
         )
 
     def ours(self, wanted: Callable[[Lease], bool] = lambda _: True) -> list[OwnedDomain]:
-        """The domains that carry a lease of ours for which `wanted` holds, sorted by name; all others are foreign."""
+        """The domains that carry a lease of ours for which `wanted` holds, sorted by name; all
+        others are foreign."""
         found = self._ask(lambda libvirtd: [_owned(domain) for domain in libvirtd.listAllDomains()])
         return sorted((one for one in found if one and wanted(one.lease)), key=lambda one: one.name)
 
@@ -208,7 +217,8 @@ class Hypervisor:
         )
 
     def renew(self, name: str, expires: int) -> Lease:
-        """Let the lease of a running domain end at `expires` (unix seconds) instead; `NodeGone` if it is gone."""
+        """Let the lease of a running domain end at `expires` (unix seconds) instead; `NodeGone` if
+        it is gone."""
         owned = self._ask(lambda libvirtd: _owned(libvirtd.lookupByName(name)))
         if owned is None:
             raise HypervisorError(
@@ -217,13 +227,15 @@ class Hypervisor:
         lease = replace(owned.lease, expires=expires)
         # libvirt adds the namespace itself and wants the bare element.
         bare = ET.tostring(ET.Element("lease", lease_element(lease).attrib), encoding="unicode")
-        kind, live = libvirt.VIR_DOMAIN_METADATA_ELEMENT, libvirt.VIR_DOMAIN_AFFECT_LIVE
+        kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
+        live = libvirt.VIR_DOMAIN_AFFECT_LIVE
         metadata = (kind, bare, LEASE_PREFIX, LEASE_NAMESPACE, live)
         self._ask(lambda libvirtd: libvirtd.lookupByName(name).setMetadata(*metadata))
         return lease
 
     def state(self, name: str) -> str:
-        """ "running", "paused", "shutting down", "off", "crashed", "suspended", or "gone" if there is none."""
+        """ "running", "paused", "shutting down", "off", "crashed", "suspended", or "gone" if there
+        is none."""
         try:
             state, _ = self._ask(lambda libvirtd: libvirtd.lookupByName(name).state())
         except NodeGone:
@@ -251,7 +263,8 @@ class Hypervisor:
             try:
                 find(libvirtd).destroy()
             except libvirt.libvirtError as error:
-                # A transient domain that ends by itself in between is "not running" for a moment, then unknown.
+                # A transient domain that ends by itself in between is "not running" for a moment,
+                # then unknown.
                 if error.get_error_code() in (
                     libvirt.VIR_ERR_NO_DOMAIN,
                     libvirt.VIR_ERR_OPERATION_INVALID,
@@ -276,14 +289,15 @@ class Hypervisor:
 
     @cached_property
     def _separates_users(self) -> bool:
-        """Whether this libvirt runs QEMU as another user than itself (file ownership as security model)."""
+        """Whether this libvirt runs QEMU as another user than itself (file ownership as security
+        model)."""
         told = self._ask(lambda libvirtd: libvirtd.getCapabilities())
         capabilities = ET.fromstring(told)  # noqa: S314 - libvirt's own text
         return any(model.text == "dac" for model in capabilities.iterfind("./host/secmodel/model"))
 
     def _ask(self, request: Callable[[Any], T]) -> T:
-        """What libvirt answers to `request`, which gets the connection, and may be made twice: if the connection broke
-        meanwhile, it is made again over a new one."""
+        """What libvirt answers to `request`, which gets the connection, and may be made twice: if
+        the connection broke meanwhile, it is made again over a new one."""
         libvirtd = self._connection
         try:
             return self._answer(request, libvirtd)
@@ -299,7 +313,8 @@ class Hypervisor:
             return within(_ANSWER_SECONDS, lambda: request(libvirtd))
         except TimeoutError as error:
             if self._opened is libvirtd:
-                self._opened = None  # a few requests without an answer are all that libvirt takes over one connection
+                # A few requests without an answer are all that libvirt takes over one connection.
+                self._opened = None
             raise HypervisorError(f"libvirt at {self.uri} does not answer", str(error)) from error
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
@@ -326,8 +341,8 @@ def _owned(domain: Any) -> OwnedDomain | None:
 
 
 def _pull_plug(name: str, uuid: str | None) -> bool:
-    """End the emulator of a domain that libvirt can't end, of the one with this UUID if there is one; whether there was
-    any, and it is gone."""
+    """End the emulator of a domain that libvirt can't end, of the one with this UUID if there is
+    one; whether there was any, and it is gone."""
 
     def is_it(pid: int) -> bool:
         options = dict(pairwise(arguments(pid)))
@@ -350,7 +365,8 @@ def _open(uri: str, seconds: float) -> Any:
         raise LibvirtUnreachable(
             f"libvirt does not answer at {uri}",
             str(error),
-            'start its daemon, correct the URI, or set the URI to "private" to use a libvirtd of our own',
+            'start its daemon, correct the URI, or set the URI to "private" to use a libvirtd of '
+            "our own",
         ) from error
 
 

@@ -6,16 +6,19 @@ from pathlib import Path
 _TAIL_BYTES = 64 * 1024
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x08\x0b-\x1f\x7f]")
 _STAMP = r"(?:\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])?\s*)"
-# A line's time stamp is demanded, so that a program that prints such words is not taken for the kernel.
+# A line's time stamp is demanded, so that a program that prints such words is not taken for the
+# kernel.
 _FAULT = re.compile(
-    rf"^{_STAMP}(?P<what>Kernel panic - not syncing.*|BUG: .*|Oops: .*|kernel BUG at .*|general protection fault.*"
+    rf"^{_STAMP}(?P<what>Kernel panic - not syncing.*|BUG: .*|Oops: .*|kernel BUG at .*|general "
+    r"protection fault.*"
     rf"|Unable to mount root fs.*|watchdog: BUG: .*|Internal error: .*)$",
     re.MULTILINE,
 )
 
 
 def console_tail(path: Path, lines: int = 20) -> str:
-    """The last `lines` lines of a console log without terminal control codes; empty if the node wrote none yet."""
+    """The last `lines` lines of a console log without terminal control codes; empty if the node
+    wrote none yet."""
     try:
         with path.open("rb") as log:
             size = log.seek(0, 2)
@@ -32,7 +35,8 @@ def clean(text: str) -> str:
 
 
 def kernel_fault(text: str) -> str | None:
-    """The first line in which the guest's kernel says that it failed (panic, oops, bug, lockup); None if it did not.
+    """The first line in which the guest's kernel says that it failed (panic, oops, bug, lockup);
+    None if it did not.
 
     Such a fault is the platform's, not the scheduler's: the trial is invalid.
     """

@@ -1,9 +1,11 @@
-"""A libvirtd of our own, for machines where none runs: its sockets, state, configuration and logs in one folder.
+"""A libvirtd of our own, for machines where none runs: its sockets, state, configuration and logs
+in one folder.
 
-As root it gets a mount namespace in which libvirt's fixed folders are ours (`qemu:///system` seen from inside); as
-another user the XDG variables say where its folders are (`qemu:///session`). It runs detached: it outlives the process
-that started it, is found again by the next, and ends by itself once nobody is connected and no guest runs. Guests
-outlive it: a restarted one takes them up again.
+As root it gets a mount namespace in which libvirt's fixed folders are ours (`qemu:///system` seen
+from inside); as another user the XDG variables say where its folders are (`qemu:///session`). It
+runs detached: it outlives the process that started it, is found again by the next, and ends by
+itself once nobody is connected and no guest runs. Guests outlive it: a restarted one takes them up
+again.
 """
 
 import fcntl
@@ -30,8 +32,10 @@ _IDLE_SECONDS = 300
 _START_SECONDS = 30.0
 _STOP_SECONDS = 20.0
 _LONGEST_SOCKET_PATH = 107  # a socket address holds 108 bytes, the last of which is 0
-# The longest socket paths below our folder. For root, QEMU's monitors have short paths in the mount namespace; for
-# others they are the longest (a domain's name is cut to 20 characters there; its id grows by one with every start).
+# The longest socket paths below our folder. For root, QEMU's monitors have short paths in the mount
+# namespace; for
+# others they are the longest (a domain's name is cut to 20 characters there; its id grows by one
+# with every start).
 _LONGEST_PRIVILEGED = "run/libvirt-sock-ro"
 _LONGEST_UNPRIVILEGED = "config/libvirt/qemu/lib/domain-1000000-" + 20 * "x" + "/monitor.sock"
 
@@ -41,7 +45,8 @@ auth_unix_rw = "none"
 unix_sock_ro_perms = "0700"
 unix_sock_rw_perms = "0700"
 """
-# Root's QEMU stays root, confined by seccomp alone: another user could read neither the credentials nor anything below
+# Root's QEMU stays root, confined by seccomp alone: another user could read neither the credentials
+# nor anything below
 # a folder that is root's alone. Who wants more separation runs the project as an ordinary user.
 _PRIVILEGED_QEMU_CONF = """\
 user = "root"
@@ -72,7 +77,8 @@ _LIBVIRT_PLACES = {
     "cache": "/var/cache/libvirt",
     "log": "/var/log/libvirt",
 }
-# Debian 12's libvirtd starts for root only where this user exists, which a package that we don't need makes. Where it
+# Debian 12's libvirtd starts for root only where this user exists, which a package that we don't
+# need makes. Where it
 # is missing, our libvirtd alone sees it; nothing runs as it.
 _QEMU_USER = "libvirt-qemu"
 _QEMU_ACCOUNT = {
@@ -86,7 +92,8 @@ _in_use: dict[Path, IO[str]] = {}
 class PrivateLibvirtd:
     """The libvirtd that belongs to `state_dir`, running or not; one per folder and user.
 
-    Where `state_dir` is too long for socket paths, a short folder among the temporary ones stands for it.
+    Where `state_dir` is too long for socket paths, a short folder among the temporary ones stands
+    for it.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -104,7 +111,8 @@ class PrivateLibvirtd:
         return f"qemu+unix:///{mode}?socket={self._socket}"
 
     def pid(self) -> int | None:
-        """Its process id, checked to be really ours and not a reused number; None if it does not run."""
+        """Its process id, checked to be really ours and not a reused number; None if it does not
+        run."""
         try:
             pid = int(self._pid_file.read_text(encoding="ascii"))
         except (FileNotFoundError, ValueError):
@@ -112,7 +120,8 @@ class PrivateLibvirtd:
         return pid if self._is_ours(pid) else None
 
     def start(self) -> str:
-        """Start it, or find it running; its URI, at which it answers. `DaemonError` holds the tail of its log."""
+        """Start it, or find it running; its URI, at which it answers. `DaemonError` holds the tail
+        of its log."""
         with self._lock():
             deadline = time.monotonic() + _START_SECONDS
             spawned = False
@@ -122,7 +131,8 @@ class PrivateLibvirtd:
                         raise self._failure("the private libvirtd ends at once")
                     self._prepare_folders()
                     self._forget_unborn()
-                    self._child, spawned = self._spawn(), True
+                    self._child = self._spawn()
+                    spawned = True
                 if time.monotonic() > deadline:
                     raise self._failure(
                         f"the private libvirtd does not answer within {_START_SECONDS:g} s"
@@ -134,8 +144,9 @@ class PrivateLibvirtd:
     def stop(self) -> None:
         """End it and wait until it is gone; harmless if it does not run. Its logs stay.
 
-        It is left to those who need it: nothing happens while another process that has started or found it lives, and
-        `GuestsRunning` is raised if it still runs guests, which would go on without anybody to end them.
+        It is left to those who need it: nothing happens while another process that has started or
+        found it lives, and `GuestsRunning` is raised if it still runs guests, which would go on
+        without anybody to end them.
         """
         with self._lock():
             pid = self.pid()
@@ -147,7 +158,8 @@ class PrivateLibvirtd:
                 self._child.wait()
 
     def _hold(self) -> None:
-        """Show to other processes, for as long as we live, that we use it; the kernel ends that however we end."""
+        """Show to other processes, for as long as we live, that we use it; the kernel ends that
+        however we end."""
         if self.folder not in _in_use:
             users = (self.folder / "users").open("w")
             fcntl.flock(users, fcntl.LOCK_SH)
@@ -200,7 +212,8 @@ class PrivateLibvirtd:
     def _forget_unborn(self) -> None:
         """Remove what a killed libvirtd has written of guests whose QEMU it hadn't started yet.
 
-        The next one takes them for guests that are being started (libvirt 9), and could neither start nor end them.
+        The next one takes them for guests that are being started (libvirt 9), and could neither
+        start nor end them.
         """
         for status in (self.folder / _status_folder(self._privileged)).glob("*.xml"):
             with suppress(OSError, ET.ParseError):
@@ -280,7 +293,8 @@ class PrivateLibvirtd:
     def _running(self) -> bool:
         """Whether one runs, or the one that we have started is on its way to writing its pid file.
 
-        One that a killed process started just before us counts as well: ours then finds the pid file taken and ends.
+        One that a killed process started just before us counts as well: ours then finds the pid
+        file taken and ends.
         """
         return self.pid() is not None or (self._child is not None and self._child.poll() is None)
 
@@ -316,15 +330,16 @@ class PrivateLibvirtd:
 def _reaper() -> list[str]:
     """What to start libvirtd under so that ended guests are waited for at once.
 
-    A guest's parent is gone, so that is init's to do. In a container that may take seconds or for ever, and libvirt
-    counts a guest as alive until then.
+    A guest's parent is gone, so that is init's to do. In a container that may take seconds or for
+    ever, and libvirt counts a guest as alive until then.
     """
     tini = shutil.which("tini")
     return [tini, "-s", "--"] if tini else []
 
 
 def _status_folder(privileged: bool) -> str:
-    """Where libvirtd writes down what it must know of running guests to take them up again, below its folder."""
+    """Where libvirtd writes down what it must know of running guests to take them up again, below
+    its folder."""
     return "run/qemu" if privileged else "run/libvirt/qemu/run"
 
 
@@ -334,10 +349,11 @@ _INSTALL = (
 
 
 def choose_uri(setting: str, state_dir: Path) -> str:
-    """The libvirt to use: a URI as it is, "private" for our own libvirtd, and "auto" for the machine's, if one answers.
+    """The libvirt to use: a URI as it is, "private" for our own libvirtd, and "auto" for the
+    machine's, if one answers.
 
-    "auto" tries the system's libvirt, then the user's session, and starts a private one only where neither answers;
-    sockets that do not exist are not tried, so nothing is started by asking.
+    "auto" tries the system's libvirt, then the user's session, and starts a private one only where
+    neither answers; sockets that do not exist are not tried, so nothing is started by asking.
     """
     if setting == "auto":
         for uri, sockets in _machine_libvirts():
@@ -358,7 +374,8 @@ def answers(uri: str, *, seconds: float = 5.0) -> bool:
 
 
 def short_folder(state_dir: Path) -> Path:
-    """`state_dir`/libvirt, or a short folder among the temporary ones if socket paths below that would be too long."""
+    """`state_dir`/libvirt, or a short folder among the temporary ones if socket paths below that
+    would be too long."""
     folder = state_dir / "libvirt"
     longest = _LONGEST_PRIVILEGED if os.geteuid() == 0 else _LONGEST_UNPRIVILEGED
     if len(os.fsencode(folder / longest)) <= _LONGEST_SOCKET_PATH:
@@ -390,7 +407,8 @@ def _machine_libvirts() -> Iterator[tuple[str, list[Path]]]:
 
 
 def _own_folder(folder: Path) -> None:
-    """Make the folder ours alone; `DaemonError` if it is somebody else's, as one in a shared place could be."""
+    """Make the folder ours alone; `DaemonError` if it is somebody else's, as one in a shared place
+    could be."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.lstat()

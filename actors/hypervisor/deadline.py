@@ -1,4 +1,5 @@
-"""A deadline for calls that know none: libvirt waits for a daemon that says nothing for as long as that lasts."""
+"""A deadline for calls that know none: libvirt waits for a daemon that says nothing for as long as
+that lasts."""
 
 import threading
 from collections.abc import Callable
@@ -13,8 +14,8 @@ def within(
 ) -> T:
     """What `call` returns or raises; TimeoutError if that takes longer.
 
-    It goes on then in its own thread, which holds up nobody, not even the end of this process. What it returns after
-    all is given to `too_late`, so that nothing is made that nobody knows of.
+    It goes on then in its own thread, which holds up nobody, not even the end of this process. What
+    it returns after all is given to `too_late`, so that nothing is made that nobody knows of.
     """
     outcome: Future[T] = Future()
 

@@ -1,10 +1,11 @@
 """What a node is, and the libvirt domain that makes it: pure, nothing is started here.
 
-A node boots its kernel directly, mounts one read-only disk that all nodes share, writes its console to a file, and has
-two network cards. The management card is QEMU's user network with one forwarded SSH port and no way out. The cluster
-card is a multicast group joined on 127.0.0.1, so that no traffic leaves the loopback interface; in a cluster that spans
-hosts it is plugged into a bridge. libvirt's own `<interface type='mcast'>` would send on the interface of the default
-route, so these cards are QEMU arguments.
+A node boots its kernel directly, mounts one read-only disk that all nodes share, writes its console
+to a file, and has two network cards. The management card is QEMU's user network with one forwarded
+SSH port and no way out. The cluster card is a multicast group joined on 127.0.0.1, so that no
+traffic leaves the loopback interface; in a cluster that spans hosts it is plugged into a bridge.
+libvirt's own `<interface type='mcast'>` would send on the interface of the default route, so these
+cards are QEMU arguments.
 """
 
 import hashlib
@@ -35,10 +36,13 @@ _LINK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")  # the kernel's names hav
 _UNICAST_MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 _XML_TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*")
 _PCI_BUS = {"pc": "pci.0", "q35": "pcie.0"}
-MANAGEMENT_CARD, CLUSTER_CARD = "mgmt", "cluster"
-"""QEMU's names of a node's two networks; that of a cluster that spans hosts has one of libvirt's."""
+MANAGEMENT_CARD = "mgmt"
+CLUSTER_CARD = "cluster"
+"""QEMU's names of a node's two networks; that of a cluster that spans hosts has one of
+libvirt's."""
 # Beyond the slots that libvirt hands out from the bottom.
-_MANAGEMENT_SLOT, _CLUSTER_SLOT = "0x10", "0x11"
+_MANAGEMENT_SLOT = "0x10"
+_CLUSTER_SLOT = "0x11"
 
 ET.register_namespace(LEASE_PREFIX, LEASE_NAMESPACE)
 ET.register_namespace("qemu", QEMU_NAMESPACE)
@@ -56,8 +60,9 @@ class Multicast:
 class MemoryFile:
     """The file that is a node's memory: one to `record` into, or a golden one to `restore` from.
 
-    A restored node maps the file privately: it reads what the golden node had, straight from the page cache, and keeps
-    what it writes to itself. It starts paused and waits for the state of its devices.
+    A restored node maps the file privately: it reads what the golden node had, straight from the
+    page cache, and keeps what it writes to itself. It starts paused and waits for the state of its
+    devices.
     """
 
     path: Path
@@ -68,9 +73,10 @@ class MemoryFile:
 class NodeSpec:
     """One node of a cluster; `InvalidNodeSpec` at once if a value could not be meant.
 
-    Files are absolute paths on the libvirt host. `credentials` maps systemd credential names to files, so that secrets
-    stand in files that only we can read and not in process arguments. `tb_cache_mib` bounds the translation cache of
-    the software emulator and means nothing under KVM. `machine` is QEMU's: "pc" boots faster than "q35".
+    Files are absolute paths on the libvirt host. `credentials` maps systemd credential names to
+    files, so that secrets stand in files that only we can read and not in process arguments.
+    `tb_cache_mib` bounds the translation cache of the software emulator and means nothing under
+    KVM. `machine` is QEMU's: "pc" boots faster than "q35".
     """
 
     cluster: str
@@ -206,15 +212,18 @@ def _invalid(spec: NodeSpec, field: str, value: object, rule: str) -> InvalidNod
 
 
 def domain_xml(spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> str:
-    """The domain of `spec`. With `run_as` (uid, gid) QEMU runs as that user and libvirt changes no file's owner.
+    """The domain of `spec`. With `run_as` (uid, gid) QEMU runs as that user and libvirt changes no
+    file's owner.
 
-    Without it a privileged libvirtd would give our image and credential files to its own user; an unprivileged one
-    runs everything as the caller and knows no other way, so there it must be left out.
+    Without it a privileged libvirtd would give our image and credential files to its own user; an
+    unprivileged one runs everything as the caller and knows no other way, so there it must be left
+    out.
     """
     domain = ET.Element("domain", {"type": "kvm" if spec.acceleration == "kvm" else "qemu"})
     _text(domain, "name", spec.name)
     ET.SubElement(domain, "metadata").append(lease_element(spec.lease))
-    # Fresh at each start: a restored kernel sees by it that it is a copy, and draws other random numbers.
+    # Fresh at each start: a restored kernel sees by it that it is a copy, and draws other random
+    # numbers.
     ET.SubElement(domain, "genid")
     _text(domain, "memory", str(spec.memory_mib), unit="MiB")
     _text(domain, "vcpu", str(spec.vcpus))
@@ -235,7 +244,8 @@ def domain_xml(spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> str:
 def fingerprint(
     vcpus: int, memory_mib: int, acceleration: Literal["kvm", "tcg"], tb_cache_mib: int
 ) -> str:
-    """What all nodes of one shape have in common as libvirt sees them: equal where one's memory fits the other."""
+    """What all nodes of one shape have in common as libvirt sees them: equal where one's memory
+    fits the other."""
     nowhere = Path("/")
     spec = NodeSpec(
         cluster="any",
@@ -291,7 +301,8 @@ def _add_boot(domain: ET.Element, spec: NodeSpec) -> None:
 
 
 def _add_machine(domain: ET.Element, spec: NodeSpec) -> None:
-    """CPU model, features, and what happens at the end of the guest's life: it is gone, it never starts again."""
+    """CPU model, features, and what happens at the end of the guest's life: it is gone, it never
+    starts again."""
     features = ET.SubElement(domain, "features")
     ET.SubElement(features, "acpi")
     if spec.acceleration == "kvm":
@@ -302,7 +313,8 @@ def _add_machine(domain: ET.Element, spec: NodeSpec) -> None:
     topology = {"sockets": "1", "dies": "1", "cores": str(spec.vcpus), "threads": "1"}
     ET.SubElement(cpu, "topology", topology)
     if spec.acceleration == "tcg":
-        # QEMU 7.2 emulates CMPXCHG16B wrongly: guest kernels panic within minutes. And it moves "fast" strings byte by
+        # QEMU 7.2 emulates CMPXCHG16B wrongly: guest kernels panic within minutes. And it moves
+        # "fast" strings byte by
         # byte: without them kernels copy words, and processes start in four fifths of the time.
         for feature in ("cx16", "erms"):
             ET.SubElement(cpu, "feature", {"policy": "disable", "name": feature})
@@ -334,13 +346,15 @@ def _add_devices(domain: ET.Element, spec: NodeSpec) -> None:
 
 
 def _network_cards(spec: NodeSpec) -> Iterator[str]:
-    """The cards that are QEMU arguments; every value in them is a number or an address that `NodeSpec` has checked."""
+    """The cards that are QEMU arguments; every value in them is a number or an address that
+    `NodeSpec` has checked."""
     bus = _PCI_BUS[spec.machine]
     forward = f"hostfwd=tcp:{spec.ssh_address}:{spec.ssh_port}-{GUEST_ADDRESS}:22"
     management = f"user,id={MANAGEMENT_CARD},restrict=on,ipv6=off,{forward}"
     cards = [(management, spec.management_mac, _MANAGEMENT_SLOT)]
     if isinstance(spec.network, Multicast):
-        cluster = f"socket,id={CLUSTER_CARD},mcast={spec.network.group}:{spec.network.port},localaddr=127.0.0.1"
+        group = f"{spec.network.group}:{spec.network.port}"
+        cluster = f"socket,id={CLUSTER_CARD},mcast={group},localaddr=127.0.0.1"
         cards.append((cluster, spec.cluster_mac, _CLUSTER_SLOT))
     for netdev, mac, slot in cards:
         name = netdev.split(",")[1].removeprefix("id=")
@@ -354,7 +368,8 @@ def _memory(spec: NodeSpec) -> Iterator[str]:
     if spec.memory is None:
         return
     share = "on" if spec.memory.use == "record" else "off"
-    file = f"memory-backend-file,id=memory,size={spec.memory_mib}M,mem-path={spec.memory.path},share={share}"
+    where = f"size={spec.memory_mib}M,mem-path={spec.memory.path},share={share}"
+    file = f"memory-backend-file,id=memory,{where}"
     yield from ("-object", file, "-machine", "memory-backend=memory")
     if spec.memory.use == "restore":
         yield from ("-incoming", "defer")

@@ -1,4 +1,5 @@
-"""What can go wrong between us and the machine that runs the nodes; every class names one mendable cause.
+"""What can go wrong between us and the machine that runs the nodes; every class names one mendable
+cause.
 
 InfrastructureError
 ├── HypervisorError            anything below; the place to catch
@@ -6,7 +7,8 @@ InfrastructureError
 │   ├── DaemonError            the private libvirtd does not start, answer or stop
 │   ├── GuestsRunning          the private libvirtd still has guests, so it is not ended
 │   ├── InvalidNodeSpec        a node was described wrongly; trying again won't help
-│   ├── InvalidLease           metadata or a lease file that is not a lease; `details` holds the raw text
+│   ├── InvalidLease           metadata or a lease file that is not a lease; `details` holds the raw
+text
 │   ├── NodeStartFailed        libvirt refused to start a node, for a reason not named below
 │   │   ├── PortInUse          somebody else listens on the node's SSH port
 │   │   ├── NodeNameTaken      a domain of that name exists

@@ -1,4 +1,5 @@
-"""A lease: whose a domain and its files are, and until when; written into both, so that anybody can clean up."""
+"""A lease: whose a domain and its files are, and until when; written into both, so that anybody can
+clean up."""
 
 import os
 import re
@@ -20,7 +21,8 @@ _OWNER = re.compile(
 
 @dataclass(frozen=True)
 class Owner:
-    """The process that answers for a lease. `host` tells machines apart, `boot` and `start` tell reused pids apart."""
+    """The process that answers for a lease. `host` tells machines apart, `boot` and `start` tell
+    reused pids apart."""
 
     host: str
     boot: str
@@ -29,7 +31,8 @@ class Owner:
 
     @classmethod
     def of(cls, pid: int) -> "Owner":
-        """The owner identity of a process of this machine; `ProcessLookupError` if there is none."""
+        """The owner identity of a process of this machine; `ProcessLookupError` if there is
+        none."""
         start = start_ticks(pid)
         if start is None:
             raise ProcessLookupError(f"no process {pid}")
@@ -54,7 +57,8 @@ class Owner:
         return f"{self.host}/{self.boot}/{self.pid}/{self.start}"
 
     def alive(self) -> bool:
-        """Whether the process still runs. One of another machine can't be judged and counts as alive."""
+        """Whether the process still runs. One of another machine can't be judged and counts as
+        alive."""
         if self.host != _this_host():
             return True
         return self.boot == boot_id() and start_ticks(self.pid) == self.start
@@ -78,10 +82,13 @@ class Lease:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "Lease":
-        """A lease out of the fields that `fields` gives; `InvalidLease` holding the raw text if one is off."""
+        """A lease out of the fields that `fields` gives; `InvalidLease` holding the raw text if one
+        is off."""
         try:
-            campaign, trial = fields["campaign"], fields["trial"]
-            expires, owner = int(fields["expires"]), Owner.parse(fields["owner"])
+            campaign = fields["campaign"]
+            trial = fields["trial"]
+            expires = int(fields["expires"])
+            owner = Owner.parse(fields["owner"])
             if not (isinstance(campaign, str) and isinstance(trial, str)):
                 raise TypeError("campaign and trial must be text")
         except (KeyError, TypeError, ValueError) as error:
@@ -89,7 +96,8 @@ class Lease:
         return cls(campaign=campaign, trial=trial, expires=expires, owner=owner)
 
     def fields(self) -> dict[str, str]:
-        """The lease as text fields: the attributes of its XML element and the keys of its JSON file."""
+        """The lease as text fields: the attributes of its XML element and the keys of its JSON
+        file."""
         return {name: str(value) for name, value in (asdict(self) | {"owner": self.owner}).items()}
 
     def expired(self, now: float) -> bool:
@@ -102,7 +110,8 @@ class Lease:
 
 
 def _this_host() -> str:
-    """A name for this machine that survives a reboot: host name and machine id, where it has one."""
+    """A name for this machine that survives a reboot: host name and machine id, where it has
+    one."""
     try:
         machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
     except OSError:

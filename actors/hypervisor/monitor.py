@@ -13,7 +13,8 @@ from actors.hypervisor.errors import MonitorRefused
 def ask(
     domain: Any, execute: str, arguments: Mapping[str, object], *, file: int | None = None
 ) -> dict[str, Any]:
-    """QEMU's answer to the command `execute`, {} where it has none; an open `file` goes with the command.
+    """QEMU's answer to the command `execute`, {} where it has none; an open `file` goes with the
+    command.
 
     `MonitorRefused` if it can't be asked, or refuses.
     """

@@ -1,6 +1,8 @@
-"""A cluster's own layer-2 network over several hosts: a bridge on each, joined by a VXLAN (RFC 7348). Needs root.
+"""A cluster's own layer-2 network over several hosts: a bridge on each, joined by a VXLAN (RFC
+7348). Needs root.
 
-The names of the links are written into a run folder with a lease before they are made, so the reaper finds them.
+The names of the links are written into a run folder with a lease before they are made, so the
+reaper finds them.
 """
 
 import shutil
@@ -18,7 +20,8 @@ COMMAND_S = 20.0
 
 @dataclass(frozen=True)
 class Bridge:
-    """A bridge of the host's that a cluster's nodes are plugged into, and the longest packet that gets through."""
+    """A bridge of the host's that a cluster's nodes are plugged into, and the longest packet that
+    gets through."""
 
     name: str
     mtu: int = 1500
@@ -26,7 +29,8 @@ class Bridge:
 
 @dataclass(frozen=True)
 class Overlay:
-    """One cluster's VXLAN as one of its hosts sees it: its number, the host's own address, the others'."""
+    """One cluster's VXLAN as one of its hosts sees it: its number, the host's own address, the
+    others'."""
 
     number: int
     address: str
@@ -42,8 +46,8 @@ class Overlay:
         return (self.bridge.name, f"cvx-{self.number:06x}")
 
     def build(self) -> None:
-        """Make the links; NetworkUnusable says what was in the way. Frames go to every peer unless it is known where
-        an address is."""
+        """Make the links; NetworkUnusable says what was in the way. Frames go to every peer unless
+        it is known where an address is."""
         bridge, tunnel = self.links
         _ip("link", "add", bridge, "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
         vxlan = ("id", self.number, "dstport", VXLAN_PORT, "local", self.address)
@@ -85,4 +89,7 @@ def _program(name: str) -> str:
     return shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin") or name
 
 
-_MEND = "A cluster that spans hosts needs root and iproute2 there; or a bridge that the site provides (hosts.*.bridge)."
+_MEND = (
+    "A cluster that spans hosts needs root and iproute2 there; or a bridge that the site "
+    "provides (hosts.*.bridge)."
+)

@@ -11,10 +11,11 @@ _SHOWN = 20
 def free_ports(
     count: int, ports: range, *, reserved: Collection[int] = (), address: str = "127.0.0.1"
 ) -> tuple[int, ...]:
-    """The `count` lowest ports of `ports` that can be bound on `address` and aren't in `reserved` (promised to others).
+    """The `count` lowest ports of `ports` that can be bound on `address` and aren't in `reserved`
+    (promised to others).
 
-    They are free at the moment of asking only: somebody may take one before its node starts, which then fails with
-    `PortInUse`. `NotEnoughPorts` names the range and what is in use.
+    They are free at the moment of asking only: somebody may take one before its node starts, which
+    then fails with `PortInUse`. `NotEnoughPorts` names the range and what is in use.
     """
     free: list[int] = []
     taken: list[int] = []
@@ -47,5 +48,6 @@ def _shortage(
     return NotEnoughPorts(
         f"{count} free TCP ports on {address} are needed, but of {where} only {len(free)} are free",
         f"in use or reserved: {names or 'none'}",
-        "widen the port range of the host's configuration, or end what listens there (ss -ltnp shows it)",
+        "widen the port range of the host's configuration, or end what listens there (ss -ltnp "
+        "shows it)",
     )

@@ -1,5 +1,6 @@
-"""Does hardware virtualization work here? Only booting something tells: a KVM that opens and makes VMs may still hang
-every guest at its first instruction. So the image's own kernel is started under KVM and its console is watched."""
+"""Does hardware virtualization work here? Only booting something tells: a KVM that opens and makes
+VMs may still hang every guest at its first instruction. So the image's own kernel is started under
+KVM and its console is watched."""
 
 import hashlib
 import json
@@ -42,7 +43,8 @@ def acceleration(
 ) -> Acceleration:
     """KVM if `kernel` comes up under it within `seconds`, else TCG (software emulation) and why.
 
-    The answer of a boot is remembered in `cache_dir` until this machine is booted again or the kernel changes.
+    The answer of a boot is remembered in `cache_dir` until this machine is booted again or the
+    kernel changes.
     """
     refusal = _refusal(device)
     if refusal:

@@ -1,4 +1,5 @@
-"""Which process is which: a pid alone is reused, so a process is a pid and the moment it started, within one boot."""
+"""Which process is which: a pid alone is reused, so a process is a pid and the moment it started,
+within one boot."""
 
 import os
 import select
@@ -15,7 +16,8 @@ def boot_id() -> str:
 
 
 def start_ticks(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot; None if there is no such process, or only its zombie."""
+    """When the process started, in clock ticks since boot; None if there is no such process, or
+    only its zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -42,9 +44,11 @@ def pids() -> list[int]:
 def end(
     pid: int, is_it: Callable[[int], bool], signals: Sequence[signal.Signals], *, seconds: float
 ) -> bool:
-    """Send a process one signal after the other until it is gone, waiting for `seconds` after each; whether it is.
+    """Send a process one signal after the other until it is gone, waiting for `seconds` after each;
+    whether it is.
 
-    It is held by a handle that can't come to mean another process; with `is_it` it is looked at once more by then.
+    It is held by a handle that can't come to mean another process; with `is_it` it is looked at
+    once more by then.
     """
     try:
         handle = os.pidfd_open(pid)

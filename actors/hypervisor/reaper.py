@@ -1,4 +1,5 @@
-"""Removes what is ours and nobody answers for any more, whatever ended its driver; leaves everything else alone."""
+"""Removes what is ours and nobody answers for any more, whatever ended its driver; leaves
+everything else alone."""
 
 import time
 from collections.abc import Callable, Collection
@@ -11,7 +12,8 @@ from actors.hypervisor.errors import HypervisorError, InvalidLease
 from actors.hypervisor.lease import Lease
 from actors.hypervisor.run_folder import RunFolder, all_folders, remove_unfinished
 
-# libvirt may still be starting a domain for a driver that is dead already, so one look is not enough.
+# libvirt may still be starting a domain for a driver that is dead already, so one look is not
+# enough.
 _PASSES = 3
 
 
@@ -27,7 +29,8 @@ class Domains(Protocol):
 
 @dataclass(frozen=True)
 class Reaped:
-    """What was removed, which of our domains live on under a valid lease, and what could not be removed and why."""
+    """What was removed, which of our domains live on under a valid lease, and what could not be
+    removed and why."""
 
     domains: tuple[str, ...]
     folders: tuple[Path, ...]
@@ -35,7 +38,10 @@ class Reaped:
     failures: tuple[str, ...]
 
     def __str__(self) -> str:
-        done = f"removed {len(self.domains)} domains and {len(self.folders)} run folders, kept {len(self.kept)} live"
+        done = (
+            f"removed {len(self.domains)} domains and {len(self.folders)} run folders, kept "
+            f"{len(self.kept)} live"
+        )
         return "; ".join((done, *self.failures))
 
 
@@ -47,11 +53,13 @@ def reap(
     all: bool = False,
     clusters: Collection[str] = (),
 ) -> Reaped:
-    """Remove our domains and run folders whose lease is over at `now` (unix seconds; the default is the present) or
-    whose owner is dead; also those of `clusters`, whatever their leases say; with `all`, every one of ours.
+    """Remove our domains and run folders whose lease is over at `now` (unix seconds; the default is
+    the present) or whose owner is dead; also those of `clusters`, whatever their leases say; with
+    `all`, every one of ours.
 
-    A folder outlives its domain's removal only if the domain can't be ended: its credentials are then still in use.
-    Foreign domains, folders without a lease, and live leases are not touched. One failure does not stop the rest.
+    A folder outlives its domain's removal only if the domain can't be ended: its credentials are
+    then still in use. Foreign domains, folders without a lease, and live leases are not touched.
+    One failure does not stop the rest.
     """
     moment = time.time() if now is None else now
 

@@ -1,4 +1,5 @@
-"""The folder of one node on its host: lease, credentials, console log. It says whose it is before it holds anything."""
+"""The folder of one node on its host: lease, credentials, console log. It says whose it is before
+it holds anything."""
 
 import errno
 import fcntl
@@ -69,7 +70,8 @@ class RunFolder:
         _write_lease(self.path, lease)
 
     def remove(self) -> None:
-        """Remove the folder and all in it, and the links that it answers for; harmless if it is gone."""
+        """Remove the folder and all in it, and the links that it answers for; harmless if it is
+        gone."""
         overlay.remove(self.links)
         shutil.rmtree(self.path, ignore_errors=True)
         if self.path.exists():
@@ -84,12 +86,13 @@ def create(
     *,
     links: Sequence[str] = (),
 ) -> RunFolder:
-    """Make the folder of the domain `name`, readable by us alone. It appears with its lease in it or not at all.
+    """Make the folder of the domain `name`, readable by us alone. It appears with its lease in it
+    or not at all.
 
     With `links`, it answers for network links of those names, which are made afterwards.
 
-    `NodeNameTaken` if there is one, `DiskFull` or another `NodeStartFailed` if it can't be written; nothing is left
-    then.
+    `NodeNameTaken` if there is one, `DiskFull` or another `NodeStartFailed` if it can't be written;
+    nothing is left then.
     """
     for one in (name, *credentials):
         if one in ("", ".", "..") or Path(one).name != one:
@@ -129,7 +132,8 @@ def all_folders(run_root: Path) -> list[RunFolder]:
 
 
 def remove_unfinished(run_root: Path) -> list[Path]:
-    """Remove what a killed `create` left. Under the lock nobody is at it, so all drafts are leftovers."""
+    """Remove what a killed `create` left. Under the lock nobody is at it, so all drafts are
+    leftovers."""
     if not run_root.is_dir():
         return []
     with locked(run_root):

@@ -1,7 +1,8 @@
 """The state of a node's devices, to a file and back: what a memory file lacks of a whole snapshot.
 
-QEMU calls it migration. Memory that is shared with a file is left out of the stream, so half a megabyte remains, and
-what costs seconds elsewhere costs a hundredth of one. libvirt has no words for this; its QEMU monitor passes them on.
+QEMU calls it migration. Memory that is shared with a file is left out of the stream, so half a
+megabyte remains, and what costs seconds elsewhere costs a hundredth of one. libvirt has no words
+for this; its QEMU monitor passes them on.
 """
 
 import os
@@ -25,7 +26,8 @@ def save_devices(domain: Any, path: Path) -> None:
 
 
 def load_devices(domain: Any, path: Path) -> None:
-    """Read the state of devices from `path` into `domain`, which was started with `-incoming defer`."""
+    """Read the state of devices from `path` into `domain`, which was started with `-incoming
+    defer`."""
     _stream(domain, os.open(path, os.O_RDONLY), "migrate-incoming")
 
 

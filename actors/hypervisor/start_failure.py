@@ -1,4 +1,5 @@
-"""From what libvirt and QEMU say when a node does not start, to the error that names the cause and its cure."""
+"""From what libvirt and QEMU say when a node does not start, to the error that names the cause and
+its cure."""
 
 import re
 
@@ -45,7 +46,8 @@ _CAUSES: tuple[tuple[str, type[NodeStartFailed], str, str], ...] = (
         "let the user that QEMU runs as read the image, the run folder and all folders above them",
     ),
     (
-        r"No such file or directory|[Cc]annot access storage file|could not open kernel file|does not exist",
+        r"No such file or directory|[Cc]annot access storage file|could not open kernel "
+        r"file|does not exist",
         FileUnusable,
         "one of its files is missing",
         "verify the image, and build it again if it is damaged",

@@ -1,9 +1,11 @@
-"""The warden of a process that has VMs: when that process dies, however it dies, the warden ends them.
+"""The warden of a process that has VMs: when that process dies, however it dies, the warden ends
+them.
 
-`python -m actors.hypervisor.watchdog URI STATE_DIR` reads the names of clusters from its standard input, a line each. The
-input ends when the process at its other end does, since the kernel closes its files. Unless that process took its
-leave, the clusters' domains and run folders are removed, and whatever else a lease doesn't cover any more. Leases that
-run out while the process lives, because it hangs, are seen to as well.
+`python -m actors.hypervisor.watchdog URI STATE_DIR` reads the names of clusters from its standard
+input, a line each. The input ends when the process at its other end does, since the kernel closes
+its files. Unless that process took its leave, the clusters' domains and run folders are removed,
+and whatever else a lease doesn't cover any more. Leases that run out while the process lives,
+because it hangs, are seen to as well.
 """
 
 import contextlib
@@ -25,14 +27,16 @@ from actors.hypervisor.run_folder import RUN_FOLDERS, all_folders
 FAREWELL = "."
 LOOK_S = 30.0
 PATIENCE_S = 60.0
-"""For how long after a process's death its clusters are looked for: libvirt may still be starting some for it."""
+"""For how long after a process's death its clusters are looked for: libvirt may still be starting
+some for it."""
 SETTLED_S = 3.0
 
 
 class Warden:
     """This process's warden for the clusters that it starts through one libvirt.
 
-    One that can't be started, or was killed, is a lost precaution, no fault: leases and the reaper remain.
+    One that can't be started, or was killed, is a lost precaution, no fault: leases and the reaper
+    remain.
     """
 
     def __init__(self, uri: str, state_dir: Path) -> None:
@@ -94,7 +98,8 @@ def serve(names: IO[str], uri: str, state_dir: Path, *, look_s: float = LOOK_S) 
 
 def _end(clusters: Collection[str], uri: str, state_dir: Path) -> None:
     """Remove what the dead process had, until nothing of it has been seen for a while."""
-    deadline, quiet_since = time.monotonic() + PATIENCE_S, time.monotonic()
+    deadline = time.monotonic() + PATIENCE_S
+    quiet_since = time.monotonic()
     while time.monotonic() < deadline and time.monotonic() - quiet_since < SETTLED_S:
         if _reap_orphans(clusters, uri, state_dir):
             quiet_since = time.monotonic()
@@ -105,7 +110,8 @@ def _end(clusters: Collection[str], uri: str, state_dir: Path) -> None:
 
 
 def _reap_orphans(clusters: Collection[str], uri: str, state_dir: Path) -> bool:
-    """Whether there was anything to remove. A connection may start a libvirtd, so none is made where there is not."""
+    """Whether there was anything to remove. A connection may start a libvirtd, so none is made
+    where there is not."""
     if not any(
         lease.trial in clusters or lease.lapsed(time.time()) for lease in _leases(state_dir)
     ):

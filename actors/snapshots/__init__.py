@@ -1,1 +1,2 @@
-"""Golden clusters: snapshots of whole clusters with their memory, on disk and while they are made."""
+"""Golden clusters: snapshots of whole clusters with their memory, on disk and while they are
+made."""

@@ -1,4 +1,5 @@
-"""The golden clusters of one host while its actor lives: who makes which, what is being recorded, what is held."""
+"""The golden clusters of one host while its actor lives: who makes which, what is being recorded,
+what is held."""
 
 import contextlib
 import os
@@ -14,12 +15,14 @@ from actors.snapshots.snapshot import Golden, GoldenDamaged, Recipe
 from actors.snapshots.store import GoldenStore
 
 Stage = Literal["none", "claimed", "making"]
-"""Whether a golden cluster is being made on a host; a claim is one until the host knows that no other makes it."""
+"""Whether a golden cluster is being made on a host; a claim is one until the host knows that no
+other makes it."""
 
 
 @dataclass(frozen=True)
 class GoldenOffer:
-    """What there is for a recipe: the golden cluster; or none, and then it is `yours` to make unless another does."""
+    """What there is for a recipe: the golden cluster; or none, and then it is `yours` to make
+    unless another does."""
 
     recipe: Recipe
     golden: Golden | None
@@ -28,7 +31,8 @@ class GoldenOffer:
 
 @dataclass(frozen=True)
 class _Recording:
-    """Memory of nodes that are to become a golden cluster: open files without a name, gone with those who have them."""
+    """Memory of nodes that are to become a golden cluster: open files without a name, gone with
+    those who have them."""
 
     recipe: Recipe
     memory: Mapping[str, int]
@@ -52,9 +56,11 @@ class Goldens:
         self._recordings: dict[str, _Recording] = {}  # by cluster
 
     def offer(self, recipe: Recipe, maker: str | None) -> GoldenOffer:
-        """What there is for `recipe`, verified, and held until `close`. What is damaged is discarded: GoldenDamaged.
+        """What there is for `recipe`, verified, and held until `close`. What is damaged is
+        discarded: GoldenDamaged.
 
-        What isn't there is the `maker`'s to make, until it is disclaimed; without one, nobody is asked to make it.
+        What isn't there is the `maker`'s to make, until it is disclaimed; without one, nobody is
+        asked to make it.
         """
         try:
             golden = self._store.find(recipe)
@@ -103,7 +109,8 @@ class Goldens:
     ) -> dict[str, MemoryFile]:
         """Memory for the nodes of a cluster that is to become a golden one.
 
-        It is not on the store's disk: a slow one would hold up the guests with every page that they touch.
+        It is not on the store's disk: a slow one would hold up the guests with every page that they
+        touch.
         """
         memory = {node: os.memfd_create(f"{cluster}-{node}", os.MFD_CLOEXEC) for node in nodes}
         for descriptor in memory.values():
@@ -121,7 +128,8 @@ class Goldens:
         identity: Mapping[str, bytes],
         save: Callable[[str, Path], None],
     ) -> Golden:
-        """Put the recorded nodes, which stand still, into the store. `save` writes a node's devices to a new file."""
+        """Put the recorded nodes, which stand still, into the store. `save` writes a node's devices
+        to a new file."""
         recording = self._recordings[cluster]
         with self._store.making(
             recording.recipe, room_mib=len(nodes) * recording.memory_mib

@@ -1,4 +1,5 @@
-"""The files of a golden cluster: sealing a draft of them, verifying them before use, and reading them bare."""
+"""The files of a golden cluster: sealing a draft of them, verifying them before use, and reading
+them bare."""
 
 import base64
 import contextlib
@@ -40,11 +41,12 @@ _Result = TypeVar("_Result")
 
 
 class _Verified(BaseModel):
-    """`verified.json`: the files of the golden cluster `seal` that were found sound during the boot `boot`.
+    """`verified.json`: the files of the golden cluster `seal` that were found sound during the boot
+    `boot`.
 
-    It is trusted across processes: who could forge it could as well put forged files into the folder, which is ours
-    alone. A copied folder has other inodes, a program can't set a change time back, and a crash or a rollback of the
-    machine gives another boot.
+    It is trusted across processes: who could forge it could as well put forged files into the
+    folder, which is ours alone. A copied folder has other inodes, a program can't set a change time
+    back, and a crash or a rollback of the machine gives another boot.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,7 +57,8 @@ class _Verified(BaseModel):
 
 
 def seal(folder: Path, recipe: Recipe, nodes: Sequence[str], identity: Mapping[str, bytes]) -> None:
-    """Make the files of `nodes` in `folder` ours, sparse and described by a manifest, which is written last.
+    """Make the files of `nodes` in `folder` ours, sparse and described by a manifest, which is
+    written last.
 
     GoldenError if one is missing or still open for writing somewhere, OSError if the disk fails.
     """
@@ -81,12 +84,14 @@ def tidy(folder: Path) -> None:
 
 
 def load(folder: Path) -> Golden:
-    """The golden cluster in `folder`, by its manifest alone; GoldenDamaged if that can't be read."""
+    """The golden cluster in `folder`, by its manifest alone; GoldenDamaged if that can't be
+    read."""
     return _golden(folder, read_manifest(folder))
 
 
 def verify(folder: Path, recipe: Recipe) -> Golden:
-    """The golden cluster of `recipe` in `folder`, every byte of it checked now or, untouched since, earlier."""
+    """The golden cluster of `recipe` in `folder`, every byte of it checked now or, untouched since,
+    earlier."""
     manifest = read_manifest(folder)
     if manifest.recipe.key != recipe.key:
         raise damaged(
@@ -102,7 +107,8 @@ def verify(folder: Path, recipe: Recipe) -> Golden:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest in `folder`; GoldenDamaged if folder or manifest aren't plain, ours and whole."""
+    """The manifest in `folder`; GoldenDamaged if folder or manifest aren't plain, ours and
+    whole."""
     path = folder / MANIFEST
     try:
         _require_ours(folder, folder.lstat(), stat.S_ISDIR)
@@ -113,7 +119,8 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def disk_use(folder: Path) -> int:
-    """The bytes that the files in `folder` take on the disk; FileNotFoundError without the folder."""
+    """The bytes that the files in `folder` take on the disk; FileNotFoundError without the
+    folder."""
     total = 0
     for path in folder.iterdir():
         with contextlib.suppress(FileNotFoundError):  # another process's draft of its record
@@ -122,7 +129,8 @@ def disk_use(folder: Path) -> int:
 
 
 def read_all(golden: Golden, nodes: Iterable[str] | None = None) -> int:
-    """Read the data of the files of `nodes` (of all, if None) once, one after the other; the bytes read.
+    """Read the data of the files of `nodes` (of all, if None) once, one after the other; the bytes
+    read.
 
     What any restore that reads its files must at least take.
     """
@@ -134,7 +142,8 @@ def read_all(golden: Golden, nodes: Iterable[str] | None = None) -> int:
 
 
 def drop_cache(golden: Golden, nodes: Iterable[str] | None = None) -> None:
-    """Write the files of `nodes` (of all, if None) to the disk and out of the page cache, but for pages mapped now."""
+    """Write the files of `nodes` (of all, if None) to the disk and out of the page cache, but for
+    pages mapped now."""
     for path in golden.files(nodes):
         with _opened(path) as descriptor:
             os.fdatasync(descriptor)
@@ -151,10 +160,11 @@ def _tidy(path: Path) -> None:
 
 
 def _require_no_writer(path: Path) -> None:
-    """GoldenError if anything has the file open for writing: writes to mapped memory needn't change a file's times.
+    """GoldenError if anything has the file open for writing: writes to mapped memory needn't change
+    a file's times.
 
-    The kernel grants a read lease only on a file without writers. Some file systems know no leases; there the caller's
-    promise must do.
+    The kernel grants a read lease only on a file without writers. Some file systems know no leases;
+    there the caller's promise must do.
     """
     with _opened(path) as descriptor:
         fcntl.fcntl(
@@ -204,7 +214,8 @@ def _read_again(path: Path) -> tuple[Content, FileIdentity]:
 
 
 def _read(path: Path) -> tuple[Content, FileIdentity]:
-    """The content of a file, and the identity by which it can be trusted to have this content still."""
+    """The content of a file, and the identity by which it can be trusted to have this content
+    still."""
     with _opened(path) as descriptor:
         age = time.time() - os.fstat(descriptor).st_ctime
         if 0 <= age < _CLOCK_GRAIN:  # another change could get the same change time
@@ -225,7 +236,8 @@ def _opened(path: Path, mode: int = os.O_RDONLY) -> Iterator[int]:
 
 
 def _each(work: Callable[[Path], _Result], paths: Sequence[Path]) -> dict[Path, _Result]:
-    """`work` done on several files at once, in threads: reading and hashing release the interpreter's lock."""
+    """`work` done on several files at once, in threads: reading and hashing release the
+    interpreter's lock."""
     with ThreadPoolExecutor(min(len(paths), os.cpu_count() or 1)) as workers:
         return dict(zip(paths, workers.map(work, paths), strict=True))
 
@@ -250,7 +262,8 @@ def _golden(folder: Path, manifest: Manifest) -> Golden:
 
 
 def _known(folder: Path, manifest: Manifest) -> dict[str, FileIdentity]:
-    """The identities of the files that were verified before and in this boot; none if the record is of no use."""
+    """The identities of the files that were verified before and in this boot; none if the record is
+    of no use."""
     try:
         record = _Verified.model_validate_json((folder / _VERIFIED).read_bytes())
     except (OSError, ValueError):

@@ -1,4 +1,5 @@
-"""What a golden cluster is on disk: the recipe that names it, its files, and the sealed manifest of them."""
+"""What a golden cluster is on disk: the recipe that names it, its files, and the sealed manifest of
+them."""
 
 import hashlib
 import json
@@ -32,7 +33,8 @@ class GoldenError(CampaignError):
 
 
 class GoldenDamaged(GoldenError):
-    """What stands under a golden cluster's name isn't what was put there, and must not be restored."""
+    """What stands under a golden cluster's name isn't what was put there, and must not be
+    restored."""
 
 
 class GoldenGone(GoldenError):
@@ -45,19 +47,22 @@ class GoldenStoreFull(GoldenError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that shapes a golden cluster, by name: image hash, scheduler, node count, memory, QEMU version, ..."""
+    """Everything that shapes a golden cluster, by name: image hash, scheduler, node count, memory,
+    QEMU version, ..."""
 
     parts: Mapping[str, str]
 
     @property
     def key(self) -> str:
-        """The name of the golden cluster of this recipe: equal exactly when all parts and the file format are."""
+        """The name of the golden cluster of this recipe: equal exactly when all parts and the file
+        format are."""
         return _hash({"format": FORMAT, "parts": dict(self.parts)})
 
 
 @dataclass(frozen=True)
 class Golden:
-    """A golden cluster in a store. Its files are mapped copy on write by restored nodes and never written to."""
+    """A golden cluster in a store. Its files are mapped copy on write by restored nodes and never
+    written to."""
 
     folder: Path
     recipe: Recipe
@@ -150,7 +155,8 @@ def write(path: Path, manifest: Manifest) -> None:
 
 
 def parse(path: Path, raw: bytes) -> Manifest:
-    """The manifest that was read from `path`; GoldenDamaged if any of it isn't what `write` wrote."""
+    """The manifest that was read from `path`; GoldenDamaged if any of it isn't what `write`
+    wrote."""
     try:
         found = json.loads(raw)
         manifest = Manifest.model_validate(found["golden"])

@@ -1,7 +1,9 @@
-"""The store of golden clusters: a folder of files, verified on use, safe for several processes, never seen half-made.
+"""The store of golden clusters: a folder of files, verified on use, safe for several processes,
+never seen half-made.
 
-One folder per golden cluster, named by its recipe's key. Nothing is flushed to the disk by force: what a power cut
-loses is noticed, since files count as verified only within one boot of the machine.
+One folder per golden cluster, named by its recipe's key. Nothing is flushed to the disk by force:
+what a power cut loses is noticed, since files count as verified only within one boot of the
+machine.
 """
 
 import contextlib
@@ -23,7 +25,9 @@ from actors.snapshots.snapshot import Golden, GoldenDamaged, GoldenGone, GoldenS
 from campaign.core import files
 
 _MAKING = ".making-"
-_LOCK = ".lock"  # of the store: while it changes; of a golden cluster: held shared by who uses it, its time the last use
+# Of the store: while it changes; of a golden cluster: held shared by who uses it, its time the last
+# use.
+_LOCK = ".lock"
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -67,8 +71,8 @@ class GoldenStore:
     def making(self, recipe: Recipe, *, room_mib: int = 0) -> Iterator[Draft]:
         """A draft on the store's disk; whatever happens, it is gone afterwards unless it was `put`.
 
-        GoldenStoreFull if less than `room_mib` is free, or if the disk fills up meanwhile. Ask for room: a node whose
-        memory file finds no room on the disk is killed by the kernel.
+        GoldenStoreFull if less than `room_mib` is free, or if the disk fills up meanwhile. Ask for
+        room: a node whose memory file finds no room on the disk is killed by the kernel.
         """
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._disk_errors())
@@ -81,11 +85,13 @@ class GoldenStore:
             yield Draft(recipe, folder, lock)
 
     def put(self, draft: Draft, nodes: Sequence[str], identity: Mapping[str, bytes]) -> Golden:
-        """Keep `draft`, whose files no process writes to or has mapped writably any more, as the golden cluster.
+        """Keep `draft`, whose files no process writes to or has mapped writably any more, as the
+        golden cluster.
 
-        A sound one of the same recipe stays instead, a damaged one is replaced. Then the least recently used others
-        that nobody holds are evicted until the store fits its limit. GoldenStoreFull if the disk is full, GoldenError
-        if a node's file is missing or still open for writing, as it is while its QEMU lives.
+        A sound one of the same recipe stays instead, a damaged one is replaced. Then the least
+        recently used others that nobody holds are evicted until the store fits its limit.
+        GoldenStoreFull if the disk is full, GoldenError if a node's file is missing or still open
+        for writing, as it is while its QEMU lives.
         """
         with self._disk_errors():
             sealing.seal(draft.folder, draft.recipe, nodes, identity)
@@ -95,9 +101,11 @@ class GoldenStore:
         return golden
 
     def adopt(self, folder: Path, recipe: Recipe) -> Golden:
-        """Take in the golden cluster in `folder`, which came from another host to this store's disk, verified.
+        """Take in the golden cluster in `folder`, which came from another host to this store's
+        disk, verified.
 
-        A sound one of the same recipe stays instead. GoldenDamaged if it isn't what its manifest says.
+        A sound one of the same recipe stays instead. GoldenDamaged if it isn't what its manifest
+        says.
         """
         with self._disk_errors(), self._locked():
             sealing.verify(folder, recipe)
@@ -111,10 +119,11 @@ class GoldenStore:
         return golden
 
     def find(self, recipe: Recipe) -> Golden | None:
-        """The golden cluster of `recipe`, verified; None if there is none. GoldenDamaged says what is wrong with it.
+        """The golden cluster of `recipe`, verified; None if there is none. GoldenDamaged says what
+        is wrong with it.
 
-        Files that were verified during this boot and haven't been touched since (inode, size, times) aren't read
-        again, so this is cheap enough for every trial.
+        Files that were verified during this boot and haven't been touched since (inode, size,
+        times) aren't read again, so this is cheap enough for every trial.
         """
         folder = self.path / recipe.key
         if not os.path.lexists(folder):
@@ -130,9 +139,11 @@ class GoldenStore:
 
     @contextmanager
     def hold(self, golden: Golden) -> Iterator[None]:
-        """Keep `golden` from eviction, by whichever process, while nodes are restored or run from it.
+        """Keep `golden` from eviction, by whichever process, while nodes are restored or run from
+        it.
 
-        GoldenGone if it isn't there any more: hold it before the first node is restored, and treat that as not found.
+        GoldenGone if it isn't there any more: hold it before the first node is restored, and treat
+        that as not found.
         """
         with contextlib.ExitStack() as stack:
             try:
@@ -147,8 +158,8 @@ class GoldenStore:
     def discard(self, key: str) -> None:
         """Remove what stands under `key`, at once and even if it is held; harmless if nothing does.
 
-        Discarding is for damage, and what is damaged must not be restored once more. Nodes that run from it keep their
-        mapped files, whose disk space comes back when the last of them ends.
+        Discarding is for damage, and what is damaged must not be restored once more. Nodes that run
+        from it keep their mapped files, whose disk space comes back when the last of them ends.
         """
         with self._locked():
             self._remove(self.path / key)
@@ -209,7 +220,8 @@ class GoldenStore:
         return True
 
     def _remove(self, folder: Path) -> None:
-        """First out of sight by one rename, then removed: a reader sees all of a golden cluster or nothing."""
+        """First out of sight by one rename, then removed: a reader sees all of a golden cluster or
+        nothing."""
         with contextlib.suppress(FileNotFoundError):
             hidden = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.path))
             try:

@@ -1,7 +1,8 @@
-"""Folders that travel between hosts in pieces: what they hold, cutting them, and putting them together again. No Ray.
+"""Folders that travel between hosts in pieces: what they hold, cutting them, and putting them
+together again. No Ray.
 
-A folder that has not arrived in full stands apart from where it is looked for, and is gone on with where it was broken
-off. Pieces are verified as they arrive, the whole by whoever takes it in.
+A folder that has not arrived in full stands apart from where it is looked for, and is gone on with
+where it was broken off. Pieces are verified as they arrive, the whole by whoever takes it in.
 """
 
 import hashlib
@@ -33,7 +34,8 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of a file: `size` bytes with this hash (sha256, hexadecimal). Without data, they are zeros."""
+    """A stretch of a file: `size` bytes with this hash (sha256, hexadecimal). Without data, they
+    are zeros."""
 
     size: int
     digest: str
@@ -75,7 +77,8 @@ def receive(
     sources: Sequence[Source],
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Bring the folder of `key` from the first source that has it into `folder`, going on with what is there already.
+    """Bring the folder of `key` from the first source that has it into `folder`, going on with what
+    is there already.
 
     Where a source fails, the next one goes on. TransferFailed says what each of them said.
     """
@@ -102,11 +105,13 @@ def _receive_file(
     ask: Callable[[str, int], Piece],
     tell: Callable[[str], None],
 ) -> None:
-    """Go on with one file where it ends. Its length is how far it has come, so it grows by whole pieces only."""
+    """Go on with one file where it ends. Its length is how far it has come, so it grows by whole
+    pieces only."""
     if Path(file).name != file or file.startswith("."):
         raise TransferFailed(f"{file!r} can't be the name of a file in a parcel")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    size, damaged = parcel.files[file], 0
+    size = parcel.files[file]
+    damaged = 0
     descriptor = os.open(
         folder / file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
     )

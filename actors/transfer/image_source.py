@@ -1,4 +1,5 @@
-"""What a machine gives to others and takes from them: image bundles and golden clusters, each by its key."""
+"""What a machine gives to others and takes from them: image bundles and golden clusters, each by
+its key."""
 
 import contextlib
 import re
@@ -33,7 +34,8 @@ _LOCK = ".lock"
 
 
 class Shelf:
-    """The bundles and the golden clusters that this machine has to give. It is a `parcels.Source`."""
+    """The bundles and the golden clusters that this machine has to give. It is a
+    `parcels.Source`."""
 
     def __init__(
         self, name: str, bundles: Iterable[Bundle] = (), store: GoldenStore | None = None
@@ -72,11 +74,9 @@ class Arrivals:
     """Brings bundles and golden clusters to a host whose state folder is `state_dir`, each once."""
 
     def __init__(self, state_dir: Path, store: GoldenStore) -> None:
-        self._folder, self._images, self._goldens = (
-            state_dir / "arrivals",
-            Store(state_dir / "images"),
-            store,
-        )
+        self._folder = state_dir / "arrivals"
+        self._images = Store(state_dir / "images")
+        self._goldens = store
 
     def image(
         self,
@@ -84,7 +84,8 @@ class Arrivals:
         sources: Sequence[Source],
         tell: Callable[[str], None] = lambda _: None,
     ) -> Bundle:
-        """The same bundle as this host sees it: where it is, if that is within reach of this host; else brought here.
+        """The same bundle as this host sees it: where it is, if that is within reach of this host;
+        else brought here.
 
         TransferFailed where it can't be brought, ImageError where what arrived isn't the bundle.
         """

@@ -1,1 +1,2 @@
-"""What trials say: metrics, the validity gate, what differs between schedulers, and two trials job by job."""
+"""What trials say: metrics, the validity gate, what differs between schedulers, and two trials job
+by job."""

@@ -1,7 +1,9 @@
-"""Two trials that replayed the same jobs, side by side: the first decision in which they differ, where the time went.
+"""Two trials that replayed the same jobs, side by side: the first decision in which they differ,
+where the time went.
 
-Pure: tables in, values out; all of it over whole columns, in time O(n log n) of n jobs. `campaign.cli.report` reads the
-trials, `campaign.report.comparison.text`, `compare_page` and `compare_json` write down what is found.
+Pure: tables in, values out; all of it over whole columns, in time O(n log n) of n jobs.
+`campaign.cli.report` reads the trials, `campaign.report.comparison.text`, `compare_page` and
+`compare_json` write down what is found.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,18 +20,21 @@ from campaign.core.trials import Point, TrialRecord
 from campaign.schema.model import Direction
 
 TIE_S = 0.05
-"""Starts that are no further apart come in no order: clocks are known to some hundredths of a second, and jobs that one
-decision starts are launched one after the other. Where a trial knows its clocks less well, twice their error counts."""
+"""Starts that are no further apart come in no order: clocks are known to some hundredths of a
+second, and jobs that one decision starts are launched one after the other. Where a trial knows its
+clocks less well, twice their error counts."""
 PHASES = {
     "submission": "from its submission to the scheduler's answer",
-    "policy": "from there to the scheduler's own start of it, or to its start where the scheduler keeps none",
+    "policy": "from there to the scheduler's own start of it, or to its start where the "
+    "scheduler keeps none",
     "dispatch": "from there until it runs on its first node",
     "run": "until it has ended on its last node",
 }
-"""What a job's response time consists of. A scheduler's own start is moved to between the job's acceptance and its real
-start where it lies outside: accounts may have whole seconds (Slurm's are rounded down), and clocks an error. So of a
-dispatch, as much as the accounts' resolution may be the policy's. Where there is no own start, as in a simulation, the
-dispatch is 0. A job that clocks show to start before its submission has a submission of less than 0."""
+"""What a job's response time consists of. A scheduler's own start is moved to between the job's
+acceptance and its real start where it lies outside: accounts may have whole seconds (Slurm's are
+rounded down), and clocks an error. So of a dispatch, as much as the accounts' resolution may be the
+policy's. Where there is no own start, as in a simulation, the dispatch is 0. A job that clocks show
+to start before its submission has a submission of less than 0."""
 FIRST_METRICS = (
     "makespan_s",
     "utilisation",
@@ -48,7 +53,8 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Arm:
-    """A trial as it is compared: its name to people, its record, its jobs (JOBS_SCHEMA at least) and its cluster.
+    """A trial as it is compared: its name to people, its record, its jobs (JOBS_SCHEMA at least)
+    and its cluster.
 
     `fixed` are the settings beside its point; `resolution_s` is that of its scheduler's accounts.
     """
@@ -84,9 +90,10 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Start:
-    """A job's start in one arm, and what it looked like then: times in seconds from the workload's begin, `waited_s` of
-    the job itself, `elsewhere_s` its start in the other arm (None: never); what else waited (MOST_WAITING of it, the
-    longest first), and the slots that no job used, the job's own among them. `nodes` is empty where none are known."""
+    """A job's start in one arm, and what it looked like then: times in seconds from the workload's
+    begin, `waited_s` of the job itself, `elsewhere_s` its start in the other arm (None: never);
+    what else waited (MOST_WAITING of it, the longest first), and the slots that no job used, the
+    job's own among them. `nodes` is empty where none are known."""
 
     job: int
     width: int
@@ -102,7 +109,8 @@ class Start:
 
 @dataclass(frozen=True)
 class Divergence:
-    """The first decision in which two schedules differ: each arm starts a job that the other starts later than its own.
+    """The first decision in which two schedules differ: each arm starts a job that the other starts
+    later than its own.
 
     `common` jobs had started in both by then.
     """
@@ -138,11 +146,12 @@ class Change:
 class Comparison:
     """What two arms have in common and what not.
 
-    `totals` are the seconds of each phase, summed over the jobs that ended in both (`ended`, of `jobs`); `changes` are
-    those jobs, the greatest gain of the second arm first; of so many of them, `accounts` hold the scheduler's own start
-    in each arm. `only` are the jobs that started in one arm alone, by arm. `metrics` are the values of both where both
-    have one, the objectives first; `lone` those that one has (None: it has not). `differing` are settings and
-    provenance, empty where an arm has none.
+    `totals` are the seconds of each phase, summed over the jobs that ended in both (`ended`, of
+    `jobs`); `changes` are those jobs, the greatest gain of the second arm first; of so many of
+    them, `accounts` hold the scheduler's own start in each arm. `only` are the jobs that started in
+    one arm alone, by arm. `metrics` are the values of both where both have one, the objectives
+    first; `lone` those that one has (None: it has not). `differing` are settings and provenance,
+    empty where an arm has none.
     """
 
     arms: tuple[Arm, Arm]
@@ -213,11 +222,13 @@ def compare(one: Arm, other: Arm, objectives: Mapping[str, Direction] | None = N
 
 
 class _Schedule:
-    """The columns of one arm's jobs, by job id; times in seconds from the workload's begin, NaN where unknown."""
+    """The columns of one arm's jobs, by job id; times in seconds from the workload's begin, NaN
+    where unknown."""
 
     def __init__(self, arm: Arm) -> None:
         jobs = arm.jobs.sort_by("job_id").combine_chunks()
-        self.slots, self.tie_s = arm.slots, arm.tie_s
+        self.slots = arm.slots
+        self.tie_s = arm.tie_s
         self.job = jobs.column("job_id").to_numpy()
         self.width = jobs.column("width").to_numpy()
         self.nodes = jobs.column("nodes").combine_chunks()
@@ -234,7 +245,8 @@ class _Schedule:
 
     @property
     def order(self) -> Rows:
-        """The rows in the order of their starts, then of their ids; last those that never started."""
+        """The rows in the order of their starts, then of their ids; last those that never
+        started."""
         return np.argsort(self.started, kind="stable")
 
     def accounted(self, among: Flags) -> int:
@@ -291,11 +303,13 @@ class _Schedule:
 def _divergence(one: _Schedule, other: _Schedule) -> Divergence | None:
     """The first start of each arm that is at odds with the other's.
 
-    Two jobs are at odds if one arm starts the first of them earlier by more than a tie, and the other arm the second.
-    The earliest start in `one` of a job that is at odds with a later one, and the earliest in `other`, are at odds with
-    each other: each comes before the start that the other is at odds with.
+    Two jobs are at odds if one arm starts the first of them earlier by more than a tie, and the
+    other arm the second. The earliest start in `one` of a job that is at odds with a later one, and
+    the earliest in `other`, are at odds with each other: each comes before the start that the other
+    is at odds with.
     """
-    first, second = _at_odds(one, other), _at_odds(other, one)
+    first = _at_odds(one, other)
+    second = _at_odds(other, one)
     if first is None or second is None:
         return None
     common = (one.started < one.started[first]) & (other.started < other.started[second])
@@ -303,9 +317,11 @@ def _divergence(one: _Schedule, other: _Schedule) -> Divergence | None:
 
 
 def _at_odds(here: _Schedule, there: _Schedule) -> int | None:
-    """The row that starts first here of those that start there only after some job that starts later here."""
+    """The row that starts first here of those that start there only after some job that starts
+    later here."""
     rows = here.order
-    at, elsewhere = here.started[rows], there.started[rows]
+    at = here.started[rows]
+    elsewhere = there.started[rows]
     soonest_of_later = np.append(np.minimum.accumulate(elsewhere[::-1])[::-1], np.inf)
     overtakes = soonest_of_later[np.searchsorted(at, at + here.tie_s, side="right")]
     found = rows[overtakes + there.tie_s < elsewhere]
@@ -313,7 +329,8 @@ def _at_odds(here: _Schedule, there: _Schedule) -> int | None:
 
 
 def _placement(one: _Schedule, other: _Schedule, divergence: Divergence | None) -> Placement | None:
-    """The first job before the divergence, in the order of `one`, that ran on other nodes in `other`."""
+    """The first job before the divergence, in the order of `one`, that ran on other nodes in
+    `other`."""
     until = [start.at_s for start in divergence.starts] if divergence else [np.inf, np.inf]
     before = (one.started < until[0]) & (other.started < until[1])
     written = [pc.binary_join(of.nodes, " ") for of in (one, other)]
@@ -330,7 +347,8 @@ def _changes(
     splits: tuple[dict[str, Seconds], dict[str, Seconds]],
     ended: Flags,
 ) -> Iterator[Change]:
-    job, width = tables[0].job, tables[0].width
+    job = tables[0].job
+    width = tables[0].width
     one, other = (table.end - table.submit for table in tables)
     rows = np.flatnonzero(ended)
     rows = rows[np.lexsort((job[rows], (other - one)[rows]))]
@@ -359,7 +377,8 @@ def _require_same_jobs(one: Arm, other: Arm) -> None:
     raise LedgerError(
         f"{one.name} and {other.name} didn't replay the same jobs",
         "\n".join([*replayed, *_unlike(tables, columns)]),
-        "Compare trials of one campaign, or of campaigns with the same workload and the same smallest cluster.",
+        "Compare trials of one campaign, or of campaigns with the same workload and the same "
+        "smallest cluster.",
     )
 
 
@@ -384,7 +403,10 @@ def _unlike(tables: Sequence[pa.Table], columns: Sequence[str]) -> Iterator[str]
         rows = np.flatnonzero(one != other)
         if rows.size:
             job = ids[0][int(rows[0])].as_py()
-            yield f"{name} differs in {rows.size} jobs, first in job {job}: {one[rows[0]]:g} against {other[rows[0]]:g}"
+            yield (
+                f"{name} differs in {rows.size} jobs, first in job {job}: {one[rows[0]]:g} "
+                f"against {other[rows[0]]:g}"
+            )
 
 
 def _differing(one: Arm, other: Arm) -> dict[str, tuple[str, str]]:

@@ -1,7 +1,9 @@
-"""The fairness manifest: what is equal and what differs between the schedulers that a campaign compares.
+"""The fairness manifest: what is equal and what differs between the schedulers that a campaign
+compares.
 
-Published comparisons have been ruined by arms that differed in what nobody wrote down: webhooks or request limits on
-for one scheduler and off for the other. So what differs comes first, and of that what the adapters say of themselves.
+Published comparisons have been ruined by arms that differed in what nobody wrote down: webhooks or
+request limits on for one scheduler and off for the other. So what differs comes first, and of that
+what the adapters say of themselves.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,8 +51,8 @@ class Row:
 def manifest(schedulers: Mapping[str, Scheduler], records: Iterable[TrialRecord]) -> list[Row]:
     """What the arms of a comparison have to say of every aspect: what differs first.
 
-    `schedulers` are the arms' adapters by name. What trials have brought home is of their judged attempts; an arm
-    without any says so.
+    `schedulers` are the arms' adapters by name. What trials have brought home is of their judged
+    attempts; an arm without any says so.
     """
     provenance = {
         name: [one.provenance for one in records_of]

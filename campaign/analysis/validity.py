@@ -1,7 +1,8 @@
-"""The validity gate: whether a trial's jobs table is a data point, or shows that something else was measured.
+"""The validity gate: whether a trial's jobs table is a data point, or shows that something else was
+measured.
 
-Each check is a row: its name, the setting that bounds it, and what it is over; a trial is valid when all keep to their
-limits. Nothing here decides what to do about it.
+Each check is a row: its name, the setting that bounds it, and what it is over; a trial is valid
+when all keep to their limits. Nothing here decides what to do about it.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -28,10 +29,11 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Rule:
-    """A check: `value`, which `judge` finds, must not be above the setting `limit` of ValiditySettings.
+    """A check: `value`, which `judge` finds, must not be above the setting `limit` of
+    ValiditySettings.
 
-    `of_jobs`: it needs the jobs table only, so it is made in simulation too. `meaning` says what is counted, where
-    the setting's own help doesn't.
+    `of_jobs`: it needs the jobs table only, so it is made in simulation too. `meaning` says what is
+    counted, where the setting's own help doesn't.
     """
 
     limit: str
@@ -79,12 +81,14 @@ RULES: dict[str, Rule] = {
     "jobs missing in native accounting": Rule("max_unaccounted_jobs"),
     "gap to native starts": Rule(
         "max_native_gap_s",
-        meaning="largest difference between the wrapper's start of a job and the scheduler's own; what the scheduler "
+        meaning="largest difference between the wrapper's start of a job and the scheduler's "
+        "own; what the scheduler "
         "takes to launch a job and the resolution of its accounts are added to the limit",
     ),
     "gap to native ends": Rule(
         "max_native_gap_s",
-        meaning="largest difference between the wrapper's end of a job and the scheduler's own; the resolution of the "
+        meaning="largest difference between the wrapper's end of a job and the scheduler's own; "
+        "the resolution of the "
         "scheduler's accounts is added to the limit",
     ),
 }
@@ -107,11 +111,11 @@ def judge(
 ) -> tuple[Check, ...]:
     """Check a trial's jobs table (JOBS_SCHEMA) and what was seen around it.
 
-    `slots` are those of each compute node and `clocks` the measured clocks of all nodes, by node name; `steal` is the
-    CPU time that others took during the workload, as a fraction, by machine; `vcpus_per_cpu` and `memory_promised` are
-    what a host had promised to nodes meanwhile, for each of its CPUs and of its memory. `launching_s` is what the
-    scheduler takes from a job's start by its own accounts to the job's first instruction, `resolution_s` that of these
-    accounts.
+    `slots` are those of each compute node and `clocks` the measured clocks of all nodes, by node
+    name; `steal` is the CPU time that others took during the workload, as a fraction, by machine;
+    `vcpus_per_cpu` and `memory_promised` are what a host had promised to nodes meanwhile, for each
+    of its CPUs and of its memory. `launching_s` is what the scheduler takes from a job's start by
+    its own accounts to the job's first instruction, `resolution_s` that of these accounts.
     """
     clock_error_s = max((clock.error_s for clock in clocks.values()), default=0.0)
     table = _Jobs(jobs, slots)
@@ -144,10 +148,11 @@ def judge_schedule(
     settings: ValiditySettings,
     clock_error_s: float = 0.0,
 ) -> tuple[Check, ...]:
-    """The checks that need nothing but the jobs table (JOBS_SCHEMA) and the compute nodes' slots, by node name.
+    """The checks that need nothing but the jobs table (JOBS_SCHEMA) and the compute nodes' slots,
+    by node name.
 
-    A table in which no job has nodes doesn't say where jobs ran: what is over nodes is then left out. Overlaps within
-    `clock_error_s` don't count.
+    A table in which no job has nodes doesn't say where jobs ran: what is over nodes is then left
+    out. Overlaps within `clock_error_s` don't count.
     """
     table = _Jobs(jobs, slots)
     found: dict[str, float] = {
@@ -187,10 +192,12 @@ def _checks(
 
 
 class _Jobs:
-    """The columns of a jobs table, and what the checks find in them; `slots` are those of each compute node."""
+    """The columns of a jobs table, and what the checks find in them; `slots` are those of each
+    compute node."""
 
     def __init__(self, jobs: pa.Table, slots: Mapping[str, int]) -> None:
-        self._table, self._slots = jobs.combine_chunks(), slots
+        self._table = jobs.combine_chunks()
+        self._slots = slots
         self.ran: Flags = ~(self.missing("start_ns") | self.missing("end_ns"))
 
     @property
@@ -204,34 +211,41 @@ class _Jobs:
         return np.asarray(pc.is_null(self._table.column(name)).to_numpy(), dtype=np.bool_)
 
     def complete(self) -> Flags:
-        """Which jobs ended well, on every node that they asked for where the table says where they ran."""
+        """Which jobs ended well, on every node that they asked for where the table says where they
+        ran."""
         ended: Flags = (self._whole("exit_code", -1) == 0) & ~self.missing("end_ns")
         if not self.placed:
             return ended
         return np.asarray(ended & (self._node_counts() == self._whole("nodes_requested", -1)))
 
     def as_asked(self) -> Flags:
-        """Which jobs are on as many nodes as they asked for, all of them the cluster's and no two the same."""
-        counts, job = self._node_counts(), self._places[0]
+        """Which jobs are on as many nodes as they asked for, all of them the cluster's and no two
+        the same."""
+        counts = self._node_counts()
+        job = self._places[0]
         known = np.bincount(job, minlength=counts.size)  # different nodes of the cluster
         return np.asarray((known == counts) & (counts == self._whole("nodes_requested", -1)))
 
     def overload(self, margin_ns: int) -> int:
         """The most slots that were in use on a node beyond those it has; 0 if never any.
 
-        A job's slots on one of several nodes aren't known, but at least those that its other nodes can't hold are. A
-        job counts as running when it is for certain, given that two clocks may disagree by twice their error.
+        A job's slots on one of several nodes aren't known, but at least those that its other nodes
+        can't hold are. A job counts as running when it is for certain, given that two clocks may
+        disagree by twice their error.
         """
         job, node = self._places
-        begin, end = self._whole("start_ns") + margin_ns, self._whole("end_ns") - margin_ns
+        begin = self._whole("start_ns") + margin_ns
+        end = self._whole("end_ns") - margin_ns
         certain = (self.ran & (begin < end))[job]
-        job, node = job[certain], node[certain]
+        job = job[certain]
+        node = node[certain]
         if not job.size:
             return 0
         room = np.array(list(self._slots.values()), dtype=np.int64)
         held_elsewhere = np.bincount(job, room[node]).astype(np.int64)[job] - room[node]
         least = np.maximum(1, self._whole("width")[job] - held_elsewhere)
-        where, times = np.concatenate([node, node]), np.concatenate([begin[job], end[job]])
+        where = np.concatenate([node, node])
+        times = np.concatenate([begin[job], end[job]])
         return max(
             0, int((_peaks(where, times, np.concatenate([least, -least]), room.size) - room).max())
         )
@@ -250,7 +264,8 @@ class _Jobs:
         return _longest_s(lag, ~self.missing("submit_ns") & ~self.missing("intended_ns"))
 
     def native_gap_s(self, moment: str) -> float:
-        """The largest difference between the jobs' starts or ends (`moment`) and the scheduler's own."""
+        """The largest difference between the jobs' starts or ends (`moment`) and the scheduler's
+        own."""
         native = pc.fill_null(self._table.column(f"native_{moment}_s"), 0.0).to_numpy()
         gap = np.abs(self._whole(f"{moment}_ns") / NS_PER_S - native)[
             self.ran & ~self.missing(f"native_{moment}_s")
@@ -266,7 +281,8 @@ class _Jobs:
 
     @cached_property
     def _places(self) -> tuple[Counts, Counts]:
-        """Every job (its row) with each of the cluster's nodes that it ran on (its place in the slots), once."""
+        """Every job (its row) with each of the cluster's nodes that it ran on (its place in the
+        slots), once."""
         names = pc.list_flatten(self._table.column("nodes"))
         found = pc.fill_null(
             pc.index_in(names, value_set=pa.array(list(self._slots), pa.string())), -1
@@ -280,7 +296,9 @@ class _Jobs:
 def _peaks(where: Counts, times: Counts, changes: Counts, places: int) -> Counts:
     """The highest sum of changes at each place; at one instant, ends come before beginnings."""
     order = np.lexsort((changes, times, where))
-    where, sums = where[order], np.cumsum(changes[order])  # all changes of a place add up to none
+    # all changes of a place add up to none
+    where = where[order]
+    sums = np.cumsum(changes[order])
     first = np.flatnonzero(np.diff(where, prepend=-1))
     peaks = np.zeros(places, dtype=np.int64)
     peaks[where[first]] = np.maximum.reduceat(sums, first)

@@ -1,1 +1,2 @@
-"""The benchmark: how fast clusters are ready, how fast simulation is, and how far it is from measured trials."""
+"""The benchmark: how fast clusters are ready, how fast simulation is, and how far it is from
+measured trials."""

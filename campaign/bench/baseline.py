@@ -1,12 +1,14 @@
-"""AccaSim, a public simulator, runs the same jobs on the same nodes: what our speed is compared with.
+"""AccaSim, a public simulator, runs the same jobs on the same nodes: what our speed is compared
+with.
 
-C. Galleguillos, Z. Kiziltan, A. Netti, R. Soto: AccaSim: a customizable workload management simulator for job
-dispatching research in HPC systems, Cluster Computing 23, 2020; version 1.1.3. Its own EASY backfilling (`shipped`)
-lets later jobs take the nodes that it reserves for the first one, which can delay that one; `textbook` is EASY
-backfilling (Lifka 1995) on AccaSim's interface for dispatchers, with its loop and its allocator.
+C. Galleguillos, Z. Kiziltan, A. Netti, R. Soto: AccaSim: a customizable workload management
+simulator for job dispatching research in HPC systems, Cluster Computing 23, 2020; version 1.1.3.
+Its own EASY backfilling (`shipped`) lets later jobs take the nodes that it reserves for the first
+one, which can delay that one; `textbook` is EASY backfilling (Lifka 1995) on AccaSim's interface
+for dispatchers, with its loop and its allocator.
 
-AccaSim has a process of its own (`python -m campaign.bench.baseline FOLDER NODES KIND`): it needs names that Python
-3.10 took out of `collections`.
+AccaSim has a process of its own (`python -m campaign.bench.baseline FOLDER NODES KIND`): it needs
+names that Python 3.10 took out of `collections`.
 """
 
 import collections
@@ -32,13 +34,14 @@ from campaign.simulation.engine import NS, Ns
 Kind = Literal["textbook", "shipped"]
 
 HOW = "AccaSim isn't installed: pip install 'hpc-campaign[bench]' (or -e '.[bench]' in the sources)"
-TRACE, MACHINE = "jobs.swf", "machine.json"
+TRACE = "jobs.swf"
+MACHINE = "machine.json"
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """A simulator's work on some jobs: its CPU time and the time that passed, in seconds; each job's start, in ns; and
-    whether it found out which nodes each job had."""
+    """A simulator's work on some jobs: its CPU time and the time that passed, in seconds; each
+    job's start, in ns; and whether it found out which nodes each job had."""
 
     cpu_s: float
     elapsed_s: float
@@ -52,7 +55,8 @@ def installed() -> bool:
 
 
 def whole_seconds(jobs: pa.Table) -> pa.Table:
-    """The jobs (WORKLOAD_SCHEMA) in the whole seconds in which AccaSim counts, none shorter than one."""
+    """The jobs (WORKLOAD_SCHEMA) in the whole seconds in which AccaSim counts, none shorter than
+    one."""
     runtime = np.maximum(np.rint(jobs.column("runtime_s").to_numpy()), 1.0)
     whole = {
         "arrival_s": np.floor(jobs.column("arrival_s").to_numpy()),
@@ -64,9 +68,11 @@ def whole_seconds(jobs: pa.Table) -> pa.Table:
 
 
 def run_rival(jobs: pa.Table, nodes: int, kind: Kind, *, limit_s: float) -> Simulated | None:
-    """Simulate jobs (WORKLOAD_SCHEMA, whole seconds) on nodes of one slot; None if that takes more than `limit_s`.
+    """Simulate jobs (WORKLOAD_SCHEMA, whole seconds) on nodes of one slot; None if that takes more
+    than `limit_s`.
 
-    Only AccaSim's loop is timed, which reads the trace as it goes. Raises CampaignError when AccaSim fails.
+    Only AccaSim's loop is timed, which reads the trace as it goes. Raises CampaignError when
+    AccaSim fails.
     """
     from campaign.workloads.swf import write_swf
 
@@ -91,7 +97,8 @@ def run_rival(jobs: pa.Table, nodes: int, kind: Kind, *, limit_s: float) -> Simu
 
 
 def chosen(now: int, free: int, waiting: Sequence[Any], running: Sequence[Any]) -> list[Any]:
-    """The jobs that EASY backfilling starts now on `free` nodes, of those `waiting`; all AccaSim's objects."""
+    """The jobs that EASY backfilling starts now on `free` nodes, of those `waiting`; all AccaSim's
+    objects."""
     started = []
     for job in waiting:
         if job.requested_nodes > free:
@@ -114,7 +121,8 @@ def chosen(now: int, free: int, waiting: Sequence[Any], running: Sequence[Any]) 
 
 
 def _shadow(free: int, width: int, ends: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """When so wide a job will fit, by the running jobs' limits, and how many nodes it leaves then."""
+    """When so wide a job will fit, by the running jobs' limits, and how many nodes it leaves
+    then."""
     shadow = None
     for end, released in ends:
         if shadow is not None and end > shadow:
@@ -169,19 +177,19 @@ def _shipped() -> Any:
 
 
 def _timed(folder: Path, dispatcher: Any) -> dict[str, Any]:
-    """Run AccaSim on the folder's jobs and machine, without any output: when each job started, and the loop's times."""
+    """Run AccaSim on the folder's jobs and machine, without any output: when each job started, and
+    the loop's times."""
     from accasim.base.simulator_class import Simulator
 
     told: dict[str, Any] = {"starts": {}}
 
     class TimedSimulator(Simulator):  # type: ignore[misc]  # AccaSim has no types
         def start_hpc_simulation(self, **more: Any) -> None:
-            elapsed, cpu = time.perf_counter(), time.process_time()
+            elapsed = time.perf_counter()
+            cpu = time.process_time()
             super().start_hpc_simulation(**more)
-            told["elapsed_s"], told["cpu_s"] = (
-                time.perf_counter() - elapsed,
-                time.process_time() - cpu,
-            )
+            told["elapsed_s"] = time.perf_counter() - elapsed
+            told["cpu_s"] = time.process_time() - cpu
 
     quiet = dict.fromkeys(
         (

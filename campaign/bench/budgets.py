@@ -1,4 +1,5 @@
-"""What `python -m campaign bench` measured, as a table, as JSON and as a picture. Pure: numbers in, text out."""
+"""What `python -m campaign bench` measured, as a table, as JSON and as a picture. Pure: numbers in,
+text out."""
 
 import html
 import json
@@ -7,7 +8,11 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-ANSIBLE, SSH, RESTORED, MOVED, UNCACHED = "ansible", "ssh", "restored", "moved", "uncached"
+ANSIBLE = "ansible"
+SSH = "ssh"
+RESTORED = "restored"
+MOVED = "moved"
+UNCACHED = "uncached"
 ROWS = {
     ANSIBLE: "(a) cold boot, Ansible playbook",
     SSH: "(b) cold boot, our bootstrap",
@@ -22,18 +27,20 @@ PHASES = {
     "reachable": ("reached by SSH", "#b8a13a"),
     "ready": ("configured, first job finished", "#009e73"),
 }
-"""The parts of the way to the first finished job: what is done at their end, and a colour that suits light and dark."""
+"""The parts of the way to the first finished job: what is done at their end, and a colour that
+suits light and dark."""
 ONE_NODE = "memory.one_node"
 _TONES = [tone for _, tone in PHASES.values()]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One cluster's way from its request to the end of a job across all its nodes, and its end; all in seconds.
+    """One cluster's way from its request to the end of a job across all its nodes, and its end; all
+    in seconds.
 
-    `restore_s` is the whole of `Host.restore`; `memory_s` the part of it from the first node's loading to the last
-    one's end; both None for a booted cluster. `loads_s` are the nodes' loadings one by one. `load` is the machine's
-    load average (1 minute) before.
+    `restore_s` is the whole of `Host.restore`; `memory_s` the part of it from the first node's
+    loading to the last one's end; both None for a booted cluster. `loads_s` are the nodes' loadings
+    one by one. `load` is the machine's load average (1 minute) before.
     """
 
     row: str
@@ -52,7 +59,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Floor:
-    """Seconds that reading the data of all state files once took, by one thread: from the page cache, and from disk."""
+    """Seconds that reading the data of all state files once took, by one thread: from the page
+    cache, and from disk."""
 
     cached_s: float
     disk_s: float
@@ -62,8 +70,8 @@ class Floor:
 class Measured:
     """All that one run measured.
 
-    `making_s` is the time from the request of the golden cluster to its being in the store; `read_bytes` what the floor
-    reads; `facts` say on what it was measured.
+    `making_s` is the time from the request of the golden cluster to its being in the store;
+    `read_bytes` what the floor reads; `facts` say on what it was measured.
     """
 
     facts: Mapping[str, Any]
@@ -85,7 +93,8 @@ class Spread:
 
 @dataclass(frozen=True)
 class Ratio:
-    """`value` is the ratio of two medians; `low` and `high` are the ratios of their least favourable ends."""
+    """`value` is the ratio of two medians; `low` and `high` are the ratios of their least
+    favourable ends."""
 
     what: str
     value: float
@@ -192,7 +201,7 @@ def _lines(measured: Measured) -> Iterator[str]:
         if not isinstance(value, Mapping)
     )
     yield ""
-    yield f"{'seconds from request to first job finished':<46}{'median':>8}{'min':>8}{'max':>8}{'n':>4}{'/ (c)':>8}"
+    yield _heading("seconds from request to first job finished", "/ (c)")
     base = known[RESTORED].median if RESTORED in known else None
     for name, label in ROWS.items():
         if name in known:
@@ -205,7 +214,7 @@ def _lines(measured: Measured) -> Iterator[str]:
                 median(one.torn_down_s for one in _of(measured, name)),
             ]
             yield f"{label:<46}" + "".join(f"{value:11.2f}" for value in parts)
-    yield f"\n{'restoring, and the physical floor: seconds':<46}{'median':>8}{'min':>8}{'max':>8}{'n':>4}{'/ floor':>8}"
+    yield "\n" + _heading("restoring, and the physical floor: seconds", "/ floor")
     floor = known["floor.cached"].median if "floor.cached" in known else None
     for name, label in _labels(measured).items():
         if name in known:
@@ -217,7 +226,12 @@ def _lines(measured: Measured) -> Iterator[str]:
 
 def _row(label: str, one: Spread, base: float | None, digits: int = 2) -> str:
     ratio = f"{one.median / base:8.2f}" if base else ""
-    return f"{label:<46}{one.median:8.{digits}f}{one.min:8.{digits}f}{one.max:8.{digits}f}{one.n:4d}{ratio}"
+    spread = "".join(f"{value:8.{digits}f}" for value in (one.median, one.min, one.max))
+    return f"{label:<46}{spread}{one.n:4d}{ratio}"
+
+
+def _heading(label: str, ratio: str) -> str:
+    return f"{label:<46}{'median':>8}{'min':>8}{'max':>8}{'n':>4}{ratio:>8}"
 
 
 def medians(measured: Measured, row: str) -> dict[str, float]:
@@ -234,7 +248,11 @@ class _Bar:
     total: float
 
 
-_WIDTH, _LEFT, _RIGHT, _STEP, _THICK = 920, 300, 90, 30, 18
+_WIDTH = 920
+_LEFT = 300
+_RIGHT = 90
+_STEP = 30
+_THICK = 18
 _STYLE = (
     "text{font:13px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#1f2933}"
     ".paper{fill:#ffffff}.title{font-weight:600}.axis{stroke:#8c959f}"
@@ -284,15 +302,22 @@ def _panel(bars: Sequence[_Bar], top: int) -> Iterator[str]:
     longest = max((max(bar.total, sum(bar.parts)) for bar in bars), default=0.0) or 1.0
     scale = (_WIDTH - _LEFT - _RIGHT) / longest
     for index, bar in enumerate(bars):
-        y, x = top + index * _STEP, float(_LEFT)
+        y = top + index * _STEP
+        x = float(_LEFT)
         yield _text(_LEFT - 8, y + 14, bar.label, anchor="end")
         for seconds, tone in zip(
             bar.parts, _TONES if len(bar.parts) > 1 else _TONES[1:], strict=False
         ):
-            yield f'<rect x="{x:.1f}" y="{y}" width="{seconds * scale:.1f}" height="{_THICK}" fill="{tone}"/>'
+            yield (
+                f'<rect x="{x:.1f}" y="{y}" width="{seconds * scale:.1f}" height="{_THICK}" '
+                f'fill="{tone}"/>'
+            )
             x += seconds * scale
         yield _text(x + 6, y + 14, f"{bar.total:.3g} s")
-    yield f'<line class="axis" x1="{_LEFT}" x2="{_LEFT}" y1="{top - 4}" y2="{top + len(bars) * _STEP - 6}"/>'
+    yield (
+        f'<line class="axis" x1="{_LEFT}" x2="{_LEFT}" y1="{top - 4}" '
+        f'y2="{top + len(bars) * _STEP - 6}"/>'
+    )
 
 
 def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:

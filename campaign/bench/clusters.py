@@ -1,6 +1,8 @@
-"""Measures how long a cluster takes from its request to its first finished job: booted, and restored from memory.
+"""Measures how long a cluster takes from its request to its first finished job: booted, and
+restored from memory.
 
-All in one process, on one host, with the machinery that trials use (`actors.clusters.provisioner`), one cluster after the other.
+All in one process, on one host, with the machinery that trials use (`actors.clusters.provisioner`),
+one cluster after the other.
 """
 
 import asyncio
@@ -41,7 +43,8 @@ from campaign.schema.hosts import HostSettings
 from campaign.schema.settings import Scalar
 
 ROUND = (ANSIBLE, SSH, RESTORED, RESTORED, RESTORED, MOVED, UNCACHED)
-"""What one round measures; rounds interleave the ways, so that none has the machine's better hours to itself."""
+"""What one round measures; rounds interleave the ways, so that none has the machine's better hours
+to itself."""
 
 _ROOM = "Raise hosts.*.golden_mib."
 
@@ -54,7 +57,8 @@ class BenchFailed(CampaignError):
 
 @dataclass(frozen=True)
 class OwnGolden(Blueprint):
-    """A blueprint whose golden cluster is of this `run` alone, so that making it is measured too."""
+    """A blueprint whose golden cluster is of this `run` alone, so that making it is measured
+    too."""
 
     run: str = field(kw_only=True)
 
@@ -64,7 +68,8 @@ class OwnGolden(Blueprint):
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure: clusters of `blueprint.largest` compute nodes; `moved` are the scheduler's settings of (c+)."""
+    """What to measure: clusters of `blueprint.largest` compute nodes; `moved` are the scheduler's
+    settings of (c+)."""
 
     blueprint: OwnGolden
     moved: Mapping[str, Scalar]
@@ -72,7 +77,8 @@ class Plan:
 
 
 class TimedHypervisor(Hypervisor):
-    """Notes when the loading of each node's memory and devices began and ended (monotonic seconds)."""
+    """Notes when the loading of each node's memory and devices began and ended (monotonic
+    seconds)."""
 
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
@@ -85,7 +91,8 @@ class TimedHypervisor(Hypervisor):
 
 
 class TimedHost(Host):
-    """A host that knows how long its last restore took: as a whole, and the loading of memory and devices alone."""
+    """A host that knows how long its last restore took: as a whole, and the loading of memory and
+    devices alone."""
 
     def __init__(self, name: str, settings: HostSettings, bundle: Bundle, owner: Owner) -> None:
         super().__init__(name, settings, bundle, owner)
@@ -107,7 +114,8 @@ class TimedHost(Host):
 
     def forget_times(self) -> None:
         """Begin anew."""
-        self._timed.loads, self.restore_s = [], None
+        self._timed.loads = []
+        self.restore_s = None
 
     def restore(self, slot: Slot, boots: Sequence[NodeBoot], golden: Golden) -> None:
         began = time.monotonic()
@@ -120,8 +128,9 @@ def measure(
 ) -> Measured:
     """Open the host `name`, measure, and leave nothing behind, the golden cluster included.
 
-    `facts` are put beside those of the host. Raises BenchFailed for a sample that isn't what it should be, ConfigError
-    without ansible-core, and what clusters can meet. Takes minutes for each round.
+    `facts` are put beside those of the host. Raises BenchFailed for a sample that isn't what it
+    should be, ConfigError without ansible-core, and what clusters can meet. Takes minutes for each
+    round.
     """
     check_installed()
     host = TimedHost(name, settings, plan.blueprint.bundle, Owner.current())
@@ -138,9 +147,12 @@ class _Bench:
     """One run. `key` is its golden cluster's, None while there can be none."""
 
     def __init__(self, plan: Plan, host: TimedHost, say: Say) -> None:
-        self._plan, self._host, self._say = plan, host, say
+        self._plan = plan
+        self._host = host
+        self._say = say
         self._near = Near(host, plan.blueprint.campaign)
-        booting, restoring = _starting(plan.blueprint, "cold"), _starting(plan.blueprint, "golden")
+        booting = _starting(plan.blueprint, "cold")
+        restoring = _starting(plan.blueprint, "golden")
         self._supplies = {
             ANSIBLE: Supply(replace(booting, via="ansible"), self._near),
             SSH: Supply(replace(booting, via="ssh"), self._near),
@@ -197,8 +209,10 @@ class _Bench:
         return Sample(row, phases, torn_down_s, load, host.restore_s, host.memory_s, host.loads_s)
 
     async def _lived(self, row: str) -> tuple[dict[str, float], float]:
-        """A cluster from its request to its end: its phases up to the first job's end, and its teardown."""
-        blueprint, clock = self._plan.blueprint, PhaseClock()
+        """A cluster from its request to its end: its phases up to the first job's end, and its
+        teardown."""
+        blueprint = self._plan.blueprint
+        clock = PhaseClock()
         params = self._plan.moved if row == MOVED else {}
         ready = await self._supplies[row].obtain(
             blueprint.name(row), blueprint.largest, params, clock
@@ -221,7 +235,8 @@ def check_origin(row: str, ready: Ready) -> None:
 
 
 def floor_of(golden: Golden) -> Floor:
-    """Read the files of `golden` once from the disk, and, as they are in the page cache then, once from there."""
+    """Read the files of `golden` once from the disk, and, as they are in the page cache then, once
+    from there."""
     drop_cache(golden)
     began = time.monotonic()
     read_all(golden)

@@ -1,4 +1,5 @@
-"""Measures how fast the simulation is, beside AccaSim with the same jobs, and how much memory it takes.
+"""Measures how fast the simulation is, beside AccaSim with the same jobs, and how much memory it
+takes.
 
 Rounds interleave the cases, so that none has the machine's better minutes to itself.
 """
@@ -38,24 +39,31 @@ from schedulers.registry import adapter
 
 CLUSTER = Nodes(count=1000, slots=1)
 OFFERED = 0.9
-"""The offered load. Lublin's and Feitelson's own is 1.0 on so many slots, with which the queue grows without end."""
-LUBLIN, POISSON = "lublin", "poisson"
-MANY, SOME = 250_000, 20_000
+"""The offered load. Lublin's and Feitelson's own is 1.0 on so many slots, with which the queue
+grows without end."""
+LUBLIN = "lublin"
+POISSON = "poisson"
+MANY = 250_000
+SOME = 20_000
 SHARED = (2_000, 5_000)
-"""The first jobs that both simulators run; AccaSim as shipped only the fewest, since it takes minutes for more."""
+"""The first jobs that both simulators run; AccaSim as shipped only the fewest, since it takes
+minutes for more."""
 MEMORY = ((250_000, False), (500_000, False), (1_000_000, False), (1_000_000, True))
 KINDS: Mapping[str, Kind] = {TEXTBOOK: "textbook", SHIPPED: "shipped"}
 PLACES = 50_000_000
-"""Which nodes each job had is found out for Lublin's and Feitelson's jobs, not for the far wider ones of poisson."""
-RIVAL_S, PROCESS_S = 120.0, 600.0  # the longest that a process may take
+"""Which nodes each job had is found out for Lublin's and Feitelson's jobs, not for the far wider
+ones of poisson."""
+# the longest that a process may take
+RIVAL_S = 120.0
+PROCESS_S = 600.0
 FCFS = "FCFS"
 
 Say = Callable[[str], None]
 
 
 def measure(rounds: int, scheduler: str, facts: Mapping[str, Any], say: Say) -> Measured:
-    """All of it, with the policy of `scheduler` at its defaults beside the ideal ones. Takes two minutes, and half of
-    one for each round.
+    """All of it, with the policy of `scheduler` at its defaults beside the ideal ones. Takes two
+    minutes, and half of one for each round.
 
     Raises CampaignError when AccaSim or a process of our own fails.
     """
@@ -72,7 +80,8 @@ def measure(rounds: int, scheduler: str, facts: Mapping[str, Any], say: Say) -> 
             Memory(jobs, nodes, int(_in_process("memory", str(jobs), "nodes" if nodes else "")))
         )
         say(
-            f"memory, {jobs:,} jobs{', with nodes' if nodes else ''}: {memory[-1].per_job:.0f} bytes each"
+            f"memory, {jobs:,} jobs{', with nodes' if nodes else ''}: {memory[-1].per_job:.0f} "
+            "bytes each"
         )
     return Measured(facts, compiling_s, loading_s, rows, memory, bench.missing)
 
@@ -129,7 +138,8 @@ class _Bench:
     """One run. `missing` says what it left out."""
 
     def __init__(self, known: Mapping[str, Policy], say: Say) -> None:
-        self._policies, self._say = known, say
+        self._policies = known
+        self._say = say
         self._jobs = {model: workload(model, MANY) for model in (LUBLIN, POISSON)}
         self._starts: dict[
             int, Ns
@@ -169,7 +179,8 @@ class _Bench:
         differ = int((done.starts != self._starts[case.jobs]).sum()) if case.whole else 0
         if differ and case.simulator == TEXTBOOK:
             raise CampaignError(
-                f"{said}: {differ} start at another time than with us, so that nothing can be compared"
+                f"{said}: {differ} start at another time than with us, so that nothing can be "
+                "compared"
             )
         return outcome(jobs, done, differ), Sample(done.cpu_s, done.elapsed_s, load_before)
 
@@ -181,7 +192,8 @@ class _Bench:
 
 def timed(jobs: pa.Table, policy: Policy) -> Simulated:
     """Simulate jobs on the cluster."""
-    elapsed, cpu = time.perf_counter(), time.process_time()
+    elapsed = time.perf_counter()
+    cpu = time.process_time()
     schedule = simulate(jobs, CLUSTER, policy, places=PLACES)
     nodes = schedule.nodes is not None
     return Simulated(
@@ -213,7 +225,8 @@ def _first_s(scheduler: str) -> float:
 
 
 def _grown(jobs: int, *, nodes: bool) -> int:
-    """By how many bytes this process's peak memory grows while it draws and simulates so many jobs."""
+    """By how many bytes this process's peak memory grows while it draws and simulates so many
+    jobs."""
     policy = Policy(reserve="first")
     simulate(workload(LUBLIN, 1000), CLUSTER, policy)
     before = _peak()
@@ -222,7 +235,8 @@ def _grown(jobs: int, *, nodes: bool) -> int:
 
 
 def _peak() -> int:
-    """Bytes. Not by getrusage, which counts in what the process was before it became this program."""
+    """Bytes. Not by getrusage, which counts in what the process was before it became this
+    program."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
 

@@ -1,4 +1,5 @@
-"""What `python -m campaign bench simulation` measured, as a table and as JSON. Pure: numbers in, text out."""
+"""What `python -m campaign bench simulation` measured, as a table and as JSON. Pure: numbers in,
+text out."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +9,9 @@ from typing import Any
 
 from campaign.bench.budgets import Ratio, spread
 
-OURS, TEXTBOOK, SHIPPED = "ours", "AccaSim, textbook", "AccaSim, as shipped"
+OURS = "ours"
+TEXTBOOK = "AccaSim, textbook"
+SHIPPED = "AccaSim, as shipped"
 EASY = "EASY"
 WIDTH = 34
 MIB = 2**20
@@ -16,8 +19,8 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Case:
-    """What was simulated: by which simulator, the first `jobs` jobs of which workload model, under which policy.
-    `whole` times are rounded to seconds."""
+    """What was simulated: by which simulator, the first `jobs` jobs of which workload model, under
+    which policy. `whole` times are rounded to seconds."""
 
     simulator: str
     model: str
@@ -33,9 +36,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the schedule looks like: the part of all slots that was busy until the last job's end; the mean wait in
-    seconds; the most jobs that waited at once; how many jobs start at another time than with our engine; and whether it
-    says which nodes each job had."""
+    """What the schedule looks like: the part of all slots that was busy until the last job's end;
+    the mean wait in seconds; the most jobs that waited at once; how many jobs start at another time
+    than with our engine; and whether it says which nodes each job had."""
 
     busy: float
     wait_s: float
@@ -46,7 +49,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Sample:
-    """One simulation: CPU time and time that passed, in seconds; and the machine's load average (1 minute) before."""
+    """One simulation: CPU time and time that passed, in seconds; and the machine's load average (1
+    minute) before."""
 
     cpu_s: float
     elapsed_s: float
@@ -74,8 +78,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Memory:
-    """By how many bytes the peak memory of a process grew that drew `jobs` jobs and simulated them; `nodes`: which
-    nodes each job had was kept too."""
+    """By how many bytes the peak memory of a process grew that drew `jobs` jobs and simulated them;
+    `nodes`: which nodes each job had was kept too."""
 
     jobs: int
     nodes: bool
@@ -89,8 +93,8 @@ class Memory:
 
 @dataclass(frozen=True)
 class Measured:
-    """All that one run measured. `compiling_s` is the first simulation of a machine, `loading_s` that of a process;
-    `missing` says what wasn't measured, and why."""
+    """All that one run measured. `compiling_s` is the first simulation of a machine, `loading_s`
+    that of a process; `missing` says what wasn't measured, and why."""
 
     facts: Mapping[str, Any]
     compiling_s: float
@@ -101,11 +105,13 @@ class Measured:
 
 
 def ratios(measured: Measured) -> list[Ratio]:
-    """Our jobs per second of CPU time by AccaSim's under the same policy: with the same jobs, and with most of ours."""
+    """Our jobs per second of CPU time by AccaSim's under the same policy: with the same jobs, and
+    with most of ours."""
     ours = [row for row in measured.rows if row.case.simulator == OURS and row.case.policy == EASY]
     found = []
     for theirs in (row for row in measured.rows if row.case.simulator != OURS):
-        model, jobs = theirs.case.model, theirs.case.jobs
+        model = theirs.case.model
+        jobs = theirs.case.jobs
         same = [row for row in ours if (row.case.model, row.case.jobs) == (model, jobs)]
         most = max(
             (row for row in ours if row.case.model == model),
@@ -120,7 +126,8 @@ def ratios(measured: Measured) -> list[Ratio]:
 
 
 def _ratio(what: str, ours: Row, theirs: Row) -> Ratio:
-    one, other = spread(ours.rates), spread(theirs.rates)
+    one = spread(ours.rates)
+    other = spread(theirs.rates)
     return Ratio(what, one.median / other.median, low=one.min / other.max, high=one.max / other.min)
 
 
@@ -167,13 +174,16 @@ def _lines(measured: Measured) -> Iterator[str]:
 
 
 def _speeds(rows: Sequence[Row]) -> Iterator[str]:
-    """A line per case: jobs per second of CPU time, and per second that passed (median); what came of it."""
+    """A line per case: jobs per second of CPU time, and per second that passed (median); what came
+    of it."""
     yield (
-        f"{'jobs per second of CPU time':<{WIDTH}}{'jobs':>8}{'median':>10}{'min':>10}{'max':>10}{'n':>3}"
+        f"{'jobs per second of CPU time':<{WIDTH}}{'jobs':>8}"
+        f"{'median':>10}{'min':>10}{'max':>10}{'n':>3}"
         f"{'elapsed':>10}{'nodes':>6}{'busy':>6}{'queue':>7}{'wait h':>7}{'differ':>7}"
     )
     for row in rows:
-        rates, outcome = spread(row.rates), row.outcome
+        rates = spread(row.rates)
+        outcome = row.outcome
         yield (
             f"{row.case.label:<{WIDTH}}{row.case.jobs:>8,}"
             f"{rates.median:>10,.0f}{rates.min:>10,.0f}{rates.max:>10,.0f}{rates.n:>3}{row.elapsed:>10,.0f}"
@@ -183,8 +193,12 @@ def _speeds(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _memory(memory: Sequence[Memory]) -> Iterator[str]:
-    yield f"{'peak memory of a process: EASY':<{WIDTH}}{'jobs':>10}{'MiB':>8}{'bytes/job':>11}{'/ first':>9}"
+    yield (
+        f"{'peak memory of a process: EASY':<{WIDTH}}"
+        f"{'jobs':>10}{'MiB':>8}{'bytes/job':>11}{'/ first':>9}"
+    )
     for one in memory:
         label = "with the nodes that each job had" if one.nodes else ""
         ratio = one.per_job / memory[0].per_job
-        yield f"{label:<{WIDTH}}{one.jobs:>10,}{one.grown / MIB:>8.1f}{one.per_job:>11.1f}{ratio:>9.2f}"
+        grown = one.grown / MIB
+        yield f"{label:<{WIDTH}}{one.jobs:>10,}{grown:>8.1f}{one.per_job:>11.1f}{ratio:>9.2f}"

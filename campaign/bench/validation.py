@@ -1,4 +1,5 @@
-"""How far simulation and measurement are apart, as a table and as JSON. Pure: cases in, text out."""
+"""How far simulation and measurement are apart, as a table and as JSON. Pure: cases in, text
+out."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -30,13 +31,14 @@ def apart(measured: float, simulated: float) -> float:
 
 
 def as_text(fitted_on: Sequence[Case], tested_on: Sequence[Case], delays: Delays) -> str:
-    """A line per point and compared metric: the mean of what was measured, its spread, what was simulated, and how far
-    that is apart; then the mean over the points."""
+    """A line per point and compared metric: the mean of what was measured, its spread, what was
+    simulated, and how far that is apart; then the mean over the points."""
     lines = [
         "Simulation against virtual machines; delays fitted on one workload, tested on another",
         f"fitted: {overrides(delays)}",
         "",
-        f"{'':<{WIDTH}} {'metric':<12} {'measured':>10} {'spread':>7} {'simulated':>10} {'apart':>8}",
+        f"{'':<{WIDTH}} {'metric':<12} {'measured':>10} {'spread':>7} {'simulated':>10} "
+        f"{'apart':>8}",
     ]
     for title, cases in (("fitted on", fitted_on), ("tested on", tested_on)):
         lines += _lines(
@@ -56,7 +58,8 @@ def as_json(fitted_on: Sequence[Case], tested_on: Sequence[Case], delays: Delays
 
 
 def as_table(fitted_on: Sequence[Case], tested_on: Sequence[Case]) -> pa.Table:
-    """The jobs of all trials (JOBS_SCHEMA), with the workload, the point and the number of their trial before them."""
+    """The jobs of all trials (JOBS_SCHEMA), with the workload, the point and the number of their
+    trial before them."""
     return pa.concat_tables(
         _named_jobs(number, case) for number, case in enumerate([*fitted_on, *tested_on])
     )
@@ -76,8 +79,10 @@ def _lines(title: str, cases: Sequence[Case], delays: Delays) -> Iterator[str]:
     for label in dict.fromkeys(case.label for case in cases):
         found = [differences(case, delays) for case in cases if case.label == label]
         for name in COMPARED:
-            measured, simulated = [one[name][0] for one in found], found[0][name][1]
-            off, center = apart(mean(measured), simulated), mean(measured)
+            measured = [one[name][0] for one in found]
+            simulated = found[0][name][1]
+            off = apart(mean(measured), simulated)
+            center = mean(measured)
             over_all[name].append(abs(off))
             spread = stdev(measured) / center if len(measured) > 1 else 0.0
             yield _row(

@@ -1,7 +1,8 @@
-"""Chaos on real VMs: seeded faults strike a campaign over two libvirts, and what must hold meanwhile and afterwards.
+"""Chaos on real VMs: seeded faults strike a campaign over two libvirts, and what must hold
+meanwhile and afterwards.
 
-The campaign is the command that people run. It is started again until it is done. The same invariants hold as on the
-simulated fleet.
+The campaign is the command that people run. It is started again until it is done. The same
+invariants hold as on the simulated fleet.
 """
 
 import contextlib
@@ -27,9 +28,11 @@ from campaign.schema.hosts import HostSettings
 
 MOST_DRIVERS = 12
 DRIVER_S = 1200.0
-NOISE, NOISE_S = 0.5, 5.0
-"""How far a disturbed trial's times may be from the undisturbed one's: a share of them, and some seconds. Clusters
-share their cores with another one, which after a fault is another one than undisturbed, or boots just then."""
+NOISE = 0.5
+NOISE_S = 5.0
+"""How far a disturbed trial's times may be from the undisturbed one's: a share of them, and some
+seconds. Clusters share their cores with another one, which after a fault is another one than
+undisturbed, or boots just then."""
 SETTLE_S = 15.0  # Ray and wardens end after their driver
 
 
@@ -44,7 +47,8 @@ def run(
 ) -> Run:
     """Run the campaign in `folder` with these faults, at moments that the seed draws.
 
-    `states` keeps the hosts' state from run to run. `calm` has the records of one that was left alone, by number.
+    `states` keeps the hosts' state from run to run. `calm` has the records of one that was left
+    alone, by number.
     """
     told = Run(seed)
     scene = Scene(folder, states, image_store, random.Random(seed))  # noqa: S311 - no secret
@@ -71,7 +75,8 @@ def records(folder: Path) -> dict[int, TrialRecord]:
 
 
 def _carry_out(scene: Scene, strikes: Sequence[str], told: Run) -> None:
-    """Start the campaign until it is done; each fault strikes some time after a driver has begun with trials."""
+    """Start the campaign until it is done; each fault strikes some time after a driver has begun
+    with trials."""
     left = list(strikes)
     while told.drivers < MOST_DRIVERS:
         told.drivers += 1
@@ -134,7 +139,8 @@ def _differences(record: TrialRecord, calm: TrialRecord) -> Iterator[str]:
         yield f"trial {record.number} was at another point: {record.point} instead of {calm.point}"
     for name in ("awrt_s", "makespan_s"):
         if name in calm.metrics and name in record.metrics:
-            found, expected = record.metrics[name], calm.metrics[name]
+            found = record.metrics[name]
+            expected = calm.metrics[name]
             if abs(found - expected) > NOISE * expected + NOISE_S:
                 yield f"trial {record.number}: {name} is {found:.1f}, undisturbed {expected:.1f}"
 
@@ -155,7 +161,8 @@ def _left(scene: Scene) -> Iterator[str]:
 
 @contextlib.contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
-    """A disk of its own for the results in `folder`, which can be filled without harm; root's to mount."""
+    """A disk of its own for the results in `folder`, which can be filled without harm; root's to
+    mount."""
     place = folder / "results"
     place.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "campaign-chaos", str(place)]
@@ -173,7 +180,8 @@ def small_disk(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def cleared(states: Path) -> Iterator[None]:
-    """Whatever happens, nothing of the hosts in `states` is left: their folders may be removed afterwards."""
+    """Whatever happens, nothing of the hosts in `states` is left: their folders may be removed
+    afterwards."""
     try:
         yield
     finally:
@@ -186,7 +194,8 @@ def cleared(states: Path) -> Iterator[None]:
 def noise_of(
     runs: Mapping[int, Mapping[int, TrialRecord]], calm: Mapping[int, TrialRecord]
 ) -> float:
-    """The median distance of disturbed trials' response times from the undisturbed ones', as a share."""
+    """The median distance of disturbed trials' response times from the undisturbed ones', as a
+    share."""
     found = [
         abs(record.metrics["awrt_s"] / calm[number].metrics["awrt_s"] - 1)
         for of_run in runs.values()

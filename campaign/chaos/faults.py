@@ -36,7 +36,8 @@ SETTINGS = (
         "search.retries=10",
     ),
     *("search.give_up_after=20", "cluster.stall_s=60"),
-    # A scheduler's clock strikes at another moment in each cluster: one that strikes often makes trials repeatable.
+    # A scheduler's clock strikes at another moment in each cluster: one that strikes often makes
+    # trials repeatable.
     *("scheduler.params.sched_interval=2", "scheduler.params.bf_interval=[1,4]"),
     # Two emulated clusters beside each other on few cores.
     *(
@@ -48,13 +49,18 @@ SETTINGS = (
 FROZEN_S = 10.0
 FULL_S = 60.0  # longer than a trial takes, so that something is to be written meanwhile
 LATE_S = 5.0
-SLOW_S, SLOW_BYTES = 20.0, 128 * 2**10
+SLOW_S = 20.0
+SLOW_BYTES = 128 * 2**10
 CUT_S = 15.0
-LOST_S, KEPT_S, LOSSES = 0.3, 0.7, 12
+LOST_S = 0.3
+KEPT_S = 0.7
+LOSSES = 12
 """Packets are lost for some tenths of a second, then for some not, so many times."""
 
 _OF_A_TRIAL = re.compile(rf"{NAME}-t\d+-")
-_VOID, _LOSS = "chaos-void", "chaos-loss"  # names in QEMU
+# names in QEMU
+_VOID = "chaos-void"
+_LOSS = "chaos-loss"
 
 Strike = Callable[["Scene"], bool]
 """Whether it struck: a fault doesn't while there is nothing for it to strike."""
@@ -64,7 +70,8 @@ Order = Callable[[Hypervisor, str], object]
 
 @dataclass
 class Scene:
-    """A campaign on VMs in `folder`, whose hosts keep their state, and thus their golden clusters, in `states`."""
+    """A campaign on VMs in `folder`, whose hosts keep their state, and thus their golden clusters,
+    in `states`."""
 
     folder: Path
     states: Path
@@ -79,7 +86,8 @@ class Scene:
     @property
     def command(self) -> list[str]:
         hosts = ", ".join(
-            f"{name}: {{uri: private, state_dir: {self.states / name}, ports: [{low}, {low + 99}], memory_mib: 1600}}"
+            f"{name}: {{uri: private, state_dir: {self.states / name}, ports: [{low}, "
+            f"{low + 99}], memory_mib: 1600}}"
             for low, name in zip((22600, 22700), HOSTS, strict=True)
         )
         output = (
@@ -107,8 +115,9 @@ class Scene:
         return False
 
     def guests(self) -> list[tuple[str, str]]:
-        """The guests of trials that run: the URI of each one's libvirt, and its name. Golden clusters are let be: what
-        strikes while one is saved would be in all that are restored from it."""
+        """The guests of trials that run: the URI of each one's libvirt, and its name. Golden
+        clusters are let be: what strikes while one is saved would be in all that are restored from
+        it."""
         found = []
         for daemon in (PrivateLibvirtd(self.states / name) for name in HOSTS):
             with contextlib.suppress(HypervisorError):
@@ -124,8 +133,8 @@ class Scene:
         return found
 
     def processes(self, pattern: str) -> list[int]:
-        """The pids of the campaign's processes whose command line matches: its driver's descendants, and those that
-        name its hosts' folders."""
+        """The pids of the campaign's processes whose command line matches: its driver's
+        descendants, and those that name its hosts' folders."""
         below = descendants(self.driver.pid) if self.driver else set()
         found = []
         for pid, command in commands():
@@ -135,8 +144,10 @@ class Scene:
 
 
 def drawn(seed: int) -> list[str]:
-    """The faults of a seed, in their order: each kind is the first of some seed's, up to three others follow."""
-    draw, kinds = random.Random(seed), sorted(STRIKES)  # noqa: S311 - no secret
+    """The faults of a seed, in their order: each kind is the first of some seed's, up to three
+    others follow."""
+    draw = random.Random(seed)  # noqa: S311 - no secret
+    kinds = sorted(STRIKES)
     first = kinds.pop(seed % len(kinds))
     return [first, *draw.sample(kinds, draw.randint(1, 3))]
 
@@ -187,7 +198,8 @@ def _on_a_guest(
     """A fault that begins and ends by orders to the libvirt of one trial's guest."""
 
     def strike(scene: Scene) -> bool:
-        found, struck = scene.guests(), False
+        found = scene.guests()
+        struck = False
         if not found:
             return False
         uri, guest = scene.draw.choice(found)
@@ -287,7 +299,8 @@ def descendants(pid: int) -> set[int]:
             children.setdefault(int(stat[stat.rindex(")") + 1 :].split()[1]), []).append(
                 int(folder.name)
             )
-    found, left = set[int](), [pid]
+    found = set[int]()
+    left = [pid]
     while left:
         below = children.get(left.pop(), [])
         found.update(below)

@@ -1,7 +1,8 @@
-"""Simulated hosts: the real driver, ledger, search and placement, over hosts whose VMs are a table of measured times.
+"""Simulated hosts: the real driver, ledger, search and placement, over hosts whose VMs are a table
+of measured times.
 
-Time is virtual, so a campaign of days takes seconds; what a trial measures is what the simulation testbed makes of it.
-Hosts fail by a schedule of faults, in the midst of whatever runs.
+Time is virtual, so a campaign of days takes seconds; what a trial measures is what the simulation
+testbed makes of it. Hosts fail by a schedule of faults, in the midst of whatever runs.
 """
 
 import heapq
@@ -27,8 +28,8 @@ class DriverKilled(BaseException):
 
 @dataclass(frozen=True)
 class Timings:
-    """What the parts of a trial take on a host, s: medians of emulated Slurm clusters (docs/benchmark.md). Each varies
-    by up to `spread` of itself, drawn for each attempt."""
+    """What the parts of a trial take on a host, s: medians of emulated Slurm clusters
+    (docs/benchmark.md). Each varies by up to `spread` of itself, drawn for each attempt."""
 
     golden_s: float = 30.0  # once on each host
     restore_s: float = 4.3
@@ -39,8 +40,9 @@ class Timings:
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong at a moment of virtual time: `host lost`, `host back`, `libvirtd killed`, `guest died`, `clock
-    jumped`, `driver killed`. `host` is the place of the host among all; the driver has none."""
+    """What goes wrong at a moment of virtual time: `host lost`, `host back`, `libvirtd killed`,
+    `guest died`, `clock jumped`, `driver killed`. `host` is the place of the host among all; the
+    driver has none."""
 
     at_s: float
     what: str
@@ -59,11 +61,13 @@ class _Event:
 
 
 class FleetTestbed:
-    """See `campaign.core.testbed.Testbed`. `nodes_of` gives a trial's compute nodes, `largest` the most of any.
+    """See `campaign.core.testbed.Testbed`. `nodes_of` gives a trial's compute nodes, `largest` the
+    most of any.
 
     `after_fault` is called when a fault has struck.
 
-    What outlives a killed driver is the fleet's: give the same one to the next driver, after `reap`.
+    What outlives a killed driver is the fleet's: give the same one to the next driver, after
+    `reap`.
     """
 
     def __init__(
@@ -79,17 +83,13 @@ class FleetTestbed:
         after_fault: Callable[[Fault], None] = lambda _: None,
         most_failures: int = 3,
     ) -> None:
-        self._evaluate, self._nodes_of, self._largest, self._seed = (
-            evaluate,
-            nodes_of,
-            largest,
-            seed,
-        )
-        self._timings, self._most_failures, self._after_fault = (
-            timings or Timings(),
-            most_failures,
-            after_fault,
-        )
+        self._evaluate = evaluate
+        self._nodes_of = nodes_of
+        self._largest = largest
+        self._seed = seed
+        self._timings = timings or Timings()
+        self._most_failures = most_failures
+        self._after_fault = after_fault
         self._names = [f"host{number:04d}" for number in range(hosts)]
         self._up = dict.fromkeys(self._names, True)
         self._golden: set[str] = set()
@@ -113,7 +113,8 @@ class FleetTestbed:
         return self._now
 
     def reap(self) -> int:
-        """Remove the VMs whose driver is dead, as opening the hosts does; how many clusters there were."""
+        """Remove the VMs whose driver is dead, as opening the hosts does; how many clusters there
+        were."""
         left = len(self.vms)
         self.vms.clear()
         self._running.clear()
@@ -168,7 +169,8 @@ class FleetTestbed:
 
     def _takes_s(self, trial: Trial, host: str) -> float:
         times = self._timings
-        drawn = random.Random(f"{self._seed}:{trial.number}:{trial.attempt}").uniform(-1, 1)  # noqa: S311 - no secret
+        # No secret.
+        drawn = random.Random(f"{self._seed}:{trial.number}:{trial.attempt}").uniform(-1, 1)  # noqa: S311
         once = 0.0 if host in self._golden else times.golden_s
         return (once + times.restore_s + times.workload_s + times.teardown_s) * (
             1 + times.spread * drawn

@@ -1,8 +1,9 @@
-"""Chaos: seeded faults over real campaigns on a simulated fleet, and what must hold after each of them.
+"""Chaos: seeded faults over real campaigns on a simulated fleet, and what must hold after each of
+them.
 
-The driver, ledger, results, search and placement are the real ones. Hosts, guests, the driver's process and its disk
-fail by a schedule that the seed draws. The campaign is taken up again until it is done; then its front must be that of
-the same campaign undisturbed.
+The driver, ledger, results, search and placement are the real ones. Hosts, guests, the driver's
+process and its disk fail by a schedule that the seed draws. The campaign is taken up again until it
+is done; then its front must be that of the same campaign undisturbed.
 """
 
 import errno
@@ -46,7 +47,8 @@ MOST_DRIVERS = 50
 
 @dataclass(frozen=True)
 class Schedule:
-    """What goes wrong: faults of hosts, guests and driver by virtual time; of the disk by the number of the line."""
+    """What goes wrong: faults of hosts, guests and driver by virtual time; of the disk by the
+    number of the line."""
 
     faults: tuple[Fault, ...]
     on_disk: dict[int, str]
@@ -72,7 +74,8 @@ class Schedule:
 
 @dataclass
 class Run:
-    """One run of a seed: what struck, how many drivers and attempts it took, and what didn't hold."""
+    """One run of a seed: what struck, how many drivers and attempts it took, and what didn't
+    hold."""
 
     seed: int
     struck: Counter[str] = field(default_factory=Counter)
@@ -91,11 +94,13 @@ def run(composed: Composed, seed: int, folder: Path) -> Run:
     """Run a seed's campaign undisturbed and disturbed, in `folder`, and compare."""
     search = composed.campaign.search.model_copy(update={"seed": seed})
     composed = replace(composed, campaign=composed.campaign.model_copy(update={"search": search}))
-    calm, disturbed = Run(seed), Run(seed)
+    calm = Run(seed)
+    disturbed = Run(seed)
     expected = _campaign(composed, Results(folder, "calm"), Schedule((), {}), calm)
     found = _campaign(composed, Results(folder, "disturbed"), Schedule.drawn(seed), disturbed)
     disturbed.broken += [f"undisturbed: {line}" for line in calm.broken]
-    objectives, constraints = composed.campaign.objectives, composed.campaign.search.constraints
+    objectives = composed.campaign.objectives
+    constraints = composed.campaign.search.constraints
     fronts = [
         sorted(_seen(record) for record in front(records, objectives, constraints))
         for records in (expected, found)
@@ -177,7 +182,8 @@ def _begin(ledger: Ledger, composed: Composed) -> None:
 
 
 class _BadDisk(Ledger):
-    """A ledger on a disk that fails, and in a process that dies, at given lines of all that were ever written."""
+    """A ledger on a disk that fails, and in a process that dies, at given lines of all that were
+    ever written."""
 
     def __init__(self, path: Path, faults: dict[int, str]) -> None:
         super().__init__(path)
@@ -200,7 +206,8 @@ class _BadDisk(Ledger):
 
 
 def _broken(results: Results, fleet: FleetTestbed, *, ended: bool = False) -> Iterator[str]:
-    """What doesn't hold, of what must hold at any moment; at the end everything must be settled, too."""
+    """What doesn't hold, of what must hold at any moment; at the end everything must be settled,
+    too."""
     try:
         history = history_of(results.ledger_path)
     except CampaignError as error:

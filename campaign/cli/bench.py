@@ -1,4 +1,5 @@
-"""`python -m campaign bench`: how fast clusters are there, how fast simulation is, and how far the two agree.
+"""`python -m campaign bench`: how fast clusters are there, how fast simulation is, and how far the
+two agree.
 
 Each benchmark is a module `campaign.cli.benchmarks.<name>` with `run(overrides, place, rounds)`.
 """
@@ -17,12 +18,14 @@ BENCHES = {
     "validation": "how far simulation and virtual machines are apart",
     "fleet": "what the driver itself costs, over a thousand simulated hosts",
 }
-OUT, ROUNDS = "out=", "rounds="
+OUT = "out="
+ROUNDS = "rounds="
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Which benchmarks, in order; where their results go; how often each thing is measured; and the settings."""
+    """Which benchmarks, in order; where their results go; how often each thing is measured; and the
+    settings."""
 
     benches: tuple[str, ...]
     place: Path
@@ -33,7 +36,10 @@ class Asked:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     known = "; ".join(f"{name}: {what}" for name, what in BENCHES.items())
-    usage = "rounds=N (default 3), out=FOLDER (default results/bench), and settings as for a search: cluster.nodes=2"
+    usage = (
+        "rounds=N (default 3), out=FOLDER (default results/bench), and settings as for a "
+        "search: cluster.nodes=2"
+    )
     parser.add_argument(
         "arguments", nargs="*", help=f"{known} (default: all, one after the other); {usage}"
     )

@@ -1,5 +1,5 @@
-"""`python -m campaign chaos`: seeded faults over campaigns on simulated hosts or on VMs, and whether every invariant
-holds."""
+"""`python -m campaign chaos`: seeded faults over campaigns on simulated hosts or on VMs, and
+whether every invariant holds."""
 
 import argparse
 import tempfile
@@ -22,7 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "arguments",
         nargs="*",
-        help="runs=N on simulated hosts (default 100), vms=N on virtual machines (default 0), seed=N of the first "
+        help="runs=N on simulated hosts (default 100), vms=N on virtual machines (default 0), "
+        "seed=N of the first "
         "(default 1), store=FOLDER of images, out=FILE for the report",
     )
 
@@ -34,17 +35,21 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(
             f"unknown: {', '.join(sorted(unknown))}", resolution=f"Say {'=, '.join(SAID)}=."
         )
-    vms, first = _number(given, "vms", 0), _number(given, "seed", 1)
+    vms = _number(given, "vms", 0)
+    first = _number(given, "seed", 1)
     runs = _number(given, "runs", 0 if vms else 100)
-    report, broken = "", False
+    report = ""
+    broken = False
     if runs:
         done = list(_simulated(range(first, first + runs)))
-        report, broken = _told(done), any(one.broken for one in done)
+        report = _told(done)
+        broken = any(one.broken for one in done)
     if vms:
         text, failed = _on_vms(
             range(first, first + vms), Path(given.get("store", "~/.cache/campaign/images"))
         )
-        report, broken = report + text, broken or failed
+        report = report + text
+        broken = broken or failed
     if out := given.get("out"):
         Path(out).write_text(report, encoding="utf-8")
     return BROKEN if broken else 0
@@ -61,15 +66,18 @@ def _simulated(seeds: range) -> "Iterator[Run]":
 
 
 def _on_vms(seeds: range, store: Path) -> tuple[str, bool]:
-    """The report of runs on VMs, and whether an invariant was broken. Golden clusters are kept from run to run."""
+    """The report of runs on VMs, and whether an invariant was broken. Golden clusters are kept from
+    run to run."""
     from campaign.chaos import clusters, faults
 
-    done, records = [], dict[int, dict[int, "TrialRecord"]]()
+    done = []
+    records = dict[int, dict[int, "TrialRecord"]]()
     with (
         tempfile.TemporaryDirectory(prefix="campaign-chaos-") as name,
         clusters.cleared(Path(name) / "hosts"),
     ):
-        top, calm = Path(name), dict[int, "TrialRecord"]()
+        top = Path(name)
+        calm = dict[int, "TrialRecord"]()
         for seed in (0, *seeds):  # the first is left alone
             folder = top / str(seed)
             with clusters.small_disk(folder):
@@ -80,7 +88,8 @@ def _on_vms(seeds: range, store: Path) -> tuple[str, bool]:
                 found = clusters.records(folder)
             calm, records = calm or found, records | ({seed: found} if calm else {})
             print(
-                f"seed {seed}: {', '.join(one.struck) or 'undisturbed'}; {'; '.join(one.broken) or 'all held'}",
+                f"seed {seed}: {', '.join(one.struck) or 'undisturbed'}; "
+                f"{'; '.join(one.broken) or 'all held'}",
                 flush=True,
             )
             done.append(one)
@@ -88,7 +97,10 @@ def _on_vms(seeds: range, store: Path) -> tuple[str, bool]:
     text = _told(
         done, f"{faults.TRIALS} trials on VMs of {len(faults.HOSTS)} libvirts (one undisturbed)"
     )
-    line = f"response times of disturbed trials differ from the undisturbed ones' by {noise:.1%} in the median\n"
+    line = (
+        f"response times of disturbed trials differ from the undisturbed ones' by {noise:.1%} "
+        "in the median\n"
+    )
     print(line, end="")
     return text + line, any(one.broken for one in done)
 

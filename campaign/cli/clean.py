@@ -1,4 +1,5 @@
-"""`python -m campaign clean`: removes VMs, run folders and half-made golden clusters that dead campaigns left."""
+"""`python -m campaign clean`: removes VMs, run folders and half-made golden clusters that dead
+campaigns left."""
 
 import argparse
 from collections.abc import Mapping
@@ -26,7 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Sweep every host and say what was removed; status 1 if something could not be, or a host isn't there."""
+    """Sweep every host and say what was removed; status 1 if something could not be, or a host
+    isn't there."""
     from actors.hosts import ray_session
 
     campaign = compose(options.overrides).campaign
@@ -43,7 +45,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def swept(settings: HostSettings, *, everything: bool) -> tuple["Reaped", int]:
-    """Sweep this machine as the host of these settings; what was removed, and how many half-made golden clusters."""
+    """Sweep this machine as the host of these settings; what was removed, and how many half-made
+    golden clusters."""
     from actors.hosts.host import golden_store, sweep
 
     return sweep(settings, everything=everything), golden_store(settings).sweep()
@@ -63,7 +66,8 @@ def _clean_far(hosts: Mapping[str, HostSettings], address: str | None, *, everyt
         for name, settings in hosts.items():
             if name not in there:
                 print(
-                    f"{name}: no living Ray node has the label {LABEL}={name}; clean it there, as a local host"
+                    f"{name}: no living Ray node has the label {LABEL}={name}; clean it there, "
+                    "as a local host"
                 )
                 status = 1
                 continue

@@ -1,4 +1,5 @@
-"""`python -m campaign docs`: writes the tables of docs/settings.md and docs/metrics.md from the rows in the code."""
+"""`python -m campaign docs`: writes the tables of docs/settings.md and docs/metrics.md from the
+rows in the code."""
 
 import argparse
 from collections.abc import Iterable
@@ -50,12 +51,16 @@ def settings_page() -> str:
 def metrics_page() -> str:
     """Every metric with its definition, the phase clocks, and every check of the validity gate."""
     head = "# Metrics\n\nMade by `python -m campaign docs`; the rows stand in the code.\n\n"
-    head += "Metrics are over the jobs that finished. One that has no meaning for a trial has no value: the trial's "
+    head += (
+        "Metrics are over the jobs that finished. One that has no meaning for a trial has no "
+        "value: the trial's "
+    )
     head += "record and the report say why.\n\n"
     head += "| metric | unit | better | definition | source |\n| --- | --- | --- | --- | --- |\n"
     tau = f"{BOUNDED_SLOWDOWN_TAU_S:g} s x workload.time_scale"
     lines = (
-        f"| {name} | {m.unit} | {BETTER[m.natural_direction]} | {_cell(m.defined(tau))} | {_cell(m.source)} |\n"
+        f"| {name} | {m.unit} | {BETTER[m.natural_direction]} | {_cell(m.defined(tau))} | "
+        f"{_cell(m.source)} |\n"
         for name, m in METRICS.items()
     )
     return head + "".join(lines) + _phases() + _validity()
@@ -73,8 +78,14 @@ def _phases() -> str:
 
 
 def _validity() -> str:
-    head = "\n## Validity\n\nA trial with a value above a threshold is invalid: tried again, and never a data point. "
-    head += "Simulated trials are judged by their jobs only, and by where these ran if that was kept.\n\n"
+    head = (
+        "\n## Validity\n\nA trial with a value above a threshold is invalid: tried again, and "
+        "never a data point. "
+    )
+    head += (
+        "Simulated trials are judged by their jobs only, and by where these ran if that was "
+        "kept.\n\n"
+    )
     head += "| check | value | threshold | default | judged by |\n| --- | --- | --- | --- | --- |\n"
     return head + "".join(
         f"| {name} | {_cell(rule.counts)} | `{rule.setting}` | {rule.default} | "
@@ -86,7 +97,8 @@ def _validity() -> str:
 def _table(table: Iterable[Row]) -> str:
     head = "| setting | allowed | default | what it is |\n| --- | --- | --- | --- |\n"
     return head + "".join(
-        f"| `{row.path}` | {_cell(row.allowed_with_unit)} | {_cell(row.default)} | {_cell(row.help)} |\n"
+        f"| `{row.path}` | {_cell(row.allowed_with_unit)} | {_cell(row.default)} | "
+        f"{_cell(row.help)} |\n"
         for row in table
     )
 

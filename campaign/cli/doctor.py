@@ -1,4 +1,5 @@
-"""`python -m campaign doctor`: what this machine can do, and the command that mends each thing that is missing."""
+"""`python -m campaign doctor`: what this machine can do, and the command that mends each thing that
+is missing."""
 
 import argparse
 import importlib.metadata
@@ -96,7 +97,8 @@ def _programs(composed: Composed) -> Iterator[Finding]:
         )
 
     if with_nix:
-        found, mend = shutil.which("nix"), "install Nix 2.18 or later, or image.builder=debian"
+        found = shutil.which("nix")
+        mend = "install Nix 2.18 or later, or image.builder=debian"
         yield Finding(
             found is not None,
             "program",
@@ -143,7 +145,10 @@ def _ray(composed: Composed) -> Iterator[Finding]:
         )
         return
     free = shutil.disk_usage("/dev/shm").free  # noqa: S108 - Ray's object store lies there
-    found = f"a local one starts with a campaign; it needs {OBJECT_STORE_BYTES >> 20} of {free >> 20} MiB in /dev/shm"
+    found = (
+        f"a local one starts with a campaign; it needs {OBJECT_STORE_BYTES >> 20} of "
+        f"{free >> 20} MiB in /dev/shm"
+    )
     yield Finding(free > OBJECT_STORE_BYTES, "Ray", found, "mount -o remount,size=512M /dev/shm")
 
 
@@ -159,7 +164,8 @@ def _capacity(composed: Composed) -> Iterator[Finding]:
 
 
 def _image(composed: Composed) -> Iterator[Finding]:
-    image, store = composed.campaign.image, store_of(composed)
+    image = composed.campaign.image
+    store = store_of(composed)
     for name in _image_names(composed):
         build = f"python -m campaign image build {name} (a search does it by itself)"
         bundle = next((one for one in store.bundles() if one.manifest.name == name), None)

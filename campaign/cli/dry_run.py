@@ -18,12 +18,15 @@ def forecast(composed: Composed) -> int:
     for line in _lines(composed, workload):
         print(line)
     for fit in found:
-        needed, total = fit.needed, fit.total
+        needed = fit.needed
+        total = fit.total
         print(
-            f"capacity   {fit.host} ({fit.acceleration}): the largest cluster needs {needed.memory_mib} MiB,"
+            f"capacity   {fit.host} ({fit.acceleration}): the largest cluster needs "
+            f"{needed.memory_mib} MiB,"
         )
         print(
-            f"           {needed.vcpus} vCPUs, {needed.ports} ports; there are {total.memory_mib} MiB,"
+            f"           {needed.vcpus} vCPUs, {needed.ports} ports; there are "
+            f"{total.memory_mib} MiB,"
         )
         print(f"           {total.vcpus} vCPUs, {total.ports} ports: {fit.shortfall or 'it fits'}")
     for name in composed.campaign.far_hosts:
@@ -34,18 +37,28 @@ def forecast(composed: Composed) -> int:
 
 
 def _lines(composed: Composed, workload: Workload) -> Iterator[str]:
-    campaign, space = composed.campaign, composed.space
+    campaign = composed.campaign
+    space = composed.space
     low, high = space.node_counts()
     objectives = ", ".join(
         f"{name} ({direction})" for name, direction in campaign.objectives.items()
     )
-    yield f"campaign   {campaign.name}: {campaign.search.trials} trials, sampler {campaign.sampler.name}"
+    yield (
+        f"campaign   {campaign.name}: {campaign.search.trials} trials, sampler "
+        f"{campaign.sampler.name}"
+    )
     yield f"objectives {objectives}"
     for scheduler in composed.schedulers.values():
         yield f"build      {_image(composed, composed.image_name(scheduler), store_of(composed))}"
-    yield f"boot       clusters of {low}..{high} compute nodes and a head, {campaign.cluster.memory_mib} MiB each"
+    yield (
+        f"boot       clusters of {low}..{high} compute nodes and a head, "
+        f"{campaign.cluster.memory_mib} MiB each"
+    )
     schedulers = " or ".join(composed.schedulers)
-    yield f"run        {len(workload)} jobs of {workload.name} on {schedulers}, the same in every trial"
+    yield (
+        f"run        {len(workload)} jobs of {workload.name} on {schedulers}, the same in "
+        "every trial"
+    )
     for path, dimension in space.dimensions.items():
         yield f"search     {path} in {dimension_text(dimension)}"
     for path, value in space.fixed.items():

@@ -1,4 +1,5 @@
-"""`python -m campaign export ansible`: the bootstrap plan of one point of a campaign, as a folder for Ansible."""
+"""`python -m campaign export ansible`: the bootstrap plan of one point of a campaign, as a folder
+for Ansible."""
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +46,9 @@ def files(composed: Composed) -> Sequence[File]:
     from actors.clusters.identity import topology_of
     from schedulers.ansible import Target, folder
 
-    campaign, scheduler, point = composed.campaign, composed.scheduler, fixed_point(composed)
+    campaign = composed.campaign
+    scheduler = composed.scheduler
+    point = fixed_point(composed)
     cluster = campaign.cluster
     topology = topology_of(composed.space.nodes(point), cluster.slots_per_node, cluster.memory_mib)
     params = scheduler.Params(**composed.space.params(point))
@@ -59,7 +62,8 @@ def files(composed: Composed) -> Sequence[File]:
 
 
 def fixed_point(composed: Composed) -> Point:
-    """A value for each searched setting: its default where that is among what is searched, else the first or lowest."""
+    """A value for each searched setting: its default where that is among what is searched, else the
+    first or lowest."""
     defaults: Mapping[str, Scalar] = {
         NODES: ClusterSettings.model_fields["nodes"].default,
         **{
@@ -97,31 +101,53 @@ def _searched_lines(composed: Composed) -> Iterator[str]:
 
     point = fixed_point(composed)
     for path, dimension in composed.space.dimensions.items():
-        yield f"{path} = {point[path]} (searched in {dimension_text(dimension)}; say {path}=... for another)"
+        yield (
+            f"{path} = {point[path]} (searched in {dimension_text(dimension)}; say {path}=... "
+            "for another)"
+        )
 
 
 def _readme(composed: Composed, topology: Topology, plan: BootstrapPlan) -> Iterator[str]:
-    name, compute = composed.scheduler.name, topology.compute
+    name = composed.scheduler.name
+    compute = topology.compute
     addresses = [node.address.encode() for node in topology.nodes]
     settings = [f"{path} = {value}" for path, value in composed.space.fixed.items()]
     placed = {file.path: file for _, file in plan.files()}
     yield f"# {name} on a head and {len(compute)} compute nodes, by Ansible\n"
-    yield f"Made by `python -m campaign export ansible` from the campaign `{composed.campaign.name}`.\n"
+    yield (
+        "Made by `python -m campaign export ansible` from the campaign "
+        f"`{composed.campaign.name}`.\n"
+    )
     yield from (f"- {line}" for line in (*settings, *_searched_lines(composed)))
     yield "\n## Before you run it\n"
     image = composed.image_name(composed.scheduler)
     yield f"1. The machines have python3, {name}, and whatever else is in the image `{image}`."
     yield "   They know each other by the names in `inventory.yml` (by `/etc/hosts` or DNS)."
-    yield "2. `inventory.yml`: put the addresses at which *you* reach the machines into `ansible_host`."
-    yield "3. Addresses at which the machines reach *each other* stand in these files; replace them where yours differ:"
+    yield (
+        "2. `inventory.yml`: put the addresses at which *you* reach the machines into "
+        "`ansible_host`."
+    )
+    yield (
+        "3. Addresses at which the machines reach *each other* stand in these files; replace "
+        "them where yours differ:"
+    )
     yield from (
         f"   - `{path}`"
         for path, file in placed.items()
         if any(one in file.content for one in addresses)
     )
-    yield f"   So may what a node offers: {compute[0].slots} slots and {compute[0].memory_mib} MiB of memory."
-    yield "4. Host keys: have those of your machines in `~/.ssh/known_hosts`; the playbook turns no check off."
-    yield "5. `secrets/` holds keys drawn for this cluster alone. Keep it out of version control, or encrypt its files"
+    yield (
+        f"   So may what a node offers: {compute[0].slots} slots and {compute[0].memory_mib} "
+        "MiB of memory."
+    )
+    yield (
+        "4. Host keys: have those of your machines in `~/.ssh/known_hosts`; the playbook turns "
+        "no check off."
+    )
+    yield (
+        "5. `secrets/` holds keys drawn for this cluster alone. Keep it out of version "
+        "control, or encrypt its files"
+    )
     yield "   with `ansible-vault encrypt`: the playbook reads both.\n"
     yield "## Run it\n"
     yield "    ansible-playbook playbook.yml\n"

@@ -1,4 +1,5 @@
-"""`python -m campaign golden`: the golden clusters that the configured hosts keep on this machine."""
+"""`python -m campaign golden`: the golden clusters that the configured hosts keep on this
+machine."""
 
 import argparse
 import time
@@ -55,8 +56,12 @@ def _clear(store: "GoldenStore") -> None:
 
 
 def line_of(entry: "Entry") -> str:
-    """A golden cluster on one line: what it was made from, what it takes on the disk, and its last use."""
-    use = f"{entry.disk_use >> 20:>5} MiB  used {time.strftime('%Y-%m-%d %H:%M', time.localtime(entry.used))}"
+    """A golden cluster on one line: what it was made from, what it takes on the disk, and its last
+    use."""
+    use = (
+        f"{entry.disk_use >> 20:>5} MiB  used "
+        f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(entry.used))}"
+    )
     return f"{entry.key[:16]}  {_made_from(entry)}  {use}{'  in use now' if entry.held else ''}"
 
 
@@ -64,6 +69,7 @@ def _made_from(entry: "Entry") -> str:
     if entry.golden is None:
         return "its manifest can't be read"
     parts = entry.golden.recipe.parts
-    image, memory = parts.get("image", "?")[:16], parts.get("memory_mib", "?")
+    image = parts.get("image", "?")[:16]
+    memory = parts.get("memory_mib", "?")
     nodes = f"{len(entry.golden.nodes)} nodes of {memory} MiB"
     return f"{parts.get('scheduler', '?'):<8} {nodes}  image {image}"

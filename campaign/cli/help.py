@@ -1,4 +1,5 @@
-"""`--help`: groups from the folders, settings from the model's rows, tunables from each scheduler's rows."""
+"""`--help`: groups from the folders, settings from the model's rows, tunables from each scheduler's
+rows."""
 
 import argparse
 from collections.abc import Iterable, Iterator

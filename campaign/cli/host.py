@@ -1,4 +1,5 @@
-"""`python -m campaign host`: how machines join as hosts, what hosts there are, and draining or adding one meanwhile."""
+"""`python -m campaign host`: how machines join as hosts, what hosts there are, and draining or
+adding one meanwhile."""
 
 import argparse
 import re
@@ -18,9 +19,11 @@ from campaign.schema.model import NAME_PATTERN
 PORT = 6379
 SUMMARIES = {
     "join": "the commands that make a machine a host, by a Ray node with token authentication",
-    "list": "the hosts of a campaign: where they are, whether they are there, and what they have done",
+    "list": "the hosts of a campaign: where they are, whether they are there, and what they have "
+    "done",
     "drain": "let what runs on a host end and begin nothing new there, while the campaign goes on",
-    "serve": "let a drained host serve again, or add one to a campaign that runs (with its settings as overrides)",
+    "serve": "let a drained host serve again, or add one to a campaign that runs (with its "
+    "settings as overrides)",
 }
 
 
@@ -65,20 +68,33 @@ def joining(host: str, head: str, port: int) -> Iterator[str]:
     environment = " ".join(
         f"{name}={value}" for name, value in {"RAY_AUTH_MODE": "token", **ENVIRONMENT}.items()
     )
-    ray = f"{environment} ray start --object-store-memory={OBJECT_STORE_BYTES} --num-cpus=1 --disable-usage-stats"
+    ray = (
+        f"{environment} ray start --object-store-memory={OBJECT_STORE_BYTES} --num-cpus=1 "
+        "--disable-usage-stats"
+    )
     yield "# On the driver's machine, once: a token that every host must have, and Ray's head."
     yield f"(umask 077; mkdir -p ~/.ray; test -s {token} || openssl rand -hex 32 > {token})"
-    yield f"{ray} --head --node-ip-address={shlex.quote(head)} --port={port} --include-dashboard=false"
+    yield (
+        f"{ray} --head --node-ip-address={shlex.quote(head)} --port={port} "
+        "--include-dashboard=false"
+    )
     yield ""
-    yield f"# On {host}: the same version of this project with its packages (make setup), the token in a file of mode"
-    yield f"# 0600, and a Ray node with the host's name as its label. Ray's ports ({port} and those above 10000) must"
+    yield (
+        f"# On {host}: the same version of this project with its packages (make setup), the "
+        "token in a file of mode"
+    )
+    yield (
+        f"# 0600, and a Ray node with the host's name as its label. Ray's ports ({port} and "
+        "those above 10000) must"
+    )
     yield "# be open between the hosts and to nobody else: its traffic isn't encrypted."
     yield f"scp -p {shlex.quote(head)}:.ray/auth_token {token}"
     yield f"{ray} --address={shlex.quote(head)}:{port} --labels=host={shlex.quote(host)}"
     yield ""
     yield "# Then, on the driver's machine:"
     yield (
-        f"RAY_AUTH_MODE=token python -m campaign.search testbed.ray_address={shlex.quote(head)}:{port} "
+        "RAY_AUTH_MODE=token python -m campaign.search "
+        f"testbed.ray_address={shlex.quote(head)}:{port} "
         f"'hosts={{{host}: {{reach: ray}}}}'"
     )
 
@@ -86,7 +102,8 @@ def joining(host: str, head: str, port: int) -> Iterator[str]:
 def _listing(composed: Composed) -> Iterator[str]:
     campaign = composed.campaign
     results = Results(Path(campaign.output.results), campaign.name)
-    drained, hosts = set[str](), dict(campaign.hosts)
+    drained = set[str]()
+    hosts = dict(campaign.hosts)
     for order in Orders(results.folder).new() if results.folder.exists() else []:
         hosts |= {order.host: order.settings} if order.settings else {}
         drained = drained | {order.host} if order.order == "drain" else drained - {order.host}
@@ -131,7 +148,8 @@ def _order(action: str, host: str, composed: Composed) -> None:
     head = history_of(results.ledger_path).head
     if head is None:
         raise ConfigError(
-            f"name = {campaign.name!r}: no campaign of that name has begun in {campaign.output.results}",
+            f"name = {campaign.name!r}: no campaign of that name has begun in "
+            f"{campaign.output.results}",
             resolution="Give its settings as for its search: name=..., output.results=...",
         )
     known = set(head["config"]["hosts"])
@@ -140,13 +158,15 @@ def _order(action: str, host: str, composed: Composed) -> None:
         raise ConfigError(
             f"{host!r} is no host of the campaign {campaign.name}",
             f"its hosts: {', '.join(sorted(known))}",
-            f"To add it, give its settings: python -m campaign host serve {host} 'hosts.{host}={{reach: ray}}' ...",
+            f"To add it, give its settings: python -m campaign host serve {host} "
+            f"'hosts.{host}={{reach: ray}}' ...",
         )
     Orders(results.folder).give(
         Order(order="drain" if action == "drain" else "serve", host=host, settings=added)
     )
     print(
-        f"ordered: {action} {host}; the campaign {campaign.name} follows within seconds, or at its next start"
+        f"ordered: {action} {host}; the campaign {campaign.name} follows within seconds, or at "
+        "its next start"
     )
 
 

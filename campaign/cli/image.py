@@ -46,7 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     making.add_argument(
         "--extras",
-        help=f"debian: folder of files that no mirror has (default: ${VARIABLE}, else {DEFAULT_FOLDER})",
+        help=f"debian: folder of files that no mirror has (default: ${VARIABLE}, else "
+        f"{DEFAULT_FOLDER})",
     )
     lock = below.add_parser("lock", help="renew the lock with what the mirror has")
     lock.add_argument("name", nargs="?", default="slurm")
@@ -109,7 +110,8 @@ def _lock(store: Store, options: argparse.Namespace) -> None:
 
 
 def _diff(store: Store, options: argparse.Namespace) -> None:
-    one, other = store.get(options.one), store.get(options.other)
+    one = store.get(options.one)
+    other = store.get(options.other)
     same = True
     for line in differences(one, other, files=options.files):
         print(line)
@@ -141,4 +143,7 @@ def _one(store: Store, options: argparse.Namespace) -> None:
 def _line(bundle: Bundle) -> str:
     manifest = bundle.manifest
     size = sum(file.size for file in manifest.files.values()) >> 20
-    return f"{bundle.hash[:16]}  {manifest.name:<10} {manifest.builder:<8} {size:>5} MiB  kernel {manifest.kernel_version}"
+    return (
+        f"{bundle.hash[:16]}  {manifest.name:<10} {manifest.builder:<8} {size:>5} MiB  kernel "
+        f"{manifest.kernel_version}"
+    )

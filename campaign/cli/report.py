@@ -1,5 +1,5 @@
-"""`python -m campaign report`: writes report and MLflow runs again, from ledger and data set alone; `report compare`
-shows two trials side by side."""
+"""`python -m campaign report`: writes report and MLflow runs again, from ledger and data set alone;
+`report compare` shows two trials side by side."""
 
 import argparse
 import json
@@ -33,7 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "name",
         nargs="*",
         default=["demo"],
-        help="name of the campaign (default: demo); or `compare NAME:TRIAL NAME:TRIAL`: two trials of the same jobs",
+        help="name of the campaign (default: demo); or `compare NAME:TRIAL NAME:TRIAL`: two "
+        "trials of the same jobs",
     )
     parser.add_argument(
         "--results", type=Path, default=Path("results"), help="folder of results (default: results)"
@@ -62,7 +63,8 @@ def run(options: argparse.Namespace) -> int:
             if options.json or options.html:
                 raise ConfigError(
                     f"report {name}: --json and --html are for comparisons",
-                    resolution="Leave them out, or say `report compare NAME:TRIAL NAME:TRIAL --json FILE`.",
+                    resolution="Leave them out, or say `report compare NAME:TRIAL NAME:TRIAL "
+                    "--json FILE`.",
                 )
             return _again(options.results, name)
         case ["compare", one, other]:
@@ -82,7 +84,8 @@ def _count(text: str) -> int:
 def _again(folder: Path, name: str) -> int:
     results = Results(folder, name)
     composed, history = _begun(results)
-    tracker, wanted = tracker_for(composed, results, history), composed.campaign.search.trials
+    tracker = tracker_for(composed, results, history)
+    wanted = composed.campaign.search.trials
 
     def log(front: Sequence[TrialRecord]) -> None:
         bring_up_to_date(tracker, results, history.final(), front, wanted)
@@ -101,7 +104,9 @@ def _compare(options: argparse.Namespace, texts: tuple[str, str]) -> int:
     from campaign.analysis.fairness import manifest
     from campaign.report.comparison.text import lines, sections, title
 
-    arms, schedulers, records = [], {}, []
+    arms = []
+    schedulers = {}
+    records = []
     objectives: dict[str, Direction] = {}
     for name, number in _arms_of(texts):
         results = Results(options.results, name)
@@ -131,7 +136,8 @@ def _compare(options: argparse.Namespace, texts: tuple[str, str]) -> int:
 
 
 def _arms_of(texts: tuple[str, str]) -> list[tuple[str, int]]:
-    """Campaign and trial that each text names; a number alone is a trial of the other's campaign."""
+    """Campaign and trial that each text names; a number alone is a trial of the other's
+    campaign."""
     matches = [_ARM.fullmatch(text) for text in texts]
     known = [match for match in matches if match]
     for text, match in zip(texts, matches, strict=True):
@@ -146,7 +152,8 @@ def _arms_of(texts: tuple[str, str]) -> list[tuple[str, int]]:
 
 
 def _arm(results: Results, number: int, composed: Composed, history: History) -> "Arm":
-    """A trial of a campaign as it is compared; LedgerError where there is none, or none of its jobs."""
+    """A trial of a campaign as it is compared; LedgerError where there is none, or none of its
+    jobs."""
     from campaign.analysis.compare import Arm
 
     name = f"{results.name}:{number}"
@@ -161,7 +168,8 @@ def _arm(results: Results, number: int, composed: Composed, history: History) ->
         raise LedgerError(
             f"{name}: the campaign {results.name} {what}", resolution=f"See {results.report_path}."
         )
-    space, slots_per_node = composed.space, composed.campaign.cluster.slots_per_node
+    space = composed.space
+    slots_per_node = composed.campaign.cluster.slots_per_node
     fixed = {path: value for path, value in space.fixed.items() if space.exists(path, record.point)}
     return Arm(
         name,

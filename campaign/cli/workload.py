@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from campaign.core.jobs import Workload
     from campaign.workloads.statistics import Distribution, Statistics
 
-OUT, FORCE, PICTURE = "out=", "force=", "picture="
+OUT = "out="
+FORCE = "force="
+PICTURE = "picture="
 TRACES = ("swf", "batsim")  # kinds
-TRACE_ENDINGS, PICTURE_ENDINGS = (".swf", ".swf.gz"), (".svg", ".html")
+TRACE_ENDINGS = (".swf", ".swf.gz")
+PICTURE_ENDINGS = (".svg", ".html")
 SETTINGS = "settings as for a search (workload=lublin workload.jobs=500 cluster.nodes=8)"
 FILE = "a trace file (all its jobs, on its own machine; workload settings may follow)"
 QUANTITIES = {  # head and unit
@@ -79,7 +82,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def split(arguments: Sequence[str], own: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Values of the command's `own` arguments by their prefix, the last of each; and what else there is."""
+    """Values of the command's `own` arguments by their prefix, the last of each; and what else
+    there is."""
     values = {
         one: given.removeprefix(one) for given in arguments for one in own if given.startswith(one)
     }
@@ -150,7 +154,8 @@ def _refuse(kind: str, refused: Sequence[str]) -> None:
     if kind in refused:
         raise ConfigError(
             f"workload.kind = {kind}: a trace is read, not generated",
-            resolution="Use `python -m campaign workload convert` for traces, or choose a model: workload=lublin.",
+            resolution="Use `python -m campaign workload convert` for traces, or choose a model: "
+            "workload=lublin.",
         )
 
 
@@ -158,7 +163,8 @@ def _configured(composed: Composed) -> Found:
     """The jobs of a campaign, for its smallest cluster, which every trial of it replays."""
     from campaign.workloads import load
 
-    settings, slots = composed.campaign.workload, composed.smallest_slots
+    settings = composed.campaign.workload
+    slots = composed.smallest_slots
     named = settings.path if settings.kind in TRACES else f"seed {settings.seed}"
     return Found(
         load(settings, slots=slots),
@@ -174,8 +180,10 @@ def _on_its_machine(file: Path, kind: str, overrides: Sequence[str]) -> Found:
     for one in overrides:
         if not one.startswith("workload.") or one.startswith(("workload.path=", "workload.kind=")):
             raise ConfigError(
-                f"{one}: beside a file, only workload settings have a meaning, and neither its path nor its kind",
-                resolution=f"For a cluster of yours, say workload={kind} workload.path={file} {one}.",
+                f"{one}: beside a file, only workload settings have a meaning, and neither its "
+                "path nor its kind",
+                resolution=f"For a cluster of yours, say workload={kind} workload.path={file} "
+                f"{one}.",
             )
     from campaign.workloads.batsim import read_batsim
     from campaign.workloads.swf import read_swf
@@ -203,7 +211,8 @@ def _flag(text: str) -> bool:
 
 
 def _place(prefix: str, text: str, endings: Sequence[str]) -> Path:
-    """Where to write; ConfigError unless it is a file, in a folder that exists, whose name says what it will hold."""
+    """Where to write; ConfigError unless it is a file, in a folder that exists, whose name says
+    what it will hold."""
     place = _path(text)
     usage = " or ".join(f"{prefix}FILE{ending}" for ending in endings)
     if not text.endswith(tuple(endings)) or place.is_dir():
@@ -230,7 +239,8 @@ def _lines(found: Found, known: "Statistics") -> Iterator[str]:
     yield ""
     yield from _table(known.distributions)
     yield ""
-    serial, powers = percent(known.serial), percent(known.powers_of_two)
+    serial = percent(known.serial)
+    powers = percent(known.powers_of_two)
     yield f"{serial} of the jobs are 1 slot wide; the widths of {powers} are powers of two"
     yield from _cycle("hour of the day", known.day)
     yield from _cycle("day of the week", known.week)
@@ -242,7 +252,9 @@ def _facts(found: Found, known: "Statistics") -> Iterator[str]:
     yield f"name          {found.workload.name}"
     yield f"source        {found.source}"
     yield f"jobs          {known.jobs} of {known.users or 'unknown'} users"
-    yield f"span          {number(known.span_s)} s ({duration(known.span_s)}), first to last arrival"
+    yield (
+        f"span          {number(known.span_s)} s ({duration(known.span_s)}), first to last arrival"
+    )
     load = "none: all jobs arrive at once" if known.load is None else number(known.load)
     yield f"slots         {known.slots}"
     yield f"offered load  {load}"
@@ -272,6 +284,10 @@ def _cycle(part: str, rates: Sequence[float]) -> Iterator[str]:
 
     if rates:
         yield f"jobs per hour by {part}, the first arrival in number 0:"
-        most, least = max(rates), min(rates)
-        said = f"most in {rates.index(most)} ({number(most)}), least in {rates.index(least)} ({number(least)})"
+        most = max(rates)
+        least = min(rates)
+        said = (
+            f"most in {rates.index(most)} ({number(most)}), least in {rates.index(least)} "
+            f"({number(least)})"
+        )
         yield f"  {sparkline(rates)}  {said}"

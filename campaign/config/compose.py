@@ -1,7 +1,9 @@
-"""From YAML files and overrides to a validated campaign, with every error traced back to where its value came from.
+"""From YAML files and overrides to a validated campaign, with every error traced back to where its
+value came from.
 
-Hydra composes, OmegaConf resolves, Pydantic judges. Hydra's Compose API leaves the working directory and the logging
-alone. Its struct mode is bypassed on purpose: which keys exist is the model's business, and it words the error better.
+Hydra composes, OmegaConf resolves, Pydantic judges. Hydra's Compose API leaves the working
+directory and the logging alone. Its struct mode is bypassed on purpose: which keys exist is the
+model's business, and it words the error better.
 """
 
 import difflib
@@ -31,7 +33,8 @@ _OVERRIDE = re.compile(r"^(?P<sign>\+\+|\+|~)?(?P<key>[^=]+?)(=(?P<value>.*))?$"
 
 @dataclass(frozen=True)
 class Composed:
-    """A valid campaign with what its settings mean: the adapters of its schedulers, by name, and the search space."""
+    """A valid campaign with what its settings mean: the adapters of its schedulers, by name, and
+    the search space."""
 
     campaign: Campaign
     schedulers: Mapping[str, Scheduler]
@@ -112,9 +115,11 @@ class Origins:
 def compose(
     overrides: Sequence[str], config_dir: Path | None = None, config_name: str = "config"
 ) -> Composed:
-    """Compose and validate; raises ConfigError saying field, value, allowed values and origin of everything wrong.
+    """Compose and validate; raises ConfigError saying field, value, allowed values and origin of
+    everything wrong.
 
-    `config_dir` is a user's own folder of YAML: its groups stand beside ours and win where names clash.
+    `config_dir` is a user's own folder of YAML: its groups stand beside ours and win where names
+    clash.
     """
     if config_dir and not config_dir.is_dir():
         raise ConfigError(f"there is no folder {config_dir}", resolution="Check --config-dir.")
@@ -124,7 +129,8 @@ def compose(
 
 
 def compose_recorded(config: dict[str, Any]) -> Composed:
-    """The campaign that a ledger recorded; ConfigError when it is of another version of this software."""
+    """The campaign that a ledger recorded; ConfigError when it is of another version of this
+    software."""
     return _validated(config, Origins((), (), "", {}, otherwise="the ledger"))
 
 
@@ -149,14 +155,16 @@ def _validated(values: dict[str, Any], origins: Origins) -> Composed:
 
 
 def _with_memory(campaign: Campaign, schedulers: Iterable[Scheduler], origins: Origins) -> Campaign:
-    """The campaign with enough memory for its schedulers: all nodes have as much as the one that needs most."""
+    """The campaign with enough memory for its schedulers: all nodes have as much as the one that
+    needs most."""
     given = campaign.cluster.memory_mib
     neediest = max(schedulers, key=lambda scheduler: scheduler.memory_mib)
     if given >= neediest.memory_mib:
         return campaign
     if "memory_mib" in campaign.cluster.model_fields_set:
         raise ConfigError(
-            f"{_MEMORY} = {given} (from {origins.of(_MEMORY)}): {neediest.name} needs {neediest.memory_mib} MiB",
+            f"{_MEMORY} = {given} (from {origins.of(_MEMORY)}): {neediest.name} needs "
+            f"{neediest.memory_mib} MiB",
             resolution="Leave it out, or raise it.",
         )
     cluster = campaign.cluster.model_copy(update={"memory_mib": neediest.memory_mib})
@@ -168,8 +176,8 @@ def _hydra(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The composed values and the chosen option of each group.
 
-    Hydra gets what concerns groups. Settings are put in afterwards, each in the place of what stood there: Hydra would
-    merge a mapping into a mapping, and refuse a list where a mapping stood.
+    Hydra gets what concerns groups. Settings are put in afterwards, each in the place of what stood
+    there: Hydra would merge a mapping into a mapping, and refuse a list where a mapping stood.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -222,7 +230,8 @@ _SEE_HELP = "See `python -m campaign.search --help` for groups, options and sett
 
 
 def _concerns_groups(override: str, known: dict[str, list[str]]) -> bool:
-    """Whether an override chooses, adds or removes (rather than sets a value); ConfigError if it is none at all."""
+    """Whether an override chooses, adds or removes (rather than sets a value); ConfigError if it is
+    none at all."""
     match = _OVERRIDE.match(override)
     if match is None or (match["value"] is None and match["sign"] != "~"):
         raise ConfigError(
@@ -234,7 +243,8 @@ def _concerns_groups(override: str, known: dict[str, list[str]]) -> bool:
 
 
 def _value_of(override: str) -> Any:
-    """The value by Hydra's grammar (numbers, lists, mappings, quoted text); other text stands for itself."""
+    """The value by Hydra's grammar (numbers, lists, mappings, quoted text); other text stands for
+    itself."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -284,7 +294,8 @@ def _problem_of(item: dict[str, Any]) -> Problem:
 
 
 def _row_at(model: type[BaseModel], loc: list[str]) -> Row | None:
-    """The row of the setting at `loc`, walking through models and mappings of models; None where there is none."""
+    """The row of the setting at `loc`, walking through models and mappings of models; None where
+    there is none."""
     row = None
     for part in loc:
         if part in model.model_fields:
@@ -297,7 +308,8 @@ def _row_at(model: type[BaseModel], loc: list[str]) -> Row | None:
 
 
 def _similar(path: str, value: object) -> str:
-    """Settings whose names are near: a group that is misspelt is recognized by what was to be set in it."""
+    """Settings whose names are near: a group that is misspelt is recognized by what was to be set
+    in it."""
     while isinstance(value, dict) and value:
         key, value = next(iter(value.items()))
         path = f"{path}.{key}"

@@ -1,4 +1,5 @@
-"""The composed campaign as YAML: what `--cfg` prints and what stands beside a campaign's results."""
+"""The composed campaign as YAML: what `--cfg` prints and what stands beside a campaign's
+results."""
 
 from typing import Any
 
@@ -8,7 +9,8 @@ from campaign.schema.model import Campaign
 
 
 def campaign_yaml(campaign: Campaign) -> str:
-    """Every setting of `campaign` with its value, in the model's order; it composes to the same campaign again."""
+    """Every setting of `campaign` with its value, in the model's order; it composes to the same
+    campaign again."""
     values: dict[str, Any] = campaign.model_dump(mode="json", exclude_none=True)
     text: str = yaml.safe_dump(
         values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120

@@ -1,6 +1,8 @@
-"""What people order of a campaign that runs: hosts to be drained, to serve again, or to be added. A file of lines.
+"""What people order of a campaign that runs: hosts to be drained, to serve again, or to be added. A
+file of lines.
 
-Whoever orders appends a line; the driver reads what is new whenever it looks at its hosts, and all of it at a resume.
+Whoever orders appends a line; the driver reads what is new whenever it looks at its hosts, and all
+of it at a resume.
 """
 
 import json
@@ -51,7 +53,8 @@ class Orders:
             os.close(descriptor)
 
     def new(self) -> list[Order]:
-        """The orders that were given since this was last asked; LedgerError for a line that is none."""
+        """The orders that were given since this was last asked; LedgerError for a line that is
+        none."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._read)

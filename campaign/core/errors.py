@@ -6,7 +6,8 @@
     ├── ImageError                an image is missing, damaged or can't be built
     ├── LedgerError               results on disk don't fit what is asked
     └── TrialError                a trial went wrong; the class says what the trial's outcome is
-        ├── InfrastructureError   the platform failed (libvirt, VM, SSH, disk); worth another attempt
+        ├── InfrastructureError   the platform failed (libvirt, VM, SSH, disk); worth another
+        attempt
         │   └── CapacityError     it doesn't fit on the host: another attempt won't help
         ├── SchedulerError        the scheduler refused its settings or died
         └── StallError            jobs wait, and nothing starts or ends any more
@@ -18,8 +19,8 @@ Errors cross process borders (Ray pickles them), so all their data are positiona
 class CampaignError(Exception):
     """An error a user can act upon.
 
-    `brief` is one line: what, where, which value. `details` is evidence (a console tail, a tool's output).
-    `resolution` says how to mend it.
+    `brief` is one line: what, where, which value. `details` is evidence (a console tail, a tool's
+    output). `resolution` says how to mend it.
     """
 
     def __init__(self, brief: str, details: str = "", resolution: str = "") -> None:

@@ -9,7 +9,8 @@ from campaign.core.trials import Evaluation, Trial
 
 @dataclass(frozen=True)
 class Status:
-    """How far a running trial is: the phase it is in, since when (Unix seconds), and a detail for people."""
+    """How far a running trial is: the phase it is in, since when (Unix seconds), and a detail for
+    people."""
 
     phase: str
     since: float
@@ -28,7 +29,8 @@ class Testbed(Protocol):
         ...
 
     def wait(self, timeout_s: float) -> list[tuple[Trial, Evaluation]]:
-        """The evaluations that ended, after at most `timeout_s`; a failed trial is one too, never an exception."""
+        """The evaluations that ended, after at most `timeout_s`; a failed trial is one too, never
+        an exception."""
         ...
 
     def statuses(self) -> Mapping[int, Status]:

@@ -1,4 +1,5 @@
-"""A trial from asked to judged: its point, what evaluating it yielded, and the record that is kept of it."""
+"""A trial from asked to judged: its point, what evaluating it yielded, and the record that is kept
+of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,8 @@ from campaign.schema.settings import Scalar, Settings
 
 Outcome = Literal["ok", "invalid", "stalled", "scheduler_failed", "infrastructure_failed"]
 Point = dict[str, Scalar]
-"""A value per searched dimension, by its dotted setting: `cluster.nodes`, `scheduler.params.bf_interval`."""
+"""A value per searched dimension, by its dotted setting: `cluster.nodes`,
+`scheduler.params.bf_interval`."""
 
 PHASES = (
     *(
@@ -26,9 +28,10 @@ PHASES = (
     ),
     *("torn_down", "simulated"),
 )
-"""The arrows of a trial's life in order; `phase.<name>_s` is the time that the arrow to it took. `golden` is making the
-golden cluster, once; `fallback` what was lost on one that couldn't be used; `started` booting, or restoring its memory;
-`first_job` from the workload's start to its first job's; `simulated` is all that a simulated trial takes."""
+"""The arrows of a trial's life in order; `phase.<name>_s` is the time that the arrow to it took.
+`golden` is making the golden cluster, once; `fallback` what was lost on one that couldn't be used;
+`started` booting, or restoring its memory; `first_job` from the workload's start to its first
+job's; `simulated` is all that a simulated trial takes."""
 MEASURED = frozenset({"first_job", "workload", "simulated"})
 """The phases in which the workload runs; the rest is overhead."""
 
@@ -52,7 +55,8 @@ class Check(Settings):
 
 
 class TrialRecord(Settings):
-    """What is kept of a judged trial. Everything shown of it later (MLflow, report, front) is derived from this."""
+    """What is kept of a judged trial. Everything shown of it later (MLflow, report, front) is
+    derived from this."""
 
     number: int
     point: Point
@@ -75,7 +79,8 @@ class TrialRecord(Settings):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a testbed hands back for one trial; `files` are logs and rendered configuration, by relative path."""
+    """What a testbed hands back for one trial; `files` are logs and rendered configuration, by
+    relative path."""
 
     outcome: Outcome
     reason: str = ""

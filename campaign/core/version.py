@@ -8,7 +8,8 @@ from pathlib import Path
 
 @cache
 def git_commit() -> str:
-    """The commit of the source folder, `-dirty` behind it where files differ; `unknown` outside a git checkout."""
+    """The commit of the source folder, `-dirty` behind it where files differ; `unknown` outside a
+    git checkout."""
     root = Path(__file__).resolve().parents[2]
     try:
         commit = _git(root, "rev-parse", "HEAD")
@@ -32,7 +33,8 @@ def source_digest() -> str:
     for package in PACKAGES:
         for file in sorted((root / package).rglob("*.py")):
             total.update(
-                f"{file.relative_to(root)} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode()
+                f"{file.relative_to(root)} "
+                f"{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode()
             )
     return total.hexdigest()[:16]
 

@@ -1,1 +1,2 @@
-"""A campaign from its first check to its report: asks, places, evaluates, judges, tells, concludes."""
+"""A campaign from its first check to its report: asks, places, evaluates, judges, tells,
+concludes."""

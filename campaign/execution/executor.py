@@ -1,7 +1,9 @@
-"""Carries a campaign out: ask, place, evaluate, judge, tell. Decisions (`decide`) are apart from effects (`Executor`).
+"""Carries a campaign out: ask, place, evaluate, judge, tell. Decisions (`decide`) are apart from
+effects (`Executor`).
 
-The order of effects is what makes a kill harmless at any moment: an attempt's jobs and logs reach the disk before
-its `finished` line, that line before MLflow and the sampler hear of it; both are rebuilt from the ledger at a resume.
+The order of effects is what makes a kill harmless at any moment: an attempt's jobs and logs reach
+the disk before its `finished` line, that line before MLflow and the sampler hear of it; both are
+rebuilt from the ledger at a resume.
 """
 
 import time
@@ -73,11 +75,12 @@ def decide(
 ) -> Decision:
     """What to do next. Pure.
 
-    Points are asked for in batches. A batch is told as a whole, in the order of its numbers, and only then is the
-    next one asked for: so suggestions don't depend on which of two parallel trials happened to end first, nor on a
-    driver that died between two points of a batch: the rest of it is asked for before anything of it is evaluated.
-    `told` counts the trials that the sampler knows the outcome of; they are always the first ones.
-    `failures` counts the attempts that failed since one last succeeded.
+    Points are asked for in batches. A batch is told as a whole, in the order of its numbers, and
+    only then is the next one asked for: so suggestions don't depend on which of two parallel trials
+    happened to end first, nor on a driver that died between two points of a batch: the rest of it
+    is asked for before anything of it is evaluated. `told` counts the trials that the sampler knows
+    the outcome of; they are always the first ones. `failures` counts the attempts that failed since
+    one last succeeded.
     """
     if failures >= search.give_up_after:
         return Wait() if running else GiveUp()
@@ -123,9 +126,13 @@ class Executor:
         listeners: tuple[Listener, ...] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._campaign, self._space = campaign, space
-        self._ledger, self._results, self._testbed = ledger, results, testbed
-        self._listeners, self._clock = listeners, clock
+        self._campaign = campaign
+        self._space = space
+        self._ledger = ledger
+        self._results = results
+        self._testbed = testbed
+        self._listeners = listeners
+        self._clock = clock
         search = campaign.search
         self._study = Study(
             space, campaign.objectives, search.constraints, campaign.sampler, search.seed
@@ -173,7 +180,8 @@ class Executor:
             self._wait()
 
     def _restore(self) -> None:
-        """Bring the study to where the ledger says that the search was: the settled trials told, the rest running."""
+        """Bring the study to where the ledger says that the search was: the settled trials told,
+        the rest running."""
         history = self._ledger.history
         with building_up():
             for number in sorted(history.asked):
@@ -252,7 +260,9 @@ def judge(
 
     A trial that ran to its end but lacks an objective is invalid: there is nothing to tell.
     """
-    outcome, reason, computed = evaluation.outcome, evaluation.reason, Computed({}, {})
+    outcome = evaluation.outcome
+    reason = evaluation.reason
+    computed = Computed({}, {})
     if evaluation.jobs is not None:
         nodes = space.nodes(trial.point)
         facts = ClusterFacts(
@@ -266,7 +276,8 @@ def judge(
             f"no value for {name}: {computed.absent.get(name, 'there is no jobs table')}"
             for name in missing
         )
-        outcome, reason = "invalid", "; ".join(why)
+        outcome = "invalid"
+        reason = "; ".join(why)
     return TrialRecord(
         number=trial.number,
         point=trial.point,

@@ -1,4 +1,5 @@
-"""What must hold before anything is started: the workload can be read, the image is there and sound, clusters fit."""
+"""What must hold before anything is started: the workload can be read, the image is there and
+sound, clusters fit."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ BURNER = "stress-ng"
 
 
 def workload_for(composed: Composed) -> Workload:
-    """The campaign's jobs, sized for its smallest cluster, each of which the scheduler could run there."""
+    """The campaign's jobs, sized for its smallest cluster, each of which the scheduler could run
+    there."""
     cluster = composed.campaign.cluster
     workload = load(composed.campaign.workload, slots=composed.smallest_slots)
     node = Node("n1", "compute", "", cluster.slots_per_node, cluster.memory_mib)
@@ -48,8 +50,9 @@ def store_of(composed: Composed) -> Store:
 def bundles_for(composed: Composed, ledger: Ledger, say: Say) -> dict[str, Bundle]:
     """The image that the nodes of each scheduler boot, in every trial, by the scheduler's name.
 
-    Each is the one that the campaign began with, else the one that its settings name. It is built where the store lacks
-    it and the settings allow that, and verified in any case. Before the first is built, all must have what they need.
+    Each is the one that the campaign began with, else the one that its settings name. It is built
+    where the store lacks it and the settings allow that, and verified in any case. Before the first
+    is built, all must have what they need.
     """
     head = ledger.history.head
     begun_with: Mapping[str, str] = head["images"] if head else {}
@@ -111,16 +114,19 @@ def check_payload(composed: Composed, bundle: Bundle) -> None:
     payload = composed.campaign.workload.payload
     if payload == "burn" and BURNER not in bundle.manifest.packages:
         raise ConfigError(
-            f"workload.payload: burn needs the package {BURNER}, which the image {bundle.manifest.name} doesn't have",
+            f"workload.payload: burn needs the package {BURNER}, which the image "
+            f"{bundle.manifest.name} doesn't have",
             f"the image is {bundle.hash}",
-            "Choose an image that has it (image.name=slurm-burn), or workload.payload=sleep. A campaign that has begun "
+            "Choose an image that has it (image.name=slurm-burn), or workload.payload=sleep. A "
+            "campaign that has begun "
             "keeps its image: choose another name= too.",
         )
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What the largest cluster, or its largest part if it spans hosts, needs of a host, and what the host has."""
+    """What the largest cluster, or its largest part if it spans hosts, needs of a host, and what
+    the host has."""
 
     host: str
     acceleration: str
@@ -135,8 +141,8 @@ class Fit:
 
 
 def fits(composed: Composed) -> Iterator[Fit]:
-    """How the largest cluster fits each host of the campaign that is this machine, judged for software emulation where
-    that is possible: it needs more."""
+    """How the largest cluster fits each host of the campaign that is this machine, judged for
+    software emulation where that is possible: it needs more."""
     from actors.hosts.host import cluster_resources, host_resources, state_dir_of
     from actors.hosts.slot import NodeShape
 
@@ -149,7 +155,8 @@ def fits(composed: Composed) -> Iterator[Fit]:
 
 
 def check_capacity(composed: Composed) -> None:
-    """Raise CapacityError unless the largest cluster fits on as many hosts as it spans, or may fit on a far one."""
+    """Raise CapacityError unless the largest cluster fits on as many hosts as it spans, or may fit
+    on a far one."""
     found = list(fits(composed))
     if (
         not composed.campaign.far_hosts
@@ -159,12 +166,14 @@ def check_capacity(composed: Composed) -> None:
         raise CapacityError(
             f"cluster.nodes: a cluster of {vms} VMs (the head included) fits on no host",
             "\n".join(f"{fit.host}: {fit.shortfall}" for fit in found),
-            "Use fewer nodes (cluster.nodes), smaller ones (cluster.memory_mib, cluster.vcpus), or another host.",
+            "Use fewer nodes (cluster.nodes), smaller ones (cluster.memory_mib, cluster.vcpus), "
+            "or another host.",
         )
 
 
 def check_ports(composed: Composed) -> None:
-    """Raise CapacityError unless each host has free ports for the smallest cluster: other programs may use them."""
+    """Raise CapacityError unless each host has free ports for the smallest cluster: other programs
+    may use them."""
     vms = composed.space.node_counts()[0] + 1
     for name, settings in composed.campaign.local_hosts.items():
         low, high = settings.ports

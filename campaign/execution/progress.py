@@ -34,7 +34,9 @@ class Progress:
     """Hears what happens and says it; `total` trials are wanted in all."""
 
     def __init__(self, emit: Emit, total: int, clock: Callable[[], float] = time.time) -> None:
-        self._emit, self._total, self._clock = emit, total, clock
+        self._emit = emit
+        self._total = total
+        self._clock = clock
         self._began = clock()
         self._done = self._done_here = 0
         self._shown: dict[int, tuple[str, str]] = {}
@@ -78,11 +80,15 @@ class Progress:
         reason = f" ({record.reason.splitlines()[0]})" if record.reason else ""
         took = duration_text(record.ended - record.started)
         left = self._left() if settled else "another attempt follows"
-        text = f"trial {record.number} {record.outcome}{reason} after {took}{_cold_text(record)}; {left}"
+        text = (
+            f"trial {record.number} {record.outcome}{reason} after "
+            f"{took}{_cold_text(record)}; {left}"
+        )
         self._emit("finished", text, {"record": record.model_dump(mode="json"), "settled": settled})
 
     def _left(self) -> str:
-        """How far it is, and how long it will take at the pace of this run, parallel trials and retries included."""
+        """How far it is, and how long it will take at the pace of this run, parallel trials and
+        retries included."""
         missing = max(0, self._total - self._done)
         if not missing:
             return "that was the last one"

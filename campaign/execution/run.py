@@ -37,11 +37,13 @@ MAY_CHANGE = frozenset(
         ),
     }
 )
-"""Settings that a resume may change; any other makes another campaign. (The image stays the one it began with.)"""
+"""Settings that a resume may change; any other makes another campaign. (The image stays the one it
+began with.)"""
 
 
 def run(composed: Composed) -> int:
-    """Run or resume; returns the exit status. What was finished is kept and shown, whatever happens."""
+    """Run or resume; returns the exit status. What was finished is kept and shown, whatever
+    happens."""
     campaign = composed.campaign
     progress = make_progress(campaign.output.log, campaign.search.trials)
     results = Results(Path(campaign.output.results), campaign.name)
@@ -98,7 +100,8 @@ def _begin(run: _Run) -> bool:
     done = run.ledger.history.lasting(search.retries)
     if done >= search.trials:
         run.progress.say(
-            f"all {done} trials are done already; a larger search.trials goes on, another name= begins anew"
+            f"all {done} trials are done already; a larger search.trials goes on, another name= "
+            "begins anew"
         )
         return False
     run.means.check()
@@ -140,7 +143,8 @@ def _record_start(run: _Run) -> None:
 
 
 def _record_fairness(composed: Composed, ledger: Ledger) -> None:
-    """Put the fairness manifest of a comparison into the ledger, where it isn't there as it is now."""
+    """Put the fairness manifest of a comparison into the ledger, where it isn't there as it is
+    now."""
     rows = comparison(composed, ledger.history)
     if rows and plain(rows) != ledger.history.fairness:
         ledger.append("fairness", rows=plain(rows))
@@ -151,7 +155,8 @@ def _check_same_campaign(composed: Composed, ledger: Ledger, results: Results) -
     head = ledger.history.head
     if head is None:
         return
-    before, now = flatten(head["config"]), flatten(composed.campaign.model_dump(mode="json"))
+    before = flatten(head["config"])
+    now = flatten(composed.campaign.model_dump(mode="json"))
     changed = [
         f"{path}: {before.get(path)!r} -> {now.get(path)!r}"
         for path in sorted(before.keys() | now.keys())

@@ -1,4 +1,5 @@
-"""The end of a campaign: its front on the screen, in MLflow and in the report; all derived from ledger and data set."""
+"""The end of a campaign: its front on the screen, in MLflow and in the report; all derived from
+ledger and data set."""
 
 import hashlib
 import json
@@ -38,9 +39,10 @@ def conclude(
     log: Log,
     say: Say,
 ) -> None:
-    """Bring report and MLflow (by `log`) up to date and print the front. A failure of MLflow is told, and stops nothing
-    else."""
-    campaign, records = composed.campaign, history.final()
+    """Bring report and MLflow (by `log`) up to date and print the front. A failure of MLflow is
+    told, and stops nothing else."""
+    campaign = composed.campaign
+    records = history.final()
     points = front(records, campaign.objectives, campaign.search.constraints)
     facts = report_facts(composed, results, history, workload)
     if facts.fairness:
@@ -57,7 +59,8 @@ def conclude(
     if facts.fairness:
         differ = sum(not row.equal for row in facts.fairness)
         say(
-            f"fairness {differ} of {len(facts.fairness)} aspects differ between the schedulers: {results.fairness_path}"
+            f"fairness {differ} of {len(facts.fairness)} aspects differ between the schedulers: "
+            f"{results.fairness_path}"
         )
     rich.print(text_front(records, campaign.objectives, campaign.search.constraints))
 
@@ -66,13 +69,18 @@ def _logged(campaign: Campaign, points: Sequence[TrialRecord], log: Log) -> str:
     """Where the runs are in MLflow, or why they are not."""
     try:
         log(points)
-    except Exception as error:  # noqa: BLE001 - whatever ails MLflow, ledger, data set and report are complete
-        return f"is not up to date: {first_line(error)} (python -m campaign report {campaign.name} tries again)"
+    # Whatever ails MLflow, ledger, data set and report are complete.
+    except Exception as error:  # noqa: BLE001
+        return (
+            f"is not up to date: {first_line(error)} (python -m campaign report "
+            f"{campaign.name} tries again)"
+        )
     return f"{Path(campaign.output.mlruns) / 'mlflow.db'} (python -m campaign ui)"
 
 
 def comparison(composed: Composed, history: History) -> list[Row]:
-    """The fairness manifest of a campaign that compares schedulers; nothing where it has but one."""
+    """The fairness manifest of a campaign that compares schedulers; nothing where it has but
+    one."""
     return manifest(composed.schedulers, history.final()) if composed.space.conditional else []
 
 

@@ -1,8 +1,8 @@
 """The measuring instruments that are put on nodes, and how what they wrote is read.
 
-`run-job` is the payload of every job, `submit-agent` submits on the head node, `clock` answers what time it is. All
-are bash without further processes, but for a payload that burns CPU time; they keep their files in FOLDER, each named
-below.
+`run-job` is the payload of every job, `submit-agent` submits on the head node, `clock` answers what
+time it is. All are bash without further processes, but for a payload that burns CPU time; they keep
+their files in FOLDER, each named below.
 """
 
 import re
@@ -52,7 +52,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Submit:
-    """A submission: microseconds since 1970 on the head node's clock; `output` is the submit command's."""
+    """A submission: microseconds since 1970 on the head node's clock; `output` is the submit
+    command's."""
 
     job_id: int
     intended_us: int
@@ -63,7 +64,8 @@ class Submit:
 
 
 def files() -> dict[str, bytes]:
-    """The instruments by the path they must have on a node (mode 0755; /run may forbid execution: see *_command)."""
+    """The instruments by the path they must have on a node (mode 0755; /run may forbid execution:
+    see *_command)."""
     here = Path(__file__).parent
     return {f"{FOLDER}/{name}": (here / name).read_bytes() for name in INSTRUMENTS}
 
@@ -71,7 +73,8 @@ def files() -> dict[str, bytes]:
 def payload(job: "Job", kind: str, nodes: int) -> str:
     """The shell command that a job runs on each of its `nodes`; `kind` is that of Workload.payload.
 
-    With `burn`, as many CPUs are kept busy on each node as hold the job's slots: ceil(width / nodes).
+    With `burn`, as many CPUs are kept busy on each node as hold the job's slots: ceil(width /
+    nodes).
     """
     command = f"/bin/bash {FOLDER}/run-job {job.job_id} {job.runtime_s:.6f}"
     return f"{command} {ceil(job.width / nodes)}" if kind == "burn" else command
@@ -88,8 +91,8 @@ def clock_command() -> tuple[str, ...]:
 
 
 def schedule(commands: Iterable[tuple["Job", Sequence[str]]]) -> bytes:
-    """What `submit-agent` replays: each job's arrival and the command that submits it, or what a session is handed
-    instead, in order of arrival."""
+    """What `submit-agent` replays: each job's arrival and the command that submits it, or what a
+    session is handed instead, in order of arrival."""
     lines = (
         f"{round(job.arrival_s * 1e6)}\t{job.job_id}\t{shlex.join(command)}\n"
         for job, command in commands

@@ -1,4 +1,5 @@
-"""From what the instruments wrote to the jobs table: a row per job of the workload, all times on the driver's clock."""
+"""From what the instruments wrote to the jobs table: a row per job of the workload, all times on
+the driver's clock."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,8 +22,9 @@ US_PER_S = 1e6
 class Collected:
     """All that a replay left behind.
 
-    `runs` and `clocks` are by node name; `native_ids` by job id, for accepted jobs; `accounting` by native id, on the
-    head node's clock; `started_us` is when the agent began, on the head node's clock.
+    `runs` and `clocks` are by node name; `native_ids` by job id, for accepted jobs; `accounting` by
+    native id, on the head node's clock; `started_us` is when the agent began, on the head node's
+    clock.
     """
 
     head: str
@@ -38,9 +40,9 @@ class Collected:
 def jobs_table(workload: Workload, collected: Collected) -> pa.Table:
     """The jobs table (JOBS_SCHEMA) in the workload's order; null where a thing never happened.
 
-    Raises GuestError for a job that the workload doesn't have or that was submitted twice, and for a node without a
-    measured clock. A job that ran on fewer nodes than it asked for keeps the times of those it ran on: the validity
-    gate compares `nodes` with `nodes_requested`.
+    Raises GuestError for a job that the workload doesn't have or that was submitted twice, and for
+    a node without a measured clock. A job that ran on fewer nodes than it asked for keeps the times
+    of those it ran on: the validity gate compares `nodes` with `nodes_requested`.
     """
     line = _Timeline(collected)
     known = set(workload.table.column("job_id").to_pylist())
@@ -81,7 +83,8 @@ class _Timeline:
             raise GuestError("a job that was submitted twice", str(submits))
         if not submits:
             return {}
-        submit, head = submits[0], self._collected.head
+        submit = submits[0]
+        head = self._collected.head
         return {
             "intended_ns": self._ns(head, submit.intended_us),
             "submit_ns": self._ns(head, submit.submit_us),

@@ -21,7 +21,8 @@ def chosen(builder: Builder) -> Builder:
 
 
 def require(name: str, builder: Builder, *, extras: str | None = None) -> None:
-    """ImageError unless the files that the image `name` needs of a user are there; the flake needs none."""
+    """ImageError unless the files that the image `name` needs of a user are there; the flake needs
+    none."""
     if chosen(builder) == "debian":
         provided(name, debian.spec(name).extras, folder_of(extras))
 
@@ -39,7 +40,8 @@ def build(
 ) -> Bundle:
     """Build the image `name`, put it into `store`, and return it; ImageError says why it can't be.
 
-    `extras`, `mirror` and `locked` are for the Debian builder, `flake` is for Nix; each as its builder has it.
+    `extras`, `mirror` and `locked` are for the Debian builder, `flake` is for Nix; each as its
+    builder has it.
     """
     if chosen(builder) == "nix":
         return nix.build(name, store=store, flake=flake, progress=progress)

@@ -1,7 +1,9 @@
-"""The guest contract, as checks: what an image of either builder must be, so that no plan knows who built it.
+"""The guest contract, as checks: what an image of either builder must be, so that no plan knows who
+built it.
 
-A `Guest` is read from a root file system that is there (`of_tree`), or from what an evaluated NixOS configuration says
-that one would be (`of_evaluation`). What plans ask for comes from `schedulers.requirements`.
+A `Guest` is read from a root file system that is there (`of_tree`), or from what an evaluated NixOS
+configuration says that one would be (`of_evaluation`). What plans ask for comes from
+`schedulers.requirements`.
 """
 
 import re
@@ -18,7 +20,8 @@ from schedulers.requirements import Demands
 TARGET = "node.target"
 STARTED = frozenset({"ssh.service", "node-network.service"})
 CREDENTIALS = frozenset({"ssh.authorized_keys.root", "tmpfiles.*"})
-"""What systemd-tmpfiles-setup.service imports; `system.hostname` is for systemd itself, where no file has a name."""
+"""What systemd-tmpfiles-setup.service imports; `system.hostname` is for systemd itself, where no
+file has a name."""
 GIVEN = (
     "/etc/hostname",
     "/etc/ssh/ssh_host_ed25519_key",
@@ -37,9 +40,10 @@ _PROGRAM_FOLDERS = ("usr/bin", "usr/sbin")
 class Guest:
     """An image as its contract sees it.
 
-    `starts` are the units that its default target `target` wants, `units` all that there are; `users` are by name, with
-    their id or None where the image draws one; `programs` are on PATH; `credentials` are imported by the unit that
-    writes them down; `files` are those of GIVEN that it has.
+    `starts` are the units that its default target `target` wants, `units` all that there are;
+    `users` are by name, with their id or None where the image draws one; `programs` are on PATH;
+    `credentials` are imported by the unit that writes them down; `files` are those of GIVEN that it
+    has.
     """
 
     kernel_cmdline: str
@@ -54,13 +58,15 @@ class Guest:
 
     @classmethod
     def of_evaluation(cls, value: Any) -> Self:
-        """From the flake's `lib.guests.SYSTEM.NAME`, as JSON; pydantic's ValidationError if it isn't one."""
+        """From the flake's `lib.guests.SYSTEM.NAME`, as JSON; pydantic's ValidationError if it
+        isn't one."""
         guest = TypeAdapter(cls).validate_python(value)
         return replace(guest, files=guest.files & frozenset(GIVEN))
 
     @classmethod
     def of_tree(cls, root: Path, *, kernel_cmdline: str, facts: Mapping[str, str]) -> Self:
-        """From the unpacked root file system `root`, and what its bundle's manifest says beside it."""
+        """From the unpacked root file system `root`, and what its bundle's manifest says beside
+        it."""
         folders = [root / folder for folder in _UNIT_FOLDERS]
         target = (root / "etc/systemd/system/default.target").readlink().name
         return cls(
@@ -88,8 +94,10 @@ class Guest:
 
 
 def violations(name: str, guest: Guest, demands: Demands) -> Iterator[str]:
-    """What the image `name`, seen as `guest`, lacks or has too much of; `demands` are those of its scheduler."""
-    shared, own = builder.spec("_base"), builder.spec(name)
+    """What the image `name`, seen as `guest`, lacks or has too much of; `demands` are those of its
+    scheduler."""
+    shared = builder.spec("_base")
+    own = builder.spec(name)
     yield from _cmdline(guest.kernel_cmdline.split(), shared.kernel_cmdline, own.kernel_cmdline)
     if guest.target != TARGET:
         yield f"it boots into {guest.target}, not {TARGET}"

@@ -1,4 +1,5 @@
-"""What differs between two images: what they are made of, what they say of themselves, and the files of their roots."""
+"""What differs between two images: what they are made of, what they say of themselves, and the
+files of their roots."""
 
 import os
 import stat
@@ -11,11 +12,14 @@ from campaign.images.manifest import ROOT, Bundle, FileFact
 
 
 def differences(one: Bundle, other: Bundle, *, files: bool = True) -> Iterator[str]:
-    """What differs, line by line: `- name value` is only in `one`, `+ name value` only in `other`, `~` in both.
+    """What differs, line by line: `- name value` is only in `one`, `+ name value` only in `other`,
+    `~` in both.
 
-    With `files`, both root file systems are unpacked to be compared file by file: seconds, and their size on the disk.
+    With `files`, both root file systems are unpacked to be compared file by file: seconds, and
+    their size on the disk.
     """
-    mine, its = one.manifest, other.manifest
+    mine = one.manifest
+    its = other.manifest
     for what in ("name", "system", "builder", "kernel_version"):
         yield from _compared(what, {what: getattr(mine, what)}, {what: getattr(its, what)})
     if one.hash == other.hash:
@@ -39,7 +43,8 @@ def differences(one: Bundle, other: Bundle, *, files: bool = True) -> Iterator[s
 
 
 def listing(root: Path) -> Iterator[tuple[str, str]]:
-    """Every file below `root` by its path, with what it is: mode, owner, and content's hash, or where it points."""
+    """Every file below `root` by its path, with what it is: mode, owner, and content's hash, or
+    where it points."""
     for folder, folders, names in os.walk(root):
         for name in sorted([*folders, *names]):
             path = Path(folder) / name

@@ -1,4 +1,5 @@
-"""What an image bundle is: three files that a node boots from, and the manifest that names and describes them."""
+"""What an image bundle is: three files that a node boots from, and the manifest that names and
+describes them."""
 
 import hashlib
 import json
@@ -44,10 +45,12 @@ class FileFact(BaseModel):
 
 
 class Recipe(BaseModel):
-    """By what a bundle was made. Equal recipes may give other bytes, which the bundle's hash tells apart.
+    """By what a bundle was made. Equal recipes may give other bytes, which the bundle's hash tells
+    apart.
 
-    `id` is the bundle's path in the Nix store, which is a hash of all that it is built from; or `debian:` and the
-    SHA-256 of specification, packages and extras. `derivation` and the revisions are Nix's.
+    `id` is the bundle's path in the Nix store, which is a hash of all that it is built from; or
+    `debian:` and the SHA-256 of specification, packages and extras. `derivation` and the revisions
+    are Nix's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -108,14 +111,16 @@ class Manifest(BaseModel):
 
 
 def content_hash(files: Mapping[str, FileFact], kernel_cmdline: str) -> str:
-    """The name of a bundle's bytes: equal exactly when every file and the kernel command line are."""
+    """The name of a bundle's bytes: equal exactly when every file and the kernel command line
+    are."""
     lines = [f"{name} {fact.sha256}" for name, fact in sorted(files.items())]
     return hashlib.sha256("\n".join([*lines, f"cmdline {kernel_cmdline}"]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on this machine. `path` is its folder; the files in it are shared by nodes and never written to."""
+    """A bundle on this machine. `path` is its folder; the files in it are shared by nodes and never
+    written to."""
 
     path: Path
     manifest: Manifest
@@ -142,7 +147,8 @@ class Bundle:
 
 
 def read(folder: Path) -> Bundle:
-    """The bundle in `folder`; ImageError if its manifest is missing or isn't one. Its files are not looked at."""
+    """The bundle in `folder`; ImageError if its manifest is missing or isn't one. Its files are not
+    looked at."""
     path = folder / MANIFEST
     try:
         return Bundle(folder, Manifest.model_validate_json(path.read_bytes()))

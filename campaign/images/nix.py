@@ -1,7 +1,7 @@
 """Builds image bundles with the project's Nix flake: the images of record, named by their recipe.
 
-The flake's output is a folder with the bundle. It is checked and copied into the store, with a note of the recipe that
-made it: store path, derivation, and the revisions of the flake and of nixpkgs.
+The flake's output is a folder with the bundle. It is checked and copied into the store, with a note
+of the recipe that made it: store path, derivation, and the revisions of the flake and of nixpkgs.
 """
 
 import json
@@ -40,10 +40,12 @@ def available() -> bool:
 def build(
     name: str, *, store: Store, flake: str | None = None, progress: Progress = lambda _: None
 ) -> Bundle:
-    """Build the image `name` with the flake (a reference as Nix takes it; by default the project's own).
+    """Build the image `name` with the flake (a reference as Nix takes it; by default the project's
+    own).
 
-    Nix's own progress goes to `progress`, line by line. ImageError says why there is no bundle: no Nix, no such image,
-    a build that failed or was killed, an answer or a bundle that can't be read. Nothing half-made is left behind.
+    Nix's own progress goes to `progress`, line by line. ImageError says why there is no bundle: no
+    Nix, no such image, a build that failed or was killed, an answer or a bundle that can't be read.
+    Nothing half-made is left behind.
     """
     if not _NAME.fullmatch(name):
         raise ImageError(f"there is no image {name!r} to build", "names are like slurm")
@@ -86,7 +88,8 @@ def _built(name: str, text: str) -> dict[str, str]:
 
 
 def _revisions(text: str) -> dict[str, str]:
-    """The revisions in what `nix flake metadata --json` printed; a changed checkout's own has `-dirty` at its end."""
+    """The revisions in what `nix flake metadata --json` printed; a changed checkout's own has
+    `-dirty` at its end."""
     found = _json(text, "nix flake metadata", {})
     locked = found.get("locks", {}).get("nodes", {}).get("nixpkgs", {}).get("locked", {})
     return {
@@ -116,7 +119,8 @@ def _fits(value: Any, shape: Any) -> bool:
 
 
 def _nix(*arguments: str, progress: Progress) -> str:
-    """What Nix prints; ImageError with the end of what it said if it fails, is killed, or isn't there."""
+    """What Nix prints; ImageError with the end of what it said if it fails, is killed, or isn't
+    there."""
     command = ("nix", "--extra-experimental-features", "nix-command flakes", *arguments)
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     with tempfile.TemporaryFile("w+") as output:
@@ -164,5 +168,8 @@ def _running(command: Sequence[str], output: Any) -> Iterator["subprocess.Popen[
 
 def _mend(tail: Sequence[str]) -> str:
     if any("hash mismatch" in line for line in tail):
-        return "If it is a hash of nix/packages/unlearnt.nix, put the one that Nix got there: see nix/README.md"
+        return (
+            "If it is a hash of nix/packages/unlearnt.nix, put the one that Nix got there: "
+            "see nix/README.md"
+        )
     return ""

@@ -1,4 +1,5 @@
-"""Packs a bundle of store paths: what the Nix flake's images run to be made, in a sandbox that has nothing else.
+"""Packs a bundle of store paths: what the Nix flake's images run to be made, in a sandbox that has
+nothing else.
 
     python3 -m campaign.images.pack DESCRIPTION TARGET
 
@@ -36,9 +37,10 @@ _STORE_NAME = re.compile(r"[0-9a-z]{32}-(.+?)-(\d.*)")
 class Description(BaseModel):
     """What a bundle is made of.
 
-    `kernel` is the distribution's kernel file, `drivers` the folder with its modules, of which `modules` and what they
-    need get into the initramfs with the static program `busybox`. `closure` is a file that names the store paths of the
-    root file system, one on a line; `links` are symbolic links beside them, by path without a leading slash.
+    `kernel` is the distribution's kernel file, `drivers` the folder with its modules, of which
+    `modules` and what they need get into the initramfs with the static program `busybox`. `closure`
+    is a file that names the store paths of the root file system, one on a line; `links` are
+    symbolic links beside them, by path without a leading slash.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,7 +59,8 @@ class Description(BaseModel):
 
 
 def pack(wanted: Description, target: Path, *, epoch: int = 1) -> Bundle:
-    """Make the bundle in the new folder `target`, all files dated `epoch`; ImageError says what is missing."""
+    """Make the bundle in the new folder `target`, all files dated `epoch`; ImageError says what is
+    missing."""
     target.mkdir(parents=True)
     paths = [Path(line) for line in wanted.closure.read_text().splitlines()]
     (target / manifest.KERNEL).write_bytes(kernel.bootable(wanted.kernel.read_bytes()))
@@ -90,7 +93,8 @@ def pack(wanted: Description, target: Path, *, epoch: int = 1) -> Bundle:
 
 
 def packages(paths: Iterable[Path]) -> dict[str, str]:
-    """Packages and their versions by the names of store paths; those without a version aren't packages."""
+    """Packages and their versions by the names of store paths; those without a version aren't
+    packages."""
     named = (_STORE_NAME.fullmatch(path.name) for path in paths)
     return dict(sorted((found[1], found[2]) for found in named if found))
 

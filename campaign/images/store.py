@@ -1,4 +1,5 @@
-"""The image store: a folder of bundles named by their hash, verified on use, and never seen half-made."""
+"""The image store: a folder of bundles named by their hash, verified on use, and never seen
+half-made."""
 
 import contextlib
 import json
@@ -56,10 +57,11 @@ class Store:
         raise _missing(wanted, hashed or bundles, self.path, ambiguous=bool(hashed))
 
     def verify(self, bundle: Bundle, *, deep: bool = False) -> None:
-        """Make sure that every file is what the manifest says; DamagedImageError names the first that isn't.
+        """Make sure that every file is what the manifest says; DamagedImageError names the first
+        that isn't.
 
-        Files that were hashed before and haven't been touched since (size, times, inode) aren't hashed again,
-        so this is cheap enough for every use; `deep` hashes all of them.
+        Files that were hashed before and haven't been touched since (size, times, inode) aren't
+        hashed again, so this is cheap enough for every use; `deep` hashes all of them.
         """
         known = {} if deep else self._read_verified(bundle)
         seen = {}
@@ -72,7 +74,8 @@ class Store:
 
     @contextlib.contextmanager
     def making(self) -> Iterator[Path]:
-        """A new folder to build a bundle in, on the store's disk; it is gone afterwards, whatever happens."""
+        """A new folder to build a bundle in, on the store's disk; it is gone afterwards, whatever
+        happens."""
         self.path.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.path))
         try:
@@ -82,9 +85,11 @@ class Store:
             tools.remove_tree(folder)
 
     def put(self, made: Bundle) -> Bundle:
-        """Move the folder `made` (from `making`) into the store by renaming, and return the bundle at its new place.
+        """Move the folder `made` (from `making`) into the store by renaming, and return the bundle
+        at its new place.
 
-        A bundle of the same hash that is already there stays if it is sound, and is replaced if it is damaged.
+        A bundle of the same hash that is already there stays if it is sound, and is replaced if it
+        is damaged.
         """
         target = self.path / f"{made.manifest.name}-{made.hash[:16]}"
         with self._locked():
@@ -107,7 +112,8 @@ class Store:
         self._verified_path(bundle).unlink(missing_ok=True)
 
     def gc(self, keep: Collection[str]) -> list[Bundle]:
-        """Remove the bundles whose full hash isn't in `keep`, and what killed builds left; the bundles removed."""
+        """Remove the bundles whose full hash isn't in `keep`, and what killed builds left; the
+        bundles removed."""
         removed = [bundle for bundle in self.bundles() if bundle.hash not in keep]
         for bundle in removed:
             self.remove(bundle)
@@ -130,7 +136,8 @@ class Store:
         return True
 
     def _discard(self, folder: Path) -> None:
-        """First out of sight by one rename, then removed: a reader sees all of a bundle or nothing."""
+        """First out of sight by one rename, then removed: a reader sees all of a bundle or
+        nothing."""
         with contextlib.suppress(FileNotFoundError):
             hidden = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.path))
             folder.rename(hidden / "discarded")
@@ -165,7 +172,8 @@ def _identity(path: Path) -> dict[str, int]:
 
 
 def _check(bundle: Bundle, name: str) -> None:
-    path, expected = bundle.path / name, bundle.manifest.files[name]
+    path = bundle.path / name
+    expected = bundle.manifest.files[name]
     mend = f"build it again: python -m campaign image build {bundle.manifest.name}"
     try:
         found = FileFact.of(path)

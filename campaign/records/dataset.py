@@ -31,7 +31,8 @@ def path_of(folder: Path, trial: int) -> Path:
 def write(folder: Path, campaign: str, record: TrialRecord, jobs: pa.Table) -> Path:
     """Write the jobs of one trial, replacing what was there for it, and return the file.
 
-    `jobs` has JOBS_SCHEMA. The file appears whole or not at all; a later attempt of a trial replaces an earlier one.
+    `jobs` has JOBS_SCHEMA. The file appears whole or not at all; a later attempt of a trial
+    replaces an earlier one.
     """
     target = path_of(folder, record.number)
     table = _labelled(campaign, record, jobs)
@@ -49,7 +50,8 @@ def write(folder: Path, campaign: str, record: TrialRecord, jobs: pa.Table) -> P
 
 
 def read(folder: Path) -> pa.Table:
-    """The whole data set with DATASET_SCHEMA, in order of trials; empty where nothing was written yet."""
+    """The whole data set with DATASET_SCHEMA, in order of trials; empty where nothing was written
+    yet."""
     return pa.concat_tables(
         [DATASET_SCHEMA.empty_table(), *(_read(file) for file in _files(folder))]
     )
@@ -93,5 +95,6 @@ def _read(file: Path) -> pa.Table:
         raise LedgerError(
             f"can't read the jobs of a trial from {file}",
             str(error),
-            "remove the file; the campaign's next start says what is lost, and its other trials stay",
+            "remove the file; the campaign's next start says what is lost, and its other trials "
+            "stay",
         ) from error

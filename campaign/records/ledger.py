@@ -1,7 +1,9 @@
-"""The ledger: an append-only file of JSON lines, the one record from which everything else is derived.
+"""The ledger: an append-only file of JSON lines, the one record from which everything else is
+derived.
 
-Each event is one line, written and flushed to the disk before anything builds on it. A torn last line (the machine
-died while it was written) is cut off at the next opening: its event never happened.
+Each event is one line, written and flushed to the disk before anything builds on it. A torn last
+line (the machine died while it was written) is cut off at the next opening: its event never
+happened.
 
     campaign   what is run; the first line
     resumed    a driver took the campaign up again
@@ -89,7 +91,8 @@ class History:
 
     @property
     def identity(self) -> str:
-        """What tells this campaign from others of its name, such as one whose results were deleted."""
+        """What tells this campaign from others of its name, such as one whose results were
+        deleted."""
         return str(self.head["id"]) if self.head else ""
 
     def final(self) -> list[TrialRecord]:
@@ -105,7 +108,8 @@ class Ledger:
         self.history = History()
 
     def __enter__(self) -> Self:
-        """Open, lock and read; raises LedgerError when another process holds it or a line can't be read."""
+        """Open, lock and read; raises LedgerError when another process holds it or a line can't be
+        read."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open(
@@ -136,7 +140,8 @@ class Ledger:
         self._file.close()
 
     def append(self, event: str, **values: Any) -> None:
-        """Record an event. On return it is on the disk; a full disk is a CampaignError and leaves no half line."""
+        """Record an event. On return it is on the disk; a full disk is a CampaignError and leaves
+        no half line."""
         entry = {"event": event, "time": round(time.time(), 3), **values}
         line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
         size = self.path.stat().st_size
@@ -147,7 +152,8 @@ class Ledger:
             os.truncate(self.path, size)
             raise CampaignError(
                 f"{self.path} can't be written: {error.strerror}",
-                resolution="Free some disk and start the same command again: it goes on with what is left.",
+                resolution="Free some disk and start the same command again: it goes on with "
+                "what is left.",
             ) from None
         self.history.add(_parsed(line))
 
@@ -159,7 +165,8 @@ def _write_whole(file: RawIOBase, line: bytes) -> None:
 
 
 def _shared(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Equal strings are one: a hundred thousand records have the same keys and much the same provenance."""
+    """Equal strings are one: a hundred thousand records have the same keys and much the same
+    provenance."""
     return {
         sys.intern(key): sys.intern(value) if isinstance(value, str) else value
         for key, value in pairs
@@ -208,7 +215,8 @@ def _history(path: Path) -> History:
 
 @contextmanager
 def building_up() -> Iterator[None]:
-    """Within, Python doesn't look for garbage: where much is built up that stays, looking takes a third of the time."""
+    """Within, Python doesn't look for garbage: where much is built up that stays, looking takes a
+    third of the time."""
     looked = gc.isenabled()
     gc.disable()
     try:
@@ -219,7 +227,8 @@ def building_up() -> Iterator[None]:
 
 
 def history_of(path: Path) -> History:
-    """The history of a ledger file, without holding it; raises LedgerError when no campaign was begun there."""
+    """The history of a ledger file, without holding it; raises LedgerError when no campaign was
+    begun there."""
     history = _history(path) if path.is_file() else History()
     if history.head is None:
         raise LedgerError(

@@ -44,7 +44,8 @@ class Results:
         except OSError as error:
             raise CampaignError(
                 f"{self.folder} can't be written: {error.strerror or error}",
-                resolution="Free some disk and start the same command again: it goes on with what is left.",
+                resolution="Free some disk and start the same command again: it goes on with "
+                "what is left.",
             ) from None
 
     def keep_manifest(self, bundle: Bundle) -> None:

@@ -1,1 +1,2 @@
-"""What a campaign found, made readable: the HTML page, Gantt charts, and the front on a terminal."""
+"""What a campaign found, made readable: the HTML page, Gantt charts, and the front on a
+terminal."""

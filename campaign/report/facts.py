@@ -19,10 +19,11 @@ SCHEDULER = "scheduler.name"
 class Facts:
     """What a campaign is, for its report.
 
-    `fixed` are the parameters that no trial varied, by dotted setting (with `cluster.nodes`, if fixed); `workload`
-    says what was replayed, `tau_s` what bounded its slowdowns; `command` repeats the campaign. `earlier` are the
-    attempts that were tried again; `fairness` says what differs between compared schedulers; `resumed` tells when
-    drivers took the campaign up again (Unix seconds).
+    `fixed` are the parameters that no trial varied, by dotted setting (with `cluster.nodes`, if
+    fixed); `workload` says what was replayed, `tau_s` what bounded its slowdowns; `command` repeats
+    the campaign. `earlier` are the attempts that were tried again; `fairness` says what differs
+    between compared schedulers; `resumed` tells when drivers took the campaign up again (Unix
+    seconds).
     """
 
     campaign: str
@@ -41,8 +42,8 @@ class Facts:
 
 
 def short(dimension: str) -> str:
-    """A dimension as people read it: scheduler parameters under the scheduler's own names, after that of the scheduler
-    where there are several."""
+    """A dimension as people read it: scheduler parameters under the scheduler's own names, after
+    that of the scheduler where there are several."""
     if dimension == SCHEDULER:
         return "scheduler"
     return next(
@@ -64,7 +65,8 @@ def dimensions(records: Iterable[TrialRecord]) -> list[str]:
 
 
 def schedulers_of(records: Iterable[TrialRecord]) -> list[str]:
-    """The schedulers that trials were chosen among, in alphabetical order; none where there was no choice."""
+    """The schedulers that trials were chosen among, in alphabetical order; none where there was no
+    choice."""
     return sorted({str(record.point[SCHEDULER]) for record in records if SCHEDULER in record.point})
 
 
@@ -77,7 +79,8 @@ def nodes_of(record: TrialRecord, facts: Facts) -> int:
 def alike(
     best: Sequence[TrialRecord], objectives: Iterable[str]
 ) -> list[tuple[TrialRecord, list[TrialRecord]]]:
-    """The front's points: the first trial of each, and the others that have the same values in all objectives."""
+    """The front's points: the first trial of each, and the others that have the same values in all
+    objectives."""
     points: dict[tuple[float, ...], list[TrialRecord]] = {}
     names = list(objectives)
     for record in best:
@@ -91,7 +94,8 @@ def simulated(records: Iterable[TrialRecord]) -> bool:
 
 
 def common(records: Sequence[TrialRecord]) -> dict[str, str]:
-    """All provenance of the trials; a key with several values lists them, with how many trials had each."""
+    """All provenance of the trials; a key with several values lists them, with how many trials had
+    each."""
     values: dict[str, dict[str, int]] = {}
     for record in records:
         for name, value in {**record.provenance, "host": record.host}.items():

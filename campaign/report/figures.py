@@ -9,7 +9,8 @@ from campaign.report.facts import SCHEDULER, Facts, number, schedulers_of, short
 from campaign.report.times import label_of, phases_of
 
 # Okabe-Ito: told apart with every kind of colour blindness, and by their lightness in print.
-FRONT, VALID = "#0072b2", "#9aa5b1"
+FRONT = "#0072b2"
+VALID = "#9aa5b1"
 PHASE_TONES = {
     "golden": "#661100",
     "fallback": "#d55e00",
@@ -39,7 +40,8 @@ _CONFIG = {
 
 
 def pareto(records: Sequence[TrialRecord], front: Sequence[TrialRecord], facts: Facts) -> str:
-    """The first two objectives against each other, a third as colour; hovering a trial shows its point."""
+    """The first two objectives against each other, a third as colour; hovering a trial shows its
+    point."""
     import plotly.graph_objects as go
 
     on_front = {(record.number, record.attempt) for record in front}
@@ -83,10 +85,8 @@ def phases(records: Sequence[TrialRecord]) -> str:
     names = [f"{record.number}" for record in records]
     figure = go.Figure()
     for phase in phases_of(records):
-        seconds, label = (
-            [record.phases.get(phase, 0.0) for record in records],
-            html.escape(label_of(phase)),
-        )
+        seconds = [record.phases.get(phase, 0.0) for record in records]
+        label = html.escape(label_of(phase))
         hover = f"trial %{{x}}: {label} %{{y:.1f}} s<extra></extra>"
         tone = PHASE_TONES.get(phase, OTHER_TONE)
         figure.add_bar(x=names, y=seconds, name=label, marker_color=tone, hovertemplate=hover)
@@ -134,7 +134,8 @@ def _behind(
 def _in_front(
     records: Sequence[TrialRecord], facts: Facts, schedulers: Sequence[str]
 ) -> dict[str, Any]:
-    # Points come best first, so in two dimensions a staircase bounds what the front dominates, whatever the directions.
+    # Points come best first, so in two dimensions a staircase bounds what the front dominates,
+    # whatever the directions.
     joined = len(facts.objectives) == 2
     return {
         "mode": "lines+markers+text" if joined else "markers+text",

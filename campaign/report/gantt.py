@@ -10,9 +10,16 @@ from itertools import cycle
 import pyarrow as pa
 
 SECOND = 1_000_000_000
-WIDTH, LEFT, RIGHT = 960, 64, 12
-HEAD, QUEUE, GAP, FOOT = 22, 40, 8, 34
-_TALL, _LOW = 15.0, 3.0  # pixels per slot, for few and for many slots
+WIDTH = 960
+LEFT = 64
+RIGHT = 12
+HEAD = 22
+QUEUE = 40
+GAP = 8
+FOOT = 34
+# pixels per slot, for few and for many slots
+_TALL = 15.0
+_LOW = 3.0
 _ROOM = 900.0  # pixels that all rows together may take
 _MANY = 2_000  # jobs beyond which bars carry no label and no tool tip
 TONES = ("#33658a", "#5b8e7d", "#6f8fa6", "#2f4858", "#7d8c5c", "#6c8ead")
@@ -36,7 +43,8 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """What a chart shows: bars on nodes of so many slots, and the steps (time, slots waiting) of the queue."""
+    """What a chart shows: bars on nodes of so many slots, and the steps (time, slots waiting) of
+    the queue."""
 
     bars: tuple[Bar, ...]
     slots: dict[str, int]
@@ -51,8 +59,8 @@ class Chart:
 
 
 def chartable(jobs: pa.Table) -> bool:
-    """Whether a chart of the jobs table can be drawn and read: some jobs are known to have run somewhere, and not too
-    many."""
+    """Whether a chart of the jobs table can be drawn and read: some jobs are known to have run
+    somewhere, and not too many."""
     entries = jobs.column("nodes").combine_chunks()
     return 0 < jobs.num_rows <= MOST_BARS and 0 < len(entries.flatten()) <= MOST_BARS
 
@@ -62,8 +70,9 @@ def gantt_svg(
 ) -> str:
     """Draw a jobs table as a standalone SVG.
 
-    `nodes` and `slots_per_node` are the cluster's, so that unused ones show; without them, those the jobs used are
-    drawn. Which slot of its node a job had isn't measured: bars are put on the lowest ones free.
+    `nodes` and `slots_per_node` are the cluster's, so that unused ones show; without them, those
+    the jobs used are drawn. Which slot of its node a job had isn't measured: bars are put on the
+    lowest ones free.
     """
     chart = layout(jobs, nodes, slots_per_node)
     tall = max(_LOW, min(_TALL, _ROOM / max(1, sum(chart.slots.values()))))
@@ -112,7 +121,8 @@ def _shares(width: int, nodes: Sequence[str]) -> list[tuple[str, int]]:
 
 
 def _take(lanes: list[float], share: int, start: float, end: float, limit: int) -> tuple[int, ...]:
-    """Occupy the lowest free lanes until `end`; add lanes up to `limit` (0: any number), then overlap the soonest."""
+    """Occupy the lowest free lanes until `end`; add lanes up to `limit` (0: any number), then
+    overlap the soonest."""
     free = [index for index, busy in enumerate(lanes) if busy <= start][:share]
     while len(free) < share and (not limit or len(lanes) < limit):
         free.append(len(lanes))
@@ -133,7 +143,8 @@ def _waiting(rows: Sequence[Sequence[int | None]]) -> tuple[tuple[float, int], .
             changes[submit] = changes.get(submit, 0) + width
             if start is not None:
                 changes[start] = changes.get(start, 0) - width
-    level, steps = 0, []
+    level = 0
+    steps = []
     for at in sorted(changes):
         level += changes[at]
         steps.append((at / SECOND, max(0, level)))
@@ -146,7 +157,8 @@ def _natural(name: str) -> tuple[str, int]:
 
 
 def _tops(slots: dict[str, int], tall: float) -> dict[str, float]:
-    tops, top = {}, float(HEAD + QUEUE + GAP)
+    tops = {}
+    top = float(HEAD + QUEUE + GAP)
     for node, count in slots.items():
         tops[node] = top
         top += count * tall + GAP
@@ -165,7 +177,8 @@ def _axis(chart: Chart, bottom: float) -> list[str]:
             f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{HEAD}" y2="{bottom:.1f}"/>'
         )
         parts.append(
-            f'<text class="tick" x="{x:.1f}" y="{bottom + 15:.1f}" text-anchor="middle">{tick:g}</text>'
+            f'<text class="tick" x="{x:.1f}" y="{bottom + 15:.1f}" '
+            f'text-anchor="middle">{tick:g}</text>'
         )
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(
@@ -187,7 +200,8 @@ def _queue(chart: Chart) -> list[str]:
     label = f'<text class="node" x="{LEFT - 8}" y="{base - 12}" text-anchor="end">waiting</text>'
     if not peak:
         return [label]
-    path, last = [f"M{LEFT} {base}"], float(base)
+    path = [f"M{LEFT} {base}"]
+    last = float(base)
     for at, level in chart.queue:
         y = base - (QUEUE - 4) * level / peak
         path.append(f"L{_x(chart, at):.1f} {last:.1f}V{y:.1f}")
@@ -200,19 +214,23 @@ def _queue(chart: Chart) -> list[str]:
 def _rows(chart: Chart, tops: dict[str, float], tall: float) -> list[str]:
     parts = []
     for node, count in chart.slots.items():
-        top, high = tops[node], count * tall
+        top = tops[node]
+        high = count * tall
         parts.append(
-            f'<rect class="row" x="{LEFT}" y="{top:.1f}" width="{WIDTH - LEFT - RIGHT}" height="{high:.1f}"/>'
+            f'<rect class="row" x="{LEFT}" y="{top:.1f}" width="{WIDTH - LEFT - RIGHT}" '
+            f'height="{high:.1f}"/>'
         )
         middle = top + high / 2 + 4
         parts.append(
-            f'<text class="node" x="{LEFT - 8}" y="{middle:.1f}" text-anchor="end">{escape(node)}</text>'
+            f'<text class="node" x="{LEFT - 8}" y="{middle:.1f}" '
+            f'text-anchor="end">{escape(node)}</text>'
         )
     return parts
 
 
 def _waits(chart: Chart, tops: dict[str, float], tall: float) -> list[str]:
-    """A faint line from submission to start, under the bars: it shows where a slot stood free meanwhile."""
+    """A faint line from submission to start, under the bars: it shows where a slot stood free
+    meanwhile."""
     path = []
     for bar in chart.bars:
         y = tops[bar.node] + (bar.slots[0] + 0.5) * tall
@@ -225,11 +243,16 @@ def _bars(chart: Chart, tops: dict[str, float], tall: float) -> list[str]:
     tones = dict(zip(sorted({bar.job for bar in chart.bars}), cycle(TONES), strict=False))
     parts = []
     for bar in chart.bars:
-        x, wide = _x(chart, bar.start), max(0.6, _x(chart, bar.end) - _x(chart, bar.start))
+        x = _x(chart, bar.start)
+        wide = max(0.6, _x(chart, bar.end) - _x(chart, bar.start))
         fill = FAILED if bar.failed else tones[bar.job]
         for first, count in _runs(bar.slots):
-            y, high = tops[bar.node] + first * tall, count * tall
-            box = f'x="{x:.1f}" y="{y + 0.5:.1f}" width="{wide:.1f}" height="{high - 1:.1f}" fill="{fill}"'
+            y = tops[bar.node] + first * tall
+            high = count * tall
+            box = (
+                f'x="{x:.1f}" y="{y + 0.5:.1f}" width="{wide:.1f}" height="{high - 1:.1f}" '
+                f'fill="{fill}"'
+            )
             tip = f"<title>{escape(_tip(bar))}</title>" if few else ""
             parts.append(f'<rect class="job" {box}>{tip}</rect>')
             if few and wide > 22 and high > 10:
@@ -252,18 +275,23 @@ def _runs(slots: Sequence[int]) -> list[tuple[int, int]]:
 def _tip(bar: Bar) -> str:
     end = "failed" if bar.failed else "ended"
     wait = bar.start - bar.submit
-    return f"job {bar.job} on {bar.node}: waited {wait:.2f} s, ran {bar.end - bar.start:.2f} s, {end} at {bar.end:.2f} s"
+    return (
+        f"job {bar.job} on {bar.node}: waited {wait:.2f} s, ran {bar.end - bar.start:.2f} s, "
+        f"{end} at {bar.end:.2f} s"
+    )
 
 
 def _svg(title: str, height: float, parts: Sequence[str]) -> str:
     style = (
-        "text{font:11px system-ui,sans-serif;fill:#333}.node{font-weight:600}.tick{fill:#666}.grid{stroke:#ddd}"
+        "text{font:11px "
+        "system-ui,sans-serif;fill:#333}.node{font-weight:600}.tick{fill:#666}.grid{stroke:#ddd}"
         ".row{fill:#f3f4f6}.queue{fill:#c9a227;fill-opacity:.3}.wait{stroke:#888;stroke-opacity:.45;fill:none}"
         ".job{stroke:#fff;stroke-width:.8}.label{fill:#fff;font-size:10px;pointer-events:none}"
     )
     name = escape(title)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="gantt" viewBox="0 0 {WIDTH} {height:.0f}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="gantt" viewBox="0 0 {WIDTH} '
+        f'{height:.0f}" role="img" '
         f'aria-label="{name}"><title>{name}</title><style>{style}</style>'
         f'<text class="node" x="{LEFT}" y="14">{name}</text>{"".join(parts)}</svg>'
     )

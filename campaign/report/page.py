@@ -58,7 +58,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a metric's row for `span` trials beside each other: a number, or why there is none."""
+    """What stands in a metric's row for `span` trials beside each other: a number, or why there is
+    none."""
 
     text: str
     is_value: bool
@@ -84,7 +85,8 @@ def write(
 ) -> Path:
     """Write the page to the file `target`, whole or not at all, and return it.
 
-    `records` hold each trial's last attempt; `jobs` gives a trial's jobs table, or None where it left none.
+    `records` hold each trial's last attempt; `jobs` gives a trial's jobs table, or None where it
+    left none.
     """
     page = render(records, facts, jobs)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -115,10 +117,8 @@ def render(
     best = front(records, facts.objectives, facts.constraints)
     points = alike(best, facts.objectives)
     charts = _charts([first for first, _ in points], facts, jobs)
-    provenance, compared = (
-        common(records),
-        spread_over([first for first, _ in points], MOST_COLUMNS),
-    )
+    provenance = common(records)
+    compared = spread_over([first for first, _ in points], MOST_COLUMNS)
     cost = cost_of(records, facts)
     return environment.get_template("page.html.j2").render(
         facts=facts,
@@ -142,9 +142,11 @@ def render(
         cost=cost,
         calibration=CALIBRATION,
         unlike=unlike(cost.hosts),
-        pareto=Markup(figures.pareto(records, best, facts)),  # noqa: S704  made by plotly from escaped text
+        # Made by plotly from escaped text.
+        pareto=Markup(figures.pareto(records, best, facts)),  # noqa: S704
         phases=Markup(figures.phases(records)),  # noqa: S704
-        charts=[(record, Markup(chart)) for record, chart in charts],  # noqa: S704  escaped by gantt
+        # Escaped by gantt.
+        charts=[(record, Markup(chart)) for record, chart in charts],  # noqa: S704
         uncharted=len(points) - len(charts),
         plotly=Markup(figures.library()),  # noqa: S704
     )
@@ -158,7 +160,8 @@ def spread_over(best: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
 
 
 def metric_rows(compared: Sequence[TrialRecord], facts: Facts) -> list[MetricRow]:
-    """All metrics over these trials; a reason that several trials beside each other share stands once."""
+    """All metrics over these trials; a reason that several trials beside each other share stands
+    once."""
     tau = f"{number(facts.tau_s)} s"
     return [
         MetricRow(
@@ -191,7 +194,10 @@ def _scaled_tau(facts: Facts) -> str:
     """What tau is when the workload's times are scaled; empty when they aren't."""
     if facts.tau_s == BOUNDED_SLOWDOWN_TAU_S:
         return ""
-    return f"{number(facts.tau_s)} s ({number(BOUNDED_SLOWDOWN_TAU_S)} s, scaled as all times of the workload are)"
+    return (
+        f"{number(facts.tau_s)} s ({number(BOUNDED_SLOWDOWN_TAU_S)} s, scaled as all times of "
+        "the workload are)"
+    )
 
 
 def check_lines(records: Sequence[TrialRecord]) -> list[Line]:

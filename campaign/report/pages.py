@@ -1,4 +1,5 @@
-"""How the reports' pages are made of templates: foreign text is escaped, and a name that nobody gave is an error."""
+"""How the reports' pages are made of templates: foreign text is escaped, and a name that nobody
+gave is an error."""
 
 from typing import TYPE_CHECKING
 

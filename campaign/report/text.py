@@ -1,4 +1,5 @@
-"""The end of a campaign on a terminal: where its time went, its front's points as a table, a scatter of characters."""
+"""The end of a campaign on a terminal: where its time went, its front's points as a table, a
+scatter of characters."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 ARROWS = {"minimize": "\u2193", "maximize": "\u2191"}  # where better is
-COLUMNS, ROWS = 56, 12  # characters of the scatter's field
+# characters of the scatter's field
+COLUMNS = 56
+ROWS = 12
 
 
 def text_front(
@@ -34,7 +37,8 @@ def text_front(
     objectives: Mapping[str, Direction],
     constraints: Mapping[str, Bound] | None = None,
 ) -> "Group":
-    """What a campaign found, for `rich.print`: front points with objectives and searched parameters, and a scatter."""
+    """What a campaign found, for `rich.print`: front points with objectives and searched
+    parameters, and a scatter."""
     from rich.console import Group
     from rich.text import Text
 
@@ -62,7 +66,8 @@ def time_lines(cost: Cost) -> Iterator[tuple[str, str]]:
     later = (
         "" if cost.later_share is None else f" ({percent(cost.later_share)} after the first trial)"
     )
-    ready, between = cost.ready, f"{percent(cost.between.share)} between trials"
+    ready = cost.ready
+    between = f"{percent(cost.between.share)} between trials"
     parts = [f"{cost.wall_s / 60:.1f} min: {percent(cost.workload_share)} workload{later}", between]
     if ready.count:
         parts.append(
@@ -81,8 +86,8 @@ def time_lines(cost: Cost) -> Iterator[tuple[str, str]]:
 def scatter(
     records: Sequence[TrialRecord], best: Sequence[TrialRecord], objectives: Mapping[str, Direction]
 ) -> str:
-    """The first two objectives against each other: `o` on the front, `.` behind it. Of several schedulers, the front's
-    points have the letter of their own."""
+    """The first two objectives against each other: `o` on the front, `.` behind it. Of several
+    schedulers, the front's points have the letter of their own."""
     across, up = list(objectives)[:2]
     shown_ones = [
         record for record in records if record.valid and {across, up} <= set(record.metrics)
@@ -124,7 +129,8 @@ def _table(
     objectives: Mapping[str, Direction],
     names: Sequence[str],
 ) -> "Table":
-    """A row per point; of trials with equal values the first one's settings, and how many others there are."""
+    """A row per point; of trials with equal values the first one's settings, and how many others
+    there are."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -146,7 +152,8 @@ def _table(
 
 
 def _folded(name: str, width: int = 12) -> str:
-    """`name` broken between its words into lines of about `width`, so that tables of long names fit 80 columns."""
+    """`name` broken between its words into lines of about `width`, so that tables of long names fit
+    80 columns."""
     lines = [""]
     for part in re.split(r"(?<=[_./])|(?<=[a-z])(?=[A-Z])", name):
         if lines[-1] and len(lines[-1]) + len(part) > width:
@@ -156,7 +163,8 @@ def _folded(name: str, width: int = 12) -> str:
 
 
 def _limits(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values), max(values)
+    low = min(values)
+    high = max(values)
     return (low, high) if high > low else (low - 1, high + 1)
 
 

@@ -1,4 +1,5 @@
-"""Where a campaign's time went: its phases over all trials and per host, and how much of it was workload."""
+"""Where a campaign's time went: its phases over all trials and per host, and how much of it was
+workload."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,12 +29,11 @@ CALIBRATION = {
 }
 """A host's own speed, by its name in a trial's provenance."""
 UNLIKE = 0.2
-"""Hosts whose speeds differ by a larger share are not alike: their trials are not to be compared."""
-UNTIMED, AGAIN, BETWEEN = (
-    "trials, outside their phases",
-    "attempts that were tried again",
-    "between trials",
-)
+"""Hosts whose speeds differ by a larger share are not alike: their trials are not to be
+compared."""
+UNTIMED = "trials, outside their phases"
+AGAIN = "attempts that were tried again"
+BETWEEN = "between trials"
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,9 @@ class Spread:
 
 @dataclass(frozen=True)
 class HostTimes:
-    """The trials of one host; `phases` are those of the campaign in order, None where no trial here had it;
-    `calibration` is how fast the host was when it was last opened, by the names of CALIBRATION."""
+    """The trials of one host; `phases` are those of the campaign in order, None where no trial here
+    had it; `calibration` is how fast the host was when it was last opened, by the names of
+    CALIBRATION."""
 
     host: str
     trials: int
@@ -62,7 +63,8 @@ class HostTimes:
 
 @dataclass(frozen=True)
 class Starts:
-    """Where the trials' clusters came from; `reasons` say why some were booted though a golden one was wanted."""
+    """Where the trials' clusters came from; `reasons` say why some were booted though a golden one
+    was wanted."""
 
     restored: int
     booted: int
@@ -73,11 +75,11 @@ class Starts:
 class Cost:
     """What the trials cost.
 
-    `wall_s` adds up all attempts and the time between them; `rows` say what it went into, so their shares add up to 1.
-    `later_share` is the workload's share of what came after the first trial, which pays for the golden cluster (None
-    if nothing did), `later_shares` are those of the rows, by label. `ready` spreads the time from a trial's request to
-    its nodes being ready for jobs, of those that got there. `node_hours` count head nodes and all that the last
-    attempts took.
+    `wall_s` adds up all attempts and the time between them; `rows` say what it went into, so their
+    shares add up to 1. `later_share` is the workload's share of what came after the first trial,
+    which pays for the golden cluster (None if nothing did), `later_shares` are those of the rows,
+    by label. `ready` spreads the time from a trial's request to its nodes being ready for jobs, of
+    those that got there. `node_hours` count head nodes and all that the last attempts took.
     """
 
     trials: int
@@ -97,7 +99,8 @@ class Cost:
 
 def cost_of(records: Sequence[TrialRecord], facts: Facts) -> Cost:
     """Add up what the trials took; `records` hold each trial's last attempt."""
-    whole, phases = _Stretch(records, facts.earlier, gaps_of(records, facts)), phases_of(records)
+    whole = _Stretch(records, facts.earlier, gaps_of(records, facts))
+    phases = phases_of(records)
     later = whole.after_first()
     return Cost(
         trials=len(records),
@@ -187,7 +190,8 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 @dataclass(frozen=True)
 class _Stretch:
-    """A stretch of a campaign: its trials, the attempts that were tried again, and when none ran."""
+    """A stretch of a campaign: its trials, the attempts that were tried again, and when none
+    ran."""
 
     records: Sequence[TrialRecord]
     earlier: Sequence[TrialRecord] = ()
@@ -227,7 +231,8 @@ class _Stretch:
         yield self.spread(BETWEEN, self.idle)
 
     def spread(self, label: str, values: Sequence[float]) -> Spread:
-        total, share = sum(values), _share(sum(values), self.wall)
+        total = sum(values)
+        share = _share(sum(values), self.wall)
         return Spread(
             label, len(values), percentile(values, 0.5), percentile(values, 0.95), total, share
         )
@@ -250,7 +255,8 @@ def _calibration(records: Iterable[TrialRecord]) -> dict[str, float]:
 
 
 def unlike(hosts: Sequence[HostTimes]) -> list[str]:
-    """In which speeds of theirs the hosts differ by more than UNLIKE, in words; of a timer, twofold."""
+    """In which speeds of theirs the hosts differ by more than UNLIKE, in words; of a timer,
+    twofold."""
     found = []
     for name, label in CALIBRATION.items():
         speeds = [host.calibration[name] for host in hosts if name in host.calibration]

@@ -1,4 +1,5 @@
-"""A workload's picture, four panels of bars: characters for a terminal, SVG or a page around it for everything else."""
+"""A workload's picture, four panels of bars: characters for a terminal, SVG or a page around it for
+everything else."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -19,11 +20,10 @@ from campaign.workloads.statistics import (
 )
 
 UNITS = {"s": 1.0, "min": MINUTE, "h": HOUR, "d": DAY}
-ROWS, MARGIN, GAP = (
-    5,
-    9,
-    2,
-)  # lines of a panel's field, characters left of it and between two panels
+# lines of a panel's field, characters left of it and between two panels
+ROWS = 5
+MARGIN = 9
+GAP = 2
 BLOCKS = " ▁▂▃▄▅▆▇█"
 _DECADES = (*(10.0**power for power in range(-6, 1)), 10.0)
 _NAMED = (*_DECADES, MINUTE, 10 * MINUTE, HOUR, 10 * HOUR, *(DAY * 10**power for power in range(4)))
@@ -33,9 +33,9 @@ _NAMED = (*_DECADES, MINUTE, 10 * MINUTE, HOUR, 10 * HOUR, *(DAY * 10**power for
 class Panel:
     """Bars of equal width: `up` is what their heights count, `across` what lies below them.
 
-    `marks` label places along the axis, from 0 (left end) to 1; `ends` are the ends of the axis in few characters.
-    `level` is a height to compare with, and what it is. Without bars, `instead` says why. `least_step` is the shortest
-    distance of labels that makes sense along the bars.
+    `marks` label places along the axis, from 0 (left end) to 1; `ends` are the ends of the axis in
+    few characters. `level` is a height to compare with, and what it is. Without bars, `instead`
+    says why. `least_step` is the shortest distance of labels that makes sense along the bars.
     """
 
     title: str
@@ -50,7 +50,8 @@ class Panel:
 
 
 def panels(known: Statistics) -> tuple[Panel, Panel, Panel, Panel]:
-    """What the picture shows: arrivals and offered load over time, jobs by width, jobs by run time."""
+    """What the picture shows: arrivals and offered load over time, jobs by width, jobs by run
+    time."""
     return _arrivals(known), _loads(known), _widths(known.widths), _runtimes(known.runtimes)
 
 
@@ -67,7 +68,8 @@ def sparkline(heights: Sequence[float]) -> str:
 
 
 def characters(known: Statistics) -> str:
-    """The panels in 80 columns: what goes over time below each other, the other two side by side."""
+    """The panels in 80 columns: what goes over time below each other, the other two side by
+    side."""
     arrivals, loads, widths, runtimes = panels(known)
     pairs = zip(_lines(widths, DECADE_BINS), _lines(runtimes, DECADE_BINS), strict=True)
     beside = (f"{left:<{MARGIN + DECADE_BINS + GAP}}{right}" for left, right in pairs)
@@ -76,7 +78,8 @@ def characters(known: Statistics) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` without characters that steer a terminal or that XML forbids: names come from files."""
+    """`text` without characters that steer a terminal or that XML forbids: names come from
+    files."""
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
@@ -110,7 +113,8 @@ def _loads(known: Statistics) -> Panel:
 
 
 def _widths(widths: Histogram) -> Panel:
-    tops, bars = widths.edges[1:], len(widths.heights)
+    tops = widths.edges[1:]
+    bars = len(widths.heights)
     every = math.ceil(bars / (10 if tops[-1] < 1e4 else 6))  # as many labels as have room
     return Panel(
         title="Width",
@@ -167,7 +171,8 @@ def _lines(panel: Panel, columns: int) -> Iterator[str]:
     """A panel in ROWS + 3 lines: what it is, the field, the axis and its ends."""
     yield f"{panel.title} ({panel.up})"
     each = max(1, columns // max(1, len(panel.heights)))
-    wide, peak = each * len(panel.heights) or columns, max(panel.heights, default=0) or 1
+    wide = each * len(panel.heights) or columns
+    peak = max(panel.heights, default=0) or 1
     eighths = [math.ceil(height / peak * ROWS * 8) for height in panel.heights]
     for row in reversed(range(ROWS)):
         label = number(peak) if panel.heights and row == ROWS - 1 else ""
@@ -179,14 +184,22 @@ def _lines(panel: Panel, columns: int) -> Iterator[str]:
     yield f"{'':>{MARGIN}}{left}{right:>{max(wide - len(left), len(right) + 1)}}"
 
 
-WIDTH, HEAD, FOOT = 960, 62, 26
+WIDTH = 960
+HEAD = 62
+FOOT = 26
 _PANEL = (WIDTH // 2, 264)
-_LEFT, _RIGHT, _TOP, _BELOW = 82, 26, 34, 48  # room in a panel around its field, in pixels
+# room in a panel around its field, in pixels
+_LEFT = 82
+_RIGHT = 26
+_TOP = 34
+_BELOW = 48
 _STYLE = (
     ".workload text{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#1f2933}"
-    ".workload .paper{fill:#fff}.workload .name{font-size:17px;font-weight:600}.workload .title{font-weight:600}"
+    ".workload .paper{fill:#fff}.workload .name{font-size:17px;font-weight:600}.workload "
+    ".title{font-weight:600}"
     ".workload .tick,.workload .small{font-size:11px;fill:#52606d}.workload .grid{stroke:#e4e7eb}"
-    ".workload .axis{stroke:#52606d}.workload .bar{fill:#33658a}.workload .level{stroke:#d55e00;stroke-dasharray:5 3}"
+    ".workload .axis{stroke:#52606d}.workload .bar{fill:#33658a}.workload "
+    ".level{stroke:#d55e00;stroke-dasharray:5 3}"
     ".workload .said{font-size:11px;fill:#b34700}"
 )
 
@@ -196,14 +209,16 @@ def svg(workload: Workload, known: Statistics) -> str:
     height = HEAD + 2 * _PANEL[1] + FOOT
     name = escape(_cut(printable(workload.name), 80))
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="workload" viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="workload" viewBox="0 0 {WIDTH} '
+        f'{height}" role="img" '
         f'aria-label="Workload {name}"><title>Workload {name}</title><style>{_STYLE}</style>'
         f'<rect class="paper" width="{WIDTH}" height="{height}"/>',
         f'<text class="name" x="16" y="28">{name}</text>',
         _text(16, 48, _facts(known), "small"),
     ]
     for index, panel in enumerate(panels(known)):
-        across, down = index % 2 * _PANEL[0], HEAD + index // 2 * _PANEL[1]
+        across = index % 2 * _PANEL[0]
+        down = HEAD + index // 2 * _PANEL[1]
         parts += [f'<g transform="translate({across} {down})">', *_drawn(panel), "</g>"]
     parts += [_text(16, height - 10, f"SHA-256 of the jobs: {workload.hash}", "small"), "</svg>"]
     return "\n".join(parts) + "\n"
@@ -233,7 +248,8 @@ def _drawn(panel: Panel) -> Iterator[str]:
         yield from _field(panel)
     else:
         yield _text((_LEFT + _PANEL[0]) / 2, _PANEL[1] / 2, panel.instead, "small", "middle")
-    base, right = _PANEL[1] - _BELOW, _PANEL[0] - _RIGHT
+    base = _PANEL[1] - _BELOW
+    right = _PANEL[0] - _RIGHT
     yield f'<line class="axis" x1="{_LEFT}" x2="{right}" y1="{base}" y2="{base}"/>'
     for place, label in panel.marks:
         x = _LEFT + (right - _LEFT) * place
@@ -246,7 +262,8 @@ def _drawn(panel: Panel) -> Iterator[str]:
 
 def _field(panel: Panel) -> Iterator[str]:
     """Bars on a grid whose lowest line is 0, and the level to compare them with."""
-    base, right = _PANEL[1] - _BELOW, _PANEL[0] - _RIGHT
+    base = _PANEL[1] - _BELOW
+    right = _PANEL[0] - _RIGHT
     level, said = panel.level or (0.0, "")
     highest = max(*panel.heights, level)
     step = max(_round_step(highest / 5), panel.least_step)
@@ -259,7 +276,10 @@ def _field(panel: Panel) -> Iterator[str]:
     for index, height in enumerate(panel.heights):
         if height > 0:
             tall = max(0.8, height * scale)  # a single job among a million is seen
-            box = f'x="{_LEFT + index * each + 0.5:.2f}" y="{base - tall:.2f}" width="{max(0.5, each - 1):.2f}"'
+            box = (
+                f'x="{_LEFT + index * each + 0.5:.2f}" y="{base - tall:.2f}" '
+                f'width="{max(0.5, each - 1):.2f}"'
+            )
             yield f'<rect class="bar" {box} height="{tall:.2f}"/>'
     if panel.level:
         y = base - level * scale

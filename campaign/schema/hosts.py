@@ -15,7 +15,8 @@ class HostSettings(Settings):
 
     reach: Literal["local", "ray"] = setting(
         "local",
-        help="local: this machine; ray: the node of the Ray at testbed.ray_address whose label `host` is the host's "
+        help="local: this machine; ray: the node of the Ray at testbed.ray_address whose label "
+        "`host` is the host's "
         "name (python -m campaign host join NAME says how to start it)",
     )
     group: str = setting(
@@ -23,14 +24,16 @@ class HostSettings(Settings):
     )
     uri: str = setting(
         "auto",
-        help="libvirt URI, as seen on the host itself; auto: a running libvirtd, else a private one",
+        help="libvirt URI, as seen on the host itself; auto: a running libvirtd, else a private "
+        "one",
     )
     state_dir: str = setting(
         "~/.local/state/campaign", help="run folders of VMs and of the private libvirtd"
     )
     bridge: str | None = setting(
         None,
-        help="a bridge of the site's that joins clusters which span hosts; else each gets a VXLAN (as root)",
+        help="a bridge of the site's that joins clusters which span hosts; else each gets a "
+        "VXLAN (as root)",
         pattern=LINK_PATTERN,
     )
     acceleration: Literal["auto", "kvm", "tcg"] = setting(
@@ -60,7 +63,8 @@ class HostSettings(Settings):
         scheme, _, rest = uri.partition("://")
         if rest and (("+" in scheme and not scheme.endswith("+unix")) or not rest.startswith("/")):
             raise ValueError(
-                "a host's libvirt is asked by an actor on the host itself, where its images and guests are; "
+                "a host's libvirt is asked by an actor on the host itself, where its images and "
+                "guests are; "
                 "for another machine: reach: ray, and a URI as seen there"
             )
         return uri
@@ -78,7 +82,8 @@ class TestbedSettings(Settings):
 
     kind: Literal["libvirt", "simulation"] = setting(
         "libvirt",
-        help="libvirt: real virtual machines; simulation: discrete events, without VMs, root or Ray",
+        help="libvirt: real virtual machines; simulation: discrete events, without VMs, root or "
+        "Ray",
     )
     ray_address: str | None = setting(
         None, help="an existing Ray cluster (default: a local Ray for this campaign)"
@@ -87,7 +92,8 @@ class TestbedSettings(Settings):
     parallel: int = setting(1, help="trials that may run at once, capacity allowing", ge=1, le=1024)
     silence_s: float = setting(
         60,
-        help="an actor that hasn't answered for so long is given up, and with a host's all that runs there; a far host "
+        help="an actor that hasn't answered for so long is given up, and with a host's all that "
+        "runs there; a far host "
         "that hasn't heard of the driver for three times as long ends what runs there itself",
         unit="s",
         ge=5,
@@ -99,12 +105,14 @@ class TestbedSettings(Settings):
     )
     overlap: Literal["none", "collecting", "running"] = setting(
         "collecting",
-        help="when the next trial's cluster is restored: after this trial, as soon as its last job is done, or while "
+        help="when the next trial's cluster is restored: after this trial, as soon as its last "
+        "job is done, or while "
         "its jobs run, which disturbs what is measured",
     )
     policy: Literal["scheduler", "fcfs", "easy", "conservative"] = setting(
         "scheduler",
-        help="simulation: decide as the scheduler with its parameters would, at its intervals; or by an ideal policy, "
+        help="simulation: decide as the scheduler with its parameters would, at its intervals; "
+        "or by an ideal policy, "
         "which decides at once whenever something happens",
     )
     submit_s: float = setting(
@@ -121,7 +129,8 @@ class TestbedSettings(Settings):
     )
     first_strike_s: float = setting(
         0.0,
-        help="simulation: when, after the workload's begin, the clock of a scheduler that follows one first strikes",
+        help="simulation: when, after the workload's begin, the clock of a scheduler that "
+        "follows one first strikes",
         unit="s",
         ge=0,
     )

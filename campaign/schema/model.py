@@ -1,7 +1,7 @@
 """The configuration of a campaign: one Pydantic tree, a row per setting.
 
-A value that is searched stands where its fixed value would stand: `nodes: 4` fixes, `nodes: [1, 4]` searches the
-whole range, `nodes: {choices: [1, 2, 4]}` searches what is listed.
+A value that is searched stands where its fixed value would stand: `nodes: 4` fixes, `nodes: [1, 4]`
+searches the whole range, `nodes: {choices: [1, 2, 4]}` searches what is listed.
 """
 
 import re
@@ -63,7 +63,8 @@ Searchable = Annotated[
 
 
 class SchedulerSettings(Settings):
-    """Which scheduler, and its parameters under their own names (see `--help` for each scheduler's)."""
+    """Which scheduler, and its parameters under their own names (see `--help` for each
+    scheduler's)."""
 
     name: str | Annotated[list[str], Field(min_length=1)] = setting(
         "slurm",
@@ -77,7 +78,8 @@ class SchedulerSettings(Settings):
     )
     arms: dict[str, dict[str, Searchable]] = setting(
         factory=dict,
-        help="instead of params where several schedulers are searched: those of each, fixed or searched",
+        help="instead of params where several schedulers are searched: those of each, fixed or "
+        "searched",
         allowed="scheduler: {parameter: value}",
     )
 
@@ -88,11 +90,13 @@ class SchedulerSettings(Settings):
 
 
 class WorkloadSettings(Settings):
-    """Where the jobs come from and what is done to them. Every trial of a campaign replays the same jobs."""
+    """Where the jobs come from and what is done to them. Every trial of a campaign replays the same
+    jobs."""
 
     kind: Literal["demo", "swf", "batsim", "lublin", "downey", "poisson", "esp"] = setting(
         "demo",
-        help="swf, batsim: a file; lublin, downey: models of real workloads; esp: the ESP-2 mix; poisson: a model for "
+        help="swf, batsim: a file; lublin, downey: models of real workloads; esp: the ESP-2 mix; "
+        "poisson: a model for "
         "teaching; demo: built in, and short",
     )
     path: str | None = setting(None, help="trace file (kind=swf, batsim)")
@@ -136,7 +140,8 @@ class WorkloadSettings(Settings):
     )
     wide: Literal["cut", "scale", "drop"] = setting(
         "cut",
-        help="jobs wider than the smallest cluster (or max_width) are cut to it, or left out; scale: all widths are "
+        help="jobs wider than the smallest cluster (or max_width) are cut to it, or left out; "
+        "scale: all widths are "
         "scaled from the trace's machine to the smallest cluster",
     )
     machine: int | None = setting(
@@ -188,7 +193,8 @@ class ClusterSettings(Settings):
     )
     hosts: int = setting(
         1,
-        help="hosts over which each cluster is dealt, node by node; those that span hosts are booted for every trial",
+        help="hosts over which each cluster is dealt, node by node; those that span hosts are "
+        "booted for every trial",
         ge=1,
         le=64,
     )
@@ -205,7 +211,8 @@ class ClusterSettings(Settings):
     )
     start: Literal["golden", "cold"] = setting(
         "golden",
-        help="golden: restored from a saved, joined cluster, which is made once; cold: booted for every trial",
+        help="golden: restored from a saved, joined cluster, which is made once; cold: booted "
+        "for every trial",
     )
     boot_deadline_s: float = setting(
         300, help="from start to SSH on all nodes", unit="s", ge=1, le=7200
@@ -222,7 +229,8 @@ class ClusterSettings(Settings):
     )
     stall_s: float = setting(
         120,
-        help="a trial has stalled when jobs wait and, for so much longer than the longest job runs, none has started "
+        help="a trial has stalled when jobs wait and, for so much longer than the longest job "
+        "runs, none has started "
         "or ended",
         unit="s",
         ge=1,
@@ -235,7 +243,8 @@ class BootstrapSettings(Settings):
 
     via: Literal["ssh", "ansible"] = setting(
         "ssh",
-        help="ssh: by this program; ansible: by ansible-playbook (the extra `ansible`), which takes longer",
+        help="ssh: by this program; ansible: by ansible-playbook (the extra `ansible`), which "
+        "takes longer",
     )
 
 
@@ -254,12 +263,13 @@ class ImageSettings(Settings):
     )
     builder: Literal["debian", "nix", "auto"] = setting(
         "debian",
-        help="what builds it: debian: mmdebstrap; nix: this project's flake; auto: nix where Nix is",
+        help="what builds it: debian: mmdebstrap; nix: the flake; auto: nix where Nix is",
     )
     locked: bool = setting(False, help="refuse package versions that differ from the lock file")
     extras: str | None = setting(
         None,
-        help="folder of the files that an image needs and no mirror has, with their SHA256SUMS (default: what the "
+        help="folder of the files that an image needs and no mirror has, with their SHA256SUMS "
+        "(default: what the "
         "environment variable CAMPAIGN_EXTRAS says, else ~/.local/share/campaign/extras)",
     )
     mirror: str | None = setting(
@@ -422,7 +432,8 @@ class Campaign(Settings):
 
     @property
     def local_hosts(self) -> dict[str, HostSettings]:
-        """The hosts that are this machine; of others, only their own actors can tell what they have."""
+        """The hosts that are this machine; of others, only their own actors can tell what they
+        have."""
         return {name: host for name, host in self.hosts_in_use.items() if host.reach == "local"}
 
     @property
@@ -443,7 +454,8 @@ class Campaign(Settings):
     def _enough_hosts(self) -> "Campaign":
         if self.testbed.kind == "libvirt" and self.cluster.hosts > len(self.hosts_in_use):
             raise ValueError(
-                f"cluster.hosts: clusters over {self.cluster.hosts} hosts need as many, but there are "
+                f"cluster.hosts: clusters over {self.cluster.hosts} hosts need as many, but "
+                "there are "
                 f"{len(self.hosts_in_use)} (hosts, testbed.group)"
             )
         return self
@@ -453,7 +465,8 @@ class Campaign(Settings):
         far = list(self.far_hosts)
         if far and self.testbed.kind == "libvirt" and self.testbed.ray_address is None:
             raise ValueError(
-                f"hosts.{far[0]}.reach: ray needs testbed.ray_address, the Ray that the host has joined"
+                f"hosts.{far[0]}.reach: ray needs testbed.ray_address, the Ray that the host has "
+                "joined"
             )
         return self
 

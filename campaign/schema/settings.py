@@ -1,7 +1,8 @@
-"""One row per setting: default, bounds, unit and help stand in one place, and everything else is derived from them.
+"""One row per setting: default, bounds, unit and help stand in one place, and everything else is
+derived from them.
 
-Validation, `--help`, error messages, Optuna distributions, the docs table and the MLflow parameters all read these
-rows; none of them repeats a bound.
+Validation, `--help`, error messages, Optuna distributions, the docs table and the MLflow parameters
+all read these rows; none of them repeats a bound.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ Scalar = bool | int | float | str
 
 
 class Settings(BaseModel):
-    """Base of every configuration model: unknown keys are errors, values never change after validation."""
+    """Base of every configuration model: unknown keys are errors, values never change after
+    validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,7 +34,8 @@ def setting(
     factory: Any = None,
     allowed: str = "",
 ) -> Any:
-    """Declare one setting; `default=...` makes it required. `allowed` words what its type and bounds can't."""
+    """Declare one setting; `default=...` makes it required. `allowed` words what its type and
+    bounds can't."""
     extra: dict[str, Any] = {"unit": unit, "allowed": allowed}
     bounds: dict[str, Any] = {
         "ge": ge,
@@ -79,7 +82,8 @@ class Row:
 
 
 def rows(model: type[BaseModel], prefix: str = "") -> Iterator[Row]:
-    """Yield a row per setting of `model` and of the models below it, in the order in which they are declared."""
+    """Yield a row per setting of `model` and of the models below it, in the order in which they are
+    declared."""
     for name, field in model.model_fields.items():
         path = f"{prefix}{name}"
         below = model_below(field.annotation)
@@ -154,7 +158,8 @@ def _bound(field: FieldInfo, key: str) -> Any:
 
 
 def model_below(annotation: Any) -> tuple[type[BaseModel], str] | None:
-    """The model below a field, and what stands between (the key of a mapping), or None for a plain value."""
+    """The model below a field, and what stands between (the key of a mapping), or None for a plain
+    value."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, ""
     if get_origin(annotation) is dict:

@@ -1,4 +1,5 @@
-"""Fits the simulation's delays to trials that were measured on virtual machines, and says how far the two are apart."""
+"""Fits the simulation's delays to trials that were measured on virtual machines, and says how far
+the two are apart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +33,8 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Case:
-    """A measured trial: its workload, its cluster, how its scheduler decides, and its jobs table (JOBS_SCHEMA)."""
+    """A measured trial: its workload, its cluster, how its scheduler decides, and its jobs table
+    (JOBS_SCHEMA)."""
 
     label: str
     workload: Workload
@@ -49,8 +51,9 @@ def metrics_of(case: Case, jobs: pa.Table) -> dict[str, float]:
 
 
 def simulated(case: Case, delays: Delays) -> list[pa.Table]:
-    """The jobs tables that the simulation gives for the case: one for each moment of PHASES at which the clock of its
-    scheduler, if it follows one, may first strike. Nobody sets that, and no measurement repeats it."""
+    """The jobs tables that the simulation gives for the case: one for each moment of PHASES at
+    which the clock of its scheduler, if it follows one, may first strike. Nobody sets that, and no
+    measurement repeats it."""
     rhythm = case.policy.rhythm
     firsts = [phase * max(rhythm.delay_s, rhythm.tick_s) for phase in PHASES] if rhythm else [0.0]
     each = (replace(delays, first_strike_s=first) for first in firsts)
@@ -72,16 +75,19 @@ def differences(case: Case, delays: Delays) -> dict[str, tuple[float, float]]:
 
 
 def fit(cases: Sequence[Case]) -> Delays:
-    """The delays with which the simulation comes nearest to the measured `cases`; those of one label repeat a point.
+    """The delays with which the simulation comes nearest to the measured `cases`; those of one
+    label repeat a point.
 
-    Submitting takes what it took (the median), and jobs overrun as they did (the mean). Launching and releasing, of
-    which the scheduler's account in whole seconds says too little, minimize the mean over the points of how far the
-    compared metrics are apart, relatively, and of the mean distance of a job's mean start from its measured one,
-    relative to the makespan: by the method of Nelder and Mead (1965).
+    Submitting takes what it took (the median), and jobs overrun as they did (the mean). Launching
+    and releasing, of which the scheduler's account in whole seconds says too little, minimize the
+    mean over the points of how far the compared metrics are apart, relatively, and of the mean
+    distance of a job's mean start from its measured one, relative to the makespan: by the method of
+    Nelder and Mead (1965).
     """
     from scipy.optimize import minimize
 
-    submit_s, overrun_s = _submit_s(cases), _overrun_s(cases)
+    submit_s = _submit_s(cases)
+    overrun_s = _overrun_s(cases)
     points = [_Point(cases, label) for label in dict.fromkeys(case.label for case in cases)]
 
     def delays(hidden: Floats) -> Delays:

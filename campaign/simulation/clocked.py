@@ -1,8 +1,10 @@
-"""Decides as a real scheduler does: in order at some moments, backfilling at others, by its clock. Compiled.
+"""Decides as a real scheduler does: in order at some moments, backfilling at others, by its clock.
+Compiled.
 
-The moments are those of Slurm's controller (slurmctld's job_mgr.c, job_scheduler.c and controller.c, sched/backfill's
-backfill.c), in the words of schedulers.policy: a run through the queue in order ends at the first job that doesn't fit;
-a backfill run plans the queue anew, and sets whole nodes aside for the jobs that have to wait.
+The moments are those of Slurm's controller (slurmctld's job_mgr.c, job_scheduler.c and
+controller.c, sched/backfill's backfill.c), in the words of schedulers.policy: a run through the
+queue in order ends at the first job that doesn't fit; a backfill run plans the queue anew, and sets
+whole nodes aside for the jobs that have to wait.
 """
 
 from typing import Any, NamedTuple
@@ -30,8 +32,10 @@ from campaign.simulation.work import (
 SOON: Any = np.int64(
     1_000_000_000
 )  # when a backfilled job may start on nodes that another one is leaving
-# Places of the state: the time; the last runs by kind, and the next ones; flags: a run is wanted now, or asked for by
-# the clock; something has changed since a run in order saw all that it must, or since a backfill run; the queue's ends.
+# Places of the state: the time; the last runs by kind, and the next ones; flags: a run is wanted
+# now, or asked for by
+# the clock; something has changed since a run in order saw all that it must, or since a backfill
+# run; the queue's ends.
 TIME, LAST_RUN, LAST_ASKED, LAST_FULL, LAST_BACKFILL, RUN_DUE, ASKED_DUE, FULL_DUE, BACKFILL_DUE = (
     range(9)
 )
@@ -51,8 +55,8 @@ class Rhythm(NamedTuple):
 
 
 class Backfill(NamedTuple):
-    """schedulers.policy.Backfill, in ns; `on` is 0 where there is none. `whole` reserves all slots of a node. Nodes
-    that a job has left within `release` are not given to another one yet."""
+    """schedulers.policy.Backfill, in ns; `on` is 0 where there is none. `whole` reserves all slots
+    of a node. Nodes that a job has left within `release` are not given to another one yet."""
 
     on: int
     interval: int
@@ -73,7 +77,8 @@ def run_clocked(
     running = none_running(work, free)
     queue = np.empty(jobs, np.int64)
     state = np.zeros(15, np.int64)
-    state[LAST_RUN], state[LAST_ASKED] = -rhythm.least, rhythm.first - rhythm.delay
+    state[LAST_RUN] = -rhythm.least
+    state[LAST_ASKED] = rhythm.first - rhythm.delay
     arrived = ZERO
     while arrived < jobs or running.size[0] > 0 or state[FIRST] < state[LAST]:
         _set_alarms(state, order, rhythm, backfill)
@@ -124,7 +129,8 @@ def _set_alarms(state: State, order: Order, rhythm: Rhythm, backfill: Backfill) 
 
 @compiled
 def _strike(time: int, first: int, tick: int) -> int:
-    """When a clock that strikes at `first`, and every `tick`, does so next: at `time` or after it."""
+    """When a clock that strikes at `first`, and every `tick`, does so next: at `time` or after
+    it."""
     return first - (first - time) // tick * tick
 
 
@@ -143,12 +149,16 @@ def _run_if_due(
     now = state[TIME]
     full = now >= state[FULL_DUE]
     if full or now >= state[ASKED_DUE]:
-        state[WANTED], state[ASKED], state[LAST_ASKED] = 1, 0, now
+        state[WANTED] = 1
+        state[ASKED] = 0
+        state[LAST_ASKED] = now
         if full:
             state[LAST_FULL] = now
     if not state[WANTED] or now < state[LAST_RUN] + rhythm.least:
         return
-    state[WANTED], state[LAST_RUN], state[UNSEEN] = 0, now, 0
+    state[WANTED] = 0
+    state[LAST_RUN] = now
+    state[UNSEEN] = 0
     if order.dynamic:
         sort_queue(work, queue, state[FIRST], state[LAST], now, order)
     seen = 0
@@ -176,9 +186,11 @@ def _backfill(
     order: Order,
     backfill: Backfill,
 ) -> None:
-    """Plan the queue anew: start what delays nothing before it, and reserve nodes for what has to wait."""
+    """Plan the queue anew: start what delays nothing before it, and reserve nodes for what has to
+    wait."""
     now = state[TIME]
-    state[LAST_BACKFILL], state[CHANGED] = now, 0
+    state[LAST_BACKFILL] = now
+    state[CHANGED] = 0
     if order.dynamic:
         sort_queue(work, queue, state[FIRST], state[LAST], now, order)
     times, rows, steps = _outlook(work, free, running, now)
@@ -219,10 +231,13 @@ def _backfill(
 
 @compiled
 def _outlook(work: Work, free: Slots, running: Running, now: int) -> tuple[Times, Rows, int]:
-    """Free slots from now on, if every running job ends at its limit; one that is over its limit may end any moment."""
+    """Free slots from now on, if every running job ends at its limit; one that is over its limit
+    may end any moment."""
     size = running.size[0]
-    times, rows = np.empty(size + 8, np.int64), np.empty((size + 8, free.size), np.int32)
-    steps, times[0] = ONE, now
+    times = np.empty(size + 8, np.int64)
+    rows = np.empty((size + 8, free.size), np.int32)
+    steps = ONE
+    times[0] = now
     for node in range(free.size):
         rows[0, node] = free[node]
     for index in range(size):

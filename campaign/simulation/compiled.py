@@ -1,4 +1,5 @@
-"""Compiles the simulation's loops with Numba, once per machine: later processes load what the first one compiled."""
+"""Compiles the simulation's loops with Numba, once per machine: later processes load what the first
+one compiled."""
 
 import hashlib
 import os
@@ -12,7 +13,8 @@ import numpy as np
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Numba compiles a function once for each literal that it is called with; these are numbers like any other.
+# Numba compiles a function once for each literal that it is called with; these are numbers like any
+# other.
 ZERO: Any = np.int64(0)
 ONE: Any = np.int64(1)
 
@@ -26,8 +28,8 @@ def compiled(function: Function) -> Function:
 
 @cache
 def _folder() -> Path:
-    """Where compiled code is kept: Numba looks for changes in a function's own file only, but what it compiles has the
-    functions that are called in it."""
+    """Where compiled code is kept: Numba looks for changes in a function's own file only, but what
+    it compiles has the functions that are called in it."""
     here = Path(__file__).parent
     digest = hashlib.sha256()
     for file in sorted(here.glob("*.py")):

@@ -31,9 +31,9 @@ class Nodes:
 class Delays:
     """What real machines take, in seconds.
 
-    Submitting a job, one after the other; from a decision to the job's start; what it runs beyond its run time; from
-    its end to its slots being free; and until the clock of a scheduler that follows one first strikes: what it did
-    last before the workload may lie within its intervals.
+    Submitting a job, one after the other; from a decision to the job's start; what it runs beyond
+    its run time; from its end to its slots being free; and until the clock of a scheduler that
+    follows one first strikes: what it did last before the workload may lie within its intervals.
     """
 
     submit_s: float = 0.0
@@ -50,9 +50,9 @@ AT_ONCE = Delays()
 class Schedule:
     """What became of each job, in the workload's order: ns since the workload's start.
 
-    `begun` and `accepted` are its submission's; it had its slots from `decided` until `freed`. `killed` marks jobs that
-    were ended at their limit. Job i was on `count[i]` nodes: `nodes` (from 0) holds those of all jobs, one job after
-    the other; it is None where they were not kept.
+    `begun` and `accepted` are its submission's; it had its slots from `decided` until `freed`.
+    `killed` marks jobs that were ended at their limit. Job i was on `count[i]` nodes: `nodes` (from
+    0) holds those of all jobs, one job after the other; it is None where they were not kept.
     """
 
     begun: Ns
@@ -74,10 +74,11 @@ def simulate(
     *,
     places: int = 10_000_000,
 ) -> Schedule:
-    """The schedule of `jobs` (WORKLOAD_SCHEMA, by arrival, run times above 0). Raises WorkloadError for a job wider
-    than the cluster.
+    """The schedule of `jobs` (WORKLOAD_SCHEMA, by arrival, run times above 0). Raises WorkloadError
+    for a job wider than the cluster.
 
-    Which nodes of one slot a job had is found out afterwards, if all jobs together had at most `places` of them.
+    Which nodes of one slot a job had is found out afterwards, if all jobs together had at most
+    `places` of them.
     """
     width = _column(jobs, "width").astype(np.int32)
     _check_width(jobs, width, nodes)
@@ -86,7 +87,8 @@ def simulate(
     longest = limit + int(_ns(policy.grace_s))
     runtime = _ns(_column(jobs, "runtime_s"))
     ran = np.minimum(runtime + int(_ns(delays.overrun_s)), longest)
-    launch, release = int(_ns(delays.launch_s)), int(_ns(delays.release_s))
+    launch = int(_ns(delays.launch_s))
+    release = int(_ns(delays.release_s))
     hold = launch + ran + release
     # An ideal policy relies on limits: it allows for what machines take.
     expected = limit if policy.rhythm else longest + launch + release
@@ -130,7 +132,8 @@ def _check_width(jobs: pa.Table, width: NDArray[np.int32], nodes: Nodes) -> None
     if width.size and (width.max() > slots or width.min() < 1):
         job = int(np.argmax((width > slots) | (width < 1)))
         raise WorkloadError(
-            f"job {jobs.column('job_id')[job].as_py()} is {width[job]} slots wide; the cluster has {slots}",
+            f"job {jobs.column('job_id')[job].as_py()} is {width[job]} slots wide; the cluster "
+            f"has {slots}",
             resolution="Set workload.max_width, or use more nodes or slots.",
         )
 
@@ -157,7 +160,9 @@ def _decide(
     # Nodes of one slot are all alike: they count as one node with all slots.
     alike = nodes.slots == 1
     free = np.full(1 if alike else nodes.count, nodes.count if alike else nodes.slots, np.int32)
-    work, order, rule = _work(requests, nodes, policy), _order(policy), PLACEMENTS[policy.placement]
+    work = _work(requests, nodes, policy)
+    order = _order(policy)
+    rule = PLACEMENTS[policy.placement]
     if policy.rhythm:
         run_clocked(work, free, rule, order, *_clockwork(policy, delays, whole=not alike))
     elif policy.reserve == "all":
@@ -204,7 +209,8 @@ def _order(policy: Policy) -> "Order":
 
 
 def _shares(width: NDArray[np.int32], nodes: Nodes, policy: Policy) -> NDArray[np.float64]:
-    """The part of each job's priority that is its size's: the mean of its shares of nodes and slots."""
+    """The part of each job's priority that is its size's: the mean of its shares of nodes and
+    slots."""
     of_nodes = -(-width // nodes.slots) / nodes.count
     share = (of_nodes + width / (nodes.count * nodes.slots)) / 2
     return policy.priority.size * (1 - share if policy.priority.favor_small else share)
@@ -215,7 +221,8 @@ def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[Rhythm,
 
     if policy.rhythm is None:
         raise ValueError("a policy without a rhythm has no clock")
-    beat, plan = policy.rhythm, policy.backfill
+    beat = policy.rhythm
+    plan = policy.backfill
     rhythm = Rhythm(
         first=int(_ns(delays.first_strike_s)),
         delay=int(_ns(beat.delay_s)),
@@ -246,7 +253,8 @@ def _single_slots(
         return None
     from campaign.simulation.nodes import assign
 
-    begin, end = decided, decided + hold
+    begin = decided
+    end = decided + hold
     return assign(
         begin, np.argsort(begin, kind="stable"), end, np.argsort(end, kind="stable"), width, nodes
     )

@@ -1,7 +1,7 @@
 """Jobs by the time of something: sorted, or as a heap. Compiled.
 
-Both are a pair of arrays, times and jobs, of which the first `size` places count. An agenda is sorted by time, then
-job.
+Both are a pair of arrays, times and jobs, of which the first `size` places count. An agenda is
+sorted by time, then job.
 """
 
 import numpy as np
@@ -16,7 +16,8 @@ Jobs = NDArray[np.int64]
 @compiled
 def place_of(times: Times, jobs: Jobs, size: int, time: int, job: int) -> int:
     """Where (time, job) stands, or would stand, in an agenda."""
-    low, high = 0, size
+    low = 0
+    high = size
     while low < high:
         middle = (low + high) // 2
         if times[middle] < time or (times[middle] == time and jobs[middle] < job):
@@ -33,7 +34,8 @@ def insert(times: Times, jobs: Jobs, size: int, time: int, job: int) -> None:
     for index in range(size, at, -1):
         times[index] = times[index - 1]
         jobs[index] = jobs[index - 1]
-    times[at], jobs[at] = time, job
+    times[at] = time
+    jobs[at] = job
 
 
 @compiled
@@ -52,15 +54,18 @@ def push(times: Times, jobs: Jobs, size: int, time: int, job: int) -> None:
         above = (at - 1) // 2
         if times[above] < time or (times[above] == time and jobs[above] < job):
             break
-        times[at], jobs[at] = times[above], jobs[above]
+        times[at] = times[above]
+        jobs[at] = jobs[above]
         at = above
-    times[at], jobs[at] = time, job
+    times[at] = time
+    jobs[at] = job
 
 
 @compiled
 def pop(times: Times, jobs: Jobs, size: int) -> None:
     """Take the earliest out of a heap of `size`."""
-    time, job = times[size - 1], jobs[size - 1]
+    time = times[size - 1]
+    job = jobs[size - 1]
     at = 0
     while True:
         below = 2 * at + 1
@@ -74,6 +79,8 @@ def pop(times: Times, jobs: Jobs, size: int) -> None:
             below = right
         if time < times[below] or (time == times[below] and job < jobs[below]):
             break
-        times[at], jobs[at] = times[below], jobs[below]
+        times[at] = times[below]
+        jobs[at] = jobs[below]
         at = below
-    times[at], jobs[at] = time, job
+    times[at] = time
+    jobs[at] = job

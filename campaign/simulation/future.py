@@ -1,7 +1,8 @@
 """Free slots by node over the time to come, as far as is known: a step function. Compiled.
 
-It is a pair of arrays, `times` and `free` (a row of slots by node for each), of which the first `steps` rows count: row
-i holds from times[i] until times[i + 1], the last for ever. Whoever adds steps makes room for them first.
+It is a pair of arrays, `times` and `free` (a row of slots by node for each), of which the first
+`steps` rows count: row i holds from times[i] until times[i + 1], the last for ever. Whoever adds
+steps makes room for them first.
 """
 
 import numpy as np
@@ -21,7 +22,8 @@ def with_room(times: Times, free: Rows, steps: int, more: int) -> tuple[Times, R
     if steps + more <= times.size:
         return times, free
     room = 2 * (steps + more)
-    larger_times, larger_free = np.empty(room, np.int64), np.empty((room, free.shape[1]), np.int32)
+    larger_times = np.empty(room, np.int64)
+    larger_free = np.empty((room, free.shape[1]), np.int32)
     for step in range(steps):
         larger_times[step] = times[step]
         copy_step(free, step, larger_free, step)
@@ -45,7 +47,8 @@ def _equal(free: Rows, step: int, other: int) -> bool:
 
 @compiled
 def from_now(times: Times, free: Rows, steps: int, now: int) -> int:
-    """Drop what has passed and steps that change nothing; returns how many steps are left, the first one at `now`."""
+    """Drop what has passed and steps that change nothing; returns how many steps are left, the
+    first one at `now`."""
     first = 0
     while first + 1 < steps and times[first + 1] <= now:
         first += 1
@@ -62,8 +65,10 @@ def from_now(times: Times, free: Rows, steps: int, now: int) -> int:
 
 @compiled
 def _split(times: Times, free: Rows, steps: int, time: int) -> tuple[int, int]:
-    """Let a step begin at `time`, which is not before the first; returns the steps and its place."""
-    low, high = 0, steps
+    """Let a step begin at `time`, which is not before the first; returns the steps and its
+    place."""
+    low = 0
+    high = steps
     while low < high:
         middle = (low + high) // 2
         if times[middle] < time:
@@ -84,7 +89,8 @@ def _split(times: Times, free: Rows, steps: int, time: int) -> tuple[int, int]:
 def reserve(
     times: Times, free: Rows, steps: int, begin: int, end: int, work: Work, job: int
 ) -> int:
-    """Take a job's slots on its chosen nodes from `begin` to `end`; returns the steps, two more at most."""
+    """Take a job's slots on its chosen nodes from `begin` to `end`; returns the steps, two more at
+    most."""
     if begin >= end:
         return steps
     steps, first = _split(times, free, steps, begin)
@@ -110,7 +116,8 @@ def unreserve(
 
 @compiled
 def close(times: Times, free: Rows, steps: int, begin: int, end: int, work: Work, job: int) -> int:
-    """Leave no slot free on a job's chosen nodes from `begin` to `end`; returns the steps, two more at most."""
+    """Leave no slot free on a job's chosen nodes from `begin` to `end`; returns the steps, two more
+    at most."""
     if begin >= end:
         return steps
     steps, first = _split(times, free, steps, begin)
@@ -133,11 +140,13 @@ def earliest(
     rule: int,
     held: Slots,
 ) -> int:
-    """The first step from whose beginning on the job fits for `duration` on the same nodes, which are chosen then.
+    """The first step from whose beginning on the job fits for `duration` on the same nodes, which
+    are chosen then.
 
     `held` is room for a node's slots each. Returns -1 where even the last step has no room.
     """
-    width, count = work.width[job], work.spread[job]
+    width = work.width[job]
+    count = work.spread[job]
     step = 0
     while step < steps:
         for node in range(held.size):

@@ -1,11 +1,12 @@
-"""Policies that decide whenever a job comes or goes: first come first served, whatever fits, EASY and conservative
-backfilling. Compiled.
+"""Policies that decide whenever a job comes or goes: first come first served, whatever fits, EASY
+and conservative backfilling. Compiled.
 
-EASY backfilling: Lifka 1995, The ANL/IBM SP Scheduling System. The first job of the queue that doesn't fit has its
-slots set aside for the *shadow time*, at which it will fit by the limits of the running jobs; a later job is started
-now if it is over by then, or uses only slots that are spare then. Conservative backfilling: Mu'alem and Feitelson 2001,
-Utilization, Predictability, Workloads, and User Runtime Estimates in Scheduling the IBM SP2 with Backfilling: every job
-has a reservation from its submission on, which only ever moves towards now.
+EASY backfilling: Lifka 1995, The ANL/IBM SP Scheduling System. The first job of the queue that
+doesn't fit has its slots set aside for the *shadow time*, at which it will fit by the limits of the
+running jobs; a later job is started now if it is over by then, or uses only slots that are spare
+then. Conservative backfilling: Mu'alem and Feitelson 2001, Utilization, Predictability, Workloads,
+and User Runtime Estimates in Scheduling the IBM SP2 with Backfilling: every job has a reservation
+from its submission on, which only ever moves towards now.
 
 Limits are never shorter than what a job really takes, or reservations would mean nothing.
 """
@@ -32,19 +33,25 @@ from campaign.simulation.work import (
     total,
 )
 
-IN_ORDER, EASY, WHATEVER_FITS = 0, 1, 2
-"""Which jobs may start before the first of the queue: none, those that don't delay it, or all that fit."""
+IN_ORDER = 0
+EASY = 1
+WHATEVER_FITS = 2
+"""Which jobs may start before the first of the queue: none, those that don't delay it, or all that
+fit."""
 
 
 @compiled
 def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: Order) -> None:
-    """First come first served but for `overtaking`: fill in `work.start` and all jobs' nodes, on nodes with `free`
-    slots."""
+    """First come first served but for `overtaking`: fill in `work.start` and all jobs' nodes, on
+    nodes with `free` slots."""
     jobs = work.submit.size
     running = none_running(work, free)
     queue = np.empty(jobs, np.int64)
-    spare, both = np.empty_like(free), np.empty_like(free)
-    first, last, arrived = ZERO, ZERO, ZERO
+    spare = np.empty_like(free)
+    both = np.empty_like(free)
+    first = ZERO
+    last = ZERO
+    arrived = ZERO
     shadow = NOWHERE  # of the first in the queue, while nothing has changed that it depends on
     while arrived < jobs or running.size[0] > 0:
         now = next_event(work, running, arrived)
@@ -103,7 +110,8 @@ def next_event(work: Work, running: Running, arrived: int) -> int:
 
 @compiled
 def _closed_up(queue: Jobs, kept: int, looked: int, last: int) -> int:
-    """Close the gap between the jobs that were kept and those not looked at; returns the new end of the queue."""
+    """Close the gap between the jobs that were kept and those not looked at; returns the new end of
+    the queue."""
     if kept == looked:
         return last
     for index in range(looked, last):
@@ -134,9 +142,9 @@ def _shadow(work: Work, free: Slots, running: Running, job: int, rule: int, spar
 def _backfilled(
     work: Work, free: Slots, spare: Slots, both: Slots, job: int, rule: int, brief: bool
 ) -> bool:
-    """Whether the job fits without delaying the first of the queue: because it is over by then (`brief`), or because it
-    uses only slots that are spare then. Its nodes are chosen, and what it uses is no longer spare. `both` is room for
-    a node's slots each."""
+    """Whether the job fits without delaying the first of the queue: because it is over by then
+    (`brief`), or because it uses only slots that are spare then. Its nodes are chosen, and what it
+    uses is no longer spare. `both` is room for a node's slots each."""
     if brief:
         return picked(work, free, job, rule)
     for node in range(free.size):
@@ -149,25 +157,26 @@ def _backfilled(
 
 @compiled
 def run_conservative(work: Work, free: Slots, rule: int, order: Order) -> None:
-    """Conservative backfilling: fill in `work.start` and all jobs' nodes, on nodes with `free` slots.
+    """Conservative backfilling: fill in `work.start` and all jobs' nodes, on nodes with `free`
+    slots.
 
-    When a job ends before its limit, each waiting job gives its reservation back and takes the earliest there is then,
-    in the queue's order: at worst the one that it had.
+    When a job ends before its limit, each waiting job gives its reservation back and takes the
+    earliest there is then, in the queue's order: at worst the one that it had.
     """
     jobs = work.submit.size
     running = none_running(work, free)
     queue = np.empty(jobs, np.int64)
-    times, rows, steps, held = (
-        np.zeros(64, np.int64),
-        np.empty((64, free.size), np.int32),
-        1,
-        np.empty_like(free),
-    )
+    times = np.zeros(64, np.int64)
+    rows = np.empty((64, free.size), np.int32)
+    steps = 1
+    held = np.empty_like(free)
     for node in range(free.size):
         rows[0, node] = free[node]
-    last, arrived = ZERO, ZERO
+    last = ZERO
+    arrived = ZERO
     while arrived < jobs or running.size[0] > 0 or last > 0:
-        # A reservation may begin when nothing ends any more: what it was behind has moved towards now since.
+        # A reservation may begin when nothing ends any more: what it was behind has moved towards
+        # now since.
         now = next_event(work, running, arrived)
         for index in range(last):
             now = min(now, work.start[queue[index]])
@@ -203,9 +212,10 @@ def run_conservative(work: Work, free: Slots, rule: int, order: Order) -> None:
 def _planned(
     work: Work, times: Times, rows: Rows, steps: int, job: int, rule: int, held: Slots
 ) -> int:
-    """Reserve the earliest place for a job, in exchange for the one that it has; returns the steps, four more at
-    most."""
-    since, limit = work.start[job], work.limit[job]
+    """Reserve the earliest place for a job, in exchange for the one that it has; returns the steps,
+    four more at most."""
+    since = work.start[job]
+    limit = work.limit[job]
     if since != NOWHERE:
         steps = unreserve(times, rows, steps, since, since + limit, work, job)
     step = earliest(times, rows, steps, limit, work, job, rule, held)

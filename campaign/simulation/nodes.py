@@ -1,7 +1,8 @@
 """Free slots by node, and which nodes a job gets. Compiled.
 
-A job needs slots on exactly `count` nodes, at least one on each. A cluster whose nodes have one slot each is given as
-one node with all slots: its nodes are all alike, and which of them a job gets changes nothing.
+A job needs slots on exactly `count` nodes, at least one on each. A cluster whose nodes have one
+slot each is given as one node with all slots: its nodes are all alike, and which of them a job gets
+changes nothing.
 """
 
 import numpy as np
@@ -12,7 +13,9 @@ from campaign.simulation.compiled import compiled
 Slots = NDArray[np.int32]
 Times = NDArray[np.int64]
 Jobs = NDArray[np.int64]
-FIRST, LEAST_LOADED, PACK = 0, 1, 2
+FIRST = 0
+LEAST_LOADED = 1
+PACK = 2
 
 
 @compiled
@@ -30,8 +33,9 @@ def fits(free: Slots, width: int, count: int) -> bool:
 def choose(
     free: Slots, width: int, count: int, rule: int, nodes: Slots, amounts: Slots, place: int
 ) -> bool:
-    """Write the nodes that a job gets, and its slots on each, into `nodes` and `amounts`, `count` places from `place`
-    on; False where it doesn't fit. Several nodes are those with most free slots, filled in their order."""
+    """Write the nodes that a job gets, and its slots on each, into `nodes` and `amounts`, `count`
+    places from `place` on; False where it doesn't fit. Several nodes are those with most free
+    slots, filled in their order."""
     if count == 1:
         best = _single(free, width, rule)
         nodes[place] = best
@@ -43,7 +47,9 @@ def choose(
     above = 0
     for node in range(free.size):
         above += free[node] > least
-    level, taken, left = count - above, 0, width
+    level = count - above
+    taken = 0
+    left = width
     for node in range(free.size):
         if free[node] > least or (free[node] == least and level > 0):
             level -= free[node] == least
@@ -72,8 +78,8 @@ def _single(free: Slots, width: int, rule: int) -> int:
 
 @compiled
 def _threshold(free: Slots, width: int, count: int) -> int:
-    """The free slots of the last of the `count` nodes with most of them; 0 where those have less than `width`, or a
-    node none."""
+    """The free slots of the last of the `count` nodes with most of them; 0 where those have less
+    than `width`, or a node none."""
     most = 0
     for node in range(free.size):
         most = max(most, free[node])
@@ -95,8 +101,8 @@ def _threshold(free: Slots, width: int, count: int) -> int:
 def assign(
     begin: Times, by_begin: Jobs, end: Times, by_end: Jobs, width: Slots, count: int
 ) -> Slots:
-    """Nodes for jobs that hold `width` of `count` nodes from `begin` to `end`, one job's after the other's; `by_begin`
-    and `by_end` are the jobs in the order of those."""
+    """Nodes for jobs that hold `width` of `count` nodes from `begin` to `end`, one job's after the
+    other's; `by_begin` and `by_end` are the jobs in the order of those."""
     place = np.zeros(width.size, np.int64)
     for job in range(1, width.size):
         place[job] = place[job - 1] + width[job - 1]
@@ -104,7 +110,8 @@ def assign(
     idle = np.empty(count, np.int32)
     for node in range(count):
         idle[node] = count - 1 - node
-    left, ended = count, 0
+    left = count
+    ended = 0
     for job in by_begin:
         while end[by_end[ended]] <= begin[job]:
             other = by_end[ended]

@@ -1,4 +1,5 @@
-"""Evaluates trials by simulation, with the same scheduler parameters and the same jobs table as virtual machines."""
+"""Evaluates trials by simulation, with the same scheduler parameters and the same jobs table as
+virtual machines."""
 
 import json
 import time
@@ -23,7 +24,8 @@ IDEAL: Mapping[str, Reserve] = {"fcfs": "none", "easy": "first", "conservative":
 
 
 class SimulationTestbed:
-    """Evaluates a trial when it is started; see `campaign.core.testbed.Testbed` for what each member promises."""
+    """Evaluates a trial when it is started; see `campaign.core.testbed.Testbed` for what each
+    member promises."""
 
     def __init__(
         self,
@@ -32,12 +34,10 @@ class SimulationTestbed:
         space: Space,
         workload: Workload,
     ) -> None:
-        self._campaign, self._schedulers, self._space, self._workload = (
-            campaign,
-            schedulers,
-            space,
-            workload,
-        )
+        self._campaign = campaign
+        self._schedulers = schedulers
+        self._space = space
+        self._workload = workload
         self._ended: list[tuple[Trial, Evaluation]] = []
 
     def room(self) -> int:
@@ -47,7 +47,8 @@ class SimulationTestbed:
         self._ended.append((trial, self.evaluate(trial)))
 
     def wait(self, timeout_s: float) -> list[tuple[Trial, Evaluation]]:
-        ended, self._ended = self._ended, []
+        ended = self._ended
+        self._ended = []
         return ended
 
     def statuses(self) -> Mapping[int, Status]:
@@ -68,7 +69,8 @@ class SimulationTestbed:
 
     @cached_property
     def never_used(self) -> frozenset[str]:
-        """The searched settings that have no meaning here, even with all others at their defaults."""
+        """The searched settings that have no meaning here, even with all others at their
+        defaults."""
         return frozenset(
             path
             for name in self._schedulers
@@ -78,14 +80,15 @@ class SimulationTestbed:
         )
 
     def warm_up(self) -> None:
-        """Compile what trials will run, where no earlier process has: the first one's time is then its own."""
+        """Compile what trials will run, where no earlier process has: the first one's time is then
+        its own."""
         for name in self._schedulers:
             nodes = Nodes(1, self._campaign.cluster.slots_per_node)
             simulate(self._workload.table.slice(0, 0), nodes, self.policy(name, {}))
 
     def policy(self, name: str, params: Mapping[str, object]) -> Policy:
-        """How the scheduler with `params` decides, or the ideal policy that the campaign asks for instead: in the order
-        of the scheduler's priorities, without its clock."""
+        """How the scheduler with `params` decides, or the ideal policy that the campaign asks for
+        instead: in the order of the scheduler's priorities, without its clock."""
         scheduler = self._schedulers[name]
         policy = scheduler.policy(scheduler.Params(**params))
         kind = self._campaign.testbed.policy

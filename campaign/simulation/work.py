@@ -16,9 +16,9 @@ NEVER: Any = np.int64(2**62)
 class Work(NamedTuple):
     """Jobs by order of submission; ns and slots.
 
-    A job's slots are held for `hold`; the scheduler expects `limit`. It is on `spread` nodes, which stand in `nodes`
-    and `amounts` from `place` on. `share` is the part of its priority that doesn't change, `rank` all of it when the
-    queue was last sorted. `start` is NOWHERE until decided.
+    A job's slots are held for `hold`; the scheduler expects `limit`. It is on `spread` nodes, which
+    stand in `nodes` and `amounts` from `place` on. `share` is the part of its priority that doesn't
+    change, `rank` all of it when the queue was last sorted. `start` is NOWHERE until decided.
     """
 
     submit: Times
@@ -35,7 +35,8 @@ class Work(NamedTuple):
 
 
 class Order(NamedTuple):
-    """The queue's order (schedulers.policy.Priority), ns. `dynamic` is 0 where it is the order of submission."""
+    """The queue's order (schedulers.policy.Priority), ns. `dynamic` is 0 where it is the order of
+    submission."""
 
     dynamic: int
     age: float
@@ -44,7 +45,8 @@ class Order(NamedTuple):
 
 
 class Running(NamedTuple):
-    """The `size[0]` running jobs: a heap by the time at which their slots are free, an agenda by their limit."""
+    """The `size[0]` running jobs: a heap by the time at which their slots are free, an agenda by
+    their limit."""
 
     end_times: Times
     end_jobs: Jobs
@@ -122,7 +124,8 @@ def finish(work: Work, free: Slots, running: Running) -> int:
 
 @compiled
 def sort_queue(work: Work, queue: Jobs, first: int, last: int, now: int, order: Order) -> None:
-    """Put the queue's places `first` to `last` (excluded) in order of priority, highest first, then of submission.
+    """Put the queue's places `first` to `last` (excluded) in order of priority, highest first, then
+    of submission.
 
     Priorities are cut to whole numbers, as Slurm's priority/multifactor does.
     """
@@ -132,7 +135,8 @@ def sort_queue(work: Work, queue: Jobs, first: int, last: int, now: int, order: 
         work.rank[queue[index]] = _priority(work, queue[index], now, order)
     # Ages grow alike: the queue is nearly in order already.
     for index in range(first + 1, last):
-        job, at = queue[index], index
+        job = queue[index]
+        at = index
         while at > first and _before(work, job, queue[at - 1]):
             queue[at] = queue[at - 1]
             at -= 1

@@ -1,7 +1,9 @@
-"""MLflow: a parent run per campaign, a child run per trial, brought up to date from the ledger's records.
+"""MLflow: a parent run per campaign, a child run per trial, brought up to date from the ledger's
+records.
 
-Logging is idempotent. A trial's run is found by its tags (campaign, trial, attempt); one that a crash left half-logged
-is completed, a complete one is left alone. MLflow takes seconds to import, so that happens at the first use.
+Logging is idempotent. A trial's run is found by its tags (campaign, trial, attempt); one that a
+crash left half-logged is completed, a complete one is left alone. MLflow takes seconds to import,
+so that happens at the first use.
 """
 
 import fcntl
@@ -43,7 +45,8 @@ _PARAM_CHARACTERS = 6000  # and longer parameters
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a trial left beside its record: its jobs, and its files (logs, rendered configuration) by relative path."""
+    """What a trial left beside its record: its jobs, and its files (logs, rendered configuration)
+    by relative path."""
 
     jobs: pa.Table | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
@@ -55,7 +58,8 @@ def store_uri(mlruns: Path) -> str:
 
 
 def parameters(point: Point, fixed: Mapping[str, Scalar]) -> dict[str, str]:
-    """A trial's parameters: its point over the `fixed` ones, those of the scheduler under its own names."""
+    """A trial's parameters: its point over the `fixed` ones, those of the scheduler under its own
+    names."""
     merged = {**fixed, **point}
     foreign = f"{ARMS}.(?!{re.escape(str(point.get(SCHEDULER)))}\\.)"
     return {
@@ -66,7 +70,8 @@ def parameters(point: Point, fixed: Mapping[str, Scalar]) -> dict[str, str]:
 
 
 def metrics_of(record: TrialRecord) -> dict[str, float]:
-    """A trial's metrics, phase clocks (`phase.<name>_s`) and checks (`check.<name>`: value, `.ok`: 1 or 0)."""
+    """A trial's metrics, phase clocks (`phase.<name>_s`) and checks (`check.<name>`: value, `.ok`:
+    1 or 0)."""
     values = dict(record.metrics)
     values.update({f"phase.{name}_s": seconds for name, seconds in record.phases.items()})
     for check in record.checks:
@@ -90,10 +95,11 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
 class Tracker:
     """Keeps one campaign's runs in the MLflow store of the folder `mlruns`.
 
-    `campaign` names the experiment, `config` is the composed configuration (YAML), `fixed` are the parameters that no
-    trial varies, by dotted setting; `manifests` are those of its images, by the image's hash. `identity` tells
-    campaigns of the same name apart (default: the name). `testbed` is what evaluates its trials: runs that were only
-    simulated say so in their names. Safe to use from one thread at a time; several processes may share a store.
+    `campaign` names the experiment, `config` is the composed configuration (YAML), `fixed` are the
+    parameters that no trial varies, by dotted setting; `manifests` are those of its images, by the
+    image's hash. `identity` tells campaigns of the same name apart (default: the name). `testbed`
+    is what evaluates its trials: runs that were only simulated say so in their names. Safe to use
+    from one thread at a time; several processes may share a store.
     """
 
     def __init__(
@@ -116,11 +122,13 @@ class Tracker:
         self._testbed = testbed
 
     def start(self) -> str:
-        """Make the store, the experiment and the campaign's own run where they lack; return the id of that run."""
+        """Make the store, the experiment and the campaign's own run where they lack; return the id
+        of that run."""
         return self._parent
 
     def log(self, record: TrialRecord, evidence: Evidence | None = None) -> str:
-        """Bring the run of one judged trial up to date and return its id; a complete run is left as it is."""
+        """Bring the run of one judged trial up to date and return its id; a complete run is left as
+        it is."""
         self.start()
         with _locked(self._mlruns):
             run = self._find(self._key(record)) or self._create(record)
@@ -131,7 +139,8 @@ class Tracker:
     def sync(
         self, records: Iterable[TrialRecord], evidence: Callable[[TrialRecord], Evidence]
     ) -> int:
-        """Log what is lacking of `records`, asking for `evidence` only then; return how many runs that took."""
+        """Log what is lacking of `records`, asking for `evidence` only then; return how many runs
+        that took."""
         complete = self._complete_trials()
         lacking = [
             record
@@ -145,7 +154,8 @@ class Tracker:
     def finish(
         self, front: Iterable[TrialRecord], *, complete: bool = True, artifacts: Iterable[Path] = ()
     ) -> None:
-        """Tag the runs of the Pareto `front` (and no others), log the `artifacts` that exist, close the campaign's run.
+        """Tag the runs of the Pareto `front` (and no others), log the `artifacts` that exist, close
+        the campaign's run.
 
         `complete=False` marks the campaign's run as killed: it was stopped before all its trials.
         """
@@ -219,7 +229,8 @@ class Tracker:
         return f"{name} (simulation)" if self._testbed == "simulation" else name
 
     def _complete(self, run_id: str, record: TrialRecord, evidence: Evidence) -> None:
-        """Log all of a trial; the run's status comes last, so a run that isn't RUNNING lacks nothing."""
+        """Log all of a trial; the run's status comes last, so a run that isn't RUNNING lacks
+        nothing."""
         ended = _milliseconds(record.ended)
         self._log_values(run_id, record, ended)
         self._log_files(run_id, {**self._manifest_file(record), **_artifacts(record, evidence)})
@@ -298,7 +309,8 @@ class Tracker:
 
 
 def open_store(mlruns: Path) -> Any:
-    """An MlflowClient of the store in `mlruns`; the first one makes the database, one process at a time.
+    """An MlflowClient of the store in `mlruns`; the first one makes the database, one process at a
+    time.
 
     Raises CampaignError where the store can't be opened.
     """
@@ -311,7 +323,8 @@ def open_store(mlruns: Path) -> Any:
             raise CampaignError(
                 f"can't open the MLflow store {mlruns / DATABASE}",
                 str(error),
-                "move the file away to start a new store; `python -m campaign report` still reads the ledger",
+                "move the file away to start a new store; `python -m campaign report` still "
+                "reads the ledger",
             ) from error
     return client
 
@@ -330,8 +343,9 @@ def _quiet_mlflow() -> Any:
 def _locked(mlruns: Path) -> Iterator[None]:
     """Hold the store's file lock, from one thread once at a time; other processes wait.
 
-    A fresh database that several processes open at once is ruined for good, and MLflow looks and inserts in two steps:
-    of two processes that make the same run, or set the same tag for the first time, one makes a second or fails.
+    A fresh database that several processes open at once is ruined for good, and MLflow looks and
+    inserts in two steps: of two processes that make the same run, or set the same tag for the first
+    time, one makes a second or fails.
     """
     mlruns.mkdir(parents=True, exist_ok=True)
     with (mlruns / ".lock").open("w") as file:

@@ -1,4 +1,5 @@
-"""The MLflow UI over the project's store, lean and on loopback: two processes instead of fifteen."""
+"""The MLflow UI over the project's store, lean and on loopback: two processes instead of
+fifteen."""
 
 import os
 import socket
@@ -27,21 +28,26 @@ def serve(mlruns: Path, port: int = 5000, host: str = "127.0.0.1") -> None:
 
 
 def address(port: int = 5000, host: str = "127.0.0.1", experiment: str = "") -> str:
-    """Where a browser finds the runs of `experiment` (an id), or without one the list of experiments.
+    """Where a browser finds the runs of `experiment` (an id), or without one the list of
+    experiments.
 
-    The list's own links open the views for LLM traces; this shows the ones for runs, which "Model training" in the side
-    bar also does.
+    The list's own links open the views for LLM traces; this shows the ones for runs, which "Model
+    training" in the side bar also does.
     """
     page = f"experiments/{experiment}/runs" if experiment else "experiments"
     return f"http://{host}:{port}/#/{page}?workflowType=machine_learning"
 
 
 def newest_experiment(mlruns: Path) -> str:
-    """The id of the campaign's experiment that was made last; empty where there is none. MLflow isn't imported."""
+    """The id of the campaign's experiment that was made last; empty where there is none. MLflow
+    isn't imported."""
     database = mlruns.expanduser().resolve() / DATABASE
     if not database.is_file():
         return ""
-    query = "SELECT experiment_id FROM experiments WHERE experiment_id > 0 AND lifecycle_stage = 'active'"
+    query = (
+        "SELECT experiment_id FROM experiments WHERE experiment_id > 0 AND lifecycle_stage = "
+        "'active'"
+    )
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as store:
             found = store.execute(f"{query} ORDER BY creation_time DESC LIMIT 1").fetchone()
@@ -87,7 +93,8 @@ def check(mlruns: Path, port: int, host: str = "127.0.0.1") -> None:
         except OSError as error:
             raise CampaignError(
                 f"the UI can't listen on {host}:{port}: {error.strerror}",
-                resolution=f"Choose another port: `python -m campaign ui --port {_next(port)}`, or end what uses it.",
+                resolution=f"Choose another port: `python -m campaign ui --port {_next(port)}`, "
+                "or end what uses it.",
             ) from None
 
 

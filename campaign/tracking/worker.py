@@ -1,5 +1,5 @@
-"""MLflow follows a running campaign from a process of its own: importing it takes seconds of computing, and no trial
-waits for it."""
+"""MLflow follows a running campaign from a process of its own: importing it takes seconds of
+computing, and no trial waits for it."""
 
 import ctypes
 import multiprocessing
@@ -27,7 +27,8 @@ Say = Callable[[str], None]
 
 
 def tracker_for(composed: Composed, results: Results, history: History) -> Tracker:
-    """The tracker of a begun campaign: every scheduler parameter is logged, those at their defaults too."""
+    """The tracker of a begun campaign: every scheduler parameter is logged, those at their defaults
+    too."""
     space = composed.space
     defaults = {
         f"{ARMS}.{name}.{key}" if space.conditional else f"{PARAMS}.{key}": value
@@ -52,7 +53,8 @@ def bring_up_to_date(
     front: Sequence[TrialRecord],
     wanted: int,
 ) -> None:
-    """Log what is missing of `records`, and close the campaign's run: complete if all `wanted` trials are there."""
+    """Log what is missing of `records`, and close the campaign's run: complete if all `wanted`
+    trials are there."""
     tracker.start()
     tracker.sync(records, lambda record: evidence_of(results, record))
     tracker.finish(
@@ -63,19 +65,17 @@ def bring_up_to_date(
 
 
 class MlflowFollower:
-    """Logs each judged trial, after what a crash left out. MLflow's failures never stop trials: `finish` raises them,
-    and without that `say` hears of them at the end."""
+    """Logs each judged trial, after what a crash left out. MLflow's failures never stop trials:
+    `finish` raises them, and without that `say` hears of them at the end."""
 
     def __init__(
         self, tracker: Tracker, results: Results, history: History, wanted: int, say: Say
     ) -> None:
-        self._tracker, self._results, self._history, self._wanted, self._say = (
-            tracker,
-            results,
-            history,
-            wanted,
-            say,
-        )
+        self._tracker = tracker
+        self._results = results
+        self._history = history
+        self._wanted = wanted
+        self._say = say
         self._queue: queue.Queue[tuple[str, tuple[Any, ...]] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._feed, name="mlflow", daemon=True)
         self._failure: str | None = None
@@ -111,11 +111,12 @@ class MlflowFollower:
         self._queue.put(("log", (record, Evidence(evaluation.jobs, evaluation.files))))
 
     def finish(self, front: Sequence[TrialRecord]) -> None:
-        """Log what is missing, mark the front and close the campaign's run; raises CampaignError where MLflow
-        failed."""
+        """Log what is missing, mark the front and close the campaign's run; raises CampaignError
+        where MLflow failed."""
         self._queue.put(("finish", (self._history.final(), list(front), self._wanted)))
         self._close()
-        failure, self._failure = self._failure, None
+        failure = self._failure
+        self._failure = None
         if failure:
             raise CampaignError(failure)
 
@@ -150,7 +151,8 @@ def _last_words(connection: Connection) -> str:
 
 
 def _serve(connection: Connection, tracker: Tracker, results: Results) -> None:
-    """The process: does what it is told until it is told None; answers with its failure, or None."""
+    """The process: does what it is told until it is told None; answers with its failure, or
+    None."""
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # a terminal sends it to us too; the driver says when to end

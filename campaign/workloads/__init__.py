@@ -1,4 +1,5 @@
-"""Workloads: the jobs that every trial of a campaign replays, from a trace, a model, or built in."""
+"""Workloads: the jobs that every trial of a campaign replays, from a trace, a model, or built
+in."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,11 +11,11 @@ from campaign.schema.model import WorkloadSettings
 
 
 def load(settings: WorkloadSettings, *, slots: int) -> Workload:
-    """The campaign's jobs, transformed as its settings say. `slots` are those of its smallest cluster: no job is wider,
-    so that all clusters run the same.
+    """The campaign's jobs, transformed as its settings say. `slots` are those of its smallest
+    cluster: no job is wider, so that all clusters run the same.
 
-    Raises ConfigError when settings don't belong together and WorkloadError when a trace can't be read, or when the
-    transformations leave no job or can't be done.
+    Raises ConfigError when settings don't belong together and WorkloadError when a trace can't be
+    read, or when the transformations leave no job or can't be done.
     """
     from campaign.workloads.transform import transform
 
@@ -74,7 +75,8 @@ SOURCES: dict[str, Callable[[WorkloadSettings, int], Workload]] = {
     "poisson": _poisson,
     "esp": _esp,
 }
-"""What draws or reads the jobs of each kind, sized for a machine of so many slots where it isn't a trace."""
+"""What draws or reads the jobs of each kind, sized for a machine of so many slots where it isn't a
+trace."""
 
 
 def _file(settings: WorkloadSettings, wanted: str) -> Path:

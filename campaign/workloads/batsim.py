@@ -1,7 +1,9 @@
-"""Reads workloads of the simulator Batsim: JSON with a machine size, jobs, and the profiles that say what jobs do.
+"""Reads workloads of the simulator Batsim: JSON with a machine size, jobs, and the profiles that
+say what jobs do.
 
-Only a profile of type `delay` has a run time by itself. What the others take depends on a simulated platform, so their
-jobs are dropped and counted, or refused when the campaign says strict. Format: Batsim's documentation, "Workload".
+Only a profile of type `delay` has a run time by itself. What the others take depends on a simulated
+platform, so their jobs are dropped and counted, or refused when the campaign says strict. Format:
+Batsim's documentation, "Workload".
 """
 
 import json
@@ -27,13 +29,15 @@ Json = Mapping[str, Any]
 
 
 def read_batsim(file: Path, *, strict: bool = False) -> Workload:
-    """All usable jobs of a Batsim workload (plain or gzip) by order of arrival, the first at 0, times in seconds.
+    """All usable jobs of a Batsim workload (plain or gzip) by order of arrival, the first at 0,
+    times in seconds.
 
-    `machine_slots` is `nb_res`, or the widest job where that is missing. Jobs keep their numbers where all have a whole
-    number of their own, and are numbered from 1 in order of arrival otherwise. Users aren't known (0); a job without a
-    `walltime` requests its run time. Repairs and dropped jobs are counted in the notes.
-    Raises WorkloadError, naming file, job and field, for what isn't of the format; when no job is usable; and in strict
-    mode when anything had to be repaired or dropped.
+    `machine_slots` is `nb_res`, or the widest job where that is missing. Jobs keep their numbers
+    where all have a whole number of their own, and are numbered from 1 in order of arrival
+    otherwise. Users aren't known (0); a job without a `walltime` requests its run time. Repairs and
+    dropped jobs are counted in the notes. Raises WorkloadError, naming file, job and field, for
+    what isn't of the format; when no job is usable; and in strict mode when anything had to be
+    repaired or dropped.
     """
     with opened(file) as stream:
         return parse_batsim(stream.read(), file=file, strict=strict)
@@ -43,7 +47,8 @@ def parse_batsim(content: bytes, *, file: Path, strict: bool = False) -> Workloa
     """As `read_batsim`, from bytes; `file` is what messages and the workload are named by."""
     try:
         whole = _object(_loaded(content))
-        jobs, profiles = _field(whole, "jobs"), _object(_field(whole, "profiles"), ", profiles")
+        jobs = _field(whole, "jobs")
+        profiles = _object(_field(whole, "profiles"), ", profiles")
         machine = _slots(whole)
         if not isinstance(jobs, list):
             raise _wrong(", jobs", jobs, "a list of jobs")
@@ -67,7 +72,8 @@ def parse_batsim(content: bytes, *, file: Path, strict: bool = False) -> Workloa
 
 
 class _Fault(Exception):
-    """What isn't of the format, in words that go on from the file's name: they are only put together when needed."""
+    """What isn't of the format, in words that go on from the file's name: they are only put
+    together when needed."""
 
 
 class _Job(NamedTuple):
@@ -118,10 +124,8 @@ def _job(job: Any, place: int, times: Mapping[str, float | None]) -> _Job | None
         if isinstance(number, bool) or not isinstance(number, int | str):
             raise _wrong(", id", number, "a whole number or text")
         named = number
-        submit, width = (
-            _number(_field(job, "subtime"), "subtime"),
-            _number(_field(job, "res"), "res"),
-        )
+        submit = _number(_field(job, "subtime"), "subtime")
+        width = _number(_field(job, "res"), "res")
         requested = _number(job.get("walltime", UNKNOWN), "walltime")
         profile = _field(job, "profile")
         if not isinstance(profile, str) or profile not in times:

@@ -1,7 +1,7 @@
 """A workload's columns: what the jobs of every source must satisfy, and the table made of them.
 
-Sources and transformations work on columns, one numpy array per name of WORKLOAD_SCHEMA, so that a million jobs cost
-a few array operations.
+Sources and transformations work on columns, one numpy array per name of WORKLOAD_SCHEMA, so that a
+million jobs cost a few array operations.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,8 @@ def from_zero(jobs: Columns) -> Columns:
 def table_of(jobs: Columns, *, where: str) -> pa.Table:
     """The table with WORKLOAD_SCHEMA that holds these jobs.
 
-    Raises WorkloadError, beginning with `where` (a file, a setting) and naming the first job that breaks a rule.
+    Raises WorkloadError, beginning with `where` (a file, a setting) and naming the first job that
+    breaks a rule.
     """
     for rule, broken in _rules(jobs):
         if broken.any():

@@ -1,4 +1,5 @@
-"""The built-in workload: seeded, small, and uneven enough that a scheduler's settings make a difference."""
+"""The built-in workload: seeded, small, and uneven enough that a scheduler's settings make a
+difference."""
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +18,13 @@ CARELESS = (0.2, 0.2, 0.2, 0.4)  # and of long ones
 
 
 def demo(settings: WorkloadSettings, *, slots: int, widest: int) -> Workload:
-    """Draw `settings.jobs` jobs that fill 0.9 of `slots` over `settings.duration_s`, none wider than `widest`.
+    """Draw `settings.jobs` jobs that fill 0.9 of `slots` over `settings.duration_s`, none wider
+    than `widest`.
 
-    Two fifths come in a burst, which any cluster must queue; wide jobs among them leave gaps for backfill. Requested
-    times are whole minutes, because Slurm rounds limits up to them, and at least one: short jobs mostly ask for what
-    they need, long ones for up to five times as much, so that what may be backfilled depends on who asked. Equal
-    settings give equal jobs.
+    Two fifths come in a burst, which any cluster must queue; wide jobs among them leave gaps for
+    backfill. Requested times are whole minutes, because Slurm rounds limits up to them, and at
+    least one: short jobs mostly ask for what they need, long ones for up to five times as much, so
+    that what may be backfilled depends on who asked. Equal settings give equal jobs.
     """
     draw = np.random.default_rng(settings.seed)
     count = settings.jobs
@@ -39,7 +41,8 @@ def demo(settings: WorkloadSettings, *, slots: int, widest: int) -> Workload:
         "user": draw.integers(1, 5, count),
     }
     notes = {
-        "demo": f"seed {settings.seed}, {LOAD:g} of {slots} slots over {settings.duration_s:g} s, widest {widest}",
+        "demo": f"seed {settings.seed}, {LOAD:g} of {slots} slots over {settings.duration_s:g} "
+        f"s, widest {widest}",
         "requested_s": "whole minutes: Slurm rounds time limits up to them",
     }
     return Workload("demo", pa.table(columns).cast(WORKLOAD_SCHEMA), notes, machine_slots=slots)

@@ -1,8 +1,9 @@
-"""Downey's workload model: moldable jobs with a speedup function, from each of which one rigid job is made.
+"""Downey's workload model: moldable jobs with a speedup function, from each of which one rigid job
+is made.
 
-Allen B. Downey: A Parallel Workload Model and Its Implications for Processor Allocation, HPDC 1997; A Model for Speedup
-of Parallel Programs, technical report UCB/CSD-97-933, 1997; Using Queue Time Predictions for Processor Allocation,
-JSSPP 1997, whose lifetimes these are.
+Allen B. Downey: A Parallel Workload Model and Its Implications for Processor Allocation, HPDC 1997;
+A Model for Speedup of Parallel Programs, technical report UCB/CSD-97-933, 1997; Using Queue Time
+Predictions for Processor Allocation, JSSPP 1997, whose lifetimes these are.
 """
 
 import numpy as np
@@ -12,17 +13,21 @@ from campaign.core.jobs import Workload
 from campaign.workloads.lublin import ESTIMATES_NOTE, USERS_NOTE, Floats, as_table, estimates, users
 from campaign.workloads.poisson import LOAD, arrivals
 
-SHORTEST_LOG, LONGEST_LOG = 2.0, 12.0  # of the lifetime on one slot, in seconds
+# of the lifetime on one slot, in seconds
+SHORTEST_LOG = 2.0
+LONGEST_LOG = 12.0
 MOST_VARIANCE = 2.0  # of parallelism (sigma)
 
 
 def downey(*, jobs: int, seed: int, slots: int) -> Workload:
-    """Draw `jobs` jobs for a machine of `slots` slots, which they load to 0.7. Equal arguments give equal jobs.
+    """Draw `jobs` jobs for a machine of `slots` slots, which they load to 0.7. Equal arguments give
+    equal jobs.
 
-    Per job, independently: the lifetime on one slot is log-uniform from e^2 to e^12 s, the average parallelism A
-    log-uniform from 1 to `slots`, sigma uniform from 0 to 2. A job asks for A slots, rounded: the model takes the sizes
-    in the logs for the jobs' average parallelism. It then runs for its lifetime over its speedup on them. Jobs arrive
-    in a Poisson process; the model's nights are left out.
+    Per job, independently: the lifetime on one slot is log-uniform from e^2 to e^12 s, the average
+    parallelism A log-uniform from 1 to `slots`, sigma uniform from 0 to 2. A job asks for A slots,
+    rounded: the model takes the sizes in the logs for the jobs' average parallelism. It then runs
+    for its lifetime over its speedup on them. Jobs arrive in a Poisson process; the model's nights
+    are left out.
     """
     draw = np.random.default_rng(seed)
     lifetime = np.exp(draw.uniform(SHORTEST_LOG, LONGEST_LOG, jobs))
@@ -45,7 +50,8 @@ def downey(*, jobs: int, seed: int, slots: int) -> Workload:
 
 
 def speedup(processors: ArrayLike, parallelism: ArrayLike, sigma: ArrayLike) -> Floats:
-    """Speedup S(n) of jobs with average parallelism A >= 1 and variance sigma >= 0 on n >= 1 processors; broadcasts.
+    """Speedup S(n) of jobs with average parallelism A >= 1 and variance sigma >= 0 on n >= 1
+    processors; broadcasts.
 
     Downey 1997, A Model for Speedup of Parallel Programs. For sigma <= 1:
         A n / (A + sigma / 2 (n - 1))                     for 1 <= n <= A

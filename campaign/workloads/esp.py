@@ -1,9 +1,11 @@
-"""ESP-2, the Effective System Performance benchmark: 230 jobs of 14 types, and the efficiency that they measure.
+"""ESP-2, the Effective System Performance benchmark: 230 jobs of 14 types, and the efficiency that
+they measure.
 
-Adrian T. Wong, Leonid Oliker, William T. C. Kramer, Teresa L. Kaltz, David H. Bailey: ESP: A System Utilization
-Benchmark, SC2000; the second version by NERSC. The table of types is as printed in Yiannis Georgiou, Matthieu Hautreux:
-Evaluating Scalability and Efficiency of the Resource and Job Management System on Large HPC Clusters, JSSPP 2012; how
-sizes are rounded and time limits set is as in NERSC's esp-2.2.1.
+Adrian T. Wong, Leonid Oliker, William T. C. Kramer, Teresa L. Kaltz, David H. Bailey: ESP: A System
+Utilization Benchmark, SC2000; the second version by NERSC. The table of types is as printed in
+Yiannis Georgiou, Matthieu Hautreux: Evaluating Scalability and Efficiency of the Resource and Job
+Management System on Large HPC Clusters, JSSPP 2012; how sizes are rounded and time limits set is as
+in NERSC's esp-2.2.1.
 """
 
 from typing import NamedTuple
@@ -16,7 +18,8 @@ from campaign.workloads.lublin import Floats, Integers, as_table
 
 
 class JobType(NamedTuple):
-    """A type of jobs: its letter, its width as a fraction of the machine, how many, and their run time in seconds."""
+    """A type of jobs: its letter, its width as a fraction of the machine, how many, and their run
+    time in seconds."""
 
     letter: str
     fraction: float
@@ -54,19 +57,21 @@ SAME = 0.01  # relative difference of run times that scaling and rounding may le
 def esp(*, slots: int, seed: int) -> Workload:
     """The 230 jobs for a machine of `slots` slots. Equal arguments give equal jobs.
 
-    How jobs come is a parameter of the benchmark: 50 at once are what Georgiou and Hautreux take, the times are this
-    project's. Types A to M come in an order drawn by `seed`: 50 jobs at once, then one every 10 s. The two jobs as wide
-    as the machine come at 2400 and 7200 s, after a tenth and before nine tenths of the least time that the whole can
-    take (11003 s); they have no priority over others. All jobs are one user's and ask for 1.5 times their run time.
-    Widths are rounded, halves up, to at least 1: on small machines that makes the whole longer, by a fifth with 16
-    slots, by two thirds with 8.
+    How jobs come is a parameter of the benchmark: 50 at once are what Georgiou and Hautreux take,
+    the times are this project's. Types A to M come in an order drawn by `seed`: 50 jobs at once,
+    then one every 10 s. The two jobs as wide as the machine come at 2400 and 7200 s, after a tenth
+    and before nine tenths of the least time that the whole can take (11003 s); they have no
+    priority over others. All jobs are one user's and ask for 1.5 times their run time. Widths are
+    rounded, halves up, to at least 1: on small machines that makes the whole longer, by a fifth
+    with 16 slots, by two thirds with 8.
     """
     width, runtime = mix(slots)
     mixed = JOBS - len(FULL_WIDTH_S)
     order = np.concatenate([np.random.default_rng(seed).permutation(mixed), np.arange(mixed, JOBS)])
     later = np.maximum(np.arange(mixed) - AT_ONCE + 1, 0) * GAP_S
     arrival = np.concatenate([later, FULL_WIDTH_S])
-    width, runtime = width[order], runtime[order]
+    width = width[order]
+    runtime = runtime[order]
     notes = {
         "model": f"ESP-2 for {slots} slots, order by seed {seed}",
         "arrival_s": f"{AT_ONCE} at once, then one every {GAP_S:g} s; as wide as the machine at "
@@ -78,7 +83,8 @@ def esp(*, slots: int, seed: int) -> Workload:
 
 
 def mix(slots: int) -> tuple[Integers, Floats]:
-    """Widths (slots) and run times (seconds) of the 230 jobs by type, the two as wide as the machine last."""
+    """Widths (slots) and run times (seconds) of the 230 jobs by type, the two as wide as the
+    machine last."""
     counts = [each.jobs for each in TYPES]
     fraction = np.array([each.fraction for each in TYPES])
     width = np.maximum(np.floor(fraction * slots + 0.5), 1.0).astype(np.int64)
@@ -86,11 +92,12 @@ def mix(slots: int) -> tuple[Integers, Floats]:
 
 
 def efficiency(jobs: pa.Table, slots: int) -> float | None:
-    """ESP's efficiency, at most 1: sum(width * run time) / (slots * elapsed), first submission to last end.
+    """ESP's efficiency, at most 1: sum(width * run time) / (slots * elapsed), first submission to
+    last end.
 
-    `jobs` has the columns width, runtime_s (the time that a job should take), submit_ns and end_ns of JOBS_SCHEMA.
-    None when they aren't the mix of ESP-2, for whatever machine and however scaled in time, or when not all have ended.
-    The formula is that of Wong et al. 2000.
+    `jobs` has the columns width, runtime_s (the time that a job should take), submit_ns and end_ns
+    of JOBS_SCHEMA. None when they aren't the mix of ESP-2, for whatever machine and however scaled
+    in time, or when not all have ended. The formula is that of Wong et al. 2000.
     """
     if (
         jobs.num_rows != JOBS
@@ -109,9 +116,11 @@ def efficiency(jobs: pa.Table, slots: int) -> float | None:
 
 
 def _is_mix(width: Integers, runtime: Floats) -> bool:
-    """Whether 230 jobs are the mix: its widths for a machine as large as the widest, its run times up to a factor."""
+    """Whether 230 jobs are the mix: its widths for a machine as large as the widest, its run times
+    up to a factor."""
     mixed_width, mixed_runtime = mix(int(width.max()))
-    found, expected = np.lexsort((runtime, width)), np.lexsort((mixed_runtime, mixed_width))
+    found = np.lexsort((runtime, width))
+    expected = np.lexsort((mixed_runtime, mixed_width))
     if not np.array_equal(width[found], mixed_width[expected]):
         return False
     factor = runtime[found] / mixed_runtime[expected]

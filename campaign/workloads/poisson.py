@@ -11,15 +11,18 @@ OVERESTIMATE = 2.0  # requested time / run time
 
 
 def poisson(*, jobs: int, seed: int, slots: int, runtime_s: tuple[float, float]) -> Workload:
-    """Draw `jobs` jobs for a machine of `slots` slots, which they load to 0.7. Equal arguments give equal jobs.
+    """Draw `jobs` jobs for a machine of `slots` slots, which they load to 0.7. Equal arguments give
+    equal jobs.
 
-    Widths are uniform from 1 to `slots`, run times uniform between the two of `runtime_s` (seconds), and every job asks
-    for twice its run time. Raises ConfigError when run times could be 0.
+    Widths are uniform from 1 to `slots`, run times uniform between the two of `runtime_s`
+    (seconds), and every job asks for twice its run time. Raises ConfigError when run times could be
+    0.
     """
     shortest, longest = runtime_s
     if not 0 < shortest <= longest:
         raise ConfigError(
-            f"workload.runtime_s: [{shortest:g}, {longest:g}] isn't [shortest, longest] in seconds, both above 0",
+            f"workload.runtime_s: [{shortest:g}, {longest:g}] isn't [shortest, longest] in "
+            "seconds, both above 0",
             resolution="Give two run times above 0, the shorter one first.",
         )
     draw = np.random.default_rng(seed)

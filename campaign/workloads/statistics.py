@@ -1,4 +1,5 @@
-"""What a workload looks like in numbers: its distributions, its load, and how all of that goes over time.
+"""What a workload looks like in numbers: its distributions, its load, and how all of that goes over
+time.
 
 Everything is computed on columns: a million jobs take about a second.
 """
@@ -12,13 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 from campaign.core.jobs import Workload
 from campaign.workloads.transform import offered_load
 
-MINUTE, HOUR, DAY, WEEK = 60.0, 3600.0, 86_400.0, 604_800.0
-BINS, DECADE_BINS = 60, 28  # bars over time, and of run times, at most
+MINUTE = 60.0
+HOUR = 3600.0
+DAY = 86_400.0
+WEEK = 604_800.0
+# bars over time, and of run times, at most
+BINS = 60
+DECADE_BINS = 28
 _DECADES = (0.25, 0.5, 1, 2, 5, 10, 20)  # lengths of a bar of run times
-CYCLE_FROM, WEEK_FROM = (
-    2 * DAY,
-    2 * WEEK,
-)  # spans from which a daily and a weekly cycle can be told from chance
+# spans from which a daily and a weekly cycle can be told from chance
+CYCLE_FROM = 2 * DAY
+WEEK_FROM = 2 * WEEK
 _CALENDAR = (
     *(1.0, 2.0, 5.0, 10.0, 15.0, 30.0),
     *(part * MINUTE for part in (1, 2, 5, 10, 15, 30)),
@@ -31,9 +36,11 @@ Column = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Distribution:
-    """One quantity over all jobs, in its own unit. `cv` is standard deviation / mean, None where the mean is 0.
+    """One quantity over all jobs, in its own unit. `cv` is standard deviation / mean, None where
+    the mean is 0.
 
-    Quantiles are interpolated linearly between order statistics; the standard deviation is that of the population.
+    Quantiles are interpolated linearly between order statistics; the standard deviation is that of
+    the population.
     """
 
     min: float
@@ -58,13 +65,14 @@ class Histogram:
 class Statistics:
     """A workload in numbers, on a machine of `slots`.
 
-    `distributions` by quantity: interarrival_s (none for a single job), width (slots), runtime_s, requested_s,
-    accuracy (run time / requested time) and area (slot seconds). `users` are those that are known: 0 stands for whoever
-    isn't. `serial` and `powers_of_two` are shares of the jobs. `load` is None where the jobs arrive all at once.
-    `arrivals` are jobs per bar, `loads` offered load per bar (none without a span), both over seconds since the first
-    arrival. `widths` are jobs by width, each edge in the bar below it; `runtimes` jobs by run time in s, each edge in
-    the bar above it. `day` and `week` are jobs per hour by hour of the day and by day of the week, both counted from
-    the first arrival, empty where the span is too short.
+    `distributions` by quantity: interarrival_s (none for a single job), width (slots), runtime_s,
+    requested_s, accuracy (run time / requested time) and area (slot seconds). `users` are those
+    that are known: 0 stands for whoever isn't. `serial` and `powers_of_two` are shares of the jobs.
+    `load` is None where the jobs arrive all at once. `arrivals` are jobs per bar, `loads` offered
+    load per bar (none without a span), both over seconds since the first arrival. `widths` are jobs
+    by width, each edge in the bar below it; `runtimes` jobs by run time in s, each edge in the bar
+    above it. `day` and `week` are jobs per hour by hour of the day and by day of the week, both
+    counted from the first arrival, empty where the span is too short.
     """
 
     jobs: int
@@ -86,14 +94,16 @@ class Statistics:
 def describe(workload: Workload, slots: int) -> Statistics:
     """Describe a workload of at least one job on a machine of `slots`.
 
-    The load over time is `transform.offered_load` bar by bar: the area of the jobs that arrive in a bar, over slots x
-    the bar's length. So the last bar, which the span may only begin, is rather low than wild.
+    The load over time is `transform.offered_load` bar by bar: the area of the jobs that arrive in a
+    bar, over slots x the bar's length. So the last bar, which the span may only begin, is rather
+    low than wild.
     """
     arrival, runtime, requested = (
         _column(workload, name) for name in ("arrival_s", "runtime_s", "requested_s")
     )
     width = workload.table.column("width").to_numpy()
-    area, span = width * runtime, float(arrival[-1] - arrival[0])
+    area = width * runtime
+    span = float(arrival[-1] - arrival[0])
     since = arrival - arrival[0]
     edges = _time_edges(span)
     return Statistics(
@@ -124,7 +134,8 @@ def describe(workload: Workload, slots: int) -> Statistics:
 
 
 def step_of(span_s: float, most: int = BINS) -> float:
-    """The shortest length that people count time in, in s, of which at most `most` cover `span_s`; 1 s without one."""
+    """The shortest length that people count time in, in s, of which at most `most` cover `span_s`;
+    1 s without one."""
     least = span_s / most
     if least <= 0:
         return 1.0
@@ -160,11 +171,14 @@ def _time_edges(span_s: float) -> Column:
 
 
 def _decades(values: Column) -> Column:
-    """Edges at equal distances on a logarithmic scale, powers of ten among them, around all values."""
-    low, high = math.log10(float(values.min())), math.log10(float(values.max()))
+    """Edges at equal distances on a logarithmic scale, powers of ten among them, around all
+    values."""
+    low = math.log10(float(values.min()))
+    high = math.log10(float(values.max()))
     near = 1e-9  # a value that is an edge but for rounding
     for step in _DECADES:
-        first, last = math.floor(low / step + near), math.floor(high / step + near) + 1
+        first = math.floor(low / step + near)
+        last = math.floor(high / step + near) + 1
         if last - first <= DECADE_BINS:
             break
     return 10.0 ** (step * np.arange(first, last + 1, dtype=np.float64))
@@ -189,7 +203,8 @@ def _histogram(edges: Column, heights: ArrayLike) -> Histogram:
 
 
 def _cycle(since: Column, part_s: float, parts: int) -> tuple[float, ...]:
-    """Jobs per hour in each part of a cycle, over the time that the span spent in it: a part begun counts as such."""
+    """Jobs per hour in each part of a cycle, over the time that the span spent in it: a part begun
+    counts as such."""
     counts = np.bincount((since // part_s).astype(np.int64) % parts, minlength=parts)
     whole, rest = divmod(float(since[-1]), part_s * parts)
     spent = whole * part_s + np.clip(rest - part_s * np.arange(parts), 0, part_s)

@@ -1,8 +1,10 @@
-"""Reads and writes traces in the Standard Workload Format, version 2.2, the way real files are written.
+"""Reads and writes traces in the Standard Workload Format, version 2.2, the way real files are
+written.
 
-Eighteen numbers a line with white space between, -1 for what is unknown, `;` before header lines. What real files
-get wrong is repaired and counted in the workload's notes, or refused when the campaign says strict. A line that is no
-line of numbers is an error either way. Format: Feitelson, "The Standard Workload Format", Parallel Workloads Archive.
+Eighteen numbers a line with white space between, -1 for what is unknown, `;` before header lines.
+What real files get wrong is repaired and counted in the workload's notes, or refused when the
+campaign says strict. A line that is no line of numbers is an error either way. Format: Feitelson,
+"The Standard Workload Format", Parallel Workloads Archive.
 """
 
 import gzip
@@ -27,9 +29,16 @@ from campaign.workloads.traces import HEADER, UNKNOWN, opened, workload_of
 
 FIELDS = 18
 # Columns that are read, by their place in a line.
-JOB, SUBMIT, RUN, ALLOCATED, REQUESTED_WIDTH, REQUESTED_TIME, USER = 0, 1, 3, 4, 7, 8, 11
+JOB = 0
+SUBMIT = 1
+RUN = 3
+ALLOCATED = 4
+REQUESTED_WIDTH = 7
+REQUESTED_TIME = 8
+USER = 11
 READ = (JOB, SUBMIT, RUN, ALLOCATED, REQUESTED_WIDTH, REQUESTED_TIME, USER)
-STATUS, COMPLETED = 10, 1
+STATUS = 10
+COMPLETED = 1
 BLOCK = 1 << 23  # bytes of a trace that are looked at together
 EXCERPT = 120  # characters of a broken line that a message shows
 KEPT = (
@@ -42,7 +51,9 @@ KEPT = (
     "Note",
 )
 """Header lines that become notes; those on times and sizes are only true of the whole file."""
-EXTRA, PARTIAL = "extra fields ignored", "partial last lines dropped"  # repairs
+# repairs
+EXTRA = "extra fields ignored"
+PARTIAL = "partial last lines dropped"
 LONGEST_VALUE = 1000  # characters of a header line that are kept
 NUMBER = re.compile(rb"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 CUT = re.compile(rb"[-+.\deE]+")  # what the beginning of a number looks like
@@ -54,24 +65,27 @@ Rows = NDArray[np.float64]
 
 
 def read_swf(file: Path, *, strict: bool = False) -> Workload:
-    """All usable jobs of a trace (plain or gzip) by order of arrival, the first at 0; seconds, slots.
+    """All usable jobs of a trace (plain or gzip) by order of arrival, the first at 0; seconds,
+    slots.
 
-    `machine_slots` is the header's MaxProcs, else its MaxNodes, else the widest job. Widths are what was requested,
-    else what was allocated; a job that requested no time has its run time; user 0 is unknown. The notes hold what the
-    header says of the machine, and a count per kind of repair.
-    Raises WorkloadError, naming file, line and text, for what can't be read; for a trace without a usable job; and in
-    strict mode for one that needs repairs.
+    `machine_slots` is the header's MaxProcs, else its MaxNodes, else the widest job. Widths are
+    what was requested, else what was allocated; a job that requested no time has its run time; user
+    0 is unknown. The notes hold what the header says of the machine, and a count per kind of
+    repair. Raises WorkloadError, naming file, line and text, for what can't be read; for a trace
+    without a usable job; and in strict mode for one that needs repairs.
     """
     with opened(file) as stream:
         return parse_swf(stream, file=file, strict=strict)
 
 
 def parse_swf(stream: BinaryIO, *, file: Path, strict: bool = False) -> Workload:
-    """As `read_swf`, from any stream of bytes; `file` is what messages and the workload are named by."""
+    """As `read_swf`, from any stream of bytes; `file` is what messages and the workload are named
+    by."""
     found = _Found(file)
     for block in _blocks(stream):
         found.add(block)
-    jobs, header = found.jobs(), found.header
+    jobs = found.jobs()
+    header = found.header
     machine = next(
         (slots for label in ("MaxProcs", "MaxNodes") if (slots := _slots(header.get(label, "")))),
         None,
@@ -137,7 +151,8 @@ class _Found:
         }
 
     def _whole(self, text: bytes) -> bytes:
-        """The last block without its last line, if writing that was broken off: it has no end and too few numbers."""
+        """The last block without its last line, if writing that was broken off: it has no end and
+        too few numbers."""
         before, end, last = text.rpartition(b"\n")
         fields = last.split()
         numbers = all(map(NUMBER.fullmatch, fields[:-1])) and all(map(CUT.fullmatch, fields[-1:]))
@@ -153,7 +168,8 @@ class _Found:
         for line in comments:
             match = LABELLED.fullmatch(line.decode("utf-8", errors="replace").strip())
             if match and match[2]:
-                label, value = match[1], _printable(match[2])
+                label = match[1]
+                value = _printable(match[2])
                 before = (
                     f"{self.header[label]} | " if label == "Note" and label in self.header else ""
                 )
@@ -175,7 +191,8 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _numbers(text: bytes) -> tuple[Rows | None, int]:
-    """The numbers of all lines, FIELDS a row, and how many lines had more; None if any line isn't as it should be."""
+    """The numbers of all lines, FIELDS a row, and how many lines had more; None if any line isn't
+    as it should be."""
     text = text.translate(SPACES)
     while b"  " in text:
         text = text.replace(b"  ", b" ")
@@ -201,7 +218,8 @@ def _numbers(text: bytes) -> tuple[Rows | None, int]:
 
 def _exactly(text: bytes, lines_before: int, file: Path) -> tuple[Rows, int]:
     """As `_numbers`, slowly and line by line: what isn't a line of numbers is a WorkloadError."""
-    rows, more = [], 0
+    rows = []
+    more = 0
     for number, line in enumerate(text.split(b"\n"), start=lines_before + 1):
         fields = line.split()
         if not fields or fields[0].startswith(b";"):
@@ -219,7 +237,8 @@ def _broken(file: Path, number: int, line: str) -> WorkloadError:
     shown = text if len(text) <= EXCERPT else text[:EXCERPT] + "..."
     return WorkloadError(
         f"{file}, line {number}: not {FIELDS} numbers: {shown!r}",
-        resolution="Mend or remove the line (the Standard Workload Format is 18 numbers a line, -1 for unknown).",
+        resolution="Mend or remove the line (the Standard Workload Format is 18 numbers a line, "
+        "-1 for unknown).",
     )
 
 
@@ -230,10 +249,12 @@ def _slots(value: str) -> int | None:
 
 
 def write_swf(workload: Workload, file: Path) -> None:
-    """Write a workload as a trace, in place of what was there; reading it gives equal jobs. Packed if it ends in .gz.
+    """Write a workload as a trace, in place of what was there; reading it gives equal jobs. Packed
+    if it ends in .gz.
 
-    Times are seconds with as many decimals as they need; user 0 and all that a workload doesn't know is -1. The notes
-    become the header. The file appears whole or not at all. Raises WorkloadError where it can't be written.
+    Times are seconds with as many decimals as they need; user 0 and all that a workload doesn't
+    know is -1. The notes become the header. The file appears whole or not at all. Raises
+    WorkloadError where it can't be written.
     """
     content = "\n".join([*_header(workload), *_lines(workload.table), ""]).encode()
     temporary = file.parent / f".{file.name}.{os.getpid()}"
@@ -290,7 +311,8 @@ def _lines(table: pa.Table) -> list[str]:
 
 
 def _decimals(times: pa.ChunkedArray) -> pa.Array:
-    """Times as text without exponents, which programs that read traces needn't know; exactly what they are."""
+    """Times as text without exponents, which programs that read traces needn't know; exactly what
+    they are."""
     text = times.combine_chunks().cast(pa.string())
     with_exponent = np.flatnonzero(pc.match_substring(text, "e").to_numpy(zero_copy_only=False))
     if not with_exponent.size:

@@ -1,4 +1,5 @@
-"""What trace formats share: files that may be compressed, repairs that are counted, and jobs made of raw numbers."""
+"""What trace formats share: files that may be compressed, repairs that are counted, and jobs made
+of raw numbers."""
 
 import gzip
 import zlib
@@ -38,7 +39,8 @@ STARTED = f"{HEADER}UnixStartTime"
 def opened(file: Path) -> Iterator[BinaryIO]:
     """The bytes of a trace, unpacked if it is a gzip file, whatever its name.
 
-    Raises WorkloadError, here or while it is read, where the file is missing, can't be read, or is a damaged archive.
+    Raises WorkloadError, here or while it is read, where the file is missing, can't be read, or is
+    a damaged archive.
     """
     try:
         with file.open("rb") as raw:
@@ -74,18 +76,20 @@ def workload_of(
     began: int | None = None,
     notes: dict[str, str] | None = None,
 ) -> Workload:
-    """All usable jobs of a trace by order of arrival, the first at 0, and what had to be repaired in the notes.
+    """All usable jobs of a trace by order of arrival, the first at 0, and what had to be repaired
+    in the notes.
 
-    `jobs` are the trace's numbers under the names of WORKLOAD_SCHEMA, all finite, negative where unknown. `repairs`
-    are those made while reading; `machine` the slots of the trace's machine where it says so (else its widest job's);
-    `began` the Unix time of the trace's time 0.
+    `jobs` are the trace's numbers under the names of WORKLOAD_SCHEMA, all finite, negative where
+    unknown. `repairs` are those made while reading; `machine` the slots of the trace's machine
+    where it says so (else its widest job's); `began` the Unix time of the trace's time 0.
     Raises WorkloadError when no job is usable, and in strict mode when anything had to be repaired.
     """
     jobs = _repaired(jobs, repairs)
     made = {name: count for name, count in repairs.items() if count}
     if strict and made:
         raise WorkloadError(
-            f"{file} needs repairs: {', '.join(f'{name} ({count})' for name, count in made.items())}",
+            f"{file} needs repairs: "
+            f"{', '.join(f'{name} ({count})' for name, count in made.items())}",
             resolution="Set workload.strict=false to have them made and counted.",
         )
     if not jobs["width"].size:
@@ -106,7 +110,8 @@ def workload_of(
 
 
 def _repaired(jobs: Columns, repairs: dict[str, int]) -> Columns:
-    """Usable jobs by order of arrival, at the trace's own times; counts in `repairs` what had to be done."""
+    """Usable jobs by order of arrival, at the trace's own times; counts in `repairs` what had to be
+    done."""
     usable = _usable(jobs)
     repairs["unusable jobs dropped"] = int((~usable).sum())
     jobs = taken(jobs, usable)
@@ -124,7 +129,9 @@ def _repaired(jobs: Columns, repairs: dict[str, int]) -> Columns:
 
 def _usable(jobs: Columns) -> NDArray[np.bool_]:
     """Which jobs have an arrival, a run time and a width that a workload can hold."""
-    arrival, runtime, width = jobs["arrival_s"], jobs["runtime_s"], jobs["width"]
+    arrival = jobs["arrival_s"]
+    runtime = jobs["runtime_s"]
+    width = jobs["width"]
     usable = (
         (arrival >= 0) & (runtime >= 0) & (runtime <= LONGEST_S) & (width > 0) & (width <= WIDEST)
     )
@@ -159,7 +166,8 @@ def _users(user: NDArray[np.float64], repairs: dict[str, int]) -> NDArray[np.flo
 
 def _numbers(number: NDArray[np.float64], repairs: dict[str, int]) -> NDArray[np.float64]:
     """The trace's own numbers of jobs, or 1, 2, .. for all where one can't be kept."""
-    odd, twins = strange(number, 0, LARGEST_NUMBER), repeated(number)
+    odd = strange(number, 0, LARGEST_NUMBER)
+    twins = repeated(number)
     repairs["jobs without a number renumbered"] = int(odd.sum())
     repairs["jobs with another's number renumbered"] = int((twins & ~odd).sum())
     return np.arange(1.0, number.size + 1) if (odd | twins).any() else number

@@ -1,7 +1,8 @@
-"""What is done to a workload before it is replayed: jobs chosen, widths fitted, times scaled, the load set.
+"""What is done to a workload before it is replayed: jobs chosen, widths fitted, times scaled, the
+load set.
 
-Each step is pure and over whole columns. What a step changed stands in the workload's notes, with the beginning of
-the hash of the jobs after it, so that it can be told where two workloads part.
+Each step is pure and over whole columns. What a step changed stands in the workload's notes, with
+the beginning of the hash of the jobs after it, so that it can be told where two workloads part.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,14 +42,17 @@ class Step(NamedTuple):
 
 
 def transform(workload: Workload, settings: WorkloadSettings, *, slots: int) -> Workload:
-    """The jobs that trials replay, made from those of a source; `slots` are those of the smallest cluster.
+    """The jobs that trials replay, made from those of a source; `slots` are those of the smallest
+    cluster.
 
-    In this order: jobs are chosen by width, run time and user, then by arrival (the window counts from the source's
-    first arrival, whether or not that job was chosen), then the first `settings.jobs` of them are taken; widths are
-    fitted to the cluster; times are scaled; arrivals are stretched until the offered load is the one that is wanted.
-    Raises WorkloadError, naming the setting, when no job is left or when times get too long.
+    In this order: jobs are chosen by width, run time and user, then by arrival (the window counts
+    from the source's first arrival, whether or not that job was chosen), then the first
+    `settings.jobs` of them are taken; widths are fitted to the cluster; times are scaled; arrivals
+    are stretched until the offered load is the one that is wanted. Raises WorkloadError, naming the
+    setting, when no job is left or when times get too long.
     """
-    jobs, notes = columns_of(workload.table), dict(workload.notes)
+    jobs = columns_of(workload.table)
+    notes = dict(workload.notes)
     for step in _steps(settings, workload, slots):
         before = jobs
         jobs, words = step.apply(before)
@@ -65,10 +69,12 @@ def transform(workload: Workload, settings: WorkloadSettings, *, slots: int) -> 
 
 
 def offered_load(table: pa.Table, slots: int) -> float | None:
-    """The work that arrives per time, as a fraction of what `slots` can do; None when all jobs arrive at once.
+    """The work that arrives per time, as a fraction of what `slots` can do; None when all jobs
+    arrive at once.
 
-    sum(width x run time) / (slots x (last arrival - first arrival)), the load of Feitelson 2001, "Metrics for Parallel
-    Job Scheduling and Their Convergence", with arrivals for the time that passes.
+    sum(width x run time) / (slots x (last arrival - first arrival)), the load of Feitelson 2001,
+    "Metrics for Parallel Job Scheduling and Their Convergence", with arrivals for the time that
+    passes.
     """
     return _load(columns_of(table), slots)
 
@@ -136,7 +142,8 @@ def _choices(settings: WorkloadSettings) -> Iterator[Step]:
             lambda jobs: _within(jobs, begin, end),
         )
     if settings.kind != ALWAYS_WHOLE:
-        count, words = settings.jobs, f"after the first {settings.jobs}"
+        count = settings.jobs
+        words = f"after the first {settings.jobs}"
         yield _choice(
             "jobs", "later jobs left out", words, lambda jobs: np.arange(jobs["width"].size) < count
         )
@@ -172,7 +179,10 @@ def _scale_widths(jobs: Columns, machine: int | None, slots: int) -> Done:
     exact = width * (slots / own)
     scaled = np.maximum(np.floor(exact + 0.5), 1.0)
     work = (scaled * jobs["runtime_s"]).sum() / (exact * jobs["runtime_s"]).sum()
-    words = f"from a machine of {own} slots to {slots}; whole widths of at least 1 make {work:.4g} of the exact work"
+    words = (
+        f"from a machine of {own} slots to {slots}; whole widths of at least 1 make "
+        f"{work:.4g} of the exact work"
+    )
     return Done(jobs | {"width": scaled}, words)
 
 
@@ -209,11 +219,16 @@ def _set_load(jobs: Columns, wanted: float, slots: int) -> Done:
     load = _load(jobs, slots)
     if load is None:
         raise WorkloadError(
-            "workload.load: all jobs arrive at once, so that no stretching of their arrivals changes the load",
-            resolution="Leave workload.load out, or give a workload whose jobs arrive one after the other.",
+            "workload.load: all jobs arrive at once, so that no stretching of their arrivals "
+            "changes the load",
+            resolution="Leave workload.load out, or give a workload whose jobs arrive one after "
+            "the other.",
         )
     stretched = from_zero(jobs)["arrival_s"] * (load / wanted)
-    words = f"{wanted:g} of {slots} slots instead of {load:.4g}, by stretching the arrivals {load / wanted:.4g} times"
+    words = (
+        f"{wanted:g} of {slots} slots instead of {load:.4g}, by stretching the arrivals "
+        f"{load / wanted:.4g} times"
+    )
     return Done(jobs | {"arrival_s": stretched}, words)
 
 

@@ -15,9 +15,11 @@ def carry_out(plan: dict[str, Any], machines: dict[str, Any]) -> None:
 
 
 def take(machine: Any, step: dict[str, Any]) -> None:
-    """Write a step's files, run its commands, start its units, and ask until its probes are answered."""
+    """Write a step's files, run its commands, start its units, and ask until its probes are
+    answered."""
     for file in step["files"]:
-        path, owner = shlex.quote(file["path"]), shlex.quote(file["owner"])
+        path = shlex.quote(file["path"])
+        owner = shlex.quote(file["owner"])
         machine.succeed(f"mkdir -p $(dirname {path}) && echo {file['content']} | base64 -d >{path}")
         machine.succeed(f"chown {owner}: {path} && chmod {file['mode']} {path}")
     for command in step["commands"]:

@@ -1,7 +1,8 @@
-"""Prints a scheduler's bootstrap plan as JSON, for a NixOS test that carries it out: plan.py SCHEDULER FACTS < nodes.
+"""Prints a scheduler's bootstrap plan as JSON, for a NixOS test that carries it out: plan.py
+SCHEDULER FACTS < nodes.
 
-FACTS is the image's facts as JSON; standard input is a list of nodes as JSON: name, role, address, slots, memory_mib.
-The secrets are drawn here, so a plan is of one test only.
+FACTS is the image's facts as JSON; standard input is a list of nodes as JSON: name, role, address,
+slots, memory_mib. The secrets are drawn here, so a plan is of one test only.
 """
 
 import base64

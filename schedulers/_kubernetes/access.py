@@ -1,14 +1,17 @@
 """Who may talk to the API server: one certificate, one token a user, and the files that carry them.
 
-The API server's certificate is its own authority and is made for a name, not an address; clients check that name.
-Every client has a token. So all that is secret is drawn before there is a topology, and a plan needs no further keys.
+The API server's certificate is its own authority and is made for a name, not an address; clients
+check that name. Every client has a token. So all that is secret is drawn before there is a
+topology, and a plan needs no further keys.
 """
 
 import json
 
 from schedulers.base import File, Secrets, Topology
 
-KEY, CERTIFICATE, TOKEN = "apiserver.key", "apiserver.crt", "token"
+KEY = "apiserver.key"
+CERTIFICATE = "apiserver.crt"
+TOKEN = "token"  # noqa: S105 - the secret's name
 FOLDER = "/etc/kubernetes"
 KEY_FILE = f"{FOLDER}/apiserver.key"
 CERTIFICATE_FILE = f"{FOLDER}/apiserver.crt"

@@ -1,4 +1,5 @@
-"""What the API server says of jobs and pods, as tables of jobs and lists of pods, one JSON document after the other."""
+"""What the API server says of jobs and pods, as tables of jobs and lists of pods, one JSON document
+after the other."""
 
 import json
 import re
@@ -12,13 +13,16 @@ from schedulers.base import Fate, NativeTimes, ParseError
 
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 TABLE = "Accept: application/json;as=Table;v=v1;g=meta.k8s.io"
-LOST, OVER_TIME, EXITED = "pods lost", "over its time limit", "exit code"
+LOST = "pods lost"
+OVER_TIME = "over its time limit"
+EXITED = "exit code"
 _FAILURE = re.compile(rf"(\w+): ({LOST}|{OVER_TIME}|{EXITED} \d+)")
 Pod = dict[str, Any]
 
 
 def jobs_command(jobs_path: str, pods_query: str = "") -> tuple[str, ...]:
-    """Prints a table of all jobs, then a list of the pods that `pods_query` selects; two requests, one connection."""
+    """Prints a table of all jobs, then a list of the pods that `pods_query` selects; two requests,
+    one connection."""
     return curl(
         "-H",
         TABLE,
@@ -29,16 +33,18 @@ def jobs_command(jobs_path: str, pods_query: str = "") -> tuple[str, ...]:
 
 
 def parse_pending(text: str, ended: Mapping[str, Fate | None]) -> dict[str, str]:
-    """Jobs that aren't done by name, from `jobs_command` with the pending pods; `ended` are states of jobs that are.
+    """Jobs that aren't done by name, from `jobs_command` with the pending pods; `ended` are states
+    of jobs that are.
 
-    A job waits as long as one of its pods has no node, for what is said of the first such pod. One that has no pods yet
-    waits too; it has only its state to show.
+    A job waits as long as one of its pods has no node, for what is said of the first such pod. One
+    that has no pods yet waits too; it has only its state to show.
     """
     tables, pods = _documents(text)
     waiting: dict[str, str] = {}
     placed: set[str] = set()
     for pod in pods:
-        job, scheduled = _job_of(pod), _condition(pod, "PodScheduled")
+        job = _job_of(pod)
+        scheduled = _condition(pod, "PodScheduled")
         if scheduled is not None and scheduled["status"] == "True":
             placed.add(job)
         else:
@@ -58,8 +64,9 @@ def parse_pending(text: str, ended: Mapping[str, Fate | None]) -> dict[str, str]
 def parse_accounting(text: str, ended: Mapping[str, Fate | None]) -> dict[str, NativeTimes]:
     """Jobs that are done by name, from `jobs_command` with all pods.
 
-    A job starts when its last pod has got a node, and ends when the last one has ended; seconds are whole. `ended` has
-    the fate of a state, or None where pods must tell: then the state is followed by the cause.
+    A job starts when its last pod has got a node, and ends when the last one has ended; seconds are
+    whole. `ended` has the fate of a state, or None where pods must tell: then the state is followed
+    by the cause.
     """
     tables, pods = _documents(text)
     of_job: dict[str, list[Pod]] = {name: [] for name in tables}
@@ -137,7 +144,8 @@ def _documents(text: str) -> tuple[dict[str, str], list[Pod]]:
 
 
 def _each(text: str) -> Iterator[dict[str, Any]]:
-    decoder, rest = json.JSONDecoder(), text.strip()
+    decoder = json.JSONDecoder()
+    rest = text.strip()
     while rest:
         document, end = decoder.raw_decode(rest)
         yield document

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from campaign.core.jobs import Job
 
 _LOGS: dict[Role, tuple[str, ...]] = {
-    "head": (daemons.ETCD, daemons.API_SERVER, daemons.MEETING),
+    "head": (daemons.ETCD, daemons.API_SERVER, daemons.RENDEZVOUS),
     "compute": (daemons.CONTAINERD, daemons.KUBELET),
 }
 REHEARSAL_TIMEOUT_S = 180
@@ -40,8 +40,9 @@ def logs(*units: str) -> Mapping[Role, Sequence[str]]:
 class Kubernetes:
     """The members that adapters share; see `schedulers.base.Scheduler` for what each promises.
 
-    A subclass says where the API has its jobs (`jobs_path`), which states of a job are final (`ended`: the fate, or
-    None where its pods must tell), of what its control consists, and how its jobs are written.
+    A subclass says where the API has its jobs (`jobs_path`), which states of a job are final
+    (`ended`: the fate, or None where its pods must tell), of what its control consists, and how its
+    jobs are written.
     """
 
     image: ClassVar[str] = "kubernetes"
@@ -81,7 +82,8 @@ class Kubernetes:
         line = (
             f"name=rehearsal-$EPOCHSECONDS; spec={shlex.quote(spec)}; "
             f'{post} "${{spec//NAME/$name}}" {url(self.jobs_path)} && '
-            f"until {ask} {url(self.jobs_path)}/$name?includeObject=None | grep -qE '{done}'; do sleep 0.5; done"
+            f"until {ask} {url(self.jobs_path)}/$name?includeObject=None | grep -qE '{done}'; do "
+            "sleep 0.5; done"
         )
         return ("timeout", str(REHEARSAL_TIMEOUT_S), "bash", "-c", line)
 

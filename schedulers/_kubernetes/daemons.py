@@ -10,21 +10,26 @@ from schedulers._kubernetes import access, image
 from schedulers.base import File, Node, Topology
 
 LOGS = "/var/log/kubernetes"
-MEETING_PORT = 6440
+RENDEZVOUS_PORT = 6440
 IMAGE_FILE = "/var/lib/campaign/node-image.tar"
 _CONTAINERD_CONF = "/etc/containerd/config.toml"
 _KUBELET_CONF = f"{access.FOLDER}/kubelet.json"
 _CNI_CONF = "/etc/cni/net.d/host.conflist"
-_MEETING_PROGRAM = "/var/lib/campaign/meeting.py"
+_RENDEZVOUS_PROGRAM = "/var/lib/campaign/rendezvous.py"
 SESSION_PROGRAM = "/var/lib/campaign/session.py"
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
-ETCD, API_SERVER, MEETING = "etcd.service", "kube-apiserver.service", "meeting.service"
-CONTAINERD, KUBELET = "containerd.service", "kubelet.service"
+ETCD = "etcd.service"
+API_SERVER = "kube-apiserver.service"
+RENDEZVOUS = "rendezvous.service"
+CONTAINERD = "containerd.service"
+KUBELET = "kubelet.service"
 _CONTAINERD_TOML = f"""\
 version = 2
 disabled_plugins = [
-  "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.btrfs",
-  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.nri.v1.nri",
+  "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.blockfile",
+  "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs",
+  "io.containerd.nri.v1.nri",
   "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing",
 ]
 [plugins."io.containerd.grpc.v1.cri"]
@@ -68,7 +73,8 @@ def json_file(path: str, value: Mapping[str, Any]) -> File:
 def head_files(topology: Topology) -> tuple[File, ...]:
     """The API server with its store, and the place where the pods of a job meet. No secrets."""
     address = topology.head.address
-    store, peers = "http://127.0.0.1:2379", "http://127.0.0.1:2380"
+    store = "http://127.0.0.1:2379"
+    peers = "http://127.0.0.1:2380"
     etcd = unit(
         ETCD,
         *(
@@ -119,8 +125,8 @@ def head_files(topology: Topology) -> tuple[File, ...]:
         kind="notify",
         after=ETCD,
     )
-    meeting = unit(MEETING, "/usr/bin/python3", _MEETING_PROGRAM, address, str(MEETING_PORT))
-    programs = [_program(_MEETING_PROGRAM, "meeting.py"), _program(SESSION_PROGRAM, "session.py")]
+    meeting = unit(RENDEZVOUS, "/usr/bin/python3", _RENDEZVOUS_PROGRAM, address, str(RENDEZVOUS_PORT))
+    programs = [_program(_RENDEZVOUS_PROGRAM, "rendezvous.py"), _program(SESSION_PROGRAM, "session.py")]
     return (etcd, server, meeting, *programs, _log_folder())
 
 

@@ -1,6 +1,8 @@
-"""The container image of all pods: nothing but places for a node's own folders, and a program that waits for ever.
+"""The container image of all pods: nothing but places for a node's own folders, and a program that
+waits for ever.
 
-It is written here, byte by byte, so that nothing has to be fetched: an OCI archive, which containerd imports.
+It is written here, byte by byte, so that nothing has to be fetched: an OCI archive, which
+containerd imports.
 """
 
 import hashlib
@@ -13,7 +15,8 @@ from collections.abc import Mapping
 NAME = "localhost/campaign/node:1"
 PAUSE = "/pause"
 PROGRAMS = ("/nix", "/usr")
-"""Folders of the node's programs, which a pod may read. Only images built by Nix have anything in the first."""
+"""Folders of the node's programs, which a pod may read. Only images built by Nix have anything in
+the first."""
 MOUNTS = (*PROGRAMS, "/run/campaign")
 """Folders of the node that a job's pod has as its own."""
 _LINKS = {"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64", "sbin": "usr/sbin"}
@@ -56,11 +59,13 @@ def archive() -> bytes:
 
 
 def pause() -> bytes:
-    """A static program for x86-64 that calls pause(2) over and over: an ELF header, one segment, nine bytes of code."""
+    """A static program for x86-64 that calls pause(2) over and over: an ELF header, one segment,
+    nine bytes of code."""
     code = bytes.fromhex(
         "b822000000 0f05 ebf7".replace(" ", "")
     )  # again: mov eax, 34; syscall; jmp again
-    base, headers = 0x400000, 64 + 56
+    base = 0x400000
+    headers = 64 + 56
     identity = b"\x7fELF" + bytes([2, 1, 1, 0])  # 64 bit, little-endian, version 1, System V
     kind = struct.pack("<8xHHI", 2, 62, 1)  # an executable for x86-64
     places = struct.pack(
@@ -101,7 +106,8 @@ def _tar(files: Mapping[str, bytes]) -> bytes:
 
 def _member(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
-    member.type, member.mode = kind, mode
+    member.type = kind
+    member.mode = mode
     return member
 
 

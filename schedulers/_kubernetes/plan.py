@@ -1,4 +1,5 @@
-"""Bootstrap plans: an API server, nodes that find it, and the scheduler that is compared, with what it needs."""
+"""Bootstrap plans: an API server, nodes that find it, and the scheduler that is compared, with what
+it needs."""
 
 import json
 import shlex
@@ -18,9 +19,11 @@ MERGE = "Content-Type: application/merge-patch+json"
 
 @dataclass(frozen=True)
 class Control:
-    """What schedules: the daemon's unit with the files that parameters shape, and units that they don't.
+    """What schedules: the daemon's unit with the files that parameters shape, and units that they
+    don't.
 
-    `before` are commands that must have run before either starts; `ready` asks whether it takes jobs.
+    `before` are commands that must have run before either starts; `ready` asks whether it takes
+    jobs.
     """
 
     scheduler: str
@@ -45,7 +48,7 @@ def bootstrap(topology: Topology, secrets: Secrets, control: Control) -> Bootstr
     serving = Step(
         files=(*access.head_files(topology, secrets), *daemons.head_files(topology)),
         commands=(_RELOAD,),
-        units=(_unit(daemons.ETCD), _unit(daemons.API_SERVER), _unit(daemons.MEETING)),
+        units=(_unit(daemons.ETCD), _unit(daemons.API_SERVER), _unit(daemons.RENDEZVOUS)),
         probes=(
             Probe(
                 "the API server is ready",
@@ -76,7 +79,8 @@ def bootstrap(topology: Topology, secrets: Secrets, control: Control) -> Bootstr
 
 
 def reconfigure(topology: Topology, control: Control) -> BootstrapPlan:
-    """From a cluster to one with other parameters, or with fewer nodes: the API server forgets those."""
+    """From a cluster to one with other parameters, or with fewer nodes: the API server forgets
+    those."""
     head = topology.head.name
     forgotten = Step(commands=(("bash", "-euc", _forget(topology)),), probes=(_offered(topology),))
     return BootstrapPlan(
@@ -112,7 +116,10 @@ def _image() -> Iterable[tuple[str, ...]]:
 
 def _joined(topology: Topology) -> Probe:
     count = len(topology.compute)
-    asked = f"{shlex.join(curl('-H', TABLE, url(_NODES + '?includeObject=None')))} | grep -o '\"Ready\"' | wc -l"
+    asked = (
+        f"{shlex.join(curl('-H', TABLE, url(_NODES + '?includeObject=None')))} | grep -o "
+        "'\"Ready\"' | wc -l"
+    )
     return Probe(
         f"{count} nodes are ready",
         ("bash", "-c", asked),
@@ -131,8 +138,8 @@ def _offer(topology: Topology) -> Iterable[tuple[str, ...]]:
 
 
 def _offered(topology: Topology) -> Probe:
-    """Exactly these nodes are there, and each says twice, as its capacity and as what of it is free to give, how many
-    slots it has."""
+    """Exactly these nodes are there, and each says twice, as its capacity and as what of it is free
+    to give, how many slots it has."""
     lines = sum(1 for _ in topology.compute) * 2
     asked = f'{shlex.join(curl(url(_NODES)))} | grep -c \'"{SLOT}": "[1-9]\''
     return Probe(
@@ -148,4 +155,7 @@ def _forget(topology: Topology) -> str:
     table = shlex.join(curl("-H", TABLE, url(_NODES + "?includeObject=None")))
     gone = shlex.join(curl("-o", "/dev/null", "-X", "DELETE"))
     found = f"{table} | grep -A1 '\"cells\"' | grep -o '\"n[0-9]*\"' | tr -d '\"'"
-    return f"for node in $({found}); do case $node in {names}) ;; *) {gone} {url(_NODES)}/$node ;; esac; done"
+    return (
+        f"for node in $({found}); do case $node in {names}) ;; *) {gone} {url(_NODES)}/$node "
+        ";; esac; done"
+    )

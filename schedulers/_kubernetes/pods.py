@@ -1,10 +1,11 @@
-"""Jobs as pods: what each of them is given and runs, and how a manifest's job waits until all its pods are there."""
+"""Jobs as pods: what each of them is given and runs, and how a manifest's job waits until all its
+pods are there."""
 
 import shlex
 from typing import TYPE_CHECKING, Any
 
 from schedulers._kubernetes import image
-from schedulers._kubernetes.daemons import MEETING_PORT
+from schedulers._kubernetes.daemons import RENDEZVOUS_PORT
 from schedulers.base import Topology
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def name_of(job: "Job") -> str:
 
 
 def command(job: "Job", topology: Topology, pods: int, payload: str) -> str:
-    """Shell commands of each pod: wait for the others, as parallel programs do, then the payload for its time at most.
+    """Shell commands of each pod: wait for the others, as parallel programs do, then the payload
+    for its time at most.
 
     Kubernetes' own limit, activeDeadlineSeconds, would count from each pod's start.
     """
@@ -34,12 +36,16 @@ def command(job: "Job", topology: Topology, pods: int, payload: str) -> str:
     )
     if pods == 1:
         return limited
-    met = f"exec 3<>/dev/tcp/{topology.head.address}/{MEETING_PORT} && echo '{name_of(job)} {pods}' >&3 && read -ru 3 _"
+    met = (
+        f"exec 3<>/dev/tcp/{topology.head.address}/{RENDEZVOUS_PORT} && echo '{name_of(job)} "
+        f"{pods}' >&3 && read -ru 3 _"
+    )
     return f"{met} && exec 3>&- && {limited}"
 
 
 def template(job: str, script: str, slots: int) -> dict[str, Any]:
-    """A pod of `slots` slots that runs the shell commands `script` with the node's programs, network and /run/campaign.
+    """A pod of `slots` slots that runs the shell commands `script` with the node's programs,
+    network and /run/campaign.
 
     Nothing is fetched, asked for or waited for besides.
     """
@@ -76,8 +82,8 @@ def template(job: str, script: str, slots: int) -> dict[str, Any]:
 def shares(width: int, nodes: int) -> list[int]:
     """`width` slots for so many pods, as even as can be, the greater shares first.
 
-    If `nodes` is the fewest nodes of equal slots that hold the width, any two pods are too much for one node: they run
-    on as many nodes.
+    If `nodes` is the fewest nodes of equal slots that hold the width, any two pods are too much for
+    one node: they run on as many nodes.
     """
     each, more = divmod(width, nodes)
     return [each + 1] * more + [each] * (nodes - more)

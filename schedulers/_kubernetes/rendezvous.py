@@ -1,7 +1,7 @@
 """Lets the pods of a job wait for each other; a program for the head node.
 
-Each pod connects and says a line, the job's name and how many pods it has. All are answered once so many are there. One
-that goes away before isn't waited for any more.
+Each pod connects and says a line, the job's name and how many pods it has. All are answered once so
+many are there. One that goes away before isn't waited for any more.
 """
 
 import asyncio

@@ -1,6 +1,8 @@
-"""Submits the manifests whose paths it reads, as Scheduler.session_command has it; a program for the head node.
+"""Submits the manifests whose paths it reads, as Scheduler.session_command has it; a program for
+the head node.
 
-Arguments: the kubeconfig file (JSON), and the API's path under which jobs are created. All goes over one connection.
+Arguments: the kubeconfig file (JSON), and the API's path under which jobs are created. All goes
+over one connection.
 """
 
 import http.client
@@ -14,7 +16,8 @@ from typing import Any
 def main(kubeconfig: str, path: str) -> None:
     """Until its input ends."""
     config = json.loads(Path(kubeconfig).read_text(encoding="utf-8"))
-    cluster, token = config["clusters"][0]["cluster"], config["users"][0]["user"]["token"]
+    cluster = config["clusters"][0]["cluster"]
+    token = config["users"][0]["user"]["token"]
     trust = ssl.create_default_context(cafile=cluster["certificate-authority"])
     trust.check_hostname = False  # the one certificate that is trusted is the server's own
     server = http.client.HTTPSConnection(

@@ -75,7 +75,10 @@ class Flux:
 
     def rehearsal_command(self, topology: Topology) -> tuple[str, ...]:
         spec = shlex.quote(jobs.rehearsal(topology).decode())
-        line = f"job=$({FLUX} job submit <<<{spec}) && exec timeout {plan.REHEARSAL_TIMEOUT_S} {FLUX} job attach $job"
+        line = (
+            f"job=$({FLUX} job submit <<<{spec}) && exec timeout {plan.REHEARSAL_TIMEOUT_S} "
+            f"{FLUX} job attach $job"
+        )
         return plan.as_owner(DEFAULT_FACTS, "bash", "-c", line)
 
     def nodes_needed(self, job: "Job", topology: Topology) -> int:

@@ -52,12 +52,14 @@ def scheduler_toml(params: FluxParams) -> bytes:
 
 
 def core_arguments(params: FluxParams) -> list[str]:
-    """With what a scheduler of flux-core is loaded. Its log says with which queue depth it runs; nothing else does."""
+    """With what a scheduler of flux-core is loaded. Its log says with which queue depth it runs;
+    nothing else does."""
     return [f"queue-depth={params.queue_depth}", "log-level=info"]
 
 
 def unit_file(user: str, program: str) -> bytes:
-    """The broker's unit: an instance that begins with nothing and is ended at once, as throw-away ones are."""
+    """The broker's unit: an instance that begins with nothing and is ended at once, as throw-away
+    ones are."""
     options = (
         f"--config-path={CONF_FOLDER}",
         "-Srundir=/run/flux",
@@ -84,7 +86,8 @@ def unit_file(user: str, program: str) -> bytes:
 
 
 def certificate(secret: bytes, public: bytes) -> bytes:
-    """A CURVE certificate of two keys of 32 bytes, as flux-keygen(1) writes it (ZeroMQ RFC 4 and 32).
+    """A CURVE certificate of two keys of 32 bytes, as flux-keygen(1) writes it (ZeroMQ RFC 4 and
+    32).
 
     Brokers refuse one without a name.
     """

@@ -4,13 +4,15 @@ FAIRNESS = {
     "gang": "yes: all its nodes are allocated at once",
     "backfill": "as sched and queue_policy say: for all, for the first, or never",
     "decisions": "each submission and end",
-    "admission": "no validators (the administrator's guide has two): they are processes that come and go",
+    "admission": "no validators (the administrator's guide has two): they are processes that "
+    "come and go",
     "submission": "one process that stays, by Flux's own Python, on the head",
     "rates": "none",
     "queues": "one queue; all jobs have one priority",
     "accounting": "the jobs' event logs, microseconds",
     "limits": "the requested time and ten seconds, within which a launch is counted too",
-    "allocation": "as many cores on each of the fewest nodes: more than asked for where the width isn't a multiple",
+    "allocation": "as many cores on each of the fewest nodes: more than asked for where the "
+    "width isn't a multiple",
     "launch": "a job shell on each node, by the brokers' tree",
     "logging": "info, to files in memory",
     "daemons": "a broker with all services; a broker",

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from campaign.core.jobs import Job
 
 GRACE_S = 10.0
-"""Trace jobs often ran for exactly their limit, and Flux counts the launch too and ends a job at a whole second."""
+"""Trace jobs often ran for exactly their limit, and Flux counts the launch too and ends a job at a
+whole second."""
 SESSION = """\
 import sys
 import flux.job
@@ -24,7 +25,8 @@ for line in sys.stdin:
     except OSError as error:
         print(1, " ".join(str(error).split()), sep="\\t")
 """
-"""A program for Flux's Python that submits the jobspecs whose paths it reads, as Scheduler.session_command has it."""
+"""A program for Flux's Python that submits the jobspecs whose paths it reads, as
+Scheduler.session_command has it."""
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _WAITING = {1: "NEW", 2: "DEPEND", 4: "PRIORITY", 8: "SCHED"}
 _RESULTS = {1: "COMPLETED", 2: "FAILED", 4: "CANCELED", 8: "TIMEOUT"}
@@ -40,11 +42,12 @@ _FATES: dict[str, Fate] = {
 
 
 def jobspec(job: "Job", topology: Topology, payload: str) -> bytes:
-    """A jobspec (RFC 25, version 1) that runs the shell command `payload` once on each of the fewest nodes that hold
-    the job.
+    """A jobspec (RFC 25, version 1) that runs the shell command `payload` once on each of the
+    fewest nodes that hold the job.
 
-    Version 1 knows but one kind of slot, so each node gives the same number of cores: a job whose width its nodes don't
-    divide gets a core more on some of them than it asked for. The time limit is GRACE_S more than what was asked for.
+    Version 1 knows but one kind of slot, so each node gives the same number of cores: a job whose
+    width its nodes don't divide gets a core more on some of them than it asked for. The time limit
+    is GRACE_S more than what was asked for.
     """
     nodes = fewest_nodes(job, topology)
     return _spec(
@@ -80,7 +83,8 @@ def _spec(name: str, nodes: int, cores: int, command: str, limit_s: float) -> by
 
 
 def parse_submit(text: str) -> str:
-    """The job's id as a decimal number, from `flux job submit`'s in base 58 (RFC 19: f or ƒ before the digits)."""
+    """The job's id as a decimal number, from `flux job submit`'s in base 58 (RFC 19: f or ƒ before
+    the digits)."""
     match = re.fullmatch(rf"[fƒ]([{_BASE58}]+)", text.strip())
     if match is None:
         raise ParseError("the answer of flux job submit", text)
@@ -91,8 +95,8 @@ def parse_submit(text: str) -> str:
 
 
 def parse_pending(text: str) -> dict[str, str]:
-    """The jobs of `flux job list`, a JSON object a line. One that waits does so in a state, for a reason if any is
-    known."""
+    """The jobs of `flux job list`, a JSON object a line. One that waits does so in a state, for a
+    reason if any is known."""
     found = {}
     for job, line in _jobs(text):
         state = _WAITING.get(job["state"], "")
@@ -106,7 +110,8 @@ def parse_pending(text: str) -> dict[str, str]:
 
 
 def parse_accounting(text: str) -> dict[str, NativeTimes]:
-    """The ended jobs of `flux job list-inactive`, a JSON object a line; times are those of the job's event log."""
+    """The ended jobs of `flux job list-inactive`, a JSON object a line; times are those of the
+    job's event log."""
     return {str(job["id"]): _ended(job, line) for job, line in _jobs(text)}
 
 

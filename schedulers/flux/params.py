@@ -1,4 +1,5 @@
-"""What a campaign may set of Flux: one line each, under Flux's own names with underscores for its dashes."""
+"""What a campaign may set of Flux: one line each, under Flux's own names with underscores for its
+dashes."""
 
 import json
 import re
@@ -19,9 +20,10 @@ _READY = re.compile(r"ready: queue-depth=(\d+)")
 class FluxParams(Params):
     """Flux's scheduling parameters.
 
-    `sched` is the module that schedules: Fluxion's, or one of flux-core's. All are rendered whatever it is; those in
-    FLUXION_ONLY have a meaning for Fluxion alone. See flux-config-sched-fluxion-qmanager(5),
-    flux-config-sched-fluxion-resource(5) and flux-core's sched-*.py.
+    `sched` is the module that schedules: Fluxion's, or one of flux-core's. All are rendered
+    whatever it is; those in FLUXION_ONLY have a meaning for Fluxion alone. See
+    flux-config-sched-fluxion-qmanager(5), flux-config-sched-fluxion-resource(5) and flux-core's
+    sched-*.py.
     """
 
     sched: Literal["sched-fluxion-qmanager", "sched-simple", "sched-fifo", "sched-backfill"] = (
@@ -32,7 +34,8 @@ class FluxParams(Params):
     )
     queue_policy: Literal["fcfs", "easy", "conservative", "hybrid"] = tunable(
         "fcfs",
-        help="Fluxion: for how many waiting jobs resources are reserved: none, the first, all, some",
+        help="Fluxion: for how many waiting jobs resources are reserved: none, the first, all, "
+        "some",
     )
     queue_depth: int = tunable(
         32,
@@ -56,8 +59,9 @@ class FluxParams(Params):
 
 
 def parse_config(text: str) -> dict[str, Scalar]:
-    """The parameters of a running instance, from what `plan.VERIFY` prints: a line of JSON with the scheduling module
-    and Fluxion's parameters, and for flux-core's schedulers what they logged when they were ready.
+    """The parameters of a running instance, from what `plan.VERIFY` prints: a line of JSON with the
+    scheduling module and Fluxion's parameters, and for flux-core's schedulers what they logged when
+    they were ready.
 
     Those in FLUXION_ONLY are left out under another scheduler. Raises ParseError for anything else.
     """
@@ -67,7 +71,8 @@ def parse_config(text: str) -> dict[str, Scalar]:
         sched = str(shown["sched"])
         if sched != FLUXION:
             return {"sched": sched, "queue_depth": _logged_depth(rest)}
-        queue, resource = shown[FLUXION], shown[FLUXION_RESOURCE]
+        queue = shown[FLUXION]
+        resource = shown[FLUXION_RESOURCE]
         return {
             "sched": sched,
             "queue_policy": str(queue["queue-policy"]),

@@ -1,4 +1,5 @@
-"""Bootstrap plans: the same certificate and configuration on every node, and a broker that finds the others."""
+"""Bootstrap plans: the same certificate and configuration on every node, and a broker that finds
+the others."""
 
 import shlex
 from collections.abc import Mapping
@@ -30,7 +31,8 @@ for name in ("sched-fluxion-qmanager", "sched-fluxion-resource"):
         found[name] = instance.rpc(name + ".params").get()["params"]
 print(json.dumps(found))
 """
-"""A program for Flux's Python: the module that schedules, and the parameters that Fluxion's modules answer with."""
+"""A program for Flux's Python: the module that schedules, and the parameters that Fluxion's modules
+answer with."""
 
 
 def bootstrap(
@@ -56,8 +58,8 @@ def bootstrap(
 def reconfigure(topology: Topology, params: FluxParams, facts: Facts) -> BootstrapPlan:
     """From an instance to one with other parameters, or with fewer nodes.
 
-    Only fewer nodes make the brokers start anew. Otherwise the head loads another scheduler, or the same with other
-    parameters: a module reads its part of the configuration when it is loaded.
+    Only fewer nodes make the brokers start anew. Otherwise the head loads another scheduler, or the
+    same with other parameters: a module reads its part of the configuration when it is loaded.
     """
     names = DEFAULT_FACTS | dict(facts)
     brokers = {
@@ -78,7 +80,8 @@ def reconfigure(topology: Topology, params: FluxParams, facts: Facts) -> Bootstr
 
 
 def as_owner(names: Mapping[str, str], *command: str) -> tuple[str, ...]:
-    """A command of the instance's owner: nobody else may submit. Without a login session, which would take long."""
+    """A command of the instance's owner: nobody else may submit. Without a login session, which
+    would take long."""
     user = names["flux.user"]
     return (
         "setpriv",
@@ -119,8 +122,8 @@ def _met(topology: Topology, names: Mapping[str, str]) -> Step:
 
 
 def _reload(params: FluxParams, names: Mapping[str, str]) -> str:
-    """Shell commands that put one scheduler in the place of another. In C: Flux's own modprobe is in Python, and slow
-    where nodes are emulated."""
+    """Shell commands that put one scheduler in the place of another. In C: Flux's own modprobe is
+    in Python, and slow where nodes are emulated."""
     flux = names["flux.program"]
     loaded = [
         (FLUXION_RESOURCE, "load-allowlist=node,core,gpu"),

@@ -1,6 +1,8 @@
-"""What Flux's parameters mean for a simulation: it decides whenever a job comes or goes, and reserves for some.
+"""What Flux's parameters mean for a simulation: it decides whenever a job comes or goes, and
+reserves for some.
 
-Read off flux-sched 0.54 (qmanager/policies) and flux-core 0.88 (sched-simple.py, sched-fifo.py, sched-backfill.py).
+Read off flux-sched 0.54 (qmanager/policies) and flux-core 0.88 (sched-simple.py, sched-fifo.py,
+sched-backfill.py).
 """
 
 from schedulers.flux.jobs import GRACE_S
@@ -13,8 +15,8 @@ _RESERVES: dict[str, Reserve] = {"fcfs": "none", "easy": "first", "conservative"
 def policy(params: FluxParams) -> Policy:
     """The policy of an instance that runs with `params`; those without a meaning here are named.
 
-    How many waiting jobs are looked at isn't simulated, nor which cores are chosen. `hybrid` is taken for EASY when it
-    reserves for one job, and for conservative backfilling otherwise.
+    How many waiting jobs are looked at isn't simulated, nor which cores are chosen. `hybrid` is
+    taken for EASY when it reserves for one job, and for conservative backfilling otherwise.
     """
     ignored = {"queue_depth", "match_policy"}
     if params.sched != FLUXION:

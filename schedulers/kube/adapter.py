@@ -14,7 +14,8 @@ from schedulers.kube.fairness import FAIRNESS
 from schedulers.kube.policy import policy
 from schedulers.policy import Policy
 
-SCHEDULER, CONTROLLERS = "kube-scheduler.service", "kube-controller-manager.service"
+SCHEDULER = "kube-scheduler.service"
+CONTROLLERS = "kube-controller-manager.service"
 CONF = f"{access.FOLDER}/scheduler.json"
 _OWN = "https://127.0.0.1:10259"
 
@@ -67,7 +68,8 @@ class Kube(Kubernetes):
         )
 
     def manifest(self, name: str, script: str, shares: Sequence[int]) -> dict[str, Any]:
-        """An indexed Job, with equal pods: a width that its nodes don't divide gets more than it asked for."""
+        """An indexed Job, with equal pods: a width that its nodes don't divide gets more than it
+        asked for."""
         count = len(shares)
         return {
             "apiVersion": "batch/v1",

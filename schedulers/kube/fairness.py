@@ -1,18 +1,23 @@
-"""What a reader must know of kube-scheduler, as it is driven here, to compare it with another scheduler."""
+"""What a reader must know of kube-scheduler, as it is driven here, to compare it with another
+scheduler."""
 
 from schedulers._kubernetes.fairness import SHARED
 
 FAIRNESS = {
     **SHARED,
-    "gang": "no: each pod gets a node as soon as one has room, and waits there for the job's other pods",
+    "gang": "no: each pod gets a node as soon as one has room, and waits there for the job's "
+    "other pods",
     "backfill": "yes: whichever pod fits is placed; nothing is reserved for one that doesn't",
-    "decisions": "each pod, when it comes; one that fitted nowhere again after an event, but not within its backoff",
+    "decisions": "each pod, when it comes; one that fitted nowhere again after an event, but not "
+    "within its backoff",
     "admission": "the API server's admission plugins; the Job controller then creates the pods",
     "rates": "qps and burst of the scheduler; 20 requests/s of the controller manager",
     "queues": "one queue; all pods have one priority",
-    "allocation": "as many slots (an extended resource) in each of the fewest pods: more than asked for where the "
+    "allocation": "as many slots (an extended resource) in each of the fewest pods: more than "
+    "asked for where the "
     "width isn't a multiple; CPU and memory aren't requested",
-    "daemons": "etcd, kube-apiserver, kube-controller-manager (job controller only), kube-scheduler, and where pods "
+    "daemons": "etcd, kube-apiserver, kube-controller-manager (job controller only), "
+    "kube-scheduler, and where pods "
     "meet; containerd and kubelet",
 }
 """An answer to each of `schedulers.base.ASPECTS`."""

@@ -1,4 +1,5 @@
-"""What a campaign may set of kube-scheduler: one line each, under the names of its configuration."""
+"""What a campaign may set of kube-scheduler: one line each, under the names of its
+configuration."""
 
 from typing import Any, Literal
 

@@ -9,8 +9,8 @@ _PLACEMENT: dict[str, Placement] = {"LeastAllocated": "least_loaded", "MostAlloc
 def policy(params: KubeParams) -> Policy:
     """The policy of a scheduler that runs with `params`.
 
-    A simulated job has all its slots at once, which pods on a real cluster don't: what comes of half-started jobs isn't
-    simulated, nor are rates and pauses between tries.
+    A simulated job has all its slots at once, which pods on a real cluster don't: what comes of
+    half-started jobs isn't simulated, nor are rates and pauses between tries.
     """
     return Policy(
         reserve="skip",

@@ -3,7 +3,8 @@
 FAIRNESS = {
     "gang": "yes: all its nodes are allocated at once",
     "backfill": "as SchedulerType says: by a clock, or never",
-    "decisions": "a clock (sched_interval, bf_interval), and submissions and ends, delayed by batch_sched_delay",
+    "decisions": "a clock (sched_interval, bf_interval), and submissions and ends, delayed by "
+    "batch_sched_delay",
     "admission": "none beside slurmctld's own checks",
     "submission": "sbatch, a process for each job, on the head",
     "rates": "none",

@@ -57,7 +57,8 @@ def job_script(job: "Job", topology: Topology, payload: str) -> bytes:
 def _once_per_node(payload: str, nodes: int) -> str:
     if nodes == 1:
         return payload
-    # The job's slots stay with the job while its one task per node runs; --overlap lets that task have any of them.
+    # The job's slots stay with the job while its one task per node runs; --overlap lets that task
+    # have any of them.
     command = shlex.quote(f"exec {payload}")
     size = f"--nodes={nodes} --ntasks={nodes} --ntasks-per-node=1"
     return (
@@ -74,7 +75,8 @@ def parse_submit(text: str) -> str:
 
 
 def parse_pending(text: str) -> dict[str, str]:
-    """The jobs that `squeue -h` lists in the format PENDING, with the reason of each that is pending."""
+    """The jobs that `squeue -h` lists in the format PENDING, with the reason of each that is
+    pending."""
     found = {}
     for line in filter(str.strip, text.splitlines()):
         match = _PENDING_LINE.fullmatch(line.strip())
@@ -102,7 +104,8 @@ def parse_version(text: str) -> str:
 
 
 def parse_accounting(text: str) -> dict[str, NativeTimes]:
-    """Jobs by id from the log of jobcomp/filetxt, whose times are whole seconds; a requeued job's last line counts."""
+    """Jobs by id from the log of jobcomp/filetxt, whose times are whole seconds; a requeued job's
+    last line counts."""
     times = (_completed(line) for line in text.splitlines() if line.strip())
     return {job.native_id: job for job in times}
 

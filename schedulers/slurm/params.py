@@ -1,4 +1,5 @@
-"""What a campaign may set of Slurm: one line each, under Slurm's own names, with slurm.conf(5)'s units and defaults."""
+"""What a campaign may set of Slurm: one line each, under Slurm's own names, with slurm.conf(5)'s
+units and defaults."""
 
 import re
 from typing import Literal
@@ -22,9 +23,9 @@ WEIGHT_MAX = 1_000_000_000
 class SlurmParams(Params):
     """Slurm's scheduling parameters.
 
-    Lower-case names are options of SchedulerParameters, the others are lines of slurm.conf. Slurm ignores bf_* under
-    sched/builtin and PriorityWeight* under priority/basic; they are rendered all the same, so that what runs can be
-    compared with what was asked for, whatever the point.
+    Lower-case names are options of SchedulerParameters, the others are lines of slurm.conf. Slurm
+    ignores bf_* under sched/builtin and PriorityWeight* under priority/basic; they are rendered all
+    the same, so that what runs can be compared with what was asked for, whatever the point.
     """
 
     SchedulerType: Literal["sched/backfill", "sched/builtin"] = tunable(
@@ -138,8 +139,9 @@ def _written(name: str, value: Scalar) -> str:
 def parse_config(text: str) -> dict[str, Scalar]:
     """The parameters of a running controller, from what `scontrol show config` prints.
 
-    Flags that are off are False. Under priority/basic Slurm shows no other Priority* line, and so neither do we.
-    Raises ParseError for a line that is missing or has a value that no parameter of ours has.
+    Flags that are off are False. Under priority/basic Slurm shows no other Priority* line, and so
+    neither do we. Raises ParseError for a line that is missing or has a value that no parameter of
+    ours has.
     """
     shown = _shown_lines(text)
     options = _shown_options(shown.get("schedulerparameters", ""))

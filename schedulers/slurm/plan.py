@@ -1,4 +1,5 @@
-"""Bootstrap plans: munge and the controller first, then the compute nodes, which fetch their configuration from it."""
+"""Bootstrap plans: munge and the controller first, then the compute nodes, which fetch their
+configuration from it."""
 
 from collections.abc import Mapping
 
@@ -62,9 +63,9 @@ def bootstrap(
 def reconfigure(topology: Topology, params: SlurmParams, facts: Facts) -> BootstrapPlan:
     """From a joined cluster to the same cluster with other parameters.
 
-    `scontrol reconfigure` starts a fresh controller process on the new file and hands it to the compute nodes, whose
-    daemons start anew as well (Slurm 23.11 and later): so every parameter of ours applies. A file that Slurm refuses
-    ends the controller, and the probe finds no answer.
+    `scontrol reconfigure` starts a fresh controller process on the new file and hands it to the
+    compute nodes, whose daemons start anew as well (Slurm 23.11 and later): so every parameter of
+    ours applies. A file that Slurm refuses ends the controller, and the probe finds no answer.
     """
     names = DEFAULT_FACTS | dict(facts)
     step = Step(

@@ -1,8 +1,8 @@
-"""What Slurm's parameters mean for a simulation: when slurmctld looks at its queue, in which order, and how it
-backfills.
+"""What Slurm's parameters mean for a simulation: when slurmctld looks at its queue, in which order,
+and how it backfills.
 
-Read off slurmctld of Slurm 24.11 (job_mgr.c, job_scheduler.c, controller.c, proc_req.c, agent.c; plugins sched/backfill
-and priority/multifactor), slurmd (req.c) and slurm.conf(5).
+Read off slurmctld of Slurm 24.11 (job_mgr.c, job_scheduler.c, controller.c, proc_req.c, agent.c;
+plugins sched/backfill and priority/multifactor), slurmd (req.c) and slurm.conf(5).
 """
 
 from schedulers.policy import Backfill, Placement, Policy, Priority, Rhythm
@@ -11,7 +11,8 @@ from schedulers.slurm.params import SlurmParams
 
 MINUTE = 60.0
 IGNORED = {
-    "defer": "no batch job is tried as it is submitted, and without an epilog its end waits for the clock anyway",
+    "defer": "no batch job is tried as it is submitted, and without an epilog its end waits for "
+    "the clock anyway",
     "bf_continue": "a simulated backfill cycle never yields its locks",
     "PriorityWeightFairshare": "there is no slurmdbd",
     "PriorityWeightPartition": "there is one partition",

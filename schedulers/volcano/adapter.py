@@ -18,7 +18,8 @@ from schedulers.volcano import params
 from schedulers.volcano.fairness import FAIRNESS
 from schedulers.volcano.policy import policy
 
-SCHEDULER, CONTROLLERS = "vc-scheduler.service", "vc-controller-manager.service"
+SCHEDULER = "vc-scheduler.service"
+CONTROLLERS = "vc-controller-manager.service"
 CONF = f"{access.FOLDER}/vc-scheduler.json"
 DEFINITIONS = "/usr/share/volcano/crds"
 _API = "batch.volcano.sh/v1alpha1"
@@ -173,4 +174,7 @@ def _define() -> str:
     where = url("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
     known = f"{shlex.join(curl('-o', '/dev/null'))} {where}/"
     name = "name=${file##*/}; name=${name%.yaml}; group=${name%%_*}; name=${name#*_}"
-    return f"for file in {DEFINITIONS}/*.yaml; do {name}; {known}$name.$group 2>/dev/null || {post} @$file {where}; done"
+    return (
+        f"for file in {DEFINITIONS}/*.yaml; do {name}; {known}$name.$group 2>/dev/null || "
+        f"{post} @$file {where}; done"
+    )

@@ -1,4 +1,5 @@
-"""What a reader must know of Volcano, as it is driven here, to compare it with another scheduler."""
+"""What a reader must know of Volcano, as it is driven here, to compare it with another
+scheduler."""
 
 from schedulers._kubernetes.fairness import SHARED
 
@@ -7,12 +8,16 @@ FAIRNESS = {
     "gang": "as the parameter gang says: all pods of a job or none",
     "backfill": "yes: a job that fits is started; nothing is reserved for one that doesn't",
     "decisions": "every schedule_period",
-    "admission": "the API server's admission plugins, without Volcano's webhooks; enqueue lets jobs have pods",
+    "admission": "the API server's admission plugins, without Volcano's webhooks; enqueue lets "
+    "jobs have pods",
     "rates": "kube_api_qps and kube_api_burst of the scheduler; 50 requests/s of the controllers",
-    "queues": "one queue of weight 1; all jobs have one priority, then drf if it is on, then their submission",
-    "allocation": "the width in slots (an extended resource), as even as can be over the fewest pods; CPU and memory "
+    "queues": "one queue of weight 1; all jobs have one priority, then drf if it is on, then "
+    "their submission",
+    "allocation": "the width in slots (an extended resource), as even as can be over the fewest "
+    "pods; CPU and memory "
     "aren't requested",
-    "daemons": "etcd, kube-apiserver, vc-controller-manager (job and queue controllers), vc-scheduler, and where pods "
+    "daemons": "etcd, kube-apiserver, vc-controller-manager (job and queue controllers), "
+    "vc-scheduler, and where pods "
     "meet; containerd and kubelet",
 }
 """An answer to each of `schedulers.base.ASPECTS`."""

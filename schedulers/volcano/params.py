@@ -1,5 +1,5 @@
-"""What a campaign may set of Volcano: flags and plugin arguments, one line each, under Volcano's names with underscores
-for dashes and dots."""
+"""What a campaign may set of Volcano: flags and plugin arguments, one line each, under Volcano's
+names with underscores for dashes and dots."""
 
 import json
 import re
@@ -17,8 +17,8 @@ _LOADED = re.compile(r"Final state: actions=\[([^\]]*)\], plugins=\[([^\]]*)\]")
 class VolcanoParams(Params):
     """Volcano's scheduling parameters.
 
-    The plugins are those of Volcano's own default configuration, and binpack; `gang`, `drf` and `proportion` take one
-    out. See docs/user-guide in volcano-sh/volcano, and `vc-scheduler --help`.
+    The plugins are those of Volcano's own default configuration, and binpack; `gang`, `drf` and
+    `proportion` take one out. See docs/user-guide in volcano-sh/volcano, and `vc-scheduler --help`.
     """
 
     schedule_period: float = tunable(
@@ -28,7 +28,8 @@ class VolcanoParams(Params):
         "enqueue, allocate, backfill", "enqueue, allocate", "allocate, backfill", "allocate"
     ] = tunable(
         "enqueue, allocate, backfill",
-        help="what a run does; without enqueue, pods are created for every job at once; backfill is for pods that "
+        help="what a run does; without enqueue, pods are created for every job at once; backfill "
+        "is for pods that "
         "request nothing",
     )
     gang: bool = tunable(True, help="a job's pods get nodes together or not at all")
@@ -99,15 +100,17 @@ def _flag(name: str, value: Scalar) -> str:
 
 
 def parse_config(text: str) -> dict[str, Scalar]:
-    """The parameters of a running scheduler: a line with its arguments, one with what it logged when it had read its
-    configuration, and that configuration.
+    """The parameters of a running scheduler: a line with its arguments, one with what it logged
+    when it had read its configuration, and that configuration.
 
-    Raises ParseError for anything else, and where actions or plugins are not those that it has logged.
+    Raises ParseError for anything else, and where actions or plugins are not those that it has
+    logged.
     """
     command, _, rest = text.strip().partition("\n")
     logged, _, shown = rest.partition("\n")
     try:
-        given, loaded = dict(_FLAG.findall(command)), _LOADED.search(logged)
+        given = dict(_FLAG.findall(command))
+        loaded = _LOADED.search(logged)
         config: dict[str, Any] = json.loads(shown)
         plugins = {
             one["name"]: one.get("arguments", {})

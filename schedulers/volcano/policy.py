@@ -5,9 +5,11 @@ from schedulers.volcano.params import VolcanoParams
 
 
 def policy(params: VolcanoParams) -> Policy:
-    """The policy of a scheduler that runs with `params`: it decides at once, and all its jobs are gangs.
+    """The policy of a scheduler that runs with `params`: it decides at once, and all its jobs are
+    gangs.
 
-    The pause between two runs isn't simulated; nor is the order among the jobs of one run, but for their submission.
+    The pause between two runs isn't simulated; nor is the order among the jobs of one run, but for
+    their submission.
     """
     return Policy(
         reserve="skip",

@@ -1,4 +1,5 @@
-"""A headless Chromium for tests, with evidence (screenshot, page source, console) of whatever fails."""
+"""A headless Chromium for tests, with evidence (screenshot, page source, console) of whatever
+fails."""
 
 import os
 import shutil
@@ -35,10 +36,12 @@ class Browser:
         return self.driver.find_elements("css selector", selector)
 
     def wait(self, what, condition, seconds=90):
-        """Return what `condition` gives as soon as that is true; elements that vanish meanwhile are looked up again."""
+        """Return what `condition` gives as soon as that is true; elements that vanish meanwhile are
+        looked up again."""
         from selenium.common.exceptions import WebDriverException
 
-        deadline, trouble = time.monotonic() + seconds, ""
+        deadline = time.monotonic() + seconds
+        trouble = ""
         while time.monotonic() < deadline:
             try:
                 if found := condition():

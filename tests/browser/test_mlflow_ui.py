@@ -1,4 +1,5 @@
-"""The MLflow UI as a researcher uses it: the campaign's runs are listed, filtered by image, and compared."""
+"""The MLflow UI as a researcher uses it: the campaign's runs are listed, filtered by image, and
+compared."""
 
 import socket
 import subprocess
@@ -17,7 +18,10 @@ from tests.samples import HASHES, OBJECTIVES, campaign_samples
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 TRIALS = 8
-SERVE = "import sys, pathlib; from campaign.tracking.server import serve; serve(pathlib.Path(sys.argv[1]), int(sys.argv[2]))"
+SERVE = (
+    "import sys, pathlib; from campaign.tracking.server import serve; "
+    "serve(pathlib.Path(sys.argv[1]), int(sys.argv[2]))"
+)
 # Of each row the grid draws three parts; the names stand in the pinned one.
 ROW = ".ag-pinned-left-cols-container [role=row]"
 EXPANDER = f"{ROW} button[data-component-id*=runnamecellrenderer]"
@@ -160,7 +164,8 @@ def test_two_runs_are_compared(runs_page, samples):
 
 
 def _tick(browser, name):
-    """Select a run. The grid draws its own box over the real one, so the real one is clicked by script."""
+    """Select a run. The grid draws its own box over the real one, so the real one is clicked by
+    script."""
 
     def ticked():
         box = _trials(browser)[name].find_element(

@@ -1,4 +1,5 @@
-"""The report in a browser: the front is drawn, nothing complains, nothing is fetched, and it fits a phone."""
+"""The report in a browser: the front is drawn, nothing complains, nothing is fetched, and it fits a
+phone."""
 
 import json
 

@@ -1,4 +1,5 @@
-"""docs/adding-a-scheduler.md, run: its package keeps every promise, and a campaign searches over it in simulation."""
+"""docs/adding-a-scheduler.md, run: its package keeps every promise, and a campaign searches over it
+in simulation."""
 
 import subprocess
 import sys

@@ -77,7 +77,8 @@ def accounted(jobs: pa.Table) -> pa.Table:
 def test_what_is_broken_is_found_out(
     change: dict[str, object], outcome: Callable[..., None], said: str
 ) -> None:
-    slurm, jobs = adapter("slurm"), accounted(measured("slurm"))
+    slurm = adapter("slurm")
+    jobs = accounted(measured("slurm"))
     outcome(slurm, CLUSTER, jobs)
     first, *others = jobs.to_pylist()
     with pytest.raises(Broken, match=said):
@@ -85,7 +86,8 @@ def test_what_is_broken_is_found_out(
 
 
 def test_how_jobs_ended_is_compared_with_how_they_were_to_end() -> None:
-    slurm, states = adapter("slurm"), ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED by 0")
+    slurm = adapter("slurm")
+    states = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED by 0")
     rows = [
         row | {"native_state": state}
         for row, state in zip(fates().to_pylist(), states, strict=True)

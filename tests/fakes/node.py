@@ -1,4 +1,5 @@
-"""Nodes in folders of this machine: real files, a real shell and a tiny systemd, reached directly or by a real SSH."""
+"""Nodes in folders of this machine: real files, a real shell and a tiny systemd, reached directly
+or by a real SSH."""
 
 import asyncio
 import contextlib
@@ -19,8 +20,10 @@ class LocalNode:
     """A node in a folder: commands run here, with a systemd and a home of its own."""
 
     def __init__(self, folder: Path, node="n1"):
-        self.node, self.root = node, folder / node
-        self.units, self.home = folder / f"{node}.units", folder / f"{node}.home"
+        self.node = node
+        self.root = folder / node
+        self.units = folder / f"{node}.units"
+        self.home = folder / f"{node}.home"
         for made in (self.root, self.units, self.home):
             made.mkdir()
         self.environment = os.environ | {
@@ -66,14 +69,16 @@ class LocalNode:
         return files, {unit.name: unit.read_text() for unit in self.units.glob("*.service")}
 
     def left(self):
-        """What of it another way of applying must leave as well: contents, modes, owners, running units."""
+        """What of it another way of applying must leave as well: contents, modes, owners, running
+        units."""
         files, units = self.state()
         return {path.relative_to(self.root): kept[2:] for path, kept in files.items()}, set(units)
 
 
 @contextlib.asynccontextmanager
 async def ssh_server(node, client):
-    """An SSH server in front of `node` that lets `client` in; yields its port and the public half of its host key."""
+    """An SSH server in front of `node` that lets `client` in; yields its port and the public half
+    of its host key."""
     host = make_identity(node.node)
 
     async def shell(process):

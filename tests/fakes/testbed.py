@@ -1,4 +1,5 @@
-"""A testbed of arithmetic: evaluates trials at once by a small model, and fails, spoils or dies by rule."""
+"""A testbed of arithmetic: evaluates trials at once by a small model, and fails, spoils or dies by
+rule."""
 
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -27,14 +28,17 @@ def by_attempt(outcomes: Mapping[tuple[int, int], Outcome]) -> Rule:
 
 
 class FakeTestbed:
-    """Evaluates up to `slots` trials at a time; more nodes serve the jobs sooner, a longer bf_interval later.
+    """Evaluates up to `slots` trials at a time; more nodes serve the jobs sooner, a longer
+    bf_interval later.
 
-    Of the trials that run, the one that was started last ends first: the reverse of what a naive driver expects.
-    `most_running` is the highest number of trials that ran together, `started` the attempts in order.
+    Of the trials that run, the one that was started last ends first: the reverse of what a naive
+    driver expects. `most_running` is the highest number of trials that ran together, `started` the
+    attempts in order.
     """
 
     def __init__(self, rule: Rule = always_ok, slots: int = 8) -> None:
-        self._rule, self._slots = rule, slots
+        self._rule = rule
+        self._slots = slots
         self._running: list[Trial] = []
         self.started: list[tuple[int, int]] = []
         self.most_running = 0

@@ -1,4 +1,5 @@
-"""A tracker that writes down what it is told to log, in whatever process it is; it fails, hangs or dies by rule."""
+"""A tracker that writes down what it is told to log, in whatever process it is; it fails, hangs or
+dies by rule."""
 
 import json
 import os
@@ -7,11 +8,14 @@ from pathlib import Path
 
 
 class FakeTracker:
-    """Appends a line to `file` for each call; `broken` names the step that fails, `hangs` the one that doesn't return,
-    `dies` the one at which its process ends."""
+    """Appends a line to `file` for each call; `broken` names the step that fails, `hangs` the one
+    that doesn't return, `dies` the one at which its process ends."""
 
     def __init__(self, file: Path, broken="", hangs="", dies=""):
-        self.file, self.broken, self.hangs, self.dies = file, broken, hangs, dies
+        self.file = file
+        self.broken = broken
+        self.hangs = hangs
+        self.dies = dies
 
     def _note(self, step, **values):
         if step == self.dies:

@@ -1,4 +1,5 @@
-"""What tests with real VMs share: running commands as a user would, and proof that nothing is left behind."""
+"""What tests with real VMs share: running commands as a user would, and proof that nothing is left
+behind."""
 
 import os
 import subprocess
@@ -65,7 +66,8 @@ class Workplace:
         )
 
     def nodes(self) -> list[str]:
-        """The domains of ours that run in this workplace's libvirt; looking starts it for a moment."""
+        """The domains of ours that run in this workplace's libvirt; looking starts it for a
+        moment."""
         daemon = PrivateLibvirtd(self.state_dir)
         daemon.start()
         with Hypervisor(daemon.uri) as hypervisor:
@@ -80,7 +82,8 @@ class Workplace:
         PrivateLibvirtd(self.state_dir).stop()
 
     def leftovers(self) -> list[str]:
-        """What a finished or cleaned campaign must not leave: domains, run folders, processes of ours."""
+        """What a finished or cleaned campaign must not leave: domains, run folders, processes of
+        ours."""
         folders = self.state_dir / "nodes"
         left = [f"domain {name}" for name in self.nodes()]
         left += [f"folder {path}" for path in folders.glob("[!.]*")] if folders.is_dir() else []
@@ -105,7 +108,8 @@ def processes_naming(text: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def golden_state(tmp_path_factory):
-    """A host's folder that several modules use, one after the other: a golden cluster is made once for all of them."""
+    """A host's folder that several modules use, one after the other: a golden cluster is made once
+    for all of them."""
     return tmp_path_factory.mktemp("golden-clusters")
 
 

@@ -1,4 +1,5 @@
-"""A driver that runs beside the test: it is followed line by line, and none is waited for without an end."""
+"""A driver that runs beside the test: it is followed line by line, and none is waited for without
+an end."""
 
 import os
 import signal
@@ -30,7 +31,8 @@ class Driver:
         self._reader.start()
 
     def until(self, wanted: Callable[[list[str]], object], seconds: float) -> None:
-        """Wait until what it has said is what is wanted; AssertionError with all of it if it ends before, or isn't."""
+        """Wait until what it has said is what is wanted; AssertionError with all of it if it ends
+        before, or isn't."""
         deadline = time.monotonic() + seconds
         with self._more:
             while not wanted(self.said):
@@ -44,7 +46,8 @@ class Driver:
         self._abort(f"it wasn't that far after {seconds:g} s")
 
     def finish(self, seconds: float) -> str:
-        """All that it has said when it has ended well; AssertionError if it hasn't in time, or with another status."""
+        """All that it has said when it has ended well; AssertionError if it hasn't in time, or with
+        another status."""
         self._reader.join(seconds)
         if self._reader.is_alive():
             self._abort(f"it hasn't ended after {seconds:g} s")

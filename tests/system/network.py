@@ -1,4 +1,5 @@
-"""Several hosts on one machine: a network namespace for each, joined by veth pairs and a bridge, with a Ray node in it.
+"""Several hosts on one machine: a network namespace for each, joined by veth pairs and a bridge,
+with a Ray node in it.
 
 All traffic stays in namespaces that are made here. Processes in them are ended by their pids.
 """

@@ -1,4 +1,5 @@
-"""Another user of the machine: what it reads of a campaign's files and processes, and which sockets let it in."""
+"""Another user of the machine: what it reads of a campaign's files and processes, and which sockets
+let it in."""
 
 import re
 import subprocess
@@ -11,14 +12,16 @@ from actors.hypervisor.daemon import PrivateLibvirtd
 
 NOBODY = 65534
 SETTLE_S = 3.0
-# Prints all that its user can read below the folders that it is given and of processes, and which sockets let it in.
+# Prints all that its user can read below the folders that it is given and of processes, and which
+# sockets let it in.
 SNOOP = textwrap.dedent("""
     import os, pathlib, socket, sys
 
     def give(path):
         try:
             with open(path, "rb") as file:
-                sys.stdout.buffer.write(b"\\n== " + os.fsencode(str(path)) + b"\\n" + file.read(64_000_000))
+                content = file.read(64_000_000)
+            sys.stdout.buffer.write(b"\\n== " + os.fsencode(str(path)) + b"\\n" + content)
         except OSError:
             pass
 
@@ -49,7 +52,8 @@ class Look:
     seen: bytes
 
     def leaks(self, secrets):
-        """Where those of the secrets stood that were seen, public keys aside; and the sockets that let in."""
+        """Where those of the secrets stood that were seen, public keys aside; and the sockets that
+        let in."""
         found = [
             name
             for name, lines in secrets.items()
@@ -63,7 +67,8 @@ PUBLIC = (b"AAAAC3", b"ssh-ed25519")
 
 
 def look(workplace, driver=None):
-    """As root: collect the secrets, and be another user for a moment. The nodes may have begun just now."""
+    """As root: collect the secrets, and be another user for a moment. The nodes may have begun just
+    now."""
     time.sleep(SETTLE_S)
     return Look(secrets_of(workplace, driver), seen_by_nobody(*folders_of(workplace)))
 
@@ -80,7 +85,8 @@ def lines_of(text):
 
 
 def secrets_of(workplace, driver):
-    """What must stay secret: the credentials of the nodes that run, the golden cluster's identity, Ray's token."""
+    """What must stay secret: the credentials of the nodes that run, the golden cluster's identity,
+    Ray's token."""
     found = {}
     for file in (workplace.state_dir / "nodes").glob("*/credentials/*"):
         found[str(file)] = lines_of(file.read_bytes())

@@ -1,4 +1,5 @@
-"""One plan by our SSH and by Ansible, on real nodes: the same is left behind, and ours changes nothing of either."""
+"""One plan by our SSH and by Ansible, on real nodes: the same is left behind, and ours changes
+nothing of either."""
 
 import asyncio
 import time
@@ -53,11 +54,12 @@ async def on_all(standing, script):
 async def left_behind(standing):
     """Every file below /etc with mode, owner and content, and every service that runs."""
     below = f"find /etc \\( {OF_ONE_CLUSTER} \\) -prune -o"
-    modes, contents = (
-        f"{below} -printf '%p %y %m %u:%g\\n'",
-        f"{below} -type f -exec sha256sum {{}} +",
+    modes = f"{below} -printf '%p %y %m %u:%g\\n'"
+    contents = f"{below} -type f -exec sha256sum {{}} +"
+    units = (
+        "systemctl list-units --type=service --state=running --plain --no-legend | cut -d' ' "
+        "-f1 | grep -v ^ssh"
     )
-    units = "systemctl list-units --type=service --state=running --plain --no-legend | cut -d' ' -f1 | grep -v ^ssh"
     return await on_all(standing, f"{{ {modes}; {contents}; {units}; }} | sort")
 
 
@@ -74,7 +76,8 @@ async def untouched(standing, plan):
 
 
 async def applied(host, bundle, plan, name, ways):
-    """Apply by each of `ways`, of which only the first may change anything; returns what is left behind."""
+    """Apply by each of `ways`, of which only the first may change anything; returns what is left
+    behind."""
     async with booted(host, bundle, name, TOPOLOGY) as standing:
         found = []
         for way in ways:

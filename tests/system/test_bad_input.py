@@ -1,4 +1,5 @@
-"""What a user can get wrong, from the command line: one clear message, exit status 2, nothing running, nothing lost."""
+"""What a user can get wrong, from the command line: one clear message, exit status 2, nothing
+running, nothing lost."""
 
 import os
 import shutil
@@ -109,7 +110,8 @@ def test_libvirt_not_reachable(workplace):
 
 
 def test_a_full_disk(workplace, tmp_path):
-    """The results folder is a file system of 16 KiB: full as soon as the first trial's files come home."""
+    """The results folder is a file system of 16 KiB: full as soon as the first trial's files come
+    home."""
     small = tmp_path / "small"
     small.mkdir()
     if (

@@ -1,5 +1,5 @@
-"""A real campaign from the command line, killed in mid-trial and taken up again: what it finds, keeps and leaves, and
-what another user of the machine sees of it."""
+"""A real campaign from the command line, killed in mid-trial and taken up again: what it finds,
+keeps and leaves, and what another user of the machine sees of it."""
 
 import os
 import re
@@ -34,7 +34,8 @@ SETTINGS = (
 
 @pytest.fixture(scope="module")
 def place(image_store, bundle):
-    """A workplace whose folder everybody may enter, as a home folder often is; pytest's own are closed."""
+    """A workplace whose folder everybody may enter, as a home folder often is; pytest's own are
+    closed."""
     folder = Path(tempfile.mkdtemp(prefix="ct-campaign-", dir="/tmp"))
     folder.chmod(0o755)
     workplace = Workplace(folder, image_store)
@@ -51,7 +52,8 @@ def looks():
 
 @pytest.fixture(scope="module")
 def killed(place, looks):
-    """The campaign, its driver killed while its second trial runs jobs; yields the nodes that outlived it."""
+    """The campaign, its driver killed while its second trial runs jobs; yields the nodes that
+    outlived it."""
     driver = Driver(place.command(*SETTINGS))
     for moment in ("golden cluster: booting", "trial 0 replaying") if os.geteuid() == 0 else ():
         driver.until(lambda said, moment=moment: any(moment in line for line in said), seconds=600)
@@ -106,7 +108,8 @@ def test_nothing_is_left_of_either_driver(place, resumed):
 
 def test_no_finished_trial_was_run_again_and_none_is_lost(place, resumed):
     finished_before_resume = True
-    settled, started_after = set(), []
+    settled = set()
+    started_after = []
     for event in events(place):
         if event["event"] == "resumed":
             finished_before_resume = False

@@ -1,4 +1,5 @@
-"""Chaos on real VMs, in short: a campaign over two libvirts loses a libvirtd, a host's actor and its driver.
+"""Chaos on real VMs, in short: a campaign over two libvirts loses a libvirtd, a host's actor and
+its driver.
 
 `make chaos ARGS="vms=10"` draws more, and compares with a campaign that was left alone.
 """

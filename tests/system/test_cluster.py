@@ -1,4 +1,5 @@
-"""What a trial's life meets on real VMs: daemons that die, nodes that are lost, guests that never come up."""
+"""What a trial's life meets on real VMs: daemons that die, nodes that are lost, guests that never
+come up."""
 
 import asyncio
 import dataclasses
@@ -45,7 +46,8 @@ def test_a_daemon_that_dies_fails_the_trial_with_its_log(host, bundle, monkeypat
 
 
 def test_a_node_that_is_lost_while_jobs_run_makes_the_trial_invalid(host, bundle, monkeypatch):
-    near, remotes = Near(host), remotes_of(monkeypatch)
+    near = Near(host)
+    remotes = remotes_of(monkeypatch)
     cluster = cluster_on(near, bundle)
 
     async def pull_the_plug():

@@ -1,4 +1,5 @@
-"""Adapters on real VMs: what a cluster brings home is what the adapter promises, moved to other parameters too."""
+"""Adapters on real VMs: what a cluster brings home is what the adapter promises, moved to other
+parameters too."""
 
 import asyncio
 from importlib import import_module
@@ -70,7 +71,8 @@ def tiny(tmp_path, monkeypatch):
 def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_changed(
     host, bundle_of, name, request
 ):
-    """The trial itself compares what runs with what was asked for (`parse_config`), and fails where they differ."""
+    """The trial itself compares what runs with what was asked for (`parse_config`), and fails where
+    they differ."""
     scheduler = request.getfixturevalue("tiny") if name == "tiny" else adapter(name)
     bundle = bundle_of(scheduler.image)
     blueprint = Blueprint(
@@ -82,7 +84,8 @@ def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_change
     others = changed | {key: value for key, value in SWIFT.items() if key in changed}
 
     async def evaluations():
-        supply, found = Supply(blueprint, Near(host)), []
+        supply = Supply(blueprint, Near(host))
+        found = []
         for number, params in enumerate(({}, others)):
             spec = TrialSpec(
                 Trial(number=number, point={}), name, NODES, params, ValiditySettings(), workload
@@ -111,8 +114,11 @@ def trial_of(scheduler, bundle, workload, host):
 
 @pytest.mark.parametrize("name", names())
 def test_how_jobs_end_shows_as_such(host, bundle_of, name, monkeypatch):
-    """A job that fails, one beyond its time limit and one that is cancelled: the accounts tell them apart."""
-    scheduler, remotes, payload = adapter(name), remotes_of(monkeypatch), guest.payload
+    """A job that fails, one beyond its time limit and one that is cancelled: the accounts tell them
+    apart."""
+    scheduler = adapter(name)
+    remotes = remotes_of(monkeypatch)
+    payload = guest.payload
     monkeypatch.setattr(
         guest,
         "payload",
@@ -137,7 +143,8 @@ def test_how_jobs_end_shows_as_such(host, bundle_of, name, monkeypatch):
 
 @pytest.mark.parametrize("name", names())
 def test_the_jobs_of_a_lost_node_are_told_by_the_scheduler(host, bundle_of, name, monkeypatch):
-    scheduler, remotes = adapter(name), remotes_of(monkeypatch)
+    scheduler = adapter(name)
+    remotes = remotes_of(monkeypatch)
     wide = job(NODES * SLOTS, number=1)._replace(runtime_s=300.0, requested_s=600.0)
     workload = Workload("one", pa.Table.from_pylist([wide._asdict()], schema=WORKLOAD_SCHEMA))
     cluster = trial_of(scheduler, bundle_of(scheduler.image), workload, host)

@@ -1,7 +1,8 @@
-"""Campaigns over hosts that are Ray nodes, each with a network, a libvirtd and an image store of its own.
+"""Campaigns over hosts that are Ray nodes, each with a network, a libvirtd and an image store of
+its own.
 
-They are network namespaces of this machine. One is cut off in the midst of a trial, another loses its libvirtd; then a
-cluster spans the two that are left.
+They are network namespaces of this machine. One is cut off in the midst of a trial, another loses
+its libvirtd; then a cluster spans the two that are left.
 """
 
 import os
@@ -106,7 +107,8 @@ def trials(said, phase):
 
 
 def test_one_host_is_cut_off_and_another_loses_its_libvirtd(network, places, search, tmp_path):
-    # The first trial makes the golden cluster on one host; then the others are added, and get theirs from there.
+    # The first trial makes the golden cluster on one host; then the others are added, and get
+    # theirs from there.
     ours = ["name=far", *outputs(tmp_path), *settings_of(network, places)]
     driver = search({"anna": places["anna"]})
     driver.until(lambda said: trials(said, "replaying"), seconds=600)

@@ -1,4 +1,5 @@
-"""What chaos does to a guest, seen from its nodes: that it strikes, strikes one of them, and is over afterwards."""
+"""What chaos does to a guest, seen from its nodes: that it strikes, strikes one of them, and is
+over afterwards."""
 
 import asyncio
 import random
@@ -20,7 +21,10 @@ pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 TOPOLOGY = topology_of(1, 2, 512)
 SENT = 50
 FILE = "/usr/lib/x86_64-linux-gnu/libc.so.6"
-READ = f"echo 3 > /proc/sys/vm/drop_caches; s=$EPOCHREALTIME; cat {FILE} > /dev/null; echo $s $EPOCHREALTIME"
+READ = (
+    f"echo 3 > /proc/sys/vm/drop_caches; s=$EPOCHREALTIME; cat {FILE} > /dev/null; echo $s "
+    "$EPOCHREALTIME"
+)
 
 
 @pytest.fixture

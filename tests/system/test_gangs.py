@@ -1,4 +1,5 @@
-"""What becomes of wide jobs that compete: under Kubernetes' own scheduler each can hold what the other needs."""
+"""What becomes of wide jobs that compete: under Kubernetes' own scheduler each can hold what the
+other needs."""
 
 import asyncio
 
@@ -22,8 +23,9 @@ JOBS = (
     Job(2, 25.0, 8, 5.0, 300.0, 0),
     Job(3, 35.0, 5, 5.0, 300.0, 0),
 )
-"""On two nodes of four slots. While the first job has one slot, a pod of the second fits the other node, and one of the
-third (of three slots) fits beside the first. Then each waits for the other's."""
+"""On two nodes of four slots. While the first job has one slot, a pod of the second fits the other
+node, and one of the third (of three slots) fits beside the first. Then each waits for the
+other's."""
 
 
 @pytest.mark.parametrize(("name", "outcome"), [("kube", "stalled"), ("volcano", "ok")])

@@ -1,4 +1,5 @@
-"""Golden clusters on real VMs: pristine whatever happened before, cold when damaged, and nothing is left of them."""
+"""Golden clusters on real VMs: pristine whatever happened before, cold when damaged, and nothing is
+left of them."""
 
 import asyncio
 import os
@@ -28,7 +29,8 @@ from tests.system.trials import host_on
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
 CYCLES = int(os.environ.get("CAMPAIGN_TEST_CYCLES", "8"))
-# Every file but those that a daemon writes by itself, times in them; and the contents of all that isn't the image's.
+# Every file but those that a daemon writes by itself, times in them; and the contents of all that
+# isn't the image's.
 LISTING = r"""
 find / -xdev \( -path /var/log -o -path /var/lib/slurm -o -path /run/log \) -prune \
     -o -printf '%y %m %u %g %s %p %l\n' | sort
@@ -107,7 +109,8 @@ def test_a_restored_node_has_our_time_and_random_numbers_of_its_own(host, bluepr
             ]
             return [(float(text.split()[0]) - time.time(), text.split()[1]) for text in texts]
 
-    first, second = asyncio.run(look()), asyncio.run(look())
+    first = asyncio.run(look())
+    second = asyncio.run(look())
     assert all(abs(gap) < 5 for gap, _ in first + second)
     assert len({number for _, number in first + second}) == 6
 
@@ -115,7 +118,8 @@ def test_a_restored_node_has_our_time_and_random_numbers_of_its_own(host, bluepr
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", names())
 def test_a_golden_cluster_does_not_age(host, bundle_of, name, monkeypatch):
-    """Restored a day after it was saved, whole and smaller: its daemons must not mind that their time jumps."""
+    """Restored a day after it was saved, whole and smaller: its daemons must not mind that their
+    time jumps."""
     scheduler = adapter(name)
     cluster = ClusterSettings(memory_mib=max(512, scheduler.memory_mib))
     blueprint = Blueprint(
@@ -123,7 +127,8 @@ def test_a_golden_cluster_does_not_age(host, bundle_of, name, monkeypatch):
     )
 
     async def jobs_run(nodes):
-        """A supply hands out no cluster on which a job hasn't run across all nodes; another one follows at leisure."""
+        """A supply hands out no cluster on which a job hasn't run across all nodes; another one
+        follows at leisure."""
         async with cluster_of(Supply(blueprint, Near(host)), nodes) as (ready, _):
             await asyncio.sleep(3)
             again = scheduler.rehearsal_command(blueprint.topology(nodes))
@@ -245,7 +250,8 @@ def test_the_next_cluster_is_made_ahead_and_gives_way_to_who_needs_its_room(host
 
 
 def usage(host, state_dir):
-    """What a cycle could leak: domains, processes, ports, files, our descriptors; and hundreds of MiB of our memory."""
+    """What a cycle could leak: domains, processes, ports, files, our descriptors; and hundreds of
+    MiB of our memory."""
     domains = host._hypervisor.guests()
     processes = processes_naming(str(state_dir))
     low = host._settings.ports[0]

@@ -1,4 +1,5 @@
-"""The life of a private libvirtd: found again by anybody, started once, ended for sure, with or without root."""
+"""The life of a private libvirtd: found again by anybody, started once, ended for sure, with or
+without root."""
 
 import os
 import signal
@@ -26,7 +27,8 @@ daemon = PrivateLibvirtd(Path(sys.argv[1]))
 print(daemon.start(), daemon.pid(), flush=True)
 """
 
-# What libvirt 9 has written of a guest before its QEMU runs, shortened to what it insists on when it is read again.
+# What libvirt 9 has written of a guest before its QEMU runs, shortened to what it insists on when
+# it is read again.
 UNBORN = """<domstatus state='paused' reason='starting up' pid='0'>
 <monitor path='/nowhere' type='unix'/><job type='none' async='start' flags='0x1' asyncStarted='1'/>
 <domain type='qemu' id='1'><name>unborn</name><uuid>0a7d8b4b-60d9-43a5-a623-10fef1bea06a</uuid>

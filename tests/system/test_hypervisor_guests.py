@@ -1,4 +1,5 @@
-"""Real guests under a private libvirtd: they start, speak, keep to the loopback interface, and are cleaned up after."""
+"""Real guests under a private libvirtd: they start, speak, keep to the loopback interface, and are
+cleaned up after."""
 
 import base64
 import dataclasses
@@ -32,9 +33,11 @@ from campaign.images.manifest import Bundle
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
 
 GROUP = "239.77.99.1"
-MANAGEMENT_MAC, CLUSTER_MAC = "52:54:00:99:00:01", "52:54:00:99:00:02"
+MANAGEMENT_MAC = "52:54:00:99:00:01"
+CLUSTER_MAC = "52:54:00:99:00:02"
 # A guest of somebody else: no kernel, no disk, no lease.
-FOREIGN = """<domain type='qemu'><name>somebody-elses</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>
+FOREIGN = """<domain type='qemu'><name>somebody-elses</name>
+<memory unit='MiB'>32</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='pc'>hvm</type></os><devices><controller type='usb' model='none'/>
 <memballoon model='none'/></devices></domain>"""
 
@@ -68,7 +71,8 @@ def spec(bundle, tmp_path) -> NodeSpec:
 
 
 def node_spec(bundle: Bundle, run_root: Path, owner: Owner, node: str) -> NodeSpec:
-    """A node of the bundle whose cluster card comes up with an address, with its run folder made."""
+    """A node of the bundle whose cluster card comes up with an address, with its run folder
+    made."""
     lease = Lease("hypervisor-test", "1", int(time.time()) + 3600, owner)
     credentials = {"system.hostname": node.encode(), "tmpfiles.extra": guest_files()}
     folder = run_folder.create(run_root, f"test-{node}", lease, credentials)
@@ -130,7 +134,8 @@ def wait_for(what: Callable[[], object], spec: NodeSpec, seconds: float = 200) -
 
 
 def loopback_listener() -> socket.socket:
-    """Hears what is sent to the cluster's multicast group over the loopback interface, and over no other."""
+    """Hears what is sent to the cluster's multicast group over the loopback interface, and over no
+    other."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((GROUP, 17099))

@@ -1,4 +1,5 @@
-"""The Debian builder for real: two builds give one hash, the result keeps the guest contract, and it boots."""
+"""The Debian builder for real: two builds give one hash, the result keeps the guest contract, and
+it boots."""
 
 import base64
 import contextlib
@@ -90,7 +91,8 @@ mkdir "$TMPDIR/proc" && mount -t proc proc "$TMPDIR/proc" && touch "$TMPDIR/moun
 
 def test_a_killed_build_takes_its_mounts_and_processes_with_it(tmp_path):
     """With something in the place of mmdebstrap that stays where that mounts the guest's /proc."""
-    programs, work = tmp_path / "bin", tmp_path / "work"
+    programs = tmp_path / "bin"
+    work = tmp_path / "work"
     programs.mkdir()
     work.mkdir()
     (programs / "mmdebstrap").write_text(MOUNTS_AND_STAYS)
@@ -209,10 +211,13 @@ def free_port():
 
 @pytest.fixture
 def node(bundle, tmp_path):
-    """A guest booted straight by QEMU, as the contract says; a function that runs a command in it."""
+    """A guest booted straight by QEMU, as the contract says; a function that runs a command in
+    it."""
     if not shutil.which("qemu-system-x86_64"):
         pytest.skip("no qemu-system-x86_64")
-    names, port, console = credentials(tmp_path), free_port(), tmp_path / "console"
+    names = credentials(tmp_path)
+    port = free_port()
+    console = tmp_path / "console"
     firmware = [
         word
         for name in names

@@ -1,4 +1,5 @@
-"""A bundle packed of store paths boots as any other: to the /sbin/init that it links to, on a RAM overlay."""
+"""A bundle packed of store paths boots as any other: to the /sbin/init that it links to, on a RAM
+overlay."""
 
 import shutil
 import subprocess

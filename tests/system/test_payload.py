@@ -1,4 +1,5 @@
-"""What jobs do on real VMs while they run: a workload that burns CPU time keeps the CPUs of its nodes busy."""
+"""What jobs do on real VMs while they run: a workload that burns CPU time keeps the CPUs of its
+nodes busy."""
 
 import asyncio
 
@@ -30,7 +31,8 @@ def host(tmp_path, burning):
 
 
 def test_jobs_that_burn_keep_the_cpu_of_their_node_busy_for_their_time(host, burning, monkeypatch):
-    remotes, shares = remotes_of(monkeypatch), []
+    remotes = remotes_of(monkeypatch)
+    shares = []
 
     async def watch():
         async def seen() -> tuple[float, float]:

@@ -1,5 +1,5 @@
-"""The hosts of a campaign under real Ray, on libvirt's own test driver, which has no VMs: opened, lost, opened again,
-drained, added; and trials whose host or actor dies or falls silent."""
+"""The hosts of a campaign under real Ray, on libvirt's own test driver, which has no VMs: opened,
+lost, opened again, drained, added; and trials whose host or actor dies or falls silent."""
 
 import asyncio
 import contextlib
@@ -53,7 +53,8 @@ def opened(tmp_path, monkeypatch):
 
     def opening(*names, **settings):
         hosts = {name: host_settings(tmp_path, name) for name in names}
-        said, orders = [], []
+        said = []
+        orders = []
 
         def new():
             given = list(orders)
@@ -182,7 +183,8 @@ def test_a_trial_that_misses_all_its_deadlines_is_given_up(opened, monkeypatch):
         pool, Placement(), boot_deadline_s=1, bootstrap_deadline_s=1, workload_deadline_s=1
     )
     testbed.start(TRIAL)
-    ended, deadline = [], time.monotonic() + 60
+    ended = []
+    deadline = time.monotonic() + 60
     while not ended and time.monotonic() < deadline:
         ended = testbed.wait(0.2)
         testbed.statuses()

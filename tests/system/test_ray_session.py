@@ -1,4 +1,5 @@
-"""Ray as a campaign starts it: a driver that is told to end leaves nothing of it, and nobody else can use it."""
+"""Ray as a campaign starts it: a driver that is told to end leaves nothing of it, and nobody else
+can use it."""
 
 import os
 import signal
@@ -31,7 +32,8 @@ DRIVER = textwrap.dedent("""
 
         busy = Busy.remote().for_ever.remote()
         try:
-            print(ray_session._own_folder(os.getpid()), ray.get_runtime_context().gcs_address, flush=True)
+            address = ray.get_runtime_context().gcs_address
+            print(ray_session._own_folder(os.getpid()), address, flush=True)
             while True:
                 ray.wait([busy], timeout=1)
         finally:

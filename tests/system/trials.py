@@ -1,4 +1,5 @@
-"""Single trials on real VMs, for tests: a small cluster, its evaluation, and the connections to its nodes."""
+"""Single trials on real VMs, for tests: a small cluster, its evaluation, and the connections to its
+nodes."""
 
 import asyncio
 import time
@@ -28,7 +29,8 @@ PATIENCE_S = 600.0  # emulated nodes on a busy machine: a module of Ansible's ta
 
 
 def cluster_on(near, bundle, *, runtime_s=60.0, width=1, payload="sleep", **cluster) -> Cluster:
-    """A cluster for a trial of one compute node and two jobs, long and narrow if nothing else is said."""
+    """A cluster for a trial of one compute node and two jobs, long and narrow if nothing else is
+    said."""
     job = {
         "arrival_s": 0.0,
         "width": width,
@@ -60,7 +62,8 @@ def cluster_on(near, bundle, *, runtime_s=60.0, width=1, payload="sleep", **clus
 
 @contextmanager
 def host_on(folder: Path, bundle: Bundle) -> Iterator[Host]:
-    """A host with a libvirt of its own that keeps everything in `folder`; its nodes are all gone at the end."""
+    """A host with a libvirt of its own that keeps everything in `folder`; its nodes are all gone at
+    the end."""
     opened = Host(
         "test", HostSettings(uri="private", state_dir=str(folder)), bundle, Owner.current()
     )
@@ -74,7 +77,8 @@ async def booted(
     host: Host, bundle: Bundle, name: str, topology: Topology
 ) -> AsyncIterator[Standing]:
     """The nodes of a topology, booted, reached by SSH, and with no scheduler on them."""
-    near, nodes = Near(host), topology.nodes
+    near = Near(host)
+    nodes = topology.nodes
     slot = await near.acquire(
         name, len(nodes), NodeShape(1, nodes[0].memory_mib), int(time.time() + 2 * PATIENCE_S)
     )
@@ -113,7 +117,8 @@ def remotes_of(monkeypatch):
     """The connections that a cluster makes, by node."""
     from actors.clusters import live as module
 
-    made, connect = {}, module.Remote.connect.__func__
+    made = {}
+    connect = module.Remote.connect.__func__
 
     async def recorded(cls, node, *arguments):
         made[node] = await connect(cls, node, *arguments)

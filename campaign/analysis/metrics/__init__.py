@@ -1,8 +1,9 @@
-"""Metrics of a trial: the jobs table and what surrounds it -> values, and why what has no value has none.
+"""Metrics of a trial: the jobs table and what surrounds it -> values, and why what has no value has
+none.
 
-A finished job has begun to be submitted, has started and has ended, whatever its exit code. Metrics of jobs are over
-finished jobs; how many are not is a metric too. A metric that has no meaning for a trial is absent with a reason,
-never a number that looks like one. Times are seconds.
+A finished job has begun to be submitted, has started and has ended, whatever its exit code. Metrics
+of jobs are over finished jobs; how many are not is a metric too. A metric that has no meaning for a
+trial is absent with a reason, never a number that looks like one. Times are seconds.
 """
 
 from collections.abc import Mapping
@@ -39,7 +40,8 @@ class Computed:
 
 
 def tau_of(time_scale: float) -> float:
-    """Tau (s) of the bounded slowdown for a workload whose times were multiplied by `time_scale`."""
+    """Tau (s) of the bounded slowdown for a workload whose times were multiplied by
+    `time_scale`."""
     return BOUNDED_SLOWDOWN_TAU_S * time_scale
 
 
@@ -52,8 +54,8 @@ def compute(
 ) -> Computed:
     """All metrics of a jobs table (JOBS_SCHEMA), in time O(n log n) and memory O(n) of its jobs.
 
-    `phases` are a trial's phase clocks (seconds by name in PHASES). `tau_s` bounds the slowdown of short jobs: scale
-    it as the workload's times are scaled (`tau_of`).
+    `phases` are a trial's phase clocks (seconds by name in PHASES). `tau_s` bounds the slowdown of
+    short jobs: scale it as the workload's times are scaled (`tau_of`).
     """
     measured = measure(jobs, cluster, phases, tau_s)
     found = {row.name: _evaluate(row, measured) for row in METRICS.values()}

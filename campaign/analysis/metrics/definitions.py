@@ -1,4 +1,5 @@
-"""The metrics: each one a row (name, unit, definition, source) and a function of what was measured."""
+"""The metrics: each one a row (name, unit, definition, source) and a function of what was
+measured."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,21 +13,28 @@ from campaign.schema.model import Direction
 WARM_UP = 0.1  # part of the arrival span that steady-state utilisation leaves out
 KWH = 3.6e6  # joules
 FAN_2007 = "Fan, Weber, Barroso 2007, Power Provisioning for a Warehouse-sized Computer"
-FEITELSON_1997 = "Feitelson, Rudolph, Schwiegelshohn, Sevcik, Wong 1997, Theory and Practice in Parallel Job Scheduling"
+FEITELSON_1997 = (
+    "Feitelson, Rudolph, Schwiegelshohn, Sevcik, Wong 1997, Theory and Practice in "
+    "Parallel Job Scheduling"
+)
 FEITELSON_2001 = "Feitelson 2001, Metrics for Parallel Job Scheduling and Their Convergence"
 FRACHTENBERG_2005 = "Frachtenberg, Feitelson 2005, Pitfalls in Parallel Job Scheduling Evaluation"
-JAIN_1984 = "Jain, Chiu, Hawe 1984, A Quantitative Measure of Fairness and Discrimination for Resource Allocation"
+JAIN_1984 = (
+    "Jain, Chiu, Hawe 1984, A Quantitative Measure of Fairness and Discrimination for "
+    "Resource Allocation"
+)
 SCHWIEGELSHOHN_2000 = "Schwiegelshohn, Yahyapour 2000, Fairness in Parallel Job Scheduling"
 WONG_2000 = "Wong, Oliker, Kramer, Kaltz, Bailey 2000, ESP: A System Utilization Benchmark"
 ZHANG_2001 = (
-    "Zhang, Franke, Moreira, Sivasubramaniam 2001, An Integrated Approach to Parallel Job Scheduling Using "
+    "Zhang, Franke, Moreira, Sivasubramaniam 2001, An Integrated Approach to Parallel Job "
+    "Scheduling Using "
     "Gang-Scheduling, Backfilling, and Migration"
 )
 THIS_PROJECT = "this project"
 BACKFILL = f"{THIS_PROJECT}; backfilling: Lifka 1995, The ANL/IBM SP Scheduling System"
 NOT_HELD = frozenset({"golden", "fallback", "placed", "simulated"})
-"""Phases in which the trial holds no nodes of its own, or that aren't its cost: what is made once for all trials, what
-a mishap took, waiting, and simulating."""
+"""Phases in which the trial holds no nodes of its own, or that aren't its cost: what is made once
+for all trials, what a mishap took, waiting, and simulating."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,8 @@ Function = Callable[[Measured], float | NoMeaning]
 
 @dataclass(frozen=True)
 class Metric:
-    """What a metric means. `of_jobs`: it has no meaning when no job has finished; `of_tau`: it depends on tau."""
+    """What a metric means. `of_jobs`: it has no meaning when no job has finished; `of_tau`: it
+    depends on tau."""
 
     name: str
     unit: str
@@ -178,7 +187,8 @@ def awrt_s(of: Measured) -> float | NoMeaning:
 
 @_metric(
     "",
-    "Jain's index (sum of x)^2 / (users x sum of x^2) over users, x = mean bounded slowdown of a user's jobs: "
+    "Jain's index (sum of x)^2 / (users x sum of x^2) over users, x = mean bounded slowdown of a "
+    "user's jobs: "
     "1 if all users fare alike, 1 / users if one bears it all",
     best="maximize",
     source=JAIN_1984,
@@ -202,13 +212,15 @@ def utilisation(of: Measured) -> float | NoMeaning:
 
 @_metric(
     "fraction",
-    "slots in use / cluster's slots while jobs arrive: from a tenth of the way between the first and the last "
+    "slots in use / cluster's slots while jobs arrive: from a tenth of the way between the first "
+    "and the last "
     "submission (warm-up cut) to the last (drain cut)",
     best="maximize",
     source=FRACHTENBERG_2005,
 )
 def utilisation_steady(of: Measured) -> float | NoMeaning:
-    first, last = float(of.submit.min()), float(of.submit.max())
+    first = float(of.submit.min())
+    last = float(of.submit.max())
     # Jobs that should arrive at once are submitted one after the other.
     if last <= first or np.ptp(of.arrival) == 0:
         return NoMeaning(
@@ -229,7 +241,8 @@ def idle_fraction(of: Measured) -> float | NoMeaning:
 
 @_metric(
     "fraction",
-    "loss of capacity: slot seconds idle while at least one job waits / (cluster's slots x makespan)",
+    "loss of capacity: slot seconds idle while at least one job waits / (cluster's slots x "
+    "makespan)",
     source=ZHANG_2001,
 )
 def fragmentation(of: Measured) -> float | NoMeaning:
@@ -248,7 +261,8 @@ def _capacity(of: Measured) -> float | NoMeaning:
 
 @_metric(
     "fraction",
-    "jobs that started ahead of the longest-waiting job while that one asked for more slots than were free / "
+    "jobs that started ahead of the longest-waiting job while that one asked for more slots than "
+    "were free / "
     "finished jobs",
     best="maximize",
     source=BACKFILL,
@@ -261,8 +275,10 @@ def backfill_rate(of: Measured) -> float | NoMeaning:
 
 @_metric(
     "s",
-    "mean of start - ready; a job is ready when it is submitted and as many slots as it asks for are free, and stay so "
-    "until it starts. Holds what the scheduler takes to notice, decide and launch, and what its policy keeps jobs back "
+    "mean of start - ready; a job is ready when it is submitted and as many slots as it asks for "
+    "are free, and stay so "
+    "until it starts. Holds what the scheduler takes to notice, decide and launch, and what its "
+    "policy keeps jobs back "
     "that would fit",
     source=THIS_PROJECT,
 )
@@ -281,7 +297,8 @@ def dispatch_latency_p95_s(of: Measured) -> float | NoMeaning:
 
 @_metric(
     "s",
-    "mean of ready - submission (see dispatch_latency_mean_s): the wait for slots, without the dispatch latency",
+    "mean of ready - submission (see dispatch_latency_mean_s): the wait for slots, without the "
+    "dispatch latency",
     source=THIS_PROJECT,
 )
 def policy_wait_mean_s(of: Measured) -> float | NoMeaning:
@@ -317,8 +334,10 @@ def node_hours(of: Measured) -> float | NoMeaning:
 
 @_metric(
     "node h",
-    "(compute nodes + head nodes) x the phases of the trial from restoring or booting its nodes to teardown, without "
-    "making a golden cluster, without what was lost on one that couldn't be used, and without waiting for a place",
+    "(compute nodes + head nodes) x the phases of the trial from restoring or booting its nodes "
+    "to teardown, without "
+    "making a golden cluster, without what was lost on one that couldn't be used, and without "
+    "waiting for a place",
     source=THIS_PROJECT,
     of_jobs=False,
 )
@@ -348,12 +367,14 @@ def cost(of: Measured) -> float | NoMeaning:
 
 @_metric(
     "kWh",
-    "over the makespan: each compute node draws cost.idle_w + (cost.busy_w - cost.idle_w) x slots in use / its slots, "
+    "over the makespan: each compute node draws cost.idle_w + (cost.busy_w - cost.idle_w) x "
+    "slots in use / its slots, "
     "and each head node cost.idle_w if cost.head_nodes; a model, not a measurement",
     source=FAN_2007,
 )
 def energy_kwh(of: Measured) -> float | NoMeaning:
-    cluster, power = of.cluster, of.cluster.cost
+    cluster = of.cluster
+    power = of.cluster.cost
     if cluster.nodes <= 0:
         return NO_NODES
     if cluster.slots <= 0:

@@ -1,4 +1,5 @@
-"""What metrics are computed from: the finished jobs of a trial as columns, its cluster and its phase clocks."""
+"""What metrics are computed from: the finished jobs of a trial as columns, its cluster and its
+phase clocks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ClusterFacts:
-    """How big the cluster was: compute nodes, the job slots of all of them together, and nodes that run no jobs.
+    """How big the cluster was: compute nodes, the job slots of all of them together, and nodes that
+    run no jobs.
 
     `nodes` or `slots` are 0 where nothing tells. `cost` says what a node costs.
     """
@@ -37,10 +39,11 @@ class ClusterFacts:
 
 @dataclass(frozen=True)
 class Measured:
-    """The finished jobs of one trial as columns (seconds since the workload's start), and what surrounds them.
+    """The finished jobs of one trial as columns (seconds since the workload's start), and what
+    surrounds them.
 
-    `user` is NaN where it isn't known, and `arrival` where no time was intended; `lags` are submissions behind their
-    intended times, of all submitted jobs; `table` is the whole jobs table.
+    `user` is NaN where it isn't known, and `arrival` where no time was intended; `lags` are
+    submissions behind their intended times, of all submitted jobs; `table` is the whole jobs table.
     """
 
     width: Array
@@ -87,7 +90,8 @@ class Measured:
 
     @cached_property
     def dispatch_latency(self) -> Array:
-        """From when a job could have started to when it did: there, and enough slots free from then on."""
+        """From when a job could have started to when it did: there, and enough slots free from then
+        on."""
         since = free_since(self.timeline, self.cluster.slots, self.width, self.start)
         return self.start - np.maximum(since, self.submit)
 

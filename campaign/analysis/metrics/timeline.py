@@ -1,7 +1,8 @@
-"""A schedule over time: slots in use and jobs that wait as step functions, and what is asked of them.
+"""A schedule over time: slots in use and jobs that wait as step functions, and what is asked of
+them.
 
-All of it is over whole columns: time O(n log n), memory O(n). Where things happen at one instant, slots are free
-before they are taken, and a job that takes no time takes no slots.
+All of it is over whole columns: time O(n log n), memory O(n). Where things happen at one instant,
+slots are free before they are taken, and a job that takes no time takes no slots.
 """
 
 from dataclasses import dataclass
@@ -39,19 +40,22 @@ def idle_while_waiting(timeline: Timeline, slots: int) -> float:
 
 
 def free_since(timeline: Timeline, slots: int, width: Array, start: Array) -> Array:
-    """From when on `width` of `slots` slots were free without a break until `start`, for each job of the timeline.
+    """From when on `width` of `slots` slots were free without a break until `start`, for each job
+    of the timeline.
 
-    Minus infinity where they always were. A job's own slots don't count: it takes them at its start.
+    Minus infinity where they always were. A job's own slots don't count: it takes them at its
+    start.
     """
     shortage = last_below(slots - timeline.used, np.searchsorted(timeline.at, start), width)
     return np.where(shortage < 0, -np.inf, timeline.at[shortage + 1])
 
 
 def last_below(values: Array, before: Counts, bound: Array) -> Counts:
-    """The last index below `before[i]` with a value less than `bound[i]`, for each i; -1 where there is none.
+    """The last index below `before[i]` with a value less than `bound[i]`, for each i; -1 where
+    there is none.
 
-    Minima of blocks of 2, 4, 8 .. values make a tree: each query climbs it to the nearest block to its left that
-    holds such a value, and descends to the last one in it; all queries do so at once.
+    Minima of blocks of 2, 4, 8 .. values make a tree: each query climbs it to the nearest block to
+    its left that holds such a value, and descends to the last one in it; all queries do so at once.
     """
     tree = [values]
     while tree[-1].size > 1:
@@ -59,11 +63,13 @@ def last_below(values: Array, before: Counts, bound: Array) -> Counts:
         tree.append(tree[-1][: 2 * pairs].reshape(-1, 2).min(axis=1))
     node = np.full(before.size, -1, dtype=np.int64)
     found_on = np.zeros(before.size, dtype=np.int64)
-    edge, asking = before.astype(np.int64), np.arange(before.size)
+    edge = before.astype(np.int64)
+    asking = np.arange(before.size)
     for level, minima in enumerate(tree):
         left = edge[asking] - 1
         hit = (edge[asking] % 2 == 1) & (minima[left] < bound[asking])
-        node[asking[hit]], found_on[asking[hit]] = left[hit], level
+        node[asking[hit]] = left[hit]
+        found_on[asking[hit]] = level
         asking = asking[~hit]
         edge[asking] //= 2
         asking = asking[edge[asking] > 0]
@@ -77,18 +83,23 @@ def last_below(values: Array, before: Counts, bound: Array) -> Counts:
 def backfilled(
     width: Array, submit: Array, start: Array, end: Array, slots: int
 ) -> NDArray[np.bool_]:
-    """Which jobs started ahead of the longest-waiting one while that didn't fit the free slots; in order of submission.
+    """Which jobs started ahead of the longest-waiting one while that didn't fit the free slots; in
+    order of submission.
 
-    Jobs submitted at one instant wait in the order in which they stand. What is free to the longest-waiting job is
-    free just before the start, so jobs that were decided on together and launched in another order aren't backfilled.
+    Jobs submitted at one instant wait in the order in which they stand. What is free to the
+    longest-waiting job is free just before the start, so jobs that were decided on together and
+    launched in another order aren't backfilled.
     """
     order = np.argsort(submit, kind="stable")
-    width, start, end = width[order], start[order], end[order]
+    width = width[order]
+    start = start[order]
+    end = end[order]
     # The queue's head when a job starts: the first one in order that starts later.
     head = np.searchsorted(np.maximum.accumulate(start), start, side="right")
     ahead = head < np.arange(width.size)
     held = np.where(end > start, width, 0.0)
-    by_start, by_end = np.argsort(start, kind="stable"), np.argsort(end, kind="stable")
+    by_start = np.argsort(start, kind="stable")
+    by_end = np.argsort(end, kind="stable")
     taken = np.empty_like(held)
     taken[by_start] = np.cumsum(held[by_start]) - held[by_start]
     returned = np.concatenate([[0.0], np.cumsum(held[by_end])])

@@ -1,5 +1,5 @@
-"""`python -m campaign bench clusters`: how fast a cluster is there, booted and restored, on this machine and in one
-run."""
+"""`python -m campaign bench clusters`: how fast a cluster is there, booted and restored, on this
+machine and in one run."""
 
 import os
 import time
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from campaign.images.manifest import Bundle
 
 BASE = ("name=bench", "cluster.nodes=2", "scheduler.params={bf_interval: 7}")
-"""The campaign that is measured unless overrides say otherwise; its scheduler.params are those of row (c+)."""
+"""The campaign that is measured unless overrides say otherwise; its scheduler.params are those of
+row (c+)."""
 
 
 def run(overrides: Sequence[str], place: Path, rounds: int) -> None:

@@ -1,4 +1,5 @@
-"""`python -m campaign bench fleet`: what the driver itself costs, over a thousand simulated hosts and many trials."""
+"""`python -m campaign bench fleet`: what the driver itself costs, over a thousand simulated hosts
+and many trials."""
 
 import json
 import shutil
@@ -33,8 +34,8 @@ WINDOWS = 10
 
 @dataclass(frozen=True)
 class Window:
-    """A tenth of a campaign's trials: what one cost the driver beside its simulation, in all and of CPU, ms; and the
-    driver's memory, MiB."""
+    """A tenth of a campaign's trials: what one cost the driver beside its simulation, in all and of
+    CPU, ms; and the driver's memory, MiB."""
 
     trials: int
     driver_ms: float
@@ -60,21 +61,26 @@ class _Watched(FleetTestbed):
     """A fleet that notes, a tenth after the other, what the driver has cost."""
 
     def watch(self, timed: _Timed, trials: int) -> None:
-        self._timed, self._size = timed, max(1, trials // WINDOWS)
+        self._timed = timed
+        self._size = max(1, trials // WINDOWS)
         self.windows: list[Window] = []
-        self._seen, self._begun, self._simulated = 0, _clocks(), timed.took
+        self._seen = 0
+        self._begun = _clocks()
+        self._simulated = timed.took
 
     def wait(self, timeout_s: float) -> list[tuple[Trial, Evaluation]]:
         ended = super().wait(timeout_s)
         self._seen += len(ended)
         if self._seen >= self._size * (len(self.windows) + 1):
-            spent, simulated = _since(self._begun), self._timed.took
+            spent = _since(self._begun)
+            simulated = self._timed.took
             driver_ms, cpu_ms = (
                 1000 * (all_s - (now_s - before_s)) / self._size
                 for all_s, now_s, before_s in zip(spent, simulated, self._simulated, strict=True)
             )
             self.windows.append(Window(self._seen, driver_ms, cpu_ms, _memory_mib()))
-            self._begun, self._simulated = _clocks(), simulated
+            self._begun = _clocks()
+            self._simulated = simulated
         return ended
 
 
@@ -92,7 +98,8 @@ def _sum(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, f
 
 
 def run(overrides: Sequence[str], place: Path, rounds: int) -> None:
-    """Run one campaign (rounds have no meaning here), take it up again, and leave the table in `place`."""
+    """Run one campaign (rounds have no meaning here), take it up again, and leave the table in
+    `place`."""
     composed = compose([*SETTINGS, *overrides])
     trials = composed.campaign.search.trials
     if trials < WINDOWS:
@@ -155,7 +162,8 @@ def _resume(composed: Composed, results: Results) -> float:
 
 def _table(windows: Sequence[Window], resumed_s: float, trials: int) -> str:
     rows = [
-        f"{window.trials:>9,} {window.driver_ms:>12.2f} {window.cpu_ms:>12.2f} {window.memory_mib:>12.0f}"
+        f"{window.trials:>9,} {window.driver_ms:>12.2f} {window.cpu_ms:>12.2f} "
+        f"{window.memory_mib:>12.0f}"
         for window in windows
     ]
     grown = windows[-1].cpu_ms / windows[1].cpu_ms  # the first holds what is done once
@@ -168,7 +176,8 @@ def _table(windows: Sequence[Window], resumed_s: float, trials: int) -> str:
         f"{trials:,} trials on {HOSTS:,} simulated hosts, as many at once",
         f"{'trials':>9} {'driver, ms':>12} {'its CPU, ms':>12} {'memory, MiB':>12}",
         *rows,
-        f"a trial costs the driver {grown:.2f} times as much CPU in the last tenth as in the second; "
+        f"a trial costs the driver {grown:.2f} times as much CPU in the last tenth as in the "
+        "second; "
         f"it keeps {each:.1f} KiB of each",
         f"taken up again after {resumed_s:.2f} s",
     ]

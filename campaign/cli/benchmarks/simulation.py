@@ -1,4 +1,5 @@
-"""`python -m campaign bench simulation`: how fast the simulation is, beside a public simulator on the same jobs."""
+"""`python -m campaign bench simulation`: how fast the simulation is, beside a public simulator on
+the same jobs."""
 
 import os
 import platform
@@ -14,8 +15,8 @@ PACKAGES = ("numba", "numpy", "accasim")
 
 
 def run(overrides: Sequence[str], place: Path, rounds: int) -> None:
-    """Measure, print the table and leave it in `place`. Of the settings (`overrides`) only the scheduler's name has a
-    meaning here: its policy is simulated beside the ideal ones."""
+    """Measure, print the table and leave it in `place`. Of the settings (`overrides`) only the
+    scheduler's name has a meaning here: its policy is simulated beside the ideal ones."""
     from campaign.bench.speed import measure
     from campaign.bench.speed_table import as_json, as_text
 

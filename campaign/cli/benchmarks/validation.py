@@ -1,5 +1,6 @@
-"""`python -m campaign bench validation`: the same workloads on virtual machines and in simulation, and how far they are
-apart. The simulation's delays are fitted to one workload and tested on another."""
+"""`python -m campaign bench validation`: the same workloads on virtual machines and in simulation,
+and how far they are apart. The simulation's delays are fitted to one workload and tested on
+another."""
 
 import time
 from collections.abc import Sequence
@@ -36,7 +37,8 @@ POLL_S = 0.5
 
 
 def run(overrides: Sequence[str], place: Path, rounds: int) -> None:
-    """Measure each point `rounds` times on both workloads, fit, compare; print the table and leave it in `place`."""
+    """Measure each point `rounds` times on both workloads, fit, compare; print the table and leave
+    it in `place`."""
     import pyarrow.parquet as pq
 
     from campaign.bench.validation import as_json, as_table, as_text
@@ -54,13 +56,14 @@ def run(overrides: Sequence[str], place: Path, rounds: int) -> None:
         as_json(fitted_on, tested_on, delays), encoding="utf-8"
     )
     print(
-        f"\n{table}\n{place} holds validation.txt, validation.json and the jobs in validation.parquet"
+        f"\n{table}\n{place} holds validation.txt, validation.json and the jobs in "
+        "validation.parquet"
     )
 
 
 def _measure(campaigns: Sequence[Composed], rounds: int) -> "list[list[Case]]":
-    """The points of each campaign's workload, on the virtual machines of the first: they differ in the workload
-    alone."""
+    """The points of each campaign's workload, on the virtual machines of the first: they differ in
+    the workload alone."""
     workloads = [workload_for(composed) for composed in campaigns]
     points = [_point(*point) for point in POINTS] * rounds
     means = OnLibvirt(campaigns[0])
@@ -110,7 +113,9 @@ def _case(composed: Composed, trial: Trial, evaluation: Evaluation) -> "Case":
     from campaign.simulation.calibration import Case
     from campaign.simulation.engine import Nodes
 
-    campaign, space, scheduler = composed.campaign, composed.space, composed.scheduler
+    campaign = composed.campaign
+    space = composed.space
+    scheduler = composed.scheduler
     return Case(
         label=_label(trial),
         workload=workload_for(composed),

@@ -1,4 +1,5 @@
-"""What a campaign needs of its kind of testbed, from before it begins to its end; a module per kind."""
+"""What a campaign needs of its kind of testbed, from before it begins to its end; a module per
+kind."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack

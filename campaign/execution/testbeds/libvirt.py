@@ -86,7 +86,8 @@ class OnLibvirt:
             raise CapacityError(
                 "cluster.nodes: the largest cluster fits on none of the hosts that have opened",
                 "\n".join(f"{name}: {facts.total}" for name, facts in pool.facts.items()),
-                "Use fewer nodes (cluster.nodes), smaller ones (cluster.memory_mib, cluster.vcpus), or another host.",
+                "Use fewer nodes (cluster.nodes), smaller ones (cluster.memory_mib, "
+                "cluster.vcpus), or another host.",
             )
         return testbed
 
@@ -108,7 +109,8 @@ class OnLibvirt:
     def _spec(self, trial: Trial, workload: Workload) -> "TrialSpec":
         from actors.clusters.cluster import TrialSpec
 
-        campaign, space = self._composed.campaign, self._composed.space
+        campaign = self._composed.campaign
+        space = self._composed.space
         # Of several schedulers, nobody knows whose cluster the next trial wants.
         unknown = space.conditional or trial.number + 1 >= campaign.search.trials
         return TrialSpec(

@@ -23,9 +23,13 @@ class Simulated:
         """A simulation fits everywhere."""
 
     def open(self, stack: ExitStack, workload: Workload, say: Say) -> Testbed:
-        campaign, space = self._composed.campaign, self._composed.space
+        campaign = self._composed.campaign
+        space = self._composed.space
         testbed = SimulationTestbed(campaign, self._composed.schedulers, space, workload)
-        what = f"a SIMULATION of {' and '.join(self._composed.schedulers)} by discrete events, not a measurement"
+        what = (
+            f"a SIMULATION of {' and '.join(self._composed.schedulers)} by discrete events, "
+            "not a measurement"
+        )
         say(f"this is {what} ({testbed.policy_name}); compiling it, if that has not been done here")
         testbed.warm_up()
         searched = [path for path in space.dimensions if path in testbed.never_used]

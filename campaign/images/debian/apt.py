@@ -1,4 +1,5 @@
-"""Asks a Debian mirror which packages an image gets, through an apt of our own; the machine's stays untouched."""
+"""Asks a Debian mirror which packages an image gets, through an apt of our own; the machine's stays
+untouched."""
 
 import re
 import shutil
@@ -72,7 +73,8 @@ def configured_mirror(root: Path = Path("/etc/apt")) -> Mirror:
 
 
 def choose_mirror(sources: Iterable[Source]) -> Mirror:
-    """The first source that serves a Debian release's main, and the first that serves its security updates."""
+    """The first source that serves a Debian release's main, and the first that serves its security
+    updates."""
     usable = [source for source in sources if "main" in source.components]
     archives = [source.uri for source in usable if any(map(_DEBIAN_SUITE.match, source.suites))]
     security = [source.uri for source in usable if any(map(_SECURITY_SUITE.match, source.suites))]
@@ -86,7 +88,8 @@ def choose_mirror(sources: Iterable[Source]) -> Mirror:
 
 
 def parse_list(text: str) -> list[Source]:
-    """The `deb` lines of a one-line-style sources file; other lines are passed over, as apt's own comments are."""
+    """The `deb` lines of a one-line-style sources file; other lines are passed over, as apt's own
+    comments are."""
     found = []
     for line in text.splitlines():
         words = re.sub(r"\[[^]]*\]", " ", line.partition("#")[0]).split()
@@ -105,10 +108,8 @@ def parse_deb822(text: str) -> list[Source]:
             ["false"],
         )
         if enabled and "deb" in fields.get("types", []):
-            suites, components = (
-                tuple(fields.get("suites", [])),
-                tuple(fields.get("components", [])),
-            )
+            suites = tuple(fields.get("suites", []))
+            components = tuple(fields.get("components", []))
             found += [Source(uri.rstrip("/"), suites, components) for uri in fields.get("uris", [])]
     return found
 
@@ -148,8 +149,8 @@ def parse_package(paragraph: str) -> Package:
 
 
 class Apt:
-    """An apt whose state, cache and configuration live in `folder` and that knows one mirror, and package files of
-    ours. `own` are the names of the latter."""
+    """An apt whose state, cache and configuration live in `folder` and that knows one mirror, and
+    package files of ours. `own` are the names of the latter."""
 
     def __init__(self, folder: Path, mirror: Mirror, suite: str, debs: Iterable[Path] = ()) -> None:
         self.folder = folder
@@ -180,12 +181,14 @@ class Apt:
         (self.folder / "etc/preferences.d/lock").write_text("\n".join(pins))
 
     def candidates(self, names: Iterable[str]) -> list[Package]:
-        """The preferred version of each package; ImageError if the mirror doesn't have one of them."""
+        """The preferred version of each package; ImageError if the mirror doesn't have one of
+        them."""
         text = self._run("apt-cache", "show", "--no-all-versions", *names)
         return [parse_package(paragraph) for paragraph in paragraphs(text)]
 
     def closure(self, names: Iterable[str]) -> list[Package]:
-        """`names`, all that they depend on, and every essential package, without recommendations."""
+        """`names`, all that they depend on, and every essential package, without
+        recommendations."""
         text = self._run(
             "apt-get",
             "install",
@@ -199,7 +202,8 @@ class Apt:
         return self.candidates(f"{name}={version}" for name, version, _ in chosen)
 
     def kernel(self, name: str) -> list[Package]:
-        """The kernel metapackage `name` and the kernel that it stands for, without what they depend on."""
+        """The kernel metapackage `name` and the kernel that it stands for, without what they depend
+        on."""
         meta = self.candidates([name])[0]
         needed = parse_fields(meta.paragraph).get("Depends", "").split()
         if not needed:
@@ -207,7 +211,8 @@ class Apt:
         return [meta, *self.candidates([needed[0]])]
 
     def download(self, packages: Iterable[Package], folder: Path) -> None:
-        """Fetch the package files into `folder`; ImageError unless each is the very file that the index promised."""
+        """Fetch the package files into `folder`; ImageError unless each is the very file that the
+        index promised."""
         wanted = list(packages)
         self._run(
             "apt-get",
@@ -230,14 +235,16 @@ class Apt:
 
 
 def package_of_file(path: Path) -> Package:
-    """The package in the .deb file at `path`; ImageError if it is none. Its index entry names the file where it is."""
+    """The package in the .deb file at `path`; ImageError if it is none. Its index entry names the
+    file where it is."""
     control = tools.run(["dpkg-deb", "--field", str(path)]).rstrip()
     fact = FileFact.of(path)
     return parse_package(f"{control}\nFilename: {path}\nSize: {fact.size}\nSHA256: {fact.sha256}\n")
 
 
 def _offer(packages: list[Package], folder: Path, suite: str) -> str:
-    """Make `folder` an archive of package files from elsewhere; the line of a sources.list that takes it in."""
+    """Make `folder` an archive of package files from elsewhere; the line of a sources.list that
+    takes it in."""
     if not packages:
         return ""
     folder.mkdir()
@@ -256,7 +263,8 @@ def _configuration(folder: Path) -> str:
         "Dir::Etc": "etc",
         "APT::Architecture": "amd64",
         "APT::Architectures": "amd64",
-        "APT::Sandbox::User": "root",  # our folder is private; the sandbox's user could not write to it
+        # Our folder is private; the sandbox's user could not write to it.
+        "APT::Sandbox::User": "root",
         "Acquire::Languages": "none",
         "Acquire::Retries": "3",
         "Acquire::http::Timeout": "30",
@@ -266,7 +274,8 @@ def _configuration(folder: Path) -> str:
 
 
 def write_index(packages: Iterable[Package], folder: Path, suite: str) -> None:
-    """Make `folder`, which holds the files of `packages`, an archive from which only they can be installed."""
+    """Make `folder`, which holds the files of `packages`, an archive from which only they can be
+    installed."""
     index = "\n".join(_local_paragraph(package) for package in packages)
     (folder / "Packages").write_text(index)
     fact = FileFact.of(folder / "Packages")

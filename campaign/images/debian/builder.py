@@ -1,7 +1,8 @@
-"""Builds image bundles from Debian packages: locked versions, and the same bytes from the same list.
+"""Builds image bundles from Debian packages: locked versions, and the same bytes from the same
+list.
 
-The bytes also depend on the version of mkfs.erofs, which the manifest records: machines of one Debian release give one
-hash for one list, with and without root.
+The bytes also depend on the version of mkfs.erofs, which the manifest records: machines of one
+Debian release give one hash for one list, with and without root.
 """
 
 import hashlib
@@ -74,8 +75,8 @@ def spec(name: str) -> Spec:
 
 
 def _settings(name: str) -> dict[str, Any]:
-    """What `NAME.toml` says; where it `extends` another, whatever it leaves out is the other's, and what is in _ADDED
-    adds up."""
+    """What `NAME.toml` says; where it `extends` another, whatever it leaves out is the other's, and
+    what is in _ADDED adds up."""
     own = tomllib.loads((_SPECS / f"{name}.toml").read_text())
     if "extends" not in own:
         return own
@@ -99,11 +100,12 @@ def build(
 ) -> Bundle:
     """Build the image `name`, put it into `store`, and return it; takes a minute or two.
 
-    `extras_folder` holds the files that the image needs and no mirror has; by default `third_party.folder_of(None)`.
-    `mirror` is a Debian archive's URI, by default the one that this machine's apt uses. Where the mirror has a locked
-    version, that very file is used; where not, `progress` is told what differs, and the list that was used is kept
-    beside the bundle as `lock.json`. With `locked` this is a LockDriftError instead.
-    Every other failure is an ImageError. Nothing half-made is left behind.
+    `extras_folder` holds the files that the image needs and no mirror has; by default
+    `third_party.folder_of(None)`. `mirror` is a Debian archive's URI, by default the one that this
+    machine's apt uses. Where the mirror has a locked version, that very file is used; where not,
+    `progress` is told what differs, and the list that was used is kept beside the bundle as
+    `lock.json`. With `locked` this is a LockDriftError instead. Every other failure is an
+    ImageError. Nothing half-made is left behind.
     """
     wanted = spec(name)
     provided = third_party.provided(
@@ -133,7 +135,8 @@ def build(
 def renew_lock(
     name: str = "slurm", *, mirror: str | None = None, scratch: Path, path: Path | None = None
 ) -> list[str]:
-    """Write the lock of what the mirror has now to `path` (default: the committed one); what differs, line by line.
+    """Write the lock of what the mirror has now to `path` (default: the committed one); what
+    differs, line by line.
 
     `scratch` is a folder for temporary files that must not exist yet; it is the caller's to remove.
     """
@@ -195,7 +198,8 @@ def _judge_drift(name: str, drift: list[str], locked: bool, progress: Progress) 
             f"the mirror no longer has the locked packages of image {name}", "\n".join(drift), renew
         )
     progress(
-        f"WARNING: the mirror differs from the lock in {len(drift)} packages, so the image's hash will differ:"
+        f"WARNING: the mirror differs from the lock in {len(drift)} packages, so the image's "
+        "hash will differ:"
     )
     for line in drift:
         progress(f"WARNING:   {line}")
@@ -226,7 +230,8 @@ def _boot_files(wanted: Spec, packages: list[Package], work: Path, folder: Path)
 
 
 def _root_file(wanted: Spec, contents: _Contents, work: Path, target: Path) -> None:
-    """Install the indexed packages in a fresh root, put in the extras, trim it, and pack it as `target`."""
+    """Install the indexed packages in a fresh root, put in the extras, trim it, and pack it as
+    `target`."""
     tools.run(
         _mmdebstrap(wanted, contents.provided, work / "packages", target),
         env={"SOURCE_DATE_EPOCH": str(wanted.epoch), "TMPDIR": str(work)},
@@ -235,7 +240,8 @@ def _root_file(wanted: Spec, contents: _Contents, work: Path, target: Path) -> N
 
 
 def _mmdebstrap(wanted: Spec, provided: list[Provided], packages: Path, target: Path) -> list[str]:
-    # Through a second mount, in which /proc and /sys aren't mounted: without root theirs have another owner.
+    # Through a second mount, in which /proc and /sys aren't mounted: without root theirs have
+    # another owner.
     pack = (
         'mkdir "$1.view" && mount --bind "$1" "$1.view" && '
         f'{shlex.join(erofs.command(target, wanted.epoch))} "$1.view" && umount "$1.view"'
@@ -262,7 +268,8 @@ def _mmdebstrap(wanted: Spec, provided: list[Provided], packages: Path, target: 
 
 
 def _confined() -> list[str]:
-    """What runs a command as root, in namespaces that end with this process, and with them its processes and mounts."""
+    """What runs a command as root, in namespaces that end with this process, and with them its
+    processes and mounts."""
     own = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     return ["setpriv", "--pdeathsig", "KILL", *(tools.as_root() or own)]
 

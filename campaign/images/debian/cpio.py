@@ -1,4 +1,5 @@
-"""Writes a cpio archive (newc) with the same bytes for the same files, wherever and whenever it is made."""
+"""Writes a cpio archive (newc) with the same bytes for the same files, wherever and whenever it is
+made."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ SYMLINK = 0o120777
 
 @dataclass(frozen=True)
 class Entry:
-    """One member: path without a leading slash, mode with its type bits, content (a symlink's target)."""
+    """One member: path without a leading slash, mode with its type bits, content (a symlink's
+    target)."""
 
     path: str
     mode: int
@@ -19,7 +21,8 @@ class Entry:
 
 
 def archive(entries: Iterable[Entry]) -> bytes:
-    """Pack `entries` in the given order, owned by root and dated 1970; parents must come before their children."""
+    """Pack `entries` in the given order, owned by root and dated 1970; parents must come before
+    their children."""
     members = [_member(number, entry) for number, entry in enumerate(entries, start=1)]
     return b"".join([*members, _member(0, Entry("TRAILER!!!", 0))])
 
@@ -27,7 +30,8 @@ def archive(entries: Iterable[Entry]) -> bytes:
 def _member(number: int, entry: Entry) -> bytes:
     name = entry.path.encode() + b"\0"
     links = 2 if entry.mode == DIRECTORY else 1
-    #         inode, mode, uid, gid, links, mtime, size, device (2), special device (2), name's length, checksum
+    # inode, mode, uid, gid, links, mtime, size, device (2), special device (2), name's length,
+    # checksum
     fields = (number, entry.mode, 0, 0, links, 0, len(entry.data), 0, 0, 0, 0, len(name), 0)
     header = b"070701" + b"".join(b"%08X" % field for field in fields)
     return _padded(header + name) + _padded(entry.data)

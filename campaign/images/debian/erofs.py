@@ -1,14 +1,17 @@
-"""Packs a guest's root file system, in the same way for both builders: uncompressed, and the same bytes each time."""
+"""Packs a guest's root file system, in the same way for both builders: uncompressed, and the same
+bytes each time."""
 
 from pathlib import Path
 
 PROGRAM = "mkfs.erofs"
-_UUID = "6f2d9c1e-0d8b-4c53-9c5e-5a7d0b1c2e3f"  # of every root file system: a random one would change the bytes
+# Of every root file system: a random one would change the bytes.
+_UUID = "6f2d9c1e-0d8b-4c53-9c5e-5a7d0b1c2e3f"
 _NOT_PACKED = r"^(dev|proc|run|sys|tmp)/.*$"
 
 
 def command(target: Path, epoch: int) -> list[str]:
-    """The command, without the folder to pack, that writes `target` with all files dated `epoch` (Unix seconds).
+    """The command, without the folder to pack, that writes `target` with all files dated `epoch`
+    (Unix seconds).
 
     Not compressed: unpacking pages costs an emulated node more than a second until SSH answers.
     """

@@ -1,4 +1,5 @@
-"""Builds the guest's initramfs: busybox, one script, and the few drivers between the kernel and its root disk."""
+"""Builds the guest's initramfs: busybox, one script, and the few drivers between the kernel and its
+root disk."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,7 +12,8 @@ _APPLETS = ("sh", "mount", "insmod", "mkdir", "sleep", "poweroff", "switch_root"
 
 
 def build(*, busybox: bytes, init: bytes, modules: Mapping[str, bytes]) -> bytes:
-    """A newc archive; `modules` are unpacked drivers by name, in the order in which they are loaded."""
+    """A newc archive; `modules` are unpacked drivers by name, in the order in which they are
+    loaded."""
     order = "".join(f"{name}.ko\n" for name in modules).encode()
     return cpio.archive(
         [
@@ -26,7 +28,8 @@ def build(*, busybox: bytes, init: bytes, modules: Mapping[str, bytes]) -> bytes
 
 
 def drivers(tree: Path, wanted: Iterable[str]) -> dict[str, bytes]:
-    """Read `wanted` drivers and what they need from `tree` (/usr/lib/modules/VERSION), by name, in loading order.
+    """Read `wanted` drivers and what they need from `tree` (/usr/lib/modules/VERSION), by name, in
+    loading order.
 
     ImageError names a module that the kernel doesn't have (it may be built in).
     """

@@ -1,4 +1,5 @@
-"""Takes a distribution's kernel package apart: the unpacked kernel, and the drivers an initramfs needs."""
+"""Takes a distribution's kernel package apart: the unpacked kernel, and the drivers an initramfs
+needs."""
 
 import gzip
 import lzma
@@ -17,7 +18,8 @@ _SETUP_SECTORS = 0x1F1  # fields of the x86 boot protocol's setup header
 _HEADER_MAGIC = 0x202
 _PAYLOAD_OFFSET = 0x248
 _PAYLOAD_LENGTH = 0x24C
-_PVH_NOTE = b"\x04\0\0\0\x04\0\0\0\x12\0\0\0Xen\0"  # sizes of name and entry, XEN_ELFNOTE_PHYS32_ENTRY, the name
+# Sizes of name and entry, XEN_ELFNOTE_PHYS32_ENTRY, the name.
+_PVH_NOTE = b"\x04\0\0\0\x04\0\0\0\x12\0\0\0Xen\0"
 _PVH_NOTE_64 = b"\x04\0\0\0\x08\0\0\0\x12\0\0\0Xen\0"
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 _MODULE_SIGNED = b"~Module signature appended~\n"
@@ -27,7 +29,8 @@ _MODULE_SIGNATURE_INFO = (
 
 
 def bootable(image: bytes) -> bytes:
-    """What QEMU's -kernel takes and starts fastest: a bzImage's ELF kernel where that has a PVH entry, else `image`."""
+    """What QEMU's -kernel takes and starts fastest: a bzImage's ELF kernel where that has a PVH
+    entry, else `image`."""
     if image[_HEADER_MAGIC : _HEADER_MAGIC + 4] != b"HdrS":
         return image  # of another architecture, or unpacked as it is
     unpacked = vmlinux(image)
@@ -37,8 +40,8 @@ def bootable(image: bytes) -> bytes:
 def vmlinux(image: bytes) -> bytes:
     """The ELF kernel inside a bzImage.
 
-    QEMU starts it by its PVH entry, so that no node spends seconds unpacking its own kernel under emulation.
-    ImageError if `image` is no bzImage or is packed in a way that we can't unpack.
+    QEMU starts it by its PVH entry, so that no node spends seconds unpacking its own kernel under
+    emulation. ImageError if `image` is no bzImage or is packed in a way that we can't unpack.
     """
     if image[_HEADER_MAGIC : _HEADER_MAGIC + 4] != b"HdrS":
         raise ImageError("the kernel file is no x86 bzImage", repr(image[:16]))
@@ -80,7 +83,8 @@ def _zstd(payload: bytes) -> bytes:
 
 
 def module(data: bytes, name: str) -> bytes:
-    """A driver as `insmod` wants it: unpacked, and without its signature (checking it costs a node time)."""
+    """A driver as `insmod` wants it: unpacked, and without its signature (checking it costs a node
+    time)."""
     plain = lzma.decompress(data) if name.endswith(".xz") else data
     if not plain.endswith(_MODULE_SIGNED):
         return plain
@@ -96,7 +100,8 @@ def needed_modules(driver: bytes) -> list[str]:
 
 
 def load_order(wanted: Iterable[str], load: Callable[[str], bytes]) -> dict[str, bytes]:
-    """`wanted` and all they need by name, each after what it needs; `load` gives a module's unpacked file."""
+    """`wanted` and all they need by name, each after what it needs; `load` gives a module's
+    unpacked file."""
     order: dict[str, bytes] = {}
 
     def visit(name: str) -> None:

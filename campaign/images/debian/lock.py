@@ -1,4 +1,5 @@
-"""The lock of an image: the exact packages it is made of, by version and content, and how two lists differ."""
+"""The lock of an image: the exact packages it is made of, by version and content, and how two lists
+differ."""
 
 import json
 from collections.abc import Iterable
@@ -62,7 +63,8 @@ def read(path: Path) -> Lock:
 
 
 def differences(old: Lock, new: Lock) -> list[str]:
-    """A line for each package that isn't the same file in both: `munge 1.0 -> 1.1`, `munge 1.0 -> (none)`."""
+    """A line for each package that isn't the same file in both: `munge 1.0 -> 1.1`, `munge 1.0 ->
+    (none)`."""
     before = {package.name: package for package in old.packages}
     after = {package.name: package for package in new.packages}
     return [
@@ -74,5 +76,8 @@ def differences(old: Lock, new: Lock) -> list[str]:
 
 def _difference(name: str, old: LockedPackage | None, new: LockedPackage | None) -> str:
     if old and new and old.version == new.version:
-        return f"{name} {old.version}: same version, other content ({old.sha256[:12]} -> {new.sha256[:12]})"
+        return (
+            f"{name} {old.version}: same version, other content ({old.sha256[:12]} -> "
+            f"{new.sha256[:12]})"
+        )
     return f"{name} {old.version if old else '(none)'} -> {new.version if new else '(none)'}"

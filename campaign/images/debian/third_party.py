@@ -1,7 +1,9 @@
-"""Files that an image needs and no mirror has: where they are looked for, what they must be, how they get in.
+"""Files that an image needs and no mirror has: where they are looked for, what they must be, how
+they get in.
 
-An image's specification names them as `[[extras]]`. They lie in one folder (`image.extras`) beside a file SHA256SUMS,
-as sha256sum(1) writes it; a file that isn't listed there, or isn't what the list says, is refused.
+An image's specification names them as `[[extras]]`. They lie in one folder (`image.extras`) beside
+a file SHA256SUMS, as sha256sum(1) writes it; a file that isn't listed there, or isn't what the list
+says, is refused.
 """
 
 import os
@@ -26,9 +28,10 @@ _SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](?:\./)?(\S.*)")
 class Extra(BaseModel):
     """One file that someone must provide.
 
-    `file` is its name in the folder, `what` says what it is and `source` where it usually comes from. A `tar` archive
-    is unpacked into the guest's folder `to`; a `file` becomes the guest's file `to` with `mode`; a `deb` is installed
-    with what it depends on. `sha256` pins its content where there is but one.
+    `file` is its name in the folder, `what` says what it is and `source` where it usually comes
+    from. A `tar` archive is unpacked into the guest's folder `to`; a `file` becomes the guest's
+    file `to` with `mode`; a `deb` is installed with what it depends on. `sha256` pins its content
+    where there is but one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,7 +56,8 @@ class Provided:
     @property
     def hook(self) -> str:
         """A shell command that puts it into the guest whose root is `$1`; a deb needs none."""
-        source, mode = shlex.quote(str(self.path)), f"{self.extra.mode:04o}"
+        source = shlex.quote(str(self.path))
+        mode = f"{self.extra.mode:04o}"
         if self.extra.unpack == "tar":
             to = f'"$1"{shlex.quote(self.extra.to)}'
             return f"mkdir -p {to} && tar --no-same-owner -xf {source} -C {to}"
@@ -68,8 +72,8 @@ def folder_of(chosen: str | None) -> Path:
 def provided(image: str, wanted: Sequence[Extra], folder: Path) -> list[Provided]:
     """The extras that `image` wants, all of them sound.
 
-    Raises one ImageError that says of each that is missing or another file what it is, where it usually comes from,
-    what is wrong with it, and how to provide it.
+    Raises one ImageError that says of each that is missing or another file what it is, where it
+    usually comes from, what is wrong with it, and how to provide it.
     """
     if not wanted:
         return []
@@ -81,14 +85,16 @@ def provided(image: str, wanted: Sequence[Extra], folder: Path) -> list[Provided
         raise ImageError(
             f"image {image} needs {len(faults)} files that no mirror has",
             "\n".join(faults),
-            f"Put them into {folder} (setting image.extras, or the environment variable {VARIABLE}), then there: "
+            f"Put them into {folder} (setting image.extras, or the environment variable "
+            f"{VARIABLE}), then there: "
             f"sha256sum {names} >{SUMS}",
         )
     return [Provided(extra, folder / extra.file, digest) for extra, digest, _ in found]
 
 
 def user_hooks(users: Mapping[str, int]) -> Iterator[str]:
-    """Shell commands that give the guest whose root is `$1` these system users, each with a group of its name."""
+    """Shell commands that give the guest whose root is `$1` these system users, each with a group
+    of its name."""
     for name, uid in sorted(users.items()):
         lines = {
             "passwd": f"{name}:x:{uid}:{uid}::/var/lib/{name}:/bin/sh",

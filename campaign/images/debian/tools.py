@@ -87,7 +87,8 @@ def require_namespace() -> None:
         raise ImageError(
             "without root, building an image needs user namespaces and subordinate user ids",
             error.details,
-            f"as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {getpass.getuser()}",
+            "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "
+            f"{getpass.getuser()}",
         ) from error
 
 
@@ -118,7 +119,8 @@ def run(
 ) -> str:
     """Run a program to its end and return its standard output.
 
-    ImageError with the last lines it wrote if it fails; `folder` is where it writes, to be named when the disk is full.
+    ImageError with the last lines it wrote if it fails; `folder` is where it writes, to be named
+    when the disk is full.
     """
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "PATH": search_path(), **(env or {})}
     try:
@@ -142,8 +144,9 @@ def run(
 def as_root() -> list[str]:
     """What runs a command as root, or without root, as the root of a user namespace of its own.
 
-    That root is the user itself, and can enter a home that is its user's alone, which mmdebstrap's own way without root
-    can't. The process and network namespaces let it mount a guest's /proc and /sys.
+    That root is the user itself, and can enter a home that is its user's alone, which mmdebstrap's
+    own way without root can't. The process and network namespaces let it mount a guest's /proc and
+    /sys.
     """
     if os.geteuid() == 0:
         return []
@@ -160,7 +163,8 @@ def as_root() -> list[str]:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove `folder` as far as that is possible, also what a killed build without root left to other user ids."""
+    """Remove `folder` as far as that is possible, also what a killed build without root left to
+    other user ids."""
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         subprocess.run([*as_root(), "rm", "-rf", str(folder)], capture_output=True, check=False)

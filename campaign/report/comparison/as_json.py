@@ -12,10 +12,11 @@ from campaign.report.facts import simulated
 
 
 def plain(found: Comparison, fairness: Sequence[Row] = ()) -> dict[str, Any]:
-    """The comparison as JSON values; pairs are of the first and the second arm, differences the second minus the first.
+    """The comparison as JSON values; pairs are of the first and the second arm, differences the
+    second minus the first.
 
-    Times are seconds, null where there is no number. `per_job` has every job that ended in both, the greatest gain
-    first.
+    Times are seconds, null where there is no number. `per_job` has every job that ended in both,
+    the greatest gain first.
     """
     split = {**found.totals, "response": found.response_s}
     return {

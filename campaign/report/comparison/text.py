@@ -1,4 +1,5 @@
-"""What `campaign.analysis.compare` found, as sections of sentences and tables; and those as lines for a terminal."""
+"""What `campaign.analysis.compare` found, as sections of sentences and tables; and those as lines
+for a terminal."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,8 @@ def title(found: Comparison) -> str:
 
 
 def sections(found: Comparison, fairness: Sequence[Row], top: int) -> Iterator[Section]:
-    """The comparison; the `top` jobs that gained most and those that lost most; `fairness` where schedulers differ."""
+    """The comparison; the `top` jobs that gained most and those that lost most; `fairness` where
+    schedulers differ."""
     one, other = (arm.name for arm in found.arms)
     yield Section("in short", tuple(_short(found)))
     yield Section(
@@ -86,7 +88,10 @@ def _short(found: Comparison) -> Iterator[str]:
             yield f"{arm.name} is a simulation: nothing of it was measured"
         if not arm.record.valid:
             why = arm.record.reason.partition("\n")[0]
-            yield f"{arm.name} is {arm.record.outcome.replace('_', ' ')}: {why or 'no reason is known'}"
+            yield (
+                f"{arm.name} is {arm.record.outcome.replace('_', ' ')}: "
+                f"{why or 'no reason is known'}"
+            )
     if found.ended:
         before, after = (total / found.ended for total in found.response_s)
         gain = before - after
@@ -95,7 +100,10 @@ def _short(found: Comparison) -> Iterator[str]:
         else:
             how = "sooner" if gain > 0 else "later"
             change = _percent(before, after)
-            yield f"on average {other.name} answers a job {abs(gain):.2f} s {how} than {one.name} ({change})"
+            yield (
+                f"on average {other.name} answers a job {abs(gain):.2f} s {how} than "
+                f"{one.name} ({change})"
+            )
     for arm, alone in zip(found.arms, found.only, strict=True):
         if alone:
             yield f"only in {arm.name} started: {_enumerated(alone)}"
@@ -133,7 +141,10 @@ def _decision(found: Comparison) -> Iterator[str | Table]:
     if found.placement:
         where = zip(found.arms, found.placement.nodes, strict=True)
         nodes = " and ".join(f"on {' '.join(names)} in {arm.name}" for arm, names in where)
-        yield f"the first job on other nodes{' before it' if found.divergence else ''}: {found.placement.job}, {nodes}"
+        yield (
+            f"the first job on other nodes{' before it' if found.divergence else ''}: "
+            f"{found.placement.job}, {nodes}"
+        )
 
 
 def _parting(found: Comparison, divergence: Divergence) -> Iterator[str | Table]:
@@ -151,7 +162,10 @@ def _parting(found: Comparison, divergence: Divergence) -> Iterator[str | Table]
 
 def _start(start: Start) -> str:
     where = f" on {' '.join(start.nodes)}" if start.nodes else ""
-    return f"job {start.job} ({start.width} wide) at {start.at_s:.2f} s, after {start.waited_s:.2f} s{where}"
+    return (
+        f"job {start.job} ({start.width} wide) at {start.at_s:.2f} s, after "
+        f"{start.waited_s:.2f} s{where}"
+    )
 
 
 def _elsewhere(start: Start) -> str:
@@ -169,7 +183,10 @@ def _others(start: Start) -> str:
         f"; the {len(start.waiting)} longest:" if start.waiting_jobs > len(start.waiting) else ":"
     )
     jobs = "1 other job" if start.waiting_jobs == 1 else f"{start.waiting_jobs} other jobs"
-    return f"{jobs} of {start.waiting_slots} slots {'waits' if start.waiting_jobs == 1 else 'wait'}{which}"
+    return (
+        f"{jobs} of {start.waiting_slots} slots "
+        f"{'waits' if start.waiting_jobs == 1 else 'wait'}{which}"
+    )
 
 
 def _time(found: Comparison) -> Iterator[str | Table]:
@@ -207,13 +224,20 @@ def _time_rows(found: Comparison) -> Iterator[tuple[str, ...]]:
 def _resolved(arm: Arm, accounts: int, ended: int) -> Iterator[str]:
     """What there is to know of how policy and dispatch are told apart."""
     if not accounts:
-        yield f"{arm.name}: no start of the scheduler's own is known, so dispatch is 0 and what it took is in policy"
+        yield (
+            f"{arm.name}: no start of the scheduler's own is known, so dispatch is 0 and what "
+            "it took is in policy"
+        )
         return
     if accounts < ended:
-        yield f"{arm.name}: of {ended - accounts} jobs the scheduler's own start isn't known; their dispatch is 0"
+        yield (
+            f"{arm.name}: of {ended - accounts} jobs the scheduler's own start isn't known; "
+            "their dispatch is 0"
+        )
     if arm.resolution_s >= COARSE_S:
         yield (
-            f"{arm.name}: the scheduler's own starts are rounded down to {arm.resolution_s:g} s, so up to that much of "
+            f"{arm.name}: the scheduler's own starts are rounded down to {arm.resolution_s:g} s, "
+            "so up to that much of "
             "a job's dispatch is the policy's"
         )
 

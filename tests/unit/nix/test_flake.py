@@ -1,5 +1,6 @@
-"""The flake: its lock is sound, its files say what they are for, and, where Nix and a nixpkgs tree are, it evaluates:
-for every system, to the recipes that are written down, of images that keep the contract of those that boot here.
+"""The flake: its lock is sound, its files say what they are for, and, where Nix and a nixpkgs tree
+are, it evaluates: for every system, to the recipes that are written down, of images that keep the
+contract of those that boot here.
 """
 
 import base64
@@ -31,7 +32,8 @@ needs_nix = pytest.mark.skipif(
 )
 needs_nixpkgs = pytest.mark.skipif(
     shutil.which("nix") is None or TREE not in os.environ,
-    reason=f"{CANNOT_RUN_HERE}: install Nix 2.18 or later and set {TREE} to a folder with the locked nixpkgs",
+    reason=f"{CANNOT_RUN_HERE}: install Nix 2.18 or later and set {TREE} to a folder with the "
+    "locked nixpkgs",
 )
 
 
@@ -53,9 +55,11 @@ def flake(tmp_path):
 
 
 def nix(flake, *arguments):
-    """What Nix prints, with the tree at hand in place of the locked one; nothing is built or fetched.
+    """What Nix prints, with the tree at hand in place of the locked one; nothing is built or
+    fetched.
 
-    The tree is said to be of the locked revision: that is in the version of each system, and so in its hash.
+    The tree is said to be of the locked revision: that is in the version of each system, and so in
+    its hash.
     """
     locked = json.loads((flake / "flake.lock").read_text())["nodes"]["nixpkgs"]["locked"]
     tree = f"path:{os.environ[TREE]}?rev={locked['rev']}&lastModified={locked['lastModified']}"
@@ -75,7 +79,8 @@ def test_the_lock_has_the_inputs_of_the_flake_and_no_others(lock):
     )
     assert declared
     assert lock["version"] == 7
-    nodes, inputs = lock["nodes"], lock["nodes"][lock["root"]]["inputs"]
+    nodes = lock["nodes"]
+    inputs = lock["nodes"][lock["root"]]["inputs"]
     originals = {name: nodes[node]["original"] for name, node in inputs.items()}
     assert {
         name: "{type}:{owner}/{repo}/{ref}".format(**one) for name, one in originals.items()
@@ -87,7 +92,8 @@ def test_every_locked_input_is_one_revision_with_the_hash_of_its_bytes(lock):
     for name, node in lock["nodes"].items():
         if name == lock["root"]:
             continue
-        locked, original = node["locked"], node["original"]
+        locked = node["locked"]
+        original = node["original"]
         assert {key: locked[key] for key in ("type", "owner", "repo")} == {
             key: original[key] for key in ("type", "owner", "repo")
         }
@@ -106,7 +112,8 @@ def test_a_nix_file_opens_with_what_it_is_for(file):
 @pytest.mark.parametrize("name", names())
 def test_the_plan_of_a_cluster_check_is_the_adapters_own(name):
     """A NixOS test carries it out; what it has for data is the plan, file by file."""
-    scheduler, cluster = adapter(name), topology(2)
+    scheduler = adapter(name)
+    cluster = topology(2)
     facts = {"unit.munge": "munged.service"}
     done = subprocess.run(
         [sys.executable, str(ROOT / "nix/tests/plan.py"), name, json.dumps(facts)],

@@ -24,28 +24,35 @@ from schedulers.registry import adapter
 FLUX = adapter("flux")
 CLUSTER = topology(3)
 RUNS_FLUXION = (
-    '{"sched": "sched-fluxion-qmanager", "sched-fluxion-qmanager": {"queue-policy": "easy", "queue-params": '
-    '"queue-depth=7", "policy-params": "reservation-depth=64", "default": {"queue-policy": "easy"}}, '
-    '"sched-fluxion-resource": {"load-file": null, "load-allowlist": "node,core,gpu", "policy": "lonode", '
+    '{"sched": "sched-fluxion-qmanager", "sched-fluxion-qmanager": {"queue-policy": "easy", '
+    '"queue-params": '
+    '"queue-depth=7", "policy-params": "reservation-depth=64", "default": {"queue-policy": '
+    '"easy"}}, '
+    '"sched-fluxion-resource": {"load-file": null, "load-allowlist": "node,core,gpu", "policy": '
+    '"lonode", '
     '"match-format": "rv1_nosched"}}\n'
 )
 RUNS_BACKFILL = (
     '{"sched": "sched-backfill"}\n'
-    "2026-11-25T15:12:15.826016Z sched-backfill.info[0]: ready: queue-depth=7 log-level=info pool-class=Rv1Pool Rv1\n"
+    "2026-11-25T15:12:15.826016Z sched-backfill.info[0]: ready: queue-depth=7 log-level=info "
+    "pool-class=Rv1Pool Rv1\n"
 )
 LISTED = """\
 {"id": 207483830272, "userid": 990, "t_submit": 1795619509.1291983, "state": 8, "name": "j2", "nnodes": 2}
 {"id": 208456908800, "userid": 990, "state": 8, "annotations": {"sched": {"reason_pending": "insufficient resources"}}}
 {"id": 206728855552, "userid": 990, "t_run": 1795619509.1144807, "state": 16, "name": "j1", "nodelist": "n[1-2]"}
-"""
+"""  # noqa: E501 - as Flux printed it
 ENDED = """\
 {"id": 1, "t_run": 1795619511.018, "t_cleanup": 1795619512.0022, "state": 64, "exception_type": "timeout", "result": 8}
 {"id": 2, "t_run": 1795619510.2066486, "t_cleanup": 1795619510.2768538, "state": 64, "success": false, "result": 2}
 {"id": 3, "t_run": 1795619509.1144807, "t_cleanup": 1795619510.196033, "state": 64, "success": true, "result": 1}
 {"id": 4, "t_cleanup": 1795619510.1, "state": 64, "exception_type": "cancel", "result": 4}
 {"id": 5, "t_cleanup": 1795619510.2, "state": 64, "exception_note": "node failure on n2 (rank 2)", "result": 2}
-"""
-VERSION = "commands:    \t\t0.88.0\nlibflux-core:\t\t0.88.0\nlibflux-security:\t0.15.0\nbroker:  \t\t0.88.0\n"
+"""  # noqa: E501 - as Flux printed it
+VERSION = (
+    "commands:    \t\t0.88.0\nlibflux-core:\t\t0.88.0\nlibflux-security:\t0.15.0\nbroker:  "
+    "\t\t0.88.0\n"
+)
 
 
 def job(width: int) -> Job:

@@ -1,4 +1,5 @@
-"""The adapters for Kubernetes: what they build is what its daemons read, and what those say is read or refused.
+"""The adapters for Kubernetes: what they build is what its daemons read, and what those say is read
+or refused.
 
 Texts were recorded from Kubernetes 1.35.6 and Volcano 1.15.1, and shortened.
 """
@@ -23,7 +24,8 @@ from schedulers.kube.params import KubeParams
 from schedulers.registry import adapter
 from schedulers.volcano.params import VolcanoParams
 
-KUBE, VOLCANO = adapter("kube"), adapter("volcano")
+KUBE = adapter("kube")
+VOLCANO = adapter("volcano")
 BOTH = pytest.mark.parametrize("scheduler", [KUBE, VOLCANO], ids=["kube", "volcano"])
 CLUSTER = topology(3)
 NO_ROOM = "0/2 nodes are available: 2 Insufficient campaign.dev/slot."
@@ -106,7 +108,8 @@ def test_the_image_is_an_oci_archive_whose_digests_are_true() -> None:
 
 @given(st.integers(1, 64), st.integers(1, 200))
 def test_shares_need_as_many_nodes_as_there_are(slots: int, width: int) -> None:
-    """No two pods of a job fit one node, whether they are as even as can be or all as large as the largest."""
+    """No two pods of a job fit one node, whether they are as even as can be or all as large as the
+    largest."""
     nodes = -(-width // slots)
     found = pods.shares(width, nodes)
     assert sum(found) == width and len(found) == nodes and max(found) <= slots
@@ -117,7 +120,8 @@ def test_shares_need_as_many_nodes_as_there_are(slots: int, width: int) -> None:
 
 def test_a_kubernetes_job_has_equal_pods_and_a_volcano_job_a_task_for_each_size() -> None:
     nodes = fewest_nodes(job(5), CLUSTER)
-    plain, gang = spec(KUBE, 5), spec(VOLCANO, 5)
+    plain = spec(KUBE, 5)
+    gang = spec(VOLCANO, 5)
     assert (plain["parallelism"], plain["completions"], plain["backoffLimit"]) == (nodes, nodes, 0)
     assert requested(plain["template"]) == "3"
     assert [(one["replicas"], requested(one["template"])) for one in gang["tasks"]] == [
@@ -143,7 +147,8 @@ def test_the_limit_begins_when_all_pods_have_met() -> None:
 
 
 def test_a_job_waits_while_one_of_its_pods_has_no_node() -> None:
-    """j1 and j5 have half of their pods each: both wait, as the other's end is what they wait for."""
+    """j1 and j5 have half of their pods each: both wait, as the other's end is what they wait
+    for."""
     text = table(j1="Running", j2="Complete", j3="Running", j5="Running", j6="Running") + listed(
         *(
             pod("j1", waits=NO_ROOM),
@@ -250,13 +255,15 @@ def test_only_tokens_and_keys_that_were_drawn_open_the_api_server(scheduler) -> 
 
 @BOTH
 def test_a_smaller_cluster_forgets_the_other_nodes(scheduler, tmp_path: Path) -> None:
-    """The shell commands themselves, with a `curl` of ours that has three nodes and says what it deletes."""
+    """The shell commands themselves, with a `curl` of ours that has three nodes and says what it
+    deletes."""
     first, *_ = scheduler.reconfigure(topology(1), scheduler.Params(), {}).stages
     rows = [{"cells": [name, "Ready", "<none>"]} for name in ("n1", "n2", "n3")]
     (tmp_path / "nodes").write_text(json.dumps({"kind": "Table", "rows": rows}, indent=2))
     curl = tmp_path / "curl"
     curl.write_text(
-        f'#!/bin/bash\ncase "$*" in *DELETE*) echo "${{@: -1}}" >>{tmp_path}/gone ;; *) cat {tmp_path}/nodes ;; esac\n'
+        f'#!/bin/bash\ncase "$*" in *DELETE*) echo "${{@: -1}}" >>{tmp_path}/gone ;; *) cat '
+        f"{tmp_path}/nodes ;; esac\n"
     )
     curl.chmod(0o755)
     ((command,),) = (step.commands for step in first.steps.values())
@@ -266,7 +273,8 @@ def test_a_smaller_cluster_forgets_the_other_nodes(scheduler, tmp_path: Path) ->
 
 
 def configz(params: KubeParams) -> str:
-    """What /configz says of a scheduler that was given these parameters: everything begins with a capital."""
+    """What /configz says of a scheduler that was given these parameters: everything begins with a
+    capital."""
     (conf,) = (
         json.loads(file.content)
         for _, file in KUBE.plan(CLUSTER, params, KUBE.make_secrets(), {}).files()
@@ -310,7 +318,10 @@ def runs(params: VolcanoParams, *, loaded: str | None = None) -> str:
     plugins = " ".join(one["name"] for tier in config["tiers"] for one in tier["plugins"])
     actions = config["actions"].replace(",", "")
     said = loaded or f"actions=[{actions}], plugins=[{plugins}]"
-    return f"{command}\nI1125 20:07:17 253 scheduler.go:159] Finished loading. Final state: {said}\n{conf}"
+    return (
+        f"{command}\nI1125 20:07:17 253 scheduler.go:159] Finished loading. Final state: "
+        f"{said}\n{conf}"
+    )
 
 
 @given(

@@ -1,4 +1,5 @@
-"""What runs on a Kubernetes cluster's head beside Kubernetes: where pods meet, and the session that submits jobs."""
+"""What runs on a Kubernetes cluster's head beside Kubernetes: where pods meet, and the session that
+submits jobs."""
 
 import asyncio
 import json
@@ -75,11 +76,13 @@ def test_pods_run_when_all_of_their_job_are_there(tmp_path: Path) -> None:
                 [
                     "/bin/bash",
                     "-c",
-                    line.replace(f"{one}/{daemons.MEETING_PORT}", f"{address}/{port}"),
+                    line.replace(f"{one}/{daemons.RENDEZVOUS_PORT}", f"{address}/{port}"),
                 ]
             )
 
-        gone, first = start("1", 2), start("1", 2)  # a job that is complete leaves nothing behind
+        # a job that is complete leaves nothing behind
+        gone = start("1", 2)
+        first = start("1", 2)
         assert (gone.wait(20), first.wait(20)) == (0, 0)
         lonely = start("2", 2)
         other = start("3", 1)
@@ -102,7 +105,7 @@ def test_a_pod_that_can_meet_nobody_fails() -> None:
         CLUSTER.head.address, "127.0.0.1"
     )
     done = subprocess.run(
-        ["/bin/bash", "-c", line.replace(str(daemons.MEETING_PORT), "1")],
+        ["/bin/bash", "-c", line.replace(str(daemons.RENDEZVOUS_PORT), "1")],
         capture_output=True,
         text=True,
         check=False,
@@ -140,12 +143,14 @@ class Api(BaseHTTPRequestHandler):
 
 @contextmanager
 def api(folder: Path, *, hasty: bool):
-    """An Api on loopback with a certificate as clusters have; the kubeconfig that leads to it, and what it has."""
+    """An Api on loopback with a certificate as clusters have; the kubeconfig that leads to it, and
+    what it has."""
     secrets = access.draw()
     for name, content in secrets.items():
         (folder / name).write_bytes(content)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
-    server.names, server.hasty = [], hasty
+    server.names = []
+    server.hasty = hasty
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / access.CERTIFICATE, folder / access.KEY)
     server.socket = context.wrap_socket(server.socket, server_side=True)

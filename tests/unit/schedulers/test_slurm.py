@@ -32,9 +32,11 @@ TOPOLOGY = Topology(
 )
 COMPLETED = (
     "JobId=3 UserId=root(0) GroupId=root(0) Name=j3 JobState=COMPLETED Partition=main TimeLimit=1 "
-    "StartTime=2026-11-23T00:27:21 EndTime=2026-11-23T00:27:23 NodeList=n[2-3] NodeCnt=2 ProcCnt=6 WorkDir=/ "
+    "StartTime=2026-11-23T00:27:21 EndTime=2026-11-23T00:27:23 NodeList=n[2-3] NodeCnt=2 "
+    "ProcCnt=6 WorkDir=/ "
     "ReservationName= Tres=cpu=6,mem=768M,node=2,billing=6 Account= QOS= WcKey= Cluster=unknown "
-    "SubmitTime=2026-11-23T00:27:19 EligibleTime=2026-11-23T00:27:19 DerivedExitCode=0:0 ExitCode=0:0 "
+    "SubmitTime=2026-11-23T00:27:19 EligibleTime=2026-11-23T00:27:19 DerivedExitCode=0:0 "
+    "ExitCode=0:0 "
 )
 
 
@@ -43,7 +45,8 @@ def job(width: int = 1, requested_s: float = 60.0) -> Job:
 
 
 def shown(params: SlurmParams) -> str:
-    """What `scontrol show config` prints of parameters: aligned, its own spelling and case, other lines around."""
+    """What `scontrol show config` prints of parameters: aligned, its own spelling and case, other
+    lines around."""
     lines = {"AccountingStorageType": "accounting_storage/none"} | conf_values(params)
     lines["SelectTypeParameters"] = lines["SelectTypeParameters"].upper()
     lines["PriorityFavorSmall"] = lines["PriorityFavorSmall"].lower()
@@ -55,7 +58,10 @@ def shown(params: SlurmParams) -> str:
             if not key.startswith("Priority") or key == "PriorityType"
         }
     body = "\n".join(f"{key:<23} = {value}" for key, value in lines.items())
-    return f"Configuration data as of 2026-11-23T00:26:11\n{body}\n\nSlurmctld(primary) at head is UP\n"
+    return (
+        f"Configuration data as of 2026-11-23T00:26:11\n{body}\n\nSlurmctld(primary) at head "
+        "is UP\n"
+    )
 
 
 params = st.builds(
@@ -174,7 +180,8 @@ def test_plans_differ_by_parameters_and_not_by_secrets() -> None:
 
 
 def test_secrets_are_new_each_time_and_never_printed() -> None:
-    one, other = SLURM.make_secrets(), SLURM.make_secrets()
+    one = SLURM.make_secrets()
+    other = SLURM.make_secrets()
     assert one != other
     plan = SLURM.plan(TOPOLOGY, SlurmParams(), one, {})
     assert str(one["munge.key"]) not in repr(plan) + repr(one)
@@ -221,8 +228,11 @@ def test_single_node_script_runs_its_payload(tmp_path: Path) -> None:
 def test_multi_node_script_runs_its_payload_once_per_node(tmp_path: Path) -> None:
     """With an srun that starts its command as often as --ntasks says."""
     srun = tmp_path / "srun"
-    srun.write_text('#!/bin/bash\nwhile [[ $1 == --* ]]; do [[ $1 == --ntasks=* ]] && n=${1#*=}; shift; done\n'
-                    'for ((i = 0; i < n; i++)); do "$@"; done\n')  # fmt: skip
+    srun.write_text(
+        "#!/bin/bash\n"
+        "while [[ $1 == --* ]]; do [[ $1 == --ntasks=* ]] && n=${1#*=}; shift; done\n"
+        'for ((i = 0; i < n; i++)); do "$@"; done\n'
+    )
     srun.chmod(0o755)
     script = tmp_path / "job"
     script.write_bytes(SLURM.job_script(job(6), TOPOLOGY, "printf '<%s>' 'it'\"'\"'s'"))

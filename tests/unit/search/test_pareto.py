@@ -92,7 +92,8 @@ def test_three_objectives_keep_what_two_would_drop():
 
 
 def test_equal_values_of_different_points_stay_and_a_repeated_point_counts_once():
-    one, same_values = trial(1, 1, 0.5), trial(2, 1, 0.5)
+    one = trial(1, 1, 0.5)
+    same_values = trial(2, 1, 0.5)
     repeated = trial(3, 1, 0.5).model_copy(update={"point": one.point})
     assert numbers(front([repeated, same_values, one], BOTH)) == [1, 2]
 

@@ -180,7 +180,8 @@ def test_a_missing_objective_is_an_error_and_the_trial_can_still_fail():
 
 def test_directions_are_the_objectives_own():
     study = study_of("random")
-    good, bad = study.ask(), study.ask()
+    good = study.ask()
+    bad = study.ask()
     study.tell(good.number, {"time": 1.0, "use": 2.0})
     study.tell(bad.number, {"time": 2.0, "use": 1.0})
     assert [trial.number for trial in study._study.best_trials] == [good.number]

@@ -1,4 +1,5 @@
-"""The same plan by Ansible: the folder that is written, what playing it leaves, and what is left of it afterwards."""
+"""The same plan by Ansible: the folder that is written, what playing it leaves, and what is left of
+it afterwards."""
 
 import asyncio
 import contextlib
@@ -167,7 +168,8 @@ def test_an_exported_campaign_is_a_sound_playbook(tmp_path, capsys):
         if path.is_file()
     }
     assert modes == {0o600} and stat.S_IMODE((place / "secrets").stat().st_mode) == 0o700
-    readme, said = (place / "README.md").read_text(), capsys.readouterr().out
+    readme = (place / "README.md").read_text()
+    said = capsys.readouterr().out
     assert "- cluster.nodes = 3\n" in readme and "`/etc/slurm/slurm.conf`" in readme
     assert "SchedulerType = sched/backfill (searched in {sched/backfill, sched/builtin}" in readme
     assert "SchedulerType = sched/backfill" in said and f"{place}/README.md" in said
@@ -276,14 +278,16 @@ def apply(plan, nodes):
 
 
 def test_both_ways_leave_the_same_and_either_again_changes_nothing(pair, tmp_path, monkeypatch):
-    home, plan = tmp_path / "user", whole(pair)
+    home = tmp_path / "user"
+    plan = whole(pair)
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv(
         "ANSIBLE_STDOUT_CALLBACK", "minimal"
     )  # the user's settings count for nothing
     assert played(plan, pair, times=1) == ["all", "last"]
-    before, left = [node.state() for node in pair], [node.left() for node in pair]
+    before = [node.state() for node in pair]
+    left = [node.left() for node in pair]
     assert left[0][1] == {"slurmd.service", "web.service"}
     played(plan, pair)
     assert [node.state() for node in pair] == before
@@ -347,10 +351,8 @@ def test_what_a_killed_driver_left_is_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path))
     dead = subprocess.Popen(["true"])
     dead.wait()
-    old, living = (
-        tmp_path / f"{module._PREFIX}{dead.pid}-x",
-        tmp_path / f"{module._PREFIX}{os.getpid()}-x",
-    )
+    old = tmp_path / f"{module._PREFIX}{dead.pid}-x"
+    living = tmp_path / f"{module._PREFIX}{os.getpid()}-x"
     for place in (old, living):
         place.mkdir()
     environment = os.environ | {"ANSIBLE_CONFIG": f"{old}/ansible.cfg"}

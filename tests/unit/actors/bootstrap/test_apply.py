@@ -1,4 +1,5 @@
-"""Applying a plan to a node of real files, a real shell and a tiny systemd: what is left, in which order."""
+"""Applying a plan to a node of real files, a real shell and a tiny systemd: what is left, in which
+order."""
 
 import asyncio
 import grp
@@ -142,7 +143,8 @@ def test_files_larger_than_a_pipe_that_are_not_wanted_do_no_harm(node):
 
 
 def test_a_stage_begins_when_every_node_is_done_with_the_one_before(tmp_path, node):
-    slow, journal = Unit("slow.service"), tmp_path / "journal"
+    slow = Unit("slow.service")
+    journal = tmp_path / "journal"
     first = Step(units=(slow,), probes=(probe(unit=slow),))
     note = Step(commands=(("bash", "-c", f"grep -c asked {node.units}/log >{journal}"),))
     plan = BootstrapPlan((Stage("one", {"n1": first}), Stage("two", {"n2": note})))

@@ -16,7 +16,8 @@ from actors.bootstrap import ssh as module
 from actors.bootstrap.ssh import NodeUnreachable, Remote, RemoteCommandFailed, make_identity, tar_of
 from schedulers.base import File
 
-HOST, CLIENT = make_identity("host"), make_identity("client")
+HOST = make_identity("host")
+CLIENT = make_identity("client")
 
 
 async def _shell(process):

@@ -1,4 +1,5 @@
-"""Replaying on nodes that behave: what is pending, which daemon died, how long is waited, and stolen CPU time."""
+"""Replaying on nodes that behave: what is pending, which daemon died, how long is waited, and
+stolen CPU time."""
 
 import asyncio
 import shlex
@@ -36,7 +37,10 @@ TOPOLOGY = Topology(
 )
 WORKLOAD = load(WorkloadSettings(jobs=4), slots=4)
 PATIENT = StallWatch(float("inf"))
-GIVEN_UP = "JobId=3 JobState=NODE_FAIL StartTime=2026-11-23T00:27:21 EndTime=2026-11-23T00:27:23 NodeList=n1 NodeCnt=1"
+GIVEN_UP = (
+    "JobId=3 JobState=NODE_FAIL StartTime=2026-11-23T00:27:21 EndTime=2026-11-23T00:27:23 "
+    "NodeList=n1 NodeCnt=1"
+)
 
 
 class FakeShell:
@@ -51,11 +55,13 @@ class FakeShell:
 
 
 class FakeNode:
-    """Answers the replay's questions: `pending` gives what the queue shows, one entry per question; None while the
-    agent submits, an int for so many jobs, text for a client that fails with it."""
+    """Answers the replay's questions: `pending` gives what the queue shows, one entry per question;
+    None while the agent submits, an int for so many jobs, text for a client that fails with it."""
 
     def __init__(self, node, pending=(), alive=True, logs=None):
-        self.node, self.alive, self.logs = node, alive, logs or {}
+        self.node = node
+        self.alive = alive
+        self.logs = logs or {}
         self._pending = iter(pending)
         self.put_files = {}
 
@@ -201,7 +207,8 @@ def test_a_scheduler_that_cannot_be_told_of_a_loss_is_told_again(hurried):
 
 
 def test_scripts_go_to_the_head_and_every_clock_is_read():
-    head, compute = FakeNode("head"), FakeNode("n1")
+    head = FakeNode("head")
+    compute = FakeNode("n1")
     made = replay(head, compute)
     asyncio.run(made.prepare())
     scripts = {f"{module.SCRIPTS}/{job.job_id}.sh" for job in WORKLOAD.jobs()}
@@ -250,7 +257,8 @@ def test_the_first_job_is_the_one_that_starts_first():
 
 
 def test_steal_is_the_share_that_others_took():
-    before, after = [100, 0, 50, 1000, 5, 0, 1, 10], [160, 0, 60, 1010, 5, 0, 1, 30]
+    before = [100, 0, 50, 1000, 5, 0, 1, 10]
+    after = [160, 0, 60, 1010, 5, 0, 1, 30]
     assert steal_between(before, after) == pytest.approx(0.2)
     assert steal_between(before, before) == 0.0
 

@@ -1,4 +1,5 @@
-"""When a workload has come to a halt: only where jobs wait and nothing changes for longer than any job runs."""
+"""When a workload has come to a halt: only where jobs wait and nothing changes for longer than any
+job runs."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +14,8 @@ def test_nothing_that_changes_for_long_enough_is_a_stall_and_says_who_waits_for_
     assert [watch.look(HALTED, now) for now in (0.0, 30.0, 60.0)] == ["", "", ""]
     found = watch.look(HALTED, 61.0)
     assert (
-        found
-        == "nothing has started or ended for 61 s, 1 jobs run and 2 wait: Resources (1); Priority (1)"
+        found == "nothing has started or ended for 61 s, 1 jobs run and 2 wait: Resources (1); "
+        "Priority (1)"
     )
 
 
@@ -38,7 +39,8 @@ def test_another_reason_to_wait_is_no_progress():
 
 
 def test_jobs_that_run_and_a_workload_that_still_arrives_are_none():
-    running, arriving = StallWatch(1.0), StallWatch(1.0)
+    running = StallWatch(1.0)
+    arriving = StallWatch(1.0)
     assert not any(running.look({"1": ""}, now) for now in range(0, 100, 10))
     assert not any(arriving.look(pending, now) for now, pending in enumerate([HALTED, None] * 20))
 

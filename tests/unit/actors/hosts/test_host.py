@@ -1,4 +1,5 @@
-"""A host's books, on libvirt's own test driver, which has no VMs: what can't be ended stays in them."""
+"""A host's books, on libvirt's own test driver, which has no VMs: what can't be ended stays in
+them."""
 
 import time
 

@@ -1,4 +1,5 @@
-"""Hosts' actors without Ray: a golden cluster is brought from another host, or made on one of them."""
+"""Hosts' actors without Ray: a golden cluster is brought from another host, or made on one of
+them."""
 
 from pathlib import Path
 
@@ -16,11 +17,9 @@ class Offering:
 
     def __init__(self, store):
         self.goldens = Goldens(store)
-        self.disclaim, self.confirm, self.stage = (
-            self.goldens.disclaim,
-            self.goldens.confirm,
-            self.goldens.stage,
-        )
+        self.disclaim = self.goldens.disclaim
+        self.confirm = self.goldens.confirm
+        self.stage = self.goldens.stage
 
     def golden(self, ingredients, shape, maker):
         return self.goldens.offer(golden_sample.recipe("a"), maker)
@@ -44,7 +43,8 @@ def store(tmp_path):
 def actor_with(store, brings, name="anna"):
     actor = HostActor()
     actor._name = actor.name = name
-    actor._host, actor._arrivals = Offering(store), Arriving(brings)
+    actor._host = Offering(store)
+    actor._arrivals = Arriving(brings)
     return actor
 
 

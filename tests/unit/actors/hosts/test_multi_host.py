@@ -1,4 +1,5 @@
-"""A cluster over several hosts: who gets which nodes, what each host is told of the others, and what is given back."""
+"""A cluster over several hosts: who gets which nodes, what each host is told of the others, and
+what is given back."""
 
 import asyncio
 
@@ -22,8 +23,11 @@ class Host:
     """A host that takes slots and starts nodes, as far as a span can see."""
 
     def __init__(self, name, *, full=False):
-        self.name, self.full = name, full
-        self.slots, self.nodes, self.spans = [], {}, []
+        self.name = name
+        self.full = full
+        self.slots = []
+        self.nodes = {}
+        self.spans = []
 
     async def acquire(self, cluster, nodes, shape, expires, ahead=False, *, span=None):
         if self.full:
@@ -70,7 +74,8 @@ def boots(*names):
 
 def test_nodes_are_dealt_in_turn():
     assert shares(5, 2) == [3, 2] and shares(3, 3) == [1, 1, 1] and shares(2, 1) == [2]
-    a, b = Host("a"), Host("b")
+    a = Host("a")
+    b = Host("b")
     span = span_of(a, b)
     slot = acquired(span, 3)
     asyncio.run(span.start(slot, boots("head", "n1", "n2")))
@@ -83,7 +88,9 @@ def test_nodes_are_dealt_in_turn():
 
 
 def test_each_host_knows_the_others_and_all_have_one_number():
-    a, b, c = Host("a"), Host("b"), Host("c")
+    a = Host("a")
+    b = Host("b")
+    c = Host("c")
     slot = acquired(span_of(a, b, c), 4)
     overlays = [host.spans[0].network for host in (a, b, c)]
     assert len({one.number for one in overlays}) == 1 and 0 <= overlays[0].number < 2**24
@@ -93,27 +100,31 @@ def test_each_host_knows_the_others_and_all_have_one_number():
 
 
 def test_a_bridge_of_the_sites_is_used_as_it_is():
-    a, b = Host("a"), Host("b")
+    a = Host("a")
+    b = Host("b")
     acquired(span_of(a, b, bridge="br-hpc"), 2)
     assert [host.spans[0].network for host in (a, b)] == [Bridge("br-hpc")] * 2
 
 
 def test_on_one_machine_all_join_the_first_hosts_multicast_group_on_loopback():
-    a, b = Host("a"), Host("b")
+    a = Host("a")
+    b = Host("b")
     slot = acquired(span_of(a, b, local=True), 2)
     assert a.spans[0].network is None and b.spans[0].network == slot.parts[0].network
     assert {address for address, _ in slot.doors} == {LOOPBACK}
 
 
 def test_where_one_host_has_no_room_the_others_get_theirs_back():
-    a, b = Host("a"), Host("b", full=True)
+    a = Host("a")
+    b = Host("b", full=True)
     with pytest.raises(CapacityError, match="b is full"):
         acquired(span_of(a, b), 3)
     assert not a.slots
 
 
 def test_release_and_commitment_are_of_all_hosts():
-    a, b = Host("a"), Host("b")
+    a = Host("a")
+    b = Host("b")
     span = span_of(a, b)
     slot = acquired(span, 3)
     assert asyncio.run(span.commitment()) == Commitment(1, 0.5)

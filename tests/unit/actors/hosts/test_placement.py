@@ -1,4 +1,5 @@
-"""Placement: the books add up whatever happens, and a host that fails time after time is left alone."""
+"""Placement: the books add up whatever happens, and a host that fails time after time is left
+alone."""
 
 import pytest
 from hypothesis import given
@@ -125,20 +126,21 @@ def test_a_host_that_comes_back_still_has_what_was_placed_there(back):
 
 
 class Books(RuleBasedStateMachine):
-    """Whatever is placed, released, lost and brought back: what a host has promised is what is there, and it has it."""
+    """Whatever is placed, released, lost and brought back: what a host has promised is what is
+    there, and it has it."""
 
     def __init__(self):
         super().__init__()
-        self.placement, self.next, self.there = Placement(2), 0, {}
+        self.placement = Placement(2)
+        self.next = 0
+        self.there = {}
         for name, total in TOTALS.items():
             self.placement.add(name, total, "tcg")
 
     @rule(nodes=st.integers(1, 4), preferred=st.sets(st.sampled_from(sorted(TOTALS))))
     def place(self, nodes, preferred):
-        room, host = (
-            self.placement.room(needs(nodes)),
-            self.placement.place(self.next, needs(nodes), preferred=[preferred]),
-        )
+        room = self.placement.room(needs(nodes))
+        host = self.placement.place(self.next, needs(nodes), preferred=[preferred])
         assert (host is not None) == (room > 0)
         if host:
             assert host not in self.placement.out_of_service

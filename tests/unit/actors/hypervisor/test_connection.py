@@ -1,4 +1,5 @@
-"""The connection against libvirt's own test driver, the errors of a failed start, and the private libvirtd's places."""
+"""The connection against libvirt's own test driver, the errors of a failed start, and the private
+libvirtd's places."""
 
 import dataclasses
 import os
@@ -38,7 +39,8 @@ def hypervisor():
 
 @pytest.fixture
 def start(hypervisor, tmp_path):
-    """Starts a node; the test driver keeps domains for the life of the process, so all are ended afterwards."""
+    """Starts a node; the test driver keeps domains for the life of the process, so all are ended
+    afterwards."""
     started = []
 
     def one(**changes):
@@ -53,7 +55,10 @@ def start(hypervisor, tmp_path):
 
 
 def test_importing_the_package_loads_no_libvirt():
-    code = "import sys, actors.hypervisor, actors.hypervisor.domain; sys.exit('libvirt' in sys.modules)"
+    code = (
+        "import sys, actors.hypervisor, actors.hypervisor.domain; sys.exit('libvirt' in "
+        "sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -21,7 +21,8 @@ def test_what_comes_in_time_is_handed_on():
 
 
 def test_what_comes_too_late_is_told_to_who_can_undo_it():
-    come, late = threading.Event(), Queue()
+    come = threading.Event()
+    late = Queue()
 
     def call():
         come.wait(20)
@@ -43,7 +44,8 @@ def emulator(uuid):
 
 
 def test_another_guest_of_the_same_name_is_left_alone():
-    wanted, other = emulator("1111"), emulator("2222")
+    wanted = emulator("1111")
+    other = emulator("2222")
     try:
         assert wanted.stdout.readline() and other.stdout.readline()
         reaper = threading.Thread(target=wanted.wait)  # as libvirtd would

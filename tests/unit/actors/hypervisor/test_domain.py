@@ -1,4 +1,5 @@
-"""The domain of a node: what libvirt's own schema says of it, what QEMU gets, and which descriptions are refused."""
+"""The domain of a node: what libvirt's own schema says of it, what QEMU gets, and which
+descriptions are refused."""
 
 import dataclasses
 import pickle

@@ -1,4 +1,5 @@
-"""What a host has to give: ports, memory, CPUs; what its guests' consoles say; and whether KVM works on it."""
+"""What a host has to give: ports, memory, CPUs; what its guests' consoles say; and whether KVM
+works on it."""
 
 import os
 import pickle
@@ -128,7 +129,10 @@ def test_limits_of_an_outer_cgroup_count(machine):
     assert host.vcpus == 2
 
 
-PANIC = "[    1.808515] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\r\n"
+PANIC = (
+    "[    1.808515] Kernel panic - not syncing: VFS: Unable to mount root fs on "
+    "unknown-block(0,0)\r\n"
+)
 
 
 @pytest.mark.parametrize(

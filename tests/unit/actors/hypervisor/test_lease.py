@@ -32,7 +32,8 @@ def lease(owner: Owner | None = None, *, expires: int = NOW + 60, trial: str = "
 
 
 class FakeLibvirt:
-    """Holds domains as libvirt does: a name is taken once, an ended one is gone, some refuse to end."""
+    """Holds domains as libvirt does: a name is taken once, an ended one is gone, some refuse to
+    end."""
 
     def __init__(self, **leases: Lease) -> None:
         self.domains = {

@@ -14,7 +14,8 @@ def recipe(name="a"):
 
 
 def fill(draft, nodes=NODES, blocks=4):
-    """Memory with zeros in the middle and at its end, different for each node, and device states."""
+    """Memory with zeros in the middle and at its end, different for each node, and device
+    states."""
     for node in nodes:
         letter = node[-1].encode()
         draft.ram(node).write_bytes(
@@ -30,7 +31,8 @@ def add(store, name="a", nodes=NODES, blocks=4, identity=None):
 
 
 def flip(path, offset):
-    """Change one byte as rotten hardware or a stray writer would, and set the modification time back."""
+    """Change one byte as rotten hardware or a stray writer would, and set the modification time
+    back."""
     before = path.stat()
     content = bytearray(path.read_bytes())
     content[offset] ^= 1

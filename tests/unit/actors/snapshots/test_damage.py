@@ -1,4 +1,5 @@
-"""Golden clusters that were damaged, swapped, copied or touched: what is noticed, and what is verified only once."""
+"""Golden clusters that were damaged, swapped, copied or touched: what is noticed, and what is
+verified only once."""
 
 import json
 import os
@@ -26,7 +27,8 @@ def store(tmp_path):
 @pytest.fixture
 def digested(monkeypatch):
     """The names of the files that are hashed from here on."""
-    hashed, digest = [], sparse.digest
+    hashed = []
+    digest = sparse.digest
 
     def note(descriptor):
         hashed.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
@@ -37,7 +39,9 @@ def digested(monkeypatch):
 
 
 def swap(golden):
-    one, other, free = golden.ram("head"), golden.ram("n1"), golden.folder / "free"
+    one = golden.ram("head")
+    other = golden.ram("n1")
+    free = golden.folder / "free"
     one.rename(free)
     other.rename(one)
     free.rename(other)
@@ -150,7 +154,8 @@ def test_a_folder_renamed_to_another_key_is_foreign(store):
 
 
 def test_files_of_a_golden_cluster_under_another_ones_manifest_are_noticed(store):
-    one, other = add(store, "a"), add(store, "b", blocks=3)
+    one = add(store, "a")
+    other = add(store, "b", blocks=3)
     for path in one.files():
         shutil.copy2(path, other.folder / path.name)
     with pytest.raises(GoldenDamaged, match=r"head\.ram has grown"):
@@ -233,8 +238,10 @@ def test_damage_right_after_a_file_was_read_is_noticed(store):
 
 
 def test_no_file_is_read_while_another_change_could_get_the_same_change_time(store, monkeypatch):
-    """The clock that stamps files ticks a few hundred times a second; a change within one tick must not hide."""
-    digest, ages = sparse.digest, []
+    """The clock that stamps files ticks a few hundred times a second; a change within one tick must
+    not hide."""
+    digest = sparse.digest
+    ages = []
 
     def note(descriptor):
         ages.append(time.time() - os.fstat(descriptor).st_ctime)

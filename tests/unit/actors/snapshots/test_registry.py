@@ -1,4 +1,5 @@
-"""A host's golden clusters: one maker at a time, memory that nobody loses or keeps, and what is held stays."""
+"""A host's golden clusters: one maker at a time, memory that nobody loses or keeps, and what is
+held stays."""
 
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from actors.snapshots.registry import Goldens
 from actors.snapshots.snapshot import GoldenDamaged, Recipe
 from actors.snapshots.store import GoldenStore
 
-RECIPE, OTHER = Recipe({"image": "a"}), Recipe({"image": "b"})
+RECIPE = Recipe({"image": "a"})
+OTHER = Recipe({"image": "b"})
 
 
 @pytest.fixture

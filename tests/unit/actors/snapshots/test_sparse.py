@@ -41,11 +41,9 @@ def block(letter):
 
 def test_holes_and_zeros_that_are_written_hash_alike(opened):
     content = block(b"a") + block(b"\0") + block(b"b") + block(b"\0") * 2
-    written, holes, some = (
-        opened(content),
-        opened(content, holes={1, 3, 4}),
-        opened(content, holes={3}),
-    )
+    written = opened(content)
+    holes = opened(content, holes={1, 3, 4})
+    some = opened(content, holes={3})
     assert os.fstat(written).st_blocks > os.fstat(holes).st_blocks
     assert sparse.digest(written) == sparse.digest(holes) == sparse.digest(some)
 
@@ -77,7 +75,8 @@ def test_punching_frees_what_is_zero_and_keeps_size_content_and_hash(opened):
         + b"\0" * 4096
     )
     descriptor = opened(content)
-    before, digest = os.fstat(descriptor), sparse.digest(descriptor)
+    before = os.fstat(descriptor)
+    digest = sparse.digest(descriptor)
     assert sparse.punch(descriptor) == 6 * BLOCK + 4096
     after = os.fstat(descriptor)
     assert (before.st_blocks - after.st_blocks) * 512 >= 6 * BLOCK
@@ -104,7 +103,8 @@ def test_random_layouts_survive_punching_and_are_read_whole(opened):
 
 
 def test_a_file_of_one_hole_and_an_empty_one_hold_no_data(opened):
-    hole, empty = opened(block(b"\0"), holes={0}), opened(b"")
+    hole = opened(block(b"\0"), holes={0})
+    empty = opened(b"")
     assert list(sparse.extents(hole)) == list(sparse.extents(empty)) == []
     assert sparse.read(hole) == sparse.read(empty) == 0
     assert sparse.digest(hole) != sparse.digest(empty)

@@ -1,4 +1,5 @@
-"""The store of golden clusters: what it hands out, what it notices, what it evicts, and what it never leaves behind."""
+"""The store of golden clusters: what it hands out, what it notices, what it evicts, and what it
+never leaves behind."""
 
 import base64
 import errno
@@ -10,9 +11,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from actors.snapshots.files import drop_cache, read_all
 
 from actors.snapshots import sparse
+from actors.snapshots.sealing import drop_cache, read_all
 from actors.snapshots.snapshot import (
     MANIFEST,
     GoldenDamaged,
@@ -252,7 +253,8 @@ def test_holding_what_is_gone_or_replaced_says_so(store):
 def test_what_is_discarded_while_it_is_verified_isnt_found_and_not_called_damaged(
     store, monkeypatch
 ):
-    golden, digest = add(store), sparse.digest
+    golden = add(store)
+    digest = sparse.digest
     (golden.folder / "verified.json").unlink()
 
     def interrupted(descriptor):
@@ -283,7 +285,8 @@ MAKER = """
 
 @pytest.mark.parametrize("sweep", ["sweep", "making"])
 def test_what_a_killed_maker_left_is_swept_and_a_living_ones_draft_is_not(store, sweep):
-    killed, living = start(python(MAKER, store.path)), start(python(MAKER, store.path))
+    killed = start(python(MAKER, store.path))
+    living = start(python(MAKER, store.path))
     try:
         left, kept = (Path(maker.stdout.readline().strip()) for maker in (killed, living))
         killed.send_signal(signal.SIGKILL)

@@ -1,4 +1,5 @@
-"""Bundles and golden clusters on their way to another host: whole or not there, gone on with, refused when damaged."""
+"""Bundles and golden clusters on their way to another host: whole or not there, gone on with,
+refused when damaged."""
 
 import pytest
 
@@ -10,7 +11,9 @@ from actors.transfer.image_source import Arrivals, Shelf
 from campaign.core.errors import ImageError, InfrastructureError
 from tests.unit.actors.snapshots import golden_sample
 from tests.unit.campaign.images.test_store import add as add_image
-from tests.unit.campaign.images.test_store import store  # noqa: F401 - the driver's image store, a fixture
+
+# The driver's image store, a fixture.
+from tests.unit.campaign.images.test_store import store  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +41,10 @@ class Breaking:
     """A source whose host is gone after so many pieces."""
 
     def __init__(self, shelf, pieces):
-        self.name, self._shelf, self.left, self.sent = shelf.name, shelf, pieces, []
+        self.name = shelf.name
+        self._shelf = shelf
+        self.left = pieces
+        self.sent = []
 
     def parcel(self, kind, key):
         return self._shelf.parcel(kind, key)
@@ -60,7 +66,8 @@ class Lying(Breaking):
 
 
 def hide(bundle):
-    """Move a bundle to where a host can't see it, as on another machine; the shelf that still has it."""
+    """Move a bundle to where a host can't see it, as on another machine; the shelf that still has
+    it."""
     away = bundle.path.rename(bundle.path.parents[1] / "away")
     return Shelf("driver", [type(bundle)(away, bundle.manifest)])
 
@@ -100,7 +107,8 @@ def test_a_transfer_that_broke_off_is_gone_on_with_and_never_half_visible(
 def test_where_one_source_is_lost_another_goes_on(store, arrivals):  # noqa: F811
     bundle = add_image(store, content=b"k" * 250_000)
     shelf = hide(bundle)
-    lost, other = Breaking(shelf, 2), Breaking(shelf, 1000)
+    lost = Breaking(shelf, 2)
+    other = Breaking(shelf, 1000)
     arrivals.image(bundle, [lost, other])
     assert lost.sent and not set(lost.sent) & set(other.sent)
 

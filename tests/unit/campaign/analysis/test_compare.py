@@ -1,4 +1,5 @@
-"""Two trials side by side: an arm equals itself, a swapped pair of jobs is found exactly, and times add up."""
+"""Two trials side by side: an arm equals itself, a swapped pair of jobs is found exactly, and times
+add up."""
 
 import json
 import math
@@ -68,7 +69,8 @@ def section_of(text, heading):
 tenths = st.integers(12, 2000).map(lambda value: value / 10)  # after the submission of twelve jobs
 times = st.lists(tenths, min_size=1, max_size=12)
 STEP_S = 0.0173  # so that no two starts are just a tie apart
-steps, shifts = st.integers(0, 40), st.integers(-6, 6)
+steps = st.integers(0, 40)
+shifts = st.integers(-6, 6)
 pairs = st.lists(
     st.tuples(
         steps, steps
@@ -157,7 +159,8 @@ def test_the_first_difference_is_the_first_of_all_pairs_at_odds(starts) -> None:
         if one[i] + TIE_S < one[j] and other[j] + TIE_S < other[i]
     ]
     tables = [jobs_of(list(arm)) for arm in zip(*starts, strict=True)]
-    found, turned = compared(*tables).divergence, compared(*tables[::-1]).divergence
+    found = compared(*tables).divergence
+    turned = compared(*tables[::-1]).divergence
     if not odds:
         assert found is None and turned is None
         return
@@ -185,7 +188,8 @@ def test_a_chain_of_close_starts_is_no_single_instant() -> None:
 
 
 def test_a_tie_in_one_arm_is_no_decision_though_the_other_has_none() -> None:
-    """Jobs 1 and 2 start at one instant in the first arm; 3 and 4 are the first that change places."""
+    """Jobs 1 and 2 start at one instant in the first arm; 3 and 4 are the first that change
+    places."""
     found = compared(jobs_of([1.0, 1.02, 2.0, 3.0]), jobs_of([1.5, 1.0, 3.0, 2.0]))
     for divergence in (
         found.divergence,
@@ -203,7 +207,8 @@ def test_clocks_that_are_known_less_well_make_wider_ties() -> None:
 
 
 def test_a_start_knows_what_it_looked_like_then() -> None:
-    submits, widths = [0.0, 0.5, 0.6], [3, 4, 1]
+    submits = [0.0, 0.5, 0.6]
+    widths = [3, 4, 1]
     nodes = [["n1"], ["n1"], ["n2", "n1"]]
     one = jobs_of([1.0, 4.0, 2.0], widths=widths, submits=submits, nodes=nodes)
     other = jobs_of([1.0, 3.5, 9.0], widths=widths, submits=submits)
@@ -343,7 +348,8 @@ def test_the_order_of_rows_makes_no_other_trace() -> None:
 
 
 def test_what_differs_is_told_with_metrics_of_both() -> None:
-    one, other = arm("a:0", jobs_of([1.0, 5.0])), arm("a:1", jobs_of([1.0, 2.0]), number=1)
+    one = arm("a:0", jobs_of([1.0, 5.0]))
+    other = arm("a:1", jobs_of([1.0, 2.0]), number=1)
     text = text_of(compare(one, other), top=1)
     for said in (
         "a:0 against a:1: the same 2 jobs",
@@ -449,7 +455,8 @@ def test_the_page_draws_both_and_escapes_foreign_text() -> None:
 
 def test_a_hundred_thousand_jobs_are_compared_at_once() -> None:
     starts = [1.0 + index / 10 for index in range(100_000)]
-    one, other = jobs_of(starts), jobs_of(starts[::-1])
+    one = jobs_of(starts)
+    other = jobs_of(starts[::-1])
     found = compared(one, other)
     assert [start.job for start in found.divergence.starts] == [1, 100_000]
     assert found.divergence.common == 0 and found.ended == 100_000

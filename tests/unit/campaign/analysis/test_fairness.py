@@ -1,4 +1,5 @@
-"""The fairness manifest: what differs comes first, of every aspect, with what the trials brought home of each arm."""
+"""The fairness manifest: what differs comes first, of every aspect, with what the trials brought
+home of each arm."""
 
 from campaign.analysis import fairness
 from campaign.analysis.fairness import UNKNOWN, manifest, plain

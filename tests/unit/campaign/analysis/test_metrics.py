@@ -1,4 +1,5 @@
-"""Metrics against values worked out by hand, and against references that look at every job for every job."""
+"""Metrics against values worked out by hand, and against references that look at every job for
+every job."""
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +38,8 @@ def table(
     exit_code: int = 0,
     users: list[int | None] | None = None,
 ) -> pa.Table:
-    """Jobs as (width, intended, submitted, started, ended), each of a user of its own if `users` doesn't say whose."""
+    """Jobs as (width, intended, submitted, started, ended), each of a user of its own if `users`
+    doesn't say whose."""
     rows = []
     for number, (width, intended, submit, start, end) in enumerate(jobs):
         times = {"intended_ns": intended, "submit_ns": submit, "start_ns": start, "end_ns": end}
@@ -60,7 +62,8 @@ def why(name: str, jobs: pa.Table, cluster: ClusterFacts = CLUSTER) -> str:
     return computed.absent[name]
 
 
-# Two jobs of 2 and 4 slots: waits 0 and 8 s, runs 10 and 2 s, responses 10 and 10 s, areas 20 and 8 slot seconds.
+# Two jobs of 2 and 4 slots: waits 0 and 8 s, runs 10 and 2 s, responses 10 and 10 s, areas 20 and 8
+# slot seconds.
 TWO = table((2, 0, 0, 0, 10), (4, 2, 2.5, 10.5, 12.5))
 BY_HAND = {
     "makespan_s": 12.5,
@@ -142,7 +145,8 @@ def test_bounded_slowdown_bounds_short_jobs_and_never_falls_below_one() -> None:
 
 
 def test_steady_utilisation_cuts_warm_up_and_drain() -> None:
-    # Arrivals from 0 to 10 s: the window is 1..10 s, where the first job uses 4 slots for 4 s and the last one none.
+    # Arrivals from 0 to 10 s: the window is 1..10 s, where the first job uses 4 slots for 4 s and
+    # the last one none.
     jobs = table((4, 0, 0, 0, 5), (4, 10, 10, 10, 100))
     assert values_of(jobs)["utilisation_steady"] == pytest.approx(4 * 4 / (4 * 9))
 
@@ -155,7 +159,8 @@ def test_responses_of_unlike_jobs() -> None:
 
 
 def test_a_start_before_its_submission_by_the_clocks_hides_no_other_wait() -> None:
-    # While the second job waits, two of four slots are idle, but one from 2 to 4 s; one clock is 2 s off.
+    # While the second job waits, two of four slots are idle, but one from 2 to 4 s; one clock is 2
+    # s off.
     jobs = table((2, 0, 0, 0, 8), (4, 0, 0, 8, 10), (1, 3, 4, 2, 4))
     assert values_of(jobs)["fragmentation"] == pytest.approx((2 * 2 + 1 * 2 + 2 * 4) / 40)
 
@@ -170,7 +175,8 @@ def test_slowdowns_bounded_and_not_are_two_things() -> None:
 
 
 def test_fairness_compares_what_users_got_on_the_mean() -> None:
-    # With tau = 1, one user's two jobs are slowed down 1 and 5 times, the other's 1 time: (3 + 1)^2 / (2 (9 + 1)).
+    # With tau = 1, one user's two jobs are slowed down 1 and 5 times, the other's 1 time: (3 + 1)^2
+    # / (2 (9 + 1)).
     jobs = table((1, 0, 0, 0, 1), (1, 0, 0, 4, 5), (1, 0, 0, 0, 1), users=[7, 7, 8])
     assert values_of(jobs, tau_s=1)["fairness_jain"] == pytest.approx(0.8)
 
@@ -190,13 +196,15 @@ def test_a_job_filled_in_before_one_that_does_not_fit_is_backfilled() -> None:
 
 
 def test_jobs_launched_in_another_order_are_not_backfilled() -> None:
-    # Both fit at 10 s, when the first ends; the second one submitted is launched 3 ms before the other.
+    # Both fit at 10 s, when the first ends; the second one submitted is launched 3 ms before the
+    # other.
     jobs = table((4, 0, 0, 0, 10), (2, 1, 1, 10.005, 12), (2, 2, 2, 10.002, 12))
     assert values_of(jobs)["backfill_rate"] == 0
 
 
 def test_at_one_instant_slots_are_given_in_order_of_submission() -> None:
-    # All start at 10 s or later: A takes 2 of 4 slots, then B (4 wide) doesn't fit, and C gets what A left.
+    # All start at 10 s or later: A takes 2 of 4 slots, then B (4 wide) doesn't fit, and C gets what
+    # A left.
     jobs = table((4, 0, 0, 0, 10), (2, 1, 1, 10, 20), (4, 2, 2, 20, 30), (2, 3, 3, 10, 20))
     assert values_of(jobs)["backfill_rate"] == pytest.approx(1 / 4)
 
@@ -357,7 +365,8 @@ WHOLE = st.integers(0, 8)
 JOBS = st.lists(
     st.tuples(st.integers(1, SLOTS), WHOLE, WHOLE, st.integers(0, 5)), min_size=1, max_size=12
 )
-"""Jobs as (width, submission, wait, run) in whole seconds, more of them at once than the slots hold, too."""
+"""Jobs as (width, submission, wait, run) in whole seconds, more of them at once than the slots
+hold, too."""
 
 
 def columns_of(
@@ -405,7 +414,8 @@ def test_backfilled_jobs_are_those_of_a_replay_of_all_starts(
     queue = sorted(range(len(jobs)), key=lambda number: jobs[number][1])
     starts = {number: jobs[number][1] + jobs[number][2] for number in queue}
     expected = {}
-    waiting, running = list(queue), []
+    waiting = list(queue)
+    running = []
     for number in sorted(queue, key=starts.get):
         now = starts[number]
         running = [other for other in running if starts[other] + jobs[other][3] > now]

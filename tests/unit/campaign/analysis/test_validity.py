@@ -1,4 +1,5 @@
-"""Each check of the validity gate: it passes a sound trial and catches the one thing it is there for."""
+"""Each check of the validity gate: it passes a sound trial and catches the one thing it is there
+for."""
 
 from typing import Any
 

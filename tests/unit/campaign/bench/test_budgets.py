@@ -1,4 +1,5 @@
-"""The benchmark's figures, on made-up samples: what is said follows from what was measured, and nothing else."""
+"""The benchmark's figures, on made-up samples: what is said follows from what was measured, and
+nothing else."""
 
 import json
 import re
@@ -226,7 +227,8 @@ class SlowDisk:
     """A disk and its page cache: reading takes 3 s from the one, half a second from the other."""
 
     def __init__(self):
-        self.now, self.cached = 0.0, {"before"}
+        self.now = 0.0
+        self.cached = {"before"}
 
     def read_all(self, golden):
         self.now += 0.5 if golden in self.cached else 3.0

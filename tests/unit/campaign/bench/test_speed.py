@@ -1,4 +1,5 @@
-"""The benchmark of the simulation: the comparison is with the same jobs, and what is said follows from the figures."""
+"""The benchmark of the simulation: the comparison is with the same jobs, and what is said follows
+from the figures."""
 
 import collections
 import json
@@ -10,7 +11,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulation_reference import table
 
 from campaign.bench import speed
 from campaign.bench.baseline import HOW, Simulated, chosen, installed, run_rival, whole_seconds
@@ -34,6 +34,7 @@ from campaign.core.errors import CampaignError
 from campaign.simulation.engine import NS, Nodes, simulate
 from campaign.workloads.lublin import lublin
 from schedulers.policy import Policy
+from tests.unit.campaign.simulation.reference import table
 
 WITH_ACCASIM = pytest.mark.skipif(not installed(), reason=HOW)
 BACKFILLING = Policy(reserve="first")
@@ -85,7 +86,8 @@ requests = st.tuples(st.integers(0, 30), st.integers(1, 8), st.integers(1, 20), 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(requests, min_size=1, max_size=14))
 def test_the_dispatcher_decides_as_our_engine_does(drawn):
-    """In a loop that does what AccaSim's does: at each arrival and end, those that run and wait are all looked at."""
+    """In a loop that does what AccaSim's does: at each arrival and end, those that run and wait are
+    all looked at."""
     asked = [(arrival, width, run, run + extra) for arrival, width, run, extra in sorted(drawn)]
     jobs = [
         SimpleNamespace(

@@ -1,4 +1,5 @@
-"""Chaos on VMs, as far as that can be told without one: what is drawn, what counts as noise, whom a fault strikes."""
+"""Chaos on VMs, as far as that can be told without one: what is drawn, what counts as noise, whom a
+fault strikes."""
 
 import os
 import random
@@ -43,7 +44,10 @@ def test_a_trial_that_is_another_is_noticed(found, said):
 def scene(tmp_path):
     """A scene whose driver is a process with a child that names itself."""
     child = "import time, sys; print('up', flush=True); time.sleep(60)"
-    driver = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}, 'ray::HostActor'], stdin=sys.stdin)"
+    driver = (
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}, "
+        "'ray::HostActor'], stdin=sys.stdin)"
+    )
     made = Scene(tmp_path, tmp_path / "states", tmp_path, random.Random(1))
     made.driver = subprocess.Popen(
         [sys.executable, "-c", driver], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -1,4 +1,5 @@
-"""Chaos on simulated hosts: every invariant holds, and each of them notices when what it guards is broken."""
+"""Chaos on simulated hosts: every invariant holds, and each of them notices when what it guards is
+broken."""
 
 import random
 from pathlib import Path
@@ -43,7 +44,8 @@ def test_books_that_are_not_balanced_are_noticed(composed, tmp_path, monkeypatch
     release = Placement.release
 
     def keeps_the_room(self, trial, *, failed):
-        row, room = self._placed[trial].hosts[0], self._free.copy()
+        row = self._placed[trial].hosts[0]
+        room = self._free.copy()
         said = release(self, trial, failed=failed)
         self._free[row] = room[row]
         return said

@@ -1,4 +1,5 @@
-"""The commands as their users meet them: help, printed configuration, dry run, exit statuses and messages."""
+"""The commands as their users meet them: help, printed configuration, dry run, exit statuses and
+messages."""
 
 import ast
 import signal
@@ -39,7 +40,10 @@ HEAVY = (
 
 def imported_by(statement):
     """Which of HEAVY a fresh interpreter has imported after `statement`."""
-    ask = f"import sys\n{statement}\nprint(*(name for name in {HEAVY} if name in sys.modules), file=sys.stderr)"
+    ask = (
+        f"import sys\n{statement}\nprint(*(name for name in {HEAVY} if name in sys.modules), "
+        "file=sys.stderr)"
+    )
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
     return done.stderr.split()
 
@@ -49,7 +53,10 @@ def test_help_imports_nothing_heavy():
 
 
 def test_what_is_only_asked_starts_no_machinery():
-    asked = "from campaign.search import main; main(['--cfg']); main(['--dry-run', 'image.store=/nonexistent'])"
+    asked = (
+        "from campaign.search import main; main(['--cfg']); main(['--dry-run', "
+        "'image.store=/nonexistent'])"
+    )
     assert not {"ray", "mlflow", "optuna"} & set(imported_by(asked))
 
 

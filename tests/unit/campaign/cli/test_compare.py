@@ -1,4 +1,5 @@
-"""`python -m campaign report compare` as its users meet it: on campaigns in simulation, in text, JSON and HTML."""
+"""`python -m campaign report compare` as its users meet it: on campaigns in simulation, in text,
+JSON and HTML."""
 
 import json
 
@@ -27,7 +28,8 @@ CAMPAIGNS = {
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """A folder with results of CAMPAIGNS: on the same jobs those that differ in policy alone, and one on others."""
+    """A folder with results of CAMPAIGNS: on the same jobs those that differ in policy alone, and
+    one on others."""
     folder = tmp_path_factory.mktemp("compared")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("campaign.execution.run.tracker_for", lambda *_: FakeTracker(folder / "told"))
@@ -55,7 +57,8 @@ def machine(results, tmp_path_factory):
 
 
 def test_two_policies_part_where_one_backfills(machine) -> None:
-    """Under fcfs the first job in the queue starts; under EASY one that was submitted later and fits."""
+    """Under fcfs the first job in the queue starts; under EASY one that was submitted later and
+    fits."""
     fcfs, easy = machine["divergence"]["starts"]
     assert fcfs["job"] != easy["job"] and easy["at_s"] < fcfs["at_s"]
     assert easy["width"] <= easy["free_slots"]

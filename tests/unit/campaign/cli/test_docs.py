@@ -35,7 +35,8 @@ def test_the_metrics_page_has_every_metric_and_every_check_with_its_threshold():
 def test_every_module_that_the_map_names_exists():
     text = (ROOT / "docs" / "architecture.md").read_text()
     rooms = text[text.index("## The rooms") : text.index("## The life of a trial")]
-    missing, room = [], ""
+    missing = []
+    room = ""
     for line in rooms.splitlines():
         if match := re.match(r"(\w+)/ ", line):
             room = match[1]

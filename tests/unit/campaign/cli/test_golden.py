@@ -1,4 +1,5 @@
-"""`golden list`, `golden clear`, and what `clean` sweeps of golden clusters, on a store of small ones."""
+"""`golden list`, `golden clear`, and what `clean` sweeps of golden clusters, on a store of small
+ones."""
 
 import os
 
@@ -45,7 +46,8 @@ def said(capsys, *arguments):
 
 
 def test_the_list_says_what_each_was_made_from_and_its_use(store, hosts, capsys):
-    older, newer = add(store, 1e9), add(store, 1.5e9, scheduler="flux")
+    older = add(store, 1e9)
+    newer = add(store, 1.5e9, scheduler="flux")
     with store.hold(older):
         first, second, total = said(capsys, "golden", "list", hosts)
     assert (
@@ -71,7 +73,8 @@ def test_a_damaged_one_is_listed_and_cleared(store, hosts, capsys):
 
 
 def test_clear_keeps_what_is_in_use_and_says_so(store, hosts, capsys):
-    held, other = add(store, 1e9), add(store, 1e9, scheduler="flux")
+    held = add(store, 1e9)
+    other = add(store, 1e9, scheduler="flux")
     with store.hold(held):
         lines = said(capsys, "golden", "clear", hosts)
         assert held.folder.exists() and not other.folder.exists()

@@ -1,4 +1,5 @@
-"""`workload show`, `convert` and `generate` as their users meet them: files in, figures and files out, refusals."""
+"""`workload show`, `convert` and `generate` as their users meet them: files in, figures and files
+out, refusals."""
 
 import gzip
 import json

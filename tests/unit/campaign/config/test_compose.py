@@ -1,4 +1,5 @@
-"""Composing a campaign: overrides of every kind, a user's own folder, and errors that say what, where and whence."""
+"""Composing a campaign: overrides of every kind, a user's own folder, and errors that say what,
+where and whence."""
 
 from pathlib import Path
 
@@ -229,8 +230,8 @@ def test_all_nodes_have_the_memory_that_the_neediest_scheduler_needs():
     )
     message = refused("scheduler=volcano", "cluster.memory_mib=600")
     assert (
-        f"cluster.memory_mib = 600 (from override 'cluster.memory_mib=600'): volcano needs {needs} MiB"
-        in message
+        "cluster.memory_mib = 600 (from override 'cluster.memory_mib=600'): volcano needs "
+        f"{needs} MiB" in message
     )
 
 

@@ -10,7 +10,8 @@ from campaign.schema.hosts import HostSettings
 
 
 def test_each_order_is_read_once_by_a_driver_and_all_by_the_next(tmp_path):
-    orders, people = Orders(tmp_path), Orders(tmp_path)
+    orders = Orders(tmp_path)
+    people = Orders(tmp_path)
     assert orders.new() == []
     people.give(Order(order="drain", host="a"))
     people.give(Order(order="serve", host="b", settings=HostSettings(reach="ray")))

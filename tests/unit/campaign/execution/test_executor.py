@@ -1,4 +1,5 @@
-"""Whole campaigns on a testbed of arithmetic: order, batches, retries, giving up, and death at any moment."""
+"""Whole campaigns on a testbed of arithmetic: order, batches, retries, giving up, and death at any
+moment."""
 
 import json
 from dataclasses import replace
@@ -19,7 +20,10 @@ from campaign.records.results import Results
 from campaign.schema.model import SearchSettings
 from tests.fakes.testbed import FakeTestbed, Killed, always_ok, by_attempt
 
-INFRA, INVALID, FAILED, STALLED = "infrastructure_failed", "invalid", "scheduler_failed", "stalled"
+INFRA = "infrastructure_failed"
+INVALID = "invalid"
+FAILED = "scheduler_failed"
+STALLED = "stalled"
 
 
 @cache
@@ -64,7 +68,8 @@ class Listening:
 
 
 def search(composed, testbed, listener=None, appends=None):
-    """Run the campaign in this process; dies as the ledger is about to take its line number `appends`."""
+    """Run the campaign in this process; dies as the ledger is about to take its line number
+    `appends`."""
     results = results_of(composed)
     with Ledger(results.ledger_path) as ledger:
         if appends is not None:
@@ -85,7 +90,8 @@ def search(composed, testbed, listener=None, appends=None):
 
 
 def _kill_at(ledger, count):
-    append, left = ledger.append, iter(range(count))
+    append = ledger.append
+    left = iter(range(count))
 
     def dying(event, **values):
         if next(left, None) is None:
@@ -106,7 +112,8 @@ def points_of(composed):
 
 
 def test_a_campaign_evaluates_every_trial_once(tmp_path):
-    testbed, listener = FakeTestbed(), Listening()
+    testbed = FakeTestbed()
+    listener = Listening()
     records = search(composed_of(tmp_path), testbed, listener)
     assert [(r.number, r.attempt, r.outcome) for r in records] == [(n, 1, "ok") for n in range(6)]
     assert testbed.started == [(n, 1) for n in range(6)]
@@ -214,7 +221,8 @@ def test_a_mended_platform_gets_the_failed_trials_again(tmp_path):
 
 def test_a_finished_campaign_does_nothing_and_more_trials_extend_it(tmp_path):
     search(composed_of(tmp_path), FakeTestbed())
-    idle, more = FakeTestbed(), FakeTestbed()
+    idle = FakeTestbed()
+    more = FakeTestbed()
     assert len(search(composed_of(tmp_path), idle)) == 6 and idle.started == []
     search(composed_of(tmp_path, "search.trials=8"), more)
     assert more.started == [(6, 1), (7, 1)]
@@ -278,7 +286,8 @@ def test_suggestions_are_the_same_however_often_the_driver_dies(
 
 
 def _judge_like(composed, rule, undisturbed, expected):
-    """Finish `composed`: it must find what the undisturbed campaign found, and run nothing that was settled before."""
+    """Finish `composed`: it must find what the undisturbed campaign found, and run nothing that was
+    settled before."""
     with Ledger(results_of(composed).ledger_path) as ledger:
         settled = {
             n

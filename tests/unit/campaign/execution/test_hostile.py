@@ -1,4 +1,5 @@
-"""Hostile text in every field: nothing of it is executed, becomes a path of its own, or breaks a page."""
+"""Hostile text in every field: nothing of it is executed, becomes a path of its own, or breaks a
+page."""
 
 import itertools
 import re
@@ -135,7 +136,8 @@ def test_names_are_none_of_these():
 
 
 def test_a_hostile_trace_is_simulated_and_reported_and_does_nothing_else(tmp_path):
-    """Its name and all header lines are hostile; the page escapes them, and no file appears but the results."""
+    """Its name and all header lines are hostile; the page escapes them, and no file appears but the
+    results."""
     printable = [
         text.replace("\n", " ").replace("\r", " ").replace("\x00", " ") for text in HOSTILE
     ]

@@ -1,4 +1,5 @@
-"""What must hold before anything starts: which image is taken, whether clusters fit, whether the workload does."""
+"""What must hold before anything starts: which image is taken, whether clusters fit, whether the
+workload does."""
 
 from dataclasses import replace
 
@@ -16,7 +17,9 @@ from campaign.execution.preflight import (
 )
 from campaign.execution.testbeds.libvirt import OnLibvirt
 from campaign.records.ledger import Ledger
-from tests.unit.campaign.images.test_store import add, age, store  # noqa: F401 - a fixture and its helpers
+
+# A fixture and its helpers.
+from tests.unit.campaign.images.test_store import add, age, store  # noqa: F401
 
 
 @pytest.fixture

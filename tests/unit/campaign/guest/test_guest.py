@@ -104,7 +104,8 @@ def test_the_payload_burns_as_many_cpus_as_a_node_gives_slots() -> None:
 
 @pytest.fixture
 def burner(folder: Path, env: dict[str, str]) -> Callable[[str], None]:
-    """Put a stress-ng on PATH that does as it is told, once it has written its id and arguments to burner.tsv."""
+    """Put a stress-ng on PATH that does as it is told, once it has written its id and arguments to
+    burner.tsv."""
 
     def put(does: str) -> None:
         programs = folder / "bin"
@@ -267,7 +268,8 @@ SAME = NodeClock(ClockOffset(0, 0, 0), ClockOffset(0, 0, 4e9))
 
 
 def test_a_workload_replayed_on_a_small_batch_system(folder: Path, env: dict[str, str]) -> None:
-    """Schedule, agent, sbatch, batch script, payload, parsers and jobs table, one after the other."""
+    """Schedule, agent, sbatch, batch script, payload, parsers and jobs table, one after the
+    other."""
     workload = load(WorkloadSettings(jobs=4, duration_s=5), slots=4)
     commands = []
     for job in workload.jobs():

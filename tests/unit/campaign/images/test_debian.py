@@ -81,7 +81,10 @@ def test_the_security_archive_is_used_only_where_it_is_configured():
 
 
 def test_a_package_paragraph_becomes_a_locked_package_and_the_name_of_its_file():
-    text = f"Package: perl\nVersion: 1:5.40-6\nArchitecture: amd64\nSHA256: {'c' * 64}\nDescription: x\n more: text"
+    text = (
+        "Package: perl\nVersion: 1:5.40-6\nArchitecture: amd64\nSHA256: "
+        f"{'c' * 64}\nDescription: x\n more: text"
+    )
     found = apt.parse_package(text)
     assert found.locked == LockedPackage(
         name="perl", version="1:5.40-6", architecture="amd64", sha256="c" * 64
@@ -139,13 +142,15 @@ def test_drift_is_said_loudly_and_refused_when_locked():
 
 @pytest.mark.parametrize("image", ["slurm", "slurm-burn"])
 def test_the_committed_lock_fits_the_specification(image):
-    spec, names = builder.spec(image), lock.read(builder.lock_path(image)).versions
+    spec = builder.spec(image)
+    names = lock.read(builder.lock_path(image)).versions
     assert set(spec.packages) | {spec.kernel, "busybox-static"} <= names.keys()
     assert any(name.startswith("linux-image-6") for name in names)
 
 
 def test_an_image_that_extends_another_only_says_what_it_adds():
-    plain, burn = builder.spec("slurm"), builder.spec("slurm-burn")
+    plain = builder.spec("slurm")
+    burn = builder.spec("slurm-burn")
     assert burn.packages == (*plain.packages, "stress-ng")
     assert burn.model_copy(update={"packages": plain.packages}) == plain
     assert "cgroup_disable=memory" in burn.kernel_cmdline
@@ -161,7 +166,8 @@ def test_an_unknown_image_names_those_there_are():
 
 
 def bzimage(payload):
-    """A bzImage as the x86 boot protocol lays it out: one setup sector, then the payload and its unpacked size."""
+    """A bzImage as the x86 boot protocol lays it out: one setup sector, then the payload and its
+    unpacked size."""
     image = bytearray(1024)
     image[0x1F1] = 1
     image[0x202:0x206] = b"HdrS"

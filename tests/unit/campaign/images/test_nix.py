@@ -138,7 +138,8 @@ def test_auto_is_nix_where_nix_is(flake, monkeypatch, tmp_path):
 
 
 def test_nix_ends_with_whoever_asked_it(flake, store):
-    """Told to end in the midst of a build, the command tells Nix so, and nothing half-made stays."""
+    """Told to end in the midst of a build, the command tells Nix so, and nothing half-made
+    stays."""
     (flake / "ails").write_text("hang")
     command = [
         "image",

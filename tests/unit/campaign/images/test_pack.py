@@ -1,4 +1,5 @@
-"""Packing a bundle of store paths, as the flake's images do it: what is in it, and that it is the same each time."""
+"""Packing a bundle of store paths, as the flake's images do it: what is in it, and that it is the
+same each time."""
 
 import gzip
 import json

@@ -49,7 +49,8 @@ def test_a_bundle_is_found_by_name_hash_and_unique_prefix(store):
 
 
 def test_a_name_means_the_newest_bundle_of_that_name(store):
-    old, new = add(store, content=b"old"), add(store, content=b"new")
+    old = add(store, content=b"old")
+    new = add(store, content=b"new")
     age(old, 100)
     assert store.get("slurm") == new
     age(new, 200)
@@ -157,7 +158,8 @@ def test_a_manifest_that_contradicts_itself_is_not_a_bundle(store):
 
 
 def test_gc_removes_what_is_not_kept_and_what_killed_builds_left(store):
-    kept, unused = add(store, content=b"a"), add(store, content=b"b")
+    kept = add(store, content=b"a")
+    unused = add(store, content=b"b")
     left = store.path / ".making-killed"
     left.mkdir()
     (left / "root.erofs").write_text("half")

@@ -1,4 +1,5 @@
-"""Files that no mirror has: found, proved, put into the guest; or refused in one error that says all that is wrong."""
+"""Files that no mirror has: found, proved, put into the guest; or refused in one error that says
+all that is wrong."""
 
 import hashlib
 import subprocess
@@ -108,7 +109,8 @@ def test_a_package_file_is_described_as_a_mirror_would(tmp_path):
     tree = tmp_path / "tree"
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "DEBIAN/control").write_text(
-        "Package: ours\nVersion: 1:2-3\nArchitecture: all\nMaintainer: me <me@example.org>\nDescription: x\n"
+        "Package: ours\nVersion: 1:2-3\nArchitecture: all\nMaintainer: me "
+        "<me@example.org>\nDescription: x\n"
     )
     subprocess.run(
         ["dpkg-deb", "--build", tree, tmp_path / "ours.deb"], check=True, capture_output=True

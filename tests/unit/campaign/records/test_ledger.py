@@ -1,4 +1,5 @@
-"""The ledger file: torn and foreign lines, one holder, a full disk; and what its events add up to."""
+"""The ledger file: torn and foreign lines, one holder, a full disk; and what its events add up
+to."""
 
 import errno
 import json
@@ -123,7 +124,8 @@ def test_only_one_process_holds_a_ledger(path):
 
 @contextmanager
 def disk_of(size):
-    """Let no file of this process grow beyond `size` bytes. Python ignores SIGXFSZ, so writing fails with EFBIG."""
+    """Let no file of this process grow beyond `size` bytes. Python ignores SIGXFSZ, so writing
+    fails with EFBIG."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

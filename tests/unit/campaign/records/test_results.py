@@ -1,4 +1,5 @@
-"""The results folder: an attempt replaces the one before it whole; a full disk is an error that says so."""
+"""The results folder: an attempt replaces the one before it whole; a full disk is an error that
+says so."""
 
 import errno
 import os
@@ -37,7 +38,8 @@ def test_a_trial_that_left_nothing_has_nothing(results):
 
 
 def test_a_later_attempt_takes_the_place_of_the_earlier_one(results):
-    first, second = sample(2, jobs=5), sample(2, jobs=7, attempt=2)
+    first = sample(2, jobs=5)
+    second = sample(2, jobs=7, attempt=2)
     results.keep(first.record, evaluation(first.jobs, head=b"1", core=b"dump"))
     results.keep(second.record, evaluation(second.jobs, head=b"2"))
     assert results.files(2) == {"logs/head": b"2"}
@@ -68,7 +70,8 @@ def test_a_full_disk_is_an_error_and_leaves_the_earlier_attempt(results, monkeyp
     def full(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    first, second = sample(2, jobs=5), sample(2, jobs=7, attempt=2)
+    first = sample(2, jobs=5)
+    second = sample(2, jobs=7, attempt=2)
     results.keep(first.record, evaluation(first.jobs, head=b"1"))
     monkeypatch.setattr(*((os, "fsync", full) if what == "jobs" else (Path, "write_bytes", full)))
     with pytest.raises(CampaignError, match="No space left on device") as caught:

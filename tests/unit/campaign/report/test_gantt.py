@@ -1,4 +1,5 @@
-"""Gantt charts: every job on as many slots as it was wide, none on top of another, and well-formed SVG."""
+"""Gantt charts: every job on as many slots as it was wide, none on top of another, and well-formed
+SVG."""
 
 from itertools import combinations
 from xml.etree import ElementTree

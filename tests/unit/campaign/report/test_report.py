@@ -1,4 +1,5 @@
-"""The report page and the front on a terminal: complete, self-contained, and safe with foreign text."""
+"""The report page and the front on a terminal: complete, self-contained, and safe with foreign
+text."""
 
 import io
 import itertools
@@ -51,7 +52,9 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.elements, self.words, self._hidden = [], [], False
+        self.elements = []
+        self.words = []
+        self._hidden = False
         self.feed(text)
         self.close()
 
@@ -289,7 +292,10 @@ def test_the_end_says_where_the_time_went_in_two_lines(records):
     cost = cost_of(records, FACTS)
     (first, time), (second, clusters) = time_lines(cost)
     assert (first, second) == ("time", "clusters")
-    shares = f"{percent(cost.workload_share)} workload ({percent(cost.later_share)} after the first trial)"
+    shares = (
+        f"{percent(cost.workload_share)} workload ({percent(cost.later_share)} after the "
+        "first trial)"
+    )
     ready = (
         f"nodes ready after {seconds(cost.ready.p50)} s (p50), {seconds(cost.ready.p95)} s (p95)"
     )
@@ -331,10 +337,8 @@ def test_the_front_tells_schedulers_apart():
     field = scatter(records, best, OBJECTIVES)
     assert field.endswith("on the front: F flux, S sling, L slurm")
     assert not any("o" in line.partition("|")[2] for line in field.splitlines())
-    drawn, plain = (
-        pareto(records, best, FACTS),
-        pareto([one.record for one in campaign_samples(12)], best, FACTS),
-    )
+    drawn = pareto(records, best, FACTS)
+    plain = pareto([one.record for one in campaign_samples(12)], best, FACTS)
     assert all(f'"{symbol}"' in drawn for symbol in ("circle", "square", "diamond"))
     assert '"square"' not in plain
 

@@ -1,4 +1,5 @@
-"""Where a campaign's time went: phases over trials and hosts, the workload's share, and what lies between trials."""
+"""Where a campaign's time went: phases over trials and hosts, the workload's share, and what lies
+between trials."""
 
 import pytest
 
@@ -129,10 +130,8 @@ def test_attempts_that_were_tried_again_are_wall_time_but_no_trials():
 
 
 def test_what_was_tried_again_of_the_first_trial_is_not_time_after_it():
-    spoilt, first = (
-        trial(0, 0, {"placed": 50}),
-        FIRST.model_copy(update={"started": 50.0, "ended": 105.0}),
-    )
+    spoilt = trial(0, 0, {"placed": 50})
+    first = FIRST.model_copy(update={"started": 50.0, "ended": 105.0})
     assert cost_of([first, SECOND, THIRD], facts(earlier=(spoilt,))).later_share == pytest.approx(
         34 / 55
     )

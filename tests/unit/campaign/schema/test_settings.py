@@ -1,4 +1,5 @@
-"""Rows of settings: one declaration gives type, bounds, unit, default and help, wherever they are shown."""
+"""Rows of settings: one declaration gives type, bounds, unit, default and help, wherever they are
+shown."""
 
 from typing import Literal
 

@@ -1,7 +1,9 @@
-"""A slow simulator of the ideal policies that is plain to read, and the random workloads that it is asked about.
+"""A slow simulator of the ideal policies that is plain to read, and the random workloads that it is
+asked about.
 
-Nothing is kept that can be worked out anew. Times are whole seconds. Beside the starts it gives what a policy promised
-on the way, and that no node was ever given more than it has is asserted at each step.
+Nothing is kept that can be worked out anew. Times are whole seconds. Beside the starts it gives
+what a policy promised on the way, and that no node was ever given more than it has is asserted at
+each step.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +22,8 @@ Free = list[int]
 
 
 class Request(NamedTuple):
-    """A job: submission, slots, how long they are really held, how long the scheduler expects them to be."""
+    """A job: submission, slots, how long they are really held, how long the scheduler expects them
+    to be."""
 
     submit: int
     width: int
@@ -40,11 +43,13 @@ def clusters(
 def workloads(
     draw: st.DrawFn, nodes: Nodes, *, exact: bool = False
 ) -> list[tuple[int, int, int, int]]:
-    """Jobs (submission, width, run time, requested time) for a cluster, by order of submission; many times are equal.
+    """Jobs (submission, width, run time, requested time) for a cluster, by order of submission;
+    many times are equal.
 
     `exact`: all have asked for what they run.
     """
-    jobs, now = [], 0
+    jobs = []
+    now = 0
     for _ in range(draw(st.integers(1, 12))):
         now += draw(st.sampled_from([0, 0, 1, 2, 5, 9]))
         run = draw(st.integers(1, 9))
@@ -54,7 +59,8 @@ def workloads(
 
 
 def requests(jobs: Iterable[Sequence[int]], policy: Policy, delays: Delays) -> list[Request]:
-    """What an ideal policy gets to see of jobs: submitted one after the other, and held for what machines take too."""
+    """What an ideal policy gets to see of jobs: submitted one after the other, and held for what
+    machines take too."""
     seen: list[Request] = []
     idle = 0  # when the submitter has time again
     for submit, width, run, limit in jobs:
@@ -83,7 +89,8 @@ def table(requests: Iterable[Sequence[float]]) -> pa.Table:
 def place(free: Free, width: int, slots: int, rule: str = "first") -> dict[int, int] | None:
     """The job's slots by node, on as few nodes as can hold it; None where it doesn't fit.
 
-    One node is chosen by the rule; several are those with most free slots, filled in their order, one slot at least.
+    One node is chosen by the rule; several are those with most free slots, filled in their order,
+    one slot at least.
     """
     count = -(-width // slots)
     if count == 1:
@@ -123,7 +130,8 @@ def free_at(time: int, total: Free, held: Iterable[Held]) -> Free:
 
 
 def reference(jobs: Sequence[Request], nodes: Nodes, policy: Policy, **more: Any) -> "Reference":
-    """The reference's run of jobs; nodes of one slot, which are all alike, are one node with all slots."""
+    """The reference's run of jobs; nodes of one slot, which are all alike, are one node with all
+    slots."""
     total = [nodes.count] if nodes.slots == 1 else [nodes.slots] * nodes.count
     return Reference(jobs, total, max(total), policy.reserve, policy.placement, **more).run()
 
@@ -132,9 +140,9 @@ def reference(jobs: Sequence[Request], nodes: Nodes, policy: Policy, **more: Any
 class Reference:
     """Runs jobs, by order of submission, on nodes that have `total` slots, `slots` each at most.
 
-    `rank(job, now)` is what the queue is sorted by, lowest first. `promised` are the reservations that each job had
-    under conservative backfilling, `shadows` the times by which it would start while it was the first that waited
-    under EASY: one for each event.
+    `rank(job, now)` is what the queue is sorted by, lowest first. `promised` are the reservations
+    that each job had under conservative backfilling, `shadows` the times by which it would start
+    while it was the first that waited under EASY: one for each event.
     """
 
     jobs: Sequence[Request]
@@ -188,7 +196,8 @@ class Reference:
 
     def _begin(self, job: int, now: int, where: dict[int, int]) -> None:
         self.queue.remove(job)
-        self.start[job], self.where[job] = now, sorted(where)
+        self.start[job] = now
+        self.where[job] = sorted(where)
         self.running[job] = Held(now, now + self.jobs[job].limit, where)
         assert min(self._after(now, set())) >= 0
 
@@ -255,8 +264,10 @@ class Reference:
                 self._begin(job, now, self.plans.pop(job).where)
 
     def _earliest(self, now: int, job: int) -> Held:
-        """The first time from which on the job fits until its limit, beside all that runs or is promised."""
-        held, limit = [*self.running.values(), *self.plans.values()], self.jobs[job].limit
+        """The first time from which on the job fits until its limit, beside all that runs or is
+        promised."""
+        held = [*self.running.values(), *self.plans.values()]
+        limit = self.jobs[job].limit
         for begin in sorted({now, *(one.end for one in held if one.end > now)}):
             changes = {one.begin for one in held if begin < one.begin < begin + limit}
             frees = [free_at(time, self.total, held) for time in {begin, *changes}]

@@ -1,4 +1,5 @@
-"""Delays are found again in trials that were made with them, and the table says how far things are apart."""
+"""Delays are found again in trials that were made with them, and the table says how far things are
+apart."""
 
 import json
 from dataclasses import replace
@@ -22,9 +23,11 @@ TRUE = Delays(submit_s=0.1, launch_s=0.8, overrun_s=0.05, release_s=1.6)
 
 
 def case(nodes: int, seed: int, delays: Delays = TRUE, **params: object) -> Case:
-    """A trial as a machine with these delays would have measured it, with the scheduler's account in whole seconds."""
+    """A trial as a machine with these delays would have measured it, with the scheduler's account
+    in whole seconds."""
     workload = load(WorkloadSettings(jobs=20, seed=seed, duration_s=10), slots=8)
-    decides, size = policy(SlurmParams(**params)), Nodes(nodes, 4)
+    decides = policy(SlurmParams(**params))
+    size = Nodes(nodes, 4)
     schedule = simulate(workload.table, size, decides, delays)
     jobs = jobs_table(workload, schedule)
     native = pa.array(np.floor(schedule.decided / 1e9), pa.float64())

@@ -1,7 +1,7 @@
 """A scheduler that follows a clock: each of its settings in a case worked out by hand, in seconds.
 
-Unless a test says otherwise: two nodes of one slot; a run on the next whole second, once a job has come or gone; the
-whole queue every 600 s; backfilling every 30 s, to the second.
+Unless a test says otherwise: two nodes of one slot; a run on the next whole second, once a job has
+come or gone; the whole queue every 600 s; backfilling every 30 s, to the second.
 """
 
 from dataclasses import replace
@@ -19,7 +19,8 @@ BACKFILLING = Policy(rhythm=RHYTHM, backfill=BACKFILL)
 PATIENT = Policy(rhythm=replace(RHYTHM, delay_s=3))
 SMALL_FIRST = replace(IN_ORDER, priority=Priority(size=1000, favor_small=True))
 TWO = Nodes(2, 1)
-LONG, WIDE = (0, 1, 100, 100), (5, 2, 10, 10)
+LONG = (0, 1, 100, 100)
+WIDE = (5, 2, 10, 10)
 """One of two nodes is taken until 100; the next job wants both."""
 
 
@@ -40,10 +41,11 @@ def test_five_jobs_as_worked_out_by_hand() -> None:
 
     At  0: A comes to an empty queue and cluster: it starts.
         1.5, 2, 2.5: B (3 wide), C (2 wide) and D (1 wide) come; nothing is free.
-       20: A ends, which sets off a run in order: B starts; C doesn't fit, so the run is over, though D would fit.
-       30: Backfilling: C is given [80, 110), when B is over at the latest; D's limit ends at 40: it starts.
-       45.25: E comes. The clock's run at 46 ends at C.
-       60: Backfilling, as D's end and E have changed something: E's limit ends at 95, but beside C there is room: it
+       20: A ends, which sets off a run in order: B starts; C doesn't fit, so the run is over,
+       though D would fit. 30: Backfilling: C is given [80, 110), when B is over at the latest; D's
+       limit ends at 40: it starts. 45.25: E comes. The clock's run at 46 ends at C.
+       60: Backfilling, as D's end and E have changed something: E's limit ends at 95, but beside C
+       there is room: it
            starts.
        65: B ends, 15 s before its limit: C starts.
     """
@@ -61,17 +63,18 @@ def test_what_comes_waits_for_the_clock() -> None:
 
 
 def test_runs_are_so_far_apart() -> None:
-    """By 3 s: at 0; so the job of 1.5 waits until 3. That of 40.25 is tried on the next stroke, as the last run, at 6,
-    is long past."""
+    """By 3 s: at 0; so the job of 1.5 waits until 3. That of 40.25 is tried on the next stroke, as
+    the last run, at 6, is long past."""
     jobs = [(0, 1, 5, 5), (1.5, 1, 20, 20), (40.25, 1, 10, 10)]
     assert starts(jobs, PATIENT) == [0, 3, 41]
     assert starts(jobs, rhythm(delay_s=9)) == [0, 9, 41]
 
 
 def test_runs_are_in_the_order_of_priorities() -> None:
-    """Small jobs go first. At 10 the wide one, which doesn't fit, is found to wait by a run; the first small one comes
-    at 11.5 and is tried 3 s after that run; the second one on the next stroke of the clock, as the last run, at 33,
-    is long past. By 9 s, the first small one ends at 39, which asks for a run then, and the second waits until 48."""
+    """Small jobs go first. At 10 the wide one, which doesn't fit, is found to wait by a run; the
+    first small one comes at 11.5 and is tried 3 s after that run; the second one on the next stroke
+    of the clock, as the last run, at 33, is long past. By 9 s, the first small one ends at 39,
+    which asks for a run then, and the second waits until 48."""
     jobs = [LONG, (10, 2, 10, 10), (11.5, 1, 20, 20), (40.25, 1, 10, 10)]
     assert starts(jobs, rhythm(SMALL_FIRST, delay_s=3)) == [0, 100, 13, 41]
     assert starts(jobs, rhythm(SMALL_FIRST, delay_s=9)) == [0, 100, 19, 48]
@@ -101,8 +104,8 @@ def test_runs_keep_their_distance() -> None:
 
 
 def test_a_run_looks_at_so_many_jobs_and_at_all_of_them_at_intervals() -> None:
-    """Three nodes, all taken until 20, then wanted by three jobs of one. The whole queue's turn comes on the beat that
-    began at 0."""
+    """Three nodes, all taken until 20, then wanted by three jobs of one. The whole queue's turn
+    comes on the beat that began at 0."""
     jobs = [(0, 3, 20, 20), *[(1, 1, 100, 100)] * 3]
     three = Nodes(3, 1)
     assert starts(jobs, IN_ORDER, three) == [0, 20, 20, 20]
@@ -141,8 +144,8 @@ def test_jobs_that_begin_beyond_the_window_get_no_reservation() -> None:
 
 
 def test_reservations_begin_and_end_on_multiples_of_the_resolution() -> None:
-    """The wide job's [100, 110) becomes [60, 120), in which the last one, at 60, finds no room, though it would be over
-    by 70; it is left to the run in order at 110."""
+    """The wide job's [100, 110) becomes [60, 120), in which the last one, at 60, finds no room,
+    though it would be over by 70; it is left to the run in order at 110."""
     jobs = [LONG, WIDE, (6, 1, 10, 10), (31, 1, 10, 10)]
     assert starts(jobs, backfill(resolution_s=60)) == [0, 100, 30, 110]
 
@@ -163,9 +166,12 @@ def test_so_many_jobs_are_started() -> None:
 
 
 def test_every_job_that_waits_has_a_reservation() -> None:
-    """Four nodes, two of them taken until 100. At 30 the first waiting job is given [100, 110) on three, the second
-    [110, 120) on all. The last one would run beside the first, and delay the second."""
-    first, second, last = (5, 3, 10, 10), (6, 4, 10, 10), (7, 1, 200, 200)
+    """Four nodes, two of them taken until 100. At 30 the first waiting job is given [100, 110) on
+    three, the second [110, 120) on all. The last one would run beside the first, and delay the
+    second."""
+    first = (5, 3, 10, 10)
+    second = (6, 4, 10, 10)
+    last = (7, 1, 200, 200)
     assert starts([(0, 2, 100, 100), first, last], BACKFILLING, Nodes(4, 1)) == [0, 100, 30]
     assert starts([(0, 2, 100, 100), first, second, last], BACKFILLING, Nodes(4, 1)) == [
         0,
@@ -176,16 +182,16 @@ def test_every_job_that_waits_has_a_reservation() -> None:
 
 
 def test_whole_nodes_are_reserved() -> None:
-    """At 30 the second job is given [100, 110), on two of four slots. The third, of one, may run beyond that: there is
-    room on another node, none on the same one."""
+    """At 30 the second job is given [100, 110), on two of four slots. The third, of one, may run
+    beyond that: there is room on another node, none on the same one."""
     jobs = [(0, 3, 100, 100), (5, 2, 10, 10), (6, 1, 200, 200)]
     assert starts(jobs, BACKFILLING, Nodes(4, 1)) == [0, 100, 30]
     assert starts(jobs, BACKFILLING, Nodes(1, 4)) == [0, 100, 100]
 
 
 def test_backfilling_leaves_nodes_alone_on_which_a_job_has_just_ended() -> None:
-    """The second job ends at 28, and its slot is free at 33: at 30 the last one doesn't get the third slot of that
-    node."""
+    """The second job ends at 28, and its slot is free at 33: at 30 the last one doesn't get the
+    third slot of that node."""
     jobs = [LONG, (0, 1, 28, 28), (5, 3, 10, 10), (6, 1, 10, 10)]
     assert starts(jobs, BACKFILLING, Nodes(1, 3)) == [0, 0, 100, 30]
     assert starts(jobs, BACKFILLING, Nodes(1, 3), release_s=5) == [0, 0, 105, 60]
@@ -193,8 +199,8 @@ def test_backfilling_leaves_nodes_alone_on_which_a_job_has_just_ended() -> None:
 
 
 def test_backfilling_is_in_the_order_of_priorities() -> None:
-    """Three nodes. One of the last two jobs can start at 30. The smaller comes later and goes first; the other one is
-    then the first in order, at 50."""
+    """Three nodes. One of the last two jobs can start at 30. The smaller comes later and goes
+    first; the other one is then the first in order, at 50."""
     jobs = [LONG, (5, 3, 10, 10), (6, 2, 20, 20), (7, 1, 20, 20)]
     assert starts(jobs, BACKFILLING, Nodes(3, 1)) == [0, 100, 30, 60]
     by_size = replace(backfill(), rhythm=replace(RHYTHM, delay_s=50), priority=SMALL_FIRST.priority)

@@ -1,4 +1,5 @@
-"""The ideal policies do on random workloads what a plain simulator does, and keep their promises."""
+"""The ideal policies do on random workloads what a plain simulator does, and keep their
+promises."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -146,7 +147,8 @@ def ran(jobs: list[tuple[int, int, int, int]], nodes: Nodes, policy: Policy) -> 
 
 
 def moments(jobs: list[Ran]) -> Iterator[tuple[Ran, list[Ran]]]:
-    """Whenever a job has come, gone or started while another waits: the first that waits, and those that run."""
+    """Whenever a job has come, gone or started while another waits: the first that waits, and those
+    that run."""
     for now in sorted({time for job in jobs for time in (job.submit, job.start, job.end)}):
         head = next((job for job in jobs if job.submit <= now < job.start), None)
         if head:
@@ -158,13 +160,16 @@ def moments(jobs: list[Ran]) -> Iterator[tuple[Ran, list[Ran]]]:
 def test_easy_starts_the_first_that_waits_by_every_shadow_time_that_it_ever_had(
     data, nodes
 ) -> None:
-    """From the schedule alone: whenever anything happens, the first job that waits will start no later than when it
-    would fit if all that runs then ran to its limit and nothing else were started."""
+    """From the schedule alone: whenever anything happens, the first job that waits will start no
+    later than when it would fit if all that runs then ran to its limit and nothing else were
+    started."""
     for head, running in moments(ran(data.draw(workloads(nodes)), nodes, Policy("first"))):
-        free, shadow = nodes.count - sum(job.width for job in running), 0
+        free = nodes.count - sum(job.width for job in running)
+        shadow = 0
         for job in sorted(running, key=lambda job: job.limit):
             if free < head.width:
-                free, shadow = free + job.width, job.limit
+                free = free + job.width
+                shadow = job.limit
         assert head.start <= shadow
 
 
@@ -187,17 +192,19 @@ def test_shadow_times_and_reservations_only_move_towards_now(data, nodes) -> Non
 @checked
 @given(st.data(), clusters(slots=[1]), st.sampled_from(IDEAL))
 def test_the_first_job_that_waits_never_waits_for_nothing(data, nodes, reserve) -> None:
-    """Under conservative backfilling that is so where requested times are exact: when jobs end early, reservations are
-    made anew in one pass, in which a job may have to keep clear of one that is moved after it."""
+    """Under conservative backfilling that is so where requested times are exact: when jobs end
+    early, reservations are made anew in one pass, in which a job may have to keep clear of one that
+    is moved after it."""
     jobs = data.draw(workloads(nodes, exact=reserve == "all"))
     for head, running in moments(ran(jobs, nodes, Policy(reserve))):
         assert head.width > nodes.count - sum(job.width for job in running)
 
 
 def test_a_reservation_may_begin_when_nothing_comes_or_goes() -> None:
-    """Three nodes. At 0 the first two start, until 4 and 5; the third gets [5, 7), the fourth [4, 5) before it, the
-    fifth [7, 10). At 3 both end early: the third, being asked first, still has to keep clear of [4, 5); the fourth
-    moves to [3, 4). Nothing ends at 5, when the third begins; that it ends at 6 lets the fifth begin then."""
+    """Three nodes. At 0 the first two start, until 4 and 5; the third gets [5, 7), the fourth [4,
+    5) before it, the fifth [7, 10). At 3 both end early: the third, being asked first, still has to
+    keep clear of [4, 5); the fourth moves to [3, 4). Nothing ends at 5, when the third begins; that
+    it ends at 6 lets the fifth begin then."""
     jobs = [(0, 2, 3, 4), (0, 1, 3, 5), (0, 3, 1, 2), (0, 1, 1, 1), (0, 1, 1, 3)]
     assert seconds(simulate(table(jobs), Nodes(3, 1), Policy("all")).start) == [0, 0, 5, 3, 6]
 
@@ -205,8 +212,8 @@ def test_a_reservation_may_begin_when_nothing_comes_or_goes() -> None:
 @checked
 @given(st.data(), clusters(slots=[2, 3, 4]))
 def test_whole_nodes_are_like_nodes_of_one_slot(data, nodes) -> None:
-    """First come first served. Backfilling isn't: on nodes with several slots it is settled ahead which ones are set
-    aside."""
+    """First come first served. Backfilling isn't: on nodes with several slots it is settled ahead
+    which ones are set aside."""
     alike = Nodes(nodes.count, 1)
     jobs = data.draw(workloads(alike))
     whole = [(submit, width * nodes.slots, *times) for submit, width, *times in jobs]

@@ -1,4 +1,5 @@
-"""What holds of every simulated schedule, whatever policy decides: ideal ones and those that follow a clock."""
+"""What holds of every simulated schedule, whatever policy decides: ideal ones and those that follow
+a clock."""
 
 import numpy as np
 from hypothesis import given, settings

@@ -19,13 +19,19 @@ from tests.unit.campaign.simulation.reference import table
 
 RESERVE = {"fcfs": "none", "easy": "first", "conservative": "all"}
 BOTH = ("easy", "conservative")
-SCHEDULES, TRACES = "CAMPAIGN_GOLDEN_SCHEDULES", "CAMPAIGN_TRACES"
+SCHEDULES = "CAMPAIGN_GOLDEN_SCHEDULES"
+TRACES = "CAMPAIGN_TRACES"
 NO_SCHEDULES = (
-    f"{CANNOT_RUN_HERE}: other people's schedules aren't kept here; set {SCHEDULES} to a folder of files named "
-    "<name>-<nodes>-<policy>.csv (policy: fcfs, easy, conservative), nodes of one slot, with the columns submit, run, "
+    f"{CANNOT_RUN_HERE}: other people's schedules aren't kept here; set {SCHEDULES} to a folder "
+    "of files named "
+    "<name>-<nodes>-<policy>.csv (policy: fcfs, easy, conservative), nodes of one slot, with the "
+    "columns submit, run, "
     "estimate, width and start, by order of submission, in seconds"
 )
-NO_TRACES = f"{CANNOT_RUN_HERE}: other people's traces aren't kept here; set {TRACES} to a folder of SWF files (*.swf)"
+NO_TRACES = (
+    f"{CANNOT_RUN_HERE}: other people's traces aren't kept here; set {TRACES} to a "
+    "folder of SWF files (*.swf)"
+)
 
 
 def files(variable: str, suffix: str) -> list:
@@ -126,27 +132,32 @@ def starts(jobs: pa.Table, count: int, policy: str) -> np.ndarray:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_small_cases_of_pyss_start_as_they_do_there(name, policies, jobs) -> None:
-    """(submission, run time, requested time, width, start) on 100 nodes: pyss, src/schedulers/Input_test_files, the
-    Python Scheduling Simulator of D. Feitelson's group."""
+    """(submission, run time, requested time, width, start) on 100 nodes: pyss,
+    src/schedulers/Input_test_files, the Python Scheduling Simulator of D. Feitelson's group."""
     rows = table((submit, width, run, requested) for submit, run, requested, width, _ in jobs)
     for policy in policies:
         assert starts(rows, 100, policy).tolist() == [start for *_, start in jobs], policy
 
 
 def test_ten_jobs_under_easy_as_worked_out_by_hand() -> None:
-    """Ten nodes of one slot; in brackets what is free, and by the limits of what runs the shadow and its spare nodes.
+    """Ten nodes of one slot; in brackets what is free, and by the limits of what runs the shadow
+    and its spare nodes.
 
     At   0: A (6 wide, until 120 at the latest) and B (3 wide, until 80) start [1 free].
-        10: C (8 wide) is the first that waits: with B gone there are 4, with A gone 10 [shadow 120, 2 spare].
-        20: D is over by 110: it starts [0 free].
+        10: C (8 wide) is the first that waits: with B gone there are 4, with A gone 10 [shadow 120,
+        2 spare]. 20: D is over by 110: it starts [0 free].
         30: E (1 wide), F (2 wide) and G (2 wide) wait.
-        50: B ends, 30 s before its limit [3 free; shadow 120, 2 spare]. E runs beyond the shadow, on a spare node: it
-            starts [2 free, 1 spare]. F would too, and needs two spare nodes: at 120 there would be 7 for C, so it is
-            refused. G needs two as well, but its limit ends at 120, exactly at the shadow: it starts [0 free].
-        80: G ends, 40 s before its limit; H has waited since 60 [2 free; shadow 120, 1 spare]. F is refused again; H is
+        50: B ends, 30 s before its limit [3 free; shadow 120, 2 spare]. E runs beyond the shadow,
+        on a spare node: it
+            starts [2 free, 1 spare]. F would too, and needs two spare nodes: at 120 there would be
+            7 for C, so it is refused. G needs two as well, but its limit ends at 120, exactly at
+            the shadow: it starts [0 free].
+        80: G ends, 40 s before its limit; H has waited since 60 [2 free; shadow 120, 1 spare]. F is
+        refused again; H is
             over by 100: it starts [1 free].
         95: H ends, 5 s before its limit [2 free; shadow 120, 1 spare]. F is refused again.
-       100: A ends, 20 s before its limit: C fits now, and starts 20 s before its shadow [0 free; F is the first that
+       100: A ends, 20 s before its limit: C fits now, and starts 20 s before its shadow [0 free; F
+       is the first that
             waits: shadow 160, when C is over at the latest, 7 spare].
        110: D ends, I (3 wide) comes [1 free]: neither F nor I fits.
        125: J runs beyond the shadow, on a spare node: it starts [0 free].
@@ -202,14 +213,16 @@ def test_every_job_starts_as_in_the_schedule_of_another_simulator(file: Path) ->
 def test_metrics_of_a_recorded_schedule_are_those_of_its_own_waits(
     file: Path, record_testsuite_property
 ) -> None:
-    """A job started when it had waited: mean wait and utilisation of the recorded starts, worked out straight from the
-    lines. What the simulated schedule has instead only goes into the report (pytest --junitxml): a real machine had
-    more rules than any policy here, and of some the trace doesn't tell the size."""
+    """A job started when it had waited: mean wait and utilisation of the recorded starts, worked
+    out straight from the lines. What the simulated schedule has instead only goes into the report
+    (pytest --junitxml): a real machine had more rules than any policy here, and of some the trace
+    doesn't tell the size."""
     workload = read_swf(file)
     recorded = waits(file)
     if not recorded:
         pytest.skip(
-            f"{CANNOT_RUN_HERE}: {file.name} says of no job how long it waited; use a trace that does"
+            f"{CANNOT_RUN_HERE}: {file.name} says of no job how long it waited; use a trace that "
+            "does"
         )
     known = np.isin(workload.table.column("job_id").to_numpy(), list(recorded))
     jobs = workload.table.filter(pa.array(known))
@@ -236,7 +249,8 @@ def test_metrics_of_a_recorded_schedule_are_those_of_its_own_waits(
 
 
 def waits(file: Path) -> dict[int, float]:
-    """How long each job of a trace waited (s), by its number, for those that ran and of which it is known."""
+    """How long each job of a trace waited (s), by its number, for those that ran and of which it is
+    known."""
     lines = [
         line.split()
         for line in file.read_text().splitlines()

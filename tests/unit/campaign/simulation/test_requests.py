@@ -1,4 +1,5 @@
-"""What a simulation makes of jobs before anything is decided: submissions, limits, how long slots are held."""
+"""What a simulation makes of jobs before anything is decided: submissions, limits, how long slots
+are held."""
 
 import numpy as np
 import pytest
@@ -71,7 +72,8 @@ def test_a_job_is_ended_some_time_after_its_limit_in_whole_units(
     ("requested", "expected"), [(50, 60), (60, 60), (60.5, 120), (0.25, 60), (120, 120)]
 )
 def test_an_ideal_policy_expects_limits_in_whole_units(requested, expected) -> None:
-    """Two nodes: the first job leaves one to a third that is over when the second, which wants both, may begin."""
+    """Two nodes: the first job leaves one to a third that is over when the second, which wants
+    both, may begin."""
     before = [(0, 1, 0.25, requested), (0, 2, 1, 1)]
     for limit, starts_at_once in ((expected, True), (expected + 1, False)):
         found = simulate(

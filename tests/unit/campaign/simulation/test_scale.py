@@ -13,7 +13,8 @@ from campaign.simulation.engine import Nodes, simulate
 from schedulers.policy import Policy
 
 def memory():
-    # The most that was resident (KiB); getrusage would count what the parent process had when it started this one.
+    # The most that was resident (KiB); getrusage would count what the parent process had when it
+    # started this one.
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 

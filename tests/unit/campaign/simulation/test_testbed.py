@@ -1,4 +1,5 @@
-"""The simulation as a testbed: a whole campaign without VMs, Ray or root, that says everywhere what it is."""
+"""The simulation as a testbed: a whole campaign without VMs, Ray or root, that says everywhere what
+it is."""
 
 import os
 import subprocess
@@ -59,11 +60,9 @@ def test_a_trial_yields_a_valid_jobs_table_and_says_what_it_is(policy: str) -> N
 
 def test_equal_points_give_equal_tables_and_more_nodes_shorter_ones() -> None:
     testbed = made()
-    one, same, more = (
-        evaluated(testbed),
-        evaluated(testbed),
-        evaluated(testbed, {"cluster.nodes": 4}),
-    )
+    one = evaluated(testbed)
+    same = evaluated(testbed)
+    more = evaluated(testbed, {"cluster.nodes": 4})
     assert one.jobs.equals(same.jobs)
     assert max(more.jobs.column("end_ns").to_pylist()) < max(one.jobs.column("end_ns").to_pylist())
 
@@ -179,7 +178,8 @@ def test_searched_settings_without_effect_are_named() -> None:
 
 def test_neither_ray_nor_libvirt_is_imported(settings, tmp_path) -> None:
     code = (
-        "import sys, pathlib; from campaign.execution import run; from campaign.config.compose import compose\n"
+        "import sys, pathlib; from campaign.execution import run; from campaign.config.compose "
+        "import compose\n"
         "from tests.fakes.tracker import FakeTracker\n"
         "if __name__ == '__main__':\n"
         f"    run.tracker_for = lambda *_: FakeTracker(pathlib.Path({str(tmp_path / 'told')!r}))\n"

@@ -1,4 +1,5 @@
-"""MLflow tracking on a real store: everything of a trial is there, once, whatever was interrupted."""
+"""MLflow tracking on a real store: everything of a trial is there, once, whatever was
+interrupted."""
 
 import subprocess
 import sys
@@ -28,7 +29,8 @@ NAMES = (f"campaign-{number}" for number in count())
 
 @pytest.fixture(scope="module")
 def mlruns(tmp_path_factory):
-    """One store for all tests, since making one takes a second; each test has a campaign of its own."""
+    """One store for all tests, since making one takes a second; each test has a campaign of its
+    own."""
     return tmp_path_factory.mktemp("store") / "mlruns"
 
 
@@ -268,7 +270,8 @@ OPEN = """
 import sys, pathlib
 import campaign.tracking.mlflow_tracker
 assert "mlflow" not in sys.modules
-campaign.tracking.mlflow_tracker.Tracker(pathlib.Path(sys.argv[1]), "shared", "name: shared").start()
+mlruns = pathlib.Path(sys.argv[1])
+campaign.tracking.mlflow_tracker.Tracker(mlruns, "shared", "name: shared").start()
 """
 
 
@@ -289,7 +292,9 @@ def test_a_fresh_store_survives_two_processes_at_once_and_nothing_is_printed(tmp
 
 
 def test_of_several_that_write_to_a_store_one_does_at_a_time(tmp_path, monkeypatch):
-    client, writing, together = type(open_store(tmp_path)), [], []
+    client = type(open_store(tmp_path))
+    writing = []
+    together = []
 
     def watched(write):
         def wrapped(*arguments, **options):

@@ -1,4 +1,5 @@
-"""MLflow beside a running campaign, in a process of its own: it follows, its failures stop nothing and are told."""
+"""MLflow beside a running campaign, in a process of its own: it follows, its failures stop nothing
+and are told."""
 
 import os
 import re
@@ -55,7 +56,8 @@ def follow(tracker, results, samples, earlier=(), finish=False):
 
 
 def test_each_judged_trial_is_logged_elsewhere_after_what_was_left_out(tracker, results):
-    before, now = sample(0), [sample(1), sample(2)]
+    before = sample(0)
+    now = [sample(1), sample(2)]
     results.keep(before.record, Evaluation("ok", jobs=before.jobs, files={"log": b"0"}))
     assert follow(tracker, results, now, [before]) == []
     told = [(one["step"], one.get("trial"), one.get("files")) for one in tracker.told()]
@@ -113,7 +115,8 @@ def test_it_dies_with_its_driver(tmp_path):
         "if __name__ == '__main__':\n"
         "    tracker = FakeTracker(folder / 'told', hangs='sync')\n"
         "    history = History()\n"
-        "    follower = MlflowFollower(tracker, Results(folder, 'x'), history, 1, print).__enter__()\n"
+        "    follower = MlflowFollower(tracker, Results(folder, 'x'), history, 1, "
+        "print).__enter__()\n"
         "    while not tracker.told('start'): time.sleep(0.05)\n"
         "    print(follower._process.pid, flush=True)\n"
         "    time.sleep(60)\n"
@@ -133,7 +136,8 @@ def test_it_dies_with_its_driver(tmp_path):
 
 
 def conclude(composed, results, log=lambda points: None):
-    said, samples = [], campaign_samples(10)
+    said = []
+    samples = campaign_samples(10)
     for one in samples:
         results.keep(one.record, Evaluation("ok", jobs=one.jobs))
     workload = load(composed.campaign.workload, slots=4)
@@ -156,11 +160,9 @@ def test_the_end_brings_report_and_mlflow_up_to_date(composed, results, capsys):
 
 
 def test_the_report_knows_of_attempts_and_resumes(composed, results):
-    first, last, other = (
-        sample(1, outcome="invalid").record,
-        sample(1, attempt=2).record,
-        sample(2).record,
-    )
+    first = sample(1, outcome="invalid").record
+    last = sample(1, attempt=2).record
+    other = sample(2).record
     with Ledger(results.ledger_path) as ledger:
         ledger.append("started", trial=1, attempt=1)
         for _ in range(2):

@@ -31,7 +31,8 @@ SWF = (
 )
 BATSIM = (
     b'{"nb_res": 8, "jobs": [{"id": 1, "subtime": 0, "res": 2, "profile": "a", "walltime": 60},'
-    b' {"id": 2, "subtime": 10.5, "res": 8, "profile": "b"}, {"id": 3, "subtime": 4, "res": 1, "profile": "c"}],'
+    b' {"id": 2, "subtime": 10.5, "res": 8, "profile": "b"}, {"id": 3, "subtime": 4, "res": 1, '
+    b'"profile": "c"}],'
     b' "profiles": {"a": {"type": "delay", "delay": 10}, "b": {"type": "delay", "delay": 0.5},'
     b' "c": {"type": "parallel_homogeneous", "cpu": 1e6, "com": 0}}}',
     b'{"jobs":[{"id":"w0!12","subtime":5,"res":1,"walltime":-1,"profile":"x"},'
@@ -178,7 +179,8 @@ ACCIDENTS: tuple[Callable[[random.Random, bytes], bytes], ...] = (
 
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Fail when the block takes more CPU time; its own signal, since SIGALRM is pytest-timeout's."""
+    """Fail when the block takes more CPU time; its own signal, since SIGALRM is
+    pytest-timeout's."""
 
     def hang(_number: int, _frame: FrameType | None) -> None:
         raise TimeoutError

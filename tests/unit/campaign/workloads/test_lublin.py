@@ -1,4 +1,5 @@
-"""The model of Lublin and Feitelson against its published distributions, parameters written out again."""
+"""The model of Lublin and Feitelson against its published distributions, parameters written out
+again."""
 
 import math
 
@@ -17,7 +18,9 @@ from campaign.workloads.lublin import (
     widths,
 )
 
-LIKELY, UNLIKELY = 1e-3, 1e-6  # p-values: the seeds are fixed, so either holds for good
+# p-values: the seeds are fixed, so either holds for good
+LIKELY = 1e-3
+UNLIKELY = 1e-6
 
 
 def two_stage(x: float, high: float, bend: float, narrow: float) -> float:
@@ -172,7 +175,10 @@ def test_daily_weights_are_the_published_gamma_distribution() -> None:
 
 
 def test_arrivals_are_those_of_the_authors_procedure() -> None:
-    weights, bucket, points, clock = published_weights(), 0, 0.0, []
+    weights = published_weights()
+    bucket = 0
+    points = 0.0
+    clock = []
     passed = 0
     for gap in gaps(np.random.default_rng(7), 2_000):
         points += gap / 1800
@@ -190,7 +196,8 @@ def test_arrivals_have_the_published_daily_cycle() -> None:
     expected = published_weights().reshape(24, 2).sum(axis=1) / 48
     assert np.abs(found - expected).max() < 0.006
     assert np.corrcoef(found, expected)[0, 1] > 0.99
-    busy, quiet = expected > np.quantile(expected, 0.75), expected < np.quantile(expected, 0.25)
+    busy = expected > np.quantile(expected, 0.75)
+    quiet = expected < np.quantile(expected, 0.25)
     ratio = found[busy].sum() / found[quiet].sum()
     assert ratio == pytest.approx(expected[busy].sum() / expected[quiet].sum(), rel=0.15)
     assert ratio > 5

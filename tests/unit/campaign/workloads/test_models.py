@@ -1,4 +1,5 @@
-"""Workload models: what every one promises, and Downey's and the Poisson model against their distributions."""
+"""Workload models: what every one promises, and Downey's and the Poisson model against their
+distributions."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +16,9 @@ from campaign.workloads.downey import downey, speedup
 from campaign.workloads.lublin import lublin
 from campaign.workloads.poisson import poisson
 
-LIKELY, UNLIKELY = 1e-3, 1e-6  # p-values: the seeds are fixed, so either holds for good
+# p-values: the seeds are fixed, so either holds for good
+LIKELY = 1e-3
+UNLIKELY = 1e-6
 MODELS: list[Callable[..., Workload]] = [lublin, downey, partial(poisson, runtime_s=(60.0, 3600.0))]
 
 
@@ -56,7 +59,8 @@ def test_jobs_are_a_workload_for_the_machine(model, jobs: int, seed: int, slots:
 @pytest.mark.parametrize("model", MODELS)
 def test_jobs_depend_on_the_arguments_and_on_nothing_else(model) -> None:
     base = {"jobs": 50, "seed": 1, "slots": 64}
-    one, same = model(**base), model(**base)
+    one = model(**base)
+    same = model(**base)
     assert one.hash == same.hash and one.notes == same.notes
     for change in ({"seed": 2}, {"slots": 128}, {"jobs": 51}):
         assert model(**base | change).hash != one.hash
@@ -116,7 +120,9 @@ def test_speedup_branches_meet_where_sigma_is_1(processors: float, parallelism: 
 
 def test_speedup_of_columns_is_that_of_each() -> None:
     draw = np.random.default_rng(3)
-    n, a, s = draw.integers(1, 50, 100), draw.uniform(1, 30, 100), draw.uniform(0, 2, 100)
+    n = draw.integers(1, 50, 100)
+    a = draw.uniform(1, 30, 100)
+    s = draw.uniform(0, 2, 100)
     each = [float(speedup(*row)) for row in zip(n, a, s, strict=True)]
     assert speedup(n, a, s) == pytest.approx(each)
 
@@ -137,7 +143,8 @@ def test_downey_lifetimes_are_log_uniform() -> None:
 
 def test_downey_wide_jobs_are_as_much_faster_as_sigma_from_0_to_2_makes_them() -> None:
     workload = downey(jobs=40_000, seed=8, slots=1000)
-    width, runtime = column(workload, "width"), column(workload, "runtime_s")
+    width = column(workload, "width")
+    runtime = column(workload, "runtime_s")
     wide = width >= 20
     gain = np.log(runtime[wide]) - 7 + np.log(width[wide])
     error = gain.std() / np.sqrt(gain.size)

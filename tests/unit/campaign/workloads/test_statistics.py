@@ -1,4 +1,5 @@
-"""A workload in figures and pictures: against plain definitions, and on workloads that hold almost nothing."""
+"""A workload in figures and pictures: against plain definitions, and on workloads that hold almost
+nothing."""
 
 import math
 from itertools import pairwise
@@ -163,7 +164,8 @@ def test_bars_over_time_are_as_long_as_people_count(span, step):
 
 
 def test_a_cycle_counts_jobs_per_hour_that_the_span_had_of_it():
-    """Two jobs in each hour 3, one in every other, over five days and a half: the half day weighs nothing more."""
+    """Two jobs in each hour 3, one in every other, over five days and a half: the half day weighs
+    nothing more."""
     arrivals = [0.5 * HOUR + HOUR * hour for hour in range(132)] + [
         HOUR * hour for hour in range(132) if hour % 24 == 3
     ]
@@ -181,7 +183,8 @@ def test_cycles_need_a_span_that_shows_them():
 
 
 def test_one_job_and_jobs_at_once_have_no_load():
-    one, at_once = described(ONE), described(AT_ONCE)
+    one = described(ONE)
+    at_once = described(AT_ONCE)
     assert one.load is at_once.load is None and one.loads is at_once.loads is None
     assert "interarrival_s" not in one.distributions and one.users == 0
     assert at_once.distributions["interarrival_s"].cv is None
