@@ -47,15 +47,16 @@ ui: setup ## the MLflow UI, on loopback
 test: test-fast test-vm ## everything: unit tests, real VMs, a real browser
 
 test-fast: setup-test ## what needs no VM: unit tests, and the promises of every scheduler
-	$(RUN) -m pytest -q -n auto tests/unit tests/conformance $(ARGS)
+	$(RUN) -m pytest -q -n auto tests/architecture tests/unit tests/conformance $(ARGS)
 
 test-vm: setup-test ## what boots VMs or drives a browser
 	$(RUN) -m pytest -q --durations=30 tests/browser tests/system $(ARGS)
 
-check: setup ## lint, format and types
+check: setup ## lint, format, types, and which folder may import which
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 
 format: setup
 	$(VENV)/bin/ruff check --fix-only .

@@ -29,8 +29,8 @@ def bundle_of(image_store):
     """Gives an image by name, built if the store has none; a test whose image needs files that
     nobody has provided is skipped."""
     from campaign.core.errors import ImageError
+    from campaign.images.bundles.store import Store
     from campaign.images.debian import builder, third_party
-    from campaign.images.store import Store
 
     store = Store(image_store)
 

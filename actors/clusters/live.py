@@ -19,7 +19,7 @@ from actors.hosts.slot import Commitment, HostFacts, NodeBoot, NodeShape, NodeSt
 from actors.snapshots.registry import GoldenOffer
 from actors.snapshots.snapshot import Golden, Recipe
 from campaign.core.errors import CampaignError, InfrastructureError
-from campaign.images.manifest import Bundle
+from campaign.images.bundles.manifest import Bundle
 from schedulers.base import Node, Topology
 
 WATCH_S = 2.0

@@ -27,7 +27,7 @@ from actors.snapshots.registry import GoldenOffer
 from actors.snapshots.snapshot import Golden
 from campaign import guest
 from campaign.core.errors import CampaignError
-from campaign.images.manifest import Bundle
+from campaign.images.bundles.manifest import Bundle
 from campaign.schema.model import ClusterSettings
 from campaign.schema.settings import Scalar
 from schedulers.base import BootstrapPlan, File, Params, Scheduler, Topology

@@ -51,7 +51,7 @@ from actors.snapshots.registry import GoldenOffer, Goldens, Stage
 from actors.snapshots.snapshot import Golden, Recipe
 from actors.snapshots.store import GoldenStore
 from campaign.core.errors import CapacityError
-from campaign.images.manifest import Bundle
+from campaign.images.bundles.manifest import Bundle
 from campaign.schema.hosts import HostSettings
 
 TB_CACHE_MIB = 128

@@ -26,7 +26,7 @@ from actors.transfer.chunks import Kind, Parcel, Piece
 from actors.transfer.image_source import Arrivals, Shelf
 from campaign.core.errors import CampaignError, InfrastructureError
 from campaign.core.version import source_digest
-from campaign.images.manifest import Bundle
+from campaign.images.bundles.manifest import Bundle
 from campaign.schema.hosts import HostSettings
 
 PIECE_S = 60.0

@@ -25,7 +25,7 @@ from actors.transfer.image_source import Shelf
 from campaign.core.commands import Order
 from campaign.core.errors import CampaignError, InfrastructureError
 from campaign.core.version import source_digest
-from campaign.images.manifest import Bundle
+from campaign.images.bundles.manifest import Bundle
 from campaign.schema.hosts import HostSettings, TestbedSettings
 
 OPEN_S = 120.0

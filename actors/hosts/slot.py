@@ -11,7 +11,7 @@ from actors.hypervisor.domain import Multicast
 from actors.hypervisor.lease import Lease
 from actors.hypervisor.overlay import Bridge, Overlay
 from actors.hypervisor.probe import Acceleration
-from campaign.images.manifest import Bundle
+from campaign.images.bundles.manifest import Bundle
 
 LOOPBACK = "127.0.0.1"
 

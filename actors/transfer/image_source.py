@@ -24,9 +24,9 @@ from actors.transfer.chunks import (
 )
 from campaign.core import files
 from campaign.core.errors import CampaignError, ImageError
-from campaign.images import manifest as manifests
-from campaign.images.manifest import PARTS, Bundle
-from campaign.images.store import Store
+from campaign.images.bundles import manifest as manifests
+from campaign.images.bundles.manifest import PARTS, Bundle
+from campaign.images.bundles.store import Store
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _KEPT_S = 7 * 24 * 3600.0  # how long something half arrived is worth keeping

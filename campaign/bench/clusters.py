@@ -38,7 +38,7 @@ from campaign.bench.budgets import (
     Sample,
 )
 from campaign.core.errors import CampaignError
-from campaign.images.manifest import Bundle
+from campaign.images.bundles.manifest import Bundle
 from campaign.schema.hosts import HostSettings
 from campaign.schema.settings import Scalar
 

@@ -21,10 +21,10 @@ from campaign.config.compose import Composed, compose
 from campaign.core.errors import CampaignError
 from campaign.core.trials import Outcome, TrialRecord
 from campaign.execution.executor import Executor
-from campaign.execution.preflight import workload_for
 from campaign.records.ledger import History, Ledger, history_of
 from campaign.records.results import Results
 from campaign.simulation.testbed import SimulationTestbed
+from campaign.testbeds.preflight import workload_for
 from search.pareto import front
 
 HOSTS = 3

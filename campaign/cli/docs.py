@@ -5,8 +5,9 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from campaign.analysis.metrics import BOUNDED_SLOWDOWN_TAU_S, METRICS
+from campaign.analysis.metrics import METRICS
 from campaign.analysis.validity import RULES
+from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
 from campaign.core.trials import MEASURED, PHASES
 from campaign.report.times import label_of
 from campaign.schema.model import Campaign

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from campaign.config.compose import Composed, compose
 from campaign.core.errors import CampaignError
-from campaign.execution.preflight import fits, store_of
 from campaign.images.builders import chosen
-from campaign.images.debian import tools
+from campaign.images.bundles import tools
+from campaign.testbeds.preflight import fits, store_of
 
 QEMU = tools.Tool("qemu-system-x86_64", "qemu-system-x86", "runs the VMs")
 LIBVIRTD = tools.Tool("libvirtd", "libvirt-daemon libvirt-daemon-driver-qemu", "manages the VMs")

@@ -6,8 +6,8 @@ from campaign.config.compose import Composed
 from campaign.core.errors import ImageError
 from campaign.core.exits import USER_ERROR
 from campaign.core.jobs import Workload
-from campaign.execution.preflight import fits, store_of, workload_for
-from campaign.images.store import Store
+from campaign.images.bundles.store import Store
+from campaign.testbeds.preflight import fits, store_of, workload_for
 from search.space import Categorical, Dimension, Integer
 
 

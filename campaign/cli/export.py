@@ -86,8 +86,8 @@ def _chosen(dimension: Dimension, default: Scalar) -> Scalar:
 
 def _facts(composed: Composed) -> Facts:
     """What the image says of itself: the built one, or its specification."""
-    from campaign.execution.preflight import store_of
     from campaign.images.debian.builder import spec
+    from campaign.testbeds.preflight import store_of
 
     name = composed.image_name(composed.scheduler)
     try:

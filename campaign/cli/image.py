@@ -5,11 +5,11 @@ import tempfile
 from pathlib import Path
 
 from campaign.images.builders import BUILDERS, build
+from campaign.images.bundles.diff import differences
+from campaign.images.bundles.manifest import Bundle
+from campaign.images.bundles.store import Store
 from campaign.images.debian import builder
 from campaign.images.debian.third_party import DEFAULT_FOLDER, VARIABLE
-from campaign.images.diff import differences
-from campaign.images.manifest import Bundle
-from campaign.images.store import Store
 from campaign.schema.model import ImageSettings
 
 DEFAULT_STORE = ImageSettings.model_fields["store"].default

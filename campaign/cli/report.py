@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from campaign.config.compose import Composed, compose_recorded
 from campaign.core.errors import ConfigError, LedgerError
 from campaign.core.trials import TrialRecord
-from campaign.execution.preflight import workload_for
 from campaign.execution.summary import conclude
 from campaign.records.ledger import History, history_of
 from campaign.records.results import Results
+from campaign.testbeds.preflight import workload_for
 from campaign.tracking.worker import bring_up_to_date, tracker_for
 
 if TYPE_CHECKING:

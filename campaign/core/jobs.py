@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+BOUNDED_SLOWDOWN_TAU_S = 10.0
+"""The run time (s) below which the bounded slowdown counts a job as this long."""
+
 WORKLOAD_SCHEMA = pa.schema(
     [
         ("job_id", pa.int64()),
@@ -90,3 +93,11 @@ class Workload:
                 self.table.column(name).combine_chunks().to_numpy(zero_copy_only=False).tobytes()
             )
         return digest.hexdigest()
+
+
+def tau_of(time_scale: float) -> float:
+    """Return tau (s) of the bounded slowdown for a workload whose times were scaled.
+
+    `time_scale` is the factor by which the workload's times were multiplied.
+    """
+    return BOUNDED_SLOWDOWN_TAU_S * time_scale

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from campaign.analysis.metrics import ClusterFacts, Computed, compute, tau_of
+from campaign.analysis.metrics import ClusterFacts, Computed, compute
 from campaign.core.errors import CampaignError
+from campaign.core.jobs import tau_of
 from campaign.core.testbed import Status, Testbed
 from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.records.ledger import History, Ledger, building_up

@@ -15,12 +15,12 @@ from campaign.core.exits import TRIALS_FAILED
 from campaign.core.jobs import Workload
 from campaign.core.trials import TrialRecord
 from campaign.execution.executor import FAILURES, Executor
-from campaign.execution.preflight import workload_for
 from campaign.execution.progress import Progress, make_progress
 from campaign.execution.summary import comparison, conclude
-from campaign.execution.testbeds import Means, Software, means_for
 from campaign.records.ledger import Ledger
 from campaign.records.results import Results
+from campaign.testbeds import Means, Software, means_for
+from campaign.testbeds.preflight import workload_for
 from campaign.tracking.worker import MlflowFollower, tracker_for
 
 MAY_CHANGE = frozenset(

@@ -10,10 +10,9 @@ from pathlib import Path
 import rich
 
 from campaign.analysis.fairness import Row, manifest, plain
-from campaign.analysis.metrics import tau_of
 from campaign.config.compose import Composed
 from campaign.config.yaml_text import campaign_yaml
-from campaign.core.jobs import Workload
+from campaign.core.jobs import Workload, tau_of
 from campaign.core.trials import TrialRecord
 from campaign.records.ledger import History, read
 from campaign.records.results import Results

@@ -3,11 +3,11 @@
 from typing import Literal
 
 from campaign.images import nix
+from campaign.images.bundles.manifest import Bundle
+from campaign.images.bundles.store import Store
 from campaign.images.debian import builder as debian
 from campaign.images.debian.builder import Progress
 from campaign.images.debian.third_party import folder_of, provided
-from campaign.images.manifest import Bundle
-from campaign.images.store import Store
 
 Builder = Literal["debian", "nix", "auto"]
 BUILDERS: tuple[Builder, ...] = ("debian", "nix", "auto")

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from campaign.core.errors import ImageError
-from campaign.images import manifest
-from campaign.images.debian import tools
-from campaign.images.manifest import Bundle, Recipe
-from campaign.images.store import Store
+from campaign.images.bundles import manifest, tools
+from campaign.images.bundles.manifest import Bundle, Recipe
+from campaign.images.bundles.store import Store
 
 FLAKE = Path(__file__).parents[2]
 _NAME = re.compile(r"[a-z][a-z0-9-]*")

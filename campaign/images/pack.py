@@ -16,9 +16,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from campaign.core.errors import ImageError
-from campaign.images import manifest
-from campaign.images.debian import erofs, initramfs, kernel, tools
-from campaign.images.manifest import Bundle, FileFact, Manifest
+from campaign.images.bundles import manifest, tools
+from campaign.images.bundles.manifest import Bundle, FileFact, Manifest
+from campaign.images.debian import erofs, initramfs, kernel
 
 _INIT = Path(__file__).parent / "debian/guest/init"
 _FOLDERS = {

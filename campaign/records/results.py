@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from campaign.core.errors import CampaignError
 from campaign.core.trials import Evaluation, TrialRecord
-from campaign.images.manifest import MANIFEST, Bundle, Manifest
+from campaign.images.bundles.manifest import MANIFEST, Bundle, Manifest
 from campaign.records import dataset
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from campaign.analysis.fairness import Row
-from campaign.analysis.metrics import BOUNDED_SLOWDOWN_TAU_S
+from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
 from campaign.core.trials import TrialRecord
 from campaign.schema.model import Bound, Direction
 from campaign.schema.settings import Scalar

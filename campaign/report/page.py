@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from campaign.analysis.metrics import BOUNDED_SLOWDOWN_TAU_S, METRICS, Metric
+from campaign.analysis.metrics import METRICS, Metric
+from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
 from campaign.core.trials import Check, TrialRecord
 from campaign.report import figures
 from campaign.report.facts import (

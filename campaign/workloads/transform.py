@@ -13,9 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from campaign.analysis.metrics import tau_of
 from campaign.core.errors import WorkloadError
-from campaign.core.jobs import Workload
+from campaign.core.jobs import Workload, tau_of
 from campaign.schema.model import WorkloadSettings
 from campaign.workloads.columns import SHORTEST_S, Columns, columns_of, from_zero, table_of, taken
 from campaign.workloads.traces import STARTED

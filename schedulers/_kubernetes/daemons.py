@@ -125,8 +125,13 @@ def head_files(topology: Topology) -> tuple[File, ...]:
         kind="notify",
         after=ETCD,
     )
-    meeting = unit(RENDEZVOUS, "/usr/bin/python3", _RENDEZVOUS_PROGRAM, address, str(RENDEZVOUS_PORT))
-    programs = [_program(_RENDEZVOUS_PROGRAM, "rendezvous.py"), _program(SESSION_PROGRAM, "session.py")]
+    meeting = unit(
+        RENDEZVOUS, "/usr/bin/python3", _RENDEZVOUS_PROGRAM, address, str(RENDEZVOUS_PORT)
+    )
+    programs = [
+        _program(_RENDEZVOUS_PROGRAM, "rendezvous.py"),
+        _program(SESSION_PROGRAM, "session.py"),
+    ]
     return (etcd, server, meeting, *programs, _log_folder())
 
 

@@ -10,7 +10,7 @@ import pytest
 from actors.hosts.host import Host
 from actors.hosts.local import Near
 from actors.hypervisor.lease import Owner
-from campaign.images import manifest as manifests
+from campaign.images.bundles import manifest as manifests
 from campaign.schema.hosts import HostSettings
 from campaign.schema.model import ClusterSettings
 from schedulers.registry import adapter

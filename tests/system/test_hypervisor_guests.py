@@ -28,7 +28,7 @@ from actors.hypervisor.ports import free_ports
 from actors.hypervisor.probe import acceleration
 from actors.hypervisor.process import arguments, pids
 from actors.hypervisor.reaper import reap
-from campaign.images.manifest import Bundle
+from campaign.images.bundles.manifest import Bundle
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
 
@@ -187,7 +187,7 @@ import sys
 from pathlib import Path
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.lease import Owner
-from campaign.images.manifest import read
+from campaign.images.bundles.manifest import read
 from tests.system.test_hypervisor_guests import node_spec
 uri, bundle, run_root = sys.argv[1:]
 Hypervisor(uri).start(node_spec(read(Path(bundle)), Path(run_root), Owner.current(), "orphan"))

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from campaign.core.errors import ImageError
-from campaign.images.debian import builder, lock, tools
-from campaign.images.store import Store
+from campaign.images.bundles import tools
+from campaign.images.bundles.store import Store
+from campaign.images.debian import builder, lock
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from campaign.images.bundles import tools
 from campaign.images.contract import Guest, violations
-from campaign.images.debian import tools
 from schedulers.registry import adapter, names
 from schedulers.requirements import demands
 

@@ -6,8 +6,8 @@ import asyncio
 import pytest
 
 from actors.hosts.local import Near
+from campaign.images.bundles.store import Store
 from campaign.images.debian import builder
-from campaign.images.store import Store
 from tests.system.trials import cluster_on, evaluate, host_on, remotes_of
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]

@@ -18,7 +18,7 @@ from campaign.core.commands import Order
 from campaign.core.errors import InfrastructureError
 from campaign.core.testbed import Status
 from campaign.core.trials import Trial
-from campaign.images.store import Store
+from campaign.images.bundles.store import Store
 from campaign.schema import model
 from campaign.schema.hosts import HostSettings, TestbedSettings
 from schedulers.registry import adapter

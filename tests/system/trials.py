@@ -19,7 +19,7 @@ from actors.hosts.slot import NodeShape
 from actors.hypervisor.lease import Owner
 from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
 from campaign.core.trials import Trial
-from campaign.images.manifest import Bundle
+from campaign.images.bundles.manifest import Bundle
 from campaign.schema.hosts import HostSettings
 from campaign.schema.model import ClusterSettings, ValiditySettings
 from schedulers.base import Topology

@@ -14,21 +14,18 @@ import numpy as np
 
 from campaign.analysis.metrics.definitions import METRICS, Metric, NoMeaning
 from campaign.analysis.metrics.measured import ClusterFacts, Measured, measure
+from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
-    "BOUNDED_SLOWDOWN_TAU_S",
     "METRICS",
     "ClusterFacts",
     "Computed",
     "Metric",
     "compute",
-    "tau_of",
 ]
-
-BOUNDED_SLOWDOWN_TAU_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -37,12 +34,6 @@ class Computed:
 
     values: Mapping[str, float]
     absent: Mapping[str, str]
-
-
-def tau_of(time_scale: float) -> float:
-    """Tau (s) of the bounded slowdown for a workload whose times were multiplied by
-    `time_scale`."""
-    return BOUNDED_SLOWDOWN_TAU_S * time_scale
 
 
 def compute(

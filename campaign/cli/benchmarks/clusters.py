@@ -13,7 +13,7 @@ from campaign.core.version import git_commit
 if TYPE_CHECKING:
     from campaign.bench.budgets import Measured
     from campaign.bench.clusters import Plan
-    from campaign.images.manifest import Bundle
+    from campaign.images.bundles.manifest import Bundle
 
 BASE = ("name=bench", "cluster.nodes=2", "scheduler.params={bf_interval: 7}")
 """The campaign that is measured unless overrides say otherwise; its scheduler.params are those of
@@ -40,7 +40,7 @@ def run(overrides: Sequence[str], place: Path, rounds: int) -> None:
 
 def _measure(composed: Composed, rounds: int) -> "Measured":
     from campaign.bench.clusters import measure
-    from campaign.execution.preflight import check_capacity, check_ports
+    from campaign.testbeds.preflight import check_capacity, check_ports
 
     check_capacity(composed)
     check_ports(composed)
@@ -71,8 +71,8 @@ def _bundle(composed: Composed) -> "Bundle":
     """The image as a campaign that begins now would get it."""
     from tempfile import TemporaryDirectory
 
-    from campaign.execution.preflight import bundles_for
     from campaign.records.ledger import Ledger
+    from campaign.testbeds.preflight import bundles_for
 
     with TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.jsonl") as unbegun:
         return bundles_for(composed, unbegun, _say)[composed.scheduler.name]

@@ -13,10 +13,10 @@ from campaign.config.compose import Composed, compose
 from campaign.core.errors import ConfigError
 from campaign.core.trials import Evaluation, Trial
 from campaign.execution.executor import Executor
-from campaign.execution.preflight import workload_for
 from campaign.records.ledger import Ledger
 from campaign.records.results import Results
 from campaign.simulation.testbed import SimulationTestbed
+from campaign.testbeds.preflight import workload_for
 
 HOSTS = 1000
 SETTINGS = (

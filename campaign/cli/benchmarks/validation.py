@@ -10,14 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from campaign.analysis.metrics import tau_of
 from campaign.config.compose import Composed, compose
 from campaign.core.errors import CampaignError
+from campaign.core.jobs import tau_of
 from campaign.core.testbed import Testbed
 from campaign.core.trials import Evaluation, Point, Trial
-from campaign.execution.preflight import workload_for
-from campaign.execution.testbeds.libvirt import OnLibvirt
 from campaign.records.ledger import Ledger
+from campaign.testbeds.libvirt import OnLibvirt
+from campaign.testbeds.preflight import workload_for
 from search.space import NODES, PARAMS
 
 if TYPE_CHECKING:

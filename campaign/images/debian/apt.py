@@ -9,9 +9,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from campaign.core.errors import ImageError
-from campaign.images.debian import tools
+from campaign.images.bundles import tools
+from campaign.images.bundles.manifest import FileFact
 from campaign.images.debian.lock import Lock, LockedPackage
-from campaign.images.manifest import FileFact
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _DEBIAN_SUITE = re.compile(r"^(bookworm|trixie|forky|stable|testing|sid|unstable)$")

@@ -16,13 +16,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from campaign.core.errors import ImageError
-from campaign.images import manifest
-from campaign.images.debian import apt, erofs, initramfs, kernel, lock, third_party, tools
+from campaign.images.bundles import manifest, tools
+from campaign.images.bundles.manifest import Bundle, FileFact, Manifest, Recipe
+from campaign.images.bundles.store import Store
+from campaign.images.debian import apt, erofs, initramfs, kernel, lock, third_party
 from campaign.images.debian.apt import Apt, Package
 from campaign.images.debian.lock import Lock
 from campaign.images.debian.third_party import Extra, Provided
-from campaign.images.manifest import Bundle, FileFact, Manifest, Recipe
-from campaign.images.store import Store
 
 _HERE = Path(__file__).parent
 _SPECS = _HERE / "specs"

@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from campaign.core.errors import ImageError
-from campaign.images.manifest import Sha256
+from campaign.images.bundles.manifest import Sha256
 
 
 class LockedPackage(BaseModel):

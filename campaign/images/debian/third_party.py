@@ -17,7 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from campaign.core.errors import ImageError
-from campaign.images.manifest import FileFact, Sha256
+from campaign.images.bundles.manifest import FileFact, Sha256
 
 SUMS = "SHA256SUMS"
 VARIABLE = "CAMPAIGN_EXTRAS"

@@ -10,7 +10,7 @@ from actors.hosts.slot import NodeShape
 from actors.hypervisor.errors import HypervisorError
 from actors.hypervisor.lease import Owner
 from campaign.core.errors import CapacityError
-from campaign.images.store import Store
+from campaign.images.bundles.store import Store
 from campaign.schema.hosts import HostSettings
 from tests.unit.campaign.images.test_store import add
 

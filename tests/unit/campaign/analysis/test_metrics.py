@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.analysis.metrics import METRICS, ClusterFacts, compute, tau_of
+from campaign.analysis.metrics import METRICS, ClusterFacts, compute
 from campaign.analysis.metrics.timeline import (
     Timeline,
     backfilled,
@@ -16,7 +16,7 @@ from campaign.analysis.metrics.timeline import (
     last_below,
 )
 from campaign.config.compose import compose
-from campaign.core.jobs import JOBS_SCHEMA
+from campaign.core.jobs import JOBS_SCHEMA, tau_of
 from campaign.core.trials import Evaluation, Trial
 from campaign.execution.executor import judge
 from campaign.schema.model import CostSettings

@@ -14,7 +14,7 @@ import pytest
 from campaign import __main__ as surrounding
 from campaign.config.compose import compose
 from campaign.core.exits import USER_ERROR
-from campaign.execution.preflight import workload_for
+from campaign.testbeds.preflight import workload_for
 from campaign.workloads.swf import read_swf
 
 ROOT = Path(__file__).parents[4]

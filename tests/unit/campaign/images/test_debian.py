@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from campaign.core.errors import ImageError
-from campaign.images.debian import apt, builder, cpio, initramfs, kernel, lock, tools
+from campaign.images.bundles import tools
+from campaign.images.debian import apt, builder, cpio, initramfs, kernel, lock
 from campaign.images.debian.apt import Mirror, Package, Source
 from campaign.images.debian.lock import Lock, LockedPackage
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from campaign.images import manifest
-from campaign.images.debian import erofs, tools
-from campaign.images.diff import differences
-from campaign.images.manifest import PARTS, FileFact, Manifest, Recipe, content_hash
-from campaign.images.store import Store
+from campaign.images.bundles import manifest, tools
+from campaign.images.bundles.diff import differences
+from campaign.images.bundles.manifest import PARTS, FileFact, Manifest, Recipe, content_hash
+from campaign.images.bundles.store import Store
+from campaign.images.debian import erofs
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("mkfs.erofs", path=tools.search_path()), reason="no mkfs.erofs"

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from campaign.core.errors import ImageError
-from campaign.images import builders, manifest, nix
-from campaign.images.manifest import PARTS, FileFact, Manifest, content_hash
-from campaign.images.store import Store
+from campaign.images import builders, nix
+from campaign.images.bundles import manifest
+from campaign.images.bundles.manifest import PARTS, FileFact, Manifest, content_hash
+from campaign.images.bundles.store import Store
 
 ROOT = Path(__file__).parents[4]
 FAKE = ROOT / "tests/fakes/nix"

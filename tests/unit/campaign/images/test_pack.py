@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from campaign.images import manifest, pack
-from campaign.images.debian import kernel, tools
+from campaign.images import pack
+from campaign.images.bundles import manifest, tools
+from campaign.images.debian import kernel
 from tests.unit.campaign.images.test_debian import bzimage
 
 ROOT = Path(__file__).parents[4]

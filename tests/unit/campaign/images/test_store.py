@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from campaign.images import manifest as manifests
-from campaign.images.manifest import PARTS, FileFact, Manifest, content_hash
-from campaign.images.store import DamagedImageError, MissingImageError, Store
+from campaign.images.bundles import manifest as manifests
+from campaign.images.bundles.manifest import PARTS, FileFact, Manifest, content_hash
+from campaign.images.bundles.store import DamagedImageError, MissingImageError, Store
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from campaign.core.errors import LedgerError
 from campaign.core.exits import USER_ERROR
 from campaign.core.jobs import JOBS_SCHEMA
 from campaign.core.trials import Trial
-from campaign.execution.preflight import workload_for
 from campaign.execution.run import run
-from campaign.execution.testbeds.simulated import Simulated
 from campaign.records.ledger import history_of
 from campaign.records.results import Results
 from campaign.simulation.testbed import SimulationTestbed
+from campaign.testbeds.preflight import workload_for
+from campaign.testbeds.simulated import Simulated
 from tests.fakes.tracker import FakeTracker
 
 POINT = {"cluster.nodes": 3, "scheduler.params.SchedulerType": "sched/backfill"}

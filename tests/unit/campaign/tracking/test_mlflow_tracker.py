@@ -11,7 +11,7 @@ import pytest
 
 from campaign.core.errors import CampaignError
 from campaign.core.trials import PHASES
-from campaign.images.manifest import Recipe
+from campaign.images.bundles.manifest import Recipe
 from campaign.tracking.mlflow_tracker import (
     Evidence,
     Tracker,

@@ -7,7 +7,9 @@ import pytest
 
 from campaign.config.compose import compose
 from campaign.core.errors import CapacityError, ConfigError, ImageError, WorkloadError
-from campaign.execution.preflight import (
+from campaign.records.ledger import Ledger
+from campaign.testbeds.libvirt import OnLibvirt
+from campaign.testbeds.preflight import (
     BURNER,
     bundles_for,
     check_capacity,
@@ -15,8 +17,6 @@ from campaign.execution.preflight import (
     fits,
     workload_for,
 )
-from campaign.execution.testbeds.libvirt import OnLibvirt
-from campaign.records.ledger import Ledger
 
 # A fixture and its helpers.
 from tests.unit.campaign.images.test_store import add, age, store  # noqa: F401

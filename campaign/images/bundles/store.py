@@ -11,9 +11,9 @@ from pathlib import Path
 
 from campaign.core import files
 from campaign.core.errors import ImageError
-from campaign.images import manifest as manifests
-from campaign.images.debian import tools
-from campaign.images.manifest import PARTS, Bundle, FileFact
+from campaign.images.bundles import manifest as manifests
+from campaign.images.bundles import tools
+from campaign.images.bundles.manifest import PARTS, Bundle, FileFact
 
 _MAKING = ".making-"
 _VERIFIED = ".verified"

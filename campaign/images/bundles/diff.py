@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from campaign.images.debian import tools
-from campaign.images.manifest import ROOT, Bundle, FileFact
+from campaign.images.bundles import tools
+from campaign.images.bundles.manifest import ROOT, Bundle, FileFact
 
 
 def differences(one: Bundle, other: Bundle, *, files: bool = True) -> Iterator[str]:

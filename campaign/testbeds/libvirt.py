@@ -12,10 +12,10 @@ from campaign.core.jobs import Workload
 from campaign.core.testbed import Testbed
 from campaign.core.trials import Trial
 from campaign.core.version import git_commit
-from campaign.execution.preflight import bundles_for, check_capacity, check_payload, check_ports
-from campaign.execution.testbeds import Say, Software
-from campaign.images.manifest import Bundle
+from campaign.images.bundles.manifest import Bundle
 from campaign.records.ledger import Ledger
+from campaign.testbeds import Say, Software
+from campaign.testbeds.preflight import bundles_for, check_capacity, check_payload, check_ports
 
 if TYPE_CHECKING:
     from actors.clusters.cluster import TrialSpec
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class OnLibvirt:
-    """See `campaign.execution.testbeds.Means`."""
+    """See `campaign.testbeds.Means`."""
 
     def __init__(self, composed: Composed) -> None:
         self._composed = composed

@@ -9,7 +9,7 @@ from typing import Protocol
 from campaign.config.compose import Composed
 from campaign.core.jobs import Workload
 from campaign.core.testbed import Testbed
-from campaign.images.manifest import Bundle
+from campaign.images.bundles.manifest import Bundle
 from campaign.records.ledger import Ledger
 
 Say = Callable[[str], None]
@@ -41,9 +41,9 @@ class Means(Protocol):
 def means_for(composed: Composed) -> Means:
     """The means that the campaign's testbed.kind names."""
     if composed.campaign.testbed.kind == "simulation":
-        from campaign.execution.testbeds.simulated import Simulated
+        from campaign.testbeds.simulated import Simulated
 
         return Simulated(composed)
-    from campaign.execution.testbeds.libvirt import OnLibvirt
+    from campaign.testbeds.libvirt import OnLibvirt
 
     return OnLibvirt(composed)

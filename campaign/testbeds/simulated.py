@@ -5,13 +5,13 @@ from contextlib import ExitStack
 from campaign.config.compose import Composed
 from campaign.core.jobs import Workload
 from campaign.core.testbed import Testbed
-from campaign.execution.testbeds import Say, Software
 from campaign.records.ledger import Ledger
 from campaign.simulation.testbed import SimulationTestbed
+from campaign.testbeds import Say, Software
 
 
 class Simulated:
-    """See `campaign.execution.testbeds.Means`."""
+    """See `campaign.testbeds.Means`."""
 
     def __init__(self, composed: Composed) -> None:
         self._composed = composed

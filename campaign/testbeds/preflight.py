@@ -12,8 +12,8 @@ from actors.hypervisor.ports import free_ports
 from campaign.config.compose import Composed
 from campaign.core.errors import CapacityError, ConfigError, ImageError
 from campaign.core.jobs import Job, Workload
-from campaign.images.manifest import Bundle
-from campaign.images.store import Store
+from campaign.images.bundles.manifest import Bundle
+from campaign.images.bundles.store import Store
 from campaign.records.ledger import Ledger
 from campaign.workloads import load
 from schedulers.base import Node, Topology

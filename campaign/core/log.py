@@ -1,0 +1,181 @@
+"""The log: standard logging whose records say which campaign, trial, host and cluster they are of.
+
+Each module logs to `logging.getLogger(__name__)`. What a user should read is INFO or above; how a
+step went is DEBUG. Who knows what the work is about says so once, by `context`; whoever is called
+inside needs not repeat it, in tasks and in `asyncio.to_thread` too. `span` logs a step with its
+duration. Handlers are installed by a process' own start: a terminal in the driver
+(`campaign.execution.progress`), a file of JSON lines in an actor (`to_file`).
+
+Nothing secret is ever logged: secrets are values whose types don't print them, and whoever holds
+one as text hands it to `keep_secret`, which masks it in every record.
+"""
+
+import contextlib
+import json
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("campaign", "actors", "schedulers", "search")
+"""The loggers that are ours; what other libraries log stays theirs."""
+FIELDS = ("campaign", "trial", "host", "cluster")
+"""What a record is about, where it is known."""
+MASK = "***"
+
+_context: ContextVar[Mapping[str, str | int] | None] = ContextVar("log_context", default=None)
+_defaults: dict[str, str | int] = {}
+_secrets: set[str] = set()
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def context(**fields: str | int) -> Iterator[None]:
+    """Say what everything that is logged inside is about, by the names in FIELDS."""
+    _check(fields)
+    token = _context.set({**(_context.get() or {}), **fields})
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def set_defaults(**fields: str | int) -> None:
+    """Say what all that this process logs is about, unless a `context` says otherwise."""
+    _check(fields)
+    _defaults.update(fields)
+
+
+def current() -> dict[str, str | int]:
+    """Return what a record made here would be about."""
+    return {**_defaults, **(_context.get() or {})}
+
+
+@contextlib.contextmanager
+def span(logger: logging.Logger, what: str, *, level: int = logging.DEBUG) -> Iterator[None]:
+    """Log that a step begins, and that it is done or has failed, with its duration in seconds."""
+    logger.log(level, "%s ...", what, extra={"event": "begin", "span": what})
+    begun = time.monotonic()
+    try:
+        yield
+    except BaseException as error:
+        took = time.monotonic() - begun
+        data = {"event": "failed", "span": what, "duration_s": round(took, 6)}
+        kind = type(error).__name__
+        logger.log(level, "%s: failed after %.3f s (%s)", what, took, kind, extra=data)
+        raise
+    took = time.monotonic() - begun
+    data = {"event": "end", "span": what, "duration_s": round(took, 6)}
+    logger.log(level, "%s: done after %.3f s", what, took, extra=data)
+
+
+def keep_secret(text: str) -> None:
+    """Mask `text` in every record from now on; what is shorter than eight characters is refused.
+
+    Raises ValueError for such a short one: masking it would spoil ordinary words.
+    """
+    if len(text) < 8:
+        raise ValueError("a secret of less than eight characters can't be masked")
+    with _lock:
+        _secrets.add(text)
+
+
+class ContextFilter(logging.Filter):
+    """Adds to a record what it is about, and masks secrets; every handler of ours has one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Complete the record; it is always let through."""
+        for name, value in current().items():
+            if not hasattr(record, name):
+                setattr(record, name, value)
+        message = record.getMessage()
+        masked = mask(message)
+        if masked != message:
+            record.msg = masked
+            record.args = ()
+        return True
+
+
+def mask(text: str) -> str:
+    """Return `text` with every kept secret replaced by MASK."""
+    with _lock:
+        for secret in _secrets:
+            if secret in text:
+                text = text.replace(secret, MASK)
+    return text
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a record: time (Unix seconds), level, logger, message, FIELDS, and its data.
+
+    Keys that are always there: `time`, `level`, `logger`, `message`. Where they apply: those of
+    FIELDS, `event`, `span`, `duration_s`, `exception`, and what `extra={"data": {...}}` brought.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line without a newline."""
+        line: dict[str, Any] = {
+            "time": round(record.created, 6),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name in (*FIELDS, "event", "span", "duration_s"):
+            if hasattr(record, name):
+                line[name] = getattr(record, name)
+        line |= getattr(record, "data", {})
+        if record.exc_info and record.exc_info[0] is not None:
+            line["exception"] = mask("".join(traceback.format_exception(*record.exc_info)))
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def install(handler: logging.Handler, *, level: int = logging.DEBUG) -> None:
+    """Give `handler` the records of our loggers from `level` up, completed and masked."""
+    handler.addFilter(ContextFilter())
+    handler.setLevel(level)
+    for name in PACKAGES:
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.setLevel(min(level, logger.level or level))
+        logger.propagate = False
+
+
+def remove(handler: logging.Handler) -> None:
+    """Take `handler` away again; harmless when it isn't there."""
+    for name in PACKAGES:
+        logging.getLogger(name).removeHandler(handler)
+
+
+@contextlib.contextmanager
+def to_file(path: Path, *, level: int = logging.DEBUG) -> Iterator[None]:
+    """Append our records to `path` as JSON lines while inside; each is in the file when it is made.
+
+    Only the user may read it (mode 0600). A full disk loses records, never the work.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600, exist_ok=True)
+    handler = _FileHandler(path, encoding="utf-8")
+    handler.setFormatter(JsonFormatter())
+    install(handler, level=level)
+    try:
+        yield
+    finally:
+        remove(handler)
+        handler.close()
+
+
+class _FileHandler(logging.FileHandler):
+    """A file whose errors end nothing and are printed nowhere."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Drop the record."""
+
+
+def _check(fields: Mapping[str, object]) -> None:
+    unknown = fields.keys() - set(FIELDS)
+    if unknown:
+        raise ValueError(f"a record is about {', '.join(FIELDS)}, not {', '.join(sorted(unknown))}")

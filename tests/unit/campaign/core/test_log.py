@@ -1,0 +1,76 @@
+"""The log: every record says what it is about, steps have durations, and nothing secret shows."""
+
+import asyncio
+import json
+import logging
+
+import pytest
+
+from campaign.core import log
+
+LOGGER = logging.getLogger("campaign.test")
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_record_says_what_it_is_about(tmp_path):
+    with log.to_file(tmp_path / "log.jsonl"), log.context(campaign="demo", trial=3):
+        with log.context(host="local"):
+            LOGGER.info("inside %s", "both")
+        LOGGER.info("inside one")
+    both, one = lines(tmp_path / "log.jsonl")
+    assert both["message"] == "inside both"
+    assert (both["campaign"], both["trial"], both["host"]) == ("demo", 3, "local")
+    assert one["trial"] == 3 and "host" not in one
+
+
+def test_tasks_and_threads_inherit_what_they_are_about(tmp_path):
+    async def work():
+        with log.context(trial=7):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(asyncio.to_thread(LOGGER.info, "in a thread"))
+
+    with log.to_file(tmp_path / "log.jsonl"):
+        asyncio.run(work())
+    assert lines(tmp_path / "log.jsonl")[0]["trial"] == 7
+
+
+def test_a_step_is_logged_with_its_duration_also_when_it_fails(tmp_path):
+    with log.to_file(tmp_path / "log.jsonl"):
+        with log.span(LOGGER, "booting"):
+            pass
+        with pytest.raises(RuntimeError), log.span(LOGGER, "joining"):
+            raise RuntimeError("no")
+    begin, end, _, failed = lines(tmp_path / "log.jsonl")
+    assert begin["event"] == "begin" and end["event"] == "end" and end["duration_s"] >= 0
+    assert failed["event"] == "failed" and failed["span"] == "joining" and "duration_s" in failed
+
+
+def test_a_kept_secret_shows_nowhere(tmp_path):
+    log.keep_secret("hunter2-hunter2")
+    with log.to_file(tmp_path / "log.jsonl"):
+        LOGGER.info("the token is %s", "hunter2-hunter2")
+        try:
+            raise RuntimeError("hunter2-hunter2")
+        except RuntimeError:
+            LOGGER.exception("it failed")
+    assert "hunter2" not in (tmp_path / "log.jsonl").read_text()
+    assert log.MASK in (tmp_path / "log.jsonl").read_text()
+
+
+def test_a_short_secret_is_refused():
+    with pytest.raises(ValueError, match="eight characters"):
+        log.keep_secret("abc")
+
+
+def test_only_its_user_may_read_the_file(tmp_path):
+    with log.to_file(tmp_path / "log.jsonl"):
+        pass
+    assert (tmp_path / "log.jsonl").stat().st_mode & 0o077 == 0
+
+
+def test_a_name_that_no_record_has_is_refused():
+    with pytest.raises(ValueError, match="colour"), log.context(colour="red"):
+        pass
