@@ -15,6 +15,14 @@
 Errors cross process borders (Ray pickles them), so all their data are positional arguments.
 """
 
+import shlex
+from collections.abc import Sequence
+
+OUTPUT_TAIL = 2000
+"""Of a failed command's output, errors keep this many characters, the last ones."""
+COMMAND_HEAD = 300
+"""Of a failed command itself, errors keep this many characters, the first ones."""
+
 
 class CampaignError(Exception):
     """An error a user can act upon.
@@ -67,3 +75,18 @@ class SchedulerError(TrialError):
 
 class StallError(TrialError):
     """Jobs wait, and nothing starts or ends any more."""
+
+
+def command_failed(command: Sequence[str] | str, status: int | None, output: str) -> str:
+    """Return the details of an error that a failed command is: command, exit status, output.
+
+    These are always three parts, each on a line that begins with its name. `status` is None for a
+    command that was ended because its time was over. Of a long command the beginning is kept, of a
+    long output the end.
+    """
+    line = command if isinstance(command, str) else shlex.join(command)
+    line = line if len(line) <= COMMAND_HEAD else f"{line[:COMMAND_HEAD]}..."
+    ended = "none: it was ended because its time was over" if status is None else str(status)
+    text = output.strip()
+    text = text if len(text) <= OUTPUT_TAIL else f"...{text[-OUTPUT_TAIL:]}"
+    return f"command: {line}\nexit status: {ended}\noutput: {text or '(none)'}"
