@@ -1,11 +1,12 @@
-"""What folders of big files share: how to tell that a file was touched, and locks that end with
-whoever holds them."""
+"""Files: how to tell that one was touched, locks that end with their holder, and atomic writes."""
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def identity(status: os.stat_result) -> dict[str, int]:
@@ -46,3 +47,47 @@ def in_use(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return False
+
+
+@contextmanager
+def writing_atomically(
+    path: Path, *, mode: int = 0o666, durable: bool = True
+) -> Iterator[BinaryIO]:
+    """Open a draft beside `path` for writing, which takes the place of `path` when the block ends.
+
+    Readers see the old file or the whole new one. `mode` is that of the new file, less the umask.
+    A `durable` file is on the disk afterwards, also after a power cut; without that, a power cut
+    may lose it. If the block raises, or the disk fails (OSError), `path` stays as it was and no
+    draft is left.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            if durable:
+                os.fsync(descriptor)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    if durable:
+        # The rename is an entry of the folder, which has a cache of its own.
+        _flush_folder(path.parent)
+
+
+def write_atomically(
+    path: Path, content: bytes | str, *, mode: int = 0o666, durable: bool = True
+) -> None:
+    """Write `content` (text as UTF-8) to `path`; see `writing_atomically` for what it promises."""
+    with writing_atomically(path, mode=mode, durable=durable) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
