@@ -1,12 +1,13 @@
 """What `python -m campaign bench` measured, as a table, as JSON and as a picture. Pure: numbers in,
 text out."""
 
-import html
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
+
+from campaign.report import svg
 
 ANSIBLE = "ansible"
 SSH = "ssh"
@@ -171,11 +172,6 @@ def as_text(measured: Measured) -> str:
     return "\n".join(line.rstrip() for line in _lines(measured)) + "\n"
 
 
-def as_svg(measured: Measured) -> str:
-    """The medians as bars, in a picture of its own that suits a light and a dark page."""
-    return "\n".join(_svg(measured)) + "\n"
-
-
 def _of(measured: Measured, row: str) -> list[Sample]:
     return [one for one in measured.samples if one.row == row]
 
@@ -260,7 +256,8 @@ _STYLE = (
 )
 
 
-def _svg(measured: Measured) -> Iterator[str]:
+def as_svg(measured: Measured) -> str:
+    """Return the medians as bars, in a picture of its own that suits a light and a dark page."""
     known = spreads(measured)
     ways = [
         _Bar(ROWS[name], tuple(medians(measured, name).values()), known[name].median)
@@ -272,17 +269,21 @@ def _svg(measured: Measured) -> Iterator[str]:
     ]
     second = 100 + len(ways) * _STEP
     height = second + 50 + len(parts) * _STEP
-    yield f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img">'
-    yield "<title>From a request to the first job finished: booted and restored clusters</title>"
-    yield f'<style>{_STYLE}</style><rect class="paper" width="{_WIDTH}" height="{height}"/>'
-    yield _text(16, 26, "Seconds from request to first job finished (medians)", "title")
-    yield from _legend(46)
-    yield from _panel(ways, 64)
-    yield _text(
-        16, second, "Restoring alone, and the physical floor (medians, another scale)", "title"
-    )
-    yield from _panel(parts, second + 18)
-    yield "</svg>"
+    drawn = [
+        svg.rect(0, 0, _WIDTH, height, css="paper"),
+        svg.text(16, 26, "Seconds from request to first job finished (medians)", css="title"),
+        *_legend(46),
+        *_panel(ways, 64),
+        svg.text(
+            16,
+            second,
+            "Restoring alone, and the physical floor (medians, another scale)",
+            css="title",
+        ),
+        *_panel(parts, second + 18),
+    ]
+    title = "From a request to the first job finished: booted and restored clusters"
+    return svg.document(drawn, width=_WIDTH, height=height, title=title, style=_STYLE) + "\n"
 
 
 def _in(known: Mapping[str, Spread], names: Iterable[str]) -> list[str]:
@@ -292,34 +293,22 @@ def _in(known: Mapping[str, Spread], names: Iterable[str]) -> list[str]:
 def _legend(y: int) -> Iterator[str]:
     x = 16
     for label, tone in PHASES.values():
-        yield f'<rect x="{x}" y="{y - 10}" width="12" height="12" fill="{tone}"/>'
-        yield _text(x + 18, y, label)
+        yield svg.rect(x, y - 10, 12, 12, fill=tone)
+        yield svg.text(x + 18, y, label)
         x += 40 + 7 * len(label)
 
 
 def _panel(bars: Sequence[_Bar], top: int) -> Iterator[str]:
-    """Bars below each other, on a scale of their own whose zero is the line at the left."""
+    """Draw bars below each other, on a scale of their own whose zero is the line at the left."""
     longest = max((max(bar.total, sum(bar.parts)) for bar in bars), default=0.0) or 1.0
     scale = (_WIDTH - _LEFT - _RIGHT) / longest
     for index, bar in enumerate(bars):
         y = top + index * _STEP
         x = float(_LEFT)
-        yield _text(_LEFT - 8, y + 14, bar.label, anchor="end")
-        for seconds, tone in zip(
-            bar.parts, _TONES if len(bar.parts) > 1 else _TONES[1:], strict=False
-        ):
-            yield (
-                f'<rect x="{x:.1f}" y="{y}" width="{seconds * scale:.1f}" height="{_THICK}" '
-                f'fill="{tone}"/>'
-            )
+        yield svg.text(_LEFT - 8, y + 14, bar.label, anchor="end")
+        tones = _TONES if len(bar.parts) > 1 else _TONES[1:]
+        for seconds, tone in zip(bar.parts, tones, strict=False):
+            yield svg.rect(x, y, seconds * scale, _THICK, fill=tone)
             x += seconds * scale
-        yield _text(x + 6, y + 14, f"{bar.total:.3g} s")
-    yield (
-        f'<line class="axis" x1="{_LEFT}" x2="{_LEFT}" y1="{top - 4}" '
-        f'y2="{top + len(bars) * _STEP - 6}"/>'
-    )
-
-
-def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
-    style = f' class="{kind}"' if kind else ""
-    return f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}"{style}>{html.escape(text)}</text>'
+        yield svg.text(x + 6, y + 14, f"{bar.total:.3g} s")
+    yield svg.line(_LEFT, top - 4, _LEFT, top + len(bars) * _STEP - 6, css="axis")

@@ -94,7 +94,12 @@ def _show(arguments: Sequence[str]) -> None:
     own, rest = split(arguments, (PICTURE,))
     place = _place(PICTURE, own[PICTURE], PICTURE_ENDINGS) if PICTURE in own else None
     found = _found(rest)
-    from campaign.report.workload_picture import characters, page, printable, svg
+    from campaign.report.workload_picture import (
+        characters,
+        printable,
+        workload_page,
+        workload_svg,
+    )
     from campaign.workloads.statistics import describe
 
     known = describe(found.workload, found.slots)
@@ -102,7 +107,7 @@ def _show(arguments: Sequence[str]) -> None:
         print(printable(line))
     print(f"\n{characters(known)}")
     if place:
-        draw = svg if place.suffix == ".svg" else page
+        draw = workload_svg if place.suffix == ".svg" else workload_page
         try:
             place.write_text(draw(found.workload, known), encoding="utf-8")
         except OSError as error:

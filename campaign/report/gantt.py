@@ -1,13 +1,14 @@
 """Gantt charts as SVG: a row per slot, grouped by node; above them, what was waiting."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from itertools import cycle
 
 import pyarrow as pa
+
+from campaign.report import svg
 
 SECOND = 1_000_000_000
 WIDTH = 960
@@ -25,6 +26,12 @@ _MANY = 2_000  # jobs beyond which bars carry no label and no tool tip
 TONES = ("#33658a", "#5b8e7d", "#6f8fa6", "#2f4858", "#7d8c5c", "#6c8ead")
 FAILED = "#d55e00"  # Okabe-Ito vermilion: told from the others without seeing red or green
 MOST_BARS = 20_000  # on all nodes together, beyond which a chart is a grey area and megabytes long
+_STYLE = (
+    "text{font:11px system-ui,sans-serif;fill:#333}.node{font-weight:600}.tick{fill:#666}"
+    ".grid{stroke:#ddd}.row{fill:#f3f4f6}.queue{fill:#c9a227;fill-opacity:.3}"
+    ".wait{stroke:#888;stroke-opacity:.45;fill:none}.job{stroke:#fff;stroke-width:.8}"
+    ".label{fill:#fff;font-size:10px;pointer-events:none}"
+)
 _COLUMNS = ("job_id", "width", "nodes", "submit_ns", "start_ns", "end_ns", "exit_code")
 
 
@@ -70,24 +77,26 @@ def gantt_svg(
 ) -> str:
     """Draw a jobs table as a standalone SVG.
 
-    `nodes` and `slots_per_node` are the cluster's, so that unused ones show; without them, those
-    the jobs used are drawn. Which slot of its node a job had isn't measured: bars are put on the
-    lowest ones free.
+    `nodes` and `slots_per_node` describe the cluster, so that unused nodes and slots show; without
+    them, those that the jobs used are drawn. Which slot of its node a job had isn't measured: bars
+    are put on the lowest free ones.
     """
     chart = layout(jobs, nodes, slots_per_node)
-    tall = max(_LOW, min(_TALL, _ROOM / max(1, sum(chart.slots.values()))))
-    tops = _tops(chart.slots, tall)
-    bottom = (
-        HEAD + QUEUE + GAP + sum(chart.slots.values()) * tall + GAP * max(0, len(chart.slots) - 1)
-    )
+    slot_height = max(_LOW, min(_TALL, _ROOM / max(1, sum(chart.slots.values()))))
+    tops = _tops(chart.slots, slot_height)
+    bottom = HEAD + QUEUE + GAP + sum(chart.slots.values()) * slot_height
+    bottom += GAP * max(0, len(chart.slots) - 1)
     parts = [
+        svg.text(LEFT, 14, title, css="node"),
         *_axis(chart, bottom),
         *_queue(chart),
-        *_rows(chart, tops, tall),
-        *_waits(chart, tops, tall),
-        *_bars(chart, tops, tall),
+        *_rows(chart, tops, slot_height),
+        _waits(chart, tops, slot_height),
+        *_bars(chart, tops, slot_height),
     ]
-    return _svg(title, bottom + FOOT, parts)
+    return svg.document(
+        parts, width=WIDTH, height=round(bottom + FOOT), title=title, css="gantt", style=_STYLE
+    )
 
 
 def layout(jobs: pa.Table, nodes: Sequence[str] = (), slots_per_node: int = 0) -> Chart:
@@ -156,12 +165,12 @@ def _natural(name: str) -> tuple[str, int]:
     return name.rstrip("0123456789"), int(digits or 0)
 
 
-def _tops(slots: dict[str, int], tall: float) -> dict[str, float]:
+def _tops(slots: dict[str, int], slot_height: float) -> dict[str, float]:
     tops = {}
     top = float(HEAD + QUEUE + GAP)
     for node, count in slots.items():
         tops[node] = top
-        top += count * tall + GAP
+        top += count * slot_height + GAP
     return tops
 
 
@@ -169,22 +178,13 @@ def _x(chart: Chart, at: float) -> float:
     return LEFT + (WIDTH - LEFT - RIGHT) * max(0.0, at) / chart.end
 
 
-def _axis(chart: Chart, bottom: float) -> list[str]:
-    parts = []
+def _axis(chart: Chart, bottom: float) -> Iterator[str]:
     for tick in _ticks(chart.end):
         x = _x(chart, tick)
-        parts.append(
-            f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{HEAD}" y2="{bottom:.1f}"/>'
-        )
-        parts.append(
-            f'<text class="tick" x="{x:.1f}" y="{bottom + 15:.1f}" '
-            f'text-anchor="middle">{tick:g}</text>'
-        )
+        yield svg.line(x, HEAD, x, bottom, css="grid")
+        yield svg.text(x, bottom + 15, f"{tick:g}", css="tick", anchor="middle")
     middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(
-        f'<text class="tick" x="{middle}" y="{bottom + 30:.1f}" text-anchor="middle">seconds</text>'
-    )
-    return parts
+    yield svg.text(middle, bottom + 30, "seconds", css="tick", anchor="middle")
 
 
 def _ticks(end: float) -> list[float]:
@@ -194,71 +194,54 @@ def _ticks(end: float) -> list[float]:
     return [step * index for index in range(int(end / step) + 1)]
 
 
-def _queue(chart: Chart) -> list[str]:
-    peak = max((level for _, level in chart.queue), default=0)
+def _queue(chart: Chart) -> Iterator[str]:
+    """Draw the slots waited for as an area of steps above the rows."""
     base = HEAD + QUEUE
-    label = f'<text class="node" x="{LEFT - 8}" y="{base - 12}" text-anchor="end">waiting</text>'
+    peak = max((level for _, level in chart.queue), default=0)
+    yield svg.text(LEFT - 8, base - 12, "waiting", css="node", anchor="end")
     if not peak:
-        return [label]
-    path = [f"M{LEFT} {base}"]
-    last = float(base)
+        return
+    points = [(float(LEFT), float(base))]
     for at, level in chart.queue:
-        y = base - (QUEUE - 4) * level / peak
-        path.append(f"L{_x(chart, at):.1f} {last:.1f}V{y:.1f}")
-        last = y
-    path.append(f"H{_x(chart, chart.end):.1f}V{base}Z")
-    most = f'<text class="tick" x="{LEFT - 8}" y="{base}" text-anchor="end">peak {peak}</text>'
-    return [f'<path class="queue" d="{"".join(path)}"/>', label, most]
+        x = _x(chart, at)
+        points += [(x, points[-1][1]), (x, base - (QUEUE - 4) * level / peak)]
+    end = _x(chart, chart.end)
+    points += [(end, points[-1][1]), (end, base)]
+    yield svg.polyline(points, css="queue", closed=True)
+    yield svg.text(LEFT - 8, base, f"peak {peak}", css="tick", anchor="end")
 
 
-def _rows(chart: Chart, tops: dict[str, float], tall: float) -> list[str]:
-    parts = []
+def _rows(chart: Chart, tops: dict[str, float], slot_height: float) -> Iterator[str]:
     for node, count in chart.slots.items():
-        top = tops[node]
-        high = count * tall
-        parts.append(
-            f'<rect class="row" x="{LEFT}" y="{top:.1f}" width="{WIDTH - LEFT - RIGHT}" '
-            f'height="{high:.1f}"/>'
-        )
-        middle = top + high / 2 + 4
-        parts.append(
-            f'<text class="node" x="{LEFT - 8}" y="{middle:.1f}" '
-            f'text-anchor="end">{escape(node)}</text>'
-        )
-    return parts
+        height = count * slot_height
+        yield svg.rect(LEFT, tops[node], WIDTH - LEFT - RIGHT, height, css="row")
+        yield svg.text(LEFT - 8, tops[node] + height / 2 + 4, node, css="node", anchor="end")
 
 
-def _waits(chart: Chart, tops: dict[str, float], tall: float) -> list[str]:
-    """A faint line from submission to start, under the bars: it shows where a slot stood free
-    meanwhile."""
-    path = []
+def _waits(chart: Chart, tops: dict[str, float], slot_height: float) -> str:
+    """Draw each job's wait as a faint line under the bars: it shows slots left free meanwhile."""
+    waits = []
     for bar in chart.bars:
-        y = tops[bar.node] + (bar.slots[0] + 0.5) * tall
-        path.append(f"M{_x(chart, bar.submit):.1f} {y:.1f}H{_x(chart, bar.start):.1f}")
-    return [f'<path class="wait" d="{"".join(path)}"/>'] if path else []
+        y = tops[bar.node] + (bar.slots[0] + 0.5) * slot_height
+        waits.append([(_x(chart, bar.submit), y), (_x(chart, bar.start), y)])
+    return svg.lines(waits, css="wait")
 
 
-def _bars(chart: Chart, tops: dict[str, float], tall: float) -> list[str]:
+def _bars(chart: Chart, tops: dict[str, float], slot_height: float) -> Iterator[str]:
     few = len(chart.bars) <= _MANY
     tones = dict(zip(sorted({bar.job for bar in chart.bars}), cycle(TONES), strict=False))
-    parts = []
     for bar in chart.bars:
         x = _x(chart, bar.start)
-        wide = max(0.6, _x(chart, bar.end) - _x(chart, bar.start))
+        width = max(0.6, _x(chart, bar.end) - x)  # the shortest job is seen, too
         fill = FAILED if bar.failed else tones[bar.job]
         for first, count in _runs(bar.slots):
-            y = tops[bar.node] + first * tall
-            high = count * tall
-            box = (
-                f'x="{x:.1f}" y="{y + 0.5:.1f}" width="{wide:.1f}" height="{high - 1:.1f}" '
-                f'fill="{fill}"'
-            )
-            tip = f"<title>{escape(_tip(bar))}</title>" if few else ""
-            parts.append(f'<rect class="job" {box}>{tip}</rect>')
-            if few and wide > 22 and high > 10:
-                middle = f'x="{x + wide / 2:.1f}" y="{y + high / 2 + 3.5:.1f}"'
-                parts.append(f'<text class="label" {middle} text-anchor="middle">{bar.job}</text>')
-    return parts
+            y = tops[bar.node] + first * slot_height
+            height = count * slot_height
+            tip = _tip(bar) if few else ""
+            yield svg.rect(x, y + 0.5, width, height - 1, css="job", fill=fill, tip=tip)
+            if few and width > 22 and height > 10:
+                middle = y + height / 2 + 3.5
+                yield svg.text(x + width / 2, middle, str(bar.job), css="label", anchor="middle")
 
 
 def _runs(slots: Sequence[int]) -> list[tuple[int, int]]:
@@ -278,20 +261,4 @@ def _tip(bar: Bar) -> str:
     return (
         f"job {bar.job} on {bar.node}: waited {wait:.2f} s, ran {bar.end - bar.start:.2f} s, "
         f"{end} at {bar.end:.2f} s"
-    )
-
-
-def _svg(title: str, height: float, parts: Sequence[str]) -> str:
-    style = (
-        "text{font:11px "
-        "system-ui,sans-serif;fill:#333}.node{font-weight:600}.tick{fill:#666}.grid{stroke:#ddd}"
-        ".row{fill:#f3f4f6}.queue{fill:#c9a227;fill-opacity:.3}.wait{stroke:#888;stroke-opacity:.45;fill:none}"
-        ".job{stroke:#fff;stroke-width:.8}.label{fill:#fff;font-size:10px;pointer-events:none}"
-    )
-    name = escape(title)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="gantt" viewBox="0 0 {WIDTH} '
-        f'{height:.0f}" role="img" '
-        f'aria-label="{name}"><title>{name}</title><style>{style}</style>'
-        f'<text class="node" x="{LEFT}" y="14">{name}</text>{"".join(parts)}</svg>'
     )

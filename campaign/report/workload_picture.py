@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from campaign.core.jobs import Workload
+from campaign.report import svg
 from campaign.report.facts import number
 from campaign.workloads.statistics import (
     BINS,
@@ -204,34 +205,37 @@ _STYLE = (
 )
 
 
-def svg(workload: Workload, known: Statistics) -> str:
-    """The panels as a standalone SVG, with what the workload is above and its hash below them."""
+def workload_svg(workload: Workload, known: Statistics) -> str:
+    """Return the four panels as a standalone SVG, with the workload's name, figures and hash."""
     height = HEAD + 2 * _PANEL[1] + FOOT
-    name = escape(_cut(printable(workload.name), 80))
+    name = _cut(printable(workload.name), 80)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="workload" viewBox="0 0 {WIDTH} '
-        f'{height}" role="img" '
-        f'aria-label="Workload {name}"><title>Workload {name}</title><style>{_STYLE}</style>'
-        f'<rect class="paper" width="{WIDTH}" height="{height}"/>',
-        f'<text class="name" x="16" y="28">{name}</text>',
-        _text(16, 48, _facts(known), "small"),
+        svg.rect(0, 0, WIDTH, height, css="paper"),
+        svg.text(16, 28, name, css="name"),
+        svg.text(16, 48, _facts(known), css="small"),
     ]
     for index, panel in enumerate(panels(known)):
         across = index % 2 * _PANEL[0]
         down = HEAD + index // 2 * _PANEL[1]
-        parts += [f'<g transform="translate({across} {down})">', *_drawn(panel), "</g>"]
-    parts += [_text(16, height - 10, f"SHA-256 of the jobs: {workload.hash}", "small"), "</svg>"]
-    return "\n".join(parts) + "\n"
-
-
-def page(workload: Workload, known: Statistics) -> str:
-    """The SVG in an HTML page of its own."""
-    title = escape(printable(workload.name))
-    style = f"<style>body{{margin:2em auto;max-width:{WIDTH}px}}</style>"
-    head = f'<head><meta charset="utf-8"><title>{title}</title>{style}</head>'
-    return (
-        f'<!doctype html>\n<html lang="en">{head}\n<body>\n{svg(workload, known)}</body></html>\n'
+        parts.append(svg.group(_drawn(panel), x=across, y=down))
+    parts.append(svg.text(16, height - 10, f"SHA-256 of the jobs: {workload.hash}", css="small"))
+    title = f"Workload {name}"
+    picture = svg.document(
+        parts, width=WIDTH, height=height, title=title, css="workload", style=_STYLE
     )
+    return f"{picture}\n"
+
+
+def workload_page(workload: Workload, known: Statistics) -> str:
+    """Return the SVG in an HTML page of its own."""
+    title = escape(printable(workload.name))
+    style = (
+        f"<style>body{{margin:2em auto;max-width:{WIDTH}px}}"
+        "svg{max-width:100%;height:auto}</style>"
+    )
+    head = f'<head><meta charset="utf-8"><title>{title}</title>{style}</head>'
+    picture = workload_svg(workload, known)
+    return f'<!doctype html>\n<html lang="en">{head}\n<body>\n{picture}</body></html>\n'
 
 
 def _facts(known: Statistics) -> str:
@@ -242,49 +246,48 @@ def _facts(known: Statistics) -> str:
 
 
 def _drawn(panel: Panel) -> Iterator[str]:
-    """A panel from its upper left corner."""
-    yield _text(_LEFT, _TOP - 14, panel.title, "title")
+    """Draw a panel from its upper left corner."""
+    yield svg.text(_LEFT, _TOP - 14, panel.title, css="title")
     if panel.heights:
         yield from _field(panel)
     else:
-        yield _text((_LEFT + _PANEL[0]) / 2, _PANEL[1] / 2, panel.instead, "small", "middle")
+        middle = (_LEFT + _PANEL[0]) / 2
+        yield svg.text(middle, _PANEL[1] / 2, panel.instead, css="small", anchor="middle")
     base = _PANEL[1] - _BELOW
     right = _PANEL[0] - _RIGHT
-    yield f'<line class="axis" x1="{_LEFT}" x2="{right}" y1="{base}" y2="{base}"/>'
+    yield svg.line(_LEFT, base, right, base, css="axis")
     for place, label in panel.marks:
         x = _LEFT + (right - _LEFT) * place
-        yield f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{base}" y2="{base + 4}"/>'
-        yield _text(x, base + 17, label, "tick", "middle")
-    yield _text((_LEFT + right) / 2, base + 35, panel.across, anchor="middle")
-    turned = f'transform="translate(16 {(_TOP + base) / 2}) rotate(-90)"'
-    yield f'<text {turned} text-anchor="middle">{escape(panel.up)}</text>'
+        yield svg.line(x, base, x, base + 4, css="axis")
+        yield svg.text(x, base + 17, label, css="tick", anchor="middle")
+    yield svg.text((_LEFT + right) / 2, base + 35, panel.across, anchor="middle")
+    yield svg.text(16, (_TOP + base) / 2, panel.up, anchor="middle", turned=True)
 
 
 def _field(panel: Panel) -> Iterator[str]:
-    """Bars on a grid whose lowest line is 0, and the level to compare them with."""
+    """Draw bars on a grid whose lowest line is 0, and the level to compare them with."""
     base = _PANEL[1] - _BELOW
     right = _PANEL[0] - _RIGHT
     level, said = panel.level or (0.0, "")
     highest = max(*panel.heights, level)
     step = max(_round_step(highest / 5), panel.least_step)
-    scale = (base - _TOP) / (step * math.ceil(highest / step - 1e-9))
-    for tick in range(math.ceil(highest / step - 1e-9) + 1):
+    steps = math.ceil(highest / step - 1e-9)
+    scale = (base - _TOP) / (step * steps)
+    for tick in range(steps + 1):
         y = base - tick * step * scale
-        yield f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        yield _text(_LEFT - 7, y + 4, number(round(tick * step, 12)), "tick", "end")
+        yield svg.line(_LEFT, y, right, y, css="grid")
+        label = number(round(tick * step, 12))
+        yield svg.text(_LEFT - 7, y + 4, label, css="tick", anchor="end")
     each = (right - _LEFT) / len(panel.heights)
     for index, height in enumerate(panel.heights):
         if height > 0:
             tall = max(0.8, height * scale)  # a single job among a million is seen
-            box = (
-                f'x="{_LEFT + index * each + 0.5:.2f}" y="{base - tall:.2f}" '
-                f'width="{max(0.5, each - 1):.2f}"'
-            )
-            yield f'<rect class="bar" {box} height="{tall:.2f}"/>'
+            x = _LEFT + index * each + 0.5
+            yield svg.rect(x, base - tall, max(0.5, each - 1), tall, css="bar")
     if panel.level:
         y = base - level * scale
-        yield f'<line class="level" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        yield _text(right, _TOP - 14, f"- - {said}", "said", "end")
+        yield svg.line(_LEFT, y, right, y, css="level")
+        yield svg.text(right, _TOP - 14, f"- - {said}", css="said", anchor="end")
 
 
 def _round_step(least: float) -> float:
@@ -295,8 +298,3 @@ def _round_step(least: float) -> float:
 
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
-    style = f' class="{kind}"' if kind else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>{escape(text)}</text>'

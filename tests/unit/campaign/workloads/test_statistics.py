@@ -16,11 +16,11 @@ from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
 from campaign.report.workload_picture import (
     characters,
     duration,
-    page,
     panels,
     printable,
     sparkline,
-    svg,
+    workload_page,
+    workload_svg,
 )
 from campaign.workloads.statistics import BINS, DAY, DECADE_BINS, HOUR, WEEK, describe, step_of
 
@@ -79,7 +79,7 @@ def test_every_workload_is_described_and_drawn(rows, slots):
         low_to_high = (one.min, one.p25, one.median, one.p75, one.p95, one.max)
         assert all(low <= high * near for low, high in pairwise(low_to_high))
     assert max(len(line) for line in characters(known).splitlines()) <= 88
-    ElementTree.fromstring(svg(workload(rows), known))
+    ElementTree.fromstring(workload_svg(workload(rows), known))
 
 
 def test_distributions_are_those_of_the_definitions():
@@ -191,7 +191,7 @@ def test_one_job_and_jobs_at_once_have_no_load():
     assert at_once.arrivals.heights == (4.0,)
     for rows in (ONE, AT_ONCE):
         assert "all jobs arrive at once" in characters(described(rows))
-        assert "all jobs arrive at once" in svg(workload(rows), described(rows))
+        assert "all jobs arrive at once" in workload_svg(workload(rows), described(rows))
 
 
 def test_characters_show_the_highest_bar_full_and_the_lowest_at_all():
@@ -207,7 +207,7 @@ def test_characters_show_the_highest_bar_full_and_the_lowest_at_all():
 def test_the_svg_has_a_bar_per_filled_bin_and_says_what_it_counts():
     rows = [(0, 1, 1, 2, 1), (HOUR, 3, 100, 200, 2), (2 * HOUR, 64, 5 * HOUR, 6 * HOUR, 1)]
     known = described(rows, slots=64)
-    tree = ElementTree.fromstring(svg(workload(rows), known))
+    tree = ElementTree.fromstring(workload_svg(workload(rows), known))
     bars = [rect for rect in tree.iter(f"{SVG}rect") if rect.get("class") == "bar"]
     assert len(bars) == sum(height > 0 for panel in panels(known) for height in panel.heights) == 12
     said = {text.text for text in tree.iter(f"{SVG}text")}
@@ -226,9 +226,9 @@ def test_the_svg_has_a_bar_per_filled_bin_and_says_what_it_counts():
 @pytest.mark.parametrize("name", ['a<b>&"c"', "esc\x1b[2J\x01", "x" * 300])
 def test_names_from_files_are_harmless_in_pictures(name):
     sample = workload(ONE, name)
-    drawn = svg(sample, describe(sample, 4))
+    drawn = workload_svg(sample, describe(sample, 4))
     ElementTree.fromstring(drawn)
-    assert "<b>" not in drawn and "\x1b" not in drawn + page(sample, describe(sample, 4))
+    assert "<b>" not in drawn and "\x1b" not in drawn + workload_page(sample, describe(sample, 4))
     assert "\x1b" not in printable(name)
 
 
