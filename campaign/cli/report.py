@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from campaign.config.compose import Composed, compose_recorded
 from campaign.core.errors import ConfigError, LedgerError
 from campaign.core.trials import TrialRecord
-from campaign.execution.summary import conclude
+from campaign.execution.summary import conclude, facts_of, result_of
 from campaign.records.ledger import History, history_of
 from campaign.records.results import Results
 from campaign.testbeds.preflight import workload_for
-from campaign.tracking.worker import bring_up_to_date, tracker_for
+from campaign.tracking.worker import bring_up_to_date, parameters_of, tracker_for
 
 if TYPE_CHECKING:
     from campaign.analysis.compare import Arm
@@ -84,13 +84,18 @@ def _count(text: str) -> int:
 def _again(folder: Path, name: str) -> int:
     results = Results(folder, name)
     composed, history = _begun(results)
-    tracker = tracker_for(composed, results, history)
-    wanted = composed.campaign.search.trials
+    campaign = composed.campaign
+    workload = workload_for(composed)
+    facts = facts_of(campaign, composed.space.fixed, workload)
+    parameters = parameters_of(composed.schedulers, composed.space)
+    tracker = tracker_for(campaign, facts.config, parameters, results, history)
+    wanted = campaign.search.trials
 
     def log(front: Sequence[TrialRecord]) -> None:
         bring_up_to_date(tracker, results, history.final(), front, wanted)
 
-    conclude(composed, results, history, workload=workload_for(composed), log=log, say=print)
+    result = result_of(facts, composed.schedulers, history, results.ledger_path)
+    conclude(result, results, Path(campaign.output.mlruns), log=log, say=print)
     return 0
 
 

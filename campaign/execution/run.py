@@ -1,27 +1,27 @@
 """Carries a composed campaign out from its image to its report; resumes what was begun."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from campaign.analysis.fairness import plain
+from campaign.analysis.fairness import Row, plain
 from campaign.config.compose import Composed
-from campaign.config.yaml_text import campaign_yaml
 from campaign.core.errors import CampaignError, LedgerError
 from campaign.core.exits import TRIALS_FAILED
 from campaign.core.jobs import Workload
 from campaign.core.trials import TrialRecord
 from campaign.execution.executor import FAILURES, Executor
 from campaign.execution.progress import Progress, make_progress
-from campaign.execution.summary import comparison, conclude
+from campaign.execution.summary import conclude, facts_of, result_of
 from campaign.records.ledger import Ledger
 from campaign.records.results import Results
+from campaign.report.facts import Facts
 from campaign.testbeds import Means, Software, means_for
 from campaign.testbeds.preflight import workload_for
-from campaign.tracking.worker import MlflowFollower, tracker_for
+from campaign.tracking.worker import MlflowFollower, parameters_of, tracker_for
 
 MAY_CHANGE = frozenset(
     {
@@ -50,22 +50,19 @@ def run(composed: Composed) -> int:
     with Ledger(results.ledger_path) as ledger:
         _check_same_campaign(composed, ledger, results)
         workload = workload_for(composed)
+        facts = facts_of(campaign, composed.space.fixed, workload, composed.origins.overrides)
         means = means_for(composed)
         software = means.prepare(ledger, progress.say)
-        this = _Run(composed, ledger, results, progress, workload, means, software)
+        this = _Run(composed, facts, ledger, results, progress, workload, means, software)
         left = _begin(this)
-        tracker = tracker_for(composed, results, ledger.history)
+        parameters = parameters_of(composed.schedulers, composed.space)
+        tracker = tracker_for(campaign, facts.config, parameters, results, ledger.history)
 
         def finish() -> None:
-            _record_fairness(composed, ledger)
-            conclude(
-                composed,
-                results,
-                ledger.history,
-                workload=workload,
-                log=follower.finish,
-                say=progress.say,
-            )
+            result = result_of(facts, composed.schedulers, ledger.history, ledger.path)
+            _record_fairness(result.facts.fairness, ledger)
+            mlruns = Path(campaign.output.mlruns)
+            conclude(result, results, mlruns, log=follower.finish, say=progress.say)
 
         with MlflowFollower(
             tracker, results, ledger.history, campaign.search.trials, progress.say
@@ -86,6 +83,7 @@ class _Run:
     """What the parts of one run share."""
 
     composed: Composed
+    facts: Facts
     ledger: Ledger
     results: Results
     progress: Progress
@@ -129,7 +127,7 @@ def _record_start(run: _Run) -> None:
         run.ledger.append("resumed")
         return
     campaign = run.composed.campaign
-    run.results.folder.joinpath("campaign.yaml").write_text(campaign_yaml(campaign))
+    run.results.folder.joinpath("campaign.yaml").write_text(run.facts.config)
     for bundle in run.software.images.values():
         run.results.keep_manifest(bundle)
     run.ledger.append(
@@ -142,10 +140,8 @@ def _record_start(run: _Run) -> None:
     )
 
 
-def _record_fairness(composed: Composed, ledger: Ledger) -> None:
-    """Put the fairness manifest of a comparison into the ledger, where it isn't there as it is
-    now."""
-    rows = comparison(composed, ledger.history)
+def _record_fairness(rows: Sequence[Row], ledger: Ledger) -> None:
+    """Put the fairness manifest of a comparison into the ledger, unless the ledger has it."""
     if rows and plain(rows) != ledger.history.fairness:
         ledger.append("fairness", rows=plain(rows))
 

@@ -27,8 +27,9 @@ from campaign.report.facts import (
 )
 from campaign.report.gantt import chartable, gantt_svg
 from campaign.report.pages import templates
-from campaign.report.times import CALIBRATION, cost_of, label_of, unlike
-from search.pareto import feasible, front
+from campaign.report.result import CampaignResult
+from campaign.report.times import CALIBRATION, label_of, unlike
+from search.pareto import feasible
 
 HEADLINE = (
     "testbed",
@@ -78,18 +79,12 @@ class MetricRow:
     cells: tuple[Cell, ...]
 
 
-def write(
-    target: Path,
-    records: Sequence[TrialRecord],
-    facts: Facts,
-    jobs: Callable[[int], pa.Table | None],
-) -> Path:
+def write(target: Path, result: CampaignResult, jobs: Callable[[int], pa.Table | None]) -> Path:
     """Write the page to the file `target`, whole or not at all, and return it.
 
-    `records` hold each trial's last attempt; `jobs` gives a trial's jobs table, or None where it
-    left none.
+    `jobs` gives a trial's jobs table, or None where it left none.
     """
-    page = render(records, facts, jobs)
+    page = render(result, jobs)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
@@ -100,10 +95,8 @@ def write(
     return target
 
 
-def render(
-    records: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], pa.Table | None]
-) -> str:
-    """The page as text. All that comes from workloads, configuration or nodes is escaped."""
+def render(result: CampaignResult, jobs: Callable[[int], pa.Table | None]) -> str:
+    """Return the page as text. All that comes from workloads, configuration or nodes is escaped."""
     from markupsafe import Markup
 
     environment = templates()
@@ -115,12 +108,13 @@ def render(
         "seconds": seconds,
         "percent": percent,
     }
-    best = front(records, facts.objectives, facts.constraints)
+    facts = result.facts
+    records = result.records
+    best = result.front
     points = alike(best, facts.objectives)
     charts = _charts([first for first, _ in points], facts, jobs)
     provenance = common(records)
     compared = spread_over([first for first, _ in points], MOST_COLUMNS)
-    cost = cost_of(records, facts)
     return environment.get_template("page.html.j2").render(
         facts=facts,
         records=records,
@@ -140,9 +134,9 @@ def render(
         compared=compared,
         metrics=metric_rows(compared, facts),
         tau=_scaled_tau(facts),
-        cost=cost,
+        cost=result.cost,
         calibration=CALIBRATION,
-        unlike=unlike(cost.hosts),
+        unlike=unlike(result.cost.hosts),
         # Made by plotly from escaped text.
         pareto=Markup(figures.pareto(records, best, facts)),  # noqa: S704
         phases=Markup(figures.phases(records)),  # noqa: S704

@@ -18,9 +18,9 @@ from campaign.report.facts import (
     shown,
     simulated,
 )
+from campaign.report.result import CampaignResult
 from campaign.report.times import Cost
-from campaign.schema.model import Bound, Direction
-from search.pareto import front
+from campaign.schema.model import Direction
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -32,17 +32,17 @@ COLUMNS = 56
 ROWS = 12
 
 
-def text_front(
-    records: Sequence[TrialRecord],
-    objectives: Mapping[str, Direction],
-    constraints: Mapping[str, Bound] | None = None,
-) -> "Group":
-    """What a campaign found, for `rich.print`: front points with objectives and searched
-    parameters, and a scatter."""
+def text_front(result: CampaignResult) -> "Group":
+    """Return what a campaign found, for `rich.print`.
+
+    It is the front's points with objectives and searched parameters as a table, and a scatter.
+    """
     from rich.console import Group
     from rich.text import Text
 
-    best = front(records, objectives, constraints)
+    records = result.records
+    best = result.front
+    objectives = result.facts.objectives
     valid = sum(record.valid for record in records)
     of = " of a simulation" if simulated(records) else ""
     points = alike(best, objectives)

@@ -11,39 +11,56 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 
-from campaign.config.compose import Composed
-from campaign.config.yaml_text import campaign_yaml
 from campaign.core.errors import CampaignError
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.records.ledger import History
 from campaign.records.results import Results
+from campaign.schema.model import Campaign
+from campaign.schema.settings import Scalar
 from campaign.tracking.mlflow_tracker import Evidence, Tracker
-from search.space import ARMS, PARAMS
+from schedulers.base import Scheduler
+from search.space import ARMS, PARAMS, Space
 
 JOIN_S = 120.0
 PR_SET_PDEATHSIG = 1  # prctl(2)
 Say = Callable[[str], None]
 
 
-def tracker_for(composed: Composed, results: Results, history: History) -> Tracker:
-    """The tracker of a begun campaign: every scheduler parameter is logged, those at their defaults
-    too."""
-    space = composed.space
-    defaults = {
-        f"{ARMS}.{name}.{key}" if space.conditional else f"{PARAMS}.{key}": value
-        for name, scheduler in composed.schedulers.items()
-        for key, value in scheduler.Params().model_dump().items()
-    }
+def tracker_for(
+    campaign: Campaign,
+    config: str,
+    fixed: Mapping[str, Scalar],
+    results: Results,
+    history: History,
+) -> Tracker:
+    """Return the tracker of a begun campaign.
+
+    `config` is its configuration as text; `fixed` are all parameters that no trial varies, by
+    dotted setting, those at their defaults too.
+    """
     return Tracker(
-        Path(composed.campaign.output.mlruns),
-        composed.campaign.name,
-        campaign_yaml(composed.campaign),
-        fixed=defaults | space.fixed,
+        Path(campaign.output.mlruns),
+        campaign.name,
+        config,
+        fixed=fixed,
         manifests=results.manifests(),
         identity=history.identity,
-        testbed=composed.campaign.testbed.kind,
+        testbed=campaign.testbed.kind,
     )
+
+
+def parameters_of(schedulers: Mapping[str, Scheduler], space: Space) -> dict[str, Scalar]:
+    """Return every parameter that no trial of `space` varies, by dotted setting.
+
+    Those that the campaign doesn't set have their scheduler's defaults.
+    """
+    defaults = {
+        f"{ARMS}.{name}.{key}" if space.conditional else f"{PARAMS}.{key}": value
+        for name, scheduler in schedulers.items()
+        for key, value in scheduler.Params().model_dump().items()
+    }
+    return defaults | dict(space.fixed)
 
 
 def bring_up_to_date(

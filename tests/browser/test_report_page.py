@@ -7,6 +7,7 @@ import pytest
 
 from campaign.report.facts import Facts
 from campaign.report.page import write
+from campaign.report.result import CampaignResult
 from campaign.report.times import label_of, phases_of
 from search.pareto import front
 from tests.samples import OBJECTIVES, campaign_samples
@@ -23,7 +24,8 @@ def report(request, tmp_path):
     records = [one.record for one in samples]
     jobs = {one.record.number: one.jobs for one in samples}.get
     facts = Facts("<b>demo</b>", request.param, slots_per_node=4)
-    return write(tmp_path / "report.html", records, facts, jobs), records, request.param
+    page = write(tmp_path / "report.html", CampaignResult.of(records, facts), jobs)
+    return page, records, request.param
 
 
 def test_the_front_is_drawn_without_complaint_or_network(browser, report):

@@ -16,6 +16,7 @@ from campaign.core.trials import PHASES
 from campaign.report.facts import ABSENT, Facts, common, number, percent, seconds, shown
 from campaign.report.figures import PHASE_TONES, pareto, phases
 from campaign.report.page import check_lines, metric_rows, render, spread_over, write
+from campaign.report.result import CampaignResult
 from campaign.report.text import scatter, text_front, time_lines
 from campaign.report.times import cost_of, label_of, phases_of
 from campaign.schema.model import Bound
@@ -76,7 +77,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(records, jobs):
-    return Page(render(records, FACTS, jobs))
+    return Page(render(CampaignResult.of(records, FACTS), jobs))
 
 
 def test_the_page_names_its_platform_and_every_trial(page, records):
@@ -141,7 +142,7 @@ def test_the_figure_has_each_phase_in_a_tone_of_its_own(records):
 
 
 def test_plotly_is_in_the_page_once(records, jobs):
-    assert render(records, FACTS, jobs).count("plotly.js v") == 1
+    assert render(CampaignResult.of(records, FACTS), jobs).count("plotly.js v") == 1
 
 
 def test_foreign_text_is_escaped_everywhere(jobs):
@@ -158,31 +159,33 @@ def test_foreign_text_is_escaped_everywhere(jobs):
         command=EVIL,
         config_hash=EVIL,
     )
-    page = Page(render(spoilt, facts, jobs))
+    page = Page(render(CampaignResult.of(spoilt, facts), jobs))
     assert not [attrs for tag, attrs in page.elements if tag == "img" or "onerror" in attrs]
     assert page.text.count("onerror=alert(1)") >= 8
 
 
 def test_a_campaign_without_a_front_still_has_a_report(jobs):
     records = [sample(0, outcome="stalled", metrics={}).record]
-    assert "None of 1 trials" in Page(render(records, FACTS, jobs)).text
-    assert "None of 0 trials" in Page(render([], FACTS, jobs)).text
+    assert "None of 1 trials" in Page(render(CampaignResult.of(records, FACTS), jobs)).text
+    assert "None of 0 trials" in Page(render(CampaignResult.of([], FACTS), jobs)).text
 
 
 def test_infeasible_trials_are_called_so(records, jobs):
     facts = Facts("demo", OBJECTIVES, constraints={"awrt_s": Bound(max=1e-6)})
-    page = Page(render(records, facts, jobs))
+    page = Page(render(CampaignResult.of(records, facts), jobs))
     assert "infeasible" in page.text
     assert "None of 12 trials" in page.text
 
 
 def test_three_objectives_colour_the_third(records, jobs):
-    page = render(records, Facts("demo", {**OBJECTIVES, "utilisation": "maximize"}), jobs)
+    page = render(
+        CampaignResult.of(records, Facts("demo", {**OBJECTIVES, "utilisation": "maximize"})), jobs
+    )
     assert "utilisation (maximize)" in page
 
 
 def test_the_page_appears_whole_or_not_at_all(tmp_path, records, jobs):
-    target = write(tmp_path / "demo" / "report.html", records, FACTS, jobs)
+    target = write(tmp_path / "demo" / "report.html", CampaignResult.of(records, FACTS), jobs)
     assert target.read_text(encoding="utf-8").rstrip().endswith("</html>")
     assert list(target.parent.iterdir()) == [target]
 
@@ -216,7 +219,9 @@ def test_a_metric_without_a_value_gives_its_reason_once_for_neighbours():
 
 
 def test_a_reason_is_in_the_page(jobs):
-    page = Page(render([sample(0, absent={"fairness_jain": EVIL}).record], FACTS, jobs))
+    page = Page(
+        render(CampaignResult.of([sample(0, absent={"fairness_jain": EVIL}).record], FACTS), jobs)
+    )
     assert f" fairness_jain {EVIL} " in page.text
     assert not [tag for tag, _ in page.elements if tag == "img"]
 
@@ -231,7 +236,7 @@ def test_a_long_front_is_thinned_evenly_to_what_a_table_holds(records):
 def test_scaled_times_are_told_with_their_tau(records, jobs, page):
     assert "tau of the bounded slowdown" not in page.text
     facts = Facts("demo", OBJECTIVES, tau_s=0.1, workload={"times scaled": "by 0.01"})
-    text = Page(render(records, facts, jobs)).text
+    text = Page(render(CampaignResult.of(records, facts), jobs)).text
     assert (
         "tau of the bounded slowdown 0.1 s (10 s, scaled as all times of the workload are)" in text
     )
@@ -277,7 +282,7 @@ def printed(renderable, width=80):
 
 
 def test_the_terminal_shows_the_front_in_80_columns(records):
-    text = printed(text_front(records, OBJECTIVES))
+    text = printed(text_front(CampaignResult.of(records, FACTS)))
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80
     for record in front(records, OBJECTIVES):
@@ -306,7 +311,7 @@ def test_the_end_says_where_the_time_went_in_two_lines(records):
 
 
 def test_the_terminal_says_so_when_there_is_no_front():
-    assert "0 of 0 valid trials" in printed(text_front([], OBJECTIVES))
+    assert "0 of 0 valid trials" in printed(text_front(CampaignResult.of([], FACTS)))
 
 
 def test_the_scatter_marks_front_and_others(records):
@@ -348,7 +353,7 @@ def test_what_differs_between_schedulers_is_a_table_that_escapes(jobs):
         Row("gang", {"slurm": EVIL, "flux": "yes"}),
         Row("kernel", {"slurm": "6.12", "flux": "6.12"}),
     )
-    page = Page(render(across_schedulers(), replace(FACTS, fairness=rows), jobs))
+    page = Page(render(CampaignResult.of(across_schedulers(), replace(FACTS, fairness=rows)), jobs))
     assert "What differs between the schedulers" in page.text and "onerror" in page.text
     assert not [attributes for tag, attributes in page.elements if tag == "img"]
     assert page.text.count("6.12 ") == 1

@@ -141,8 +141,10 @@ def conclude(composed, results, log=lambda points: None):
     for one in samples:
         results.keep(one.record, Evaluation("ok", jobs=one.jobs))
     workload = load(composed.campaign.workload, slots=4)
-    history = history_of(samples)
-    summary.conclude(composed, results, history, workload=workload, log=log, say=said.append)
+    facts = summary.facts_of(composed.campaign, composed.space.fixed, workload)
+    result = summary.result_of(facts, composed.schedulers, history_of(samples), results.ledger_path)
+    mlruns = Path(composed.campaign.output.mlruns)
+    summary.conclude(result, results, mlruns, log=log, say=said.append)
     return "\n".join(said)
 
 
@@ -168,9 +170,9 @@ def test_the_report_knows_of_attempts_and_resumes(composed, results):
         for _ in range(2):
             ledger.append("resumed")
     history = History(records={1: [first, last], 2: [other]})
-    facts = summary.report_facts(
-        composed, results, history, load(composed.campaign.workload, slots=4)
-    )
+    workload = load(composed.campaign.workload, slots=4)
+    known = summary.facts_of(composed.campaign, composed.space.fixed, workload)
+    facts = summary.result_of(known, composed.schedulers, history, results.ledger_path).facts
     assert facts.earlier == (first,)
     assert facts.resumed == tuple(
         event["time"] for event in read(results.ledger_path) if event["event"] == "resumed"
