@@ -10,9 +10,10 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
-from actors.clusters.cluster import Cluster, TrialSpec
+from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.live import HostHandle
-from actors.clusters.provisioner import Blueprint, Supply
+from actors.clusters.provisioner import Provisioner
+from actors.clusters.trial_run import TrialRun, TrialSpec
 from actors.hosts.host import cluster_resources
 from actors.hosts.host_actor import RemoteHost, unwrapped
 from actors.hosts.multi_host import Part, SpannedHosts
@@ -29,14 +30,14 @@ class ClusterActor:
     """Owns SSH, bootstrap, workload and collection of live clusters, one trial's after the other's;
     and the cluster that is made ready for the next. Async, so that it answers while it works."""
 
-    def __init__(self, blueprint: Blueprint, posts: Sequence[Post], name: str) -> None:
-        self._blueprint = blueprint
+    def __init__(self, cluster_spec: ClusterSpec, posts: Sequence[Post], name: str) -> None:
+        self._cluster_spec = cluster_spec
         self._host = host_of(posts, name)
-        self._supply = Supply(blueprint, self._host)
-        self._cluster: Cluster | None = None
+        self._provisioner = Provisioner(cluster_spec, self._host)
+        self._cluster: TrialRun | None = None
 
     async def evaluate(self, spec: TrialSpec) -> Evaluation:
-        self._cluster = Cluster(self._blueprint, spec, self._host, self._supply)
+        self._cluster = TrialRun(self._cluster_spec, spec, self._host, self._provisioner)
         return await self._cluster.evaluate()
 
     async def status(self) -> Status | None:
@@ -97,14 +98,14 @@ class _Running:
 
 
 class LibvirtTestbed:
-    """Evaluates trials on real VMs, made by the blueprint of their scheduler. `spec_of` says what a
+    """Evaluates trials on real VMs, made by the spec of their scheduler. `spec_of` says what a
     trial needs beside it; `say` hears which hosts are taken out of service. An actor that is silent
     for `silence_s` is given up."""
 
     def __init__(
         self,
         pool: Pool,
-        blueprints: Mapping[str, Blueprint],
+        cluster_specs: Mapping[str, ClusterSpec],
         spec_of: Callable[[Trial], TrialSpec],
         placement: Placement,
         say: Callable[[str], None],
@@ -112,7 +113,7 @@ class LibvirtTestbed:
         silence_s: float,
     ) -> None:
         self._pool = pool
-        self._blueprints = blueprints
+        self._cluster_specs = cluster_specs
         self._spec_of = spec_of
         self._placement = placement
         self._say = say
@@ -128,20 +129,20 @@ class LibvirtTestbed:
 
     def room(self) -> int:
         """How many more trials fit, whatever their size."""
-        return min(self._room(one) for one in self._blueprints.values())
+        return min(self._room(one) for one in self._cluster_specs.values())
 
     def start(self, trial: Trial) -> None:
         """Give the trial a cluster actor on a host with room; one that has none to evaluate, if
         there is."""
         spec = self._spec_of(trial)
-        blueprint = self._blueprints[spec.scheduler]
+        cluster_spec = self._cluster_specs[spec.scheduler]
         duties = [
             duty for duty, idle in self._idle.items() if idle and duty.scheduler == spec.scheduler
         ]
         idle_on = {host for duty in duties for host in duty.hosts}
         preferred = (idle_on, self._golden_at.get(spec.scheduler, ()))
         hosts = self._placement.place_over(
-            trial.number, self._needs(blueprint, spec.nodes), preferred=preferred
+            trial.number, self._needs(cluster_spec, spec.nodes), preferred=preferred
         )
         if not hosts:
             raise CapacityError(
@@ -150,7 +151,7 @@ class LibvirtTestbed:
         worker = self._worker(_Duty(hosts, spec.scheduler))
         status = Status("placed", time.time())
         self._running[worker.actor.evaluate.remote(spec)] = _Running(
-            trial, worker, blueprint.longest_s, status
+            trial, worker, cluster_spec.trial_deadline_s, status
         )
 
     def wait(self, timeout_s: float) -> list[tuple[Trial, Evaluation]]:
@@ -204,7 +205,7 @@ class LibvirtTestbed:
         posts = [self._pool.post(host) for host in duty.hosts]
         name = f"{'+'.join(duty.hosts)}-{duty.scheduler}-{self._hired}"
         hire = _CLUSTER_ACTOR.options(**self._pool.where(duty.hosts[0])).remote
-        actor = hire(self._blueprints[duty.scheduler], posts, name)
+        actor = hire(self._cluster_specs[duty.scheduler], posts, name)
         return _Worker(actor, name, duty, tuple(one.actor for one in posts))
 
     def _ended(self, reference: Any) -> tuple[Trial, Evaluation]:
@@ -289,24 +290,24 @@ class LibvirtTestbed:
     def _note_goldens(self, host: str) -> None:
         """Of which schedulers a host has golden clusters already; best effort, it only steers
         placement."""
-        for name, blueprint in self._blueprints.items():
+        for name, cluster_spec in self._cluster_specs.items():
             asked = self._pool.actor(host).has_golden.remote(
-                blueprint.ingredients(), blueprint.shape
+                cluster_spec.key_inputs(), cluster_spec.shape
             )
             with contextlib.suppress(RayError):
                 if ray.get(asked, timeout=STATUS_S):
                     self._golden_at.setdefault(name, set()).add(host)
 
-    def _room(self, blueprint: Blueprint) -> int:
+    def _room(self, cluster_spec: ClusterSpec) -> int:
         """How many clusters of the largest size fit, each on as many hosts as it spans."""
-        parts = self._needs(blueprint, blueprint.largest)
+        parts = self._needs(cluster_spec, cluster_spec.largest)
         return self._placement.room(parts[0]) // len(parts)
 
-    def _needs(self, blueprint: Blueprint, nodes: int) -> list[Needs]:
+    def _needs(self, cluster_spec: ClusterSpec, nodes: int) -> list[Needs]:
         """What a cluster with so many compute nodes would occupy on each of its hosts, by how a
         host's guests run; the largest part first."""
-        parts = shares(nodes + 1, blueprint.cluster.hosts)
+        parts = shares(nodes + 1, cluster_spec.settings.hosts)
         return [
-            {kind: cluster_resources(part, blueprint.shape, kind) for kind in ("kvm", "tcg")}
+            {kind: cluster_resources(part, cluster_spec.shape, kind) for kind in ("kvm", "tcg")}
             for part in parts
         ]

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from typing import Any
 from actors.bootstrap.apply import BootstrapFailed
 from actors.bootstrap.ssh import Identity, NodeUnreachable
 from campaign.core.errors import CampaignError, ConfigError
+from campaign.core.phase_clock import PhaseClock
 from schedulers.ansible import Target, folder
 from schedulers.base import BootstrapPlan, File
 
@@ -52,15 +53,14 @@ async def play(
     access: Mapping[str, Access],
     *,
     deadline: float,
-    tell: Callable[[str], None],
+    clock: PhaseClock,
 ) -> None:
-    """Make the nodes what `plan` says, as `schedulers.base.Step` defines it; played again, it
-    changes nothing.
+    """Bring the nodes into the state that `plan` describes (see `schedulers.base.Step`).
 
-    `deadline` is in monotonic seconds; `tell` hears which stage begins. Raises BootstrapFailed with
-    the evidence of the task that failed, or when time is over; NodeUnreachable where SSH fails;
-    ConfigError without ansible-core. However it ends, no process and no file of it is left on this
-    machine.
+    Played again, it changes nothing. `deadline` is in monotonic seconds; `clock` is told which
+    stage begins. Raises BootstrapFailed with the evidence of the task that failed, or when time is
+    over; NodeUnreachable where SSH fails; ConfigError without ansible-core. However it ends, no
+    process and no file of it is left on this machine.
     """
     check_installed()
     clear_up()
@@ -70,7 +70,7 @@ async def play(
     ) as name:
         place = Path(name).resolve()
         write(place, (*folder(plan, targets), *_secrets_of(access)))
-        transcript = Transcript(tell)
+        transcript = Transcript(clock)
         async with _playbook(place, _environment(place)) as process:
             status = await _follow(process, transcript, deadline)
     if status != 0:
@@ -211,8 +211,8 @@ class Transcript:
     """What ansible-playbook prints, line by line: where it is, what failed first, and its last
     lines."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
+    def __init__(self, clock: PhaseClock) -> None:
+        self._clock = clock
         self._play = self._task = ""
         self._failed: tuple[str, str, str, str] | None = None  # task, node, how, what it says
         self._last: deque[str] = deque(maxlen=LAST_LINES)
@@ -224,7 +224,7 @@ class Transcript:
             if begun[1] == "PLAY":
                 self._play = begun[2]
                 self._task = ""
-                self._tell(begun[2])
+                self._clock.detail(begun[2])
             else:
                 self._task = begun[2]
         elif failed := re.match(

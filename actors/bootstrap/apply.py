@@ -10,10 +10,11 @@ import asyncio
 import re
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from actors.bootstrap.ssh import Output, Remote, tar_of
 from campaign.core.errors import SchedulerError
+from campaign.core.phase_clock import PhaseClock
 from schedulers.base import BootstrapPlan, File, Probe, Step, Unit
 
 PROBE_TIMEOUT_S = 30.0
@@ -28,16 +29,16 @@ async def apply_plan(
     remotes: Mapping[str, Remote],
     *,
     deadline: float,
-    tell: Callable[[str], None],
+    clock: PhaseClock,
 ) -> None:
-    """Make the nodes what `plan` says, as `schedulers.base.Step` defines it; applied again, it
-    changes nothing.
+    """Bring the nodes into the state that `plan` describes (see `schedulers.base.Step`).
 
-    `deadline` is in monotonic seconds; `tell` hears which stage begins. Raises a group of
-    BootstrapFailed, and of NodeUnreachable where a connection broke.
+    Applied again, it changes nothing. `deadline` is in monotonic seconds; `clock` is told which
+    stage begins. Raises a group of BootstrapFailed, and of NodeUnreachable where a connection
+    broke.
     """
     for stage in plan.stages:
-        tell(stage.name)
+        clock.detail(stage.name)
         async with asyncio.TaskGroup() as group:
             for node, step in stage.steps.items():
                 group.create_task(_take(step, remotes[node], deadline))

@@ -1,14 +1,15 @@
-"""A cluster whose nodes run: booted, or restored from a golden cluster; reached by SSH, watched,
-and released.
+"""A cluster whose nodes run: booted, or restored from a golden cluster; reached by SSH; watched.
 
-Nothing here knows a scheduler. What can go wrong is an InfrastructureError that says which node,
-with its console.
+Nothing here knows a scheduler. What can go wrong is an InfrastructureError that names the node and
+shows the end of its console.
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from actors.bootstrap.ansible import Access
@@ -18,14 +19,18 @@ from actors.clusters.identity import Keys, credentials, dump_keys, macs
 from actors.hosts.slot import Commitment, HostFacts, NodeBoot, NodeShape, NodeState, Slot
 from actors.snapshots.registry import GoldenOffer
 from actors.snapshots.snapshot import Golden, Recipe
+from campaign.core import log
 from campaign.core.errors import CampaignError, InfrastructureError
+from campaign.core.phase_clock import PhaseClock
 from campaign.images.bundles.manifest import Bundle
 from schedulers.base import Node, Topology
 
 WATCH_S = 2.0
-MEND_S = 30.0
+SET_CLOCK_TIMEOUT_S = 30.0
+SETTLE_S = 1.0
+"""How long nodes are left alone before they are saved, so that closed connections have ended."""
 
-Tell = Callable[[str], None]
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -56,9 +61,61 @@ class HostHandle(Protocol):
     async def release(self, slot: Slot) -> None: ...
 
 
-class Standing:
-    """The nodes of `topology` in a slot of `host`, all from one image, and the connections to those
-    that have been reached."""
+class ClusterState(StrEnum):
+    """The states of a LiveCluster; its docstring draws how they follow one another."""
+
+    PLACED = "placed"
+    BOOTED = "booted"
+    RESTORED = "restored"
+    REACHED = "reached"
+    WATCHED = "watched"
+    SAVED = "saved"
+    FAILED = "failed"
+    RELEASED = "released"
+
+
+class WrongClusterState(RuntimeError):
+    """A method of a LiveCluster was called in a state that doesn't allow it: an error of ours.
+
+    `state` is the cluster's, `required` are those in which `method` may be called.
+    """
+
+    def __init__(
+        self, method: str, state: ClusterState, required: tuple[ClusterState, ...]
+    ) -> None:
+        super().__init__(method, state, required)
+        self.method = method
+        self.state = state
+        self.required = required
+
+    def __str__(self) -> str:
+        allowed = " or ".join(self.required)
+        return f"{self.method} needs a cluster that is {allowed}; this one is {self.state}"
+
+
+class LiveCluster:
+    """The nodes of `topology` in a slot of `host`, all from one image, with our SSH connections.
+
+    Its states, and the methods that lead from one to the next:
+
+        placed ──boot()────> booted ───reach()───┐
+           │                                     ├──> reached <──> watched  (watch_during())
+           └──restore()──> restored ──resume()───┘       │
+                                                         └──save()──> saved
+        any state ──release()──> released
+
+    - placed: the slot is ours, no node runs. Allowed: `boot`, `restore`.
+    - booted: the nodes were started and may not answer yet. Allowed: `reach`.
+    - restored: the nodes have their saved memory and are paused. Allowed: `shrink_to`, `resume`.
+    - reached: all resumed nodes answer by SSH. Allowed: `remotes`, `access`, `watch_during`,
+      `save`; of a restored cluster also `shrink_to`, and `resume` for nodes that are still paused.
+    - watched: some work runs inside `watch_during`. Allowed: `remotes`, `access`.
+    - saved: the nodes stand still.
+    - failed: a step broke off half-way.
+
+    `node_states` may be asked for while there are nodes, and `release` may be called in every
+    state, also again. Any other call raises WrongClusterState.
+    """
 
     def __init__(
         self, host: HostHandle, slot: Slot, topology: Topology, image: Bundle, keys: Keys
@@ -66,44 +123,134 @@ class Standing:
         self.slot = slot
         self.topology = topology
         self.keys = keys
+        self.state = ClusterState.PLACED
         self._image = image
-        self.remotes: dict[str, Remote] = {}
+        self._remotes: dict[str, Remote] = {}
         self._host = host
+
+    @property
+    def remotes(self) -> Mapping[str, Remote]:
+        """The connections to the nodes that were reached, by node name."""
+        self._require("remotes", ClusterState.REACHED, ClusterState.WATCHED)
+        return self._remotes
 
     async def boot(self, recipe: Recipe | None = None) -> None:
         """Start all nodes; with a recipe, such that they can be saved as its golden cluster."""
-        await self._host.start(self.slot, self._boots(credentialed=True), recipe)
+        with self._step("boot", ClusterState.BOOTED, ClusterState.PLACED):
+            await self._host.start(self.slot, self._boots(credentialed=True), recipe)
 
     async def restore(self, golden: Golden) -> None:
-        """Start all nodes from a golden cluster's memory. They are paused until they are woken."""
-        await self._host.restore(self.slot, self._boots(credentialed=False), golden)
+        """Load all nodes from a golden cluster's memory. They are paused until they are resumed."""
+        with self._step("restore", ClusterState.RESTORED, ClusterState.PLACED):
+            await self._host.restore(self.slot, self._boots(credentialed=False), golden)
 
-    async def wake(self, nodes: Sequence[Node], deadline: float, tell: Tell) -> None:
-        """Let restored nodes run, reach them, and mend what the time that they slept through has
-        spoilt."""
-        await self._host.resume(self.slot, [node.name for node in nodes])
-        await self.reach(nodes, deadline, tell, mend=True)
+    async def shrink_to(self, topology: Topology) -> None:
+        """End the nodes of a restored cluster that the smaller `topology` doesn't have."""
+        # A cluster that was resumed in part stays reached.
+        after = self.state
+        with self._step("shrink_to", after, ClusterState.RESTORED, ClusterState.REACHED):
+            surplus = [node.name for node in self.topology.nodes if node not in topology.nodes]
+            if surplus:
+                await self._host.drop(self.slot, surplus)
+            self.topology = topology
+            for name in surplus:
+                if remote := self._remotes.pop(name, None):
+                    remote.close()
 
-    async def keep(self, topology: Topology) -> None:
-        """End the nodes that a smaller cluster does without."""
-        surplus = [node.name for node in self.topology.nodes if node not in topology.nodes]
-        self.topology = topology
-        if surplus:
-            await self._host.drop(self.slot, surplus)
+    async def resume(self, nodes: Sequence[Node], deadline: float, clock: PhaseClock) -> None:
+        """Let those of the restored `nodes` that are paused run, reach them, and set their clocks.
+
+        `deadline` is in monotonic seconds. Raises what `reach` raises.
+        """
+        required = (ClusterState.RESTORED, ClusterState.REACHED)
+        with self._step("resume", ClusterState.REACHED, *required):
+            paused = [node for node in nodes if node.name not in self._remotes]
+            if paused:
+                await self._host.resume(self.slot, [node.name for node in paused])
+                await self._connect(paused, deadline, clock, set_clocks=True)
+
+    async def reach(self, deadline: float, clock: PhaseClock) -> None:
+        """Connect to all booted nodes by SSH, until `deadline` (monotonic seconds).
+
+        Raises NodeLost for a node whose VM ends meanwhile, and InfrastructureError for one that
+        never answers, with the end of its console.
+        """
+        with self._step("reach", ClusterState.REACHED, ClusterState.BOOTED):
+            await self._connect(self.topology.nodes, deadline, clock, set_clocks=False)
+
+    async def watch_during(self, work: Awaitable[T]) -> T:
+        """Await `work` and return its result, watching the nodes meanwhile.
+
+        Cancels `work` and raises NodeLost as soon as the VM of a node ends or its kernel fails.
+        Where `work` itself fails, a lost node is looked for first, since it explains a broken
+        connection. The cluster is reached again afterwards, however it ends.
+        """
+        try:
+            self._require("watch_during", ClusterState.REACHED)
+        except WrongClusterState:
+            _never_awaited(work)
+            raise
+        self._move(ClusterState.WATCHED)
+        try:
+            return await self._watch_during(work, [node.name for node in self.topology.nodes])
+        finally:
+            self._move(ClusterState.REACHED)
 
     async def save(self) -> Golden:
-        """Keep a cluster that was booted for it as a golden one; its nodes stand still
-        afterwards."""
-        self.hang_up()
-        return await self._host.save(
-            self.slot, [node.name for node in self.topology.nodes], dump_keys(self.keys)
-        )
+        """Keep a cluster that was booted for it as a golden one; its nodes stand still then."""
+        with self._step("save", ClusterState.SAVED, ClusterState.REACHED):
+            self._disconnect()
+            await asyncio.sleep(SETTLE_S)
+            return await self._host.save(
+                self.slot, [node.name for node in self.topology.nodes], dump_keys(self.keys)
+            )
 
-    async def reach(
-        self, nodes: Sequence[Node], deadline: float, tell: Tell, *, mend: bool = False
+    def access(self) -> dict[str, Access]:
+        """Return how others than `remotes` may log in to the nodes, by node name."""
+        self._require("access", ClusterState.REACHED, ClusterState.WATCHED)
+        return {
+            node.name: Access(door, self.keys.client, self.keys.hosts[node.name].public)
+            for node, door in zip(self.topology.nodes, self.slot.doors, strict=False)
+        }
+
+    async def node_states(self) -> list[NodeState]:
+        """Return how each node's VM is, in the topology's order."""
+        running = set(ClusterState) - {ClusterState.PLACED, ClusterState.RELEASED}
+        self._require("node_states", *sorted(running))
+        return await self._host.look(self.slot, [node.name for node in self.topology.nodes])
+
+    async def release(self) -> None:
+        """End the nodes and give the slot back; harmless when repeated."""
+        self._disconnect()
+        self.state = ClusterState.RELEASED
+        with log.span(_log, f"releasing {self.slot.cluster}"):
+            await self._host.release(self.slot)
+
+    def _require(self, method: str, *required: ClusterState) -> None:
+        if self.state not in required:
+            raise WrongClusterState(method, self.state, required)
+
+    def _move(self, state: ClusterState) -> None:
+        # A release may come while a step is under way; nothing leads out of it.
+        if self.state is not ClusterState.RELEASED:
+            self.state = state
+
+    @contextmanager
+    def _step(self, method: str, to: ClusterState, *required: ClusterState) -> Iterator[None]:
+        """Guard a step to the state `to`, and log it with its duration."""
+        self._require(method, *required)
+        try:
+            with log.span(_log, f"{method} of {self.slot.cluster}"):
+                yield
+        except BaseException:
+            # Nobody knows which nodes the step has reached, so only a release is safe.
+            self._move(ClusterState.FAILED)
+            raise
+        self._move(to)
+
+    async def _connect(
+        self, nodes: Sequence[Node], deadline: float, clock: PhaseClock, *, set_clocks: bool
     ) -> None:
-        """Connect to nodes by SSH; one that is lost meanwhile or never answers is an error with its
-        console's tail."""
         doors = dict(
             zip((node.name for node in self.topology.nodes), self.slot.doors, strict=False)
         )
@@ -113,28 +260,24 @@ class Standing:
             remote = await Remote.connect(
                 node.name, doors[node.name], self.keys.client, host_key, deadline
             )
-            if mend:
-                await _mend_clock(remote)
-            self.remotes[node.name] = remote
-            tell(f"{len(self.remotes)}/{len(self.topology.nodes)} nodes reachable")
+            self._remotes[node.name] = remote
+            if set_clocks:
+                await _set_clock(remote)
+            clock.detail(f"{len(self._remotes)}/{len(self.topology.nodes)} nodes reachable")
 
-        async def all_of_them() -> None:
+        async def connect_all() -> None:
             async with asyncio.TaskGroup() as group:
                 for node in nodes:
                     group.create_task(connect(node))
 
         try:
-            await self.watched(all_of_them(), nodes)
+            await self._watch_during(connect_all(), [node.name for node in nodes])
         except NodeLost:
             raise
         except (CampaignError, OSError) as error:
             raise await self._explained(error) from None
 
-    async def watched(self, work: Awaitable[T], nodes: Sequence[Node] | None = None) -> T:
-        """Await `work`, and give it up with NodeLost as soon as the VM of one of `nodes` (of any,
-        if None) ends or its kernel fails."""
-        names = [node.name for node in (self.topology.nodes if nodes is None else nodes)]
-
+    async def _watch_during(self, work: Awaitable[T], names: Sequence[str]) -> T:
         async def to_its_end() -> T:
             done = await work
             watcher.cancel()
@@ -147,34 +290,33 @@ class Standing:
         except ExceptionGroup as group_of_errors:
             cause = cause_of(group_of_errors)
             if not isinstance(cause, NodeLost):
-                await self._look(names)  # a lost node explains a broken connection
+                await self._check_nodes(names)  # a lost node explains a broken connection
             raise cause from None
         return working.result()
 
-    def access(self) -> dict[str, Access]:
-        """How others than `remotes` may log in to the nodes."""
-        return {
-            node.name: Access(door, self.keys.client, self.keys.hosts[node.name].public)
-            for node, door in zip(self.topology.nodes, self.slot.doors, strict=False)
-        }
+    async def _watch(self, names: Sequence[str]) -> None:
+        while True:
+            await self._check_nodes(names)
+            await asyncio.sleep(WATCH_S)
 
-    async def states(self) -> list[NodeState]:
-        """How the nodes are."""
-        return await self._host.look(self.slot, [node.name for node in self.topology.nodes])
+    async def _check_nodes(self, names: Sequence[str]) -> None:
+        """Raise NodeLost unless all these nodes are healthy."""
+        for state in await self._host.look(self.slot, names):
+            if not state.well:
+                raise NodeLost(state.name, state.fault or f"its VM is {state.state}", state.console)
 
-    def hang_up(self) -> None:
-        """Close all connections."""
-        for remote in self.remotes.values():
-            remote.close()
-        self.remotes.clear()
-
-    async def release(self) -> None:
-        """End the nodes and give the slot back; harmless when repeated."""
-        self.hang_up()
-        await self._host.release(self.slot)
+    async def _explained(self, cause: CampaignError | OSError) -> InfrastructureError:
+        """Add to an error the consoles of the nodes that it names."""
+        tails = [
+            f"{state.name} is {state.state}; its console ends with:\n{state.console}"
+            for state in await self.node_states()
+            if state.name in str(cause)
+        ]
+        fix = "Raise cluster.boot_deadline_s if the node was merely slow."
+        return InfrastructureError(str(cause), "\n".join(tails), fix)
 
     def _boots(self, *, credentialed: bool) -> list[NodeBoot]:
-        """Restored nodes need no credentials: they have read theirs."""
+        # Restored nodes need no credentials: they have read theirs before they were saved.
         return [
             NodeBoot(
                 node.name,
@@ -185,39 +327,32 @@ class Standing:
             for index, node in enumerate(self.topology.nodes)
         ]
 
-    async def _watch(self, names: Sequence[str]) -> None:
-        while True:
-            await self._look(names)
-            await asyncio.sleep(WATCH_S)
-
-    async def _look(self, names: Sequence[str]) -> None:
-        """Raise NodeLost unless all these nodes are well."""
-        for state in await self._host.look(self.slot, names):
-            if not state.well:
-                raise NodeLost(state.name, state.fault or f"its VM is {state.state}", state.console)
-
-    async def _explained(self, cause: CampaignError | OSError) -> InfrastructureError:
-        """Add to an error what the consoles of the nodes that it concerns say."""
-        tails = [
-            f"{state.name} is {state.state}; its console ends with:\n{state.console}"
-            for state in await self.states()
-            if state.name in str(cause)
-        ]
-        mend = "Raise cluster.boot_deadline_s if the node was merely slow."
-        return InfrastructureError(str(cause), "\n".join(tails), mend)
+    def _disconnect(self) -> None:
+        for remote in self._remotes.values():
+            remote.close()
+        self._remotes.clear()
 
 
 @asynccontextmanager
-async def released_on_failure(standing: Standing) -> AsyncIterator[Standing]:
+async def released_on_failure(cluster: LiveCluster) -> AsyncIterator[LiveCluster]:
     """Release a cluster that can't be brought to where the block wants it."""
     try:
-        yield standing
+        yield cluster
     except BaseException:
-        await standing.release()
+        await cluster.release()
         raise
 
 
-async def _mend_clock(remote: Remote) -> None:
-    """A restored node's clock stands at the moment of its saving; daemons refuse messages from
-    another time."""
-    await remote.succeed(("date", "--utc", "--set", f"@{time.time():.6f}"), timeout_s=MEND_S)
+async def _set_clock(remote: Remote) -> None:
+    # A restored node's clock stands at the moment of its saving, and daemons refuse messages from
+    # another time.
+    await remote.succeed(
+        ("date", "--utc", "--set", f"@{time.time():.6f}"), timeout_s=SET_CLOCK_TIMEOUT_S
+    )
+
+
+def _never_awaited(work: Awaitable[object]) -> None:
+    # Closing a coroutine spares the reader of a WrongClusterState a warning about it.
+    close = getattr(work, "close", None)
+    if close is not None:
+        close()

@@ -8,7 +8,7 @@ import asyncio
 import shlex
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from actors.clusters.stall import StallWatch
 from campaign import guest
 from campaign.core.errors import InfrastructureError, SchedulerError, StallError
 from campaign.core.jobs import Job, Workload
+from campaign.core.phase_clock import PhaseClock
 from campaign.guest.clocks import ClockOffset, NodeClock, Sample, offset, parse_clock
 from campaign.guest.collect import Collected, jobs_table
 from schedulers.base import File, NativeTimes, Scheduler, Topology
@@ -63,8 +64,10 @@ class Replayed:
 
 
 class Replay:
-    """One replay of `workload` by `scheduler` on the nodes behind `remotes`; `tell` hears how far
-    it is."""
+    """One replay of `workload` by `scheduler` on the nodes behind `remotes`.
+
+    `clock` is told how far it is.
+    """
 
     def __init__(
         self,
@@ -72,13 +75,13 @@ class Replay:
         scheduler: Scheduler,
         topology: Topology,
         remotes: Mapping[str, Remote],
-        tell: Callable[[str], None],
+        clock: PhaseClock,
     ) -> None:
         self._workload = workload
         self._scheduler = scheduler
         self._topology = topology
         self._remotes = remotes
-        self._tell = tell
+        self._clock = clock
         self._head = remotes[topology.head.name]
         self._clocks: dict[str, Clock] = {}
         self._before: dict[str, ClockOffset] = {}
@@ -117,7 +120,7 @@ class Replay:
         node any more.
         """
         self._lost.add(node)
-        self._tell(f"waiting for what {self._scheduler.name} makes of the loss of {node}")
+        self._clock.detail(f"waiting for what {self._scheduler.name} makes of the loss of {node}")
         until = time.monotonic() + FATE_S
         told = False
         while True:
@@ -142,7 +145,7 @@ class Replay:
         """What was measured, once the workload has run."""
         if self._cpu is None:
             raise RuntimeError("nothing has been replayed")
-        self._tell("collecting")
+        self._clock.detail("collecting")
         after = await self._offsets()
         clocks = {name: NodeClock(self._before[name], after[name]) for name in after}
         accounting, _ = await asyncio.gather(self._accounting(), self._bring_all())
@@ -206,9 +209,9 @@ class Replay:
             left, submitted = (
                 (total, ", still submitting") if pending is None else (len(pending), "")
             )
-            self._tell(f"{total - left} of {total} jobs done{submitted}")
+            self._clock.detail(f"{total - left} of {total} jobs done{submitted}")
             now = time.monotonic()
-            if halted := stall.look(pending, now):
+            if halted := stall.observe(pending, now):
                 raise StallError(halted, resolution="If that is no stall, raise cluster.stall_s.")
             if now > deadline:
                 raise WorkloadUnfinished(

@@ -1,4 +1,4 @@
-"""Notices that a workload has come to a halt: jobs wait, and nothing starts or ends any more."""
+"""Finds out that a workload has stalled: jobs wait, and nothing starts or ends any more."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,21 +7,21 @@ SHOWN_REASONS = 3
 
 
 class StallWatch:
-    """Looks at what a scheduler still has to do, time after time.
+    """Observes, time after time, what a scheduler still has to do.
 
-    `patience_s` must be longer than the longest job runs: then something that runs has ended within
-    it, unless it waits for what can't come, as the pods of two half-started jobs do.
+    `timeout_s` must be longer than the longest job runs: then a job that runs has ended within it,
+    unless it waits for something that can't come, as the pods of two half-started jobs do.
     """
 
-    def __init__(self, patience_s: float) -> None:
-        self._patience_s = patience_s
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
         self._seen: frozenset[tuple[str, bool]] = frozenset()
         self._since: float | None = None
 
-    def look(self, pending: Mapping[str, str] | None, now: float) -> str:
-        """Why the workload has stalled, or nothing while it hasn't.
+    def observe(self, pending: Mapping[str, str] | None, now: float) -> str:
+        """Return why the workload has stalled, or an empty text while it hasn't.
 
-        `pending` is what `Scheduler.parse_pending` gives, or None while jobs are still submitted;
+        `pending` is what `Scheduler.parse_pending` returns, or None while jobs are still submitted;
         `now` is in seconds on a clock that doesn't jump.
         """
         if pending is None:
@@ -32,7 +32,7 @@ class StallWatch:
             self._seen = seen
             self._since = now
         waiting = [reason for reason in pending.values() if reason]
-        if not waiting or now - self._since <= self._patience_s:
+        if not waiting or now - self._since <= self._timeout_s:
             return ""
         common = Counter(waiting).most_common()
         reasons = "; ".join(f"{reason} ({count})" for reason, count in common[:SHOWN_REASONS])

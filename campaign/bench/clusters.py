@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from actors.bootstrap.ansible import check_installed
-from actors.clusters.phase_clock import PhaseClock
-from actors.clusters.provisioner import Blueprint, Ready, Supply
+from actors.clusters.cluster_spec import ClusterSpec
+from actors.clusters.provisioner import Provisioner, ReadyCluster
 from actors.hosts.host import Host, state_dir_of
 from actors.hosts.local import Near
 from actors.hosts.slot import NodeBoot, Slot
@@ -38,6 +38,7 @@ from campaign.bench.budgets import (
     Sample,
 )
 from campaign.core.errors import CampaignError
+from campaign.core.phase_clock import PhaseClock
 from campaign.images.bundles.manifest import Bundle
 from campaign.schema.hosts import HostSettings
 from campaign.schema.settings import Scalar
@@ -56,22 +57,22 @@ class BenchFailed(CampaignError):
 
 
 @dataclass(frozen=True)
-class OwnGolden(Blueprint):
-    """A blueprint whose golden cluster is of this `run` alone, so that making it is measured
+class OwnGolden(ClusterSpec):
+    """A spec whose golden cluster is of this `run` alone, so that making it is measured
     too."""
 
     run: str = field(kw_only=True)
 
-    def ingredients(self) -> dict[str, str]:
-        return {**super().ingredients(), "benchmark": self.run}
+    def key_inputs(self) -> dict[str, str]:
+        return {**super().key_inputs(), "benchmark": self.run}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure: clusters of `blueprint.largest` compute nodes; `moved` are the scheduler's
+    """What to measure: clusters of `spec.largest` compute nodes; `moved` are the scheduler's
     settings of (c+)."""
 
-    blueprint: OwnGolden
+    spec: OwnGolden
     moved: Mapping[str, Scalar]
     rounds: int
 
@@ -133,7 +134,7 @@ def measure(
     round.
     """
     check_installed()
-    host = TimedHost(name, settings, plan.blueprint.bundle, Owner.current())
+    host = TimedHost(name, settings, plan.spec.bundle, Owner.current())
     bench = _Bench(plan, host, say)
     try:
         return asyncio.run(bench.run({**facts, **_facts_of(host)}))
@@ -150,14 +151,14 @@ class _Bench:
         self._plan = plan
         self._host = host
         self._say = say
-        self._near = Near(host, plan.blueprint.campaign)
-        booting = _starting(plan.blueprint, "cold")
-        restoring = _starting(plan.blueprint, "golden")
-        self._supplies = {
-            ANSIBLE: Supply(replace(booting, via="ansible"), self._near),
-            SSH: Supply(replace(booting, via="ssh"), self._near),
+        self._near = Near(host, plan.spec.campaign)
+        booting = _starting(plan.spec, "cold")
+        restoring = _starting(plan.spec, "golden")
+        self._provisioners = {
+            ANSIBLE: Provisioner(replace(booting, via="ansible"), self._near),
+            SSH: Provisioner(replace(booting, via="ssh"), self._near),
             **dict.fromkeys(
-                (RESTORED, MOVED, UNCACHED), Supply(replace(restoring, via="ssh"), self._near)
+                (RESTORED, MOVED, UNCACHED), Provisioner(replace(restoring, via="ssh"), self._near)
             ),
         }
         self.key: str | None = None
@@ -192,7 +193,7 @@ class _Bench:
 
     async def _offer(self) -> GoldenOffer:
         return await self._near.golden(
-            self._plan.blueprint.ingredients(), self._plan.blueprint.shape, make=True
+            self._plan.spec.key_inputs(), self._plan.spec.shape, make=True
         )
 
     async def _sample(self, row: str, golden: Golden) -> Sample:
@@ -211,27 +212,25 @@ class _Bench:
     async def _lived(self, row: str) -> tuple[dict[str, float], float]:
         """A cluster from its request to its end: its phases up to the first job's end, and its
         teardown."""
-        blueprint = self._plan.blueprint
+        spec = self._plan.spec
         clock = PhaseClock()
         params = self._plan.moved if row == MOVED else {}
-        ready = await self._supplies[row].obtain(
-            blueprint.name(row), blueprint.largest, params, clock
-        )
+        ready = await self._provisioners[row].provision(spec.name(row), spec.largest, params, clock)
         clock.reached("ready", "torn_down")
         phases = dict(clock.phases)
         try:
             check_origin(row, ready)
         finally:
-            await ready.standing.release()
+            await ready.cluster.release()
         clock.reached("torn_down", "gone")
         return phases, clock.phases["torn_down"]
 
 
-def check_origin(row: str, ready: Ready) -> None:
+def check_origin(row: str, ready: ReadyCluster) -> None:
     """Raise BenchFailed unless the cluster came about as its row says."""
-    if (row in (ANSIBLE, SSH)) == bool(ready.origin):
-        came = "was restored" if ready.origin else "was booted"
-        raise BenchFailed(f"{ROWS[row]}: the cluster {came}", ready.reason)
+    if (row in (ANSIBLE, SSH)) == bool(ready.golden_key):
+        came = "was restored" if ready.golden_key else "was booted"
+        raise BenchFailed(f"{ROWS[row]}: the cluster {came}", ready.cold_because)
 
 
 def floor_of(golden: Golden) -> Floor:
@@ -245,8 +244,8 @@ def floor_of(golden: Golden) -> Floor:
     return Floor(cached_s=time.monotonic() - between, disk_s=between - began)
 
 
-def _starting(blueprint: OwnGolden, start: Literal["golden", "cold"]) -> OwnGolden:
-    return replace(blueprint, cluster=blueprint.cluster.model_copy(update={"start": start}))
+def _starting(spec: OwnGolden, start: Literal["golden", "cold"]) -> OwnGolden:
+    return replace(spec, settings=spec.settings.model_copy(update={"start": start}))
 
 
 def _facts_of(host: Host) -> dict[str, Any]:

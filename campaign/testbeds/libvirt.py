@@ -18,8 +18,8 @@ from campaign.testbeds import Say, Software
 from campaign.testbeds.preflight import bundles_for, check_capacity, check_payload, check_ports
 
 if TYPE_CHECKING:
-    from actors.clusters.cluster import TrialSpec
-    from actors.clusters.provisioner import Blueprint
+    from actors.clusters.cluster_spec import ClusterSpec
+    from actors.clusters.trial_run import TrialSpec
 
 
 class OnLibvirt:
@@ -75,7 +75,7 @@ class OnLibvirt:
             say(f"host {facts.name}: {facts.uri}, guests run under {kind.kind} ({kind.reason})")
         testbed = LibvirtTestbed(
             pool,
-            {name: self._blueprint(name) for name in self._composed.schedulers},
+            {name: self._cluster_spec(name) for name in self._composed.schedulers},
             lambda trial: self._spec(trial, workload_of(trial)),
             Placement(campaign.testbed.host_failures),
             say,
@@ -91,15 +91,15 @@ class OnLibvirt:
             )
         return testbed
 
-    def _blueprint(self, name: str) -> "Blueprint":
-        from actors.clusters.provisioner import Blueprint
+    def _cluster_spec(self, name: str) -> "ClusterSpec":
+        from actors.clusters.cluster_spec import ClusterSpec
 
         campaign = self._composed.campaign
         smallest, largest = self._composed.space.node_counts()
-        return Blueprint(
+        return ClusterSpec(
             campaign=campaign.name,
             scheduler=self._composed.schedulers[name],
-            cluster=campaign.cluster,
+            settings=campaign.cluster,
             bundle=self._images[name],
             smallest=smallest,
             largest=largest,
@@ -107,7 +107,7 @@ class OnLibvirt:
         )
 
     def _spec(self, trial: Trial, workload: Workload) -> "TrialSpec":
-        from actors.clusters.cluster import TrialSpec
+        from actors.clusters.trial_run import TrialSpec
 
         campaign = self._composed.campaign
         space = self._composed.space
@@ -125,5 +125,5 @@ class OnLibvirt:
                 "git_commit": git_commit(),
                 "workload": workload.name,
             },
-            ahead="none" if unknown else campaign.testbed.overlap,
+            prefetch="none" if unknown else campaign.testbed.overlap,
         )

@@ -11,6 +11,7 @@ from actors.bootstrap.apply import apply_plan
 from actors.clusters.identity import topology_of
 from actors.hosts.host import Host
 from actors.hypervisor.lease import Owner
+from campaign.core.phase_clock import PhaseClock
 from campaign.schema.hosts import HostSettings
 from schedulers.registry import adapter
 from tests.system.trials import PATIENCE_S, booted
@@ -32,26 +33,24 @@ def host(tmp_path_factory, bundle):
     opened.close()
 
 
-async def by_ssh(plan, standing):
+async def by_ssh(plan, cluster):
     await apply_plan(
-        plan, standing.remotes, deadline=time.monotonic() + PATIENCE_S, tell=lambda stage: None
+        plan, cluster.remotes, deadline=time.monotonic() + PATIENCE_S, clock=PhaseClock()
     )
 
 
-async def by_ansible(plan, standing):
-    await play(
-        plan, standing.access(), deadline=time.monotonic() + PATIENCE_S, tell=lambda stage: None
-    )
+async def by_ansible(plan, cluster):
+    await play(plan, cluster.access(), deadline=time.monotonic() + PATIENCE_S, clock=PhaseClock())
 
 
-async def on_all(standing, script):
+async def on_all(cluster, script):
     """What `script` prints on each node."""
-    names = standing.remotes
+    names = cluster.remotes
     said = [remote.succeed(("bash", "-c", script), timeout_s=120) for remote in names.values()]
     return dict(zip(names, await asyncio.gather(*said), strict=True))
 
 
-async def left_behind(standing):
+async def left_behind(cluster):
     """Every file below /etc with mode, owner and content, and every service that runs."""
     below = f"find /etc \\( {OF_ONE_CLUSTER} \\) -prune -o"
     modes = f"{below} -printf '%p %y %m %u:%g\\n'"
@@ -60,10 +59,10 @@ async def left_behind(standing):
         "systemctl list-units --type=service --state=running --plain --no-legend | cut -d' ' "
         "-f1 | grep -v ^ssh"
     )
-    return await on_all(standing, f"{{ {modes}; {contents}; {units}; }} | sort")
+    return await on_all(cluster, f"{{ {modes}; {contents}; {units}; }} | sort")
 
 
-async def untouched(standing, plan):
+async def untouched(cluster, plan):
     """What any writing of a file or restart of a unit would change."""
     files = " ".join(sorted({file.path for _, file in plan.files()}))
     units = " ".join(
@@ -72,21 +71,21 @@ async def untouched(standing, plan):
         )
     )
     shown = f"systemctl show -p Id,MainPID,ActiveState,ActiveEnterTimestampMonotonic {units}"
-    return await on_all(standing, f"stat -c '%n %i %y %z' {files} 2>/dev/null; {shown}")
+    return await on_all(cluster, f"stat -c '%n %i %y %z' {files} 2>/dev/null; {shown}")
 
 
 async def applied(host, bundle, plan, name, ways):
     """Apply by each of `ways`, of which only the first may change anything; returns what is left
     behind."""
-    async with booted(host, bundle, name, TOPOLOGY) as standing:
+    async with booted(host, bundle, name, TOPOLOGY) as cluster:
         found = []
         for way in ways:
-            await way(plan, standing)
-            found.append(await untouched(standing, plan))
+            await way(plan, cluster)
+            found.append(await untouched(cluster, plan))
         assert all(later == found[0] for later in found[1:]), (
             "applying again wrote a file or restarted a unit"
         )
-        return await left_behind(standing)
+        return await left_behind(cluster)
 
 
 def test_both_ways_leave_the_same_and_ours_changes_nothing_of_either(host, bundle):

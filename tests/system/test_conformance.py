@@ -8,8 +8,9 @@ import pyarrow as pa
 import pytest
 
 import schedulers
-from actors.clusters.cluster import Cluster, TrialSpec
-from actors.clusters.provisioner import Blueprint, Supply
+from actors.clusters.cluster_spec import ClusterSpec
+from actors.clusters.provisioner import Provisioner
+from actors.clusters.trial_run import TrialRun, TrialSpec
 from actors.hosts.local import Near
 from campaign import guest
 from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
@@ -75,23 +76,23 @@ def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_change
     they differ."""
     scheduler = request.getfixturevalue("tiny") if name == "tiny" else adapter(name)
     bundle = bundle_of(scheduler.image)
-    blueprint = Blueprint(
+    cluster_spec = ClusterSpec(
         "test", scheduler, cluster_of(scheduler), bundle, smallest=NODES, largest=NODES
     )
-    cluster = blueprint.topology(NODES)
+    cluster = cluster_spec.topology(NODES)
     workload = Workload("rehearsal", rehearsal(scheduler, cluster))
     changed = dict(other_values(scheduler.Params))
     others = changed | {key: value for key, value in SWIFT.items() if key in changed}
 
     async def evaluations():
-        supply = Supply(blueprint, Near(host))
+        provisioner = Provisioner(cluster_spec, Near(host))
         found = []
         for number, params in enumerate(({}, others)):
             spec = TrialSpec(
                 Trial(number=number, point={}), name, NODES, params, ValiditySettings(), workload
             )
-            found.append(await Cluster(blueprint, spec, Near(host), supply).evaluate())
-        await supply.close()
+            found.append(await TrialRun(cluster_spec, spec, Near(host), provisioner).evaluate())
+        await provisioner.close()
         return found
 
     for evaluation in asyncio.run(evaluations()):
@@ -103,13 +104,13 @@ def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_change
 
 def trial_of(scheduler, bundle, workload, host):
     """A cluster for one trial of a workload, under the scheduler's defaults."""
-    blueprint = Blueprint(
+    cluster_spec = ClusterSpec(
         "test", scheduler, cluster_of(scheduler), bundle, smallest=NODES, largest=NODES
     )
     spec = TrialSpec(
         Trial(number=0, point={}), scheduler.name, NODES, {}, ValiditySettings(), workload
     )
-    return Cluster(blueprint, spec, Near(host))
+    return TrialRun(cluster_spec, spec, Near(host))
 
 
 @pytest.mark.parametrize("name", names())

@@ -91,8 +91,8 @@ async def lost_of(remotes):
 
 def test_each_fault_of_a_guest_is_felt_by_one_node_and_ends(scene, host, bundle):
     async def live():
-        async with booted(host, bundle, f"{NAME}-t0-abcdef", TOPOLOGY) as standing:
-            remotes = standing.remotes
+        async with booted(host, bundle, f"{NAME}-t0-abcdef", TOPOLOGY) as cluster:
+            remotes = cluster.remotes
 
             async def struck_while(fault, observe):
                 strike = asyncio.create_task(asyncio.to_thread(STRIKES[fault], scene))

@@ -6,8 +6,8 @@ import asyncio
 import pyarrow as pa
 import pytest
 
-from actors.clusters.cluster import Cluster, TrialSpec
-from actors.clusters.provisioner import Blueprint
+from actors.clusters.cluster_spec import ClusterSpec
+from actors.clusters.trial_run import TrialRun, TrialSpec
 from actors.hosts.local import Near
 from campaign.core.jobs import WORKLOAD_SCHEMA, Job, Workload
 from campaign.core.trials import Trial
@@ -39,9 +39,11 @@ def test_half_started_jobs_wait_for_each_other_unless_they_are_gangs(
         "gangs", pa.Table.from_pylist([job._asdict() for job in JOBS], schema=WORKLOAD_SCHEMA)
     )
     with host_on(tmp_path, bundle) as host:
-        blueprint = Blueprint("test", scheduler, cluster, bundle, smallest=NODES, largest=NODES)
+        cluster_spec = ClusterSpec(
+            "test", scheduler, cluster, bundle, smallest=NODES, largest=NODES
+        )
         spec = TrialSpec(Trial(number=0, point={}), name, NODES, {}, ValiditySettings(), workload)
-        found = asyncio.run(Cluster(blueprint, spec, Near(host)).evaluate())
+        found = asyncio.run(TrialRun(cluster_spec, spec, Near(host)).evaluate())
     assert found.outcome == outcome, found.reason
     if outcome == "stalled":
         assert (

@@ -12,14 +12,15 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from actors.clusters.cluster import Cluster, TrialSpec
+from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.identity import load_keys
-from actors.clusters.live import Standing
-from actors.clusters.phase_clock import PhaseClock
-from actors.clusters.provisioner import Blueprint, Supply
+from actors.clusters.live import LiveCluster
+from actors.clusters.provisioner import Provisioner
+from actors.clusters.trial_run import TrialRun, TrialSpec
 from actors.hosts.local import Near
 from actors.snapshots.snapshot import GoldenDamaged
 from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
+from campaign.core.phase_clock import PhaseClock
 from campaign.core.trials import Trial
 from campaign.schema.model import ClusterSettings, ValiditySettings
 from schedulers.registry import adapter, names
@@ -50,11 +51,11 @@ def host(state_dir, bundle):
 
 
 @pytest.fixture(scope="module")
-def blueprint(bundle):
-    return Blueprint(
+def cluster_spec(bundle):
+    return ClusterSpec(
         campaign="test",
         scheduler=adapter("slurm"),
-        cluster=ClusterSettings(),
+        settings=ClusterSettings(),
         bundle=bundle,
         smallest=1,
         largest=2,
@@ -62,50 +63,48 @@ def blueprint(bundle):
 
 
 @asynccontextmanager
-async def cluster_of(supply, nodes=2, **params):
+async def cluster_of(provisioner, nodes=2, **params):
     """A cluster that is ready for jobs, and its phases."""
     clock = PhaseClock()
-    ready = await supply.obtain(supply._blueprint.name("test"), nodes, params, clock)
+    ready = await provisioner.provision(provisioner._spec.name("test"), nodes, params, clock)
     try:
         yield ready, clock.phases
     finally:
-        await ready.standing.release()
+        await ready.cluster.release()
 
 
 async def on_head(ready, command, timeout_s=120):
-    return await ready.standing.remotes["head"].succeed(
-        ("bash", "-c", command), timeout_s=timeout_s
-    )
+    return await ready.cluster.remotes["head"].succeed(("bash", "-c", command), timeout_s=timeout_s)
 
 
-def test_a_golden_cluster_is_made_once_and_restored_at_every_size(host, blueprint):
+def test_a_golden_cluster_is_made_once_and_restored_at_every_size(host, cluster_spec):
     async def live():
-        supply = Supply(blueprint, Near(host))
-        async with cluster_of(supply) as (first, phases):
+        provisioner = Provisioner(cluster_spec, Near(host))
+        async with cluster_of(provisioner) as (first, phases):
             assert phases["golden"] > 0
             assert (await on_head(first, "sinfo -h -o %D")).strip() == "2"
-        async with cluster_of(supply, nodes=1, bf_interval=7) as (second, phases):
+        async with cluster_of(provisioner, nodes=1, bf_interval=7) as (second, phases):
             assert "golden" not in phases or phases["golden"] < 2
-            assert first.origin == second.origin != ""
+            assert first.golden_key == second.golden_key != ""
             assert (await on_head(second, "sinfo -h -t idle -o %D,%N")).strip() == "1,n1"
             assert "bf_interval=7" in await on_head(
                 second, "scontrol show config | grep SchedulerParameters"
             )
-            assert sorted(second.standing.remotes) == ["head", "n1"]
-        return supply
+            assert sorted(second.cluster.remotes) == ["head", "n1"]
+        return provisioner
 
     asyncio.run(live())
 
 
-def test_a_restored_node_has_our_time_and_random_numbers_of_its_own(host, blueprint):
+def test_a_restored_node_has_our_time_and_random_numbers_of_its_own(host, cluster_spec):
     async def look():
-        async with cluster_of(Supply(blueprint, Near(host))) as (ready, _):
+        async with cluster_of(Provisioner(cluster_spec, Near(host))) as (ready, _):
             texts = [
                 await remote.succeed(
                     ("bash", "-c", "echo $EPOCHREALTIME; cat /proc/sys/kernel/random/uuid"),
                     timeout_s=60,
                 )
-                for remote in ready.standing.remotes.values()
+                for remote in ready.cluster.remotes.values()
             ]
             return [(float(text.split()[0]) - time.time(), text.split()[1]) for text in texts]
 
@@ -122,18 +121,18 @@ def test_a_golden_cluster_does_not_age(host, bundle_of, name, monkeypatch):
     time jumps."""
     scheduler = adapter(name)
     cluster = ClusterSettings(memory_mib=max(512, scheduler.memory_mib))
-    blueprint = Blueprint(
+    cluster_spec = ClusterSpec(
         "test", scheduler, cluster, bundle_of(scheduler.image), smallest=1, largest=2
     )
 
     async def jobs_run(nodes):
-        """A supply hands out no cluster on which a job hasn't run across all nodes; another one
-        follows at leisure."""
-        async with cluster_of(Supply(blueprint, Near(host)), nodes) as (ready, _):
+        """A provisioner hands out no cluster on which a job hasn't run across all nodes; another
+        one follows at leisure."""
+        async with cluster_of(Provisioner(cluster_spec, Near(host)), nodes) as (ready, _):
             await asyncio.sleep(3)
-            again = scheduler.rehearsal_command(blueprint.topology(nodes))
-            await ready.standing.remotes["head"].succeed(again, timeout_s=180)
-            return ready.origin
+            again = scheduler.rehearsal_command(cluster_spec.topology(nodes))
+            await ready.cluster.remotes["head"].succeed(again, timeout_s=180)
+            return ready.golden_key
 
     made = asyncio.run(jobs_run(2))
     tomorrow = SimpleNamespace(time=lambda: time.time() + 86_400, monotonic=time.monotonic)
@@ -141,18 +140,18 @@ def test_a_golden_cluster_does_not_age(host, bundle_of, name, monkeypatch):
     assert [asyncio.run(jobs_run(nodes)) for nodes in (2, 1)] == [made, made] != ["", ""]
 
 
-def test_what_a_filthy_trial_leaves_behind_is_not_met_by_the_next(host, blueprint):
+def test_what_a_filthy_trial_leaves_behind_is_not_met_by_the_next(host, cluster_spec):
     async def inspect(ready):
         seen = {
             name: await remote.succeed(("bash", "-c", LISTING), timeout_s=120)
-            for name, remote in ready.standing.remotes.items()
+            for name, remote in ready.cluster.remotes.items()
         }
         seen["the queue"] = await on_head(ready, "squeue -h | wc -l; sbatch --parsable --wrap true")
         return {f"{where}: {line}" for where, text in seen.items() for line in text.splitlines()}
 
     async def spoil(ready):
         await on_head(ready, "sbatch --array=1-1000 --nodes=2 --wrap 'sleep 1000'")
-        for remote in ready.standing.remotes.values():
+        for remote in ready.cluster.remotes.values():
             await remote.run(
                 ("bash", "-c", "rm -rf /etc/munge; head -c 400M /dev/zero >/filth"), timeout_s=120
             )
@@ -161,18 +160,18 @@ def test_what_a_filthy_trial_leaves_behind_is_not_met_by_the_next(host, blueprin
             )
 
     async def live():
-        supply = Supply(blueprint, Near(host))
-        async with cluster_of(supply) as (clean, _):
+        provisioner = Provisioner(cluster_spec, Near(host))
+        async with cluster_of(provisioner) as (clean, _):
             before = await inspect(clean)
             await spoil(clean)
-        async with cluster_of(supply) as (pristine, _):
+        async with cluster_of(provisioner) as (pristine, _):
             return before, await inspect(pristine)
 
     before, after = asyncio.run(live())
     assert before ^ after == set()
 
 
-def test_a_trial_measures_the_same_after_a_filthy_one(host, blueprint):
+def test_a_trial_measures_the_same_after_a_filthy_one(host, cluster_spec):
     job = {"arrival_s": 0.0, "width": 2, "runtime_s": 2.0, "requested_s": 60.0, "user": 1}
     jobs = pa.Table.from_pylist(
         [{"job_id": number, **job} for number in range(1, 7)], schema=WORKLOAD_SCHEMA
@@ -182,12 +181,12 @@ def test_a_trial_measures_the_same_after_a_filthy_one(host, blueprint):
     )
 
     async def live():
-        supply = Supply(blueprint, Near(host))
+        provisioner = Provisioner(cluster_spec, Near(host))
         results = []
         for filthy in (True, False):
-            results.append(await Cluster(blueprint, spec, Near(host), supply).evaluate())
+            results.append(await TrialRun(cluster_spec, spec, Near(host), provisioner).evaluate())
             if filthy:
-                async with cluster_of(supply) as (ready, _):
+                async with cluster_of(provisioner) as (ready, _):
                     await on_head(
                         ready,
                         "sbatch --array=1-1000 --wrap 'sleep 1000'; kill -9 $(pidof slurmctld)",
@@ -203,46 +202,46 @@ def test_a_trial_measures_the_same_after_a_filthy_one(host, blueprint):
     assert 0.5 < second / first < 2
 
 
-def test_a_snapshot_that_qemu_refuses_is_replaced_by_a_cold_boot(host, blueprint, monkeypatch):
+def test_a_snapshot_that_qemu_refuses_is_replaced_by_a_cold_boot(host, cluster_spec, monkeypatch):
     async def live():
-        supply = Supply(blueprint, Near(host))
-        async with cluster_of(supply, nodes=1):
+        provisioner = Provisioner(cluster_spec, Near(host))
+        async with cluster_of(provisioner, nodes=1):
             pass
         monkeypatch.setattr(
             "actors.hosts.host.TB_CACHE_MIB", 64
         )  # shapes no memory, so this one would work
         monkeypatch.setattr(host._hypervisor, "load_devices", refuse)
-        async with cluster_of(supply, nodes=1) as (ready, _):
+        async with cluster_of(provisioner, nodes=1) as (ready, _):
             return ready
 
     def refuse(name, path):
         raise GoldenDamaged(f"{name} can't be restored from {path.name}")
 
     ready = asyncio.run(live())
-    assert ready.origin == ""
-    assert "can't be restored" in ready.reason
+    assert ready.golden_key == ""
+    assert "can't be restored" in ready.cold_because
 
 
-def test_the_next_cluster_is_made_ahead_and_gives_way_to_who_needs_its_room(host, blueprint):
+def test_the_next_cluster_is_made_ahead_and_gives_way_to_who_needs_its_room(host, cluster_spec):
     near = Near(host)
 
     async def live():
-        supply = Supply(blueprint, near)
-        async with cluster_of(supply):
-            supply.make_ahead()
-            await supply._ahead
+        provisioner = Provisioner(cluster_spec, near)
+        async with cluster_of(provisioner):
+            provisioner.prefetch()
+            await provisioner._prefetched
             ahead = near.slots[-1]
-        async with cluster_of(supply, nodes=1) as (ready, phases):
-            assert ready.standing.slot == ahead
+        async with cluster_of(provisioner, nodes=1) as (ready, phases):
+            assert ready.cluster.slot == ahead
             assert phases["started"] < 1
-        supply.make_ahead()
-        standing = await supply._ahead
-        host.release(standing.slot)  # as acquire does when room is short
-        async with cluster_of(supply, nodes=1) as (ready, _):
-            assert ready.origin
-            assert ready.standing.slot != standing.slot
-        supply.make_ahead()
-        await supply.close()
+        provisioner.prefetch()
+        cluster = await provisioner._prefetched
+        host.release(cluster.slot)  # as acquire does when room is short
+        async with cluster_of(provisioner, nodes=1) as (ready, _):
+            assert ready.golden_key
+            assert ready.cluster.slot != cluster.slot
+        provisioner.prefetch()
+        await provisioner.close()
 
     asyncio.run(live())
     assert host._hypervisor.ours() == []
@@ -274,23 +273,27 @@ def free(port):
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_many_restores_leave_nothing_and_stay_as_fast(host, blueprint, state_dir):
+def test_many_restores_leave_nothing_and_stay_as_fast(host, cluster_spec, state_dir):
     near = Near(host)
 
     async def cycle(golden):
         began = time.monotonic()
-        topology = blueprint.topology(1)
-        slot = await near.acquire(blueprint.name("cycle"), 2, blueprint.shape, int(began) + 10**9)
-        standing = Standing(near, slot, topology, blueprint.bundle, load_keys(golden.identity))
-        await standing.restore(golden)
-        await standing.wake(topology.nodes, began + 120, lambda _: None)
-        await standing.release()
+        topology = cluster_spec.topology(1)
+        slot = await near.acquire(
+            cluster_spec.name("cycle"), 2, cluster_spec.shape, int(began) + 10**9
+        )
+        cluster = LiveCluster(near, slot, topology, cluster_spec.bundle, load_keys(golden.identity))
+        await cluster.restore(golden)
+        await cluster.resume(topology.nodes, began + 120, PhaseClock())
+        await cluster.release()
         return time.monotonic() - began
 
     async def live():
-        async with cluster_of(Supply(blueprint, near), nodes=1):
+        async with cluster_of(Provisioner(cluster_spec, near), nodes=1):
             pass
-        golden = (await near.golden(blueprint.ingredients(), blueprint.shape, make=True)).golden
+        golden = (
+            await near.golden(cluster_spec.key_inputs(), cluster_spec.shape, make=True)
+        ).golden
         before = usage(host, state_dir)
         seconds = [await cycle(golden) for _ in range(CYCLES)]
         return before, usage(host, state_dir), seconds
@@ -310,19 +313,19 @@ def flip_a_byte(golden):
         file.write(bytes([byte[0] ^ 1]))
 
 
-def test_a_damaged_golden_cluster_is_never_restored_but_replaced_by_a_cold_boot(host, blueprint):
+def test_a_damaged_golden_cluster_is_never_restored_but_replaced_by_a_cold_boot(host, cluster_spec):
     near = Near(host)
 
     async def live():
-        supply = Supply(blueprint, near)
-        async with cluster_of(supply, nodes=1) as (sound, _):
-            assert sound.origin
-        offer = await near.golden(blueprint.ingredients(), blueprint.shape, make=False)
+        provisioner = Provisioner(cluster_spec, near)
+        async with cluster_of(provisioner, nodes=1) as (sound, _):
+            assert sound.golden_key
+        offer = await near.golden(cluster_spec.key_inputs(), cluster_spec.shape, make=False)
         flip_a_byte(offer.golden)
-        async with cluster_of(supply, nodes=1) as (ready, phases):
+        async with cluster_of(provisioner, nodes=1) as (ready, phases):
             return ready, phases, await on_head(ready, "sinfo -h -t idle -o %D")
 
     ready, phases, idle = asyncio.run(live())
-    assert (ready.origin, idle.strip()) == ("", "1")
-    assert "golden cluster file" in ready.reason
+    assert (ready.golden_key, idle.strip()) == ("", "1")
+    assert "golden cluster file" in ready.cold_because
     assert "fallback" in phases

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from actors.clusters import provisioner
-from actors.clusters.cluster import TrialSpec
+from actors.clusters import cluster_spec
+from actors.clusters.trial_run import TrialSpec
 from actors.hosts import ray_session
 from actors.hosts.placement import Placement
 from campaign.core.commands import Order
@@ -177,7 +177,7 @@ def test_a_trial_that_misses_all_its_deadlines_is_given_up(opened, monkeypatch):
     monkeypatch.setattr(
         libvirt_testbed, "_CLUSTER_ACTOR", ray.remote(num_cpus=0, max_concurrency=4)(Endless)
     )
-    monkeypatch.setattr(provisioner, "SPARE_S", 0)
+    monkeypatch.setattr(cluster_spec, "LEASE_MARGIN_S", 0)
     pool, _, _ = opened("a")
     testbed = trials_on(
         pool, Placement(), boot_deadline_s=1, bootstrap_deadline_s=1, workload_deadline_s=1
@@ -213,10 +213,12 @@ def trials_on(pool, placement, **cluster):
     from actors.libvirt_testbed import LibvirtTestbed
 
     settings = model.ClusterSettings(start="cold", **cluster)
-    blueprint = provisioner.Blueprint("demo", adapter("slurm"), settings, pool._bundles[0], 1, 1)
+    spec_of_all = cluster_spec.ClusterSpec(
+        "demo", adapter("slurm"), settings, pool._bundles[0], 1, 1
+    )
     spec = TrialSpec(TRIAL, "slurm", 1, {}, model.ValiditySettings(), None)
     return LibvirtTestbed(
-        pool, {"slurm": blueprint}, lambda _: spec, placement, print, silence_s=60
+        pool, {"slurm": spec_of_all}, lambda _: spec, placement, print, silence_s=60
     )
 
 

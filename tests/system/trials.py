@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from actors.clusters.cluster import Cluster, TrialSpec
+from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.identity import draw_keys
-from actors.clusters.live import Standing
-from actors.clusters.provisioner import Blueprint
+from actors.clusters.live import LiveCluster
+from actors.clusters.trial_run import TrialRun, TrialSpec
 from actors.hosts.host import Host
 from actors.hosts.local import Near
 from actors.hosts.slot import NodeShape
 from actors.hypervisor.lease import Owner
 from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
+from campaign.core.phase_clock import PhaseClock
 from campaign.core.trials import Trial
 from campaign.images.bundles.manifest import Bundle
 from campaign.schema.hosts import HostSettings
@@ -28,7 +29,7 @@ from schedulers.registry import adapter
 PATIENCE_S = 600.0  # emulated nodes on a busy machine: a module of Ansible's takes seconds
 
 
-def cluster_on(near, bundle, *, runtime_s=60.0, width=1, payload="sleep", **cluster) -> Cluster:
+def cluster_on(near, bundle, *, runtime_s=60.0, width=1, payload="sleep", **cluster) -> TrialRun:
     """A cluster for a trial of one compute node and two jobs, long and narrow if nothing else is
     said."""
     job = {
@@ -41,10 +42,10 @@ def cluster_on(near, bundle, *, runtime_s=60.0, width=1, payload="sleep", **clus
     jobs = pa.Table.from_pylist(
         [{"job_id": number, **job} for number in (1, 2)], schema=WORKLOAD_SCHEMA
     )
-    blueprint = Blueprint(
+    cluster_spec = ClusterSpec(
         campaign="test",
         scheduler=adapter("slurm"),
-        cluster=ClusterSettings(**cluster),
+        settings=ClusterSettings(**cluster),
         bundle=bundle,
         smallest=1,
         largest=2,
@@ -57,7 +58,7 @@ def cluster_on(near, bundle, *, runtime_s=60.0, width=1, payload="sleep", **clus
         validity=ValiditySettings(),
         workload=Workload("two jobs", jobs, payload=payload),
     )
-    return Cluster(blueprint, spec, near)
+    return TrialRun(cluster_spec, spec, near)
 
 
 @contextmanager
@@ -75,20 +76,20 @@ def host_on(folder: Path, bundle: Bundle) -> Iterator[Host]:
 @asynccontextmanager
 async def booted(
     host: Host, bundle: Bundle, name: str, topology: Topology
-) -> AsyncIterator[Standing]:
+) -> AsyncIterator[LiveCluster]:
     """The nodes of a topology, booted, reached by SSH, and with no scheduler on them."""
     near = Near(host)
     nodes = topology.nodes
     slot = await near.acquire(
         name, len(nodes), NodeShape(1, nodes[0].memory_mib), int(time.time() + 2 * PATIENCE_S)
     )
-    standing = Standing(near, slot, topology, bundle, draw_keys(topology))
+    cluster = LiveCluster(near, slot, topology, bundle, draw_keys(topology))
     try:
-        await standing.boot()
-        await standing.reach(nodes, time.monotonic() + PATIENCE_S, lambda detail: None)
-        yield standing
+        await cluster.boot()
+        await cluster.reach(time.monotonic() + PATIENCE_S, PhaseClock())
+        yield cluster
     finally:
-        await standing.release()
+        await cluster.release()
 
 
 async def evaluate(cluster, disturb=None):

@@ -55,16 +55,16 @@ def _plan(composed: Composed, bundle: "Bundle", rounds: int) -> "Plan":
 
     point = fixed_point(composed)
     nodes = composed.space.nodes(point)
-    blueprint = OwnGolden(
+    spec = OwnGolden(
         campaign=composed.campaign.name,
         scheduler=composed.scheduler,
-        cluster=composed.campaign.cluster,
+        settings=composed.campaign.cluster,
         bundle=bundle,
         smallest=nodes,
         largest=nodes,
         run=f"{time.time_ns()}-{os.getpid()}",
     )
-    return Plan(blueprint, composed.space.params(point), rounds)
+    return Plan(spec, composed.space.params(point), rounds)
 
 
 def _bundle(composed: Composed) -> "Bundle":
@@ -79,13 +79,13 @@ def _bundle(composed: Composed) -> "Bundle":
 
 
 def _facts(composed: Composed, plan: "Plan") -> dict[str, str]:
-    cluster = plan.blueprint.cluster
+    cluster = plan.spec.settings
     return {
         "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "commit": git_commit(),
-        "image": plan.blueprint.bundle.hash,
+        "image": plan.spec.bundle.hash,
         "scheduler": composed.scheduler.name,
-        "cluster": f"a head and {plan.blueprint.largest} compute nodes, each {cluster.vcpus} vCPU, "
+        "cluster": f"a head and {plan.spec.largest} compute nodes, each {cluster.vcpus} vCPU, "
         f"{cluster.memory_mib} MiB",
         "(c+) is moved to": " ".join(f"{name}={value}" for name, value in plan.moved.items())
         or "the same settings",

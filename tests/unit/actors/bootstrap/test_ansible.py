@@ -24,6 +24,7 @@ from campaign.config.compose import compose
 from campaign.core.errors import ConfigError
 from schedulers.ansible import Target, folder
 from schedulers.base import BootstrapPlan, File, Probe, Stage, Step, Unit
+from tests.fakes.clock import RecordingClock
 from tests.fakes.node import ME, LocalNode, ssh_server
 
 CLIENT = make_identity("client")
@@ -218,13 +219,11 @@ def played(plan, nodes, *, seconds=300.0, times=1, change=lambda access: access)
     """Play, and return which stages were told."""
 
     async def run():
-        told = []
+        clock = RecordingClock()
         async with reached(nodes) as access:
             for _ in range(times):
-                await play(
-                    plan, change(access), deadline=time.monotonic() + seconds, tell=told.append
-                )
-        return told
+                await play(plan, change(access), deadline=time.monotonic() + seconds, clock=clock)
+        return clock.details
 
     try:
         return asyncio.run(run())
@@ -274,7 +273,7 @@ def whole(nodes):
 
 def apply(plan, nodes):
     remotes = {node.node: node for node in nodes}
-    asyncio.run(apply_plan(plan, remotes, deadline=time.monotonic() + 100, tell=lambda stage: None))
+    asyncio.run(apply_plan(plan, remotes, deadline=time.monotonic() + 100, clock=RecordingClock()))
 
 
 def test_both_ways_leave_the_same_and_either_again_changes_nothing(pair, tmp_path, monkeypatch):
@@ -334,7 +333,7 @@ def test_a_cancelled_playbook_leaves_nothing(pair):
             began = asyncio.Event()
             plan = one(Step(commands=(("sleep", "300"),)), "head", "n1")
             playing = asyncio.create_task(
-                play(plan, access, deadline=time.monotonic() + 300, tell=lambda stage: began.set())
+                play(plan, access, deadline=time.monotonic() + 300, clock=RecordingClock(began.set))
             )
             await began.wait()
             await asyncio.sleep(2)
@@ -365,16 +364,16 @@ def test_what_a_killed_driver_left_is_removed(tmp_path, monkeypatch):
 def test_without_ansible_one_is_told_how_to_get_it(monkeypatch):
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="not installed") as caught:
-        asyncio.run(play(one(Step()), {}, deadline=time.monotonic() + 10, tell=print))
+        asyncio.run(play(one(Step()), {}, deadline=time.monotonic() + 10, clock=RecordingClock()))
     assert "[ansible]" in caught.value.resolution
 
 
 def transcript(text):
-    told = []
-    found = Transcript(told.append)
+    clock = RecordingClock()
+    found = Transcript(clock)
     for line in text.splitlines():
         found.read(line)
-    return found, told
+    return found, clock.details
 
 
 def test_a_transcript_knows_where_it_is_and_what_failed_first():

@@ -11,6 +11,7 @@ import pytest
 
 from actors.bootstrap.apply import BootstrapFailed, apply_plan, script_of
 from schedulers.base import BootstrapPlan, File, Probe, Stage, Step, Unit
+from tests.fakes.clock import RecordingClock
 from tests.fakes.node import ME, LocalNode
 
 UNIT = Unit("slurmd.service")
@@ -35,13 +36,13 @@ def touch(path):
 def apply(plan, *nodes, seconds=60.0):
     if isinstance(plan, Step):
         plan = BootstrapPlan((Stage("one", {node.node: plan for node in nodes}),))
-    told = []
+    clock = RecordingClock()
     asyncio.run(
         apply_plan(
-            plan, {n.node: n for n in nodes}, deadline=time.monotonic() + seconds, tell=told.append
+            plan, {n.node: n for n in nodes}, deadline=time.monotonic() + seconds, clock=clock
         )
     )
-    return told
+    return clock.details
 
 
 def failure(*arguments, **options):

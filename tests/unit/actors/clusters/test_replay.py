@@ -30,6 +30,7 @@ from campaign.schema.model import WorkloadSettings
 from campaign.workloads import load
 from schedulers.base import Node, Topology
 from schedulers.registry import adapter
+from tests.fakes.clock import RecordingClock
 
 SLURM = adapter("slurm")
 TOPOLOGY = Topology(
@@ -96,9 +97,9 @@ class FakeNode:
                 return Output(1, "", text)
 
 
-def replay(head, compute=None, told=None):
+def replay(head, compute=None, clock=None):
     remotes = {"head": head, "n1": compute or FakeNode("n1")}
-    return Replay(WORKLOAD, SLURM, TOPOLOGY, remotes, (told if told is not None else []).append)
+    return Replay(WORKLOAD, SLURM, TOPOLOGY, remotes, clock or RecordingClock())
 
 
 @pytest.fixture
@@ -145,11 +146,13 @@ def test_a_dead_node_daemon_is_noticed_while_jobs_run(hurried, monkeypatch, heal
 
 
 def test_it_waits_until_nothing_is_pending_and_says_how_far_it_is(hurried):
-    told = []
+    clock = RecordingClock()
     asyncio.run(
-        replay(FakeNode("head", [None, 4, "busy", 1, 0]), told=told)._finish(float("inf"), PATIENT)
+        replay(FakeNode("head", [None, 4, "busy", 1, 0]), clock=clock)._finish(
+            float("inf"), PATIENT
+        )
     )
-    assert told == [
+    assert clock.details == [
         "0 of 4 jobs done, still submitting",
         "0 of 4 jobs done",
         "0 of 4 jobs done, still submitting",
@@ -222,7 +225,9 @@ def test_scripts_go_to_the_head_and_every_clock_is_read():
 def test_a_job_of_a_burning_workload_burns_on_its_nodes():
     head = FakeNode("head", pending=[0])
     burning = replace(WORKLOAD, payload="burn")
-    files = Replay(burning, SLURM, TOPOLOGY, {"head": head, "n1": FakeNode("n1")}, print)._scripts()
+    files = Replay(
+        burning, SLURM, TOPOLOGY, {"head": head, "n1": FakeNode("n1")}, RecordingClock()
+    )._scripts()
     scripts = {file.path: file.content.decode() for file in files}
     for job in burning.jobs():
         assert guest.payload(job, "burn", 1) in scripts[f"{module.SCRIPTS}/{job.job_id}.sh"]

@@ -158,21 +158,21 @@ def test_the_picture_suits_dark_pages_and_needs_nothing_from_elsewhere(measured)
 )
 def test_a_cluster_that_came_about_otherwise_than_its_row_says_ends_the_benchmark(row, origin):
     with pytest.raises(BenchFailed) as failed:
-        check_origin(row, SimpleNamespace(origin=origin, reason="QEMU refused"))
+        check_origin(row, SimpleNamespace(golden_key=origin, cold_because="QEMU refused"))
     assert "QEMU refused" in str(failed.value)
-    check_origin(row, SimpleNamespace(origin="" if origin else "a key", reason=""))
+    check_origin(row, SimpleNamespace(golden_key="" if origin else "a key", cold_because=""))
 
 
 def test_each_run_has_a_golden_cluster_of_its_own(bundle_of_nothing):
     parts = {
         "campaign": "bench",
         "scheduler": compose([]).scheduler,
-        "cluster": ClusterSettings(),
+        "settings": ClusterSettings(),
         "bundle": bundle_of_nothing,
         "smallest": 2,
         "largest": 2,
     }
-    first, second, again = (OwnGolden(**parts, run=run).ingredients() for run in ("1", "2", "1"))
+    first, second, again = (OwnGolden(**parts, run=run).key_inputs() for run in ("1", "2", "1"))
     assert first == again != second
     assert {name for name in first if first[name] != second[name]} == {"benchmark"}
 

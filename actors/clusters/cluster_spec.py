@@ -1,0 +1,101 @@
+"""What the clusters of a campaign have in common: scheduler, image, sizes, and their deadlines."""
+
+import hashlib
+import re
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from actors.clusters.identity import topology_of
+from actors.hosts.slot import NodeShape
+from campaign import guest
+from campaign.images.bundles.manifest import Bundle
+from campaign.schema.model import ClusterSettings
+from schedulers.base import BootstrapPlan, Scheduler, Topology
+
+LEASE_MARGIN_S = 120
+"""A slot's lease outlives the sum of the deadlines by this, for what no deadline is on."""
+ANSIBLE_DEADLINE_FACTOR = 8
+"""How many times longer than our own bootstrap a playbook may take: every module starts a Python on
+the node."""
+
+
+@dataclass(frozen=True)
+class ClusterSpec:
+    """What all clusters of a campaign under one scheduler have in common.
+
+    `smallest` and `largest` count compute nodes; `via` says who applies bootstrap plans.
+    """
+
+    campaign: str
+    scheduler: Scheduler
+    settings: ClusterSettings
+    bundle: Bundle
+    smallest: int
+    largest: int
+    via: Literal["ssh", "ansible"] = "ssh"
+
+    @property
+    def shape(self) -> NodeShape:
+        return NodeShape(self.settings.vcpus, self.settings.memory_mib)
+
+    @property
+    def cold_only(self) -> bool:
+        """True if every cluster is booted. One across hosts can't be saved at one instant."""
+        return self.settings.start == "cold" or self.settings.hosts > 1
+
+    @property
+    def lease_s(self) -> float:
+        """How long a slot may be needed at most."""
+        return (
+            self.settings.boot_deadline_s
+            + self.bootstrap_deadline_s
+            + self.settings.workload_deadline_s
+            + LEASE_MARGIN_S
+        )
+
+    @property
+    def trial_deadline_s(self) -> float:
+        """How long a trial may take at most.
+
+        That is one whose golden cluster is made first, can't be restored then, and is replaced by a
+        cold boot.
+        """
+        return self.lease_s + 2 * (self.settings.boot_deadline_s + self.bootstrap_deadline_s)
+
+    @property
+    def bootstrap_deadline_s(self) -> float:
+        """How long a bootstrap may take, by whoever applies it."""
+        factor = ANSIBLE_DEADLINE_FACTOR if self.via == "ansible" else 1
+        return self.settings.bootstrap_deadline_s * factor
+
+    def topology(self, nodes: int) -> Topology:
+        """Return a cluster of a head and `nodes` compute nodes."""
+        return topology_of(nodes, self.settings.slots_per_node, self.settings.memory_mib)
+
+    def name(self, purpose: str) -> str:
+        """Return a host name label for a cluster, unique per campaign, purpose and moment."""
+        digest = hashlib.sha256(f"{self.campaign}/{purpose}/{time.time_ns()}".encode()).hexdigest()
+        label = re.sub(r"[^a-z0-9]+", "-", self.campaign)[:12].strip("-")
+        return f"{label}-{purpose}-{digest[:6]}"
+
+    def base_plan(self) -> BootstrapPlan:
+        """Return the plan of a golden cluster: the scheduler's defaults, on the largest cluster."""
+        scheduler = self.scheduler
+        secrets = scheduler.make_secrets()
+        return scheduler.plan(
+            self.topology(self.largest), scheduler.Params(), secrets, self.bundle.manifest.facts
+        )
+
+    def key_inputs(self) -> dict[str, str]:
+        """Return all that shapes a golden cluster, beside its host."""
+        instruments = hashlib.sha256(b"".join(guest.files().values())).hexdigest()
+        return {
+            "image": self.bundle.hash,
+            "scheduler": self.scheduler.name,
+            "plan": self.base_plan().digest,
+            "nodes": str(self.largest),
+            "vcpus": str(self.settings.vcpus),
+            "memory_mib": str(self.settings.memory_mib),
+            "instruments": instruments,
+        }

@@ -1,0 +1,314 @@
+"""The life of one trial on one cluster: get it ready, replay, collect, release; each phase timed.
+
+Plain asyncio without Ray, so that it can be driven by tests; `actors/libvirt_testbed.py` makes it
+a Ray actor. Whatever goes wrong ends as an outcome with a reason, and the slot is released whatever
+happens.
+"""
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from actors.bootstrap.ssh import Remote
+from actors.clusters.cluster_spec import ClusterSpec
+from actors.clusters.failures import NodeLost, cause_of, outcome_of
+from actors.clusters.live import HostHandle, LiveCluster
+from actors.clusters.provisioner import Provisioner, ReadyCluster
+from actors.clusters.replay import Replay, Replayed
+from actors.hosts.slot import Commitment, HostFacts, NodeState
+from campaign.analysis.validity import judge, valid
+from campaign.analysis.validity import reason as reason_of
+from campaign.core import log
+from campaign.core.errors import CampaignError, SchedulerError, StallError
+from campaign.core.jobs import Workload
+from campaign.core.phase_clock import PhaseClock
+from campaign.core.testbed import Status
+from campaign.core.trials import Check, Evaluation, Outcome, Trial
+from campaign.schema.model import ValiditySettings
+from campaign.schema.settings import Scalar
+from schedulers.base import Params
+
+COMMAND_TIMEOUT_S = 60.0
+LOGS_TIMEOUT_S = 60.0
+MEMINFO = ("cat", "/proc/meminfo")
+
+_log = logging.getLogger(__name__)
+Task = asyncio.Task[str]
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """Everything that evaluating a trial needs to know beside its cluster's spec.
+
+    `stamps` are the driver's part of the provenance; `prefetch` says when the next trial's cluster
+    may be made ready (see testbed.overlap), and is "none" when no trial is expected to follow.
+    """
+
+    trial: Trial
+    scheduler: str
+    nodes: int
+    params: Mapping[str, Scalar]
+    validity: ValiditySettings
+    workload: Workload
+    stamps: Mapping[str, str] = field(default_factory=dict)
+    prefetch: str = "none"
+
+
+class TrialRun:
+    """One trial on one cluster: provisioned, used, judged and released."""
+
+    def __init__(
+        self,
+        cluster_spec: ClusterSpec,
+        spec: TrialSpec,
+        host: HostHandle,
+        provisioner: Provisioner | None = None,
+    ) -> None:
+        self._cluster_spec = cluster_spec
+        self._spec = spec
+        self._host = host
+        self._provisioner = provisioner or Provisioner(cluster_spec, host)
+        self._clock = PhaseClock()
+        self._replayed: Replayed | None = None
+        self._files: dict[str, bytes] = {}
+        self._provenance: dict[str, str] = {}
+        self._host_name = ""
+        self._states: list[NodeState] = []
+        self._committed = Commitment(0, 0)
+        self._lost = ""
+
+    @property
+    def status(self) -> Status:
+        """How far the trial is."""
+        return self._clock.status
+
+    async def evaluate(self) -> Evaluation:
+        """Live the trial's life, and return what it came to.
+
+        Raises nothing that a trial can meet: its outcome and reason say it.
+        """
+        number = self._spec.trial.number
+        with (
+            log.context(campaign=self._cluster_spec.campaign, trial=number),
+            log.span(_log, f"trial {number}"),
+        ):
+            outcome, reason = await self._live()
+            jobs = None
+            checks = tuple[Check, ...]()
+            if self._replayed is not None:
+                jobs = self._replayed.jobs
+                checks = self._judge(self._replayed)
+                if outcome == "ok" and not valid(checks):
+                    outcome = "invalid"
+                    reason = "; ".join(filter(None, (reason, reason_of(checks))))
+            _log.debug("outcome: %s%s", outcome, f" ({reason})" if reason else "")
+        return Evaluation(
+            outcome=outcome,
+            reason=reason,
+            host=self._host_name,
+            jobs=jobs,
+            phases=self._clock.phases,
+            provenance=self._provenance,
+            checks=checks,
+            files=self._files,
+        )
+
+    async def _live(self) -> tuple[Outcome, str]:
+        ready: ReadyCluster | None = None
+        name = self._cluster_spec.name(f"t{self._spec.trial.number}")
+        with log.context(cluster=name):
+            try:
+                await self._introduce()
+                with log.context(host=self._host_name):
+                    ready = await self._provisioner.provision(
+                        name, self._spec.nodes, self._spec.params, self._clock
+                    )
+                    self._note_origin(ready)
+                    await self._use(ready)
+            except (CampaignError, OSError, ExceptionGroup) as error:
+                if why := self._provisioner.cold_because:
+                    self._provenance |= {"start": "cold", "cold_because": why}
+                cause = cause_of(error)
+                return outcome_of(cause), str(cause)
+            finally:
+                if ready is not None:
+                    await ready.cluster.release()
+                self._clock.reached("torn_down", "judged")
+        return "ok", self._lost
+
+    async def _introduce(self) -> None:
+        facts = await self._host.facts()
+        self._host_name = facts.name
+        self._provenance |= _provenance(facts, self._cluster_spec) | dict(self._spec.stamps)
+        self._provenance["workload_hash"] = self._spec.workload.hash
+
+    def _note_origin(self, ready: ReadyCluster) -> None:
+        """Keep how the cluster came to be: where it comes from, and its plan without secrets."""
+        plan = ready.plan
+        self._files |= {
+            f"config/{node}{file.path}": file.content
+            for node, file in plan.files()
+            if not file.secret
+        }
+        self._files["plan.txt"] = plan.describe().encode()
+        self._provenance |= {
+            "plan_digest": plan.digest,
+            "start": "golden" if ready.golden_key else "cold",
+        }
+        if ready.golden_key:
+            self._provenance["golden_key"] = ready.golden_key
+        if ready.cold_because:
+            self._provenance["cold_because"] = ready.cold_because
+
+    async def _use(self, ready: ReadyCluster) -> None:
+        """Replay the workload and bring home what was measured.
+
+        A stall is raised after that, and a lost compute node is kept as the trial's reason.
+        """
+        spec = self._spec
+        cluster = ready.cluster
+        replay = Replay(
+            spec.workload,
+            self._cluster_spec.scheduler,
+            cluster.topology,
+            cluster.remotes,
+            self._clock,
+        )
+        try:
+            await cluster.watch_during(self._prepare(ready, replay))
+            self._clock.reached("ready", "workload")
+            if spec.prefetch == "running":
+                self._provisioner.prefetch()
+            self._committed = await self._host.commitment()
+            stall = await self._run(ready, replay)
+            self._committed |= await self._host.commitment()
+            self._clock.reached("workload", "collected")
+            if spec.prefetch == "collecting":
+                self._provisioner.prefetch()
+            self._replayed = await self._collect(ready, replay)
+            self._clock.split("workload", "first_job", self._replayed.first_job_s)
+            await self._note_states(cluster)
+            if stall:
+                raise stall
+        finally:
+            # Logs are evidence: what fails here must not hide what the trial ended with.
+            with contextlib.suppress(CampaignError, OSError, TimeoutError):
+                async with asyncio.timeout(LOGS_TIMEOUT_S):
+                    self._files |= await replay.logs()
+        self._clock.reached("collected", "torn_down")
+
+    async def _note_states(self, cluster: LiveCluster) -> None:
+        self._states = await cluster.node_states()
+        if len({state.host for state in self._states}) > 1:
+            self._provenance["node_hosts"] = " ".join(
+                f"{state.name}={state.host}" for state in self._states
+            )
+
+    async def _prepare(self, ready: ReadyCluster, replay: Replay) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._check_effective(ready))
+            group.create_task(replay.prepare())
+
+    async def _run(self, ready: ReadyCluster, replay: Replay) -> StallError | None:
+        """Replay to the end, and return the stall that it ended with, if it did.
+
+        A lost compute node is an end too: what the scheduler makes of it is kept.
+        """
+        settings = self._cluster_spec.settings
+        try:
+            await ready.cluster.watch_during(
+                replay.run(settings.workload_deadline_s, settings.stall_s)
+            )
+        except NodeLost as lost:
+            if lost.node == ready.cluster.topology.head.name:
+                raise
+            self._lost = f"{lost.brief}; {await replay.lose(lost.node)}"
+        except StallError as stall:
+            return stall
+        return None
+
+    async def _collect(self, ready: ReadyCluster, replay: Replay) -> Replayed:
+        if self._lost:
+            return await replay.collect()  # a watcher would only see again what is known
+        return await ready.cluster.watch_during(replay.collect())
+
+    async def _check_effective(self, ready: ReadyCluster) -> None:
+        """Raise SchedulerError unless the scheduler runs with every parameter that it was given."""
+        scheduler = self._cluster_spec.scheduler
+        topology = ready.cluster.topology
+        head, first = (
+            ready.cluster.remotes[node.name] for node in (topology.head, topology.compute[0])
+        )
+
+        def ask(group: asyncio.TaskGroup, remote: Remote, command: Sequence[str]) -> Task:
+            return group.create_task(remote.succeed(command, timeout_s=COMMAND_TIMEOUT_S))
+
+        async with asyncio.TaskGroup() as group:
+            version = ask(group, head, scheduler.version_command())
+            running = ask(group, head, scheduler.verify_command())
+            head_memory = ask(group, head, MEMINFO)
+            node_memory = ask(group, first, MEMINFO)
+        self._provenance |= {
+            "head_used_mib": used_mib(head_memory.result()),
+            "node_used_mib": used_mib(node_memory.result()),
+        }
+        self._provenance["scheduler_version"] = scheduler.parse_version(version.result())
+        _compare(scheduler.Params(**self._spec.params), scheduler.parse_config(running.result()))
+
+    def _judge(self, replayed: Replayed) -> tuple[Check, ...]:
+        topology = self._cluster_spec.topology(self._spec.nodes)
+        scheduler = self._cluster_spec.scheduler
+        return judge(
+            replayed.jobs,
+            slots={node.name: node.slots for node in topology.compute},
+            clocks=replayed.conditions.clocks,
+            steal={self._host_name: replayed.conditions.steal},
+            vcpus_per_cpu=self._committed.vcpus_per_cpu,
+            memory_promised=self._committed.memory,
+            lost_nodes=[state.name for state in self._states if state.state != "running"],
+            console_faults=[state.fault for state in self._states if state.fault],
+            settings=self._spec.validity,
+            launching_s=scheduler.launching_s,
+            resolution_s=scheduler.resolution_s,
+        )
+
+
+def used_mib(meminfo: str) -> str:
+    """What a node's programs occupy of its memory, MiB, by its /proc/meminfo; empty where that
+    doesn't tell."""
+    kib = dict(re.findall(r"^(MemTotal|MemAvailable):\s+(\d+) kB$", meminfo, re.MULTILINE))
+    return str((int(kib["MemTotal"]) - int(kib["MemAvailable"])) >> 10) if len(kib) == 2 else ""
+
+
+def _compare(params: Params, running: Mapping[str, Scalar]) -> None:
+    wanted = params.model_dump()
+    shared = sorted(wanted.keys() & running.keys())
+    wrong = [
+        f"{n}: asked {wanted[n]!r}, runs {running[n]!r}" for n in shared if wanted[n] != running[n]
+    ]
+    if wrong:
+        raise SchedulerError(
+            "the scheduler doesn't run with the parameters that it was given", "\n".join(wrong)
+        )
+
+
+def _provenance(facts: HostFacts, cluster_spec: ClusterSpec) -> dict[str, str]:
+    recipe = cluster_spec.bundle.manifest.recipe
+    return {
+        "scheduler": cluster_spec.scheduler.name,
+        "image_hash": cluster_spec.bundle.hash,
+        "image_name": cluster_spec.bundle.manifest.name,
+        **(recipe.tags if recipe else {}),
+        "guest_kernel": cluster_spec.bundle.manifest.kernel_version,
+        "host": facts.name,
+        "host_name": facts.versions.host,
+        "kernel": facts.versions.kernel,
+        "acceleration": facts.acceleration.kind,
+        "acceleration_reason": facts.acceleration.reason,
+        "libvirt": facts.versions.libvirt,
+        "qemu": facts.versions.qemu,
+        **facts.calibration.stamps,
+    }

@@ -1,0 +1,61 @@
+"""The clock of a trial's life: how long each phase of it took, and how far the present one is."""
+
+import logging
+import time
+
+from campaign.core.testbed import Status
+
+_log = logging.getLogger(__name__)
+
+
+class PhaseClock:
+    """Times the phases of a trial's life, logs them, and holds the status that people are shown.
+
+    A phase ends when it is `reached`; one that is lived through twice counts both times. A trial's
+    clock is the channel by which whoever works for the trial says how far the work is (`detail`).
+    """
+
+    def __init__(self) -> None:
+        self.phases: dict[str, float] = {}
+        """The seconds that each phase took."""
+        self.status = Status("placed", time.time())
+        self._since = time.monotonic()
+        self._whole: PhaseClock | None = None
+        self._prefix = ""
+
+    def part(self, what: str) -> "PhaseClock":
+        """Return a clock for work that is a part of the present phase.
+
+        Its phases are its own; its details are told on this clock too, as `<what>: <detail>`.
+        """
+        part = PhaseClock()
+        part._whole = self
+        part._prefix = f"{what}: "
+        return part
+
+    def reached(self, phase: str, following: str) -> None:
+        """End the present phase, which is counted as `phase`, and begin the one to `following`."""
+        now = time.monotonic()
+        took = now - self._since
+        self.phases[phase] = self.phases.get(phase, 0.0) + took
+        self._since = now
+        self.status = Status(following, time.time())
+        done = {"event": "end", "span": str(phase), "duration_s": round(took, 6)}
+        _log.debug("%sphase %s: done after %.3f s", self._prefix, phase, took, extra=done)
+        begun = {"event": "begin", "span": str(following)}
+        _log.debug("%sphase %s ...", self._prefix, following, extra=begun)
+
+    def split(self, phase: str, first: str, seconds: float) -> None:
+        """Give the first `seconds` of a phase, at most all of it, a name of their own."""
+        seconds = min(max(seconds, 0.0), self.phases[phase])
+        self.phases[first] = seconds
+        self.phases[phase] -= seconds
+
+    def detail(self, text: str) -> None:
+        """Say how far the present phase is, in words for people."""
+        if self._whole is not None:
+            self._whole.detail(f"{self._prefix}{text}")
+        elif text != self.status.detail:
+            # What is polled says the same for minutes; the log needs it once.
+            _log.debug("%s: %s", self.status.phase, text)
+        self.status = Status(self.status.phase, self.status.since, text)
