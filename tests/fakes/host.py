@@ -1,0 +1,128 @@
+"""A host whose nodes are entries of a dictionary, and connections to them that always succeed.
+
+`FakeHost` is what `actors.clusters` needs of a host: slots, nodes with a state, one golden cluster.
+"""
+
+import asyncio
+from pathlib import Path
+
+from actors.bootstrap.ssh import Output
+from actors.hosts.slot import Commitment, NodeState, Slot
+from actors.hypervisor.capacity import Resources
+from actors.hypervisor.domain import Multicast
+from actors.snapshots.registry import GoldenOffer
+from actors.snapshots.snapshot import Golden, Recipe
+from campaign.core.errors import CapacityError, InfrastructureError
+
+NETWORK = Multicast("239.0.0.1", 1)
+
+
+class FakeRemote:
+    """A connection to `node`; every command succeeds and says nothing."""
+
+    def __init__(self, node):
+        self.node = node
+        self.commands = []
+        self.closed = False
+
+    async def run(self, command, *, timeout_s, stdin=None):
+        self.commands.append(tuple(command))
+        return Output(0, "", "")
+
+    async def succeed(self, command, *, timeout_s, stdin=None):
+        return (await self.run(command, timeout_s=timeout_s)).stdout
+
+    async def put(self, files, *, timeout_s):
+        self.commands.append(("put", *(file.path for file in files)))
+
+    def close(self):
+        self.closed = True
+
+
+class FakeHost:
+    """Slots by name, each with the states of its nodes; what `refuses` names fails."""
+
+    def __init__(self, refuses=()):
+        self.slots = {}
+        self.released = []
+        self.golden_cluster = None
+        self.refuses = set(refuses)
+        self.made = 0
+
+    def _do(self, what):
+        if what in self.refuses:
+            raise InfrastructureError(f"{what} is refused")
+
+    async def facts(self):
+        raise NotImplementedError
+
+    async def acquire(self, cluster, nodes, shape, expires, ahead=False):
+        self._do("acquire")
+        self.slots[cluster] = {}
+        ports = tuple(range(2200, 2200 + nodes))
+        return Slot(cluster, ports, NETWORK, None, Resources(), shape)
+
+    async def claim(self, slot, expires):
+        if slot.cluster not in self.slots:
+            raise CapacityError("its room was needed")
+
+    async def start(self, slot, boots, recipe=None):
+        self._do("start")
+        self.slots[slot.cluster] = {boot.name: "running" for boot in boots}
+
+    async def golden(self, ingredients, shape, *, make):
+        recipe = Recipe(ingredients)
+        return GoldenOffer(recipe, self.golden_cluster, yours=make and not self.golden_cluster)
+
+    async def disclaim(self, recipe):
+        pass
+
+    async def save(self, slot, names, identity):
+        self._do("save")
+        await asyncio.sleep(0)
+        self.made += 1
+        self.golden_cluster = Golden(
+            Path(), Recipe({"number": str(self.made)}), tuple(names), identity, "seal", 1, 1
+        )
+        return self.golden_cluster
+
+    async def restore(self, slot, boots, golden):
+        self._do("restore")
+        self.slots[slot.cluster] = {boot.name: "paused" for boot in boots}
+
+    async def resume(self, slot, names):
+        self._do("resume")
+        for name in names:
+            assert self.slots[slot.cluster][name] == "paused"
+            self.slots[slot.cluster][name] = "running"
+
+    async def drop(self, slot, names):
+        for name in names:
+            del self.slots[slot.cluster][name]
+
+    async def look(self, slot, names):
+        nodes = self.slots[slot.cluster]
+        return [
+            NodeState(name, nodes.get(name, "none"), None, f"console of {name}", "h")
+            for name in names
+        ]
+
+    async def commitment(self):
+        return Commitment(0.0, 0.0)
+
+    async def release(self, slot):
+        self.released.append(slot.cluster)
+        self.slots.pop(slot.cluster, None)
+
+
+def connect_to_fakes(monkeypatch, made=None):
+    """Have `Remote.connect` return fake connections, which `made` keeps by node."""
+    from actors.clusters import live
+
+    async def connect(node, *_):
+        remote = FakeRemote(node)
+        if made is not None:
+            made[node] = remote
+        return remote
+
+    monkeypatch.setattr(live.Remote, "connect", connect)

@@ -1,0 +1,180 @@
+"""Where clusters come from: restored, prefetched or booted; and what a failure leaves."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from actors.bootstrap.apply import BootstrapFailed
+from actors.bootstrap.ssh import Output
+from actors.clusters import live
+from actors.clusters.cluster_spec import ClusterSpec
+from actors.clusters.provisioner import GIVE_UP_AFTER, Provisioner
+from campaign.core.phase_clock import PhaseClock
+from campaign.schema.model import ClusterSettings
+from schedulers.base import BootstrapPlan, Params, Secrets
+from tests.fakes.clock import RecordingClock
+from tests.fakes.host import FakeHost, FakeRemote, connect_to_fakes
+
+SMOKE_TEST = ("srun", "true")
+NOTHING = BootstrapPlan(())
+
+
+class FakeScheduler:
+    """A scheduler that needs no bootstrap."""
+
+    name = "fake"
+    Params = Params
+
+    def make_secrets(self):
+        return Secrets()
+
+    def plan(self, topology, params, secrets, facts):
+        return NOTHING
+
+    def reconfigure(self, topology, params, facts):
+        return NOTHING
+
+    def rehearsal_command(self, topology):
+        return SMOKE_TEST
+
+
+@pytest.fixture
+def remotes(monkeypatch):
+    """The connections that clusters make, the last by node."""
+    made = {}
+    connect_to_fakes(monkeypatch, made)
+    monkeypatch.setattr(live, "SETTLE_S", 0.0)
+    return made
+
+
+def provisioner_on(host, start="golden"):
+    bundle = SimpleNamespace(hash="0" * 64, manifest=SimpleNamespace(facts={}))
+    settings = ClusterSettings(start=start)
+    return Provisioner(ClusterSpec("test", FakeScheduler(), settings, bundle, 1, 3), host)
+
+
+async def provided(supplier, nodes=2, clock=None):
+    """A ready cluster, which is released at once."""
+    ready = await supplier.provision(f"t{nodes}", nodes, {}, clock or PhaseClock())
+    assert ready.cluster.state == "reached"
+    assert sorted(ready.cluster.remotes) == sorted(n.name for n in ready.cluster.topology.nodes)
+    assert len(ready.cluster.topology.compute) == nodes
+    await ready.cluster.release()
+    return ready
+
+
+def test_a_golden_cluster_is_made_once_and_restored_for_each_trial(remotes):
+    async def run():
+        host = FakeHost()
+        supplier = provisioner_on(host)
+        clock = RecordingClock()
+        first = await provided(supplier, 2, clock)
+        second = await provided(supplier, 1)
+        assert host.made == 1
+        assert first.golden_key == second.golden_key != ""
+        assert host.slots == {}
+        return clock
+
+    clock = asyncio.run(run())
+    assert list(clock.phases) == ["golden", "placed", "started", "reachable"]
+    assert "making the golden cluster: booting 4 nodes" in clock.details
+    assert clock.details[-1] == "a job across all nodes"
+
+
+def test_a_cold_cluster_is_booted_and_gets_the_instruments(remotes):
+    async def run():
+        return await provided(provisioner_on(FakeHost(), start="cold"))
+
+    ready = asyncio.run(run())
+    assert (ready.golden_key, ready.cold_because) == ("", "")
+    for remote in remotes.values():
+        assert [command[0] for command in remote.commands[:2]] == ["put", "chmod"]
+    assert SMOKE_TEST in remotes["head"].commands
+
+
+def test_the_prefetched_cluster_is_taken_and_shrunk(remotes):
+    async def run():
+        host = FakeHost()
+        supplier = provisioner_on(host)
+        await provided(supplier)
+        supplier.prefetch()
+        waiting = await supplier._prefetched
+        assert sorted(waiting.remotes) == ["head", "n1"]
+        ready = await provided(supplier, 2)
+        assert ready.cluster is waiting
+        assert host.slots == {}
+
+    asyncio.run(run())
+
+
+def test_a_prefetched_cluster_whose_room_was_needed_is_replaced(remotes):
+    async def run():
+        host = FakeHost()
+        supplier = provisioner_on(host)
+        await provided(supplier)
+        supplier.prefetch()
+        waiting = await supplier._prefetched
+        await host.release(waiting.slot)
+        ready = await provided(supplier)
+        assert ready.cluster is not waiting
+        assert ready.golden_key
+        assert waiting.state == "released"
+
+    asyncio.run(run())
+
+
+def test_what_was_prefetched_in_vain_is_released(remotes):
+    async def run():
+        host = FakeHost()
+        supplier = provisioner_on(host)
+        await provided(supplier)
+        supplier.prefetch()
+        await supplier.close()
+        assert host.slots == {}
+
+    asyncio.run(run())
+
+
+def test_a_golden_cluster_that_cannot_be_restored_is_replaced_by_a_cold_boot(remotes):
+    async def run():
+        host = FakeHost(refuses=["restore"])
+        clock = PhaseClock()
+        ready = await provided(provisioner_on(host), 2, clock)
+        assert host.slots == {}
+        return ready, clock
+
+    ready, clock = asyncio.run(run())
+    assert (ready.golden_key, ready.cold_because) == ("", "restore is refused")
+    assert "fallback" in clock.phases
+
+
+def test_golden_clusters_are_given_up_after_failures_in_a_row(remotes):
+    async def run():
+        host = FakeHost(refuses=["restore"])
+        supplier = provisioner_on(host)
+        for _ in range(GIVE_UP_AFTER):
+            await provided(supplier)
+        clock = PhaseClock()
+        ready = await provided(supplier, 2, clock)
+        assert "fallback" not in clock.phases
+        return ready.cold_because
+
+    why = asyncio.run(run())
+    assert why == f"golden clusters failed {GIVE_UP_AFTER} times, at last: restore is refused"
+
+
+def test_a_failed_smoke_test_shows_command_exit_status_and_output(remotes, monkeypatch):
+    async def refuse(self, command, *, timeout_s, stdin=None):
+        return Output(1, "", "no such partition") if command == SMOKE_TEST else Output(0, "", "")
+
+    monkeypatch.setattr(FakeRemote, "run", refuse)
+    host = FakeHost()
+    with pytest.raises(BootstrapFailed) as failed:
+        asyncio.run(provided(provisioner_on(host, start="cold")))
+    assert failed.value.details.splitlines() == [
+        "command: srun true",
+        "exit status: 1",
+        "output: no such partition",
+    ]
+    assert host.slots == {}
