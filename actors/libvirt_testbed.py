@@ -20,6 +20,7 @@ from actors.hosts.multi_host import Part, SpannedHosts
 from actors.hosts.placement import Needs, Placement, shares
 from actors.hosts.pool import Change, Pool, Post
 from campaign.core.errors import CapacityError
+from campaign.core.phases import Phase
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial
 
@@ -149,7 +150,7 @@ class LibvirtTestbed:
                 f"trial {trial.number} was started, but its {spec.nodes + 1} VMs fit on no host"
             )
         worker = self._worker(_Duty(hosts, spec.scheduler))
-        status = Status("placed", time.time())
+        status = Status(Phase.PLACED, time.time())
         self._running[worker.actor.evaluate.remote(spec)] = _Running(
             trial, worker, cluster_spec.trial_deadline_s, status
         )

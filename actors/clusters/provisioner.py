@@ -25,6 +25,7 @@ from campaign import guest
 from campaign.core import log
 from campaign.core.errors import CampaignError, command_failed
 from campaign.core.phase_clock import PhaseClock
+from campaign.core.phases import Phase
 from campaign.schema.settings import Scalar
 from schedulers.base import BootstrapPlan, File, Params, Topology
 
@@ -104,7 +105,7 @@ class Provisioner:
             self.cold_because = self._last_failure = str(cause_of(error))
             _log.debug("a cold boot replaces the golden cluster: %s", self.cold_because)
             await self.close()
-            clock.reached("fallback", "placed")
+            clock.reached(Phase.FALLBACK, Phase.PLACED)
         ready = await self._cold(name, topology, wanted, clock)
         # Not counted where booting fails as well, as with parameters that a scheduler refuses.
         self._failures += 1
@@ -130,9 +131,9 @@ class Provisioner:
             cluster = await self._restored(name, topology, golden, clock)
         async with released_on_failure(cluster):
             await cluster.shrink_to(topology)
-            clock.reached("started", "reachable")
+            clock.reached(Phase.STARTED, Phase.REACHABLE)
             await cluster.resume(topology.nodes, self._boot_deadline(), clock)
-            clock.reached("reachable", "ready")
+            clock.reached(Phase.REACHABLE, Phase.READY)
             plan = self._scheduler.reconfigure(topology, params, self._facts)
             await cluster.watch_during(self._configure(cluster, plan, clock))
         self._failures = 0
@@ -165,7 +166,7 @@ class Provisioner:
                 return await self._make_golden(offer, clock)
         finally:
             await self._host.disclaim(offer.recipe)
-            clock.reached("golden", "placed")
+            clock.reached(Phase.GOLDEN, Phase.PLACED)
 
     async def _make_golden(self, offer: GoldenOffer, clock: PhaseClock) -> Golden:
         # The trial's own phases begin afterwards.
@@ -186,20 +187,20 @@ class Provisioner:
     ) -> None:
         clock.detail(f"booting {len(cluster.topology.nodes)} nodes")
         await cluster.boot(offer.recipe if offer else None)
-        clock.reached("started", "reachable")
+        clock.reached(Phase.STARTED, Phase.REACHABLE)
         await cluster.reach(self._boot_deadline(), clock)
-        clock.reached("reachable", "ready")
+        clock.reached(Phase.REACHABLE, Phase.READY)
 
     async def _placed(self, name: str, topology: Topology, clock: PhaseClock) -> LiveCluster:
         slot = await self._acquire(name, topology)
-        clock.reached("placed", "started")
+        clock.reached(Phase.PLACED, Phase.STARTED)
         return self._live_cluster(slot, topology, draw_keys(topology))
 
     async def _restored(
         self, name: str, topology: Topology, golden: Golden, clock: PhaseClock
     ) -> LiveCluster:
         slot = await self._acquire(name, topology)
-        clock.reached("placed", "started")
+        clock.reached(Phase.PLACED, Phase.STARTED)
         cluster = self._live_cluster(slot, topology, load_keys(golden.identity))
         async with released_on_failure(cluster):
             await cluster.restore(golden)

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from actors.bootstrap.ssh import Remote
 from actors.clusters.cluster_spec import ClusterSpec
@@ -25,6 +25,8 @@ from campaign.core import log
 from campaign.core.errors import CampaignError, SchedulerError, StallError
 from campaign.core.jobs import Workload
 from campaign.core.phase_clock import PhaseClock
+from campaign.core.phases import Phase
+from campaign.core.provenance import Provenance
 from campaign.core.testbed import Status
 from campaign.core.trials import Check, Evaluation, Outcome, Trial
 from campaign.schema.model import ValiditySettings
@@ -43,7 +45,7 @@ Task = asyncio.Task[str]
 class TrialSpec:
     """Everything that evaluating a trial needs to know beside its cluster's spec.
 
-    `stamps` are the driver's part of the provenance; `prefetch` says when the next trial's cluster
+    `provenance` is the driver's part of the trial's; `prefetch` says when the next trial's cluster
     may be made ready (see testbed.overlap), and is "none" when no trial is expected to follow.
     """
 
@@ -53,7 +55,7 @@ class TrialSpec:
     params: Mapping[str, Scalar]
     validity: ValiditySettings
     workload: Workload
-    stamps: Mapping[str, str] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
     prefetch: str = "none"
 
 
@@ -74,7 +76,7 @@ class TrialRun:
         self._clock = PhaseClock()
         self._replayed: Replayed | None = None
         self._files: dict[str, bytes] = {}
-        self._provenance: dict[str, str] = {}
+        self._provenance = replace(spec.provenance, workload_hash=spec.workload.hash)
         self._host_name = ""
         self._states: list[NodeState] = []
         self._committed = Commitment(0, 0)
@@ -130,20 +132,20 @@ class TrialRun:
                     await self._use(ready)
             except (CampaignError, OSError, ExceptionGroup) as error:
                 if why := self._provisioner.cold_because:
-                    self._provenance |= {"start": "cold", "cold_because": why}
+                    self._provenance = replace(self._provenance, start="cold", cold_because=why)
                 cause = cause_of(error)
                 return outcome_of(cause), str(cause)
             finally:
                 if ready is not None:
                     await ready.cluster.release()
-                self._clock.reached("torn_down", "judged")
+                self._clock.reached(Phase.TORN_DOWN, Phase.JUDGED)
         return "ok", self._lost
 
     async def _introduce(self) -> None:
         facts = await self._host.facts()
         self._host_name = facts.name
-        self._provenance |= _provenance(facts, self._cluster_spec) | dict(self._spec.stamps)
-        self._provenance["workload_hash"] = self._spec.workload.hash
+        self._provenance = _with_image(self._provenance, self._cluster_spec)
+        self._provenance = _with_host(self._provenance, facts)
 
     def _note_origin(self, ready: ReadyCluster) -> None:
         """Keep how the cluster came to be: where it comes from, and its plan without secrets."""
@@ -154,14 +156,13 @@ class TrialRun:
             if not file.secret
         }
         self._files["plan.txt"] = plan.describe().encode()
-        self._provenance |= {
-            "plan_digest": plan.digest,
-            "start": "golden" if ready.golden_key else "cold",
-        }
-        if ready.golden_key:
-            self._provenance["golden_key"] = ready.golden_key
-        if ready.cold_because:
-            self._provenance["cold_because"] = ready.cold_because
+        self._provenance = replace(
+            self._provenance,
+            plan_digest=plan.digest,
+            start="golden" if ready.golden_key else "cold",
+            golden_key=ready.golden_key,
+            cold_because=ready.cold_because,
+        )
 
     async def _use(self, ready: ReadyCluster) -> None:
         """Replay the workload and bring home what was measured.
@@ -179,17 +180,17 @@ class TrialRun:
         )
         try:
             await cluster.watch_during(self._prepare(ready, replay))
-            self._clock.reached("ready", "workload")
+            self._clock.reached(Phase.READY, Phase.WORKLOAD)
             if spec.prefetch == "running":
                 self._provisioner.prefetch()
             self._committed = await self._host.commitment()
             stall = await self._run(ready, replay)
             self._committed |= await self._host.commitment()
-            self._clock.reached("workload", "collected")
+            self._clock.reached(Phase.WORKLOAD, Phase.COLLECTED)
             if spec.prefetch == "collecting":
                 self._provisioner.prefetch()
             self._replayed = await self._collect(ready, replay)
-            self._clock.split("workload", "first_job", self._replayed.first_job_s)
+            self._clock.split(Phase.WORKLOAD, Phase.FIRST_JOB, self._replayed.first_job_s)
             await self._note_states(cluster)
             if stall:
                 raise stall
@@ -198,14 +199,13 @@ class TrialRun:
             with contextlib.suppress(CampaignError, OSError, TimeoutError):
                 async with asyncio.timeout(LOGS_TIMEOUT_S):
                     self._files |= await replay.logs()
-        self._clock.reached("collected", "torn_down")
+        self._clock.reached(Phase.COLLECTED, Phase.TORN_DOWN)
 
     async def _note_states(self, cluster: LiveCluster) -> None:
         self._states = await cluster.node_states()
         if len({state.host for state in self._states}) > 1:
-            self._provenance["node_hosts"] = " ".join(
-                f"{state.name}={state.host}" for state in self._states
-            )
+            hosts = " ".join(f"{state.name}={state.host}" for state in self._states)
+            self._provenance = replace(self._provenance, node_hosts=hosts)
 
     async def _prepare(self, ready: ReadyCluster, replay: Replay) -> None:
         async with asyncio.TaskGroup() as group:
@@ -251,11 +251,12 @@ class TrialRun:
             running = ask(group, head, scheduler.verify_command())
             head_memory = ask(group, head, MEMINFO)
             node_memory = ask(group, first, MEMINFO)
-        self._provenance |= {
-            "head_used_mib": used_mib(head_memory.result()),
-            "node_used_mib": used_mib(node_memory.result()),
-        }
-        self._provenance["scheduler_version"] = scheduler.parse_version(version.result())
+        self._provenance = replace(
+            self._provenance,
+            scheduler_version=scheduler.parse_version(version.result()),
+            head_used_mib=used_mib(head_memory.result()),
+            node_used_mib=used_mib(node_memory.result()),
+        )
         _compare(scheduler.Params(**self._spec.params), scheduler.parse_config(running.result()))
 
     def _judge(self, replayed: Replayed) -> tuple[Check, ...]:
@@ -276,11 +277,11 @@ class TrialRun:
         )
 
 
-def used_mib(meminfo: str) -> str:
-    """What a node's programs occupy of its memory, MiB, by its /proc/meminfo; empty where that
+def used_mib(meminfo: str) -> int | None:
+    """Return the MiB of memory that a node's programs occupy, by its /proc/meminfo; None if that
     doesn't tell."""
     kib = dict(re.findall(r"^(MemTotal|MemAvailable):\s+(\d+) kB$", meminfo, re.MULTILINE))
-    return str((int(kib["MemTotal"]) - int(kib["MemAvailable"])) >> 10) if len(kib) == 2 else ""
+    return (int(kib["MemTotal"]) - int(kib["MemAvailable"])) >> 10 if len(kib) == 2 else None
 
 
 def _compare(params: Params, running: Mapping[str, Scalar]) -> None:
@@ -295,20 +296,33 @@ def _compare(params: Params, running: Mapping[str, Scalar]) -> None:
         )
 
 
-def _provenance(facts: HostFacts, cluster_spec: ClusterSpec) -> dict[str, str]:
-    recipe = cluster_spec.bundle.manifest.recipe
-    return {
-        "scheduler": cluster_spec.scheduler.name,
-        "image_hash": cluster_spec.bundle.hash,
-        "image_name": cluster_spec.bundle.manifest.name,
-        **(recipe.tags if recipe else {}),
-        "guest_kernel": cluster_spec.bundle.manifest.kernel_version,
-        "host": facts.name,
-        "host_name": facts.versions.host,
-        "kernel": facts.versions.kernel,
-        "acceleration": facts.acceleration.kind,
-        "acceleration_reason": facts.acceleration.reason,
-        "libvirt": facts.versions.libvirt,
-        "qemu": facts.versions.qemu,
-        **facts.calibration.stamps,
-    }
+def _with_image(provenance: Provenance, cluster_spec: ClusterSpec) -> Provenance:
+    manifest = cluster_spec.bundle.manifest
+    recipe = manifest.recipe
+    return replace(
+        provenance,
+        scheduler=cluster_spec.scheduler.name,
+        image_hash=cluster_spec.bundle.hash,
+        image_name=manifest.name,
+        image_recipe=recipe.id if recipe else "",
+        image_derivation=recipe.derivation if recipe else "",
+        image_flake_rev=recipe.flake_rev if recipe else "",
+        nixpkgs_rev=recipe.nixpkgs_rev if recipe else "",
+        guest_kernel=manifest.kernel_version,
+    )
+
+
+def _with_host(provenance: Provenance, facts: HostFacts) -> Provenance:
+    return replace(
+        provenance,
+        host=facts.name,
+        host_name=facts.versions.host,
+        kernel=facts.versions.kernel,
+        acceleration=facts.acceleration.kind,
+        acceleration_reason=facts.acceleration.reason,
+        libvirt=facts.versions.libvirt,
+        qemu=facts.versions.qemu,
+        host_hash_mib_s=round(facts.calibration.hash_mib_s),
+        host_copy_mib_s=round(facts.calibration.copy_mib_s),
+        host_timer_us=round(facts.calibration.timer_us),
+    )

@@ -24,15 +24,6 @@ class Calibration:
     copy_mib_s: float
     timer_us: float
 
-    @property
-    def stamps(self) -> dict[str, str]:
-        """The figures as a trial's provenance has them."""
-        return {
-            "host_hash_mib_s": f"{self.hash_mib_s:.0f}",
-            "host_copy_mib_s": f"{self.copy_mib_s:.0f}",
-            "host_timer_us": f"{self.timer_us:.0f}",
-        }
-
 
 def calibrate() -> Calibration:
     """Measure this machine. The best of several spells counts, since others may disturb any of

@@ -383,7 +383,7 @@ def _require_same_jobs(one: Arm, other: Arm) -> None:
 
 
 def _workload(record: TrialRecord) -> str:
-    words = (record.provenance.get("workload", ""), record.provenance.get("workload_hash", "")[:12])
+    words = (record.provenance.workload, record.provenance.workload_hash[:12])
     said = " ".join(filter(None, words))
     return f" of {said}" if said else ""
 
@@ -416,7 +416,8 @@ def _differing(one: Arm, other: Arm) -> dict[str, tuple[str, str]]:
         for arm in (one, other)
     ]
     pairs = [
-        {**arm.record.provenance, **own} for arm, own in zip((one, other), settings, strict=True)
+        {**arm.record.provenance.facts, **own}
+        for arm, own in zip((one, other), settings, strict=True)
     ]
     names = dict.fromkeys([*settings[0], *settings[1], *pairs[0], *pairs[1]])
     found = {name: (pairs[0].get(name, ""), pairs[1].get(name, "")) for name in names}

@@ -11,27 +11,10 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from campaign.core.provenance import Group, label_of, names_of
 from campaign.core.trials import TrialRecord
 from schedulers.base import ASPECTS, Scheduler
 
-MEASURED = {
-    "head_used_mib": "memory in use on the head before the workload (median, MiB)",
-    "node_used_mib": "memory in use on a compute node before the workload (median, MiB)",
-}
-RECORDED = {
-    "scheduler_version": "version",
-    "image_name": "image",
-    "image_hash": "image hash",
-    "image_recipe": "image recipe",
-    "guest_kernel": "kernel of the nodes",
-    "host": "hosts",
-    "acceleration": "how guests run",
-    "qemu": "QEMU",
-    "libvirt": "libvirt",
-    "workload_hash": "jobs that were replayed (hash)",
-    "git_commit": "version of this software (commit)",
-}
-"""What trials bring home of their arm, by name in their provenance, as the manifest calls it."""
 UNKNOWN = "not known"
 
 
@@ -55,7 +38,7 @@ def manifest(schedulers: Mapping[str, Scheduler], records: Iterable[TrialRecord]
     attempts; an arm without any says so.
     """
     provenance = {
-        name: [one.provenance for one in records_of]
+        name: [one.provenance.facts for one in records_of]
         for name, records_of in _by_arm(schedulers, records)
     }
     said = {name: scheduler.fairness() for name, scheduler in schedulers.items()}
@@ -64,12 +47,15 @@ def manifest(schedulers: Mapping[str, Scheduler], records: Iterable[TrialRecord]
         for aspect, what in ASPECTS.items()
     ]
     rows += [
-        Row(what, {name: _recorded(provenance[name], key) for name in schedulers})
-        for key, what in RECORDED.items()
+        Row(label_of(fact), {name: _recorded(provenance[name], fact) for name in schedulers})
+        for fact in names_of(Group.RECORDED)
     ]
     rows += [
-        Row(what, {name: _measured(provenance[name], key) for name in schedulers})
-        for key, what in MEASURED.items()
+        Row(
+            label_of(fact, "median"),
+            {name: _measured(provenance[name], fact) for name in schedulers},
+        )
+        for fact in names_of(Group.MEASURED)
     ]
     return sorted(rows, key=lambda row: row.equal)
 
@@ -84,7 +70,7 @@ def _by_arm(
 ) -> Iterator[tuple[str, list[TrialRecord]]]:
     found = list(records)
     for name in schedulers:
-        yield name, [record for record in found if record.provenance.get("scheduler") == name]
+        yield name, [record for record in found if record.provenance.scheduler == name]
 
 
 def _recorded(provenance: Sequence[Mapping[str, str]], key: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from campaign.core.phases import UNTIL_READY, Phase
 from campaign.report import svg
 
 ANSIBLE = "ansible"
@@ -22,16 +23,10 @@ ROWS = {
     UNCACHED: "(c) restored, files not cached",
 }
 """The ways to a cluster, in the table's order."""
-PHASES = {
-    "placed": ("slot given", "#8c959f"),
-    "started": ("emulators started, memory in place", "#56b4e9"),
-    "reachable": ("reached by SSH", "#b8a13a"),
-    "ready": ("configured, first job finished", "#009e73"),
-}
-"""The parts of the way to the first finished job: what is done at their end, and a colour that
-suits light and dark."""
 ONE_NODE = "memory.one_node"
-_TONES = [tone for _, tone in PHASES.values()]
+WAY = tuple(phase for phase in UNTIL_READY if phase not in (Phase.GOLDEN, Phase.FALLBACK))
+"""The phases of the way to the first finished job."""
+_TONES = [phase.tone for phase in WAY]
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,7 @@ class Sample:
     """
 
     row: str
-    phases: Mapping[str, float]
+    phases: Mapping[Phase, float]
     torn_down_s: float
     load: float
     restore_s: float | None = None
@@ -202,7 +197,7 @@ def _lines(measured: Measured) -> Iterator[str]:
     for name, label in ROWS.items():
         if name in known:
             yield _row(label, known[name], base)
-    yield f"\n{'of which, medians':<46}" + "".join(f"{name:>11}" for name in (*PHASES, "torn down"))
+    yield f"\n{'of which, medians':<46}" + "".join(f"{name:>11}" for name in (*WAY, "torn down"))
     for name, label in ROWS.items():
         if name in known:
             parts = [
@@ -230,10 +225,10 @@ def _heading(label: str, ratio: str) -> str:
     return f"{label:<46}{'median':>8}{'min':>8}{'max':>8}{'n':>4}{ratio:>8}"
 
 
-def medians(measured: Measured, row: str) -> dict[str, float]:
+def medians(measured: Measured, row: str) -> dict[Phase, float]:
     """The median of each phase of a row. They need not add up to the median of the whole."""
     return {
-        phase: median(one.phases.get(phase, 0.0) for one in _of(measured, row)) for phase in PHASES
+        phase: median(one.phases.get(phase, 0.0) for one in _of(measured, row)) for phase in WAY
     }
 
 
@@ -292,10 +287,10 @@ def _in(known: Mapping[str, Spread], names: Iterable[str]) -> list[str]:
 
 def _legend(y: int) -> Iterator[str]:
     x = 16
-    for label, tone in PHASES.values():
-        yield svg.rect(x, y - 10, 12, 12, fill=tone)
-        yield svg.text(x + 18, y, label)
-        x += 40 + 7 * len(label)
+    for phase in WAY:
+        yield svg.rect(x, y - 10, 12, 12, fill=phase.tone)
+        yield svg.text(x + 18, y, phase.label)
+        x += 40 + 7 * len(phase.label)
 
 
 def _panel(bars: Sequence[_Bar], top: int) -> Iterator[str]:

@@ -39,6 +39,7 @@ from campaign.bench.budgets import (
 )
 from campaign.core.errors import CampaignError
 from campaign.core.phase_clock import PhaseClock
+from campaign.core.phases import Phase
 from campaign.images.bundles.manifest import Bundle
 from campaign.schema.hosts import HostSettings
 from campaign.schema.settings import Scalar
@@ -188,8 +189,8 @@ class _Bench:
             raise BenchFailed(
                 "the golden cluster was removed as soon as it was made", resolution=_ROOM
             )
-        self._say(f"the golden cluster took {phases['golden']:.1f} s")
-        return phases["golden"], made.golden
+        self._say(f"the golden cluster took {phases[Phase.GOLDEN]:.1f} s")
+        return phases[Phase.GOLDEN], made.golden
 
     async def _offer(self) -> GoldenOffer:
         return await self._near.golden(
@@ -209,21 +210,21 @@ class _Bench:
         host = self._host
         return Sample(row, phases, torn_down_s, load, host.restore_s, host.memory_s, host.loads_s)
 
-    async def _lived(self, row: str) -> tuple[dict[str, float], float]:
+    async def _lived(self, row: str) -> tuple[dict[Phase, float], float]:
         """A cluster from its request to its end: its phases up to the first job's end, and its
         teardown."""
         spec = self._plan.spec
         clock = PhaseClock()
         params = self._plan.moved if row == MOVED else {}
         ready = await self._provisioners[row].provision(spec.name(row), spec.largest, params, clock)
-        clock.reached("ready", "torn_down")
+        clock.reached(Phase.READY, Phase.TORN_DOWN)
         phases = dict(clock.phases)
         try:
             check_origin(row, ready)
         finally:
             await ready.cluster.release()
-        clock.reached("torn_down", "gone")
-        return phases, clock.phases["torn_down"]
+        clock.reached(Phase.TORN_DOWN, Phase.JUDGED)
+        return phases, clock.phases[Phase.TORN_DOWN]
 
 
 def check_origin(row: str, ready: ReadyCluster) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from campaign.analysis.metrics import METRICS
 from campaign.analysis.validity import RULES
 from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
-from campaign.core.trials import MEASURED, PHASES
-from campaign.report.times import label_of
+from campaign.core.phases import TIMED
 from campaign.schema.model import Campaign
 from campaign.schema.settings import Row, rows
 from schedulers import registry
@@ -71,11 +70,9 @@ def _phases() -> str:
     head = (
         "\n## Phase clocks\n\nOf every trial, in seconds, each from the end of the one before it. "
     )
-    head += (
-        f"The workload runs in {', '.join(f'`{name}`' for name in PHASES if name in MEASURED)}.\n\n"
-    )
+    head += f"The workload runs in {', '.join(f'`{name}`' for name in TIMED if name.measured)}.\n\n"
     head += "| metric | until |\n| --- | --- |\n"
-    return head + "".join(f"| phase.{name}_s | {label_of(name)} |\n" for name in PHASES)
+    return head + "".join(f"| {phase.metric} | {phase.label} |\n" for phase in TIMED)
 
 
 def _validity() -> str:

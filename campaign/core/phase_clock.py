@@ -3,6 +3,7 @@
 import logging
 import time
 
+from campaign.core.phases import Phase
 from campaign.core.testbed import Status
 
 _log = logging.getLogger(__name__)
@@ -16,9 +17,9 @@ class PhaseClock:
     """
 
     def __init__(self) -> None:
-        self.phases: dict[str, float] = {}
+        self.phases: dict[Phase, float] = {}
         """The seconds that each phase took."""
-        self.status = Status("placed", time.time())
+        self.status = Status(Phase.PLACED, time.time())
         self._since = time.monotonic()
         self._whole: PhaseClock | None = None
         self._prefix = ""
@@ -33,19 +34,19 @@ class PhaseClock:
         part._prefix = f"{what}: "
         return part
 
-    def reached(self, phase: str, following: str) -> None:
+    def reached(self, phase: Phase, following: Phase) -> None:
         """End the present phase, which is counted as `phase`, and begin the one to `following`."""
         now = time.monotonic()
         took = now - self._since
         self.phases[phase] = self.phases.get(phase, 0.0) + took
         self._since = now
         self.status = Status(following, time.time())
-        done = {"event": "end", "span": str(phase), "duration_s": round(took, 6)}
+        done = {"event": "end", "span": phase.value, "duration_s": round(took, 6)}
         _log.debug("%sphase %s: done after %.3f s", self._prefix, phase, took, extra=done)
-        begun = {"event": "begin", "span": str(following)}
+        begun = {"event": "begin", "span": following.value}
         _log.debug("%sphase %s ...", self._prefix, following, extra=begun)
 
-    def split(self, phase: str, first: str, seconds: float) -> None:
+    def split(self, phase: Phase, first: Phase, seconds: float) -> None:
         """Give the first `seconds` of a phase, at most all of it, a name of their own."""
         seconds = min(max(seconds, 0.0), self.phases[phase])
         self.phases[first] = seconds

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from campaign.core.phases import Phase
 from campaign.core.trials import Evaluation, Trial
 
 
@@ -12,7 +13,7 @@ class Status:
     """How far a running trial is: the phase it is in, since when (Unix seconds), and a detail for
     people."""
 
-    phase: str
+    phase: Phase
     since: float
     detail: str = ""
 

@@ -3,10 +3,13 @@ of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import pyarrow as pa
+from pydantic import BeforeValidator
 
+from campaign.core.phases import TIMED, Phase
+from campaign.core.provenance import Provenance
 from campaign.schema.settings import Scalar, Settings
 
 Outcome = Literal["ok", "invalid", "stalled", "scheduler_failed", "infrastructure_failed"]
@@ -14,26 +17,7 @@ Point = dict[str, Scalar]
 """A value per searched dimension, by its dotted setting: `cluster.nodes`,
 `scheduler.params.bf_interval`."""
 
-PHASES = (
-    *(
-        "golden",
-        "fallback",
-        "placed",
-        "started",
-        "reachable",
-        "ready",
-        "first_job",
-        "workload",
-        "collected",
-    ),
-    *("torn_down", "simulated"),
-)
-"""The arrows of a trial's life in order; `phase.<name>_s` is the time that the arrow to it took.
-`golden` is making the golden cluster, once; `fallback` what was lost on one that couldn't be used;
-`started` booting, or restoring its memory; `first_job` from the workload's start to its first
-job's; `simulated` is all that a simulated trial takes."""
-MEASURED = frozenset({"first_job", "workload", "simulated"})
-"""The phases in which the workload runs; the rest is overhead."""
+_PHASES = frozenset(TIMED)
 
 
 class Trial(Settings):
@@ -54,6 +38,13 @@ class Check(Settings):
     ok: bool
 
 
+def _known_phases(phases: object) -> object:
+    # A ledger of another version may have other phases: their seconds count as untimed.
+    if not isinstance(phases, Mapping):
+        return phases
+    return {name: seconds for name, seconds in phases.items() if name in _PHASES}
+
+
 class TrialRecord(Settings):
     """What is kept of a judged trial. Everything shown of it later (MLflow, report, front) is
     derived from this."""
@@ -66,8 +57,8 @@ class TrialRecord(Settings):
     host: str = ""
     metrics: dict[str, float] = {}
     absent: dict[str, str] = {}  # why a metric has no value, by name
-    phases: dict[str, float] = {}  # seconds, by name in PHASES
-    provenance: dict[str, str] = {}  # image_hash, scheduler_version, acceleration, kernel, ...
+    phases: Annotated[dict[Phase, float], BeforeValidator(_known_phases)] = {}  # seconds
+    provenance: Provenance = Provenance()
     checks: tuple[Check, ...] = ()
     started: float = 0.0  # Unix seconds
     ended: float = 0.0
@@ -86,7 +77,7 @@ class Evaluation:
     reason: str = ""
     host: str = ""
     jobs: pa.Table | None = None
-    phases: Mapping[str, float] = field(default_factory=dict)
-    provenance: Mapping[str, str] = field(default_factory=dict)
+    phases: Mapping[Phase, float] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
     checks: tuple[Check, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)

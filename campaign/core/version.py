@@ -3,39 +3,65 @@
 import hashlib
 import subprocess
 from functools import cache
+from importlib import metadata
 from pathlib import Path
+
+from campaign.core.provenance import Provenance
+
+DISTRIBUTION = "hpc-campaign"
+PACKAGES = ("actors", "campaign", "schedulers", "search")
+UNKNOWN = "unknown"
+
+
+def software() -> Provenance:
+    """Return what is known of the software itself: its version, commit and the digest of its files.
+
+    An installed wheel has no commit; its version and digest are still there.
+    """
+    commit = git_commit()
+    return Provenance(
+        software_version=software_version(),
+        git_commit="" if commit == UNKNOWN else commit,
+        source_digest=source_digest(),
+    )
+
+
+@cache
+def software_version() -> str:
+    """Return the version of the installed distribution; `unknown` if it isn't installed."""
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return UNKNOWN
 
 
 @cache
 def git_commit() -> str:
-    """The commit of the source folder, `-dirty` behind it where files differ; `unknown` outside a
-    git checkout."""
+    """Return the commit of the source folder, `-dirty` behind it where files differ.
+
+    `unknown` outside a git checkout of this project.
+    """
     root = Path(__file__).resolve().parents[2]
     try:
-        commit = _git(root, "rev-parse", "HEAD")
-        return (
-            f"{commit}-dirty"
-            if _git(root, "status", "--porcelain", "--untracked-files=no")
-            else commit
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-
-
-PACKAGES = ("actors", "campaign", "schedulers", "search")
+        top, commit = _git(root, "rev-parse", "--show-toplevel", "HEAD").splitlines()
+        # A wheel may be installed in a folder below somebody else's checkout.
+        if Path(top).resolve() != root:
+            return UNKNOWN
+        dirty = _git(root, "status", "--porcelain", "--untracked-files=no")
+        return f"{commit}-dirty" if dirty else commit
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return UNKNOWN
 
 
 @cache
 def source_digest() -> str:
-    """A hash of the program's source files: equal where two machines run the same."""
+    """Return a hash of the program's source files: equal where two machines run the same."""
     root = Path(__file__).resolve().parents[2]
     total = hashlib.sha256()
     for package in PACKAGES:
         for file in sorted((root / package).rglob("*.py")):
-            total.update(
-                f"{file.relative_to(root)} "
-                f"{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode()
-            )
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            total.update(f"{file.relative_to(root)} {content}\n".encode())
     return total.hexdigest()[:16]
 
 

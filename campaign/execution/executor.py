@@ -289,7 +289,7 @@ def judge(
         metrics=dict(computed.values),
         absent=dict(computed.absent),
         phases=dict(evaluation.phases),
-        provenance=dict(evaluation.provenance),
+        provenance=evaluation.provenance,
         checks=evaluation.checks,
         started=times[0],
         ended=times[1],

@@ -7,27 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TextIO
 
+from campaign.core.phases import Phase
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
 
 Kind = Literal["auto", "plain", "json"]
 Emit = Callable[[str, str, dict[str, Any]], None]
-
-PHASE_WORDS = {
-    "golden": "making the golden cluster",
-    "fallback": "giving up the golden cluster",
-    "placed": "waiting for a slot",
-    "started": "restoring or booting nodes",
-    "reachable": "reaching nodes",
-    "ready": "configuring the scheduler",
-    "first_job": "waiting for the first job",
-    "workload": "replaying the workload",
-    "collected": "collecting",
-    "torn_down": "tearing down",
-    "simulated": "simulating",
-    "judged": "judging",
-}
-"""What a trial does on the way to each phase."""
 
 
 class Progress:
@@ -112,15 +97,15 @@ def point_text(point: Mapping[str, Any]) -> str:
 
 def status_text(status: Status) -> str:
     """What a trial does now. While it waits for its slot, a detail says what for."""
-    if status.phase == "placed" and status.detail:
+    if status.phase == Phase.PLACED and status.detail:
         return status.detail
-    words = PHASE_WORDS.get(status.phase, status.phase)
+    words = status.phase.doing
     return f"{words}: {status.detail}" if status.detail else words
 
 
 def _cold_text(record: TrialRecord) -> str:
     """Why a trial was booted although a golden cluster was wanted, if so."""
-    because = record.provenance.get("cold_because", "")
+    because = record.provenance.cold_because
     return f", booted cold instead of restored ({because.splitlines()[0]})" if because else ""
 
 

@@ -90,7 +90,7 @@ def alike(
 
 def simulated(records: Iterable[TrialRecord]) -> bool:
     """Whether the trials were simulated, not measured."""
-    return any(record.provenance.get("testbed") == "simulation" for record in records)
+    return any(record.provenance.testbed == "simulation" for record in records)
 
 
 def common(records: Sequence[TrialRecord]) -> dict[str, str]:
@@ -98,7 +98,7 @@ def common(records: Sequence[TrialRecord]) -> dict[str, str]:
     each."""
     values: dict[str, dict[str, int]] = {}
     for record in records:
-        for name, value in {**record.provenance, "host": record.host}.items():
+        for name, value in {**record.provenance.facts, "host": record.host}.items():
             if value:
                 counts = values.setdefault(name, {})
                 counts[value] = counts.get(value, 0) + 1

@@ -6,27 +6,13 @@ from typing import Any
 
 from campaign.core.trials import TrialRecord
 from campaign.report.facts import SCHEDULER, Facts, number, schedulers_of, short, shown
-from campaign.report.times import label_of, phases_of
+from campaign.report.times import phases_of
 
 # Okabe-Ito: told apart with every kind of colour blindness, and by their lightness in print.
 FRONT = "#0072b2"
 VALID = "#9aa5b1"
-PHASE_TONES = {
-    "golden": "#661100",
-    "fallback": "#d55e00",
-    "placed": "#bbbbbb",
-    "started": "#56b4e9",
-    "reachable": "#999933",
-    "ready": "#009e73",
-    "first_job": "#332288",
-    "workload": "#0072b2",
-    "collected": "#e69f00",
-    "torn_down": "#cc79a7",
-    "simulated": "#44aa99",
-}
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 """Of schedulers, in their order."""
-OTHER_TONE = "#555555"
 _FONT = {
     "family": "system-ui, -apple-system, 'Segoe UI', sans-serif",
     "size": 13,
@@ -86,10 +72,9 @@ def phases(records: Sequence[TrialRecord]) -> str:
     figure = go.Figure()
     for phase in phases_of(records):
         seconds = [record.phases.get(phase, 0.0) for record in records]
-        label = html.escape(label_of(phase))
+        label = phase.label
         hover = f"trial %{{x}}: {label} %{{y:.1f}} s<extra></extra>"
-        tone = PHASE_TONES.get(phase, OTHER_TONE)
-        figure.add_bar(x=names, y=seconds, name=label, marker_color=tone, hovertemplate=hover)
+        figure.add_bar(x=names, y=seconds, name=label, marker_color=phase.tone, hovertemplate=hover)
     figure.update_layout(
         barmode="stack", xaxis={"title": "trial", "type": "category"}, yaxis={"title": "seconds"}
     )

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from campaign.analysis.metrics import METRICS, Metric
 from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
+from campaign.core.provenance import Group, headline, names_of
 from campaign.core.trials import Check, TrialRecord
 from campaign.report import figures
 from campaign.report.facts import (
@@ -28,24 +29,11 @@ from campaign.report.facts import (
 from campaign.report.gantt import chartable, gantt_svg
 from campaign.report.pages import templates
 from campaign.report.result import CampaignResult
-from campaign.report.times import CALIBRATION, label_of, unlike
+from campaign.report.times import CALIBRATION, unlike
 from search.pareto import feasible
 
-HEADLINE = (
-    "testbed",
-    "simulated_policy",
-    "image_hash",
-    "scheduler",
-    "scheduler_version",
-    "host",
-    "acceleration",
-)
-TOLD_APART = frozenset(
-    {"cold_because"}
-)  # long, different for each trial, and counted with the cost
 MOST_CHARTS = 12
 MOST_COLUMNS = 8  # trials beside each other in the table of metrics
-_LABELS = {"image_hash": "image", "scheduler_version": "version"}
 
 
 @dataclass(frozen=True)
@@ -104,7 +92,6 @@ def render(result: CampaignResult, jobs: Callable[[int], pa.Table | None]) -> st
         "number": number,
         "short": short,
         "shown": shown,
-        "label": label_of,
         "seconds": seconds,
         "percent": percent,
     }
@@ -124,10 +111,12 @@ def render(result: CampaignResult, jobs: Callable[[int], pa.Table | None]) -> st
         front_numbers={record.number for record in best},
         dimensions=dimensions(records),
         headline=[
-            (_LABELS.get(name, name), provenance[name]) for name in HEADLINE if name in provenance
+            (label, provenance[name]) for name, label in headline().items() if name in provenance
         ],
         provenance=sorted(
-            (name, value) for name, value in provenance.items() if name not in TOLD_APART
+            (name, value)
+            for name, value in provenance.items()
+            if name not in names_of(Group.EXPLANATION)
         ),
         status=lambda record: _status(record, facts),
         lines=check_lines(records),

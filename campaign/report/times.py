@@ -5,29 +5,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from campaign.core.trials import MEASURED, PHASES, TrialRecord
+from campaign.core.phases import TIMED, UNTIL_READY, Phase
+from campaign.core.provenance import Group, names_of
+from campaign.core.provenance import label_of as fact_label
+from campaign.core.trials import TrialRecord
 from campaign.report.facts import Facts, nodes_of
 
-LABELS = {
-    "golden": "golden cluster made",
-    "fallback": "golden cluster given up",
-    "placed": "placed",
-    "started": "restored or booted",
-    "reachable": "reachable",
-    "ready": "scheduler ready",
-    "first_job": "first job started",
-    "workload": "workload done",
-    "collected": "collected",
-    "torn_down": "torn down",
-    "simulated": "simulated",
-}
-"""What a trial has reached at the end of each phase."""
-CALIBRATION = {
-    "host_hash_mib_s": "SHA-256 on one core, MiB/s",
-    "host_copy_mib_s": "copying memory, MiB/s",
-    "host_timer_us": "a sleeper wakes late by (p95), µs",
-}
-"""A host's own speed, by its name in a trial's provenance."""
+CALIBRATION = {name: fact_label(name) for name in names_of(Group.HOST_SPEED)}
+"""A host's own speed: its label, by its name in a trial's provenance."""
 UNLIKE = 0.2
 """Hosts whose speeds differ by a larger share are not alike: their trials are not to be
 compared."""
@@ -91,7 +76,7 @@ class Cost:
     ready: Spread
     node_hours: float
     starts: Starts
-    phases: tuple[str, ...]
+    phases: tuple[Phase, ...]
     rows: tuple[Spread, ...]
     later_shares: Mapping[str, float]
     hosts: tuple[HostTimes, ...]
@@ -110,7 +95,7 @@ def cost_of(records: Sequence[TrialRecord], facts: Facts) -> Cost:
         later_share=later.workload_share if later else None,
         between=whole.spread(BETWEEN, whole.idle),
         ready=whole.spread(
-            "ready", [ready_after(record) for record in records if "ready" in record.phases]
+            "ready", [ready_after(record) for record in records if Phase.READY in record.phases]
         ),
         node_hours=sum(wall_of(record) * (nodes_of(record, facts) + 1) for record in records)
         / 3600,
@@ -142,23 +127,16 @@ def gaps_of(records: Sequence[TrialRecord], facts: Facts) -> list[tuple[float, f
 
 def starts_of(records: Iterable[TrialRecord]) -> Starts:
     """Count where the trials' clusters came from; trials that got none aren't in it."""
-    origins = [record.provenance for record in records if "start" in record.provenance]
-    reasons = Counter(
-        one["cold_because"].partition("\n")[0] for one in origins if one.get("cold_because")
-    )
-    restored = sum(one["start"] == "golden" for one in origins)
+    origins = [record.provenance for record in records if record.provenance.start]
+    reasons = Counter(one.cold_because.partition("\n")[0] for one in origins if one.cold_because)
+    restored = sum(one.start == "golden" for one in origins)
     return Starts(restored, len(origins) - restored, tuple(reasons.most_common()))
 
 
-def phases_of(records: Iterable[TrialRecord]) -> list[str]:
-    """The phases that were timed: those of PHASES in order, then any others."""
-    timed = {name for record in records for name in record.phases}
-    return [name for name in PHASES if name in timed] + sorted(timed - set(PHASES))
-
-
-def label_of(phase: str) -> str:
-    """A phase as people read it."""
-    return LABELS.get(phase, phase.replace("_", " "))
+def phases_of(records: Iterable[TrialRecord]) -> list[Phase]:
+    """Return the phases that were timed, in their order."""
+    timed = {phase for record in records for phase in record.phases}
+    return [phase for phase in TIMED if phase in timed]
 
 
 def wall_of(record: TrialRecord) -> float:
@@ -168,13 +146,12 @@ def wall_of(record: TrialRecord) -> float:
 
 def workload_of(record: TrialRecord) -> float:
     """Seconds in which its workload ran."""
-    return sum(seconds for phase, seconds in record.phases.items() if phase in MEASURED)
+    return sum(seconds for phase, seconds in record.phases.items() if phase.measured)
 
 
 def ready_after(record: TrialRecord) -> float:
     """Seconds from the trial's request to its nodes being ready for jobs."""
-    before = PHASES[: PHASES.index("ready") + 1]
-    return sum(seconds for phase, seconds in record.phases.items() if phase in before)
+    return sum(seconds for phase, seconds in record.phases.items() if phase in UNTIL_READY)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -220,10 +197,10 @@ class _Stretch:
             [gap for gap in self.gaps if gap[0] >= first.ended],
         )
 
-    def rows(self, phases: Iterable[str]) -> Iterator[Spread]:
+    def rows(self, phases: Iterable[Phase]) -> Iterator[Spread]:
         """What the wall time went into."""
         for phase in phases:
-            yield self.spread(label_of(phase), _times(self.records, phase))
+            yield self.spread(phase.label, _times(self.records, phase))
         untimed = [wall_of(record) - sum(record.phases.values()) for record in self.records]
         yield self.spread(UNTIMED, untimed)
         if self.earlier:
@@ -238,10 +215,10 @@ class _Stretch:
         )
 
 
-def _hosts(records: Sequence[TrialRecord], phases: Sequence[str]) -> Iterator[HostTimes]:
+def _hosts(records: Sequence[TrialRecord], phases: Sequence[Phase]) -> Iterator[HostTimes]:
     for host in sorted({record.host for record in records if record.host}):
         here = _Stretch([record for record in records if record.host == host])
-        times = [(label_of(phase), _times(here.records, phase)) for phase in phases]
+        times = [(phase.label, _times(here.records, phase)) for phase in phases]
         spreads = tuple(here.spread(label, values) if values else None for label, values in times)
         yield HostTimes(
             host, len(here.records), here.workload_share, spreads, _calibration(here.records)
@@ -250,7 +227,9 @@ def _hosts(records: Sequence[TrialRecord], phases: Sequence[str]) -> Iterator[Ho
 
 def _calibration(records: Iterable[TrialRecord]) -> dict[str, float]:
     """What the latest trial that has it says of its host."""
-    known = [record.provenance for record in sorted(records, key=lambda record: record.started)]
+    known = [
+        record.provenance.facts for record in sorted(records, key=lambda record: record.started)
+    ]
     return {name: float(of[name]) for name in CALIBRATION for of in known if name in of}
 
 
@@ -266,7 +245,7 @@ def unlike(hosts: Sequence[HostTimes]) -> list[str]:
     return found
 
 
-def _times(records: Iterable[TrialRecord], phase: str) -> list[float]:
+def _times(records: Iterable[TrialRecord], phase: Phase) -> list[float]:
     return [record.phases[phase] for record in records if phase in record.phases]
 
 

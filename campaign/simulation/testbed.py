@@ -10,9 +10,11 @@ from functools import cached_property
 from campaign.analysis.validity import judge_schedule, reason, valid
 from campaign.core.errors import CampaignError
 from campaign.core.jobs import Workload
+from campaign.core.phases import Phase
+from campaign.core.provenance import Provenance
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial
-from campaign.core.version import git_commit
+from campaign.core.version import software
 from campaign.schema.model import Campaign
 from campaign.simulation.engine import Delays, Nodes, simulate
 from campaign.simulation.table import jobs_table
@@ -117,22 +119,22 @@ class SimulationTestbed:
             outcome="ok" if valid(checks) else "invalid",
             reason=reason(checks),
             jobs=jobs,
-            phases={"simulated": time.perf_counter() - begun},
+            phases={Phase.SIMULATED: time.perf_counter() - begun},
             provenance=provenance,
             checks=checks,
             files={"policy.json": json.dumps(asdict(policy), indent=1).encode()},
         )
 
-    def _provenance(self, scheduler: str, policy: Policy, delays: Delays) -> dict[str, str]:
-        return {
-            "testbed": "simulation",
-            "scheduler": scheduler,
-            "simulated_policy": self._campaign.testbed.policy,
-            "simulated_delays": ", ".join(
+    def _provenance(self, scheduler: str, policy: Policy, delays: Delays) -> Provenance:
+        return replace(
+            software(),
+            testbed="simulation",
+            scheduler=scheduler,
+            simulated_policy=self._campaign.testbed.policy,
+            simulated_delays=", ".join(
                 f"{name}={value:g}" for name, value in asdict(delays).items()
             ),
-            "ignored_parameters": ", ".join(policy.ignored),
-            "git_commit": git_commit(),
-            "workload": self._workload.name,
-            "workload_hash": self._workload.hash,
-        }
+            ignored_parameters=", ".join(policy.ignored),
+            workload=self._workload.name,
+            workload_hash=self._workload.hash,
+        )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from campaign.core.errors import CapacityError
 from campaign.core.jobs import Workload
 from campaign.core.testbed import Testbed
 from campaign.core.trials import Trial
-from campaign.core.version import git_commit
+from campaign.core.version import software
 from campaign.images.bundles.manifest import Bundle
 from campaign.records.ledger import Ledger
 from campaign.testbeds import Say, Software
@@ -120,10 +121,6 @@ class OnLibvirt:
             params=space.params(trial.point),
             validity=campaign.validity,
             workload=workload,
-            stamps={
-                "testbed": campaign.testbed.kind,
-                "git_commit": git_commit(),
-                "workload": workload.name,
-            },
+            provenance=replace(software(), testbed=campaign.testbed.kind, workload=workload.name),
             prefetch="none" if unknown else campaign.testbed.overlap,
         )

@@ -73,7 +73,7 @@ def metrics_of(record: TrialRecord) -> dict[str, float]:
     """A trial's metrics, phase clocks (`phase.<name>_s`) and checks (`check.<name>`: value, `.ok`:
     1 or 0)."""
     values = dict(record.metrics)
-    values.update({f"phase.{name}_s": seconds for name, seconds in record.phases.items()})
+    values.update({phase.metric: seconds for phase, seconds in record.phases.items()})
     for check in record.checks:
         values[f"check.{check.name}"] = check.value
         values[f"check.{check.name}.ok"] = float(check.ok)
@@ -89,7 +89,9 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         "reason": record.reason,
         "host": record.host,
     }
-    return {name: value[:_TAG_CHARACTERS] for name, value in {**record.provenance, **own}.items()}
+    return {
+        name: value[:_TAG_CHARACTERS] for name, value in {**record.provenance.facts, **own}.items()
+    }
 
 
 class Tracker:
@@ -265,7 +267,7 @@ class Tracker:
             self._client.log_artifacts(run_id, folder)
 
     def _manifest_file(self, record: TrialRecord) -> dict[str, bytes]:
-        manifest = self._manifests.get(record.provenance.get("image_hash", ""))
+        manifest = self._manifests.get(record.provenance.image_hash)
         return {"image/manifest.json": manifest} if manifest else {}
 
     def _manifest_tag(self, record: TrialRecord) -> dict[str, str]:

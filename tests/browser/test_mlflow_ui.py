@@ -132,7 +132,7 @@ def _search(browser, query):
 
 
 def _names(samples, image):
-    return {_name(one.record) for one in samples if one.record.provenance["image_hash"] == image}
+    return {_name(one.record) for one in samples if one.record.provenance.image_hash == image}
 
 
 def _name(record):

@@ -8,7 +8,7 @@ import pytest
 from campaign.report.facts import Facts
 from campaign.report.page import write
 from campaign.report.result import CampaignResult
-from campaign.report.times import label_of, phases_of
+from campaign.report.times import phases_of
 from search.pareto import front
 from tests.samples import OBJECTIVES, campaign_samples
 
@@ -48,7 +48,7 @@ def test_the_front_is_drawn_without_complaint_or_network(browser, report):
 def test_each_phase_is_in_the_figure_and_in_both_tables(browser, report):
     page, records, _ = report
     browser.open(page.as_uri())
-    labels = [label_of(phase) for phase in phases_of(records)]
+    labels = [phase.label for phase in phases_of(records)]
     drawn = browser.wait(
         "the legend", lambda: [one.text for one in browser.all("#phases .legendtext")]
     )

@@ -6,6 +6,8 @@ from functools import cache
 
 import pyarrow as pa
 
+from campaign.core.phases import Phase
+from campaign.core.provenance import Provenance
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Outcome, Trial
 from tests.samples import jobs_table
@@ -61,7 +63,7 @@ class FakeTestbed:
         return [(trial, evaluate(trial, self._rule(trial)))]
 
     def statuses(self) -> Mapping[int, Status]:
-        return {trial.number: Status("workload", 0.0, "replaying") for trial in self._running}
+        return {trial.number: Status(Phase.WORKLOAD, 0.0, "replaying") for trial in self._running}
 
     def close(self) -> None:
         self._running.clear()
@@ -75,20 +77,21 @@ def _jobs(nodes: int, interval: float) -> pa.Table:
 
 def evaluate(trial: Trial, outcome: Outcome = "ok") -> Evaluation:
     """What the model makes of a trial: the same point always gives the same jobs."""
-    provenance = {"image_hash": "f00d", "scheduler": "slurm", "start": "golden"}
+    provenance = Provenance(image_hash="f00d", scheduler="slurm", start="golden")
     if outcome == "infrastructure_failed":
         return Evaluation(outcome, "node n1: no answer by SSH", "local", provenance=provenance)
     interval = float(trial.point.get("scheduler.params.bf_interval", 30))
     jobs = _jobs(int(trial.point.get("cluster.nodes", 2)), interval)
     files = {"logs/head/var/log/slurmctld.log": f"attempt {trial.attempt}\n".encode()}
     phases = {
-        "placed": 0.1,
-        "started": 1.0,
-        "reachable": 2.0,
-        "ready": 3.0,
-        "first_job": 1.0,
-        "workload": 29.0,
+        Phase.PLACED: 0.1,
+        Phase.STARTED: 1.0,
+        Phase.REACHABLE: 2.0,
+        Phase.READY: 3.0,
+        Phase.FIRST_JOB: 1.0,
+        Phase.WORKLOAD: 29.0,
+        Phase.COLLECTED: 2.0,
+        Phase.TORN_DOWN: 1.0,
     }
-    phases |= {"collected": 2.0, "torn_down": 1.0}
     reason = "" if outcome == "ok" else f"{outcome} by rule"
     return Evaluation(outcome, reason, "local", jobs, phases, provenance, files=files)

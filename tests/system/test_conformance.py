@@ -97,7 +97,7 @@ def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_change
 
     for evaluation in asyncio.run(evaluations()):
         assert evaluation.outcome == "ok", evaluation.reason
-        assert evaluation.provenance["start"] == "golden"
+        assert evaluation.provenance.start == "golden"
         for outcome in (*OUTCOMES, *ACCOUNTS):
             outcome(scheduler, cluster, evaluation.jobs)
 

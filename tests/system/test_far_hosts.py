@@ -138,9 +138,7 @@ def test_one_host_is_cut_off_and_another_loses_its_libvirtd(network, places, sea
     )
     assert "host bert is added" in told and "host bert is away" in told
     goldens = {
-        record.provenance.get("golden_key")
-        for record in records
-        if record.provenance["start"] == "golden"
+        record.provenance.golden_key for record in records if record.provenance.start == "golden"
     }
     assert len(goldens) == 1 and trials(driver.said, "making the golden cluster") == {"0"}, told
 
@@ -176,7 +174,7 @@ def test_a_cluster_that_spans_two_hosts_runs_jobs_across_both(network, places, s
     (record,) = history_of(results.ledger_path).final()
     assert record.outcome == "ok" and record.host in {"anna+carl", "carl+anna"}, said
     first, second = record.host.split("+")
-    assert record.provenance["node_hosts"] == f"head={first} n1={second} n2={first}"
+    assert record.provenance.node_hosts == f"head={first} n1={second} n2={first}"
     ran = results.trial_jobs(0).to_pylist()
     across = [job for job in ran if sorted(job["nodes"]) == ["n1", "n2"]]
     assert across and all(job["exit_code"] == 0 for job in ran)

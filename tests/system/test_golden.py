@@ -197,7 +197,7 @@ def test_a_trial_measures_the_same_after_a_filthy_one(host, cluster_spec):
     assert [result.outcome for result in results] == ["ok", "ok"], [
         result.reason for result in results
     ]
-    assert all(result.provenance["start"] == "golden" for result in results)
+    assert all(result.provenance.start == "golden" for result in results)
     first, second = (max(result.jobs.column("end_ns").to_pylist()) for result in results)
     assert 0.5 < second / first < 2
 

@@ -16,6 +16,7 @@ from actors.hosts import ray_session
 from actors.hosts.placement import Placement
 from campaign.core.commands import Order
 from campaign.core.errors import InfrastructureError
+from campaign.core.phases import Phase
 from campaign.core.testbed import Status
 from campaign.core.trials import Trial
 from campaign.images.bundles.store import Store
@@ -163,7 +164,7 @@ class Endless:
         await asyncio.sleep(3600)
 
     async def status(self):
-        return Status("ready", 0.0, "waiting for ever")
+        return Status(Phase.READY, 0.0, "waiting for ever")
 
 
 def test_a_trial_that_misses_all_its_deadlines_is_given_up(opened, monkeypatch):

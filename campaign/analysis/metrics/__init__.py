@@ -15,6 +15,7 @@ import numpy as np
 from campaign.analysis.metrics.definitions import METRICS, Metric, NoMeaning
 from campaign.analysis.metrics.measured import ClusterFacts, Measured, measure
 from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
+from campaign.core.phases import Phase
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,13 +40,13 @@ class Computed:
 def compute(
     jobs: "pa.Table",
     cluster: ClusterFacts,
-    phases: Mapping[str, float],
+    phases: Mapping[Phase, float],
     *,
     tau_s: float = BOUNDED_SLOWDOWN_TAU_S,
 ) -> Computed:
     """All metrics of a jobs table (JOBS_SCHEMA), in time O(n log n) and memory O(n) of its jobs.
 
-    `phases` are a trial's phase clocks (seconds by name in PHASES). `tau_s` bounds the slowdown of
+    `phases` are a trial's phase clocks (seconds). `tau_s` bounds the slowdown of
     short jobs: scale it as the workload's times are scaled (`tau_of`).
     """
     measured = measure(jobs, cluster, phases, tau_s)

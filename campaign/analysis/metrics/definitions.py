@@ -32,9 +32,6 @@ ZHANG_2001 = (
 )
 THIS_PROJECT = "this project"
 BACKFILL = f"{THIS_PROJECT}; backfilling: Lifka 1995, The ANL/IBM SP Scheduling System"
-NOT_HELD = frozenset({"golden", "fallback", "placed", "simulated"})
-"""Phases in which the trial holds no nodes of its own, or that aren't its cost: what is made once
-for all trials, what a mishap took, waiting, and simulating."""
 
 
 @dataclass(frozen=True)
@@ -342,7 +339,7 @@ def node_hours(of: Measured) -> float | NoMeaning:
     of_jobs=False,
 )
 def node_hours_provisioned(of: Measured) -> float | NoMeaning:
-    held = sum(seconds for phase, seconds in of.phases.items() if phase not in NOT_HELD)
+    held = sum(seconds for phase, seconds in of.phases.items() if phase.held)
     if held <= 0:
         return NoMeaning("nothing was provisioned")
     return (

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaign.analysis.metrics.timeline import Timeline, free_since
+from campaign.core.phases import Phase
 from campaign.schema.model import CostSettings
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Measured:
     completed: int
     unfinished: int
     cluster: ClusterFacts
-    phases: Mapping[str, float]
+    phases: Mapping[Phase, float]
     tau_s: float
     table: "pa.Table"
 
@@ -97,7 +98,7 @@ class Measured:
 
 
 def measure(
-    jobs: "pa.Table", cluster: ClusterFacts, phases: Mapping[str, float], tau_s: float
+    jobs: "pa.Table", cluster: ClusterFacts, phases: Mapping[Phase, float], tau_s: float
 ) -> Measured:
     """Take a jobs table (JOBS_SCHEMA) apart."""
 

@@ -51,7 +51,7 @@ def _arm(arm: Arm, accounts: int) -> dict[str, Any]:
         "tie_s": arm.tie_s,
         "accounts_resolution_s": arm.resolution_s,
         "jobs_with_own_start": accounts,
-        "provenance": record.provenance,
+        "provenance": record.provenance.facts,
     }
 
 

@@ -17,6 +17,7 @@ from campaign.analysis.metrics.timeline import (
 )
 from campaign.config.compose import compose
 from campaign.core.jobs import JOBS_SCHEMA, tau_of
+from campaign.core.phases import Phase
 from campaign.core.trials import Evaluation, Trial
 from campaign.execution.executor import judge
 from campaign.schema.model import CostSettings
@@ -24,12 +25,12 @@ from campaign.workloads.esp import esp
 
 CLUSTER = ClusterFacts(nodes=2, slots=4, cost=CostSettings(node_hour=2.0))
 PHASES = {
-    "golden": 5000.0,
-    "fallback": 300.0,
-    "placed": 1000.0,
-    "started": 60.0,
-    "reachable": 40.0,
-    "workload": 20.0,
+    Phase.GOLDEN: 5000.0,
+    Phase.FALLBACK: 300.0,
+    Phase.PLACED: 1000.0,
+    Phase.STARTED: 60.0,
+    Phase.REACHABLE: 40.0,
+    Phase.WORKLOAD: 20.0,
 }
 
 
@@ -308,7 +309,7 @@ def test_a_metric_without_a_meaning_says_why(
 
 
 def test_simulating_provisions_nothing() -> None:
-    computed = compute(TWO, CLUSTER, {"simulated": 3.0})
+    computed = compute(TWO, CLUSTER, {Phase.SIMULATED: 3.0})
     assert computed.absent["node_hours_provisioned"] == "nothing was provisioned"
 
 

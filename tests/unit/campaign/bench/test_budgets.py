@@ -15,11 +15,11 @@ from campaign.bench import clusters
 from campaign.bench.budgets import (
     ANSIBLE,
     MOVED,
-    PHASES,
     RESTORED,
     ROWS,
     SSH,
     UNCACHED,
+    WAY,
     Floor,
     Measured,
     Sample,
@@ -34,6 +34,7 @@ from campaign.bench.clusters import BenchFailed, OwnGolden, check_origin
 from campaign.cli.bench import BENCHES, Asked, asked_for, run
 from campaign.config.compose import compose
 from campaign.core.errors import ConfigError
+from campaign.core.phases import Phase
 from campaign.schema.model import ClusterSettings
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -42,10 +43,10 @@ SVG = "{http://www.w3.org/2000/svg}"
 def sample(row, seconds, **more):
     """A cluster that took `seconds`, a tenth of them for its slot."""
     phases = {
-        "placed": seconds / 10,
-        "started": seconds / 5,
-        "reachable": seconds / 2,
-        "ready": seconds / 5,
+        Phase.PLACED: seconds / 10,
+        Phase.STARTED: seconds / 5,
+        Phase.REACHABLE: seconds / 2,
+        Phase.READY: seconds / 5,
     }
     return Sample(row, phases, torn_down_s=0.5, load=1.0, **more)
 
@@ -136,7 +137,7 @@ def test_bars_are_as_long_as_what_they_stand_for_and_stay_in_the_picture(measure
     by_ansible, by_ssh, restored, *_ = (sum(parts) for parts in lengths.values())
     assert by_ansible / restored == pytest.approx(110 / 5, rel=0.01)
     assert by_ssh / restored == pytest.approx(42 / 5, rel=0.01)
-    reached = next(iter(lengths.values()))[list(PHASES).index("reachable")]
+    reached = next(iter(lengths.values()))[WAY.index(Phase.REACHABLE)]
     assert reached / by_ansible == pytest.approx(0.5, rel=0.01)
     labels = [text for text in root.iter(f"{SVG}text") if text.get("text-anchor") == "end"]
     assert [label.text for label in labels][: len(ROWS)] == list(ROWS.values())

@@ -4,6 +4,7 @@ import pytest
 
 from campaign.core import phase_clock
 from campaign.core.phase_clock import PhaseClock
+from campaign.core.phases import Phase
 
 
 @pytest.fixture
@@ -13,7 +14,7 @@ def clock(monkeypatch):
     monkeypatch.setattr(phase_clock.time, "monotonic", lambda: now[0])
     made = PhaseClock()
 
-    def reached(after, phase, following="next"):
+    def reached(after, phase, following=Phase.JUDGED):
         now[0] += after
         made.reached(phase, following)
 
@@ -22,39 +23,39 @@ def clock(monkeypatch):
 
 def test_every_arrow_is_timed_and_one_that_is_taken_twice_counts_twice(clock):
     made, reached = clock
-    reached(2, "placed", "started")
-    reached(3, "started")
-    reached(4, "placed")
-    assert made.phases == {"placed": 6, "started": 3}
-    assert made.status.phase == "next"
+    reached(2, Phase.PLACED, Phase.STARTED)
+    reached(3, Phase.STARTED)
+    reached(4, Phase.PLACED)
+    assert made.phases == {Phase.PLACED: 6, Phase.STARTED: 3}
+    assert made.status.phase == Phase.JUDGED
 
 
 def test_a_phase_is_split_but_never_becomes_longer(clock):
     made, reached = clock
-    reached(10, "workload")
-    made.split("workload", "first_job", 4)
-    assert made.phases == {"first_job": 4, "workload": 6}
-    made.split("workload", "late", 99)
-    assert (made.phases["late"], made.phases["workload"]) == (6, 0)
+    reached(10, Phase.WORKLOAD)
+    made.split(Phase.WORKLOAD, Phase.FIRST_JOB, 4)
+    assert made.phases == {Phase.FIRST_JOB: 4, Phase.WORKLOAD: 6}
+    made.split(Phase.WORKLOAD, Phase.COLLECTED, 99)
+    assert (made.phases[Phase.COLLECTED], made.phases[Phase.WORKLOAD]) == (6, 0)
 
 
 def test_a_part_has_phases_of_its_own_and_its_details_are_told_by_the_whole():
     whole = PhaseClock()
     part = whole.part("making the golden cluster")
-    part.reached("placed", "started")
+    part.reached(Phase.PLACED, Phase.STARTED)
     part.detail("half way")
-    assert (whole.status.phase, whole.phases) == ("placed", {})
+    assert (whole.status.phase, whole.phases) == (Phase.PLACED, {})
     assert whole.status.detail == "making the golden cluster: half way"
-    assert list(part.phases) == ["placed"]
+    assert list(part.phases) == [Phase.PLACED]
 
 
 def test_phases_are_logged_with_their_durations(clock, caplog):
     _, reached = clock
     with caplog.at_level("DEBUG", "campaign.core.phase_clock"):
-        reached(2, "placed", "started")
+        reached(2, Phase.PLACED, Phase.STARTED)
     ended, begun = caplog.records
-    assert (ended.event, ended.span, ended.duration_s) == ("end", "placed", 2)
-    assert (begun.event, begun.span) == ("begin", "started")
+    assert (ended.event, ended.span, ended.duration_s) == ("end", Phase.PLACED, 2)
+    assert (begun.event, begun.span) == ("begin", Phase.STARTED)
 
 
 def test_a_detail_is_logged_when_it_changes(caplog):

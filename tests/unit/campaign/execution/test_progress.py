@@ -5,8 +5,9 @@ import json
 
 import pytest
 
+from campaign.core.phases import Phase
 from campaign.core.testbed import Status
-from campaign.core.trials import PHASES, Evaluation, Trial, TrialRecord
+from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.execution.progress import Progress, duration_text, make_progress, point_text
 
 EVALUATION = Evaluation("ok")
@@ -91,28 +92,28 @@ def test_a_fresh_start_is_no_resume(progress, said):
 
 def test_a_phase_is_said_when_it_changes(progress, said):
     for phase, detail in [
-        ("started", ""),
-        ("started", ""),
-        ("workload", "3 of 30"),
-        ("workload", "4 of 30"),
+        (Phase.STARTED, ""),
+        (Phase.STARTED, ""),
+        (Phase.WORKLOAD, "3 of 30"),
+        (Phase.WORKLOAD, "4 of 30"),
     ]:
         progress.running({1: Status(phase, 0.0, detail)})
     assert [text for _, text, _ in said] == [
-        "trial 1 restoring or booting nodes",
+        "trial 1 restoring or starting nodes",
         "trial 1 replaying the workload: 3 of 30",
         "trial 1 replaying the workload: 4 of 30",
     ]
 
 
 def test_every_phase_has_words(progress, said):
-    for phase in (*PHASES, "judged"):
+    for phase in Phase:
         progress.running({1: Status(phase, 0.0)})
         assert said[-1][1] != f"trial 1 {phase}", phase
 
 
 def test_what_a_trial_without_a_slot_waits_for_is_said_instead(progress, said):
-    progress.running({1: Status("placed", 0.0)})
-    progress.running({1: Status("placed", 0.0, "making the golden cluster: booting 3 nodes")})
+    progress.running({1: Status(Phase.PLACED, 0.0)})
+    progress.running({1: Status(Phase.PLACED, 0.0, "making the golden cluster: booting 3 nodes")})
     assert [text for _, text, _ in said] == [
         "trial 1 waiting for a slot",
         "trial 1 making the golden cluster: booting 3 nodes",
@@ -139,7 +140,7 @@ def tell_all(kind, stream):
     progress.say("building [1, 4] [/usr/bin] [bold]x")
     progress.asked(0, {"cluster.nodes": 2, "scheduler.params.defer": True})
     progress.started(Trial(number=0, point={}))
-    progress.running({0: Status("workload", 0.0, "[/] 3 of 30")})
+    progress.running({0: Status(Phase.WORKLOAD, 0.0, "[/] 3 of 30")})
     progress.finished(record(0, "stalled", reason="[/red] node n1"), EVALUATION, settled=True)
 
 

@@ -12,13 +12,13 @@ from rich.console import Console
 
 from campaign.analysis.fairness import Row
 from campaign.analysis.metrics import METRICS
-from campaign.core.trials import PHASES
+from campaign.core.phases import TIMED
 from campaign.report.facts import ABSENT, Facts, common, number, percent, seconds, shown
-from campaign.report.figures import PHASE_TONES, pareto, phases
+from campaign.report.figures import pareto, phases
 from campaign.report.page import check_lines, metric_rows, render, spread_over, write
 from campaign.report.result import CampaignResult
 from campaign.report.text import scatter, text_front, time_lines
-from campaign.report.times import cost_of, label_of, phases_of
+from campaign.report.times import cost_of, phases_of
 from campaign.schema.model import Bound
 from search.pareto import front
 from tests.samples import OBJECTIVES, campaign_samples, sample
@@ -130,15 +130,15 @@ def test_where_the_time_went_is_in_the_page(page, records):
     assert [host.host for host in cost.hosts] == ["far", "local"]
     for phase, *spreads in zip(cost.phases, *(host.phases for host in cost.hosts), strict=True):
         times = [f"{seconds(one.p50)} / {seconds(one.p95)}" if one else ABSENT for one in spreads]
-        assert f" {label_of(phase)} {' '.join(times)} " in page.text
+        assert f" {phase.label} {' '.join(times)} " in page.text
     assert f" {' '.join(percent(host.workload_share) for host in cost.hosts)} " in page.text
 
 
 def test_the_figure_has_each_phase_in_a_tone_of_its_own(records):
     drawn = phases(records)
-    for name in phases_of(records):
-        assert label_of(name) in drawn and PHASE_TONES[name] in drawn
-    assert set(PHASE_TONES) == set(PHASES) and len(set(PHASE_TONES.values())) == len(PHASES)
+    for phase in phases_of(records):
+        assert phase.label in drawn and phase.tone in drawn
+    assert len({phase.tone for phase in TIMED}) == len(TIMED)
 
 
 def test_plotly_is_in_the_page_once(records, jobs):

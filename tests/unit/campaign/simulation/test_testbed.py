@@ -47,10 +47,7 @@ def test_a_trial_yields_a_valid_jobs_table_and_says_what_it_is(policy: str) -> N
     found = evaluated(made(f"testbed.policy={policy}"))
     assert (found.outcome, found.reason) == ("ok", "")
     assert found.jobs.schema == JOBS_SCHEMA and found.jobs.num_rows == 20
-    assert (
-        found.provenance["testbed"] == "simulation"
-        and found.provenance["simulated_policy"] == policy
-    )
+    assert found.provenance.testbed == "simulation" and found.provenance.simulated_policy == policy
     assert set(found.phases) == {"simulated"} and {check.name for check in found.checks} >= {
         "incomplete jobs"
     }
@@ -84,10 +81,9 @@ def test_delays_shift_what_happens() -> None:
 def test_ignored_parameters_are_named() -> None:
     builtin = evaluated(made(), {"scheduler.params.SchedulerType": "sched/builtin"}).provenance
     assert (
-        "bf_interval" in builtin["ignored_parameters"]
-        and "bf_continue" in builtin["ignored_parameters"]
+        "bf_interval" in builtin.ignored_parameters and "bf_continue" in builtin.ignored_parameters
     )
-    backfill = evaluated(made()).provenance["ignored_parameters"]
+    backfill = evaluated(made()).provenance.ignored_parameters
     assert "defer" in backfill and "bf_interval" not in backfill and "PriorityWeightQOS" in backfill
 
 
@@ -125,7 +121,7 @@ def test_a_campaign_runs_resumes_and_says_simulation_everywhere(settings, tmp_pa
     results = Results(tmp_path / "r", "demo-simulation")
     records = history_of(results.ledger_path).final()
     assert [record.number for record in records] == list(range(6))
-    assert all(record.valid and record.provenance["testbed"] == "simulation" for record in records)
+    assert all(record.valid and record.provenance.testbed == "simulation" for record in records)
     assert all("node_hours_provisioned" in record.absent for record in records)
     assert results.report_path.read_text().count("simulation") > 5
     assert not results.manifests_folder.exists()
@@ -198,9 +194,9 @@ def test_neither_ray_nor_libvirt_is_imported(settings, tmp_path) -> None:
 def test_one_campaign_searches_over_schedulers(settings, without_mlflow, tmp_path) -> None:
     assert run(compose([*settings, "scheduler=slurm-flux", "search.trials=8", "name=across"])) == 0
     records = history_of(tmp_path / "r/across/ledger.jsonl").final()
-    assert {record.provenance["scheduler"] for record in records} == {"slurm", "flux"}
+    assert {record.provenance.scheduler for record in records} == {"slurm", "flux"}
     for record in records:
-        assert record.valid and record.provenance["scheduler"] == record.point["scheduler.name"]
+        assert record.valid and record.provenance.scheduler == record.point["scheduler.name"]
     page = (tmp_path / "r/across/report.html").read_text()
     assert "flux.queue_policy" in page and "slurm.bf_interval" in page
 
@@ -209,7 +205,7 @@ def test_two_trials_are_compared_by_their_names(settings, without_mlflow, tmp_pa
     assert run(compose([*settings, "scheduler=slurm-flux", "search.trials=6", "name=across"])) == 0
     records = history_of(tmp_path / "r/across/ledger.jsonl").final()
     slurm, flux = (
-        next(r.number for r in records if r.provenance["scheduler"] == name)
+        next(r.number for r in records if r.provenance.scheduler == name)
         for name in ("slurm", "flux")
     )
     capsys.readouterr()

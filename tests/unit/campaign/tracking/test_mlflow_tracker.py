@@ -10,7 +10,8 @@ from itertools import count
 import pytest
 
 from campaign.core.errors import CampaignError
-from campaign.core.trials import PHASES
+from campaign.core.phases import TIMED
+from campaign.core.provenance import Provenance
 from campaign.images.bundles.manifest import Recipe
 from campaign.tracking.mlflow_tracker import (
     Evidence,
@@ -44,7 +45,7 @@ def tracker(mlruns, name):
     return tracker_of(mlruns, name)
 
 
-MANIFESTS = {sample(0).record.provenance["image_hash"]: b'{"name": "slurm"}'}
+MANIFESTS = {sample(0).record.provenance.image_hash: b'{"name": "slurm"}'}
 
 
 def tracker_of(mlruns, name, **changes):
@@ -98,7 +99,7 @@ def test_a_trial_is_logged_whole(mlruns, name, tracker):
     assert run.data.metrics == pytest.approx(metrics_of(one.record))
     assert {"awrt_s", "check.steal", "check.steal.ok"} <= set(run.data.metrics)
     assert {
-        f"phase.{name}_s" for name in PHASES if name not in ("golden", "fallback", "simulated")
+        phase.metric for phase in TIMED if phase not in ("golden", "fallback", "simulated")
     } <= set(run.data.metrics)
     expected = {"jobs.parquet", "gantt.svg", "checks.json", "image/manifest.json", *FILES}
     assert artifacts(mlruns, run_id) == expected
@@ -115,8 +116,8 @@ def test_two_images_are_told_apart_by_their_bytes_and_by_their_recipes(mlruns, n
     images = [("a" * 64, recipe), ("b" * 64, recipe), ("b" * 64, Recipe(id="debian:12"))]
     for number, (image, made_by) in enumerate(images):
         record = sample(number).record
-        provenance = {**record.provenance, "image_hash": image, **made_by.tags}
-        tracker.log(record.model_copy(update={"provenance": provenance}))
+        facts = {**record.provenance.facts, "image_hash": image, **made_by.tags}
+        tracker.log(record.model_copy(update={"provenance": Provenance.of(facts)}))
 
     def found(query):
         return sorted(int(run.data.tags["trial"]) for run in runs_of(mlruns, name, query))
