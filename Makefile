@@ -10,7 +10,7 @@ SYSTEM_PACKAGES := qemu-system-x86 tini libvirt-daemon libvirt-daemon-driver-qem
 TEST_PACKAGES := chromium chromium-driver libxml2-utils openssh-client cpio nix-bin
 PACKAGES = $(SYSTEM_PACKAGES)
 
-.PHONY: help setup setup-test simulate search chaos bench doctor clean ui test test-fast test-vm check format lock docs
+.PHONY: help setup setup-test simulate search chaos bench doctor clean ui test test-fast test-vm test-wheel check format lock docs
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -18,7 +18,7 @@ help: ## this list
 setup: $(VENV)/.ready ## system packages and .venv, once
 	@$(call need,$(PACKAGES))
 
-test test-fast test-vm setup-test: PACKAGES = $(SYSTEM_PACKAGES) $(TEST_PACKAGES)
+test test-fast test-wheel test-vm setup-test: PACKAGES = $(SYSTEM_PACKAGES) $(TEST_PACKAGES)
 setup-test: setup
 	@$(call need,$(PACKAGES))
 
@@ -35,19 +35,22 @@ chaos: $(if $(findstring vms=,$(ARGS)),setup,$(VENV)/.light) ## seeded faults ov
 bench: setup ## how fast clusters are there, how fast simulation is, how far the two are apart (ARGS="simulation rounds=1")
 	@$(RUN) -m campaign bench $(ARGS)
 
-doctor: setup ## what this machine can do, and what mends what it can't
+doctor: setup ## what this machine can do, and how to fix what it can't
 	@$(RUN) -m campaign doctor
 
 clean: setup ## remove VMs and files that dead campaigns left
 	@$(RUN) -m campaign clean
 
-ui: setup ## the MLflow UI, on loopback
+ui: $(VENV)/.light ## the MLflow UI, on loopback: no VMs, no root
 	@$(RUN) -m campaign ui
 
-test: test-fast test-vm ## everything: unit tests, real VMs, a real browser
+test: test-fast test-wheel test-vm ## everything: unit tests, the wheel, real VMs, a real browser
 
 test-fast: setup-test ## what needs no VM: unit tests, and the promises of every scheduler
 	$(RUN) -m pytest -q -n auto tests/architecture tests/unit tests/conformance $(ARGS)
+
+test-wheel: setup-test ## the wheel, installed without extras, compiler and libvirt, runs a simulation
+	$(RUN) -m pytest -q tests/packaging $(ARGS)
 
 test-vm: setup-test ## what boots VMs or drives a browser
 	$(RUN) -m pytest -q --durations=30 tests/browser tests/system $(ARGS)
@@ -63,11 +66,14 @@ format: setup
 	$(VENV)/bin/ruff format .
 
 docs: setup ## the generated tables of docs/
-	$(RUN) -m campaign docs
+	$(RUN) -m campaign.cli.docs
 
-lock: setup ## renew requirements.lock from pyproject.toml
-	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--extra dev pyproject.toml --output-file requirements.lock
+# What stands in a lock stays as it is where pyproject.toml allows it; ARGS=--upgrade takes the newest.
+COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+lock: setup ## renew the locks from pyproject.toml (ARGS=--upgrade: with the newest versions)
+	$(COMPILE) --extra dev $(ARGS) pyproject.toml --output-file requirements.lock
+	$(COMPILE) --extra ui --constraints requirements.lock $(ARGS) pyproject.toml --output-file requirements-light.lock
+	@! grep -nE '://|^ *-' requirements.lock requirements-light.lock | grep -v -- '--hash=' || { echo "error: a lock names an index" >&2; exit 2; }
 
 # uv installs in seconds what pip takes minutes for, but knows no pip.conf: where it fails, pip does it.
 $(VENV)/.ready: requirements.lock pyproject.toml
@@ -75,11 +81,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(call install,requirements.lock)
 	@touch $@ $(VENV)/.light
 
-# The same without what needs a compiler and libvirt's headers.
-$(VENV)/.light: requirements.lock pyproject.toml
-	@mkdir -p $(VENV)
-	@awk '!/^ / {off = /^libvirt-python==/} !off {print}' requirements.lock > $(VENV)/light.lock
-	@$(call install,$(VENV)/light.lock)
+# What a simulation and MLflow's UI need: nothing that wants a compiler or libvirt's headers.
+$(VENV)/.light: requirements-light.lock pyproject.toml
+	@$(call install,requirements-light.lock)
 	@touch $@
 
 # $(call install,LOCK): the packages of a lock file and this project, in a virtual environment.

@@ -1,42 +1,57 @@
-"""`python -m campaign`: what surrounds a search. Each command's work is a module of
-campaign/cli/."""
+"""`hpc-campaign`, also `python -m campaign`: a search, and what surrounds it.
 
-import argparse
-import importlib
+Each command's work is a module of campaign/cli/.
+"""
+
+import os
 import sys
 from collections.abc import Sequence
 
 from campaign.cli.failures import guarded
+from campaign.cli.parser import build, command_of, module
+
+DESCRIPTION = """\
+Find out which batch scheduler with which settings on how many nodes serves a workload best.
+`hpc-campaign COMMAND --help` says more of a command."""
 
 COMMANDS = {
-    "doctor": "what this machine can do, and the command that mends what is missing",
-    "image": "list, build, show, compare, verify, lock, remove image bundles",
-    "golden": "list and remove golden clusters, from which trials' clusters are restored",
-    "host": "how machines join as hosts, what hosts there are, and draining or adding one while "
-    "a campaign runs",
-    "clean": "remove VMs and files that dead campaigns left",
-    "report": "write a campaign's report again, from its ledger",
-    "ui": "the MLflow UI, on loopback",
-    "export": "write a bootstrap plan for Ansible: inventory, playbook and files",
+    "search": "search a campaign's settings until its Pareto front is known",
+    "list": "the campaigns in the results folder: state, trials done, best values",
+    "report": "write a campaign's report again, from its ledger; compare two trials",
     "workload": "show, convert and generate workloads: figures, distributions, a picture, SWF "
     "files",
+    "image": "list, build, show, compare, verify, lock, remove image bundles",
+    "golden": "list and remove golden clusters: snapshots of booted and joined clusters, from "
+    "which trials start",
+    "host": "how machines join as hosts, what hosts there are, and draining or adding one while "
+    "a campaign runs",
+    "export": "write a bootstrap plan for Ansible: inventory, playbook and files",
+    "ui": "the MLflow UI, on loopback",
+    "doctor": "what this machine can do, and how to fix what is missing",
+    "clean": "remove VMs and files that dead campaigns left",
     "bench": "how fast clusters are there, how fast simulation is, how far the two are apart, "
     "what the driver costs",
     "chaos": "seeded faults over campaigns on simulated hosts, and whether every invariant holds",
-    "docs": "write the tables of settings and metrics of docs/",
+    "completion": "print what a shell must evaluate to complete commands, groups and settings",
 }
 
 
 @guarded
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status (see campaign/core/exits.py)."""
-    parser = argparse.ArgumentParser(prog="python -m campaign", description=__doc__)
-    below = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, summary in COMMANDS.items():
-        command = importlib.import_module(f"campaign.cli.{name}")
-        command.configure(below.add_parser(name, help=summary, description=summary))
-    options = parser.parse_args(arguments)
-    status: int = importlib.import_module(f"campaign.cli.{options.command}").run(options)
+    """Run one command; return its exit status (see campaign/core/exits.py)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks what may follow
+        from campaign.cli.completion import answer
+
+        answer(COMMANDS, DESCRIPTION)
+    if command_of(given) == "search" and "--version" not in given:
+        # Its options and settings may stand in any order, which a parser below another can't do.
+        from campaign.cli.search import main as search
+
+        given.remove("search")
+        return search(given)
+    options = build(COMMANDS, given, DESCRIPTION).parse_args(given)
+    status: int = module(options.command).run(options)
     return status
 
 

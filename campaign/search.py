@@ -1,77 +1,16 @@
-"""`python -m campaign.search`: compose a campaign, validate it, and search until its Pareto front
-is known.
+"""`python -m campaign.search`: the same as `hpc-campaign search`."""
 
-Whatever is only asked (`--help`, `--cfg`, `--dry-run`) imports neither Ray nor MLflow nor Optuna.
-"""
-
-import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from campaign.cli import search
 from campaign.cli.failures import guarded
-
-USAGE = """\
-python -m campaign.search [options] [group=option ...] [setting=value ...]
-
-Searches cluster sizes and scheduler settings on throw-away virtual clusters, up to a Pareto front.
-
-  python -m campaign.search                                        the demo campaign
-  python -m campaign.search cluster.nodes=[1,4] search.trials=12   more nodes, more trials
-  python -m campaign.search scheduler.params.bf_window=600 name=mine
-  python -m campaign.search workload=swf workload.path=trace.swf --dry-run
-
-A value fixes a setting; [low,high] searches a range; {choices: [a,b]} searches a list.
-The same command again goes on with what is left; a larger search.trials extends a finished
-campaign."""
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line's options; what is no option is an override."""
-    options = argparse.ArgumentParser(prog="python -m campaign.search", usage=USAGE, add_help=False)
-    options.add_argument("overrides", nargs="*")
-    options.add_argument(
-        "-h", "--help", action="store_true", help="this help, with every group and setting"
-    )
-    options.add_argument(
-        "--cfg", action="store_true", help="print the composed, validated campaign and stop"
-    )
-    options.add_argument(
-        "--dry-run", action="store_true", help="say what would be built, booted and run, and stop"
-    )
-    options.add_argument(
-        "--config-dir", type=Path, help="a folder of your own YAML groups, beside ours"
-    )
-    options.add_argument(
-        "--config-name", default="config", help="primary configuration in that folder"
-    )
-    return options
 
 
 @guarded
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status (see campaign/core/exits.py)."""
-    options = parser().parse_intermixed_args(arguments)
-    if options.help:
-        from campaign.cli.help import text
-
-        print(text(parser(), USAGE))
-        return 0
-    from campaign.config.compose import compose
-
-    composed = compose(options.overrides, options.config_dir, options.config_name)
-    if options.cfg:
-        from campaign.config.yaml_text import campaign_yaml
-
-        print(campaign_yaml(composed.campaign), end="")
-        return 0
-    if options.dry_run:
-        from campaign.cli.dry_run import forecast
-
-        return forecast(composed)
-    from campaign.execution.run import run
-
-    return run(composed)
+    """Run the command line; return the exit status (see campaign/core/exits.py)."""
+    return search.main(arguments)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""`python -m campaign docs`: writes the tables of docs/settings.md and docs/metrics.md from the
-rows in the code."""
+"""`make docs`: writes the tables of docs/settings.md and docs/metrics.md, from rows in the code."""
 
-import argparse
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from campaign.analysis.metrics import METRICS
@@ -16,19 +15,13 @@ from schedulers import registry
 BETTER = {"minimize": "less", "maximize": "more"}
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's options."""
-    parser.add_argument(
-        "folder", nargs="?", type=Path, default=Path("docs"), help="where to write (default: docs)"
-    )
-
-
-def run(options: argparse.Namespace) -> int:
-    """Write the pages."""
-    options.folder.mkdir(parents=True, exist_ok=True)
+def main(arguments: Sequence[str]) -> int:
+    """Write the pages into the folder that `arguments` name, docs/ where they name none."""
+    folder = Path(arguments[0]) if arguments else Path("docs")
+    folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
-        (options.folder / name).write_text(text)
-        print(options.folder / name)
+        (folder / name).write_text(text)
+        print(folder / name)
     return 0
 
 
@@ -40,7 +33,7 @@ def pages() -> dict[str, str]:
 def settings_page() -> str:
     """Every setting, and every scheduler's parameters."""
     parts = [
-        "# Settings\n\nMade by `python -m campaign docs`; the rows stand in the code.\n",
+        "# Settings\n\nMade by `make docs`; the rows stand in the code.\n",
         _table(rows(Campaign)),
     ]
     for name in registry.names():
@@ -50,7 +43,7 @@ def settings_page() -> str:
 
 def metrics_page() -> str:
     """Every metric with its definition, the phase clocks, and every check of the validity gate."""
-    head = "# Metrics\n\nMade by `python -m campaign docs`; the rows stand in the code.\n\n"
+    head = "# Metrics\n\nMade by `make docs`; the rows stand in the code.\n\n"
     head += (
         "Metrics are over the jobs that finished. One that has no meaning for a trial has no "
         "value: the trial's "
@@ -103,3 +96,7 @@ def _table(table: Iterable[Row]) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import NoReturn
 
+from campaign.core import optional
 from campaign.core.errors import CampaignError
 from campaign.core.exits import USER_ERROR
 
@@ -35,6 +36,12 @@ def guarded(main: Main) -> Callable[..., int]:
         except CampaignError as error:
             print(message(error), file=sys.stderr)
             return USER_ERROR
+        except ModuleNotFoundError as error:
+            explanation = optional.explained(error)
+            if explanation is None:
+                raise
+            print(message(explanation), file=sys.stderr)
+            return USER_ERROR
         except SystemExit:
             if not told_to_end:
                 raise
@@ -49,7 +56,7 @@ def guarded(main: Main) -> Callable[..., int]:
 
 
 def message(error: CampaignError) -> str:
-    """An error in three parts: what, evidence, how to mend it."""
+    """Return an error as text in three parts: what, evidence, how to fix it."""
     parts = [f"error: {error.brief}"]
     if error.details:
         parts.append("\n".join(f"  | {line}" for line in error.details.splitlines()))

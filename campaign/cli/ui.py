@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from campaign.core import optional
 from campaign.tracking.server import address, check, newest_experiment, serve
 
 
@@ -16,6 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until interrupted."""
+    optional.require("ui", "the MLflow UI")
     check(options.mlruns, options.port)
     where = address(options.port, experiment=newest_experiment(options.mlruns))
     print(f"the runs are at {where} (Ctrl-C ends)", flush=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaign.config.compose import Composed
+from campaign.core import optional
 from campaign.core.commands import Orders
 from campaign.core.errors import CapacityError
 from campaign.core.jobs import Workload
@@ -31,6 +32,8 @@ class OnLibvirt:
         self._images: dict[str, Bundle] = {}
 
     def prepare(self, ledger: Ledger, say: Say) -> Software:
+        # Before an image is built, which takes minutes.
+        optional.require("vm", "testbed.kind = libvirt")
         self._images = bundles_for(self._composed, ledger, say)
         for bundle in self._images.values():
             check_payload(self._composed, bundle)

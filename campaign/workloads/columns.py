@@ -47,11 +47,14 @@ def table_of(jobs: Columns, *, where: str) -> pa.Table:
             first = int(broken.argmax())
             found = ", ".join(f"{name} {column[first]:g}" for name, column in jobs.items())
             raise WorkloadError(f"{where}: job {first + 1} of {broken.size}: {rule}", found)
-    arrays = [
-        jobs[field.name].astype(field.type.to_pandas_dtype(), copy=False)
-        for field in WORKLOAD_SCHEMA
-    ]
+    arrays = [jobs[field.name].astype(_dtype(field.type), copy=False) for field in WORKLOAD_SCHEMA]
     return pa.table([pa.array(array) for array in arrays], schema=WORKLOAD_SCHEMA)
+
+
+def _dtype(kind: pa.DataType) -> np.dtype[Any]:
+    # Arrow's own `to_pandas_dtype` wants pandas, which a simulation goes without.
+    dtype: np.dtype[Any] = pa.array([], kind).to_numpy(zero_copy_only=False).dtype
+    return dtype
 
 
 def _rules(jobs: Columns) -> Iterator[tuple[str, NDArray[np.bool_]]]:

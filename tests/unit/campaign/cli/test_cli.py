@@ -301,7 +301,7 @@ def test_a_report_of_no_campaign_is_a_user_error(tmp_path, capsys):
 
 
 def test_the_tables_of_docs_come_from_the_rows(tmp_path, capsys):
-    assert surrounding.main(["docs", str(tmp_path / "docs")]) == 0
+    assert docs.main([str(tmp_path / "docs")]) == 0
     written = {path.name: path.read_text() for path in (tmp_path / "docs").iterdir()}
     assert written == docs.pages()
     assert "| `cluster.memory_mib` | [256 .. 1048576] MiB | 512 |" in written["settings.md"]

@@ -1,0 +1,39 @@
+"""`hpc-campaign list`: the campaigns in the results folder, their states and best values."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from campaign.cli.output import add_json, print_json, table
+from campaign.records.campaigns import CampaignSummary, summaries
+from campaign.report.facts import number
+
+HEADS = ("name", "state", "trials", "testbed", "schedulers", "changed", "best values")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), help="folder of results (default: results)"
+    )
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a line per campaign, the most recently changed first."""
+    found = list(summaries(options.results))
+    if options.json:
+        print_json([asdict(one) for one in found])
+    elif found:
+        print(table(HEADS, [_row(one) for one in found]))
+    else:
+        print(f"{options.results}/ holds no campaigns; `hpc-campaign search` begins one")
+    return 0
+
+
+def _row(one: CampaignSummary) -> tuple[str, ...]:
+    values = ", ".join(f"{name} {number(best.value)}" for name, best in one.best.items())
+    changed = one.changed.astimezone().strftime("%Y-%m-%d %H:%M") if one.changed else ""
+    schedulers = ", ".join(one.schedulers)
+    trials = f"{one.done}/{one.trials}" if one.trials else ""
+    return (one.name, one.state, trials, one.testbed, schedulers, changed, one.problem or values)

@@ -1,0 +1,39 @@
+"""How commands print: JSON for programs, a table for people."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Declare `--json`."""
+    parser.add_argument("--json", action="store_true", help="print JSON, for other programs")
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as JSON; times by ISO 8601, paths and the like as text."""
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=_as_text))
+
+
+def _as_text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return lines whose columns are aligned: text to the left, numbers to the right."""
+    cells = [heads, *rows]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(heads))]
+    right = [bool(rows) and all(_numeric(row[at]) for row in rows) for at in range(len(heads))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if to_the_right else cell.ljust(width)
+            for cell, width, to_the_right in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in cells
+    )
+
+
+def _numeric(text: str) -> bool:
+    return bool(text) and text[0].isdigit() and not any(part in text for part in "-:")

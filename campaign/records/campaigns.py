@@ -1,0 +1,105 @@
+"""The campaigns of a results folder: which there are, how far each is, and its best values."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from campaign.core.errors import CampaignError
+from campaign.core.files import in_use
+from campaign.records.ledger import History, history_of
+from campaign.records.results import Results
+from campaign.schema.model import Bound, Direction
+from search.pareto import front
+
+State = Literal["running", "finished", "failed", "interrupted", "unreadable"]
+"""`running`: a living process holds the ledger. `finished`: every trial is settled, and at least
+one is valid. `failed`: every trial is settled, none is valid. `interrupted`: trials are left, and
+nobody works on them. `unreadable`: the ledger can't be read."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best value that a valid trial within the constraints has of one objective, and the
+    trial's number; None where there is no such trial."""
+
+    direction: Direction
+    value: float | None
+    trial: int | None
+
+
+@dataclass(frozen=True)
+class CampaignSummary:
+    """One campaign at a glance; `problem` says why an unreadable one is."""
+
+    name: str
+    state: State
+    done: int = 0
+    trials: int = 0
+    testbed: str = ""
+    schedulers: tuple[str, ...] = ()
+    best: Mapping[str, Best] = field(default_factory=dict)
+    begun: datetime | None = None
+    changed: datetime | None = None
+    problem: str = ""
+
+
+def names_in(root: Path) -> list[str]:
+    """Return the names of the campaigns in the results folder `root`, sorted."""
+    return sorted(ledger.parent.name for ledger in root.glob("*/ledger.jsonl"))
+
+
+def summaries(root: Path) -> Iterator[CampaignSummary]:
+    """Yield every campaign in the results folder `root`, the most recently changed first."""
+    ledgers = {name: Results(root, name).ledger_path for name in names_in(root)}
+    for name in sorted(ledgers, key=lambda name: ledgers[name].stat().st_mtime, reverse=True):
+        yield summary(name, ledgers[name])
+
+
+def summary(name: str, ledger: Path) -> CampaignSummary:
+    """Return the campaign of one ledger file."""
+    # Before the ledger is read, so that one that ends meanwhile isn't taken for an interrupted one.
+    running = in_use(ledger)
+    try:
+        history = history_of(ledger)
+    except CampaignError as error:
+        return CampaignSummary(name, "running" if running else "unreadable", problem=error.brief)
+    head: Mapping[str, Any] = history.head or {}
+    config = head["config"]
+    trials = int(config["search"]["trials"])
+    done = history.lasting(int(config["search"]["retries"]))
+    names = config["scheduler"]["name"]
+    return CampaignSummary(
+        name,
+        "running" if running else _state(history, done, trials),
+        done=done,
+        trials=trials,
+        testbed=config["testbed"]["kind"],
+        schedulers=(names,) if isinstance(names, str) else tuple(names),
+        best=_best_of(history, config),
+        begun=datetime.fromtimestamp(head["time"], UTC),
+        changed=datetime.fromtimestamp(ledger.stat().st_mtime, UTC),
+    )
+
+
+def _state(history: History, done: int, trials: int) -> State:
+    if done < trials:
+        return "interrupted"
+    return "finished" if any(record.valid for record in history.final()) else "failed"
+
+
+def _best_of(history: History, config: Mapping[str, Any]) -> dict[str, Best]:
+    objectives: Mapping[str, Direction] = config["objectives"]
+    constraints = {
+        name: Bound.model_validate(bound) for name, bound in config["search"]["constraints"].items()
+    }
+    # The best in each single objective is on the front.
+    points = front(history.final(), objectives, constraints)
+    found = {}
+    for name, direction in objectives.items():
+        choose = min if direction == "minimize" else max
+        record = choose(points, key=lambda one: one.metrics[name], default=None)
+        value = record.metrics[name] if record else None
+        found[name] = Best(direction, value, record.number if record else None)
+    return found

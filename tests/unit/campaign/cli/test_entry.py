@@ -1,0 +1,168 @@
+"""`hpc-campaign` as a user meets it first: help, version, completion, and what is not installed."""
+
+import importlib.metadata
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from campaign import __main__ as entry
+from campaign.cli import completion
+from campaign.cli.failures import guarded
+from campaign.cli.parser import build, command_of
+from campaign.core import optional
+from campaign.core.errors import ConfigError
+from campaign.core.version import git_commit, source_digest
+
+HELP_S = 0.5
+"""CPU time that any help may take."""
+
+
+def modules_after(statement):
+    """The modules of the commands that a fresh interpreter has imported after `statement`."""
+    ask = (
+        f"import sys\n{statement}\n"
+        "print(*(n for n in sys.modules if n.startswith('campaign.cli.')), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+def test_help_imports_no_command():
+    statement = "from campaign.__main__ import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+    assert modules_after(statement) == {"campaign.cli.failures", "campaign.cli.parser"}
+
+
+def test_a_command_imports_no_other_one():
+    statement = (
+        "from campaign.__main__ import main\ntry: main(['golden', '-h'])\nexcept SystemExit: pass"
+    )
+    found = modules_after(statement)
+    assert "campaign.cli.golden" in found
+    assert not found & {f"campaign.cli.{name}" for name in entry.COMMANDS if name != "golden"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["search", "--help"], ["golden", "--help"]])
+def test_help_takes_little_computing(arguments):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [sys.executable, "-m", "campaign", *arguments], stdout=subprocess.DEVNULL, check=True
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert used < HELP_S
+
+
+@pytest.mark.parametrize("command", sorted(entry.COMMANDS))
+def test_every_command_is_a_module_with_options(command):
+    parser = build(entry.COMMANDS, [command], "")
+    assert command_of(["-v", command]) == command
+    with pytest.raises(SystemExit) as caught:
+        parser.parse_args([command, "--help"])
+    assert caught.value.code == 0
+
+
+def test_the_console_command_is_the_module():
+    (script,) = importlib.metadata.entry_points(group="console_scripts", name="hpc-campaign")
+    assert script.load() is entry.main
+
+
+def test_search_is_the_command_of_its_own_module(capsys):
+    assert entry.main(["search", "cluster.nodes=3", "--cfg", "name=mine"]) == 0
+    said = capsys.readouterr().out
+    assert "name: mine" in said and "nodes: 3" in said
+    assert entry.main(["-v", "search", "--cfg", "cluster.nodes=3", "name=mine"]) == 0
+    assert capsys.readouterr().out == said
+
+
+def test_version_names_release_sources_and_commit(capsys):
+    with pytest.raises(SystemExit) as caught:
+        entry.main(["--version"])
+    assert caught.value.code == 0
+    release = importlib.metadata.version("hpc-campaign")
+    said = capsys.readouterr().out.strip()
+    assert said == f"hpc-campaign {release} (source {source_digest()}, commit {git_commit()})"
+
+
+def test_no_option_may_be_abbreviated(capsys):
+    for arguments in (["ui", "--mlrun", "x"], ["search", "--dry"], ["list", "--js"]):
+        with pytest.raises(SystemExit) as caught:
+            entry.main(arguments)
+        assert caught.value.code == 2
+        assert "unrecognized arguments" in capsys.readouterr().err
+
+
+def completed(line):
+    """What the shell is told to offer at the end of `line`."""
+    read, write = os.pipe()
+    script = f'exec 8>&{write}; exec {sys.executable} -m campaign "$@"'
+    subprocess.run(
+        ["bash", "-c", script],
+        env={
+            **os.environ,
+            "_ARGCOMPLETE": "1",
+            "_ARGCOMPLETE_IFS": "\n",
+            "_ARGCOMPLETE_SUPPRESS_SPACE": "1",
+            "COMP_LINE": line,
+            "COMP_POINT": str(len(line)),
+            "COMP_TYPE": "9",
+        },
+        pass_fds=[write],
+        check=False,
+    )
+    os.close(write)
+    with os.fdopen(read) as answer:
+        return answer.read().split("\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("hpc-campaign ", {"search", "list", "golden", "--version"}),
+        ("hpc-campaign golden ", {"list", "clear"}),
+        ("hpc-campaign search --d", {"--dry-run"}),
+        ("hpc-campaign search work", {"workload=", "workload.jobs="}),
+        ("hpc-campaign search workload=l", {"workload=lublin"}),
+        ("hpc-campaign search cluster.nodes=3 scheduler.params.bf_int", {"scheduler.params"}),
+        ("hpc-campaign doctor testbed.kind=", {"testbed.kind=libvirt", "testbed.kind=simulation"}),
+    ],
+)
+def test_a_shell_completes_commands_options_groups_and_settings(line, offered):
+    found = completed(line)
+    for one in offered:
+        assert any(name.strip().startswith(one) for name in found), found
+
+
+@pytest.mark.parametrize("shell", completion.SHELLS)
+def test_the_code_for_a_shell_names_the_command(shell, capsys):
+    assert entry.main(["completion", shell]) == 0
+    assert "hpc-campaign" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"), [("ray", "vm"), ("libvirt_qemu", "vm"), ("ray.actor", "vm")]
+)
+def test_a_module_that_an_extra_brings_is_explained(module, extra, capsys):
+    @guarded
+    def main(arguments=None):
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    assert main([]) == 2
+    assert f"pip install 'hpc-campaign[{extra}]'" in capsys.readouterr().err
+
+
+def test_a_module_that_nothing_brings_is_a_bug():
+    @guarded
+    def main(arguments=None):
+        raise ModuleNotFoundError("No module named 'nope'", name="nope")
+
+    with pytest.raises(ModuleNotFoundError):
+        main([])
+
+
+def test_what_needs_an_extra_says_so_before_it_begins(monkeypatch):
+    monkeypatch.setattr(optional.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"testbed.kind = libvirt needs Ray"):
+        optional.require("vm", "testbed.kind = libvirt")
