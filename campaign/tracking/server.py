@@ -24,7 +24,8 @@ def serve(mlruns: Path, port: int = 5000, host: str = "127.0.0.1") -> None:
     Raises CampaignError when there is no store yet, or the port is taken.
     """
     check(mlruns, port, host)
-    os.execve(sys.executable, command(mlruns, port, host), {**os.environ, **SERVER_ENVIRONMENT})  # noqa: S606
+    environment = {**os.environ, **SERVER_ENVIRONMENT}
+    os.execve(sys.executable, command(mlruns, port, host), environment)  # noqa: S606
 
 
 def address(port: int = 5000, host: str = "127.0.0.1", experiment: str = "") -> str:
