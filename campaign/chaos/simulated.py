@@ -119,7 +119,10 @@ def _campaign(
 ) -> list[TrialRecord]:
     """Take the campaign up again and again until it is done; its final records."""
     testbed = SimulationTestbed(
-        composed.campaign, composed.schedulers, composed.space, workload_for(composed)
+        composed.campaign,
+        composed.schedulers,
+        composed.space,
+        workload_for(composed.campaign, composed.schedulers, composed.space),
     )
     fleet = FleetTestbed(
         testbed.evaluate,

@@ -91,7 +91,11 @@ def _facts(composed: Composed) -> Facts:
 
     name = composed.image_name(composed.scheduler)
     try:
-        return store_of(composed).get(composed.campaign.image.hash or name).manifest.facts
+        return (
+            store_of(composed.campaign.image)
+            .get(composed.campaign.image.hash or name)
+            .manifest.facts
+        )
     except ImageError:
         return spec(name).facts
 

@@ -42,8 +42,9 @@ def _measure(composed: Composed, rounds: int) -> "Measured":
     from campaign.bench.clusters import measure
     from campaign.testbeds.preflight import check_capacity, check_ports
 
-    check_capacity(composed)
-    check_ports(composed)
+    smallest, largest = composed.space.node_counts()
+    check_capacity(composed.campaign, largest)
+    check_ports(composed.campaign.local_hosts, smallest)
     plan = _plan(composed, _bundle(composed), rounds)
     name, settings = next(iter(composed.campaign.hosts.items()))
     return measure(plan, name, settings, _facts(composed, plan), _say)
@@ -68,14 +69,12 @@ def _plan(composed: Composed, bundle: "Bundle", rounds: int) -> "Plan":
 
 
 def _bundle(composed: Composed) -> "Bundle":
-    """The image as a campaign that begins now would get it."""
-    from tempfile import TemporaryDirectory
-
-    from campaign.records.ledger import Ledger
+    """Return the image as a campaign that begins now would get it."""
     from campaign.testbeds.preflight import bundles_for
 
-    with TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.jsonl") as unbegun:
-        return bundles_for(composed, unbegun, _say)[composed.scheduler.name]
+    scheduler = composed.scheduler
+    names = {scheduler.name: composed.image_name(scheduler)}
+    return bundles_for(composed.campaign.image, names, {})[scheduler.name]
 
 
 def _facts(composed: Composed, plan: "Plan") -> dict[str, str]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from campaign.config.compose import Composed, compose
@@ -15,8 +14,7 @@ from campaign.core.errors import CampaignError
 from campaign.core.jobs import tau_of
 from campaign.core.testbed import Testbed
 from campaign.core.trials import Evaluation, Point, Trial
-from campaign.records.ledger import Ledger
-from campaign.testbeds.libvirt import OnLibvirt
+from campaign.testbeds.libvirt import LibvirtBackend
 from campaign.testbeds.preflight import workload_for
 from search.space import NODES, PARAMS
 
@@ -64,17 +62,17 @@ def run(overrides: Sequence[str], place: Path, rounds: int) -> None:
 def _measure(campaigns: Sequence[Composed], rounds: int) -> "list[list[Case]]":
     """The points of each campaign's workload, on the virtual machines of the first: they differ in
     the workload alone."""
-    workloads = [workload_for(composed) for composed in campaigns]
+    workloads = [
+        workload_for(composed.campaign, composed.schedulers, composed.space)
+        for composed in campaigns
+    ]
     points = [_point(*point) for point in POINTS] * rounds
-    means = OnLibvirt(campaigns[0])
-    with (
-        TemporaryDirectory() as folder,
-        Ledger(Path(folder) / "ledger.jsonl") as unbegun,
-        ExitStack() as stack,
-    ):
-        means.prepare(unbegun, _say)
-        means.check()
-        testbed = means.open_for(stack, lambda trial: workloads[trial.number // len(points)], _say)
+    first = campaigns[0]
+    backend = LibvirtBackend(first.campaign, first.schedulers, first.space)
+    with ExitStack() as stack:
+        backend.prepare({})
+        backend.check()
+        testbed = backend.open_for(stack, lambda trial: workloads[trial.number // len(points)])
         trials = (
             Trial(number=number, point=point)
             for number, point in enumerate(points * len(campaigns))
@@ -118,7 +116,7 @@ def _case(composed: Composed, trial: Trial, evaluation: Evaluation) -> "Case":
     scheduler = composed.scheduler
     return Case(
         label=_label(trial),
-        workload=workload_for(composed),
+        workload=workload_for(composed.campaign, composed.schedulers, composed.space),
         nodes=Nodes(space.nodes(trial.point), campaign.cluster.slots_per_node),
         policy=scheduler.policy(scheduler.Params(**space.params(trial.point))),
         jobs=evaluation.jobs,
