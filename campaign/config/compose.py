@@ -53,8 +53,8 @@ class Composed:
         return self.schedulers[names[0]]
 
     def image_name(self, scheduler: Scheduler) -> str:
-        """Return the name of the image that nodes boot under `scheduler`."""
-        return self.campaign.image.name_for(scheduler.image)
+        """The image specification that nodes boot under `scheduler`."""
+        return self.campaign.image.name or scheduler.image
 
     @property
     def smallest_slots(self) -> int:

@@ -1,11 +1,8 @@
-"""The end of a campaign: its front on the screen, in MLflow and in the report.
-
-All of it is derived from the ledger and the data set.
-"""
+"""The end of a campaign: its front on the screen, in MLflow and in the report; all derived from
+ledger and data set."""
 
 import hashlib
 import json
-import logging
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -28,9 +25,8 @@ from campaign.schema.settings import Scalar
 from campaign.tracking.worker import first_line
 from schedulers.base import Scheduler
 
-_log = logging.getLogger(__name__)
-
-Track = Callable[[Sequence[TrialRecord]], None]
+Say = Callable[[str], None]
+Log = Callable[[Sequence[TrialRecord]], None]
 """Logs to MLflow what is missing there, and which trials are on the front."""
 
 
@@ -82,39 +78,35 @@ def result_of(
     return CampaignResult.of(records, ended)
 
 
-def conclude(result: CampaignResult, results: Results, mlruns: Path, *, track: Track) -> None:
-    """Bring report and MLflow (by `track`) up to date and print the front.
-
-    `mlruns` is MLflow's folder. A failure of MLflow is logged, and stops nothing else.
-    """
+def conclude(result: CampaignResult, results: Results, mlruns: Path, *, log: Log, say: Say) -> None:
+    """Bring report and MLflow (by `log`) up to date and print the front. A failure of MLflow is
+    told, and stops nothing else."""
     fairness = result.facts.fairness
     if fairness:
         results.fairness_path.write_text(
             json.dumps(plain(fairness), indent=1, ensure_ascii=False) + "\n"
         )
     page.write(results.report_path, result, results.trial_jobs)
-    mlflow = _tracked(result, mlruns, track)
+    mlflow = _logged(result, mlruns, log)
     for heading, line in time_lines(result.cost):
-        _log.info("%-8s %s", heading, line)
-    _log.info("jobs     %s/", results.jobs_folder)
-    _log.info("report   %s", results.report_path)
-    _log.info("MLflow   %s", mlflow)
+        say(f"{heading:<8} {line}")
+    say(f"jobs     {results.jobs_folder}/")
+    say(f"report   {results.report_path}")
+    say(f"MLflow   {mlflow}")
     if fairness:
         differ = sum(not row.equal for row in fairness)
-        _log.info(
-            "fairness %d of %d aspects differ between the schedulers: %s",
-            differ,
-            len(fairness),
-            results.fairness_path,
+        say(
+            f"fairness {differ} of {len(fairness)} aspects differ between the schedulers: "
+            f"{results.fairness_path}"
         )
     rich.print(text_front(result))
 
 
-def _tracked(result: CampaignResult, mlruns: Path, track: Track) -> str:
-    """Log to MLflow; return where the runs are, or the failure."""
+def _logged(result: CampaignResult, mlruns: Path, log: Log) -> str:
+    """Where the runs are in MLflow, or why they are not."""
     try:
-        track(result.front)
-    # If MLflow fails, ledger, data set and report are complete without it.
+        log(result.front)
+    # Whatever ails MLflow, ledger, data set and report are complete.
     except Exception as error:  # noqa: BLE001
         return (
             f"is not up to date: {first_line(error)} (python -m campaign report "
@@ -124,10 +116,12 @@ def _tracked(result: CampaignResult, mlruns: Path, track: Track) -> str:
 
 
 def _comparison(schedulers: Mapping[str, Scheduler], records: Sequence[TrialRecord]) -> list[Row]:
+    """The fairness manifest of a campaign that compares schedulers; nothing where it has but
+    one."""
     return manifest(schedulers, records) if len(schedulers) > 1 else []
 
 
 def _resumed(ledger_path: Path) -> tuple[float, ...]:
-    """Return when drivers took the campaign up again (Unix seconds)."""
+    """When drivers took the campaign up again, by its ledger."""
     events = read(ledger_path) if ledger_path.is_file() else ()
     return tuple(float(event["time"]) for event in events if event["event"] == "resumed")

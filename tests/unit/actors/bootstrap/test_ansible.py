@@ -21,8 +21,8 @@ from actors.bootstrap.apply import BootstrapFailed, apply_plan
 from actors.bootstrap.playbook_events import Transcript, evidence
 from actors.bootstrap.ssh import NodeUnreachable, make_identity
 from campaign import __main__ as command
-from campaign.cli.export import fixed_point
 from campaign.config.compose import compose
+from campaign.config.default_point import default_point
 from campaign.core.errors import ConfigError
 from schedulers.ansible import Target, folder
 from schedulers.base import BootstrapPlan, File, Probe, Stage, Step, Unit
@@ -156,7 +156,7 @@ def ansible_playbook(place, *arguments):
 def test_an_exported_campaign_is_a_sound_playbook(tmp_path, capsys):
     place = tmp_path / "out"
     overrides = [f"image.store={tmp_path}", "cluster.nodes=3", "scheduler.params.bf_interval=5"]
-    assert command.main(["export", "ansible", f"out={place}", *overrides]) == 0
+    assert command.main(["export", "ansible", "--out", str(place), *overrides]) == 0
     checked = ansible_playbook(place, "--syntax-check")
     assert checked.returncode == 0, checked.stderr
     inventory = yaml.safe_load((place / "inventory.yml").read_text())["all"]["children"]
@@ -180,7 +180,7 @@ def test_an_exported_campaign_is_a_sound_playbook(tmp_path, capsys):
 
 def test_an_export_overwrites_nothing(tmp_path, capsys):
     (tmp_path / "mine").touch()
-    assert command.main(["export", "ansible", f"out={tmp_path}"]) == 2
+    assert command.main(["export", "ansible", "--out", str(tmp_path)]) == 2
     assert f"{tmp_path} exists" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
@@ -196,7 +196,7 @@ def test_an_export_overwrites_nothing(tmp_path, capsys):
     ],
 )
 def test_a_searched_setting_is_exported_at_its_default_or_else_the_lowest(override, path, value):
-    assert fixed_point(compose([override]))[path] == value
+    assert default_point(compose([override]))[path] == value
 
 
 @pytest.fixture
