@@ -7,34 +7,35 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
-from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
 from actors.clusters.cluster_spec import ClusterSpec
-from actors.clusters.live import HostHandle
 from actors.clusters.provisioner import Provisioner
 from actors.clusters.trial_run import TrialRun, TrialSpec
-from actors.hosts.host import cluster_resources
-from actors.hosts.host_actor import RemoteHost, unwrapped
-from actors.hosts.multi_host import Part, SpannedHosts
+from actors.hosts.host_actor import HostActor
+from actors.hosts.interface import HostNodes, HostSnapshots
+from actors.hosts.multi_host import HostPart, MultiHost
 from actors.hosts.placement import Needs, Placement, shares
-from actors.hosts.pool import Change, Pool, Post
-from campaign.core.errors import CapacityError
+from actors.hosts.pool import HostChange, HostRef, Pool
+from actors.hosts.remote_call import RemoteActor, unwrap
+from actors.hosts.remote_host import RemoteHost
+from actors.hosts.resources import cluster_resources
+from campaign.core.errors import CampaignError, CapacityError
 from campaign.core.phases import Phase
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial
 
-STATUS_S = 1.0
+STATUS_TIMEOUT_S = 1.0
 
 
 class ClusterActor:
     """Owns SSH, bootstrap, workload and collection of live clusters, one trial's after the other's;
     and the cluster that is made ready for the next. Async, so that it answers while it works."""
 
-    def __init__(self, cluster_spec: ClusterSpec, posts: Sequence[Post], name: str) -> None:
+    def __init__(self, cluster_spec: ClusterSpec, refs: Sequence[HostRef], name: str) -> None:
         self._cluster_spec = cluster_spec
-        self._host = host_of(posts, name)
-        self._provisioner = Provisioner(cluster_spec, self._host)
+        self._host, snapshots = host_of(refs, name)
+        self._provisioner = Provisioner(cluster_spec, self._host, snapshots)
         self._cluster: TrialRun | None = None
 
     async def evaluate(self, spec: TrialSpec) -> Evaluation:
@@ -48,20 +49,23 @@ class ClusterActor:
 _CLUSTER_ACTOR: Any = ray.remote(num_cpus=0, max_concurrency=4)(ClusterActor)
 
 
-def host_of(posts: Sequence[Post], holder: str) -> HostHandle:
-    """The hosts of a cluster as one; slots are taken in the name of `holder`."""
-    if len(posts) == 1:
-        return RemoteHost(posts[0].actor, holder)
-    return SpannedHosts(
-        [
-            Part(RemoteHost(one.actor, holder), one.name, one.address, one.local, one.bridge)
-            for one in posts
-        ]
-    )
+def host_of(refs: Sequence[HostRef], holder: str) -> tuple[HostNodes, HostSnapshots | None]:
+    """Return the hosts of a cluster as one, and its snapshots, which several hosts don't have.
+
+    Slots are taken in the name of `holder`.
+    """
+    if len(refs) == 1:
+        host = RemoteHost(refs[0].actor, holder)
+        return host, host
+    parts = [
+        HostPart(RemoteHost(ref.actor, holder), ref.name, ref.address, ref.local, ref.bridge)
+        for ref in refs
+    ]
+    return MultiHost(parts), None
 
 
 @dataclass(frozen=True)
-class _Duty:
+class _Assignment:
     """Where a cluster actor serves: on which hosts, and for trials of which scheduler."""
 
     hosts: tuple[str, ...]
@@ -73,15 +77,15 @@ class _Worker:
     """A cluster actor, the name in which it takes slots, and its hosts' actors, with which it
     ends."""
 
-    actor: "ActorHandle[Any]"
+    actor: RemoteActor[ClusterActor]
     name: str
-    duty: _Duty
-    hosts: "tuple[ActorHandle[Any], ...]"
+    assignment: _Assignment
+    hosts: tuple[RemoteActor[HostActor], ...]
 
     @property
     def where(self) -> str:
         """Its hosts, as a trial's record names them."""
-        return "+".join(self.duty.hosts)
+        return "+".join(self.assignment.hosts)
 
 
 @dataclass
@@ -119,12 +123,12 @@ class LibvirtTestbed:
         self._placement = placement
         self._say = say
         self._silence_s = silence_s
-        self._idle: dict[_Duty, list[_Worker]] = {}  # cluster actors without a trial
+        self._idle: dict[_Assignment, list[_Worker]] = {}  # cluster actors without a trial
         self._running: dict[Any, _Running] = {}
         self._golden_at: dict[
             str, set[str]
         ] = {}  # hosts that had a scheduler's golden cluster when they opened
-        self._hired = 0
+        self._joined = 0
         self._lost: list[tuple[Trial, Evaluation]] = []
         self._see_to_hosts()
 
@@ -137,10 +141,12 @@ class LibvirtTestbed:
         there is."""
         spec = self._spec_of(trial)
         cluster_spec = self._cluster_specs[spec.scheduler]
-        duties = [
-            duty for duty, idle in self._idle.items() if idle and duty.scheduler == spec.scheduler
+        assignments = [
+            assignment
+            for assignment, idle in self._idle.items()
+            if idle and assignment.scheduler == spec.scheduler
         ]
-        idle_on = {host for duty in duties for host in duty.hosts}
+        idle_on = {host for assignment in assignments for host in assignment.hosts}
         preferred = (idle_on, self._golden_at.get(spec.scheduler, ()))
         hosts = self._placement.place_over(
             trial.number, self._needs(cluster_spec, spec.nodes), preferred=preferred
@@ -149,9 +155,9 @@ class LibvirtTestbed:
             raise CapacityError(
                 f"trial {trial.number} was started, but its {spec.nodes + 1} VMs fit on no host"
             )
-        worker = self._worker(_Duty(hosts, spec.scheduler))
+        worker = self._worker(_Assignment(hosts, spec.scheduler))
         status = Status(Phase.PLACED, time.time())
-        self._running[worker.actor.evaluate.remote(spec)] = _Running(
+        self._running[worker.actor.send(ClusterActor.evaluate, spec)] = _Running(
             trial, worker, cluster_spec.trial_deadline_s, status
         )
 
@@ -175,11 +181,11 @@ class LibvirtTestbed:
     def statuses(self) -> Mapping[int, Status]:
         """How far the running trials are; an actor that is slow to answer keeps its last status."""
         for one in self._running.values():
-            one.asked = one.asked or one.worker.actor.status.remote()
+            one.asked = one.asked or one.worker.actor.send(ClusterActor.status)
         asked = {one.asked: one for one in self._running.values()}
-        answered, _ = (
-            ray.wait(list(asked), num_returns=len(asked), timeout=STATUS_S) if asked else ([], [])
-        )
+        answered: list[Any] = []
+        if asked:
+            answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=STATUS_TIMEOUT_S)
         for reference in answered:
             one = asked[reference]
             with contextlib.suppress(RayError):  # its evaluation will say why
@@ -193,21 +199,22 @@ class LibvirtTestbed:
         for worker in [one.worker for one in self._running.values()] + [
             one for idle in self._idle.values() for one in idle
         ]:
-            ray.kill(worker.actor)
+            worker.actor.kill()
         self._running.clear()
         self._idle.clear()
 
-    def _worker(self, duty: _Duty) -> _Worker:
-        """An idle cluster actor of this duty, or a new one, on the machine of its first host."""
-        idle = self._idle.setdefault(duty, [])
+    def _worker(self, assignment: _Assignment) -> _Worker:
+        """Return an idle cluster actor, or a new one on the machine of its first host."""
+        idle = self._idle.setdefault(assignment, [])
         if idle:
             return idle.pop()
-        self._hired += 1
-        posts = [self._pool.post(host) for host in duty.hosts]
-        name = f"{'+'.join(duty.hosts)}-{duty.scheduler}-{self._hired}"
-        hire = _CLUSTER_ACTOR.options(**self._pool.where(duty.hosts[0])).remote
-        actor = hire(self._cluster_specs[duty.scheduler], posts, name)
-        return _Worker(actor, name, duty, tuple(one.actor for one in posts))
+        self._joined += 1
+        refs = [self._pool.ref(host) for host in assignment.hosts]
+        name = f"{'+'.join(assignment.hosts)}-{assignment.scheduler}-{self._joined}"
+        options = self._pool.options_on(assignment.hosts[0])
+        spec = self._cluster_specs[assignment.scheduler]
+        handle = _CLUSTER_ACTOR.options(**options).remote(spec, refs, name)
+        return _Worker(RemoteActor(handle), name, assignment, tuple(ref.actor for ref in refs))
 
     def _ended(self, reference: Any) -> tuple[Trial, Evaluation]:
         """What an evaluation came to; an actor that died is the platform's failure, and is not used
@@ -215,11 +222,9 @@ class LibvirtTestbed:
         one = self._running[reference]
         try:
             evaluation: Evaluation = ray.get(reference)
-            self._idle.setdefault(one.worker.duty, []).append(one.worker)
+            self._idle.setdefault(one.worker.assignment, []).append(one.worker)
         except RayError as error:
-            evaluation = Evaluation(
-                "infrastructure_failed", str(unwrapped(error)), one.worker.where
-            )
+            evaluation = Evaluation("infrastructure_failed", str(unwrap(error)), one.worker.where)
             self._dismiss(one.worker)
         return self._told(reference, evaluation)
 
@@ -229,7 +234,7 @@ class LibvirtTestbed:
         evaluation = replace(evaluation, host=evaluation.host or one.worker.where)
         failed = evaluation.outcome == "infrastructure_failed"
         if failed:
-            for host in one.worker.duty.hosts:
+            for host in one.worker.assignment.hosts:
                 self._pool.suspect(host)
         taken_out = self._placement.release(one.trial.number, failed=failed)
         if taken_out:
@@ -240,9 +245,9 @@ class LibvirtTestbed:
     def _dismiss(self, worker: _Worker) -> None:
         """An actor is dead or given up: its slots on the host go with it."""
         with contextlib.suppress(RayError):
-            ray.kill(worker.actor)
+            worker.actor.kill()
             for host in worker.hosts:
-                host.do.remote("forsake", worker.name)
+                host.send(HostActor.release_all_of, worker.name)
 
     def _give_up(self, reference: Any, why: str) -> None:
         one = self._running[reference]
@@ -263,7 +268,7 @@ class LibvirtTestbed:
                 self._give_up(reference, f"it isn't done after {one.limit_s:g} s ({detail})")
 
     def _see_to_hosts(self) -> None:
-        for change in self._pool.look():
+        for change in self._pool.poll():
             if change.facts is not None:
                 self._placement.add(change.host, change.facts.total, change.facts.acceleration.kind)
                 self._note_goldens(change.host)
@@ -274,16 +279,18 @@ class LibvirtTestbed:
         if len(self._placement.out_of_service) == len(self._placement.hosts):
             for host, facts in self._pool.serving.items():
                 self._placement.add(host, facts.total, facts.acceleration.kind)
-                self._say(f"host {host} gets trials again, for want of another")
+                self._say(f"no other host is left: host {host} is used again")
 
-    def _forget(self, change: Change) -> None:
+    def _forget(self, change: HostChange) -> None:
         """A host is lost with all that it had: its trials have failed, its idle actors are of no
         use."""
         for reference, one in list(self._running.items()):
-            if change.host in one.worker.duty.hosts:
+            if change.host in one.worker.assignment.hosts:
                 self._give_up(reference, f"host {change.host} was lost: {change.why}")
-        for duty in [duty for duty in self._idle if change.host in duty.hosts]:
-            for worker in self._idle.pop(duty):
+        for assignment in [
+            assignment for assignment in self._idle if change.host in assignment.hosts
+        ]:
+            for worker in self._idle.pop(assignment):
                 self._dismiss(worker)
         for hosts in self._golden_at.values():
             hosts.discard(change.host)
@@ -292,11 +299,14 @@ class LibvirtTestbed:
         """Of which schedulers a host has golden clusters already; best effort, it only steers
         placement."""
         for name, cluster_spec in self._cluster_specs.items():
-            asked = self._pool.actor(host).has_golden.remote(
-                cluster_spec.key_inputs(), cluster_spec.shape
-            )
-            with contextlib.suppress(RayError):
-                if ray.get(asked, timeout=STATUS_S):
+            with contextlib.suppress(CampaignError):
+                if self._pool.actor(host).call_within(
+                    STATUS_TIMEOUT_S,
+                    f"host {host} didn't answer",
+                    HostActor.has_golden,
+                    cluster_spec.key_inputs(),
+                    cluster_spec.shape,
+                ):
                     self._golden_at.setdefault(name, set()).add(host)
 
     def _room(self, cluster_spec: ClusterSpec) -> int:

@@ -10,15 +10,15 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from actors.bootstrap.ansible import Access
 from actors.bootstrap.ssh import Remote
 from actors.clusters.failures import NodeLost, cause_of
 from actors.clusters.identity import Keys, credentials, dump_keys, macs
-from actors.hosts.slot import Commitment, HostFacts, NodeBoot, NodeShape, NodeState, Slot
-from actors.snapshots.registry import GoldenOffer
-from actors.snapshots.snapshot import Golden, Recipe
+from actors.hosts.interface import HostNodes, HostSnapshots
+from actors.hosts.slot import NodeBoot, NodeState, Slot
+from actors.snapshots.snapshot import Golden, SnapshotKey
 from campaign.core import log
 from campaign.core.errors import CampaignError, InfrastructureError
 from campaign.core.phase_clock import PhaseClock
@@ -32,33 +32,6 @@ SETTLE_S = 1.0
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-class HostHandle(Protocol):
-    """The host as a cluster uses it, near or far; see `actors.hosts.host.Host` for what each member
-    promises."""
-
-    async def facts(self) -> HostFacts: ...
-    async def acquire(
-        self, cluster: str, nodes: int, shape: NodeShape, expires: int, ahead: bool = False
-    ) -> Slot: ...
-    async def claim(self, slot: Slot, expires: int) -> None: ...
-    async def start(
-        self, slot: Slot, boots: Sequence[NodeBoot], recipe: Recipe | None = None
-    ) -> None: ...
-    async def golden(
-        self, ingredients: Mapping[str, str], shape: NodeShape, *, make: bool
-    ) -> GoldenOffer: ...
-    async def disclaim(self, recipe: Recipe) -> None: ...
-    async def save(
-        self, slot: Slot, names: Sequence[str], identity: Mapping[str, bytes]
-    ) -> Golden: ...
-    async def restore(self, slot: Slot, boots: Sequence[NodeBoot], golden: Golden) -> None: ...
-    async def resume(self, slot: Slot, names: Sequence[str]) -> None: ...
-    async def drop(self, slot: Slot, names: Sequence[str]) -> None: ...
-    async def look(self, slot: Slot, names: Sequence[str]) -> list[NodeState]: ...
-    async def commitment(self) -> Commitment: ...
-    async def release(self, slot: Slot) -> None: ...
 
 
 class ClusterState(StrEnum):
@@ -99,12 +72,12 @@ class LiveCluster:
     Its states, and the methods that lead from one to the next:
 
         placed ──boot()────> booted ───reach()───┐
-           │                                     ├──> reached <──> watched  (watch_during())
+           │  boot_recorded()                    ├──> reached <──> watched  (watch_during())
            └──restore()──> restored ──resume()───┘       │
                                                          └──save()──> saved
         any state ──release()──> released
 
-    - placed: the slot is ours, no node runs. Allowed: `boot`, `restore`.
+    - placed: the slot is ours, no node runs. Allowed: `boot`, `boot_recorded`, `restore`.
     - booted: the nodes were started and may not answer yet. Allowed: `reach`.
     - restored: the nodes have their saved memory and are paused. Allowed: `shrink_to`, `resume`.
     - reached: all resumed nodes answer by SSH. Allowed: `remotes`, `access`, `watch_during`,
@@ -118,7 +91,7 @@ class LiveCluster:
     """
 
     def __init__(
-        self, host: HostHandle, slot: Slot, topology: Topology, image: Bundle, keys: Keys
+        self, host: HostNodes, slot: Slot, topology: Topology, image: Bundle, keys: Keys
     ) -> None:
         self.slot = slot
         self.topology = topology
@@ -134,15 +107,20 @@ class LiveCluster:
         self._require("remotes", ClusterState.REACHED, ClusterState.WATCHED)
         return self._remotes
 
-    async def boot(self, recipe: Recipe | None = None) -> None:
-        """Start all nodes; with a recipe, such that they can be saved as its golden cluster."""
+    async def boot(self) -> None:
+        """Start all nodes."""
         with self._step("boot", ClusterState.BOOTED, ClusterState.PLACED):
-            await self._host.start(self.slot, self._boots(credentialed=True), recipe)
+            await self._host.start(self.slot, self._boots(credentialed=True))
 
-    async def restore(self, golden: Golden) -> None:
+    async def boot_recorded(self, snapshots: HostSnapshots, key: SnapshotKey) -> None:
+        """Start all nodes such that they can be saved as the golden cluster of `key`."""
+        with self._step("boot_recorded", ClusterState.BOOTED, ClusterState.PLACED):
+            await snapshots.start_recorded(self.slot, self._boots(credentialed=True), key)
+
+    async def restore(self, snapshots: HostSnapshots, golden: Golden) -> None:
         """Load all nodes from a golden cluster's memory. They are paused until they are resumed."""
         with self._step("restore", ClusterState.RESTORED, ClusterState.PLACED):
-            await self._host.restore(self.slot, self._boots(credentialed=False), golden)
+            await snapshots.restore(self.slot, self._boots(credentialed=False), golden)
 
     async def shrink_to(self, topology: Topology) -> None:
         """End the nodes of a restored cluster that the smaller `topology` doesn't have."""
@@ -157,7 +135,9 @@ class LiveCluster:
                 if remote := self._remotes.pop(name, None):
                     remote.close()
 
-    async def resume(self, nodes: Sequence[Node], deadline: float, clock: PhaseClock) -> None:
+    async def resume(
+        self, snapshots: HostSnapshots, nodes: Sequence[Node], deadline: float, clock: PhaseClock
+    ) -> None:
         """Let those of the restored `nodes` that are paused run, reach them, and set their clocks.
 
         `deadline` is in monotonic seconds. Raises what `reach` raises.
@@ -166,7 +146,7 @@ class LiveCluster:
         with self._step("resume", ClusterState.REACHED, *required):
             paused = [node for node in nodes if node.name not in self._remotes]
             if paused:
-                await self._host.resume(self.slot, [node.name for node in paused])
+                await snapshots.resume(self.slot, [node.name for node in paused])
                 await self._connect(paused, deadline, clock, set_clocks=True)
 
     async def reach(self, deadline: float, clock: PhaseClock) -> None:
@@ -196,12 +176,12 @@ class LiveCluster:
         finally:
             self._move(ClusterState.REACHED)
 
-    async def save(self) -> Golden:
+    async def save(self, snapshots: HostSnapshots) -> Golden:
         """Keep a cluster that was booted for it as a golden one; its nodes stand still then."""
         with self._step("save", ClusterState.SAVED, ClusterState.REACHED):
             self._disconnect()
             await asyncio.sleep(SETTLE_S)
-            return await self._host.save(
+            return await snapshots.save(
                 self.slot, [node.name for node in self.topology.nodes], dump_keys(self.keys)
             )
 
@@ -209,15 +189,15 @@ class LiveCluster:
         """Return how others than `remotes` may log in to the nodes, by node name."""
         self._require("access", ClusterState.REACHED, ClusterState.WATCHED)
         return {
-            node.name: Access(door, self.keys.client, self.keys.hosts[node.name].public)
-            for node, door in zip(self.topology.nodes, self.slot.doors, strict=False)
+            node.name: Access(endpoint, self.keys.client, self.keys.hosts[node.name].public)
+            for node, endpoint in zip(self.topology.nodes, self.slot.ssh_endpoints, strict=False)
         }
 
     async def node_states(self) -> list[NodeState]:
         """Return how each node's VM is, in the topology's order."""
         running = set(ClusterState) - {ClusterState.PLACED, ClusterState.RELEASED}
         self._require("node_states", *sorted(running))
-        return await self._host.look(self.slot, [node.name for node in self.topology.nodes])
+        return await self._host.states(self.slot, [node.name for node in self.topology.nodes])
 
     async def release(self) -> None:
         """End the nodes and give the slot back; harmless when repeated."""
@@ -251,14 +231,14 @@ class LiveCluster:
     async def _connect(
         self, nodes: Sequence[Node], deadline: float, clock: PhaseClock, *, set_clocks: bool
     ) -> None:
-        doors = dict(
-            zip((node.name for node in self.topology.nodes), self.slot.doors, strict=False)
+        endpoints = dict(
+            zip((node.name for node in self.topology.nodes), self.slot.ssh_endpoints, strict=False)
         )
 
         async def connect(node: Node) -> None:
             host_key = self.keys.hosts[node.name].public
             remote = await Remote.connect(
-                node.name, doors[node.name], self.keys.client, host_key, deadline
+                node.name, endpoints[node.name], self.keys.client, host_key, deadline
             )
             self._remotes[node.name] = remote
             if set_clocks:
@@ -301,8 +281,8 @@ class LiveCluster:
 
     async def _check_nodes(self, names: Sequence[str]) -> None:
         """Raise NodeLost unless all these nodes are healthy."""
-        for state in await self._host.look(self.slot, names):
-            if not state.well:
+        for state in await self._host.states(self.slot, names):
+            if not state.healthy:
                 raise NodeLost(state.name, state.fault or f"its VM is {state.state}", state.console)
 
     async def _explained(self, cause: CampaignError | OSError) -> InfrastructureError:

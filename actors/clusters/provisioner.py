@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from actors.bootstrap.apply import BootstrapFailed, apply_plan
 from actors.bootstrap.ssh import Remote
 from actors.clusters.cluster_spec import ClusterSpec
-from actors.clusters.failures import cause_of, run_all
+from actors.clusters.failures import cause_of
 from actors.clusters.identity import Keys, draw_keys, load_keys
-from actors.clusters.live import HostHandle, LiveCluster, released_on_failure
+from actors.clusters.live import LiveCluster, released_on_failure
+from actors.hosts.interface import HostNodes, HostSnapshots
 from actors.hosts.slot import Slot
-from actors.snapshots.registry import GoldenOffer
+from actors.snapshots.registry import SnapshotOffer
 from actors.snapshots.snapshot import Golden
 from campaign import guest
 from campaign.core import log
@@ -69,9 +70,13 @@ class Provisioner:
     given, and calls `close` at the end, which releases what was prefetched in vain.
     """
 
-    def __init__(self, spec: ClusterSpec, host: HostHandle) -> None:
+    def __init__(
+        self, spec: ClusterSpec, host: HostNodes, snapshots: HostSnapshots | None = None
+    ) -> None:
+        """Provide clusters on `host`; without `snapshots`, every cluster is booted."""
         self._spec = spec
         self._host = host
+        self._snapshots = None if spec.cold_only else snapshots
         self._scheduler = spec.scheduler
         self._facts = spec.bundle.manifest.facts
         self._prefetched: asyncio.Task[LiveCluster | None] | None = None
@@ -92,7 +97,7 @@ class Provisioner:
         topology = self._spec.topology(nodes)
         wanted = self._scheduler.Params(**params)
         self.cold_because = ""
-        if self._spec.cold_only:
+        if self._snapshots is None:
             return await self._cold(name, topology, wanted, clock)
         if self._failures >= GIVE_UP_AFTER:
             self.cold_because = (
@@ -100,7 +105,7 @@ class Provisioner:
             )
             return await self._cold(name, topology, wanted, clock)
         try:
-            return await self._from_golden(name, topology, wanted, clock)
+            return await self._from_golden(self._snapshots, name, topology, wanted, clock)
         except (CampaignError, OSError, ExceptionGroup) as error:
             self.cold_because = self._last_failure = str(cause_of(error))
             _log.debug("a cold boot replaces the golden cluster: %s", self.cold_because)
@@ -113,8 +118,8 @@ class Provisioner:
 
     def prefetch(self) -> None:
         """Begin to restore the next trial's cluster, if there is room beside the present one."""
-        if self._prefetched is None and not self._spec.cold_only and self._failures < GIVE_UP_AFTER:
-            self._prefetched = asyncio.create_task(self._restore_next())
+        if self._prefetched is None and self._snapshots and self._failures < GIVE_UP_AFTER:
+            self._prefetched = asyncio.create_task(self._restore_next(self._snapshots))
 
     async def close(self) -> None:
         """Release what was prefetched and is not needed."""
@@ -123,38 +128,45 @@ class Provisioner:
             await cluster.release()
 
     async def _from_golden(
-        self, name: str, topology: Topology, params: Params, clock: PhaseClock
+        self,
+        snapshots: HostSnapshots,
+        name: str,
+        topology: Topology,
+        params: Params,
+        clock: PhaseClock,
     ) -> ReadyCluster:
-        golden = await self._golden(clock)
+        golden = await self._golden(snapshots, clock)
         cluster = await self._take_prefetched()
         if cluster is None:
-            cluster = await self._restored(name, topology, golden, clock)
+            cluster = await self._restored(snapshots, name, topology, golden, clock)
         async with released_on_failure(cluster):
             await cluster.shrink_to(topology)
             clock.reached(Phase.STARTED, Phase.REACHABLE)
-            await cluster.resume(topology.nodes, self._boot_deadline(), clock)
+            await cluster.resume(snapshots, topology.nodes, self._boot_deadline(), clock)
             clock.reached(Phase.REACHABLE, Phase.READY)
             plan = self._scheduler.reconfigure(topology, params, self._facts)
             await cluster.watch_during(self._configure(cluster, plan, clock))
         self._failures = 0
-        return ReadyCluster(cluster, plan, golden.key)
+        return ReadyCluster(cluster, plan, golden.digest)
 
     async def _cold(
         self, name: str, topology: Topology, params: Params, clock: PhaseClock
     ) -> ReadyCluster:
         cluster = await self._placed(name, topology, clock)
         async with released_on_failure(cluster):
-            await self._boot(cluster, clock)
+            clock.detail(f"booting {len(topology.nodes)} nodes")
+            await cluster.boot()
+            await self._reach(cluster, clock)
             plan = self._scheduler.plan(
                 topology, params, self._scheduler.make_secrets(), self._facts
             )
             await cluster.watch_during(self._configure(cluster, plan, clock, fresh=True))
         return ReadyCluster(cluster, plan, "", self.cold_because)
 
-    async def _golden(self, clock: PhaseClock) -> Golden:
+    async def _golden(self, snapshots: HostSnapshots, clock: PhaseClock) -> Golden:
         """Return the golden cluster, made now if there is none yet."""
         while True:
-            offer = await self._offer(make=True)
+            offer = await self._offer(snapshots, make=True)
             if offer.golden:
                 return offer.golden
             if offer.yours:
@@ -163,30 +175,30 @@ class Provisioner:
             await asyncio.sleep(OFFER_POLL_S)
         try:
             with log.span(_log, "making the golden cluster"):
-                return await self._make_golden(offer, clock)
+                return await self._make_golden(snapshots, offer, clock)
         finally:
-            await self._host.disclaim(offer.recipe)
+            await snapshots.unlock(offer.key)
             clock.reached(Phase.GOLDEN, Phase.PLACED)
 
-    async def _make_golden(self, offer: GoldenOffer, clock: PhaseClock) -> Golden:
+    async def _make_golden(
+        self, snapshots: HostSnapshots, offer: SnapshotOffer, clock: PhaseClock
+    ) -> Golden:
         # The trial's own phases begin afterwards.
         making = clock.part("making the golden cluster")
         topology = self._spec.topology(self._spec.largest)
         cluster = await self._placed(self._spec.name("golden"), topology, making)
         try:
-            await self._boot(cluster, making, offer)
+            making.detail(f"booting {len(topology.nodes)} nodes")
+            await cluster.boot_recorded(snapshots, offer.key)
+            await self._reach(cluster, making)
             await cluster.watch_during(
                 self._configure(cluster, self._spec.base_plan(), making, fresh=True)
             )
-            return await cluster.save()
+            return await cluster.save(snapshots)
         finally:
             await cluster.release()
 
-    async def _boot(
-        self, cluster: LiveCluster, clock: PhaseClock, offer: GoldenOffer | None = None
-    ) -> None:
-        clock.detail(f"booting {len(cluster.topology.nodes)} nodes")
-        await cluster.boot(offer.recipe if offer else None)
+    async def _reach(self, cluster: LiveCluster, clock: PhaseClock) -> None:
         clock.reached(Phase.STARTED, Phase.REACHABLE)
         await cluster.reach(self._boot_deadline(), clock)
         clock.reached(Phase.REACHABLE, Phase.READY)
@@ -197,35 +209,40 @@ class Provisioner:
         return self._live_cluster(slot, topology, draw_keys(topology))
 
     async def _restored(
-        self, name: str, topology: Topology, golden: Golden, clock: PhaseClock
+        self,
+        snapshots: HostSnapshots,
+        name: str,
+        topology: Topology,
+        golden: Golden,
+        clock: PhaseClock,
     ) -> LiveCluster:
         slot = await self._acquire(name, topology)
         clock.reached(Phase.PLACED, Phase.STARTED)
         cluster = self._live_cluster(slot, topology, load_keys(golden.identity))
         async with released_on_failure(cluster):
-            await cluster.restore(golden)
+            await cluster.restore(snapshots, golden)
         return cluster
 
     def _live_cluster(self, slot: Slot, topology: Topology, keys: Keys) -> LiveCluster:
         return LiveCluster(self._host, slot, topology, self._spec.bundle, keys)
 
-    async def _restore_next(self) -> LiveCluster | None:
+    async def _restore_next(self, snapshots: HostSnapshots) -> LiveCluster | None:
         """Return the largest cluster, restored; nodes that only larger trials want stay paused.
 
         Return None where there is no room, or whatever else went wrong: the trial will meet it
         again, and say so.
         """
         with contextlib.suppress(CampaignError, OSError, ExceptionGroup):
-            offer = await self._offer(make=False)
+            offer = await self._offer(snapshots, make=False)
             if offer.golden is None:
                 return None
             topology = self._spec.topology(self._spec.largest)
-            slot = await self._acquire(self._spec.name("next"), topology, ahead=True)
+            slot = await self._acquire(self._spec.name("next"), topology, preemptible=True)
             cluster = self._live_cluster(slot, topology, load_keys(offer.golden.identity))
             async with released_on_failure(cluster):
-                await cluster.restore(offer.golden)
+                await cluster.restore(snapshots, offer.golden)
                 surely = self._spec.topology(self._spec.smallest).nodes
-                await cluster.resume(surely, self._boot_deadline(), PhaseClock())
+                await cluster.resume(snapshots, surely, self._boot_deadline(), PhaseClock())
             return cluster
         return None
 
@@ -241,7 +258,7 @@ class Provisioner:
         if cluster is None:
             return None
         try:
-            await self._host.claim(cluster.slot, self._expiry())
+            await self._host.pin(cluster.slot, self._expiry())
         except CampaignError:
             await cluster.release()
             return None
@@ -259,7 +276,9 @@ class Provisioner:
         instruments."""
         if fresh:
             tools = [File(path, content, mode=0o755) for path, content in guest.files().items()]
-            await run_all(*(_equip(remote, tools) for remote in cluster.remotes.values()))
+            async with asyncio.TaskGroup() as group:
+                for remote in cluster.remotes.values():
+                    group.create_task(_equip(remote, tools))
         deadline = time.monotonic() + self._spec.bootstrap_deadline_s
         if self._spec.via == "ansible":
             # Only who bootstraps by Ansible needs what it imports.
@@ -282,13 +301,15 @@ class Provisioner:
                 command_failed(command, output.status, output.stderr or output.stdout),
             )
 
-    async def _offer(self, *, make: bool) -> GoldenOffer:
-        return await self._host.golden(self._spec.key_inputs(), self._spec.shape, make=make)
+    async def _offer(self, snapshots: HostSnapshots, *, make: bool) -> SnapshotOffer:
+        return await snapshots.lookup(self._spec.key_inputs(), self._spec.shape, make=make)
 
-    async def _acquire(self, name: str, topology: Topology, *, ahead: bool = False) -> Slot:
+    async def _acquire(self, name: str, topology: Topology, *, preemptible: bool = False) -> Slot:
         count = len(topology.nodes)
         with log.span(_log, f"acquiring a slot for {name}"):
-            return await self._host.acquire(name, count, self._spec.shape, self._expiry(), ahead)
+            return await self._host.acquire(
+                name, count, self._spec.shape, self._expiry(), preemptible=preemptible
+            )
 
     def _expiry(self) -> int:
         return int(time.time() + self._spec.lease_s)

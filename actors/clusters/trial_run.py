@@ -9,15 +9,17 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from actors.bootstrap.ssh import Remote
 from actors.clusters.cluster_spec import ClusterSpec
-from actors.clusters.failures import NodeLost, cause_of, outcome_of, run_all
-from actors.clusters.live import HostHandle, LiveCluster
+from actors.clusters.failures import NodeLost, cause_of, outcome_of
+from actors.clusters.live import LiveCluster
 from actors.clusters.provisioner import Provisioner, ReadyCluster
 from actors.clusters.replay import Replay, Replayed
-from actors.hosts.slot import Commitment, HostFacts, NodeState
+from actors.hosts.interface import HostNodes
+from actors.hosts.slot import HostFacts, HostUsage, NodeState
 from campaign.analysis.validity import judge, valid
 from campaign.analysis.validity import reason as reason_of
 from campaign.core import log
@@ -37,6 +39,7 @@ LOGS_TIMEOUT_S = 60.0
 MEMINFO = ("cat", "/proc/meminfo")
 
 _log = logging.getLogger(__name__)
+Task = asyncio.Task[str]
 
 
 @dataclass(frozen=True)
@@ -64,20 +67,20 @@ class TrialRun:
         self,
         cluster_spec: ClusterSpec,
         spec: TrialSpec,
-        host: HostHandle,
-        provisioner: Provisioner | None = None,
+        host: HostNodes,
+        provisioner: Provisioner,
     ) -> None:
         self._cluster_spec = cluster_spec
         self._spec = spec
         self._host = host
-        self._provisioner = provisioner or Provisioner(cluster_spec, host)
+        self._provisioner = provisioner
         self._clock = PhaseClock()
         self._replayed: Replayed | None = None
         self._files: dict[str, bytes] = {}
         self._provenance = replace(spec.provenance, workload_hash=spec.workload.hash)
         self._host_name = ""
         self._states: list[NodeState] = []
-        self._committed = Commitment(0, 0)
+        self._usage = HostUsage(0, 0)
         self._lost = ""
 
     @property
@@ -181,9 +184,9 @@ class TrialRun:
             self._clock.reached(Phase.READY, Phase.WORKLOAD)
             if spec.prefetch == "running":
                 self._provisioner.prefetch()
-            self._committed = await self._host.commitment()
+            self._usage = await self._host.usage()
             stall = await self._run(ready, replay)
-            self._committed |= await self._host.commitment()
+            self._usage |= await self._host.usage()
             self._clock.reached(Phase.WORKLOAD, Phase.COLLECTED)
             if spec.prefetch == "collecting":
                 self._provisioner.prefetch()
@@ -206,7 +209,9 @@ class TrialRun:
             self._provenance = replace(self._provenance, node_hosts=hosts)
 
     async def _prepare(self, ready: ReadyCluster, replay: Replay) -> None:
-        await run_all(self._check_effective(ready), replay.prepare())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._check_effective(ready))
+            group.create_task(replay.prepare())
 
     async def _run(self, ready: ReadyCluster, replay: Replay) -> StallError | None:
         """Replay to the end, and return the stall that it ended with, if it did.
@@ -239,19 +244,21 @@ class TrialRun:
             ready.cluster.remotes[node.name] for node in (topology.head, topology.compute[0])
         )
 
-        version, running, head_memory, node_memory = await run_all(
-            head.succeed(scheduler.version_command(), timeout_s=COMMAND_TIMEOUT_S),
-            head.succeed(scheduler.verify_command(), timeout_s=COMMAND_TIMEOUT_S),
-            head.succeed(MEMINFO, timeout_s=COMMAND_TIMEOUT_S),
-            first.succeed(MEMINFO, timeout_s=COMMAND_TIMEOUT_S),
-        )
+        def ask(group: asyncio.TaskGroup, remote: Remote, command: Sequence[str]) -> Task:
+            return group.create_task(remote.succeed(command, timeout_s=COMMAND_TIMEOUT_S))
+
+        async with asyncio.TaskGroup() as group:
+            version = ask(group, head, scheduler.version_command())
+            running = ask(group, head, scheduler.verify_command())
+            head_memory = ask(group, head, MEMINFO)
+            node_memory = ask(group, first, MEMINFO)
         self._provenance = replace(
             self._provenance,
-            scheduler_version=scheduler.parse_version(version),
-            head_used_mib=used_mib(head_memory),
-            node_used_mib=used_mib(node_memory),
+            scheduler_version=scheduler.parse_version(version.result()),
+            head_used_mib=used_mib(head_memory.result()),
+            node_used_mib=used_mib(node_memory.result()),
         )
-        _compare(scheduler.Params(**self._spec.params), scheduler.parse_config(running))
+        _compare(scheduler.Params(**self._spec.params), scheduler.parse_config(running.result()))
 
     def _judge(self, replayed: Replayed) -> tuple[Check, ...]:
         topology = self._cluster_spec.topology(self._spec.nodes)
@@ -261,8 +268,8 @@ class TrialRun:
             slots={node.name: node.slots for node in topology.compute},
             clocks=replayed.conditions.clocks,
             steal={self._host_name: replayed.conditions.steal},
-            vcpus_per_cpu=self._committed.vcpus_per_cpu,
-            memory_promised=self._committed.memory,
+            vcpus_per_cpu=self._usage.vcpus_per_cpu,
+            memory_promised=self._usage.memory,
             lost_nodes=[state.name for state in self._states if state.state != "running"],
             console_faults=[state.fault for state in self._states if state.fault],
             settings=self._spec.validity,

@@ -1,40 +1,37 @@
-"""One libvirt host: its connection, how its guests run, its capacity, and the slots that live
-clusters occupy.
+"""One libvirt host: its connection, how its guests run, its slots and its golden clusters.
 
-`Host` is plain and synchronous; `actors/hosts/pool.py` makes it a Ray actor. Its methods may be
-called from several threads.
+`Host` is plain and synchronous; `actors/hosts/host_actor.py` makes it a Ray actor, and
+`actors/hosts/local.py` serves it in this process.
 """
 
 import contextlib
 import os
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TypeVar
 
+from actors.hosts.resources import TB_CACHE_MIB, cluster_resources, host_resources
 from actors.hosts.slot import (
     LOOPBACK,
-    Commitment,
     HostFacts,
+    HostUsage,
     NodeBoot,
     NodeShape,
     NodeState,
+    SharedNetwork,
     Slot,
-    Span,
 )
+from actors.hosts.slot_table import SlotTable
+from actors.hosts.state_dir import end_private_libvirtd, golden_store, run_root, state_dir_of
 from actors.hypervisor import run_folder
 from actors.hypervisor.calibration import calibrate
 from actors.hypervisor.capacity import (
-    Capacity,
     Resources,
     available_cpus,
     memory_total_mib,
-    node_resources,
     read_cpu_model,
-    read_host,
 )
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.console import console_tail, kernel_fault
@@ -45,43 +42,39 @@ from actors.hypervisor.lease import Lease, Owner
 from actors.hypervisor.overlay import Bridge, Overlay
 from actors.hypervisor.ports import free_ports
 from actors.hypervisor.probe import Acceleration, acceleration
-from actors.hypervisor.reaper import Reaped, reap
+from actors.hypervisor.reaper import reap
 from actors.hypervisor.watchdog import Warden
-from actors.snapshots.registry import GoldenOffer, Goldens, Stage
-from actors.snapshots.snapshot import Golden, Recipe
-from actors.snapshots.store import GoldenStore
-from campaign.core.errors import CapacityError
+from actors.snapshots.lock import SnapshotLock
+from actors.snapshots.registry import Fetch, SnapshotOffer, SnapshotRegistry
+from actors.snapshots.snapshot import Golden, SnapshotKey
 from campaign.images.bundles.manifest import Bundle
 from campaign.schema.hosts import HostSettings
 
-TB_CACHE_MIB = 128
-"""Translation cache of an emulated node: unbounded, it grows to three times the guest's memory."""
-VCPUS_PER_CPU = 8
-"""Nodes sleep most of the time, so a host's CPUs may be promised several times over."""
-MOST_AT_ONCE = 16
+MAX_THREADS = 16
+"""So many nodes are started or ended at once."""
 MULTICAST_GROUP = "239.192.77.1"
-"""One group for all clusters, in the organisation-local range; each cluster has a port of its
-own."""
+"""One group for all clusters, in the organisation-local range; each cluster has its own port."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Host:
-    """A host that is open for nodes. `close` ends whatever still runs of ours in this campaign."""
+    """A host that is open for nodes. `close` ends whatever of this campaign still runs on it.
+
+    All methods may be called from several threads.
+    """
 
     def __init__(self, name: str, settings: HostSettings, bundle: Bundle, owner: Owner) -> None:
-        """Connect, remove what dead drivers left, and find out how guests run, with the kernel of
-        `bundle`.
+        """Connect, remove what dead drivers left, and find out how guests run.
 
+        The kernel of `bundle` is booted for that, unless the settings or an earlier boot tell.
         Raises InfrastructureErrors.
         """
         self._settings = settings
         self._owner = owner
         self._state_dir = state_dir_of(settings)
-        self._lock = threading.Lock()
-        self._slots: dict[str, Slot] = {}
-        self._holders: dict[str, str] = {}  # who uses a slot, by its cluster
-        self._given: set[str] = set()  # the clusters of all slots that were ever given
-        self._ahead: set[str] = set()  # slots that give way to a trial that needs their room
-        self._goldens = Goldens(golden_store(settings))
+        self._snapshots = SnapshotRegistry(golden_store(settings), SnapshotLock(name))
         uri = choose_uri(settings.uri, self._state_dir)
         private = PrivateLibvirtd(self._state_dir)
         # Guests outlive a libvirtd of ours that dies, and one that is started in its place takes
@@ -89,23 +82,32 @@ class Host:
         self._hypervisor = Hypervisor(
             uri, revive=private.start if uri == private.uri else lambda: None
         )
-        self._warden = Warden(uri, self._state_dir)
+        self._watchdog = Warden(uri, self._state_dir)
         self.swept = reap(self._hypervisor, self._run_root)
         self._acceleration = self._choose_acceleration(bundle)
-        versions = self._hypervisor.versions()
-        self._capacity = Capacity(host_resources(settings, self._state_dir))
-        uri = self._hypervisor.uri
-        total = self._capacity.total
+        total = host_resources(settings, self._state_dir)
+        self._slots = SlotTable(name, total)
         self.facts = HostFacts(
-            name, uri, self._acceleration, versions, total, calibrate(), os.getpid()
+            name,
+            self._hypervisor.uri,
+            self._acceleration,
+            self._hypervisor.versions(),
+            total,
+            calibrate(),
+            os.getpid(),
         )
 
     @property
     def _run_root(self) -> Path:
         return run_root(self._state_dir)
 
+    @property
+    def snapshot_lock(self) -> SnapshotLock:
+        """The right to make golden clusters on this host."""
+        return self._snapshots.lock
+
     def needs(self, nodes: int, shape: NodeShape) -> Resources:
-        """What a cluster of `nodes` VMs would occupy."""
+        """Return what a cluster of `nodes` VMs would occupy."""
         return cluster_resources(nodes, shape, self._acceleration.kind)
 
     def acquire(
@@ -116,58 +118,37 @@ class Host:
         *,
         campaign: str,
         expires: int,
-        ahead: bool,
+        preemptible: bool = False,
         holder: str = "",
-        span: Span | None = None,
+        shared: SharedNetwork | None = None,
     ) -> Slot:
-        """Give a cluster of `nodes` VMs its slot until `release`; CapacityError says what is
-        missing.
+        """Give a cluster of `nodes` VMs its slot until `release`.
 
-        A slot that is taken `ahead` of its trial is taken back when its room is needed; `claim`
-        makes it a lasting one. `holder` names who uses it, for `forsake`; `span` is for a cluster
-        whose other nodes are on other hosts.
+        Raises CapacityError, which says what is missing. A `preemptible` slot is taken back when
+        its room is needed; `pin` makes it a lasting one. `expires` is when its lease runs out, in
+        Unix seconds. `holder` names who uses it, for `release_all_of`; `shared` is for a cluster
+        that has nodes on other hosts, too.
         """
         needed = self.needs(nodes, shape)
-        with self._lock:
-            shortfall = self._shortfall(needed, set() if ahead else self._ahead)
-            if shortfall:
-                raise CapacityError(
-                    f"a cluster of {nodes} VMs doesn't fit on host {self.facts.name}: {shortfall}"
-                )
-            in_the_way = (
-                [self._slots[name] for name in self._ahead] if not self._fits(needed) else []
-            )
-        for slot in in_the_way:
+        for slot in self._slots.to_preempt(nodes, needed, preemptible=preemptible):
             self.release(slot)
-        with self._lock:
-            if shortfall := self._shortfall(
-                needed, ()
-            ):  # another took the room while slots were given back
-                raise CapacityError(
-                    f"a cluster of {nodes} VMs doesn't fit on host {self.facts.name}: {shortfall}"
-                )
-            taken = {port for slot in self._slots.values() for port in slot.ports}
+        lease = Lease(campaign=campaign, trial=cluster, expires=expires, owner=self._owner)
+
+        def make(taken: set[int]) -> Slot:
             low, high = self._settings.ports
-            address = span.address if span else LOOPBACK
+            address = shared.address if shared else LOOPBACK
             ports = free_ports(nodes, range(low, high + 1), reserved=taken, address=address)
-            lease = Lease(campaign=campaign, trial=cluster, expires=expires, owner=self._owner)
+            self._watchdog.watch(cluster)
             # The lowest SSH port is unique among live slots, so it serves as the cluster's
             # multicast port too.
             own = Multicast(MULTICAST_GROUP, ports[0])
-            network = self._joined(span.network, lease) if span and span.network else own
-            slot = Slot(cluster, ports, network, lease, needed, shape, address)
-            self._slots[cluster] = slot
-            self._holders[cluster] = holder
-            self._given.add(cluster)
-            self._warden.watch(cluster)
-            self._capacity = self._capacity.reserve(needed)
-            if ahead:
-                self._ahead.add(cluster)
-        return slot
+            network = self._joined(shared.network, lease) if shared and shared.network else own
+            return Slot(cluster, ports, network, lease, needed, shape, address)
+
+        return self._slots.add(nodes, needed, make, holder=holder, preemptible=preemptible)
 
     def _joined(self, network: Multicast | Bridge | Overlay, lease: Lease) -> Multicast | Bridge:
-        """The network as nodes here are plugged into it; what must be made for that goes with the
-        slot."""
+        """Make what nodes here need to be plugged into `network`; it goes with the slot."""
         if not isinstance(network, Overlay):
             return network
         folder = run_folder.create(
@@ -180,65 +161,50 @@ class Host:
             raise
         return network.bridge
 
-    def claim(self, slot: Slot, expires: int) -> None:
-        """Make a slot that was taken ahead a trial's own; CapacityError if it had to give way
-        meanwhile."""
-        with self._lock:
-            if slot.cluster not in self._slots:
-                raise CapacityError(
-                    f"the slot {slot.cluster} on host {self.facts.name} was needed for something "
-                    "else"
-                )
-            self._ahead.discard(slot.cluster)
+    def pin(self, slot: Slot, expires: int) -> None:
+        """Make a preemptible slot a lasting one, with a lease until `expires` (Unix seconds).
+
+        Raises CapacityError if it was taken back meanwhile.
+        """
+        self._slots.pin(slot.cluster)
         lease = replace(slot.lease, expires=expires)
         for folder in run_folder.all_folders(self._run_root):
             if folder.path.name.startswith(f"{slot.cluster}-"):
                 self._hypervisor.renew(folder.path.name, expires)
                 folder.renew(lease)
 
-    def start(self, slot: Slot, boots: Sequence[NodeBoot], recipe: Recipe | None = None) -> None:
-        """Start the nodes of a slot, all at once. On return all run; at a failure the caller
-        releases the slot.
+    def start(self, slot: Slot, boots: Sequence[NodeBoot]) -> None:
+        """Start the nodes of a slot, all at once.
 
-        With a recipe, their memory is in files, so that `save` can keep them as its golden cluster.
+        On return all run; at a failure the caller releases the slot.
         """
+        _at_once(self._hypervisor.start, self._specs(slot, boots, {}))
+
+    def start_recorded(self, slot: Slot, boots: Sequence[NodeBoot], key: SnapshotKey) -> None:
+        """Start nodes with their memory in files, so that `save` can keep them under `key`."""
         names = [boot.name for boot in boots]
-        memory_mib = slot.shape.memory_mib
-        memory = self._goldens.record(slot.cluster, recipe, names, memory_mib) if recipe else {}
-        with _at_once(boots) as threads:
-            list(threads.map(self._hypervisor.start, self._specs(slot, boots, memory)))
+        memory = self._snapshots.record(slot.cluster, key, names, slot.shape.memory_mib)
+        _at_once(self._hypervisor.start, self._specs(slot, boots, memory))
 
-    def golden(
-        self, ingredients: Mapping[str, str], shape: NodeShape, maker: str | None
-    ) -> GoldenOffer:
-        """What there is of the golden cluster of these ingredients on this host, verified.
+    def lookup(
+        self,
+        key_inputs: Mapping[str, str],
+        shape: NodeShape,
+        owner: str | None,
+        fetch: Fetch = lambda _: None,
+    ) -> SnapshotOffer:
+        """Return the golden cluster of these inputs on this host; see `SnapshotRegistry.lookup`."""
+        return self._snapshots.lookup(self.snapshot_key(key_inputs, shape), owner, fetch)
 
-        If there is nothing, it is the `maker`'s to make, and to `disclaim` afterwards; None only
-        looks. What was damaged is discarded, and GoldenDamaged says what it was.
-        """
-        return self._goldens.offer(self.recipe(ingredients, shape), maker)
-
-    def recipe(self, ingredients: Mapping[str, str], shape: NodeShape) -> Recipe:
-        """The recipe of the golden cluster of these ingredients on this host."""
-        return Recipe({**ingredients, **self._hardware(shape)})
-
-    def disclaim(self, recipe: Recipe) -> None:
-        """Nobody makes this golden cluster any more."""
-        self._goldens.disclaim(recipe)
-
-    def confirm(self, recipe: Recipe) -> None:
-        """This golden cluster is made here, and on no other host."""
-        self._goldens.confirm(recipe)
-
-    def stage(self, key: str) -> Stage:
-        """Whether the golden cluster of this key is being made here."""
-        return self._goldens.stage(key)
+    def snapshot_key(self, key_inputs: Mapping[str, str], shape: NodeShape) -> SnapshotKey:
+        """Return the key of the golden cluster of these inputs on this host."""
+        return SnapshotKey({**key_inputs, **self._hardware(shape)})
 
     def save(self, slot: Slot, names: Sequence[str], identity: Mapping[str, bytes]) -> Golden:
-        """Keep the nodes of a slot, started with a recipe, as its golden cluster; they stand still
-        from then on.
+        """Keep the nodes of a slot, which were started by `start_recorded`, as a golden cluster.
 
-        All are stopped before the first is saved, so that they are saved at one instant.
+        They stand still from then on. All are stopped before the first is saved, so that they are
+        saved at one instant. `identity` holds the cluster's secrets.
         """
         for name in names:
             self._hypervisor.suspend(f"{slot.cluster}-{name}")
@@ -246,21 +212,16 @@ class Host:
         def save_devices(name: str, path: Path) -> None:
             self._hypervisor.save_devices(f"{slot.cluster}-{name}", path)
 
-        return self._goldens.keep(slot.cluster, names, identity, save_devices)
+        return self._snapshots.save(slot.cluster, names, identity, save_devices)
 
     def restore(self, slot: Slot, boots: Sequence[NodeBoot], golden: Golden) -> None:
         """Start the nodes of a slot as they were when `golden` was saved, paused."""
         memory = {boot.name: MemoryFile(golden.ram(boot.name), "restore") for boot in boots}
-
         specs = self._specs(slot, boots, memory)
-        with _at_once(boots) as threads:
-            list(threads.map(self._hypervisor.start, specs))
-            list(
-                threads.map(
-                    lambda spec: self._hypervisor.load_devices(spec.name, golden.state(spec.node)),
-                    specs,
-                )
-            )
+        _at_once(self._hypervisor.start, specs)
+        _at_once(
+            lambda spec: self._hypervisor.load_devices(spec.name, golden.state(spec.node)), specs
+        )
 
     def resume(self, slot: Slot, names: Sequence[str]) -> None:
         """Let paused nodes run."""
@@ -268,53 +229,43 @@ class Host:
             self._hypervisor.resume(f"{slot.cluster}-{name}")
 
     def drop(self, slot: Slot, names: Sequence[str]) -> None:
-        """End some nodes of a slot; it keeps their share of the capacity."""
-        with _at_once(names) as threads:
-            list(
-                threads.map(self._hypervisor.destroy, [f"{slot.cluster}-{name}" for name in names])
-            )
+        """End some nodes of a slot; the slot keeps their share of the capacity."""
+        _at_once(self._hypervisor.destroy, [f"{slot.cluster}-{name}" for name in names])
 
-    def look(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
-        """How the slot's nodes are."""
-        return [self._look(slot, name) for name in names]
+    def states(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
+        """Return the state of nodes of a slot, in the order of `names`."""
+        return [self._state(slot, name) for name in names]
 
-    def commitment(self) -> Commitment:
-        """How much of this machine is promised to nodes just now."""
-        reserved = self._capacity.reserved
-        return Commitment(
+    def usage(self) -> HostUsage:
+        """Return how much of this machine is promised to nodes just now."""
+        reserved = self._slots.reserved
+        return HostUsage(
             reserved.vcpus / available_cpus(), reserved.memory_mib / memory_total_mib()
         )
 
     def release(self, slot: Slot) -> None:
-        """End the slot's nodes, remove their files, and give the capacity back. Releasing twice is
-        harmless.
+        """End the slot's nodes, remove their files, and give the capacity back.
 
-        A slot whose nodes can't be ended stays in the books, since they may run on, and can be
-        released again.
+        Releasing twice is harmless. A slot whose nodes can't be ended stays in the table, since
+        they may run on, and can be released again.
         """
-        with self._lock:
-            if self._slots.pop(slot.cluster, None) is None:
-                return
-            self._ahead.discard(slot.cluster)
+        entry = self._slots.begin_release(slot.cluster)
+        if entry is None:
+            return
         try:
             self._remove(
                 lambda lease: lease.trial == slot.lease.trial and lease.owner == slot.lease.owner
             )
         except (HypervisorError, OSError):
-            with self._lock:
-                self._slots[slot.cluster] = slot
+            self._slots.fail_release(entry)
             raise
-        with self._lock:
-            self._holders.pop(slot.cluster, None)
-            self._capacity = self._capacity.release(slot.resources)
-        self._goldens.forget(slot.cluster)
+        self._slots.finish_release(entry)
+        self._snapshots.forget(slot.cluster)
 
-    def forsake(self, holder: str) -> None:
+    def release_all_of(self, holder: str) -> None:
         """Release every slot of a holder that is dead, and let others make what it was making."""
-        self._goldens.forsake(holder)
-        for slot in [
-            slot for cluster, slot in self._slots.items() if self._holders.get(cluster) == holder
-        ]:
+        self._snapshots.lock.release_all_of(holder)
+        for slot in self._slots.slots_of(holder):
             with contextlib.suppress(HypervisorError, OSError):  # its lease runs out
                 self.release(slot)
 
@@ -323,41 +274,30 @@ class Host:
 
         Actors of a killed driver live on for seconds and may have started nodes since we opened,
         and a libvirt that was given up may have started ours after all: they go too. What can't be
-        ended is left to the warden.
+        ended is left to the watchdog.
         """
-        for slot in list(self._slots.values()):
+        for slot in self._slots.all_slots():
             with contextlib.suppress(HypervisorError, OSError):
                 self.release(slot)
         try:
-            reaped = reap(self._hypervisor, self._run_root, clusters=self._given)
+            reaped = reap(self._hypervisor, self._run_root, clusters=self._slots.clusters_ever)
         finally:
-            self._goldens.close()
+            self._snapshots.close()
             self._hypervisor.close()
         if not reaped.failures:
-            self._warden.dismiss()
-        _end_private_libvirtd(self._state_dir)
+            self._watchdog.dismiss()
+        end_private_libvirtd(self._state_dir)
 
     def _remove(self, wanted: Callable[[Lease], bool]) -> None:
-        with ThreadPoolExecutor(MOST_AT_ONCE) as threads:  # a busy emulator takes seconds to die
-            list(threads.map(self._hypervisor.destroy_owned, self._hypervisor.ours(wanted)))
+        # A busy emulator takes seconds to die.
+        _at_once(self._hypervisor.destroy_owned, list(self._hypervisor.ours(wanted)))
         for folder in run_folder.all_folders(self._run_root):
             with contextlib.suppress(HypervisorError):
                 if wanted(folder.lease()):
                     folder.remove()
 
-    def _fits(self, needed: Resources) -> bool:
-        return self._capacity.fits(needed) is None
-
-    def _shortfall(self, needed: Resources, giving_way: Iterable[str]) -> object | None:
-        """What is missing even if the slots `giving_way` are given back; to be called with the lock
-        held."""
-        capacity = self._capacity
-        for name in giving_way:
-            capacity = capacity.release(self._slots[name].resources)
-        return capacity.fits(needed)
-
     def _hardware(self, shape: NodeShape) -> dict[str, str]:
-        """What of this host shapes the memory and the devices of a node."""
+        """Return what of this host shapes the memory and the devices of a node."""
         kind = self._acceleration.kind
         return {
             "acceleration": kind,
@@ -399,7 +339,7 @@ class Host:
             lease=slot.lease,
         )
 
-    def _look(self, slot: Slot, name: str) -> NodeState:
+    def _state(self, slot: Slot, name: str) -> NodeState:
         domain = f"{slot.cluster}-{name}"
         tail = console_tail(self._run_root / domain / "console.log", lines=40)
         return NodeState(
@@ -412,59 +352,7 @@ class Host:
         return acceleration(bundle.kernel, bundle.initrd, self._state_dir)
 
 
-def _at_once(things: Sequence[object]) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(1, min(len(things), MOST_AT_ONCE)))
-
-
-def run_root(state_dir: Path) -> Path:
-    """Where the run folders of nodes stand."""
-    return state_dir / run_folder.RUN_FOLDERS
-
-
-def host_resources(settings: HostSettings, state_dir: Path) -> Resources:
-    """What a host has for nodes: what is free, within the limits that its settings draw."""
-    low, high = settings.ports
-    found = read_host(state_dir, ports=high - low + 1, vcpus_per_cpu=VCPUS_PER_CPU)
-    memory = found.memory_mib if settings.memory_mib is None else settings.memory_mib
-    return replace(found, memory_mib=memory, vcpus=settings.vcpus or found.vcpus)
-
-
-def cluster_resources(nodes: int, shape: NodeShape, kind: Literal["kvm", "tcg"]) -> Resources:
-    """What `nodes` VMs occupy, the emulator's own memory included."""
-    node = node_resources(
-        vcpus=shape.vcpus, memory_mib=shape.memory_mib, tb_cache_mib=TB_CACHE_MIB, acceleration=kind
-    )
-    return node * nodes
-
-
-def sweep(settings: HostSettings, *, everything: bool = False) -> Reaped:
-    """Remove what dead drivers left on a host; with `everything`, live campaigns' domains too."""
-    with connected(settings) as hypervisor:
-        return reap(hypervisor, run_root(state_dir_of(settings)), now=time.time(), all=everything)
-
-
-@contextlib.contextmanager
-def connected(settings: HostSettings) -> Iterator[Hypervisor]:
-    """A connection for a look at a host; a private libvirtd is ended afterwards unless others need
-    it."""
-    state_dir = state_dir_of(settings)
-    try:
-        with Hypervisor(choose_uri(settings.uri, state_dir)) as hypervisor:
-            yield hypervisor
-    finally:
-        _end_private_libvirtd(state_dir)
-
-
-def state_dir_of(settings: HostSettings) -> Path:
-    """A host's state folder."""
-    return Path(settings.state_dir).expanduser().absolute()
-
-
-def golden_store(settings: HostSettings) -> GoldenStore:
-    """Where a host keeps its golden clusters."""
-    return GoldenStore(state_dir_of(settings) / "golden", settings.golden_mib)
-
-
-def _end_private_libvirtd(state_dir: Path) -> None:
-    with contextlib.suppress(HypervisorError):  # another campaign's guests may still run under it
-        PrivateLibvirtd(state_dir).stop()
+def _at_once(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Do `work` for all items in threads; the first error is raised when all have ended."""
+    with ThreadPoolExecutor(max(1, min(len(items), MAX_THREADS))) as threads:
+        return list(threads.map(work, items))

@@ -1,47 +1,60 @@
-"""A host behind Ray: the actor that owns its VMs, and that actor as clusters and other hosts use
-it.
+"""A host behind Ray: the actor that owns its VMs, and that actor as other hosts use it.
 
 The actor of a far host runs on that host's Ray node, and is the owner of what it starts there: its
 machine is another than the driver's, so nobody there could tell whether the driver lives.
 """
 
 import contextlib
+import logging
 import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import ray
-from ray.actor import ActorHandle
-from ray.exceptions import GetTimeoutError, RayError
 
-from actors.hosts.host import Host, golden_store, state_dir_of
-from actors.hosts.slot import Commitment, HostFacts, NodeBoot, NodeShape, NodeState, Slot, Span
+from actors.hosts.host import Host
+from actors.hosts.remote_call import RemoteActor
+from actors.hosts.slot import (
+    HostFacts,
+    HostUsage,
+    NodeBoot,
+    NodeShape,
+    NodeState,
+    SharedNetwork,
+    Slot,
+)
+from actors.hosts.state_dir import golden_store, state_dir_of
 from actors.hypervisor.lease import Owner
-from actors.snapshots.registry import GoldenOffer, Stage
-from actors.snapshots.snapshot import Golden, Recipe
-from actors.transfer.chunks import Kind, Parcel, Piece
-from actors.transfer.image_source import Arrivals, Shelf
+from actors.snapshots.lock import LockState
+from actors.snapshots.registry import SnapshotOffer
+from actors.snapshots.snapshot import Golden, SnapshotKey
+from actors.transfer.chunks import Chunk, Kind, Server, TransferManifest
+from actors.transfer.image_source import ImageSource, Incoming
+from campaign.core import log
 from campaign.core.errors import CampaignError, InfrastructureError
 from campaign.core.version import source_digest
 from campaign.images.bundles.manifest import Bundle
 from campaign.schema.hosts import HostSettings
 
-PIECE_S = 60.0
-STAGE_S = 10.0
+CHUNK_TIMEOUT_S = 60.0
+LOCK_TIMEOUT_S = 10.0
+
+_log = logging.getLogger(__name__)
 
 
 class HostActor:
-    """Owns the connection to one libvirt host and every VM on it. Each method is the host's of the
-    same name."""
+    """Owns the connection to one libvirt host and every VM on it.
+
+    The methods about slots and golden clusters are those of `Host`.
+    """
 
     def __init__(self) -> None:
         self._name = ""
         self._host: Host | None = None
-        self._peers: Sequence[RemoteShelf] = ()
-        self._heard = time.monotonic()  # of the driver
+        self._peers: Sequence[RemotePeer] = ()
+        self._last_ping = time.monotonic()
         self._images: dict[str, Bundle] = {}
 
     def open(
@@ -52,126 +65,171 @@ class HostActor:
         campaign: str,
         *,
         owner: Owner | None,
-        sources: "Mapping[str, ActorHandle[Any]]",
+        sources: Mapping[str, RemoteActor[Server]],
         version: str,
-        patience_s: float,
+        driver_timeout_s: float,
     ) -> HostFacts:
-        """Not the constructor: an error in there would reach the driver as text only.
+        """Open the host; to be called once, before all other methods.
 
+        It isn't the constructor, because an error in there would reach the driver as text only.
         Without an `owner`, this process is it, and ends when it has heard nothing of the driver for
-        `patience_s`. What of the bundles this host lacks is brought from the `sources`. The
-        driver's `version` must be ours: InfrastructureError.
+        `driver_timeout_s`. Those of the bundles that this host lacks are brought from the
+        `sources`. Raises InfrastructureError if the driver's `version` isn't ours, and what opening
+        a host can meet.
         """
+        log.set_defaults(campaign=campaign, host=name)
         if version != source_digest():
             raise InfrastructureError(
                 f"host {name} runs another version of this program",
                 f"there {source_digest()}, on the driver's machine {version}",
-                "Update it there, and start its Ray anew.",
+                "Upgrade it on that host and restart Ray.",
             )
         self._name = name
         self._campaign = campaign
-        self._store = golden_store(settings)
+        store = golden_store(settings)
         state_dir = state_dir_of(settings)
-        self._arrivals = Arrivals(state_dir, self._store)
-        self._arrivals.sweep()
-        shelves = [RemoteShelf(peer, actor) for peer, actor in sources.items()]
-        self._images = {bundle.hash: self._arrivals.image(bundle, shelves) for bundle in bundles}
-        self._shelf = Shelf(name, self._images.values(), self._store)
+        self._store = store
+        self._incoming = Incoming(state_dir, store)
+        self._incoming.sweep()
+        remote_sources = [RemoteSource(peer, actor) for peer, actor in sources.items()]
+        self._images = {
+            bundle.hash: self._incoming.image(bundle, remote_sources) for bundle in bundles
+        }
+        self._source = ImageSource(name, self._images.values(), store)
         # All images have one kernel; it is booted to find out how guests run.
         self._host = Host(name, settings, self._images[bundles[0].hash], owner or Owner.current())
-        self._heard = time.monotonic()
+        self._last_ping = time.monotonic()
         if owner is None:
-            threading.Thread(target=self._end_when_cut_off, args=(patience_s,), daemon=True).start()
+            threading.Thread(
+                target=self._end_when_cut_off, args=(driver_timeout_s,), daemon=True
+            ).start()
         return replace(self._host.facts, address=ray.util.get_node_ip_address())
 
     def ping(self) -> None:
-        """The driver lives, and so do we."""
-        self._heard = time.monotonic()
+        """Take note that the driver lives; an answer says that this actor does."""
+        self._last_ping = time.monotonic()
 
-    def meet(self, peers: "Mapping[str, ActorHandle[Any]]") -> None:
+    def meet(self, peers: "Mapping[str, RemoteActor[HostActor]]") -> None:
         """Learn the actors of the other hosts, from which golden clusters may be had."""
-        self._peers = [RemoteShelf(name, actor) for name, actor in peers.items()]
+        self._peers = [RemotePeer(name, actor) for name, actor in peers.items()]
+        self._open_host.snapshot_lock.meet(self._peers)
 
-    def parcel(self, kind: Kind, key: str) -> Parcel | None:
-        return self._shelf.parcel(kind, key)
+    def manifest(self, kind: Kind, key: str) -> TransferManifest | None:
+        """Return the manifest of a bundle or golden cluster that this host has; else None."""
+        return self._source.manifest(kind, key)
 
-    def piece(self, kind: Kind, key: str, file: str, offset: int) -> Piece:
-        return self._shelf.piece(kind, key, file, offset)
+    def chunk(self, kind: Kind, key: str, file: str, offset: int) -> Chunk:
+        """Return a part of a file of a bundle or golden cluster that this host has."""
+        return self._source.chunk(kind, key, file, offset)
+
+    def lock_state(self, key: str) -> LockState:
+        """Return how far the making of a golden cluster is on this host."""
+        return self._open_host.snapshot_lock.state(key)
+
+    def has_golden(self, key_inputs: Mapping[str, str], shape: NodeShape) -> bool:
+        """Return whether a golden cluster is in this host's store; it isn't verified."""
+        key = self._open_host.snapshot_key(key_inputs, shape)
+        return (self._store.path / key.digest).exists()
 
     def facts(self) -> HostFacts:
+        """Return what the host is."""
         return self._open_host.facts
 
     def acquire(
-        self, cluster: str, nodes: int, shape: NodeShape, expires: int, **wishes: Any
+        self,
+        cluster: str,
+        nodes: int,
+        shape: NodeShape,
+        expires: int,
+        *,
+        preemptible: bool,
+        holder: str,
+        shared: SharedNetwork | None,
     ) -> Slot:
-        """`wishes` are the host's: ahead, holder, span."""
+        """Give a cluster its slot."""
         return self._open_host.acquire(
-            cluster, nodes, shape, campaign=self._campaign, expires=expires, **wishes
+            cluster,
+            nodes,
+            shape,
+            campaign=self._campaign,
+            expires=expires,
+            preemptible=preemptible,
+            holder=holder,
+            shared=shared,
         )
 
-    def golden(
-        self, ingredients: Mapping[str, str], shape: NodeShape, maker: str | None
-    ) -> GoldenOffer:
-        """What there is on this host; or on another, from which it is brought where the `maker`
-        would make it.
+    def pin(self, slot: Slot, expires: int) -> None:
+        """Make a preemptible slot a lasting one."""
+        self._open_host.pin(slot, expires)
 
-        While another host makes it, it is nobody's to make here.
-        """
-        host = self._open_host
-        offer = host.golden(ingredients, shape, maker)
-        if not offer.yours:
-            return offer
-        if self._made_elsewhere(offer.recipe.key):
-            host.disclaim(offer.recipe)
-            return replace(offer, yours=False)
-        try:
-            brought = self._arrivals.golden(offer.recipe, self._peers)
-        except (CampaignError, OSError):
-            brought = None
-        if brought is None:
-            host.confirm(offer.recipe)
-            return offer
-        host.disclaim(offer.recipe)
-        return host.golden(ingredients, shape, maker)
+    def start(self, slot: Slot, boots: Sequence[NodeBoot]) -> None:
+        """Start the nodes of a slot."""
+        self._open_host.start(slot, self._with_own_images(boots))
 
-    def golden_stage(self, key: str) -> Stage:
-        """Whether the golden cluster of this key is being made here."""
-        return self._open_host.stage(key)
+    def drop(self, slot: Slot, names: Sequence[str]) -> None:
+        """End some nodes of a slot."""
+        self._open_host.drop(slot, names)
 
-    def has_golden(self, ingredients: Mapping[str, str], shape: NodeShape) -> bool:
-        """Whether the golden cluster of these ingredients is in this host's store; it isn't
-        verified."""
-        recipe = self._open_host.recipe(ingredients, shape)
-        return (self._store.path / recipe.key).exists()
+    def states(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
+        """Return the state of nodes of a slot."""
+        return self._open_host.states(slot, names)
 
-    def start(self, slot: Slot, boots: Sequence[NodeBoot], recipe: Recipe | None) -> None:
-        self._open_host.start(slot, self._here(boots), recipe)
+    def usage(self) -> HostUsage:
+        """Return what is promised to nodes just now."""
+        return self._open_host.usage()
+
+    def release(self, slot: Slot) -> None:
+        """End the nodes of a slot and give it back."""
+        self._open_host.release(slot)
+
+    def release_all_of(self, holder: str) -> None:
+        """Give back what a dead holder had: its slots, and the right to make golden clusters."""
+        self._open_host.release_all_of(holder)
+
+    def lookup(
+        self, key_inputs: Mapping[str, str], shape: NodeShape, owner: str | None
+    ) -> SnapshotOffer:
+        """Return a golden cluster of this host, or bring it from another host that has it."""
+        return self._open_host.lookup(key_inputs, shape, owner, self._fetch)
+
+    def unlock(self, key: SnapshotKey, owner: str) -> None:
+        """Give the right to make a golden cluster back."""
+        self._open_host.snapshot_lock.release(key.digest, owner)
+
+    def start_recorded(self, slot: Slot, boots: Sequence[NodeBoot], key: SnapshotKey) -> None:
+        """Start the nodes of a slot such that they can be saved."""
+        self._open_host.start_recorded(slot, self._with_own_images(boots), key)
+
+    def save(self, slot: Slot, names: Sequence[str], identity: Mapping[str, bytes]) -> Golden:
+        """Save nodes of a slot as a golden cluster."""
+        return self._open_host.save(slot, names, identity)
 
     def restore(self, slot: Slot, boots: Sequence[NodeBoot], golden: Golden) -> None:
-        self._open_host.restore(slot, self._here(boots), golden)
+        """Start the nodes of a slot from a golden cluster, paused."""
+        self._open_host.restore(slot, self._with_own_images(boots), golden)
 
-    def do(self, method: str, *arguments: object) -> Any:
-        """Call any other of the host's methods."""
-        return getattr(self._open_host, method)(*arguments)
+    def resume(self, slot: Slot, names: Sequence[str]) -> None:
+        """Let restored nodes run."""
+        self._open_host.resume(slot, names)
 
     def close(self) -> None:
+        """End all that runs on the host for this campaign; harmless if it never opened."""
         if self._host:
             self._host.close()
 
-    def _made_elsewhere(self, key: str) -> bool:
-        """Whether another host makes it. Of several that have claimed it at once, the first by name
-        does."""
-        stages = {peer.name: peer.golden_stage(key) for peer in self._peers}
-        return any(
-            stage == "making" or (stage == "claimed" and name < self._name)
-            for name, stage in stages.items()
-        )
+    def _fetch(self, key: SnapshotKey) -> Golden | None:
+        try:
+            return self._incoming.golden(key, self._peers)
+        except (CampaignError, OSError) as error:
+            _log.warning("golden cluster %s isn't brought here: %s", key.digest[:16], error)
+            return None
 
-    def _end_when_cut_off(self, patience_s: float) -> None:
-        """Ray takes its time to end the actors of a node that has lost its head, if the network
-        says nothing at all. The warden does what is left to do."""
-        while time.monotonic() < self._heard + patience_s:
+    def _end_when_cut_off(self, driver_timeout_s: float) -> None:
+        # Ray takes its time to end the actors of a node that has lost its head, if the network
+        # says nothing at all. The watchdog does what is left to do.
+        while time.monotonic() < self._last_ping + driver_timeout_s:
             time.sleep(1.0)
+        _log.error("the driver hasn't been heard of for %g s: this actor ends", driver_timeout_s)
         os._exit(1)
 
     @property
@@ -180,142 +238,41 @@ class HostActor:
             raise InfrastructureError("the host isn't open")
         return self._host
 
-    def _here(self, boots: Sequence[NodeBoot]) -> list[NodeBoot]:
-        """The nodes with their image as this host has it."""
+    def _with_own_images(self, boots: Sequence[NodeBoot]) -> list[NodeBoot]:
         return [replace(boot, image=self._images[boot.image.hash]) for boot in boots]
 
 
-class RemoteShelf:
-    """What another host's actor, or the driver's, has to give: a `parcels.Source`."""
+class RemoteSource:
+    """The bundles that another host's actor, or the driver's, has to give: a `chunks.Source`."""
 
-    def __init__(self, name: str, actor: "ActorHandle[Any]") -> None:
+    def __init__(self, name: str, actor: RemoteActor[Server]) -> None:
         self.name = name
+        self._server = actor
+
+    def manifest(self, kind: Kind, key: str) -> TransferManifest | None:
+        """Ask for a manifest; InfrastructureError if there is no answer in time."""
+        failure = f"{self.name} didn't answer"
+        return self._server.call_within(CHUNK_TIMEOUT_S, failure, Server.manifest, kind, key)
+
+    def chunk(self, kind: Kind, key: str, file: str, offset: int) -> Chunk:
+        """Ask for a chunk; InfrastructureError if there is no answer in time."""
+        failure = f"{self.name} sent no chunk"
+        return self._server.call_within(
+            CHUNK_TIMEOUT_S, failure, Server.chunk, kind, key, file, offset
+        )
+
+
+class RemotePeer(RemoteSource):
+    """Another host: what it has to give, and its lock on golden clusters (a `LockPeer`)."""
+
+    def __init__(self, name: str, actor: RemoteActor[HostActor]) -> None:
+        super().__init__(name, actor)
         self._actor = actor
 
-    def golden_stage(self, key: str) -> Stage:
-        """Whether the golden cluster of this key is being made there; "none" if that host is
-        away."""
+    def lock_state(self, key: str) -> LockState:
+        """Ask how far the making of a golden cluster is there; "free" if the host is away."""
         with contextlib.suppress(CampaignError):
-            stage: Stage = got(
-                self._actor.golden_stage.remote(key), STAGE_S, f"{self.name} didn't answer"
+            return self._actor.call_within(
+                LOCK_TIMEOUT_S, f"{self.name} didn't answer", HostActor.lock_state, key
             )
-            return stage
-        return "none"
-
-    def parcel(self, kind: Kind, key: str) -> Parcel | None:
-        parcel: Parcel | None = got(
-            self._actor.parcel.remote(kind, key), PIECE_S, f"{self.name} didn't answer"
-        )
-        return parcel
-
-    def piece(self, kind: Kind, key: str, file: str, offset: int) -> Piece:
-        piece: Piece = got(
-            self._actor.piece.remote(kind, key, file, offset), PIECE_S, f"{self.name} sent no piece"
-        )
-        return piece
-
-
-class RemoteHost:
-    """A host's actor as a cluster uses it: the errors that it raised come out as they are, not
-    wrapped by Ray.
-
-    It is an `actors.clusters.live.HostHandle`. Slots are taken in the name of `holder`.
-    """
-
-    def __init__(self, actor: "ActorHandle[Any]", holder: str) -> None:
-        self._actor = actor
-        self._holder = holder
-
-    async def facts(self) -> HostFacts:
-        facts: HostFacts = await asked(self._actor.facts.remote())
-        return facts
-
-    async def acquire(
-        self,
-        cluster: str,
-        nodes: int,
-        shape: NodeShape,
-        expires: int,
-        ahead: bool = False,
-        *,
-        span: Span | None = None,
-    ) -> Slot:
-        wishes = {"ahead": ahead, "holder": self._holder, "span": span}
-        slot: Slot = await asked(
-            self._actor.acquire.remote(cluster, nodes, shape, expires, **wishes)
-        )
-        return slot
-
-    async def claim(self, slot: Slot, expires: int) -> None:
-        await self._do("claim", slot, expires)
-
-    async def start(
-        self, slot: Slot, boots: Sequence[NodeBoot], recipe: Recipe | None = None
-    ) -> None:
-        await asked(self._actor.start.remote(slot, boots, recipe))
-
-    async def golden(
-        self, ingredients: Mapping[str, str], shape: NodeShape, *, make: bool
-    ) -> GoldenOffer:
-        maker = self._holder if make else None
-        offer: GoldenOffer = await asked(self._actor.golden.remote(ingredients, shape, maker))
-        return offer
-
-    async def disclaim(self, recipe: Recipe) -> None:
-        await self._do("disclaim", recipe)
-
-    async def save(self, slot: Slot, names: Sequence[str], identity: Mapping[str, bytes]) -> Golden:
-        golden: Golden = await self._do("save", slot, names, identity)
-        return golden
-
-    async def restore(self, slot: Slot, boots: Sequence[NodeBoot], golden: Golden) -> None:
-        await asked(self._actor.restore.remote(slot, boots, golden))
-
-    async def resume(self, slot: Slot, names: Sequence[str]) -> None:
-        await self._do("resume", slot, names)
-
-    async def drop(self, slot: Slot, names: Sequence[str]) -> None:
-        await self._do("drop", slot, names)
-
-    async def look(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
-        states: list[NodeState] = await self._do("look", slot, names)
-        return states
-
-    async def commitment(self) -> Commitment:
-        commitment: Commitment = await self._do("commitment")
-        return commitment
-
-    async def release(self, slot: Slot) -> None:
-        await self._do("release", slot)
-
-    async def _do(self, method: str, *arguments: object) -> Any:
-        return await asked(self._actor.do.remote(method, *arguments))
-
-
-def unwrapped(error: RayError) -> Exception:
-    """The error that an actor raised, where it is one of ours; else an InfrastructureError saying
-    what Ray said."""
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, CampaignError):
-        return cause
-    last = str(error).strip().splitlines()[-1].strip()
-    return InfrastructureError(f"an actor failed: {last}", str(error)[-3000:])
-
-
-def got(reference: Any, timeout_s: float, what: str) -> Any:
-    """What an actor answers; InfrastructureError saying `what` if it doesn't in time, or its own
-    error."""
-    try:
-        return ray.get(reference, timeout=timeout_s)
-    except GetTimeoutError:
-        raise InfrastructureError(f"{what} within {timeout_s:g} s") from None
-    except RayError as error:
-        raise unwrapped(error) from None
-
-
-async def asked(reference: Any) -> Any:
-    """The same, awaited, for as long as it takes."""
-    try:
-        return await reference
-    except RayError as error:
-        raise unwrapped(error) from None
+        return "free"

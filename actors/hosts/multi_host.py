@@ -1,169 +1,174 @@
 """Several hosts as one, for a cluster whose nodes are dealt over them in turn, the head on the
 first.
 
-It is an `actors.clusters.live.HostHandle`. Such a cluster is booted: nodes on several hosts can't
-be saved at one instant.
+Such a cluster is always booted: nodes on several hosts can't be saved at one instant, so there are
+no `HostSnapshots` of several hosts.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NoReturn, TypeVar
+from typing import Any, TypeVar
 
-from actors.hosts.host_actor import RemoteHost
 from actors.hosts.placement import shares
+from actors.hosts.remote_host import RemoteHost
 from actors.hosts.slot import (
     LOOPBACK,
-    Commitment,
     HostFacts,
+    HostUsage,
     NodeBoot,
     NodeShape,
     NodeState,
+    SharedNetwork,
     Slot,
-    Span,
 )
 from actors.hypervisor.capacity import Resources
 from actors.hypervisor.overlay import Bridge, Overlay
-from actors.snapshots.registry import GoldenOffer
-from actors.snapshots.snapshot import Golden, GoldenError, Recipe
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Part:
-    """A host of a spanning cluster: its address for the other machines, whether it is the driver's
-    machine, and its bridge to the others if the site has one."""
+class HostPart:
+    """One of the hosts of a cluster."""
 
     host: RemoteHost
     name: str
     address: str
+    """The address at which the other machines reach it."""
     local: bool
+    """True if it is the driver's machine."""
     bridge: str | None
+    """The bridge that joins it to the others, if the site has one."""
 
 
-class SpannedHosts:
-    """The hosts of one cluster, after the other; see `actors.hosts.host.Host` for what each member
-    promises."""
+class MultiHost:
+    """The hosts of one cluster as `HostNodes`. Node i of the cluster is on host i modulo n."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[HostPart]) -> None:
         self._parts = parts
-        self._place: dict[str, int] = {}  # node: its host's place among the parts
+        self._place: dict[str, int] = {}  # by node: the index of its host among the parts
 
     async def facts(self) -> HostFacts:
+        """Return the facts of the first host under the names of all, joined by "+"."""
         facts = await self._parts[0].host.facts()
         return replace(facts, name="+".join(part.name for part in self._parts))
 
     async def acquire(
-        self, cluster: str, nodes: int, shape: NodeShape, expires: int, ahead: bool = False
+        self,
+        cluster: str,
+        nodes: int,
+        shape: NodeShape,
+        expires: int,
+        *,
+        preemptible: bool = False,
     ) -> Slot:
+        """Acquire a slot on each host, one after the other; where one has no room, none is kept."""
         taken: list[Slot] = []
         try:
-            for place, (part, count) in enumerate(
-                zip(self._parts, shares(nodes, len(self._parts)), strict=True)
-            ):
-                span = self._span(place, cluster, taken)
-                taken.append(
-                    await part.host.acquire(cluster, count, shape, expires, ahead, span=span)
+            counts = shares(nodes, len(self._parts))
+            for place, (part, count) in enumerate(zip(self._parts, counts, strict=True)):
+                slot = await part.host.acquire(
+                    cluster,
+                    count,
+                    shape,
+                    expires,
+                    preemptible=preemptible,
+                    shared=self._shared_network(place, cluster, taken),
                 )
+                taken.append(slot)
         except BaseException:
             if taken:
                 await self.release(_joint(taken))
             raise
         return _joint(taken)
 
-    async def start(
-        self, slot: Slot, boots: Sequence[NodeBoot], recipe: Recipe | None = None
-    ) -> None:
-        self._place = {boot.name: index % len(self._parts) for index, boot in enumerate(boots)}
-        dealt = [boots[place :: len(self._parts)] for place in range(len(self._parts))]
-        each = zip(self._parts, slot.parts, dealt, strict=True)
-        await asyncio.gather(*(part.host.start(mine, some) for part, mine, some in each))
+    async def pin(self, slot: Slot, expires: int) -> None:
+        """Make the slots on all hosts lasting ones."""
+        pairs = zip(self._parts, slot.parts, strict=True)
+        await _together(part.host.pin(own, expires) for part, own in pairs)
 
-    async def look(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
-        looks = await self._of_each(
-            slot, names, lambda part, mine, some: part.host.look(mine, some)
-        )
-        found = {state.name: state for states in looks for state in states}
-        return [found[name] for name in names]
+    async def start(self, slot: Slot, boots: Sequence[NodeBoot]) -> None:
+        """Start the nodes on all hosts at once."""
+        count = len(self._parts)
+        self._place = {boot.name: index % count for index, boot in enumerate(boots)}
+        dealt = [boots[place::count] for place in range(count)]
+        each = zip(self._parts, slot.parts, dealt, strict=True)
+        await _together(part.host.start(own, some) for part, own, some in each)
 
     async def drop(self, slot: Slot, names: Sequence[str]) -> None:
-        await self._of_each(slot, names, lambda part, mine, some: part.host.drop(mine, some))
+        """End some nodes, on whichever host they are."""
+        await self._of_each(slot, names, lambda part, own, some: part.host.drop(own, some))
 
-    async def resume(self, slot: Slot, names: Sequence[str]) -> None:
-        await self._of_each(slot, names, lambda part, mine, some: part.host.resume(mine, some))
+    async def states(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
+        """Return the state of nodes in the order of `names`, on whichever host they are."""
+        of_each = await self._of_each(
+            slot, names, lambda part, own, some: part.host.states(own, some)
+        )
+        found = {state.name: state for states in of_each for state in states}
+        return [found[name] for name in names]
 
-    async def commitment(self) -> Commitment:
-        of_each = await asyncio.gather(*(part.host.commitment() for part in self._parts))
-        most = Commitment(0, 0)
-        for one in of_each:
-            most |= one
+    async def usage(self) -> HostUsage:
+        """Return the largest usage of any of the hosts, figure by figure."""
+        most = HostUsage(0, 0)
+        for usage in await _together(part.host.usage() for part in self._parts):
+            most |= usage
         return most
 
     async def release(self, slot: Slot) -> None:
+        """Release the slots on all hosts, also if one of them fails; then raise its error."""
         pairs = zip(self._parts, slot.parts, strict=False)  # fewer where not all could be had
-        await asyncio.gather(*(part.host.release(mine) for part, mine in pairs))
-
-    async def claim(self, slot: Slot, expires: int) -> None:
-        await asyncio.gather(
-            *(
-                part.host.claim(mine, expires)
-                for part, mine in zip(self._parts, slot.parts, strict=True)
-            )
+        # No TaskGroup: the failure of one host must not keep the others from being released.
+        results = await asyncio.gather(
+            *(part.host.release(own) for part, own in pairs), return_exceptions=True
         )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
 
-    async def golden(
-        self, ingredients: Mapping[str, str], shape: NodeShape, *, make: bool
-    ) -> GoldenOffer:
-        _refuse()
-
-    async def disclaim(self, recipe: Recipe) -> None:
-        _refuse()
-
-    async def save(self, slot: Slot, names: Sequence[str], identity: Mapping[str, bytes]) -> Golden:
-        _refuse()
-
-    async def restore(self, slot: Slot, boots: Sequence[NodeBoot], golden: Golden) -> None:
-        _refuse()
-
-    def _span(self, place: int, cluster: str, taken: Sequence[Slot]) -> Span:
-        """What the host at `place` must know. On one machine, all nodes join the multicast group of
-        the first host."""
+    def _shared_network(self, place: int, cluster: str, taken: Sequence[Slot]) -> SharedNetwork:
+        """Return what the host at `place` must know of the network between the hosts."""
         part = self._parts[place]
         if all(one.local for one in self._parts):
-            return Span(taken[0].network if taken else None, LOOPBACK)
+            # On one machine, all nodes join the multicast group of the first host.
+            return SharedNetwork(taken[0].network if taken else None, LOOPBACK)
         if part.bridge is not None:
-            return Span(Bridge(part.bridge), part.address)
+            return SharedNetwork(Bridge(part.bridge), part.address)
         number = int.from_bytes(hashlib.sha256(cluster.encode()).digest()[:3])
         peers = tuple(one.address for one in self._parts if one is not part)
-        return Span(Overlay(number, part.address, peers), part.address)
+        return SharedNetwork(Overlay(number, part.address, peers), part.address)
 
     async def _of_each(
         self,
         slot: Slot,
         names: Sequence[str],
-        call: Callable[[Part, Slot, list[str]], Awaitable[T]],
+        call: Callable[[HostPart, Slot, list[str]], Coroutine[Any, Any, T]],
     ) -> list[T]:
         """Call each host that has some of the named nodes."""
-        mine = [
+        named = [
             [name for name in names if self._place[name] == place]
             for place in range(len(self._parts))
         ]
-        each = zip(self._parts, slot.parts, mine, strict=True)
-        return await asyncio.gather(*(call(part, one, some) for part, one, some in each if some))
+        each = zip(self._parts, slot.parts, named, strict=True)
+        return await _together(call(part, own, some) for part, own, some in each if some)
+
+
+async def _together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Return all results in order; at the first error, give the others up and raise it."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in work]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 def _joint(slots: Sequence[Slot]) -> Slot:
-    """The slot of the whole cluster."""
-    resources = sum((slot.resources for slot in slots), Resources())
+    """Return the slot of the whole cluster."""
     return replace(
         slots[0],
-        ports=sum((slot.ports for slot in slots), ()),
-        resources=resources,
+        ports=tuple(port for slot in slots for port in slot.ports),
+        resources=sum((slot.resources for slot in slots), Resources()),
         parts=tuple(slots),
     )
-
-
-def _refuse() -> NoReturn:
-    raise GoldenError("a cluster that spans hosts is booted, never restored")

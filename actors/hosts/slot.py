@@ -1,5 +1,4 @@
-"""What a host and the clusters on it tell each other: its facts, the slots that it gives, the nodes
-to start."""
+"""What a host and the clusters on it tell each other: its facts, its slots, the nodes to start."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class NodeShape:
-    """What one node needs of its host."""
+    """The size of one node."""
 
     vcpus: int
     memory_mib: int
@@ -26,24 +25,25 @@ class NodeShape:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """What a host is: how guests run on it, its versions, what it has for nodes, how fast it is,
-    and who serves it."""
+    """A host as it was found when it was opened."""
 
     name: str
     uri: str
     acceleration: Acceleration
     versions: Versions
     total: Resources
+    """What it has for nodes in all."""
     calibration: Calibration
+    """How fast it is."""
     pid: int
+    """The process that serves it."""
     address: str = LOOPBACK
-    """By which other machines reach it, where it is one of several."""
+    """The address at which other machines reach it, where it is one of several."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """What one live cluster occupies on its host: a port per node, a network, and its share of the
-    capacity."""
+    """What one cluster occupies on its host: a port per node, a network, its share of capacity."""
 
     cluster: str
     ports: tuple[int, ...]
@@ -53,46 +53,45 @@ class Slot:
     shape: NodeShape
     address: str = LOOPBACK
     parts: tuple["Slot", ...] = ()
-    """Those of a cluster that spans hosts, in their order; its nodes are dealt over them in
-    turn."""
+    """The slots on each host of a cluster that spans hosts, over which its nodes are dealt."""
 
     @property
-    def doors(self) -> tuple[tuple[str, int], ...]:
-        """Where each node's SSH server is reached, in the order of the nodes."""
+    def ssh_endpoints(self) -> tuple[tuple[str, int], ...]:
+        """The address and port of each node's SSH server, in the order of the nodes."""
         if not self.parts:
             return tuple((self.address, port) for port in self.ports)
-        dealt = [list(part.doors) for part in self.parts]
+        dealt = [list(part.ssh_endpoints) for part in self.parts]
         return tuple(dealt[index % len(dealt)].pop(0) for index in range(sum(map(len, dealt))))
 
 
 @dataclass(frozen=True)
-class Span:
-    """What a host must know of a cluster that is on other hosts, too: the network between them, and
-    the address at which the host's own nodes are reached by whoever drives the cluster."""
+class SharedNetwork:
+    """What a host must know of a cluster that has nodes on other hosts, too."""
 
-    network: Multicast | Bridge | Overlay | None  # None: one of the host's own, as for any cluster
+    network: Multicast | Bridge | Overlay | None
+    """The network between the hosts; None for a network of the host's own, as any cluster has."""
     address: str
+    """The address at which the host's nodes are reached by whoever drives the cluster."""
 
 
 @dataclass(frozen=True)
-class Commitment:
-    """What is promised to nodes on a host: virtual CPUs for each of its CPUs, and the share of its
-    memory."""
+class HostUsage:
+    """What is promised to nodes on a host."""
 
     vcpus_per_cpu: float
     memory: float
+    """A share of the host's memory, from 0 to 1."""
 
-    def __or__(self, other: "Commitment") -> "Commitment":
-        """The larger of both, figure by figure."""
-        return Commitment(
+    def __or__(self, other: "HostUsage") -> "HostUsage":
+        """Return the larger of both, figure by figure."""
+        return HostUsage(
             max(self.vcpus_per_cpu, other.vcpus_per_cpu), max(self.memory, other.memory)
         )
 
 
 @dataclass(frozen=True)
 class NodeBoot:
-    """A node to start: its name, its image, its MAC addresses (management, cluster) and its
-    credentials."""
+    """A node to start: its name, image, MAC addresses (management, cluster) and credentials."""
 
     name: str
     image: Bundle
@@ -102,15 +101,18 @@ class NodeBoot:
 
 @dataclass(frozen=True)
 class NodeState:
-    """How a node is: libvirt's state of it, its kernel's fault if it had one, its console's last
-    lines, its host."""
+    """A node as its host sees it."""
 
     name: str
     state: str
+    """What libvirt calls the state of its domain, such as "running"."""
     fault: str | None
+    """The fault that its kernel has reported, if any."""
     console: str
+    """The last lines of its console."""
     host: str
 
     @property
-    def well(self) -> bool:
+    def healthy(self) -> bool:
+        """True if the node runs and its kernel has reported no fault."""
         return self.state == "running" and self.fault is None

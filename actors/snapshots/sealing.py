@@ -26,8 +26,8 @@ from actors.snapshots.snapshot import (
     Content,
     Golden,
     GoldenError,
-    Manifest,
-    Recipe,
+    GoldenManifest,
+    SnapshotKey,
     damaged,
 )
 from campaign.core import files
@@ -56,7 +56,9 @@ class _Verified(BaseModel):
     files: dict[str, FileIdentity]
 
 
-def seal(folder: Path, recipe: Recipe, nodes: Sequence[str], identity: Mapping[str, bytes]) -> None:
+def seal(
+    folder: Path, key: SnapshotKey, nodes: Sequence[str], identity: Mapping[str, bytes]
+) -> None:
     """Make the files of `nodes` in `folder` ours, sparse and described by a manifest, which is
     written last.
 
@@ -71,8 +73,8 @@ def seal(folder: Path, recipe: Recipe, nodes: Sequence[str], identity: Mapping[s
     read = _each(_read, paths)
     encoded = {name: base64.b64encode(secret) for name, secret in identity.items()}
     contents = {path.name: content for path, (content, _) in read.items()}
-    manifest = Manifest(
-        parts=dict(recipe.parts), nodes=tuple(nodes), files=contents, identity=encoded
+    manifest = GoldenManifest(
+        parts=dict(key.inputs), nodes=tuple(nodes), files=contents, identity=encoded
     )
     _remember(folder, manifest, {path.name: seen for path, (_, seen) in read.items()})
     goldens.write(folder / MANIFEST, manifest)
@@ -89,14 +91,12 @@ def load(folder: Path) -> Golden:
     return _golden(folder, read_manifest(folder))
 
 
-def verify(folder: Path, recipe: Recipe) -> Golden:
-    """The golden cluster of `recipe` in `folder`, every byte of it checked now or, untouched since,
+def verify(folder: Path, key: SnapshotKey) -> Golden:
+    """The golden cluster of `key` in `folder`, every byte of it checked now or, untouched since,
     earlier."""
     manifest = read_manifest(folder)
-    if manifest.recipe.key != recipe.key:
-        raise damaged(
-            folder / MANIFEST, "is of another recipe", goldens.differences(recipe, manifest.recipe)
-        )
+    if manifest.key.digest != key.digest:
+        raise damaged(folder / MANIFEST, "has another key", goldens.differences(key, manifest.key))
     known = _known(folder, manifest)
     seen = {name: _look(folder / name, content.size) for name, content in manifest.files.items()}
     touched = [name for name, identity in seen.items() if identity != known.get(name)]
@@ -106,7 +106,7 @@ def verify(folder: Path, recipe: Recipe) -> Golden:
     return _golden(folder, manifest)
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> GoldenManifest:
     """The manifest in `folder`; GoldenDamaged if folder or manifest aren't plain, ours and
     whole."""
     path = folder / MANIFEST
@@ -195,7 +195,7 @@ def _look(path: Path, size: int) -> FileIdentity:
     return files.identity(status)
 
 
-def _check(folder: Path, manifest: Manifest, names: Sequence[str]) -> dict[str, FileIdentity]:
+def _check(folder: Path, manifest: GoldenManifest, names: Sequence[str]) -> dict[str, FileIdentity]:
     """Read these files; their identities, or GoldenDamaged for the first that was altered."""
     seen = {}
     for path, (found, identity) in _each(_read_again, [folder / name for name in names]).items():
@@ -249,10 +249,10 @@ def _require_ours(path: Path, status: os.stat_result, is_kind: Callable[[int], b
         raise damaged(path, f"belongs to user {status.st_uid}, not to us ({os.geteuid()})")
 
 
-def _golden(folder: Path, manifest: Manifest) -> Golden:
+def _golden(folder: Path, manifest: GoldenManifest) -> Golden:
     return Golden(
         folder=folder,
-        recipe=manifest.recipe,
+        key=manifest.key,
         nodes=manifest.nodes,
         identity=manifest.identity,
         seal=manifest.seal,
@@ -261,7 +261,7 @@ def _golden(folder: Path, manifest: Manifest) -> Golden:
     )
 
 
-def _known(folder: Path, manifest: Manifest) -> dict[str, FileIdentity]:
+def _known(folder: Path, manifest: GoldenManifest) -> dict[str, FileIdentity]:
     """The identities of the files that were verified before and in this boot; none if the record is
     of no use."""
     try:
@@ -271,7 +271,7 @@ def _known(folder: Path, manifest: Manifest) -> dict[str, FileIdentity]:
     return record.files if (record.boot, record.seal) == (boot_id(), manifest.seal) else {}
 
 
-def _remember(folder: Path, manifest: Manifest, seen: Mapping[str, FileIdentity]) -> None:
+def _remember(folder: Path, manifest: GoldenManifest, seen: Mapping[str, FileIdentity]) -> None:
     """Best effort: files that can't be remembered are read again next time."""
     record = _Verified(boot=boot_id(), seal=manifest.seal, files=dict(seen))
     draft = folder / f"{_VERIFIED}.{os.getpid()}.{threading.get_ident()}"

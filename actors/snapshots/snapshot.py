@@ -1,4 +1,4 @@
-"""What a golden cluster is on disk: the recipe that names it, its files, and the sealed manifest of
+"""What a golden cluster is on disk: the key that names it, its files, and the sealed manifest of
 them."""
 
 import hashlib
@@ -20,7 +20,7 @@ from pydantic import (
 
 from campaign.core.errors import CampaignError
 
-FORMAT = 1  # of the files below; another one gives every recipe another key
+FORMAT = 1  # of the files below; another one gives every key another digest
 MANIFEST = "manifest.json"
 _MEND = "discard it: a cold boot takes its place"
 
@@ -46,17 +46,15 @@ class GoldenStoreFull(GoldenError):
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Everything that shapes a golden cluster, by name: image hash, scheduler, node count, memory,
-    QEMU version, ..."""
+class SnapshotKey:
+    """Everything that shapes a golden cluster, by name: image hash, scheduler, QEMU version, ..."""
 
-    parts: Mapping[str, str]
+    inputs: Mapping[str, str]
 
     @property
-    def key(self) -> str:
-        """The name of the golden cluster of this recipe: equal exactly when all parts and the file
-        format are."""
-        return _hash({"format": FORMAT, "parts": dict(self.parts)})
+    def digest(self) -> str:
+        """The key as a name (64 hexadecimal digits): equal where all inputs and the format are."""
+        return _hash({"format": FORMAT, "parts": dict(self.inputs)})
 
 
 @dataclass(frozen=True)
@@ -65,17 +63,17 @@ class Golden:
     written to."""
 
     folder: Path
-    recipe: Recipe
+    key: SnapshotKey
     nodes: tuple[str, ...]  # in the order of `put`
     identity: Mapping[str, bytes] = field(repr=False)  # the cluster's secrets, such as its SSH keys
-    seal: str  # the hash of the manifest: tells it from another golden cluster of the same recipe
+    seal: str  # the hash of the manifest: tells it from another golden cluster of the same key
     size: int  # bytes of its nodes' files, holes included
     disk_use: int  # bytes on the disk
 
     @property
-    def key(self) -> str:
-        """The recipe's key."""
-        return self.recipe.key
+    def digest(self) -> str:
+        """The key's digest."""
+        return self.key.digest
 
     def ram(self, node: str) -> Path:
         """The memory of `node`, to be mapped privately."""
@@ -101,7 +99,7 @@ class Content(BaseModel):
     size: int = Field(ge=0)
 
 
-class Manifest(BaseModel):
+class GoldenManifest(BaseModel):
     """The body of `manifest.json`. Validation errors don't show its values: it holds secrets."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -112,15 +110,15 @@ class Manifest(BaseModel):
     identity: dict[str, Base64Bytes] = Field(repr=False)
 
     @model_validator(mode="after")
-    def _describes_its_nodes(self) -> "Manifest":
+    def _describes_its_nodes(self) -> "GoldenManifest":
         if sorted(self.files) != sorted(file_names(self.nodes)):
             raise ValueError(f"its files aren't those of its nodes {', '.join(self.nodes)}")
         return self
 
     @property
-    def recipe(self) -> Recipe:
+    def key(self) -> SnapshotKey:
         """What the golden cluster was made from."""
-        return Recipe(self.parts)
+        return SnapshotKey(self.parts)
 
     @property
     def seal(self) -> str:
@@ -143,7 +141,7 @@ def file_names(nodes: Sequence[str]) -> list[str]:
     return [file(Path(), node).name for node in nodes for file in (ram_file, state_file)]
 
 
-def write(path: Path, manifest: Manifest) -> None:
+def write(path: Path, manifest: GoldenManifest) -> None:
     """Write `manifest` with its seal to the new file `path`; OSError if that fails."""
     text = json.dumps(
         {"seal": manifest.seal, "golden": manifest.model_dump(mode="json")},
@@ -154,12 +152,12 @@ def write(path: Path, manifest: Manifest) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def parse(path: Path, raw: bytes) -> Manifest:
+def parse(path: Path, raw: bytes) -> GoldenManifest:
     """The manifest that was read from `path`; GoldenDamaged if any of it isn't what `write`
     wrote."""
     try:
         found = json.loads(raw)
-        manifest = Manifest.model_validate(found["golden"])
+        manifest = GoldenManifest.model_validate(found["golden"])
         seal = found["seal"]
     except (ValueError, KeyError, TypeError) as error:
         raise damaged(path, "isn't a whole manifest", _without_values(error)) from error
@@ -175,10 +173,10 @@ def damaged(path: Path, what: str, details: str = "") -> GoldenDamaged:
     return GoldenDamaged(f"golden cluster file {path} {what}", details, _MEND)
 
 
-def differences(asked: Recipe, found: Recipe) -> str:
-    """The parts in which two recipes differ, a line each."""
-    names = sorted(asked.parts.keys() | found.parts.keys())
-    pairs = [(name, asked.parts.get(name), found.parts.get(name)) for name in names]
+def differences(asked: SnapshotKey, found: SnapshotKey) -> str:
+    """Return the inputs in which two keys differ, a line each."""
+    names = sorted(asked.inputs.keys() | found.inputs.keys())
+    pairs = [(name, asked.inputs.get(name), found.inputs.get(name)) for name in names]
     return "\n".join(
         f"{name}: asked for {want!r}, found {have!r}" for name, want, have in pairs if want != have
     )

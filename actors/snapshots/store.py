@@ -1,7 +1,7 @@
 """The store of golden clusters: a folder of files, verified on use, safe for several processes,
 never seen half-made.
 
-One folder per golden cluster, named by its recipe's key. Nothing is flushed to the disk by force:
+One folder per golden cluster, named by its key's digest. Nothing is flushed to the disk by force:
 what a power cut loses is noticed, since files count as verified only within one boot of the
 machine.
 """
@@ -21,7 +21,13 @@ from pathlib import Path
 
 from actors.snapshots import sealing
 from actors.snapshots import snapshot as goldens
-from actors.snapshots.snapshot import Golden, GoldenDamaged, GoldenGone, GoldenStoreFull, Recipe
+from actors.snapshots.snapshot import (
+    Golden,
+    GoldenDamaged,
+    GoldenGone,
+    GoldenStoreFull,
+    SnapshotKey,
+)
 from campaign.core import files
 
 _MAKING = ".making-"
@@ -35,7 +41,7 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 class Draft:
     """A golden cluster that is being made."""
 
-    recipe: Recipe
+    key: SnapshotKey
     folder: Path
     lock: int = field(repr=False)  # descriptor of the lock that keeps others from sweeping it
 
@@ -49,10 +55,10 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Entry:
+class GoldenEntry:
     """A golden cluster as a listing shows it; its files haven't been looked into."""
 
-    key: str
+    digest: str
     folder: Path
     golden: Golden | None  # None if its manifest can't be read
     disk_use: int  # bytes
@@ -68,7 +74,7 @@ class GoldenStore:
         self.limit = limit_mib * 2**20  # bytes
 
     @contextmanager
-    def making(self, recipe: Recipe, *, room_mib: int = 0) -> Iterator[Draft]:
+    def making(self, key: SnapshotKey, *, room_mib: int = 0) -> Iterator[Draft]:
         """A draft on the store's disk; whatever happens, it is gone afterwards unless it was `put`.
 
         GoldenStoreFull if less than `room_mib` is free, or if the disk fills up meanwhile. Ask for
@@ -82,54 +88,54 @@ class GoldenStore:
                 folder = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.path))
                 stack.callback(shutil.rmtree, folder, ignore_errors=True)
                 lock = stack.enter_context(files.lock(folder / _LOCK))
-            yield Draft(recipe, folder, lock)
+            yield Draft(key, folder, lock)
 
     def put(self, draft: Draft, nodes: Sequence[str], identity: Mapping[str, bytes]) -> Golden:
         """Keep `draft`, whose files no process writes to or has mapped writably any more, as the
         golden cluster.
 
-        A sound one of the same recipe stays instead, a damaged one is replaced. Then the least
+        A sound one of the same key stays instead, a damaged one is replaced. Then the least
         recently used others that nobody holds are evicted until the store fits its limit.
         GoldenStoreFull if the disk is full, GoldenError if a node's file is missing or still open
         for writing, as it is while its QEMU lives.
         """
         with self._disk_errors():
-            sealing.seal(draft.folder, draft.recipe, nodes, identity)
+            sealing.seal(draft.folder, draft.key, nodes, identity)
             with self._locked():
-                golden = self._sound(draft.recipe) or self._move_in(draft)
-                self._evict(keep=golden.key)
+                golden = self._sound(draft.key) or self._move_in(draft)
+                self._evict(keep=golden.digest)
         return golden
 
-    def adopt(self, folder: Path, recipe: Recipe) -> Golden:
+    def adopt(self, folder: Path, key: SnapshotKey) -> Golden:
         """Take in the golden cluster in `folder`, which came from another host to this store's
         disk, verified.
 
-        A sound one of the same recipe stays instead. GoldenDamaged if it isn't what its manifest
+        A sound one of the same key stays instead. GoldenDamaged if it isn't what its manifest
         says.
         """
         with self._disk_errors(), self._locked():
-            sealing.verify(folder, recipe)
+            sealing.verify(folder, key)
             sealing.tidy(folder)
-            golden = self._sound(recipe)
+            golden = self._sound(key)
             if golden is None:
-                folder.rename(self.path / recipe.key)
-                _stamp(self.path / recipe.key)
-                golden = sealing.load(self.path / recipe.key)
-            self._evict(keep=golden.key)
+                folder.rename(self.path / key.digest)
+                _stamp(self.path / key.digest)
+                golden = sealing.load(self.path / key.digest)
+            self._evict(keep=golden.digest)
         return golden
 
-    def find(self, recipe: Recipe) -> Golden | None:
-        """The golden cluster of `recipe`, verified; None if there is none. GoldenDamaged says what
+    def find(self, key: SnapshotKey) -> Golden | None:
+        """The golden cluster of `key`, verified; None if there is none. GoldenDamaged says what
         is wrong with it.
 
         Files that were verified during this boot and haven't been touched since (inode, size,
         times) aren't read again, so this is cheap enough for every trial.
         """
-        folder = self.path / recipe.key
+        folder = self.path / key.digest
         if not os.path.lexists(folder):
             return None
         try:
-            golden = sealing.verify(folder, recipe)
+            golden = sealing.verify(folder, key)
         except (GoldenDamaged, FileNotFoundError):
             if not os.path.lexists(folder):  # evicted or discarded while we looked
                 return None
@@ -152,22 +158,22 @@ class GoldenStore:
             except (OSError, GoldenDamaged) as error:
                 raise _gone(golden, str(error)) from error
             if there != golden.seal:
-                raise _gone(golden, "another one of the same recipe took its place")
+                raise _gone(golden, "another one of the same key took its place")
             yield
 
-    def discard(self, key: str) -> None:
-        """Remove what stands under `key`, at once and even if it is held; harmless if nothing does.
+    def discard(self, digest: str) -> None:
+        """Remove what stands under `digest` at once, even if it is held; harmless if nothing does.
 
         Discarding is for damage, and what is damaged must not be restored once more. Nodes that run
         from it keep their mapped files, whose disk space comes back when the last of them ends.
         """
         with self._locked():
-            self._remove(self.path / key)
+            self._remove(self.path / digest)
 
-    def remove(self, key: str) -> bool:
-        """Remove what stands under `key` unless somebody holds it; whether it is gone."""
+    def remove(self, digest: str) -> bool:
+        """Remove what stands under `digest` unless somebody holds it; whether it is gone."""
         with self._locked():
-            return self._remove_unless_held(self.path / key)
+            return self._remove_unless_held(self.path / digest)
 
     def sweep(self) -> int:
         """Remove what killed makers and removers left; the number of such folders."""
@@ -176,7 +182,7 @@ class GoldenStore:
         with self._locked():
             return self._sweep()
 
-    def goldens(self) -> list[Entry]:
+    def goldens(self) -> list[GoldenEntry]:
         """All that the store keeps, most recently used first; nothing is verified."""
         found = []
         for folder in self.path.glob("[0-9a-f]*"):
@@ -185,19 +191,19 @@ class GoldenStore:
                     found.append(_entry(folder))
         return sorted(found, key=lambda entry: entry.used, reverse=True)
 
-    def _sound(self, recipe: Recipe) -> Golden | None:
+    def _sound(self, key: SnapshotKey) -> Golden | None:
         """What `find` finds; a damaged one is removed. To be called with the store locked."""
         try:
-            return self.find(recipe)
+            return self.find(key)
         except GoldenDamaged:
-            self._remove(self.path / recipe.key)
+            self._remove(self.path / key.digest)
             return None
 
     def _move_in(self, draft: Draft) -> Golden:
         fcntl.flock(
             draft.lock, fcntl.LOCK_SH
         )  # from now on it is a golden cluster, held until its making ends
-        folder = self.path / draft.recipe.key
+        folder = self.path / draft.key.digest
         draft.folder.rename(folder)
         _stamp(folder)
         return sealing.load(folder)
@@ -208,7 +214,7 @@ class GoldenStore:
         for entry in reversed(entries):
             if use <= self.limit:
                 return
-            if entry.key != keep and self._remove_unless_held(entry.folder):
+            if entry.digest != keep and self._remove_unless_held(entry.folder):
                 use -= entry.disk_use
 
     def _remove_unless_held(self, folder: Path) -> bool:
@@ -267,14 +273,16 @@ class GoldenStore:
         )
 
 
-def _entry(folder: Path) -> Entry:
+def _entry(folder: Path) -> GoldenEntry:
     try:
         golden = sealing.load(folder)
     except GoldenDamaged:
         golden = None
     lock = folder / _LOCK
     used = (lock if lock.exists() else folder).stat().st_mtime
-    return Entry(folder.name, folder, golden, sealing.disk_use(folder), used, files.in_use(lock))
+    return GoldenEntry(
+        folder.name, folder, golden, sealing.disk_use(folder), used, files.in_use(lock)
+    )
 
 
 def _stamp(folder: Path) -> None:

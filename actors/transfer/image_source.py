@@ -1,25 +1,24 @@
-"""What a machine gives to others and takes from them: image bundles and golden clusters, each by
-its key."""
+"""What a machine gives to others and takes from them: image bundles and golden clusters."""
 
 import contextlib
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from actors.snapshots import sealing
 from actors.snapshots import snapshot as goldens
-from actors.snapshots.snapshot import Golden, GoldenError, Recipe
+from actors.snapshots.snapshot import Golden, GoldenError, SnapshotKey
 from actors.snapshots.store import GoldenStore
 from actors.transfer.chunks import (
+    Chunk,
     Kind,
-    Parcel,
-    Piece,
     Source,
     TransferFailed,
-    cut,
-    parcel_of,
+    TransferManifest,
+    manifest_of,
+    read_chunk,
     receive,
 )
 from campaign.core import files
@@ -28,14 +27,18 @@ from campaign.images.bundles import manifest as manifests
 from campaign.images.bundles.manifest import PARTS, Bundle
 from campaign.images.bundles.store import Store
 
+KEPT_S = 7 * 24 * 3600.0
+"""How long a transfer that was broken off is worth keeping."""
+
 _KEY = re.compile(r"[0-9a-f]{64}")
-_KEPT_S = 7 * 24 * 3600.0  # how long something half arrived is worth keeping
 _LOCK = ".lock"
 
 
-class Shelf:
-    """The bundles and the golden clusters that this machine has to give. It is a
-    `parcels.Source`."""
+class ImageSource:
+    """The bundles and golden clusters that this machine has to give: a `chunks.Source`.
+
+    A bundle's key is its hash, a golden cluster's is `SnapshotKey.digest`.
+    """
 
     def __init__(
         self, name: str, bundles: Iterable[Bundle] = (), store: GoldenStore | None = None
@@ -44,25 +47,28 @@ class Shelf:
         self._bundles = {bundle.hash: bundle.path for bundle in bundles}
         self._store = store
 
-    def parcel(self, kind: Kind, key: str) -> Parcel | None:
+    def manifest(self, kind: Kind, key: str) -> TransferManifest | None:
+        """Return the manifest of a bundle or golden cluster; None if it isn't here."""
         found = self._find(kind, key)
-        return parcel_of(*found) if found else None
+        return manifest_of(*found) if found else None
 
-    def piece(self, kind: Kind, key: str, file: str, offset: int) -> Piece:
+    def chunk(self, kind: Kind, key: str, file: str, offset: int) -> Chunk:
+        """Return the chunk of a file at `offset`; TransferFailed if there is none to read."""
         found = self._find(kind, key)
         if found is None or file not in found[1]:
             raise TransferFailed(f"{self.name} has no {file} of the {kind} {key[:16]}")
         try:
-            return cut(found[0], file, offset)
+            return read_chunk(found[0], file, offset)
         except OSError as error:
             raise TransferFailed(
                 f"{file} of the {kind} {key[:16]} can't be read", str(error)
             ) from None
 
     def _find(self, kind: Kind, key: str) -> tuple[Path, Sequence[str]] | None:
-        """The folder and its files; the manifest comes last, as where they are made."""
+        # The manifest comes last, as where they are made: with it, all is there.
         if kind == "image" and key in self._bundles:
             return self._bundles[key], (*PARTS, manifests.MANIFEST)
+        # A key that is no digest could be a path that leads out of the store.
         if kind == "golden" and self._store and _KEY.fullmatch(key):
             with contextlib.suppress(GoldenError):
                 golden = sealing.load(self._store.path / key)
@@ -70,73 +76,70 @@ class Shelf:
         return None
 
 
-class Arrivals:
-    """Brings bundles and golden clusters to a host whose state folder is `state_dir`, each once."""
+class Incoming:
+    """Brings bundles and golden clusters to a host, each once.
+
+    `state_dir` is the host's state folder, `store` the store of its golden clusters.
+    """
 
     def __init__(self, state_dir: Path, store: GoldenStore) -> None:
         self._folder = state_dir / "arrivals"
         self._images = Store(state_dir / "images")
         self._goldens = store
 
-    def image(
-        self,
-        bundle: Bundle,
-        sources: Sequence[Source],
-        tell: Callable[[str], None] = lambda _: None,
-    ) -> Bundle:
-        """The same bundle as this host sees it: where it is, if that is within reach of this host;
-        else brought here.
+    def image(self, bundle: Bundle, sources: Sequence[Source]) -> Bundle:
+        """Return the same bundle as this host sees it: where it is, or brought from a source.
 
-        TransferFailed where it can't be brought, ImageError where what arrived isn't the bundle.
+        Raises TransferFailed if it can't be brought, ImageError if what has come isn't the bundle.
         """
         if (there := _verified(Store(bundle.path.parent), bundle.hash)) is not None:
             return there
-        with self._arriving(bundle.hash) as folder:
+        with self._receiving(bundle.hash) as folder:
             if (there := _verified(self._images, bundle.hash)) is not None:
                 return there
-            receive("image", bundle.hash, folder, sources, tell)
+            receive("image", bundle.hash, folder, sources)
             try:
                 return self._images.put(manifests.read(folder))
             except ImageError:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
 
-    def golden(self, recipe: Recipe, sources: Sequence[Source]) -> Golden | None:
-        """The golden cluster of `recipe` from another host that has it; None if none has.
+    def golden(self, key: SnapshotKey, sources: Sequence[Source]) -> Golden | None:
+        """Bring the golden cluster of `key` from a source that has it; None if none has.
 
-        GoldenError or TransferFailed where it can't be brought whole.
+        Raises GoldenError or TransferFailed if it can't be brought whole.
         """
-        having = [source for source in sources if _has(source, recipe.key)]
+        having = [source for source in sources if _has(source, key.digest)]
         if not having:
             return None
-        with self._arriving(recipe.key) as folder:
-            receive("golden", recipe.key, folder, having)
+        with self._receiving(key.digest) as folder:
+            receive("golden", key.digest, folder, having)
             try:
-                return self._goldens.adopt(folder, recipe)
+                return self._goldens.adopt(folder, key)
             except GoldenError:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
 
     def sweep(self) -> None:
-        """Remove what was broken off long ago and never gone on with."""
+        """Remove transfers that were broken off long ago and never resumed."""
         for folder in self._folder.glob("[0-9a-f]*"):
             if not files.in_use(self._folder / f"{_LOCK}-{folder.name}"):
                 with contextlib.suppress(OSError):
-                    if time.time() - folder.stat().st_mtime > _KEPT_S:
+                    if time.time() - folder.stat().st_mtime > KEPT_S:
                         shutil.rmtree(folder)
 
     @contextlib.contextmanager
-    def _arriving(self, key: str) -> Iterator[Path]:
-        """The folder in which it is put together, this process's alone meanwhile."""
+    def _receiving(self, key: str) -> Iterator[Path]:
+        """Yield the folder in which it is put together, this process's alone meanwhile."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with files.lock(self._folder / f"{_LOCK}-{key}"):
             yield self._folder / key
 
 
 def _has(source: Source, key: str) -> bool:
-    """Whether a host says that it has a golden cluster; one that is away has none."""
+    # A host that is unreachable has nothing to give.
     with contextlib.suppress(CampaignError, OSError):
-        return source.parcel("golden", key) is not None
+        return source.manifest("golden", key) is not None
     return False
 
 

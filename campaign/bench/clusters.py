@@ -1,72 +1,57 @@
-"""Measure how long a cluster takes from its request to its first finished job, booted and restored.
+"""Measures how long a cluster takes from its request to its first finished job: booted, and
+restored from memory.
 
 All in one process, on one host, with the machinery that trials use (`actors.clusters.provisioner`),
 one cluster after the other.
 """
 
 import asyncio
-import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from actors.bootstrap.ansible import check_installed
 from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.provisioner import Provisioner, ReadyCluster
-from actors.hosts.host import Host, state_dir_of
-from actors.hosts.local import Near
+from actors.hosts.host import Host
+from actors.hosts.local import LocalHost
 from actors.hosts.slot import NodeBoot, Slot
+from actors.hosts.state_dir import state_dir_of
 from actors.hypervisor.capacity import read_cpu_model
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.lease import Owner
-from actors.snapshots.registry import GoldenOffer
+from actors.snapshots.registry import SnapshotOffer
 from actors.snapshots.sealing import drop_cache, read_all
 from actors.snapshots.snapshot import Golden
 from actors.snapshots.store import GoldenStore
-from campaign.bench.clusters_table import (
+from campaign.bench.budgets import (
     ANSIBLE,
     MOVED,
     RESTORED,
     ROWS,
     SSH,
     UNCACHED,
-    ClusterMeasurements,
-    ClusterSample,
-    ReadTimes,
-    as_json,
-    as_svg,
-    as_text,
+    Floor,
+    Measured,
+    Sample,
 )
-from campaign.bench.results import BenchmarkResults
-from campaign.config.compose import Composed, compose
-from campaign.config.default_point import default_point
 from campaign.core.errors import CampaignError
 from campaign.core.phase_clock import PhaseClock
 from campaign.core.phases import Phase
-from campaign.core.version import git_commit
 from campaign.images.bundles.manifest import Bundle
-from campaign.records.ledger import Ledger
 from campaign.schema.hosts import HostSettings
 from campaign.schema.settings import Scalar
-from campaign.testbeds.preflight import bundles_for, check_capacity, check_ports
 
-BASE = ("name=bench", "cluster.nodes=2", "scheduler.params={bf_interval: 7}")
-"""The campaign that is measured unless overrides change it.
-
-Its scheduler.params are those of row (c+).
-"""
 ROUND = (ANSIBLE, SSH, RESTORED, RESTORED, RESTORED, MOVED, UNCACHED)
-"""The rows that one round measures.
+"""What one round measures; rounds interleave the ways, so that none has the machine's better hours
+to itself."""
 
-Rounds interleave the ways, so that none has the machine's better hours to itself.
-"""
-_MORE_ROOM = "Raise hosts.*.golden_mib."
+_ROOM = "Raise hosts.*.golden_mib."
 
-_log = logging.getLogger(__name__)
+Say = Callable[[str], None]
 
 
 class BenchFailed(CampaignError):
@@ -85,11 +70,9 @@ class OwnGolden(ClusterSpec):
 
 
 @dataclass(frozen=True)
-class ClusterPlan:
-    """What to measure: clusters of `spec.largest` compute nodes, in so many rounds.
-
-    `moved` are the scheduler's settings of row (c+).
-    """
+class Plan:
+    """What to measure: clusters of `spec.largest` compute nodes; `moved` are the scheduler's
+    settings of (c+)."""
 
     spec: OwnGolden
     moved: Mapping[str, Scalar]
@@ -143,35 +126,18 @@ class TimedHost(Host):
         self.restore_s = time.monotonic() - began
 
 
-def run(overrides: Sequence[str], folder: Path, rounds: int) -> BenchmarkResults:
-    """Measure clusters of the base campaign with `overrides`; nothing is written to `folder`.
-
-    Raises CapacityError and ConfigError where the clusters don't fit, and what `measure` raises.
-    """
-    composed = compose([*BASE, *overrides])
-    check_capacity(composed)
-    check_ports(composed)
-    plan = _plan(composed, rounds)
-    name, settings = next(iter(composed.campaign.hosts.items()))
-    measured = measure(plan, name, settings, _facts(composed, plan))
-    table = as_text(measured)
-    return BenchmarkResults.of(
-        table, bench_txt=table, bench_json=as_json(measured), bench_svg=as_svg(measured)
-    )
-
-
 def measure(
-    plan: ClusterPlan, name: str, settings: HostSettings, facts: Mapping[str, Any]
-) -> ClusterMeasurements:
+    plan: Plan, name: str, settings: HostSettings, facts: Mapping[str, Any], say: Say
+) -> Measured:
     """Open the host `name`, measure, and leave nothing behind, the golden cluster included.
 
-    `facts` are put beside those of the host. Takes minutes for each round. Raises BenchFailed for a
-    sample that isn't what it should be, ConfigError without ansible-core, and the errors of
-    clusters that can't be had.
+    `facts` are put beside those of the host. Raises BenchFailed for a sample that isn't what it
+    should be, ConfigError without ansible-core, and what clusters can meet. Takes minutes for each
+    round.
     """
     check_installed()
     host = TimedHost(name, settings, plan.spec.bundle, Owner.current())
-    bench = _ClusterBench(plan, host)
+    bench = _Bench(plan, host, say)
     try:
         return asyncio.run(bench.run({**facts, **_facts_of(host)}))
     finally:
@@ -180,93 +146,60 @@ def measure(
             GoldenStore(state_dir_of(settings) / "golden", settings.golden_mib).discard(bench.key)
 
 
-def _plan(composed: Composed, rounds: int) -> ClusterPlan:
-    point = default_point(composed)
-    nodes = composed.space.nodes(point)
-    spec = OwnGolden(
-        campaign=composed.campaign.name,
-        scheduler=composed.scheduler,
-        settings=composed.campaign.cluster,
-        bundle=_bundle(composed),
-        smallest=nodes,
-        largest=nodes,
-        run=f"{time.time_ns()}-{os.getpid()}",
-    )
-    return ClusterPlan(spec, composed.space.params(point), rounds)
+class _Bench:
+    """One run. `key` is its golden cluster's, None while there can be none."""
 
-
-def _bundle(composed: Composed) -> Bundle:
-    """Return the image as a campaign that begins now would get it."""
-    with TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.jsonl") as unbegun:
-        return bundles_for(composed, unbegun, _log.info)[composed.scheduler.name]
-
-
-def _facts(composed: Composed, plan: ClusterPlan) -> dict[str, str]:
-    cluster = plan.spec.settings
-    moved = " ".join(f"{name}={value}" for name, value in plan.moved.items())
-    return {
-        "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "commit": git_commit(),
-        "image": plan.spec.bundle.hash,
-        "scheduler": composed.scheduler.name,
-        "cluster": f"a head and {plan.spec.largest} compute nodes, each {cluster.vcpus} vCPU, "
-        f"{cluster.memory_mib} MiB",
-        "(c+) is moved to": moved or "the same settings",
-        "rounds": str(plan.rounds),
-    }
-
-
-class _ClusterBench:
-    """One run of the benchmark. `key` is its golden cluster's, None while there can be none."""
-
-    def __init__(self, plan: ClusterPlan, host: TimedHost) -> None:
+    def __init__(self, plan: Plan, host: TimedHost, say: Say) -> None:
         self._plan = plan
         self._host = host
-        self._near = Near(host, plan.spec.campaign)
+        self._say = say
+        self._local = LocalHost(host, plan.spec.campaign)
         booting = _starting(plan.spec, "cold")
         restoring = _starting(plan.spec, "golden")
         self._provisioners = {
-            ANSIBLE: Provisioner(replace(booting, via="ansible"), self._near),
-            SSH: Provisioner(replace(booting, via="ssh"), self._near),
+            ANSIBLE: Provisioner(replace(booting, via="ansible"), self._local),
+            SSH: Provisioner(replace(booting, via="ssh"), self._local),
             **dict.fromkeys(
-                (RESTORED, MOVED, UNCACHED), Provisioner(replace(restoring, via="ssh"), self._near)
+                (RESTORED, MOVED, UNCACHED),
+                Provisioner(replace(restoring, via="ssh"), self._local, self._local),
             ),
         }
         self.key: str | None = None
 
-    async def run(self, facts: Mapping[str, Any]) -> ClusterMeasurements:
+    async def run(self, facts: Mapping[str, Any]) -> Measured:
         making_s, golden = await self._make_golden()
-        samples: list[ClusterSample] = []
-        floors: list[ReadTimes] = []
+        samples: list[Sample] = []
+        floors: list[Floor] = []
         for number in range(1, self._plan.rounds + 1):
             for row in ROUND:
                 samples.append(await self._sample(row, golden))
-                took_s = samples[-1].seconds
-                _log.info("round %d/%d: %s: %.2f s", number, self._plan.rounds, ROWS[row], took_s)
+                self._say(
+                    f"round {number}/{self._plan.rounds}: {ROWS[row]}: {samples[-1].seconds:.2f} s"
+                )
             floors.append(await asyncio.to_thread(floor_of, golden))
-        return ClusterMeasurements(facts, making_s, read_all(golden), samples, floors)
+        return Measured(facts, making_s, read_all(golden), samples, floors)
 
     async def _make_golden(self) -> tuple[float, Golden]:
         """The first restored cluster has the golden one made; it counts for nothing else."""
-        _log.info("making the golden cluster (once)")
+        self._say("making the golden cluster (once)")
         nothing = await self._offer()
-        await self._near.disclaim(nothing.recipe)
-        self.key = nothing.recipe.key
+        await self._local.unlock(nothing.key)
+        self.key = nothing.key.digest
         phases, _ = await self._lived(RESTORED)
         made = await self._offer()
         if made.golden is None:
             raise BenchFailed(
-                "the golden cluster was removed as soon as it was made", resolution=_MORE_ROOM
+                "the golden cluster was removed as soon as it was made", resolution=_ROOM
             )
-        _log.info("the golden cluster took %.1f s", phases[Phase.GOLDEN])
+        self._say(f"the golden cluster took {phases[Phase.GOLDEN]:.1f} s")
         return phases[Phase.GOLDEN], made.golden
 
-    async def _offer(self) -> GoldenOffer:
-        return await self._near.golden(
+    async def _offer(self) -> SnapshotOffer:
+        return await self._local.lookup(
             self._plan.spec.key_inputs(), self._plan.spec.shape, make=True
         )
 
-    async def _sample(self, row: str, golden: Golden) -> ClusterSample:
+    async def _sample(self, row: str, golden: Golden) -> Sample:
         if row in (RESTORED, MOVED):
             await asyncio.to_thread(
                 read_all, golden
@@ -277,9 +210,7 @@ class _ClusterBench:
         self._host.forget_times()
         phases, torn_down_s = await self._lived(row)
         host = self._host
-        return ClusterSample(
-            row, phases, torn_down_s, load, host.restore_s, host.memory_s, host.loads_s
-        )
+        return Sample(row, phases, torn_down_s, load, host.restore_s, host.memory_s, host.loads_s)
 
     async def _lived(self, row: str) -> tuple[dict[Phase, float], float]:
         """A cluster from its request to its end: its phases up to the first job's end, and its
@@ -305,7 +236,7 @@ def check_origin(row: str, ready: ReadyCluster) -> None:
         raise BenchFailed(f"{ROWS[row]}: the cluster {came}", ready.cold_because)
 
 
-def floor_of(golden: Golden) -> ReadTimes:
+def floor_of(golden: Golden) -> Floor:
     """Read the files of `golden` once from the disk, and, as they are in the page cache then, once
     from there."""
     drop_cache(golden)
@@ -313,7 +244,7 @@ def floor_of(golden: Golden) -> ReadTimes:
     read_all(golden)
     between = time.monotonic()
     read_all(golden)
-    return ReadTimes(cached_s=time.monotonic() - between, disk_s=between - began)
+    return Floor(cached_s=time.monotonic() - between, disk_s=between - began)
 
 
 def _starting(spec: OwnGolden, start: Literal["golden", "cold"]) -> OwnGolden:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from actors.hosts import ray_session
-from actors.hosts.host import sweep
+from actors.hosts.state_dir import sweep
 from actors.hypervisor.daemon import PrivateLibvirtd
 from campaign.chaos.faults import HOSTS, NAME, STRIKES, TRIALS, Scene, commands
 from campaign.chaos.simulated import Run, records_broken

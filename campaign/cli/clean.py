@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
 def swept(settings: HostSettings, *, everything: bool) -> tuple["Reaped", int]:
     """Sweep this machine as the host of these settings; what was removed, and how many half-made
     golden clusters."""
-    from actors.hosts.host import golden_store, sweep
+    from actors.hosts.state_dir import golden_store, sweep
 
     return sweep(settings, everything=everything), golden_store(settings).sweep()
 
@@ -57,7 +57,7 @@ def _clean_far(hosts: Mapping[str, HostSettings], address: str | None, *, everyt
     from actors.hosts import ray_session
 
     ray_session.prepare(address)
-    from actors.hosts.pool import LABEL, ray_nodes, run_on
+    from actors.hosts.ray_nodes import LABEL, ray_nodes, run_on
 
     ray_session.start(address)
     try:

@@ -114,7 +114,7 @@ def _namespace(composed: Composed) -> Iterator[Finding]:
 
 
 def _libvirt(composed: Composed) -> Iterator[Finding]:
-    from actors.hosts.host import connected
+    from actors.hosts.state_dir import connected
 
     for name, settings in composed.campaign.local_hosts.items():
         with connected(settings) as hypervisor:
@@ -183,7 +183,7 @@ def _image_names(composed: Composed) -> list[str]:
 
 
 def _acceleration(composed: Composed) -> Iterator[Finding]:
-    from actors.hosts.host import state_dir_of
+    from actors.hosts.state_dir import state_dir_of
     from actors.hypervisor.probe import acceleration
 
     bundles = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from campaign.config.compose import compose
 
 if TYPE_CHECKING:
-    from actors.snapshots.store import Entry, GoldenStore
+    from actors.snapshots.store import GoldenEntry, GoldenStore
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List or clear the stores of all hosts that are this machine."""
-    from actors.hosts.host import golden_store
+    from actors.hosts.state_dir import golden_store
 
     hosts = compose(options.overrides).campaign.local_hosts
     stores = {
@@ -47,7 +47,7 @@ def _clear(store: "GoldenStore") -> None:
     entries = store.goldens()
     kept = 0
     for entry in entries:
-        removed = store.remove(entry.key)
+        removed = store.remove(entry.digest)
         kept += not removed
         print(f"{'removed' if removed else 'kept   '} {line_of(entry)}")
     print(
@@ -55,21 +55,21 @@ def _clear(store: "GoldenStore") -> None:
     )
 
 
-def line_of(entry: "Entry") -> str:
+def line_of(entry: "GoldenEntry") -> str:
     """A golden cluster on one line: what it was made from, what it takes on the disk, and its last
     use."""
     use = (
         f"{entry.disk_use >> 20:>5} MiB  used "
         f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(entry.used))}"
     )
-    return f"{entry.key[:16]}  {_made_from(entry)}  {use}{'  in use now' if entry.held else ''}"
+    return f"{entry.digest[:16]}  {_made_from(entry)}  {use}{'  in use now' if entry.held else ''}"
 
 
-def _made_from(entry: "Entry") -> str:
+def _made_from(entry: "GoldenEntry") -> str:
     if entry.golden is None:
         return "its manifest can't be read"
-    parts = entry.golden.recipe.parts
-    image = parts.get("image", "?")[:16]
-    memory = parts.get("memory_mib", "?")
+    inputs = entry.golden.key.inputs
+    image = inputs.get("image", "?")[:16]
+    memory = inputs.get("memory_mib", "?")
     nodes = f"{len(entry.golden.nodes)} nodes of {memory} MiB"
-    return f"{parts.get('scheduler', '?'):<8} {nodes}  image {image}"
+    return f"{inputs.get('scheduler', '?'):<8} {nodes}  image {image}"

@@ -131,7 +131,7 @@ def _nodes(address: str | None) -> Mapping[str, str]:
     from actors.hosts import ray_session
 
     ray_session.prepare(address)
-    from actors.hosts.pool import ray_nodes
+    from actors.hosts.ray_nodes import ray_nodes
 
     ray_session.start(address)
     try:

@@ -5,12 +5,10 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from campaign.cli.arguments import CommandParser
-
 PROGRAM = "hpc-campaign"
 
 
-class Parser(CommandParser):
+class Parser(argparse.ArgumentParser):
     """A parser for one command: no option may be abbreviated, and all of them know `--verbose`."""
 
     def __init__(self, **options: Any) -> None:

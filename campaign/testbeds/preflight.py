@@ -143,8 +143,9 @@ class Fit:
 def fits(composed: Composed) -> Iterator[Fit]:
     """How the largest cluster fits each host of the campaign that is this machine, judged for
     software emulation where that is possible: it needs more."""
-    from actors.hosts.host import cluster_resources, host_resources, state_dir_of
+    from actors.hosts.resources import cluster_resources, host_resources
     from actors.hosts.slot import NodeShape
+    from actors.hosts.state_dir import state_dir_of
 
     cluster = composed.campaign.cluster
     vms, *_ = shares(composed.space.node_counts()[1] + 1, cluster.hosts)

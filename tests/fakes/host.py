@@ -1,17 +1,17 @@
 """A host whose nodes are entries of a dictionary, and connections to them that always succeed.
 
-`FakeHost` is what `actors.clusters` needs of a host: slots, nodes with a state, one golden cluster.
+`FakeHost` is both `HostNodes` and `HostSnapshots`: slots, nodes with a state, one golden cluster.
 """
 
 import asyncio
 from pathlib import Path
 
 from actors.bootstrap.ssh import Output
-from actors.hosts.slot import Commitment, NodeState, Slot
+from actors.hosts.slot import HostUsage, NodeState, Slot
 from actors.hypervisor.capacity import Resources
 from actors.hypervisor.domain import Multicast
-from actors.snapshots.registry import GoldenOffer
-from actors.snapshots.snapshot import Golden, Recipe
+from actors.snapshots.registry import SnapshotOffer
+from actors.snapshots.snapshot import Golden, SnapshotKey
 from campaign.core.errors import CapacityError, InfrastructureError
 
 NETWORK = Multicast("239.0.0.1", 1)
@@ -45,6 +45,7 @@ class FakeHost:
     def __init__(self, refuses=()):
         self.slots = {}
         self.released = []
+        self.recorded = set()
         self.golden_cluster = None
         self.refuses = set(refuses)
         self.made = 0
@@ -56,33 +57,38 @@ class FakeHost:
     async def facts(self):
         raise NotImplementedError
 
-    async def acquire(self, cluster, nodes, shape, expires, ahead=False):
+    async def acquire(self, cluster, nodes, shape, expires, *, preemptible=False):
         self._do("acquire")
         self.slots[cluster] = {}
         ports = tuple(range(2200, 2200 + nodes))
         return Slot(cluster, ports, NETWORK, None, Resources(), shape)
 
-    async def claim(self, slot, expires):
+    async def pin(self, slot, expires):
         if slot.cluster not in self.slots:
             raise CapacityError("its room was needed")
 
-    async def start(self, slot, boots, recipe=None):
+    async def start(self, slot, boots):
         self._do("start")
         self.slots[slot.cluster] = {boot.name: "running" for boot in boots}
 
-    async def golden(self, ingredients, shape, *, make):
-        recipe = Recipe(ingredients)
-        return GoldenOffer(recipe, self.golden_cluster, yours=make and not self.golden_cluster)
+    async def lookup(self, key_inputs, shape, *, make):
+        key = SnapshotKey(key_inputs)
+        return SnapshotOffer(key, self.golden_cluster, yours=make and not self.golden_cluster)
 
-    async def disclaim(self, recipe):
+    async def unlock(self, key):
         pass
+
+    async def start_recorded(self, slot, boots, key):
+        await self.start(slot, boots)
+        self.recorded.add(slot.cluster)
 
     async def save(self, slot, names, identity):
         self._do("save")
+        assert slot.cluster in self.recorded
         await asyncio.sleep(0)
         self.made += 1
         self.golden_cluster = Golden(
-            Path(), Recipe({"number": str(self.made)}), tuple(names), identity, "seal", 1, 1
+            Path(), SnapshotKey({"number": str(self.made)}), tuple(names), identity, "seal", 1, 1
         )
         return self.golden_cluster
 
@@ -100,15 +106,15 @@ class FakeHost:
         for name in names:
             del self.slots[slot.cluster][name]
 
-    async def look(self, slot, names):
+    async def states(self, slot, names):
         nodes = self.slots[slot.cluster]
         return [
             NodeState(name, nodes.get(name, "none"), None, f"console of {name}", "h")
             for name in names
         ]
 
-    async def commitment(self):
-        return Commitment(0.0, 0.0)
+    async def usage(self):
+        return HostUsage(0.0, 0.0)
 
     async def release(self, slot):
         self.released.append(slot.cluster)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actors.hosts import ray_session
-from actors.hosts.host import sweep
+from actors.hosts.state_dir import sweep
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.daemon import PrivateLibvirtd
 from campaign.schema.hosts import HostSettings

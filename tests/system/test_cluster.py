@@ -8,7 +8,7 @@ import time
 import pytest
 
 from actors.hosts.host import Host
-from actors.hosts.local import Near
+from actors.hosts.local import LocalHost
 from actors.hypervisor.lease import Owner
 from campaign.images.bundles import manifest as manifests
 from campaign.schema.hosts import HostSettings
@@ -33,7 +33,7 @@ def test_a_daemon_that_dies_fails_the_trial_with_its_log(host, bundle, monkeypat
         await remotes[node].succeed(("systemctl", "kill", "--signal=KILL", daemon), timeout_s=60)
 
     began = time.monotonic()
-    result = asyncio.run(evaluate(cluster_on(Near(host), bundle), kill))
+    result = asyncio.run(evaluate(cluster_on(LocalHost(host), bundle), kill))
     assert result.outcome == "scheduler_failed", result.reason
     assert f"{node}: a daemon of slurm died" in result.reason
     assert daemon in result.reason
@@ -46,13 +46,13 @@ def test_a_daemon_that_dies_fails_the_trial_with_its_log(host, bundle, monkeypat
 
 
 def test_a_node_that_is_lost_while_jobs_run_makes_the_trial_invalid(host, bundle, monkeypatch):
-    near = Near(host)
+    local = LocalHost(host)
     remotes = remotes_of(monkeypatch)
-    cluster = cluster_on(near, bundle)
+    cluster = cluster_on(local, bundle)
 
     async def pull_the_plug():
         await until_running(remotes, adapter("slurm"))
-        host._hypervisor.destroy(f"{near.slots[-1].cluster}-n1")
+        host._hypervisor.destroy(f"{local.slots[-1].cluster}-n1")
 
     result = asyncio.run(evaluate(cluster, pull_the_plug))
     assert result.outcome == "invalid"
@@ -65,17 +65,17 @@ def test_a_node_whose_clock_jumps_while_jobs_run_makes_the_trial_invalid(host, b
     async def jump():
         await remotes["n1"].succeed(("date", "--set", "+5 seconds"), timeout_s=60)
 
-    result = asyncio.run(evaluate(cluster_on(Near(host), bundle, runtime_s=10.0), jump))
+    result = asyncio.run(evaluate(cluster_on(LocalHost(host), bundle, runtime_s=10.0), jump))
     assert result.outcome == "invalid"
     assert "clock" in result.reason, result.reason
 
 
 def test_a_head_that_is_lost_fails_the_trial_as_infrastructure(host, bundle):
-    near = Near(host)
-    cluster = cluster_on(near, bundle)
+    local = LocalHost(host)
+    cluster = cluster_on(local, bundle)
 
     async def pull_the_plug():
-        host._hypervisor.destroy(f"{near.slots[-1].cluster}-head")
+        host._hypervisor.destroy(f"{local.slots[-1].cluster}-head")
 
     result = asyncio.run(evaluate(cluster, pull_the_plug))
     assert result.outcome == "infrastructure_failed"
@@ -86,7 +86,7 @@ def test_a_workload_that_comes_to_a_halt_is_stalled_with_what_it_waits_for(
     host, bundle, monkeypatch
 ):
     remotes = remotes_of(monkeypatch)
-    cluster = cluster_on(Near(host), bundle, runtime_s=10.0, width=4, stall_s=5)
+    cluster = cluster_on(LocalHost(host), bundle, runtime_s=10.0, width=4, stall_s=5)
 
     async def close_the_partition():
         await until_running(remotes, adapter("slurm"))
@@ -121,7 +121,7 @@ def test_a_guest_that_panics_is_noticed_with_its_console(tmp_path_factory, docto
     )
     host = Host("panic", settings, bad, Owner.current())
     try:
-        result = asyncio.run(evaluate(cluster_on(Near(host), bad, start="cold")))
+        result = asyncio.run(evaluate(cluster_on(LocalHost(host), bad, start="cold")))
     finally:
         host.close()
     assert result.outcome == "infrastructure_failed"
@@ -141,7 +141,7 @@ def test_a_guest_that_never_answers_is_given_up_with_its_console(
     host = Host("mute", settings, mute, Owner.current())
     try:
         result = asyncio.run(
-            evaluate(cluster_on(Near(host), mute, start="cold", boot_deadline_s=25))
+            evaluate(cluster_on(LocalHost(host), mute, start="cold", boot_deadline_s=25))
         )
     finally:
         host.close()

@@ -9,9 +9,8 @@ import pytest
 
 import schedulers
 from actors.clusters.cluster_spec import ClusterSpec
-from actors.clusters.provisioner import Provisioner
 from actors.clusters.trial_run import TrialRun, TrialSpec
-from actors.hosts.local import Near
+from actors.hosts.local import LocalHost
 from campaign import guest
 from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
 from campaign.core.trials import Trial
@@ -30,7 +29,7 @@ from schedulers.conformance import (
 )
 from schedulers.registry import adapter, names
 from tests.conformance.document import write_tree
-from tests.system.trials import evaluate, host_on, remotes_of, until_running
+from tests.system.trials import evaluate, host_on, provisioner_on, remotes_of, until_running
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
@@ -85,13 +84,15 @@ def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_change
     others = changed | {key: value for key, value in SWIFT.items() if key in changed}
 
     async def evaluations():
-        provisioner = Provisioner(cluster_spec, Near(host))
+        provisioner = provisioner_on(host, cluster_spec)
         found = []
         for number, params in enumerate(({}, others)):
             spec = TrialSpec(
                 Trial(number=number, point={}), name, NODES, params, ValiditySettings(), workload
             )
-            found.append(await TrialRun(cluster_spec, spec, Near(host), provisioner).evaluate())
+            found.append(
+                await TrialRun(cluster_spec, spec, LocalHost(host), provisioner).evaluate()
+            )
         await provisioner.close()
         return found
 
@@ -110,7 +111,7 @@ def trial_of(scheduler, bundle, workload, host):
     spec = TrialSpec(
         Trial(number=0, point={}), scheduler.name, NODES, {}, ValiditySettings(), workload
     )
-    return TrialRun(cluster_spec, spec, Near(host))
+    return TrialRun(cluster_spec, spec, LocalHost(host), provisioner_on(host, cluster_spec))
 
 
 @pytest.mark.parametrize("name", names())

@@ -136,7 +136,7 @@ def test_one_host_is_cut_off_and_another_loses_its_libvirtd(network, places, sea
     assert any(
         record.host == "bert" for of_trial in history.records.values() for record in of_trial
     )
-    assert "host bert is added" in told and "host bert is away" in told
+    assert "host bert is added" in told and "host bert is unreachable" in told
     goldens = {
         record.provenance.golden_key for record in records if record.provenance.start == "golden"
     }

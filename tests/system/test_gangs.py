@@ -8,12 +8,12 @@ import pytest
 
 from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.trial_run import TrialRun, TrialSpec
-from actors.hosts.local import Near
+from actors.hosts.local import LocalHost
 from campaign.core.jobs import WORKLOAD_SCHEMA, Job, Workload
 from campaign.core.trials import Trial
 from campaign.schema.model import ClusterSettings, ValiditySettings
 from schedulers.registry import adapter
-from tests.system.trials import host_on
+from tests.system.trials import host_on, provisioner_on
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1200)]
 
@@ -43,7 +43,11 @@ def test_half_started_jobs_wait_for_each_other_unless_they_are_gangs(
             "test", scheduler, cluster, bundle, smallest=NODES, largest=NODES
         )
         spec = TrialSpec(Trial(number=0, point={}), name, NODES, {}, ValiditySettings(), workload)
-        found = asyncio.run(TrialRun(cluster_spec, spec, Near(host)).evaluate())
+        found = asyncio.run(
+            TrialRun(
+                cluster_spec, spec, LocalHost(host), provisioner_on(host, cluster_spec)
+            ).evaluate()
+        )
     assert found.outcome == outcome, found.reason
     if outcome == "stalled":
         assert (

@@ -17,7 +17,7 @@ from actors.clusters.identity import load_keys
 from actors.clusters.live import LiveCluster
 from actors.clusters.provisioner import Provisioner
 from actors.clusters.trial_run import TrialRun, TrialSpec
-from actors.hosts.local import Near
+from actors.hosts.local import LocalHost
 from actors.snapshots.snapshot import GoldenDamaged
 from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
 from campaign.core.phase_clock import PhaseClock
@@ -25,7 +25,7 @@ from campaign.core.trials import Trial
 from campaign.schema.model import ClusterSettings, ValiditySettings
 from schedulers.registry import adapter, names
 from tests.system.conftest import processes_naming
-from tests.system.trials import host_on
+from tests.system.trials import host_on, provisioner_on
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
@@ -79,7 +79,7 @@ async def on_head(ready, command, timeout_s=120):
 
 def test_a_golden_cluster_is_made_once_and_restored_at_every_size(host, cluster_spec):
     async def live():
-        provisioner = Provisioner(cluster_spec, Near(host))
+        provisioner = provisioner_on(host, cluster_spec)
         async with cluster_of(provisioner) as (first, phases):
             assert phases["golden"] > 0
             assert (await on_head(first, "sinfo -h -o %D")).strip() == "2"
@@ -98,7 +98,7 @@ def test_a_golden_cluster_is_made_once_and_restored_at_every_size(host, cluster_
 
 def test_a_restored_node_has_our_time_and_random_numbers_of_its_own(host, cluster_spec):
     async def look():
-        async with cluster_of(Provisioner(cluster_spec, Near(host))) as (ready, _):
+        async with cluster_of(provisioner_on(host, cluster_spec)) as (ready, _):
             texts = [
                 await remote.succeed(
                     ("bash", "-c", "echo $EPOCHREALTIME; cat /proc/sys/kernel/random/uuid"),
@@ -128,7 +128,7 @@ def test_a_golden_cluster_does_not_age(host, bundle_of, name, monkeypatch):
     async def jobs_run(nodes):
         """A provisioner hands out no cluster on which a job hasn't run across all nodes; another
         one follows at leisure."""
-        async with cluster_of(Provisioner(cluster_spec, Near(host)), nodes) as (ready, _):
+        async with cluster_of(provisioner_on(host, cluster_spec), nodes) as (ready, _):
             await asyncio.sleep(3)
             again = scheduler.rehearsal_command(cluster_spec.topology(nodes))
             await ready.cluster.remotes["head"].succeed(again, timeout_s=180)
@@ -160,7 +160,7 @@ def test_what_a_filthy_trial_leaves_behind_is_not_met_by_the_next(host, cluster_
             )
 
     async def live():
-        provisioner = Provisioner(cluster_spec, Near(host))
+        provisioner = provisioner_on(host, cluster_spec)
         async with cluster_of(provisioner) as (clean, _):
             before = await inspect(clean)
             await spoil(clean)
@@ -181,10 +181,12 @@ def test_a_trial_measures_the_same_after_a_filthy_one(host, cluster_spec):
     )
 
     async def live():
-        provisioner = Provisioner(cluster_spec, Near(host))
+        provisioner = provisioner_on(host, cluster_spec)
         results = []
         for filthy in (True, False):
-            results.append(await TrialRun(cluster_spec, spec, Near(host), provisioner).evaluate())
+            results.append(
+                await TrialRun(cluster_spec, spec, LocalHost(host), provisioner).evaluate()
+            )
             if filthy:
                 async with cluster_of(provisioner) as (ready, _):
                     await on_head(
@@ -204,7 +206,7 @@ def test_a_trial_measures_the_same_after_a_filthy_one(host, cluster_spec):
 
 def test_a_snapshot_that_qemu_refuses_is_replaced_by_a_cold_boot(host, cluster_spec, monkeypatch):
     async def live():
-        provisioner = Provisioner(cluster_spec, Near(host))
+        provisioner = provisioner_on(host, cluster_spec)
         async with cluster_of(provisioner, nodes=1):
             pass
         monkeypatch.setattr(
@@ -223,14 +225,14 @@ def test_a_snapshot_that_qemu_refuses_is_replaced_by_a_cold_boot(host, cluster_s
 
 
 def test_the_next_cluster_is_made_ahead_and_gives_way_to_who_needs_its_room(host, cluster_spec):
-    near = Near(host)
+    local = LocalHost(host)
 
     async def live():
-        provisioner = Provisioner(cluster_spec, near)
+        provisioner = Provisioner(cluster_spec, local, local)
         async with cluster_of(provisioner):
             provisioner.prefetch()
             await provisioner._prefetched
-            ahead = near.slots[-1]
+            ahead = local.slots[-1]
         async with cluster_of(provisioner, nodes=1) as (ready, phases):
             assert ready.cluster.slot == ahead
             assert phases["started"] < 1
@@ -245,7 +247,7 @@ def test_the_next_cluster_is_made_ahead_and_gives_way_to_who_needs_its_room(host
 
     asyncio.run(live())
     assert host._hypervisor.ours() == []
-    assert host._slots == {}
+    assert host._slots.all_slots() == []
 
 
 def usage(host, state_dir):
@@ -274,25 +276,27 @@ def free(port):
 
 
 def test_many_restores_leave_nothing_and_stay_as_fast(host, cluster_spec, state_dir):
-    near = Near(host)
+    local = LocalHost(host)
 
     async def cycle(golden):
         began = time.monotonic()
         topology = cluster_spec.topology(1)
-        slot = await near.acquire(
+        slot = await local.acquire(
             cluster_spec.name("cycle"), 2, cluster_spec.shape, int(began) + 10**9
         )
-        cluster = LiveCluster(near, slot, topology, cluster_spec.bundle, load_keys(golden.identity))
-        await cluster.restore(golden)
-        await cluster.resume(topology.nodes, began + 120, PhaseClock())
+        cluster = LiveCluster(
+            local, slot, topology, cluster_spec.bundle, load_keys(golden.identity)
+        )
+        await cluster.restore(local, golden)
+        await cluster.resume(local, topology.nodes, began + 120, PhaseClock())
         await cluster.release()
         return time.monotonic() - began
 
     async def live():
-        async with cluster_of(Provisioner(cluster_spec, near), nodes=1):
+        async with cluster_of(Provisioner(cluster_spec, local, local), nodes=1):
             pass
         golden = (
-            await near.golden(cluster_spec.key_inputs(), cluster_spec.shape, make=True)
+            await local.lookup(cluster_spec.key_inputs(), cluster_spec.shape, make=True)
         ).golden
         before = usage(host, state_dir)
         seconds = [await cycle(golden) for _ in range(CYCLES)]
@@ -314,13 +318,13 @@ def flip_a_byte(golden):
 
 
 def test_a_damaged_golden_cluster_is_never_restored_but_replaced_by_a_cold_boot(host, cluster_spec):
-    near = Near(host)
+    local = LocalHost(host)
 
     async def live():
-        provisioner = Provisioner(cluster_spec, near)
+        provisioner = Provisioner(cluster_spec, local, local)
         async with cluster_of(provisioner, nodes=1) as (sound, _):
             assert sound.golden_key
-        offer = await near.golden(cluster_spec.key_inputs(), cluster_spec.shape, make=False)
+        offer = await local.lookup(cluster_spec.key_inputs(), cluster_spec.shape, make=False)
         flip_a_byte(offer.golden)
         async with cluster_of(provisioner, nodes=1) as (ready, phases):
             return ready, phases, await on_head(ready, "sinfo -h -t idle -o %D")

@@ -5,7 +5,7 @@ import asyncio
 
 import pytest
 
-from actors.hosts.local import Near
+from actors.hosts.local import LocalHost
 from campaign.images.bundles.store import Store
 from campaign.images.debian import builder
 from tests.system.trials import cluster_on, evaluate, host_on, remotes_of
@@ -47,7 +47,9 @@ def test_jobs_that_burn_keep_the_cpu_of_their_node_busy_for_their_time(host, bur
         after = await seen()
         shares.append((after[1] - before[1]) / (after[0] - before[0]))
 
-    cluster = cluster_on(Near(host), burning, runtime_s=RUNTIME_S, payload="burn", start="cold")
+    cluster = cluster_on(
+        LocalHost(host), burning, runtime_s=RUNTIME_S, payload="burn", start="cold"
+    )
     result = asyncio.run(evaluate(cluster, watch))
     assert result.outcome == "ok", result.reason
     assert [row["exit_code"] for row in result.jobs.to_pylist()] == [0, 0]

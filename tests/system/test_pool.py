@@ -48,7 +48,7 @@ def opened(tmp_path, monkeypatch):
     monkeypatch.setattr(pools.ray_session, "start", lambda address: None)
     monkeypatch.setattr(pools.ray_session, "stop", lambda: None)
     monkeypatch.setattr(pools, "FIRST_RETRY_S", 0.5)
-    monkeypatch.setattr(pools, "PING_S", 0.2)
+    monkeypatch.setattr(pools, "PING_INTERVAL_S", 0.2)
     bundle = add(Store(tmp_path / "images"))
     pools_made = []
 
@@ -86,7 +86,7 @@ def until(pool, wanted, seconds=60):
     """Look at the hosts until a change is what is wanted; it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        for change in pool.look():
+        for change in pool.poll():
             if wanted(change):
                 return change
         time.sleep(0.05)
@@ -94,17 +94,16 @@ def until(pool, wanted, seconds=60):
 
 
 def test_a_host_whose_actor_dies_is_lost_and_opened_again(opened):
-    import ray
 
     pool, said, _ = opened("a", "b")
     assert set(pool.facts) == {"a", "b"}
-    pool.look()
-    ray.kill(pool.actor("a"))
+    pool.poll()
+    pool.actor("a").kill()
     lost = until(pool, lambda change: change.gone)
     assert (
         lost.host == "a"
         and set(pool.facts) == {"b"}
-        and any("host a is away" in line for line in said)
+        and any("host a is unreachable" in line for line in said)
     )
     back = until(pool, lambda change: change.facts is not None)
     assert back.host == "a" and set(pool.facts) == {"a", "b"}
@@ -114,21 +113,22 @@ def test_a_host_that_is_suspected_with_reason_is_lost_at_once(opened, monkeypatc
     import ray
 
     from actors.hosts import pool as pools
+    from actors.hosts.host_actor import HostActor
 
     pool, _, _ = opened("a", "b")
-    pool.look()
-    monkeypatch.setattr(pools, "PING_S", 1000.0)
+    pool.poll()
+    monkeypatch.setattr(pools, "PING_INTERVAL_S", 1000.0)
     pool.suspect("b")
     os.kill(pool.facts["a"].pid, signal.SIGKILL)
-    ray.wait([pool.actor("a").ping.remote()], timeout=10)
+    ray.wait([pool.actor("a").send(HostActor.ping)], timeout=10)
     pool.suspect("a")
-    (lost,) = pool.look()
+    (lost,) = pool.poll()
     assert (lost.host, lost.gone) == ("a", True) and set(pool.facts) == {"b"}
 
 
 def test_a_host_that_falls_silent_is_lost_and_opened_again(opened):
     pool, _, _ = opened("a", silence_s=5)
-    pool.look()
+    pool.poll()
     process = pool.facts["a"].pid
     os.kill(process, signal.SIGSTOP)
     try:
@@ -150,8 +150,8 @@ def test_a_host_that_cannot_be_opened_is_tried_again_while_others_serve(opened, 
     failed = until(pool, lambda change: change.gone)
     assert failed.host == "c" and "host c is added" in said and set(pool.facts) == {"a"}
     assert until(pool, lambda change: change.gone).host == "c"  # once more, after a longer while
-    assert sum("host c is away" in line for line in said) == 1
-    assert pools.LONGEST_RETRY_S >= 60
+    assert sum("host c is unreachable" in line for line in said) == 1
+    assert pools.MAX_RETRY_S >= 60
 
 
 class Endless:
@@ -243,7 +243,7 @@ def test_a_host_with_another_version_of_the_program_is_not_opened(opened, monkey
 
 def test_hosts_are_drained_serve_again_and_are_added(opened, tmp_path):
     pool, said, orders = opened("a", "b")
-    pool.look()
+    pool.poll()
     orders.append(Order(order="drain", host="a"))
     drained = until(pool, lambda change: change.why == "it is drained")
     assert drained.host == "a" and not drained.gone
@@ -253,7 +253,7 @@ def test_hosts_are_drained_serve_again_and_are_added(opened, tmp_path):
     assert until(pool, lambda change: change.facts is not None).host == "c"
     assert set(pool.facts) == {"a", "b", "c"}
     orders.append(Order(order="drain", host="unknown"))
-    pool.look()
+    pool.poll()
     assert said[-1] == "there is no host unknown to drain"
 
 

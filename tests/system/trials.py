@@ -12,9 +12,10 @@ import pyarrow as pa
 from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.identity import draw_keys
 from actors.clusters.live import LiveCluster
+from actors.clusters.provisioner import Provisioner
 from actors.clusters.trial_run import TrialRun, TrialSpec
 from actors.hosts.host import Host
-from actors.hosts.local import Near
+from actors.hosts.local import LocalHost
 from actors.hosts.slot import NodeShape
 from actors.hypervisor.lease import Owner
 from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
@@ -29,7 +30,7 @@ from schedulers.registry import adapter
 PATIENCE_S = 600.0  # emulated nodes on a busy machine: a module of Ansible's takes seconds
 
 
-def cluster_on(near, bundle, *, runtime_s=60.0, width=1, payload="sleep", **cluster) -> TrialRun:
+def cluster_on(local, bundle, *, runtime_s=60.0, width=1, payload="sleep", **cluster) -> TrialRun:
     """A cluster for a trial of one compute node and two jobs, long and narrow if nothing else is
     said."""
     job = {
@@ -58,7 +59,13 @@ def cluster_on(near, bundle, *, runtime_s=60.0, width=1, payload="sleep", **clus
         validity=ValiditySettings(),
         workload=Workload("two jobs", jobs, payload=payload),
     )
-    return TrialRun(cluster_spec, spec, near)
+    return TrialRun(cluster_spec, spec, local, Provisioner(cluster_spec, local, local))
+
+
+def provisioner_on(host: Host, cluster_spec: ClusterSpec) -> Provisioner:
+    """Provide clusters, restored ones too, on a host in this process."""
+    local = LocalHost(host)
+    return Provisioner(cluster_spec, local, local)
 
 
 @contextmanager
@@ -78,12 +85,12 @@ async def booted(
     host: Host, bundle: Bundle, name: str, topology: Topology
 ) -> AsyncIterator[LiveCluster]:
     """The nodes of a topology, booted, reached by SSH, and with no scheduler on them."""
-    near = Near(host)
+    local = LocalHost(host)
     nodes = topology.nodes
-    slot = await near.acquire(
+    slot = await local.acquire(
         name, len(nodes), NodeShape(1, nodes[0].memory_mib), int(time.time() + 2 * PATIENCE_S)
     )
-    cluster = LiveCluster(near, slot, topology, bundle, draw_keys(topology))
+    cluster = LiveCluster(local, slot, topology, bundle, draw_keys(topology))
     try:
         await cluster.boot()
         await cluster.reach(time.monotonic() + PATIENCE_S, PhaseClock())

@@ -11,7 +11,7 @@ from actors.clusters.failures import NodeLost
 from actors.clusters.identity import draw_keys, topology_of
 from actors.clusters.live import ClusterState, LiveCluster, WrongClusterState, released_on_failure
 from actors.hosts.slot import NodeShape
-from actors.snapshots.snapshot import Golden, Recipe
+from actors.snapshots.snapshot import Golden, SnapshotKey
 from campaign.core.errors import InfrastructureError, StallError
 from campaign.core.phase_clock import PhaseClock
 from tests.fakes.host import FakeHost, connect_to_fakes
@@ -19,7 +19,8 @@ from tests.fakes.host import FakeHost, connect_to_fakes
 LARGE = topology_of(3, 1, 512)
 SMALL = topology_of(1, 1, 512)
 KEYS = draw_keys(LARGE)
-GOLDEN = Golden(Path(), Recipe({}), (), {}, "seal", 1, 1)
+KEY = SnapshotKey({})
+GOLDEN = Golden(Path(), KEY, (), {}, "seal", 1, 1)
 
 
 class RecordedCluster(LiveCluster):
@@ -56,7 +57,7 @@ async def nothing():
 
 async def reached(host):
     cluster = await placed(host)
-    await cluster.boot()
+    await cluster.boot_recorded(host, KEY)
     await cluster.reach(deadline(), PhaseClock())
     return cluster
 
@@ -65,13 +66,13 @@ async def brought_to(state, host):
     """A cluster in `state`."""
     cluster = await placed(host)
     if state in (ClusterState.BOOTED, ClusterState.REACHED, ClusterState.SAVED):
-        await cluster.boot()
+        await cluster.boot_recorded(host, KEY)
     if state in (ClusterState.REACHED, ClusterState.SAVED):
         await cluster.reach(deadline(), PhaseClock())
     if state is ClusterState.SAVED:
-        await cluster.save()
+        await cluster.save(host)
     if state is ClusterState.RESTORED:
-        await cluster.restore(GOLDEN)
+        await cluster.restore(host, GOLDEN)
     if state is ClusterState.RELEASED:
         await cluster.release()
     if state is ClusterState.FAILED:
@@ -98,10 +99,10 @@ def test_a_restored_cluster_is_shrunk_and_resumed_and_its_clocks_are_set(remotes
     async def run():
         host = FakeHost()
         cluster = await placed(host)
-        await cluster.restore(GOLDEN)
+        await cluster.restore(host, GOLDEN)
         assert set(host.slots["c"].values()) == {"paused"}
         await cluster.shrink_to(SMALL)
-        await cluster.resume(SMALL.nodes, deadline(), PhaseClock())
+        await cluster.resume(host, SMALL.nodes, deadline(), PhaseClock())
         assert host.slots["c"] == {"head": "running", "n1": "running"}
         await cluster.release()
         return cluster.states
@@ -114,12 +115,12 @@ def test_a_cluster_that_was_resumed_in_part_is_resumed_for_the_rest(remotes):
     async def run():
         host = FakeHost()
         cluster = await placed(host)
-        await cluster.restore(GOLDEN)
-        await cluster.resume(SMALL.nodes, deadline(), PhaseClock())
+        await cluster.restore(host, GOLDEN)
+        await cluster.resume(host, SMALL.nodes, deadline(), PhaseClock())
         first = dict(remotes)
         assert sorted(cluster.remotes) == ["head", "n1"]
         await cluster.shrink_to(topology_of(2, 1, 512))
-        await cluster.resume(cluster.topology.nodes, deadline(), PhaseClock())
+        await cluster.resume(host, cluster.topology.nodes, deadline(), PhaseClock())
         assert sorted(cluster.remotes) == ["head", "n1", "n2"]
         assert all(remotes[node] is remote for node, remote in first.items())
         assert sorted(host.slots["c"]) == ["head", "n1", "n2"]
@@ -138,7 +139,7 @@ def test_a_cluster_is_saved_only_after_its_connections_are_closed(remotes):
             return await saved(*arguments)
 
         host.save = save
-        assert await cluster.save() is host.golden_cluster
+        assert await cluster.save(host) is host.golden_cluster
         await cluster.release()
         return cluster.states
 
@@ -147,19 +148,20 @@ def test_a_cluster_is_saved_only_after_its_connections_are_closed(remotes):
 
 CALLS = {
     "boot": lambda cluster: cluster.boot(),
-    "restore": lambda cluster: cluster.restore(GOLDEN),
+    "boot_recorded": lambda cluster: cluster.boot_recorded(cluster._host, KEY),
+    "restore": lambda cluster: cluster.restore(cluster._host, GOLDEN),
     "shrink_to": lambda cluster: cluster.shrink_to(SMALL),
-    "resume": lambda cluster: cluster.resume(SMALL.nodes, deadline(), PhaseClock()),
+    "resume": lambda cluster: cluster.resume(cluster._host, SMALL.nodes, deadline(), PhaseClock()),
     "reach": lambda cluster: cluster.reach(deadline(), PhaseClock()),
     "watch_during": lambda cluster: cluster.watch_during(nothing()),
-    "save": lambda cluster: cluster.save(),
+    "save": lambda cluster: cluster.save(cluster._host),
     "access": lambda cluster: asyncio.to_thread(cluster.access),
     "remotes": lambda cluster: asyncio.to_thread(lambda: cluster.remotes),
     "node_states": lambda cluster: cluster.node_states(),
     "release": lambda cluster: cluster.release(),
 }
 ALLOWED = {
-    "placed": {"boot", "restore", "release"},
+    "placed": {"boot", "boot_recorded", "restore", "release"},
     "booted": {"reach", "node_states", "release"},
     "restored": {"shrink_to", "resume", "node_states", "release"},
     "reached": {
@@ -206,12 +208,12 @@ def test_a_step_that_breaks_off_leaves_a_cluster_that_can_only_be_released(remot
         with pytest.raises(InfrastructureError, match=f"{step} is refused"):
             async with released_on_failure(cluster):
                 if step in ("start", "save"):
-                    await cluster.boot()
+                    await cluster.boot_recorded(host, KEY)
                     await cluster.reach(deadline(), PhaseClock())
-                    await cluster.save()
+                    await cluster.save(host)
                 else:
-                    await cluster.restore(GOLDEN)
-                    await cluster.resume(LARGE.nodes, deadline(), PhaseClock())
+                    await cluster.restore(host, GOLDEN)
+                    await cluster.resume(host, LARGE.nodes, deadline(), PhaseClock())
         assert host.released == ["c"]
         return cluster.states
 
@@ -288,4 +290,4 @@ def test_steps_are_logged_with_their_durations(remotes, caplog):
     with caplog.at_level("DEBUG", "actors.clusters.live"):
         asyncio.run(reached(FakeHost()))
     ended = [record.span for record in caplog.records if record.event == "end"]
-    assert ended == ["boot of c", "reach of c"]
+    assert ended == ["boot_recorded of c", "reach of c"]

@@ -51,7 +51,8 @@ def remotes(monkeypatch):
 def provisioner_on(host, start="golden"):
     bundle = SimpleNamespace(hash="0" * 64, manifest=SimpleNamespace(facts={}))
     settings = ClusterSettings(start=start)
-    return Provisioner(ClusterSpec("test", FakeScheduler(), settings, bundle, 1, 3), host)
+    spec = ClusterSpec("test", FakeScheduler(), settings, bundle, 1, 3)
+    return Provisioner(spec, host, host)
 
 
 async def provided(supplier, nodes=2, clock=None):

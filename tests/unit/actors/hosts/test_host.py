@@ -1,5 +1,4 @@
-"""A host's books, on libvirt's own test driver, which has no VMs: what can't be ended stays in
-them."""
+"""A host's slots, on libvirt's own test driver, which has no VMs."""
 
 import time
 
@@ -28,12 +27,12 @@ def host(tmp_path):
     opened.close()
 
 
-def acquire(host, cluster, holder=""):
+def acquire(host, cluster, holder="", preemptible=False):
     wishes = {
         "campaign": "demo",
         "expires": int(time.time()) + 600,
-        "ahead": False,
         "holder": holder,
+        "preemptible": preemptible,
     }
     return host.acquire(cluster, 2, SHAPE, **wishes)
 
@@ -51,7 +50,7 @@ def test_a_slot_whose_nodes_cannot_be_ended_keeps_its_room_until_they_are(host, 
         broken.setattr(host._hypervisor, "ours", hung)
         with pytest.raises(type(error)):
             host.release(slot)
-        host.forsake("")
+        host.release_all_of("")
     with pytest.raises(CapacityError):
         acquire(host, "second")
     host.release(slot)
@@ -60,8 +59,28 @@ def test_a_slot_whose_nodes_cannot_be_ended_keeps_its_room_until_they_are(host, 
 
 def test_what_a_dead_holder_had_is_given_back(host):
     acquire(host, "first", holder="dead")
-    host.forsake("living")
+    host.release_all_of("living")
     with pytest.raises(CapacityError):
         acquire(host, "second")
-    host.forsake("dead")
+    host.release_all_of("dead")
     acquire(host, "second")
+
+
+def test_a_preemptible_slot_gives_way_to_one_that_is_needed(host):
+    ahead = acquire(host, "ahead", preemptible=True)
+    acquire(host, "needed")
+    with pytest.raises(CapacityError, match="needed for something else"):
+        host.pin(ahead, int(time.time()) + 600)
+
+
+def test_a_slot_that_was_pinned_stays(host):
+    host.pin(acquire(host, "ahead", preemptible=True), int(time.time()) + 600)
+    with pytest.raises(CapacityError):
+        acquire(host, "needed")
+
+
+def test_a_dead_holder_makes_no_golden_cluster_any_more(host):
+    assert host.lookup({"image": "a"}, SHAPE, "dead").yours
+    assert not host.lookup({"image": "a"}, SHAPE, "living").yours
+    host.release_all_of("dead")
+    assert host.lookup({"image": "a"}, SHAPE, "living").yours

@@ -1,50 +1,51 @@
 """Hosts' actors without Ray: a golden cluster is brought from another host, or made on one of
 them."""
 
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from actors.hosts.host_actor import HostActor
-from actors.snapshots.registry import Goldens
+from actors.snapshots.lock import SnapshotLock
+from actors.snapshots.registry import SnapshotRegistry
 from actors.snapshots.store import GoldenStore
 from campaign.core.errors import InfrastructureError
 from tests.unit.actors.snapshots import golden_sample
 
+KEY = golden_sample.key("a")
 
-class Offering:
+
+class SnapshotsOnly:
     """A host as far as its golden clusters go."""
 
-    def __init__(self, store):
-        self.goldens = Goldens(store)
-        self.disclaim = self.goldens.disclaim
-        self.confirm = self.goldens.confirm
-        self.stage = self.goldens.stage
+    def __init__(self, store, name):
+        self.registry = SnapshotRegistry(store, SnapshotLock(name))
+        self.snapshot_lock = self.registry.lock
 
-    def golden(self, ingredients, shape, maker):
-        return self.goldens.offer(golden_sample.recipe("a"), maker)
+    def lookup(self, key_inputs, shape, owner, fetch):
+        return self.registry.lookup(KEY, owner, fetch)
 
 
-class Arriving:
+class Incoming:
     """What another host has: nothing, or a golden cluster; or it is cut off."""
 
     def __init__(self, brings):
         self.brings = brings
 
-    def golden(self, recipe, peers):
+    def golden(self, key, peers):
         return self.brings()
 
 
 @pytest.fixture
 def store(tmp_path):
-    return GoldenStore(Path(tmp_path), limit_mib=100)
+    return GoldenStore(tmp_path, limit_mib=100)
 
 
 def actor_with(store, brings, name="anna"):
     actor = HostActor()
-    actor._name = actor.name = name
-    actor._host = Offering(store)
-    actor._arrivals = Arriving(brings)
+    actor.name = name
+    actor._host = SnapshotsOnly(store, name)
+    actor._incoming = Incoming(brings)
     return actor
 
 
@@ -55,7 +56,7 @@ def hosts(tmp_path, *names):
         for name in names
     ]
     for one in made:
-        one._peers = [other for other in made if other is not one]
+        one._host.snapshot_lock.meet([other for other in made if other is not one])
     return made
 
 
@@ -66,35 +67,38 @@ def cut_off():
 @pytest.mark.parametrize("brings", [cut_off, lambda: None])
 def test_what_no_other_host_gives_is_the_askers_to_make(store, brings):
     actor = actor_with(store, brings)
-    assert actor.golden({}, None, "one").yours
-    assert not actor.golden({}, None, "two").yours
+    assert actor.lookup({}, None, "one").yours
+    assert not actor.lookup({}, None, "two").yours
+    actor.unlock(KEY, "one")
+    assert actor.lookup({}, None, "two").yours
 
 
 def test_what_another_host_has_is_brought_and_nobody_makes_it(store):
     actor = actor_with(store, lambda: golden_sample.add(store))
-    offer = actor.golden({}, None, "one")
+    offer = actor.lookup({}, None, "one")
     assert offer.golden is not None and not offer.yours
 
 
 def test_who_only_looks_has_nothing_brought(store):
-    offer = actor_with(store, lambda: golden_sample.add(store)).golden({}, None, None)
+    offer = actor_with(store, lambda: golden_sample.add(store)).lookup({}, None, None)
     assert offer.golden is None and not offer.yours
 
 
 def test_while_one_host_makes_it_no_other_does(tmp_path):
     anna, bert = hosts(tmp_path, "anna", "bert")
-    assert bert.golden({}, None, "one").yours
-    assert not anna.golden({}, None, "two").yours
-    bert._host.goldens.forsake("one")
-    assert anna.golden({}, None, "two").yours
-    assert not bert.golden({}, None, "one").yours
+    assert bert.lookup({}, None, "one").yours
+    assert not anna.lookup({}, None, "two").yours
+    bert._host.snapshot_lock.release_all_of("one")
+    assert anna.lookup({}, None, "two").yours
+    assert not bert.lookup({}, None, "one").yours
 
 
-def test_of_hosts_that_claim_it_at_once_the_first_by_name_makes_it(tmp_path):
-    anna, bert = hosts(tmp_path, "anna", "bert")
-    recipe = golden_sample.recipe("a")
-    anna._host.goldens.offer(recipe, "one")  # it is about to ask bert
-    assert not bert.golden({}, None, "two").yours
-    anna._host.disclaim(recipe)
-    bert._host.goldens.offer(recipe, "two")  # it is about to ask anna
-    assert anna.golden({}, None, "one").yours
+def test_of_hosts_that_ask_at_once_one_makes_it(tmp_path):
+    every = hosts(tmp_path, "anna", "bert", "carl")
+    with ThreadPoolExecutor() as threads:
+        asked = [threads.submit(one.lookup, {}, None, "maker") for one in every]
+        makers = [one.result().yours for one in asked]
+    assert makers.count(True) <= 1
+    while not any(makers):  # the first by name has seen the claim of another that was given up
+        makers = [one.lookup({}, None, "maker").yours for one in every]
+    assert makers.count(True) == 1

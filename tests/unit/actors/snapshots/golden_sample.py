@@ -2,15 +2,15 @@
 
 import os
 
-from actors.snapshots.snapshot import Recipe
+from actors.snapshots.snapshot import SnapshotKey
 from actors.snapshots.sparse import BLOCK
 
 NODES = ("head", "n1")
 SECRET = b"-----BEGIN KEY-----\x00\xff"
 
 
-def recipe(name="a"):
-    return Recipe({"image": name, "nodes": "2"})
+def key(name="a"):
+    return SnapshotKey({"image": name, "nodes": "2"})
 
 
 def fill(draft, nodes=NODES, blocks=4):
@@ -25,7 +25,7 @@ def fill(draft, nodes=NODES, blocks=4):
 
 
 def add(store, name="a", nodes=NODES, blocks=4, identity=None):
-    with store.making(recipe(name)) as draft:
+    with store.making(key(name)) as draft:
         fill(draft, nodes, blocks)
         return store.put(draft, nodes, {"client": SECRET} if identity is None else identity)
 

@@ -14,7 +14,7 @@ from actors.snapshots import sealing, sparse
 from actors.snapshots.snapshot import MANIFEST, GoldenDamaged
 from actors.snapshots.sparse import BLOCK
 from actors.snapshots.store import GoldenStore
-from tests.unit.actors.snapshots.golden_sample import SECRET, add, flip, recipe
+from tests.unit.actors.snapshots.golden_sample import SECRET, add, flip, key
 
 CLOCK_REALTIME_COARSE = 5  # linux/time.h; the clock that stamps files
 
@@ -120,7 +120,7 @@ DAMAGE = {
         "manifest.json was altered",
         lambda golden: edit(golden, lambda body: body["identity"].update(client="QUJD")),
     ),
-    "another recipe": (
+    "other inputs": (
         "manifest.json was altered",
         lambda golden: edit(golden, lambda body: body["parts"].update(image="b")),
     ),
@@ -134,22 +134,22 @@ DAMAGE = {
 @pytest.mark.parametrize(("message", "damage"), DAMAGE.values(), ids=DAMAGE.keys())
 def test_damage_is_noticed_named_and_put_right_by_discarding(store, message, damage):
     golden = add(store)
-    assert store.find(recipe()) == golden
+    assert store.find(key()) == golden
     damage(golden)
     with pytest.raises(GoldenDamaged, match=message) as caught:
-        store.find(recipe())
+        store.find(key())
     assert str(golden.folder) in caught.value.brief
     assert "cold boot" in caught.value.resolution
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
-    store.discard(golden.key)
-    assert store.find(recipe()) is None
+    store.discard(golden.digest)
+    assert store.find(key()) is None
     assert add(store).identity == {"client": SECRET}
 
 
 def test_a_folder_renamed_to_another_key_is_foreign(store):
-    add(store).folder.rename(store.path / recipe("b").key)
-    with pytest.raises(GoldenDamaged, match="of another recipe") as caught:
-        store.find(recipe("b"))
+    add(store).folder.rename(store.path / key("b").digest)
+    with pytest.raises(GoldenDamaged, match="has another key") as caught:
+        store.find(key("b"))
     assert "image: asked for 'b', found 'a'" in caught.value.details
 
 
@@ -159,14 +159,14 @@ def test_files_of_a_golden_cluster_under_another_ones_manifest_are_noticed(store
     for path in one.files():
         shutil.copy2(path, other.folder / path.name)
     with pytest.raises(GoldenDamaged, match=r"head\.ram has grown"):
-        store.find(recipe("b"))
+        store.find(key("b"))
 
 
 def test_what_belongs_to_another_user_is_refused(store, monkeypatch):
     add(store)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(GoldenDamaged, match="belongs to user"):
-        store.find(recipe())
+        store.find(key())
 
 
 def test_a_link_in_the_place_of_the_folder_is_refused_and_can_be_discarded(store, tmp_path):
@@ -175,9 +175,9 @@ def test_a_link_in_the_place_of_the_folder_is_refused_and_can_be_discarded(store
     golden.folder.rename(elsewhere)
     golden.folder.symlink_to(elsewhere)
     with pytest.raises(GoldenDamaged, match="isn't a plain file or folder"):
-        store.find(recipe())
-    store.discard(golden.key)
-    assert store.find(recipe()) is None
+        store.find(key())
+    store.discard(golden.digest)
+    assert store.find(key()) is None
     assert (elsewhere / MANIFEST).exists()
 
 
@@ -186,25 +186,25 @@ def test_a_copy_in_another_store_is_verified_anew_and_sound_whatever_its_holes(
 ):
     golden = add(store)
     other = GoldenStore(tmp_path / "other", limit_mib=100)
-    shutil.copytree(golden.folder, other.path / golden.key)
-    copy = other.path / golden.key / "n1.ram"
+    shutil.copytree(golden.folder, other.path / golden.digest)
+    copy = other.path / golden.digest / "n1.ram"
     copy.write_bytes(golden.ram("n1").read_bytes())
     assert copy.stat().st_blocks > golden.ram("n1").stat().st_blocks  # no hole is left
     digested.clear()
-    assert other.find(recipe()).identity == golden.identity
+    assert other.find(key()).identity == golden.identity
     assert sorted(digested) == sorted(path.name for path in golden.files())
     flip(copy, 4 * BLOCK)
     with pytest.raises(GoldenDamaged, match=r"n1\.ram was altered"):
-        other.find(recipe())
+        other.find(key())
 
 
 def test_untouched_files_are_verified_once_per_boot_for_all_processes(store, digested, monkeypatch):
     add(store)
     digested.clear()
-    assert GoldenStore(store.path, 100).find(recipe())
+    assert GoldenStore(store.path, 100).find(key())
     assert digested == []
     monkeypatch.setattr(sealing, "boot_id", lambda: "another boot")
-    assert store.find(recipe())
+    assert store.find(key())
     assert len(digested) == 4
 
 
@@ -212,8 +212,8 @@ def test_a_touched_file_alone_is_verified_again(store, digested):
     golden = add(store)
     digested.clear()
     golden.ram("n1").touch()
-    assert store.find(recipe()) == golden
-    assert store.find(recipe()) == golden
+    assert store.find(key()) == golden
+    assert store.find(key()) == golden
     assert digested == ["n1.ram"]
 
 
@@ -222,7 +222,7 @@ def test_a_spoilt_record_of_verification_means_verifying(store, digested, record
     golden = add(store)
     (golden.folder / "verified.json").write_bytes(record)
     digested.clear()
-    assert store.find(recipe())
+    assert store.find(key())
     assert len(digested) == 4
 
 
@@ -230,10 +230,10 @@ def test_damage_right_after_a_file_was_read_is_noticed(store):
     golden = add(store)
     for turn in range(8):
         golden.state("n1").touch()
-        store.find(recipe())
+        store.find(key())
         flip(golden.state("n1"), turn)
         with pytest.raises(GoldenDamaged):
-            store.find(recipe())
+            store.find(key())
         flip(golden.state("n1"), turn)
 
 
@@ -250,7 +250,7 @@ def test_no_file_is_read_while_another_change_could_get_the_same_change_time(sto
     monkeypatch.setattr(sparse, "digest", note)
     golden = add(store)
     golden.state("n1").touch()
-    store.find(recipe())
+    store.find(key())
     tick = time.clock_getres(CLOCK_REALTIME_COARSE)
     assert len(ages) == 5
     assert min(ages) > tick

@@ -20,11 +20,11 @@ from actors.snapshots.snapshot import (
     GoldenError,
     GoldenGone,
     GoldenStoreFull,
-    Recipe,
+    SnapshotKey,
 )
 from actors.snapshots.sparse import BLOCK
 from actors.snapshots.store import GoldenStore
-from tests.unit.actors.snapshots.golden_sample import NODES, SECRET, add, fill, flip, recipe
+from tests.unit.actors.snapshots.golden_sample import NODES, SECRET, add, fill, flip, key
 
 ROOT = Path(__file__).parents[4]
 
@@ -35,7 +35,7 @@ def store(tmp_path):
 
 
 def names(store):
-    return {entry.golden.recipe.parts["image"] for entry in store.goldens()}
+    return {entry.golden.key.inputs["image"] for entry in store.goldens()}
 
 
 def python(code, *arguments):
@@ -43,7 +43,7 @@ def python(code, *arguments):
     prelude = """
         import sys
         from pathlib import Path
-        from actors.snapshots.snapshot import Recipe
+        from actors.snapshots.snapshot import SnapshotKey
         from actors.snapshots.store import GoldenStore
         store = GoldenStore(Path(sys.argv[1]), limit_mib=100)
     """
@@ -64,10 +64,10 @@ def start(command):
 
 def test_what_is_put_is_found_again_whole(store):
     made = add(store)
-    found = store.find(recipe())
+    found = store.find(key())
     assert found == made
     assert found.nodes == NODES
-    assert found.key == recipe().key
+    assert found.digest == key().digest
     assert found.identity == {"client": SECRET}
     assert found.ram("n1").read_bytes()[:10] == b"1" * 10
     assert found.state("head").read_bytes() == b"state of head"
@@ -76,22 +76,22 @@ def test_what_is_put_is_found_again_whole(store):
 
 
 def test_nothing_is_found_in_an_empty_store_nor_for_another_recipe(store):
-    assert store.find(recipe()) is None
+    assert store.find(key()) is None
     assert not store.path.exists()
     add(store)
-    assert store.find(recipe("b")) is None
+    assert store.find(key("b")) is None
 
 
 def test_a_key_stands_for_all_parts_and_not_for_their_order():
-    one = Recipe({"image": "a", "nodes": "2"})
-    assert one.key == Recipe({"nodes": "2", "image": "a"}).key
+    one = SnapshotKey({"image": "a", "nodes": "2"})
+    assert one.digest == SnapshotKey({"nodes": "2", "image": "a"}).digest
     others = [
         {"image": "a", "nodes": "3"},
         {"image": "a"},
         {"image": "a", "nodes": "2", "qemu": ""},
         {"imagea": "nodes2"},
     ]
-    assert len({one.key, *(Recipe(parts).key for parts in others)}) == 5
+    assert len({one.digest, *(SnapshotKey(parts).digest for parts in others)}) == 5
 
 
 def test_memory_becomes_sparse_and_is_told_so(store):
@@ -115,7 +115,7 @@ def test_a_manifest_that_cant_be_read_is_described_without_its_secrets(store):
     encoded = base64.b64encode(SECRET).decode()
     manifest.write_text(manifest.read_text().replace(encoded, encoded[:-1]))
     with pytest.raises(GoldenDamaged, match="isn't a whole manifest") as caught:
-        store.find(recipe())
+        store.find(key())
     assert "identity.client" in caught.value.details
     assert encoded[:8] not in str(caught.value) + str(caught.value.__cause__)
 
@@ -123,21 +123,21 @@ def test_a_manifest_that_cant_be_read_is_described_without_its_secrets(store):
 def test_a_sound_golden_cluster_stays_when_another_of_its_recipe_is_put(store):
     first = add(store, identity={"client": b"first"})
     assert add(store, identity={"client": b"second"}) == first
-    assert store.find(recipe()).identity == {"client": b"first"}
+    assert store.find(key()).identity == {"client": b"first"}
 
 
 def test_a_damaged_one_is_replaced_when_another_of_its_recipe_is_put(store):
     flip(add(store, identity={"client": b"first"}).ram("n1"), 5)
     add(store, identity={"client": b"second"})
-    assert store.find(recipe()).identity == {"client": b"second"}
+    assert store.find(key()).identity == {"client": b"second"}
 
 
 def test_a_draft_without_a_nodes_file_is_refused_and_leaves_nothing(store):
-    with pytest.raises(GoldenError, match=r"lacks n1\.state"), store.making(recipe()) as draft:
+    with pytest.raises(GoldenError, match=r"lacks n1\.state"), store.making(key()) as draft:
         fill(draft)
         draft.state("n1").unlink()
         store.put(draft, NODES, {})
-    assert store.find(recipe()) is None
+    assert store.find(key()) is None
     assert [path.name for path in store.path.iterdir()] == [".lock"]
 
 
@@ -151,7 +151,7 @@ WRITER = """
 
 
 def test_memory_that_a_process_still_maps_for_writing_is_refused(store):
-    with store.making(recipe()) as draft:
+    with store.making(key()) as draft:
         fill(draft)
         writer = start(python(WRITER, store.path, draft.ram("n1")))
         try:
@@ -160,7 +160,7 @@ def test_memory_that_a_process_still_maps_for_writing_is_refused(store):
                 store.put(draft, NODES, {})
             writer.kill()
             writer.wait()
-            assert store.put(draft, NODES, {}) == store.find(recipe())
+            assert store.put(draft, NODES, {}) == store.find(key())
         finally:
             writer.kill()
             writer.communicate()
@@ -168,7 +168,7 @@ def test_memory_that_a_process_still_maps_for_writing_is_refused(store):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_a_draft_that_isnt_put_is_gone_afterwards(store, error):
-    with pytest.raises(error), store.making(recipe()) as draft:
+    with pytest.raises(error), store.making(key()) as draft:
         fill(draft)
         raise error
     assert [path.name for path in store.path.iterdir()] == [".lock"]
@@ -178,8 +178,8 @@ def test_the_least_recently_used_is_evicted(tmp_path):
     store = GoldenStore(tmp_path, limit_mib=4)
     for name in "abc":
         add(store, name, nodes=["n1"], blocks=18)  # 1.2 MiB each
-    store.find(recipe("a"))
-    assert [entry.golden.recipe.parts["image"] for entry in store.goldens()] == ["a", "c", "b"]
+    store.find(key("a"))
+    assert [entry.golden.key.inputs["image"] for entry in store.goldens()] == ["a", "c", "b"]
     add(store, "d", nodes=["n1"], blocks=18)
     assert names(store) == {"a", "c", "d"}
     assert sum(entry.disk_use for entry in store.goldens()) <= store.limit
@@ -190,7 +190,7 @@ def test_the_one_just_put_stays_even_if_it_exceeds_the_limit(tmp_path):
     add(store, "a")
     golden = add(store, "b")
     assert names(store) == {"b"}
-    assert add(store, "b", identity={"client": b"second"}) == store.find(recipe("b")) == golden
+    assert add(store, "b", identity={"client": b"second"}) == store.find(key("b")) == golden
 
 
 def test_what_cant_be_read_any_more_is_listed_and_evicted_too(tmp_path):
@@ -202,7 +202,7 @@ def test_what_cant_be_read_any_more_is_listed_and_evicted_too(tmp_path):
 
 
 HOLDER = """
-    with store.hold(store.find(Recipe({"image": "a", "nodes": "2"}))):
+    with store.hold(store.find(SnapshotKey({"image": "a", "nodes": "2"}))):
         print("held", flush=True)
         sys.stdin.read()
 """
@@ -216,7 +216,7 @@ def test_what_another_process_holds_isnt_evicted_until_it_lets_go_or_dies(tmp_pa
         assert holder.stdout.readline() == "held\n"
         add(store, "b")
         assert names(store) == {"a", "b"}
-        assert {entry.key: entry.held for entry in store.goldens()}[golden.key]
+        assert {entry.digest: entry.held for entry in store.goldens()}[golden.digest]
         holder.kill()
         holder.wait()
         add(store, "c")
@@ -228,7 +228,7 @@ def test_what_another_process_holds_isnt_evicted_until_it_lets_go_or_dies(tmp_pa
 
 def test_a_golden_cluster_just_put_isnt_evicted_while_its_making_goes_on(tmp_path):
     store = GoldenStore(tmp_path, limit_mib=0)
-    with store.making(recipe("a")) as draft:
+    with store.making(key("a")) as draft:
         fill(draft)
         golden = store.put(draft, NODES, {})
         with store.hold(golden):
@@ -241,7 +241,7 @@ def test_a_golden_cluster_just_put_isnt_evicted_while_its_making_goes_on(tmp_pat
 
 def test_holding_what_is_gone_or_replaced_says_so(store):
     golden = add(store)
-    store.discard(golden.key)
+    store.discard(golden.digest)
     with pytest.raises(GoldenGone), store.hold(golden):
         pass
     assert not golden.folder.exists()
@@ -258,25 +258,25 @@ def test_what_is_discarded_while_it_is_verified_isnt_found_and_not_called_damage
     (golden.folder / "verified.json").unlink()
 
     def interrupted(descriptor):
-        store.discard(golden.key)
+        store.discard(golden.digest)
         return digest(descriptor)
 
     monkeypatch.setattr(sparse, "digest", interrupted)
-    assert store.find(recipe()) is None
+    assert store.find(key()) is None
 
 
 def test_mapped_memory_outlives_discarding(store):
     golden = add(store)
     with store.hold(golden), golden.ram("n1").open("rb") as mapped:
-        store.discard(golden.key)
-        assert store.find(recipe()) is None
+        store.discard(golden.digest)
+        assert store.find(key()) is None
         assert len(mapped.read()) == 10 * BLOCK
-    store.discard(golden.key)
+    store.discard(golden.digest)
     assert [path.name for path in store.path.iterdir()] == [".lock"]
 
 
 MAKER = """
-    with store.making(Recipe({"image": "a", "nodes": "2"})) as draft:
+    with store.making(SnapshotKey({"image": "a", "nodes": "2"})) as draft:
         draft.ram("n1").write_bytes(b"x" * 100_000)
         print(draft.folder, flush=True)
         sys.stdin.read()
@@ -315,21 +315,21 @@ def test_sweeping_a_store_that_isnt_there_makes_none(store):
 def test_too_little_room_is_said_before_anything_is_made(store):
     with (
         pytest.raises(GoldenStoreFull, match="is full") as caught,
-        store.making(recipe(), room_mib=2**40),
+        store.making(key(), room_mib=2**40),
     ):
         pytest.fail("it was made")
     assert "cold" in caught.value.resolution
 
 
 def test_errors_of_others_pass_through_making(store):
-    with pytest.raises(ConnectionResetError), store.making(recipe()):
+    with pytest.raises(ConnectionResetError), store.making(key()):
         raise ConnectionResetError(errno.ECONNRESET, "a node went away")
 
 
 FULL_DISK = """
     import os
     from actors.snapshots.snapshot import GoldenStoreFull
-    made = Recipe({"image": "a"})
+    made = SnapshotKey({"image": "a"})
     try:
         with store.making(made) as draft:
             draft.ram("n1").write_bytes(b"x" * 2**23)
@@ -381,17 +381,17 @@ CROWD = """
     dice = random.Random(sys.argv[2])
     seen = 0
     for turn in range(25):
-        made = Recipe({"image": dice.choice("abcd")})
+        made = SnapshotKey({"image": dice.choice("abcd")})
         golden = store.find(made)
         if golden is None:
             with store.making(made) as draft:
-                draft.ram("n1").write_bytes(made.key[:1].encode() * 2**19 + bytes(2**18))
+                draft.ram("n1").write_bytes(made.digest[:1].encode() * 2**19 + bytes(2**18))
                 draft.state("n1").write_bytes(b"state")
-                golden = store.put(draft, ["n1"], {"of": made.key.encode()})
+                golden = store.put(draft, ["n1"], {"of": made.digest.encode()})
         try:
             with store.hold(golden):
-                assert golden.ram("n1").read_bytes()[:2**19] == made.key[:1].encode() * 2**19
-                assert golden.identity["of"] == made.key.encode()
+                assert golden.ram("n1").read_bytes()[:2**19] == made.digest[:1].encode() * 2**19
+                assert golden.identity["of"] == made.digest.encode()
                 seen += 1
         except GoldenGone:
             pass

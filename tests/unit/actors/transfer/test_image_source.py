@@ -1,13 +1,12 @@
-"""Bundles and golden clusters on their way to another host: whole or not there, gone on with,
-refused when damaged."""
+"""Bundles and golden clusters on their way to another host: whole or absent, resumed, verified."""
 
 import pytest
 
 from actors.snapshots.snapshot import GoldenDamaged
 from actors.snapshots.store import GoldenStore
 from actors.transfer import chunks
-from actors.transfer.chunks import Piece, TransferFailed
-from actors.transfer.image_source import Arrivals, Shelf
+from actors.transfer.chunks import Chunk, TransferFailed
+from actors.transfer.image_source import ImageSource, Incoming
 from campaign.core.errors import ImageError, InfrastructureError
 from tests.unit.actors.snapshots import golden_sample
 from tests.unit.campaign.images.test_store import add as add_image
@@ -17,8 +16,8 @@ from tests.unit.campaign.images.test_store import store  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
-def small_pieces(monkeypatch):
-    monkeypatch.setattr(chunks, "PIECE", 100_000)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 100_000)
 
 
 @pytest.fixture
@@ -33,113 +32,114 @@ def here(tmp_path):
 
 
 @pytest.fixture
-def arrivals(tmp_path, here):
-    return Arrivals(tmp_path / "here", here)
+def incoming(tmp_path, here):
+    return Incoming(tmp_path / "here", here)
 
 
 class Breaking:
-    """A source whose host is gone after so many pieces."""
+    """A source whose host is gone after so many chunks."""
 
-    def __init__(self, shelf, pieces):
-        self.name = shelf.name
-        self._shelf = shelf
-        self.left = pieces
+    def __init__(self, source, chunks):
+        self.name = source.name
+        self._source = source
+        self.left = chunks
         self.sent = []
 
-    def parcel(self, kind, key):
-        return self._shelf.parcel(kind, key)
+    def manifest(self, kind, key):
+        return self._source.manifest(kind, key)
 
-    def piece(self, kind, key, file, offset):
+    def chunk(self, kind, key, file, offset):
         if not self.left:
             raise InfrastructureError("the host was lost")
         self.left -= 1
         self.sent.append((file, offset))
-        return self._shelf.piece(kind, key, file, offset)
+        return self._source.chunk(kind, key, file, offset)
 
 
 class Lying(Breaking):
-    """A source whose pieces are altered on their way."""
+    """A source whose chunks are altered on their way."""
 
-    def piece(self, kind, key, file, offset):
-        piece = super().piece(kind, key, file, offset)
-        return Piece(piece.size, piece.digest, b"x" * piece.size)
+    def chunk(self, kind, key, file, offset):
+        chunk = super().chunk(kind, key, file, offset)
+        return Chunk(chunk.size, chunk.digest, b"x" * chunk.size)
 
 
 def hide(bundle):
-    """Move a bundle to where a host can't see it, as on another machine; the shelf that still has
-    it."""
+    """Move a bundle to where a host can't see it; return the source that still has it."""
     away = bundle.path.rename(bundle.path.parents[1] / "away")
-    return Shelf("driver", [type(bundle)(away, bundle.manifest)])
+    return ImageSource("driver", [type(bundle)(away, bundle.manifest)])
 
 
-def test_a_bundle_within_reach_is_not_brought(store, arrivals, tmp_path):  # noqa: F811
+def test_a_bundle_within_reach_is_not_brought(store, incoming, tmp_path):  # noqa: F811
     bundle = add_image(store)
-    assert arrivals.image(bundle, []) == bundle and not (tmp_path / "here" / "images").exists()
+    assert incoming.image(bundle, []) == bundle and not (tmp_path / "here" / "images").exists()
 
 
-def test_a_bundle_arrives_once(store, arrivals):  # noqa: F811
+def test_a_bundle_arrives_once(store, incoming):  # noqa: F811
     bundle = add_image(store, content=b"k" * 250_000)
     source = Breaking(hide(bundle), 1000)
-    brought = arrivals.image(bundle, [source])
+    brought = incoming.image(bundle, [source])
     assert brought.manifest == bundle.manifest and brought.path != bundle.path
     assert brought.kernel.read_bytes() == b"k" * 250_000 + b"kernel"
     sent = len(source.sent)
-    assert arrivals.image(bundle, [source]) == brought and len(source.sent) == sent
+    assert incoming.image(bundle, [source]) == brought and len(source.sent) == sent
 
 
-def test_a_transfer_that_broke_off_is_gone_on_with_and_never_half_visible(
+def test_a_transfer_that_broke_off_is_resumed_and_never_half_visible(
     store,  # noqa: F811
-    arrivals,
+    incoming,
     tmp_path,
 ):
     bundle = add_image(store, content=b"k" * 250_000)
-    shelf = hide(bundle)
-    first = Breaking(shelf, 4)
+    source = hide(bundle)
+    first = Breaking(source, 4)
     with pytest.raises(TransferFailed, match="can't be brought") as failed:
-        arrivals.image(bundle, [first])
+        incoming.image(bundle, [first])
     assert "driver: the host was lost" in str(failed.value)
     assert not list((tmp_path / "here").glob("images/[!.]*"))
-    rest = Breaking(shelf, 1000)
-    arrivals.image(bundle, [rest])
+    rest = Breaking(source, 1000)
+    incoming.image(bundle, [rest])
     assert not set(first.sent) & set(rest.sent)
 
 
-def test_where_one_source_is_lost_another_goes_on(store, arrivals):  # noqa: F811
+def test_where_one_source_is_lost_another_goes_on(store, incoming):  # noqa: F811
     bundle = add_image(store, content=b"k" * 250_000)
-    shelf = hide(bundle)
-    lost = Breaking(shelf, 2)
-    other = Breaking(shelf, 1000)
-    arrivals.image(bundle, [lost, other])
+    source = hide(bundle)
+    lost = Breaking(source, 2)
+    other = Breaking(source, 1000)
+    incoming.image(bundle, [lost, other])
     assert lost.sent and not set(lost.sent) & set(other.sent)
 
 
-def test_pieces_that_are_altered_on_the_way_are_refused(store, arrivals):  # noqa: F811
+def test_chunks_that_are_altered_on_the_way_are_refused(store, incoming):  # noqa: F811
     bundle = add_image(store)
     with pytest.raises(TransferFailed, match="can't be brought") as failed:
-        arrivals.image(bundle, [Lying(hide(bundle), 1000)])
-    assert "arrive damaged" in str(failed.value)
+        incoming.image(bundle, [Lying(hide(bundle), 1000)])
+    assert "checksum mismatch after 3 attempts" in str(failed.value)
 
 
-def test_a_bundle_that_is_another_at_its_source_is_refused_and_asked_for_anew(store, arrivals):  # noqa: F811
+def test_a_bundle_that_is_another_at_its_source_is_refused_and_asked_for_anew(store, incoming):  # noqa: F811
     bundle = add_image(store)
-    shelf = hide(bundle)
+    source = hide(bundle)
     kernel = bundle.path.parents[1] / "away" / "kernel"
     sound = kernel.read_bytes()
     kernel.write_bytes(sound[::-1])
     with pytest.raises(ImageError):
-        arrivals.image(bundle, [shelf])
+        incoming.image(bundle, [source])
     kernel.write_bytes(sound)
-    assert arrivals.image(bundle, [shelf]).hash == bundle.hash
+    assert incoming.image(bundle, [source]).hash == bundle.hash
 
 
-def test_a_golden_cluster_is_brought_with_its_holes(there, here, arrivals):
+def test_a_golden_cluster_is_brought_with_its_holes(there, here, incoming):
     golden = golden_sample.add(there)
-    brought = arrivals.golden(golden.recipe, [Shelf("empty", (), here), Shelf("there", (), there)])
+    brought = incoming.golden(
+        golden.key, [ImageSource("empty", (), here), ImageSource("there", (), there)]
+    )
     assert brought.seal == golden.seal and brought.identity == golden.identity
-    assert here.find(golden.recipe).ram("n1").read_bytes() == golden.ram("n1").read_bytes()
+    assert here.find(golden.key).ram("n1").read_bytes() == golden.ram("n1").read_bytes()
     assert brought.disk_use <= golden.disk_use
-    assert here.find(golden.recipe).folder.stat().st_mode & 0o077 == 0
-    assert arrivals.golden(golden_sample.recipe("b"), [Shelf("there", (), there)]) is None
+    assert here.find(golden.key).folder.stat().st_mode & 0o077 == 0
+    assert incoming.golden(golden_sample.key("b"), [ImageSource("there", (), there)]) is None
 
 
 class Away:
@@ -147,38 +147,40 @@ class Away:
 
     name = "away"
 
-    def parcel(self, kind, key):
+    def manifest(self, kind, key):
         raise InfrastructureError("away didn't answer within 60 s")
 
 
-def test_a_golden_cluster_is_brought_though_another_host_is_away(there, here, arrivals):
+def test_a_golden_cluster_is_brought_though_another_host_is_away(there, here, incoming):
     golden = golden_sample.add(there)
-    assert arrivals.golden(golden.recipe, [Away()]) is None
-    assert arrivals.golden(golden.recipe, [Away(), Shelf("there", (), there)]).seal == golden.seal
+    assert incoming.golden(golden.key, [Away()]) is None
+    assert (
+        incoming.golden(golden.key, [Away(), ImageSource("there", (), there)]).seal == golden.seal
+    )
 
 
-def test_a_golden_cluster_that_is_damaged_at_its_source_is_refused(there, here, arrivals):
+def test_a_golden_cluster_that_is_damaged_at_its_source_is_refused(there, here, incoming):
     golden = golden_sample.add(there)
     golden_sample.flip(golden.ram("head"), 10)
     with pytest.raises(GoldenDamaged):
-        arrivals.golden(golden.recipe, [Shelf("there", (), there)])
-    assert here.find(golden.recipe) is None
+        incoming.golden(golden.key, [ImageSource("there", (), there)])
+    assert here.find(golden.key) is None
 
 
 @pytest.mark.parametrize("file", ["../secret", "/etc/passwd", ".lock", "other"])
 def test_only_the_files_of_what_is_there_are_given(there, file):
     golden = golden_sample.add(there)
     with pytest.raises(TransferFailed):
-        Shelf("there", (), there).piece("golden", golden.key, file, 0)
-    assert Shelf("there", (), there).parcel("golden", "../" + golden.key) is None
+        ImageSource("there", (), there).chunk("golden", golden.digest, file, 0)
+    assert ImageSource("there", (), there).manifest("golden", "../" + golden.digest) is None
 
 
-def test_a_source_cannot_name_files_elsewhere(arrivals, there):
+def test_a_source_cannot_name_files_elsewhere(incoming, there):
     class Evil(Breaking):
-        def parcel(self, kind, key):
-            return chunks.Parcel({"../../outside": 3})
+        def manifest(self, kind, key):
+            return chunks.TransferManifest({"../../outside": 3})
 
     golden = golden_sample.add(there)
     with pytest.raises(TransferFailed) as failed:
-        arrivals.golden(golden.recipe, [Evil(Shelf("there", (), there), 10)])
+        incoming.golden(golden.key, [Evil(ImageSource("there", (), there), 10)])
     assert "can't be the name" in str(failed.value)

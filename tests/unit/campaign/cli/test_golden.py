@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from actors.hosts import host, ray_session
+from actors.hosts import ray_session, state_dir
 from actors.hypervisor.reaper import Reaped
-from actors.snapshots.snapshot import Recipe
+from actors.snapshots.snapshot import SnapshotKey
 from actors.snapshots.store import GoldenStore
 from campaign import __main__ as surrounding
 from tests.unit.actors.snapshots.golden_sample import NODES, fill, flip
@@ -33,7 +33,7 @@ def hosts(tmp_path):
 
 def add(store, used, **changes):
     """A golden cluster that was last used at `used`, in Unix seconds."""
-    with store.making(Recipe({**PARTS, **changes})) as draft:
+    with store.making(SnapshotKey({**PARTS, **changes})) as draft:
         fill(draft)
         golden = store.put(draft, NODES, {})
     os.utime(golden.folder / ".lock", (used, used))
@@ -51,13 +51,15 @@ def test_the_list_says_what_each_was_made_from_and_its_use(store, hosts, capsys)
     with store.hold(older):
         first, second, total = said(capsys, "golden", "list", hosts)
     assert (
-        first.startswith(newer.key[:16])
+        first.startswith(newer.digest[:16])
         and "flux" in first
         and "in use" not in first
         and "used 2017-07-1" in first
     )
     assert (
-        second.startswith(older.key[:16]) and "in use now" in second and "used 2001-09-" in second
+        second.startswith(older.digest[:16])
+        and "in use now" in second
+        and "used 2001-09-" in second
     )
     for part in ("slurm", "2 nodes of 512 MiB", "image 9f2c1e77ab0d4c5e "):
         assert part in second
@@ -68,7 +70,7 @@ def test_a_damaged_one_is_listed_and_cleared(store, hosts, capsys):
     golden = add(store, 1e9)
     flip(golden.folder / "manifest.json", 40)
     assert "its manifest can't be read" in said(capsys, "golden", "list", hosts)[0]
-    assert said(capsys, "golden", "clear", hosts)[0].startswith(f"removed {golden.key[:16]}")
+    assert said(capsys, "golden", "clear", hosts)[0].startswith(f"removed {golden.digest[:16]}")
     assert not golden.folder.exists()
 
 
@@ -79,8 +81,8 @@ def test_clear_keeps_what_is_in_use_and_says_so(store, hosts, capsys):
         lines = said(capsys, "golden", "clear", hosts)
         assert held.folder.exists() and not other.folder.exists()
     assert sorted(line[:24] for line in lines[:2]) == [
-        f"kept    {held.key[:16]}",
-        f"removed {other.key[:16]}",
+        f"kept    {held.digest[:16]}",
+        f"removed {other.digest[:16]}",
     ]
     assert lines[2] == f"{store.path}: 1 removed, 1 kept because campaigns use them now"
     assert said(capsys, "golden", "clear", hosts)[-1].startswith(f"{store.path}: 1 removed, 0 kept")
@@ -103,7 +105,7 @@ def test_hosts_that_share_a_folder_are_listed_once(store, capsys):
 
 
 def test_clean_sweeps_what_killed_makers_left(store, hosts, capsys, monkeypatch):
-    monkeypatch.setattr(host, "sweep", lambda *_, **__: Reaped((), (), (), ()))
+    monkeypatch.setattr(state_dir, "sweep", lambda *_, **__: Reaped((), (), (), ()))
     monkeypatch.setattr(ray_session, "sweep", tuple)
     golden = add(store, 1e9)
     (store.path / ".making-dead").mkdir()

@@ -1,0 +1,93 @@
+"""Calls of Ray actors that a type checker understands, and whose errors come out as they were."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+
+from campaign.core.errors import CampaignError, InfrastructureError
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+    from ray.actor import ActorHandle
+
+A_co = TypeVar("A_co", covariant=True)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class RemoteActor(Generic[A_co]):
+    """A_co Ray actor of class A, called by naming a method of that class: `call(A.method, ...)`.
+
+    Ray's own handles take any name and any arguments; here a type checker sees a method that isn't
+    there, arguments that don't fit, and what comes back. An actor runs the calls of one caller in
+    the order in which they were made, up to its `max_concurrency` at once. Can be sent to other
+    actors.
+    """
+
+    def __init__(self, handle: "ActorHandle[Any]") -> None:
+        self._handle = handle
+
+    def send(
+        self, method: Callable[Concatenate[A_co, P], object], /, *args: P.args, **kwargs: P.kwargs
+    ) -> "ObjectRef[Any]":
+        """Begin a call and return the reference of its result, which nobody has to wait for."""
+        reference: ObjectRef[Any] = getattr(self._handle, method.__name__).remote(*args, **kwargs)
+        return reference
+
+    async def call(
+        self, method: Callable[Concatenate[A_co, P], R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Return the result of a call, however long it takes; raise the actor's own error."""
+        try:
+            result: R = await self.send(method, *args, **kwargs)
+        except RayError as error:
+            raise unwrap(error) from None
+        return result
+
+    def call_within(
+        self,
+        timeout_s: float,
+        failure: str,
+        method: Callable[Concatenate[A_co, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Return the result of a call; raise the actor's own error.
+
+        Raises InfrastructureError that says `failure` if there is no result after `timeout_s`.
+        Blocks: not for an event loop.
+        """
+        result: R = wait_for(self.send(method, *args, **kwargs), timeout_s, failure)
+        return result
+
+    def kill(self) -> None:
+        """End the actor's process at once."""
+        ray.kill(self._handle)
+
+
+def wait_for(reference: "ObjectRef[Any]", timeout_s: float, failure: str) -> Any:
+    """Return the result of a remote call; raise its own error.
+
+    Raises InfrastructureError that says `failure` if there is no result after `timeout_s`.
+    """
+    try:
+        return ray.get(reference, timeout=timeout_s)
+    except GetTimeoutError:
+        raise InfrastructureError(f"{failure} within {timeout_s:g} s") from None
+    except RayError as error:
+        raise unwrap(error) from None
+
+
+def unwrap(error: RayError) -> Exception:
+    """Return the error that an actor raised if it is one of ours.
+
+    Otherwise an InfrastructureError with what Ray said.
+    """
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, CampaignError):
+        return cause
+    last = str(error).strip().splitlines()[-1].strip()
+    return InfrastructureError(f"an actor failed: {last}", str(error)[-3000:])

@@ -1,0 +1,30 @@
+"""What a host has for nodes, and what nodes occupy there."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from actors.hosts.slot import NodeShape
+from actors.hypervisor.capacity import Resources, node_resources, read_host
+from campaign.schema.hosts import HostSettings
+
+TB_CACHE_MIB = 128
+"""Translation cache of an emulated node: unbounded, it grows to three times the guest's memory."""
+VCPUS_PER_CPU = 8
+"""Nodes sleep most of the time, so a host's CPUs may be promised several times over."""
+
+
+def host_resources(settings: HostSettings, state_dir: Path) -> Resources:
+    """Return what this machine has free for nodes, within the limits of a host's settings."""
+    low, high = settings.ports
+    found = read_host(state_dir, ports=high - low + 1, vcpus_per_cpu=VCPUS_PER_CPU)
+    memory = found.memory_mib if settings.memory_mib is None else settings.memory_mib
+    return replace(found, memory_mib=memory, vcpus=settings.vcpus or found.vcpus)
+
+
+def cluster_resources(nodes: int, shape: NodeShape, kind: Literal["kvm", "tcg"]) -> Resources:
+    """Return what `nodes` VMs occupy, the emulator's own memory included."""
+    node = node_resources(
+        vcpus=shape.vcpus, memory_mib=shape.memory_mib, tb_cache_mib=TB_CACHE_MIB, acceleration=kind
+    )
+    return node * nodes
