@@ -32,7 +32,7 @@ simulate: $(VENV)/.light ## the same in simulation: no VMs, no root (ARGS="searc
 chaos: $(if $(findstring vms=,$(ARGS)),setup,$(VENV)/.light) ## seeded faults over campaigns: does every invariant hold? (ARGS="runs=100 vms=10")
 	@$(RUN) -m campaign chaos $(ARGS)
 
-bench: setup ## how fast clusters are there, how fast simulation is, how far the two are apart (ARGS="simulation rounds=1")
+bench: setup ## how fast clusters are there, how fast simulation is, how far the two are apart (ARGS="simulation --rounds 1")
 	@$(RUN) -m campaign bench $(ARGS)
 
 doctor: setup ## what this machine can do, and how to fix what it can't

@@ -1,5 +1,4 @@
-"""Applies a bootstrap plan over SSH: every node of a stage at once, stage after stage, a deadline
-on all of it.
+"""Applies a bootstrap plan over SSH: stage after stage, all nodes of a stage at once.
 
 A node's step is one round trip before its probes: the files as a tar archive on the standard input
 of a bash script, which compares them with what is there, unpacks those that differ, and goes on to
@@ -7,17 +6,24 @@ commands and units.
 """
 
 import asyncio
+import logging
 import re
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from actors.bootstrap.ssh import Output, Remote, tar_of
-from campaign.core.errors import SchedulerError
+from campaign.core import log
+from campaign.core.errors import SchedulerError, command_failed, output_tail
 from campaign.core.phase_clock import PhaseClock
-from schedulers.base import BootstrapPlan, File, Probe, Step, Unit
+from schedulers.base import BootstrapPlan, File, Probe, Stage, Step, Unit
 
 PROBE_TIMEOUT_S = 30.0
+PROBE_MARGIN_S = 30.0
+"""How much later than a probe's command its connection gives up: `timeout` on the node ends it."""
+UNIT_LOG_BYTES = 2000
+
+_log = logging.getLogger(__name__)
 
 
 class BootstrapFailed(SchedulerError):
@@ -39,32 +45,36 @@ async def apply_plan(
     """
     for stage in plan.stages:
         clock.detail(stage.name)
-        async with asyncio.TaskGroup() as group:
-            for node, step in stage.steps.items():
-                group.create_task(_take(step, remotes[node], deadline))
+        with log.span(_log, f"bootstrap stage {stage.name}"):
+            await _take_all(stage, remotes, deadline)
+
+
+async def _take_all(stage: Stage, remotes: Mapping[str, Remote], deadline: float) -> None:
+    async with asyncio.TaskGroup() as group:
+        for node, step in stage.steps.items():
+            group.create_task(_take(step, remotes[node], deadline))
 
 
 async def _take(step: Step, remote: Remote, deadline: float) -> None:
     script = script_of(step)
     if script:
         timeout_s = _left(deadline, remote.node)
-        output = await remote.run(
-            ("bash", "-euc", script), timeout_s=timeout_s, stdin=tar_of(step.files) or None
-        )
+        command = ("bash", "-euc", script)
+        output = await remote.run(command, timeout_s=timeout_s, stdin=tar_of(step.files) or None)
         if not output.ok:
             raise BootstrapFailed(
-                f"{remote.node}: a bootstrap step failed", await _evidence(output, step, remote)
+                f"{remote.node}: a bootstrap step failed",
+                await _evidence(command, output, step, remote),
             )
     for probe in step.probes:
         await _wait_for(probe, step, remote, deadline)
 
 
 def script_of(step: Step) -> str:
-    """A step up to its probes as a bash script, which reads the tar archive of the step's files.
-    Pure.
+    """Return a step up to its probes as a bash script. Pure.
 
-    It stops at the first failure, and starts few processes: each costs tens of milliseconds on an
-    emulated node.
+    The script reads the tar archive of the step's files from its standard input. It stops at the
+    first failure, and starts few processes: each costs tens of milliseconds on an emulated node.
     """
     commands = [shlex.join(command) for command in step.commands]
     if not step.files:
@@ -77,8 +87,8 @@ _UNPACK = 'tar -xpmf - -C / --no-overwrite-dir -- "${changed[@]}"'
 
 
 def _comparison(files: tuple[File, ...]) -> Iterator[str]:
-    """Bash that leaves in `changed` the archive's members whose mode, owner or content a node
-    hasn't got."""
+    """Yield bash that collects in `changed` the archive's members that differ on the node, by
+    mode, owner or content."""
     paths = shlex.join(file.path for file in files)
     yield "declare -A found"
     yield "changed=()"
@@ -97,7 +107,7 @@ def _comparison(files: tuple[File, ...]) -> Iterator[str]:
 
 
 def _restarting(step: Step) -> Iterator[str]:
-    """Units get other files; reload-or-restart starts what doesn't run."""
+    # The units' files have changed; reload-or-restart also starts a unit that doesn't run.
     for action, verb in (("restart", "restart"), ("reload", "reload-or-restart")):
         units = [unit.name for unit in step.units if unit.action == action]
         if units:
@@ -105,7 +115,7 @@ def _restarting(step: Step) -> Iterator[str]:
 
 
 def _starting(step: Step) -> Iterator[str]:
-    """Units whose files are as they were: `start` leaves alone what runs."""
+    # The units' files are as they were: `start` leaves alone what runs.
     if step.units:
         yield shlex.join(("systemctl", "start", *(unit.name for unit in step.units)))
 
@@ -115,13 +125,12 @@ async def _wait_for(probe: Probe, step: Step, remote: Remote, deadline: float) -
     pattern = re.compile(probe.expect)
     while True:
         left = max(1.0, until - time.monotonic())
-        output = await remote.run(
-            ("timeout", f"{min(left, PROBE_TIMEOUT_S):.1f}", *probe.command), timeout_s=left + 30
-        )
+        command = ("timeout", f"{min(left, PROBE_TIMEOUT_S):.1f}", *probe.command)
+        output = await remote.run(command, timeout_s=left + PROBE_MARGIN_S)
         if output.ok and pattern.fullmatch(output.stdout.strip()):
             return
         if time.monotonic() + probe.interval_s >= until:
-            evidence = await _evidence(output, step, remote)
+            evidence = await _evidence(probe.command, output, step, remote)
             raise BootstrapFailed(
                 f"{remote.node}: {probe.what} didn't come true within {probe.deadline_s:g} s",
                 evidence,
@@ -129,11 +138,9 @@ async def _wait_for(probe: Probe, step: Step, remote: Remote, deadline: float) -
         await asyncio.sleep(probe.interval_s)
 
 
-async def _evidence(output: Output, step: Step, remote: Remote) -> str:
-    """The last output, and what the step's units say of themselves."""
-    parts = [
-        f"last output (status {output.status}): {(output.stdout + output.stderr).strip()[-1000:]}"
-    ]
+async def _evidence(command: Sequence[str], output: Output, step: Step, remote: Remote) -> str:
+    """Return how the last command ended, and what the step's units report of themselves."""
+    parts = [command_failed(command, output.status, output.stdout + output.stderr)]
     for unit in step.units:
         parts.append(await _unit_log(unit, remote))
     return "\n".join(parts)
@@ -143,8 +150,10 @@ async def _unit_log(unit: Unit, remote: Remote) -> str:
     shown = await remote.run(
         ("systemctl", "status", "--no-pager", "--lines=15", unit.name), timeout_s=PROBE_TIMEOUT_S
     )
-    logged = await remote.get(unit.log, timeout_s=PROBE_TIMEOUT_S, limit=2000) if unit.log else b""
-    return f"{shown.stdout.strip()[-2000:]}\n{logged.decode(errors='replace')}".strip()
+    logged = b""
+    if unit.log:
+        logged = await remote.get(unit.log, timeout_s=PROBE_TIMEOUT_S, limit=UNIT_LOG_BYTES)
+    return f"{output_tail(shown.stdout)}\n{logged.decode(errors='replace')}".strip()
 
 
 def _left(deadline: float, node: str) -> float:

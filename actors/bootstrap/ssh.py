@@ -6,6 +6,7 @@ key exchange costs more than a second on an emulated CPU.
 
 import asyncio
 import io
+import logging
 import shlex
 import socket
 import tarfile
@@ -16,19 +17,23 @@ from typing import Any
 
 import asyncssh
 
-from campaign.core.errors import InfrastructureError
+from campaign.core.errors import InfrastructureError, command_failed
 from schedulers.base import File
 
 KEEPALIVE_S = 5
 KEEPALIVE_MISSES = 6
 RETRY_S = 0.2
-GREETING_S = 1.5
-LOGIN_S = 60.0  # a key exchange between emulated, busy CPUs
+GREETING_TIMEOUT_S = 1.5
+LOGIN_TIMEOUT_S = 60.0  # a key exchange between emulated, busy CPUs
+SHOWN_COMMAND = 120
+"""In messages and in the log, so many characters of a command are shown."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a command on a node came to."""
+    """How a command on a node ended: its exit status and both of its outputs."""
 
     status: int
     stdout: str
@@ -62,8 +67,11 @@ def make_identity(comment: str) -> Identity:
 
 
 class Remote:
-    """An open connection to `node`. Every method raises NodeUnreachable when the connection
-    breaks."""
+    """An open connection to `node`, whose commands run as root.
+
+    Every method raises NodeUnreachable when the connection breaks. Each command is logged with its
+    exit status and duration; standard input and output, which may be secret, are not.
+    """
 
     def __init__(self, node: str, connection: asyncssh.SSHClientConnection) -> None:
         self.node = node
@@ -71,12 +79,17 @@ class Remote:
 
     @classmethod
     async def connect(
-        cls, node: str, door: tuple[str, int], client: Identity, host_key: bytes, deadline: float
+        cls,
+        node: str,
+        endpoint: tuple[str, int],
+        client: Identity,
+        host_key: bytes,
+        deadline: float,
     ) -> "Remote":
-        """Connect to the node's `door` (address and port), trying until `deadline` (monotonic
-        seconds).
+        """Connect to the node's `endpoint` (address and port), trying until `deadline`.
 
-        A host key other than `host_key` is refused at once: somebody else answers there.
+        `deadline` is in monotonic seconds. Raises NodeUnreachable then, and at once for a host key
+        other than `host_key`: somebody else answers there.
         """
         options: dict[str, Any] = {
             "username": "root",
@@ -86,15 +99,19 @@ class Remote:
             "agent_path": None,
             "keepalive_interval": KEEPALIVE_S,
             "keepalive_count_max": KEEPALIVE_MISSES,
-            "login_timeout": LOGIN_S,
+            "login_timeout": LOGIN_TIMEOUT_S,
         }
         last = "no answer"
-        (address, port) = door
+        address, port = endpoint
+        begun = time.monotonic()
         while (left := deadline - time.monotonic()) > 0:
             try:
-                greeted = await asyncio.wait_for(_greeted(address, port), min(left, GREETING_S))
-                connecting = asyncssh.connect(address, port, sock=greeted, **options)
-                return cls(node, await asyncio.wait_for(connecting, min(left, LOGIN_S)))
+                async with asyncio.timeout(min(left, GREETING_TIMEOUT_S)):
+                    greeted = await _greeted(address, port)
+                async with asyncio.timeout(min(left, LOGIN_TIMEOUT_S)):
+                    connection = await asyncssh.connect(address, port, sock=greeted, **options)
+                _log.debug("%s: connected after %.3f s", node, time.monotonic() - begun)
+                return cls(node, connection)
             except asyncssh.HostKeyNotVerifiable as error:
                 raise NodeUnreachable(
                     f"{node} ({address}:{port}) shows a wrong SSH host key: {error}"
@@ -107,17 +124,21 @@ class Remote:
     async def run(
         self, command: Sequence[str], *, timeout_s: float, stdin: bytes | None = None
     ) -> Output:
-        """Run `command` as root and return what came of it, whatever its status."""
+        """Run `command` and return how it ended, whatever its exit status.
+
+        Raises RemoteCommandFailed when it doesn't end within `timeout_s`.
+        """
         line = shlex.join(command)
-        deadline = time.monotonic() + timeout_s
+        begun = time.monotonic()
         try:
             # asyncssh's own timeout leaves out the time until the node has begun, if it ever does.
-            beginning = self._connection.create_process(line, input=stdin, encoding=None)
-            process = await asyncio.wait_for(beginning, timeout_s)
-            done = await process.wait(timeout=max(0.0, deadline - time.monotonic()))
-        except (asyncssh.TimeoutError, TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                process = await self._connection.create_process(line, input=stdin, encoding=None)
+                done = await process.wait()
+        except TimeoutError:
             raise RemoteCommandFailed(
-                f"{self.node}: `{_short(line)}` didn't end within {timeout_s:g} s"
+                f"{self.node}: `{_short(line)}` didn't end within {timeout_s:g} s",
+                command_failed(line, None, ""),
             ) from None
         except (OSError, asyncssh.Error) as error:
             raise NodeUnreachable(
@@ -125,24 +146,31 @@ class Remote:
             ) from None
         if done.exit_status is None:
             raise NodeUnreachable(f"{self.node}: connection lost during `{_short(line)}`")
+        took = time.monotonic() - begun
+        status = done.exit_status
+        _log.debug("%s: `%s` exited with %d after %.3f s", self.node, _short(line), status, took)
         return Output(done.exit_status, _text(done.stdout), _text(done.stderr))
 
     async def succeed(
         self, command: Sequence[str], *, timeout_s: float, stdin: bytes | None = None
     ) -> str:
-        """Run `command` and return its standard output; RemoteCommandFailed unless it exits with
-        0."""
+        """Run `command` and return its standard output.
+
+        Raises RemoteCommandFailed unless it exits with 0 within `timeout_s`.
+        """
         output = await self.run(command, timeout_s=timeout_s, stdin=stdin)
         if not output.ok:
             raise RemoteCommandFailed(
                 f"{self.node}: `{_short(shlex.join(command))}` exited with {output.status}",
-                (output.stderr or output.stdout).strip()[-2000:],
+                command_failed(command, output.status, output.stderr or output.stdout),
             )
         return output.stdout
 
     async def put(self, files: Iterable[File], *, timeout_s: float) -> None:
-        """Write files with their owners and modes, in one round trip. Parent folders are made as
-        needed."""
+        """Write files with their owners and modes, in one round trip.
+
+        Parent folders are made as needed.
+        """
         archive = tar_of(files)
         if archive:
             await self.succeed(
@@ -152,13 +180,13 @@ class Remote:
             )
 
     async def get(self, path: str, *, timeout_s: float, limit: int = 64_000_000) -> bytes:
-        """The last `limit` bytes of a file; empty where there is none."""
+        """Return the last `limit` bytes of a file; nothing where there is none."""
         command = f"tail -c {limit} {shlex.quote(path)} 2>/dev/null || true"
         done = await self.run(("sh", "-c", command), timeout_s=timeout_s)
         return done.stdout.encode(errors="surrogateescape")
 
     async def fetch(self, paths: Sequence[str], *, timeout_s: float) -> dict[str, bytes]:
-        """The contents of those of the files that there are, in one round trip."""
+        """Return the contents of those of the files that exist, by path, in one round trip."""
         names = [path.lstrip("/") for path in paths]
         # A log may grow while it is read, which tar reports by its exit status.
         archive = await self.run(
@@ -181,13 +209,12 @@ class Remote:
 
 
 async def _greeted(host: str, port: int) -> socket.socket:
-    """A connection on which an SSH server has greeted, which is still to be read; OSError when none
-    does.
+    """Return a connection on which an SSH server has sent its greeting, which is not read yet.
 
-    QEMU accepts a forwarded connection long before its guest listens, and repeats its call to the
-    guest after 6, 12, 24 seconds only. So one asks anew each time, with little patience. The
-    greeted connection is used: a server starts processes for each, which takes an emulated one half
-    a second.
+    Raises OSError when something else answers. QEMU accepts a forwarded connection long before its
+    guest listens, and repeats its call to the guest after 6, 12, 24 seconds only; so the caller
+    connects anew each time, with a short timeout. The connection is used further, since a server
+    starts processes for each one, which takes half a second on an emulated CPU.
     """
     loop = asyncio.get_running_loop()
     opened = socket.socket()
@@ -210,8 +237,10 @@ async def _greeted(host: str, port: int) -> socket.socket:
 
 
 def tar_of(files: Iterable[File]) -> bytes:
-    """A tar archive of `files`, for unpacking at `/`; empty when there are none. Equal files give
-    equal bytes."""
+    """Return a tar archive of `files`, to be unpacked at `/`; nothing when there are none.
+
+    Equal files give equal bytes.
+    """
     buffer = io.BytesIO()
     count = 0
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
@@ -226,7 +255,7 @@ def tar_of(files: Iterable[File]) -> bytes:
 
 
 def files_of(archive: bytes) -> dict[str, bytes]:
-    """The plain files in a tar archive by absolute path; empty for no archive."""
+    """Return the plain files of a tar archive by absolute path; nothing for no archive."""
     if not archive:
         return {}
     with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
@@ -239,4 +268,5 @@ def _text(raw: bytes | str | None) -> str:
 
 
 def _short(line: str) -> str:
-    return line if len(line) <= 120 else f"{line[:117]}..."
+    shown = " ".join(line.split())
+    return shown if len(shown) <= SHOWN_COMMAND else f"{shown[: SHOWN_COMMAND - 3]}..."

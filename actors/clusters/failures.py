@@ -1,10 +1,13 @@
-"""What a trial's errors mean: which of several explains the others, and what the trial came to by
-it."""
+"""What a trial's errors mean: which of several explains the others, and the outcome it leads to."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
 
 from campaign.core.errors import CampaignError, InfrastructureError, SchedulerError, StallError
 from campaign.core.trials import Outcome
+
+T = TypeVar("T")
 
 
 class NodeLost(InfrastructureError):
@@ -17,17 +20,17 @@ class NodeLost(InfrastructureError):
 
 
 def outcome_of(cause: CampaignError | OSError) -> Outcome:
-    """What a trial that ended with this error came to."""
+    """Return the outcome of a trial that ended with this error."""
     if isinstance(cause, StallError):
         return "stalled"
     return "scheduler_failed" if isinstance(cause, SchedulerError) else "infrastructure_failed"
 
 
 def cause_of(error: BaseException) -> CampaignError | OSError:
-    """The leaf of a group of errors that explains the others: a lost node first, then the
-    scheduler, then a stall, then the rest.
+    """Return the leaf of a group of errors that explains the others.
 
-    Anything that is no expected error is raised: it is a bug, not an outcome.
+    That is a lost node first, then the scheduler, then a stall, then the rest. A leaf that is
+    neither a CampaignError nor an OSError is raised: it is a bug, not an outcome.
     """
     leaves = list(_leaves(error))
     for leaf in leaves:
@@ -40,6 +43,20 @@ def cause_of(error: BaseException) -> CampaignError | OSError:
         if isinstance(leaf, kind)
     ]
     return ranked[0]
+
+
+async def run_all(*work: Coroutine[Any, Any, T]) -> list[T]:
+    """Run all of `work` at once, and return the results in their order.
+
+    When one fails, the others are cancelled, and the error that explains them all is raised (see
+    `cause_of`).
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+    except ExceptionGroup as errors:
+        raise cause_of(errors) from None
+    return [task.result() for task in tasks]
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from actors.bootstrap.apply import BootstrapFailed, apply_plan
 from actors.bootstrap.ssh import Remote
 from actors.clusters.cluster_spec import ClusterSpec
-from actors.clusters.failures import cause_of
+from actors.clusters.failures import cause_of, run_all
 from actors.clusters.identity import Keys, draw_keys, load_keys
 from actors.clusters.live import LiveCluster, released_on_failure
 from actors.hosts.interface import HostNodes, HostSnapshots
@@ -276,9 +276,7 @@ class Provisioner:
         instruments."""
         if fresh:
             tools = [File(path, content, mode=0o755) for path, content in guest.files().items()]
-            async with asyncio.TaskGroup() as group:
-                for remote in cluster.remotes.values():
-                    group.create_task(_equip(remote, tools))
+            await run_all(*(_equip(remote, tools) for remote in cluster.remotes.values()))
         deadline = time.monotonic() + self._spec.bootstrap_deadline_s
         if self._spec.via == "ansible":
             # Only who bootstraps by Ansible needs what it imports.

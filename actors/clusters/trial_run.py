@@ -9,12 +9,11 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from actors.bootstrap.ssh import Remote
 from actors.clusters.cluster_spec import ClusterSpec
-from actors.clusters.failures import NodeLost, cause_of, outcome_of
+from actors.clusters.failures import NodeLost, cause_of, outcome_of, run_all
 from actors.clusters.live import LiveCluster
 from actors.clusters.provisioner import Provisioner, ReadyCluster
 from actors.clusters.replay import Replay, Replayed
@@ -39,7 +38,6 @@ LOGS_TIMEOUT_S = 60.0
 MEMINFO = ("cat", "/proc/meminfo")
 
 _log = logging.getLogger(__name__)
-Task = asyncio.Task[str]
 
 
 @dataclass(frozen=True)
@@ -209,9 +207,7 @@ class TrialRun:
             self._provenance = replace(self._provenance, node_hosts=hosts)
 
     async def _prepare(self, ready: ReadyCluster, replay: Replay) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._check_effective(ready))
-            group.create_task(replay.prepare())
+        await run_all(self._check_effective(ready), replay.prepare())
 
     async def _run(self, ready: ReadyCluster, replay: Replay) -> StallError | None:
         """Replay to the end, and return the stall that it ended with, if it did.
@@ -244,21 +240,19 @@ class TrialRun:
             ready.cluster.remotes[node.name] for node in (topology.head, topology.compute[0])
         )
 
-        def ask(group: asyncio.TaskGroup, remote: Remote, command: Sequence[str]) -> Task:
-            return group.create_task(remote.succeed(command, timeout_s=COMMAND_TIMEOUT_S))
-
-        async with asyncio.TaskGroup() as group:
-            version = ask(group, head, scheduler.version_command())
-            running = ask(group, head, scheduler.verify_command())
-            head_memory = ask(group, head, MEMINFO)
-            node_memory = ask(group, first, MEMINFO)
+        version, running, head_memory, node_memory = await run_all(
+            head.succeed(scheduler.version_command(), timeout_s=COMMAND_TIMEOUT_S),
+            head.succeed(scheduler.verify_command(), timeout_s=COMMAND_TIMEOUT_S),
+            head.succeed(MEMINFO, timeout_s=COMMAND_TIMEOUT_S),
+            first.succeed(MEMINFO, timeout_s=COMMAND_TIMEOUT_S),
+        )
         self._provenance = replace(
             self._provenance,
-            scheduler_version=scheduler.parse_version(version.result()),
-            head_used_mib=used_mib(head_memory.result()),
-            node_used_mib=used_mib(node_memory.result()),
+            scheduler_version=scheduler.parse_version(version),
+            head_used_mib=used_mib(head_memory),
+            node_used_mib=used_mib(node_memory),
         )
-        _compare(scheduler.Params(**self._spec.params), scheduler.parse_config(running.result()))
+        _compare(scheduler.Params(**self._spec.params), scheduler.parse_config(running))
 
     def _judge(self, replayed: Replayed) -> tuple[Check, ...]:
         topology = self._cluster_spec.topology(self._spec.nodes)

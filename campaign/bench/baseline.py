@@ -1,5 +1,4 @@
-"""AccaSim, a public simulator, runs the same jobs on the same nodes: what our speed is compared
-with.
+"""The baseline of our speed: AccaSim, a public simulator, with the same jobs on the same nodes.
 
 C. Galleguillos, Z. Kiziltan, A. Netti, R. Soto: AccaSim: a customizable workload management
 simulator for job dispatching research in HPC systems, Cluster Computing 23, 2020; version 1.1.3.
@@ -8,7 +7,7 @@ one, which can delay that one; `textbook` is EASY backfilling (Lifka 1995) on Ac
 for dispatchers, with its loop and its allocator.
 
 AccaSim has a process of its own (`python -m campaign.bench.baseline FOLDER NODES KIND`): it needs
-names that Python 3.10 took out of `collections`.
+names that Python 3.10 took out of `collections`, and shares no memory with our engine.
 """
 
 import collections
@@ -19,17 +18,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import pyarrow as pa
+from campaign.core.errors import CampaignError, command_failed
 
-from campaign.core.errors import CampaignError
-from campaign.core.jobs import Workload
-from campaign.simulation.engine import NS, Ns
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from campaign.bench.simulation_table import SimulatorRun
 
 Kind = Literal["textbook", "shipped"]
 
@@ -38,42 +36,23 @@ TRACE = "jobs.swf"
 MACHINE = "machine.json"
 
 
-@dataclass(frozen=True)
-class Simulated:
-    """A simulator's work on some jobs: its CPU time and the time that passed, in seconds; each
-    job's start, in ns; and whether it found out which nodes each job had."""
-
-    cpu_s: float
-    elapsed_s: float
-    starts: Ns
-    nodes: bool
-
-
 def installed() -> bool:
-    """Whether AccaSim is there."""
+    """Return whether AccaSim is installed."""
     return importlib.util.find_spec("accasim") is not None
 
 
-def whole_seconds(jobs: pa.Table) -> pa.Table:
-    """The jobs (WORKLOAD_SCHEMA) in the whole seconds in which AccaSim counts, none shorter than
-    one."""
-    runtime = np.maximum(np.rint(jobs.column("runtime_s").to_numpy()), 1.0)
-    whole = {
-        "arrival_s": np.floor(jobs.column("arrival_s").to_numpy()),
-        "runtime_s": runtime,
-        "requested_s": np.maximum(np.ceil(jobs.column("requested_s").to_numpy()), runtime),
-    }
-    columns = {name: whole.get(name, jobs.column(name)) for name in jobs.column_names}
-    return pa.table(columns).cast(jobs.schema)
+def run_accasim(
+    jobs: "pa.Table", nodes: int, kind: Kind, *, timeout_s: float
+) -> "SimulatorRun | None":
+    """Simulate jobs (WORKLOAD_SCHEMA, whole seconds) on `nodes` nodes of one slot each.
 
-
-def run_rival(jobs: pa.Table, nodes: int, kind: Kind, *, limit_s: float) -> Simulated | None:
-    """Simulate jobs (WORKLOAD_SCHEMA, whole seconds) on nodes of one slot; None if that takes more
-    than `limit_s`.
-
-    Only AccaSim's loop is timed, which reads the trace as it goes. Raises CampaignError when
-    AccaSim fails.
+    Returns None if that takes more than `timeout_s`. Only AccaSim's loop is timed, which reads the
+    trace as it goes. Raises CampaignError when AccaSim fails.
     """
+    import numpy as np
+
+    from campaign.bench.simulation_table import SimulatorRun
+    from campaign.core.jobs import Workload
     from campaign.workloads.swf import write_swf
 
     with TemporaryDirectory() as folder:
@@ -81,24 +60,30 @@ def run_rival(jobs: pa.Table, nodes: int, kind: Kind, *, limit_s: float) -> Simu
         command = [sys.executable, "-m", "campaign.bench.baseline", folder, str(nodes), kind]
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=limit_s, check=False
+                command, capture_output=True, text=True, timeout=timeout_s, check=False
             )
         except subprocess.TimeoutExpired:
             return None
     if done.returncode:
         raise CampaignError(
-            f"AccaSim ({kind}) failed with status {done.returncode}", done.stderr[-2000:]
+            f"AccaSim ({kind}) failed",
+            command_failed(command, done.returncode, done.stderr),
         )
-    told = json.loads(done.stdout.splitlines()[-1])
-    starts = [told["starts"].get(str(job)) for job in jobs.column("job_id").to_pylist()]
+    reply = json.loads(done.stdout.splitlines()[-1])
+    starts = [reply["starts"].get(str(job)) for job in jobs.column("job_id").to_pylist()]
     if None in starts:
-        raise CampaignError(f"AccaSim ({kind}) started {len(told['starts'])} of {len(starts)} jobs")
-    return Simulated(told["cpu_s"], told["elapsed_s"], np.array(starts, np.int64) * NS, nodes=True)
+        raise CampaignError(
+            f"AccaSim ({kind}) started {len(reply['starts'])} of {len(starts)} jobs"
+        )
+    starts_ns = np.array(starts, np.int64) * 1_000_000_000  # it counts in whole seconds
+    return SimulatorRun(reply["cpu_s"], reply["elapsed_s"], starts_ns, nodes=True)
 
 
 def chosen(now: int, free: int, waiting: Sequence[Any], running: Sequence[Any]) -> list[Any]:
-    """The jobs that EASY backfilling starts now on `free` nodes, of those `waiting`; all AccaSim's
-    objects."""
+    """Return the jobs that EASY backfilling starts now on `free` nodes, of those `waiting`.
+
+    The jobs are AccaSim's objects.
+    """
     started = []
     for job in waiting:
         if job.requested_nodes > free:
@@ -121,8 +106,7 @@ def chosen(now: int, free: int, waiting: Sequence[Any], running: Sequence[Any]) 
 
 
 def _shadow(free: int, width: int, ends: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """When so wide a job will fit, by the running jobs' limits, and how many nodes it leaves
-    then."""
+    """Return when so wide a job will fit, by the running jobs' limits, and the nodes left then."""
     shadow = None
     for end, released in ends:
         if shadow is not None and end > shadow:
@@ -136,7 +120,7 @@ def _shadow(free: int, width: int, ends: Sequence[tuple[int, int]]) -> tuple[int
 
 
 def _textbook() -> Any:
-    """The dispatcher that decides by `chosen`."""
+    """Return the dispatcher that decides by `chosen`."""
     from accasim.base.allocator_class import FirstFit
     from accasim.base.scheduler_class import JobVerification, SchedulerBase
 
@@ -169,7 +153,7 @@ def _textbook() -> Any:
 
 
 def _shipped() -> Any:
-    """AccaSim's own EASY backfilling."""
+    """Return AccaSim's own EASY backfilling."""
     from accasim.base.allocator_class import FirstFit
     from accasim.base.scheduler_class import EASYBackfilling, JobVerification
 
@@ -177,19 +161,18 @@ def _shipped() -> Any:
 
 
 def _timed(folder: Path, dispatcher: Any) -> dict[str, Any]:
-    """Run AccaSim on the folder's jobs and machine, without any output: when each job started, and
-    the loop's times."""
+    """Run AccaSim on the folder's jobs; return when each of them started, and the loop's times."""
     from accasim.base.simulator_class import Simulator
 
-    told: dict[str, Any] = {"starts": {}}
+    results: dict[str, Any] = {"starts": {}}
 
     class TimedSimulator(Simulator):  # type: ignore[misc]  # AccaSim has no types
         def start_hpc_simulation(self, **more: Any) -> None:
             elapsed = time.perf_counter()
             cpu = time.process_time()
             super().start_hpc_simulation(**more)
-            told["elapsed_s"] = time.perf_counter() - elapsed
-            told["cpu_s"] = time.process_time() - cpu
+            results["elapsed_s"] = time.perf_counter() - elapsed
+            results["cpu_s"] = time.process_time() - cpu
 
     quiet = dict.fromkeys(
         (
@@ -207,13 +190,13 @@ def _timed(folder: Path, dispatcher: Any) -> dict[str, Any]:
     )
     finish = simulator.mapper.finish_event
 
-    def noted(job: Any) -> None:
-        told["starts"][job.id] = job.start_time
+    def note_start(job: Any) -> None:
+        results["starts"][job.id] = job.start_time
         finish(job)
 
-    simulator.mapper.finish_event = noted
+    simulator.mapper.finish_event = note_start
     simulator.start_simulation()
-    return told
+    return results
 
 
 def _main(folder: Path, nodes: int, kind: str) -> None:
@@ -221,8 +204,8 @@ def _main(folder: Path, nodes: int, kind: str) -> None:
     one_slot = {"groups": {"node": {"core": 1}}, "resources": {"node": nodes}}
     machine = {"start_time": 0, "equivalence": {"processor": {"core": 1}}, **one_slot}
     (folder / MACHINE).write_text(json.dumps(machine), encoding="utf-8")
-    told = _timed(folder, {"textbook": _textbook, "shipped": _shipped}[kind]())
-    sys.stdout.write(f"{json.dumps(told)}\n")
+    results = _timed(folder, {"textbook": _textbook, "shipped": _shipped}[kind]())
+    sys.stdout.write(f"{json.dumps(results)}\n")
 
 
 if __name__ == "__main__":

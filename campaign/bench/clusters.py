@@ -1,16 +1,17 @@
-"""Measures how long a cluster takes from its request to its first finished job: booted, and
-restored from memory.
+"""Measure how long a cluster takes from its request to its first finished job, booted and restored.
 
 All in one process, on one host, with the machinery that trials use (`actors.clusters.provisioner`),
 one cluster after the other.
 """
 
 import asyncio
+import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from actors.bootstrap.ansible import check_installed
@@ -27,31 +28,46 @@ from actors.snapshots.registry import SnapshotOffer
 from actors.snapshots.sealing import drop_cache, read_all
 from actors.snapshots.snapshot import Golden
 from actors.snapshots.store import GoldenStore
-from campaign.bench.budgets import (
+from campaign.bench.clusters_table import (
     ANSIBLE,
     MOVED,
     RESTORED,
     ROWS,
     SSH,
     UNCACHED,
-    Floor,
-    Measured,
-    Sample,
+    ClusterMeasurements,
+    ClusterSample,
+    ReadTimes,
+    as_json,
+    as_svg,
+    as_text,
 )
+from campaign.bench.results import BenchmarkResults
+from campaign.config.compose import Composed, compose
+from campaign.config.default_point import default_point
 from campaign.core.errors import CampaignError
 from campaign.core.phase_clock import PhaseClock
 from campaign.core.phases import Phase
+from campaign.core.version import git_commit
 from campaign.images.bundles.manifest import Bundle
+from campaign.records.ledger import Ledger
 from campaign.schema.hosts import HostSettings
 from campaign.schema.settings import Scalar
+from campaign.testbeds.preflight import bundles_for, check_capacity, check_ports
 
+BASE = ("name=bench", "cluster.nodes=2", "scheduler.params={bf_interval: 7}")
+"""The campaign that is measured unless overrides change it.
+
+Its scheduler.params are those of row (c+).
+"""
 ROUND = (ANSIBLE, SSH, RESTORED, RESTORED, RESTORED, MOVED, UNCACHED)
-"""What one round measures; rounds interleave the ways, so that none has the machine's better hours
-to itself."""
+"""The rows that one round measures.
 
-_ROOM = "Raise hosts.*.golden_mib."
+Rounds interleave the ways, so that none has the machine's better hours to itself.
+"""
+_MORE_ROOM = "Raise hosts.*.golden_mib."
 
-Say = Callable[[str], None]
+_log = logging.getLogger(__name__)
 
 
 class BenchFailed(CampaignError):
@@ -70,9 +86,11 @@ class OwnGolden(ClusterSpec):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to measure: clusters of `spec.largest` compute nodes; `moved` are the scheduler's
-    settings of (c+)."""
+class ClusterPlan:
+    """What to measure: clusters of `spec.largest` compute nodes, in so many rounds.
+
+    `moved` are the scheduler's settings of row (c+).
+    """
 
     spec: OwnGolden
     moved: Mapping[str, Scalar]
@@ -126,18 +144,35 @@ class TimedHost(Host):
         self.restore_s = time.monotonic() - began
 
 
+def run(overrides: Sequence[str], folder: Path, rounds: int) -> BenchmarkResults:
+    """Measure clusters of the base campaign with `overrides`; nothing is written to `folder`.
+
+    Raises CapacityError and ConfigError where the clusters don't fit, and what `measure` raises.
+    """
+    composed = compose([*BASE, *overrides])
+    check_capacity(composed)
+    check_ports(composed)
+    plan = _plan(composed, rounds)
+    name, settings = next(iter(composed.campaign.hosts.items()))
+    measured = measure(plan, name, settings, _facts(composed, plan))
+    table = as_text(measured)
+    return BenchmarkResults.of(
+        table, bench_txt=table, bench_json=as_json(measured), bench_svg=as_svg(measured)
+    )
+
+
 def measure(
-    plan: Plan, name: str, settings: HostSettings, facts: Mapping[str, Any], say: Say
-) -> Measured:
+    plan: ClusterPlan, name: str, settings: HostSettings, facts: Mapping[str, Any]
+) -> ClusterMeasurements:
     """Open the host `name`, measure, and leave nothing behind, the golden cluster included.
 
-    `facts` are put beside those of the host. Raises BenchFailed for a sample that isn't what it
-    should be, ConfigError without ansible-core, and what clusters can meet. Takes minutes for each
-    round.
+    `facts` are put beside those of the host. Takes minutes for each round. Raises BenchFailed for a
+    sample that isn't what it should be, ConfigError without ansible-core, and the errors of
+    clusters that can't be had.
     """
     check_installed()
     host = TimedHost(name, settings, plan.spec.bundle, Owner.current())
-    bench = _Bench(plan, host, say)
+    bench = _ClusterBench(plan, host)
     try:
         return asyncio.run(bench.run({**facts, **_facts_of(host)}))
     finally:
@@ -146,13 +181,48 @@ def measure(
             GoldenStore(state_dir_of(settings) / "golden", settings.golden_mib).discard(bench.key)
 
 
-class _Bench:
-    """One run. `key` is its golden cluster's, None while there can be none."""
+def _plan(composed: Composed, rounds: int) -> ClusterPlan:
+    point = default_point(composed)
+    nodes = composed.space.nodes(point)
+    spec = OwnGolden(
+        campaign=composed.campaign.name,
+        scheduler=composed.scheduler,
+        settings=composed.campaign.cluster,
+        bundle=_bundle(composed),
+        smallest=nodes,
+        largest=nodes,
+        run=f"{time.time_ns()}-{os.getpid()}",
+    )
+    return ClusterPlan(spec, composed.space.params(point), rounds)
 
-    def __init__(self, plan: Plan, host: TimedHost, say: Say) -> None:
+
+def _bundle(composed: Composed) -> Bundle:
+    """Return the image as a campaign that begins now would get it."""
+    with TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.jsonl") as unbegun:
+        return bundles_for(composed, unbegun, _log.info)[composed.scheduler.name]
+
+
+def _facts(composed: Composed, plan: ClusterPlan) -> dict[str, str]:
+    cluster = plan.spec.settings
+    moved = " ".join(f"{name}={value}" for name, value in plan.moved.items())
+    return {
+        "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "commit": git_commit(),
+        "image": plan.spec.bundle.hash,
+        "scheduler": composed.scheduler.name,
+        "cluster": f"a head and {plan.spec.largest} compute nodes, each {cluster.vcpus} vCPU, "
+        f"{cluster.memory_mib} MiB",
+        "(c+) is moved to": moved or "the same settings",
+        "rounds": str(plan.rounds),
+    }
+
+
+class _ClusterBench:
+    """One run of the benchmark. `key` is its golden cluster's, None while there can be none."""
+
+    def __init__(self, plan: ClusterPlan, host: TimedHost) -> None:
         self._plan = plan
         self._host = host
-        self._say = say
         self._local = LocalHost(host, plan.spec.campaign)
         booting = _starting(plan.spec, "cold")
         restoring = _starting(plan.spec, "golden")
@@ -166,22 +236,21 @@ class _Bench:
         }
         self.key: str | None = None
 
-    async def run(self, facts: Mapping[str, Any]) -> Measured:
+    async def run(self, facts: Mapping[str, Any]) -> ClusterMeasurements:
         making_s, golden = await self._make_golden()
-        samples: list[Sample] = []
-        floors: list[Floor] = []
+        samples: list[ClusterSample] = []
+        floors: list[ReadTimes] = []
         for number in range(1, self._plan.rounds + 1):
             for row in ROUND:
                 samples.append(await self._sample(row, golden))
-                self._say(
-                    f"round {number}/{self._plan.rounds}: {ROWS[row]}: {samples[-1].seconds:.2f} s"
-                )
+                took_s = samples[-1].seconds
+                _log.info("round %d/%d: %s: %.2f s", number, self._plan.rounds, ROWS[row], took_s)
             floors.append(await asyncio.to_thread(floor_of, golden))
-        return Measured(facts, making_s, read_all(golden), samples, floors)
+        return ClusterMeasurements(facts, making_s, read_all(golden), samples, floors)
 
     async def _make_golden(self) -> tuple[float, Golden]:
         """The first restored cluster has the golden one made; it counts for nothing else."""
-        self._say("making the golden cluster (once)")
+        _log.info("making the golden cluster (once)")
         nothing = await self._offer()
         await self._local.unlock(nothing.key)
         self.key = nothing.key.digest
@@ -189,9 +258,9 @@ class _Bench:
         made = await self._offer()
         if made.golden is None:
             raise BenchFailed(
-                "the golden cluster was removed as soon as it was made", resolution=_ROOM
+                "the golden cluster was removed as soon as it was made", resolution=_MORE_ROOM
             )
-        self._say(f"the golden cluster took {phases[Phase.GOLDEN]:.1f} s")
+        _log.info("the golden cluster took %.1f s", phases[Phase.GOLDEN])
         return phases[Phase.GOLDEN], made.golden
 
     async def _offer(self) -> SnapshotOffer:
@@ -199,7 +268,7 @@ class _Bench:
             self._plan.spec.key_inputs(), self._plan.spec.shape, make=True
         )
 
-    async def _sample(self, row: str, golden: Golden) -> Sample:
+    async def _sample(self, row: str, golden: Golden) -> ClusterSample:
         if row in (RESTORED, MOVED):
             await asyncio.to_thread(
                 read_all, golden
@@ -210,7 +279,9 @@ class _Bench:
         self._host.forget_times()
         phases, torn_down_s = await self._lived(row)
         host = self._host
-        return Sample(row, phases, torn_down_s, load, host.restore_s, host.memory_s, host.loads_s)
+        return ClusterSample(
+            row, phases, torn_down_s, load, host.restore_s, host.memory_s, host.loads_s
+        )
 
     async def _lived(self, row: str) -> tuple[dict[Phase, float], float]:
         """A cluster from its request to its end: its phases up to the first job's end, and its
@@ -236,7 +307,7 @@ def check_origin(row: str, ready: ReadyCluster) -> None:
         raise BenchFailed(f"{ROWS[row]}: the cluster {came}", ready.cold_because)
 
 
-def floor_of(golden: Golden) -> Floor:
+def floor_of(golden: Golden) -> ReadTimes:
     """Read the files of `golden` once from the disk, and, as they are in the page cache then, once
     from there."""
     drop_cache(golden)
@@ -244,7 +315,7 @@ def floor_of(golden: Golden) -> Floor:
     read_all(golden)
     between = time.monotonic()
     read_all(golden)
-    return Floor(cached_s=time.monotonic() - between, disk_s=between - began)
+    return ReadTimes(cached_s=time.monotonic() - between, disk_s=between - began)
 
 
 def _starting(spec: OwnGolden, start: Literal["golden", "cold"]) -> OwnGolden:

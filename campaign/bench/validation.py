@@ -1,99 +1,133 @@
-"""How far simulation and measurement are apart, as a table and as JSON. Pure: cases in, text
-out."""
+"""Run the same workloads on virtual machines and in simulation, and compare the two.
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from statistics import mean, stdev
+The simulation's delays are fitted to one workload and tested on another.
+"""
 
-import pyarrow as pa
+import io
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from campaign.simulation.calibration import COMPARED, Case, differences
-from campaign.simulation.engine import Delays
+import pyarrow.parquet as pq
 
-WIDTH = 44
+from campaign.bench.results import BenchmarkResults
+from campaign.bench.validation_table import as_json, as_table, as_text
+from campaign.config.compose import Composed, compose
+from campaign.core.errors import CampaignError
+from campaign.core.jobs import tau_of
+from campaign.core.testbed import Testbed
+from campaign.core.trials import Evaluation, Point, Trial
+from campaign.records.ledger import Ledger
+from campaign.simulation.calibration import Case, fit
+from campaign.simulation.engine import Nodes
+from campaign.testbeds.libvirt import OnLibvirt
+from campaign.testbeds.preflight import workload_for
+from search.space import NODES, PARAMS
+
+SHARED = ("name=validation", "cluster.nodes=[2,4]")
+FITTED_ON = (*SHARED, "workload=demo", "workload.seed=21")
+TESTED_ON = (*SHARED, "workload=demo")
+POINTS = (
+    (2, "sched/backfill", 2),
+    (3, "sched/builtin", 30),
+    (4, "sched/backfill", 10),
+)
+"""The points that are measured of each workload: compute nodes, SchedulerType, bf_interval."""
+ATTEMPTS = 2
+POLL_S = 0.5
+
+_log = logging.getLogger(__name__)
 
 
-def overrides(delays: Delays) -> str:
-    """The settings by which a campaign simulates with these delays."""
-    return " ".join(f"testbed.{name}={value:g}" for name, value in asdict(delays).items())
+def run(overrides: Sequence[str], folder: Path, rounds: int) -> BenchmarkResults:
+    """Measure each point `rounds` times on both workloads, fit the delays to one, compare.
 
-
-def apart(measured: float, simulated: float) -> float:
-    """The relative difference; 0 where both are 0."""
-    return (
-        0.0
-        if measured == simulated
-        else (simulated - measured) / measured
-        if measured
-        else float("inf")
+    Nothing is written to `folder`. Raises CampaignError where a trial has no valid result.
+    """
+    fitted_on, tested_on = _measure(
+        [compose([*one, *overrides]) for one in (FITTED_ON, TESTED_ON)], rounds
+    )
+    delays = fit(fitted_on)
+    jobs = io.BytesIO()
+    pq.write_table(as_table(fitted_on, tested_on), jobs)
+    table = as_text(fitted_on, tested_on, delays)
+    return BenchmarkResults.of(
+        table,
+        validation_txt=table,
+        validation_json=as_json(fitted_on, tested_on, delays),
+        validation_parquet=jobs.getvalue(),
     )
 
 
-def as_text(fitted_on: Sequence[Case], tested_on: Sequence[Case], delays: Delays) -> str:
-    """A line per point and compared metric: the mean of what was measured, its spread, what was
-    simulated, and how far that is apart; then the mean over the points."""
-    lines = [
-        "Simulation against virtual machines; delays fitted on one workload, tested on another",
-        f"fitted: {overrides(delays)}",
-        "",
-        f"{'':<{WIDTH}} {'metric':<12} {'measured':>10} {'spread':>7} {'simulated':>10} "
-        f"{'apart':>8}",
-    ]
-    for title, cases in (("fitted on", fitted_on), ("tested on", tested_on)):
-        lines += _lines(
-            f"{title} {cases[0].workload.name}, {cases[0].workload.hash[:12]}", cases, delays
+def _measure(campaigns: Sequence[Composed], rounds: int) -> list[list[Case]]:
+    """Measure the points of each campaign's workload, on the virtual machines of the first one.
+
+    The campaigns differ in the workload alone.
+    """
+    workloads = [workload_for(composed) for composed in campaigns]
+    points = [_point(*point) for point in POINTS] * rounds
+    means = OnLibvirt(campaigns[0])
+    with (
+        TemporaryDirectory() as folder,
+        Ledger(Path(folder) / "ledger.jsonl") as unbegun,
+        ExitStack() as stack,
+    ):
+        means.prepare(unbegun, _log.info)
+        means.check()
+        testbed = means.open_for(
+            stack, lambda trial: workloads[trial.number // len(points)], _log.info
         )
-    return "\n".join(lines) + "\n"
+        trials = (
+            Trial(number=number, point=point)
+            for number, point in enumerate(points * len(campaigns))
+        )
+        return [
+            [
+                _case(composed, trial, _evaluated(testbed, trial))
+                for trial in islice(trials, len(points))
+            ]
+            for composed in campaigns
+        ]
 
 
-def as_json(fitted_on: Sequence[Case], tested_on: Sequence[Case], delays: Delays) -> str:
-    """All metrics of all trials, measured and simulated."""
-    rows = [
-        {"workload": title, "point": case.label, "metrics": differences(case, delays)}
-        for title, cases in (("fitted on", fitted_on), ("tested on", tested_on))
-        for case in cases
-    ]
-    return json.dumps({"delays": asdict(delays), "trials": rows}, indent=1)
+def _point(nodes: int, scheduler_type: str, bf_interval: int) -> Point:
+    return {
+        NODES: nodes,
+        f"{PARAMS}.SchedulerType": scheduler_type,
+        f"{PARAMS}.bf_interval": bf_interval,
+    }
 
 
-def as_table(fitted_on: Sequence[Case], tested_on: Sequence[Case]) -> pa.Table:
-    """The jobs of all trials (JOBS_SCHEMA), with the workload, the point and the number of their
-    trial before them."""
-    return pa.concat_tables(
-        _named_jobs(number, case) for number, case in enumerate([*fitted_on, *tested_on])
+def _evaluated(testbed: Testbed, trial: Trial) -> Evaluation:
+    """Return a valid evaluation of the trial; raise CampaignError when there is none."""
+    for attempt in range(1, ATTEMPTS + 1):
+        _log.info("trial %d: %s", trial.number, _label(trial))
+        testbed.start(trial.model_copy(update={"attempt": attempt}))
+        while not (ended := testbed.wait(POLL_S)):
+            time.sleep(0.01)
+        ((_, evaluation),) = ended
+        if evaluation.outcome == "ok" and evaluation.jobs is not None:
+            return evaluation
+    raise CampaignError(f"trial {trial.number} was {evaluation.outcome}: {evaluation.reason}")
+
+
+def _case(composed: Composed, trial: Trial, evaluation: Evaluation) -> Case:
+    campaign = composed.campaign
+    space = composed.space
+    scheduler = composed.scheduler
+    return Case(
+        label=_label(trial),
+        workload=workload_for(composed),
+        nodes=Nodes(space.nodes(trial.point), campaign.cluster.slots_per_node),
+        policy=scheduler.policy(scheduler.Params(**space.params(trial.point))),
+        jobs=evaluation.jobs,
+        tau_s=tau_of(campaign.workload.time_scale),
     )
 
 
-def _named_jobs(number: int, case: Case) -> pa.Table:
-    names = {"workload": case.workload.hash, "point": case.label, "trial": number}
-    jobs = case.jobs
-    for place, (name, value) in enumerate(names.items()):
-        jobs = jobs.add_column(place, name, pa.array([value] * jobs.num_rows))
-    return jobs
-
-
-def _lines(title: str, cases: Sequence[Case], delays: Delays) -> Iterator[str]:
-    yield title
-    over_all: dict[str, list[float]] = {name: [] for name in COMPARED}
-    for label in dict.fromkeys(case.label for case in cases):
-        found = [differences(case, delays) for case in cases if case.label == label]
-        for name in COMPARED:
-            measured = [one[name][0] for one in found]
-            simulated = found[0][name][1]
-            off = apart(mean(measured), simulated)
-            center = mean(measured)
-            over_all[name].append(abs(off))
-            spread = stdev(measured) / center if len(measured) > 1 else 0.0
-            yield _row(
-                label, name, f"{center:.3f}", f"{spread:.1%}", f"{simulated:.3f}", f"{off:+.1%}"
-            )
-    for name, offs in over_all.items():
-        yield _row("mean distance over the points", name, "", "", "", f"{mean(offs):.1%}")
-
-
-def _row(label: str, metric: str, *values: str) -> str:
-    measured, spread, simulated, off = values
-    return (
-        f"  {label:<{WIDTH - 2}} {metric:<12} {measured:>10} {spread:>7} {simulated:>10} {off:>8}"
-    )
+def _label(trial: Trial) -> str:
+    return ", ".join(f"{path.rpartition('.')[2]}={value}" for path, value in trial.point.items())

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from actors.hypervisor.capacity import Resources
-from campaign.chaos.fleet import NODE, DriverKilled, Fault, FleetTestbed
 from campaign.config.compose import Composed, compose
 from campaign.core.errors import CampaignError
 from campaign.core.trials import Outcome, TrialRecord
@@ -24,6 +23,7 @@ from campaign.execution.executor import Executor
 from campaign.records.ledger import History, Ledger, history_of
 from campaign.records.results import Results
 from campaign.simulation.testbed import SimulationTestbed
+from campaign.testbeds.fleet import NODE, DriverKilled, Fault, FleetTestbed
 from campaign.testbeds.preflight import workload_for
 from search.pareto import front
 

@@ -1,90 +1,72 @@
-"""`python -m campaign bench`: how fast clusters are there, how fast simulation is, and how far the
-two agree.
+"""`python -m campaign bench`: how fast clusters and simulation are, and how far the two agree.
 
-Each benchmark is a module `campaign.cli.benchmarks.<name>` with `run(overrides, place, rounds)`.
+Each benchmark is a module `campaign.bench.NAME` with `run(overrides, folder, rounds)`.
 """
 
 import argparse
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from campaign.cli.arguments import whole_number
 from campaign.core.errors import ConfigError
+from campaign.core.files import user_path
 
-BENCHES = {
-    "clusters": "how fast a cluster is there, booted and restored",
+BENCHMARKS = {
+    "clusters": "how long a cluster takes, booted and restored",
     "simulation": "how fast the simulation is, and its memory, beside a public simulator",
     "validation": "how far simulation and virtual machines are apart",
     "fleet": "what the driver itself costs, over a thousand simulated hosts",
 }
-OUT = "out="
-ROUNDS = "rounds="
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Which benchmarks, in order; where their results go; how often each thing is measured; and the
-    settings."""
-
-    benches: tuple[str, ...]
-    place: Path
-    rounds: int
-    overrides: tuple[str, ...]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    known = "; ".join(f"{name}: {what}" for name, what in BENCHES.items())
-    usage = (
-        "rounds=N (default 3), out=FOLDER (default results/bench), and settings as for a "
-        "search: cluster.nodes=2"
+    known = "; ".join(f"{name}: {what}" for name, what in BENCHMARKS.items())
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="BENCHMARK|SETTING",
+        help=f"{known} (default: all, one after the other); and settings as for a search: "
+        "cluster.nodes=2",
     )
     parser.add_argument(
-        "arguments", nargs="*", help=f"{known} (default: all, one after the other); {usage}"
+        "--rounds",
+        type=whole_number("--rounds"),
+        default=3,
+        metavar="N",
+        help="how often each thing is measured (default: 3)",
+    )
+    parser.add_argument(
+        "--out",
+        type=user_path,
+        default=Path("results/bench"),
+        metavar="FOLDER",
+        help="where the results go (default: results/bench)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the benchmarks, one after the other."""
-    asked = asked_for(options.arguments)
-    for name in asked.benches:
-        importlib.import_module(f"campaign.cli.benchmarks.{name}").run(
-            asked.overrides, asked.place, asked.rounds
-        )
+    """Run the benchmarks, one after the other; print each one's table and leave its files."""
+    names, overrides = benchmarks_of(options.words)
+    for name in names:
+        benchmark = importlib.import_module(f"campaign.bench.{name}")
+        results = benchmark.run(overrides, options.out, options.rounds)
+        results.write(options.out)
+        print(f"\n{results.table}\n{options.out} holds {', '.join(results.files)}")
     return 0
 
 
-def asked_for(arguments: Sequence[str]) -> Asked:
-    """What the command's arguments say, the last of each; all benchmarks where none is named.
+def benchmarks_of(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the benchmarks that `words` name, all if none, and the settings among the words.
 
-    Raises ConfigError for a benchmark that there isn't, and for a number of rounds that is none.
+    Raises ConfigError for a benchmark that doesn't exist.
     """
-    own = {
-        one: given.removeprefix(one)
-        for given in arguments
-        for one in (OUT, ROUNDS)
-        if given.startswith(one)
-    }
-    words = [given for given in arguments if "=" not in given and not given.startswith("~")]
-    for word in words:
-        if word not in BENCHES:
+    named = [word for word in words if "=" not in word and not word.startswith("~")]
+    for word in named:
+        if word not in BENCHMARKS:
             raise ConfigError(
-                f"there is no benchmark {word!r}", resolution=f"Choose: {', '.join(BENCHES)}."
+                f"there is no benchmark {word!r}", resolution=f"Choose: {', '.join(BENCHMARKS)}."
             )
-    return Asked(
-        benches=tuple(dict.fromkeys(words)) or tuple(BENCHES),
-        place=Path(own.get(OUT, "results/bench")).expanduser(),
-        rounds=_rounds(own.get(ROUNDS, "3")),
-        overrides=tuple(
-            one for one in arguments if one not in words and not one.startswith((OUT, ROUNDS))
-        ),
-    )
-
-
-def _rounds(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(
-            f"rounds={text}: not a whole number from 1", resolution="Say rounds=3, for instance."
-        )
-    return int(text)
+    overrides = tuple(word for word in words if word not in named)
+    return tuple(dict.fromkeys(named)) or tuple(BENCHMARKS), overrides

@@ -14,7 +14,7 @@ from campaign.cli.parser import PROGRAM, build
 from campaign.config.groups import groups
 
 SHELLS = ("bash", "zsh", "fish")
-_TAKE_OVERRIDES = ("overrides", "arguments", "source")
+_TAKE_OVERRIDES = ("overrides", "arguments", "source", "words")
 """The positional arguments that take groups and settings, by the names that commands give them."""
 
 

@@ -2,27 +2,24 @@
 for Ansible."""
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from campaign.config.compose import Composed, compose
+from campaign.config.default_point import default_point
 from campaign.core.errors import ConfigError, ImageError
-from campaign.core.trials import Point
-from campaign.schema.model import ClusterSettings
-from campaign.schema.settings import Scalar
+from campaign.core.files import user_path
 from schedulers.base import BootstrapPlan, Facts, File, Topology
-from search.space import NODES, PARAMS, Categorical, Dimension
-
-OUT = "out="
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("tool", choices=["ansible"], help="what the plan is written for")
     parser.add_argument(
-        "overrides",
-        nargs="*",
-        help="out=FOLDER (default: NAME-ansible), and settings as for a search: cluster.nodes=3",
+        "overrides", nargs="*", metavar="SETTING", help="settings as for a search: cluster.nodes=3"
+    )
+    parser.add_argument(
+        "--out", type=user_path, metavar="FOLDER", help="where to write (default: NAME-ansible)"
     )
 
 
@@ -30,11 +27,12 @@ def run(options: argparse.Namespace) -> int:
     """Write the folder, and say what is in it."""
     from actors.bootstrap.ansible import write
 
-    composed = compose([one for one in options.overrides if not one.startswith(OUT)])
-    given = [Path(one.removeprefix(OUT)) for one in options.overrides if one.startswith(OUT)]
-    place = given[-1].expanduser() if given else Path(f"{composed.campaign.name}-ansible")
+    composed = compose(options.overrides)
+    place = options.out or Path(f"{composed.campaign.name}-ansible")
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise ConfigError(f"{place} exists", resolution="Choose another out=FOLDER, or remove it.")
+        raise ConfigError(
+            f"{place} exists", resolution="Choose another --out FOLDER, or remove it."
+        )
     write(place, files(composed))
     print("\n".join(_searched_lines(composed)))
     print(f"{place} holds the playbook; {place}/README.md says what to fill in")
@@ -48,7 +46,7 @@ def files(composed: Composed) -> Sequence[File]:
 
     campaign = composed.campaign
     scheduler = composed.scheduler
-    point = fixed_point(composed)
+    point = default_point(composed)
     cluster = campaign.cluster
     topology = topology_of(composed.space.nodes(point), cluster.slots_per_node, cluster.memory_mib)
     params = scheduler.Params(**composed.space.params(point))
@@ -59,29 +57,6 @@ def files(composed: Composed) -> Sequence[File]:
     ]
     lines = _readme(composed, topology, plan)
     return (File("README.md", ("\n".join(lines) + "\n").encode()), *folder(plan, targets))
-
-
-def fixed_point(composed: Composed) -> Point:
-    """A value for each searched setting: its default where that is among what is searched, else the
-    first or lowest."""
-    defaults: Mapping[str, Scalar] = {
-        NODES: ClusterSettings.model_fields["nodes"].default,
-        **{
-            f"{PARAMS}.{name}": row.default
-            for name, row in composed.scheduler.Params.model_fields.items()
-        },
-    }
-    return {
-        path: _chosen(dimension, defaults[path])
-        for path, dimension in composed.space.dimensions.items()
-    }
-
-
-def _chosen(dimension: Dimension, default: Scalar) -> Scalar:
-    if isinstance(dimension, Categorical):
-        return default if default in dimension.choices else dimension.choices[0]
-    within = isinstance(default, int | float) and dimension.low <= default <= dimension.high
-    return default if within else dimension.low
 
 
 def _facts(composed: Composed) -> Facts:
@@ -99,11 +74,11 @@ def _facts(composed: Composed) -> Facts:
 def _searched_lines(composed: Composed) -> Iterator[str]:
     from campaign.cli.dry_run import dimension_text
 
-    point = fixed_point(composed)
+    point = default_point(composed)
     for path, dimension in composed.space.dimensions.items():
         yield (
-            f"{path} = {point[path]} (searched in {dimension_text(dimension)}; say {path}=... "
-            "for another)"
+            f"{path} = {point[path]} (searched in {dimension_text(dimension)}; set {path}=... "
+            "to choose another)"
         )
 
 

@@ -5,10 +5,12 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from campaign.cli.arguments import CommandParser
+
 PROGRAM = "hpc-campaign"
 
 
-class Parser(argparse.ArgumentParser):
+class Parser(CommandParser):
     """A parser for one command: no option may be abbreviated, and all of them know `--verbose`."""
 
     def __init__(self, **options: Any) -> None:

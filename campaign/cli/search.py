@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse `arguments` and do what they say; return the exit status."""
-    options = parser().parse_intermixed_args(arguments)
+    options = parser().parse_args(arguments)
     if options.help:
         from campaign.cli.help import text
 

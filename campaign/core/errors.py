@@ -87,6 +87,10 @@ def command_failed(command: Sequence[str] | str, status: int | None, output: str
     line = command if isinstance(command, str) else shlex.join(command)
     line = line if len(line) <= COMMAND_HEAD else f"{line[:COMMAND_HEAD]}..."
     ended = "none: it was ended because its time was over" if status is None else str(status)
+    return f"command: {line}\nexit status: {ended}\noutput: {output_tail(output) or '(none)'}"
+
+
+def output_tail(output: str) -> str:
+    """Return the end of an output, at most OUTPUT_TAIL characters, without surrounding space."""
     text = output.strip()
-    text = text if len(text) <= OUTPUT_TAIL else f"...{text[-OUTPUT_TAIL:]}"
-    return f"command: {line}\nexit status: {ended}\noutput: {text or '(none)'}"
+    return text if len(text) <= OUTPUT_TAIL else f"...{text[-OUTPUT_TAIL:]}"

@@ -8,6 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from campaign.core.errors import ConfigError
+
+
+def user_path(text: str) -> Path:
+    """Return the path that `text` names, `~` expanded; ConfigError if there is no such user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{text}: {error}", resolution="Write the path in full.") from error
+
 
 def identity(status: os.stat_result) -> dict[str, int]:
     """What changes whenever a file's content does. The change time can't be set back by a program,

@@ -4,6 +4,7 @@ it afterwards."""
 import asyncio
 import contextlib
 import grp
+import json
 import os
 import stat
 import subprocess
@@ -15,12 +16,13 @@ import pytest
 import yaml
 
 from actors.bootstrap import ansible as module
-from actors.bootstrap.ansible import Access, Transcript, clear_up, evidence, play, write
+from actors.bootstrap.ansible import Access, clear_up, play, write
 from actors.bootstrap.apply import BootstrapFailed, apply_plan
+from actors.bootstrap.playbook_events import Transcript, evidence
 from actors.bootstrap.ssh import NodeUnreachable, make_identity
 from campaign import __main__ as command
-from campaign.cli.export import fixed_point
 from campaign.config.compose import compose
+from campaign.config.default_point import default_point
 from campaign.core.errors import ConfigError
 from schedulers.ansible import Target, folder
 from schedulers.base import BootstrapPlan, File, Probe, Stage, Step, Unit
@@ -154,7 +156,7 @@ def ansible_playbook(place, *arguments):
 def test_an_exported_campaign_is_a_sound_playbook(tmp_path, capsys):
     place = tmp_path / "out"
     overrides = [f"image.store={tmp_path}", "cluster.nodes=3", "scheduler.params.bf_interval=5"]
-    assert command.main(["export", "ansible", f"out={place}", *overrides]) == 0
+    assert command.main(["export", "ansible", "--out", str(place), *overrides]) == 0
     checked = ansible_playbook(place, "--syntax-check")
     assert checked.returncode == 0, checked.stderr
     inventory = yaml.safe_load((place / "inventory.yml").read_text())["all"]["children"]
@@ -178,7 +180,7 @@ def test_an_exported_campaign_is_a_sound_playbook(tmp_path, capsys):
 
 def test_an_export_overwrites_nothing(tmp_path, capsys):
     (tmp_path / "mine").touch()
-    assert command.main(["export", "ansible", f"out={tmp_path}"]) == 2
+    assert command.main(["export", "ansible", "--out", str(tmp_path)]) == 2
     assert f"{tmp_path} exists" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
@@ -194,7 +196,7 @@ def test_an_export_overwrites_nothing(tmp_path, capsys):
     ],
 )
 def test_a_searched_setting_is_exported_at_its_default_or_else_the_lowest(override, path, value):
-    assert fixed_point(compose([override]))[path] == value
+    assert default_point(compose([override]))[path] == value
 
 
 @pytest.fixture
@@ -307,13 +309,14 @@ def test_a_failed_task_ends_the_playbook_with_its_evidence(pair):
         played(BootstrapPlan((Stage("one", steps), Stage("two", {"n1": never}))), pair)
     assert caught.value.brief.startswith("head: the playbook's task `Run bash -c echo no such disk")
     assert (
-        "stderr: no such disk" in caught.value.details and not Path(pair[1].path("never")).exists()
+        "exit status: 7\noutput: no such disk" in caught.value.details
+        and not Path(pair[1].path("never")).exists()
     )
 
 
 def test_another_host_key_is_refused(pair):
     def swapped(access):
-        return access | {"n1": Access(access["n1"].door, CLIENT, access["head"].host_key)}
+        return access | {"n1": Access(access["n1"].endpoint, CLIENT, access["head"].host_key)}
 
     with pytest.raises(NodeUnreachable, match="n1 can't be reached") as caught:
         played(one(Step(commands=(("touch", pair[1].path("never")),)), "n1"), pair, change=swapped)
@@ -368,43 +371,102 @@ def test_without_ansible_one_is_told_how_to_get_it(monkeypatch):
     assert "[ansible]" in caught.value.resolution
 
 
-def transcript(text):
+def transcript(*lines):
     clock = RecordingClock()
     found = Transcript(clock)
-    for line in text.splitlines():
-        found.read(line)
+    for line in lines:
+        found.read(line if isinstance(line, str) else json.dumps(line))
     return found, clock.details
 
 
+def failed(task, node, item="", **result):
+    return {"event": "failed", "task": task, "node": node, "item": item, "result": result}
+
+
 def test_a_transcript_knows_where_it_is_and_what_failed_first():
-    found, told = transcript("""\
-PLAY [controller] ***
-TASK [Files] ********
-ok: [n1] => (item=/etc/a)
-failed: [head] (item=/etc/b) => {"msg": "no space", "changed": false}
-fatal: [n1]: FAILED! => {"msg": "later"}
-""")
-    assert told == ["controller"] and found.where == "controller, Files"
-    error = found.failure(2)
-    assert (
-        error.brief == "head: the playbook's task `Files (item=/etc/b)` failed"
-        and error.details == "msg: no space"
+    found, details = transcript(
+        {"event": "play", "name": "controller"},
+        {"event": "task", "name": "Files"},
+        failed("Files", "head", "/etc/b", msg="no space"),
+        failed("Files", "n1", msg="later"),
     )
+    assert details == ["controller"] and found.where == "controller, Files"
+    error = found.failure(2)
+    assert error.brief == "head: the playbook's task `Files (item=/etc/b)` failed"
+    assert error.details == "msg: no space"
+
+
+def test_an_unreachable_node_is_named():
+    event = {**failed("Files", "n1", msg="Host key verification failed"), "event": "unreachable"}
+    error = transcript(event)[0].failure(4)
+    assert isinstance(error, NodeUnreachable)
+    assert error.brief == "n1 can't be reached by Ansible's SSH in `Files`"
 
 
 def test_a_playbook_that_ends_without_a_failed_task_shows_its_last_lines():
-    found, _ = transcript("ERROR! couldn't resolve module/action 'x'")
+    found, _ = transcript("ERROR! couldn't resolve module/action 'x'", '{"event": torn', "{}")
     error = found.failure(4)
-    assert "status 4 at its start" in error.brief and "couldn't resolve" in error.details
+    assert error.brief == "ansible-playbook failed at its start"
+    assert "exit status: 4" in error.details and "couldn't resolve" in error.details
 
 
-def test_evidence_is_what_the_module_said():
-    assert evidence('{"msg": "m", "stdout": "", "stderr": "e", "rc": 1}') == "msg: m\nstderr: e"
-    assert (
-        evidence("{not json") == "{not json"
-        and evidence('{"rc": 1}') == '{"rc": 1}'
-        and evidence("3") == "3"
-    )
+def test_evidence_is_how_the_command_failed_or_what_the_module_said():
+    command = {"cmd": ["ls", "a b"], "rc": 2, "stdout": "o", "stderr": "e", "msg": "non-zero"}
+    assert evidence(command) == "command: ls 'a b'\nexit status: 2\noutput: e"
+    assert evidence({"msg": "m", "stdout": "", "stderr": "e", "rc": 1}) == "msg: m\nstderr: e"
+    assert evidence({"rc": 1}) == '{"rc": 1}'
+
+
+def test_the_callback_tells_what_failed_for_which_item_and_no_secrets(tmp_path):
+    """Real Ansible, on this machine alone."""
+    playbook = """
+- name: the play
+  hosts: localhost
+  gather_facts: false
+  connection: local
+  tasks:
+    - name: tolerated
+      ansible.builtin.command: "false"
+      ignore_errors: true
+    - name: looped
+      ansible.builtin.command: ls {{ item }}
+      loop: [/, /nonexistent]
+      ignore_errors: {{ which }}
+    - name: hidden
+      ansible.builtin.command: ls /a/secret
+      no_log: true
+"""
+    (tmp_path / "ansible.cfg").touch()
+
+    def events(ignored):
+        text = playbook.replace("{{ which }}", ignored)
+        (tmp_path / "playbook.yml").write_text(text)
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "ansible", "playbook", "-i", "localhost,"),
+                *("-e", f"ansible_python_interpreter={sys.executable}", "playbook.yml"),
+            ],
+            cwd=tmp_path,
+            env=module._environment(tmp_path),
+            stdout=subprocess.PIPE,
+            check=False,
+        )
+        assert b"secret" not in done.stdout
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        assert found[:2] == [
+            {"event": "play", "name": "the play"},
+            {"event": "task", "name": "tolerated"},
+        ]
+        return found[2:]
+
+    looped, item, whole = events("false")
+    assert looped == {"event": "task", "name": "looped"}
+    assert (item["event"], item["node"], item["item"]) == ("failed", "localhost", "/nonexistent")
+    assert item["result"]["cmd"] == ["ls", "/nonexistent"] and item["result"]["rc"] == 2
+    assert (whole["event"], whole["item"]) == ("failed", "")
+    _, hidden, censored = events("true")
+    assert hidden == {"event": "task", "name": "hidden"}
+    assert censored["event"] == "failed" and [*censored["result"]] == ["censored"]
 
 
 def test_files_are_written_with_their_modes(tmp_path):

@@ -183,7 +183,7 @@ def test_a_failing_command_ends_the_step_with_its_output_and_its_units_words(nod
     error = failure(Step(commands=commands, units=(UNIT,)), node)
     assert error.brief == "n1: a bootstrap step failed"
     assert (
-        "status 2" in error.details
+        "exit status: 2" in error.details
         and "/nonexistent" in error.details
         and "bad line 7" in error.details
     )

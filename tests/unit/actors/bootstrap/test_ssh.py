@@ -189,7 +189,7 @@ def _connect_to(handler, seconds):
 
 
 def test_a_server_that_accepts_but_never_greets_is_given_up_at_the_deadline(monkeypatch):
-    monkeypatch.setattr(module, "GREETING_S", 0.05)
+    monkeypatch.setattr(module, "GREETING_TIMEOUT_S", 0.05)
     calls = []
 
     async def silent(reader, writer):
@@ -280,3 +280,12 @@ def test_a_shell_stays_open():
         return answers
 
     assert on_node(action) == ["got one\n", "got two\n"]
+
+
+def test_commands_are_logged_with_status_and_duration_and_without_what_they_read(caplog):
+    with caplog.at_level("DEBUG", "actors.bootstrap.ssh"):
+        on_node(lambda r: r.run(("bash", "-c", "cat\nexit 3"), timeout_s=20, stdin=b"a secret"))
+    connected_to, ran = (record.getMessage() for record in caplog.records)
+    assert connected_to.startswith("n1: connected after ")
+    assert ran.startswith("n1: `bash -c 'cat exit 3'` exited with 3 after ")
+    assert "secret" not in caplog.text

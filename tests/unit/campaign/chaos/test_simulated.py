@@ -8,10 +8,10 @@ import pytest
 
 from actors.hosts.placement import Placement
 from campaign.chaos import simulated
-from campaign.chaos.fleet import FleetTestbed
 from campaign.execution.executor import Executor
 from campaign.records import ledger
 from campaign.records.results import Results
+from campaign.testbeds.fleet import FleetTestbed
 
 SEEDS = range(1, 7)
 

@@ -127,13 +127,13 @@ def test_what_a_campaign_would_replay_is_shown(said):
 
 
 def test_single_jobs_are_shown(said):
-    shown = said("show", "trace.swf", "workload.jobs=1", "picture=one.svg")
+    shown = said("show", "trace.swf", "workload.jobs=1", "--picture", "one.svg")
     assert "none: all jobs arrive at once" in shown and "1 of 1 users" in shown
 
 
 @pytest.mark.parametrize("name", ["p.svg", "p.html"])
 def test_the_picture_is_a_file_of_its_own(said, folder, name):
-    assert f"{name} holds the picture" in said("show", "trace.swf", f"picture={name}")
+    assert f"{name} holds the picture" in said("show", "trace.swf", "--picture", name)
     text = (folder / name).read_text()
     inner = text[text.index("<svg") : text.index("</svg>") + 6]
     assert ElementTree.fromstring(inner).get("aria-label") == "Workload trace"
@@ -158,24 +158,22 @@ def test_a_terminal_without_blocks_gets_question_marks():
     [("trace.swf", "out.swf"), ("packed.swf.gz", "out.swf.gz"), ("batsim.json", "out.swf")],
 )
 def test_what_is_converted_reads_back_the_same(said, folder, source, out):
-    written = said("convert", source, f"out={out}", "workload.time_scale=0.3")
+    written = said("convert", source, "--out", out, "workload.time_scale=0.3")
     assert facts(written)["hash"] == read_swf(folder / out).hash
     assert "note          times scaled: by 0.3" in written
 
 
 def test_a_model_is_generated_as_it_would_be_replayed(said, folder):
     settings = ["workload=lublin", "workload.jobs=40", "cluster.nodes=8", "workload.seed=3"]
-    said("generate", *settings, "out=t.swf")
+    said("generate", *settings, "--out", "t.swf")
     assert read_swf(folder / "t.swf").hash == workload_for(compose(settings)).hash
 
 
 def test_files_are_replaced_only_when_told(said, refused, folder):
     (folder / "out.swf").write_text("mine")
-    assert "out.swf exists" in refused("convert", "trace.swf", "out=out.swf")
-    assert "out.swf exists" in refused("convert", "trace.swf", "out=out.swf", "force=false")
-    assert "neither true nor false" in refused("convert", "trace.swf", "out=out.swf", "force=yes")
+    assert "out.swf exists" in refused("convert", "trace.swf", "--out", "out.swf")
     assert (folder / "out.swf").read_text() == "mine"
-    said("convert", "trace.swf", "out=out.swf", "force=true")
+    said("convert", "trace.swf", "--out", "out.swf", "--force")
     assert len(read_swf(folder / "out.swf")) == 3
 
 
@@ -183,7 +181,7 @@ def test_files_are_replaced_only_when_told(said, refused, folder):
     "arguments", [("trace.swf",), ("workload=swf", "workload.path=trace.swf"), ("batsim.json",)]
 )
 def test_traces_are_not_generated(refused, folder, arguments):
-    assert "workload convert" in refused("generate", *arguments, "out=out.swf")
+    assert "workload convert" in refused("generate", *arguments, "--out", "out.swf")
     assert not (folder / "out.swf").exists()
 
 
@@ -195,7 +193,7 @@ def test_traces_are_not_generated(refused, folder, arguments):
         (("show", "trace.swf", "batsim.json"), "one trace file at a time"),
         (
             ("show", "trace.swf", "cluster.nodes=4"),
-            "say workload=swf workload.path=trace.swf cluster.nodes=4",
+            "use workload=swf workload.path=trace.swf cluster.nodes=4",
         ),
         (("show", "trace.swf", "workload.path=batsim.json"), "neither its path nor its kind"),
         (("show", "trace.swf", "workload.jobs=none"), "workload.jobs = 'none'"),
@@ -203,11 +201,18 @@ def test_traces_are_not_generated(refused, folder, arguments):
         (("show", "batsim.json", "workload.speed=2"), "there is no such setting"),
         (("show", "."), "."),
         (("show", "~nobody-at-all/t.swf"), "~nobody-at-all/t.swf"),
-        (("show", "trace.swf", "picture=trace.swf"), "Say picture=FILE.svg or picture=FILE.html."),
-        (("show", "trace.swf", "picture=absent/p.svg"), "there is no folder absent"),
-        (("convert", "trace.swf"), "Say out=FILE.swf or out=FILE.swf.gz."),
-        (("convert", "trace.swf", "out=absent/t.swf"), "there is no folder absent"),
-        (("convert", "workload=lublin", "workload.jobs=0", "out=o.swf"), "workload.jobs = 0"),
+        (
+            ("show", "trace.swf", "--picture", "trace.swf"),
+            "Use --picture FILE.svg or --picture F",
+        ),
+        (("show", "trace.swf", "--picture", "absent/p.svg"), "there is no folder absent"),
+        (("convert", "trace.swf"), "Use --out FILE.swf or --out FILE.swf.gz."),
+        (("show", "trace.swf", "picture=p.svg"), "Use --picture FILE."),
+        (("convert", "trace.swf", "out=o.swf"), "out=o.swf: out is an option, not a setting"),
+        (("convert", "trace.swf", "--out", "o.swf", "force=true"), "Use --force."),
+        (("convert", "trace.swf", "--out", "~nobody-at-all/t.swf"), "~nobody-at-all/t.swf"),
+        (("convert", "trace.swf", "--out", "absent/t.swf"), "there is no folder absent"),
+        (("convert", "workload=lublin", "workload.jobs=0", "--out", "o.swf"), "workload.jobs = 0"),
     ],
 )
 def test_bad_input_is_one_clear_error(refused, arguments, says):
@@ -217,5 +222,7 @@ def test_bad_input_is_one_clear_error(refused, arguments, says):
 def test_a_broken_trace_is_named_with_its_line(refused, folder):
     (folder / "broken.swf").write_text(TRACE + "1 2 three\n")
     assert "broken.swf, line 6" in refused("show", "broken.swf")
-    assert "needs repairs" in refused("convert", "trace.swf", "workload.strict=true", "out=o.swf")
+    assert "needs repairs" in refused(
+        "convert", "trace.swf", "workload.strict=true", "--out", "o.swf"
+    )
     assert not (folder / "o.swf").exists()

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from campaign.bench.validation import apart, as_json, as_text, overrides
+from campaign.bench.validation_table import apart, as_json, as_text, overrides
 from campaign.schema.model import WorkloadSettings
 from campaign.simulation.calibration import COMPARED, Case, differences, fit, simulated
 from campaign.simulation.engine import Delays, Nodes, simulate

@@ -5,14 +5,13 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import asdict, replace
-from importlib import import_module
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from campaign.bench import clusters
-from campaign.bench.budgets import (
+from campaign.bench.clusters import BenchFailed, OwnGolden, check_origin
+from campaign.bench.clusters_table import (
     ANSIBLE,
     MOVED,
     RESTORED,
@@ -20,9 +19,9 @@ from campaign.bench.budgets import (
     SSH,
     UNCACHED,
     WAY,
-    Floor,
-    Measured,
-    Sample,
+    ClusterMeasurements,
+    ClusterSample,
+    ReadTimes,
     as_json,
     as_svg,
     as_text,
@@ -30,10 +29,7 @@ from campaign.bench.budgets import (
     spread,
     spreads,
 )
-from campaign.bench.clusters import BenchFailed, OwnGolden, check_origin
-from campaign.cli.bench import BENCHES, Asked, asked_for, run
 from campaign.config.compose import compose
-from campaign.core.errors import ConfigError
 from campaign.core.phases import Phase
 from campaign.schema.model import ClusterSettings
 
@@ -48,7 +44,7 @@ def sample(row, seconds, **more):
         Phase.REACHABLE: seconds / 2,
         Phase.READY: seconds / 5,
     }
-    return Sample(row, phases, torn_down_s=0.5, load=1.0, **more)
+    return ClusterSample(row, phases, torn_down_s=0.5, load=1.0, **more)
 
 
 @pytest.fixture
@@ -62,12 +58,12 @@ def measured():
         sample(MOVED, 7.0, restore_s=0.8, memory_s=0.3),
         sample(UNCACHED, 9.0, restore_s=2.0, memory_s=1.5),
     ]
-    return Measured(
+    return ClusterMeasurements(
         facts={"image": "abc", "host": {"name": "local"}},
         making_s=55.0,
         read_bytes=300 * 2**20,
         samples=samples,
-        floors=[Floor(cached_s=0.1, disk_s=1.0), Floor(cached_s=0.2, disk_s=2.0)],
+        floors=[ReadTimes(cached_s=0.1, disk_s=1.0), ReadTimes(cached_s=0.2, disk_s=2.0)],
     )
 
 
@@ -115,13 +111,13 @@ def test_the_table_has_a_line_per_row_with_its_spread_and_its_ratio(measured):
 def test_json_keeps_every_sample_as_it_was(measured):
     told = json.loads(as_json(measured))
     kept = [
-        Sample(**{name: value for name, value in one.items() if name != "seconds"})
+        ClusterSample(**{name: value for name, value in one.items() if name != "seconds"})
         for one in told["samples"]
     ]
     assert [asdict(one) | {"loads_s": list(one.loads_s)} for one in measured.samples] == list(
         map(asdict, kept)
     )
-    assert [Floor(**one) for one in told["floors"]] == measured.floors
+    assert [ReadTimes(**one) for one in told["floors"]] == measured.floors
     assert told["facts"] == measured.facts
     assert told["samples"][0]["seconds"] == pytest.approx(120.0)
 
@@ -185,45 +181,6 @@ def bundle_of_nothing():
     return SimpleNamespace(hash="0" * 64, manifest=SimpleNamespace(facts=spec("slurm").facts))
 
 
-def test_the_commands_own_arguments_are_told_from_settings():
-    asked = asked_for(
-        ["out=a", "cluster.nodes=3", "simulation", "~workload.path", "rounds=12", "out=b"]
-    )
-    assert asked == Asked(("simulation",), Path("b"), 12, ("cluster.nodes=3", "~workload.path"))
-
-
-def test_all_benchmarks_run_unless_some_are_named():
-    assert asked_for(["cluster.nodes=3"]) == Asked(
-        tuple(BENCHES), Path("results/bench"), 3, ("cluster.nodes=3",)
-    )
-    assert asked_for(["simulation", "clusters", "simulation"]).benches == ("simulation", "clusters")
-
-
-def test_a_benchmark_that_there_is_not_is_refused():
-    with pytest.raises(ConfigError, match="'speed'") as refused:
-        asked_for(["simulation", "speed"])
-    assert all(name in str(refused.value) for name in BENCHES)
-
-
-@pytest.mark.parametrize("text", ["0", "-1", "many", "", "1.5"])
-def test_a_number_of_rounds_that_is_none_is_refused_before_anything_starts(text, tmp_path):
-    with pytest.raises(ConfigError, match="rounds="):
-        run(SimpleNamespace(arguments=[f"rounds={text}", f"out={tmp_path / 'out'}"]))
-    assert not (tmp_path / "out").exists()
-
-
-def test_each_benchmark_gets_what_was_asked(monkeypatch):
-    done = []
-    for name in BENCHES:
-        module = import_module(f"campaign.cli.benchmarks.{name}")
-        monkeypatch.setattr(module, "run", lambda *asked, name=name: done.append((name, *asked)))
-    given = ["validation", "clusters", "rounds=2", "out=here", "cluster.nodes=3"]
-    assert run(SimpleNamespace(arguments=given)) == 0
-    assert done == [
-        (name, ("cluster.nodes=3",), Path("here"), 2) for name in ("validation", "clusters")
-    ]
-
-
 class SlowDisk:
     """A disk and its page cache: reading takes 3 s from the one, half a second from the other."""
 
@@ -246,4 +203,4 @@ def test_the_floor_is_one_reading_from_the_disk_and_one_from_the_cache(golden, m
     monkeypatch.setattr(clusters, "read_all", disk.read_all)
     monkeypatch.setattr(clusters, "drop_cache", disk.drop_cache)
     monkeypatch.setattr(clusters, "time", SimpleNamespace(monotonic=lambda: disk.now))
-    assert clusters.floor_of(golden) == Floor(cached_s=0.5, disk_s=3.0)
+    assert clusters.floor_of(golden) == ReadTimes(cached_s=0.5, disk_s=3.0)

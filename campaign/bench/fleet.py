@@ -1,14 +1,12 @@
-"""`python -m campaign bench fleet`: what the driver itself costs, over a thousand simulated hosts
-and many trials."""
+"""Measure what the driver itself costs, over a thousand simulated hosts and many trials."""
 
-import json
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from campaign.chaos.fleet import FleetTestbed
+from campaign.bench.fleet_table import FleetMeasurements, Window, as_json, as_text
+from campaign.bench.results import BenchmarkResults
 from campaign.config.compose import Composed, compose
 from campaign.core.errors import ConfigError
 from campaign.core.trials import Evaluation, Trial
@@ -16,6 +14,7 @@ from campaign.execution.executor import Executor
 from campaign.records.ledger import Ledger
 from campaign.records.results import Results
 from campaign.simulation.testbed import SimulationTestbed
+from campaign.testbeds.fleet import FleetTestbed
 from campaign.testbeds.preflight import workload_for
 
 HOSTS = 1000
@@ -32,19 +31,8 @@ SETTINGS = (
 WINDOWS = 10
 
 
-@dataclass(frozen=True)
-class Window:
-    """A tenth of a campaign's trials: what one cost the driver beside its simulation, in all and of
-    CPU, ms; and the driver's memory, MiB."""
-
-    trials: int
-    driver_ms: float
-    cpu_ms: float
-    memory_mib: float
-
-
 class _Timed:
-    """The simulation of trials, with the time that it takes, in all and of the CPU, s."""
+    """Simulates trials, and adds up the time that this takes: all of it and of the CPU, in s."""
 
     def __init__(self, testbed: SimulationTestbed) -> None:
         self._testbed = testbed
@@ -58,7 +46,7 @@ class _Timed:
 
 
 class _Watched(FleetTestbed):
-    """A fleet that notes, a tenth after the other, what the driver has cost."""
+    """A fleet that measures, for a tenth of the trials after the other, what the driver cost."""
 
     def watch(self, timed: _Timed, trials: int) -> None:
         self._timed = timed
@@ -97,32 +85,26 @@ def _sum(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, f
     return one[0] + other[0], one[1] + other[1]
 
 
-def run(overrides: Sequence[str], place: Path, rounds: int) -> None:
-    """Run one campaign (rounds have no meaning here), take it up again, and leave the table in
-    `place`."""
+def run(overrides: Sequence[str], folder: Path, rounds: int) -> BenchmarkResults:
+    """Run one campaign whose results are below `folder`, and resume it; `rounds` has no meaning.
+
+    Raises ConfigError for fewer trials than WINDOWS.
+    """
     composed = compose([*SETTINGS, *overrides])
     trials = composed.campaign.search.trials
     if trials < WINDOWS:
         raise ConfigError(
             f"search.trials={trials}: this benchmark needs {WINDOWS} or more",
-            resolution="Say 1000.",
+            resolution="Use search.trials=1000.",
         )
-    folder = place / "fleet"
-    shutil.rmtree(folder, ignore_errors=True)
-    results = Results(folder, "fleet")
+    place = folder / "fleet"
+    shutil.rmtree(place, ignore_errors=True)
+    results = Results(place, "fleet")
     windows = _campaign(composed, results, trials)
-    resumed_s = _resume(composed, results)
-    table = _table(windows, resumed_s, trials)
-    place.joinpath("fleet.txt").write_text(table, encoding="utf-8")
-    found = {
-        "windows": [asdict(window) for window in windows],
-        "resumed_s": resumed_s,
-        "trials": trials,
-        "hosts": HOSTS,
-    }
-    place.joinpath("fleet.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-    shutil.rmtree(folder)
-    print(f"\n{table}\n{place} holds fleet.txt and fleet.json")
+    measured = FleetMeasurements(windows, _resume(composed, results), trials, HOSTS)
+    shutil.rmtree(place)
+    table = as_text(measured)
+    return BenchmarkResults.of(table, fleet_txt=table, fleet_json=as_json(measured))
 
 
 def _campaign(composed: Composed, results: Results, trials: int) -> list[Window]:
@@ -152,36 +134,12 @@ def _campaign(composed: Composed, results: Results, trials: int) -> list[Window]
 
 
 def _resume(composed: Composed, results: Results) -> float:
-    """The seconds from opening the ledger to a driver that knows all that was."""
+    """Return the seconds from opening the ledger until a driver knows all that has happened."""
     begun = time.perf_counter()
     with Ledger(results.ledger_path) as ledger:
         fleet = FleetTestbed(lambda _: Evaluation("ok"), lambda _: 1, hosts=1, largest=1)
         Executor(composed.campaign, composed.space, ledger=ledger, results=results, testbed=fleet)
         return time.perf_counter() - begun
-
-
-def _table(windows: Sequence[Window], resumed_s: float, trials: int) -> str:
-    rows = [
-        f"{window.trials:>9,} {window.driver_ms:>12.2f} {window.cpu_ms:>12.2f} "
-        f"{window.memory_mib:>12.0f}"
-        for window in windows
-    ]
-    grown = windows[-1].cpu_ms / windows[1].cpu_ms  # the first holds what is done once
-    each = (
-        (windows[-1].memory_mib - windows[0].memory_mib)
-        * 1024
-        / (windows[-1].trials - windows[0].trials)
-    )
-    lines = [
-        f"{trials:,} trials on {HOSTS:,} simulated hosts, as many at once",
-        f"{'trials':>9} {'driver, ms':>12} {'its CPU, ms':>12} {'memory, MiB':>12}",
-        *rows,
-        f"a trial costs the driver {grown:.2f} times as much CPU in the last tenth as in the "
-        "second; "
-        f"it keeps {each:.1f} KiB of each",
-        f"taken up again after {resumed_s:.2f} s",
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def _memory_mib() -> float:

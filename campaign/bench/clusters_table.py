@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from campaign.bench.spread import Ratio, Spread, ratio, spread
 from campaign.core.phases import UNTIL_READY, Phase
 from campaign.report import svg
 
@@ -30,7 +31,7 @@ _TONES = [phase.tone for phase in WAY]
 
 
 @dataclass(frozen=True)
-class Sample:
+class ClusterSample:
     """One cluster's way from its request to the end of a job across all its nodes, and its end; all
     in seconds.
 
@@ -54,7 +55,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Floor:
+class ReadTimes:
     """Seconds that reading the data of all state files once took, by one thread: from the page
     cache, and from disk."""
 
@@ -63,7 +64,7 @@ class Floor:
 
 
 @dataclass(frozen=True)
-class Measured:
+class ClusterMeasurements:
     """All that one run measured.
 
     `making_s` is the time from the request of the golden cluster to its being in the store;
@@ -73,40 +74,11 @@ class Measured:
     facts: Mapping[str, Any]
     making_s: float
     read_bytes: int
-    samples: Sequence[Sample]
-    floors: Sequence[Floor]
+    samples: Sequence[ClusterSample]
+    floors: Sequence[ReadTimes]
 
 
-@dataclass(frozen=True)
-class Spread:
-    """`n` values of one kind: their median and their ends."""
-
-    median: float
-    min: float
-    max: float
-    n: int
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """`value` is the ratio of two medians; `low` and `high` are the ratios of their least
-    favourable ends."""
-
-    what: str
-    value: float
-    low: float
-    high: float
-
-
-def spread(values: Iterable[float]) -> Spread:
-    """The spread of at least one value; ValueError for none."""
-    found = sorted(values)
-    if not found:
-        raise ValueError("there is no spread of no values")
-    return Spread(median(found), found[0], found[-1], len(found))
-
-
-def spreads(measured: Measured) -> dict[str, Spread]:
+def spreads(measured: ClusterMeasurements) -> dict[str, Spread]:
     """Every row of the table by its name, in order; rows without a sample are left out."""
     series = {name: [one.seconds for one in _of(measured, name)] for name in ROWS}
     for name in (RESTORED, UNCACHED):
@@ -120,7 +92,7 @@ def spreads(measured: Measured) -> dict[str, Spread]:
     return {name: spread(values) for name, values in series.items() if values}
 
 
-def ratios(measured: Measured) -> list[Ratio]:
+def ratios(measured: ClusterMeasurements) -> list[Ratio]:
     """What the benchmark is asked; ratios whose parts weren't measured are left out."""
     pairs = {
         "(a) / (c)": (ANSIBLE, RESTORED),
@@ -137,18 +109,13 @@ def ratios(measured: Measured) -> list[Ratio]:
     }
     known = spreads(measured)
     return [
-        Ratio(
-            what,
-            known[a].median / known[b].median,
-            low=known[a].min / known[b].max,
-            high=known[a].max / known[b].min,
-        )
+        ratio(what, known[a], known[b])
         for what, (a, b) in pairs.items()
         if a in known and b in known
     ]
 
 
-def as_json(measured: Measured) -> str:
+def as_json(measured: ClusterMeasurements) -> str:
     """Everything: facts, what the table says, and every single sample."""
     content = {
         "facts": measured.facts,
@@ -162,16 +129,16 @@ def as_json(measured: Measured) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def as_text(measured: Measured) -> str:
+def as_text(measured: ClusterMeasurements) -> str:
     """The tables, as people read them in a terminal."""
     return "\n".join(line.rstrip() for line in _lines(measured)) + "\n"
 
 
-def _of(measured: Measured, row: str) -> list[Sample]:
+def _of(measured: ClusterMeasurements, row: str) -> list[ClusterSample]:
     return [one for one in measured.samples if one.row == row]
 
 
-def _labels(measured: Measured) -> dict[str, str]:
+def _labels(measured: ClusterMeasurements) -> dict[str, str]:
     """The rows of the second table: what restoring and reading take by themselves."""
     return {
         f"memory.{RESTORED}": "memory in place, files cached",
@@ -184,7 +151,7 @@ def _labels(measured: Measured) -> dict[str, str]:
     }
 
 
-def _lines(measured: Measured) -> Iterator[str]:
+def _lines(measured: ClusterMeasurements) -> Iterator[str]:
     known = spreads(measured)
     yield from (
         f"{name}: {value}"
@@ -225,7 +192,7 @@ def _heading(label: str, ratio: str) -> str:
     return f"{label:<46}{'median':>8}{'min':>8}{'max':>8}{'n':>4}{ratio:>8}"
 
 
-def medians(measured: Measured, row: str) -> dict[Phase, float]:
+def medians(measured: ClusterMeasurements, row: str) -> dict[Phase, float]:
     """The median of each phase of a row. They need not add up to the median of the whole."""
     return {
         phase: median(one.phases.get(phase, 0.0) for one in _of(measured, row)) for phase in WAY
@@ -251,7 +218,7 @@ _STYLE = (
 )
 
 
-def as_svg(measured: Measured) -> str:
+def as_svg(measured: ClusterMeasurements) -> str:
     """Return the medians as bars, in a picture of its own that suits a light and a dark page."""
     known = spreads(measured)
     ways = [

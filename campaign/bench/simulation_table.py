@@ -5,9 +5,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from campaign.bench.budgets import Ratio, spread
+from campaign.bench.spread import Ratio, ratio, spread
+
+if TYPE_CHECKING:
+    from campaign.simulation.engine import Ns
 
 OURS = "ours"
 TEXTBOOK = "AccaSim, textbook"
@@ -18,7 +21,7 @@ MIB = 2**20
 
 
 @dataclass(frozen=True)
-class Case:
+class SpeedCase:
     """What was simulated: by which simulator, the first `jobs` jobs of which workload model, under
     which policy. `whole` times are rounded to seconds."""
 
@@ -35,7 +38,21 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SimulatorRun:
+    """A simulator's work on some jobs.
+
+    `cpu_s` is its CPU time and `elapsed_s` the time that passed, in seconds; `starts` are the jobs'
+    starts in nanoseconds; `nodes` says whether it found out which nodes each job had.
+    """
+
+    cpu_s: float
+    elapsed_s: float
+    starts: "Ns"
+    nodes: bool
+
+
+@dataclass(frozen=True)
+class ScheduleFigures:
     """What the schedule looks like: the part of all slots that was busy until the last job's end;
     the mean wait in seconds; the most jobs that waited at once; how many jobs start at another time
     than with our engine; and whether it says which nodes each job had."""
@@ -48,7 +65,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SpeedSample:
     """One simulation: CPU time and time that passed, in seconds; and the machine's load average (1
     minute) before."""
 
@@ -58,12 +75,12 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Row:
+class SpeedRow:
     """A case, what came of it, and every single time."""
 
-    case: Case
-    outcome: Outcome
-    samples: Sequence[Sample]
+    case: SpeedCase
+    outcome: ScheduleFigures
+    samples: Sequence[SpeedSample]
 
     @property
     def rates(self) -> list[float]:
@@ -77,7 +94,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryGrowth:
     """By how many bytes the peak memory of a process grew that drew `jobs` jobs and simulated them;
     `nodes`: which nodes each job had was kept too."""
 
@@ -92,19 +109,19 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Measured:
+class SpeedMeasurements:
     """All that one run measured. `compiling_s` is the first simulation of a machine, `loading_s`
     that of a process; `missing` says what wasn't measured, and why."""
 
     facts: Mapping[str, Any]
     compiling_s: float
     loading_s: float
-    rows: Sequence[Row]
-    memory: Sequence[Memory]
+    rows: Sequence[SpeedRow]
+    memory: Sequence[MemoryGrowth]
     missing: Sequence[str] = ()
 
 
-def ratios(measured: Measured) -> list[Ratio]:
+def ratios(measured: SpeedMeasurements) -> list[Ratio]:
     """Our jobs per second of CPU time by AccaSim's under the same policy: with the same jobs, and
     with most of ours."""
     ours = [row for row in measured.rows if row.case.simulator == OURS and row.case.policy == EASY]
@@ -119,19 +136,17 @@ def ratios(measured: Measured) -> list[Ratio]:
             default=None,
         )
         what = f"{theirs.case.simulator}, with {jobs:,} jobs"
-        found += [_ratio(f"ours with the same jobs / {what}", row, theirs) for row in same]
+        found += [
+            ratio(f"ours with the same jobs / {what}", spread(row.rates), spread(theirs.rates))
+            for row in same
+        ]
         if most and most.case.jobs > jobs:
-            found.append(_ratio(f"ours with {most.case.jobs:,} jobs / {what}", most, theirs))
+            label = f"ours with {most.case.jobs:,} jobs / {what}"
+            found.append(ratio(label, spread(most.rates), spread(theirs.rates)))
     return found
 
 
-def _ratio(what: str, ours: Row, theirs: Row) -> Ratio:
-    one = spread(ours.rates)
-    other = spread(theirs.rates)
-    return Ratio(what, one.median / other.median, low=one.min / other.max, high=one.max / other.min)
-
-
-def as_json(measured: Measured) -> str:
+def as_json(measured: SpeedMeasurements) -> str:
     """Everything: what the table says, and every single sample."""
     content = {
         **asdict(measured),
@@ -149,20 +164,20 @@ def as_json(measured: Measured) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def as_text(measured: Measured) -> str:
+def as_text(measured: SpeedMeasurements) -> str:
     """The tables, as people read them in a terminal."""
     return "\n".join(line.rstrip() for line in _lines(measured)) + "\n"
 
 
-def _lines(measured: Measured) -> Iterator[str]:
+def _lines(measured: SpeedMeasurements) -> Iterator[str]:
     yield from (f"{name}: {value}" for name, value in measured.facts.items())
     loads = [one.load for row in measured.rows for one in row.samples]
     yield f"load average: {min(loads):.2f} .. {max(loads):.2f}"
     yield ""
     yield from _speeds(measured.rows)
     yield ""
-    for ratio in ratios(measured):
-        yield f"{ratio.what}: {ratio.value:,.0f} ({ratio.low:,.0f} .. {ratio.high:,.0f})"
+    for one in ratios(measured):
+        yield f"{one.what}: {one.value:,.0f} ({one.low:,.0f} .. {one.high:,.0f})"
     yield from measured.missing
     yield ""
     yield from _memory(measured.memory)
@@ -173,7 +188,7 @@ def _lines(measured: Measured) -> Iterator[str]:
     )
 
 
-def _speeds(rows: Sequence[Row]) -> Iterator[str]:
+def _speeds(rows: Sequence[SpeedRow]) -> Iterator[str]:
     """A line per case: jobs per second of CPU time, and per second that passed (median); what came
     of it."""
     yield (
@@ -192,13 +207,13 @@ def _speeds(rows: Sequence[Row]) -> Iterator[str]:
         )
 
 
-def _memory(memory: Sequence[Memory]) -> Iterator[str]:
+def _memory(memory: Sequence[MemoryGrowth]) -> Iterator[str]:
     yield (
         f"{'peak memory of a process: EASY':<{WIDTH}}"
         f"{'jobs':>10}{'MiB':>8}{'bytes/job':>11}{'/ first':>9}"
     )
     for one in memory:
         label = "with the nodes that each job had" if one.nodes else ""
-        ratio = one.per_job / memory[0].per_job
+        growth = one.per_job / memory[0].per_job
         grown = one.grown / MIB
-        yield f"{label:<{WIDTH}}{one.jobs:>10,}{grown:>8.1f}{one.per_job:>11.1f}{ratio:>9.2f}"
+        yield f"{label:<{WIDTH}}{one.jobs:>10,}{grown:>8.1f}{one.per_job:>11.1f}{growth:>9.2f}"

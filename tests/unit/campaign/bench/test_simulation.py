@@ -3,6 +3,8 @@ from the figures."""
 
 import collections
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,20 +14,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaign.bench import speed
-from campaign.bench.baseline import HOW, Simulated, chosen, installed, run_rival, whole_seconds
-from campaign.bench.speed import SHARED, cases, outcome
-from campaign.bench.speed_table import (
+from campaign.bench import baseline, simulation
+from campaign.bench.baseline import HOW, chosen, installed, run_accasim
+from campaign.bench.simulation import SHARED, cases, schedule_figures, whole_seconds
+from campaign.bench.simulation_table import (
     EASY,
     OURS,
     SHIPPED,
     TEXTBOOK,
-    Case,
-    Measured,
-    Memory,
-    Outcome,
-    Row,
-    Sample,
+    MemoryGrowth,
+    ScheduleFigures,
+    SimulatorRun,
+    SpeedCase,
+    SpeedMeasurements,
+    SpeedRow,
+    SpeedSample,
     as_json,
     as_text,
     ratios,
@@ -51,7 +54,7 @@ def crowded(jobs, nodes):
 def test_accasim_with_the_textbook_dispatcher_starts_every_job_when_we_do():
     jobs = crowded(300, 50)
     ours = simulate(jobs, Nodes(50, 1), BACKFILLING)
-    theirs = run_rival(jobs, 50, "textbook", limit_s=60)
+    theirs = run_accasim(jobs, 50, "textbook", timeout_s=60)
     assert theirs.starts.tolist() == ours.start.tolist()
     assert (ours.start > ours.accepted).mean() > 0.5
     assert theirs.cpu_s > 0
@@ -62,22 +65,22 @@ def test_accasim_with_the_textbook_dispatcher_starts_every_job_when_we_do():
 @WITH_ACCASIM
 def test_accasims_own_easy_delays_the_first_waiting_job():
     late = table([(0, 3, 10, 10), (1, 4, 10, 10), (2, 1, 100, 100)])
-    assert run_rival(late, 4, "textbook", limit_s=60).starts.tolist() == [0, 10 * NS, 20 * NS]
-    assert run_rival(late, 4, "shipped", limit_s=60).starts.tolist() == [0, 102 * NS, 2 * NS]
+    assert run_accasim(late, 4, "textbook", timeout_s=60).starts.tolist() == [0, 10 * NS, 20 * NS]
+    assert run_accasim(late, 4, "shipped", timeout_s=60).starts.tolist() == [0, 102 * NS, 2 * NS]
 
 
 @WITH_ACCASIM
 def test_a_job_that_accasim_does_not_start_is_no_result():
     with pytest.raises(CampaignError, match="started 1 of 2"):
-        run_rival(table([(0, 1, 5, 5), (1, 9, 5, 5)]), 4, "textbook", limit_s=60)
+        run_accasim(table([(0, 1, 5, 5), (1, 9, 5, 5)]), 4, "textbook", timeout_s=60)
 
 
-def test_a_rival_that_fails_or_takes_too_long_is_no_result(monkeypatch):
+def test_a_baseline_that_fails_or_takes_too_long_is_no_result(monkeypatch):
     jobs = table([(0, 1, 5, 5)])
     with pytest.raises(CampaignError, match="failed") as failed:
-        run_rival(jobs, 4, "another", limit_s=60)
+        run_accasim(jobs, 4, "another", timeout_s=60)
     assert "another" in failed.value.details
-    assert run_rival(jobs, 4, "textbook", limit_s=0.001) is None
+    assert run_accasim(jobs, 4, "textbook", timeout_s=0.001) is None
 
 
 requests = st.tuples(st.integers(0, 30), st.integers(1, 8), st.integers(1, 20), st.integers(0, 20))
@@ -122,15 +125,22 @@ def test_whole_seconds_leave_no_job_without_time_or_asking_for_less():
 
 def test_the_outcome_is_that_of_the_schedule():
     jobs = table([(0, 1000, 10, 10), (1, 500, 10, 10), (2, 500, 20, 20), (30, 1, 10, 10)])
-    found = outcome(jobs, Simulated(1.0, 1.0, np.array([0, 10, 10, 30]) * NS, nodes=True), 3)
-    assert found == Outcome(
+    found = schedule_figures(
+        jobs, SimulatorRun(1.0, 1.0, np.array([0, 10, 10, 30]) * NS, nodes=True), 3
+    )
+    assert found == ScheduleFigures(
         busy=pytest.approx(25010 / 40000), wait_s=17 / 4, queue=2, differ=3, nodes=True
     )
 
 
 def test_what_starts_as_another_arrives_no_longer_waits_with_it():
     jobs = table([(0, 1000, 10, 10), (1, 1000, 10, 10), (10, 1000, 10, 10)])
-    assert outcome(jobs, Simulated(1.0, 1.0, np.array([0, 10, 20]) * NS, nodes=True), 0).queue == 1
+    assert (
+        schedule_figures(
+            jobs, SimulatorRun(1.0, 1.0, np.array([0, 10, 20]) * NS, nodes=True), 0
+        ).queue
+        == 1
+    )
 
 
 def test_accasim_runs_jobs_that_we_ran_just_before():
@@ -141,24 +151,38 @@ def test_accasim_runs_jobs_that_we_ran_just_before():
     assert {case.jobs for case in found if case.simulator == TEXTBOOK} == set(SHARED)
 
 
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("campaign.bench.simulation", "campaign.bench.baseline"),
+        ("campaign.bench.baseline", "campaign.simulation.engine"),
+    ],
+)
+def test_engine_and_baseline_are_not_loaded_beside_each_other(module, absent):
+    code = f"import sys, {module}; sys.exit({absent!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 @pytest.fixture
 def small(monkeypatch):
-    """The benchmark with few jobs, and a rival that starts them as we do."""
+    """The benchmark with few jobs, and a baseline that starts them as we do."""
     for name, value in {"MANY": 60, "SOME": 30, "SHARED": (10, 20)}.items():
-        monkeypatch.setattr(speed, name, value)
-    monkeypatch.setattr(speed, "installed", lambda: True)
+        monkeypatch.setattr(simulation, name, value)
+    monkeypatch.setattr(baseline, "installed", lambda: True)
     monkeypatch.setattr(
-        speed, "run_rival", lambda jobs, nodes, kind, limit_s: speed.timed(jobs, BACKFILLING)
+        baseline,
+        "run_accasim",
+        lambda jobs, nodes, kind, timeout_s: simulation.timed(jobs, BACKFILLING),
     )
 
 
-def bench(said=None):
-    return speed._Bench(speed.policies("slurm"), [].append if said is None else said.append)
+def bench():
+    return simulation._SpeedBench(simulation.policies("slurm"))
 
 
 def test_every_case_is_measured_in_each_round_but_the_slow_one(small):
     rows = bench().run(3)
-    assert [row.case for row in rows] == cases(speed.policies("slurm"))
+    assert [row.case for row in rows] == cases(simulation.policies("slurm"))
     assert {row.case.simulator: len(row.samples) for row in rows} == {
         OURS: 3,
         TEXTBOOK: 3,
@@ -168,30 +192,30 @@ def test_every_case_is_measured_in_each_round_but_the_slow_one(small):
 
 
 def test_without_accasim_the_rest_is_measured_and_it_is_said_how_to_get_it(small, monkeypatch):
-    monkeypatch.setattr(speed, "installed", lambda: False)
+    monkeypatch.setattr(baseline, "installed", lambda: False)
     one = bench()
     assert {row.case.simulator for row in one.run(1)} == {OURS}
     assert one.missing == [HOW]
     assert "\n" not in HOW
 
 
-def test_a_rival_that_is_too_slow_is_left_out_and_not_tried_again(small, monkeypatch):
-    monkeypatch.setattr(speed, "run_rival", lambda *jobs, **limit: None)
-    said = []
-    one = bench(said)
+def test_a_baseline_that_is_too_slow_is_left_out_and_not_tried_again(small, monkeypatch, caplog):
+    monkeypatch.setattr(baseline, "run_accasim", lambda *jobs, **limit: None)
+    caplog.set_level("INFO")
+    one = bench()
     assert {row.case.simulator for row in one.run(2)} == {OURS}
     assert len(one.missing) == 3
-    assert all(any(missing in line for line in said) for missing in one.missing)
+    assert all(any(missing in line for line in caplog.messages) for missing in one.missing)
 
 
 def test_other_starts_of_the_textbook_dispatcher_end_the_benchmark_but_not_those_of_another_easy(
     small, monkeypatch
 ):
-    def late(jobs, nodes, kind, limit_s):
-        done = speed.timed(jobs, BACKFILLING)
+    def late(jobs, nodes, kind, timeout_s):
+        done = simulation.timed(jobs, BACKFILLING)
         return replace(done, starts=done.starts + (NS if kind == wrong else 0))
 
-    monkeypatch.setattr(speed, "run_rival", late)
+    monkeypatch.setattr(baseline, "run_accasim", late)
     wrong = "shipped"
     assert bench().run(1)[-1].outcome.differ == 10
     wrong = "textbook"
@@ -200,27 +224,29 @@ def test_other_starts_of_the_textbook_dispatcher_end_the_benchmark_but_not_those
 
 
 def test_a_process_of_its_own_tells_how_its_memory_grows():
-    grown = speed._in_process("memory", "100000", "")
+    grown = simulation._in_process("memory", "100000", "")
     assert 40 < grown / 100_000 < 1000  # the workload alone has 40 bytes for each job
 
 
 def test_a_process_that_fails_says_why():
     with pytest.raises(CampaignError, match="memory") as failed:
-        speed._in_process("memory", "many", "")
+        simulation._in_process("memory", "many", "")
     assert "many" in failed.value.details
 
 
-EASY_HERE = Outcome(busy=0.9, wait_s=7200.0, queue=1234, differ=0, nodes=True)
+EASY_HERE = ScheduleFigures(busy=0.9, wait_s=7200.0, queue=1234, differ=0, nodes=True)
 
 
 @pytest.fixture
 def measured():
     def row(by, jobs, *cpu, outcome=EASY_HERE):
-        return Row(
-            Case(by, "lublin", EASY, jobs), outcome, [Sample(one, 2 * one, load=1.5) for one in cpu]
+        return SpeedRow(
+            SpeedCase(by, "lublin", EASY, jobs),
+            outcome,
+            [SpeedSample(one, 2 * one, load=1.5) for one in cpu],
         )
 
-    return Measured(
+    return SpeedMeasurements(
         facts={"cpu": "two of a kind"},
         compiling_s=30.0,
         loading_s=1.25,
@@ -230,7 +256,10 @@ def measured():
             row(TEXTBOOK, 2_000, 2.0, 4.0, 5.0),
             row(SHIPPED, 2_000, 40.0, outcome=replace(EASY_HERE, differ=777)),
         ],
-        memory=[Memory(250_000, False, 50_000_000), Memory(1_000_000, True, 500_000_000)],
+        memory=[
+            MemoryGrowth(250_000, False, 50_000_000),
+            MemoryGrowth(1_000_000, True, 500_000_000),
+        ],
         missing=["something else"],
     )
 
@@ -271,10 +300,10 @@ def test_without_the_other_simulator_nothing_is_made_up(measured):
 
 def test_json_keeps_every_sample(measured):
     told = json.loads(as_json(measured))
-    assert [[Sample(**one) for one in row["samples"]] for row in told["rows"]] == [
+    assert [[SpeedSample(**one) for one in row["samples"]] for row in told["rows"]] == [
         list(row.samples) for row in measured.rows
     ]
-    assert [Case(**row["case"]) for row in told["rows"]] == [row.case for row in measured.rows]
+    assert [SpeedCase(**row["case"]) for row in told["rows"]] == [row.case for row in measured.rows]
     assert told["rows"][0]["jobs_per_cpu_s"]["median"] == 250_000
     assert told["rows"][0]["jobs_per_elapsed_s"] == 125_000
     assert [one["bytes_per_job"] for one in told["memory"]] == [200.0, 500.0]

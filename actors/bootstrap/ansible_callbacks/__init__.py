@@ -1,0 +1,1 @@
+"""Plugins that ansible-playbook loads by this folder's path; nothing else imports them."""

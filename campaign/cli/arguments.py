@@ -1,0 +1,88 @@
+"""What the command lines of several commands share: words and options in any order, numbers, files.
+
+A word is a setting (`cluster.nodes=3`) or a name; an option begins with two dashes. Whatever is
+wrong with a value is a ConfigError, which reads like all errors of the project.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from campaign.core.errors import ConfigError
+from campaign.core.files import user_path
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser that takes a command's words and options in any order.
+
+    A word that is spelt like a setting but names an option (`out=FOLDER`) is a ConfigError.
+    """
+
+    _intermixed = False
+
+    # The signature is argparse's, which mypy knows in three variants.
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return the namespace and the arguments that nothing is known of, as argparse does."""
+        # argparse itself takes no more words after an option that follows some; its function that
+        # does calls this one twice, and can't be used where subcommands follow.
+        if self._intermixed or self._has_commands():
+            return super().parse_known_args(args, namespace)
+        self._refuse_options_as_words(sys.argv[1:] if args is None else args)
+        self._intermixed = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._intermixed = False
+
+    def _has_commands(self) -> bool:
+        return any(action.nargs == argparse.PARSER for action in self._actions)
+
+    def _refuse_options_as_words(self, words: Sequence[str]) -> None:
+        for word in words:
+            name, equals, _ = word.partition("=")
+            option = self._option_string_actions.get(f"--{name}")
+            if equals and option is not None:
+                value = "" if option.nargs == 0 else f" {option.metavar or name.upper()}"
+                raise ConfigError(
+                    f"{word}: {name} is an option, not a setting",
+                    resolution=f"Use --{name}{value}.",
+                )
+
+
+def whole_number(option: str, *, least: int = 1) -> Callable[[str], int]:
+    """Return a type for `option`: a whole number from `least`; ConfigError for anything else."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise ConfigError(
+                f"{option} {text}: expected a whole number from {least}",
+                resolution=f"Use {option} {max(least, 10)}, for instance.",
+            )
+        return int(text)
+
+    return parse
+
+
+def file_to_write(option: str, *endings: str) -> Callable[[str], Path]:
+    """Return a type for `option`: a file to write that has one of these endings.
+
+    Its folder must exist. ConfigError for anything else.
+    """
+    usage = " or ".join(f"{option} FILE{ending}" for ending in endings)
+
+    def parse(text: str) -> Path:
+        place = user_path(text)
+        if not text.endswith(endings) or place.is_dir():
+            raise ConfigError(
+                f"{option} {text}: not the name of a file to write", resolution=f"Use {usage}."
+            )
+        if not place.parent.is_dir():
+            raise ConfigError(
+                f"{option} {text}: there is no folder {place.parent}",
+                resolution=f"Create it, or use {usage}.",
+            )
+        return place
+
+    return parse
