@@ -1,25 +1,23 @@
-"""The seam of a scheduler: parameters, topology, bootstrap plan, and the pairs that submit jobs and
-read what happened.
+"""What a scheduler's adapter is made of: parameters, topology, bootstrap plan, and what a scheduler
+says of a job.
 
-An adapter is pure. It builds values and parses text; it never opens a connection, reads a clock or
-draws a random number outside `make_secrets`. What applies a plan (SSH, Ansible) lives elsewhere and
-knows no scheduler by name.
+`schedulers.interface` says what an adapter does with them. All are values: what applies a plan
+(SSH, Ansible) lives elsewhere and knows no scheduler by name.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from campaign.core.errors import SchedulerError, WorkloadError
-from campaign.schema.settings import Scalar, Settings
-from schedulers.policy import Policy
+from campaign.schema.settings import Settings
 
 if TYPE_CHECKING:  # a job brings Arrow with it, which --help has no use for
     from campaign.core.jobs import Job
 
 Role = Literal["head", "compute"]
-Fate = Literal["completed", "failed", "timeout", "cancelled", "node_lost"]
+FinalState = Literal["completed", "failed", "timeout", "cancelled", "node_lost"]
 """How a job ended, in words that all schedulers share."""
 ASPECTS = {
     "gang": "do all of a job's nodes start together",
@@ -37,7 +35,6 @@ ASPECTS = {
     "daemons": "daemons on head and nodes",
 }
 """What must be known of two schedulers before their figures are compared, as a report asks it."""
-Facts = Mapping[str, str]  # what an image says of itself: unit names, users, paths
 
 
 class Params(Settings):
@@ -235,128 +232,3 @@ class NativeTimes:
     state: str
     start_s: float | None
     end_s: float | None
-
-
-class Scheduler(Protocol):
-    """What every adapter offers. Commands are argument lists that run on the head node as root."""
-
-    name: ClassVar[str]
-    image: ClassVar[str]
-    """The image specification that has its programs."""
-    Params: ClassVar[type[Params]]
-    log_files: ClassVar[Mapping[Role, Sequence[str]]]
-    """Paths of the logs worth keeping, by role."""
-    resolution_s: ClassVar[float]
-    """Resolution of the scheduler's own accounting."""
-    gangs: ClassVar[bool]
-    """Whether all of a job's nodes are its own before any is, under the defaults."""
-    launching_s: ClassVar[float]
-    """How long after the start by the scheduler's own accounts a job runs at the latest, on
-    emulated nodes."""
-    memory_mib: ClassVar[int]
-    """The memory that a node needs for its daemons and a few jobs, MiB."""
-
-    def make_secrets(self) -> Secrets:
-        """Draw the keys of one cluster."""
-        ...
-
-    def plan(
-        self, topology: Topology, params: Any, secrets: Secrets, facts: Facts
-    ) -> BootstrapPlan:
-        """From booted nodes to a cluster whose nodes are all ready for jobs."""
-        ...
-
-    def reconfigure(self, topology: Topology, params: Any, facts: Facts) -> BootstrapPlan:
-        """From a cluster that `plan` made to the same cluster with other parameters."""
-        ...
-
-    def policy(self, params: Any) -> Policy:
-        """How a scheduler with these parameters decides, for the simulation; it names those that it
-        has no use for."""
-        ...
-
-    def fairness(self) -> Mapping[str, str]:
-        """What this adapter does about each of ASPECTS, a short sentence each."""
-        ...
-
-    def rehearsal_command(self, topology: Topology) -> tuple[str, ...]:
-        """Runs a job across all compute nodes of an idle cluster; exits 0 when it has ended
-        well."""
-        ...
-
-    def nodes_needed(self, job: "Job", topology: Topology) -> int:
-        """How many nodes the job asks for; raises WorkloadError when it can never fit."""
-        ...
-
-    def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:
-        """Submit `job`, whose batch script stands at path `script` on the head node."""
-        ...
-
-    def session_command(self) -> tuple[str, ...]:
-        """A program that stays and submits, where starting one for each job takes too long; empty
-        where there is none.
-
-        It says `ready`; then it reads paths of scripts, one on a line, and answers each with `0`, a
-        tab and what `submit_command` would print, or with another number, a tab and why it
-        couldn't, on one line.
-        """
-        ...
-
-    def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
-        """The batch script that runs the shell command `payload` once on each of the job's
-        nodes."""
-        ...
-
-    def parse_submit(self, text: str) -> str:
-        """The native id in what `submit_command` printed."""
-        ...
-
-    def pending_command(self) -> tuple[str, ...]:
-        """Lists the jobs that are not done yet."""
-        ...
-
-    def parse_pending(self, text: str) -> dict[str, str]:
-        """Those jobs by native id, with what each waits for in the scheduler's words; empty for one
-        that runs."""
-        ...
-
-    def cancel_command(self, native_id: str) -> tuple[str, ...]:
-        """Cancels a job, running or not."""
-        ...
-
-    def lost_command(self, node: str) -> tuple[str, ...]:
-        """Tells the scheduler that a node is gone for good, as its administrator would."""
-        ...
-
-    def fate(self, state: str) -> Fate:
-        """How a job ended whose `NativeTimes.state` is this; ParseError for a state that no ended
-        job has."""
-        ...
-
-    def accounting_command(self) -> tuple[str, ...]:
-        """Prints the scheduler's own record of finished jobs."""
-        ...
-
-    def parse_accounting(self, text: str) -> dict[str, NativeTimes]:
-        """That record by native id."""
-        ...
-
-    def version_command(self) -> tuple[str, ...]:
-        """Prints the scheduler's version."""
-        ...
-
-    def parse_version(self, text: str) -> str:
-        """The version alone."""
-        ...
-
-    def verify_command(self) -> tuple[str, ...]:
-        """Prints the parameters that the running scheduler has."""
-        ...
-
-    def parse_config(self, text: str) -> dict[str, Scalar]:
-        """Those parameters under the names of `Params`."""
-        ...
-
-    def health_commands(self, role: Role) -> Iterable[tuple[str, ...]]:
-        """Exit 0 while the daemons of `role` are alive."""
-        ...

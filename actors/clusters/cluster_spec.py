@@ -4,14 +4,17 @@ import hashlib
 import re
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from actors.clusters.identity import topology_of
 from actors.hosts.slot import NodeShape
 from campaign import guest
+from campaign.images.bundles.facts import image_facts
 from campaign.images.bundles.manifest import Bundle
 from campaign.schema.model import ClusterSettings
-from schedulers.base import BootstrapPlan, Scheduler, Topology
+from schedulers.base import BootstrapPlan, Params, Topology
+from schedulers.interface import BoundScheduler, Scheduler
 
 LEASE_MARGIN_S = 120
 """A slot's lease outlives the sum of the deadlines by this, for what no deadline is on."""
@@ -28,12 +31,17 @@ class ClusterSpec:
     """
 
     campaign: str
-    scheduler: Scheduler
+    scheduler: Scheduler[Params]
     settings: ClusterSettings
     bundle: Bundle
     smallest: int
     largest: int
     via: Literal["ssh", "ansible"] = "ssh"
+
+    @cached_property
+    def bound(self) -> BoundScheduler[Params]:
+        """The adapter, bound to the image's facts; ImageError if one is missing."""
+        return self.scheduler.for_image(image_facts(self.bundle.manifest))
 
     @property
     def shape(self) -> NodeShape:
@@ -83,9 +91,7 @@ class ClusterSpec:
         """Return the plan of a golden cluster: the scheduler's defaults, on the largest cluster."""
         scheduler = self.scheduler
         secrets = scheduler.make_secrets()
-        return scheduler.plan(
-            self.topology(self.largest), scheduler.Params(), secrets, self.bundle.manifest.facts
-        )
+        return self.bound.plan(self.topology(self.largest), scheduler.Params(), secrets)
 
     def key_inputs(self) -> dict[str, str]:
         """Return all that shapes a golden cluster, beside its host."""

@@ -77,8 +77,7 @@ class Provisioner:
         self._spec = spec
         self._host = host
         self._snapshots = None if spec.cold_only else snapshots
-        self._scheduler = spec.scheduler
-        self._facts = spec.bundle.manifest.facts
+        self._bound = spec.bound
         self._prefetched: asyncio.Task[LiveCluster | None] | None = None
         self._failures = 0
         self._last_failure = ""
@@ -95,7 +94,7 @@ class Provisioner:
         its bootstrap can meet.
         """
         topology = self._spec.topology(nodes)
-        wanted = self._scheduler.Params(**params)
+        wanted = self._spec.scheduler.Params(**params)
         self.cold_because = ""
         if self._snapshots is None:
             return await self._cold(name, topology, wanted, clock)
@@ -144,7 +143,7 @@ class Provisioner:
             clock.reached(Phase.STARTED, Phase.REACHABLE)
             await cluster.resume(snapshots, topology.nodes, self._boot_deadline(), clock)
             clock.reached(Phase.REACHABLE, Phase.READY)
-            plan = self._scheduler.reconfigure(topology, params, self._facts)
+            plan = self._bound.reconfigure(topology, params)
             await cluster.watch_during(self._configure(cluster, plan, clock))
         self._failures = 0
         return ReadyCluster(cluster, plan, golden.digest)
@@ -157,9 +156,7 @@ class Provisioner:
             clock.detail(f"booting {len(topology.nodes)} nodes")
             await cluster.boot()
             await self._reach(cluster, clock)
-            plan = self._scheduler.plan(
-                topology, params, self._scheduler.make_secrets(), self._facts
-            )
+            plan = self._bound.plan(topology, params, self._spec.scheduler.make_secrets())
             await cluster.watch_during(self._configure(cluster, plan, clock, fresh=True))
         return ReadyCluster(cluster, plan, "", self.cold_because)
 
@@ -290,7 +287,7 @@ class Provisioner:
             await self._smoke_test(cluster)
 
     async def _smoke_test(self, cluster: LiveCluster) -> None:
-        command = self._scheduler.rehearsal_command(cluster.topology)
+        command = self._bound.smoke_test_command(cluster.topology)
         head = cluster.remotes[cluster.topology.head.name]
         output = await head.run(command, timeout_s=COMMAND_TIMEOUT_S)
         if not output.ok:

@@ -24,7 +24,8 @@ from campaign.core.jobs import Job, Workload
 from campaign.core.phase_clock import PhaseClock
 from campaign.guest.clocks import ClockOffset, NodeClock, Sample, offset, parse_clock
 from campaign.guest.collect import Collected, jobs_table
-from schedulers.base import File, NativeTimes, Scheduler, Topology
+from schedulers.base import File, NativeTimes, Params, Topology
+from schedulers.interface import BoundScheduler
 
 POLL_S = 1.0
 HEALTH_S = 10.0
@@ -64,7 +65,7 @@ class Replayed:
 
 
 class Replay:
-    """One replay of `workload` by `scheduler` on the nodes behind `remotes`.
+    """One replay of `workload` by the scheduler of `bound` on the nodes behind `remotes`.
 
     `clock` is told how far it is.
     """
@@ -72,13 +73,14 @@ class Replay:
     def __init__(
         self,
         workload: Workload,
-        scheduler: Scheduler,
+        bound: BoundScheduler[Params],
         topology: Topology,
         remotes: Mapping[str, Remote],
         clock: PhaseClock,
     ) -> None:
         self._workload = workload
-        self._scheduler = scheduler
+        self._bound = bound
+        self._name = bound.scheduler.name
         self._topology = topology
         self._remotes = remotes
         self._clock = clock
@@ -120,26 +122,24 @@ class Replay:
         node any more.
         """
         self._lost.add(node)
-        self._clock.detail(f"waiting for what {self._scheduler.name} makes of the loss of {node}")
+        self._clock.detail(f"waiting for what {self._name} makes of the loss of {node}")
         until = time.monotonic() + FATE_S
         told = False
         while True:
             told = (
                 told
-                or (
-                    await self._head.run(self._scheduler.lost_command(node), timeout_s=COMMAND_S)
-                ).ok
+                or (await self._head.run(self._bound.lost_command(node), timeout_s=COMMAND_S)).ok
             )
             states = [times.state for times in (await self._accounting()).values()]
             if time.monotonic() > until or any(
-                self._scheduler.fate(state) != "completed" for state in states
+                self._bound.final_state(state) != "completed" for state in states
             ):
                 break
             await asyncio.sleep(POLL_S)
         counted = ", ".join(
             f"{state} ({count})" for state, count in sorted(Counter(states).items())
         )
-        return f"{self._scheduler.name} says of the jobs that ended: {counted or 'nothing'}"
+        return f"{self._name} says of the jobs that ended: {counted or 'nothing'}"
 
     async def collect(self) -> Replayed:
         """What was measured, once the workload has run."""
@@ -158,7 +158,7 @@ class Replay:
         if not self._brought:
             await self._bring_all()
         kept = {
-            node.name: {*self._scheduler.log_files[node.role], guest.JOBS_FILE}
+            node.name: {*self._bound.log_files(node.role), guest.JOBS_FILE}
             for node in self._topology.nodes
         }
         kept[self._topology.head.name] |= {guest.SUBMITS_FILE}
@@ -175,12 +175,12 @@ class Replay:
         scripts = [
             File(
                 _script(job),
-                self._scheduler.job_script(job, self._topology, self._payload(job)),
+                self._bound.job_script(job, self._topology, self._payload(job)),
                 mode=0o755,
             )
             for job in jobs
         ]
-        session = self._scheduler.session_command()
+        session = self._bound.session_command()
         schedule = guest.schedule(
             (job, (_script(job),) if session else self._submission(job)) for job in jobs
         )
@@ -188,10 +188,10 @@ class Replay:
         return [*scripts, *stays, File(guest.SCHEDULE_FILE, schedule)]
 
     def _submission(self, job: Job) -> tuple[str, ...]:
-        return self._scheduler.submit_command(job, self._topology, _script(job))
+        return self._bound.submit_command(job, self._topology, _script(job))
 
     def _payload(self, job: Job) -> str:
-        nodes = self._scheduler.nodes_needed(job, self._topology)
+        nodes = self._bound.scheduler.nodes_needed(job, self._topology)
         return guest.payload(job, self._workload.payload, nodes)
 
     async def _start_agent(self) -> None:
@@ -226,10 +226,10 @@ class Replay:
     async def _pending(self) -> dict[str, str] | None:
         """Jobs that are not done; None while the agent still submits. A client that fails is asked
         about again later, unless a daemon is dead."""
-        question = f"test -e {guest.DONE_FILE} && {shlex.join(self._scheduler.pending_command())}"
+        question = f"test -e {guest.DONE_FILE} && {shlex.join(self._bound.pending_command())}"
         output = await self._head.run(("bash", "-c", question), timeout_s=COMMAND_S)
         if output.ok:
-            return self._scheduler.parse_pending(output.stdout)
+            return self._bound.parse_pending(output.stdout)
         if output.stderr.strip():
             await self._check_health()
         return None
@@ -242,16 +242,16 @@ class Replay:
 
     async def _check_node(self, name: str, role: Any) -> None:
         remote = self._remotes[name]
-        for command in self._scheduler.health_commands(role):
+        for command in self._bound.health_commands(role):
             output = await remote.run(command, timeout_s=COMMAND_S)
             if not output.ok:
                 logs = [
                     await remote.get(path, timeout_s=COMMAND_S, limit=3000)
-                    for path in self._scheduler.log_files[role]
+                    for path in self._bound.log_files(role)
                 ]
                 details = "\n".join(log.decode(errors="replace") for log in logs)
                 raise SchedulerDied(
-                    f"{name}: a daemon of {self._scheduler.name} died ({' '.join(command)})",
+                    f"{name}: a daemon of {self._name} died ({' '.join(command)})",
                     details,
                 )
 
@@ -274,7 +274,7 @@ class Replay:
         nodes = [node for node in self._topology.nodes if node.name not in self._lost]
         wanted = [
             self._remotes[n.name].fetch(
-                (*self._scheduler.log_files[n.role], *measured), timeout_s=COMMAND_S
+                (*self._bound.log_files(n.role), *measured), timeout_s=COMMAND_S
             )
             for n in nodes
         ]
@@ -296,10 +296,10 @@ class Replay:
             for node in self._topology.compute
         }
         accepted = {
-            s.job_id: self._scheduler.parse_submit(s.output) for s in submits if s.exit_status == 0
+            s.job_id: self._bound.parse_submit(s.output) for s in submits if s.exit_status == 0
         }
         needed = {
-            job.job_id: self._scheduler.nodes_needed(job, self._topology)
+            job.job_id: self._bound.scheduler.nodes_needed(job, self._topology)
             for job in self._workload.jobs()
         }
         collected = Collected(
@@ -315,8 +315,8 @@ class Replay:
         return jobs_table(self._workload, collected)
 
     async def _accounting(self) -> dict[str, NativeTimes]:
-        output = await self._head.succeed(self._scheduler.accounting_command(), timeout_s=COMMAND_S)
-        return self._scheduler.parse_accounting(output)
+        output = await self._head.succeed(self._bound.accounting_command(), timeout_s=COMMAND_S)
+        return self._bound.parse_accounting(output)
 
     def _record(self, node: str, path: str) -> str:
         """What an instrument wrote; a node that ran no job has written nothing, and what a lost one

@@ -21,8 +21,8 @@ class StallWatch:
     def observe(self, pending: Mapping[str, str] | None, now: float) -> str:
         """Return why the workload has stalled, or an empty text while it hasn't.
 
-        `pending` is what `Scheduler.parse_pending` returns, or None while jobs are still submitted;
-        `now` is in seconds on a clock that doesn't jump.
+        `pending` is what `BoundScheduler.parse_pending` returns, or None while jobs are still
+        submitted; `now` is in seconds on a clock that doesn't jump.
         """
         if pending is None:
             self._since = None

@@ -172,7 +172,7 @@ class TrialRun:
         cluster = ready.cluster
         replay = Replay(
             spec.workload,
-            self._cluster_spec.scheduler,
+            self._cluster_spec.bound,
             cluster.topology,
             cluster.remotes,
             self._clock,
@@ -234,25 +234,25 @@ class TrialRun:
 
     async def _check_effective(self, ready: ReadyCluster) -> None:
         """Raise SchedulerError unless the scheduler runs with every parameter that it was given."""
-        scheduler = self._cluster_spec.scheduler
+        bound = self._cluster_spec.bound
         topology = ready.cluster.topology
         head, first = (
             ready.cluster.remotes[node.name] for node in (topology.head, topology.compute[0])
         )
 
         version, running, head_memory, node_memory = await run_all(
-            head.succeed(scheduler.version_command(), timeout_s=COMMAND_TIMEOUT_S),
-            head.succeed(scheduler.verify_command(), timeout_s=COMMAND_TIMEOUT_S),
+            head.succeed(bound.version_command(), timeout_s=COMMAND_TIMEOUT_S),
+            head.succeed(bound.verify_command(), timeout_s=COMMAND_TIMEOUT_S),
             head.succeed(MEMINFO, timeout_s=COMMAND_TIMEOUT_S),
             first.succeed(MEMINFO, timeout_s=COMMAND_TIMEOUT_S),
         )
         self._provenance = replace(
             self._provenance,
-            scheduler_version=scheduler.parse_version(version),
+            scheduler_version=bound.parse_version(version),
             head_used_mib=used_mib(head_memory),
             node_used_mib=used_mib(node_memory),
         )
-        _compare(scheduler.Params(**self._spec.params), scheduler.parse_config(running))
+        _compare(bound.scheduler.Params(**self._spec.params), bound.parse_config(running))
 
     def _judge(self, replayed: Replayed) -> tuple[Check, ...]:
         topology = self._cluster_spec.topology(self._spec.nodes)
@@ -267,7 +267,7 @@ class TrialRun:
             lost_nodes=[state.name for state in self._states if state.state != "running"],
             console_faults=[state.fault for state in self._states if state.fault],
             settings=self._spec.validity,
-            launching_s=scheduler.launching_s,
+            launch_latency_s=scheduler.launch_latency_s,
             resolution_s=scheduler.resolution_s,
         )
 

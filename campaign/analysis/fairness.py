@@ -13,7 +13,8 @@ from typing import Any
 
 from campaign.core.provenance import Group, label_of, names_of
 from campaign.core.trials import TrialRecord
-from schedulers.base import ASPECTS, Scheduler
+from schedulers.base import ASPECTS, Params
+from schedulers.interface import Scheduler
 
 UNKNOWN = "not known"
 
@@ -31,7 +32,9 @@ class Row:
         return len(set(self.values.values())) == 1
 
 
-def manifest(schedulers: Mapping[str, Scheduler], records: Iterable[TrialRecord]) -> list[Row]:
+def manifest(
+    schedulers: Mapping[str, Scheduler[Params]], records: Iterable[TrialRecord]
+) -> list[Row]:
     """What the arms of a comparison have to say of every aspect: what differs first.
 
     `schedulers` are the arms' adapters by name. What trials have brought home is of their judged

@@ -106,7 +106,7 @@ def judge(
     lost_nodes: Collection[str],
     console_faults: Collection[str],
     settings: ValiditySettings,
-    launching_s: float,
+    launch_latency_s: float,
     resolution_s: float,
 ) -> tuple[Check, ...]:
     """Check a trial's jobs table (JOBS_SCHEMA) and what was seen around it.
@@ -114,11 +114,10 @@ def judge(
     `slots` are those of each compute node and `clocks` the measured clocks of all nodes, by node
     name; `steal` is the CPU time that others took during the workload, as a fraction, by machine;
     `vcpus_per_cpu` and `memory_promised` are what a host had promised to nodes meanwhile, for each
-    of its CPUs and of its memory. `launching_s` is what the scheduler takes from a job's start by
-    its own accounts to the job's first instruction, `resolution_s` that of these accounts.
+    of its CPUs and of its memory. `launch_latency_s` and `resolution_s` are the
+    scheduler's, as `judge_accounts` has them.
     """
     clock_error_s = max((clock.error_s for clock in clocks.values()), default=0.0)
-    table = _Jobs(jobs, slots)
     found = {
         "unmeasured clocks": len(set(slots) - set(clocks)),
         "clock error": clock_error_s,
@@ -127,18 +126,42 @@ def judge(
         "memory promised": memory_promised,
         "lost nodes": len(lost_nodes),
         "console faults": len(console_faults),
+    }
+    return (
+        *judge_schedule(jobs, slots=slots, settings=settings, clock_error_s=clock_error_s),
+        *_checks(found, settings),
+        *judge_accounts(
+            jobs,
+            settings=settings,
+            launch_latency_s=launch_latency_s,
+            resolution_s=resolution_s,
+        ),
+    )
+
+
+def judge_accounts(
+    jobs: pa.Table,
+    *,
+    settings: ValiditySettings,
+    launch_latency_s: float,
+    resolution_s: float,
+) -> tuple[Check, ...]:
+    """Check the scheduler's own accounts in a jobs table (JOBS_SCHEMA) against what was measured.
+
+    A start may differ by `launch_latency_s`, the longest time from a job's start by these accounts
+    to its first instruction, and any time by `resolution_s`, theirs, beside what `settings` allow.
+    """
+    table = _Jobs(jobs, {})
+    found = {
         "jobs missing in native accounting": int((table.missing("native_state") & table.ran).sum()),
         "gap to native starts": table.native_gap_s("start"),
         "gap to native ends": table.native_gap_s("end"),
     }
     allowances = {
-        "gap to native starts": launching_s + resolution_s,
+        "gap to native starts": launch_latency_s + resolution_s,
         "gap to native ends": resolution_s,
     }
-    return (
-        *judge_schedule(jobs, slots=slots, settings=settings, clock_error_s=clock_error_s),
-        *_checks(found, settings, allowances),
-    )
+    return tuple(_checks(found, settings, allowances))
 
 
 def judge_schedule(

@@ -9,7 +9,8 @@ from campaign.config.compose import Composed, compose
 from campaign.config.default_point import default_point
 from campaign.core.errors import ConfigError, ImageError
 from campaign.core.files import user_path
-from schedulers.base import BootstrapPlan, Facts, File, Topology
+from schedulers.base import BootstrapPlan, File, Topology
+from schedulers.facts import ImageFacts
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +51,8 @@ def files(composed: Composed) -> Sequence[File]:
     cluster = campaign.cluster
     topology = topology_of(composed.space.nodes(point), cluster.slots_per_node, cluster.memory_mib)
     params = scheduler.Params(**composed.space.params(point))
-    plan = scheduler.plan(topology, params, scheduler.make_secrets(), _facts(composed))
+    bound = scheduler.for_image(_facts(composed))
+    plan = bound.plan(topology, params, scheduler.make_secrets())
     targets = [
         Target(node.name, f"{node.role}_nodes", {"ansible_host": node.address})
         for node in topology.nodes
@@ -59,16 +61,17 @@ def files(composed: Composed) -> Sequence[File]:
     return (File("README.md", ("\n".join(lines) + "\n").encode()), *folder(plan, targets))
 
 
-def _facts(composed: Composed) -> Facts:
+def _facts(composed: Composed) -> ImageFacts:
     """What the image says of itself: the built one, or its specification."""
+    from campaign.images.bundles.facts import image_facts
     from campaign.images.debian.builder import spec
     from campaign.testbeds.preflight import store_of
 
     name = composed.image_name(composed.scheduler)
     try:
-        return store_of(composed).get(composed.campaign.image.hash or name).manifest.facts
+        return image_facts(store_of(composed).get(composed.campaign.image.hash or name).manifest)
     except ImageError:
-        return spec(name).facts
+        return ImageFacts(name, spec(name).facts)
 
 
 def _searched_lines(composed: Composed) -> Iterator[str]:

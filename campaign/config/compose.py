@@ -20,7 +20,8 @@ from campaign.config.groups import CONF, groups
 from campaign.core.errors import ConfigError
 from campaign.schema.model import Campaign
 from campaign.schema.settings import Row, model_below, row_of, rows
-from schedulers.base import Scheduler
+from schedulers.base import Params
+from schedulers.interface import Scheduler
 from schedulers.registry import adapter
 from search.space import Problem, Space, SpaceError, reason_of, space_of
 
@@ -37,12 +38,12 @@ class Composed:
     the search space."""
 
     campaign: Campaign
-    schedulers: Mapping[str, Scheduler]
+    schedulers: Mapping[str, Scheduler[Params]]
     space: Space
     origins: "Origins"
 
     @property
-    def scheduler(self) -> Scheduler:
+    def scheduler(self) -> Scheduler[Params]:
         """The campaign's only scheduler; ConfigError where it searches several."""
         names = tuple(self.schedulers)
         if len(names) > 1:
@@ -52,7 +53,7 @@ class Composed:
             )
         return self.schedulers[names[0]]
 
-    def image_name(self, scheduler: Scheduler) -> str:
+    def image_name(self, scheduler: Scheduler[Params]) -> str:
         """The image specification that nodes boot under `scheduler`."""
         return self.campaign.image.name or scheduler.image
 
@@ -154,7 +155,9 @@ def _validated(values: dict[str, Any], origins: Origins) -> Composed:
     )
 
 
-def _with_memory(campaign: Campaign, schedulers: Iterable[Scheduler], origins: Origins) -> Campaign:
+def _with_memory(
+    campaign: Campaign, schedulers: Iterable[Scheduler[Params]], origins: Origins
+) -> Campaign:
     """The campaign with enough memory for its schedulers: all nodes have as much as the one that
     needs most."""
     given = campaign.cluster.memory_mib

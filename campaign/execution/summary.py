@@ -23,7 +23,8 @@ from campaign.report.text import text_front, time_lines
 from campaign.schema.model import Campaign
 from campaign.schema.settings import Scalar
 from campaign.tracking.worker import first_line
-from schedulers.base import Scheduler
+from schedulers.base import Params
+from schedulers.interface import Scheduler
 
 Say = Callable[[str], None]
 Log = Callable[[Sequence[TrialRecord]], None]
@@ -62,7 +63,7 @@ def facts_of(
 
 
 def result_of(
-    facts: Facts, schedulers: Mapping[str, Scheduler], history: History, ledger_path: Path
+    facts: Facts, schedulers: Mapping[str, Scheduler[Params]], history: History, ledger_path: Path
 ) -> CampaignResult:
     """Compute what the campaign of these `facts` ended with, by its ledger."""
     records = history.final()
@@ -115,7 +116,9 @@ def _logged(result: CampaignResult, mlruns: Path, log: Log) -> str:
     return f"{mlruns / 'mlflow.db'} (python -m campaign ui)"
 
 
-def _comparison(schedulers: Mapping[str, Scheduler], records: Sequence[TrialRecord]) -> list[Row]:
+def _comparison(
+    schedulers: Mapping[str, Scheduler[Params]], records: Sequence[TrialRecord]
+) -> list[Row]:
     """The fairness manifest of a campaign that compares schedulers; nothing where it has but
     one."""
     return manifest(schedulers, records) if len(schedulers) > 1 else []

@@ -101,7 +101,7 @@ def schedule(commands: Iterable[tuple["Job", Sequence[str]]]) -> bytes:
 
 
 def session(command: Sequence[str]) -> bytes:
-    """SESSION_FILE: the program that stays and submits (see Scheduler.session_command)."""
+    """SESSION_FILE: the program that stays and submits (see BoundScheduler.session_command)."""
     return f"exec {shlex.join(command)}\n".encode()
 
 

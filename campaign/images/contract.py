@@ -15,7 +15,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter
 
 from campaign.images.debian import builder
-from schedulers.requirements import Demands
+from schedulers.requirements import Requirements
 
 TARGET = "node.target"
 STARTED = frozenset({"ssh.service", "node-network.service"})
@@ -93,9 +93,9 @@ class Guest:
         )
 
 
-def violations(name: str, guest: Guest, demands: Demands) -> Iterator[str]:
-    """What the image `name`, seen as `guest`, lacks or has too much of; `demands` are those of its
-    scheduler."""
+def violations(name: str, guest: Guest, required: Requirements) -> Iterator[str]:
+    """What the image `name`, seen as `guest`, lacks or has too much of; `required` is what its
+    scheduler's adapter needs."""
     shared = builder.spec("_base")
     own = builder.spec(name)
     yield from _cmdline(guest.kernel_cmdline.split(), shared.kernel_cmdline, own.kernel_cmdline)
@@ -109,10 +109,10 @@ def violations(name: str, guest: Guest, demands: Demands) -> Iterator[str]:
     yield from (
         f"{path} is in the image, but it is each node's own" for path in sorted(guest.files)
     )
-    yield from (f"no program {one}" for one in sorted((TOOLS | demands.programs) - guest.programs))
-    yield from (f"no unit {unit}" for unit in sorted(demands.units - guest.units))
-    yield from (f"{unit} starts by itself" for unit in sorted(demands.units & guest.starts))
-    yield from (f"no user {user}" for user in sorted(demands.users - guest.users.keys()))
+    yield from (f"no program {one}" for one in sorted((TOOLS | required.programs) - guest.programs))
+    yield from (f"no unit {unit}" for unit in sorted(required.units - guest.units))
+    yield from (f"{unit} starts by itself" for unit in sorted(required.units & guest.starts))
+    yield from (f"no user {user}" for user in sorted(required.users - guest.users.keys()))
     for user, number in own.users.items():
         if guest.users.get(user) != number:
             yield f"user {user} has the id {guest.users.get(user)}, not {number}"

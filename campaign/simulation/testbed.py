@@ -18,7 +18,8 @@ from campaign.core.version import software
 from campaign.schema.model import Campaign
 from campaign.simulation.engine import Delays, Nodes, simulate
 from campaign.simulation.table import jobs_table
-from schedulers.base import Scheduler, node_name
+from schedulers.base import Params, node_name
+from schedulers.interface import Scheduler
 from schedulers.policy import Policy, Reserve
 from search.space import ARMS, PARAMS, Space
 
@@ -32,7 +33,7 @@ class SimulationTestbed:
     def __init__(
         self,
         campaign: Campaign,
-        schedulers: Mapping[str, Scheduler],
+        schedulers: Mapping[str, Scheduler[Params]],
         space: Space,
         workload: Workload,
     ) -> None:

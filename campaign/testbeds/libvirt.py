@@ -14,6 +14,7 @@ from campaign.core.jobs import Workload
 from campaign.core.testbed import Testbed
 from campaign.core.trials import Trial
 from campaign.core.version import software
+from campaign.images.bundles.facts import image_facts
 from campaign.images.bundles.manifest import Bundle
 from campaign.records.ledger import Ledger
 from campaign.testbeds import Say, Software
@@ -35,8 +36,10 @@ class OnLibvirt:
         # Before an image is built, which takes minutes.
         optional.require("vm", "testbed.kind = libvirt")
         self._images = bundles_for(self._composed, ledger, say)
-        for bundle in self._images.values():
+        for name, bundle in self._images.items():
             check_payload(self._composed, bundle)
+            # An image that lacks a fact is told now, before anything is started.
+            self._composed.schedulers[name].for_image(image_facts(bundle.manifest))
         return Software(self._images)
 
     def check(self) -> None:

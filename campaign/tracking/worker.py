@@ -19,7 +19,8 @@ from campaign.records.results import Results
 from campaign.schema.model import Campaign
 from campaign.schema.settings import Scalar
 from campaign.tracking.mlflow_tracker import Evidence, Tracker
-from schedulers.base import Scheduler
+from schedulers.base import Params
+from schedulers.interface import Scheduler
 from search.space import ARMS, PARAMS, Space
 
 JOIN_S = 120.0
@@ -50,7 +51,7 @@ def tracker_for(
     )
 
 
-def parameters_of(schedulers: Mapping[str, Scheduler], space: Space) -> dict[str, Scalar]:
+def parameters_of(schedulers: Mapping[str, Scheduler[Params]], space: Space) -> dict[str, Scalar]:
     """Return every parameter that no trial of `space` varies, by dotted setting.
 
     Those that the campaign doesn't set have their scheduler's defaults.

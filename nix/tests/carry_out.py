@@ -11,7 +11,7 @@ def carry_out(plan: dict[str, Any], machines: dict[str, Any]) -> None:
     for stage in plan["stages"]:
         for name, step in stage.items():
             take(machines[name], step)
-    machines[plan["head"]].succeed(shlex.join(plan["rehearsal"]))
+    machines[plan["head"]].succeed(shlex.join(plan["smoke_test"]))
 
 
 def take(machine: Any, step: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import json
 import sys
 
 from schedulers.base import Node, Step, Topology
+from schedulers.facts import ImageFacts
 from schedulers.registry import adapter
 
 
@@ -38,7 +39,8 @@ def main(name: str, facts: str) -> None:
     """Print the plan's stages, and the command that runs a job across all nodes."""
     scheduler = adapter(name)
     topology = Topology("nixos-test", tuple(Node(**node) for node in json.load(sys.stdin)))
-    plan = scheduler.plan(topology, scheduler.Params(), scheduler.make_secrets(), json.loads(facts))
+    bound = scheduler.for_image(ImageFacts(scheduler.image, json.loads(facts)))
+    plan = bound.plan(topology, scheduler.Params(), scheduler.make_secrets())
     stages = [
         {node: step_as_data(step) for node, step in stage.steps.items()} for stage in plan.stages
     ]
@@ -46,7 +48,7 @@ def main(name: str, facts: str) -> None:
         {
             "head": topology.head.name,
             "stages": stages,
-            "rehearsal": scheduler.rehearsal_command(topology),
+            "smoke_test": bound.smoke_test_command(topology),
         },
         sys.stdout,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from schedulers._kubernetes.access import curl, url
 from schedulers._kubernetes.pods import JOB_LABEL, NAMESPACE, TIMED_OUT
-from schedulers.base import Fate, NativeTimes, ParseError
+from schedulers.base import FinalState, NativeTimes, ParseError
 
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 TABLE = "Accept: application/json;as=Table;v=v1;g=meta.k8s.io"
@@ -32,7 +32,7 @@ def jobs_command(jobs_path: str, pods_query: str = "") -> tuple[str, ...]:
     )
 
 
-def parse_pending(text: str, ended: Mapping[str, Fate | None]) -> dict[str, str]:
+def parse_pending(text: str, ended: Mapping[str, FinalState | None]) -> dict[str, str]:
     """Jobs that aren't done by name, from `jobs_command` with the pending pods; `ended` are states
     of jobs that are.
 
@@ -61,12 +61,12 @@ def parse_pending(text: str, ended: Mapping[str, Fate | None]) -> dict[str, str]
     return found
 
 
-def parse_accounting(text: str, ended: Mapping[str, Fate | None]) -> dict[str, NativeTimes]:
+def parse_accounting(text: str, ended: Mapping[str, FinalState | None]) -> dict[str, NativeTimes]:
     """Jobs that are done by name, from `jobs_command` with all pods.
 
     A job starts when its last pod has got a node, and ends when the last one has ended; seconds are
-    whole. `ended` has the fate of a state, or None where pods must tell: then the state is followed
-    by the cause.
+    whole. `ended` says how a job in a state ended, or None where pods must tell: then the state is
+    followed by the cause.
     """
     tables, pods = _documents(text)
     of_job: dict[str, list[Pod]] = {name: [] for name in tables}
@@ -81,7 +81,7 @@ def parse_accounting(text: str, ended: Mapping[str, Fate | None]) -> dict[str, N
     }
 
 
-def fate(state: str, ended: Mapping[str, Fate | None]) -> Fate:
+def final_state(state: str, ended: Mapping[str, FinalState | None]) -> FinalState:
     """How a job ended."""
     known = ended.get(state)
     failure = _FAILURE.fullmatch(state)

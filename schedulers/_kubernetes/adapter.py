@@ -2,15 +2,16 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
+from campaign.schema.settings import Scalar
 from schedulers._kubernetes import access, accounts, daemons, plan, pods
 from schedulers._kubernetes.access import curl, url
 from schedulers.base import (
     BootstrapPlan,
-    Facts,
-    Fate,
+    FinalState,
     NativeTimes,
     ParseError,
     Role,
@@ -18,61 +19,74 @@ from schedulers.base import (
     Topology,
     fewest_nodes,
 )
+from schedulers.interface import P
+from schedulers.policy import Policy
 
 if TYPE_CHECKING:
     from campaign.core.jobs import Job
 
-_LOGS: dict[Role, tuple[str, ...]] = {
+_UNITS: dict[Role, tuple[str, ...]] = {
     "head": (daemons.ETCD, daemons.API_SERVER, daemons.RENDEZVOUS),
     "compute": (daemons.CONTAINERD, daemons.KUBELET),
 }
-REHEARSAL_TIMEOUT_S = 180
+SMOKE_TEST_TIMEOUT_S = 180
 
 
-def logs(*units: str) -> Mapping[Role, Sequence[str]]:
-    """The logs of all daemons, those of the head's `units` among them."""
-    return {
-        role: [daemons.log(name) for name in (*names, *(units if role == "head" else ()))]
-        for role, names in _LOGS.items()
-    }
+class Kubernetes(ABC, Generic[P]):
+    """The unbound members that adapters share; see `schedulers.interface.Scheduler`.
 
-
-class Kubernetes:
-    """The members that adapters share; see `schedulers.base.Scheduler` for what each promises.
-
-    A subclass says where the API has its jobs (`jobs_path`), which states of a job are final
-    (`ended`: the fate, or None where its pods must tell), of what its control consists, and how its
-    jobs are written.
+    The image `kubernetes` has no facts: its plans bring every unit along, and name programs by
+    their paths in `/usr/bin`, which both builders keep.
     """
 
     image: ClassVar[str] = "kubernetes"
     resolution_s: ClassVar[float] = 1.0
-    launching_s: ClassVar[float] = 60.0
+    launch_latency_s: ClassVar[float] = 60.0
     memory_mib: ClassVar[int] = 1536
-    jobs_path: ClassVar[str]
-    ended: ClassVar[Mapping[str, Fate | None]]
-    units: ClassVar[tuple[str, ...]]
-
-    def control(self, params: Any) -> plan.Control:
-        """What schedules, with these parameters."""
-        raise NotImplementedError
-
-    def manifest(self, name: str, script: str, shares: Sequence[int]) -> dict[str, Any]:
-        """A job of that name whose pods have so many slots each and run `script`."""
-        raise NotImplementedError
 
     def make_secrets(self) -> Secrets:
         return access.draw()
 
-    def plan(
-        self, topology: Topology, params: Any, secrets: Secrets, facts: Facts
-    ) -> BootstrapPlan:
+    @abstractmethod
+    def policy(self, params: P) -> Policy:
+        """See `schedulers.interface.Scheduler`."""
+
+    def nodes_needed(self, job: "Job", topology: Topology) -> int:
+        return fewest_nodes(job, topology)
+
+
+class BoundKubernetes(ABC, Generic[P]):
+    """The bound members that adapters share; see `schedulers.interface.BoundScheduler`.
+
+    A subclass says where the API has its jobs (`jobs_path`), which states of a job are final
+    (`ended`: how it ended, or None where its pods must tell), which units schedule on the head
+    (`units`), of what its control consists, and how its jobs are written.
+    """
+
+    jobs_path: ClassVar[str]
+    ended: ClassVar[Mapping[str, FinalState | None]]
+    units: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def control(self, params: P) -> plan.Control:
+        """Return what schedules, with these parameters."""
+
+    @abstractmethod
+    def manifest(self, name: str, script: str, shares: Sequence[int]) -> dict[str, Any]:
+        """Return a job called `name` with a pod for each of `shares`, its slots; every pod runs the
+        shell commands `script`."""
+
+    @abstractmethod
+    def parse_config(self, text: str) -> dict[str, Scalar]:
+        """See `schedulers.interface.BoundScheduler`."""
+
+    def plan(self, topology: Topology, params: P, secrets: Secrets) -> BootstrapPlan:
         return plan.bootstrap(topology, secrets, self.control(params))
 
-    def reconfigure(self, topology: Topology, params: Any, facts: Facts) -> BootstrapPlan:
+    def reconfigure(self, topology: Topology, params: P) -> BootstrapPlan:
         return plan.reconfigure(topology, self.control(params))
 
-    def rehearsal_command(self, topology: Topology) -> tuple[str, ...]:
+    def smoke_test_command(self, topology: Topology) -> tuple[str, ...]:
         spec = json.dumps(
             self.manifest("NAME", "true", [1] * len(topology.compute)), sort_keys=True
         )
@@ -80,15 +94,12 @@ class Kubernetes:
         post = shlex.join(curl("-o", "/dev/null", "-H", "Content-Type: application/json", "-d"))
         ask = shlex.join(curl("-H", accounts.TABLE))
         line = (
-            f"name=rehearsal-$EPOCHSECONDS; spec={shlex.quote(spec)}; "
+            f"name=smoke-test-$EPOCHSECONDS; spec={shlex.quote(spec)}; "
             f'{post} "${{spec//NAME/$name}}" {url(self.jobs_path)} && '
             f"until {ask} {url(self.jobs_path)}/$name?includeObject=None | grep -qE '{done}'; do "
             "sleep 0.5; done"
         )
-        return ("timeout", str(REHEARSAL_TIMEOUT_S), "bash", "-c", line)
-
-    def nodes_needed(self, job: "Job", topology: Topology) -> int:
-        return fewest_nodes(job, topology)
+        return ("timeout", str(SMOKE_TEST_TIMEOUT_S), "bash", "-c", line)
 
     def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:
         post = curl(
@@ -132,8 +143,8 @@ class Kubernetes:
         )
         return ("bash", "-c", " && ".join(lines))
 
-    def fate(self, state: str) -> Fate:
-        return accounts.fate(state, self.ended)
+    def final_state(self, state: str) -> FinalState:
+        return accounts.final_state(state, self.ended)
 
     def accounting_command(self) -> tuple[str, ...]:
         return accounts.jobs_command(self.jobs_path)
@@ -141,20 +152,19 @@ class Kubernetes:
     def parse_accounting(self, text: str) -> dict[str, NativeTimes]:
         return accounts.parse_accounting(text, self.ended)
 
-    def health_commands(self, role: Role) -> Iterable[tuple[str, ...]]:
-        return [
-            (
-                "systemctl",
-                "is-active",
-                "--quiet",
-                *_LOGS[role],
-                *(self.units if role == "head" else ()),
-            )
-        ]
+    def health_commands(self, role: Role) -> Sequence[tuple[str, ...]]:
+        return [daemons.all_active(self._units(role))]
+
+    def log_files(self, role: Role) -> Sequence[str]:
+        return [daemons.log(unit) for unit in self._units(role)]
+
+    def _units(self, role: Role) -> tuple[str, ...]:
+        return (*_UNITS[role], *(self.units if role == "head" else ()))
 
 
 def parsed(what: str, text: str) -> dict[str, Any]:
-    """The JSON object in `text`."""
+    """Return the JSON object in `text`; raise ParseError, which calls it `what`, for anything
+    else."""
     try:
         found = json.loads(text)
         if not isinstance(found, dict):

@@ -1,6 +1,6 @@
-"""Submits the manifests whose paths it reads, as Scheduler.session_command has it; a program for
-the head node.
+"""Submits the manifests whose paths it reads: a program for the head node.
 
+`schedulers.interface.BoundScheduler.session_command` says what it reads and answers.
 Arguments: the kubeconfig file (JSON), and the API's path under which jobs are created. All goes
 over one connection.
 """

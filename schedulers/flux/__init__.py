@@ -1,6 +1,8 @@
-"""Flux 0.88 with its own schedulers or Fluxion, as this project drives it; `ADAPTER` is what the
-rest of it sees."""
+"""Flux with its own schedulers or Fluxion, as this project drives it; `ADAPTER` is what the rest of
+the project sees."""
 
 from schedulers.flux.adapter import Flux
+from schedulers.flux.params import FluxParams
+from schedulers.interface import Scheduler
 
-ADAPTER = Flux()
+ADAPTER: Scheduler[FluxParams] = Flux()

@@ -1,52 +1,48 @@
 """Flux behind the scheduler seam: gathers what params, conf, plan, policy and jobs do."""
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from campaign.schema.settings import Scalar
 from schedulers.base import (
     BootstrapPlan,
-    Facts,
-    Fate,
+    FinalState,
     NativeTimes,
-    Params,
     Role,
     Secrets,
     Topology,
     fewest_nodes,
 )
-from schedulers.flux import jobs, params, plan, policy
+from schedulers.facts import ImageFacts
+from schedulers.flux import jobs, plan
 from schedulers.flux.conf import (
     BROKER_LOG,
     CLUSTER_CONF,
-    DEFAULT_FACTS,
     SCHEDULER_CONF,
     UNIT,
+    FluxNames,
     certificate,
 )
 from schedulers.flux.fairness import FAIRNESS
+from schedulers.flux.params import FluxParams, parse_config
+from schedulers.flux.policy import policy
 from schedulers.policy import Policy
 
 if TYPE_CHECKING:
     from campaign.core.jobs import Job
 
-FLUX = DEFAULT_FACTS["flux.program"]
-
 
 class Flux:
-    """The adapter; see `schedulers.base.Scheduler` for what each member promises."""
+    """The adapter; see `schedulers.interface.Scheduler` for what each member promises."""
 
     name: ClassVar[str] = "flux"
     image: ClassVar[str] = "flux"
-    Params: ClassVar[type[Params]] = params.FluxParams
-    log_files: ClassVar[Mapping[Role, Sequence[str]]] = {
-        "head": (BROKER_LOG, CLUSTER_CONF, SCHEDULER_CONF),
-        "compute": (BROKER_LOG,),
-    }
+    Params: ClassVar[type[FluxParams]] = FluxParams
     resolution_s: ClassVar[float] = 0.001
     gangs: ClassVar[bool] = True
-    launching_s: ClassVar[float] = 5.0
+    launch_latency_s: ClassVar[float] = 5.0
     memory_mib: ClassVar[int] = 256
 
     def make_secrets(self) -> Secrets:
@@ -57,79 +53,105 @@ class Flux:
             {plan.CURVE: certificate(key.private_bytes_raw(), key.public_key().public_bytes_raw())}
         )
 
-    def plan(
-        self, topology: Topology, params: params.FluxParams, secrets: Secrets, facts: Facts
-    ) -> BootstrapPlan:
-        return plan.bootstrap(topology, params, secrets, facts)
-
-    def reconfigure(
-        self, topology: Topology, params: params.FluxParams, facts: Facts
-    ) -> BootstrapPlan:
-        return plan.reconfigure(topology, params, facts)
-
-    def policy(self, params: params.FluxParams) -> Policy:
-        return policy.policy(params)
+    def policy(self, params: FluxParams) -> Policy:
+        return policy(params)
 
     def fairness(self) -> Mapping[str, str]:
         return FAIRNESS
 
-    def rehearsal_command(self, topology: Topology) -> tuple[str, ...]:
-        spec = shlex.quote(jobs.rehearsal(topology).decode())
-        line = (
-            f"job=$({FLUX} job submit <<<{spec}) && exec timeout {plan.REHEARSAL_TIMEOUT_S} "
-            f"{FLUX} job attach $job"
-        )
-        return plan.as_owner(DEFAULT_FACTS, "bash", "-c", line)
-
     def nodes_needed(self, job: "Job", topology: Topology) -> int:
         return fewest_nodes(job, topology)
 
+    def for_image(self, facts: ImageFacts) -> "BoundFlux":
+        return BoundFlux(self, FluxNames.of(facts))
+
+
+@dataclass(frozen=True)
+class BoundFlux:
+    """Flux on an image with these names; see `schedulers.interface.BoundScheduler`."""
+
+    scheduler: Flux
+    names: FluxNames
+
+    def plan(self, topology: Topology, params: FluxParams, secrets: Secrets) -> BootstrapPlan:
+        return plan.bootstrap(topology, params, secrets, self.names)
+
+    def reconfigure(self, topology: Topology, params: FluxParams) -> BootstrapPlan:
+        return plan.reconfigure(topology, params, self.names)
+
+    def smoke_test_command(self, topology: Topology) -> tuple[str, ...]:
+        spec = shlex.quote(jobs.smoke_test(topology).decode())
+        line = (
+            f"job=$({self.names.program} job submit <<<{spec}) && exec timeout "
+            f"{plan.SMOKE_TEST_TIMEOUT_S} {self.names.program} job attach $job"
+        )
+        return self._as_owner("bash", "-c", line)
+
     def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:
-        return plan.as_owner(DEFAULT_FACTS, FLUX, "job", "submit", script)
-
-    def session_command(self) -> tuple[str, ...]:
-        return plan.as_owner(DEFAULT_FACTS, FLUX, "python", "-u", "-c", jobs.SESSION)
-
-    def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
-        return jobs.jobspec(job, topology, payload)
+        return self._as_owner(self.names.program, "job", "submit", script)
 
     def parse_submit(self, text: str) -> str:
         return jobs.parse_submit(text)
 
+    def session_command(self) -> tuple[str, ...]:
+        return self._as_owner(self.names.program, "python", "-u", "-c", jobs.SESSION)
+
+    def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
+        return jobs.jobspec(job, topology, payload)
+
     def pending_command(self) -> tuple[str, ...]:
-        return (FLUX, "job", "list", f"--user={DEFAULT_FACTS['flux.user']}")
+        return (self.names.program, "job", "list", f"--user={self.names.user}")
 
     def parse_pending(self, text: str) -> dict[str, str]:
         return jobs.parse_pending(text)
 
     def cancel_command(self, native_id: str) -> tuple[str, ...]:
-        return (FLUX, "job", "raise", "--type=cancel", "--severity=0", native_id)
+        return (self.names.program, "job", "raise", "--type=cancel", "--severity=0", native_id)
 
     def lost_command(self, node: str) -> tuple[str, ...]:
-        return (FLUX, "overlay", "disconnect", node)
-
-    def fate(self, state: str) -> Fate:
-        return jobs.fate(state)
+        return (self.names.program, "overlay", "disconnect", node)
 
     def accounting_command(self) -> tuple[str, ...]:
-        return (FLUX, "job", "list-inactive")
+        return (self.names.program, "job", "list-inactive")
 
     def parse_accounting(self, text: str) -> dict[str, NativeTimes]:
         return jobs.parse_accounting(text)
 
+    def final_state(self, state: str) -> FinalState:
+        return jobs.final_state(state)
+
     def version_command(self) -> tuple[str, ...]:
-        return (FLUX, "version")
+        return (self.names.program, "version")
 
     def parse_version(self, text: str) -> str:
         return jobs.parse_version(text)
 
-    def health_commands(self, role: Role) -> Iterable[tuple[str, ...]]:
-        return [("systemctl", "is-active", "--quiet", UNIT)]
-
     def verify_command(self) -> tuple[str, ...]:
-        asked = shlex.join((FLUX, "python", "-c", plan.VERIFY))
-        logged = f"{{ {FLUX} dmesg | grep -a 'ready: queue-depth=' | tail -n 1; }}"
+        flux = self.names.program
+        asked = shlex.join((flux, "python", "-c", plan.VERIFY))
+        logged = f"{{ {flux} dmesg | grep -a 'ready: queue-depth=' | tail -n 1; }}"
         return ("bash", "-c", f"{asked} && {logged}")
 
     def parse_config(self, text: str) -> dict[str, Scalar]:
-        return params.parse_config(text)
+        return parse_config(text)
+
+    def health_commands(self, role: Role) -> Sequence[tuple[str, ...]]:
+        return [("systemctl", "is-active", "--quiet", UNIT)]
+
+    def log_files(self, role: Role) -> Sequence[str]:
+        if role == "head":
+            return (BROKER_LOG, CLUSTER_CONF, SCHEDULER_CONF)
+        return (BROKER_LOG,)
+
+    def _as_owner(self, *command: str) -> tuple[str, ...]:
+        # Nobody but the instance's owner may submit. Without a login session, which would take
+        # long.
+        user = self.names.user
+        return (
+            "setpriv",
+            f"--reuid={user}",
+            f"--regid={user}",
+            "--clear-groups",
+            "--reset-env",
+            *command,
+        )

@@ -3,11 +3,13 @@
 import base64
 import json
 import string
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from schedulers.base import Topology
+from schedulers.facts import ImageFacts
 from schedulers.flux.params import FLUXION, FluxParams
 
 if TYPE_CHECKING:
@@ -21,10 +23,21 @@ SCHEDULER_CONF = f"{CONF_FOLDER}/scheduler.toml"
 BROKER_LOG = "/var/log/flux-broker.log"
 UNIT = "flux.service"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
-DEFAULT_FACTS = {"flux.user": "flux", "flux.program": "/usr/bin/flux"}
-"""What an image may have elsewhere; one that does says so in its facts."""
 _Z85 = string.digits + string.ascii_lowercase + string.ascii_uppercase + ".-:+=^!/*?&<>()[]{}@%$#"
 _B85 = string.digits + string.ascii_uppercase + string.ascii_lowercase + "!#$%&()*+-;<=>?@^_`{|}~"
+
+
+@dataclass(frozen=True)
+class FluxNames:
+    """Who owns Flux's instance on an image, and where its program is."""
+
+    user: str
+    program: str
+
+    @classmethod
+    def of(cls, facts: ImageFacts) -> Self:
+        """Read them from an image's facts; raise ImageError for the first that is missing."""
+        return cls(user=facts["flux.user"], program=facts["flux.program"])
 
 
 def cluster_toml(topology: Topology, user: str) -> bytes:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from schedulers.base import Fate, NativeTimes, ParseError, Topology, fewest_nodes
+from schedulers.base import FinalState, NativeTimes, ParseError, Topology, fewest_nodes
 
 if TYPE_CHECKING:
     from campaign.core.jobs import Job
@@ -26,13 +26,13 @@ for line in sys.stdin:
         print(1, " ".join(str(error).split()), sep="\\t")
 """
 """A program for Flux's Python that submits the jobspecs whose paths it reads, as
-Scheduler.session_command has it."""
+BoundScheduler.session_command has it."""
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _WAITING = {1: "NEW", 2: "DEPEND", 4: "PRIORITY", 8: "SCHED"}
 _RESULTS = {1: "COMPLETED", 2: "FAILED", 4: "CANCELED", 8: "TIMEOUT"}
 NODE_FAILURE = "node failure"
 """How the note of the exception begins that ends the jobs of a lost node."""
-_FATES: dict[str, Fate] = {
+_FINAL_STATES: dict[str, FinalState] = {
     "COMPLETED": "completed",
     "FAILED": "failed",
     f"FAILED: {NODE_FAILURE}": "node_lost",
@@ -55,9 +55,9 @@ def jobspec(job: "Job", topology: Topology, payload: str) -> bytes:
     )
 
 
-def rehearsal(topology: Topology) -> bytes:
+def smoke_test(topology: Topology) -> bytes:
     """A jobspec that does nothing on every compute node."""
-    return _spec("rehearsal", len(topology.compute), 1, "true", 60.0)
+    return _spec("smoke-test", len(topology.compute), 1, "true", 60.0)
 
 
 def _spec(name: str, nodes: int, cores: int, command: str, limit_s: float) -> bytes:
@@ -137,9 +137,9 @@ def _jobs(text: str) -> Iterator[tuple[dict[str, Any], str]]:
         yield job, line
 
 
-def fate(state: str) -> Fate:
+def final_state(state: str) -> FinalState:
     """How a job ended."""
-    found = _FATES.get(state)
+    found = _FINAL_STATES.get(state)
     if found is None:
         raise ParseError("the result of an ended job", state)
     return found

@@ -2,16 +2,15 @@
 the others."""
 
 import shlex
-from collections.abc import Mapping
 
-from schedulers.base import BootstrapPlan, Facts, File, Probe, Secrets, Stage, Step, Topology, Unit
+from schedulers.base import BootstrapPlan, File, Probe, Secrets, Stage, Step, Topology, Unit
 from schedulers.flux.conf import (
     CERTIFICATE,
     CLUSTER_CONF,
-    DEFAULT_FACTS,
     SCHEDULER_CONF,
     UNIT,
     UNIT_FILE,
+    FluxNames,
     cluster_toml,
     core_arguments,
     scheduler_toml,
@@ -20,7 +19,7 @@ from schedulers.flux.conf import (
 from schedulers.flux.params import CORE, FLUXION, FLUXION_FEASIBILITY, FLUXION_RESOURCE, FluxParams
 
 CURVE = "curve.cert"
-REHEARSAL_TIMEOUT_S = 60
+SMOKE_TEST_TIMEOUT_S = 60
 VERIFY = """\
 import json, flux
 instance = flux.Flux()
@@ -36,13 +35,12 @@ answer with."""
 
 
 def bootstrap(
-    topology: Topology, params: FluxParams, secrets: Secrets, facts: Facts
+    topology: Topology, params: FluxParams, secrets: Secrets, names: FluxNames
 ) -> BootstrapPlan:
     """From booted nodes to an instance with all compute nodes up."""
-    names = DEFAULT_FACTS | dict(facts)
     broker = (
-        File(CERTIFICATE, secrets[CURVE], mode=0o400, owner=names["flux.user"], secret=True),
-        File(UNIT_FILE, unit_file(names["flux.user"], names["flux.program"])),
+        File(CERTIFICATE, secrets[CURVE], mode=0o400, owner=names.user, secret=True),
+        File(UNIT_FILE, unit_file(names.user, names.program)),
         _cluster_file(topology, names),
     )
     steps = {node.name: _broker(broker) for node in topology.compute}
@@ -55,13 +53,12 @@ def bootstrap(
     )
 
 
-def reconfigure(topology: Topology, params: FluxParams, facts: Facts) -> BootstrapPlan:
+def reconfigure(topology: Topology, params: FluxParams, names: FluxNames) -> BootstrapPlan:
     """From an instance to one with other parameters, or with fewer nodes.
 
     Only fewer nodes make the brokers start anew. Otherwise the head loads another scheduler, or the
     same with other parameters: a module reads its part of the configuration when it is loaded.
     """
-    names = DEFAULT_FACTS | dict(facts)
     brokers = {
         node.name: Step(files=(_cluster_file(topology, names),), units=(Unit(UNIT),))
         for node in topology.nodes
@@ -79,33 +76,19 @@ def reconfigure(topology: Topology, params: FluxParams, facts: Facts) -> Bootstr
     )
 
 
-def as_owner(names: Mapping[str, str], *command: str) -> tuple[str, ...]:
-    """A command of the instance's owner: nobody else may submit. Without a login session, which
-    would take long."""
-    user = names["flux.user"]
-    return (
-        "setpriv",
-        f"--reuid={user}",
-        f"--regid={user}",
-        "--clear-groups",
-        "--reset-env",
-        *command,
-    )
-
-
 def _broker(files: tuple[File, ...]) -> Step:
     return Step(files=files, commands=(("systemctl", "daemon-reload"),), units=(Unit(UNIT),))
 
 
-def _cluster_file(topology: Topology, names: Mapping[str, str]) -> File:
-    return File(CLUSTER_CONF, cluster_toml(topology, names["flux.user"]))
+def _cluster_file(topology: Topology, names: FluxNames) -> File:
+    return File(CLUSTER_CONF, cluster_toml(topology, names.user))
 
 
 def _scheduler_file(params: FluxParams) -> File:
     return File(SCHEDULER_CONF, scheduler_toml(params))
 
 
-def _met(topology: Topology, names: Mapping[str, str]) -> Step:
+def _met(topology: Topology, names: FluxNames) -> Step:
     """A broker that isn't ready yet shows as offline."""
     count = len(topology.nodes)
     expect = rf"\S+ run \S+,\s+owner \S+,\s+depth \d+,\s+size {count}"
@@ -113,7 +96,7 @@ def _met(topology: Topology, names: Mapping[str, str]) -> Step:
         probes=(
             Probe(
                 f"{count} brokers are ready",
-                (names["flux.program"], "uptime"),
+                (names.program, "uptime"),
                 expect,
                 deadline_s=120,
             ),
@@ -121,10 +104,10 @@ def _met(topology: Topology, names: Mapping[str, str]) -> Step:
     )
 
 
-def _reload(params: FluxParams, names: Mapping[str, str]) -> str:
+def _reload(params: FluxParams, names: FluxNames) -> str:
     """Shell commands that put one scheduler in the place of another. In C: Flux's own modprobe is
     in Python, and slow where nodes are emulated."""
-    flux = names["flux.program"]
+    flux = names.program
     loaded = [
         (FLUXION_RESOURCE, "load-allowlist=node,core,gpu"),
         (FLUXION_FEASIBILITY,),
@@ -142,6 +125,6 @@ def _reload(params: FluxParams, names: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def _schedules(params: FluxParams, names: Mapping[str, str]) -> Probe:
-    asked = f"{names['flux.program']} module list | grep -ow {params.sched}"
+def _schedules(params: FluxParams, names: FluxNames) -> Probe:
+    asked = f"{names.program} module list | grep -ow {params.sched}"
     return Probe(f"{params.sched} is loaded", ("bash", "-c", asked), params.sched, deadline_s=60)

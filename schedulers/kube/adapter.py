@@ -1,16 +1,18 @@
 """kube-scheduler behind the scheduler seam."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from campaign.schema.settings import Scalar
 from schedulers._kubernetes import access, daemons, pods
 from schedulers._kubernetes.access import curl, url
-from schedulers._kubernetes.adapter import Kubernetes, logs, parsed
+from schedulers._kubernetes.adapter import BoundKubernetes, Kubernetes, parsed
 from schedulers._kubernetes.plan import MERGE, Control
-from schedulers.base import Fate, Params, ParseError, Probe, Role
-from schedulers.kube import params
+from schedulers.base import FinalState, ParseError, Probe
+from schedulers.facts import ImageFacts
 from schedulers.kube.fairness import FAIRNESS
+from schedulers.kube.params import KubeParams, configuration, parse_config
 from schedulers.kube.policy import policy
 from schedulers.policy import Policy
 
@@ -20,22 +22,38 @@ CONF = f"{access.FOLDER}/scheduler.json"
 _OWN = "https://127.0.0.1:10259"
 
 
-class Kube(Kubernetes):
-    """The adapter; see `schedulers.base.Scheduler` for what each member promises."""
+class Kube(Kubernetes[KubeParams]):
+    """The adapter; see `schedulers.interface.Scheduler` for what each member promises."""
 
     name: ClassVar[str] = "kube"
     gangs: ClassVar[bool] = False
-    Params: ClassVar[type[Params]] = params.KubeParams
+    Params: ClassVar[type[KubeParams]] = KubeParams
+
+    def policy(self, params: KubeParams) -> Policy:
+        return policy(params)
+
+    def fairness(self) -> Mapping[str, str]:
+        return FAIRNESS
+
+    def for_image(self, facts: ImageFacts) -> "BoundKube":
+        return BoundKube(self)
+
+
+@dataclass(frozen=True)
+class BoundKube(BoundKubernetes[KubeParams]):
+    """The bound adapter; see `schedulers.interface.BoundScheduler`."""
+
+    scheduler: Kube
+
     units: ClassVar[tuple[str, ...]] = (SCHEDULER, CONTROLLERS)
-    log_files: ClassVar[Mapping[Role, Sequence[str]]] = logs(*units)
     jobs_path: ClassVar[str] = f"/apis/batch/v1/namespaces/{pods.NAMESPACE}/jobs"
-    ended: ClassVar[Mapping[str, Fate | None]] = {
+    ended: ClassVar[Mapping[str, FinalState | None]] = {
         "Complete": "completed",
         "Suspended": "cancelled",
         "Failed": None,
     }
 
-    def control(self, params_: params.KubeParams) -> Control:
+    def control(self, params: KubeParams) -> Control:
         allowed = "/configz,/healthz,/livez,/readyz"
         scheduler = daemons.unit(
             SCHEDULER,
@@ -51,7 +69,7 @@ class Kube(Kubernetes):
             ),
             *("--controllers=job-controller", "--bind-address=127.0.0.1"),
         )
-        configuration = params.configuration(params_, access.KUBECONFIG, pods.SLOT)
+        settings = configuration(params, access.KUBECONFIG, pods.SLOT)
         ready = Probe(
             "kube-scheduler is ready",
             ("curl", "-sk", f"{_OWN}/readyz"),
@@ -61,7 +79,10 @@ class Kube(Kubernetes):
         )
         return Control(
             scheduler=SCHEDULER,
-            files=(scheduler, daemons.json_file(CONF, configuration)),
+            files=(
+                scheduler,
+                daemons.json_file(CONF, settings),
+            ),
             others=(controllers,),
             other_units=(CONTROLLERS,),
             ready=(ready,),
@@ -83,12 +104,6 @@ class Kube(Kubernetes):
                 "template": pods.template(name, script, shares[0]),
             },
         }
-
-    def policy(self, params_: params.KubeParams) -> Policy:
-        return policy(params_)
-
-    def fairness(self) -> Mapping[str, str]:
-        return FAIRNESS
 
     def cancel_command(self, native_id: str) -> tuple[str, ...]:
         """Suspended rather than deleted, which would leave no trace of it."""
@@ -118,4 +133,4 @@ class Kube(Kubernetes):
         return ("curl", "-sk", f"{_OWN}/configz")
 
     def parse_config(self, text: str) -> dict[str, Scalar]:
-        return params.parse_config(text)
+        return parse_config(text)

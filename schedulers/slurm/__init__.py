@@ -1,5 +1,7 @@
 """Slurm 24.11 as this project drives it; `ADAPTER` is what the rest of the project sees."""
 
+from schedulers.interface import Scheduler
 from schedulers.slurm.adapter import Slurm
+from schedulers.slurm.params import SlurmParams
 
-ADAPTER = Slurm()
+ADAPTER: Scheduler[SlurmParams] = Slurm()

@@ -1,10 +1,12 @@
 """Files that Slurm's daemons read, and where they stand on a node."""
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from schedulers.base import Topology
+from schedulers.facts import ImageFacts
 from schedulers.slurm.params import SlurmParams, conf_values
 
 if TYPE_CHECKING:
@@ -17,19 +19,38 @@ COMPLETION_LOG = "/var/log/slurm/jobcomp.log"
 OVER_LIMIT_MIN = 1
 PRIORITIES_EVERY_MIN = 1
 CGROUP_CONF = b"CgroupPlugin=disabled\n"
-DEFAULT_FACTS = {
-    "slurm.conf": "/etc/slurm/slurm.conf",
-    "slurm.cgroup_conf": "/etc/slurm/cgroup.conf",
-    "slurm.plugstack_conf": "/etc/slurm/plugstack.conf",
-    "slurm.controller_defaults": "/etc/default/slurmctld",
-    "slurm.node_defaults": "/etc/default/slurmd",
-    "munge.key": "/etc/munge/munge.key",
-    "munge.user": "munge",
-    "unit.munge": "munge.service",
-    "unit.slurmctld": "slurmctld.service",
-    "unit.slurmd": "slurmd.service",
-}
-"""Where Debian's packages have things; an image that differs says so in its facts."""
+
+
+@dataclass(frozen=True)
+class SlurmNames:
+    """Where an image has what Slurm's bootstrap and checks name: paths, units, munge's user."""
+
+    conf: str
+    cgroup_conf: str
+    plugstack_conf: str
+    controller_defaults: str
+    node_defaults: str
+    munge_key: str
+    munge_user: str
+    munge_unit: str
+    controller_unit: str
+    node_unit: str
+
+    @classmethod
+    def of(cls, facts: ImageFacts) -> Self:
+        """Read them from an image's facts; raise ImageError for the first that is missing."""
+        return cls(
+            conf=facts["slurm.conf"],
+            cgroup_conf=facts["slurm.cgroup_conf"],
+            plugstack_conf=facts["slurm.plugstack_conf"],
+            controller_defaults=facts["slurm.controller_defaults"],
+            node_defaults=facts["slurm.node_defaults"],
+            munge_key=facts["munge.key"],
+            munge_user=facts["munge.user"],
+            munge_unit=facts["unit.munge"],
+            controller_unit=facts["unit.slurmctld"],
+            node_unit=facts["unit.slurmd"],
+        )
 
 
 def slurm_conf(topology: Topology, params: SlurmParams) -> bytes:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import TYPE_CHECKING
 
-from schedulers.base import Fate, NativeTimes, ParseError, Topology, fewest_nodes
+from schedulers.base import FinalState, NativeTimes, ParseError, Topology, fewest_nodes
 
 if TYPE_CHECKING:
     from campaign.core.jobs import Job
@@ -16,7 +16,7 @@ _NEVER = {"", "None", "Unknown", "N/A"}
 PENDING = "%i|%t|%r"
 """What squeue shows of a job: id, state, why it waits."""
 _PENDING_LINE = re.compile(r"(\d+(?:_\S+|\+\d+)?)\|([A-Z]{1,2})\|(.*)")
-_FATES: dict[str, Fate] = {
+_FINAL_STATES: dict[str, FinalState] = {
     "COMPLETED": "completed",
     "FAILED": "failed",
     "OUT_OF_MEMORY": "failed",
@@ -87,9 +87,9 @@ def parse_pending(text: str) -> dict[str, str]:
     return found
 
 
-def fate(state: str) -> Fate:
+def final_state(state: str) -> FinalState:
     """How a job ended, from its state in the completion log (`CANCELLED by 0` says by whom)."""
-    found = _FATES.get(state.split(" ", maxsplit=1)[0])
+    found = _FINAL_STATES.get(state.split(" ", maxsplit=1)[0])
     if found is None:
         raise ParseError("the state of an ended job", state)
     return found

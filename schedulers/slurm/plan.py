@@ -1,11 +1,8 @@
 """Bootstrap plans: munge and the controller first, then the compute nodes, which fetch their
 configuration from it."""
 
-from collections.abc import Mapping
-
 from schedulers.base import (
     BootstrapPlan,
-    Facts,
     File,
     Node,
     Probe,
@@ -15,12 +12,12 @@ from schedulers.base import (
     Topology,
     Unit,
 )
-from schedulers.slurm.conf import CGROUP_CONF, CONTROLLER_PORT, DEFAULT_FACTS, slurm_conf
+from schedulers.slurm.conf import CGROUP_CONF, CONTROLLER_PORT, SlurmNames, slurm_conf
 from schedulers.slurm.params import SlurmParams
 
 MUNGE_KEY = "munge.key"
 CLIENT_TIMEOUT_S = 10  # clients hang while the controller is away
-REHEARSAL_TIMEOUT_S = 60
+SMOKE_TEST_TIMEOUT_S = 60
 
 
 def client(*command: str) -> tuple[str, ...]:
@@ -29,25 +26,21 @@ def client(*command: str) -> tuple[str, ...]:
 
 
 def bootstrap(
-    topology: Topology, params: SlurmParams, secrets: Secrets, facts: Facts
+    topology: Topology, params: SlurmParams, secrets: Secrets, names: SlurmNames
 ) -> BootstrapPlan:
     """From booted nodes to a cluster whose compute nodes are all idle."""
-    names = DEFAULT_FACTS | dict(facts)
-    key = File(
-        names["munge.key"], secrets[MUNGE_KEY], mode=0o400, owner=names["munge.user"], secret=True
-    )
-    munge = Unit(names["unit.munge"])
+    key = File(names.munge_key, secrets[MUNGE_KEY], mode=0o400, owner=names.munge_user, secret=True)
+    munge = Unit(names.munge_unit)
     controller = Step(
         files=(
             key,
             _conf_file(topology, params, names),
-            File(names["slurm.cgroup_conf"], CGROUP_CONF),
-            File(
-                names["slurm.plugstack_conf"], b""
-            ),  # Debian's includes files that there are none of
+            File(names.cgroup_conf, CGROUP_CONF),
+            # Debian's own includes files that there are none of.
+            File(names.plugstack_conf, b""),
             _controller_defaults(names),
         ),
-        units=(munge, Unit(names["unit.slurmctld"])),
+        units=(munge, Unit(names.controller_unit)),
         probes=(_controller_answers(),),
     )
     waiting = {node.name: Step(files=(key,), units=(munge,)) for node in topology.compute}
@@ -60,14 +53,13 @@ def bootstrap(
     )
 
 
-def reconfigure(topology: Topology, params: SlurmParams, facts: Facts) -> BootstrapPlan:
+def reconfigure(topology: Topology, params: SlurmParams, names: SlurmNames) -> BootstrapPlan:
     """From a joined cluster to the same cluster with other parameters.
 
     `scontrol reconfigure` starts a fresh controller process on the new file and hands it to the
     compute nodes, whose daemons start anew as well (Slurm 23.11 and later): so every parameter of
     ours applies. A file that Slurm refuses ends the controller, and the probe finds no answer.
     """
-    names = DEFAULT_FACTS | dict(facts)
     step = Step(
         files=(_conf_file(topology, params, names),),
         commands=(client("scontrol", "reconfigure"),),
@@ -76,20 +68,20 @@ def reconfigure(topology: Topology, params: SlurmParams, facts: Facts) -> Bootst
     return BootstrapPlan((Stage("reconfigure", {topology.head.name: step}),))
 
 
-def _conf_file(topology: Topology, params: SlurmParams, names: Mapping[str, str]) -> File:
-    return File(names["slurm.conf"], slurm_conf(topology, params))
+def _conf_file(topology: Topology, params: SlurmParams, names: SlurmNames) -> File:
+    return File(names.conf, slurm_conf(topology, params))
 
 
-def _controller_defaults(names: Mapping[str, str]) -> File:
+def _controller_defaults(names: SlurmNames) -> File:
     """The completion log has times without a zone: fix which."""
-    return File(names["slurm.controller_defaults"], b"TZ=UTC0\n")
+    return File(names.controller_defaults, b"TZ=UTC0\n")
 
 
-def _join(head: Node, names: Mapping[str, str]) -> Step:
+def _join(head: Node, names: SlurmNames) -> Step:
     options = f"SLURMD_OPTIONS=--conf-server={head.address}:{CONTROLLER_PORT}\n"
     return Step(
-        files=(File(names["slurm.node_defaults"], options.encode()),),
-        units=(Unit(names["unit.slurmd"]),),
+        files=(File(names.node_defaults, options.encode()),),
+        units=(Unit(names.node_unit),),
     )
 
 

@@ -1,5 +1,7 @@
 """Volcano: a batch scheduler for Kubernetes, with gangs and queues."""
 
+from schedulers.interface import Scheduler
 from schedulers.volcano.adapter import Volcano
+from schedulers.volcano.params import VolcanoParams
 
-ADAPTER = Volcano()
+ADAPTER: Scheduler[VolcanoParams] = Volcano()

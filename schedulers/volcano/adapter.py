@@ -5,17 +5,19 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from campaign.schema.settings import Scalar
 from schedulers._kubernetes import access, daemons, pods
 from schedulers._kubernetes.access import curl, url
-from schedulers._kubernetes.adapter import Kubernetes, logs
+from schedulers._kubernetes.adapter import BoundKubernetes, Kubernetes
 from schedulers._kubernetes.plan import Control
-from schedulers.base import Fate, Params, ParseError, Probe, Role
+from schedulers.base import FinalState, ParseError, Probe
+from schedulers.facts import ImageFacts
 from schedulers.policy import Policy
-from schedulers.volcano import params
 from schedulers.volcano.fairness import FAIRNESS
+from schedulers.volcano.params import VolcanoParams, configuration, flags, parse_config
 from schedulers.volcano.policy import policy
 
 SCHEDULER = "vc-scheduler.service"
@@ -28,23 +30,39 @@ _QUEUE = "/apis/scheduling.volcano.sh/v1beta1/queues/default"
 _VERSION = re.compile(r"^Version:\s*v?(\d\S*)$", re.MULTILINE)
 
 
-class Volcano(Kubernetes):
-    """The adapter; see `schedulers.base.Scheduler` for what each member promises."""
+class Volcano(Kubernetes[VolcanoParams]):
+    """The adapter; see `schedulers.interface.Scheduler` for what each member promises."""
 
     name: ClassVar[str] = "volcano"
     gangs: ClassVar[bool] = True
-    Params: ClassVar[type[Params]] = params.VolcanoParams
+    Params: ClassVar[type[VolcanoParams]] = VolcanoParams
+
+    def policy(self, params: VolcanoParams) -> Policy:
+        return policy(params)
+
+    def fairness(self) -> Mapping[str, str]:
+        return FAIRNESS
+
+    def for_image(self, facts: ImageFacts) -> "BoundVolcano":
+        return BoundVolcano(self)
+
+
+@dataclass(frozen=True)
+class BoundVolcano(BoundKubernetes[VolcanoParams]):
+    """The bound adapter; see `schedulers.interface.BoundScheduler`."""
+
+    scheduler: Volcano
+
     units: ClassVar[tuple[str, ...]] = (SCHEDULER, CONTROLLERS)
-    log_files: ClassVar[Mapping[Role, Sequence[str]]] = logs(*units)
     jobs_path: ClassVar[str] = f"/apis/{_API}/namespaces/{pods.NAMESPACE}/jobs"
-    ended: ClassVar[Mapping[str, Fate | None]] = {
+    ended: ClassVar[Mapping[str, FinalState | None]] = {
         "Completed": "completed",
         "Aborted": "cancelled",
         "Failed": None,
         "Terminated": None,
     }
 
-    def control(self, params_: params.VolcanoParams) -> Control:
+    def control(self, params: VolcanoParams) -> Control:
         common = (
             f"--kubeconfig={access.KUBECONFIG}",
             "--leader-elect=false",
@@ -59,7 +77,7 @@ class Volcano(Kubernetes):
                 "--cache-dumper=false",
             ),
             *(f"--scheduler-conf={CONF}", "--disable-default-scheduler-config=true", "--v=2"),
-            *params.flags(params_),
+            *flags(params),
         )
         controllers = daemons.unit(
             CONTROLLERS,
@@ -69,7 +87,7 @@ class Volcano(Kubernetes):
         ran = f"grep -c 'completes Initialization' {daemons.log(SCHEDULER)}"
         return Control(
             scheduler=SCHEDULER,
-            files=(scheduler, daemons.json_file(CONF, params.configuration(params_, pods.SLOT))),
+            files=(scheduler, daemons.json_file(CONF, configuration(params, pods.SLOT))),
             others=(controllers,),
             other_units=(CONTROLLERS,),
             ready=(
@@ -122,12 +140,6 @@ class Volcano(Kubernetes):
             },
         }
 
-    def policy(self, params_: params.VolcanoParams) -> Policy:
-        return policy(params_)
-
-    def fairness(self) -> Mapping[str, str]:
-        return FAIRNESS
-
     def cancel_command(self, native_id: str) -> tuple[str, ...]:
         """What `vcctl job suspend` does: a job that is deleted would leave no trace."""
         target = {"apiVersion": _API, "kind": "Job", "name": native_id, "uid": native_id}
@@ -163,7 +175,7 @@ class Volcano(Kubernetes):
         )
 
     def parse_config(self, text: str) -> dict[str, Scalar]:
-        return params.parse_config(text)
+        return parse_config(text)
 
 
 def _define() -> str:

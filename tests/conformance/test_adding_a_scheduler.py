@@ -11,11 +11,13 @@ from tests.conformance.document import write_tree
 
 PROMISES = """
 import schedulers.registry
-from schedulers.conformance import OUTCOMES, PROMISES
+from campaign.analysis.conformance import OUTCOMES
+from schedulers.conformance import PROMISES
 from schedulers.registry import adapter, names
+from tests.adapters import facts_of
 assert "tiny" in names(), names()
 for promise in PROMISES:
-    promise(adapter("tiny"))
+    promise(adapter("tiny"), facts_of(adapter("tiny")))
 from tests.conformance.test_simulated import CLUSTER, measured
 for outcome in OUTCOMES:
     outcome(adapter("tiny"), CLUSTER, measured("tiny"))

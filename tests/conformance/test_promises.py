@@ -1,22 +1,28 @@
 """Every adapter that there is keeps every promise; and an adapter that breaks one is found out."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
-from campaign.core.errors import WorkloadError
+from campaign.core.errors import ImageError, WorkloadError
 from schedulers import conformance
-from schedulers.base import BootstrapPlan, File, Scheduler, Secrets
-from schedulers.conformance import PROMISES, Broken
+from schedulers._kubernetes import daemons
+from schedulers.base import BootstrapPlan, File, Secrets
+from schedulers.conformance import PROMISES, Broken, Promise
+from schedulers.facts import ImageFacts
+from schedulers.flux.adapter import BoundFlux, Flux
+from schedulers.kube.adapter import BoundKube, Kube
 from schedulers.registry import adapter, names
-from schedulers.slurm.adapter import Slurm
+from schedulers.slurm.adapter import BoundSlurm, Slurm
+from schedulers.volcano.adapter import BoundVolcano, Volcano
+from tests.adapters import facts_of
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
 @pytest.mark.parametrize("name", names())
-def test_it_is_kept(name: str, promise: Callable[[Scheduler], None]) -> None:
-    promise(adapter(name))
+def test_it_is_kept(name: str, promise: Promise) -> None:
+    promise(adapter(name), facts_of(adapter(name)))
 
 
 def mapped(plan: BootstrapPlan, change: Callable[[File], File]) -> BootstrapPlan:
@@ -35,7 +41,7 @@ def mapped(plan: BootstrapPlan, change: Callable[[File], File]) -> BootstrapPlan
     )
 
 
-class Numbered(Slurm):
+class Numbered(BoundSlurm):
     """Each plan is another one."""
 
     count = 0
@@ -48,7 +54,7 @@ class Numbered(Slurm):
         )
 
 
-class Partial(Slurm):
+class Partial(BoundSlurm):
     """Forgets a node."""
 
     def plan(self, *arguments):
@@ -61,7 +67,7 @@ class Partial(Slurm):
         )
 
 
-class Trusting(Slurm):
+class Trusting(BoundSlurm):
     """Never asks."""
 
     def plan(self, *arguments):
@@ -74,14 +80,14 @@ class Trusting(Slurm):
         )
 
 
-class Deaf(Slurm):
+class Deaf(BoundSlurm):
     """Passes on no parameter."""
 
-    def plan(self, topology, params, secrets, facts):
-        return super().plan(topology, self.Params(), secrets, facts)
+    def plan(self, topology, params, secrets):
+        return super().plan(topology, Slurm.Params(), secrets)
 
 
-class Forgetful(Slurm):
+class Forgetful(BoundSlurm):
     """Reconfigures with another file than it bootstraps with."""
 
     def reconfigure(self, *arguments):
@@ -91,25 +97,25 @@ class Forgetful(Slurm):
         )
 
 
-class Talkative(Slurm):
+class Talkative(BoundSlurm):
     """Marks no file as secret."""
 
     def plan(self, *arguments):
         return mapped(super().plan(*arguments), lambda file: replace(file, secret=False))
 
 
-class Open(Slurm):
+class Open(BoundSlurm):
     """Lets everybody read the key."""
 
     def plan(self, *arguments):
         return mapped(super().plan(*arguments), lambda file: replace(file, mode=0o644))
 
 
-class Stubborn(Slurm):
+class Stubborn(BoundSlurm):
     """Never changes its parameters."""
 
-    def reconfigure(self, topology, params, facts):
-        return super().reconfigure(topology, self.Params(), facts)
+    def reconfigure(self, topology, params):
+        return super().reconfigure(topology, Slurm.Params())
 
 
 class Rooted(Slurm):
@@ -136,14 +142,14 @@ class Greedy(Slurm):
             return 1
 
 
-class Idle(Slurm):
+class Idle(BoundSlurm):
     """Runs nothing."""
 
     def job_script(self, job, topology, payload):
         return super().job_script(job, topology, "true")
 
 
-class Guessing(Slurm):
+class Guessing(BoundSlurm):
     """Takes whatever is printed for an id."""
 
     def parse_submit(self, text):
@@ -157,10 +163,10 @@ class Foreign(Slurm):
         return replace(super().policy(params), ignored=("bf_intervall",))
 
 
-class Hopeful(Slurm):
+class Hopeful(BoundSlurm):
     """Takes whatever became of a job for its good end."""
 
-    def fate(self, state):
+    def final_state(self, state):
         return "completed"
 
 
@@ -176,6 +182,88 @@ class Curt(Slurm):
 
     def fairness(self):
         return dict.fromkeys(super().fairness(), " ")
+
+
+class Debian(BoundSlurm):
+    """Checks the units of Debian's packages, whatever the image calls them."""
+
+    def health_commands(self, role):
+        daemon = "slurmctld.service" if role == "head" else "slurmd.service"
+        return [("systemctl", "is-active", "--quiet", unit) for unit in ("munge.service", daemon)]
+
+
+class Elsewhere(BoundSlurm):
+    """Keeps the configuration file that Debian has."""
+
+    def log_files(self, role):
+        return ("/etc/slurm/slurm.conf",)
+
+
+class Keyless(BoundSlurm):
+    """Has no use for munge's key, which it has asked the image for."""
+
+    def plan(self, *arguments):
+        return mapped(
+            super().plan(*arguments),
+            lambda file: replace(file, path="/run/key") if file.secret else file,
+        )
+
+
+class RootsFlux(BoundFlux):
+    """Submits as the user that Debian's image has."""
+
+    def submit_command(self, job, topology, script):
+        return ("setpriv", "--reuid=flux", self.names.program, "job", "submit", script)
+
+
+class DebiansFlux(BoundFlux):
+    """Asks the program that Debian's image has."""
+
+    def version_command(self):
+        return ("/usr/bin/flux", "version")
+
+
+class Unasked(BoundFlux):
+    """Takes every node for healthy."""
+
+    def health_commands(self, role):
+        return []
+
+
+class AnyDaemon(BoundKube):
+    """Forgets that `systemctl is-active` is content with one unit of several."""
+
+    def health_commands(self, role):
+        return [("systemctl", "is-active", "--quiet", *self._units(role))]
+
+
+class Unscheduled(BoundVolcano):
+    """Checks the daemons of Kubernetes, and not those that schedule."""
+
+    def health_commands(self, role):
+        units = (daemons.ETCD, daemons.API_SERVER, daemons.RENDEZVOUS)
+        return [daemons.all_active(units)] if role == "head" else super().health_commands(role)
+
+
+def swapped(whole):
+    """A bound class whose health checks take the head for a compute node, and the reverse."""
+
+    class Swapped(whole):
+        def health_commands(self, role):
+            return super().health_commands("compute" if role == "head" else "head")
+
+    return Swapped
+
+
+def on_images(scheduler, bound):
+    """An adapter that is a `bound` when it is bound."""
+
+    class Altered(scheduler):
+        def for_image(self, facts):
+            whole = super().for_image(facts)
+            return bound(**{field.name: getattr(whole, field.name) for field in fields(whole)})
+
+    return Altered()
 
 
 @pytest.mark.parametrize(
@@ -197,15 +285,61 @@ class Curt(Slurm):
         (Greedy, conformance.widths_become_nodes, "is accepted"),
         (Idle, conformance.scripts_run_the_payload, "doesn't run the payload"),
         (Guessing, conformance.foreign_answers_are_errors, "parse_submit"),
-        (Hopeful, conformance.foreign_answers_are_errors, "fate"),
+        (Hopeful, conformance.foreign_answers_are_errors, "final_state"),
         (Silent, conformance.comparisons_are_answered, "speaks of"),
         (Curt, conformance.comparisons_are_answered, "empty"),
         (Foreign, conformance.policies_speak_of_parameters, "bf_intervall"),
         (Rooted, conformance.adapters_travel, "can't be sent"),
+        (Debian, conformance.renamed_facts_are_obeyed, r"health_commands\(.*'munge.service'"),
+        (Elsewhere, conformance.renamed_facts_are_obeyed, r"log_files\(.*'/etc/slurm/slurm.conf'"),
+        (
+            Keyless,
+            conformance.renamed_facts_are_obeyed,
+            "munge.key is read, and nothing obeys it",
+        ),
+        (swapped(BoundSlurm), conformance.health_checks_know_roles, "fail on a head node"),
     ],
 )
-def test_who_breaks_it_is_found_out(
-    broken: type[Slurm], promise: Callable[[Scheduler], None], said: str
-) -> None:
+def test_who_breaks_it_is_found_out(broken: type, promise: Promise, said: str) -> None:
+    one = broken() if issubclass(broken, Slurm) else on_images(Slurm, broken)
     with pytest.raises(Broken, match=said):
-        promise(broken())
+        promise(one, facts_of(one))
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "broken", "said"),
+    [
+        (Flux, RootsFlux, "submit_command says 'flux'"),
+        (Flux, DebiansFlux, "version_command says '/usr/bin/flux'"),
+    ],
+)
+def test_who_ignores_a_fact_is_found_out(scheduler: type, broken: type, said: str) -> None:
+    one = on_images(scheduler, broken)
+    with pytest.raises(Broken, match=said):
+        conformance.renamed_facts_are_obeyed(one, facts_of(one))
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "broken", "said"),
+    [
+        (Kube, swapped(BoundKube), "fail on a head node"),
+        (Volcano, swapped(BoundVolcano), "fail on a head node"),
+        (Kube, AnyDaemon, "pass on a head node without"),
+        (Volcano, Unscheduled, "pass on a head node without vc-controller-manager.service"),
+        (Flux, Unasked, "pass on a head node without flux.service"),
+    ],
+)
+def test_whose_health_checks_miss_a_daemon_is_found_out(
+    scheduler: type, broken: type, said: str
+) -> None:
+    """Swapped roles can't show under Flux, whose brokers run as one unit on every node."""
+    one = on_images(scheduler, broken)
+    with pytest.raises(Broken, match=said):
+        conformance.health_checks_know_roles(one, facts_of(one))
+
+
+def test_a_missing_fact_is_told_with_its_image() -> None:
+    facts = dict(facts_of(adapter("slurm")).values)
+    del facts["unit.munge"]
+    with pytest.raises(ImageError, match=r"image mine: it lacks the fact 'unit.munge'"):
+        adapter("slurm").for_image(ImageFacts("mine", facts))

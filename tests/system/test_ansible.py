@@ -12,6 +12,7 @@ from actors.clusters.identity import topology_of
 from actors.hosts.host import Host
 from actors.hypervisor.lease import Owner
 from campaign.core.phase_clock import PhaseClock
+from campaign.images.bundles.facts import image_facts
 from campaign.schema.hosts import HostSettings
 from schedulers.registry import adapter
 from tests.system.trials import PATIENCE_S, booted
@@ -90,7 +91,8 @@ async def applied(host, bundle, plan, name, ways):
 
 def test_both_ways_leave_the_same_and_ours_changes_nothing_of_either(host, bundle):
     slurm = adapter("slurm")
-    plan = slurm.plan(TOPOLOGY, slurm.Params(), slurm.make_secrets(), bundle.manifest.facts)
+    bound = slurm.for_image(image_facts(bundle.manifest))
+    plan = bound.plan(TOPOLOGY, slurm.Params(), slurm.make_secrets())
 
     async def both():
         ways = {"ours": (by_ssh, by_ssh), "theirs": (by_ansible, by_ssh)}

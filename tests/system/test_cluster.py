@@ -13,7 +13,7 @@ from actors.hypervisor.lease import Owner
 from campaign.images.bundles import manifest as manifests
 from campaign.schema.hosts import HostSettings
 from campaign.schema.model import ClusterSettings
-from schedulers.registry import adapter
+from tests.adapters import bound
 from tests.system.trials import cluster_on, evaluate, host_on, remotes_of, until_running
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(400)]
@@ -51,7 +51,7 @@ def test_a_node_that_is_lost_while_jobs_run_makes_the_trial_invalid(host, bundle
     cluster = cluster_on(local, bundle)
 
     async def pull_the_plug():
-        await until_running(remotes, adapter("slurm"))
+        await until_running(remotes, bound("slurm"))
         host._hypervisor.destroy(f"{local.slots[-1].cluster}-n1")
 
     result = asyncio.run(evaluate(cluster, pull_the_plug))
@@ -89,7 +89,7 @@ def test_a_workload_that_comes_to_a_halt_is_stalled_with_what_it_waits_for(
     cluster = cluster_on(LocalHost(host), bundle, runtime_s=10.0, width=4, stall_s=5)
 
     async def close_the_partition():
-        await until_running(remotes, adapter("slurm"))
+        await until_running(remotes, bound("slurm"))
         down = ("scontrol", "update", "PartitionName=main", "State=DOWN")
         await remotes["head"].succeed(down, timeout_s=60)
 

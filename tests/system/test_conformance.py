@@ -12,22 +12,22 @@ from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.trial_run import TrialRun, TrialSpec
 from actors.hosts.local import LocalHost
 from campaign import guest
-from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
-from campaign.core.trials import Trial
-from campaign.schema.model import ClusterSettings, ValiditySettings
-from schedulers.conformance import (
+from campaign.analysis.conformance import (
     ACCOUNTS,
     FAILING,
-    FATES,
+    FINAL_STATES,
     OUTCOMES,
-    SLOTS,
-    fates,
-    fates_show_as_such,
-    job,
-    other_values,
-    rehearsal,
+    ending_workload,
+    final_states_are_told,
+    sample_workload,
 )
+from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
+from campaign.core.trials import Trial
+from campaign.images.bundles.facts import image_facts
+from campaign.schema.model import ClusterSettings, ValiditySettings
+from schedulers.conformance import other_values
 from schedulers.registry import adapter, names
+from schedulers.samples import SLOTS, job
 from tests.conformance.document import write_tree
 from tests.system.trials import evaluate, host_on, provisioner_on, remotes_of, until_running
 
@@ -79,7 +79,7 @@ def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_change
         "test", scheduler, cluster_of(scheduler), bundle, smallest=NODES, largest=NODES
     )
     cluster = cluster_spec.topology(NODES)
-    workload = Workload("rehearsal", rehearsal(scheduler, cluster))
+    workload = Workload("sample", sample_workload(scheduler, cluster))
     changed = dict(other_values(scheduler.Params))
     others = changed | {key: value for key, value in SWIFT.items() if key in changed}
 
@@ -125,22 +125,22 @@ def test_how_jobs_end_shows_as_such(host, bundle_of, name, monkeypatch):
         guest,
         "payload",
         lambda job, kind, nodes: (
-            FAILING if FATES[job.job_id] == "failed" else payload(job, kind, nodes)
+            FAILING if FINAL_STATES[job.job_id] == "failed" else payload(job, kind, nodes)
         ),
     )
-    cluster = trial_of(scheduler, bundle_of(scheduler.image), Workload("fates", fates()), host)
+    bundle = bundle_of(scheduler.image)
+    bound = scheduler.for_image(image_facts(bundle.manifest))
+    cluster = trial_of(scheduler, bundle, Workload("endings", ending_workload()), host)
 
     async def cancel_the_fourth():
-        await until_running(remotes, scheduler, count=2)  # those that last
+        await until_running(remotes, bound, count=2)  # those that last
         text = await remotes["head"].succeed(("cat", guest.SUBMITS_FILE), timeout_s=60)
-        native = {
-            one.job_id: scheduler.parse_submit(one.output) for one in guest.parse_submits(text)
-        }
-        await remotes["head"].succeed(scheduler.cancel_command(native[4]), timeout_s=60)
+        native = {one.job_id: bound.parse_submit(one.output) for one in guest.parse_submits(text)}
+        await remotes["head"].succeed(bound.cancel_command(native[4]), timeout_s=60)
 
     result = asyncio.run(evaluate(cluster, cancel_the_fourth))
     assert result.outcome == "invalid" and "incomplete jobs: 3" in result.reason, result.reason
-    fates_show_as_such(scheduler, FATES, result.jobs)
+    final_states_are_told(bound, FINAL_STATES, result.jobs)
 
 
 @pytest.mark.parametrize("name", names())
@@ -149,10 +149,12 @@ def test_the_jobs_of_a_lost_node_are_told_by_the_scheduler(host, bundle_of, name
     remotes = remotes_of(monkeypatch)
     wide = job(NODES * SLOTS, number=1)._replace(runtime_s=300.0, requested_s=600.0)
     workload = Workload("one", pa.Table.from_pylist([wide._asdict()], schema=WORKLOAD_SCHEMA))
-    cluster = trial_of(scheduler, bundle_of(scheduler.image), workload, host)
+    bundle = bundle_of(scheduler.image)
+    bound = scheduler.for_image(image_facts(bundle.manifest))
+    cluster = trial_of(scheduler, bundle, workload, host)
 
     async def pull_the_plug():
-        await until_running(remotes, scheduler)
+        await until_running(remotes, bound)
         (slot,) = host._slots.values()
         host._hypervisor.destroy(f"{slot.cluster}-n2")
 
@@ -162,4 +164,4 @@ def test_the_jobs_of_a_lost_node_are_told_by_the_scheduler(host, bundle_of, name
         f"{scheduler.name} says of the jobs that ended" in result.reason
         and "lost nodes: 1" in result.reason
     )
-    fates_show_as_such(scheduler, {1: "node_lost"}, result.jobs)
+    final_states_are_told(bound, {1: "node_lost"}, result.jobs)

@@ -130,7 +130,7 @@ def test_a_golden_cluster_does_not_age(host, bundle_of, name, monkeypatch):
         one follows at leisure."""
         async with cluster_of(provisioner_on(host, cluster_spec), nodes) as (ready, _):
             await asyncio.sleep(3)
-            again = scheduler.rehearsal_command(cluster_spec.topology(nodes))
+            again = cluster_spec.bound.smoke_test_command(cluster_spec.topology(nodes))
             await ready.cluster.remotes["head"].succeed(again, timeout_s=180)
             return ready.golden_key
 

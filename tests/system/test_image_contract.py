@@ -3,9 +3,10 @@
 import pytest
 
 from campaign.images.bundles import tools
+from campaign.images.bundles.facts import image_facts
 from campaign.images.contract import Guest, violations
 from schedulers.registry import adapter, names
-from schedulers.requirements import demands
+from schedulers.requirements import requirements_of
 
 
 @pytest.mark.timeout(900)
@@ -18,4 +19,5 @@ def test_a_bundle_has_what_its_schedulers_plans_ask_for(name, bundle_of, tmp_pat
     guest = Guest.of_tree(
         tmp_path / "root", kernel_cmdline=bundle.manifest.kernel_cmdline, facts=facts
     )
-    assert list(violations(scheduler.image, guest, demands(scheduler, facts))) == []
+    bound = scheduler.for_image(image_facts(bundle.manifest))
+    assert list(violations(scheduler.image, guest, requirements_of(bound))) == []

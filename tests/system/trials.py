@@ -111,11 +111,11 @@ async def evaluate(cluster, disturb=None):
     return await evaluation
 
 
-async def until_running(remotes, scheduler, count=1):
+async def until_running(remotes, bound, count=1):
     """Wait until the scheduler says that so many jobs run, and their payloads have begun."""
     while True:
-        listed = await remotes["head"].run(scheduler.pending_command(), timeout_s=60)
-        if listed.ok and list(scheduler.parse_pending(listed.stdout).values()).count("") >= count:
+        listed = await remotes["head"].run(bound.pending_command(), timeout_s=60)
+        if listed.ok and list(bound.parse_pending(listed.stdout).values()).count("") >= count:
             break
         await asyncio.sleep(0.5)
     await asyncio.sleep(3)

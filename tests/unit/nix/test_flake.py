@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 
 from campaign.images.contract import Guest, violations
-from schedulers.conformance import topology
+from campaign.images.debian import builder
+from schedulers.facts import ImageFacts
 from schedulers.registry import adapter, names
-from schedulers.requirements import demands
+from schedulers.requirements import requirements_of
+from schedulers.samples import topology
 from tests.conftest import CANNOT_RUN_HERE
 
 ROOT = Path(__file__).parents[3]
@@ -114,7 +116,7 @@ def test_the_plan_of_a_cluster_check_is_the_adapters_own(name):
     """A NixOS test carries it out; what it has for data is the plan, file by file."""
     scheduler = adapter(name)
     cluster = topology(2)
-    facts = {"unit.munge": "munged.service"}
+    facts = builder.spec(scheduler.image).facts | {"unit.munge": "munged.service"}
     done = subprocess.run(
         [sys.executable, str(ROOT / "nix/tests/plan.py"), name, json.dumps(facts)],
         input=json.dumps([asdict(node) for node in cluster.nodes]),
@@ -124,9 +126,10 @@ def test_the_plan_of_a_cluster_check_is_the_adapters_own(name):
         check=True,
     )
     found = json.loads(done.stdout)
-    plan = scheduler.plan(cluster, scheduler.Params(), scheduler.make_secrets(), facts)
-    assert found["head"] == "head" and found["rehearsal"] == list(
-        scheduler.rehearsal_command(cluster)
+    bound = scheduler.for_image(ImageFacts(scheduler.image, facts))
+    plan = bound.plan(cluster, scheduler.Params(), scheduler.make_secrets())
+    assert found["head"] == "head" and found["smoke_test"] == list(
+        bound.smoke_test_command(cluster)
     )
     assert [set(stage) for stage in found["stages"]] == [set(stage.steps) for stage in plan.stages]
     for stage, expected in zip(found["stages"], plan.stages, strict=True):
@@ -229,9 +232,9 @@ def test_evaluated_images_keep_the_contract_of_those_that_boot(flake):
         for name in names():
             scheduler = adapter(name)
             guest = Guest.of_evaluation(by_image[scheduler.image])
-            assert (
-                list(violations(scheduler.image, guest, demands(scheduler, guest.facts))) == []
-            ), name
+            bound = scheduler.for_image(ImageFacts(scheduler.image, guest.facts))
+            found_wrong = list(violations(scheduler.image, guest, requirements_of(bound)))
+            assert found_wrong == [], name
 
 
 @needs_nixpkgs

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from campaign.core.errors import WorkloadError
 from campaign.core.jobs import Job
 from schedulers.base import ParseError
-from schedulers.conformance import topology
 from schedulers.flux.conf import CLUSTER_CONF, SCHEDULER_CONF, certificate, scheduler_toml
 from schedulers.flux.jobs import GRACE_S
 from schedulers.flux.params import FluxParams
-from schedulers.registry import adapter
+from schedulers.samples import topology
+from tests.adapters import bound
 
-FLUX = adapter("flux")
+FLUX = bound("flux")
 CLUSTER = topology(3)
 RUNS_FLUXION = (
     '{"sched": "sched-fluxion-qmanager", "sched-fluxion-qmanager": {"queue-policy": "easy", '
@@ -75,7 +75,7 @@ def test_a_cluster_knows_its_brokers_and_what_they_offer() -> None:
 
 
 def plan(params: FluxParams = FluxParams()):  # noqa: B008 - frozen
-    return FLUX.plan(CLUSTER, params, FLUX.make_secrets(), {})
+    return FLUX.plan(CLUSTER, params, FLUX.scheduler.make_secrets())
 
 
 def test_parameters_stand_where_flux_reads_them() -> None:
@@ -98,7 +98,7 @@ def test_parameters_stand_where_flux_reads_them() -> None:
 
 @pytest.mark.parametrize("sched", ["sched-fluxion-qmanager", "sched-simple"])
 def test_another_scheduler_is_loaded_in_the_place_of_the_one_that_runs(sched: str) -> None:
-    stages = FLUX.reconfigure(CLUSTER, FluxParams(sched=sched, queue_depth=9), {}).stages
+    stages = FLUX.reconfigure(CLUSTER, FluxParams(sched=sched, queue_depth=9)).stages
     (command,) = stages[2].steps["head"].commands
     removed, _, loaded = command[-1].partition("config reload")
     assert removed.count("module remove --force") == 6
@@ -110,9 +110,9 @@ def test_a_job_has_the_fewest_nodes_and_the_same_cores_on_each() -> None:
     for width, nodes, cores in ((1, 1, 1), (4, 1, 4), (5, 2, 3), (8, 2, 4), (9, 3, 3)):
         (node,) = spec(width)["resources"]
         assert (node["count"], node["with"][0]["with"][0]["count"]) == (nodes, cores)
-        assert FLUX.nodes_needed(job(width), CLUSTER) == nodes
+        assert FLUX.scheduler.nodes_needed(job(width), CLUSTER) == nodes
     with pytest.raises(WorkloadError):
-        FLUX.nodes_needed(job(13), CLUSTER)
+        FLUX.scheduler.nodes_needed(job(13), CLUSTER)
 
 
 def test_a_job_runs_its_payload_once_a_node_and_has_time_for_its_launch() -> None:
@@ -127,7 +127,7 @@ def test_a_job_runs_its_payload_once_a_node_and_has_time_for_its_launch() -> Non
 def test_the_owner_submits_and_asks() -> None:
     for command in (
         FLUX.submit_command(job(1), CLUSTER, "/run/x.sh"),
-        FLUX.rehearsal_command(CLUSTER),
+        FLUX.smoke_test_command(CLUSTER),
     ):
         assert command[:2] == ("setpriv", "--reuid=flux")
     assert "--user=flux" in FLUX.pending_command()
@@ -144,10 +144,10 @@ def test_answers_of_the_tools_are_read() -> None:
     }
 
 
-def test_ended_jobs_have_microseconds_and_a_fate() -> None:
+def test_ended_jobs_have_microseconds_and_a_final_state() -> None:
     found = FLUX.parse_accounting(ENDED)
-    fates = {job: FLUX.fate(times.state) for job, times in found.items()}
-    assert fates == {
+    finals = {job: FLUX.final_state(times.state) for job, times in found.items()}
+    assert finals == {
         "1": "timeout",
         "2": "failed",
         "3": "completed",
@@ -181,7 +181,7 @@ def test_what_runs_is_read_back() -> None:
         ("parse_version", "commands: 0.88.0"),
         ("parse_config", '{"sched": "sched-simple"}\n'),
         ("parse_config", RUNS_FLUXION.replace("queue-depth=7", "")),
-        ("fate", "RUN"),
+        ("final_state", "RUN"),
     ],
 )
 def test_foreign_text_is_an_error(parse: str, raw: str) -> None:
@@ -224,7 +224,7 @@ def test_certificates_hold_keys_as_zeromq_writes_them(secret: bytes, public: byt
     ],
 )
 def test_policies_reserve_as_fluxs_do(params: dict, reserve: str) -> None:
-    policy = FLUX.policy(FluxParams(**params))
+    policy = FLUX.scheduler.policy(FluxParams(**params))
     assert policy.reserve == reserve and policy.rhythm is None
     assert ("queue_policy" in policy.ignored) == ("sched" in params)
 

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from campaign.core.jobs import Job
 from schedulers._kubernetes import access, daemons, image, pods
 from schedulers.base import ParseError, fewest_nodes
-from schedulers.conformance import topology
 from schedulers.kube.params import KubeParams
-from schedulers.registry import adapter
+from schedulers.samples import topology
 from schedulers.volcano.params import VolcanoParams
+from tests.adapters import bound
 
-KUBE = adapter("kube")
-VOLCANO = adapter("volcano")
+KUBE = bound("kube")
+VOLCANO = bound("volcano")
 BOTH = pytest.mark.parametrize("scheduler", [KUBE, VOLCANO], ids=["kube", "volcano"])
 CLUSTER = topology(3)
 NO_ROOM = "0/2 nodes are available: 2 Insufficient campaign.dev/slot."
@@ -181,12 +181,12 @@ def test_accounts_begin_with_the_last_pods_node_and_end_with_the_last_pod() -> N
     found = KUBE.parse_accounting(
         table(j1="Complete", j2="Running") + listed(*ended, pod("j2", at="2026-11-25T20:00:00Z"))
     )
-    assert list(found) == ["j1"] and KUBE.fate(found["j1"].state) == "completed"
+    assert list(found) == ["j1"] and KUBE.final_state(found["j1"].state) == "completed"
     assert found["j1"].end_s - found["j1"].start_s == 20
 
 
 @pytest.mark.parametrize(
-    ("state", "codes", "fate"),
+    ("state", "codes", "final"),
     [
         ("Complete", (0, 0), "completed"),
         ("Suspended", (), "cancelled"),
@@ -197,8 +197,8 @@ def test_accounts_begin_with_the_last_pods_node_and_end_with_the_last_pod() -> N
         ("Failed", (0,), "node_lost"),
     ],
 )
-def test_fates_are_told_by_jobs_and_their_pods(
-    state: str, codes: tuple[int, ...], fate: str
+def test_final_states_are_told_by_jobs_and_their_pods(
+    state: str, codes: tuple[int, ...], final: str
 ) -> None:
     text = listed(
         *(
@@ -207,7 +207,8 @@ def test_fates_are_told_by_jobs_and_their_pods(
         )
     )
     for scheduler, word in ((KUBE, state), (VOLCANO, VOLCANO_WORDS[state])):
-        assert scheduler.fate(scheduler.parse_accounting(table(j1=word) + text)["j1"].state) == fate
+        ended = scheduler.parse_accounting(table(j1=word) + text)["j1"]
+        assert scheduler.final_state(ended.state) == final
 
 
 VOLCANO_WORDS = {"Complete": "Completed", "Suspended": "Aborted", "Failed": "Terminated"}
@@ -232,10 +233,10 @@ def test_other_answers_of_the_api_server_are_refused(scheduler, text: str) -> No
 
 @BOTH
 def test_only_tokens_and_keys_that_were_drawn_open_the_api_server(scheduler) -> None:
-    secrets = scheduler.make_secrets()
+    secrets = scheduler.scheduler.make_secrets()
     files = [
         (node, file)
-        for node, file in scheduler.plan(CLUSTER, scheduler.Params(), secrets, {}).files()
+        for node, file in scheduler.plan(CLUSTER, scheduler.scheduler.Params(), secrets).files()
     ]
     configs = {
         node: json.loads(file.content) for node, file in files if file.path == access.KUBECONFIG
@@ -257,7 +258,7 @@ def test_only_tokens_and_keys_that_were_drawn_open_the_api_server(scheduler) -> 
 def test_a_smaller_cluster_forgets_the_other_nodes(scheduler, tmp_path: Path) -> None:
     """The shell commands themselves, with a `curl` of ours that has three nodes and says what it
     deletes."""
-    first, *_ = scheduler.reconfigure(topology(1), scheduler.Params(), {}).stages
+    first, *_ = scheduler.reconfigure(topology(1), scheduler.scheduler.Params()).stages
     rows = [{"cells": [name, "Ready", "<none>"]} for name in ("n1", "n2", "n3")]
     (tmp_path / "nodes").write_text(json.dumps({"kind": "Table", "rows": rows}, indent=2))
     curl = tmp_path / "curl"
@@ -277,7 +278,7 @@ def configz(params: KubeParams) -> str:
     capital."""
     (conf,) = (
         json.loads(file.content)
-        for _, file in KUBE.plan(CLUSTER, params, KUBE.make_secrets(), {}).files()
+        for _, file in KUBE.plan(CLUSTER, params, KUBE.scheduler.make_secrets()).files()
         if file.path.endswith("scheduler.json")
     )
 
@@ -307,7 +308,7 @@ def test_kube_schedulers_parameters_come_back_from_what_it_runs_with(params: Kub
 def runs(params: VolcanoParams, *, loaded: str | None = None) -> str:
     files = {
         file.path: file.content.decode(errors="replace")
-        for _, file in VOLCANO.plan(CLUSTER, params, VOLCANO.make_secrets(), {}).files()
+        for _, file in VOLCANO.plan(CLUSTER, params, VOLCANO.scheduler.make_secrets()).files()
     }
     unit = next(text for path, text in files.items() if path.endswith("vc-scheduler.service"))
     command = next(
@@ -357,5 +358,5 @@ def test_versions_are_the_schedulers_own() -> None:
 
 @BOTH
 def test_what_does_not_fit_holds_up_nothing_in_a_simulation(scheduler) -> None:
-    assert scheduler.policy(scheduler.Params()).reserve == "skip"
-    assert scheduler.gangs is (scheduler is VOLCANO)
+    assert scheduler.scheduler.policy(scheduler.scheduler.Params()).reserve == "skip"
+    assert scheduler.scheduler.gangs is (scheduler is VOLCANO)

@@ -17,10 +17,10 @@ import pytest
 
 from campaign.core.jobs import Job
 from schedulers._kubernetes import access, daemons, pods, rendezvous, session
-from schedulers.conformance import topology
-from schedulers.registry import adapter
+from schedulers.samples import topology
+from tests.adapters import bound
 
-KUBE = adapter("kube")
+KUBE = bound("kube")
 CLUSTER = topology(3)
 
 

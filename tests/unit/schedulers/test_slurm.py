@@ -18,10 +18,12 @@ from pydantic import ValidationError
 from campaign.core.errors import ConfigError, WorkloadError
 from campaign.core.jobs import Job
 from schedulers.base import File, Node, ParseError, Topology
+from schedulers.facts import ImageFacts
 from schedulers.registry import adapter, names
 from schedulers.slurm.params import SelectParameters, SlurmParams, conf_values, parse_config
+from tests.adapters import bound, facts_of
 
-SLURM = adapter("slurm")
+SLURM = bound("slurm")
 TOPOLOGY = Topology(
     "c7",
     (
@@ -127,7 +129,7 @@ def test_params_out_of_bounds_are_refused_by_name(wrong: dict[str, object]) -> N
 
 
 def conf_of(*, params: SlurmParams | None = None) -> list[str]:
-    plan = SLURM.plan(TOPOLOGY, params or SlurmParams(), SLURM.make_secrets(), {})
+    plan = SLURM.plan(TOPOLOGY, params or SlurmParams(), SLURM.scheduler.make_secrets())
     (conf,) = (file for _, file in plan.files() if file.path.endswith("/slurm.conf"))
     return conf.content.decode().splitlines()
 
@@ -150,8 +152,10 @@ def test_slurm_conf_names_nodes_and_parameters() -> None:
 
 
 def test_plan_gives_each_node_what_it_needs() -> None:
-    secrets = SLURM.make_secrets()
-    plan = SLURM.plan(TOPOLOGY, SlurmParams(), secrets, {"unit.slurmd": "slurmd-other.service"})
+    secrets = SLURM.scheduler.make_secrets()
+    facts = facts_of(SLURM.scheduler)
+    renamed = ImageFacts("mine", {**facts.values, "unit.slurmd": "slurmd-other.service"})
+    plan = SLURM.scheduler.for_image(renamed).plan(TOPOLOGY, SlurmParams(), secrets)
     controller, nodes = plan.stages
     assert [unit.name for unit in controller.steps["head"].units] == [
         "munge.service",
@@ -171,24 +175,26 @@ def test_plan_gives_each_node_what_it_needs() -> None:
 
 
 def test_plans_differ_by_parameters_and_not_by_secrets() -> None:
-    one, same = (SLURM.plan(TOPOLOGY, SlurmParams(), SLURM.make_secrets(), {}) for _ in range(2))
+    one, same = (
+        SLURM.plan(TOPOLOGY, SlurmParams(), SLURM.scheduler.make_secrets()) for _ in range(2)
+    )
     assert one.digest == same.digest
     assert (
         one.digest
-        != SLURM.plan(TOPOLOGY, SlurmParams(bf_interval=1), SLURM.make_secrets(), {}).digest
+        != SLURM.plan(TOPOLOGY, SlurmParams(bf_interval=1), SLURM.scheduler.make_secrets()).digest
     )
 
 
 def test_secrets_are_new_each_time_and_never_printed() -> None:
-    one = SLURM.make_secrets()
-    other = SLURM.make_secrets()
+    one = SLURM.scheduler.make_secrets()
+    other = SLURM.scheduler.make_secrets()
     assert one != other
-    plan = SLURM.plan(TOPOLOGY, SlurmParams(), one, {})
+    plan = SLURM.plan(TOPOLOGY, SlurmParams(), one)
     assert str(one["munge.key"]) not in repr(plan) + repr(one)
 
 
 def test_reconfigure_touches_the_head_only() -> None:
-    (stage,) = SLURM.reconfigure(TOPOLOGY, SlurmParams(bf_interval=1), {}).stages
+    (stage,) = SLURM.reconfigure(TOPOLOGY, SlurmParams(bf_interval=1)).stages
     assert list(stage.steps) == ["head"]
     assert (
         stage.steps["head"].files[0].content
@@ -199,7 +205,7 @@ def test_reconfigure_touches_the_head_only() -> None:
 
 @pytest.mark.parametrize(("width", "nodes"), [(1, 1), (4, 1), (5, 2), (8, 2)])
 def test_a_job_takes_the_fewest_nodes(width: int, nodes: int) -> None:
-    assert SLURM.nodes_needed(job(width), TOPOLOGY) == nodes
+    assert SLURM.scheduler.nodes_needed(job(width), TOPOLOGY) == nodes
 
 
 @pytest.mark.parametrize("width", [0, 9])
@@ -260,7 +266,7 @@ def test_answers_of_the_tools_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "fate"),
+    ("state", "final"),
     [
         ("COMPLETED", "completed"),
         ("FAILED", "failed"),
@@ -268,13 +274,13 @@ def test_answers_of_the_tools_are_read() -> None:
         ("NODE_FAIL", "node_lost"),
     ],
 )
-def test_states_of_ended_jobs_are_fates(state, fate) -> None:
-    assert SLURM.fate(state) == fate
+def test_states_of_ended_jobs_are_final_states(state, final) -> None:
+    assert SLURM.final_state(state) == final
 
 
 def test_a_state_of_a_job_that_has_not_ended_is_none() -> None:
     with pytest.raises(ParseError):
-        SLURM.fate("RUNNING")
+        SLURM.final_state("RUNNING")
 
 
 def test_completion_log_is_read_in_utc() -> None:

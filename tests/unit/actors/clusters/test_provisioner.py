@@ -29,13 +29,16 @@ class FakeScheduler:
     def make_secrets(self):
         return Secrets()
 
-    def plan(self, topology, params, secrets, facts):
+    def for_image(self, facts):
+        return self
+
+    def plan(self, topology, params, secrets):
         return NOTHING
 
-    def reconfigure(self, topology, params, facts):
+    def reconfigure(self, topology, params):
         return NOTHING
 
-    def rehearsal_command(self, topology):
+    def smoke_test_command(self, topology):
         return SMOKE_TEST
 
 
@@ -49,7 +52,7 @@ def remotes(monkeypatch):
 
 
 def provisioner_on(host, start="golden"):
-    bundle = SimpleNamespace(hash="0" * 64, manifest=SimpleNamespace(facts={}))
+    bundle = SimpleNamespace(hash="0" * 64, manifest=SimpleNamespace(name="fake", facts={}))
     settings = ClusterSettings(start=start)
     spec = ClusterSpec("test", FakeScheduler(), settings, bundle, 1, 3)
     return Provisioner(spec, host, host)

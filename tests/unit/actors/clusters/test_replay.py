@@ -29,10 +29,10 @@ from campaign.core.errors import InfrastructureError, StallError
 from campaign.schema.model import WorkloadSettings
 from campaign.workloads import load
 from schedulers.base import Node, Topology
-from schedulers.registry import adapter
+from tests.adapters import bound
 from tests.fakes.clock import RecordingClock
 
-SLURM = adapter("slurm")
+SLURM = bound("slurm")
 TOPOLOGY = Topology(
     "c", (Node("head", "head", "10.42.0.1", 0, 512), Node("n1", "compute", "10.42.0.2", 4, 512))
 )
@@ -122,7 +122,7 @@ def test_pending_jobs(answer, pending):
 
 
 def test_a_failing_client_with_a_dead_daemon_is_a_dead_scheduler():
-    log = SLURM.log_files["head"][0]
+    log = SLURM.log_files("head")[0]
     head = FakeNode(
         "head",
         ["Unable to contact slurm controller\n"],
@@ -238,14 +238,14 @@ def test_logs_come_from_every_node_that_still_answers():
         async def fetch(self, paths, *, timeout_s):
             raise OSError("gone")
 
-    log = SLURM.log_files["head"][0]
+    log = SLURM.log_files("head")[0]
     found = asyncio.run(replay(FakeNode("head", logs={log: b"text"}), Gone("n1")).logs())
     assert found == {f"logs/head{log}": b"text"}
 
 
 def test_long_logs_are_cut_to_their_ends(monkeypatch):
     monkeypatch.setattr(module, "LOG_BYTES", 3)
-    log = SLURM.log_files["head"][0]
+    log = SLURM.log_files("head")[0]
     found = asyncio.run(replay(FakeNode("head", logs={log: b"a long text"})).logs())
     assert found[f"logs/head{log}"] == b"ext"
 

@@ -57,7 +57,7 @@ def checks(*rows: dict[str, Any], **changes: Any) -> tuple[Check, ...]:
         "lost_nodes": [],
         "console_faults": [],
         "settings": ValiditySettings(max_native_gap_s=3),
-        "launching_s": 2.0,
+        "launch_latency_s": 2.0,
         "resolution_s": 1.0,
     }
     return judge(pa.Table.from_pylist(list(rows), schema=JOBS_SCHEMA), **(facts | changes))
@@ -161,7 +161,7 @@ def test_overlap_within_the_clock_error_is_no_overload() -> None:
 def test_native_gaps_allow_for_the_resolution_and_starts_for_the_launch() -> None:
     row = job(1, 10, 20, native_start_s=4.5, native_end_s=23.5)
     assert valid(checks(row))
-    for allowance in ("launching_s", "resolution_s"):
+    for allowance in ("launch_latency_s", "resolution_s"):
         assert not valid(checks(row, **{allowance: 0.0}))
     assert not valid(checks(job(1, 10, 20, native_end_s=24.5)))
 
@@ -171,7 +171,8 @@ def test_every_check_is_made_and_bounded_by_its_setting() -> None:
     assert [check.name for check in found] == list(RULES)
     loose = ValiditySettings(**{rule.limit: 1 for rule in RULES.values()})
     assert all(
-        check.limit == 1 for check in checks(*SOUND, settings=loose, launching_s=0, resolution_s=0)
+        check.limit == 1
+        for check in checks(*SOUND, settings=loose, launch_latency_s=0, resolution_s=0)
     )
     assert {check.name: check.unit for check in found} == {
         name: rule.unit for name, rule in RULES.items()

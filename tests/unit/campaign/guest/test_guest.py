@@ -20,11 +20,11 @@ from campaign.guest.collect import Collected, jobs_table
 from campaign.schema.model import WorkloadSettings
 from campaign.workloads import load
 from schedulers.base import NativeTimes, Node, Topology
-from schedulers.registry import adapter
+from tests.adapters import bound
 
 FAKES = Path(__file__).parents[3] / "fakes" / "slurm"
 INSTRUMENTS = Path(guest.__file__).parent
-SLURM = adapter("slurm")
+SLURM = bound("slurm")
 
 
 @pytest.fixture

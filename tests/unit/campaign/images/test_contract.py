@@ -6,14 +6,21 @@ import pytest
 
 from campaign.images.contract import CREDENTIALS, STARTED, TARGET, TOOLS, Guest, violations
 from campaign.images.debian import builder
+from schedulers.facts import ImageFacts
 from schedulers.registry import adapter, names
-from schedulers.requirements import demands
+from schedulers.requirements import requirements_of
+from tests.adapters import bound
+
+
+def required(scheduler, facts):
+    """What an adapter requires of an image with these facts."""
+    return requirements_of(scheduler.for_image(ImageFacts(scheduler.image, facts)))
 
 
 def kept(scheduler):
     """A guest that has what is asked for, and nothing else."""
     spec = builder.spec(scheduler.image)
-    asked = demands(scheduler, spec.facts)
+    asked = requirements_of(bound(scheduler.name))
     return Guest(
         kernel_cmdline=" ".join(spec.kernel_cmdline),
         facts=spec.facts,
@@ -31,7 +38,7 @@ def kept(scheduler):
 def test_a_guest_that_has_what_is_asked_for_breaks_nothing(name):
     scheduler = adapter(name)
     guest = kept(scheduler)
-    assert list(violations(scheduler.image, guest, demands(scheduler, guest.facts))) == []
+    assert list(violations(scheduler.image, guest, required(scheduler, guest.facts))) == []
 
 
 @pytest.mark.parametrize(
@@ -75,26 +82,27 @@ def test_what_breaks_it_is_told(change, expected):
     slurm = adapter("slurm")
     whole = kept(slurm)
     broken = replace(whole, **change(whole))
-    found = list(violations("slurm", broken, demands(slurm, whole.facts)))
+    found = list(violations("slurm", broken, required(slurm, whole.facts)))
     assert any(line.startswith(expected) for line in found), found
 
 
 def test_a_user_with_another_id_is_told():
     flux = adapter("flux")
     guest = replace(kept(flux), users={"root": 0, "flux": 1000})
-    assert list(violations("flux", guest, demands(flux, guest.facts))) == [
+    assert list(violations("flux", guest, required(flux, guest.facts))) == [
         "user flux has the id 1000, not 990"
     ]
 
 
-def test_demands_are_found_behind_wrappers_and_in_units():
-    slurm, volcano = (demands(adapter(name), {}) for name in ("slurm", "volcano"))
+def test_requirements_are_found_behind_wrappers_and_in_units():
+    slurm, volcano = (requirements_of(bound(name)) for name in ("slurm", "volcano"))
     assert {"timeout", "sinfo", "scontrol", "sbatch"} <= slurm.programs
     assert (
         slurm.units == {"munge.service", "slurmctld.service", "slurmd.service"}
         and "munge" in slurm.users
     )
     assert {"vc-scheduler", "kubelet", "etcd"} <= volcano.programs and not volcano.units
-    assert "setpriv" in demands(adapter("flux"), {}).programs
-    renamed = demands(adapter("slurm"), {"unit.munge": "munged.service"})
+    assert "setpriv" in requirements_of(bound("flux")).programs
+    facts = builder.spec("slurm").facts | {"unit.munge": "munged.service"}
+    renamed = required(adapter("slurm"), facts)
     assert "munged.service" in renamed.units and "munge.service" not in renamed.units

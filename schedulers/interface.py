@@ -1,0 +1,242 @@
+"""The seam of a scheduler: what an adapter offers without an image, and what it offers once it is
+bound to one.
+
+An adapter is pure. It builds values and parses text; it never opens a connection, reads a clock or
+draws a random number outside `make_secrets`. It reads an image's facts once, in `for_image`, so
+that no member can forget them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
+
+from campaign.schema.settings import Scalar
+from schedulers.base import (
+    BootstrapPlan,
+    FinalState,
+    NativeTimes,
+    Params,
+    Role,
+    Secrets,
+    Topology,
+)
+from schedulers.facts import ImageFacts
+from schedulers.policy import Policy
+
+if TYPE_CHECKING:  # a job brings Arrow with it, which --help has no use for
+    from campaign.core.jobs import Job
+
+P = TypeVar("P", bound=Params)
+
+
+class Scheduler(Protocol[P]):
+    """An adapter as it is without an image: what a campaign, a simulation or a report asks of it.
+
+    `P` is the class of its parameters. Where a scheduler is known by its name only, it is a
+    `Scheduler[Params]`, whose parameters are made by its own `Params`.
+    """
+
+    name: ClassVar[str]
+    image: ClassVar[str]
+    """The image specification that has its programs."""
+    resolution_s: ClassVar[float]
+    """Resolution of the scheduler's own accounting, seconds."""
+    gangs: ClassVar[bool]
+    """Whether all of a job's nodes are its own before any is, under the defaults."""
+    launch_latency_s: ClassVar[float]
+    """The longest time from a job's start by the scheduler's own accounts to its first instruction,
+    on emulated nodes, seconds."""
+    memory_mib: ClassVar[int]
+    """The memory that a node needs for its daemons and a few jobs, MiB."""
+
+    @property
+    def Params(self) -> type[P]:  # noqa: N802 - a class, read like one: scheduler.Params()
+        """The class of its parameters."""
+        ...
+
+    def make_secrets(self) -> Secrets:
+        """Draw the keys of one cluster: new ones at each call."""
+        ...
+
+    def policy(self, params: P) -> Policy:
+        """Return the simulation policy for these parameters, with the parameters that it ignores.
+
+        Pure: equal parameters give equal policies.
+        """
+        ...
+
+    def fairness(self) -> Mapping[str, str]:
+        """Return a short sentence for each of `schedulers.base.ASPECTS`: what this adapter does
+        about it."""
+        ...
+
+    def nodes_needed(self, job: "Job", topology: Topology) -> int:
+        """Return how many compute nodes the job asks for.
+
+        Raise WorkloadError, which names the job, where the cluster can never hold it.
+        """
+        ...
+
+    def for_image(self, facts: ImageFacts) -> "BoundScheduler[P]":
+        """Bind the adapter to an image: all that it says from then on obeys these facts.
+
+        Every fact that any member needs is read here. Raise ImageError, which names fact and image,
+        for the first that is missing.
+        """
+        ...
+
+
+class BoundScheduler(Protocol[P]):
+    """An adapter bound to the facts of the image that a cluster's nodes have booted.
+
+    Every command is an argument list without a shell around it. A program above this seam runs it
+    over SSH as root, on the head node unless the member says otherwise, and stops waiting for it
+    after a time of its own. "Safe to repeat" says that running the command again changes nothing
+    that the first run has not changed.
+    """
+
+    @property
+    def scheduler(self) -> Scheduler[P]:
+        """The adapter that was bound: its name, its parameters, its policy."""
+        ...
+
+    def plan(self, topology: Topology, params: P, secrets: Secrets) -> BootstrapPlan:
+        """Return the plan from booted nodes to a cluster whose nodes are all ready for jobs.
+
+        Whoever applies it takes every step on its own node as root. A step whose command exits
+        non-zero, or whose probe stays unanswered, ends the trial as `scheduler_failed`. Applying
+        a plan again after success changes nothing; after a failure the nodes are thrown away.
+        """
+        ...
+
+    def reconfigure(self, topology: Topology, params: P) -> BootstrapPlan:
+        """Return the plan from a cluster that `plan` made to the same cluster with other
+        parameters, or with fewer nodes.
+
+        Applied as `plan` is, under the same promises.
+        """
+        ...
+
+    def smoke_test_command(self, topology: Topology) -> tuple[str, ...]:
+        """Return the command that runs a job across all compute nodes of an idle cluster.
+
+        It exits 0 when the job has ended well, and waits for that as long as it is let: the caller
+        sets the limit. Non-zero means that the cluster can't run jobs: it is given up. Safe to try
+        again while no other job is there; each run is a job of its own.
+        """
+        ...
+
+    def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:
+        """Return the command that submits `job`, whose batch script stands at path `script`.
+
+        The agent on the head runs it once, at the job's time. Non-zero means that the job was
+        refused: it counts as not submitted. Not safe to repeat: it may make a second job.
+        """
+        ...
+
+    def parse_submit(self, text: str) -> str:
+        """Return the job's native id from the output of `submit_command`; raise ParseError for
+        anything else."""
+        ...
+
+    def session_command(self) -> tuple[str, ...]:
+        """Return a program that stays and submits, or nothing where `submit_command` is fast
+        enough.
+
+        The agent on the head starts it once, before the first job. It prints `ready`; then it reads
+        paths of scripts, one on a line, and answers each on one line: `0`, a tab and what
+        `submit_command` would print, or another number, a tab and the reason of the refusal. It
+        ends with its input; an earlier end, whatever its status, leaves the other jobs unsubmitted.
+        """
+        ...
+
+    def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
+        """Return the batch script that runs the shell command `payload` once on each of the job's
+        nodes.
+
+        The scheduler runs it, not we; what `payload` exits with is the job's exit status. Raise
+        WorkloadError for a job that doesn't fit.
+        """
+        ...
+
+    def pending_command(self) -> tuple[str, ...]:
+        """Return the command that lists the jobs that are not done yet.
+
+        Non-zero means that the scheduler doesn't answer now: its daemons are then checked, and it
+        is asked again. Safe to repeat; it is asked every second or two while jobs run.
+        """
+        ...
+
+    def parse_pending(self, text: str) -> dict[str, str]:
+        """Return those jobs by native id, with what each waits for in the scheduler's words; an
+        empty text for one that runs. Raise ParseError for anything else."""
+        ...
+
+    def cancel_command(self, native_id: str) -> tuple[str, ...]:
+        """Return the command that cancels a job, running or not.
+
+        Non-zero means that the job isn't there any more, or that the scheduler doesn't answer.
+        Safe to repeat.
+        """
+        ...
+
+    def lost_command(self, node: str) -> tuple[str, ...]:
+        """Return the command that tells the scheduler that a compute node is gone for good, as its
+        administrator would.
+
+        Non-zero means that the scheduler hasn't heard it: the caller runs it again until it has.
+        """
+        ...
+
+    def accounting_command(self) -> tuple[str, ...]:
+        """Return the command that prints the scheduler's own record of finished jobs.
+
+        Non-zero means that what was measured can't be judged: the trial fails. Safe to repeat.
+        """
+        ...
+
+    def parse_accounting(self, text: str) -> dict[str, NativeTimes]:
+        """Return that record by native id; raise ParseError for anything else."""
+        ...
+
+    def final_state(self, state: str) -> FinalState:
+        """Return how a job ended whose `NativeTimes.state` is this; raise ParseError for a state
+        that no ended job has."""
+        ...
+
+    def version_command(self) -> tuple[str, ...]:
+        """Return the command that prints the scheduler's version.
+
+        Non-zero fails the trial before its workload. Safe to repeat.
+        """
+        ...
+
+    def parse_version(self, text: str) -> str:
+        """Return the version alone; raise ParseError for anything else."""
+        ...
+
+    def verify_command(self) -> tuple[str, ...]:
+        """Return the command that prints the parameters that the running scheduler has.
+
+        Non-zero fails the trial before its workload. Safe to repeat.
+        """
+        ...
+
+    def parse_config(self, text: str) -> dict[str, Scalar]:
+        """Return those parameters under the names of `Params`, without any that the scheduler
+        doesn't tell; raise ParseError for anything else."""
+        ...
+
+    def health_commands(self, role: Role) -> Sequence[tuple[str, ...]]:
+        """Return the commands that each exit 0 while the daemons of a node of `role` are alive.
+
+        They run on every node of that role, every ten seconds while jobs run. Together they ask for
+        every unit that the plan starts there. Non-zero means that a daemon is dead: the trial ends
+        as `scheduler_failed`. Safe to repeat; they change nothing. Mind that `systemctl is-active`
+        with several units exits 0 as long as one of them is active.
+        """
+        ...
+
+    def log_files(self, role: Role) -> Sequence[str]:
+        """Return the paths of the logs and configuration files worth keeping of a node of
+        `role`."""
+        ...

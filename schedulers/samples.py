@@ -1,0 +1,73 @@
+"""Small clusters and jobs, and all that a bound adapter says of them: what its checks look at."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, get_args
+
+from schedulers.base import BootstrapPlan, Node, Params, Role, Topology, node_name
+from schedulers.interface import BoundScheduler
+
+if TYPE_CHECKING:
+    from campaign.core.jobs import Job
+
+SLOTS = 4
+MEMORY_MIB = 512
+SCRIPT = "/run/conformance/7.sh"
+"""Where the sample job's script stands."""
+PAYLOAD = "/bin/echo conforming"
+"""What the sample job runs."""
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+def topology(compute: int) -> Topology:
+    """Return a cluster with a head and `compute` compute nodes of SLOTS slots."""
+    nodes = [Node("head", "head", "10.42.0.1", 0, MEMORY_MIB)]
+    nodes += [
+        Node(node_name(number), "compute", f"10.42.0.{number + 1}", SLOTS, MEMORY_MIB)
+        for number in range(1, compute + 1)
+    ]
+    return Topology("conformance", tuple(nodes))
+
+
+CLUSTER = topology(2)
+
+
+def job(width: int, *, number: int = 7, arrival_s: float = 0.0) -> "Job":
+    """Return a job of a second, with a minute's limit."""
+    from campaign.core.jobs import Job
+
+    return Job(number, arrival_s, width, 1.0, 60.0, 0)
+
+
+def plans_of(
+    bound: BoundScheduler[Params], cluster: Topology
+) -> Iterator[tuple[str, BootstrapPlan]]:
+    """Yield the plans of a bound adapter under its defaults, by the member that makes them."""
+    params = bound.scheduler.Params()
+    yield "plan", bound.plan(cluster, params, bound.scheduler.make_secrets())
+    yield "reconfigure", bound.reconfigure(cluster, params)
+
+
+def commands_of(
+    bound: BoundScheduler[Params], cluster: Topology
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield every command that is run on a node for a bound adapter, by what makes it: those of its
+    plans, and those of a trial afterwards."""
+    for name, plan in plans_of(bound, cluster):
+        for stage in plan.stages:
+            for step in stage.steps.values():
+                for command in step.commands:
+                    yield f"a command of {name}", command
+                for probe in step.probes:
+                    yield f"a probe of {name}", probe.command
+    yield "smoke_test_command", bound.smoke_test_command(cluster)
+    yield "submit_command", bound.submit_command(job(1), cluster, SCRIPT)
+    yield "session_command", bound.session_command()
+    yield "pending_command", bound.pending_command()
+    yield "cancel_command", bound.cancel_command("7")
+    yield "lost_command", bound.lost_command(cluster.compute[0].name)
+    yield "accounting_command", bound.accounting_command()
+    yield "version_command", bound.version_command()
+    yield "verify_command", bound.verify_command()
+    for role in ROLES:
+        for command in bound.health_commands(role):
+            yield f"health_commands({role!r})", command
