@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from actors.hypervisor.errors import NetworkUnusable
+from campaign.core.errors import command_failed
 
 VXLAN_PORT = 4789
 VXLAN_MTU = 1450
@@ -82,7 +83,8 @@ def _run(program: str, *arguments: object) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NetworkUnusable(f"`{' '.join(command)}` can't be run", str(error), _MEND) from None
     if done.returncode:
-        raise NetworkUnusable(f"`{' '.join(command)}` failed", done.stderr.strip(), _MEND)
+        details = command_failed(command, done.returncode, done.stderr)
+        raise NetworkUnusable(f"`{' '.join(command)}` failed", details, _MEND)
 
 
 def _program(name: str) -> str:

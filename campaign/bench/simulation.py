@@ -38,7 +38,7 @@ from campaign.bench.simulation_table import (
     as_text,
 )
 from campaign.config.compose import compose
-from campaign.core.errors import CampaignError
+from campaign.core.errors import CampaignError, command_failed
 from campaign.core.version import git_commit
 from campaign.schema.model import WorkloadSettings
 from campaign.simulation.engine import NS, Nodes, Ns, simulate
@@ -282,7 +282,8 @@ def _in_process(*arguments: str, **environment: str) -> float:
     )
     if done.returncode:
         raise CampaignError(
-            f"measuring failed with status {done.returncode}: {arguments}", done.stderr[-2000:]
+            f"measuring {arguments} failed",
+            command_failed(command, done.returncode, done.stderr),
         )
     return float(json.loads(done.stdout))
 

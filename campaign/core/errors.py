@@ -81,12 +81,18 @@ def command_failed(command: Sequence[str] | str, status: int | None, output: str
     """Return the details of an error that a failed command is: command, exit status, output.
 
     These are always three parts, each on a line that begins with its name. `status` is None for a
-    command that was ended because its time was over. Of a long command the beginning is kept, of a
+    command that was ended because its time was over, and negative for one that a signal ended, as
+    in `subprocess`. Of a long command the beginning is kept, of a
     long output the end.
     """
     line = command if isinstance(command, str) else shlex.join(command)
     line = line if len(line) <= COMMAND_HEAD else f"{line[:COMMAND_HEAD]}..."
-    ended = "none: it was ended because its time was over" if status is None else str(status)
+    if status is None:
+        ended = "none: it was ended because its time was over"
+    elif status < 0:
+        ended = f"none: it was ended by signal {-status}"
+    else:
+        ended = str(status)
     return f"command: {line}\nexit status: {ended}\noutput: {output_tail(output) or '(none)'}"
 
 

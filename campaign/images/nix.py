@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from campaign.core.errors import ImageError
+from campaign.core.errors import ImageError, command_failed
 from campaign.images.bundles import manifest, tools
 from campaign.images.bundles.manifest import Bundle, Recipe
 from campaign.images.bundles.store import Store
@@ -131,7 +131,8 @@ def _nix(*arguments: str, progress: Progress) -> str:
             how = (
                 f"was ended by signal {-process.returncode}" if process.returncode < 0 else "failed"
             )
-            raise ImageError(f"nix {arguments[0]} {how}", "\n".join(tail), _mend(tail))
+            details = command_failed(command, process.returncode, "\n".join(tail))
+            raise ImageError(f"nix {arguments[0]} {how}", details, _mend(tail))
         output.seek(0)
         return output.read()
 

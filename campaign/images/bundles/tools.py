@@ -6,15 +6,13 @@ import os
 import re
 import shutil
 import subprocess
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from campaign.core.errors import ImageError
+from campaign.core.errors import ImageError, command_failed
 
-_TAIL_LINES = 25
 _SYSTEM_PATH = (
     "/usr/local/sbin:/usr/sbin:/sbin"  # not on every user's PATH, and mkfs.erofs may live there
 )
@@ -189,10 +187,10 @@ def _failed(
     arguments: Sequence[str], done: "subprocess.CompletedProcess[bytes]", folder: Path | None
 ) -> ImageError:
     text = (done.stdout + done.stderr).decode(errors="replace")
-    tail = "\n".join(deque(text.splitlines(), maxlen=_TAIL_LINES))
+    details = command_failed(arguments, done.returncode, text)
     if os.strerror(errno.ENOSPC) in text:
-        return _disk_full(folder or Path("/tmp"), tail)  # noqa: S108  # named, not written to
-    return ImageError(f"{arguments[0]} failed with exit status {done.returncode}", tail)
+        return _disk_full(folder or Path("/tmp"), details)  # noqa: S108  # named, not written to
+    return ImageError(f"{arguments[0]} failed", details)
 
 
 def _disk_full(folder: Path, details: str) -> ImageError:

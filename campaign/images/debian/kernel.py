@@ -8,10 +8,11 @@ import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from campaign.core.errors import ImageError
+from campaign.core.errors import ImageError, command_failed
 
 _ELF = b"\x7fELF"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD = ("zstd", "-dc", "--memory=512MB")
 _XZ_MAGIC = b"\xfd7zXZ\x00"
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 _SETUP_SECTORS = 0x1F1  # fields of the x86 boot protocol's setup header
@@ -70,15 +71,16 @@ def _unpack(payload: bytes) -> bytes:
 
 def _zstd(payload: bytes) -> bytes:
     try:
-        done = subprocess.run(
-            ["zstd", "-dc", "--memory=512MB"], input=payload, capture_output=True, check=False
-        )
+        done = subprocess.run(_ZSTD, input=payload, capture_output=True, check=False)
     except FileNotFoundError as error:
         raise ImageError(
             "zstd is missing: it unpacks the guest's kernel", "", "apt-get install zstd"
         ) from error
     if done.returncode:
-        raise ImageError("zstd could not unpack the kernel", done.stderr.decode(errors="replace"))
+        said = done.stderr.decode(errors="replace")
+        raise ImageError(
+            "zstd could not unpack the kernel", command_failed(_ZSTD, done.returncode, said)
+        )
     return done.stdout
 
 

@@ -14,6 +14,10 @@ def test_a_command_that_was_ended_or_said_nothing_says_so():
     assert output == "output: (none)"
 
 
+def test_a_command_that_a_signal_ended_names_the_signal():
+    assert "exit status: none: it was ended by signal 9\n" in command_failed("sleep 9", -9, "")
+
+
 def test_of_a_long_command_the_beginning_is_kept_and_of_a_long_output_the_end():
     command, _, output = command_failed(
         "begin" + "x" * COMMAND_HEAD, 1, "y" * OUTPUT_TAIL + "end"

@@ -292,9 +292,9 @@ def test_missing_tools_are_named_with_the_command_that_installs_them(monkeypatch
 
 
 def test_a_failing_program_shows_its_last_lines():
-    with pytest.raises(ImageError, match="exit status 3") as failure:
-        tools.run(["sh", "-c", "seq 100; echo reason >&2; exit 3"])
-    assert failure.value.details.endswith("100\nreason")
+    with pytest.raises(ImageError, match="exit status: 3") as failure:
+        tools.run(["sh", "-c", "seq 1000; echo reason >&2; exit 3"])
+    assert failure.value.details.endswith("1000\nreason")
     assert "\n50\n" not in failure.value.details
 
 
