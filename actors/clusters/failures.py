@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from campaign.core.errors import CampaignError, InfrastructureError, SchedulerError, StallError
 from campaign.core.trials import Outcome
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class NodeLost(InfrastructureError):
@@ -45,7 +46,13 @@ def cause_of(error: BaseException) -> CampaignError | OSError:
     return ranked[0]
 
 
-async def run_all(*work: Coroutine[Any, Any, T]) -> list[T]:
+@overload
+async def run_all(
+    first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, U], /
+) -> tuple[T, U]: ...
+@overload
+async def run_all(*work: Coroutine[Any, Any, T]) -> tuple[T, ...]: ...
+async def run_all(*work: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
     """Run all of `work` at once, and return the results in their order.
 
     When one fails, the others are cancelled, and the error that explains them all is raised (see
@@ -56,7 +63,7 @@ async def run_all(*work: Coroutine[Any, Any, T]) -> list[T]:
             tasks = [group.create_task(each) for each in work]
     except ExceptionGroup as errors:
         raise cause_of(errors) from None
-    return [task.result() for task in tasks]
+    return tuple(task.result() for task in tasks)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -8,21 +8,22 @@ import asyncio
 import shlex
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import asyncssh
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.bootstrap.ssh import Remote
+from actors.clusters.conditions import ClockReader, Conditions, read_cpu, steal_between
+from actors.clusters.failures import run_all
 from actors.clusters.stall import StallWatch
 from campaign import guest
 from campaign.core.errors import InfrastructureError, SchedulerError, StallError
 from campaign.core.jobs import Job, Workload
 from campaign.core.phase_clock import PhaseClock
-from campaign.guest.clocks import ClockOffset, NodeClock, Sample, offset, parse_clock
+from campaign.guest.clocks import ClockOffset, NodeClock
 from campaign.guest.collect import Collected, jobs_table
 from schedulers.base import File, NativeTimes, Params, Topology
 from schedulers.interface import BoundScheduler
@@ -30,7 +31,6 @@ from schedulers.interface import BoundScheduler
 POLL_S = 1.0
 HEALTH_S = 10.0
 COMMAND_S = 60.0
-CLOCK_SAMPLES = 8
 LOG_BYTES = 1_000_000
 SCRIPTS = f"{guest.FOLDER}/scripts"
 FATE_S = 60.0
@@ -43,15 +43,6 @@ class SchedulerDied(SchedulerError):
 
 class WorkloadUnfinished(InfrastructureError):
     """The workload didn't end by its deadline."""
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What surrounded a measurement: the nodes' clocks, and the share of this machine's CPU time
-    that others took."""
-
-    clocks: Mapping[str, NodeClock]
-    steal: float
 
 
 @dataclass(frozen=True)
@@ -85,16 +76,16 @@ class Replay:
         self._remotes = remotes
         self._clock = clock
         self._head = remotes[topology.head.name]
-        self._clocks: dict[str, Clock] = {}
+        self._clocks: dict[str, ClockReader] = {}
         self._before: dict[str, ClockOffset] = {}
-        self._cpu: tuple[Sequence[int], Sequence[int]] | None = None
+        self._cpu: tuple[Mapping[str, float], Mapping[str, float]] | None = None
         self._brought: dict[str, dict[str, bytes]] = {}
         self._lost: set[str] = set()
 
     async def prepare(self) -> None:
         """Put the job scripts on the head node and measure the nodes' clocks; the workload hasn't
         begun."""
-        await asyncio.gather(
+        await run_all(
             self._head.put(self._scripts(), timeout_s=COMMAND_S),
             *map(self._open_clock, self._remotes),
         )
@@ -148,7 +139,7 @@ class Replay:
         self._clock.detail("collecting")
         after = await self._offsets()
         clocks = {name: NodeClock(self._before[name], after[name]) for name in after}
-        accounting, _ = await asyncio.gather(self._accounting(), self._bring_all())
+        accounting, _ = await run_all(self._accounting(), self._bring_all())
         jobs = self._jobs(clocks, accounting)
         return Replayed(jobs, Conditions(clocks, steal_between(*self._cpu)), first_job_s(jobs))
 
@@ -236,9 +227,7 @@ class Replay:
 
     async def _check_health(self) -> None:
         """Raise SchedulerDied when a daemon of the scheduler is not alive."""
-        await asyncio.gather(
-            *(self._check_node(node.name, node.role) for node in self._topology.nodes)
-        )
+        await run_all(*(self._check_node(node.name, node.role) for node in self._topology.nodes))
 
     async def _check_node(self, name: str, role: Any) -> None:
         remote = self._remotes[name]
@@ -256,7 +245,7 @@ class Replay:
                 )
 
     async def _open_clock(self, node: str) -> None:
-        self._clocks[node] = await Clock.open(self._remotes[node])
+        self._clocks[node] = await ClockReader.open(self._remotes[node])
 
     async def _offsets(self) -> dict[str, ClockOffset]:
         """Every node's clock against ours, one node after the other so that none delays another's
@@ -278,6 +267,7 @@ class Replay:
             )
             for n in nodes
         ]
+        # Not a TaskGroup: what the other nodes have measured is kept when one doesn't answer.
         got = await asyncio.gather(*wanted, return_exceptions=True)
         self._brought = {
             node.name: files
@@ -328,33 +318,6 @@ class Replay:
         return self._brought[node].get(path, b"").decode()
 
 
-class Clock:
-    """A node's clock, asked over a shell that stays open: starting one would cost more than all
-    questions."""
-
-    def __init__(self, node: str, process: "asyncssh.SSHClientProcess[str]") -> None:
-        self._node = node
-        self._process = process
-
-    @classmethod
-    async def open(cls, remote: Remote) -> "Clock":
-        """Start the shell."""
-        return cls(remote.node, await remote.open_shell(guest.clock_command()))
-
-    async def offset(self) -> ClockOffset:
-        """The node's time against ours; a question costs one round trip."""
-        try:
-            samples = []
-            for _ in range(CLOCK_SAMPLES):
-                sent = time.time()
-                self._process.stdin.write("\n")
-                answer = await asyncio.wait_for(self._process.stdout.readline(), COMMAND_S)
-                samples.append(Sample(sent, parse_clock(answer), time.time()))
-            return offset(samples)
-        except (TimeoutError, OSError, asyncssh.Error) as error:
-            raise InfrastructureError(f"{self._node}: its clock doesn't answer: {error}") from None
-
-
 def first_job_s(jobs: pa.Table) -> float:
     """Seconds from the start of the workload to that of its first job; 0 if none started."""
     first = pc.min(jobs.column("start_ns")).as_py()
@@ -363,17 +326,3 @@ def first_job_s(jobs: pa.Table) -> float:
 
 def _script(job: Job) -> str:
     return f"{SCRIPTS}/{job.job_id}.sh"
-
-
-def read_cpu(path: str = "/proc/stat") -> Sequence[int]:
-    """This machine's CPU times in ticks, as the kernel counts them: user, nice, system, idle,
-    iowait, irq, softirq, steal."""
-    with open(path, encoding="ascii") as file:  # noqa: PTH123 - a path of the kernel, read as it is
-        return [int(field) for field in file.readline().split()[1:9]]
-
-
-def steal_between(before: Sequence[int], after: Sequence[int]) -> float:
-    """The share of CPU time that a hypervisor below this machine gave to others, in between two
-    readings."""
-    spent = [late - early for early, late in zip(before, after, strict=True)]
-    return spent[7] / max(1, sum(spent))

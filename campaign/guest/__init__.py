@@ -1,8 +1,8 @@
-"""The measuring instruments that are put on nodes, and how what they wrote is read.
+"""The measuring instruments that are put on nodes, and the parsers of the files they write.
 
 `run-job` is the payload of every job, `submit-agent` submits on the head node, `clock` answers what
-time it is. All are bash without further processes, but for a payload that burns CPU time; they keep
-their files in FOLDER, each named below.
+time it is. All are bash without further processes, except for a payload that burns CPU time. They
+keep their files in FOLDER, each named below.
 """
 
 import re
@@ -26,12 +26,12 @@ SESSION_FILE = f"{FOLDER}/session"
 STARTED_FILE = f"{FOLDER}/agent.t0"
 DONE_FILE = f"{FOLDER}/agent.done"
 INSTRUMENTS = ("run-job", "submit-agent", "clock")
-Row = TypeVar("Row")
+T = TypeVar("T")
 _ESCAPES = {"\\\\": "\\", "\\t": "\t", "\\n": "\n"}
 
 
 class GuestError(InfrastructureError):
-    """A measuring instrument left something we can't read; `raw` is the line."""
+    """A measuring instrument wrote a line that can't be read; `raw` is the line."""
 
     def __init__(self, what: str, raw: str) -> None:
         super().__init__(f"can't read {what}: {raw!r}")
@@ -40,8 +40,8 @@ class GuestError(InfrastructureError):
 
 
 @dataclass(frozen=True)
-class Run:
-    """A payload on one node: microseconds since 1970 on that node's clock."""
+class PayloadRun:
+    """One run of a job's payload on one node; times are microseconds since 1970 on its clock."""
 
     job_id: int
     host: str
@@ -51,9 +51,11 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Submit:
-    """A submission: microseconds since 1970 on the head node's clock; `output` is the submit
-    command's."""
+class Submission:
+    """The submission of one job; times are microseconds since 1970 on the head node's clock.
+
+    `exit_status` and `output` are those of the scheduler's submit command.
+    """
 
     job_id: int
     intended_us: int
@@ -64,35 +66,46 @@ class Submit:
 
 
 def files() -> dict[str, bytes]:
-    """The instruments by the path they must have on a node (mode 0755; /run may forbid execution:
-    see *_command)."""
+    """Return the instruments by the path that they must have on a node, with mode 0755.
+
+    A node may forbid to execute what is below /run, so they are run by bash (see `*_command`).
+    """
     here = Path(__file__).parent
     return {f"{FOLDER}/{name}": (here / name).read_bytes() for name in INSTRUMENTS}
 
 
 def payload(job: "Job", kind: str, nodes: int) -> str:
-    """The shell command that a job runs on each of its `nodes`; `kind` is that of Workload.payload.
+    """Return the shell command that a job runs on each of its `nodes` nodes.
 
-    With `burn`, as many CPUs are kept busy on each node as hold the job's slots: ceil(width /
-    nodes).
+    `kind` is that of `Workload.payload`. With `burn`, ceil(width / nodes) CPUs are kept busy on
+    each node: as many as hold the job's slots there.
     """
     command = f"/bin/bash {FOLDER}/run-job {job.job_id} {job.runtime_s:.6f}"
     return f"{command} {ceil(job.width / nodes)}" if kind == "burn" else command
 
 
 def agent_command() -> tuple[str, ...]:
-    """Replays SCHEDULE_FILE on the head node; DONE_FILE exists when all is submitted."""
+    """Return the command that submits by SCHEDULE_FILE on the head node.
+
+    When everything is submitted, DONE_FILE exists.
+    """
     return ("/bin/bash", f"{FOLDER}/submit-agent", SCHEDULE_FILE)
 
 
 def clock_command() -> tuple[str, ...]:
-    """Answers each line on its standard input with the node's time in seconds since 1970."""
+    """Return the command that answers each line on its standard input with the node's time.
+
+    An answer is a line with seconds since 1970 (see `campaign.guest.clocks.parse_clock`).
+    """
     return ("/bin/bash", f"{FOLDER}/clock")
 
 
 def schedule(commands: Iterable[tuple["Job", Sequence[str]]]) -> bytes:
-    """What `submit-agent` replays: each job's arrival and the command that submits it, or what a
-    session is handed instead, in order of arrival."""
+    """Return the content of SCHEDULE_FILE: jobs in order of arrival, each with its command.
+
+    The command submits the job; where a session submits (see SESSION_FILE), it is the line that the
+    session is given instead.
+    """
     lines = (
         f"{round(job.arrival_s * 1e6)}\t{job.job_id}\t{shlex.join(command)}\n"
         for job, command in commands
@@ -101,38 +114,47 @@ def schedule(commands: Iterable[tuple["Job", Sequence[str]]]) -> bytes:
 
 
 def session(command: Sequence[str]) -> bytes:
-    """SESSION_FILE: the program that stays and submits (see BoundScheduler.session_command)."""
+    """Return the content of SESSION_FILE, which starts the program that stays and submits.
+
+    `command` is that of `BoundScheduler.session_command`.
+    """
     return f"exec {shlex.join(command)}\n".encode()
 
 
 def parse_started(text: str) -> int:
-    """The start of the workload: microseconds since 1970 on the head node's clock."""
+    """Return the start of the workload: microseconds since 1970 on the head node's clock.
+
+    Raises GuestError for anything but a number.
+    """
     return _whole("the start of submit-agent", text.strip(), text)
 
 
-def parse_runs(text: str) -> list[Run]:
-    """The lines of JOBS_FILE. Raises GuestError for a torn or foreign one."""
+def parse_runs(text: str) -> list[PayloadRun]:
+    """Return the runs in the lines of JOBS_FILE. Raises GuestError for a torn or foreign line."""
 
-    def run(fields: list[str], line: str) -> Run:
+    def run(fields: list[str], line: str) -> PayloadRun:
         job, start, end, code = (_whole("a line of run-job", fields[i], line) for i in (0, 2, 3, 4))
-        return Run(job, fields[1], start, end, code)
+        return PayloadRun(job, fields[1], start, end, code)
 
     return _rows("a line of run-job", 5, text, run)
 
 
-def parse_submits(text: str) -> list[Submit]:
-    """The lines of SUBMITS_FILE. Raises GuestError for a torn or foreign one."""
+def parse_submits(text: str) -> list[Submission]:
+    """Return the submissions in the lines of SUBMITS_FILE.
 
-    def submit(fields: list[str], line: str) -> Submit:
+    Raises GuestError for a torn or foreign line.
+    """
+
+    def submit(fields: list[str], line: str) -> Submission:
         job, intended, begun, accepted, status = (
             _whole("a line of submit-agent", field, line) for field in fields[:5]
         )
-        return Submit(job, intended, begun, accepted, status, _unescaped(fields[5]))
+        return Submission(job, intended, begun, accepted, status, _unescaped(fields[5]))
 
     return _rows("a line of submit-agent", 6, text, submit)
 
 
-def _rows(what: str, width: int, text: str, build: Callable[[list[str], str], Row]) -> list[Row]:
+def _rows(what: str, width: int, text: str, build: Callable[[list[str], str], T]) -> list[T]:
     rows = []
     for line in text.splitlines(keepends=True):
         fields = line.rstrip("\n").split("\t")

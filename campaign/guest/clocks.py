@@ -1,5 +1,4 @@
-"""Clocks of nodes against the driver's: offsets with their uncertainty, and times brought onto one
-clock."""
+"""Offsets of the nodes' clocks from the driver's, with their errors; times on one clock by them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,9 +14,11 @@ MAX_DRIFT = 500e-6
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One question to a node's clock: when it left and came back (driver's clock), and the answer
-    (node's clock)."""
+class ClockSample:
+    """One question to a node's clock.
+
+    `sent_s` and `received_s` are on the driver's clock, `answered_s` is on the node's.
+    """
 
     sent_s: float
     answered_s: float
@@ -30,8 +31,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class ClockOffset:
-    """A node's clock minus the driver's, at driver time `at_s`; the truth lies within `error_s` of
-    it."""
+    """A node's clock minus the driver's at the driver's time `at_s`, known to +-`error_s`."""
 
     offset_s: float
     error_s: float
@@ -40,20 +40,22 @@ class ClockOffset:
 
 @dataclass(frozen=True)
 class NodeClock:
-    """A node's clock over a workload: its offset before and after, and linear in between."""
+    """A node's clock during a workload: its offset before and after it, linear in between."""
 
     before: ClockOffset
     after: ClockOffset
 
     @property
     def error_s(self) -> float:
-        """How far off a time on the driver's clock may be: what the measurements leave open, and
-        what the clock jumped by at a moment that nobody knows."""
+        """How far off a time that was converted to the driver's clock may be.
+
+        That is the error of the measurements, and the clock's jump: nobody knows when it happened.
+        """
         return max(self.before.error_s, self.after.error_s) + self.jump_s
 
     @property
     def jump_s(self) -> float:
-        """How much of the offset's change is neither drift nor the measurements' error."""
+        """The part of the offset's change that neither drift nor measurement errors explain."""
         explained = (
             MAX_DRIFT * abs(self.after.at_s - self.before.at_s)
             + self.before.error_s
@@ -62,8 +64,11 @@ class NodeClock:
         return max(0.0, abs(self.after.offset_s - self.before.offset_s) - explained)
 
     def to_driver_us(self, node_us: ArrayLike) -> NDArray[np.float64]:
-        """Driver-clock microseconds since 1970 of node-clock ones; outside the span the nearer
-        offset holds."""
+        """Convert microseconds since 1970 from the node's clock to the driver's.
+
+        The result has the shape of `node_us`. Before and after the workload the nearer offset
+        holds.
+        """
         times = np.asarray(node_us, dtype=np.float64)
         known = sorted(
             (point.at_s + point.offset_s, point.offset_s) for point in (self.before, self.after)
@@ -72,8 +77,8 @@ class NodeClock:
         return np.asarray(times - np.interp(times, at, offsets), dtype=np.float64)
 
 
-def offset(samples: Iterable[Sample]) -> ClockOffset:
-    """The offset from the sample with the shortest round trip: half of that bounds the error.
+def offset(samples: Iterable[ClockSample]) -> ClockOffset:
+    """Return the offset by the sample with the shortest round trip, half of which is its error.
 
     Cristian 1989, Probabilistic Clock Synchronization; NTP's clock filter chooses likewise (RFC
     5905). Raises GuestError when there is no sample.
@@ -86,7 +91,7 @@ def offset(samples: Iterable[Sample]) -> ClockOffset:
 
 
 def parse_clock(line: str) -> float:
-    """One answer of `clock`: seconds since 1970. Raises GuestError for anything else."""
+    """Return one answer of `clock` in seconds since 1970. Raises GuestError for anything else."""
     try:
         return float(line)
     except ValueError:

@@ -1,5 +1,4 @@
-"""From what the instruments wrote to the jobs table: a row per job of the workload, all times on
-the driver's clock."""
+"""Makes the jobs table from the instruments' files: a row per job, times on the driver's clock."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from campaign.core.jobs import JOBS_SCHEMA, Workload
-from campaign.guest import GuestError, Run, Submit
+from campaign.guest import GuestError, PayloadRun, Submission
 from campaign.guest.clocks import NodeClock
 
 if TYPE_CHECKING:
@@ -20,17 +19,17 @@ US_PER_S = 1e6
 
 @dataclass(frozen=True)
 class Collected:
-    """All that a replay left behind.
+    """All that a replay has measured, before it is put on one clock.
 
-    `runs` and `clocks` are by node name; `native_ids` by job id, for accepted jobs; `accounting` by
-    native id, on the head node's clock; `started_us` is when the agent began, on the head node's
-    clock.
+    `runs` and `clocks` are by node name; `nodes_requested` and `native_ids` by job id, the latter
+    for accepted jobs only; `accounting` is by native id. `started_us` is when the agent began;
+    it and `accounting` are on the head node's clock.
     """
 
     head: str
     started_us: int
-    submits: Sequence[Submit]
-    runs: Mapping[str, Sequence[Run]]
+    submits: Sequence[Submission]
+    runs: Mapping[str, Sequence[PayloadRun]]
     clocks: Mapping[str, NodeClock]
     nodes_requested: Mapping[int, int]
     native_ids: Mapping[int, str]
@@ -38,7 +37,7 @@ class Collected:
 
 
 def jobs_table(workload: Workload, collected: Collected) -> pa.Table:
-    """The jobs table (JOBS_SCHEMA) in the workload's order; null where a thing never happened.
+    """Return the jobs table (JOBS_SCHEMA) in the workload's order; null for what never happened.
 
     Raises GuestError for a job that the workload doesn't have or that was submitted twice, and for
     a node without a measured clock. A job that ran on fewer nodes than it asked for keeps the times
@@ -78,7 +77,7 @@ class _Timeline:
         self._collected = collected
         self._origin_us = self._driver_us(collected.head, collected.started_us)
 
-    def submitted(self, submits: list[Submit]) -> dict[str, Any]:
+    def submitted(self, submits: list[Submission]) -> dict[str, Any]:
         if len(submits) > 1:
             raise GuestError("a job that was submitted twice", str(submits))
         if not submits:
@@ -91,7 +90,7 @@ class _Timeline:
             "accepted_ns": self._ns(head, submit.accepted_us) if submit.exit_status == 0 else None,
         }
 
-    def ran(self, runs: list[tuple[str, Run]]) -> dict[str, Any]:
+    def ran(self, runs: list[tuple[str, PayloadRun]]) -> dict[str, Any]:
         if not runs:
             return {"nodes": []}
         starts = [self._ns(node, run.start_us) for node, run in runs]

@@ -1,5 +1,4 @@
-"""Replaying on nodes that behave: what is pending, which daemon died, how long is waited, and
-stolen CPU time."""
+"""Replaying on nodes that behave: what is pending, which daemon died, how long is waited."""
 
 import asyncio
 import shlex
@@ -8,20 +7,16 @@ from dataclasses import replace
 from itertools import chain, repeat
 from types import SimpleNamespace
 
-import asyncssh
 import pyarrow as pa
 import pytest
 
 from actors.bootstrap.ssh import Output
 from actors.clusters import replay as module
 from actors.clusters.replay import (
-    Clock,
     Replay,
     SchedulerDied,
     WorkloadUnfinished,
     first_job_s,
-    read_cpu,
-    steal_between,
 )
 from actors.clusters.stall import StallWatch
 from campaign import guest
@@ -259,26 +254,3 @@ def test_the_first_job_is_the_one_that_starts_first():
     starts = pa.table({"start_ns": pa.array([None, 2_500_000_000, 1_500_000_000], pa.int64())})
     assert first_job_s(starts) == 1.5
     assert first_job_s(starts.slice(0, 1)) == 0.0
-
-
-def test_steal_is_the_share_that_others_took():
-    before = [100, 0, 50, 1000, 5, 0, 1, 10]
-    after = [160, 0, 60, 1010, 5, 0, 1, 30]
-    assert steal_between(before, after) == pytest.approx(0.2)
-    assert steal_between(before, before) == 0.0
-
-
-def test_cpu_times_are_the_kernels(tmp_path):
-    stat = tmp_path / "stat"
-    stat.write_text("cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 0 0 0 0 0 0 0 0 0 0\n")
-    assert read_cpu(str(stat)) == [1, 2, 3, 4, 5, 6, 7, 8]
-    assert len(read_cpu()) == 8
-
-
-def test_a_clock_whose_connection_breaks_is_an_infrastructure_error():
-    class Pipe:
-        def write(self, text):
-            raise asyncssh.ConnectionLost("gone")
-
-    with pytest.raises(InfrastructureError, match="n1: its clock doesn't answer"):
-        asyncio.run(Clock("n1", SimpleNamespace(stdin=Pipe())).offset())

@@ -14,8 +14,8 @@ import pytest
 
 from campaign import guest
 from campaign.core.jobs import Job
-from campaign.guest import GuestError, Run, Submit
-from campaign.guest.clocks import ClockOffset, NodeClock, Sample, offset, parse_clock
+from campaign.guest import GuestError, PayloadRun, Submission
+from campaign.guest.clocks import ClockOffset, ClockSample, NodeClock, offset, parse_clock
 from campaign.guest.collect import Collected, jobs_table
 from campaign.schema.model import WorkloadSettings
 from campaign.workloads import load
@@ -51,11 +51,11 @@ def start(
     )  # type: ignore[call-overload]
 
 
-def runs_of(folder: Path) -> list[Run]:
+def runs_of(folder: Path) -> list[PayloadRun]:
     return guest.parse_runs((folder / "jobs.tsv").read_text())
 
 
-def submits_of(folder: Path) -> list[Submit]:
+def submits_of(folder: Path) -> list[Submission]:
     return guest.parse_submits((folder / "submits.tsv").read_text())
 
 
@@ -209,14 +209,14 @@ def test_clock_answers_each_line(env: dict[str, str]) -> None:
             sent = time.time()
             process.stdin.write("\n")
             process.stdin.flush()
-            samples.append(Sample(sent, parse_clock(process.stdout.readline()), time.time()))
+            samples.append(ClockSample(sent, parse_clock(process.stdout.readline()), time.time()))
         process.stdin.close()
     found = offset(samples)
     assert abs(found.offset_s) <= found.error_s + 1e-5  # the same clock, read with microseconds
     assert process.returncode == 0
 
 
-def replay(folder: Path, env: dict[str, str], *lines: str) -> list[Submit]:
+def replay(folder: Path, env: dict[str, str], *lines: str) -> list[Submission]:
     schedule = folder / "schedule.tsv"
     schedule.write_text("".join(f"{line}\n" for line in lines))
     assert start("submit-agent", str(schedule), env=env).wait() == 0
@@ -336,7 +336,8 @@ def test_torn_lines_of_run_job_are_errors_that_keep_the_line(line: str) -> None:
 
 
 def test_offset_takes_the_shortest_round_trip() -> None:
-    found = offset([Sample(10.0, 15.9, 11.0), Sample(20.0, 25.05, 20.1), Sample(30.0, 36.0, 31.0)])
+    answers = [(10.0, 15.9, 11.0), (20.0, 25.05, 20.1), (30.0, 36.0, 31.0)]
+    found = offset([ClockSample(*answer) for answer in answers])
     assert found.offset_s == pytest.approx(5.0)
     assert found.error_s == pytest.approx(0.05)
     assert found.at_s == pytest.approx(20.05)
@@ -368,10 +369,10 @@ def collected(**changes: object) -> Collected:
     values = {
         "head": "head",
         "started_us": 1_000_000_000,
-        "submits": [Submit(1, 1_000_000_000, 1_000_100_000, 1_000_200_000, 0, "9")],
+        "submits": [Submission(1, 1_000_000_000, 1_000_100_000, 1_000_200_000, 0, "9")],
         "runs": {
-            "n1": [Run(1, "n1", 1_005_500_000, 1_006_500_000, 0)],
-            "n2": [Run(1, "n2", 990_700_000, 991_800_000, 143)],
+            "n1": [PayloadRun(1, "n1", 1_005_500_000, 1_006_500_000, 0)],
+            "n2": [PayloadRun(1, "n2", 990_700_000, 991_800_000, 143)],
         },
         "clocks": {
             "head": SAME,
@@ -414,7 +415,7 @@ def test_a_refused_job_was_never_accepted() -> None:
     workload = load(WorkloadSettings(jobs=1, duration_s=5), slots=4)
     (row,) = jobs_table(
         workload,
-        collected(submits=[Submit(1, 1_000_000_000, 1_000_000_000, 1_000_000_001, 1, "no")]),
+        collected(submits=[Submission(1, 1_000_000_000, 1_000_000_000, 1_000_000_001, 1, "no")]),
     ).to_pylist()
     assert row["submit_ns"] == 0
     assert row["accepted_ns"] is None
@@ -423,8 +424,8 @@ def test_a_refused_job_was_never_accepted() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"runs": {"n1": [Run(77, "n1", 1, 2, 0)]}},
-        {"submits": [Submit(1, 1, 1, 1, 0, "9")] * 2},
+        {"runs": {"n1": [PayloadRun(77, "n1", 1, 2, 0)]}},
+        {"submits": [Submission(1, 1, 1, 1, 0, "9")] * 2},
         {"clocks": {"head": SAME}},
     ],
 )

@@ -1,0 +1,79 @@
+"""What surrounds a measurement: the nodes' clocks, and the CPU time that this machine lost."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import asyncssh
+import psutil
+
+from actors.bootstrap.ssh import Remote
+from campaign import guest
+from campaign.core.errors import InfrastructureError
+from campaign.guest.clocks import ClockOffset, ClockSample, NodeClock, offset, parse_clock
+
+ANSWER_TIMEOUT_S = 60.0
+CLOCK_SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What surrounded a measurement: the nodes' clocks by name, and the stolen CPU time.
+
+    `steal` is the share of this machine's CPU time, 0 to 1, that a hypervisor gave to others.
+    """
+
+    clocks: Mapping[str, NodeClock]
+    steal: float
+
+
+class ClockReader:
+    """Asks a node for its time, over a shell that stays open.
+
+    Starting a shell for each question would cost more than all the questions.
+    """
+
+    def __init__(self, node: str, process: "asyncssh.SSHClientProcess[str]") -> None:
+        self._node = node
+        self._process = process
+
+    @classmethod
+    async def open(cls, remote: Remote) -> "ClockReader":
+        """Start the shell on the node behind `remote`."""
+        return cls(remote.node, await remote.open_shell(guest.clock_command()))
+
+    async def offset(self) -> ClockOffset:
+        """Return the node's time against ours, by CLOCK_SAMPLES questions of one round trip each.
+
+        Raises InfrastructureError when the clock doesn't answer.
+        """
+        try:
+            return offset([await self._sample() for _ in range(CLOCK_SAMPLES)])
+        except (TimeoutError, OSError, asyncssh.Error) as error:
+            raise InfrastructureError(f"{self._node}: its clock doesn't answer: {error}") from None
+
+    async def _sample(self) -> ClockSample:
+        sent = time.time()
+        self._process.stdin.write("\n")
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            answer = await self._process.stdout.readline()
+        return ClockSample(sent, parse_clock(answer), time.time())
+
+
+def read_cpu() -> Mapping[str, float]:
+    """Return this machine's CPU times in seconds since its boot, by the kernel's names of them."""
+    times: Any = psutil.cpu_times()
+    # A guest's time is counted as user time already.
+    return {name: value for name, value in times._asdict().items() if not name.startswith("guest")}
+
+
+def steal_between(before: Mapping[str, float], after: Mapping[str, float]) -> float:
+    """Return the share of CPU time that a hypervisor below this machine gave to others.
+
+    `before` and `after` are two readings of `read_cpu`.
+    """
+    spent = {name: after[name] - before[name] for name in before}
+    total = sum(spent.values())
+    return spent["steal"] / total if total > 0 else 0.0
