@@ -1,129 +1,167 @@
-"""Chaos on real VMs: seeded faults strike a campaign over two libvirts, and what must hold
-meanwhile and afterwards.
+"""Fault injection on VMs: run seeded faults over campaigns on two libvirts, check the invariants.
 
-The campaign is the command that people run. It is started again until it is done. The same
-invariants hold as on the simulated fleet.
+The campaign is the command that people run; it is started again until it is done. The same
+invariants are checked as on simulated hosts. In addition each trial must be like that of a campaign
+without faults, and nothing may be left behind.
 """
 
 import contextlib
+import logging
 import os
 import random
 import shutil
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from actors.hosts import ray_session
 from actors.hosts.state_dir import sweep
 from actors.hypervisor.daemon import PrivateLibvirtd
-from campaign.chaos.faults import HOSTS, NAME, STRIKES, TRIALS, Scene, commands
-from campaign.chaos.simulated import Run, records_broken
+from campaign.chaos import faults
+from campaign.chaos.environment import HOSTS, NAME, TRIALS, ChaosEnvironment, commands
+from campaign.chaos.invariants import records_broken
+from campaign.chaos.runs import ChaosRun
 from campaign.core.errors import CampaignError
 from campaign.core.trials import TrialRecord
 from campaign.records.ledger import history_of
 from campaign.records.results import Results
 from campaign.schema.hosts import HostSettings
 
+CAMPAIGNS = f"{TRIALS} trials on VMs of {len(HOSTS)} libvirts (one without faults)"
+"""The campaigns in the words of the report."""
 MOST_DRIVERS = 12
-DRIVER_S = 1200.0
+DRIVER_TIMEOUT_S = 1200.0
 NOISE = 0.5
 NOISE_S = 5.0
-"""How far a disturbed trial's times may be from the undisturbed one's: a share of them, and some
-seconds. Clusters share their cores with another one, which after a fault is another one than
-undisturbed, or boots just then."""
-SETTLE_S = 15.0  # Ray and wardens end after their driver
+"""How far a trial's times may be from those without faults: a share of them, plus some seconds.
+
+A cluster shares its cores with another one, which after a fault is a different one, or boots just
+then.
+"""
+SETTLE_S = 15.0  # Ray and watchdogs end after their driver
+
+_log = logging.getLogger(__name__)
+
+
+def run_seeds(seeds: Iterable[int], image_store: Path) -> tuple[list[ChaosRun], float]:
+    """Run a campaign without faults, then one with each seed's; return outcomes and noise.
+
+    The noise is that of the campaigns with faults (see `noise_of`). Golden clusters are kept from
+    campaign to campaign.
+    """
+    runs = []
+    calm: dict[int, TrialRecord] = {}
+    found: dict[int, dict[int, TrialRecord]] = {}
+    with TemporaryDirectory(prefix="campaign-chaos-") as name, cleared(Path(name) / "hosts"):
+        top = Path(name)
+        for seed in (0, *seeds):  # the first one is left alone
+            folder = top / str(seed)
+            kinds = faults.drawn(seed) if seed else ()
+            places = {"states": top / "hosts", "image_store": image_store}
+            with small_disk(folder):
+                outcome = run(seed, kinds, folder, calm=calm, **places)
+                if calm:
+                    found[seed] = records(folder)
+                else:
+                    calm = records(folder)
+            injected = ", ".join(outcome.faults) or "no faults"
+            broken = "; ".join(outcome.broken) or "every invariant held"
+            _log.info("seed %d: %s; %s", seed, injected, broken)
+            runs.append(outcome)
+    return runs, noise_of(found, calm)
 
 
 def run(
     seed: int,
-    strikes: Sequence[str],
+    kinds: Sequence[str],
     folder: Path,
     *,
     states: Path,
     image_store: Path,
     calm: Mapping[int, TrialRecord] | None = None,
-) -> Run:
-    """Run the campaign in `folder` with these faults, at moments that the seed draws.
+) -> ChaosRun:
+    """Run the campaign in `folder` with faults of these `kinds`, at moments that the seed draws.
 
-    `states` keeps the hosts' state from run to run. `calm` has the records of one that was left
-    alone, by number.
+    `states` keeps the hosts' state from run to run. `calm` has the records of a campaign without
+    faults, by number.
     """
-    told = Run(seed)
-    scene = Scene(folder, states, image_store, random.Random(seed))  # noqa: S311 - no secret
+    outcome = ChaosRun(seed)
+    draw = random.Random(seed)  # noqa: S311 - no secret
+    environment = ChaosEnvironment(folder, states, image_store, draw)
     folder.mkdir(parents=True, exist_ok=True)
     if not os.path.ismount(folder / "results"):
-        strikes = [what for what in strikes if what != "disk full"]  # nobody else's disk is filled
+        kinds = [kind for kind in kinds if kind != "disk full"]  # nobody else's disk is filled
     try:
-        _carry_out(scene, strikes, told)
-        told.broken += [f"at the end: {line}" for line in _ended_badly(scene, calm or {})]
+        _carry_out(environment, kinds, outcome)
+        outcome.broken += [f"at the end: {line}" for line in _ended_badly(environment, calm or {})]
     finally:
-        if scene.driver and scene.driver.poll() is None:
-            scene.driver.kill()
-            scene.driver.wait()
-    time.sleep(SETTLE_S if strikes else 0)
-    told.broken += [f"left behind: {line}" for line in _left(scene)]
-    return told
+        if environment.driver and environment.driver.poll() is None:
+            environment.driver.kill()
+            environment.driver.wait()
+    time.sleep(SETTLE_S if kinds else 0)
+    outcome.broken += [f"left behind: {line}" for line in _left(environment)]
+    return outcome
 
 
 def records(folder: Path) -> dict[int, TrialRecord]:
-    """The final records of the campaign in `folder`, by number."""
+    """Return the final records of the campaign in `folder`, by number."""
     return {
         one.number: one for one in history_of(Results(folder / "results", NAME).ledger_path).final()
     }
 
 
-def _carry_out(scene: Scene, strikes: Sequence[str], told: Run) -> None:
-    """Start the campaign until it is done; each fault strikes some time after a driver has begun
-    with trials."""
-    left = list(strikes)
-    while told.drivers < MOST_DRIVERS:
-        told.drivers += 1
-        scene.start()
-        while _running(scene):
+def _carry_out(environment: ChaosEnvironment, kinds: Sequence[str], outcome: ChaosRun) -> None:
+    """Start the campaign until it is done, and inject each fault while a driver runs trials."""
+    left = list(kinds)
+    while outcome.drivers < MOST_DRIVERS:
+        outcome.drivers += 1
+        environment.start()
+        while _running(environment):
             if not left:
-                scene.wait(DRIVER_S)
+                environment.wait(DRIVER_TIMEOUT_S)
                 break
-            if not _under_way(scene) or not scene.wait(scene.draw.uniform(2, 25)):
+            if not _under_way(environment) or not environment.wait(environment.draw.uniform(2, 25)):
                 break
-            if STRIKES[left[0]](scene):
-                told.struck[left.pop(0)] += 1
-                told.broken += [
-                    f"after {strikes[-len(left) - 1]}: {line}" for line in _readable(scene)
-                ]
-        status = scene.driver.wait() if scene.driver else 0
+            if faults.FAULTS[left[0]](environment):
+                kind = left.pop(0)
+                outcome.faults[kind] += 1
+                outcome.broken += [f"after {kind}: {line}" for line in _broken(environment)]
+        status = environment.driver.wait() if environment.driver else 0
         if status == 0:
-            told.attempts = sum(history_of(scene.results.ledger_path).attempts.values())
+            attempts = history_of(environment.results.ledger_path).attempts
+            outcome.attempts = sum(attempts.values())
             return
-    told.broken.append(f"not done after {MOST_DRIVERS} drivers")
+    outcome.broken.append(f"not done after {MOST_DRIVERS} drivers")
 
 
-def _running(scene: Scene) -> bool:
-    return scene.driver is not None and scene.driver.poll() is None
+def _running(environment: ChaosEnvironment) -> bool:
+    return environment.driver is not None and environment.driver.poll() is None
 
 
-def _under_way(scene: Scene) -> bool:
+def _under_way(environment: ChaosEnvironment) -> bool:
     """Wait until guests run; False if the driver ends before."""
-    while scene.wait(0.5):
-        if scene.processes("qemu-system"):
+    while environment.wait(0.5):
+        if environment.processes("qemu-system"):
             return True
     return False
 
 
-def _readable(scene: Scene) -> Iterator[str]:
-    """What doesn't hold of what must hold at any moment."""
+def _broken(environment: ChaosEnvironment) -> Iterator[str]:
+    """Yield a line for each invariant that doesn't hold now."""
     try:
-        history = history_of(scene.results.ledger_path)
+        history = history_of(environment.results.ledger_path)
     except CampaignError as error:
         yield f"the ledger can't be read: {error}"
         return
-    yield from records_broken(history, scene.results)
+    yield from records_broken(history, environment.results)
 
 
-def _ended_badly(scene: Scene, calm: Mapping[int, TrialRecord]) -> Iterator[str]:
-    yield from _readable(scene)
-    final = records(scene.folder)
+def _ended_badly(environment: ChaosEnvironment, calm: Mapping[int, TrialRecord]) -> Iterator[str]:
+    yield from _broken(environment)
+    final = records(environment.folder)
     if sorted(final) != list(range(TRIALS)):
         yield f"trials with records: {sorted(final)}"
     for number, record in final.items():
@@ -134,7 +172,7 @@ def _ended_badly(scene: Scene, calm: Mapping[int, TrialRecord]) -> Iterator[str]
 
 
 def _differences(record: TrialRecord, calm: TrialRecord) -> Iterator[str]:
-    """Where a trial isn't the undisturbed one's within noise."""
+    """Yield a line for each difference from the trial without faults that isn't noise."""
     if record.point != calm.point:
         yield f"trial {record.number} was at another point: {record.point} instead of {calm.point}"
     for name in ("awrt_s", "makespan_s"):
@@ -142,27 +180,29 @@ def _differences(record: TrialRecord, calm: TrialRecord) -> Iterator[str]:
             found = record.metrics[name]
             expected = calm.metrics[name]
             if abs(found - expected) > NOISE * expected + NOISE_S:
-                yield f"trial {record.number}: {name} is {found:.1f}, undisturbed {expected:.1f}"
+                yield f"trial {record.number}: {name} is {found:.1f}, without faults {expected:.1f}"
 
 
-def _left(scene: Scene) -> Iterator[str]:
-    """What is left when the campaign is done: what `campaign clean` would find."""
+def _left(environment: ChaosEnvironment) -> Iterator[str]:
+    """Yield a line for all that is left after the campaign: what `campaign clean` would find."""
     for name in HOSTS:
-        reaped = sweep(HostSettings(uri="private", state_dir=str(scene.states / name)))
+        reaped = sweep(HostSettings(uri="private", state_dir=str(environment.states / name)))
         yield from (f"{name}: domain {one}" for one in (*reaped.domains, *reaped.kept))
         yield from (f"{name}: folder {one}" for one in reaped.folders)
     yield from (f"Ray session {one}" for one in ray_session.sweep())
     yield from (
         f"process {pid}: {command[:120]}"
         for pid, command in commands()
-        if str(scene.states) in command
+        if str(environment.states) in command
     )
 
 
 @contextlib.contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
-    """A disk of its own for the results in `folder`, which can be filled without harm; root's to
-    mount."""
+    """Give the results in `folder` a disk of their own, which can be filled without harm.
+
+    That takes root; without it the folder stays on its disk. On exit the folder is removed.
+    """
     place = folder / "results"
     place.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "campaign-chaos", str(place)]
@@ -180,8 +220,7 @@ def small_disk(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def cleared(states: Path) -> Iterator[None]:
-    """Whatever happens, nothing of the hosts in `states` is left: their folders may be removed
-    afterwards."""
+    """End all that the hosts in `states` run, whatever happens, so that their folders may go."""
     try:
         yield
     finally:
@@ -194,8 +233,7 @@ def cleared(states: Path) -> Iterator[None]:
 def noise_of(
     runs: Mapping[int, Mapping[int, TrialRecord]], calm: Mapping[int, TrialRecord]
 ) -> float:
-    """The median distance of disturbed trials' response times from the undisturbed ones', as a
-    share."""
+    """Return how far response times with faults are from those without: the median, as a share."""
     found = [
         abs(record.metrics["awrt_s"] / calm[number].metrics["awrt_s"] - 1)
         for of_run in runs.values()

@@ -1,26 +1,28 @@
-"""Chaos: seeded faults over real campaigns on a simulated fleet, and what must hold after each of
-them.
+"""Fault injection on simulated hosts: run seeded faults over campaigns, and check the invariants.
 
 The driver, ledger, results, search and placement are the real ones. Hosts, guests, the driver's
-process and its disk fail by a schedule that the seed draws. The campaign is taken up again until it
-is done; then its front must be that of the same campaign undisturbed.
+process and its disk fail by a schedule that the seed draws; after each fault all invariants are
+checked. The campaign is resumed until it is done. Then its front must be the same as that of the
+campaign without faults.
 """
 
 import errno
 import os
 import random
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from actors.hypervisor.capacity import Resources
+from campaign.chaos.invariants import records_broken
+from campaign.chaos.runs import ChaosRun
 from campaign.config.compose import Composed, compose
 from campaign.core.errors import CampaignError
-from campaign.core.trials import Outcome, TrialRecord
+from campaign.core.trials import TrialRecord
 from campaign.execution.executor import Executor
-from campaign.records.ledger import History, Ledger, history_of
+from campaign.records.ledger import Ledger, history_of
 from campaign.records.results import Results
 from campaign.simulation.testbed import SimulationTestbed
 from campaign.testbeds.fleet import NODE, DriverKilled, Fault, FleetTestbed
@@ -30,36 +32,40 @@ from search.pareto import front
 HOSTS = 3
 TRIALS = 12
 SETTINGS = (
-    *(
-        "testbed=simulation",
-        "cluster.nodes=[1,4]",
-        f"search.trials={TRIALS}",
-        "search.batch=4",
-        "testbed.parallel=4",
-    ),
-    *("search.retries=10", "search.give_up_after=1000"),
+    "testbed=simulation",
+    "cluster.nodes=[1,4]",
+    f"search.trials={TRIALS}",
+    "search.batch=4",
+    "testbed.parallel=4",
+    "search.retries=10",
+    "search.give_up_after=1000",
 )
+CAMPAIGNS = f"{TRIALS} trials on {HOSTS} simulated hosts"
+"""The campaigns in the words of the report."""
 ON_HOSTS = ("host lost", "libvirtd killed", "guest died", "clock jumped", "driver killed")
 ON_DISK = ("killed before a line", "killed in a line", "killed after a line", "disk full")
-LASTS_S = 600.0  # about as long as the undisturbed campaign
+CAMPAIGN_S = 600.0  # virtual time; about as long as the campaign without faults
 MOST_DRIVERS = 50
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """What goes wrong: faults of hosts, guests and driver by virtual time; of the disk by the
-    number of the line."""
+class FaultSchedule:
+    """The faults of one seed.
+
+    `faults` of hosts, guests and the driver have a moment of virtual time. Those `on_disk` have the
+    number of the ledger's line at which they happen.
+    """
 
     faults: tuple[Fault, ...]
     on_disk: dict[int, str]
 
     @classmethod
-    def drawn(cls, seed: int) -> "Schedule":
-        """The schedule of a seed: three to eight faults of hosts, up to three of the disk."""
+    def drawn(cls, seed: int) -> "FaultSchedule":
+        """Return the schedule of a seed: 3 to 8 faults of hosts, up to 3 of the disk."""
         draw = random.Random(seed)  # noqa: S311 - no secret
         faults = [
             Fault(
-                draw.uniform(1, LASTS_S),
+                draw.uniform(1, CAMPAIGN_S),
                 draw.choice(ON_HOSTS),
                 draw.randrange(HOSTS),
                 draw.uniform(10, 300),
@@ -72,32 +78,27 @@ class Schedule:
         return cls(tuple(faults), on_disk)
 
 
-@dataclass
-class Run:
-    """One run of a seed: what struck, how many drivers and attempts it took, and what didn't
-    hold."""
-
-    seed: int
-    struck: Counter[str] = field(default_factory=Counter)
-    drivers: int = 0
-    attempts: int = 0
-    reaped: int = 0
-    broken: list[str] = field(default_factory=list)
+def run_seeds(seeds: Iterable[int]) -> Iterator[ChaosRun]:
+    """Run each seed's campaign in a temporary folder; yield each outcome as soon as it is known."""
+    composed = campaign_to_disturb()
+    for seed in seeds:
+        with TemporaryDirectory(prefix="campaign-chaos-") as folder:
+            yield run(composed, seed, Path(folder))
 
 
 def campaign_to_disturb() -> Composed:
-    """What every seed runs."""
+    """Return the campaign that every seed runs."""
     return compose(SETTINGS)
 
 
-def run(composed: Composed, seed: int, folder: Path) -> Run:
-    """Run a seed's campaign undisturbed and disturbed, in `folder`, and compare."""
+def run(composed: Composed, seed: int, folder: Path) -> ChaosRun:
+    """Run a seed's campaign in `folder`, once without faults and once with them, and compare."""
     search = composed.campaign.search.model_copy(update={"seed": seed})
     composed = replace(composed, campaign=composed.campaign.model_copy(update={"search": search}))
-    calm = Run(seed)
-    disturbed = Run(seed)
-    expected = _campaign(composed, Results(folder, "calm"), Schedule((), {}), calm)
-    found = _campaign(composed, Results(folder, "disturbed"), Schedule.drawn(seed), disturbed)
+    calm = ChaosRun(seed)
+    disturbed = ChaosRun(seed)
+    expected = _campaign(composed, Results(folder, "calm"), FaultSchedule((), {}), calm)
+    found = _campaign(composed, Results(folder, "disturbed"), FaultSchedule.drawn(seed), disturbed)
     disturbed.broken += [f"undisturbed: {line}" for line in calm.broken]
     objectives = composed.campaign.objectives
     constraints = composed.campaign.search.constraints
@@ -115,9 +116,12 @@ def _seen(record: TrialRecord) -> tuple[int, str, str]:
 
 
 def _campaign(
-    composed: Composed, results: Results, schedule: Schedule, told: Run
+    composed: Composed, results: Results, schedule: FaultSchedule, outcome: ChaosRun
 ) -> list[TrialRecord]:
-    """Take the campaign up again and again until it is done; its final records."""
+    """Start the campaign, and resume it until it is done; return its final records.
+
+    Everything that happens is noted in `outcome`.
+    """
     testbed = SimulationTestbed(
         composed.campaign, composed.schedulers, composed.space, workload_for(composed)
     )
@@ -126,19 +130,19 @@ def _campaign(
         lambda trial: composed.space.nodes(trial.point),
         hosts=HOSTS,
         largest=composed.space.node_counts()[1],
-        seed=told.seed,
+        seed=outcome.seed,
         faults=schedule.faults,
-        after_fault=lambda fault: _struck(fault.what),
+        after_fault=lambda fault: note_fault(fault.what),
         most_failures=composed.campaign.testbed.host_failures,
     )
 
-    def _struck(what: str) -> None:
-        told.struck[what] += 1
-        told.broken += [f"after {what}: {line}" for line in _broken(results, fleet)]
+    def note_fault(what: str) -> None:
+        outcome.faults[what] += 1
+        outcome.broken += [f"after {what}: {line}" for line in _broken(results, fleet)]
 
     disk = dict(schedule.on_disk)
-    while told.drivers < MOST_DRIVERS:
-        told.drivers += 1
+    while outcome.drivers < MOST_DRIVERS:
+        outcome.drivers += 1
         try:
             with _BadDisk(results.ledger_path, disk) as ledger:
                 _begin(ledger, composed)
@@ -151,19 +155,19 @@ def _campaign(
                     clock=fleet.now,
                 )
                 records = executor.run()
-                told.broken += [
+                outcome.broken += [
                     f"at the end: {line}" for line in _broken(results, fleet, ended=True)
                 ]
-                told.attempts = sum(ledger.history.attempts.values())
+                outcome.attempts = sum(ledger.history.attempts.values())
                 return records
         except DriverKilled as killed:
-            _struck(str(killed) or "driver killed")
+            note_fault(str(killed) or "driver killed")
         except CampaignError as error:
-            _struck("disk full" if os.strerror(errno.ENOSPC) in str(error) else str(error))
+            note_fault("disk full" if os.strerror(errno.ENOSPC) in str(error) else str(error))
             fleet.close()
-        told.reaped += fleet.reap()
-        told.broken += [f"after the reaper: {line}" for line in _orphans(fleet)]
-    told.broken.append(f"not done after {MOST_DRIVERS} drivers")
+        outcome.reaped += fleet.reap()
+        outcome.broken += [f"after the reaper: {line}" for line in _orphans(fleet)]
+    outcome.broken.append(f"not done after {MOST_DRIVERS} drivers")
     return []
 
 
@@ -182,14 +186,17 @@ def _begin(ledger: Ledger, composed: Composed) -> None:
 
 
 class _BadDisk(Ledger):
-    """A ledger on a disk that fails, and in a process that dies, at given lines of all that were
-    ever written."""
+    """A ledger on a disk that fails, and in a process that dies, at given lines.
+
+    Lines are counted over all drivers that have written to the file.
+    """
 
     def __init__(self, path: Path, faults: dict[int, str]) -> None:
         super().__init__(path)
         self._faults = faults
 
     def append(self, event: str, **values: Any) -> None:
+        """Record an event, or fail as planned."""
         lines = self.path.read_bytes().count(b"\n")
         what = self._faults.pop(lines, "") if event in ("asked", "started", "finished") else ""
         if what == "disk full":
@@ -206,67 +213,32 @@ class _BadDisk(Ledger):
 
 
 def _broken(results: Results, fleet: FleetTestbed, *, ended: bool = False) -> Iterator[str]:
-    """What doesn't hold, of what must hold at any moment; at the end everything must be settled,
-    too."""
+    """Yield a line for each invariant that doesn't hold; once `ended`, all must be settled, too."""
     try:
         history = history_of(results.ledger_path)
     except CampaignError as error:
         yield f"the ledger can't be read: {error}"
         return
     yield from records_broken(history, results)
-    yield from _books_broken(fleet)
+    yield from _reservations_broken(fleet)
     if ended:
         if sorted(history.records) != list(range(TRIALS)):
             yield f"trials with records: {sorted(history.records)}"
         yield from _orphans(fleet)
 
 
-def records_broken(history: History, results: Results) -> Iterator[str]:
-    """What doesn't hold of the records of a campaign that goes on or has ended."""
-    for number, records in history.records.items():
-        attempts = [record.attempt for record in records]
-        if attempts != sorted(set(attempts)):
-            yield f"trial {number} was counted twice: attempts {attempts}"
-        for record in records:
-            if record.outcome not in get_args(Outcome):
-                yield f"trial {number} ended as {record.outcome!r}"
-        if records[-1].valid and results.trial_jobs(number) is None:
-            yield f"trial {number} is in the ledger, but its jobs are not on the disk"
-        if len([record for record in records if record.valid]) > 1:
-            yield f"trial {number} was measured again after it was done"
-
-
-def _books_broken(fleet: FleetTestbed) -> Iterator[str]:
+def _reservations_broken(fleet: FleetTestbed) -> Iterator[str]:
     for host in fleet.placement.hosts:
         placed = fleet.placement.trials_on(host)
         there = [number for (number, _), name in fleet.vms.items() if name == host]
         if sorted(placed) != sorted(there):
-            yield f"{host}: trials {placed} are in the books, VMs of trials {there} are there"
-        promised = sum((NODE * (fleet.nodes(number) + 1) for number in placed), Resources())
-        if fleet.placement.reserved(host) != promised:
-            yield f"{host}: {fleet.placement.reserved(host)} is promised, {promised} is used"
+            yield f"{host}: reserved for trials {placed}, but has VMs of trials {there}"
+        used = sum((NODE * (fleet.nodes(number) + 1) for number in placed), Resources())
+        if fleet.placement.reserved(host) != used:
+            yield f"{host}: {fleet.placement.reserved(host)} is reserved, {used} is used"
 
 
 def _orphans(fleet: FleetTestbed) -> Iterator[str]:
     yield from (
         f"VMs of trial {number} are left on {host}" for (number, _), host in fleet.vms.items()
     )
-
-
-def as_text(runs: Sequence[Run], where: str = f"{TRIALS} trials on {HOSTS} simulated hosts") -> str:
-    """The report of so many runs of campaigns of `where`."""
-    struck = sum((one.struck for one in runs), Counter[str]())
-    broken = [f"seed {one.seed}: {line}" for one in runs for line in one.broken]
-    lines = [
-        f"{len(runs)} campaigns of {where}, {sum(struck.values())} faults, "
-        f"{sum(one.drivers for one in runs)} drivers, {sum(one.attempts for one in runs)} attempts"
-        + (
-            f", {reaped} orphaned clusters reaped"
-            if (reaped := sum(one.reaped for one in runs))
-            else ""
-        ),
-        *(f"  {count:5}  {what}" for what, count in struck.most_common()),
-        f"every invariant held: {'no' if broken else 'yes'}",
-        *(f"  {line}" for line in broken),
-    ]
-    return "\n".join(lines) + "\n"

@@ -1,123 +1,79 @@
-"""`python -m campaign chaos`: seeded faults over campaigns on simulated hosts or on VMs, and
-whether every invariant holds."""
+"""`hpc-campaign chaos`: inject seeded faults into campaigns and check every invariant."""
 
 import argparse
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from campaign.core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from campaign.chaos.simulated import Run
-    from campaign.core.trials import TrialRecord
+from campaign.cli.arguments import whole_number
+from campaign.core.files import user_path
 
 BROKEN = 1
-SAID = ("runs", "seed", "out", "vms", "store")
+"""The exit status if an invariant was broken."""
+RUNS = 100
+STORE = "~/.cache/campaign/images"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
-        "arguments",
-        nargs="*",
-        help="runs=N on simulated hosts (default 100), vms=N on virtual machines (default 0), "
-        "seed=N of the first "
-        "(default 1), store=FOLDER of images, out=FILE for the report",
+        "--runs",
+        type=whole_number("--runs"),
+        metavar="N",
+        help=f"campaigns on simulated hosts (default: {RUNS}; none beside --vms)",
     )
+    parser.add_argument(
+        "--vms",
+        type=whole_number("--vms"),
+        metavar="N",
+        help="campaigns on virtual machines (default: none)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=whole_number("--seed"),
+        default=1,
+        metavar="N",
+        help="seed of the first campaign; each later one has the next (default: 1)",
+    )
+    parser.add_argument(
+        "--store",
+        type=user_path,
+        default=STORE,
+        metavar="FOLDER",
+        help=f"--vms: the image store (default: {STORE})",
+    )
+    parser.add_argument("--out", type=user_path, metavar="FILE", help="write the report there, too")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run so many seeds; exit status 1 if an invariant was broken."""
-    given = dict(one.partition("=")[::2] for one in options.arguments)
-    if unknown := given.keys() - set(SAID):
-        raise ConfigError(
-            f"unknown: {', '.join(sorted(unknown))}", resolution=f"Say {'=, '.join(SAID)}=."
-        )
-    vms = _number(given, "vms", 0)
-    first = _number(given, "seed", 1)
-    runs = _number(given, "runs", 0 if vms else 100)
+    """Run so many campaigns; return exit status 1 if an invariant was broken."""
+    runs = options.runs or (0 if options.vms else RUNS)
     report = ""
     broken = False
-    if runs:
-        done = list(_simulated(range(first, first + runs)))
-        report = _told(done)
-        broken = any(one.broken for one in done)
-    if vms:
-        text, failed = _on_vms(
-            range(first, first + vms), Path(given.get("store", "~/.cache/campaign/images"))
-        )
-        report = report + text
-        broken = broken or failed
-    if out := given.get("out"):
-        Path(out).write_text(report, encoding="utf-8")
+    for count, chaos in ((runs, _simulated), (options.vms or 0, _on_vms)):
+        if count:
+            text, failed = chaos(options, count)
+            print(text, end="")
+            report += text
+            broken = broken or failed
+    if options.out:
+        options.out.write_text(report, encoding="utf-8")
     return BROKEN if broken else 0
 
 
-def _simulated(seeds: range) -> "Iterator[Run]":
-    from campaign.chaos.simulated import campaign_to_disturb
-    from campaign.chaos.simulated import run as run_seed
+def _simulated(options: argparse.Namespace, count: int) -> tuple[str, bool]:
+    """Return the report of campaigns on simulated hosts, and whether an invariant was broken."""
+    from campaign.chaos import simulated
+    from campaign.chaos.runs import as_text
 
-    composed = campaign_to_disturb()
-    for seed in seeds:
-        with tempfile.TemporaryDirectory(prefix="campaign-chaos-") as folder:
-            yield run_seed(composed, seed, Path(folder))
-
-
-def _on_vms(seeds: range, store: Path) -> tuple[str, bool]:
-    """The report of runs on VMs, and whether an invariant was broken. Golden clusters are kept from
-    run to run."""
-    from campaign.chaos import clusters, faults
-
-    done = []
-    records = dict[int, dict[int, "TrialRecord"]]()
-    with (
-        tempfile.TemporaryDirectory(prefix="campaign-chaos-") as name,
-        clusters.cleared(Path(name) / "hosts"),
-    ):
-        top = Path(name)
-        calm = dict[int, "TrialRecord"]()
-        for seed in (0, *seeds):  # the first is left alone
-            folder = top / str(seed)
-            with clusters.small_disk(folder):
-                places = {"states": top / "hosts", "image_store": store.expanduser()}
-                one = clusters.run(
-                    seed, faults.drawn(seed) if seed else (), folder, calm=calm, **places
-                )
-                found = clusters.records(folder)
-            calm, records = calm or found, records | ({seed: found} if calm else {})
-            print(
-                f"seed {seed}: {', '.join(one.struck) or 'undisturbed'}; "
-                f"{'; '.join(one.broken) or 'all held'}",
-                flush=True,
-            )
-            done.append(one)
-    noise = clusters.noise_of(records, calm)
-    text = _told(
-        done, f"{faults.TRIALS} trials on VMs of {len(faults.HOSTS)} libvirts (one undisturbed)"
-    )
-    line = (
-        f"response times of disturbed trials differ from the undisturbed ones' by {noise:.1%} "
-        "in the median\n"
-    )
-    print(line, end="")
-    return text + line, any(one.broken for one in done)
+    runs = list(simulated.run_seeds(range(options.seed, options.seed + count)))
+    return as_text(runs, simulated.CAMPAIGNS), any(one.broken for one in runs)
 
 
-def _told(done: "list[Run]", *where: str) -> str:
-    from campaign.chaos.simulated import as_text
+def _on_vms(options: argparse.Namespace, count: int) -> tuple[str, bool]:
+    """Return the report of campaigns on VMs, and whether an invariant was broken."""
+    from campaign.chaos import clusters
+    from campaign.chaos.runs import as_text
 
-    report = as_text(done, *where)
-    print(report, end="")
-    return report
-
-
-def _number(given: dict[str, str], name: str, default: int) -> int:
-    text = given.get(name, str(default))
-    if not text.isdecimal() or (int(text) < 1 and name in given):
-        raise ConfigError(
-            f"{name}={text}: not a whole number from 1",
-            resolution=f"Say {name}={default or 10}, for instance.",
-        )
-    return int(text)
+    seeds = range(options.seed, options.seed + count)
+    runs, noise = clusters.run_seeds(seeds, options.store)
+    report = as_text(runs, clusters.CAMPAIGNS)
+    report += f"response times with faults differ from those without by {noise:.1%} in the median\n"
+    return report, any(one.broken for one in runs)

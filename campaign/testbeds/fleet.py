@@ -1,8 +1,8 @@
-"""Simulated hosts: the real driver, ledger, search and placement, over hosts whose VMs are a table
-of measured times.
+"""A testbed of simulated hosts, for benchmarks of the driver and for fault injection.
 
-Time is virtual, so a campaign of days takes seconds; what a trial measures is what the simulation
-testbed makes of it. Hosts fail by a schedule of faults, in the midst of whatever runs.
+Driver, ledger, search and placement are the real ones; the hosts' VMs are a table of measured
+times. Time is virtual, so a campaign of days takes seconds. A trial's results are those of the
+simulation testbed. Hosts fail by a schedule of faults while trials run.
 """
 
 import heapq
@@ -23,13 +23,16 @@ NODE = Resources(memory_mib=768, vcpus=1, ports=1, disk_mib=8)
 
 
 class DriverKilled(BaseException):
-    """The driver's process ended here; nothing that catches errors may catch this."""
+    """The driver's process ended here. No handler of errors may catch this, so it isn't one."""
 
 
 @dataclass(frozen=True)
 class Timings:
-    """What the parts of a trial take on a host, s: medians of emulated Slurm clusters
-    (docs/benchmark.md). Each varies by up to `spread` of itself, drawn for each attempt."""
+    """The durations of a trial's parts on a host, in seconds.
+
+    They are medians of emulated Slurm clusters (docs/benchmark.md). Their sum varies by up to
+    `spread` of itself, drawn for each attempt.
+    """
 
     golden_s: float = 30.0  # once on each host
     restore_s: float = 4.3
@@ -40,9 +43,12 @@ class Timings:
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong at a moment of virtual time: `host lost`, `host back`, `libvirtd killed`,
-    `guest died`, `clock jumped`, `driver killed`. `host` is the place of the host among all; the
-    driver has none."""
+    """A fault at a moment of virtual time.
+
+    `what` is one of `host lost`, `host back`, `libvirtd killed`, `guest died`, `clock jumped` and
+    `driver killed`. `host` is the index of the host; the driver has none. A lost host is back after
+    `lasts_s`.
+    """
 
     at_s: float
     what: str
@@ -52,7 +58,7 @@ class Fault:
 
 @dataclass(order=True)
 class _Event:
-    """`of_trial` events die with their driver."""
+    """Something that happens at a moment; events `of_trial` vanish with their driver."""
 
     at_s: float
     order: int
@@ -61,13 +67,11 @@ class _Event:
 
 
 class FleetTestbed:
-    """See `campaign.core.testbed.Testbed`. `nodes_of` gives a trial's compute nodes, `largest` the
-    most of any.
+    """A `campaign.core.testbed.Testbed` over simulated hosts.
 
-    `after_fault` is called when a fault has struck.
-
-    What outlives a killed driver is the fleet's: give the same one to the next driver, after
-    `reap`.
+    `nodes_of` returns a trial's compute nodes, of which `largest` is the most. `after_fault` is
+    called after each fault. VMs outlive a killed driver, as real ones do: give the same fleet to
+    the next driver, after `reap`.
     """
 
     def __init__(
@@ -99,22 +103,21 @@ class FleetTestbed:
         self._events: list[_Event] = []
         self._order = 0
         for fault in faults:
-            self._at(fault.at_s, partial(self._strike, fault))
+            self._at(fault.at_s, partial(self._inject, fault))
         self.placement = Placement(most_failures)
         self._running: dict[int, Trial] = {}
         self._open()
 
     def nodes(self, trial: int) -> int:
-        """The compute nodes of a running trial."""
+        """Return the number of compute nodes of a running trial."""
         return self._nodes_of(self._running[trial])
 
     def now(self) -> float:
-        """Virtual seconds since the fleet began."""
+        """Return the virtual seconds since the fleet began."""
         return self._now
 
     def reap(self) -> int:
-        """Remove the VMs whose driver is dead, as opening the hosts does; how many clusters there
-        were."""
+        """Remove the VMs whose driver is dead, as opening the hosts does; return their clusters."""
         left = len(self.vms)
         self.vms.clear()
         self._running.clear()
@@ -124,9 +127,11 @@ class FleetTestbed:
         return left
 
     def room(self) -> int:
+        """Return how many more of the largest trials fit now."""
         return self.placement.room({"": NODE * (self._largest + 1)})
 
     def start(self, trial: Trial) -> None:
+        """Place the trial and let its end happen in virtual time."""
         needs = NODE * (self._nodes_of(trial) + 1)
         host = self.placement.place(trial.number, {"": needs})
         if host is None:
@@ -143,7 +148,7 @@ class FleetTestbed:
         self._at(self._now + self._takes_s(trial, host), end, of_trial=True)
 
     def wait(self, timeout_s: float) -> list[tuple[Trial, Evaluation]]:
-        """What ends next in virtual time; `timeout_s` is real time, of which none passes."""
+        """Return what ends next in virtual time; `timeout_s` is real time, of which none passes."""
         while self._events:
             event = heapq.heappop(self._events)
             self._now = max(self._now, event.at_s)
@@ -152,6 +157,7 @@ class FleetTestbed:
         return []
 
     def statuses(self) -> Mapping[int, Status]:
+        """Return nothing: nobody watches a simulated trial."""
         return {}
 
     def close(self) -> None:
@@ -160,7 +166,7 @@ class FleetTestbed:
             self._ended(trial, Evaluation("infrastructure_failed", "the campaign was ended"))
 
     def _open(self) -> None:
-        """A driver opens the hosts that answer."""
+        """Open the hosts that answer, as a driver does."""
         self.placement = Placement(self._most_failures)
         for name in self._names:
             self.placement.add(name, FLEET_HOST)
@@ -183,15 +189,15 @@ class FleetTestbed:
             self.said.append(taken_out)
         return trial, evaluation
 
-    def _strike(self, fault: Fault) -> list[tuple[Trial, Evaluation]]:
+    def _inject(self, fault: Fault) -> list[tuple[Trial, Evaluation]]:
         if fault.what == "driver killed":
             raise DriverKilled
-        ended = self._struck(fault)
+        ended = self._trials_ended_by(fault)
         self._after_fault(fault)
         return ended
 
-    def _struck(self, fault: Fault) -> list[tuple[Trial, Evaluation]]:
-        """The trials that a fault has ended."""
+    def _trials_ended_by(self, fault: Fault) -> list[tuple[Trial, Evaluation]]:
+        """Carry out a fault; return the trials that it has ended."""
         host = self._names[fault.host % len(self._names)]
         hit = [self._running[number] for number in self.placement.trials_on(host)]
         if fault.what == "host back":
@@ -203,7 +209,7 @@ class FleetTestbed:
             self.placement.take_out(host, "it was lost")
             self._golden.discard(host)
             self._at(
-                self._now + fault.lasts_s, partial(self._strike, replace(fault, what="host back"))
+                self._now + fault.lasts_s, partial(self._inject, replace(fault, what="host back"))
             )
             return [
                 self._ended(one, Evaluation("infrastructure_failed", f"{host} was lost", host))
@@ -214,9 +220,9 @@ class FleetTestbed:
                 self._ended(one, Evaluation("infrastructure_failed", "libvirtd is gone", host))
                 for one in hit
             ]
-        spoilt = {"guest died": "console faults", "clock jumped": "clock error"}[fault.what]
+        invalid_by = {"guest died": "console faults", "clock jumped": "clock error"}[fault.what]
         return [
-            self._ended(one, Evaluation("invalid", f"{spoilt}: 1 (limit 0)", host))
+            self._ended(one, Evaluation("invalid", f"{invalid_by}: 1 (limit 0)", host))
             for one in hit[:1]
         ]
 

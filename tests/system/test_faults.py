@@ -11,7 +11,8 @@ import pytest
 from actors.clusters.identity import topology_of
 from actors.hosts.host import Host
 from actors.hypervisor.lease import Owner
-from campaign.chaos.faults import HOSTS, LATE_S, NAME, STRIKES, Scene
+from campaign.chaos.environment import HOSTS, NAME, ChaosEnvironment
+from campaign.chaos.faults import FAULTS, LATE_S
 from campaign.core.errors import CampaignError
 from campaign.schema.hosts import HostSettings
 from tests.system.trials import booted
@@ -28,17 +29,17 @@ READ = (
 
 
 @pytest.fixture
-def scene(tmp_path):
-    """A scene whose driver does nothing, and does it long."""
+def environment(tmp_path):
+    """An environment whose driver does nothing, and does it long."""
     driver = subprocess.Popen(["sleep", "600"])
-    yield Scene(tmp_path, tmp_path / "states", tmp_path, random.Random(1), driver)
+    yield ChaosEnvironment(tmp_path, tmp_path / "states", tmp_path, random.Random(1), driver)
     driver.kill()
     driver.wait()
 
 
 @pytest.fixture
-def host(scene, bundle):
-    settings = HostSettings(uri="private", state_dir=str(scene.states / HOSTS[0]))
+def host(environment, bundle):
+    settings = HostSettings(uri="private", state_dir=str(environment.states / HOSTS[0]))
     opened = Host(HOSTS[0], settings, bundle, Owner.current())
     yield opened
     opened.close()
@@ -89,13 +90,13 @@ async def lost_of(remotes):
     return SENT - (await received() - before)
 
 
-def test_each_fault_of_a_guest_is_felt_by_one_node_and_ends(scene, host, bundle):
+def test_each_fault_of_a_guest_is_felt_by_one_node_and_ends(environment, host, bundle):
     async def live():
         async with booted(host, bundle, f"{NAME}-t0-abcdef", TOPOLOGY) as cluster:
             remotes = cluster.remotes
 
             async def struck_while(fault, observe):
-                strike = asyncio.create_task(asyncio.to_thread(STRIKES[fault], scene))
+                strike = asyncio.create_task(asyncio.to_thread(FAULTS[fault], environment))
                 await asyncio.sleep(1)
                 seen = await observe
                 assert not strike.done(), "the fault was over before what was to be seen had ended"
@@ -103,7 +104,7 @@ def test_each_fault_of_a_guest_is_felt_by_one_node_and_ends(scene, host, bundle)
                 return seen
 
             before = await clock_errors(remotes)
-            assert STRIKES["guest's clock late"](scene)
+            assert FAULTS["guest's clock late"](environment)
             late = sorted(
                 now - then for now, then in zip(await clock_errors(remotes), before, strict=True)
             )

@@ -3,14 +3,21 @@ fault strikes."""
 
 import os
 import random
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from actors.hosts.host_actor import HostActor
+from actors.libvirt_testbed import ClusterActor
 from campaign.chaos import clusters
-from campaign.chaos.faults import STRIKES, Scene, drawn
+from campaign.chaos.environment import ChaosEnvironment
+from campaign.chaos.faults import FAULTS, drawn
 from campaign.core.trials import TrialRecord
+
+ROOT = Path(__file__).parents[4]
 
 
 def record(awrt_s, makespan_s=20.0, point=None):
@@ -20,7 +27,7 @@ def record(awrt_s, makespan_s=20.0, point=None):
 
 def test_a_seed_draws_its_faults_and_so_many_seeds_draw_every_kind():
     assert drawn(4) == drawn(4) and 2 <= len(drawn(4)) <= 4
-    assert {drawn(seed)[0] for seed in range(1, 1 + len(STRIKES))} == set(STRIKES)
+    assert {drawn(seed)[0] for seed in range(1, 1 + len(FAULTS))} == set(FAULTS)
 
 
 @pytest.mark.parametrize(
@@ -28,8 +35,8 @@ def test_a_seed_draws_its_faults_and_so_many_seeds_draw_every_kind():
     [
         (record(10), []),
         (record(19), []),
-        (record(21), ["trial 1: awrt_s is 21.0, undisturbed 10.0"]),
-        (record(10, makespan_s=60), ["trial 1: makespan_s is 60.0, undisturbed 20.0"]),
+        (record(21), ["trial 1: awrt_s is 21.0, without faults 10.0"]),
+        (record(10, makespan_s=60), ["trial 1: makespan_s is 60.0, without faults 20.0"]),
         (
             record(10, point={"x": 2}),
             ["trial 1 was at another point: {'x': 2} instead of {'x': 1}"],
@@ -41,14 +48,14 @@ def test_a_trial_that_is_another_is_noticed(found, said):
 
 
 @pytest.fixture
-def scene(tmp_path):
-    """A scene whose driver is a process with a child that names itself."""
+def environment(tmp_path):
+    """An environment whose driver is a process with a child that names itself."""
     child = "import time, sys; print('up', flush=True); time.sleep(60)"
     driver = (
         f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}, "
         "'ray::HostActor'], stdin=sys.stdin)"
     )
-    made = Scene(tmp_path, tmp_path / "states", tmp_path, random.Random(1))
+    made = ChaosEnvironment(tmp_path, tmp_path / "states", tmp_path, random.Random(1))
     made.driver = subprocess.Popen(
         [sys.executable, "-c", driver], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -60,10 +67,10 @@ def scene(tmp_path):
     made.driver.communicate()
 
 
-def test_a_fault_strikes_the_campaigns_own_processes_only(scene, tmp_path):
-    (found,) = scene.processes("ray::HostActor$")
-    assert found != scene.driver.pid
-    stranger = Scene(tmp_path, tmp_path / "elsewhere", tmp_path, random.Random(1))
+def test_a_fault_strikes_the_campaigns_own_processes_only(environment, tmp_path):
+    (found,) = environment.processes("ray::HostActor$")
+    assert found != environment.driver.pid
+    stranger = ChaosEnvironment(tmp_path, tmp_path / "elsewhere", tmp_path, random.Random(1))
     assert stranger.processes("ray::HostActor") == []
     named = subprocess.Popen(
         [sys.executable, "-c", "input()", str(tmp_path / "elsewhere")], stdin=subprocess.PIPE
@@ -74,15 +81,27 @@ def test_a_fault_strikes_the_campaigns_own_processes_only(scene, tmp_path):
         named.communicate()
 
 
-def test_what_is_left_of_a_campaign_is_named(scene, tmp_path, monkeypatch):
+def test_what_is_left_of_a_campaign_is_named(environment, tmp_path, monkeypatch):
     from actors.hypervisor.reaper import Reaped
 
     monkeypatch.setattr(clusters, "sweep", lambda settings: Reaped(("c-head",), (), ("c-n1",), ()))
     monkeypatch.setattr(clusters.ray_session, "sweep", list)
-    left = list(clusters._left(scene))
+    left = list(clusters._left(environment))
     assert left == [
         "east: domain c-head",
         "east: domain c-n1",
         "west: domain c-head",
         "west: domain c-n1",
     ]
+
+
+def test_processes_that_faults_look_for_bear_these_names(environment, monkeypatch):
+    """A fault that looks for a process by a name of the past would never hit anything."""
+    patterns = []
+    monkeypatch.setattr(environment, "processes", lambda pattern: patterns.append(pattern) or [])
+    for kind in ("host's actor killed", "cluster's actor killed", "watchdog killed"):
+        assert not FAULTS[kind](environment)
+    actors = [f"ray::{one.__name__}.run" for one in (HostActor, ClusterActor)]
+    started = (ROOT / "actors/hypervisor/watchdog.py").read_text()
+    for pattern, text in zip(patterns, [*actors, started], strict=True):
+        assert re.search(pattern, text)

@@ -8,6 +8,7 @@ import pytest
 
 from actors.hosts.placement import Placement
 from campaign.chaos import simulated
+from campaign.chaos.runs import as_text
 from campaign.execution.executor import Executor
 from campaign.records import ledger
 from campaign.records.results import Results
@@ -30,17 +31,21 @@ def broken(composed, folder: Path, seeds=SEEDS) -> list[str]:
 def test_every_invariant_holds(composed, tmp_path):
     runs = [simulated.run(composed, seed, tmp_path / str(seed)) for seed in SEEDS]
     assert [line for one in runs for line in one.broken] == []
-    struck = sum((one.struck for one in runs), start=runs[0].struck.__class__())
+    struck = sum((one.faults for one in runs), start=runs[0].faults.__class__())
     assert struck.total() > 20 and {"driver killed", "host lost", "disk full"} <= set(struck)
     assert any(one.reaped for one in runs) and all(one.attempts >= simulated.TRIALS for one in runs)
-    assert "every invariant held: yes" in simulated.as_text(runs)
+    assert "every invariant held: yes" in as_text(runs, simulated.CAMPAIGNS)
 
 
 def test_a_seed_draws_the_same_faults_each_time():
-    assert simulated.Schedule.drawn(7) == simulated.Schedule.drawn(7) != simulated.Schedule.drawn(8)
+    assert (
+        simulated.FaultSchedule.drawn(7)
+        == simulated.FaultSchedule.drawn(7)
+        != simulated.FaultSchedule.drawn(8)
+    )
 
 
-def test_books_that_are_not_balanced_are_noticed(composed, tmp_path, monkeypatch):
+def test_reservations_without_clusters_are_noticed(composed, tmp_path, monkeypatch):
     release = Placement.release
 
     def keeps_the_room(self, trial, *, failed):
@@ -51,7 +56,7 @@ def test_books_that_are_not_balanced_are_noticed(composed, tmp_path, monkeypatch
         return said
 
     monkeypatch.setattr(Placement, "release", keeps_the_room)
-    assert any("is promised" in line for line in broken(composed, tmp_path))
+    assert any("is reserved" in line for line in broken(composed, tmp_path))
 
 
 def test_orphans_are_noticed(composed, tmp_path, monkeypatch):
