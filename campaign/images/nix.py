@@ -17,7 +17,7 @@ from typing import Any
 
 from campaign.core.errors import ImageError, command_failed
 from campaign.images.bundles import manifest, tools
-from campaign.images.bundles.manifest import Bundle, Recipe
+from campaign.images.bundles.manifest import Bundle, ImageRecipe
 from campaign.images.bundles.store import Store
 
 FLAKE = Path(__file__).parents[2]
@@ -62,7 +62,7 @@ def build(
         progress("copying into the store")
         for part in manifest.PARTS:
             shutil.copyfile(bundle.path / part, folder / part)
-        recipe = Recipe(id=made["out"], derivation=made["drv"], **_revisions(metadata))
+        recipe = ImageRecipe(id=made["out"], derivation=made["drv"], **_revisions(metadata))
         described = manifest.write(folder, bundle.manifest.model_copy(update={"recipe": recipe}))
         store.verify(described, deep=True)  # before anyone can see it there
         stored = store.put(described)

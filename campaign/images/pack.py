@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from campaign.core.errors import ImageError
 from campaign.images.bundles import manifest, tools
-from campaign.images.bundles.manifest import Bundle, FileFact, Manifest
+from campaign.images.bundles.manifest import Bundle, FileFact, ImageManifest
 from campaign.images.debian import erofs, initramfs, kernel
 
 _INIT = Path(__file__).parent / "debian/guest/init"
@@ -77,7 +77,7 @@ def pack(wanted: Description, target: Path, *, epoch: int = 1) -> Bundle:
     files = {part: FileFact.of(target / part) for part in manifest.PARTS}
     return manifest.write(
         target,
-        Manifest(
+        ImageManifest(
             name=wanted.name,
             system=wanted.system,
             builder="nix",

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from campaign.core.errors import CampaignError
 from campaign.core.trials import Evaluation, TrialRecord
-from campaign.images.bundles.manifest import MANIFEST, Bundle, Manifest
+from campaign.images.bundles.manifest import MANIFEST, Bundle, ImageManifest
 from campaign.records import dataset
 
 
@@ -57,7 +57,7 @@ class Results:
     def manifests(self) -> dict[str, bytes]:
         """The manifests of the campaign's images by content hash; none where nothing boots."""
         found = [file.read_bytes() for file in sorted(self.manifests_folder.glob("*.json"))]
-        return {Manifest.model_validate_json(raw).hash: raw for raw in found}
+        return {ImageManifest.model_validate_json(raw).hash: raw for raw in found}
 
     def trial_folder(self, number: int) -> Path:
         """Where a trial's logs and rendered configuration stand."""

@@ -44,7 +44,7 @@ class FileFact(BaseModel):
             return cls(sha256=digest.hexdigest(), size=file.tell())
 
 
-class Recipe(BaseModel):
+class ImageRecipe(BaseModel):
     """By what a bundle was made. Equal recipes may give other bytes, which the bundle's hash tells
     apart.
 
@@ -72,7 +72,7 @@ class Recipe(BaseModel):
         return {name: value for name, value in named.items() if value}
 
 
-class Manifest(BaseModel):
+class ImageManifest(BaseModel):
     """`manifest.json`. Holds no time and no path, so that equal inputs give an equal manifest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -94,7 +94,7 @@ class Manifest(BaseModel):
     tools: dict[str, str] = Field(
         default_factory=dict
     )  # name: version of what packed it; other versions, other bytes
-    recipe: Recipe | None = None
+    recipe: ImageRecipe | None = None
 
     @model_validator(mode="after")
     def _names_its_bytes(self) -> Self:
@@ -123,7 +123,7 @@ class Bundle:
     written to."""
 
     path: Path
-    manifest: Manifest
+    manifest: ImageManifest
 
     @property
     def hash(self) -> str:
@@ -151,7 +151,7 @@ def read(folder: Path) -> Bundle:
     looked at."""
     path = folder / MANIFEST
     try:
-        return Bundle(folder, Manifest.model_validate_json(path.read_bytes()))
+        return Bundle(folder, ImageManifest.model_validate_json(path.read_bytes()))
     except FileNotFoundError as error:
         raise ImageError(f"no image bundle in {folder}: it has no {MANIFEST}") from error
     except ValidationError as error:
@@ -160,7 +160,7 @@ def read(folder: Path) -> Bundle:
         ) from error
 
 
-def write(folder: Path, manifest: Manifest) -> Bundle:
+def write(folder: Path, manifest: ImageManifest) -> Bundle:
     """Write `manifest` into `folder`, whose files it describes."""
     text = json.dumps(manifest.model_dump(), indent=1, sort_keys=True) + "\n"
     (folder / MANIFEST).write_text(text)

@@ -20,7 +20,7 @@ _PRINTED_URI = re.compile(r"^'[^']*' (\S+)\.deb \d+", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Source:
+class AptSource:
     """One line of an apt configuration: a mirror and the suites taken from it."""
 
     uri: str
@@ -72,7 +72,7 @@ def configured_mirror(root: Path = Path("/etc/apt")) -> Mirror:
     return choose_mirror([*lines, *stanzas])
 
 
-def choose_mirror(sources: Iterable[Source]) -> Mirror:
+def choose_mirror(sources: Iterable[AptSource]) -> Mirror:
     """The first source that serves a Debian release's main, and the first that serves its security
     updates."""
     usable = [source for source in sources if "main" in source.components]
@@ -87,19 +87,19 @@ def choose_mirror(sources: Iterable[Source]) -> Mirror:
     return Mirror(archives[0], security[0] if security else None)
 
 
-def parse_list(text: str) -> list[Source]:
+def parse_list(text: str) -> list[AptSource]:
     """The `deb` lines of a one-line-style sources file; other lines are passed over, as apt's own
     comments are."""
     found = []
     for line in text.splitlines():
         words = re.sub(r"\[[^]]*\]", " ", line.partition("#")[0]).split()
         if len(words) >= 3 and words[0] == "deb":
-            found.append(Source(words[1].rstrip("/"), (words[2],), tuple(words[3:])))
+            found.append(AptSource(words[1].rstrip("/"), (words[2],), tuple(words[3:])))
     return found
 
 
-def parse_deb822(text: str) -> list[Source]:
-    """The enabled `deb` stanzas of a .sources file, one Source per URI."""
+def parse_deb822(text: str) -> list[AptSource]:
+    """The enabled `deb` stanzas of a .sources file, one AptSource per URI."""
     found = []
     for stanza in paragraphs(text):
         fields = {name.lower(): value.split() for name, value in parse_fields(stanza).items()}
@@ -110,7 +110,9 @@ def parse_deb822(text: str) -> list[Source]:
         if enabled and "deb" in fields.get("types", []):
             suites = tuple(fields.get("suites", []))
             components = tuple(fields.get("components", []))
-            found += [Source(uri.rstrip("/"), suites, components) for uri in fields.get("uris", [])]
+            found += [
+                AptSource(uri.rstrip("/"), suites, components) for uri in fields.get("uris", [])
+            ]
     return found
 
 

@@ -17,12 +17,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from campaign.core.errors import ImageError
 from campaign.images.bundles import manifest, tools
-from campaign.images.bundles.manifest import Bundle, FileFact, Manifest, Recipe
+from campaign.images.bundles.manifest import Bundle, FileFact, ImageManifest, ImageRecipe
 from campaign.images.bundles.store import Store
 from campaign.images.debian import apt, erofs, initramfs, kernel, lock, third_party
 from campaign.images.debian.apt import Apt, Package
 from campaign.images.debian.lock import Lock
-from campaign.images.debian.third_party import Extra, Provided
+from campaign.images.debian.third_party import ProvidedFile, ThirdPartyFile
 
 _HERE = Path(__file__).parent
 _SPECS = _HERE / "specs"
@@ -50,7 +50,7 @@ class Spec(BaseModel):
     modules: tuple[str, ...]
     kernel_cmdline: tuple[str, ...]
     packages: tuple[str, ...]
-    extras: tuple[Extra, ...] = ()
+    extras: tuple[ThirdPartyFile, ...] = ()
     users: dict[str, int] = {}  # system users and their ids, beside those that packages bring
     facts: dict[str, str] = {}
 
@@ -60,7 +60,7 @@ class _Contents:
     """What goes into an image: packages, all of them on this disk, and extras."""
 
     packages: list[Package]
-    provided: list[Provided]
+    provided: list[ProvidedFile]
 
 
 def spec(name: str) -> Spec:
@@ -164,7 +164,7 @@ def _resolve(wanted: Spec, source: Apt) -> tuple[list[Package], list[Package]]:
 def _fetch(
     name: str,
     wanted: Spec,
-    provided: list[Provided],
+    provided: list[ProvidedFile],
     work: Path,
     *,
     mirror: str | None,
@@ -239,7 +239,9 @@ def _root_file(wanted: Spec, contents: _Contents, work: Path, target: Path) -> N
     )
 
 
-def _mmdebstrap(wanted: Spec, provided: list[Provided], packages: Path, target: Path) -> list[str]:
+def _mmdebstrap(
+    wanted: Spec, provided: list[ProvidedFile], packages: Path, target: Path
+) -> list[str]:
     # Through a second mount, in which /proc and /sys aren't mounted: without root theirs have
     # another owner.
     pack = (
@@ -281,7 +283,7 @@ def _describe(name: str, wanted: Spec, contents: _Contents, version: str, folder
     used.write(folder / _LOCK)
     for part in (*manifest.PARTS, _LOCK):
         (folder / part).chmod(0o644)
-    described = Manifest(
+    described = ImageManifest(
         name=name,
         builder="debian",
         hash=manifest.content_hash(files, cmdline),
@@ -292,12 +294,12 @@ def _describe(name: str, wanted: Spec, contents: _Contents, version: str, folder
         extras={one.extra.file: one.sha256 for one in contents.provided},
         facts=wanted.facts,
         tools={erofs.PROGRAM: tools.version(erofs.PROGRAM)},
-        recipe=Recipe(id=f"debian:{_recipe_hash(wanted, used, contents.provided)}"),
+        recipe=ImageRecipe(id=f"debian:{_recipe_hash(wanted, used, contents.provided)}"),
     )
     return manifest.write(folder, described)
 
 
-def _recipe_hash(wanted: Spec, used: Lock, provided: Sequence[Provided]) -> str:
+def _recipe_hash(wanted: Spec, used: Lock, provided: Sequence[ProvidedFile]) -> str:
     """Of all that a build is made from, but for the versions of its tools."""
     parts = [
         wanted.model_dump_json(),

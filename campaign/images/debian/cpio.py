@@ -11,7 +11,7 @@ SYMLINK = 0o120777
 
 
 @dataclass(frozen=True)
-class Entry:
+class CpioEntry:
     """One member: path without a leading slash, mode with its type bits, content (a symlink's
     target)."""
 
@@ -20,14 +20,14 @@ class Entry:
     data: bytes = b""
 
 
-def archive(entries: Iterable[Entry]) -> bytes:
+def archive(entries: Iterable[CpioEntry]) -> bytes:
     """Pack `entries` in the given order, owned by root and dated 1970; parents must come before
     their children."""
     members = [_member(number, entry) for number, entry in enumerate(entries, start=1)]
-    return b"".join([*members, _member(0, Entry("TRAILER!!!", 0))])
+    return b"".join([*members, _member(0, CpioEntry("TRAILER!!!", 0))])
 
 
-def _member(number: int, entry: Entry) -> bytes:
+def _member(number: int, entry: CpioEntry) -> bytes:
     name = entry.path.encode() + b"\0"
     links = 2 if entry.mode == DIRECTORY else 1
     # inode, mode, uid, gid, links, mtime, size, device (2), special device (2), name's length,

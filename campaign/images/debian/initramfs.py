@@ -17,12 +17,15 @@ def build(*, busybox: bytes, init: bytes, modules: Mapping[str, bytes]) -> bytes
     order = "".join(f"{name}.ko\n" for name in modules).encode()
     return cpio.archive(
         [
-            *(cpio.Entry(name, cpio.DIRECTORY) for name in _DIRECTORIES),
-            cpio.Entry("bin/busybox", cpio.PROGRAM, busybox),
-            *(cpio.Entry(f"bin/{name}", cpio.SYMLINK, b"busybox") for name in _APPLETS),
-            cpio.Entry("init", cpio.PROGRAM, init),
-            cpio.Entry("modules/order", cpio.FILE, order),
-            *(cpio.Entry(f"modules/{name}.ko", cpio.FILE, data) for name, data in modules.items()),
+            *(cpio.CpioEntry(name, cpio.DIRECTORY) for name in _DIRECTORIES),
+            cpio.CpioEntry("bin/busybox", cpio.PROGRAM, busybox),
+            *(cpio.CpioEntry(f"bin/{name}", cpio.SYMLINK, b"busybox") for name in _APPLETS),
+            cpio.CpioEntry("init", cpio.PROGRAM, init),
+            cpio.CpioEntry("modules/order", cpio.FILE, order),
+            *(
+                cpio.CpioEntry(f"modules/{name}.ko", cpio.FILE, data)
+                for name, data in modules.items()
+            ),
         ]
     )
 

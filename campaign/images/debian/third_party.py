@@ -25,7 +25,7 @@ DEFAULT_FOLDER = "~/.local/share/campaign/extras"
 _SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](?:\./)?(\S.*)")
 
 
-class Extra(BaseModel):
+class ThirdPartyFile(BaseModel):
     """One file that someone must provide.
 
     `file` is its name in the folder, `what` says what it is and `source` where it usually comes
@@ -46,10 +46,10 @@ class Extra(BaseModel):
 
 
 @dataclass(frozen=True)
-class Provided:
+class ProvidedFile:
     """An extra that was found and is what it should be."""
 
-    extra: Extra
+    extra: ThirdPartyFile
     path: Path
     sha256: str
 
@@ -69,7 +69,7 @@ def folder_of(chosen: str | None) -> Path:
     return Path(chosen or os.environ.get(VARIABLE) or DEFAULT_FOLDER).expanduser()
 
 
-def provided(image: str, wanted: Sequence[Extra], folder: Path) -> list[Provided]:
+def provided(image: str, wanted: Sequence[ThirdPartyFile], folder: Path) -> list[ProvidedFile]:
     """The extras that `image` wants, all of them sound.
 
     Raises one ImageError that says of each that is missing or another file what it is, where it
@@ -89,7 +89,7 @@ def provided(image: str, wanted: Sequence[Extra], folder: Path) -> list[Provided
             f"{VARIABLE}), then there: "
             f"sha256sum {names} >{SUMS}",
         )
-    return [Provided(extra, folder / extra.file, digest) for extra, digest, _ in found]
+    return [ProvidedFile(extra, folder / extra.file, digest) for extra, digest, _ in found]
 
 
 def user_hooks(users: Mapping[str, int]) -> Iterator[str]:
@@ -105,7 +105,7 @@ def user_hooks(users: Mapping[str, int]) -> Iterator[str]:
             yield f'printf "%s\\n" {shlex.quote(line)} >>"$1/etc/{file}"'
 
 
-def _look(extra: Extra, folder: Path, sums: Mapping[str, str]) -> tuple[str, str]:
+def _look(extra: ThirdPartyFile, folder: Path, sums: Mapping[str, str]) -> tuple[str, str]:
     """The content hash of the extra's file, and what is wrong with it, if anything."""
     path = folder / extra.file
     if not path.is_file():
@@ -120,7 +120,7 @@ def _look(extra: Extra, folder: Path, sums: Mapping[str, str]) -> tuple[str, str
     return digest, ""
 
 
-def _fault(extra: Extra, wrong: str) -> str:
+def _fault(extra: ThirdPartyFile, wrong: str) -> str:
     return f"{extra.file}: {wrong}\n  {extra.what}; usually from {extra.source}"
 
 

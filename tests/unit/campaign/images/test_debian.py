@@ -11,7 +11,7 @@ import pytest
 from campaign.core.errors import ImageError
 from campaign.images.bundles import tools
 from campaign.images.debian import apt, builder, cpio, initramfs, kernel, lock
-from campaign.images.debian.apt import Mirror, Package, Source
+from campaign.images.debian.apt import AptSource, Mirror, Package
 from campaign.images.debian.lock import Lock, LockedPackage
 
 DEB822 = """\
@@ -57,13 +57,13 @@ def test_deb822_sources_are_read_and_disabled_ones_left_out():
 
 def test_one_line_sources_are_read_without_options_and_comments():
     found = apt.parse_list(ONE_LINE)
-    assert found[-1] == Source("http://mirror.example/debian", ("trixie",), ("main", "contrib"))
+    assert found[-1] == AptSource("http://mirror.example/debian", ("trixie",), ("main", "contrib"))
     assert apt.choose_mirror(found) == Mirror("http://mirror.example/debian")
 
 
 def test_a_machine_without_a_debian_mirror_is_told_how_to_name_one():
     with pytest.raises(ImageError, match="no Debian mirror") as failure:
-        apt.choose_mirror([Source("http://tools.example/apt", ("tools",), ("main",))])
+        apt.choose_mirror([AptSource("http://tools.example/apt", ("tools",), ("main",))])
     assert "--mirror" in failure.value.resolution
 
 
@@ -240,7 +240,7 @@ def test_the_initramfs_unpacks_with_the_standard_tool(tmp_path):
 
 
 def test_an_archive_of_the_same_files_is_the_same_bytes():
-    entries = [cpio.Entry("d", cpio.DIRECTORY), cpio.Entry("d/f", cpio.FILE, b"x")]
+    entries = [cpio.CpioEntry("d", cpio.DIRECTORY), cpio.CpioEntry("d/f", cpio.FILE, b"x")]
     assert cpio.archive(entries) == cpio.archive(entries)
     assert len(cpio.archive(entries)) % 4 == 0
 

@@ -9,7 +9,13 @@ import pytest
 
 from campaign.images.bundles import manifest, tools
 from campaign.images.bundles.diff import differences
-from campaign.images.bundles.manifest import PARTS, FileFact, Manifest, Recipe, content_hash
+from campaign.images.bundles.manifest import (
+    PARTS,
+    FileFact,
+    ImageManifest,
+    ImageRecipe,
+    content_hash,
+)
 from campaign.images.bundles.store import Store
 from campaign.images.debian import erofs
 
@@ -41,7 +47,7 @@ def bundle(store: Store, tree: dict[str, str], **changes):
             },
             **changes,
         }
-        made = Manifest(
+        made = ImageManifest(
             hash=content_hash(files, cmdline), kernel_cmdline=cmdline, files=files, **described
         )
         return store.put(manifest.write(folder, made))
@@ -55,7 +61,7 @@ def images(tmp_path):
         {"etc/both": "same", "etc/changed": "a", "etc/old": ""},
         packages={"bash": "5.2", "munge": "0.5", "perl": "5"},
         facts={"unit.munge": "munge.service"},
-        recipe=Recipe(id="debian:12"),
+        recipe=ImageRecipe(id="debian:12"),
     )
     other = bundle(
         store,
@@ -65,7 +71,7 @@ def images(tmp_path):
         kernel_cmdline="console=ttyS0 debug",
         packages={"bash": "5.3", "munge": "0.5", "zlib": "1"},
         facts={"unit.munge": "munged.service"},
-        recipe=Recipe(id="/nix/store/x-image-slurm"),
+        recipe=ImageRecipe(id="/nix/store/x-image-slurm"),
     )
     return store, one, other
 

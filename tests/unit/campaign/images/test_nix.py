@@ -11,7 +11,7 @@ import pytest
 from campaign.core.errors import ImageError
 from campaign.images import builders, nix
 from campaign.images.bundles import manifest
-from campaign.images.bundles.manifest import PARTS, FileFact, Manifest, content_hash
+from campaign.images.bundles.manifest import PARTS, FileFact, ImageManifest, content_hash
 from campaign.images.bundles.store import Store
 
 ROOT = Path(__file__).parents[4]
@@ -26,7 +26,7 @@ def bundle_in(folder: Path, name: str = "slurm") -> None:
     files = {part: FileFact.of(folder / part) for part in PARTS}
     manifest.write(
         folder,
-        Manifest(
+        ImageManifest(
             name=name,
             builder="nix",
             hash=content_hash(files, "quiet"),

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from campaign.images.bundles import manifest as manifests
-from campaign.images.bundles.manifest import PARTS, FileFact, Manifest, content_hash
+from campaign.images.bundles.manifest import PARTS, FileFact, ImageManifest, content_hash
 from campaign.images.bundles.store import DamagedImageError, MissingImageError, Store
 
 
@@ -22,7 +22,7 @@ def add(store, name="slurm", content=b"kernel", cmdline="quiet"):
         for part in PARTS:
             (folder / part).write_bytes(content + part.encode())
         files = {part: FileFact.of(folder / part) for part in PARTS}
-        facts = Manifest(
+        facts = ImageManifest(
             name=name,
             builder="debian",
             hash=content_hash(files, cmdline),

@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from campaign.core.errors import ImageError
 from campaign.images.debian import apt, builder, third_party
-from campaign.images.debian.third_party import Extra, provided
+from campaign.images.debian.third_party import ThirdPartyFile, provided
 
-TREE = Extra(
+TREE = ThirdPartyFile(
     file="tree.tar.zst", what="the programs", source="example.org", unpack="tar", to="/opt"
 )
-TOOL = Extra(
+TOOL = ThirdPartyFile(
     file="tool", what="a tool", source="example.net", unpack="file", to="/usr/bin/tool", mode=0o750
 )
 
@@ -94,7 +94,7 @@ def test_an_image_without_extras_needs_no_folder(tmp_path):
 @pytest.mark.parametrize("to", ["relative", "/a b", '/x";reboot;"', "/$(reboot)"])
 def test_where_an_extra_goes_is_a_plain_path(to):
     with pytest.raises(ValidationError):
-        Extra(file="x", what="", source="", unpack="file", to=to)
+        ThirdPartyFile(file="x", what="", source="", unpack="file", to=to)
 
 
 def test_the_folder_is_the_chosen_one_or_the_environments(monkeypatch):

@@ -12,7 +12,7 @@ import pytest
 from campaign.core.errors import CampaignError
 from campaign.core.phases import TIMED
 from campaign.core.provenance import Provenance
-from campaign.images.bundles.manifest import Recipe
+from campaign.images.bundles.manifest import ImageRecipe
 from campaign.tracking.mlflow_tracker import (
     Evidence,
     Tracker,
@@ -107,13 +107,13 @@ def test_a_trial_is_logged_whole(mlruns, name, tracker):
 
 def test_two_images_are_told_apart_by_their_bytes_and_by_their_recipes(mlruns, name, tracker):
     """The same recipe may give other bytes: each is a tag of its own."""
-    recipe = Recipe(
+    recipe = ImageRecipe(
         id="/nix/store/x-image-slurm",
         derivation="/nix/store/y.drv",
         flake_rev="f" * 40,
         nixpkgs_rev="e" * 40,
     )
-    images = [("a" * 64, recipe), ("b" * 64, recipe), ("b" * 64, Recipe(id="debian:12"))]
+    images = [("a" * 64, recipe), ("b" * 64, recipe), ("b" * 64, ImageRecipe(id="debian:12"))]
     for number, (image, made_by) in enumerate(images):
         record = sample(number).record
         facts = {**record.provenance.facts, "image_hash": image, **made_by.tags}
