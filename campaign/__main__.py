@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from campaign.cli.failures import guarded
 from campaign.cli.parser import build, command_of, module
+from campaign.execution.terminal import show
 
 DESCRIPTION = """\
 Find out which batch scheduler with which settings on how many nodes serves a workload best.
@@ -51,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given.remove("search")
         return search(given)
     options = build(COMMANDS, given, DESCRIPTION).parse_args(given)
-    status: int = module(options.command).run(options)
+    with show("bare", verbose=options.verbose):
+        status: int = module(options.command).run(options)
     return status
 
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from actors.bootstrap.ansible import check_installed
@@ -50,7 +49,6 @@ from campaign.core.phase_clock import PhaseClock
 from campaign.core.phases import Phase
 from campaign.core.version import git_commit
 from campaign.images.bundles.manifest import Bundle
-from campaign.records.ledger import Ledger
 from campaign.schema.hosts import HostSettings
 from campaign.schema.settings import Scalar
 from campaign.testbeds.preflight import bundles_for, check_capacity, check_ports
@@ -150,8 +148,9 @@ def run(overrides: Sequence[str], folder: Path, rounds: int) -> BenchmarkResults
     Raises CapacityError and ConfigError where the clusters don't fit, and what `measure` raises.
     """
     composed = compose([*BASE, *overrides])
-    check_capacity(composed)
-    check_ports(composed)
+    smallest, largest = composed.space.node_counts()
+    check_capacity(composed.campaign, largest)
+    check_ports(composed.campaign.local_hosts, smallest)
     plan = _plan(composed, rounds)
     name, settings = next(iter(composed.campaign.hosts.items()))
     measured = measure(plan, name, settings, _facts(composed, plan))
@@ -198,8 +197,9 @@ def _plan(composed: Composed, rounds: int) -> ClusterPlan:
 
 def _bundle(composed: Composed) -> Bundle:
     """Return the image as a campaign that begins now would get it."""
-    with TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.jsonl") as unbegun:
-        return bundles_for(composed, unbegun, _log.info)[composed.scheduler.name]
+    scheduler = composed.scheduler
+    names = {scheduler.name: composed.image_name(scheduler)}
+    return bundles_for(composed.campaign.image, names, {})[scheduler.name]
 
 
 def _facts(composed: Composed, plan: ClusterPlan) -> dict[str, str]:

@@ -109,7 +109,10 @@ def run(overrides: Sequence[str], folder: Path, rounds: int) -> BenchmarkResults
 
 def _campaign(composed: Composed, results: Results, trials: int) -> list[Window]:
     testbed = SimulationTestbed(
-        composed.campaign, composed.schedulers, composed.space, workload_for(composed)
+        composed.campaign,
+        composed.schedulers,
+        composed.space,
+        workload_for(composed.campaign, composed.schedulers, composed.space),
     )
     testbed.warm_up()
     timed = _Timed(testbed)

@@ -201,7 +201,8 @@ def _speeds(rows: Sequence[SpeedRow]) -> Iterator[str]:
         outcome = row.outcome
         yield (
             f"{row.case.label:<{WIDTH}}{row.case.jobs:>8,}"
-            f"{rates.median:>10,.0f}{rates.min:>10,.0f}{rates.max:>10,.0f}{rates.n:>3}{row.elapsed:>10,.0f}"
+            f"{rates.median:>10,.0f}{rates.min:>10,.0f}{rates.max:>10,.0f}{rates.n:>3}"
+            f"{row.elapsed:>10,.0f}"
             f"{'yes' if outcome.nodes else 'no':>6}{outcome.busy:>6.2f}{outcome.queue:>7,}"
             f"{outcome.wait_s / 3600:>7,.0f}{outcome.differ:>7,}"
         )

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pyarrow.parquet as pq
 
@@ -21,10 +20,9 @@ from campaign.core.errors import CampaignError
 from campaign.core.jobs import tau_of
 from campaign.core.testbed import Testbed
 from campaign.core.trials import Evaluation, Point, Trial
-from campaign.records.ledger import Ledger
 from campaign.simulation.calibration import Case, fit
 from campaign.simulation.engine import Nodes
-from campaign.testbeds.libvirt import OnLibvirt
+from campaign.testbeds.libvirt import LibvirtBackend
 from campaign.testbeds.preflight import workload_for
 from search.space import NODES, PARAMS
 
@@ -68,19 +66,17 @@ def _measure(campaigns: Sequence[Composed], rounds: int) -> list[list[Case]]:
 
     The campaigns differ in the workload alone.
     """
-    workloads = [workload_for(composed) for composed in campaigns]
+    workloads = [
+        workload_for(composed.campaign, composed.schedulers, composed.space)
+        for composed in campaigns
+    ]
     points = [_point(*point) for point in POINTS] * rounds
-    means = OnLibvirt(campaigns[0])
-    with (
-        TemporaryDirectory() as folder,
-        Ledger(Path(folder) / "ledger.jsonl") as unbegun,
-        ExitStack() as stack,
-    ):
-        means.prepare(unbegun, _log.info)
-        means.check()
-        testbed = means.open_for(
-            stack, lambda trial: workloads[trial.number // len(points)], _log.info
-        )
+    first = campaigns[0]
+    backend = LibvirtBackend(first.campaign, first.schedulers, first.space)
+    with ExitStack() as stack:
+        backend.prepare({})
+        backend.check()
+        testbed = backend.open_for(stack, lambda trial: workloads[trial.number // len(points)])
         trials = (
             Trial(number=number, point=point)
             for number, point in enumerate(points * len(campaigns))
@@ -121,7 +117,7 @@ def _case(composed: Composed, trial: Trial, evaluation: Evaluation) -> Case:
     scheduler = composed.scheduler
     return Case(
         label=_label(trial),
-        workload=workload_for(composed),
+        workload=workload_for(composed.campaign, composed.schedulers, composed.space),
         nodes=Nodes(space.nodes(trial.point), campaign.cluster.slots_per_node),
         policy=scheduler.policy(scheduler.Params(**space.params(trial.point))),
         jobs=evaluation.jobs,

@@ -123,7 +123,10 @@ def _campaign(
     Everything that happens is noted in `outcome`.
     """
     testbed = SimulationTestbed(
-        composed.campaign, composed.schedulers, composed.space, workload_for(composed)
+        composed.campaign,
+        composed.schedulers,
+        composed.space,
+        workload_for(composed.campaign, composed.schedulers, composed.space),
     )
     fleet = FleetTestbed(
         testbed.evaluate,

@@ -153,7 +153,7 @@ def _ray(composed: Composed) -> Iterator[Finding]:
 
 
 def _capacity(composed: Composed) -> Iterator[Finding]:
-    for fit in fits(composed):
+    for fit in fits(composed.campaign, composed.space.node_counts()[1]):
         found = f"{fit.host}: {fit.total.memory_mib} MiB and {fit.total.vcpus} vCPUs for VMs"
         needed = (
             f"; the largest cluster needs {fit.needed.memory_mib} MiB and {fit.needed.vcpus} vCPUs"
@@ -165,7 +165,7 @@ def _capacity(composed: Composed) -> Iterator[Finding]:
 
 def _image(composed: Composed) -> Iterator[Finding]:
     image = composed.campaign.image
-    store = store_of(composed)
+    store = store_of(composed.campaign.image)
     for name in _image_names(composed):
         build = f"python -m campaign image build {name} (a search does it by itself)"
         bundle = next((one for one in store.bundles() if one.manifest.name == name), None)
@@ -187,7 +187,9 @@ def _acceleration(composed: Composed) -> Iterator[Finding]:
     from actors.hypervisor.probe import acceleration
 
     bundles = [
-        one for one in store_of(composed).bundles() if one.manifest.name in _image_names(composed)
+        one
+        for one in store_of(composed.campaign.image).bundles()
+        if one.manifest.name in _image_names(composed)
     ]
     for name, settings in composed.campaign.local_hosts.items():
         if not bundles:

@@ -13,8 +13,8 @@ from search.space import Categorical, Dimension, Integer
 
 def forecast(composed: Composed) -> int:
     """Print the forecast; exit status 0 if all of it fits."""
-    workload = workload_for(composed)
-    found = list(fits(composed))
+    workload = workload_for(composed.campaign, composed.schedulers, composed.space)
+    found = list(fits(composed.campaign, composed.space.node_counts()[1]))
     for line in _lines(composed, workload):
         print(line)
     for fit in found:
@@ -49,7 +49,8 @@ def _lines(composed: Composed, workload: Workload) -> Iterator[str]:
     )
     yield f"objectives {objectives}"
     for scheduler in composed.schedulers.values():
-        yield f"build      {_image(composed, composed.image_name(scheduler), store_of(composed))}"
+        name = composed.image_name(scheduler)
+        yield f"build      {_image(composed, name, store_of(campaign.image))}"
     yield (
         f"boot       clusters of {low}..{high} compute nodes and a head, "
         f"{campaign.cluster.memory_mib} MiB each"

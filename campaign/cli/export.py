@@ -69,7 +69,8 @@ def _facts(composed: Composed) -> ImageFacts:
 
     name = composed.image_name(composed.scheduler)
     try:
-        return image_facts(store_of(composed).get(composed.campaign.image.hash or name).manifest)
+        store = store_of(composed.campaign.image)
+        return image_facts(store.get(composed.campaign.image.hash or name).manifest)
     except ImageError:
         return ImageFacts(name, spec(name).facts)
 

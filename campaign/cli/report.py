@@ -85,17 +85,17 @@ def _again(folder: Path, name: str) -> int:
     results = Results(folder, name)
     composed, history = _begun(results)
     campaign = composed.campaign
-    workload = workload_for(composed)
+    workload = workload_for(campaign, composed.schedulers, composed.space)
     facts = facts_of(campaign, composed.space.fixed, workload)
     parameters = parameters_of(composed.schedulers, composed.space)
     tracker = tracker_for(campaign, facts.config, parameters, results, history)
     wanted = campaign.search.trials
 
-    def log(front: Sequence[TrialRecord]) -> None:
+    def track(front: Sequence[TrialRecord]) -> None:
         bring_up_to_date(tracker, results, history.final(), front, wanted)
 
     result = result_of(facts, composed.schedulers, history, results.ledger_path)
-    conclude(result, results, Path(campaign.output.mlruns), log=log, say=print)
+    conclude(result, results, Path(campaign.output.mlruns), track=track)
     return 0
 
 

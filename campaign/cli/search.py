@@ -75,4 +75,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return forecast(composed)
     from campaign.execution.run import run
 
-    return run(composed)
+    return run(composed, verbose=getattr(options, "verbose", False))

@@ -54,8 +54,8 @@ class Composed:
         return self.schedulers[names[0]]
 
     def image_name(self, scheduler: Scheduler[Params]) -> str:
-        """The image specification that nodes boot under `scheduler`."""
-        return self.campaign.image.name or scheduler.image
+        """Return the name of the image that nodes boot under `scheduler`."""
+        return self.campaign.image.name_for(scheduler.image)
 
     @property
     def smallest_slots(self) -> int:

@@ -4,7 +4,7 @@ Each module logs to `logging.getLogger(__name__)`. What a user should read is IN
 step went is DEBUG. Who knows what the work is about says so once, by `context`; whoever is called
 inside needs not repeat it, in tasks and in `asyncio.to_thread` too. `span` logs a step with its
 duration. Handlers are installed by a process' own start: a terminal in the driver
-(`campaign.execution.progress`), a file of JSON lines in an actor (`to_file`).
+(`campaign.execution.terminal`), a file of JSON lines in an actor (`to_file`).
 
 Nothing secret is ever logged: secrets are values whose types don't print them, and whoever holds
 one as text hands it to `keep_secret`, which masks it in every record.
@@ -147,7 +147,12 @@ def install(handler: logging.Handler, *, level: int = logging.DEBUG) -> None:
 def remove(handler: logging.Handler) -> None:
     """Take `handler` away again; harmless when it isn't there."""
     for name in PACKAGES:
-        logging.getLogger(name).removeHandler(handler)
+        logger = logging.getLogger(name)
+        logger.removeHandler(handler)
+        if not logger.handlers:
+            # As before the first was installed: a program around us may have handlers of its own.
+            logger.propagate = True
+            logger.setLevel(logging.NOTSET)
 
 
 @contextlib.contextmanager

@@ -245,7 +245,7 @@ def _gave_up(last: TrialRecord | None, failures: int) -> CampaignError:
     return CampaignError(
         f"gave up: {failures} attempts in a row failed",
         reason,
-        "Mend the cause and start the same command again: it goes on with what is left.",
+        "Fix the cause and start the same command again: it goes on with what is left.",
     )
 
 

@@ -1,64 +1,60 @@
-"""Tells how far a campaign is: live on a terminal, plain lines elsewhere, JSON lines on request."""
+"""Logs how far a campaign is, in the words that a user reads."""
 
-import atexit
-import json
-import sys
+import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TextIO
+from typing import Any
 
 from campaign.core.phases import Phase
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
+from campaign.execution.terminal import PHASE
 
-Kind = Literal["auto", "plain", "json"]
-Emit = Callable[[str, str, dict[str, Any]], None]
+_log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Hears what happens and says it; `total` trials are wanted in all."""
+    """Listens to the executor and logs what happens; `total` trials are wanted in all.
 
-    def __init__(self, emit: Emit, total: int, clock: Callable[[], float] = time.time) -> None:
-        self._emit = emit
+    Each record has an `event` (asked, started, phase, finished) and the event's `data`.
+    """
+
+    def __init__(self, total: int, clock: Callable[[], float] = time.time) -> None:
         self._total = total
         self._clock = clock
         self._began = clock()
         self._done = self._done_here = 0
         self._shown: dict[int, tuple[str, str]] = {}
 
-    def say(self, text: str, **data: Any) -> None:
-        """Say something that is no trial's."""
-        self._emit("note", text, data)
-
     def resumed(self, done: int) -> None:
-        """So many trials were settled before."""
+        """Count the `done` trials that were settled by an earlier driver, and log them if any."""
         self._done = done
         self._began = self._clock()
         if done:
-            self.say(f"resuming: {done} of {self._total} trials are done")
+            _log.info("resuming: %d of %d trials are done", done, self._total)
 
     def asked(self, trial: int, point: Mapping[str, Any]) -> None:
-        self._emit(
-            "asked", f"trial {trial}: {point_text(point)}", {"trial": trial, "point": dict(point)}
-        )
+        """Log the point that was chosen for a trial."""
+        data = {"trial": trial, "point": dict(point)}
+        _say("asked", f"trial {trial}: {point_text(point)}", data)
 
     def started(self, trial: Trial) -> None:
+        """Log that an attempt at a trial begins."""
         again = f", attempt {trial.attempt}" if trial.attempt > 1 else ""
         data = {"trial": trial.number, "attempt": trial.attempt}
-        self._emit(
-            "started",
-            f"trial {trial.number} starts ({self._done} of {self._total} done{again})",
-            data,
-        )
+        text = f"trial {trial.number} starts ({self._done} of {self._total} done{again})"
+        _say("started", text, data)
 
     def running(self, statuses: Mapping[int, Status]) -> None:
+        """Log what each running trial does now, where that has changed."""
         for number, status in statuses.items():
             if self._shown.get(number) != (status.phase, status.detail):
                 self._shown[number] = (status.phase, status.detail)
                 data = {"trial": number, "phase": status.phase, "detail": status.detail}
-                self._emit("phase", f"trial {number} {status_text(status)}", data)
+                _say(PHASE, f"trial {number} {status_text(status)}", data)
 
     def finished(self, record: TrialRecord, evaluation: Evaluation, *, settled: bool) -> None:
+        """Log how an attempt ended and how much is left to do."""
         self._done += settled
         self._done_here += settled
         self._shown.pop(record.number, None)
@@ -69,87 +65,44 @@ class Progress:
             f"trial {record.number} {record.outcome}{reason} after "
             f"{took}{_cold_text(record)}; {left}"
         )
-        self._emit("finished", text, {"record": record.model_dump(mode="json"), "settled": settled})
+        _say(
+            "finished",
+            text,
+            {"trial": record.number, "record": record.model_dump(mode="json"), "settled": settled},
+        )
 
     def _left(self) -> str:
-        """How far it is, and how long it will take at the pace of this run, parallel trials and
-        retries included."""
+        # The pace is that of this run, parallel trials and retries included.
         missing = max(0, self._total - self._done)
         if not missing:
-            return "that was the last one"
+            return "done"
         pace = (self._clock() - self._began) / self._done_here
         return f"{self._done} of {self._total} done, about {duration_text(pace * missing)} left"
 
 
-def make_progress(kind: Kind, total: int, stream: TextIO = sys.stderr) -> Progress:
-    """The progress of `kind`; auto is live on a terminal and plain elsewhere."""
-    if kind == "json":
-        return Progress(_json_lines(stream), total)
-    if kind == "auto" and stream.isatty():
-        return Progress(_live(stream), total)
-    return Progress(_plain_lines(stream), total)
+def _say(event: str, text: str, data: dict[str, Any]) -> None:
+    _log.info("%s", text, extra={"event": event, "trial": data["trial"], "data": data})
 
 
 def point_text(point: Mapping[str, Any]) -> str:
-    """A point on one line, each dimension by its last name."""
+    """Return a point as one line, each dimension by the last part of its name."""
     return " ".join(f"{path.rpartition('.')[2]}={value}" for path, value in point.items())
 
 
 def status_text(status: Status) -> str:
-    """What a trial does now. While it waits for its slot, a detail says what for."""
+    """Return what a trial does now, in words."""
+    # While a trial waits for its slot, the detail is what it waits for.
     if status.phase == Phase.PLACED and status.detail:
         return status.detail
     words = status.phase.doing
-    return f"{words}: {status.detail}" if status.detail else words
+    return words if words.startswith(status.detail) else f"{words}: {status.detail}"
 
 
 def _cold_text(record: TrialRecord) -> str:
-    """Why a trial was booted although a golden cluster was wanted, if so."""
     because = record.provenance.cold_because
     return f", booted cold instead of restored ({because.splitlines()[0]})" if because else ""
 
 
 def duration_text(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Return a duration as people say it: in seconds below 90 of them, else in minutes."""
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-
-
-def _plain_lines(stream: TextIO) -> Emit:
-    started = time.monotonic()
-
-    def emit(event: str, text: str, data: dict[str, Any]) -> None:
-        print(f"[{time.monotonic() - started:7.1f} s] {text}", file=stream, flush=True)
-
-    return emit
-
-
-def _json_lines(stream: TextIO) -> Emit:
-    def emit(event: str, text: str, data: dict[str, Any]) -> None:
-        line = {"time": round(time.time(), 3), "event": event, "message": text, **data}
-        print(json.dumps(line, default=str), file=stream, flush=True)
-
-    return emit
-
-
-def _live(stream: TextIO) -> Emit:
-    """Phases replace one another in a status line; everything else scrolls above it."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.status import Status as Spinner
-
-    console = Console(file=stream, highlight=False)
-    spinner = Spinner("starting", console=console)
-    atexit.register(
-        spinner.stop
-    )  # else a run that ends in mid-phase leaves the terminal without its cursor
-    started = time.monotonic()
-
-    def emit(event: str, text: str, data: dict[str, Any]) -> None:
-        if event == "phase":
-            spinner.update(escape(text))
-            spinner.start()
-            return
-        spinner.stop()
-        console.print(f"[dim]{time.monotonic() - started:7.1f} s[/] {escape(text)}")
-
-    return emit

@@ -1,142 +1,149 @@
 """Carries a composed campaign out from its image to its report; resumes what was begun."""
 
+import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from campaign.analysis.fairness import Row, plain
 from campaign.config.compose import Composed
+from campaign.core import log
 from campaign.core.errors import CampaignError, LedgerError
 from campaign.core.exits import TRIALS_FAILED
-from campaign.core.jobs import Workload
 from campaign.core.trials import TrialRecord
 from campaign.execution.executor import FAILURES, Executor
-from campaign.execution.progress import Progress, make_progress
+from campaign.execution.progress import Progress
 from campaign.execution.summary import conclude, facts_of, result_of
+from campaign.execution.terminal import show
 from campaign.records.ledger import Ledger
 from campaign.records.results import Results
 from campaign.report.facts import Facts
-from campaign.testbeds import Means, Software, means_for
+from campaign.schema.model import Campaign, SearchSettings
+from campaign.testbeds import NodeImages, backend_for
 from campaign.testbeds.preflight import workload_for
-from campaign.tracking.worker import MlflowFollower, parameters_of, tracker_for
+from campaign.tracking.worker import MlflowWorker, parameters_of, tracker_for
+
+_log = logging.getLogger(__name__)
 
 MAY_CHANGE = frozenset(
     {
-        *("search.trials", "search.retries", "search.give_up_after", "hosts", "output", "image"),
-        *(
-            "testbed.ray_address",
-            "testbed.parallel",
-            "testbed.host_failures",
-            "testbed.silence_s",
-            "testbed.overlap",
-            "cluster.start",
-            "bootstrap",
-        ),
+        "bootstrap",
+        "cluster.start",
+        "hosts",
+        "image",
+        "output",
+        "search.give_up_after",
+        "search.retries",
+        "search.trials",
+        "testbed.host_failures",
+        "testbed.overlap",
+        "testbed.parallel",
+        "testbed.ray_address",
+        "testbed.silence_s",
     }
 )
-"""Settings that a resume may change; any other makes another campaign. (The image stays the one it
-began with.)"""
+"""Settings that a resume may change; any other makes another campaign.
+
+A campaign keeps the images that it began with, whatever `image` says later.
+"""
 
 
-def run(composed: Composed) -> int:
-    """Run or resume; returns the exit status. What was finished is kept and shown, whatever
-    happens."""
+def run(composed: Composed, *, verbose: bool = False) -> int:
+    """Run or resume the campaign and return the exit status.
+
+    What was finished is kept and shown, whatever happens. The log goes to the terminal (with
+    `verbose` in detail) and, all of it, to the results folder. Raises CampaignError when the
+    campaign can't be carried out.
+    """
     campaign = composed.campaign
-    progress = make_progress(campaign.output.log, campaign.search.trials)
     results = Results(Path(campaign.output.results), campaign.name)
-    with Ledger(results.ledger_path) as ledger:
-        _check_same_campaign(composed, ledger, results)
-        workload = workload_for(composed)
-        facts = facts_of(campaign, composed.space.fixed, workload, composed.origins.overrides)
-        means = means_for(composed)
-        software = means.prepare(ledger, progress.say)
-        this = _Run(composed, facts, ledger, results, progress, workload, means, software)
-        left = _begin(this)
-        parameters = parameters_of(composed.schedulers, composed.space)
-        tracker = tracker_for(campaign, facts.config, parameters, results, ledger.history)
-
-        def finish() -> None:
-            result = result_of(facts, composed.schedulers, ledger.history, ledger.path)
-            _record_fairness(result.facts.fairness, ledger)
-            mlruns = Path(campaign.output.mlruns)
-            conclude(result, results, mlruns, log=follower.finish, say=progress.say)
-
-        with MlflowFollower(
-            tracker, results, ledger.history, campaign.search.trials, progress.say
-        ) as follower:
-            try:
-                records = _evaluate(this, follower) if left else ledger.history.final()
-            except CampaignError:
-                if any(record.valid for record in ledger.history.final()):
-                    finish()
-                raise
-            finish()
+    with ExitStack() as stack:
+        stack.enter_context(show(campaign.output.log, verbose=verbose))
+        stack.enter_context(log.context(campaign=campaign.name))
+        ledger = stack.enter_context(Ledger(results.ledger_path))
+        # Before the log is opened: the folder may be another campaign's.
+        _check_same_campaign(campaign, ledger, results.folder)
+        stack.enter_context(log.to_file(results.driver_log))
+        stack.enter_context(log.span(_log, f"campaign {campaign.name}"))
+        records = _carry_out(composed, ledger, results)
     failed = [record for record in records if record.outcome in FAILURES]
     return TRIALS_FAILED if failed or not any(record.valid for record in records) else 0
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What the parts of one run share."""
+def _carry_out(composed: Composed, ledger: Ledger, results: Results) -> list[TrialRecord]:
+    campaign = composed.campaign
+    schedulers = composed.schedulers
+    space = composed.space
+    workload = workload_for(campaign, schedulers, space)
+    facts = facts_of(campaign, space.fixed, workload, composed.origins.overrides)
+    backend = backend_for(campaign, schedulers, space)
+    images = backend.prepare(ledger.history.images)
+    progress = Progress(campaign.search.trials)
+    left = not _is_done(campaign.search, ledger)
+    if left:
+        backend.check()
+        _record_start(campaign, facts, ledger, results, images)
+        progress.resumed(ledger.history.lasting(campaign.search.retries))
+    parameters = parameters_of(schedulers, space)
+    tracker = tracker_for(campaign, facts.config, parameters, results, ledger.history)
 
-    composed: Composed
-    facts: Facts
-    ledger: Ledger
-    results: Results
-    progress: Progress
-    workload: Workload
-    means: Means
-    software: Software
+    def finish() -> None:
+        result = result_of(facts, schedulers, ledger.history, ledger.path)
+        _record_fairness(result.facts.fairness, ledger)
+        conclude(result, results, Path(campaign.output.mlruns), track=worker.finish)
+
+    with MlflowWorker(tracker, results, ledger.history, campaign.search.trials) as worker:
+        if not left:
+            finish()
+            return ledger.history.final()
+        try:
+            with ExitStack() as stack:
+                executor = Executor(
+                    campaign,
+                    space,
+                    ledger=ledger,
+                    results=results,
+                    testbed=backend.open(stack, workload),
+                    listeners=(progress, worker),
+                )
+                records = executor.run()
+        except CampaignError:
+            if any(record.valid for record in ledger.history.final()):
+                finish()
+            raise
+        finish()
+    return records
 
 
-def _begin(run: _Run) -> bool:
-    """Begin the campaign, or take it up again, if anything is left to evaluate."""
-    search = run.composed.campaign.search
-    done = run.ledger.history.lasting(search.retries)
-    if done >= search.trials:
-        run.progress.say(
-            f"all {done} trials are done already; a larger search.trials goes on, another name= "
-            "begins anew"
-        )
+def _is_done(search: SearchSettings, ledger: Ledger) -> bool:
+    done = ledger.history.lasting(search.retries)
+    if done < search.trials:
         return False
-    run.means.check()
-    _record_start(run)
-    run.progress.resumed(done)
+    _log.info(
+        "all %d trials are done already; a larger search.trials goes on, another name= begins anew",
+        done,
+    )
     return True
 
 
-def _evaluate(run: _Run, follower: MlflowFollower) -> list[TrialRecord]:
-    """Evaluate what is left of the campaign."""
-    with ExitStack() as stack:
-        executor = Executor(
-            run.composed.campaign,
-            run.composed.space,
-            ledger=run.ledger,
-            results=run.results,
-            testbed=run.means.open(stack, run.workload, run.progress.say),
-            listeners=(run.progress, follower),
-        )
-        return executor.run()
-
-
-def _record_start(run: _Run) -> None:
-    if run.ledger.history.head is not None:
-        run.ledger.append("resumed")
+def _record_start(
+    campaign: Campaign, facts: Facts, ledger: Ledger, results: Results, images: NodeImages
+) -> None:
+    if ledger.history.head is not None:
+        ledger.append("resumed")
         return
-    campaign = run.composed.campaign
-    run.results.folder.joinpath("campaign.yaml").write_text(run.facts.config)
-    for bundle in run.software.images.values():
-        run.results.keep_manifest(bundle)
-    run.ledger.append(
+    results.folder.joinpath("campaign.yaml").write_text(facts.config)
+    for bundle in images.bundles.values():
+        results.keep_manifest(bundle)
+    ledger.append(
         "campaign",
         id=secrets.token_hex(8),
         name=campaign.name,
         config=campaign.model_dump(mode="json"),
-        images={name: bundle.hash for name, bundle in run.software.images.items()},
-        workload_hash=run.workload.hash,
+        images={name: bundle.hash for name, bundle in images.bundles.items()},
+        workload_hash=facts.workload["hash"],
     )
 
 
@@ -146,13 +153,13 @@ def _record_fairness(rows: Sequence[Row], ledger: Ledger) -> None:
         ledger.append("fairness", rows=plain(rows))
 
 
-def _check_same_campaign(composed: Composed, ledger: Ledger, results: Results) -> None:
-    """Refuse to mix two campaigns in one folder."""
+def _check_same_campaign(campaign: Campaign, ledger: Ledger, folder: Path) -> None:
+    """Raise LedgerError rather than mix two campaigns in one folder."""
     head = ledger.history.head
     if head is None:
         return
     before = flatten(head["config"])
-    now = flatten(composed.campaign.model_dump(mode="json"))
+    now = flatten(campaign.model_dump(mode="json"))
     changed = [
         f"{path}: {before.get(path)!r} -> {now.get(path)!r}"
         for path in sorted(before.keys() | now.keys())
@@ -160,15 +167,16 @@ def _check_same_campaign(composed: Composed, ledger: Ledger, results: Results) -
         and not any(path == k or path.startswith(f"{k}.") for k in MAY_CHANGE)
     ]
     if changed:
+        differ = "1 setting differs" if len(changed) == 1 else f"{len(changed)} settings differ"
         raise LedgerError(
-            f"{results.folder} holds another campaign: {len(changed)} settings differ",
+            f"{folder} holds another campaign: {differ}",
             "\n".join(changed),
             "Choose another name=, or put the settings back to resume it.",
         )
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted path."""
+    """Return nested settings by dotted path."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping) and value:

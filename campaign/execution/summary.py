@@ -1,8 +1,11 @@
-"""The end of a campaign: its front on the screen, in MLflow and in the report; all derived from
-ledger and data set."""
+"""The end of a campaign: its front on the screen, in MLflow and in the report.
+
+All of it is derived from the ledger and the data set.
+"""
 
 import hashlib
 import json
+import logging
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -26,8 +29,9 @@ from campaign.tracking.worker import first_line
 from schedulers.base import Params
 from schedulers.interface import Scheduler
 
-Say = Callable[[str], None]
-Log = Callable[[Sequence[TrialRecord]], None]
+_log = logging.getLogger(__name__)
+
+Track = Callable[[Sequence[TrialRecord]], None]
 """Logs to MLflow what is missing there, and which trials are on the front."""
 
 
@@ -79,35 +83,39 @@ def result_of(
     return CampaignResult.of(records, ended)
 
 
-def conclude(result: CampaignResult, results: Results, mlruns: Path, *, log: Log, say: Say) -> None:
-    """Bring report and MLflow (by `log`) up to date and print the front. A failure of MLflow is
-    told, and stops nothing else."""
+def conclude(result: CampaignResult, results: Results, mlruns: Path, *, track: Track) -> None:
+    """Bring report and MLflow (by `track`) up to date and print the front.
+
+    `mlruns` is MLflow's folder. A failure of MLflow is logged, and stops nothing else.
+    """
     fairness = result.facts.fairness
     if fairness:
         results.fairness_path.write_text(
             json.dumps(plain(fairness), indent=1, ensure_ascii=False) + "\n"
         )
     page.write(results.report_path, result, results.trial_jobs)
-    mlflow = _logged(result, mlruns, log)
+    mlflow = _tracked(result, mlruns, track)
     for heading, line in time_lines(result.cost):
-        say(f"{heading:<8} {line}")
-    say(f"jobs     {results.jobs_folder}/")
-    say(f"report   {results.report_path}")
-    say(f"MLflow   {mlflow}")
+        _log.info("%-8s %s", heading, line)
+    _log.info("jobs     %s/", results.jobs_folder)
+    _log.info("report   %s", results.report_path)
+    _log.info("MLflow   %s", mlflow)
     if fairness:
         differ = sum(not row.equal for row in fairness)
-        say(
-            f"fairness {differ} of {len(fairness)} aspects differ between the schedulers: "
-            f"{results.fairness_path}"
+        _log.info(
+            "fairness %d of %d aspects differ between the schedulers: %s",
+            differ,
+            len(fairness),
+            results.fairness_path,
         )
     rich.print(text_front(result))
 
 
-def _logged(result: CampaignResult, mlruns: Path, log: Log) -> str:
-    """Where the runs are in MLflow, or why they are not."""
+def _tracked(result: CampaignResult, mlruns: Path, track: Track) -> str:
+    """Log to MLflow; return where the runs are, or the failure."""
     try:
-        log(result.front)
-    # Whatever ails MLflow, ledger, data set and report are complete.
+        track(result.front)
+    # If MLflow fails, ledger, data set and report are complete without it.
     except Exception as error:  # noqa: BLE001
         return (
             f"is not up to date: {first_line(error)} (python -m campaign report "
@@ -119,12 +127,10 @@ def _logged(result: CampaignResult, mlruns: Path, log: Log) -> str:
 def _comparison(
     schedulers: Mapping[str, Scheduler[Params]], records: Sequence[TrialRecord]
 ) -> list[Row]:
-    """The fairness manifest of a campaign that compares schedulers; nothing where it has but
-    one."""
     return manifest(schedulers, records) if len(schedulers) > 1 else []
 
 
 def _resumed(ledger_path: Path) -> tuple[float, ...]:
-    """When drivers took the campaign up again, by its ledger."""
+    """Return when drivers took the campaign up again (Unix seconds)."""
     events = read(ledger_path) if ledger_path.is_file() else ()
     return tuple(float(event["time"]) for event in events if event["event"] == "resumed")

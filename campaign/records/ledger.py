@@ -95,6 +95,11 @@ class History:
         deleted."""
         return str(self.head["id"]) if self.head else ""
 
+    @property
+    def images(self) -> dict[str, str]:
+        """The hashes of the images that the campaign began with, by scheduler."""
+        return dict(self.head["images"]) if self.head else {}
+
     def final(self) -> list[TrialRecord]:
         """The last record of each trial that has one, by trial number."""
         return [self.records[number][-1] for number in sorted(self.records)]

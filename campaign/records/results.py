@@ -6,6 +6,7 @@ results/<campaign>/
   images/           the manifests of the images that trials boot, by the image's name
   jobs/             one Parquet data set, a file per trial
   trials/00003/     rendered configuration and logs of trial 3
+  logs/             what its processes logged, as JSON lines; driver.jsonl is the driver's
   fairness.json     what differs between the schedulers, where several are compared
   report.html
 """
@@ -30,6 +31,8 @@ class Results:
         self.ledger_path = self.folder / "ledger.jsonl"
         self.jobs_folder = self.folder / "jobs"
         self.manifests_folder = self.folder / "images"
+        self.logs_folder = self.folder / "logs"
+        self.driver_log = self.logs_folder / "driver.jsonl"
         self.report_path = self.folder / "report.html"
         self.fairness_path = self.folder / "fairness.json"
 

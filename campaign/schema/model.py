@@ -276,6 +276,10 @@ class ImageSettings(Settings):
         None, help="package mirror (default: the one this machine's apt uses)"
     )
 
+    def name_for(self, default: str) -> str:
+        """Return the image's name for a scheduler whose own image is `default`."""
+        return self.name or default
+
 
 class Bound(Settings):
     """A constraint on one metric: points outside are infeasible, not invalid."""

@@ -1,49 +1,63 @@
-"""What a campaign needs of its kind of testbed, from before it begins to its end; a module per
-kind."""
+"""What a campaign needs of its kind of testbed, from before it begins to its end.
 
-from collections.abc import Callable, Mapping
+There is a module for each kind, and `backend_for` chooses.
+"""
+
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from campaign.config.compose import Composed
 from campaign.core.jobs import Workload
 from campaign.core.testbed import Testbed
 from campaign.images.bundles.manifest import Bundle
-from campaign.records.ledger import Ledger
-
-Say = Callable[[str], None]
+from campaign.schema.model import Campaign
+from schedulers.base import Params
+from schedulers.interface import Scheduler
+from search.space import Space
 
 
 @dataclass(frozen=True)
-class Software:
-    """What trials run on: the images that nodes boot, by scheduler; none where nothing boots."""
+class NodeImages:
+    """The images that nodes boot, by scheduler; none where nothing boots."""
 
-    images: Mapping[str, Bundle] = field(default_factory=dict)
+    bundles: Mapping[str, Bundle] = field(default_factory=dict)
 
 
-class Means(Protocol):
-    """The means to evaluate the trials of one campaign."""
+class Backend(Protocol):
+    """Opens the testbed of one campaign: `prepare`, then `check`, then `open`."""
 
-    def prepare(self, ledger: Ledger, say: Say) -> Software:
-        """Get what trials run on. Raises CampaignError where that can't be had."""
+    def prepare(self, begun_with: Mapping[str, str]) -> NodeImages:
+        """Get the images of the nodes and return them.
+
+        `begun_with` are the hashes of those that the campaign began with, by scheduler; none for
+        one that begins now. Raises CampaignError where an image can't be had.
+        """
         ...
 
     def check(self) -> None:
         """Raise CampaignError unless the trials can be carried out here."""
         ...
 
-    def open(self, stack: ExitStack, workload: Workload, say: Say) -> Testbed:
-        """The testbed, after `prepare` and `check`; leaving `stack` ends all that it started."""
+    def open(self, stack: ExitStack, workload: Workload) -> Testbed:
+        """Return the testbed, on which all trials replay `workload`.
+
+        Leaving `stack` ends all that was started. Raises CampaignError where that can't be done.
+        """
         ...
 
 
-def means_for(composed: Composed) -> Means:
-    """The means that the campaign's testbed.kind names."""
-    if composed.campaign.testbed.kind == "simulation":
-        from campaign.testbeds.simulated import Simulated
+def backend_for(
+    campaign: Campaign, schedulers: Mapping[str, Scheduler[Params]], space: Space
+) -> Backend:
+    """Return the backend that the campaign's testbed.kind names.
 
-        return Simulated(composed)
-    from campaign.testbeds.libvirt import OnLibvirt
+    `schedulers` are the adapters by name, `space` is what is searched.
+    """
+    if campaign.testbed.kind == "simulation":
+        from campaign.testbeds.simulated import SimulationBackend
 
-    return OnLibvirt(composed)
+        return SimulationBackend(campaign, schedulers, space)
+    from campaign.testbeds.libvirt import LibvirtBackend
+
+    return LibvirtBackend(campaign, schedulers, space)

@@ -176,7 +176,8 @@ class FleetTestbed:
     def _takes_s(self, trial: Trial, host: str) -> float:
         times = self._timings
         # No secret.
-        drawn = random.Random(f"{self._seed}:{trial.number}:{trial.attempt}").uniform(-1, 1)  # noqa: S311
+        seed = f"{self._seed}:{trial.number}:{trial.attempt}"
+        drawn = random.Random(seed).uniform(-1, 1)  # noqa: S311
         once = 0.0 if host in self._golden else times.golden_s
         return (once + times.restore_s + times.workload_s + times.teardown_s) * (
             1 + times.spread * drawn

@@ -1,12 +1,12 @@
 """Trials on virtual machines: an image, hosts with room, Ray, and the actors that own them."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campaign.config.compose import Composed
 from campaign.core import optional
 from campaign.core.commands import Orders
 from campaign.core.errors import CapacityError
@@ -16,77 +16,75 @@ from campaign.core.trials import Trial
 from campaign.core.version import software
 from campaign.images.bundles.facts import image_facts
 from campaign.images.bundles.manifest import Bundle
-from campaign.records.ledger import Ledger
-from campaign.testbeds import Say, Software
+from campaign.schema.model import Campaign
+from campaign.testbeds import NodeImages
 from campaign.testbeds.preflight import bundles_for, check_capacity, check_payload, check_ports
+from schedulers.base import Params
+from schedulers.interface import Scheduler
+from search.space import Space
 
 if TYPE_CHECKING:
     from actors.clusters.cluster_spec import ClusterSpec
     from actors.clusters.trial_run import TrialSpec
+    from actors.hosts.pool import Pool
+
+_log = logging.getLogger(__name__)
 
 
-class OnLibvirt:
-    """See `campaign.testbeds.Means`."""
+class LibvirtBackend:
+    """See `campaign.testbeds.Backend`."""
 
-    def __init__(self, composed: Composed) -> None:
-        self._composed = composed
+    def __init__(
+        self, campaign: Campaign, schedulers: Mapping[str, Scheduler[Params]], space: Space
+    ) -> None:
+        self._campaign = campaign
+        self._schedulers = schedulers
+        self._space = space
         self._images: dict[str, Bundle] = {}
 
-    def prepare(self, ledger: Ledger, say: Say) -> Software:
+    def prepare(self, begun_with: Mapping[str, str]) -> NodeImages:
+        """Return the images, built where they are missing, and verified."""
         # Before an image is built, which takes minutes.
         optional.require("vm", "testbed.kind = libvirt")
-        self._images = bundles_for(self._composed, ledger, say)
+        image = self._campaign.image
+        names = {
+            name: image.name_for(scheduler.image) for name, scheduler in self._schedulers.items()
+        }
+        self._images = bundles_for(image, names, begun_with)
         for name, bundle in self._images.items():
-            check_payload(self._composed, bundle)
+            check_payload(self._campaign.workload.payload, bundle)
             # An image that lacks a fact is told now, before anything is started.
-            self._composed.schedulers[name].for_image(image_facts(bundle.manifest))
-        return Software(self._images)
+            self._schedulers[name].for_image(image_facts(bundle.manifest))
+        return NodeImages(self._images)
 
     def check(self) -> None:
-        check_capacity(self._composed)
-        check_ports(self._composed)
-        if self._composed.campaign.bootstrap.via == "ansible":
+        """Raise CampaignError unless clusters fit here and what bootstraps them is installed."""
+        smallest, largest = self._space.node_counts()
+        check_capacity(self._campaign, largest)
+        check_ports(self._campaign.local_hosts, smallest)
+        if self._campaign.bootstrap.via == "ansible":
             from actors.bootstrap.ansible import check_installed
 
             check_installed()
 
-    def open(self, stack: ExitStack, workload: Workload, say: Say) -> Testbed:
-        return self.open_for(stack, lambda trial: workload, say)
+    def open(self, stack: ExitStack, workload: Workload) -> Testbed:
+        """Start Ray, open the hosts and return the testbed on them."""
+        return self.open_for(stack, lambda trial: workload)
 
-    def open_for(
-        self, stack: ExitStack, workload_of: Callable[[Trial], Workload], say: Say
-    ) -> Testbed:
-        """The same, with a workload for each trial."""
-        from actors.hosts import ray_session
-
-        campaign = self._composed.campaign
-        ray_session.prepare(campaign.testbed.ray_address)
+    def open_for(self, stack: ExitStack, workload_of: Callable[[Trial], Workload]) -> Testbed:
+        """Do as `open` does, with a workload for each trial."""
+        settings = self._campaign.testbed
+        pool = self._pool(stack)
         from actors.hosts.placement import Placement
-        from actors.hosts.pool import Pool
         from actors.libvirt_testbed import LibvirtTestbed
 
-        say("starting Ray and opening the hosts")
-        bundles = list({bundle.hash: bundle for bundle in self._images.values()}.values())
-        orders = Orders(Path(campaign.output.results) / campaign.name)
-        pool = Pool(
-            campaign.hosts_in_use,
-            bundles,
-            campaign.name,
-            campaign.testbed,
-            say=say,
-            orders=orders.new,
-        )
-        stack.enter_context(pool)
-        for facts in pool.facts.values():
-            kind = facts.acceleration
-            say(f"host {facts.name}: {facts.uri}, guests run under {kind.kind} ({kind.reason})")
         testbed = LibvirtTestbed(
             pool,
-            {name: self._cluster_spec(name) for name in self._composed.schedulers},
+            {name: self._cluster_spec(name) for name in self._schedulers},
             lambda trial: self._spec(trial, workload_of(trial)),
-            Placement(campaign.testbed.host_failures),
-            say,
-            silence_s=campaign.testbed.silence_s,
+            Placement(settings.host_failures),
+            _log.info,
+            silence_s=settings.silence_s,
         )
         stack.callback(testbed.close)
         if not testbed.room():
@@ -98,14 +96,45 @@ class OnLibvirt:
             )
         return testbed
 
+    def _pool(self, stack: ExitStack) -> "Pool":
+        from actors.hosts import ray_session
+
+        campaign = self._campaign
+        # Before anything imports Ray: it reads its environment when it is imported.
+        ray_session.prepare(campaign.testbed.ray_address)
+        from actors.hosts.pool import Pool
+
+        _log.info("starting Ray and opening the hosts")
+        bundles = list({bundle.hash: bundle for bundle in self._images.values()}.values())
+        orders = Orders(Path(campaign.output.results) / campaign.name)
+        pool = Pool(
+            campaign.hosts_in_use,
+            bundles,
+            campaign.name,
+            campaign.testbed,
+            say=_log.info,
+            orders=orders.new,
+        )
+        stack.enter_context(pool)
+        for facts in pool.facts.values():
+            kind = facts.acceleration
+            _log.info(
+                "host %s: %s, guests run under %s (%s)",
+                facts.name,
+                facts.uri,
+                kind.kind,
+                kind.reason,
+            )
+        return pool
+
     def _cluster_spec(self, name: str) -> "ClusterSpec":
         from actors.clusters.cluster_spec import ClusterSpec
 
-        campaign = self._composed.campaign
-        smallest, largest = self._composed.space.node_counts()
+        campaign = self._campaign
+        smallest, largest = self._space.node_counts()
         return ClusterSpec(
             campaign=campaign.name,
-            scheduler=self._composed.schedulers[name],
+            scheduler=self._schedulers[name],
             settings=campaign.cluster,
             bundle=self._images[name],
             smallest=smallest,
@@ -116,8 +145,8 @@ class OnLibvirt:
     def _spec(self, trial: Trial, workload: Workload) -> "TrialSpec":
         from actors.clusters.trial_run import TrialSpec
 
-        campaign = self._composed.campaign
-        space = self._composed.space
+        campaign = self._campaign
+        space = self._space
         # Of several schedulers, nobody knows whose cluster the next trial wants.
         unknown = space.conditional or trial.number + 1 >= campaign.search.trials
         return TrialSpec(

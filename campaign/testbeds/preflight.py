@@ -1,7 +1,7 @@
-"""What must hold before anything is started: the workload can be read, the image is there and
-sound, clusters fit."""
+"""Checks before anything is started: the workload can be read, images are sound, clusters fit."""
 
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,28 +9,36 @@ from typing import Literal
 from actors.hosts.placement import shares
 from actors.hypervisor.capacity import Capacity, Resources
 from actors.hypervisor.ports import free_ports
-from campaign.config.compose import Composed
 from campaign.core.errors import CapacityError, ConfigError, ImageError
 from campaign.core.jobs import Job, Workload
 from campaign.images.bundles.manifest import Bundle
 from campaign.images.bundles.store import Store
-from campaign.records.ledger import Ledger
+from campaign.schema.hosts import HostSettings
+from campaign.schema.model import Campaign, ImageSettings
 from campaign.workloads import load
-from schedulers.base import Node, Topology
+from schedulers.base import Node, Params, Topology
+from schedulers.interface import Scheduler
+from search.space import Space
 
-Say = Callable[[str], None]
+_log = logging.getLogger(__name__)
 BURNER = "stress-ng"
 
 
-def workload_for(composed: Composed) -> Workload:
-    """The campaign's jobs, sized for its smallest cluster, each of which the scheduler could run
-    there."""
-    cluster = composed.campaign.cluster
-    workload = load(composed.campaign.workload, slots=composed.smallest_slots)
+def workload_for(
+    campaign: Campaign, schedulers: Mapping[str, Scheduler[Params]], space: Space
+) -> Workload:
+    """Return the campaign's jobs, sized for the smallest cluster that is searched.
+
+    Raises WorkloadError when they can't be read, or when one of the schedulers could not run a job
+    on that cluster.
+    """
+    cluster = campaign.cluster
+    smallest = space.node_counts()[0]
+    workload = load(campaign.workload, slots=smallest * cluster.slots_per_node)
     node = Node("n1", "compute", "", cluster.slots_per_node, cluster.memory_mib)
-    topology = Topology("smallest", (node,) * composed.space.node_counts()[0])
+    topology = Topology("smallest", (node,) * smallest)
     for job in _one_of_each_width(workload):
-        for scheduler in composed.schedulers.values():
+        for scheduler in schedulers.values():
             scheduler.nodes_needed(job, topology)
     return workload
 
@@ -42,91 +50,88 @@ def _one_of_each_width(workload: Workload) -> Iterator[Job]:
     return Workload(workload.name, workload.table.take(places)).jobs()
 
 
-def store_of(composed: Composed) -> Store:
-    """The image store that the campaign uses."""
-    return Store(Path(composed.campaign.image.store).expanduser())
+def store_of(image: ImageSettings) -> Store:
+    """Return the image store that a campaign with these settings uses."""
+    return Store(Path(image.store).expanduser())
 
 
-def bundles_for(composed: Composed, ledger: Ledger, say: Say) -> dict[str, Bundle]:
-    """The image that the nodes of each scheduler boot, in every trial, by the scheduler's name.
+def bundles_for(
+    image: ImageSettings, names: Mapping[str, str], begun_with: Mapping[str, str]
+) -> dict[str, Bundle]:
+    """Return the image that the nodes of each scheduler boot, in every trial.
 
-    Each is the one that the campaign began with, else the one that its settings name. It is built
-    where the store lacks it and the settings allow that, and verified in any case. Before the first
-    is built, all must have what they need.
+    `names` are those of the images, `begun_with` the hashes of the images that the campaign began
+    with, both by scheduler. An image is the one that the campaign began with, else the one that its
+    settings name. It is built where the store lacks it and the settings allow that, and verified in
+    any case. Before the first is built, all must have what they need. Raises ImageError where an
+    image can't be had.
     """
-    head = ledger.history.head
-    begun_with: Mapping[str, str] = head["images"] if head else {}
-    names = {
-        name: composed.image_name(scheduler) for name, scheduler in composed.schedulers.items()
-    }
-    missing = [
-        image
-        for name, image in names.items()
-        if name not in begun_with and _is_to_be_built(composed, image)
-    ]
-    if missing:
-        from campaign.images.builders import require
-
-        for image in missing:
-            require(image, composed.campaign.image.builder, extras=composed.campaign.image.extras)
+    store = store_of(image)
+    wanted = {name for scheduler, name in names.items() if scheduler not in begun_with}
+    missing = _to_be_built(image, store, wanted)
+    built = _build(image, store, missing)
     return {
-        name: _build(composed, image, say)
-        if image in missing
-        else _stored(composed, image, begun_with.get(name))
-        for name, image in names.items()
+        scheduler: built[name]
+        if name in built and scheduler not in begun_with
+        else _stored(store, image.hash or name, begun_with.get(scheduler))
+        for scheduler, name in names.items()
     }
 
 
-def _is_to_be_built(composed: Composed, name: str) -> bool:
-    image = composed.campaign.image
-    stored = any(bundle.manifest.name == name for bundle in store_of(composed).bundles())
-    return image.hash is None and image.build == "auto" and not stored
+def _to_be_built(image: ImageSettings, store: Store, names: set[str]) -> list[str]:
+    if image.hash is not None or image.build != "auto":
+        return []
+    return sorted(names - {bundle.manifest.name for bundle in store.bundles()})
 
 
-def _build(composed: Composed, name: str, say: Say) -> Bundle:
-    from campaign.images.builders import build
+def _build(image: ImageSettings, store: Store, names: list[str]) -> dict[str, Bundle]:
+    if not names:
+        return {}
+    from campaign.images.builders import build, require
 
-    say(f"building the image {name} (once)")
-    image = composed.campaign.image
+    for name in names:
+        require(name, image.builder, extras=image.extras)
+    built = {}
     how = image.model_dump(include={"builder", "extras", "mirror", "locked"})
-    return build(name, store=store_of(composed), progress=say, **how)
+    for name in names:
+        _log.info("building the image %s (once)", name)
+        built[name] = build(name, store=store, progress=_log.info, **how)
+    return built
 
 
-def _stored(composed: Composed, name: str, begun_with: str | None) -> Bundle:
-    store = store_of(composed)
-    wanted = begun_with or composed.campaign.image.hash
+def _stored(store: Store, wanted: str, begun_with: str | None) -> Bundle:
     try:
-        bundle = store.get(wanted or name)
+        bundle = store.get(begun_with or wanted)
     except ImageError as error:
         if begun_with is None:
             raise
         raise ImageError(
             f"the image that this campaign began with is gone: {begun_with}",
             str(error),
-            "Put it back into the store, or choose another name= to begin anew with another image.",
+            "Put it back into the store, or use another name= to begin anew with another image.",
         ) from None
     store.verify(bundle)
     return bundle
 
 
-def check_payload(composed: Composed, bundle: Bundle) -> None:
+def check_payload(payload: str, bundle: Bundle) -> None:
     """Raise ConfigError unless the image has the program that the workload's payload needs."""
-    payload = composed.campaign.workload.payload
     if payload == "burn" and BURNER not in bundle.manifest.packages:
         raise ConfigError(
             f"workload.payload: burn needs the package {BURNER}, which the image "
             f"{bundle.manifest.name} doesn't have",
             f"the image is {bundle.hash}",
-            "Choose an image that has it (image.name=slurm-burn), or workload.payload=sleep. A "
-            "campaign that has begun "
-            "keeps its image: choose another name= too.",
+            "Use an image that has it (image.name=slurm-burn), or workload.payload=sleep. A "
+            "campaign that has begun keeps its image: choose another name= too.",
         )
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What the largest cluster, or its largest part if it spans hosts, needs of a host, and what
-    the host has."""
+    """How the largest cluster fits a host: what it needs there, and what the host has.
+
+    Of a cluster that spans hosts, it is the largest part that counts.
+    """
 
     host: str
     acceleration: str
@@ -135,51 +140,54 @@ class Fit:
 
     @property
     def shortfall(self) -> str:
-        """What is missing, in words; empty where it fits."""
+        """What is missing, in words; empty if it fits."""
         missing = Capacity(self.total).fits(self.needed)
         return str(missing) if missing else ""
 
 
-def fits(composed: Composed) -> Iterator[Fit]:
-    """How the largest cluster fits each host of the campaign that is this machine, judged for
-    software emulation where that is possible: it needs more."""
+def fits(campaign: Campaign, largest: int) -> Iterator[Fit]:
+    """Yield how a cluster of `largest` compute nodes fits each host that is this machine.
+
+    A host on which guests may run under software emulation is judged for that: it needs more.
+    """
     from actors.hosts.resources import cluster_resources, host_resources
     from actors.hosts.slot import NodeShape
     from actors.hosts.state_dir import state_dir_of
 
-    cluster = composed.campaign.cluster
-    vms, *_ = shares(composed.space.node_counts()[1] + 1, cluster.hosts)
-    for name, settings in composed.campaign.local_hosts.items():
+    cluster = campaign.cluster
+    vms, *_ = shares(largest + 1, cluster.hosts)  # the head is one more
+    for name, settings in campaign.local_hosts.items():
         kind: Literal["kvm", "tcg"] = "kvm" if settings.acceleration == "kvm" else "tcg"
         needed = cluster_resources(vms, NodeShape(cluster.vcpus, cluster.memory_mib), kind)
         yield Fit(name, kind, needed, host_resources(settings, state_dir_of(settings)))
 
 
-def check_capacity(composed: Composed) -> None:
-    """Raise CapacityError unless the largest cluster fits on as many hosts as it spans, or may fit
-    on a far one."""
-    found = list(fits(composed))
-    if (
-        not composed.campaign.far_hosts
-        and sum(not fit.shortfall for fit in found) < composed.campaign.cluster.hosts
-    ):
-        vms = composed.space.node_counts()[1] + 1
+def check_capacity(campaign: Campaign, largest: int) -> None:
+    """Raise CapacityError unless a cluster of `largest` compute nodes fits.
+
+    It fits if as many hosts have room as the cluster spans. A far host may have room: only its own
+    actor can tell, later.
+    """
+    found = list(fits(campaign, largest))
+    enough = sum(not fit.shortfall for fit in found) >= campaign.cluster.hosts
+    if not campaign.far_hosts and not enough:
         raise CapacityError(
-            f"cluster.nodes: a cluster of {vms} VMs (the head included) fits on no host",
+            f"cluster.nodes: a cluster of {largest + 1} VMs (the head included) fits on no host",
             "\n".join(f"{fit.host}: {fit.shortfall}" for fit in found),
             "Use fewer nodes (cluster.nodes), smaller ones (cluster.memory_mib, cluster.vcpus), "
             "or another host.",
         )
 
 
-def check_ports(composed: Composed) -> None:
-    """Raise CapacityError unless each host has free ports for the smallest cluster: other programs
-    may use them."""
-    vms = composed.space.node_counts()[0] + 1
-    for name, settings in composed.campaign.local_hosts.items():
+def check_ports(hosts: Mapping[str, HostSettings], smallest: int) -> None:
+    """Raise CapacityError unless each of `hosts` has free ports for `smallest` compute nodes.
+
+    Other programs may use some of a host's ports, so they are tried.
+    """
+    for name, settings in hosts.items():
         low, high = settings.ports
         try:
-            free_ports(vms, range(low, high + 1))
+            free_ports(smallest + 1, range(low, high + 1))
         except CapacityError as error:
             raise CapacityError(
                 f"hosts.{name}.ports: {error.brief}", error.details, error.resolution

@@ -1,38 +1,52 @@
 """Trials in simulation: nothing is needed, started or left behind."""
 
+import logging
+from collections.abc import Mapping
 from contextlib import ExitStack
 
-from campaign.config.compose import Composed
 from campaign.core.jobs import Workload
 from campaign.core.testbed import Testbed
-from campaign.records.ledger import Ledger
+from campaign.schema.model import Campaign
 from campaign.simulation.testbed import SimulationTestbed
-from campaign.testbeds import Say, Software
+from campaign.testbeds import NodeImages
+from schedulers.base import Params
+from schedulers.interface import Scheduler
+from search.space import Space
+
+_log = logging.getLogger(__name__)
 
 
-class Simulated:
-    """See `campaign.testbeds.Means`."""
+class SimulationBackend:
+    """See `campaign.testbeds.Backend`."""
 
-    def __init__(self, composed: Composed) -> None:
-        self._composed = composed
+    def __init__(
+        self, campaign: Campaign, schedulers: Mapping[str, Scheduler[Params]], space: Space
+    ) -> None:
+        self._campaign = campaign
+        self._schedulers = schedulers
+        self._space = space
 
-    def prepare(self, ledger: Ledger, say: Say) -> Software:
-        return Software()
+    def prepare(self, begun_with: Mapping[str, str]) -> NodeImages:
+        """Return no images: nothing boots."""
+        return NodeImages()
 
     def check(self) -> None:
-        """A simulation fits everywhere."""
+        """Do nothing: a simulation fits everywhere."""
 
-    def open(self, stack: ExitStack, workload: Workload, say: Say) -> Testbed:
-        campaign = self._composed.campaign
-        space = self._composed.space
-        testbed = SimulationTestbed(campaign, self._composed.schedulers, space, workload)
-        what = (
-            f"a SIMULATION of {' and '.join(self._composed.schedulers)} by discrete events, "
-            "not a measurement"
+    def open(self, stack: ExitStack, workload: Workload) -> Testbed:
+        """Return a simulated testbed, compiled and ready."""
+        testbed = SimulationTestbed(self._campaign, self._schedulers, self._space, workload)
+        _log.info(
+            "this is a SIMULATION of %s by discrete events, not a measurement (%s); compiling it, "
+            "if that has not been done here",
+            " and ".join(self._schedulers),
+            testbed.policy_name,
         )
-        say(f"this is {what} ({testbed.policy_name}); compiling it, if that has not been done here")
         testbed.warm_up()
-        searched = [path for path in space.dimensions if path in testbed.never_used]
+        searched = [path for path in self._space.dimensions if path in testbed.never_used]
         if searched:
-            say(f"searched without an effect in this simulation: {', '.join(searched)}")
+            _log.info(
+                "these searched settings have no effect in this simulation: %s",
+                ", ".join(searched),
+            )
         return testbed

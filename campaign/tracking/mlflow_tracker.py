@@ -1,12 +1,10 @@
-"""MLflow: a parent run per campaign, a child run per trial, brought up to date from the ledger's
-records.
+"""MLflow: a run per campaign with a run per trial below it, made from the ledger's records.
 
 Logging is idempotent. A trial's run is found by its tags (campaign, trial, attempt); one that a
 crash left half-logged is completed, a complete one is left alone. MLflow takes seconds to import,
 so that happens at the first use.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -23,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from campaign.core.errors import CampaignError
+from campaign.core.files import lock
 from campaign.core.trials import Point, TrialRecord
 from campaign.report.facts import short, shown
 from campaign.report.gantt import chartable, gantt_svg
@@ -44,22 +43,26 @@ _PARAM_CHARACTERS = 6000  # and longer parameters
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What a trial left beside its record: its jobs, and its files (logs, rendered configuration)
-    by relative path."""
+class Artifacts:
+    """What a trial left beside its record.
+
+    It is the jobs table, and files (logs, rendered configuration) by relative path.
+    """
 
     jobs: pa.Table | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def store_uri(mlruns: Path) -> str:
-    """MLflow's address of the store in the folder `mlruns`."""
+    """Return MLflow's address of the store in the folder `mlruns`."""
     return f"sqlite:///{(mlruns.expanduser().resolve() / DATABASE).as_posix()}"
 
 
 def parameters(point: Point, fixed: Mapping[str, Scalar]) -> dict[str, str]:
-    """A trial's parameters: its point over the `fixed` ones, those of the scheduler under its own
-    names."""
+    """Return a trial's parameters: its point, and the `fixed` ones that no trial varies.
+
+    Those of the scheduler have its own names; those of other schedulers are left out.
+    """
     merged = {**fixed, **point}
     foreign = f"{ARMS}.(?!{re.escape(str(point.get(SCHEDULER)))}\\.)"
     return {
@@ -70,8 +73,11 @@ def parameters(point: Point, fixed: Mapping[str, Scalar]) -> dict[str, str]:
 
 
 def metrics_of(record: TrialRecord) -> dict[str, float]:
-    """A trial's metrics, phase clocks (`phase.<name>_s`) and checks (`check.<name>`: value, `.ok`:
-    1 or 0)."""
+    """Return a trial's metrics, phases and checks by their names in MLflow.
+
+    A phase is `phase.<name>_s`; a check is `check.<name>`, its value, and `check.<name>.ok`,
+    1 or 0.
+    """
     values = dict(record.metrics)
     values.update({phase.metric: seconds for phase, seconds in record.phases.items()})
     for check in record.checks:
@@ -81,7 +87,7 @@ def metrics_of(record: TrialRecord) -> dict[str, float]:
 
 
 def tags_of(record: TrialRecord) -> dict[str, str]:
-    """A trial's tags: all of its provenance, and how it ended."""
+    """Return a trial's tags: all of its provenance, and how it ended."""
     own = {
         "trial": str(record.number),
         "attempt": str(record.attempt),
@@ -124,42 +130,48 @@ class Tracker:
         self._testbed = testbed
 
     def start(self) -> str:
-        """Make the store, the experiment and the campaign's own run where they lack; return the id
-        of that run."""
+        """Make what is missing of store, experiment and campaign's run; return the run's id.
+
+        Raises CampaignError when the store can't be opened.
+        """
         return self._parent
 
-    def log(self, record: TrialRecord, evidence: Evidence | None = None) -> str:
-        """Bring the run of one judged trial up to date and return its id; a complete run is left as
-        it is."""
+    def log(self, record: TrialRecord, artifacts: Artifacts | None = None) -> str:
+        """Bring the run of one judged trial up to date and return its id.
+
+        A complete run is left as it is.
+        """
         self.start()
         with _locked(self._mlruns):
             run = self._find(self._key(record)) or self._create(record)
             if run.info.status == "RUNNING":
-                self._complete(run.info.run_id, record, evidence or Evidence())
+                self._complete(run.info.run_id, record, artifacts or Artifacts())
         return str(run.info.run_id)
 
     def sync(
-        self, records: Iterable[TrialRecord], evidence: Callable[[TrialRecord], Evidence]
+        self, records: Iterable[TrialRecord], artifacts_of: Callable[[TrialRecord], Artifacts]
     ) -> int:
-        """Log what is lacking of `records`, asking for `evidence` only then; return how many runs
-        that took."""
+        """Log those of `records` that are missing, and return their number.
+
+        `artifacts_of` is called for those only.
+        """
         complete = self._complete_trials()
-        lacking = [
+        missing = [
             record
             for record in records
             if (str(record.number), str(record.attempt)) not in complete
         ]
-        for record in lacking:
-            self.log(record, evidence(record))
-        return len(lacking)
+        for record in missing:
+            self.log(record, artifacts_of(record))
+        return len(missing)
 
     def finish(
         self, front: Iterable[TrialRecord], *, complete: bool = True, artifacts: Iterable[Path] = ()
     ) -> None:
-        """Tag the runs of the Pareto `front` (and no others), log the `artifacts` that exist, close
-        the campaign's run.
+        """Tag the runs of the Pareto `front` (and no others) and close the campaign's run.
 
-        `complete=False` marks the campaign's run as killed: it was stopped before all its trials.
+        Those of the `artifacts` that exist are logged to it. `complete=False` marks the campaign's
+        run as killed: it was stopped before all its trials.
         """
         parent = self.start()
         with _locked(self._mlruns):
@@ -230,12 +242,11 @@ class Tracker:
     def _named(self, name: str) -> str:
         return f"{name} (simulation)" if self._testbed == "simulation" else name
 
-    def _complete(self, run_id: str, record: TrialRecord, evidence: Evidence) -> None:
-        """Log all of a trial; the run's status comes last, so a run that isn't RUNNING lacks
-        nothing."""
+    def _complete(self, run_id: str, record: TrialRecord, artifacts: Artifacts) -> None:
+        # The run's status comes last, so a run that isn't RUNNING lacks nothing.
         ended = _milliseconds(record.ended)
         self._log_values(run_id, record, ended)
-        self._log_files(run_id, {**self._manifest_file(record), **_artifacts(record, evidence)})
+        self._log_files(run_id, {**self._manifest_file(record), **_files_of(record, artifacts)})
         self._client.set_terminated(
             run_id, "FINISHED" if record.valid else "FAILED", end_time=ended
         )
@@ -275,7 +286,7 @@ class Tracker:
         return {"image_manifest_sha256": _digest(*file.values())} if file else {}
 
     def _find(self, tags: Mapping[str, str]) -> Any | None:
-        """The oldest run with these tags; any others are removed."""
+        """Return the oldest run with these tags, and delete any others."""
         runs = list(self._search(tags))
         for surplus in runs[1:]:
             self._client.delete_run(surplus.info.run_id)
@@ -311,10 +322,9 @@ class Tracker:
 
 
 def open_store(mlruns: Path) -> Any:
-    """An MlflowClient of the store in `mlruns`; the first one makes the database, one process at a
-    time.
+    """Return an MlflowClient of the store in `mlruns`, which is made where it is missing.
 
-    Raises CampaignError where the store can't be opened.
+    Raises CampaignError when the store can't be opened.
     """
     mlflow = _quiet_mlflow()
     with _locked(mlruns):
@@ -325,8 +335,8 @@ def open_store(mlruns: Path) -> Any:
             raise CampaignError(
                 f"can't open the MLflow store {mlruns / DATABASE}",
                 str(error),
-                "move the file away to start a new store; `python -m campaign report` still "
-                "reads the ledger",
+                "Move the file away to start a new store; `python -m campaign report NAME` fills "
+                "it from the ledger.",
             ) from error
     return client
 
@@ -343,25 +353,24 @@ def _quiet_mlflow() -> Any:
 
 @contextmanager
 def _locked(mlruns: Path) -> Iterator[None]:
-    """Hold the store's file lock, from one thread once at a time; other processes wait.
+    """Hold the store's lock file, from one thread once at a time; other processes wait.
 
     A fresh database that several processes open at once is ruined for good, and MLflow looks and
     inserts in two steps: of two processes that make the same run, or set the same tag for the first
     time, one makes a second or fails.
     """
     mlruns.mkdir(parents=True, exist_ok=True)
-    with (mlruns / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with lock(mlruns / ".lock"):
         yield
 
 
-def _artifacts(record: TrialRecord, evidence: Evidence) -> dict[str, bytes]:
+def _files_of(record: TrialRecord, artifacts: Artifacts) -> dict[str, bytes]:
     checks = [check.model_dump() for check in record.checks]
-    files = {**evidence.files, "checks.json": json.dumps(checks, indent=2).encode()}
-    if evidence.jobs is not None:
-        files["jobs.parquet"] = _parquet(evidence.jobs)
-        if chartable(evidence.jobs):
-            files["gantt.svg"] = gantt_svg(evidence.jobs, title=f"trial {record.number}").encode()
+    files = {**artifacts.files, "checks.json": json.dumps(checks, indent=2).encode()}
+    if artifacts.jobs is not None:
+        files["jobs.parquet"] = _parquet(artifacts.jobs)
+        if chartable(artifacts.jobs):
+            files["gantt.svg"] = gantt_svg(artifacts.jobs, title=f"trial {record.number}").encode()
     return files
 
 
@@ -378,7 +387,7 @@ def _trial_of(run: Any) -> tuple[str, str]:
 
 
 def _inside(name: str) -> str:
-    """`name` as a path that can't leave the folder it is put in."""
+    """Return `name` as a path that can't leave the folder it is put in."""
     parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..", ".")]
     return str(PurePosixPath(*parts)) if parts else "unnamed"
 

@@ -1,5 +1,4 @@
-"""The MLflow UI over the project's store, lean and on loopback: two processes instead of
-fifteen."""
+"""MLflow's user interface over the project's store: two processes on loopback, not fifteen."""
 
 import os
 import socket
@@ -19,28 +18,30 @@ SERVER_ENVIRONMENT = {
 
 
 def serve(mlruns: Path, port: int = 5000, host: str = "127.0.0.1") -> None:
-    """Become the UI's server: doesn't return. Ctrl-C or SIGTERM ends it and its child.
+    """Become the UI's server, and never return. Ctrl-C or SIGTERM ends it and its child.
 
-    Raises CampaignError when there is no store yet, or the port is taken.
+    Raises CampaignError when there is no store yet, or when the port is taken.
     """
     check(mlruns, port, host)
-    os.execve(sys.executable, command(mlruns, port, host), {**os.environ, **SERVER_ENVIRONMENT})  # noqa: S606
+    environment = {**os.environ, **SERVER_ENVIRONMENT}
+    os.execve(sys.executable, command(mlruns, port, host), environment)  # noqa: S606
 
 
 def address(port: int = 5000, host: str = "127.0.0.1", experiment: str = "") -> str:
-    """Where a browser finds the runs of `experiment` (an id), or without one the list of
-    experiments.
+    """Return the address of the runs of `experiment` (an id), or of the list of experiments.
 
-    The list's own links open the views for LLM traces; this shows the ones for runs, which "Model
-    training" in the side bar also does.
+    The list's own links open the views for LLM traces; this address opens the ones for runs, as
+    "Model training" in the side bar does.
     """
     page = f"experiments/{experiment}/runs" if experiment else "experiments"
     return f"http://{host}:{port}/#/{page}?workflowType=machine_learning"
 
 
 def newest_experiment(mlruns: Path) -> str:
-    """The id of the campaign's experiment that was made last; empty where there is none. MLflow
-    isn't imported."""
+    """Return the id of the experiment that was made last, or "" if there is none.
+
+    It is read from the database itself: importing MLflow takes seconds.
+    """
     database = mlruns.expanduser().resolve() / DATABASE
     if not database.is_file():
         return ""
@@ -52,12 +53,12 @@ def newest_experiment(mlruns: Path) -> str:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as store:
             found = store.execute(f"{query} ORDER BY creation_time DESC LIMIT 1").fetchone()
     except sqlite3.Error:
-        return ""  # the server will say what is wrong with it
+        return ""  # the server will say what is wrong with the file
     return str(found[0]) if found else ""
 
 
 def command(mlruns: Path, port: int, host: str) -> list[str]:
-    """The command line of the server."""
+    """Return the command line of the server."""
     artifacts = str(mlruns.expanduser().resolve() / "artifacts")
     store = ["--backend-store-uri", store_uri(mlruns), "--default-artifact-root", artifacts]
     return [
@@ -85,16 +86,15 @@ def check(mlruns: Path, port: int, host: str = "127.0.0.1") -> None:
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # a closed UI's lingering connections don't count
+        # A closed UI's lingering connections don't count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
             raise CampaignError(
                 f"the UI can't listen on {host}:{port}: {error.strerror}",
-                resolution=f"Choose another port: `python -m campaign ui --port {_next(port)}`, "
-                "or end what uses it.",
+                resolution=f"Use another port: `python -m campaign ui --port {_next(port)}`, or "
+                "end the program that uses this one.",
             ) from None
 
 

@@ -2,11 +2,12 @@
 computing, and no trial waits for it."""
 
 import ctypes
+import logging
 import multiprocessing
 import queue
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
@@ -18,14 +19,14 @@ from campaign.records.ledger import History
 from campaign.records.results import Results
 from campaign.schema.model import Campaign
 from campaign.schema.settings import Scalar
-from campaign.tracking.mlflow_tracker import Evidence, Tracker
+from campaign.tracking.mlflow_tracker import Artifacts, Tracker
 from schedulers.base import Params
 from schedulers.interface import Scheduler
 from search.space import ARMS, PARAMS, Space
 
 JOIN_S = 120.0
 PR_SET_PDEATHSIG = 1  # prctl(2)
-Say = Callable[[str], None]
+_log = logging.getLogger(__name__)
 
 
 def tracker_for(
@@ -71,10 +72,12 @@ def bring_up_to_date(
     front: Sequence[TrialRecord],
     wanted: int,
 ) -> None:
-    """Log what is missing of `records`, and close the campaign's run: complete if all `wanted`
-    trials are there."""
+    """Log what is missing of `records`, tag the `front`, and close the campaign's run.
+
+    The run is complete if all `wanted` trials are there.
+    """
     tracker.start()
-    tracker.sync(records, lambda record: evidence_of(results, record))
+    tracker.sync(records, lambda record: artifacts_of(results, record))
     tracker.finish(
         front,
         complete=len(records) >= wanted,
@@ -82,18 +85,18 @@ def bring_up_to_date(
     )
 
 
-class MlflowFollower:
-    """Logs each judged trial, after what a crash left out. MLflow's failures never stop trials:
-    `finish` raises them, and without that `say` hears of them at the end."""
+class MlflowWorker:
+    """A listener that logs each judged trial to MLflow, after what a crash left out.
 
-    def __init__(
-        self, tracker: Tracker, results: Results, history: History, wanted: int, say: Say
-    ) -> None:
+    MLflow's failures never stop trials: `finish` raises them, and without a call of it they are
+    logged when the worker ends.
+    """
+
+    def __init__(self, tracker: Tracker, results: Results, history: History, wanted: int) -> None:
         self._tracker = tracker
         self._results = results
         self._history = history
         self._wanted = wanted
-        self._say = say
         self._queue: queue.Queue[tuple[str, tuple[Any, ...]] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._feed, name="mlflow", daemon=True)
         self._failure: str | None = None
@@ -114,7 +117,7 @@ class MlflowFollower:
         if self._thread.is_alive():
             self._close()
         if self._failure:
-            self._say(f"MLflow could not follow this campaign: {self._failure}")
+            _log.warning("MLflow is not up to date: %s", self._failure)
 
     def asked(self, trial: int, point: Mapping[str, Any]) -> None:
         """Nothing to log yet."""
@@ -126,11 +129,14 @@ class MlflowFollower:
         """Nothing to log yet."""
 
     def finished(self, record: TrialRecord, evaluation: Evaluation, *, settled: bool) -> None:
-        self._queue.put(("log", (record, Evidence(evaluation.jobs, evaluation.files))))
+        """Have the attempt logged; return at once."""
+        self._queue.put(("log", (record, Artifacts(evaluation.jobs, evaluation.files))))
 
     def finish(self, front: Sequence[TrialRecord]) -> None:
-        """Log what is missing, mark the front and close the campaign's run; raises CampaignError
-        where MLflow failed."""
+        """Log what is missing, tag the front and close the campaign's run.
+
+        Raises CampaignError when MLflow failed, or is not done after JOIN_S seconds.
+        """
         self._queue.put(("finish", (self._history.final(), list(front), self._wanted)))
         self._close()
         failure = self._failure
@@ -145,10 +151,11 @@ class MlflowFollower:
             self._process.kill()
             self._thread.join()
             self._failure = f"it was still busy after {JOIN_S:g} s"
+            _log.debug("killed the MLflow process %s", self._process.pid)
         self._process.join()
 
     def _feed(self) -> None:
-        """Hand over what is to be logged, then hear how that went."""
+        # What is to be logged goes to the process one by one; then comes its answer.
         try:
             while (item := self._queue.get()) is not None:
                 self._ours.send(item)
@@ -159,7 +166,7 @@ class MlflowFollower:
 
 
 def _last_words(connection: Connection) -> str:
-    """The account that a process gave of its end, if it could."""
+    """Return what the process said of its end, if it could."""
     try:
         if connection.poll():
             return str(connection.recv())
@@ -169,14 +176,14 @@ def _last_words(connection: Connection) -> str:
 
 
 def _serve(connection: Connection, tracker: Tracker, results: Results) -> None:
-    """The process: does what it is told until it is told None; answers with its failure, or
-    None."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # a terminal sends it to us too; the driver says when to end
-    ctypes.CDLL(None).prctl(
-        PR_SET_PDEATHSIG, signal.SIGKILL
-    )  # without a driver, the next one logs what is missing
+    """Carry out what comes through `connection` until None does; answer with the failure or None.
+
+    It is the main function of the worker's process.
+    """
+    # A terminal's Ctrl-C reaches this process too, but the driver says when to end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # When the driver dies, so does this process: the next driver logs what is missing.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     failure = None
     try:
         tracker.start()
@@ -193,7 +200,7 @@ def _serve(connection: Connection, tracker: Tracker, results: Results) -> None:
 def _carry_out(what: str, arguments: tuple[Any, ...], tracker: Tracker, results: Results) -> None:
     if what == "sync":
         (records,) = arguments
-        tracker.sync(records, lambda record: evidence_of(results, record))
+        tracker.sync(records, lambda record: artifacts_of(results, record))
     elif what == "log":
         tracker.log(*arguments)
     else:
@@ -201,13 +208,13 @@ def _carry_out(what: str, arguments: tuple[Any, ...], tracker: Tracker, results:
 
 
 def first_line(error: Exception) -> str:
-    """An error of MLflow's on one line; the whole may be pages of SQL."""
+    """Return the first line of an error of MLflow's; the whole may be pages of SQL."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
-def evidence_of(results: Results, record: TrialRecord) -> Evidence:
-    """What a trial left on the disk."""
+def artifacts_of(results: Results, record: TrialRecord) -> Artifacts:
+    """Return what a trial left on the disk; nothing where that can't be read."""
     try:
-        return Evidence(results.trial_jobs(record.number), results.files(record.number))
+        return Artifacts(results.trial_jobs(record.number), results.files(record.number))
     except CampaignError:
-        return Evidence()
+        return Artifacts()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from campaign.tracking.mlflow_tracker import Evidence, Tracker
+from campaign.tracking.mlflow_tracker import Artifacts, Tracker
 from campaign.tracking.server import address, newest_experiment
 from search.pareto import front
 from tests.samples import HASHES, OBJECTIVES, campaign_samples
@@ -39,7 +39,7 @@ def mlruns(tmp_path_factory, samples):
     jobs = {one.record.number: one.jobs for one in samples}
     records = [one.record for one in samples]
     tracker.sync(
-        records, lambda record: Evidence(jobs[record.number], {"slurm.conf": b"ClusterName=x\n"})
+        records, lambda record: Artifacts(jobs[record.number], {"slurm.conf": b"ClusterName=x\n"})
     )
     tracker.finish(front(records, OBJECTIVES))
     return folder

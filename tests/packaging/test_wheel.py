@@ -63,6 +63,12 @@ def test_what_is_required_is_a_range_and_what_is_locked_is_exact(wheel):
     assert not names & {"ray", "libvirt-python", "asyncssh"}
 
 
+def test_the_version_is_the_same_everywhere(wheel):
+    version = wheel.name.split("-")[1]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\n## {version}" in (ROOT / "CHANGELOG.md").read_text()
+
+
 def test_no_lock_names_an_index():
     for name in ("requirements.lock", "requirements-light.lock"):
         assert "://" not in (ROOT / name).read_text()

@@ -35,6 +35,12 @@ BATSIM = {
 }
 
 
+def configured(settings):
+    """The workload of a campaign with these settings."""
+    composed = compose(settings)
+    return workload_for(composed.campaign, composed.schedulers, composed.space)
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """Where the commands run: beside a trace of each format."""
@@ -123,7 +129,7 @@ def test_what_a_campaign_would_replay_is_shown(said):
     ]
     found = facts(said("show", *settings))
     assert found["slots"] == "6"
-    assert found["hash"] == workload_for(compose(settings)).hash
+    assert found["hash"] == configured(settings).hash
 
 
 def test_single_jobs_are_shown(said):
@@ -166,7 +172,7 @@ def test_what_is_converted_reads_back_the_same(said, folder, source, out):
 def test_a_model_is_generated_as_it_would_be_replayed(said, folder):
     settings = ["workload=lublin", "workload.jobs=40", "cluster.nodes=8", "workload.seed=3"]
     said("generate", *settings, "--out", "t.swf")
-    assert read_swf(folder / "t.swf").hash == workload_for(compose(settings)).hash
+    assert read_swf(folder / "t.swf").hash == configured(settings).hash
 
 
 def test_files_are_replaced_only_when_told(said, refused, folder):

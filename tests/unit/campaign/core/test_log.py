@@ -74,3 +74,10 @@ def test_only_its_user_may_read_the_file(tmp_path):
 def test_a_name_that_no_record_has_is_refused():
     with pytest.raises(ValueError, match="colour"), log.context(colour="red"):
         pass
+
+
+def test_without_handlers_the_loggers_are_as_before(tmp_path):
+    with log.to_file(tmp_path / "log.jsonl"):
+        assert not logging.getLogger("campaign").propagate
+    ours = [logging.getLogger(name) for name in log.PACKAGES]
+    assert all(one.propagate and one.level == logging.NOTSET for one in ours)

@@ -1,14 +1,13 @@
-"""Progress: what is said, how many trials are done with retries and resumes, and in which dress."""
+"""Progress: what is logged, and how many trials are done with retries and resumes."""
 
-import io
-import json
+import logging
 
 import pytest
 
 from campaign.core.phases import Phase
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
-from campaign.execution.progress import Progress, duration_text, make_progress, point_text
+from campaign.execution.progress import Progress, duration_text, point_text, status_text
 
 EVALUATION = Evaluation("ok")
 
@@ -35,14 +34,15 @@ def clock():
     return Clock()
 
 
-@pytest.fixture
-def said():
-    return []
+@pytest.fixture(autouse=True)
+def info(caplog):
+    """Has what a user reads logged."""
+    caplog.set_level(logging.INFO)
 
 
 @pytest.fixture
-def progress(said, clock):
-    return Progress(lambda event, text, data: said.append((event, text, data)), 4, clock)
+def progress(clock):
+    return Progress(4, clock)
 
 
 def finish(progress, clock, number, **changes):
@@ -51,46 +51,46 @@ def finish(progress, clock, number, **changes):
     progress.finished(record(number, **changes), EVALUATION, settled=settled)
 
 
-def test_each_settled_trial_counts_and_the_pace_gives_what_is_left(progress, clock, said):
+def test_each_settled_trial_counts_and_the_pace_gives_what_is_left(progress, clock, caplog):
     finish(progress, clock, 0)
-    assert said[-1][1] == "trial 0 ok after 60 s; 1 of 4 done, about 3 min left"
+    assert caplog.messages[-1] == "trial 0 ok after 60 s; 1 of 4 done, about 3 min left"
     finish(progress, clock, 1)
     finish(progress, clock, 2)
-    assert said[-1][1].endswith("3 of 4 done, about 60 s left")
+    assert caplog.messages[-1].endswith("3 of 4 done, about 60 s left")
     finish(progress, clock, 3)
-    assert said[-1][1].endswith("that was the last one")
+    assert caplog.messages[-1].endswith("; done")
 
 
-def test_an_attempt_that_is_tried_again_is_not_done(progress, clock, said):
+def test_an_attempt_that_is_tried_again_is_not_done(progress, clock, caplog):
     finish(progress, clock, 0, outcome="invalid", reason="steal\nand more", settled=False)
-    assert said[-1][1] == "trial 0 invalid (steal) after 60 s; another attempt follows"
+    assert caplog.messages[-1] == "trial 0 invalid (steal) after 60 s; another attempt follows"
     progress.started(Trial(number=0, point={}, attempt=2))
-    assert said[-1][1] == "trial 0 starts (0 of 4 done, attempt 2)"
+    assert caplog.messages[-1] == "trial 0 starts (0 of 4 done, attempt 2)"
     finish(progress, clock, 0, attempt=2)
-    assert "1 of 4 done, about 6 min left" in said[-1][1]  # the pace knows of the retry
+    assert "1 of 4 done, about 6 min left" in caplog.messages[-1]  # the pace knows of the retry
 
 
-def test_parallel_trials_set_the_pace_together(progress, clock, said):
+def test_parallel_trials_set_the_pace_together(progress, clock, caplog):
     clock.now += 60
     for number in range(2):
         progress.finished(record(number), EVALUATION, settled=True)
-    assert said[-1][1].endswith("2 of 4 done, about 60 s left")
+    assert caplog.messages[-1].endswith("2 of 4 done, about 60 s left")
 
 
-def test_a_resume_counts_what_was_done_but_takes_its_own_pace(progress, clock, said):
+def test_a_resume_counts_what_was_done_but_takes_its_own_pace(progress, clock, caplog):
     clock.now += 5000
     progress.resumed(2)
-    assert said == [("note", "resuming: 2 of 4 trials are done", {})]
+    assert caplog.messages == ["resuming: 2 of 4 trials are done"]
     finish(progress, clock, 2)
-    assert said[-1][1].endswith("3 of 4 done, about 60 s left")
+    assert caplog.messages[-1].endswith("3 of 4 done, about 60 s left")
 
 
-def test_a_fresh_start_is_no_resume(progress, said):
+def test_a_fresh_start_is_no_resume(progress, caplog):
     progress.resumed(0)
-    assert said == []
+    assert caplog.messages == []
 
 
-def test_a_phase_is_said_when_it_changes(progress, said):
+def test_a_phase_is_said_when_it_changes(progress, caplog):
     for phase, detail in [
         (Phase.STARTED, ""),
         (Phase.STARTED, ""),
@@ -98,79 +98,61 @@ def test_a_phase_is_said_when_it_changes(progress, said):
         (Phase.WORKLOAD, "4 of 30"),
     ]:
         progress.running({1: Status(phase, 0.0, detail)})
-    assert [text for _, text, _ in said] == [
+    assert caplog.messages == [
         "trial 1 restoring or starting nodes",
         "trial 1 replaying the workload: 3 of 30",
         "trial 1 replaying the workload: 4 of 30",
     ]
 
 
-def test_every_phase_has_words(progress, said):
+def test_every_phase_has_words(progress, caplog):
     for phase in Phase:
         progress.running({1: Status(phase, 0.0)})
-        assert said[-1][1] != f"trial 1 {phase}", phase
+        assert caplog.messages[-1] != f"trial 1 {phase}", phase
 
 
-def test_what_a_trial_without_a_slot_waits_for_is_said_instead(progress, said):
+def test_what_a_trial_without_a_slot_waits_for_is_said_instead(progress, caplog):
     progress.running({1: Status(Phase.PLACED, 0.0)})
     progress.running({1: Status(Phase.PLACED, 0.0, "making the golden cluster: booting 3 nodes")})
-    assert [text for _, text, _ in said] == [
+    assert caplog.messages == [
         "trial 1 waiting for a slot",
         "trial 1 making the golden cluster: booting 3 nodes",
     ]
 
 
-def test_a_cold_boot_in_place_of_a_golden_cluster_is_said_with_its_reason(progress, clock, said):
+def test_a_cold_boot_in_place_of_a_golden_cluster_is_said_with_its_reason(progress, clock, caplog):
     finish(
         progress,
         clock,
         0,
         provenance={"start": "cold", "cold_because": "n1.ram was altered\nat byte 4096"},
     )
-    assert said[-1][1].startswith(
+    assert caplog.messages[-1].startswith(
         "trial 0 ok after 60 s, booted cold instead of restored (n1.ram was altered); 1 of 4"
     )
     finish(progress, clock, 1, provenance={"start": "cold"})
-    assert "cold" not in said[-1][1]
+    assert "cold" not in caplog.messages[-1]
 
 
-def tell_all(kind, stream):
-    """A short campaign with text that a terminal library might take for markup."""
-    progress = make_progress(kind, 2, stream)
-    progress.say("building [1, 4] [/usr/bin] [bold]x")
+@pytest.mark.parametrize(
+    ("detail", "text"),
+    [("collecting", "collecting results"), ("n1's logs", "collecting results: n1's logs")],
+)
+def test_a_detail_that_says_no_more_than_the_phase_is_left_out(detail, text):
+    assert status_text(Status(Phase.COLLECTED, 0.0, detail)) == text
+
+
+def test_each_event_has_its_data(progress, clock, caplog):
     progress.asked(0, {"cluster.nodes": 2, "scheduler.params.defer": True})
     progress.started(Trial(number=0, point={}))
-    progress.running({0: Status(Phase.WORKLOAD, 0.0, "[/] 3 of 30")})
-    progress.finished(record(0, "stalled", reason="[/red] node n1"), EVALUATION, settled=True)
-
-
-def test_plain_lines_where_there_is_no_terminal():
-    stream = io.StringIO()
-    tell_all("auto", stream)
-    lines = stream.getvalue().splitlines()
-    assert len(lines) == 5 and all(line.startswith("[") and " s] " in line for line in lines)
-    assert lines[1].endswith("trial 0: nodes=2 defer=True")
-
-
-def test_json_lines_parse_and_carry_the_data():
-    stream = io.StringIO()
-    tell_all("json", stream)
-    events = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [event["event"] for event in events] == ["note", "asked", "started", "phase", "finished"]
-    assert all(event["time"] > 0 and event["message"] for event in events)
-    assert events[1]["point"] == {"cluster.nodes": 2, "scheduler.params.defer": True}
-    assert events[4]["record"]["outcome"] == "stalled" and events[4]["settled"] is True
-
-
-def test_live_progress_shows_text_as_it_is():
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    stream = Terminal()
-    tell_all("auto", stream)
-    shown = stream.getvalue()
-    assert "[1, 4] [/usr/bin] [bold]x" in shown and "[/red] node n1" in shown
+    progress.running({0: Status(Phase.WORKLOAD, 0.0, "3 of 30")})
+    finish(progress, clock, 0, outcome="stalled")
+    assert [one.event for one in caplog.records] == ["asked", "started", "phase", "finished"]
+    assert {one.trial for one in caplog.records} == {0}
+    asked, _, phase, finished = (one.data for one in caplog.records)
+    assert asked["point"] == {"cluster.nodes": 2, "scheduler.params.defer": True}
+    assert phase == {"trial": 0, "phase": "workload", "detail": "3 of 30"}
+    assert finished["record"]["outcome"] == "stalled" and finished["settled"] is True
 
 
 def test_text_of_points_and_durations():

@@ -1,6 +1,7 @@
 """The simulation as a testbed: a whole campaign without VMs, Ray or root, that says everywhere what
 it is."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from campaign.records.ledger import history_of
 from campaign.records.results import Results
 from campaign.simulation.testbed import SimulationTestbed
 from campaign.testbeds.preflight import workload_for
-from campaign.testbeds.simulated import Simulated
+from campaign.testbeds.simulated import SimulationBackend
 from tests.fakes.tracker import FakeTracker
 
 POINT = {"cluster.nodes": 3, "scheduler.params.SchedulerType": "sched/backfill"}
@@ -29,9 +30,8 @@ POINT = {"cluster.nodes": 3, "scheduler.params.SchedulerType": "sched/backfill"}
 
 def made(*overrides: str) -> SimulationTestbed:
     composed = compose(["testbed=simulation", *overrides])
-    return SimulationTestbed(
-        composed.campaign, composed.schedulers, composed.space, workload_for(composed)
-    )
+    parts = (composed.campaign, composed.schedulers, composed.space)
+    return SimulationTestbed(*parts, workload_for(*parts))
 
 
 def evaluated(testbed: SimulationTestbed, point: dict | None = None):
@@ -153,8 +153,8 @@ def test_a_simulation_never_goes_on_with_measured_trials(settings, without_mlflo
         run(compose([*settings, "search.trials=2", "name=same", "testbed.kind=libvirt"]))
 
 
-def test_searched_settings_without_effect_are_named() -> None:
-    said: list[str] = []
+def test_searched_settings_without_effect_are_named(caplog) -> None:
+    caplog.set_level(logging.INFO)
     composed = compose(
         [
             "testbed=simulation",
@@ -163,10 +163,12 @@ def test_searched_settings_without_effect_are_named() -> None:
         ]
     )
     with ExitStack() as stack:
-        Simulated(composed).open(stack, workload_for(composed), said.append)
+        parts = (composed.campaign, composed.schedulers, composed.space)
+        SimulationBackend(*parts).open(stack, workload_for(*parts))
+    said = caplog.messages
     assert "SIMULATION" in said[0] and "ideal easy" in said[0]
     assert (
-        "without an effect" in said[1]
+        "have no effect" in said[1]
         and "bf_interval" in said[1]
         and "PriorityWeightJobSize" not in said[1]
     )

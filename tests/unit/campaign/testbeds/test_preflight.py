@@ -8,7 +8,7 @@ import pytest
 from campaign.config.compose import compose
 from campaign.core.errors import CapacityError, ConfigError, ImageError, WorkloadError
 from campaign.records.ledger import Ledger
-from campaign.testbeds.libvirt import OnLibvirt
+from campaign.testbeds.libvirt import LibvirtBackend
 from campaign.testbeds.preflight import (
     BURNER,
     bundles_for,
@@ -28,13 +28,18 @@ def ledger(tmp_path):
         yield opened
 
 
+def backend(composed):
+    return LibvirtBackend(composed.campaign, composed.schedulers, composed.space)
+
+
 @pytest.fixture
 def taken(store, ledger):  # noqa: F811
     """Which image a campaign takes, with these overrides."""
 
     def bundle(*overrides):
         composed = compose([f"image.store={store.path}", *overrides])
-        return bundles_for(composed, ledger, say=lambda _: None)["slurm"]
+        names = {"slurm": composed.image_name(composed.scheduler)}
+        return bundles_for(composed.campaign.image, names, ledger.history.images)["slurm"]
 
     return bundle
 
@@ -101,7 +106,7 @@ def test_what_an_image_lacks_is_said_before_another_is_built(store, ledger, monk
         f"image.extras={tmp_path}/none",
     ]
     with pytest.raises(ImageError, match=r"image flux needs 1 files") as caught:
-        bundles_for(compose(overrides), ledger, say=lambda _: None)
+        backend(compose(overrides)).prepare(ledger.history.images)
     assert built == [] and "flux.tar.zst: it is missing" in caught.value.details
 
 
@@ -109,13 +114,12 @@ def test_burning_needs_an_image_that_can(store):  # noqa: F811
     plain = add(store)
     packages = {"packages": {BURNER: "0.18"}}
     able = replace(plain, manifest=plain.manifest.model_copy(update=packages))
-    burn = compose(["workload.payload=burn"])
-    check_payload(compose([]), plain)
-    check_payload(burn, able)
+    check_payload("sleep", plain)
+    check_payload("burn", able)
     with pytest.raises(
         ConfigError, match=r"workload\.payload: burn needs the package stress-ng"
     ) as caught:
-        check_payload(burn, plain)
+        check_payload("burn", plain)
     assert (
         "image slurm " in caught.value.brief and "image.name=slurm-burn" in caught.value.resolution
     )
@@ -125,45 +129,57 @@ def test_an_image_that_cannot_burn_is_refused_before_anything_starts(store, ledg
     add(store)
     composed = compose([f"image.store={store.path}", "workload.payload=burn"])
     with pytest.raises(ConfigError, match="stress-ng"):
-        OnLibvirt(composed).prepare(ledger, say=lambda _: None)
+        backend(composed).prepare(ledger.history.images)
 
 
 def sized(*overrides):
-    return compose(["hosts.local.memory_mib=4000", "hosts.local.vcpus=5", *overrides])
+    """A campaign on a host of known size, and the nodes of its smallest and largest clusters."""
+    composed = compose(["hosts.local.memory_mib=4000", "hosts.local.vcpus=5", *overrides])
+    return composed.campaign, composed.space.node_counts()
+
+
+def check_capacity_of(*overrides):
+    campaign, (_, largest) = sized(*overrides)
+    check_capacity(campaign, largest)
+
+
+def jobs_of(*overrides):
+    composed = compose(list(overrides))
+    return workload_for(composed.campaign, composed.schedulers, composed.space)
 
 
 def test_the_largest_cluster_must_fit_with_its_head():
-    check_capacity(sized())
+    check_capacity_of()
     with pytest.raises(CapacityError, match="cluster of 6 VMs") as caught:
-        check_capacity(sized("cluster.nodes=[1,5]"))
+        check_capacity_of("cluster.nodes=[1,5]")
     assert "local: " in caught.value.details and "vCPUs" in caught.value.details
     assert "cluster.nodes" in caught.value.resolution
 
 
 def test_one_host_that_fits_is_enough():
-    check_capacity(sized("cluster.nodes=5", "hosts.big.memory_mib=64000", "hosts.big.vcpus=64"))
+    check_capacity_of("cluster.nodes=5", "hosts.big.memory_mib=64000", "hosts.big.vcpus=64")
 
 
 def test_ports_count_too():
     with pytest.raises(CapacityError) as caught:
-        check_capacity(sized("hosts.local.ports=[30000,30003]"))
+        check_capacity_of("hosts.local.ports=[30000,30003]")
     assert "5 TCP ports are needed" in caught.value.details
 
 
 def test_emulation_needs_more_than_kvm():
-    needs = {
-        kind: next(fits(sized(f"hosts.local.acceleration={kind}"))).needed.memory_mib
-        for kind in ("kvm", "auto")
-    }
+    needs = {}
+    for kind in ("kvm", "auto"):
+        campaign, (_, largest) = sized(f"hosts.local.acceleration={kind}")
+        needs[kind] = next(fits(campaign, largest)).needed.memory_mib
     assert needs["auto"] > needs["kvm"] > 5 * 512
 
 
 def test_jobs_are_cut_to_the_smallest_cluster():
-    widest = max(job.width for job in workload_for(compose(["cluster.nodes=[1,4]"])).jobs())
+    widest = max(job.width for job in jobs_of("cluster.nodes=[1,4]").jobs())
     assert widest <= 4
-    assert workload_for(compose([])).hash == workload_for(compose([])).hash
+    assert jobs_of().hash == jobs_of().hash
 
 
 def test_a_workload_that_cannot_be_read_stops_everything(tmp_path):
     with pytest.raises(WorkloadError, match=r"none\.swf"):
-        workload_for(compose(["workload=swf", f"workload.path={tmp_path}/none.swf"]))
+        jobs_of("workload=swf", f"workload.path={tmp_path}/none.swf")

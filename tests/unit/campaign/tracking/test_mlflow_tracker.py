@@ -14,7 +14,7 @@ from campaign.core.phases import TIMED
 from campaign.core.provenance import Provenance
 from campaign.images.bundles.manifest import ImageRecipe
 from campaign.tracking.mlflow_tracker import (
-    Evidence,
+    Artifacts,
     Tracker,
     metrics_of,
     open_store,
@@ -60,8 +60,8 @@ def runs_of(mlruns, name, query=""):
     return list(client.search_runs([experiment.experiment_id], query))
 
 
-def evidence_of(one):
-    return Evidence(one.jobs, FILES)
+def artifacts_of(one):
+    return Artifacts(one.jobs, FILES)
 
 
 def artifacts(mlruns, run_id, path=None):
@@ -73,7 +73,7 @@ def artifacts(mlruns, run_id, path=None):
 
 def test_a_trial_is_logged_whole(mlruns, name, tracker):
     one = sample(1)
-    run_id = tracker.log(one.record, evidence_of(one))
+    run_id = tracker.log(one.record, artifacts_of(one))
     run = open_store(mlruns).get_run(run_id)
     assert run.info.status == "FINISHED"
     assert (run.info.start_time, run.info.end_time) == (
@@ -152,9 +152,9 @@ def test_where_the_time_of_a_spoilt_golden_cluster_went_is_logged(mlruns, name, 
 
 def test_logging_twice_leaves_one_run(mlruns, name, tracker):
     one = sample(2)
-    first = tracker.log(one.record, evidence_of(one))
-    assert tracker.log(one.record, evidence_of(one)) == first
-    assert tracker_of(mlruns, name).log(one.record, evidence_of(one)) == first
+    first = tracker.log(one.record, artifacts_of(one))
+    assert tracker.log(one.record, artifacts_of(one)) == first
+    assert tracker_of(mlruns, name).log(one.record, artifacts_of(one)) == first
     assert len(runs_of(mlruns, name, "tags.kind = 'trial'")) == 1
 
 
@@ -167,12 +167,12 @@ def test_a_half_logged_trial_is_completed(mlruns, name, tracker, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(tracker, "_log_files", killed)
-        tracker.log(one.record, evidence_of(one))
+        tracker.log(one.record, artifacts_of(one))
     (half,) = runs_of(mlruns, name, "tags.kind = 'trial'")
     assert half.info.status == "RUNNING"
 
     resumed = tracker_of(mlruns, name)
-    assert resumed.sync([one.record], lambda _: evidence_of(one)) == 1
+    assert resumed.sync([one.record], lambda _: artifacts_of(one)) == 1
     (whole,) = runs_of(mlruns, name, "tags.kind = 'trial'")
     assert (whole.info.run_id, whole.info.status) == (half.info.run_id, "FINISHED")
     assert "jobs.parquet" in artifacts(mlruns, whole.info.run_id)
@@ -186,23 +186,23 @@ def test_two_runs_of_one_trial_become_one(mlruns, name, tracker):
     tracker.start()
     for _ in range(2):
         tracker._create(one.record)
-    tracker.log(one.record, evidence_of(one))
+    tracker.log(one.record, artifacts_of(one))
     assert [run.info.status for run in runs_of(mlruns, name, "tags.kind = 'trial'")] == ["FINISHED"]
 
 
-def test_sync_asks_for_evidence_only_of_what_is_lacking(mlruns, name, tracker):
+def test_sync_asks_for_artifacts_only_of_what_is_lacking(mlruns, name, tracker):
     samples = {number: sample(number) for number in range(4)}
     records = [one.record for one in samples.values()]
-    tracker.log(records[0], evidence_of(samples[0]))
+    tracker.log(records[0], artifacts_of(samples[0]))
     asked = []
 
-    def evidence(record):
+    def artifacts(record):
         asked.append(record.number)
-        return evidence_of(samples[record.number])
+        return artifacts_of(samples[record.number])
 
-    assert tracker.sync(records, evidence) == 3
+    assert tracker.sync(records, artifacts) == 3
     assert asked == [1, 2, 3]
-    assert tracker.sync(records, evidence) == 0
+    assert tracker.sync(records, artifacts) == 0
 
 
 def test_another_attempt_is_another_run(mlruns, name, tracker):
@@ -217,7 +217,7 @@ def test_another_attempt_is_another_run(mlruns, name, tracker):
 
 def test_the_front_moves(mlruns, name, tracker):
     records = [sample(number).record for number in range(3)]
-    tracker.sync(records, lambda _: Evidence())
+    tracker.sync(records, lambda _: Artifacts())
     tracker.finish(records[:2], complete=False)
     assert {run.data.tags["trial"] for run in runs_of(mlruns, name, "tags.front = 'true'")} == {
         "0",
@@ -242,7 +242,7 @@ def test_a_new_campaign_of_the_same_name_has_runs_of_its_own(mlruns, name, track
 
 def test_files_stay_inside_their_run(mlruns, name, tracker):
     run_id = tracker.log(
-        sample(1).record, Evidence(files={"../../escaped": b"x", "/etc/absolute": b"y"})
+        sample(1).record, Artifacts(files={"../../escaped": b"x", "/etc/absolute": b"y"})
     )
     assert {"escaped", "etc/absolute"} <= artifacts(mlruns, run_id)
 

@@ -1,6 +1,7 @@
 """MLflow beside a running campaign, in a process of its own: it follows, its failures stop nothing
 and are told."""
 
+import logging
 import os
 import re
 import subprocess
@@ -17,7 +18,7 @@ from campaign.execution import summary
 from campaign.records.ledger import History, Ledger, read
 from campaign.records.results import Results
 from campaign.tracking import worker
-from campaign.tracking.worker import MlflowFollower, evidence_of, first_line
+from campaign.tracking.worker import MlflowWorker, artifacts_of, first_line
 from campaign.workloads import load
 from tests.fakes.tracker import FakeTracker
 from tests.samples import campaign_samples, sample
@@ -42,20 +43,29 @@ def history_of(samples):
     return History(records={one.record.number: [one.record] for one in samples})
 
 
-def follow(tracker, results, samples, earlier=(), finish=False):
-    """Follow a campaign that judges `samples`; returns what was said."""
-    said = []
-    with MlflowFollower(tracker, results, history_of(earlier), 4, said.append) as follower:
+@pytest.fixture
+def follow(caplog):
+    """Follows a campaign that judges `samples`; returns the messages that were logged."""
+
+    def messages(*arguments, **options):
+        caplog.clear()
+        _follow(*arguments, **options)
+        return caplog.messages
+
+    return messages
+
+
+def _follow(tracker, results, samples, earlier=(), finish=False):
+    with MlflowWorker(tracker, results, history_of(earlier), 4) as follower:
         for one in samples:
             follower.finished(
                 one.record, Evaluation("ok", jobs=one.jobs, files={"log": b"x"}), settled=True
             )
         if finish:
             follower.finish([one.record for one in samples])
-    return said
 
 
-def test_each_judged_trial_is_logged_elsewhere_after_what_was_left_out(tracker, results):
+def test_each_judged_trial_is_logged_elsewhere_after_what_was_left_out(follow, tracker, results):
     before = sample(0)
     now = [sample(1), sample(2)]
     results.keep(before.record, Evaluation("ok", jobs=before.jobs, files={"log": b"0"}))
@@ -71,7 +81,7 @@ def test_each_judged_trial_is_logged_elsewhere_after_what_was_left_out(tracker, 
     assert os.getpid() not in {one["pid"] for one in tracker.told()}
 
 
-def test_the_end_logs_what_is_missing_and_closes_the_campaigns_run(tracker, results):
+def test_the_end_logs_what_is_missing_and_closes_the_campaigns_run(follow, tracker, results):
     assert follow(tracker, results, [sample(1)], [sample(0)], finish=True) == []
     (finish,) = tracker.told("finish")
     assert (finish["front"], finish["complete"]) == (1, False)  # one of four is there
@@ -82,14 +92,14 @@ def test_the_end_logs_what_is_missing_and_closes_the_campaigns_run(tracker, resu
 
 
 @pytest.mark.parametrize("broken", ["start", "sync", "log"])
-def test_a_failure_stops_nothing_and_is_told_at_the_end(tracker, results, broken):
+def test_a_failure_stops_nothing_and_is_told_at_the_end(follow, tracker, results, broken):
     tracker.broken = broken
     said = follow(tracker, results, [sample(1), sample(2)], [sample(0)])
-    assert said == [f"MLflow could not follow this campaign: {broken}: database is locked"]
+    assert said == [f"MLflow is not up to date: {broken}: database is locked"]
 
 
 @pytest.mark.parametrize("step", ["start", "log", "finish"])
-def test_a_failure_or_death_comes_out_of_the_end(tracker, results, step):
+def test_a_failure_or_death_comes_out_of_the_end(follow, tracker, results, step):
     for kind, message in (("broken", "database is locked"), ("dies", "its process ended")):
         setattr(tracker, kind, step)
         with pytest.raises(CampaignError, match=message):
@@ -97,7 +107,7 @@ def test_a_failure_or_death_comes_out_of_the_end(tracker, results, step):
         setattr(tracker, kind, "")
 
 
-def test_a_busy_mlflow_is_not_waited_for_without_end(tracker, results, monkeypatch):
+def test_a_busy_mlflow_is_not_waited_for_without_end(follow, tracker, results, monkeypatch):
     tracker.hangs = "start"
     monkeypatch.setattr(worker, "JOIN_S", 0.5)
     (said,) = follow(tracker, results, [sample(1)])
@@ -107,7 +117,7 @@ def test_a_busy_mlflow_is_not_waited_for_without_end(tracker, results, monkeypat
 def test_it_dies_with_its_driver(tmp_path):
     driver = (
         "import os, pathlib, time\n"
-        "from campaign.tracking.worker import MlflowFollower\n"
+        "from campaign.tracking.worker import MlflowWorker\n"
         "from campaign.records.ledger import History\n"
         "from campaign.records.results import Results\n"
         "from tests.fakes.tracker import FakeTracker\n"
@@ -115,8 +125,8 @@ def test_it_dies_with_its_driver(tmp_path):
         "if __name__ == '__main__':\n"
         "    tracker = FakeTracker(folder / 'told', hangs='sync')\n"
         "    history = History()\n"
-        "    follower = MlflowFollower(tracker, Results(folder, 'x'), history, 1, "
-        "print).__enter__()\n"
+        "    follower = MlflowWorker(tracker, Results(folder, 'x'), history, 1)"
+        ".__enter__()\n"
         "    while not tracker.told('start'): time.sleep(0.05)\n"
         "    print(follower._process.pid, flush=True)\n"
         "    time.sleep(60)\n"
@@ -135,8 +145,19 @@ def test_it_dies_with_its_driver(tmp_path):
     assert not Path(f"/proc/{follower}").exists()
 
 
-def conclude(composed, results, log=lambda points: None):
-    said = []
+@pytest.fixture
+def conclude(caplog):
+    """Concludes a campaign of ten trials; returns the messages that were logged."""
+    caplog.set_level(logging.INFO)
+
+    def messages(*arguments):
+        _conclude(*arguments)
+        return "\n".join(caplog.messages)
+
+    return messages
+
+
+def _conclude(composed, results, track=lambda points: None):
     samples = campaign_samples(10)
     for one in samples:
         results.keep(one.record, Evaluation("ok", jobs=one.jobs))
@@ -144,11 +165,10 @@ def conclude(composed, results, log=lambda points: None):
     facts = summary.facts_of(composed.campaign, composed.space.fixed, workload)
     result = summary.result_of(facts, composed.schedulers, history_of(samples), results.ledger_path)
     mlruns = Path(composed.campaign.output.mlruns)
-    summary.conclude(result, results, mlruns, log=log, say=said.append)
-    return "\n".join(said)
+    summary.conclude(result, results, mlruns, track=track)
 
 
-def test_the_end_brings_report_and_mlflow_up_to_date(composed, results, capsys):
+def test_the_end_brings_report_and_mlflow_up_to_date(conclude, composed, results, capsys):
     fronts = []
     said = conclude(composed, results, fronts.append)
     assert (
@@ -180,7 +200,7 @@ def test_the_report_knows_of_attempts_and_resumes(composed, results):
     assert len(facts.resumed) == 2
 
 
-def test_the_end_survives_a_broken_mlflow_and_says_so(composed, results, capsys):
+def test_the_end_survives_a_broken_mlflow_and_says_so(conclude, composed, results, capsys):
     def log(points):
         raise RuntimeError("database is locked\nSELECT ...")
 
@@ -189,13 +209,13 @@ def test_the_end_survives_a_broken_mlflow_and_says_so(composed, results, capsys)
     assert results.report_path.is_file() and "Pareto front:" in capsys.readouterr().out
 
 
-def test_evidence_is_what_a_trial_left(results):
+def test_artifacts_are_what_a_trial_left(results):
     one = sample(1)
     results.keep(one.record, Evaluation("ok", jobs=one.jobs, files={"a/b": b"1"}))
-    assert evidence_of(results, one.record).files == {"a/b": b"1"}
-    assert evidence_of(results, one.record).jobs.num_rows == one.jobs.num_rows
+    assert artifacts_of(results, one.record).files == {"a/b": b"1"}
+    assert artifacts_of(results, one.record).jobs.num_rows == one.jobs.num_rows
     (results.jobs_folder / "trial=00001.parquet").write_bytes(b"torn")
-    assert evidence_of(results, one.record).jobs is None
+    assert artifacts_of(results, one.record).jobs is None
 
 
 def test_an_error_is_told_on_one_line():
