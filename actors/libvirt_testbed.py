@@ -105,7 +105,7 @@ class _Running:
 class LibvirtTestbed:
     """Evaluates trials on real VMs, made by the spec of their scheduler. `spec_of` says what a
     trial needs beside it; `say` hears which hosts are taken out of service. An actor that is silent
-    for `silence_s` is given up."""
+    for `heartbeat_timeout_s` is given up."""
 
     def __init__(
         self,
@@ -115,14 +115,14 @@ class LibvirtTestbed:
         placement: Placement,
         say: Callable[[str], None],
         *,
-        silence_s: float,
+        heartbeat_timeout_s: float,
     ) -> None:
         self._pool = pool
         self._cluster_specs = cluster_specs
         self._spec_of = spec_of
         self._placement = placement
         self._say = say
-        self._silence_s = silence_s
+        self._heartbeat_timeout_s = heartbeat_timeout_s
         self._idle: dict[_Assignment, list[_Worker]] = {}  # cluster actors without a trial
         self._running: dict[Any, _Running] = {}
         self._golden_at: dict[
@@ -261,8 +261,10 @@ class LibvirtTestbed:
         deadlines."""
         now = time.monotonic()
         for reference, one in list(self._running.items()):
-            if now - one.heard > self._silence_s:
-                self._give_up(reference, f"its actor hasn't answered for {self._silence_s:g} s")
+            if now - one.heard > self._heartbeat_timeout_s:
+                self._give_up(
+                    reference, f"its actor hasn't answered for {self._heartbeat_timeout_s:g} s"
+                )
             elif now - one.begun > one.limit_s:
                 detail = f"{one.status.phase} {one.status.detail}".strip()
                 self._give_up(reference, f"it isn't done after {one.limit_s:g} s ({detail})")

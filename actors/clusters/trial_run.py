@@ -45,7 +45,7 @@ class TrialSpec:
     """Everything that evaluating a trial needs to know beside its cluster's spec.
 
     `provenance` is the driver's part of the trial's; `prefetch` says when the next trial's cluster
-    may be made ready (see testbed.overlap), and is "none" when no trial is expected to follow.
+    may be made ready (see testbed.prefetch), and is "none" when no trial is expected to follow.
     """
 
     trial: Trial

@@ -265,7 +265,7 @@ class Pool:
             owner=None if far else Owner.current(),
             sources=self._sources_for(name) if far else {},
             version=source_digest(),
-            driver_timeout_s=CUT_OFF_FACTOR * self._testbed.silence_s,
+            driver_timeout_s=CUT_OFF_FACTOR * self._testbed.heartbeat_timeout_s,
         )
         member.opening_since = time.monotonic()
         return None
@@ -307,8 +307,8 @@ class Pool:
                 return
             member.ping = None
             member.last_answer = now
-        elif now > member.last_answer + self._testbed.silence_s:
-            silence = f"it hasn't answered for {self._testbed.silence_s:g} s"
+        elif now > member.last_answer + self._testbed.heartbeat_timeout_s:
+            silence = f"it hasn't answered for {self._testbed.heartbeat_timeout_s:g} s"
             self._lose(name, member, InfrastructureError(silence))
 
     def _lose(self, name: str, member: _Member, error: Exception) -> None:

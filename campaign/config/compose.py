@@ -7,6 +7,7 @@ model's business, and it words the error better.
 """
 
 import difflib
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from campaign.config.groups import CONF, groups
+from campaign.config.renamed import current_name, log_renamed, old_names, with_current_names
 from campaign.core.errors import ConfigError
 from campaign.schema.model import Campaign
 from campaign.schema.settings import Row, model_below, row_of, rows
@@ -87,10 +89,10 @@ class Origins:
         ):  # what is missing in a mapping is where the mapping stands
             above = ".".join(parts[:end])
             for file, content, prefix in self._files:
-                if above == prefix or _holds(
-                    content, above.removeprefix(f"{prefix}.") if prefix else above
-                ):
-                    return str(file)
+                for name in (above, *old_names(above)):
+                    below = name.removeprefix(f"{prefix}.") if prefix else name
+                    if name == prefix or _holds(content, below):
+                        return str(file)
         return self.otherwise
 
     @cached_property
@@ -125,14 +127,24 @@ def compose(
     if config_dir and not config_dir.is_dir():
         raise ConfigError(f"there is no folder {config_dir}", resolution="Check --config-dir.")
     folders = (*([config_dir.resolve()] if config_dir else []), CONF)
-    values, choices = _hydra(list(overrides), folders, config_name)
-    return _validated(values, Origins(tuple(overrides), folders, config_name, choices))
+    current = [_with_current_name(override) for override in overrides]
+    values, choices = _hydra(current, folders, config_name)
+    origins = Origins(tuple(current), folders, config_name, choices)
+    return _validated(with_current_names(values), origins)
 
 
 def compose_recorded(config: dict[str, Any]) -> Composed:
-    """The campaign that a ledger recorded; ConfigError when it is of another version of this
-    software."""
-    return _validated(config, Origins((), (), "", {}, otherwise="the ledger"))
+    """Return the campaign that a ledger recorded.
+
+    Raises ConfigError when the ledger is of another version of this software, beyond settings that
+    have been renamed since.
+    """
+    return _validated(recorded(config), Origins((), (), "", {}, otherwise="the ledger"))
+
+
+def recorded(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a ledger recorded, by their present names."""
+    return with_current_names(config, of="the ledger", level=logging.INFO)
 
 
 def _validated(values: dict[str, Any], origins: Origins) -> Composed:
@@ -209,7 +221,8 @@ def _hydra(
             if not str(g).startswith("hydra/")
         }
         values = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        OmegaConf.set_struct(values, False)
+        # Before the overrides, so that they win over what a file sets by an old name.
+        values = OmegaConf.create(with_current_names(_unresolved(values)))
         for override in overrides:
             if override not in of_groups:
                 OmegaConf.update(
@@ -227,6 +240,14 @@ def _hydra(
     if not isinstance(container, dict):
         raise ConfigError(f"{name}.yaml must hold settings by name", resolution=_SEE_HELP)
     return {str(key): value for key, value in container.items()}, choices
+
+
+def _unresolved(values: Any) -> dict[str, Any]:
+    """Return OmegaConf's `values` as they stand, interpolations and all."""
+    from omegaconf import OmegaConf
+
+    found = OmegaConf.to_container(values, resolve=False)
+    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 _SEE_HELP = "See `python -m campaign.search --help` for groups, options and settings."
@@ -258,6 +279,15 @@ def _value_of(override: str) -> Any:
         if text[:1] in "[{'\"":
             raise
         return text  # such as a URI, whose ?, = and & have no place in the grammar
+
+
+def _with_current_name(override: str) -> str:
+    """Return `override` with the present name of its setting."""
+    key = _key_of(override)
+    if current_name(key) == key:
+        return override
+    log_renamed(key)
+    return override.replace(key, current_name(key), 1)
 
 
 def _quoted(text: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign.analysis.fairness import Row, plain
-from campaign.config.compose import Composed
+from campaign.config.compose import Composed, recorded
 from campaign.core import log
 from campaign.core.errors import CampaignError, LedgerError
 from campaign.core.exits import TRIALS_FAILED
@@ -37,11 +37,11 @@ MAY_CHANGE = frozenset(
         "search.give_up_after",
         "search.retries",
         "search.trials",
+        "testbed.heartbeat_timeout_s",
         "testbed.host_failures",
-        "testbed.overlap",
         "testbed.parallel",
+        "testbed.prefetch",
         "testbed.ray_address",
-        "testbed.silence_s",
     }
 )
 """Settings that a resume may change; any other makes another campaign.
@@ -158,7 +158,7 @@ def _check_same_campaign(campaign: Campaign, ledger: Ledger, folder: Path) -> No
     head = ledger.history.head
     if head is None:
         return
-    before = flatten(head["config"])
+    before = flatten(recorded(head["config"]))
     now = flatten(campaign.model_dump(mode="json"))
     changed = [
         f"{path}: {before.get(path)!r} -> {now.get(path)!r}"

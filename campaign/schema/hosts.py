@@ -90,11 +90,11 @@ class TestbedSettings(Settings):
     )
     group: str | None = setting(None, help="use only the hosts of this group (hosts.*.group)")
     parallel: int = setting(1, help="trials that may run at once, capacity allowing", ge=1, le=1024)
-    silence_s: float = setting(
+    heartbeat_timeout_s: float = setting(
         60,
-        help="an actor that hasn't answered for so long is given up, and with a host's all that "
-        "runs there; a far host "
-        "that hasn't heard of the driver for three times as long ends what runs there itself",
+        help="an actor that hasn't answered for so long is given up, and with a host's actor all "
+        "that runs there; a remote host that hasn't heard from the driver for three times as long "
+        "ends what runs there itself",
         unit="s",
         ge=5,
     )
@@ -103,11 +103,10 @@ class TestbedSettings(Settings):
         help="trials that fail on a host in a row before it gets no more; the last host is kept",
         ge=1,
     )
-    overlap: Literal["none", "collecting", "running"] = setting(
+    prefetch: Literal["none", "collecting", "running"] = setting(
         "collecting",
         help="when the next trial's cluster is restored: after this trial, as soon as its last "
-        "job is done, or while "
-        "its jobs run, which disturbs what is measured",
+        "job is done, or while its jobs run, which disturbs what is measured",
     )
     policy: Literal["scheduler", "fcfs", "easy", "conservative"] = setting(
         "scheduler",
@@ -127,10 +126,10 @@ class TestbedSettings(Settings):
     release_s: float = setting(
         0.0, help="simulation: time from a job's end to its slots being free", unit="s", ge=0
     )
-    first_strike_s: float = setting(
+    cycle_offset_s: float = setting(
         0.0,
-        help="simulation: when, after the workload's begin, the clock of a scheduler that "
-        "follows one first strikes",
+        help="simulation: time from the workload's begin to the first cycle of a scheduler that "
+        "works in cycles",
         unit="s",
         ge=0,
     )

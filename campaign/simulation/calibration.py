@@ -56,7 +56,7 @@ def simulated(case: Case, delays: Delays) -> list[pa.Table]:
     measurement repeats it."""
     rhythm = case.policy.rhythm
     firsts = [phase * max(rhythm.delay_s, rhythm.tick_s) for phase in PHASES] if rhythm else [0.0]
-    each = (replace(delays, first_strike_s=first) for first in firsts)
+    each = (replace(delays, cycle_offset_s=first) for first in firsts)
     return [
         jobs_table(case.workload, simulate(case.workload.table, case.nodes, case.policy, one))
         for one in each

@@ -40,7 +40,7 @@ class Delays:
     launch_s: float = 0.0
     overrun_s: float = 0.0
     release_s: float = 0.0
-    first_strike_s: float = 0.0
+    cycle_offset_s: float = 0.0
 
 
 AT_ONCE = Delays()
@@ -224,7 +224,7 @@ def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[Rhythm,
     beat = policy.rhythm
     plan = policy.backfill
     rhythm = Rhythm(
-        first=int(_ns(delays.first_strike_s)),
+        first=int(_ns(delays.cycle_offset_s)),
         delay=int(_ns(beat.delay_s)),
         interval=int(_ns(max(beat.interval_s, beat.tick_s))),
         least=int(_ns(beat.min_interval_s)),

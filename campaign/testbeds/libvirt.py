@@ -84,7 +84,7 @@ class LibvirtBackend:
             lambda trial: self._spec(trial, workload_of(trial)),
             Placement(settings.host_failures),
             _log.info,
-            silence_s=settings.silence_s,
+            heartbeat_timeout_s=settings.heartbeat_timeout_s,
         )
         stack.callback(testbed.close)
         if not testbed.room():
@@ -157,5 +157,5 @@ class LibvirtBackend:
             validity=campaign.validity,
             workload=workload,
             provenance=replace(software(), testbed=campaign.testbed.kind, workload=workload.name),
-            prefetch="none" if unknown else campaign.testbed.overlap,
+            prefetch="none" if unknown else campaign.testbed.prefetch,
         )

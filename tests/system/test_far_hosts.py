@@ -36,7 +36,7 @@ SETTINGS = (
         "search.batch=5",
         "testbed.parallel=3",
         "search.retries=3",
-        "testbed.silence_s=20",
+        "testbed.heartbeat_timeout_s=20",
     ),
     "scheduler.params.bf_interval=[1,30]",
     # Three emulated clusters on two cores.

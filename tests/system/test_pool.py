@@ -127,7 +127,7 @@ def test_a_host_that_is_suspected_with_reason_is_lost_at_once(opened, monkeypatc
 
 
 def test_a_host_that_falls_silent_is_lost_and_opened_again(opened):
-    pool, _, _ = opened("a", silence_s=5)
+    pool, _, _ = opened("a", heartbeat_timeout_s=5)
     pool.poll()
     process = pool.facts["a"].pid
     os.kill(process, signal.SIGSTOP)
@@ -219,7 +219,7 @@ def trials_on(pool, placement, **cluster):
     )
     spec = TrialSpec(TRIAL, "slurm", 1, {}, model.ValiditySettings(), None)
     return LibvirtTestbed(
-        pool, {"slurm": spec_of_all}, lambda _: spec, placement, print, silence_s=60
+        pool, {"slurm": spec_of_all}, lambda _: spec, placement, print, heartbeat_timeout_s=60
     )
 
 

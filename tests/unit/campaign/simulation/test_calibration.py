@@ -38,7 +38,7 @@ def case(nodes: int, seed: int, delays: Delays = TRUE, **params: object) -> Case
 def repeated(nodes: int, seed: int, **params: object) -> list[Case]:
     """The same trial, with the clock at several moments when the workload begins."""
     return [
-        case(nodes, seed, replace(TRUE, first_strike_s=first), **params)
+        case(nodes, seed, replace(TRUE, cycle_offset_s=first), **params)
         for first in (0.2, 1.1, 1.9, 2.7)
     ]
 

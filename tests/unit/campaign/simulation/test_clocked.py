@@ -84,8 +84,8 @@ def test_runs_are_in_the_order_of_priorities() -> None:
 def test_the_clock_may_begin_to_strike_later() -> None:
     """Between whole seconds; until then no run in order starts anything."""
     jobs = [(0, 2, 10, 20), (0.5, 2, 5, 5)]
-    assert starts(jobs, PATIENT, first_strike_s=0.25) == [0.25, 10.25]
-    assert starts(jobs, PATIENT, first_strike_s=2.75) == [2.75, 12.75]
+    assert starts(jobs, PATIENT, cycle_offset_s=0.25) == [0.25, 10.25]
+    assert starts(jobs, PATIENT, cycle_offset_s=2.75) == [2.75, 12.75]
 
 
 def test_free_slots_are_seen_by_the_clock() -> None:
