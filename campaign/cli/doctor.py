@@ -1,95 +1,152 @@
-"""`python -m campaign doctor`: what this machine can do, and the command that mends each thing that
-is missing."""
+"""`hpc-campaign doctor`: what this machine can do, and how to fix each thing that is missing."""
 
 import argparse
 import importlib.metadata
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
+from campaign.cli.output import add_json, print_json
 from campaign.config.compose import Composed, compose
 from campaign.core.errors import CampaignError
+from campaign.core.version import DISTRIBUTION
 from campaign.images.builders import chosen
 from campaign.images.bundles import tools
 from campaign.testbeds.preflight import fits, store_of
 
 QEMU = tools.Tool("qemu-system-x86_64", "qemu-system-x86", "runs the VMs")
 LIBVIRTD = tools.Tool("libvirtd", "libvirt-daemon libvirt-daemon-driver-qemu", "manages the VMs")
-PACKAGES = (
-    "ray",
-    "optuna",
-    "mlflow",
-    "libvirt-python",
-    "asyncssh",
-    "pyarrow",
-    "hydra-core",
-    "pydantic",
-)
+EXTRAS = {
+    "vm": "virtual machines",
+    "ui": "`hpc-campaign ui`",
+    "ansible": "bootstrap.via=ansible",
+    "bench": "the comparison in `hpc-campaign bench simulation`",
+}
+"""What each extra of the package is for."""
+MARKS = {"ok": "ok     ", "absent": "absent ", "missing": "MISSING"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: whether it will do, what was found, and what mends it."""
+    """One thing looked at: how it is, what was found, and how to fix it.
 
-    ok: bool
+    What is `absent` is something that the campaign goes without; what is `missing` it can't.
+    """
+
+    state: Literal["ok", "absent", "missing"]
     what: str
     found: str
-    mend: str = ""
+    fix: str = ""
+
+
+Check = Callable[[Composed], Iterator[Finding]]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("overrides", nargs="*", help="settings, as for a search")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look at everything and print the findings; status 2 if something is missing."""
+    """Look at everything and print the findings; return 2 if something is missing."""
     composed = compose(options.overrides)
     findings = list(examine(composed))
-    for finding in findings:
-        print(f"{'ok     ' if finding.ok else 'MISSING'} {finding.what:<13} {finding.found}")
-        if not finding.ok:
-            print(f"{'':21} mend: {finding.mend}")
-    return 0 if all(finding.ok for finding in findings) else 2
+    if options.json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            print(f"{MARKS[finding.state]} {finding.what:<13} {finding.found}")
+            if finding.state != "ok":
+                print(f"{'':21} fix: {finding.fix}")
+        print(verdict(composed, findings))
+    return 2 if any(finding.state == "missing" for finding in findings) else 0
+
+
+def verdict(composed: Composed, findings: Sequence[Finding]) -> str:
+    """Return what the findings come to, in one sentence."""
+    missing = sum(finding.state == "missing" for finding in findings)
+    what = "simulations" if _simulated(composed) else "campaigns on virtual machines"
+    if missing:
+        return f"not ready for {what}: fix what is MISSING ({missing})"
+    return f"ready for {what}"
 
 
 def examine(composed: Composed) -> Iterator[Finding]:
-    """Every finding, one after the other; an error while looking is a finding too."""
-    checks: tuple[Callable[[Composed], Iterator[Finding]], ...] = (
-        _packages,
-        _programs,
-        _namespace,
-        _libvirt,
-        _ray,
-        _capacity,
-        _image,
-        _acceleration,
-        _disk,
-    )
+    """Yield every finding, one after the other; an error while looking is a finding too."""
+    packages = list(_packages(composed))
+    yield from packages
+    checks: list[Check] = [_disk]
+    # Without libvirt's package nothing can be asked of virtual machines, and it has been told.
+    if not _simulated(composed) and all(finding.state != "missing" for finding in packages):
+        machines = (_libvirt, _ray, _capacity, _image, _acceleration)
+        checks = [_programs, _namespace, *machines, _disk]
     for check in checks:
         try:
             yield from check(composed)
         except CampaignError as error:
-            yield Finding(
-                False, check.__name__.strip("_"), error.brief, error.resolution or error.details
-            )
+            name = check.__name__.strip("_")
+            yield Finding("missing", name, error.brief, error.resolution or error.details)
+
+
+def _simulated(composed: Composed) -> bool:
+    return composed.campaign.testbed.kind == "simulation"
 
 
 def _packages(composed: Composed) -> Iterator[Finding]:
-    for name in PACKAGES:
-        try:
-            yield Finding(True, "package", f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            yield Finding(False, "package", name, "make setup")
+    for extra, names in _required().items():
+        there = {name: version for name in names if (version := _version_of(name))}
+        lacking = [name for name in names if name not in there]
+        what = f"extra {extra}" if extra else "packages"
+        purpose = f" (for {EXTRAS[extra]})" if extra else ""
+        if not lacking:
+            versions = ", ".join(f"{name} {version}" for name, version in there.items())
+            yield Finding("ok", what, versions if extra else f"{len(there)}, all that are needed")
+            continue
+        state: Literal["absent", "missing"] = "absent"
+        if not extra or (extra == "vm" and not _simulated(composed)):
+            state = "missing"
+        wanted = f"{DISTRIBUTION}[{extra}]" if extra else DISTRIBUTION
+        fix = f"pip install '{wanted}' (in the sources: make setup)"
+        yield Finding(state, what, f"without {', '.join(lacking)}{purpose}", fix)
+
+
+def _required() -> dict[str, list[str]]:
+    """The names of the packages that this one requires, by extra; always required: by no name."""
+    found = defaultdict[str, list[str]](list)
+    try:
+        requirements = importlib.metadata.requires(DISTRIBUTION) or ()
+    except importlib.metadata.PackageNotFoundError:
+        return {}  # it runs from a folder of sources, and nothing says what it requires
+    for requirement in requirements:
+        name = re.match(r"[\w.-]+", requirement)
+        extra = re.search(r"extra == [\"'](\w+)[\"']", requirement)
+        if name and (extra is None or extra[1] in EXTRAS):
+            found[extra[1] if extra else ""].append(name[0])
+    return dict(found)
+
+
+def _version_of(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _found(fine: bool, what: str, found: str, fix: str = "") -> Finding:
+    return Finding("ok" if fine else "missing", what, found, fix)
 
 
 def _programs(composed: Composed) -> Iterator[Finding]:
     with_nix = chosen(composed.campaign.image.builder) == "nix"
     for tool in (QEMU, LIBVIRTD, *(() if with_nix else tools.needed_tools())):
         path = shutil.which(tool.program, path=tools.search_path())
-        yield Finding(
+        yield _found(
             path is not None,
             "program",
             path or f"{tool.program}: {tool.purpose}",
@@ -98,19 +155,19 @@ def _programs(composed: Composed) -> Iterator[Finding]:
 
     if with_nix:
         found = shutil.which("nix")
-        mend = "install Nix 2.18 or later, or image.builder=debian"
-        yield Finding(
+        fix = "install Nix 2.18 or later, or image.builder=debian"
+        yield _found(
             found is not None,
             "program",
             found or "nix: builds images with the project's flake",
-            mend,
+            fix,
         )
 
 
 def _namespace(composed: Composed) -> Iterator[Finding]:
     if os.geteuid() != 0 and chosen(composed.campaign.image.builder) == "debian":
         tools.require_namespace()
-        yield Finding(True, "namespace", "a user namespace to build images in, without root")
+        yield Finding("ok", "namespace", "a user namespace to build images in, without root")
 
 
 def _libvirt(composed: Composed) -> Iterator[Finding]:
@@ -121,15 +178,15 @@ def _libvirt(composed: Composed) -> Iterator[Finding]:
             versions = hypervisor.versions()
             ours = len(hypervisor.ours())
         yield Finding(
-            True,
+            "ok",
             "libvirt",
             f"{name}: libvirt {versions.libvirt}, QEMU {versions.qemu}, {ours} VMs of ours",
         )
     for name in composed.campaign.far_hosts:
         yield Finding(
-            True,
+            "ok",
             "libvirt",
-            f"{name} is far; `python -m campaign host list` says whether it is there",
+            f"{name}: a remote host; `hpc-campaign host list` says whether it can be reached",
         )
 
 
@@ -139,9 +196,9 @@ def _ray(composed: Composed) -> Iterator[Finding]:
     address = composed.campaign.testbed.ray_address
     if address:
         yield Finding(
-            True,
+            "ok",
             "Ray",
-            f"the campaign joins the Ray at {address}; whether it answers, it finds out",
+            f"the campaign joins the Ray at {address}; that is checked when it begins",
         )
         return
     free = shutil.disk_usage("/dev/shm").free  # noqa: S108 - Ray's object store lies there
@@ -149,7 +206,7 @@ def _ray(composed: Composed) -> Iterator[Finding]:
         f"a local one starts with a campaign; it needs {OBJECT_STORE_BYTES >> 20} of "
         f"{free >> 20} MiB in /dev/shm"
     )
-    yield Finding(free > OBJECT_STORE_BYTES, "Ray", found, "mount -o remount,size=512M /dev/shm")
+    yield _found(free > OBJECT_STORE_BYTES, "Ray", found, "mount -o remount,size=512M /dev/shm")
 
 
 def _capacity(composed: Composed) -> Iterator[Finding]:
@@ -158,7 +215,7 @@ def _capacity(composed: Composed) -> Iterator[Finding]:
         needed = (
             f"; the largest cluster needs {fit.needed.memory_mib} MiB and {fit.needed.vcpus} vCPUs"
         )
-        yield Finding(
+        yield _found(
             not fit.shortfall, "capacity", found + needed, "fewer nodes: cluster.nodes=[1,2]"
         )
 
@@ -167,15 +224,15 @@ def _image(composed: Composed) -> Iterator[Finding]:
     image = composed.campaign.image
     store = store_of(composed.campaign.image)
     for name in _image_names(composed):
-        build = f"python -m campaign image build {name} (a search does it by itself)"
+        build = f"hpc-campaign image build {name} (a search does it by itself)"
         bundle = next((one for one in store.bundles() if one.manifest.name == name), None)
         if bundle is None:
-            yield Finding(
+            yield _found(
                 image.build == "auto", "image", f"{name} is not in {store.path} yet: {build}", build
             )
         else:
             store.verify(bundle)
-            yield Finding(True, "image", f"{name} {bundle.hash[:16]} in {store.path}")
+            yield Finding("ok", "image", f"{name} {bundle.hash[:16]} in {store.path}")
 
 
 def _image_names(composed: Composed) -> list[str]:
@@ -195,13 +252,14 @@ def _acceleration(composed: Composed) -> Iterator[Finding]:
         if not bundles:
             kvm = "there is a /dev/kvm" if Path("/dev/kvm").exists() else "there is no /dev/kvm"
             yield Finding(
-                True,
+                "ok",
                 "acceleration",
                 f"{name}: {kvm}; whether it works is tried with the image's kernel",
             )
             continue
         found = acceleration(bundles[0].kernel, bundles[0].initrd, state_dir_of(settings))
-        yield Finding(True, "acceleration", f"{name}: {found.kind} ({found.reason})")
+        slow = "software emulation, some twenty times slower; " if found.kind == "tcg" else ""
+        yield Finding("ok", "acceleration", f"{name}: {found.kind} ({slow}{found.reason})")
 
 
 def _disk(composed: Composed) -> Iterator[Finding]:
@@ -214,6 +272,6 @@ def _disk(composed: Composed) -> Iterator[Finding]:
         there = next(one for one in (path, *path.parents) if one.exists())
         free = shutil.disk_usage(there).free
         found = f"{free >> 20} MiB free for {what} ({path})"
-        yield Finding(
-            free > tools.BUILD_SPACE, "disk", found, "free some disk: python -m campaign image gc"
+        yield _found(
+            free > tools.BUILD_SPACE, "disk", found, "free some disk: hpc-campaign image gc"
         )

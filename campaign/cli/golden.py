@@ -1,10 +1,15 @@
-"""`python -m campaign golden`: the golden clusters that the configured hosts keep on this
-machine."""
+"""`hpc-campaign golden`: the golden clusters that the configured hosts keep on this machine.
+
+A golden cluster is a snapshot of a booted and joined cluster, from which trials' clusters are
+restored.
+"""
 
 import argparse
 import time
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
+from campaign.cli.output import add_json, print_json
 from campaign.config.compose import compose
 
 if TYPE_CHECKING:
@@ -20,6 +25,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     }.items():
         command = below.add_parser(action, help=summary)
         command.add_argument("overrides", nargs="*", help="settings of the hosts, as for a search")
+        if action == "list":
+            add_json(command)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -27,9 +34,11 @@ def run(options: argparse.Namespace) -> int:
     from actors.hosts.state_dir import golden_store
 
     hosts = compose(options.overrides).campaign.local_hosts
-    stores = {
-        store.path: store for store in map(golden_store, hosts.values())
-    }  # hosts may share a state folder
+    # Hosts may share a state folder, and then have one store.
+    stores = {store.path: store for store in map(golden_store, hosts.values())}
+    if options.action == "list" and options.json:
+        print_json([_as_data(store) for store in stores.values()])
+        return 0
     for store in stores.values():
         {"list": _list, "clear": _clear}[options.action](store)
     return 0
@@ -41,6 +50,26 @@ def _list(store: "GoldenStore") -> None:
         print(line_of(entry))
     use = sum(entry.disk_use for entry in entries) >> 20
     print(f"{store.path}: {len(entries)} in all, {use} of {store.limit >> 20} MiB")
+
+
+def _as_data(store: "GoldenStore") -> dict[str, Any]:
+    """A store with its golden clusters; sizes in bytes."""
+    entries = store.goldens()
+    return {
+        "store": store.path,
+        "limit_bytes": store.limit,
+        "golden": [
+            {
+                "key": entry.digest,
+                "made_from": dict(entry.golden.key.inputs) if entry.golden else None,
+                "nodes": len(entry.golden.nodes) if entry.golden else None,
+                "disk_bytes": entry.disk_use,
+                "used": datetime.fromtimestamp(entry.used, UTC),
+                "in_use": entry.held,
+            }
+            for entry in entries
+        ],
+    }
 
 
 def _clear(store: "GoldenStore") -> None:

@@ -1,14 +1,16 @@
-"""`python -m campaign host`: how machines join as hosts, what hosts there are, and draining or
-adding one meanwhile."""
+"""`hpc-campaign host`: how machines join as hosts, what hosts there are, and draining or adding
+one while a campaign runs."""
 
 import argparse
 import re
 import shlex
 import socket
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from campaign.cli.output import add_json, print_json, table
 from campaign.config.compose import Composed, compose
 from campaign.core.commands import Order, Orders
 from campaign.core.errors import ConfigError
@@ -43,6 +45,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
             command.add_argument(
                 "overrides", nargs="*", help="the campaign's settings, as for its search"
             )
+        if action == "list":
+            add_json(command)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -53,8 +57,12 @@ def run(options: argparse.Namespace) -> int:
         return 0
     composed = compose(options.overrides)
     if options.action == "list":
-        for line in _listing(composed):
-            print(line)
+        found = list(_listing(composed))
+        if options.json:
+            print_json([asdict(one) for one in found])
+        else:
+            heads = ("host", "where", "state", "trials", "failed")
+            print(table(heads, [[str(value) for value in astuple(one)] for one in found]))
         return 0
     _order(options.action, options.host, composed)
     return 0
@@ -99,7 +107,19 @@ def joining(host: str, head: str, port: int) -> Iterator[str]:
     )
 
 
-def _listing(composed: Composed) -> Iterator[str]:
+@dataclass(frozen=True)
+class HostLine:
+    """A host of a campaign: where it is, whether it is there, and how many of its trials failed
+    because of it."""
+
+    host: str
+    where: str
+    state: Literal["serves", "drained", "away"]
+    trials: int
+    failed: int
+
+
+def _listing(composed: Composed) -> Iterator[HostLine]:
     campaign = composed.campaign
     results = Results(Path(campaign.output.results), campaign.name)
     drained = set[str]()
@@ -116,14 +136,18 @@ def _listing(composed: Composed) -> Iterator[str]:
         history_of(results.ledger_path).records.values() if results.ledger_path.exists() else ()
     )
     records = [record for of_trial in trials for record in of_trial]
-    yield f"{'host':<16} {'where':<28} {'state':<8} {'trials':>6} {'failed':>6}"
     for name, settings in hosts.items():
         far = settings.reach == "ray"
         where = nodes.get(name, "no living Ray node" if far else "this machine")
-        state = "drained" if name in drained else "away" if far and name not in nodes else "serves"
+        away = far and name not in nodes
         mine = [record for record in records if record.host == name]
-        failed = sum(record.outcome == "infrastructure_failed" for record in mine)
-        yield f"{name:<16} {where:<28} {state:<8} {len(mine):>6} {failed:>6}"
+        yield HostLine(
+            name,
+            where,
+            "drained" if name in drained else "away" if away else "serves",
+            len(mine),
+            sum(record.outcome == "infrastructure_failed" for record in mine),
+        )
 
 
 def _nodes(address: str | None) -> Mapping[str, str]:

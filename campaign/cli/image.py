@@ -3,7 +3,9 @@
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
+from campaign.cli.output import add_json, print_json, table
 from campaign.images.builders import BUILDERS, build
 from campaign.images.bundles.diff import differences
 from campaign.images.bundles.manifest import Bundle
@@ -12,6 +14,7 @@ from campaign.images.debian import builder
 from campaign.images.debian.third_party import DEFAULT_FOLDER, VARIABLE
 from campaign.schema.model import ImageSettings
 
+HEADS = ("hash", "name", "builder", "MiB", "kernel")
 DEFAULT_STORE = ImageSettings.model_fields["store"].default
 
 
@@ -24,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"image store (default: {DEFAULT_STORE})",
     )
     below = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    below.add_parser("list", help="the bundles of the store, newest first")
+    add_json(below.add_parser("list", help="the bundles of the store, newest first"))
     making = below.add_parser(
         "build", help="build a bundle from its specification and lock, or with the Nix flake"
     )
@@ -81,10 +84,13 @@ def run(options: argparse.Namespace) -> int:
 
 def _list(store: Store, options: argparse.Namespace) -> None:
     bundles = store.bundles()
-    for bundle in bundles:
-        print(_line(bundle))
-    if not bundles:
-        print(f"{options.store} holds no images; `python -m campaign image build slurm` makes one")
+    if options.json:
+        print_json([_as_data(bundle) for bundle in bundles])
+        return
+    if bundles:
+        print(table(HEADS, [_row(bundle) for bundle in bundles]))
+    else:
+        print(f"{options.store} holds no images; `hpc-campaign image build slurm` makes one")
 
 
 def _build(store: Store, options: argparse.Namespace) -> None:
@@ -140,10 +146,30 @@ def _one(store: Store, options: argparse.Namespace) -> None:
         print(f"removed {_line(bundle)}")
 
 
+def _row(bundle: Bundle) -> tuple[str, ...]:
+    manifest = bundle.manifest
+    size = str(_bytes(bundle) >> 20)
+    return (bundle.hash[:16], manifest.name, manifest.builder, size, manifest.kernel_version)
+
+
+def _as_data(bundle: Bundle) -> dict[str, Any]:
+    manifest = bundle.manifest
+    return {
+        "hash": bundle.hash,
+        "name": manifest.name,
+        "builder": manifest.builder,
+        "kernel": manifest.kernel_version,
+        "bytes": _bytes(bundle),
+        "path": bundle.path,
+    }
+
+
+def _bytes(bundle: Bundle) -> int:
+    return sum(file.size for file in bundle.manifest.files.values())
+
+
 def _line(bundle: Bundle) -> str:
     manifest = bundle.manifest
-    size = sum(file.size for file in manifest.files.values()) >> 20
-    return (
-        f"{bundle.hash[:16]}  {manifest.name:<10} {manifest.builder:<8} {size:>5} MiB  kernel "
-        f"{manifest.kernel_version}"
-    )
+    size = f"{_bytes(bundle) >> 20:>5} MiB"
+    made = f"{manifest.name:<10} {manifest.builder:<8}"
+    return f"{bundle.hash[:16]}  {made} {size}  kernel {manifest.kernel_version}"

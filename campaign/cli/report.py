@@ -12,6 +12,7 @@ from campaign.config.compose import Composed, compose_recorded
 from campaign.core.errors import ConfigError, LedgerError
 from campaign.core.trials import TrialRecord
 from campaign.execution.summary import conclude, facts_of, result_of
+from campaign.records.campaigns import names_in
 from campaign.records.ledger import History, history_of
 from campaign.records.results import Results
 from campaign.testbeds.preflight import workload_for
@@ -32,8 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name",
         nargs="*",
-        default=["demo"],
-        help="name of the campaign (default: demo); or `compare NAME:TRIAL NAME:TRIAL`: two "
+        help="name of the campaign; or `compare NAME:TRIAL NAME:TRIAL`: two "
         "trials of the same jobs",
     )
     parser.add_argument(
@@ -69,10 +69,21 @@ def run(options: argparse.Namespace) -> int:
             return _again(options.results, name)
         case ["compare", one, other]:
             return _compare(options, (one, other))
+        case []:
+            raise ConfigError(
+                "report: which campaign?",
+                _known(options.results),
+                "Name one: `hpc-campaign report NAME`. `hpc-campaign list` says more of them.",
+            )
     raise LedgerError(
         f"report {' '.join(options.name)}: neither a campaign nor a comparison",
         resolution="Say `report NAME`, or `report compare NAME:TRIAL NAME:TRIAL`.",
     )
+
+
+def _known(root: Path) -> str:
+    names = names_in(root)
+    return f"in {root}: {', '.join(names)}" if names else f"{root} holds no campaigns"
 
 
 def _count(text: str) -> int:

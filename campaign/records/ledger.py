@@ -238,7 +238,7 @@ def history_of(path: Path) -> History:
     if history.head is None:
         raise LedgerError(
             f"there is no campaign at {path.parent}",
-            resolution="`ls` the results folder for names.",
+            resolution="`hpc-campaign list` says which there are.",
         )
     return history
 

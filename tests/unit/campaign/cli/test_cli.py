@@ -255,7 +255,7 @@ def test_arguments_that_are_none_are_refused(arguments):
     [
         (["ui"], "ui", {"port": 5000}),
         (["ui", "--port", "5055", "--mlruns", "m"], "ui", {"port": 5055}),
-        (["report"], "report", {"name": ["demo"]}),
+        (["report"], "report", {"name": []}),
         (["report", "mine"], "report", {"name": ["mine"]}),
         (
             ["clean", "--all", "hosts.local.uri=x"],
@@ -298,6 +298,17 @@ def test_arguments_reach_their_command(arguments, module, expected, monkeypatch)
 def test_a_report_of_no_campaign_is_a_user_error(tmp_path, capsys):
     assert surrounding.main(["report", "nope", "--results", str(tmp_path)]) == USER_ERROR
     assert f"there is no campaign at {tmp_path}/nope" in capsys.readouterr().err
+
+
+def test_a_report_without_a_name_says_which_campaigns_there_are(tmp_path, capsys):
+    assert surrounding.main(["report", "--results", str(tmp_path)]) == USER_ERROR
+    assert f"{tmp_path} holds no campaigns" in capsys.readouterr().err
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "ledger.jsonl").touch()
+    assert surrounding.main(["report", "--results", str(tmp_path)]) == USER_ERROR
+    said = capsys.readouterr().err
+    assert f"in {tmp_path}: one, two" in said and "hpc-campaign list" in said
 
 
 def test_the_tables_of_docs_come_from_the_rows(tmp_path, capsys):

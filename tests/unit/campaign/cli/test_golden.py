@@ -1,6 +1,7 @@
 """`golden list`, `golden clear`, and what `clean` sweeps of golden clusters, on a store of small
 ones."""
 
+import json
 import os
 
 import pytest
@@ -112,3 +113,12 @@ def test_clean_sweeps_what_killed_makers_left(store, hosts, capsys, monkeypatch)
     assert said(capsys, "clean", hosts)[1:] == ["local: removed 1 half-made golden cluster"]
     assert golden.folder.exists() and not (store.path / ".making-dead").exists()
     assert len(said(capsys, "clean", hosts)) == 1
+
+
+def test_the_list_as_json_has_the_same(store, hosts, capsys):
+    golden = add(store, 1e9)
+    (found,) = json.loads("\n".join(said(capsys, "golden", "list", "--json", hosts)))
+    (only,) = found["golden"]
+    assert found["store"] == str(store.path) and found["limit_bytes"] == 8192 << 20
+    assert only["key"] == golden.key.digest and only["made_from"]["scheduler"] == "slurm"
+    assert only["used"] == "2001-09-09T01:46:40+00:00" and only["in_use"] is False
