@@ -22,9 +22,12 @@ class NodeLost(InfrastructureError):
 
 def outcome_of(cause: CampaignError | OSError) -> Outcome:
     """Return the outcome of a trial that ended with this error."""
-    if isinstance(cause, StallError):
-        return "stalled"
-    return "scheduler_failed" if isinstance(cause, SchedulerError) else "infrastructure_failed"
+    return cause.outcome if isinstance(cause, CampaignError) else "infrastructure_failed"
+
+
+def retryable(cause: CampaignError | OSError) -> bool:
+    """Return whether another attempt may go well; an error of the system's is the platform's."""
+    return cause.retryable if isinstance(cause, CampaignError) else True
 
 
 def cause_of(error: BaseException) -> CampaignError | OSError:

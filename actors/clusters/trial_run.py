@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from actors.clusters.cluster_spec import ClusterSpec
-from actors.clusters.failures import NodeLost, cause_of, outcome_of, run_all
+from actors.clusters.failures import NodeLost, cause_of, outcome_of, retryable, run_all
 from actors.clusters.live import LiveCluster
 from actors.clusters.provisioner import Provisioner, ReadyCluster
 from actors.clusters.replay import Replay, Replayed
@@ -80,6 +80,7 @@ class TrialRun:
         self._states: list[NodeState] = []
         self._usage = HostUsage(0, 0)
         self._lost = ""
+        self._retryable: bool | None = None
 
     @property
     def status(self) -> Status:
@@ -115,6 +116,7 @@ class TrialRun:
             provenance=self._provenance,
             checks=checks,
             files=self._files,
+            retryable=self._retryable,
         )
 
     async def _live(self) -> tuple[Outcome, str]:
@@ -133,6 +135,7 @@ class TrialRun:
                 if why := self._provisioner.cold_because:
                     self._provenance = replace(self._provenance, start="cold", cold_because=why)
                 cause = cause_of(error)
+                self._retryable = retryable(cause)
                 return outcome_of(cause), str(cause)
             finally:
                 if ready is not None:

@@ -1,25 +1,6 @@
-"""What can go wrong between us and the machine that runs the nodes; every class names one mendable
-cause.
+"""What can go wrong between us and the machine that runs the nodes.
 
-InfrastructureError
-├── HypervisorError            anything below; the place to catch
-│   ├── LibvirtUnreachable     no libvirt answers at the URI
-│   ├── DaemonError            the private libvirtd does not start, answer or stop
-│   ├── GuestsRunning          the private libvirtd still has guests, so it is not ended
-│   ├── InvalidNodeSpec        a node was described wrongly; trying again won't help
-│   ├── InvalidLease           metadata or a lease file that is not a lease; `details` holds the raw
-text
-│   ├── NodeStartFailed        libvirt refused to start a node, for a reason not named below
-│   │   ├── PortInUse          somebody else listens on the node's SSH port
-│   │   ├── NodeNameTaken      a domain of that name exists
-│   │   ├── FileUnusable       a file of the node is missing or not readable
-│   │   ├── DiskFull           no space left where libvirt or QEMU writes
-│   │   └── MemoryExhausted    the host has no memory for the node
-│   ├── NetworkUnusable        a network over several hosts can't be made
-│   ├── MonitorRefused         QEMU can't be asked for something, or refuses it
-│   ├── SnapshotFailed         a node's devices couldn't be saved or loaded
-│   └── NodeGone               the domain that was asked about does not exist (any more)
-└── NotEnoughPorts             fewer free ports than nodes (a CapacityError)
+Every class names one cause that can be fixed; the tree is drawn in `campaign/core/errors.py`.
 """
 
 from campaign.core.errors import CapacityError, InfrastructureError
@@ -43,6 +24,8 @@ class GuestsRunning(HypervisorError):
 
 class InvalidNodeSpec(HypervisorError):
     """A node was described wrongly; the same description will always fail."""
+
+    retryable = False
 
 
 class InvalidLease(HypervisorError):

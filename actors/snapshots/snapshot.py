@@ -31,6 +31,8 @@ NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$
 class GoldenError(CampaignError):
     """A golden cluster can't be kept or used."""
 
+    retryable = True
+
 
 class GoldenDamaged(GoldenError):
     """What stands under a golden cluster's name isn't what was put there, and must not be

@@ -22,7 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from campaign.core.errors import CampaignError, command_failed
+from campaign.core.errors import BenchmarkError, command_failed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,7 +47,7 @@ def run_accasim(
     """Simulate jobs (WORKLOAD_SCHEMA, whole seconds) on `nodes` nodes of one slot each.
 
     Returns None if that takes more than `timeout_s`. Only AccaSim's loop is timed, which reads the
-    trace as it goes. Raises CampaignError when AccaSim fails.
+    trace as it goes. Raises BenchmarkError when AccaSim fails.
     """
     import numpy as np
 
@@ -65,14 +65,14 @@ def run_accasim(
         except subprocess.TimeoutExpired:
             return None
     if done.returncode:
-        raise CampaignError(
+        raise BenchmarkError(
             f"AccaSim ({kind}) failed",
             command_failed(command, done.returncode, done.stderr),
         )
     reply = json.loads(done.stdout.splitlines()[-1])
     starts = [reply["starts"].get(str(job)) for job in jobs.column("job_id").to_pylist()]
     if None in starts:
-        raise CampaignError(
+        raise BenchmarkError(
             f"AccaSim ({kind}) started {len(reply['starts'])} of {len(starts)} jobs"
         )
     starts_ns = np.array(starts, np.int64) * 1_000_000_000  # it counts in whole seconds

@@ -44,7 +44,7 @@ from campaign.bench.clusters_table import (
 from campaign.bench.results import BenchmarkResults
 from campaign.config.compose import Composed, compose
 from campaign.config.default_point import default_point
-from campaign.core.errors import CampaignError
+from campaign.core.errors import BenchmarkError
 from campaign.core.phase_clock import PhaseClock
 from campaign.core.phases import Phase
 from campaign.core.version import git_commit
@@ -66,10 +66,6 @@ Rounds interleave the ways, so that none has the machine's better hours to itsel
 _MORE_ROOM = "Raise hosts.*.golden_mib."
 
 _log = logging.getLogger(__name__)
-
-
-class BenchFailed(CampaignError):
-    """A sample isn't what its row says, so there is no benchmark."""
 
 
 @dataclass(frozen=True)
@@ -165,8 +161,8 @@ def measure(
 ) -> ClusterMeasurements:
     """Open the host `name`, measure, and leave nothing behind, the golden cluster included.
 
-    `facts` are put beside those of the host. Takes minutes for each round. Raises BenchFailed for a
-    sample that isn't what it should be, ConfigError without ansible-core, and the errors of
+    `facts` are put beside those of the host. Takes minutes for each round. Raises BenchmarkError
+    for a sample that isn't what it should be, ConfigError without ansible-core, and the errors of
     clusters that can't be had.
     """
     check_installed()
@@ -257,7 +253,7 @@ class _ClusterBench:
         phases, _ = await self._lived(RESTORED)
         made = await self._offer()
         if made.golden is None:
-            raise BenchFailed(
+            raise BenchmarkError(
                 "the golden cluster was removed as soon as it was made", resolution=_MORE_ROOM
             )
         _log.info("the golden cluster took %.1f s", phases[Phase.GOLDEN])
@@ -301,10 +297,10 @@ class _ClusterBench:
 
 
 def check_origin(row: str, ready: ReadyCluster) -> None:
-    """Raise BenchFailed unless the cluster came about as its row says."""
+    """Raise BenchmarkError unless the cluster came about as its row says."""
     if (row in (ANSIBLE, SSH)) == bool(ready.golden_key):
         came = "was restored" if ready.golden_key else "was booted"
-        raise BenchFailed(f"{ROWS[row]}: the cluster {came}", ready.cold_because)
+        raise BenchmarkError(f"{ROWS[row]}: the cluster {came}", ready.cold_because)
 
 
 def floor_of(golden: Golden) -> ReadTimes:

@@ -38,7 +38,7 @@ from campaign.bench.simulation_table import (
     as_text,
 )
 from campaign.config.compose import compose
-from campaign.core.errors import CampaignError, command_failed
+from campaign.core.errors import BenchmarkError, command_failed
 from campaign.core.version import git_commit
 from campaign.schema.model import WorkloadSettings
 from campaign.simulation.engine import NS, Nodes, Ns, simulate
@@ -92,7 +92,7 @@ def run(overrides: Sequence[str], folder: Path, rounds: int) -> BenchmarkResults
 def measure(rounds: int, scheduler: str, facts: Mapping[str, Any]) -> SpeedMeasurements:
     """Measure with the policy of `scheduler` at its defaults beside the ideal ones.
 
-    Takes two minutes, and half of one for each round. Raises CampaignError when AccaSim or a
+    Takes two minutes, and half of one for each round. Raises BenchmarkError when AccaSim or a
     process of our own fails.
     """
     _log.info("compiling, with nothing compiled yet")
@@ -231,7 +231,7 @@ class _SpeedBench:
             self._starts[case.jobs] = done.starts
         differ = int((done.starts != self._starts[case.jobs]).sum()) if case.whole else 0
         if differ and case.simulator == TEXTBOOK:
-            raise CampaignError(
+            raise BenchmarkError(
                 f"{label}: {differ} start at another time than with us, so that nothing can be "
                 "compared"
             )
@@ -281,7 +281,7 @@ def _in_process(*arguments: str, **environment: str) -> float:
         command, capture_output=True, text=True, env=known, timeout=PROCESS_TIMEOUT_S, check=False
     )
     if done.returncode:
-        raise CampaignError(
+        raise BenchmarkError(
             f"measuring {arguments} failed",
             command_failed(command, done.returncode, done.stderr),
         )

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from campaign.bench.results import BenchmarkResults
 from campaign.bench.validation_table import as_json, as_table, as_text
 from campaign.config.compose import Composed, compose
-from campaign.core.errors import CampaignError
+from campaign.core.errors import BenchmarkError
 from campaign.core.jobs import tau_of
 from campaign.core.testbed import Testbed
 from campaign.core.trials import Evaluation, Point, Trial
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 def run(overrides: Sequence[str], folder: Path, rounds: int) -> BenchmarkResults:
     """Measure each point `rounds` times on both workloads, fit the delays to one, compare.
 
-    Nothing is written to `folder`. Raises CampaignError where a trial has no valid result.
+    Nothing is written to `folder`. Raises BenchmarkError where a trial has no valid result.
     """
     fitted_on, tested_on = _measure(
         [compose([*one, *overrides]) for one in (FITTED_ON, TESTED_ON)], rounds
@@ -108,7 +108,7 @@ def _evaluated(testbed: Testbed, trial: Trial) -> Evaluation:
         ((_, evaluation),) = ended
         if evaluation.outcome == "ok" and evaluation.jobs is not None:
             return evaluation
-    raise CampaignError(f"trial {trial.number} was {evaluation.outcome}: {evaluation.reason}")
+    raise BenchmarkError(f"trial {trial.number} was {evaluation.outcome}: {evaluation.reason}")
 
 
 def _case(composed: Composed, trial: Trial, evaluation: Evaluation) -> Case:

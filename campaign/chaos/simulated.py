@@ -19,7 +19,7 @@ from actors.hypervisor.capacity import Resources
 from campaign.chaos.invariants import records_broken
 from campaign.chaos.runs import ChaosRun
 from campaign.config.compose import Composed, compose
-from campaign.core.errors import CampaignError
+from campaign.core.errors import CampaignError, StorageError
 from campaign.core.trials import TrialRecord
 from campaign.execution.executor import Executor
 from campaign.records.ledger import Ledger, history_of
@@ -203,7 +203,7 @@ class _BadDisk(Ledger):
         lines = self.path.read_bytes().count(b"\n")
         what = self._faults.pop(lines, "") if event in ("asked", "started", "finished") else ""
         if what == "disk full":
-            raise CampaignError(f"{self.path} can't be written: {os.strerror(errno.ENOSPC)}")
+            raise StorageError(f"{self.path} can't be written: {os.strerror(errno.ENOSPC)}")
         if what == "killed before a line":
             raise DriverKilled(what)
         if what == "killed in a line":

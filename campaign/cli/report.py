@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaign.config.compose import Composed, compose_recorded
-from campaign.core.errors import ConfigError, LedgerError
+from campaign.core.errors import ConfigError, LedgerError, UsageError
 from campaign.core.trials import TrialRecord
 from campaign.execution.summary import conclude, facts_of, result_of
 from campaign.records.campaigns import names_in
@@ -61,9 +61,9 @@ def run(options: argparse.Namespace) -> int:
     match options.name:
         case [name]:
             if options.json or options.html:
-                raise ConfigError(
+                raise UsageError(
                     f"report {name}: --json and --html are for comparisons",
-                    resolution="Leave them out, or say `report compare NAME:TRIAL NAME:TRIAL "
+                    resolution="Leave them out, or use `report compare NAME:TRIAL NAME:TRIAL "
                     "--json FILE`.",
                 )
             return _again(options.results, name)
@@ -75,9 +75,9 @@ def run(options: argparse.Namespace) -> int:
                 _known(options.results),
                 "Name one: `hpc-campaign report NAME`. `hpc-campaign list` says more of them.",
             )
-    raise LedgerError(
+    raise UsageError(
         f"report {' '.join(options.name)}: neither a campaign nor a comparison",
-        resolution="Say `report NAME`, or `report compare NAME:TRIAL NAME:TRIAL`.",
+        resolution="Use `report NAME`, or `report compare NAME:TRIAL NAME:TRIAL`.",
     )
 
 
@@ -158,10 +158,10 @@ def _arms_of(texts: tuple[str, str]) -> list[tuple[str, int]]:
     known = [match for match in matches if match]
     for text, match in zip(texts, matches, strict=True):
         if match is None:
-            raise LedgerError(f"{text!r} names no trial", resolution=_ARM_USAGE)
+            raise UsageError(f"{text!r} names no trial", resolution=_ARM_USAGE)
     names = [match["name"] for match in known if match["name"]]
     if not names:
-        raise LedgerError(
+        raise UsageError(
             f"{' and '.join(texts)} name trials, but no campaign", resolution=_ARM_USAGE
         )
     return [(match["name"] or names[0], int(match["trial"])) for match in known]

@@ -60,6 +60,7 @@ class TrialRecord(Settings):
     phases: Annotated[dict[Phase, float], BeforeValidator(_known_phases)] = {}  # seconds
     provenance: Provenance = Provenance()
     checks: tuple[Check, ...] = ()
+    retryable: bool | None = None  # by the error that ended it; None where there was none
     started: float = 0.0  # Unix seconds
     ended: float = 0.0
 
@@ -67,11 +68,19 @@ class TrialRecord(Settings):
     def valid(self) -> bool:
         return self.outcome == "ok"
 
+    @property
+    def failed(self) -> bool:
+        """True if the platform or the scheduler failed, so that the trial tells nothing."""
+        return self.outcome in ("infrastructure_failed", "scheduler_failed")
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a testbed hands back for one trial; `files` are logs and rendered configuration, by
-    relative path."""
+    """What a testbed hands back for one trial.
+
+    `files` are logs and rendered configuration, by relative path. `retryable` is that of the error
+    that ended the trial; None if there was none, or if nothing tells.
+    """
 
     outcome: Outcome
     reason: str = ""
@@ -81,3 +90,4 @@ class Evaluation:
     provenance: Provenance = field(default_factory=Provenance)
     checks: tuple[Check, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
+    retryable: bool | None = None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from campaign.analysis.metrics import ClusterFacts, Computed, compute
-from campaign.core.errors import CampaignError
+from campaign.core.errors import GaveUpError
 from campaign.core.jobs import tau_of
 from campaign.core.testbed import Status, Testbed
 from campaign.core.trials import Evaluation, Trial, TrialRecord
@@ -23,7 +23,6 @@ from search.space import Space
 from search.study import Study, Suggestion
 
 POLL_S = 0.5
-FAILURES = frozenset({"infrastructure_failed", "scheduler_failed"})
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ class Executor:
     def run(self) -> list[TrialRecord]:
         """Go on until every trial is settled; returns the final records by trial number.
 
-        Raises CampaignError when attempt after attempt fails: the last one's reason says why.
+        Raises GaveUpError when attempt after attempt fails: the last one's reason says why.
         """
         while not isinstance(decision := self._decide(), Done):
             if isinstance(decision, GiveUp):
@@ -222,7 +221,7 @@ class Executor:
         )
         self._results.keep(record, evaluation)
         self._ledger.append("finished", trial=trial.number, record=record.model_dump(mode="json"))
-        failed = record.outcome in FAILURES
+        failed = record.failed
         self._failures = self._failures + 1 if failed else 0
         self._last_failure = record if failed else self._last_failure
         settled = self._ledger.history.settled(trial.number, self._campaign.search.retries)
@@ -240,9 +239,9 @@ class Executor:
         self._told = number + 1
 
 
-def _gave_up(last: TrialRecord | None, failures: int) -> CampaignError:
+def _gave_up(last: TrialRecord | None, failures: int) -> GaveUpError:
     reason = last.reason if last else ""
-    return CampaignError(
+    return GaveUpError(
         f"gave up: {failures} attempts in a row failed",
         reason,
         "Fix the cause and start the same command again: it goes on with what is left.",
@@ -291,6 +290,7 @@ def judge(
         phases=dict(evaluation.phases),
         provenance=evaluation.provenance,
         checks=evaluation.checks,
+        retryable=evaluation.retryable,
         started=times[0],
         ended=times[1],
     )

@@ -13,7 +13,7 @@ from campaign.core import log
 from campaign.core.errors import CampaignError, LedgerError
 from campaign.core.exits import TRIALS_FAILED
 from campaign.core.trials import TrialRecord
-from campaign.execution.executor import FAILURES, Executor
+from campaign.execution.executor import Executor
 from campaign.execution.progress import Progress
 from campaign.execution.summary import conclude, facts_of, result_of
 from campaign.execution.terminal import show
@@ -68,7 +68,7 @@ def run(composed: Composed, *, verbose: bool = False) -> int:
         stack.enter_context(log.to_file(results.driver_log))
         stack.enter_context(log.span(_log, f"campaign {campaign.name}"))
         records = _carry_out(composed, ledger, results)
-    failed = [record for record in records if record.outcome in FAILURES]
+    failed = [record for record in records if record.failed]
     return TRIALS_FAILED if failed or not any(record.valid for record in records) else 0
 
 

@@ -26,11 +26,12 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any, Self
 
-from campaign.core.errors import CampaignError, LedgerError
+from campaign.core.errors import LedgerError, StorageError
 from campaign.core.trials import Point, TrialRecord
 
 FORGIVABLE = "infrastructure_failed"
 RETRYABLE = frozenset({"invalid", FORGIVABLE})
+"""The outcomes that are tried again where no error says whether that helps."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,12 @@ class History:
         A resume forgives the platform's failures: whoever starts again has mended something.
         """
         records = self.records.get(number, [])
-        if records and records[-1].outcome == FORGIVABLE:
-            return len(records) - self.forgiven.get(number, 0) > retries
-        return bool(records) and (records[-1].outcome not in RETRYABLE or len(records) > retries)
+        if not records:
+            return False
+        allowed = retries if _may_retry(records[-1]) else 0
+        if records[-1].outcome == FORGIVABLE:
+            return len(records) - self.forgiven.get(number, 0) > allowed
+        return len(records) > allowed
 
     def lasting(self, retries: int) -> int:
         """How many trials are settled whatever a resume forgives."""
@@ -103,6 +107,10 @@ class History:
     def final(self) -> list[TrialRecord]:
         """The last record of each trial that has one, by trial number."""
         return [self.records[number][-1] for number in sorted(self.records)]
+
+
+def _may_retry(record: TrialRecord) -> bool:
+    return record.outcome in RETRYABLE if record.retryable is None else record.retryable
 
 
 class Ledger:
@@ -145,7 +153,7 @@ class Ledger:
         self._file.close()
 
     def append(self, event: str, **values: Any) -> None:
-        """Record an event. On return it is on the disk; a full disk is a CampaignError and leaves
+        """Record an event. On return it is on the disk; a full disk is a StorageError and leaves
         no half line."""
         entry = {"event": event, "time": round(time.time(), 3), **values}
         line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
@@ -155,7 +163,7 @@ class Ledger:
             os.fsync(self._file.fileno())
         except OSError as error:
             os.truncate(self.path, size)
-            raise CampaignError(
+            raise StorageError(
                 f"{self.path} can't be written: {error.strerror}",
                 resolution="Free some disk and start the same command again: it goes on with "
                 "what is left.",

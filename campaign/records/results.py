@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from campaign.core.errors import CampaignError
+from campaign.core.errors import StorageError
 from campaign.core.trials import Evaluation, TrialRecord
 from campaign.images.bundles.manifest import MANIFEST, Bundle, ImageManifest
 from campaign.records import dataset
@@ -45,7 +45,7 @@ class Results:
                 dataset.write(self.jobs_folder, self.name, record, evaluation.jobs)
             _replace_folder(self.trial_folder(record.number), evaluation)
         except OSError as error:
-            raise CampaignError(
+            raise StorageError(
                 f"{self.folder} can't be written: {error.strerror or error}",
                 resolution="Free some disk and start the same command again: it goes on with "
                 "what is left.",

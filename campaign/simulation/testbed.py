@@ -112,7 +112,9 @@ class SimulationTestbed:
         try:
             schedule = simulate(self._workload.table, nodes, policy, delays)
         except CampaignError as error:
-            return Evaluation("infrastructure_failed", str(error), provenance=provenance)
+            return Evaluation(
+                error.outcome, str(error), provenance=provenance, retryable=error.retryable
+            )
         slots = {node_name(number): nodes.slots for number in range(1, nodes.count + 1)}
         jobs = jobs_table(self._workload, schedule)
         checks = judge_schedule(jobs, slots=slots, settings=self._campaign.validity)

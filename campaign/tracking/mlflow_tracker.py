@@ -20,7 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from campaign.core.errors import CampaignError
+from campaign.core.errors import TrackingError
 from campaign.core.files import lock
 from campaign.core.trials import Point, TrialRecord
 from campaign.report.facts import short, shown
@@ -132,7 +132,7 @@ class Tracker:
     def start(self) -> str:
         """Make what is missing of store, experiment and campaign's run; return the run's id.
 
-        Raises CampaignError when the store can't be opened.
+        Raises TrackingError when the store can't be opened.
         """
         return self._parent
 
@@ -324,7 +324,7 @@ class Tracker:
 def open_store(mlruns: Path) -> Any:
     """Return an MlflowClient of the store in `mlruns`, which is made where it is missing.
 
-    Raises CampaignError when the store can't be opened.
+    Raises TrackingError when the store can't be opened.
     """
     mlflow = _quiet_mlflow()
     with _locked(mlruns):
@@ -332,7 +332,7 @@ def open_store(mlruns: Path) -> Any:
             client = mlflow.MlflowClient(tracking_uri=store_uri(mlruns))
             client.search_experiments(max_results=1)
         except Exception as error:
-            raise CampaignError(
+            raise TrackingError(
                 f"can't open the MLflow store {mlruns / DATABASE}",
                 str(error),
                 "Move the file away to start a new store; `python -m campaign report NAME` fills "

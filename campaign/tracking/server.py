@@ -7,7 +7,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from campaign.core.errors import CampaignError
+from campaign.core.errors import TrackingError
 from campaign.tracking.mlflow_tracker import DATABASE, ENVIRONMENT, store_uri
 
 SERVER_ENVIRONMENT = {
@@ -20,7 +20,7 @@ SERVER_ENVIRONMENT = {
 def serve(mlruns: Path, port: int = 5000, host: str = "127.0.0.1") -> None:
     """Become the UI's server, and never return. Ctrl-C or SIGTERM ends it and its child.
 
-    Raises CampaignError when there is no store yet, or when the port is taken.
+    Raises TrackingError when there is no store yet, or when the port is taken.
     """
     check(mlruns, port, host)
     environment = {**os.environ, **SERVER_ENVIRONMENT}
@@ -77,10 +77,10 @@ def command(mlruns: Path, port: int, host: str) -> list[str]:
 
 
 def check(mlruns: Path, port: int, host: str = "127.0.0.1") -> None:
-    """Raise CampaignError unless a UI can be served from this store on this address."""
+    """Raise TrackingError unless a UI can be served from this store on this address."""
     database = mlruns.expanduser() / DATABASE
     if not database.is_file():
-        raise CampaignError(
+        raise TrackingError(
             f"there is nothing to show yet: {database} doesn't exist",
             resolution="Run a campaign first (`make search`), or name the folder it wrote to.",
         )
@@ -91,7 +91,7 @@ def check(mlruns: Path, port: int, host: str = "127.0.0.1") -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise CampaignError(
+            raise TrackingError(
                 f"the UI can't listen on {host}:{port}: {error.strerror}",
                 resolution=f"Use another port: `python -m campaign ui --port {_next(port)}`, or "
                 "end the program that uses this one.",

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 
-from campaign.core.errors import CampaignError
+from campaign.core.errors import CampaignError, TrackingError
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.records.ledger import History
@@ -135,14 +135,14 @@ class MlflowWorker:
     def finish(self, front: Sequence[TrialRecord]) -> None:
         """Log what is missing, tag the front and close the campaign's run.
 
-        Raises CampaignError when MLflow failed, or is not done after JOIN_S seconds.
+        Raises TrackingError when MLflow failed, or is not done after JOIN_S seconds.
         """
         self._queue.put(("finish", (self._history.final(), list(front), self._wanted)))
         self._close()
         failure = self._failure
         self._failure = None
         if failure:
-            raise CampaignError(failure)
+            raise TrackingError(failure)
 
     def _close(self) -> None:
         self._queue.put(None)

@@ -27,6 +27,8 @@ class MissingImageError(ImageError):
 class DamagedImageError(ImageError):
     """A bundle's file is gone or isn't what the manifest says."""
 
+    retryable = True
+
 
 class Store:
     """Bundles below one folder (made when first written to). Safe for several processes at once."""

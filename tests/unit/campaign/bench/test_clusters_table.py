@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from campaign.bench import clusters
-from campaign.bench.clusters import BenchFailed, OwnGolden, check_origin
+from campaign.bench.clusters import OwnGolden, check_origin
 from campaign.bench.clusters_table import (
     ANSIBLE,
     MOVED,
@@ -30,6 +30,7 @@ from campaign.bench.clusters_table import (
     spreads,
 )
 from campaign.config.compose import compose
+from campaign.core.errors import BenchmarkError
 from campaign.core.phases import Phase
 from campaign.schema.model import ClusterSettings
 
@@ -154,7 +155,7 @@ def test_the_picture_suits_dark_pages_and_needs_nothing_from_elsewhere(measured)
     [(RESTORED, ""), (MOVED, ""), (UNCACHED, ""), (SSH, "a key"), (ANSIBLE, "a key")],
 )
 def test_a_cluster_that_came_about_otherwise_than_its_row_says_ends_the_benchmark(row, origin):
-    with pytest.raises(BenchFailed) as failed:
+    with pytest.raises(BenchmarkError) as failed:
         check_origin(row, SimpleNamespace(golden_key=origin, cold_because="QEMU refused"))
     assert "QEMU refused" in str(failed.value)
     check_origin(row, SimpleNamespace(golden_key="" if origin else "a key", cold_because=""))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from campaign.core.errors import CampaignError, LedgerError
+from campaign.core.errors import LedgerError, StorageError
 from campaign.records.ledger import History, Ledger, history_of, read
 
 POINT = {"cluster.nodes": 3}
@@ -141,7 +141,7 @@ def test_a_full_disk_is_an_error_and_leaves_a_readable_ledger(path, spare):
     with Ledger(path) as ledger:
         with (
             disk_of(size + spare),
-            pytest.raises(CampaignError, match="can't be written") as caught,
+            pytest.raises(StorageError, match="can't be written") as caught,
         ):
             ledger.append("started", trial=0, attempt=2)
         assert "start the same command again" in caught.value.resolution
@@ -159,7 +159,7 @@ def test_a_disk_that_is_full_at_the_flush_leaves_no_line(path, monkeypatch):
     before = path.read_bytes()
     with Ledger(path) as ledger:
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(CampaignError, match="No space left on device"):
+        with pytest.raises(StorageError, match="No space left on device"):
             ledger.append("started", trial=0, attempt=2)
     assert path.read_bytes() == before
 
@@ -199,6 +199,18 @@ def test_there_is_no_campaign_before_its_first_line(path, content):
 def test_a_trial_is_settled_by_a_result_or_by_its_last_retry(outcomes, settled):
     told = history(("asked", 0), *(("finished", 0, outcome) for outcome in outcomes))
     assert told.settled(0, retries=1) is settled
+
+
+def test_an_error_that_no_attempt_escapes_settles_a_trial_until_the_campaign_is_resumed():
+    hopeless = {**record(0, "infrastructure_failed"), "retryable": False}
+    failed = {"event": "finished", "trial": 0, "record": hopeless}
+    told = history(("asked", 0))
+    told.add(failed)
+    assert told.settled(0, retries=1)
+    told.add({"event": "resumed"})
+    assert not told.settled(0, retries=1)
+    told.add(failed)
+    assert told.settled(0, retries=1)
 
 
 def test_a_resume_forgives_the_platform_but_not_measurements():
