@@ -6,7 +6,6 @@ moved to the trial's parameters.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -118,7 +117,7 @@ class Provisioner:
     def prefetch(self) -> None:
         """Begin to restore the next trial's cluster, if there is room beside the present one."""
         if self._prefetched is None and self._snapshots and self._failures < GIVE_UP_AFTER:
-            self._prefetched = asyncio.create_task(self._restore_next(self._snapshots))
+            self._prefetched = asyncio.create_task(self._prefetch(self._snapshots))
 
     async def close(self) -> None:
         """Release what was prefetched and is not needed."""
@@ -162,14 +161,10 @@ class Provisioner:
 
     async def _golden(self, snapshots: HostSnapshots, clock: PhaseClock) -> Golden:
         """Return the golden cluster, made now if there is none yet."""
-        while True:
-            offer = await self._offer(snapshots, make=True)
-            if offer.golden:
-                return offer.golden
-            if offer.yours:
-                break
-            clock.detail("waiting for the golden cluster, which another trial makes")
-            await asyncio.sleep(OFFER_POLL_S)
+        with log.span(_log, "looking up the golden cluster"):
+            offer = await self._golden_or_turn(snapshots, clock)
+        if offer.golden:
+            return offer.golden
         try:
             with log.span(_log, "making the golden cluster"):
                 return await self._make_golden(snapshots, offer, clock)
@@ -177,23 +172,34 @@ class Provisioner:
             await snapshots.unlock(offer.key)
             clock.reached(Phase.GOLDEN, Phase.PLACED)
 
+    async def _golden_or_turn(self, snapshots: HostSnapshots, clock: PhaseClock) -> SnapshotOffer:
+        """Wait for an offer that has a golden cluster, or that is ours to make."""
+        while True:
+            offer = await self._offer(snapshots, make=True)
+            if offer.golden or offer.yours:
+                return offer
+            clock.detail("waiting for the golden cluster, which another trial makes")
+            await asyncio.sleep(OFFER_POLL_S)
+
     async def _make_golden(
         self, snapshots: HostSnapshots, offer: SnapshotOffer, clock: PhaseClock
     ) -> Golden:
         # The trial's own phases begin afterwards.
         making = clock.part("making the golden cluster")
         topology = self._spec.topology(self._spec.largest)
-        cluster = await self._placed(self._spec.name("golden"), topology, making)
-        try:
-            making.detail(f"booting {len(topology.nodes)} nodes")
-            await cluster.boot_recorded(snapshots, offer.key)
-            await self._reach(cluster, making)
-            await cluster.watch_during(
-                self._configure(cluster, self._spec.base_plan(), making, fresh=True)
-            )
-            return await cluster.save(snapshots)
-        finally:
-            await cluster.release()
+        name = self._spec.name("golden")
+        with log.context(cluster=name):
+            cluster = await self._placed(name, topology, making)
+            try:
+                making.detail(f"booting {len(topology.nodes)} nodes")
+                await cluster.boot_recorded(snapshots, offer.key)
+                await self._reach(cluster, making)
+                await cluster.watch_during(
+                    self._configure(cluster, self._spec.base_plan(), making, fresh=True)
+                )
+                return await cluster.save(snapshots)
+            finally:
+                await cluster.release()
 
     async def _reach(self, cluster: LiveCluster, clock: PhaseClock) -> None:
         clock.reached(Phase.STARTED, Phase.REACHABLE)
@@ -223,25 +229,31 @@ class Provisioner:
     def _live_cluster(self, slot: Slot, topology: Topology, keys: Keys) -> LiveCluster:
         return LiveCluster(self._host, slot, topology, self._spec.bundle, keys)
 
-    async def _restore_next(self, snapshots: HostSnapshots) -> LiveCluster | None:
-        """Return the largest cluster, restored; nodes that only larger trials want stay paused.
-
-        Return None where there is no room, or whatever else went wrong: the trial will meet it
-        again, and say so.
-        """
-        with contextlib.suppress(CampaignError, OSError, ExceptionGroup):
-            offer = await self._offer(snapshots, make=False)
-            if offer.golden is None:
+    async def _prefetch(self, snapshots: HostSnapshots) -> LiveCluster | None:
+        """Restore the next trial's cluster; return None where that isn't possible."""
+        name = self._spec.name("next")
+        with log.context(cluster=name):
+            try:
+                with log.span(_log, "prefetching the next trial's cluster"):
+                    return await self._restore_next(snapshots, name)
+            except (CampaignError, OSError, ExceptionGroup) as error:
+                # No room, or a failure that the next trial will meet again and then report.
+                _log.debug("nothing was prefetched: %s", cause_of(error))
                 return None
-            topology = self._spec.topology(self._spec.largest)
-            slot = await self._acquire(self._spec.name("next"), topology, preemptible=True)
-            cluster = self._live_cluster(slot, topology, load_keys(offer.golden.identity))
-            async with released_on_failure(cluster):
-                await cluster.restore(snapshots, offer.golden)
-                surely = self._spec.topology(self._spec.smallest).nodes
-                await cluster.resume(snapshots, surely, self._boot_deadline(), PhaseClock())
-            return cluster
-        return None
+
+    async def _restore_next(self, snapshots: HostSnapshots, name: str) -> LiveCluster | None:
+        """Return the largest cluster, restored; nodes that only larger trials want stay paused."""
+        offer = await self._offer(snapshots, make=False)
+        if offer.golden is None:
+            return None
+        topology = self._spec.topology(self._spec.largest)
+        slot = await self._acquire(name, topology, preemptible=True)
+        cluster = self._live_cluster(slot, topology, load_keys(offer.golden.identity))
+        async with released_on_failure(cluster):
+            await cluster.restore(snapshots, offer.golden)
+            certain = self._spec.topology(self._spec.smallest).nodes
+            await cluster.resume(snapshots, certain, self._boot_deadline(), PhaseClock())
+        return cluster
 
     async def _take_prefetched(self) -> LiveCluster | None:
         """Return the prefetched cluster, which is the caller's then.
@@ -269,14 +281,16 @@ class Provisioner:
         *,
         fresh: bool = False,
     ) -> None:
-        """Apply `plan`, and see a job run across all nodes. A `fresh` cluster lacks the
-        instruments."""
+        """Apply `plan`, and see a job run across all nodes.
+
+        A `fresh` cluster gets the instruments first; a restored one has them.
+        """
         if fresh:
             tools = [File(path, content, mode=0o755) for path, content in guest.files().items()]
             await run_all(*(_equip(remote, tools) for remote in cluster.remotes.values()))
         deadline = time.monotonic() + self._spec.bootstrap_deadline_s
         if self._spec.via == "ansible":
-            # Only who bootstraps by Ansible needs what it imports.
+            # Ansible's module takes time to import, which only its users need.
             from actors.bootstrap.ansible import play
 
             await play(plan, cluster.access(), deadline=deadline, clock=clock)
@@ -314,6 +328,6 @@ class Provisioner:
 
 
 async def _equip(remote: Remote, tools: list[File]) -> None:
-    """Put the instruments on a node. Jobs leave their times beside them, whoever they run as."""
     await remote.put(tools, timeout_s=COMMAND_TIMEOUT_S)
+    # Jobs write their times into the instruments' folder, whichever user they run as.
     await remote.succeed(("chmod", "1777", guest.FOLDER), timeout_s=COMMAND_TIMEOUT_S)

@@ -1,16 +1,16 @@
-"""Replays a workload on a ready cluster and brings home what was measured.
+"""Replays a workload on a ready cluster and collects what was measured.
 
-While jobs run the cluster is disturbed as little as can be: one short question to the head every
-second or two, and every tenth second whether the daemons live.
+While jobs run, the cluster is disturbed as little as possible: the head node is asked one short
+question every second or two, and every tenth second all nodes are asked whether the daemons live.
 """
 
 import asyncio
+import logging
 import shlex
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,21 +20,25 @@ from actors.clusters.conditions import ClockReader, Conditions, read_cpu, steal_
 from actors.clusters.failures import run_all
 from actors.clusters.stall import StallWatch
 from campaign import guest
+from campaign.core import log
 from campaign.core.errors import InfrastructureError, SchedulerError, StallError
 from campaign.core.jobs import Job, Workload
 from campaign.core.phase_clock import PhaseClock
 from campaign.guest.clocks import ClockOffset, NodeClock
 from campaign.guest.collect import Collected, jobs_table
-from schedulers.base import File, NativeTimes, Params, Topology
+from schedulers.base import File, NativeTimes, Params, Role, Topology
 from schedulers.interface import BoundScheduler
 
-POLL_S = 1.0
-HEALTH_S = 10.0
-COMMAND_S = 60.0
+POLL_INTERVAL_S = 1.0
+HEALTH_INTERVAL_S = 10.0
+COMMAND_TIMEOUT_S = 60.0
 LOG_BYTES = 1_000_000
+DAEMON_LOG_BYTES = 3000
 SCRIPTS = f"{guest.FOLDER}/scripts"
-FATE_S = 60.0
+NODE_LOSS_TIMEOUT_S = 60.0
 """How long a scheduler may take to give up the jobs of a lost node."""
+
+_log = logging.getLogger(__name__)
 
 
 class SchedulerDied(SchedulerError):
@@ -47,8 +51,10 @@ class WorkloadUnfinished(InfrastructureError):
 
 @dataclass(frozen=True)
 class Replayed:
-    """A finished replay; `first_job_s` is the time from its start to that of its first job, 0 if
-    none started."""
+    """What a replay has measured.
+
+    `first_job_s` is the time from its start to that of its first job, 0 if none started.
+    """
 
     jobs: pa.Table
     conditions: Conditions
@@ -58,7 +64,9 @@ class Replayed:
 class Replay:
     """One replay of `workload` by the scheduler of `bound` on the nodes behind `remotes`.
 
-    `clock` is told how far it is.
+    Its methods are called in this order: `prepare`, `run`, after a lost node `lose`, `collect`. A
+    replay that failed or stalled can be collected too, once `run` has begun; `logs` may be called
+    at any time. `clock` is told how far it is.
     """
 
     def __init__(
@@ -83,69 +91,73 @@ class Replay:
         self._lost: set[str] = set()
 
     async def prepare(self) -> None:
-        """Put the job scripts on the head node and measure the nodes' clocks; the workload hasn't
-        begun."""
-        await run_all(
-            self._head.put(self._scripts(), timeout_s=COMMAND_S),
-            *map(self._open_clock, self._remotes),
-        )
-        self._before = await self._offsets()
+        """Put the job scripts on the head node, and measure the nodes' clocks."""
+        with log.span(_log, "putting job scripts on the head and reading clocks"):
+            await run_all(
+                self._head.put(self._scripts(), timeout_s=COMMAND_TIMEOUT_S),
+                *map(self._open_clock, self._remotes),
+            )
+            self._before = await self._offsets()
 
     async def run(self, deadline_s: float, stall_s: float) -> None:
         """Replay, and wait for the last job.
 
-        Raises WorkloadUnfinished after `deadline_s`, SchedulerDied at once, and StallError when
-        jobs wait and for `stall_s` longer than the longest job runs none has started or ended. What
-        was measured until then can be collected.
+        Raises WorkloadUnfinished after `deadline_s` seconds, SchedulerDied as soon as a daemon is
+        dead, and StallError when jobs wait and none has started or ended for `stall_s` longer than
+        the longest job runs. What was measured until then can be collected.
         """
         cpu_before = read_cpu()
-        await self._start_agent()
         longest_s = max((job.runtime_s for job in self._workload.jobs()), default=0.0)
-        try:
-            await self._finish(time.monotonic() + deadline_s, StallWatch(longest_s + stall_s))
-        finally:
-            self._cpu = cpu_before, read_cpu()
+        with log.span(_log, f"replaying {len(self._workload)} jobs"):
+            await self._start_agent()
+            try:
+                await self._finish(time.monotonic() + deadline_s, StallWatch(longest_s + stall_s))
+            finally:
+                self._cpu = cpu_before, read_cpu()
 
     async def lose(self, node: str) -> str:
-        """Take a compute node for gone: what the scheduler makes of it, a line.
+        """Tell the scheduler that a compute node is lost; return how its jobs ended, in a line.
 
-        The scheduler is told, and has FATE_S to give up what ran there. Nothing is asked of the
-        node any more.
+        The scheduler has NODE_LOSS_TIMEOUT_S to give up the jobs that ran there. Nothing is asked
+        of the node any more.
         """
         self._lost.add(node)
-        self._clock.detail(f"waiting for what {self._name} makes of the loss of {node}")
-        until = time.monotonic() + FATE_S
-        told = False
+        self._clock.detail(f"waiting until {self._name} gives up the jobs of {node}, which is lost")
+        command = self._bound.lost_command(node)
+        until = time.monotonic() + NODE_LOSS_TIMEOUT_S
+        accepted = False
         while True:
-            told = (
-                told
-                or (await self._head.run(self._bound.lost_command(node), timeout_s=COMMAND_S)).ok
-            )
+            # A controller that is busy with the loss may refuse the command: it is tried again.
+            if not accepted:
+                accepted = (await self._head.run(command, timeout_s=COMMAND_TIMEOUT_S)).ok
             states = [times.state for times in (await self._accounting()).values()]
             if time.monotonic() > until or any(
                 self._bound.final_state(state) != "completed" for state in states
             ):
                 break
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
         counted = ", ".join(
             f"{state} ({count})" for state, count in sorted(Counter(states).items())
         )
-        return f"{self._name} says of the jobs that ended: {counted or 'nothing'}"
+        return f"{self._name} reports of the jobs that ended: {counted or 'nothing'}"
 
     async def collect(self) -> Replayed:
-        """What was measured, once the workload has run."""
+        """Return what was measured. Raises RuntimeError when nothing has been replayed."""
         if self._cpu is None:
-            raise RuntimeError("nothing has been replayed")
-        self._clock.detail("collecting")
-        after = await self._offsets()
-        clocks = {name: NodeClock(self._before[name], after[name]) for name in after}
-        accounting, _ = await run_all(self._accounting(), self._bring_all())
+            raise RuntimeError("collect needs a replay that has run")
+        self._clock.detail("fetching records and logs of all nodes")
+        with log.span(_log, "collecting"):
+            after = await self._offsets()
+            clocks = {name: NodeClock(self._before[name], after[name]) for name in after}
+            accounting, _ = await run_all(self._accounting(), self._bring_all())
         jobs = self._jobs(clocks, accounting)
         return Replayed(jobs, Conditions(clocks, steal_between(*self._cpu)), first_job_s(jobs))
 
     async def logs(self) -> dict[str, bytes]:
-        """The scheduler's logs and the instruments' files of every node that still answers, the
-        ends of long ones."""
+        """Return the scheduler's logs and the instruments' files, by `logs/<node><path>`.
+
+        Nodes that don't answer are left out; of a long file the last LOG_BYTES are kept.
+        """
         if not self._brought:
             await self._bring_all()
         kept = {
@@ -161,7 +173,7 @@ class Replay:
         }
 
     def _scripts(self) -> list[File]:
-        """A batch script per job, and the schedule by which the agent submits them."""
+        """Return a batch script per job, and the schedule by which the agent submits them."""
         jobs = list(self._workload.jobs())
         scripts = [
             File(
@@ -187,7 +199,7 @@ class Replay:
 
     async def _start_agent(self) -> None:
         line = f"{shlex.join(guest.agent_command())} </dev/null >/dev/null 2>&1 &"
-        await self._head.succeed(("setsid", "bash", "-c", line), timeout_s=COMMAND_S)
+        await self._head.succeed(("setsid", "bash", "-c", line), timeout_s=COMMAND_TIMEOUT_S)
 
     async def _finish(self, deadline: float, stall: StallWatch) -> None:
         """Wait until the agent has submitted everything and the scheduler has no job left."""
@@ -209,16 +221,18 @@ class Replay:
                     f"the workload didn't end in time: {left} of {total} jobs are left",
                     resolution="Raise cluster.workload_deadline_s, or replay fewer jobs.",
                 )
-            if now - checked > HEALTH_S:
+            if now - checked > HEALTH_INTERVAL_S:
                 checked = now
                 await self._check_health()
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
 
     async def _pending(self) -> dict[str, str] | None:
-        """Jobs that are not done; None while the agent still submits. A client that fails is asked
-        about again later, unless a daemon is dead."""
+        """Return the jobs that are not done; None while the agent still submits.
+
+        Return None too when the scheduler's client fails and all daemons live: it is asked again.
+        """
         question = f"test -e {guest.DONE_FILE} && {shlex.join(self._bound.pending_command())}"
-        output = await self._head.run(("bash", "-c", question), timeout_s=COMMAND_S)
+        output = await self._head.run(("bash", "-c", question), timeout_s=COMMAND_TIMEOUT_S)
         if output.ok:
             return self._bound.parse_pending(output.stdout)
         if output.stderr.strip():
@@ -229,13 +243,13 @@ class Replay:
         """Raise SchedulerDied when a daemon of the scheduler is not alive."""
         await run_all(*(self._check_node(node.name, node.role) for node in self._topology.nodes))
 
-    async def _check_node(self, name: str, role: Any) -> None:
+    async def _check_node(self, name: str, role: Role) -> None:
         remote = self._remotes[name]
         for command in self._bound.health_commands(role):
-            output = await remote.run(command, timeout_s=COMMAND_S)
+            output = await remote.run(command, timeout_s=COMMAND_TIMEOUT_S)
             if not output.ok:
                 logs = [
-                    await remote.get(path, timeout_s=COMMAND_S, limit=3000)
+                    await remote.get(path, timeout_s=COMMAND_TIMEOUT_S, limit=DAEMON_LOG_BYTES)
                     for path in self._bound.log_files(role)
                 ]
                 details = "\n".join(log.decode(errors="replace") for log in logs)
@@ -248,8 +262,7 @@ class Replay:
         self._clocks[node] = await ClockReader.open(self._remotes[node])
 
     async def _offsets(self) -> dict[str, ClockOffset]:
-        """Every node's clock against ours, one node after the other so that none delays another's
-        answer."""
+        # One node after the other, so that none delays another's answer.
         return {
             name: await clock.offset()
             for name, clock in self._clocks.items()
@@ -257,13 +270,12 @@ class Replay:
         }
 
     async def _bring_all(self) -> None:
-        """Fetch logs and records of all nodes, a round trip each; nodes that don't answer are left
-        out."""
+        """Fetch logs and records of all nodes; those that don't answer are left out."""
         measured = (guest.JOBS_FILE, guest.SUBMITS_FILE, guest.STARTED_FILE)
         nodes = [node for node in self._topology.nodes if node.name not in self._lost]
         wanted = [
             self._remotes[n.name].fetch(
-                (*self._bound.log_files(n.role), *measured), timeout_s=COMMAND_S
+                (*self._bound.log_files(n.role), *measured), timeout_s=COMMAND_TIMEOUT_S
             )
             for n in nodes
         ]
@@ -305,21 +317,22 @@ class Replay:
         return jobs_table(self._workload, collected)
 
     async def _accounting(self) -> dict[str, NativeTimes]:
-        output = await self._head.succeed(self._bound.accounting_command(), timeout_s=COMMAND_S)
+        output = await self._head.succeed(
+            self._bound.accounting_command(), timeout_s=COMMAND_TIMEOUT_S
+        )
         return self._bound.parse_accounting(output)
 
     def _record(self, node: str, path: str) -> str:
-        """What an instrument wrote; a node that ran no job has written nothing, and what a lost one
-        wrote is lost."""
+        """Return what an instrument wrote: nothing on a lost node, or where no job ran."""
         if node in self._lost:
             return ""
         if node not in self._brought:
-            raise InfrastructureError(f"{node}: what it has measured can't be fetched")
+            raise InfrastructureError(f"{node}: its records of jobs can't be fetched")
         return self._brought[node].get(path, b"").decode()
 
 
 def first_job_s(jobs: pa.Table) -> float:
-    """Seconds from the start of the workload to that of its first job; 0 if none started."""
+    """Return the seconds from the workload's start to its first job's; 0 if none started."""
     first = pc.min(jobs.column("start_ns")).as_py()
     return 0.0 if first is None else max(0, first) / 1e9
 

@@ -97,6 +97,7 @@ class TrialRun:
             log.context(campaign=self._cluster_spec.campaign, trial=number),
             log.span(_log, f"trial {number}"),
         ):
+            self._clock.begin()
             outcome, reason = await self._live()
             jobs = None
             checks = tuple[Check, ...]()

@@ -24,6 +24,12 @@ class PhaseClock:
         self._whole: PhaseClock | None = None
         self._prefix = ""
 
+    def begin(self) -> None:
+        """Log that the first phase begins, and count its time from now on."""
+        self._since = time.monotonic()
+        self.status = Status(self.status.phase, time.time())
+        self._log_begin(self.status.phase)
+
     def part(self, what: str) -> "PhaseClock":
         """Return a clock for work that is a part of the present phase.
 
@@ -43,8 +49,7 @@ class PhaseClock:
         self.status = Status(following, time.time())
         done = {"event": "end", "span": phase.value, "duration_s": round(took, 6)}
         _log.debug("%sphase %s: done after %.3f s", self._prefix, phase, took, extra=done)
-        begun = {"event": "begin", "span": following.value}
-        _log.debug("%sphase %s ...", self._prefix, following, extra=begun)
+        self._log_begin(following)
 
     def split(self, phase: Phase, first: Phase, seconds: float) -> None:
         """Give the first `seconds` of a phase, at most all of it, a name of their own."""
@@ -60,3 +65,7 @@ class PhaseClock:
             # What is polled says the same for minutes; the log needs it once.
             _log.debug("%s: %s", self.status.phase, text)
         self.status = Status(self.status.phase, self.status.since, text)
+
+    def _log_begin(self, phase: Phase) -> None:
+        begun = {"event": "begin", "span": phase.value}
+        _log.debug("%sphase %s ...", self._prefix, phase, extra=begun)

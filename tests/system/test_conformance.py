@@ -161,7 +161,7 @@ def test_the_jobs_of_a_lost_node_are_told_by_the_scheduler(host, bundle_of, name
     result = asyncio.run(evaluate(cluster, pull_the_plug))
     assert result.outcome == "invalid" and "n2 was lost: its VM is" in result.reason, result.reason
     assert (
-        f"{scheduler.name} says of the jobs that ended" in result.reason
+        f"{scheduler.name} reports of the jobs that ended" in result.reason
         and "lost nodes: 1" in result.reason
     )
     final_states_are_told(bound, {1: "node_lost"}, result.jobs)

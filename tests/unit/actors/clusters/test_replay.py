@@ -100,7 +100,7 @@ def replay(head, compute=None, clock=None):
 @pytest.fixture
 def hurried(monkeypatch):
     """The replay asks as fast as it can."""
-    monkeypatch.setattr(module, "POLL_S", 0.0)
+    monkeypatch.setattr(module, "POLL_INTERVAL_S", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_failing_client_with_a_dead_daemon_is_a_dead_scheduler():
 
 @pytest.mark.parametrize("health_s", [-1.0])
 def test_a_dead_node_daemon_is_noticed_while_jobs_run(hurried, monkeypatch, health_s):
-    monkeypatch.setattr(module, "HEALTH_S", health_s)
+    monkeypatch.setattr(module, "HEALTH_INTERVAL_S", health_s)
     with pytest.raises(SchedulerDied, match="n1: a daemon"):
         asyncio.run(
             replay(FakeNode("head", repeat(2)), FakeNode("n1", alive=False))._finish(
@@ -169,7 +169,7 @@ def test_jobs_that_wait_while_nothing_happens_are_a_stall_with_its_reasons(hurri
 
 
 def test_nothing_is_asked_of_a_lost_node_any_more(hurried, monkeypatch):
-    monkeypatch.setattr(module, "FATE_S", 0.0)
+    monkeypatch.setattr(module, "NODE_LOSS_TIMEOUT_S", 0.0)
 
     class Head(FakeNode):
         async def run(self, command, *, timeout_s, stdin=None):
@@ -182,7 +182,7 @@ def test_nothing_is_asked_of_a_lost_node_any_more(hurried, monkeypatch):
 
     made = replay(Head("head"), FakeNode("n1"))
     asyncio.run(made.prepare())
-    assert asyncio.run(made.lose("n1")) == "slurm says of the jobs that ended: NODE_FAIL (1)"
+    assert asyncio.run(made.lose("n1")) == "slurm reports of the jobs that ended: NODE_FAIL (1)"
     assert set(asyncio.run(made._offsets())) == {"head"}
     assert made._record("n1", guest.JOBS_FILE) == ""
 
@@ -246,7 +246,7 @@ def test_long_logs_are_cut_to_their_ends(monkeypatch):
 
 
 def test_what_a_node_measured_is_missed_when_it_cannot_be_fetched():
-    with pytest.raises(InfrastructureError, match="n1: what it has measured"):
+    with pytest.raises(InfrastructureError, match="n1: its records of jobs"):
         replay(FakeNode("head"))._record("n1", guest.JOBS_FILE)
 
 
