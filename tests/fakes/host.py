@@ -7,9 +7,12 @@ import asyncio
 from pathlib import Path
 
 from actors.bootstrap.ssh import Output
-from actors.hosts.slot import HostUsage, NodeState, Slot
+from actors.hosts.slot import HostFacts, HostUsage, NodeState, Slot
+from actors.hypervisor.calibration import Calibration
 from actors.hypervisor.capacity import Resources
+from actors.hypervisor.connection import Versions
 from actors.hypervisor.domain import Multicast
+from actors.hypervisor.probe import Acceleration
 from actors.snapshots.registry import SnapshotOffer
 from actors.snapshots.snapshot import Golden, SnapshotKey
 from campaign.core.errors import CapacityError, InfrastructureError
@@ -55,7 +58,15 @@ class FakeHost:
             raise InfrastructureError(f"{what} is refused")
 
     async def facts(self):
-        raise NotImplementedError
+        return HostFacts(
+            name="h",
+            uri="test:///default",
+            acceleration=Acceleration("tcg", "a fake"),
+            versions=Versions("1", "2", "3", "here"),
+            total=Resources(),
+            calibration=Calibration(1.0, 1.0, 1.0),
+            pid=1,
+        )
 
     async def acquire(self, cluster, nodes, shape, expires, *, preemptible=False):
         self._do("acquire")

@@ -12,34 +12,9 @@ from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.provisioner import GIVE_UP_AFTER, Provisioner
 from campaign.core.phase_clock import PhaseClock
 from campaign.schema.model import ClusterSettings
-from schedulers.base import BootstrapPlan, Params, Secrets
 from tests.fakes.clock import RecordingClock
 from tests.fakes.host import FakeHost, FakeRemote, connect_to_fakes
-
-SMOKE_TEST = ("srun", "true")
-NOTHING = BootstrapPlan(())
-
-
-class FakeScheduler:
-    """A scheduler that needs no bootstrap."""
-
-    name = "fake"
-    Params = Params
-
-    def make_secrets(self):
-        return Secrets()
-
-    def for_image(self, facts):
-        return self
-
-    def plan(self, topology, params, secrets):
-        return NOTHING
-
-    def reconfigure(self, topology, params):
-        return NOTHING
-
-    def smoke_test_command(self, topology):
-        return SMOKE_TEST
+from tests.fakes.scheduler import SMOKE_TEST, FakeScheduler
 
 
 @pytest.fixture

@@ -1,0 +1,43 @@
+"""A scheduler that needs no bootstrap and runs with whatever parameters it was given."""
+
+from schedulers.base import BootstrapPlan, Params, Secrets
+
+SMOKE_TEST = ("srun", "true")
+NOTHING = BootstrapPlan(())
+
+
+class FakeScheduler:
+    """A scheduler that needs no bootstrap; it is its own bound adapter."""
+
+    name = "fake"
+    Params = Params
+    launch_latency_s = 1.0
+    resolution_s = 1.0
+
+    def make_secrets(self):
+        return Secrets()
+
+    def for_image(self, facts):
+        self.scheduler = self
+        return self
+
+    def plan(self, topology, params, secrets):
+        return NOTHING
+
+    def reconfigure(self, topology, params):
+        return NOTHING
+
+    def smoke_test_command(self, topology):
+        return SMOKE_TEST
+
+    def version_command(self):
+        return ("fake", "--version")
+
+    def verify_command(self):
+        return ("fake", "config")
+
+    def parse_version(self, text):
+        return "1.0"
+
+    def parse_config(self, text):
+        return {}
