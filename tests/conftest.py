@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from campaign.core.files import user_path
+from campaign.schema.model import ImageSettings
+
 settings.register_profile(
     "project", deadline=None
 )  # how long an example takes is the machine's business
@@ -21,7 +24,8 @@ test elsewhere."""
 @pytest.fixture(scope="session")
 def image_store() -> Path:
     """The image store that the commands use too, so that an image is built once per machine."""
-    return Path(os.environ.get("CAMPAIGN_TEST_STORE", "~/.cache/campaign/images")).expanduser()
+    default = ImageSettings.model_fields["store"].default
+    return user_path(os.environ.get("CAMPAIGN_TEST_STORE", default))
 
 
 @pytest.fixture(scope="session")

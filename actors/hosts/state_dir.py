@@ -11,12 +11,13 @@ from actors.hypervisor.daemon import PrivateLibvirtd, choose_uri
 from actors.hypervisor.errors import HypervisorError
 from actors.hypervisor.reaper import Reaped, reap
 from actors.snapshots.store import GoldenStore
+from campaign.core.files import user_path
 from campaign.schema.hosts import HostSettings
 
 
 def state_dir_of(settings: HostSettings) -> Path:
     """Return a host's state folder."""
-    return Path(settings.state_dir).expanduser().absolute()
+    return user_path(settings.state_dir).absolute()
 
 
 def run_root(state_dir: Path) -> Path:

@@ -4,11 +4,12 @@ import argparse
 
 from campaign.cli.arguments import whole_number
 from campaign.core.files import user_path
+from campaign.schema.model import ImageSettings
 
 BROKEN = 1
 """The exit status if an invariant was broken."""
 RUNS = 100
-STORE = "~/.cache/campaign/images"
+STORE = ImageSettings.model_fields["store"].default
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

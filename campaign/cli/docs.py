@@ -6,6 +6,7 @@ from pathlib import Path
 
 from campaign.analysis.metrics import METRICS
 from campaign.analysis.validity import RULES
+from campaign.core.files import XDG_FOLDERS
 from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
 from campaign.core.phases import TIMED
 from campaign.schema.model import Campaign
@@ -32,8 +33,10 @@ def pages() -> dict[str, str]:
 
 def settings_page() -> str:
     """Every setting, and every scheduler's parameters."""
+    folders = ", ".join(f"`${name}` is {place}" for name, place in XDG_FOLDERS.items())
     parts = [
         "# Settings\n\nMade by `make docs`; the rows stand in the code.\n",
+        f"In paths, {folders} where the variable isn't set.\n",
         _table(rows(Campaign)),
     ]
     for name in registry.names():

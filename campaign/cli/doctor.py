@@ -14,6 +14,7 @@ from typing import Literal
 from campaign.cli.output import add_json, print_json
 from campaign.config.compose import Composed, compose
 from campaign.core.errors import CampaignError
+from campaign.core.files import user_path
 from campaign.core.version import DISTRIBUTION
 from campaign.images.builders import chosen
 from campaign.images.bundles import tools
@@ -268,7 +269,7 @@ def _disk(composed: Composed) -> Iterator[Finding]:
         "images": campaign.image.store,
         "results": campaign.output.results,
     }.items():
-        path = Path(folder).expanduser().absolute()
+        path = user_path(folder).absolute()
         there = next(one for one in (path, *path.parents) if one.exists())
         free = shutil.disk_usage(there).free
         found = f"{free >> 20} MiB free for {what} ({path})"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign.cli.output import add_json, print_json, table
+from campaign.core.files import user_path
 from campaign.images.builders import BUILDERS, build
 from campaign.images.bundles.diff import differences
 from campaign.images.bundles.manifest import Bundle
@@ -22,8 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
         "--store",
-        type=Path,
-        default=Path(DEFAULT_STORE),
+        type=user_path,
+        default=DEFAULT_STORE,
         help=f"image store (default: {DEFAULT_STORE})",
     )
     below = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -75,7 +76,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run one action on the store."""
-    store = Store(options.store.expanduser())
+    store = Store(options.store)
     {"list": _list, "build": _build, "lock": _lock, "gc": _gc, "diff": _diff}.get(
         options.action, _one
     )(store, options)

@@ -10,9 +10,24 @@ from typing import BinaryIO
 
 from campaign.core.errors import ConfigError
 
+XDG_FOLDERS = {
+    "XDG_CACHE_HOME": "~/.cache",
+    "XDG_DATA_HOME": "~/.local/share",
+    "XDG_STATE_HOME": "~/.local/state",
+}
+"""A user's base folders by the XDG specification: what each is where the variable isn't set."""
+
 
 def user_path(text: str) -> Path:
-    """Return the path that `text` names, `~` expanded; ConfigError if there is no such user."""
+    """Return the path that `text` names; ConfigError if it begins with a user that there isn't.
+
+    A `~` in front is expanded, and so is `$` with a name of XDG_FOLDERS. As the XDG specification
+    wants it, a variable that holds no absolute path counts as not set.
+    """
+    first, _, rest = text.partition("/")
+    if first.removeprefix("$") in XDG_FOLDERS and first.startswith("$"):
+        base = os.environ.get(first[1:], "")
+        text = f"{base if base.startswith('/') else XDG_FOLDERS[first[1:]]}/{rest}"
     try:
         return Path(text).expanduser()
     except RuntimeError as error:

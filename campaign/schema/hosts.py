@@ -28,7 +28,7 @@ class HostSettings(Settings):
         "one",
     )
     state_dir: str = setting(
-        "~/.local/state/campaign", help="run folders of VMs and of the private libvirtd"
+        "$XDG_STATE_HOME/campaign", help="run folders of VMs and of the private libvirtd"
     )
     bridge: str | None = setting(
         None,

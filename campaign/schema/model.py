@@ -257,7 +257,7 @@ class ImageSettings(Settings):
     hash: str | None = setting(
         None, help="use exactly the bundle with this hash (or unique prefix)"
     )
-    store: str = setting("~/.cache/campaign/images", help="folder of the image store")
+    store: str = setting("$XDG_CACHE_HOME/campaign/images", help="folder of the image store")
     build: Literal["auto", "never"] = setting(
         "auto", help="auto: build the image when the store lacks it"
     )
@@ -270,7 +270,7 @@ class ImageSettings(Settings):
         None,
         help="folder of the files that an image needs and no mirror has, with their SHA256SUMS "
         "(default: what the "
-        "environment variable CAMPAIGN_EXTRAS says, else ~/.local/share/campaign/extras)",
+        "environment variable CAMPAIGN_EXTRAS says, else $XDG_DATA_HOME/campaign/extras)",
     )
     mirror: str | None = setting(
         None, help="package mirror (default: the one this machine's apt uses)"

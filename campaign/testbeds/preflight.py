@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from actors.hosts.placement import shares
 from actors.hypervisor.capacity import Capacity, Resources
 from actors.hypervisor.ports import free_ports
 from campaign.core.errors import CapacityError, ConfigError, ImageError
+from campaign.core.files import user_path
 from campaign.core.jobs import Job, Workload
 from campaign.images.bundles.manifest import Bundle
 from campaign.images.bundles.store import Store
@@ -52,7 +52,7 @@ def _one_of_each_width(workload: Workload) -> Iterator[Job]:
 
 def store_of(image: ImageSettings) -> Store:
     """Return the image store that a campaign with these settings uses."""
-    return Store(Path(image.store).expanduser())
+    return Store(user_path(image.store))
 
 
 def bundles_for(

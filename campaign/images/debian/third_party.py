@@ -17,11 +17,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from campaign.core.errors import ImageError
+from campaign.core.files import user_path
 from campaign.images.bundles.manifest import FileFact, Sha256
 
 SUMS = "SHA256SUMS"
 VARIABLE = "CAMPAIGN_EXTRAS"
-DEFAULT_FOLDER = "~/.local/share/campaign/extras"
+DEFAULT_FOLDER = "$XDG_DATA_HOME/campaign/extras"
 _SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](?:\./)?(\S.*)")
 
 
@@ -66,7 +67,7 @@ class ProvidedFile:
 
 def folder_of(chosen: str | None) -> Path:
     """The folder of extras: the chosen one, or that of the environment, or the default."""
-    return Path(chosen or os.environ.get(VARIABLE) or DEFAULT_FOLDER).expanduser()
+    return user_path(chosen or os.environ.get(VARIABLE) or DEFAULT_FOLDER)
 
 
 def provided(image: str, wanted: Sequence[ThirdPartyFile], folder: Path) -> list[ProvidedFile]:
