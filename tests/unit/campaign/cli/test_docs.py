@@ -1,6 +1,7 @@
 """The documents keep up with the code."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -32,20 +33,38 @@ def test_the_metrics_page_has_every_metric_and_every_check_with_its_threshold():
     assert "tau = 10 s x workload.time_scale" in text
 
 
-def test_every_module_that_the_map_names_exists():
+def test_the_map_has_the_wings_of_the_contract_in_their_order():
+    """What import-linter holds and what people read can't part."""
     text = (ROOT / "docs" / "architecture.md").read_text()
-    rooms = text[text.index("## The rooms") : text.index("## The life of a trial")]
-    missing = []
-    room = ""
-    for line in rooms.splitlines():
-        if match := re.match(r"(\w+)/ ", line):
-            room = match[1]
-        names = re.findall(r"\b[a-z_]+\.py\b", line.split("  ")[1] if line.startswith("  ") else "")
-        missing += [f"{room}/{name}" for name in names if not list((ROOT / room).rglob(name))]
-    assert missing == []
+    table = text[text.index("## The wings") : text.index("## The life of a trial")]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (contract,) = (one for one in settings["contracts"] if one["type"] == "layers")
+    assert [set(re.findall(r"`([\w.]+)`", row)) for row in rows] == [
+        set(layer.split(" | ")) for layer in contract["layers"]
+    ]
 
 
-def test_links_of_the_readme_lead_somewhere():
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
+)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_somewhere(name):
+    text = (ROOT / name).read_text()
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (ROOT / name).parent.joinpath(target).exists(), target
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_a_document_names_are_there(name):
+    text = (ROOT / name).read_text()
+    for path in re.findall(r"`((?:campaign|actors|schedulers|search|tests|docs)/[\w/.-]+)`", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_readme_says_the_two_commands_first():
     text = (ROOT / "README.md").read_text()
-    for path in re.findall(r"`(docs/[a-z]+\.md)`", text):
-        assert (ROOT / path).is_file(), path
+    first = text[text.index("```console") :].splitlines()[1:3]
+    assert [line.split("#")[0].strip() for line in first] == ["$ make simulate", "$ make search"]
