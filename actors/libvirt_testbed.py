@@ -157,8 +157,9 @@ class LibvirtTestbed:
             )
         worker = self._worker(_Assignment(hosts, spec.scheduler))
         status = Status(Phase.PLACED, time.time())
+        slowness = max(self._pool.facts[host].slowness for host in hosts)
         self._running[worker.actor.send(ClusterActor.evaluate, spec)] = _Running(
-            trial, worker, cluster_spec.trial_deadline_s, status
+            trial, worker, cluster_spec.trial_deadline_s(slowness), status
         )
 
     def wait(self, timeout_s: float) -> list[tuple[Trial, Evaluation]]:

@@ -62,6 +62,22 @@ class Node:
     memory_mib: int
 
 
+@dataclass(frozen=True)
+class PhaseLimits:
+    """How long each phase of making a cluster may take on the reference machine, seconds.
+
+    Its guests run under hardware virtualization, and it is as fast as
+    `actors.hypervisor.calibration` says; a slower host is given as many times more.
+    """
+
+    boot_s: float
+    """From the start of the nodes to SSH on all of them."""
+    configure_s: float
+    """From there to the end of a bootstrap plan, or of a reconfiguration."""
+    smoke_test_s: float
+    """For a job across all nodes of the idle cluster."""
+
+
 def node_name(number: int) -> str:
     """The name of a cluster's compute node, counted from 1."""
     return f"n{number}"

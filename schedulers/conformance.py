@@ -8,7 +8,9 @@ what a testbed brings home. A promise that is not kept raises Broken with what w
 import base64
 import pickle
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
+from math import isfinite
 from typing import Any
 
 from campaign.core.errors import WorkloadError
@@ -294,6 +296,12 @@ def comparisons_are_answered(scheduler: Scheduler[Params], facts: ImageFacts) ->
     _require(said == scheduler.fairness(), "fairness() says something else each time")
 
 
+def phases_have_limits(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
+    """Raise Broken unless every phase of making a cluster has a limit, in seconds."""
+    for phase, limit_s in asdict(scheduler.phase_limits).items():
+        _require(isfinite(limit_s) and limit_s > 0, f"the limit {phase} is {limit_s}")
+
+
 def adapters_travel(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
     """Raise Broken unless adapters, bound or not, and plans go from process to process."""
     bound = scheduler.for_image(facts)
@@ -322,6 +330,7 @@ PROMISES: tuple[Promise, ...] = (
     foreign_answers_are_errors,
     policies_speak_of_parameters,
     comparisons_are_answered,
+    phases_have_limits,
     adapters_travel,
 )
 

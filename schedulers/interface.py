@@ -15,6 +15,7 @@ from schedulers.base import (
     FinalState,
     NativeTimes,
     Params,
+    PhaseLimits,
     Role,
     Secrets,
     Topology,
@@ -47,6 +48,8 @@ class Scheduler(Protocol[P]):
     on emulated nodes, seconds."""
     memory_mib: ClassVar[int]
     """The memory that a node needs for its daemons and a few jobs, MiB."""
+    phase_limits: ClassVar[PhaseLimits]
+    """How long the phases of making its cluster may take."""
 
     @property
     def Params(self) -> type[P]:  # noqa: N802 - a class, read like one: scheduler.Params()
@@ -120,8 +123,9 @@ class BoundScheduler(Protocol[P]):
         """Return the command that runs a job across all compute nodes of an idle cluster.
 
         It exits 0 when the job has ended well, and waits for that as long as it is let: the caller
-        sets the limit. Non-zero means that the cluster can't run jobs: it is given up. Safe to try
-        again while no other job is there; each run is a job of its own.
+        ends it after the limit of its phase (`phase_limits`). Non-zero means that the cluster can't
+        run jobs: it is given up. Safe to try again while no other job is there; each run is a job
+        of its own.
         """
         ...
 

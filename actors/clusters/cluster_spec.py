@@ -3,11 +3,12 @@
 import hashlib
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 from actors.clusters.identity import topology_of
+from actors.clusters.limits import PhaseLimit, scheduled_limit
 from actors.hosts.slot import NodeShape
 from campaign import guest
 from campaign.images.bundles.facts import image_facts
@@ -21,6 +22,20 @@ LEASE_MARGIN_S = 120
 ANSIBLE_DEADLINE_FACTOR = 8
 """How many times longer than our own bootstrap a playbook may take: every module starts a Python on
 the node."""
+
+
+@dataclass(frozen=True)
+class ClusterLimits:
+    """How long each phase of making a cluster may take on one host."""
+
+    boot: PhaseLimit
+    configure: PhaseLimit
+    smoke_test: PhaseLimit
+
+    @property
+    def seconds(self) -> float:
+        """All of them together."""
+        return self.boot.seconds + self.configure.seconds + self.smoke_test.seconds
 
 
 @dataclass(frozen=True)
@@ -52,30 +67,40 @@ class ClusterSpec:
         """True if every cluster is booted. One across hosts can't be saved at one instant."""
         return self.settings.start == "cold" or self.settings.hosts > 1
 
-    @property
-    def lease_s(self) -> float:
-        """How long a slot may be needed at most."""
-        return (
-            self.settings.boot_deadline_s
-            + self.bootstrap_deadline_s
-            + self.settings.workload_deadline_s
-            + LEASE_MARGIN_S
+    def limits(self, slowness: float) -> ClusterLimits:
+        """Return the limits of a cluster's phases on a host that is `slowness` times as slow as the
+        reference machine.
+
+        `cluster.boot_deadline_s` and `cluster.bootstrap_deadline_s` are the limits where a campaign
+        sets them, and the least ones where it doesn't.
+        """
+        own = self.scheduler.phase_limits
+        return ClusterLimits(
+            boot=self._limit("boot", "boot_deadline_s", own.boot_s, slowness),
+            configure=self._limit(
+                "configure",
+                "bootstrap_deadline_s",
+                own.configure_s,
+                slowness,
+                factor=ANSIBLE_DEADLINE_FACTOR if self.via == "ansible" else 1,
+            ),
+            smoke_test=scheduled_limit(
+                "smoke test", self.scheduler.name, own.smoke_test_s, slowness
+            ),
         )
 
-    @property
-    def trial_deadline_s(self) -> float:
-        """How long a trial may take at most.
+    def lease_s(self, slowness: float) -> float:
+        """Return how long a slot may be needed at most on such a host, seconds."""
+        made_s = self.limits(slowness).seconds
+        return made_s + self.settings.workload_deadline_s + LEASE_MARGIN_S
+
+    def trial_deadline_s(self, slowness: float) -> float:
+        """Return how long a trial may take at most on such a host, seconds.
 
         That is one whose golden cluster is made first, can't be restored then, and is replaced by a
         cold boot.
         """
-        return self.lease_s + 2 * (self.settings.boot_deadline_s + self.bootstrap_deadline_s)
-
-    @property
-    def bootstrap_deadline_s(self) -> float:
-        """How long a bootstrap may take, by whoever applies it."""
-        factor = ANSIBLE_DEADLINE_FACTOR if self.via == "ansible" else 1
-        return self.settings.bootstrap_deadline_s * factor
+        return self.lease_s(slowness) + 2 * self.limits(slowness).seconds
 
     def topology(self, nodes: int) -> Topology:
         """Return a cluster of a head and `nodes` compute nodes."""
@@ -92,6 +117,17 @@ class ClusterSpec:
         scheduler = self.scheduler
         secrets = scheduler.make_secrets()
         return self.bound.plan(self.topology(self.largest), scheduler.Params(), secrets)
+
+    def _limit(
+        self, phase: str, setting: str, base_s: float, slowness: float, factor: int = 1
+    ) -> PhaseLimit:
+        set_s: float = getattr(self.settings, setting) * factor
+        name = self.scheduler.name
+        resolution = f"Raise cluster.{setting} if that is merely slow."
+        own = scheduled_limit(phase, name, base_s * factor, slowness)
+        if setting in self.settings.model_fields_set or set_s >= own.seconds:
+            return PhaseLimit(phase, name, set_s, f"cluster.{setting}", resolution)
+        return replace(own, resolution=resolution)
 
     def key_inputs(self) -> dict[str, str]:
         """Return all that shapes a golden cluster, beside its host."""

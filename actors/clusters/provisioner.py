@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from actors.bootstrap.apply import BootstrapFailed, apply_plan
 from actors.bootstrap.ssh import Remote
-from actors.clusters.cluster_spec import ClusterSpec
+from actors.clusters.cluster_spec import ClusterLimits, ClusterSpec
 from actors.clusters.failures import cause_of, run_all
 from actors.clusters.identity import Keys, draw_keys, load_keys
 from actors.clusters.live import LiveCluster, released_on_failure
@@ -78,6 +78,7 @@ class Provisioner:
         self._snapshots = None if spec.cold_only else snapshots
         self._bound = spec.bound
         self._prefetched: asyncio.Task[LiveCluster | None] | None = None
+        self._known_slowness: float | None = None
         self._failures = 0
         self._last_failure = ""
         self.cold_because = ""
@@ -140,7 +141,8 @@ class Provisioner:
         async with released_on_failure(cluster):
             await cluster.shrink_to(topology)
             clock.reached(Phase.STARTED, Phase.REACHABLE)
-            await cluster.resume(snapshots, topology.nodes, self._boot_deadline(), clock)
+            async with (await self._limits()).boot.deadline() as deadline:
+                await cluster.resume(snapshots, topology.nodes, deadline, clock)
             clock.reached(Phase.REACHABLE, Phase.READY)
             plan = self._bound.reconfigure(topology, params)
             await cluster.watch_during(self._configure(cluster, plan, clock))
@@ -203,7 +205,8 @@ class Provisioner:
 
     async def _reach(self, cluster: LiveCluster, clock: PhaseClock) -> None:
         clock.reached(Phase.STARTED, Phase.REACHABLE)
-        await cluster.reach(self._boot_deadline(), clock)
+        async with (await self._limits()).boot.deadline() as deadline:
+            await cluster.reach(deadline, clock)
         clock.reached(Phase.REACHABLE, Phase.READY)
 
     async def _placed(self, name: str, topology: Topology, clock: PhaseClock) -> LiveCluster:
@@ -252,7 +255,8 @@ class Provisioner:
         async with released_on_failure(cluster):
             await cluster.restore(snapshots, offer.golden)
             certain = self._spec.topology(self._spec.smallest).nodes
-            await cluster.resume(snapshots, certain, self._boot_deadline(), PhaseClock())
+            async with (await self._limits()).boot.deadline() as deadline:
+                await cluster.resume(snapshots, certain, deadline, PhaseClock())
         return cluster
 
     async def _take_prefetched(self) -> LiveCluster | None:
@@ -267,7 +271,7 @@ class Provisioner:
         if cluster is None:
             return None
         try:
-            await self._host.pin(cluster.slot, self._expiry())
+            await self._host.pin(cluster.slot, await self._expiry())
         except CampaignError:
             await cluster.release()
             return None
@@ -288,22 +292,26 @@ class Provisioner:
         if fresh:
             tools = [File(path, content, mode=0o755) for path, content in guest.files().items()]
             await run_all(*(_equip(remote, tools) for remote in cluster.remotes.values()))
-        deadline = time.monotonic() + self._spec.bootstrap_deadline_s
-        if self._spec.via == "ansible":
-            # Ansible's module takes time to import, which only its users need.
-            from actors.bootstrap.ansible import play
+        limits = await self._limits()
+        async with limits.configure.deadline() as deadline:
+            if self._spec.via == "ansible":
+                # Ansible's module takes time to import, which only its users need.
+                from actors.bootstrap.ansible import play
 
-            await play(plan, cluster.access(), deadline=deadline, clock=clock)
-        else:
-            await apply_plan(plan, cluster.remotes, deadline=deadline, clock=clock)
+                await play(plan, cluster.access(), deadline=deadline, clock=clock)
+            else:
+                await apply_plan(plan, cluster.remotes, deadline=deadline, clock=clock)
         clock.detail("a job across all nodes")
         with log.span(_log, "the smoke test, a job across all nodes"):
-            await self._smoke_test(cluster)
+            async with limits.smoke_test.deadline():
+                await self._smoke_test(cluster, limits.smoke_test.seconds)
 
-    async def _smoke_test(self, cluster: LiveCluster) -> None:
+    async def _smoke_test(self, cluster: LiveCluster, timeout_s: float) -> None:
+        # The node ends the command itself: nothing of it is left when the connection gives up.
         command = self._bound.smoke_test_command(cluster.topology)
+        limited = ("timeout", f"{timeout_s:g}", *command)
         head = cluster.remotes[cluster.topology.head.name]
-        output = await head.run(command, timeout_s=COMMAND_TIMEOUT_S)
+        output = await head.run(limited, timeout_s=timeout_s + COMMAND_TIMEOUT_S)
         if not output.ok:
             raise BootstrapFailed(
                 "a job across all nodes failed",
@@ -317,14 +325,19 @@ class Provisioner:
         count = len(topology.nodes)
         with log.span(_log, f"acquiring a slot for {name}"):
             return await self._host.acquire(
-                name, count, self._spec.shape, self._expiry(), preemptible=preemptible
+                name, count, self._spec.shape, await self._expiry(), preemptible=preemptible
             )
 
-    def _expiry(self) -> int:
-        return int(time.time() + self._spec.lease_s)
+    async def _expiry(self) -> int:
+        return int(time.time() + self._spec.lease_s(await self._slowness()))
 
-    def _boot_deadline(self) -> float:
-        return time.monotonic() + self._spec.settings.boot_deadline_s
+    async def _limits(self) -> ClusterLimits:
+        return self._spec.limits(await self._slowness())
+
+    async def _slowness(self) -> float:
+        if self._known_slowness is None:
+            self._known_slowness = (await self._host.facts()).slowness
+        return self._known_slowness
 
 
 async def _equip(remote: Remote, tools: list[File]) -> None:

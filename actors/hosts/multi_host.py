@@ -51,9 +51,11 @@ class MultiHost:
         self._place: dict[str, int] = {}  # by node: the index of its host among the parts
 
     async def facts(self) -> HostFacts:
-        """Return the facts of the first host under the names of all, joined by "+"."""
-        facts = await self._parts[0].host.facts()
-        return replace(facts, name="+".join(part.name for part in self._parts))
+        """Return the facts of the slowest host, the first of several, under the names of all,
+        joined by "+"."""
+        facts = [await part.host.facts() for part in self._parts]
+        slowest = max(facts, key=lambda one: one.slowness)
+        return replace(slowest, name="+".join(part.name for part in self._parts))
 
     async def acquire(
         self,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from actors.hypervisor.calibration import Calibration
+from actors.hypervisor.calibration import EMULATION_SLOWNESS, Calibration
 from actors.hypervisor.capacity import Resources
 from actors.hypervisor.connection import Versions
 from actors.hypervisor.domain import Multicast
@@ -39,6 +39,12 @@ class HostFacts:
     """The process that serves it."""
     address: str = LOOPBACK
     """The address at which other machines reach it, where it is one of several."""
+
+    @property
+    def slowness(self) -> float:
+        """How many times longer than on the reference machine a phase may take on its nodes."""
+        emulated = self.acceleration.kind == "tcg"
+        return self.calibration.slowness * (EMULATION_SLOWNESS if emulated else 1.0)
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,35 @@ _NAP_S = 0.001
 _MIB = 2**20
 
 
+REFERENCE_HASH_MIB_S = 400.0
+REFERENCE_COPY_MIB_S = 4000.0
+EMULATION_SLOWNESS = 5.0
+"""How many times longer a phase may take where guests are emulated. Programs take ten times as long
+there and more; what a phase waits for is in part the disk, the network and timers."""
+
+
 @dataclass(frozen=True)
 class Calibration:
-    """One core's SHA-256, MiB/s; copying memory, MiB/s read and written; how late a sleeper of 1 ms
-    wakes, 95 of 100 times at most, in microseconds."""
+    """The speed of a host.
+
+    One core's SHA-256, MiB/s; copying memory, MiB/s read and written; how late a sleeper of 1 ms
+    wakes, 95 of 100 times at most, in microseconds.
+    """
 
     hash_mib_s: float
     copy_mib_s: float
     timer_us: float
+
+    @property
+    def slowness(self) -> float:
+        """How many times slower than the reference machine it is, 1 for all that are as fast.
+
+        The reference machine hashes REFERENCE_HASH_MIB_S and copies REFERENCE_COPY_MIB_S; time
+        limits are stated for it.
+        """
+        hashing = REFERENCE_HASH_MIB_S / self.hash_mib_s
+        copying = REFERENCE_COPY_MIB_S / self.copy_mib_s
+        return max(1.0, hashing, copying)
 
 
 def calibrate() -> Calibration:

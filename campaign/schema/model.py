@@ -215,11 +215,16 @@ class ClusterSettings(Settings):
         "for every trial",
     )
     boot_deadline_s: float = setting(
-        300, help="from start to SSH on all nodes", unit="s", ge=1, le=7200
+        300,
+        help="from start to SSH on all nodes; if not given, longer where a host is slow",
+        unit="s",
+        ge=1,
+        le=7200,
     )
     bootstrap_deadline_s: float = setting(
         300,
-        help="from SSH to all nodes ready for jobs (eight times as long by Ansible)",
+        help="from SSH to the end of the bootstrap (eight times as long by Ansible); if not "
+        "given, longer where a scheduler on a slow host needs longer",
         unit="s",
         ge=1,
         le=7200,

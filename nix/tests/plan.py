@@ -41,6 +41,8 @@ def main(name: str, facts: str) -> None:
     topology = Topology("nixos-test", tuple(Node(**node) for node in json.load(sys.stdin)))
     bound = scheduler.for_image(ImageFacts(scheduler.image, json.loads(facts)))
     plan = bound.plan(topology, scheduler.Params(), scheduler.make_secrets())
+    # A node of a NixOS test may be emulated.
+    limit_s = 5 * scheduler.phase_limits.smoke_test_s
     stages = [
         {node: step_as_data(step) for node, step in stage.steps.items()} for stage in plan.stages
     ]
@@ -48,7 +50,7 @@ def main(name: str, facts: str) -> None:
         {
             "head": topology.head.name,
             "stages": stages,
-            "smoke_test": bound.smoke_test_command(topology),
+            "smoke_test": ("timeout", f"{limit_s:g}", *bound.smoke_test_command(topology)),
         },
         sys.stdout,
     )

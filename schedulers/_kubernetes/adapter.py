@@ -14,6 +14,7 @@ from schedulers.base import (
     FinalState,
     NativeTimes,
     ParseError,
+    PhaseLimits,
     Role,
     Secrets,
     Topology,
@@ -29,7 +30,6 @@ _UNITS: dict[Role, tuple[str, ...]] = {
     "head": (daemons.ETCD, daemons.API_SERVER, daemons.RENDEZVOUS),
     "compute": (daemons.CONTAINERD, daemons.KUBELET),
 }
-SMOKE_TEST_TIMEOUT_S = 180
 
 
 class Kubernetes(ABC, Generic[P]):
@@ -43,6 +43,9 @@ class Kubernetes(ABC, Generic[P]):
     resolution_s: ClassVar[float] = 1.0
     launch_latency_s: ClassVar[float] = 60.0
     memory_mib: ClassVar[int] = 1536
+    phase_limits: ClassVar[PhaseLimits] = PhaseLimits(
+        boot_s=60.0, configure_s=120.0, smoke_test_s=120.0
+    )
 
     def make_secrets(self) -> Secrets:
         return access.draw()
@@ -99,7 +102,7 @@ class BoundKubernetes(ABC, Generic[P]):
             f"until {ask} {url(self.jobs_path)}/$name?includeObject=None | grep -qE '{done}'; do "
             "sleep 0.5; done"
         )
-        return ("timeout", str(SMOKE_TEST_TIMEOUT_S), "bash", "-c", line)
+        return ("bash", "-c", line)
 
     def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:
         post = curl(

@@ -19,7 +19,6 @@ from schedulers.flux.conf import (
 from schedulers.flux.params import CORE, FLUXION, FLUXION_FEASIBILITY, FLUXION_RESOURCE, FluxParams
 
 CURVE = "curve.cert"
-SMOKE_TEST_TIMEOUT_S = 60
 VERIFY = """\
 import json, flux
 instance = flux.Flux()

@@ -10,6 +10,7 @@ from schedulers.base import (
     BootstrapPlan,
     FinalState,
     NativeTimes,
+    PhaseLimits,
     Role,
     Secrets,
     Topology,
@@ -39,6 +40,9 @@ class Slurm:
     gangs: ClassVar[bool] = True
     launch_latency_s: ClassVar[float] = 5.0
     memory_mib: ClassVar[int] = 256
+    phase_limits: ClassVar[PhaseLimits] = PhaseLimits(
+        boot_s=60.0, configure_s=60.0, smoke_test_s=60.0
+    )
 
     def make_secrets(self) -> Secrets:
         return Secrets({plan.MUNGE_KEY: random.token_bytes(MUNGE_KEY_BYTES)})
@@ -71,16 +75,7 @@ class BoundSlurm:
 
     def smoke_test_command(self, topology: Topology) -> tuple[str, ...]:
         count = str(len(topology.compute))
-        return (
-            "timeout",
-            str(plan.SMOKE_TEST_TIMEOUT_S),
-            "srun",
-            "--nodes",
-            count,
-            "--ntasks",
-            count,
-            "true",
-        )
+        return ("srun", "--nodes", count, "--ntasks", count, "true")
 
     def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:
         return ("sbatch", "--parsable", script)

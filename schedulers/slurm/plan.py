@@ -17,7 +17,6 @@ from schedulers.slurm.params import SlurmParams
 
 MUNGE_KEY = "munge.key"
 CLIENT_TIMEOUT_S = 10  # clients hang while the controller is away
-SMOKE_TEST_TIMEOUT_S = 60
 
 
 def client(*command: str) -> tuple[str, ...]:

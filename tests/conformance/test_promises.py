@@ -8,7 +8,7 @@ import pytest
 from campaign.core.errors import ImageError, WorkloadError
 from schedulers import conformance
 from schedulers._kubernetes import daemons
-from schedulers.base import BootstrapPlan, File, Secrets
+from schedulers.base import BootstrapPlan, File, PhaseLimits, Secrets
 from schedulers.conformance import PROMISES, Broken, Promise
 from schedulers.facts import ImageFacts
 from schedulers.flux.adapter import BoundFlux, Flux
@@ -170,6 +170,12 @@ class Hopeful(BoundSlurm):
         return "completed"
 
 
+class Endless(Slurm):
+    """Waits for its smoke test however long it takes."""
+
+    phase_limits = PhaseLimits(boot_s=60.0, configure_s=60.0, smoke_test_s=float("inf"))
+
+
 class Silent(Slurm):
     """Leaves out what it isn't proud of."""
 
@@ -289,6 +295,7 @@ def on_images(scheduler, bound):
         (Silent, conformance.comparisons_are_answered, "speaks of"),
         (Curt, conformance.comparisons_are_answered, "empty"),
         (Foreign, conformance.policies_speak_of_parameters, "bf_intervall"),
+        (Endless, conformance.phases_have_limits, "smoke_test_s is inf"),
         (Rooted, conformance.adapters_travel, "can't be sent"),
         (Debian, conformance.renamed_facts_are_obeyed, r"health_commands\(.*'munge.service'"),
         (Elsewhere, conformance.renamed_facts_are_obeyed, r"log_files\(.*'/etc/slurm/slurm.conf'"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from actors.bootstrap.ssh import Output
 from actors.hosts.slot import HostFacts, HostUsage, NodeState, Slot
-from actors.hypervisor.calibration import Calibration
+from actors.hypervisor.calibration import REFERENCE_HASH_MIB_S, Calibration
 from actors.hypervisor.capacity import Resources
 from actors.hypervisor.connection import Versions
 from actors.hypervisor.domain import Multicast
@@ -45,7 +45,8 @@ class FakeRemote:
 class FakeHost:
     """Slots by name, each with the states of its nodes; what `refuses` names fails."""
 
-    def __init__(self, refuses=()):
+    def __init__(self, refuses=(), slowness=1.0):
+        self.slowness = slowness
         self.slots = {}
         self.released = []
         self.recorded = set()
@@ -61,10 +62,10 @@ class FakeHost:
         return HostFacts(
             name="h",
             uri="test:///default",
-            acceleration=Acceleration("tcg", "a fake"),
+            acceleration=Acceleration("kvm", "a fake"),
             versions=Versions("1", "2", "3", "here"),
             total=Resources(),
-            calibration=Calibration(1.0, 1.0, 1.0),
+            calibration=Calibration(REFERENCE_HASH_MIB_S / self.slowness, 9000.0, 60.0),
             pid=1,
         )
 

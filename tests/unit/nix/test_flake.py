@@ -128,7 +128,7 @@ def test_the_plan_of_a_cluster_check_is_the_adapters_own(name):
     found = json.loads(done.stdout)
     bound = scheduler.for_image(ImageFacts(scheduler.image, facts))
     plan = bound.plan(cluster, scheduler.Params(), scheduler.make_secrets())
-    assert found["head"] == "head" and found["smoke_test"] == list(
+    assert found["head"] == "head" and found["smoke_test"][2:] == list(
         bound.smoke_test_command(cluster)
     )
     assert [set(stage) for stage in found["stages"]] == [set(stage.steps) for stage in plan.stages]

@@ -12,6 +12,7 @@ from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.provisioner import GIVE_UP_AFTER, Provisioner
 from campaign.core.phase_clock import PhaseClock
 from campaign.schema.model import ClusterSettings
+from schedulers.base import PhaseLimits
 from tests.fakes.clock import RecordingClock
 from tests.fakes.host import FakeHost, FakeRemote, connect_to_fakes
 from tests.fakes.scheduler import SMOKE_TEST, FakeScheduler
@@ -69,7 +70,7 @@ def test_a_cold_cluster_is_booted_and_gets_the_instruments(remotes):
     assert (ready.golden_key, ready.cold_because) == ("", "")
     for remote in remotes.values():
         assert [command[0] for command in remote.commands[:2]] == ["put", "chmod"]
-    assert SMOKE_TEST in remotes["head"].commands
+    assert ("timeout", "120", *SMOKE_TEST) in remotes["head"].commands
 
 
 def test_the_prefetched_cluster_is_taken_and_shrunk(remotes):
@@ -145,7 +146,9 @@ def test_golden_clusters_are_given_up_after_failures_in_a_row(remotes):
 
 def test_a_failed_smoke_test_shows_command_exit_status_and_output(remotes, monkeypatch):
     async def refuse(self, command, *, timeout_s, stdin=None):
-        return Output(1, "", "no such partition") if command == SMOKE_TEST else Output(0, "", "")
+        return (
+            Output(1, "", "no such partition") if command[2:] == SMOKE_TEST else Output(0, "", "")
+        )
 
     monkeypatch.setattr(FakeRemote, "run", refuse)
     host = FakeHost()
@@ -156,4 +159,28 @@ def test_a_failed_smoke_test_shows_command_exit_status_and_output(remotes, monke
         "exit status: 1",
         "output: no such partition",
     ]
+    assert host.slots == {}
+
+
+def test_a_smoke_test_that_takes_too_long_names_its_phase_and_limit(remotes, monkeypatch):
+    """As `timeout` on the node ends it, on a host that is slower than the reference machine."""
+    limited = ("timeout", "0.3", *SMOKE_TEST)
+    limits = PhaseLimits(boot_s=60.0, configure_s=60.0, smoke_test_s=0.1)
+    monkeypatch.setattr(FakeScheduler, "phase_limits", limits)
+
+    async def too_slow(self, command, *, timeout_s, stdin=None):
+        if command != limited:
+            return Output(0, "", "")
+        await asyncio.sleep(0.3)
+        return Output(124, "", "")
+
+    monkeypatch.setattr(FakeRemote, "run", too_slow)
+    host = FakeHost(slowness=3.0)
+    with pytest.raises(BootstrapFailed) as failed:
+        asyncio.run(provided(provisioner_on(host, start="cold")))
+    assert failed.value.brief == (
+        "phase 'smoke test' of fake took longer than 0.3 s "
+        "(limit 0.1 s x 3.0 for this host's speed)"
+    )
+    assert "exit status: 124" in failed.value.details
     assert host.slots == {}
