@@ -43,7 +43,7 @@ from actors.hypervisor.overlay import Bridge, Overlay
 from actors.hypervisor.ports import free_ports
 from actors.hypervisor.probe import Acceleration, acceleration
 from actors.hypervisor.reaper import reap
-from actors.hypervisor.watchdog import Warden
+from actors.hypervisor.watchdog import Watchdog
 from actors.snapshots.lock import SnapshotLock
 from actors.snapshots.registry import Fetch, SnapshotOffer, SnapshotRegistry
 from actors.snapshots.snapshot import Golden, SnapshotKey
@@ -82,7 +82,7 @@ class Host:
         self._hypervisor = Hypervisor(
             uri, revive=private.start if uri == private.uri else lambda: None
         )
-        self._watchdog = Warden(uri, self._state_dir)
+        self._watchdog = Watchdog(uri, self._state_dir)
         self.swept = reap(self._hypervisor, self._run_root)
         self._acceleration = self._choose_acceleration(bundle)
         total = host_resources(settings, self._state_dir)

@@ -1,5 +1,7 @@
-"""How fast a host is by itself, measured in a second when it is opened: a trial's results say what
-they were got on."""
+"""How fast a host is by itself, measured in a second when it is opened.
+
+A trial's provenance holds it, so that results of unlike hosts aren't compared unawares.
+"""
 
 import hashlib
 import time
@@ -24,15 +26,14 @@ there and more; what a phase waits for is in part the disk, the network and time
 
 @dataclass(frozen=True)
 class Calibration:
-    """The speed of a host.
-
-    One core's SHA-256, MiB/s; copying memory, MiB/s read and written; how late a sleeper of 1 ms
-    wakes, 95 of 100 times at most, in microseconds.
-    """
+    """The speed of one host."""
 
     hash_mib_s: float
+    """SHA-256 on one core, in MiB/s."""
     copy_mib_s: float
+    """Copying memory, in MiB/s read and written."""
     timer_us: float
+    """How late a sleeper of 1 ms wakes, in microseconds: the 95th percentile."""
 
     @property
     def slowness(self) -> float:
@@ -47,8 +48,7 @@ class Calibration:
 
 
 def calibrate() -> Calibration:
-    """Measure this machine. The best of several spells counts, since others may disturb any of
-    them."""
+    """Measure this machine; the best of several tries counts, since others may disturb any."""
     return Calibration(_hash_mib_s(), _copy_mib_s(), _timer_us())
 
 

@@ -1,5 +1,8 @@
-"""How much a host can carry, counted before anything starts: memory with the emulator's share,
-vCPUs, ports, disk."""
+"""How much a host can carry, counted before anything starts.
+
+Counted are memory with the emulator's share, vCPUs, ports and disk. Memory and CPUs come from
+psutil and the kernel; the limits of control groups are read here, since psutil knows none.
+"""
 
 import os
 import shutil
@@ -7,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import psutil
+
 # Resident memory of QEMU beyond guest memory and translation cache: program, device models, and the
-# emulator's tables.
-# Measured under TCG: 110 MiB (QEMU 7.2, 2 vCPUs, a guest that uses its memory, caches of 64 and 128
-# MiB). KVM needs no
-# tables; its figure is an estimate.
+# emulator's tables. Measured under TCG: 110 MiB (QEMU 7.2, 2 vCPUs, a guest that uses its memory,
+# caches of 64 and 128 MiB). KVM needs no tables; its figure is an estimate.
 KVM_OVERHEAD_MIB = 64
 TCG_OVERHEAD_MIB = 128
 _MIB = 1024 * 1024
@@ -25,7 +28,7 @@ _UNITS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """An amount of everything that nodes occupy on a host."""
+    """An amount of everything that nodes occupy on a host: MiB, CPUs and TCP ports."""
 
     memory_mib: int = 0
     vcpus: int = 0
@@ -44,8 +47,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Shortfall:
-    """What is missing where nodes do not fit: by name of the resource, what is needed and what is
-    free."""
+    """What nodes that don't fit need, and what is free."""
 
     needed: Resources
     free: Resources
@@ -67,27 +69,26 @@ class Shortfall:
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a host has for nodes in all, and how much of it is promised to clusters already."""
+    """What a host has for nodes in all, and how much of it is reserved for clusters."""
 
     total: Resources
     reserved: Resources = Resources()
 
     @property
     def free(self) -> Resources:
-        """What is not promised yet."""
+        """What isn't reserved yet."""
         return self.total - self.reserved
 
     def reserve(self, needed: Resources) -> "Capacity":
-        """The capacity after promising `needed` as well; `fits` tells whether it may be
-        promised."""
+        """Return the capacity with `needed` reserved as well; ask `fits` first."""
         return Capacity(self.total, self.reserved + needed)
 
     def release(self, given: Resources) -> "Capacity":
-        """The capacity after `given` came back."""
+        """Return the capacity with `given` free again."""
         return Capacity(self.total, self.reserved - given)
 
     def fits(self, needed: Resources) -> Shortfall | None:
-        """None if `needed` is free, else what is missing."""
+        """Return None if `needed` is free, else what is missing."""
         shortfall = Shortfall(needed, self.free)
         return shortfall if shortfall.short else None
 
@@ -100,8 +101,10 @@ def node_resources(
     acceleration: Literal["kvm", "tcg"],
     disk_mib: int = 8,
 ) -> Resources:
-    """What one node occupies: its memory and the emulator's, its vCPUs, one port for SSH,
-    `disk_mib` for its logs."""
+    """Return what one node occupies.
+
+    That is its memory and the emulator's, its vCPUs, one port for SSH, and `disk_mib` for its logs.
+    """
     emulator = KVM_OVERHEAD_MIB if acceleration == "kvm" else TCG_OVERHEAD_MIB + tb_cache_mib
     return Resources(memory_mib=memory_mib + emulator, vcpus=vcpus, ports=1, disk_mib=disk_mib)
 
@@ -114,15 +117,15 @@ def read_host(
     vcpus_per_cpu: float = 2.0,
     root: Path = Path("/"),
 ) -> Resources:
-    """What this machine has for nodes right now: memory that is available, less `memory_kept_mib`
-    for everybody else; `vcpus_per_cpu` virtual for each CPU that we may use; the free disk below
-    `folder`; `ports` as configured.
+    """Return what this machine has for nodes right now.
 
-    The limits of our control group count. `root` stands for / in tests.
+    That is the memory that is available, less `memory_kept_mib` for everybody else;
+    `vcpus_per_cpu` virtual CPUs for each CPU that we may use; the free disk below `folder`; and
+    `ports` as configured. The limits of our control groups count. `root` stands for / in tests.
     """
     memory = min(
         [
-            _memory_mib("MemAvailable", root) * _MIB,
+            float(psutil.virtual_memory().available),
             *(_cgroup_memory(group) for group in _own_cgroups(root)),
         ]
     )
@@ -136,7 +139,7 @@ def read_host(
 
 
 def available_cpus(root: Path = Path("/")) -> float:
-    """The CPUs' worth of time that we may use."""
+    """Return how many CPUs' worth of time we may use."""
     return min(
         [
             float(len(os.sched_getaffinity(0))),
@@ -145,13 +148,14 @@ def available_cpus(root: Path = Path("/")) -> float:
     )
 
 
-def memory_total_mib(root: Path = Path("/")) -> float:
-    """The memory of this machine."""
-    return _memory_mib("MemTotal", root)
+def memory_total_mib() -> float:
+    """Return the memory of this machine in MiB."""
+    return float(psutil.virtual_memory().total) / _MIB
 
 
 def read_cpu_model(root: Path = Path("/")) -> str:
-    """The name of this machine's CPU model; "unknown" where the kernel doesn't tell."""
+    """Return the name of this machine's CPU model; "unknown" where the kernel doesn't tell."""
+    # psutil doesn't know it.
     lines = (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     return next(
         (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
@@ -163,16 +167,8 @@ def _existing(folder: Path) -> Path:
     return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
 
 
-def _memory_mib(row: str, root: Path) -> float:
-    for line in (root / "proc/meminfo").read_text(encoding="ascii").splitlines():
-        if line.startswith(f"{row}:"):
-            return int(line.split()[1]) / 1024
-    return 0
-
-
 def _own_cgroups(root: Path) -> list[Path]:
-    """Our cgroup (version 2) and those above it, of which each may set a limit; empty where there
-    are none."""
+    """Return our cgroup (version 2) and those above it, of which each may set a limit."""
     try:
         lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -186,14 +182,14 @@ def _own_cgroups(root: Path) -> list[Path]:
 
 
 def _cgroup_memory(group: Path) -> float:
-    """Bytes that the group may still take; infinite without a limit."""
+    """Return the bytes that the group may still take; infinite without a limit."""
     limit = _number(group / "memory.max")
     used = _number(group / "memory.current")
     return float("inf") if limit is None or used is None else limit - used
 
 
 def _cgroup_cpus(group: Path) -> float:
-    """CPUs' worth of time that the group may use; infinite without a limit."""
+    """Return how many CPUs' worth of time the group may use; infinite without a limit."""
     try:
         quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
         return int(quota) / int(period)

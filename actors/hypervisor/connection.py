@@ -1,5 +1,4 @@
-"""One connection to a libvirt: start and end nodes, find ours, look at one; every failure is an
-error that says why."""
+"""One connection to a libvirt: it starts and ends nodes, finds ours, and tells their states."""
 
 import logging
 import platform
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import libvirt
+import psutil
 
 from actors.hypervisor import monitor, snapshot
-from actors.hypervisor.deadline import within
 from actors.hypervisor.domain import (
     LEASE_NAMESPACE,
     LEASE_PREFIX,
@@ -33,17 +32,18 @@ from actors.hypervisor.errors import (
     SnapshotFailed,
 )
 from actors.hypervisor.lease import Lease
-from actors.hypervisor.process import arguments, end, pids
+from actors.hypervisor.process import arguments, end
 from actors.hypervisor.start_failure import explain
+from actors.hypervisor.timeout import with_timeout
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_OPEN_SECONDS = 20.0
-_ANSWER_SECONDS = 60.0
+_OPEN_TIMEOUT_S = 20.0
+_ANSWER_TIMEOUT_S = 60.0
 """libvirt itself waits up to 30 s for another request to let go of a domain."""
-_START_SECONDS = 120.0
-_DEATH_SECONDS = 20.0
+_START_TIMEOUT_S = 120.0
+_KILL_TIMEOUT_S = 20.0
 _STATES = {
     libvirt.VIR_DOMAIN_RUNNING: "running",
     libvirt.VIR_DOMAIN_BLOCKED: "running",
@@ -57,7 +57,7 @@ _STATES = {
 
 @dataclass(frozen=True)
 class Versions:
-    """What a measurement ran on: libvirt, QEMU, and this machine's kernel and host name."""
+    """The versions of what measurements run on, and this machine's host name."""
 
     libvirt: str
     qemu: str
@@ -75,9 +75,8 @@ class OwnedDomain:
 
 
 @dataclass(frozen=True)
-class Usage:
-    """What a running node has used: CPU time of all its threads, and resident memory of its QEMU
-    process."""
+class NodeUsage:
+    """The CPU time of all threads of a node's QEMU process, and its resident memory."""
 
     cpu_seconds: float
     resident_mib: int
@@ -87,23 +86,23 @@ class Hypervisor:
     """An open connection to the libvirt at `uri`; close it, or use it in a `with`.
 
     Its methods may be called from any thread, and every one of them ends in time, whatever libvirt
-    does. Where libvirt was restarted, it is asked again over a new connection; before that,
-    `revive` may see to it that it runs.
+    does. Where libvirt was restarted, the request is repeated over a new connection; before that,
+    `revive` is called, which may start libvirt. All methods may raise HypervisorErrors.
     """
 
     def __init__(
         self,
         uri: str,
         *,
-        open_seconds: float = _OPEN_SECONDS,
+        open_timeout_s: float = _OPEN_TIMEOUT_S,
         revive: Callable[[], object] = lambda: None,
     ) -> None:
-        """Connect; `LibvirtUnreachable` if nothing answers within `open_seconds`."""
+        """Connect; `LibvirtUnreachable` if nothing answers within `open_timeout_s`."""
         self.uri = uri
         self._revive = revive
-        self._open_seconds = open_seconds
+        self._open_seconds = open_timeout_s
         self._reopening = threading.Lock()
-        self._opened: Any = _open(uri, open_seconds)
+        self._opened: Any = _open(uri, open_timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -112,18 +111,18 @@ class Hypervisor:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connection; guests run on. Closing twice is harmless."""
+        """Close the connection; guests run on. Closing twice is harmless."""
         opened = self._opened
         self._opened = None
         if opened is None:
             return
         try:
-            within(_ANSWER_SECONDS, opened.close)
+            with_timeout(_ANSWER_TIMEOUT_S, opened.close)
         except (TimeoutError, libvirt.libvirtError) as error:
-            log.debug("closing %s: %s", self.uri, error)
+            _log.debug("closing %s: %s", self.uri, error)
 
     def versions(self) -> Versions:
-        """The versions that a result is stamped with; "unknown" where libvirt does not tell."""
+        """Return the versions for a result's provenance; "unknown" where libvirt tells none."""
         return Versions(
             libvirt=_dotted(self._ask(lambda libvirtd: libvirtd.getLibVersion())),
             qemu=_dotted(self._ask(lambda libvirtd: libvirtd.getVersion())),
@@ -132,17 +131,16 @@ class Hypervisor:
         )
 
     def start(self, spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> None:
-        """On return the node's domain runs (a restored one is paused), and libvirt forgets it as
-        soon as it ends.
+        """Start a node's domain, paused if it is a restored one.
 
-        Where libvirt is privileged, QEMU runs as `run_as` (uid, gid), who must be able to read the
-        node's files; the default is the owner of its console log, the caller as a rule.
-        `NodeStartFailed` or a subclass says what was in the way; nothing is left running then.
+        libvirt forgets the domain as soon as it ends. Where libvirt is privileged, QEMU runs as
+        `run_as` (uid, gid), who must be able to read the node's files; the default is the owner of
+        its console log. Raises NodeStartFailed or a subclass, which says what was in the way;
+        nothing is left running then.
         """
         try:
-            spec.console_log.touch(
-                mode=0o600
-            )  # else a privileged libvirt makes it, and we couldn't read it
+            # A privileged libvirt would make it such that we couldn't read it.
+            spec.console_log.touch(mode=0o600)
             owner = run_as or (spec.console_log.stat().st_uid, spec.console_log.stat().st_gid)
             paused = (
                 libvirt.VIR_DOMAIN_START_PAUSED
@@ -151,64 +149,71 @@ class Hypervisor:
             )
             xml = domain_xml(spec, run_as=owner if self._separates_users else None)
             libvirtd = self._connection
-            within(
-                _START_SECONDS,
+            with_timeout(
+                _START_TIMEOUT_S,
                 lambda: libvirtd.createXML(xml, paused),
-                too_late=lambda domain: domain.destroy(),
+                on_late=lambda domain: domain.destroy(),
             )
         except (OSError, TimeoutError, libvirt.libvirtError) as error:
             raise explain(str(error), spec, self.uri) from error
 
     def suspend(self, name: str) -> None:
-        """Stop the node's CPUs; `NodeGone` if it is gone."""
+        """Stop the node's CPUs; NodeGone if there is no such node."""
         self._ask(lambda libvirtd: libvirtd.lookupByName(name).suspend())
 
     def resume(self, name: str) -> None:
-        """Let the node's CPUs run; `NodeGone` if it is gone."""
+        """Let the node's CPUs run; NodeGone if there is no such node."""
         self._ask(lambda libvirtd: libvirtd.lookupByName(name).resume())
 
     def save_devices(self, name: str, path: Path) -> None:
-        """Write the state of a suspended node's devices to `path`. With its recorded memory file,
-        that is all of it.
+        """Write the state of a suspended node's devices to the new file `path`.
 
-        `SnapshotFailed` or `MonitorRefused` says what QEMU or libvirt said.
+        With its recorded memory file, that is all of the node. Raises SnapshotFailed or
+        MonitorRefused.
         """
         self._stream(snapshot.save_devices, name, path)
 
     def load_devices(self, name: str, path: Path) -> None:
-        """Give a node that was started to be restored the state of its devices. It is then as it
-        was, and paused."""
+        """Give a node that was started to be restored the state of its devices from `path`.
+
+        It is then as it was when it was saved, and paused. Raises SnapshotFailed or MonitorRefused.
+        """
         self._stream(snapshot.load_devices, name, path)
 
     def ask_monitor(
         self, name: str, execute: str, arguments: Mapping[str, object]
     ) -> dict[str, Any]:
-        """What a node's QEMU answers to a command of its monitor protocol; `MonitorRefused`, or
-        `NodeGone`."""
+        """Return the answer of a node's QEMU to a command of its monitor protocol.
+
+        Raises MonitorRefused, or NodeGone.
+        """
         return self._ask(
             lambda libvirtd: monitor.ask(libvirtd.lookupByName(name), execute, arguments)
         )
 
     def destroy(self, name: str) -> bool:
-        """End the domain at once, as if its plug were pulled. False if there was none (any
-        more)."""
+        """End the domain at once, as if its plug were pulled; return False if there was none."""
         return self._end(lambda libvirtd: libvirtd.lookupByName(name), name)
 
     def destroy_owned(self, domain: OwnedDomain) -> bool:
-        """End exactly this domain, not one that has taken its name since. False if there was none
-        (any more)."""
+        """End exactly this domain, not one that has taken its name since.
+
+        Returns False if there was none any more.
+        """
         return self._end(
             lambda libvirtd: libvirtd.lookupByUUIDString(domain.uuid), domain.name, domain.uuid
         )
 
     def ours(self, wanted: Callable[[Lease], bool] = lambda _: True) -> list[OwnedDomain]:
-        """The domains that carry a lease of ours for which `wanted` holds, sorted by name; all
-        others are foreign."""
+        """Return the domains with a lease of ours for which `wanted` holds, sorted by name.
+
+        Domains without a lease are foreign.
+        """
         found = self._ask(lambda libvirtd: [_owned(domain) for domain in libvirtd.listAllDomains()])
         return sorted((one for one in found if one and wanted(one.lease)), key=lambda one: one.name)
 
     def guests(self) -> list[str]:
-        """The names of all running domains, foreign ones included."""
+        """Return the names of all running domains, foreign ones included."""
         active = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
         return sorted(
             self._ask(
@@ -217,13 +222,13 @@ class Hypervisor:
         )
 
     def renew(self, name: str, expires: int) -> Lease:
-        """Let the lease of a running domain end at `expires` (unix seconds) instead; `NodeGone` if
-        it is gone."""
+        """Let the lease of a running domain end at `expires` (Unix seconds) instead.
+
+        Returns the new lease. Raises NodeGone, or HypervisorError if the domain isn't ours.
+        """
         owned = self._ask(lambda libvirtd: _owned(libvirtd.lookupByName(name)))
         if owned is None:
-            raise HypervisorError(
-                f"the domain {name} carries no lease of ours, so none can be renewed"
-            )
+            raise HypervisorError(f"the domain {name} has no lease of ours that could be renewed")
         lease = replace(owned.lease, expires=expires)
         # libvirt adds the namespace itself and wants the bare element.
         bare = ET.tostring(ET.Element("lease", lease_element(lease).attrib), encoding="unicode")
@@ -234,21 +239,24 @@ class Hypervisor:
         return lease
 
     def state(self, name: str) -> str:
-        """ "running", "paused", "shutting down", "off", "crashed", "suspended", or "gone" if there
-        is none."""
+        """Return the state of a domain.
+
+        It is "running", "paused", "shutting down", "off", "crashed", "suspended", or "gone" if
+        there is no such domain.
+        """
         try:
             state, _ = self._ask(lambda libvirtd: libvirtd.lookupByName(name).state())
         except NodeGone:
             return "gone"
         return _STATES.get(state, f"unknown ({state})")
 
-    def usage(self, name: str) -> Usage:
-        """What a running node has used so far; `NodeGone` if it is gone."""
+    def usage(self, name: str) -> NodeUsage:
+        """Return what a running node has used so far; NodeGone if there is no such node."""
         nanoseconds = self._ask(lambda libvirtd: libvirtd.lookupByName(name).info())[4]
         resident_kib = self._ask(lambda libvirtd: libvirtd.lookupByName(name).memoryStats()).get(
             "rss", 0
         )
-        return Usage(cpu_seconds=nanoseconds / 1e9, resident_mib=resident_kib // 1024)
+        return NodeUsage(cpu_seconds=nanoseconds / 1e9, resident_mib=resident_kib // 1024)
 
     @property
     def _connection(self) -> Any:
@@ -283,21 +291,23 @@ class Hypervisor:
     def _stream(self, stream: Callable[[Any, Path], None], name: str, path: Path) -> None:
         domain = self._ask(lambda libvirtd: libvirtd.lookupByName(name))
         try:
-            within(snapshot.DEADLINE_S + _ANSWER_SECONDS, lambda: stream(domain, path))
+            with_timeout(
+                snapshot.STREAM_TIMEOUT_S + _ANSWER_TIMEOUT_S, lambda: stream(domain, path)
+            )
         except TimeoutError as error:
             raise SnapshotFailed(f"{name}: QEMU's monitor doesn't answer", str(error)) from None
 
     @cached_property
     def _separates_users(self) -> bool:
-        """Whether this libvirt runs QEMU as another user than itself (file ownership as security
-        model)."""
+        # True if file ownership is a security model of this libvirt: it can run QEMU as another
+        # user than itself.
         told = self._ask(lambda libvirtd: libvirtd.getCapabilities())
         capabilities = ET.fromstring(told)  # noqa: S314 - libvirt's own text
         return any(model.text == "dac" for model in capabilities.iterfind("./host/secmodel/model"))
 
     def _ask(self, request: Callable[[Any], T]) -> T:
-        """What libvirt answers to `request`, which gets the connection, and may be made twice: if
-        the connection broke meanwhile, it is made again over a new one."""
+        # The request may be made twice: if the connection broke meanwhile, it is repeated over a
+        # new one.
         libvirtd = self._connection
         try:
             return self._answer(request, libvirtd)
@@ -310,7 +320,7 @@ class Hypervisor:
 
     def _answer(self, request: Callable[[Any], T], libvirtd: Any) -> T:
         try:
-            return within(_ANSWER_SECONDS, lambda: request(libvirtd))
+            return with_timeout(_ANSWER_TIMEOUT_S, lambda: request(libvirtd))
         except TimeoutError as error:
             if self._opened is libvirtd:
                 # A few requests without an answer are all that libvirt takes over one connection.
@@ -320,7 +330,7 @@ class Hypervisor:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                 raise NodeGone(str(error)) from error
             raise HypervisorError(
-                f"libvirt at {self.uri} does not do what it is asked", str(error)
+                f"libvirt at {self.uri} has refused a request", str(error)
             ) from error
 
 
@@ -336,13 +346,15 @@ def _owned(domain: Any) -> OwnedDomain | None:
             return None
         raise
     except InvalidLease as error:
-        log.warning("the domain %s is left alone: %s", domain.name(), error)
+        _log.warning("the domain %s is left alone: %s", domain.name(), error)
         return None
 
 
 def _pull_plug(name: str, uuid: str | None) -> bool:
-    """End the emulator of a domain that libvirt can't end, of the one with this UUID if there is
-    one; whether there was any, and it is gone."""
+    """Kill the QEMU of a domain that libvirt can't end; return True if one was found and is gone.
+
+    With a UUID, only the QEMU of exactly that domain is killed.
+    """
 
     def is_it(pid: int) -> bool:
         options = dict(pairwise(arguments(pid)))
@@ -351,25 +363,26 @@ def _pull_plug(name: str, uuid: str | None) -> bool:
             options.get("-uuid"),
         )
 
-    found = [pid for pid in pids() if is_it(pid)]
+    found = [pid for pid in psutil.pids() if is_it(pid)]
     return bool(found) and all(
-        end(pid, is_it, [signal.SIGKILL], seconds=_DEATH_SECONDS) for pid in found
+        end(pid, is_it, [signal.SIGKILL], timeout_s=_KILL_TIMEOUT_S) for pid in found
     )
 
 
-def _open(uri: str, seconds: float) -> Any:
-    libvirt.registerErrorHandler(lambda *_: None, None)  # it prints every error to stderr otherwise
+def _open(uri: str, timeout_s: float) -> Any:
+    # libvirt prints every error to stderr otherwise.
+    libvirt.registerErrorHandler(lambda *_: None, None)
     try:
-        return within(seconds, lambda: libvirt.open(uri))
+        return with_timeout(timeout_s, lambda: libvirt.open(uri))
     except (TimeoutError, libvirt.libvirtError) as error:
         raise LibvirtUnreachable(
             f"libvirt does not answer at {uri}",
             str(error),
-            'start its daemon, correct the URI, or set the URI to "private" to use a libvirtd of '
-            "our own",
+            'Start its daemon, correct hosts.*.uri, or set it to "private" for a libvirtd of our '
+            "own.",
         ) from error
 
 
 def _dotted(number: int) -> str:
-    """libvirt's 9000000 as "9.0.0"."""
+    """Return libvirt's 9000000 as "9.0.0"."""
     return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}" if number else "unknown"

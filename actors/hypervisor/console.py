@@ -1,4 +1,4 @@
-"""What a guest wrote to its serial console: its last lines, and whether its kernel has failed."""
+"""A guest's serial console: its last lines, and whether its kernel has failed."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 _TAIL_BYTES = 64 * 1024
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x08\x0b-\x1f\x7f]")
 _STAMP = r"(?:\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])?\s*)"
-# A line's time stamp is demanded, so that a program that prints such words is not taken for the
+# A line must have a time stamp, so that a program that prints such words isn't taken for the
 # kernel.
 _FAULT = re.compile(
     rf"^{_STAMP}(?P<what>Kernel panic - not syncing.*|BUG: .*|Oops: .*|kernel BUG at .*|general "
@@ -17,8 +17,10 @@ _FAULT = re.compile(
 
 
 def console_tail(path: Path, lines: int = 20) -> str:
-    """The last `lines` lines of a console log without terminal control codes; empty if the node
-    wrote none yet."""
+    """Return the last lines of a console log without terminal control codes.
+
+    The text is empty if the node wrote nothing yet.
+    """
     try:
         with path.open("rb") as log:
             size = log.seek(0, 2)
@@ -30,13 +32,12 @@ def console_tail(path: Path, lines: int = 20) -> str:
 
 
 def clean(text: str) -> str:
-    """The text without carriage returns, colours and cursor movements."""
+    """Return the text without carriage returns, colours and cursor movements."""
     return _CONTROL.sub("", text.replace("\r\n", "\n"))
 
 
 def kernel_fault(text: str) -> str | None:
-    """The first line in which the guest's kernel says that it failed (panic, oops, bug, lockup);
-    None if it did not.
+    """Return the first line that tells of a failed kernel (panic, oops, bug, lockup), if any.
 
     Such a fault is the platform's, not the scheduler's: the trial is invalid.
     """

@@ -29,7 +29,7 @@ class InvalidNodeSpec(HypervisorError):
 
 
 class InvalidLease(HypervisorError):
-    """Text that should be a lease is none; `details` holds it."""
+    """Text that should be a lease isn't one; `details` holds the text."""
 
 
 class NodeStartFailed(HypervisorError):
@@ -37,7 +37,7 @@ class NodeStartFailed(HypervisorError):
 
 
 class PortInUse(NodeStartFailed):
-    """Somebody else listens on the port that was to lead to the node's SSH server."""
+    """Another program listens on the port that was to lead to the node's SSH server."""
 
 
 class NodeNameTaken(NodeStartFailed):
@@ -61,7 +61,7 @@ class NetworkUnusable(HypervisorError):
 
 
 class MonitorRefused(HypervisorError):
-    """A node's QEMU can't be asked for something, or refuses it."""
+    """A command of a QEMU monitor failed or was refused."""
 
 
 class SnapshotFailed(HypervisorError):

@@ -1,5 +1,7 @@
-"""A lease: whose a domain and its files are, and until when; written into both, so that anybody can
-clean up."""
+"""A lease: whose a domain and its files are, and until when.
+
+It is written into both, so that anybody can clean up.
+"""
 
 import os
 import re
@@ -21,8 +23,11 @@ _OWNER = re.compile(
 
 @dataclass(frozen=True)
 class Owner:
-    """The process that answers for a lease. `host` tells machines apart, `boot` and `start` tell
-    reused pids apart."""
+    """The process that answers for a lease.
+
+    `host` tells machines apart; `boot` and `start` (clock ticks since the boot) tell reused pids
+    apart.
+    """
 
     host: str
     boot: str
@@ -31,8 +36,7 @@ class Owner:
 
     @classmethod
     def of(cls, pid: int) -> "Owner":
-        """The owner identity of a process of this machine; `ProcessLookupError` if there is
-        none."""
+        """Return the identity of a process of this machine; ProcessLookupError if it is gone."""
         start = start_ticks(pid)
         if start is None:
             raise ProcessLookupError(f"no process {pid}")
@@ -40,12 +44,12 @@ class Owner:
 
     @classmethod
     def current(cls) -> "Owner":
-        """The calling process."""
+        """Return the identity of the calling process."""
         return cls.of(os.getpid())
 
     @classmethod
     def parse(cls, text: str) -> "Owner":
-        """The inverse of `str`; `InvalidLease` for anything else."""
+        """Return the owner that `str` turned into `text`; InvalidLease if it is no such text."""
         match = _OWNER.fullmatch(text)
         if not match:
             raise InvalidLease("not the owner of a lease (HOST/BOOT/PID/START)", repr(text))
@@ -57,8 +61,7 @@ class Owner:
         return f"{self.host}/{self.boot}/{self.pid}/{self.start}"
 
     def alive(self) -> bool:
-        """Whether the process still runs. One of another machine can't be judged and counts as
-        alive."""
+        """Return True if the process still runs; one of another machine counts as alive."""
         if self.host != _this_host():
             return True
         return self.boot == boot_id() and start_ticks(self.pid) == self.start
@@ -66,7 +69,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Lease:
-    """The right of one trial to a domain and its files, until `expires` (unix seconds)."""
+    """The right of one trial to a domain and its files, until `expires` (Unix seconds)."""
 
     campaign: str
     trial: str
@@ -78,12 +81,11 @@ class Lease:
             if not _LABEL.fullmatch(value):
                 raise InvalidLease(f"a lease's {field} must match {_LABEL.pattern}, not {value!r}")
         if self.expires <= 0:
-            raise InvalidLease(f"a lease's expiry must be unix seconds, not {self.expires}")
+            raise InvalidLease(f"a lease's expiry must be Unix seconds, not {self.expires}")
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "Lease":
-        """A lease out of the fields that `fields` gives; `InvalidLease` holding the raw text if one
-        is off."""
+        """Return the lease with these fields; InvalidLease, which holds them, if one is wrong."""
         try:
             campaign = fields["campaign"]
             trial = fields["trial"]
@@ -96,22 +98,20 @@ class Lease:
         return cls(campaign=campaign, trial=trial, expires=expires, owner=owner)
 
     def fields(self) -> dict[str, str]:
-        """The lease as text fields: the attributes of its XML element and the keys of its JSON
-        file."""
+        """Return the lease as text: the attributes of its XML element, the keys of its file."""
         return {name: str(value) for name, value in (asdict(self) | {"owner": self.owner}).items()}
 
     def expired(self, now: float) -> bool:
-        """Whether the lease is over at `now` (unix seconds)."""
+        """Return True if the lease is over at `now` (Unix seconds)."""
         return now >= self.expires
 
     def lapsed(self, now: float) -> bool:
-        """Whether what it covers may be removed: it is over, or nobody answers for it any more."""
+        """Return True if what it covers may be removed: it is over, or its owner is dead."""
         return self.expired(now) or not self.owner.alive()
 
 
 def _this_host() -> str:
-    """A name for this machine that survives a reboot: host name and machine id, where it has
-    one."""
+    """Return a name for this machine that survives a reboot."""
     try:
         machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
     except OSError:

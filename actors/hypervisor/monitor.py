@@ -1,4 +1,4 @@
-"""One command to a domain's QEMU, past libvirt: for what libvirt has no words."""
+"""One command to a domain's QEMU through its monitor, for what libvirt's own API can't do."""
 
 import json
 from collections.abc import Mapping
@@ -13,10 +13,9 @@ from actors.hypervisor.errors import MonitorRefused
 def ask(
     domain: Any, execute: str, arguments: Mapping[str, object], *, file: int | None = None
 ) -> dict[str, Any]:
-    """QEMU's answer to the command `execute`, {} where it has none; an open `file` goes with the
-    command.
+    """Return QEMU's answer to the command `execute`, {} where it has none.
 
-    `MonitorRefused` if it can't be asked, or refuses.
+    An open `file` goes with the command. Raises MonitorRefused if QEMU can't be asked, or refuses.
     """
     question = json.dumps({"execute": execute, "arguments": dict(arguments)})
     try:

@@ -1,8 +1,7 @@
-"""A cluster's own layer-2 network over several hosts: a bridge on each, joined by a VXLAN (RFC
-7348). Needs root.
+"""A cluster's own layer-2 network over several hosts: a bridge on each, joined by a VXLAN.
 
-The names of the links are written into a run folder with a lease before they are made, so the
-reaper finds them.
+It needs root. VXLAN is RFC 7348. The names of the links are written into a run folder with a lease
+before they are made, so the reaper finds them.
 """
 
 import shutil
@@ -16,29 +15,31 @@ from campaign.core.errors import command_failed
 VXLAN_PORT = 4789
 VXLAN_MTU = 1450
 """What is left of an Ethernet frame of 1500 bytes after VXLAN's headers."""
-COMMAND_S = 20.0
+COMMAND_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True)
 class Bridge:
-    """A bridge of the host's that a cluster's nodes are plugged into, and the longest packet that
-    gets through."""
+    """A bridge of the host's that a cluster's nodes are plugged into."""
 
     name: str
     mtu: int = 1500
+    """The longest packet that gets through, in bytes."""
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """One cluster's VXLAN as one of its hosts sees it: its number, the host's own address, the
-    others'."""
+    """One cluster's VXLAN as one of its hosts sees it."""
 
     number: int
     address: str
+    """The host's own address."""
     peers: tuple[str, ...]
+    """The addresses of the other hosts."""
 
     @property
     def bridge(self) -> Bridge:
+        """The bridge that it ends in on this host."""
         return Bridge(f"cbr-{self.number:06x}", VXLAN_MTU)
 
     @property
@@ -47,8 +48,10 @@ class Overlay:
         return (self.bridge.name, f"cvx-{self.number:06x}")
 
     def build(self) -> None:
-        """Make the links; NetworkUnusable says what was in the way. Frames go to every peer unless
-        it is known where an address is."""
+        """Make the links; NetworkUnusable says what was in the way.
+
+        Frames go to every peer until it is known behind which an address is.
+        """
         bridge, tunnel = self.links
         _ip("link", "add", bridge, "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
         vxlan = ("id", self.number, "dstport", VXLAN_PORT, "local", self.address)
@@ -66,7 +69,7 @@ def remove(links: Iterable[str]) -> None:
             (_program("ip"), "link", "del", link),
             capture_output=True,
             check=False,
-            timeout=COMMAND_S,
+            timeout=COMMAND_TIMEOUT_S,
         )
 
 
@@ -78,20 +81,20 @@ def _run(program: str, *arguments: object) -> None:
     command = (_program(program), *map(str, arguments))
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=COMMAND_S
+            command, capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT_S
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NetworkUnusable(f"`{' '.join(command)}` can't be run", str(error), _MEND) from None
+        raise NetworkUnusable(f"`{' '.join(command)}` can't be run", str(error), _FIX) from None
     if done.returncode:
         details = command_failed(command, done.returncode, done.stderr)
-        raise NetworkUnusable(f"`{' '.join(command)}` failed", details, _MEND)
+        raise NetworkUnusable(f"`{' '.join(command)}` failed", details, _FIX)
 
 
 def _program(name: str) -> str:
     return shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin") or name
 
 
-_MEND = (
-    "A cluster that spans hosts needs root and iproute2 there; or a bridge that the site "
-    "provides (hosts.*.bridge)."
+_FIX = (
+    "A cluster that spans hosts needs root and iproute2 on each of them; or set hosts.*.bridge to "
+    "a bridge that the site provides."
 )

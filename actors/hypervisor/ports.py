@@ -11,11 +11,11 @@ _SHOWN = 20
 def free_ports(
     count: int, ports: range, *, reserved: Collection[int] = (), address: str = "127.0.0.1"
 ) -> tuple[int, ...]:
-    """The `count` lowest ports of `ports` that can be bound on `address` and aren't in `reserved`
-    (promised to others).
+    """Return the `count` lowest ports of `ports` that can be bound on `address`.
 
-    They are free at the moment of asking only: somebody may take one before its node starts, which
-    then fails with `PortInUse`. `NotEnoughPorts` names the range and what is in use.
+    Those in `reserved` are promised to others and left out. The ports are free at the moment of
+    asking only: another program may take one before its node starts, which then fails with
+    PortInUse. Raises NotEnoughPorts, which names the range and what is in use.
     """
     free: list[int] = []
     taken: list[int] = []
@@ -48,6 +48,5 @@ def _shortage(
     return NotEnoughPorts(
         f"{count} free TCP ports on {address} are needed, but of {where} only {len(free)} are free",
         f"in use or reserved: {names or 'none'}",
-        "widen the port range of the host's configuration, or end what listens there (ss -ltnp "
-        "shows it)",
+        "Widen hosts.*.ports, or end what listens there (ss -ltnp shows it).",
     )

@@ -1,6 +1,8 @@
-"""Does hardware virtualization work here? Only booting something tells: a KVM that opens and makes
-VMs may still hang every guest at its first instruction. So the image's own kernel is started under
-KVM and its console is watched."""
+"""Finds out whether hardware virtualization works here.
+
+Only booting something tells: a KVM that opens and makes VMs may still hang every guest at its first
+instruction. So the image's own kernel is started under KVM and its console is watched.
+"""
 
 import hashlib
 import json
@@ -17,17 +19,18 @@ from typing import IO, Literal
 
 from actors.hypervisor.console import clean
 from actors.hypervisor.process import boot_id
+from campaign.core import files
 
 _DEVICE = Path("/dev/kvm")
-_SECONDS = 8.0
-# Printed at the end of a kernel's own start: it has then run on all of what a guest needs.
+_TIMEOUT_S = 8.0
+# Printed at the end of a kernel's own start: it has then used all that a guest needs.
 _ALIVE = re.compile(r"Freeing unused kernel|Run /init as init process")
 _MEMORY_MIB = 512
 
 
 @dataclass(frozen=True)
 class Acceleration:
-    """How guests are to run here, and how we know."""
+    """How guests are to run on this machine, and why."""
 
     kind: Literal["kvm", "tcg"]
     reason: str
@@ -39,11 +42,11 @@ def acceleration(
     cache_dir: Path,
     *,
     device: Path = _DEVICE,
-    seconds: float = _SECONDS,
+    timeout_s: float = _TIMEOUT_S,
 ) -> Acceleration:
-    """KVM if `kernel` comes up under it within `seconds`, else TCG (software emulation) and why.
+    """Return KVM if `kernel` comes up under it within `timeout_s`, else TCG (software emulation).
 
-    The answer of a boot is remembered in `cache_dir` until this machine is booted again or the
+    What a boot has shown is remembered in `cache_dir` until this machine is booted again or the
     kernel changes.
     """
     refusal = _refusal(device)
@@ -52,13 +55,13 @@ def acceleration(
     memory = cache_dir / f"kvm-{_key(kernel)}.json"
     known = _recall(memory)
     if known is None:
-        known = judge(*_console_under_kvm(kernel, initrd, seconds), seconds)
+        known = judge(*_console_under_kvm(kernel, initrd, timeout_s), timeout_s)
         _remember(memory, known)
     return known
 
 
-def judge(console: str, error: str, seconds: float) -> Acceleration:
-    """What the console of a guest under KVM, and what QEMU said on stderr, tell about KVM."""
+def judge(console: str, error: str, timeout_s: float) -> Acceleration:
+    """Return what a guest's console under KVM, and QEMU's standard error, tell about KVM."""
     text = clean(console)
     if _ALIVE.search(text):
         return Acceleration("kvm", "the image's kernel boots under KVM")
@@ -67,7 +70,8 @@ def judge(console: str, error: str, seconds: float) -> Acceleration:
     last = next((line for line in reversed(text.splitlines()) if line.strip()), None)
     seen = f"its console stops at {last.strip()[:80]!r}" if last else "its console stays silent"
     return Acceleration(
-        "tcg", f"/dev/kvm exists, but the image's kernel hangs under KVM: {seen} for {seconds:g} s"
+        "tcg",
+        f"/dev/kvm exists, but the image's kernel hangs under KVM: {seen} for {timeout_s:g} s",
     )
 
 
@@ -81,54 +85,30 @@ def _refusal(device: Path) -> str | None:
     return None
 
 
-def _console_under_kvm(kernel: Path, initrd: Path, seconds: float) -> tuple[str, str]:
-    """Boot the kernel under KVM for at most `seconds`; its console, and QEMU's stderr."""
+def _console_under_kvm(kernel: Path, initrd: Path, timeout_s: float) -> tuple[str, str]:
+    """Boot the kernel under KVM; return its console, and QEMU's standard error."""
     # timeout(1) ends a hung QEMU even if we are killed meanwhile.
-    command = [
-        "timeout",
-        "--signal=KILL",
-        f"{seconds + 5:g}",
-        "qemu-system-x86_64",
-        "-accel",
-        "kvm",
-        "-cpu",
-        "host",
-    ]
-    command += [
-        "-machine",
-        "pc",
-        "-m",
-        str(_MEMORY_MIB),
-        "-nodefaults",
-        "-no-user-config",
-        "-no-reboot",
-    ]
-    command += [
-        "-display",
-        "none",
-        "-serial",
-        "stdio",
-        "-kernel",
-        str(kernel),
-        "-initrd",
-        str(initrd),
-    ]
+    command = ["timeout", "--signal=KILL", f"{timeout_s + 5:g}"]
+    command += ["qemu-system-x86_64", "-accel", "kvm", "-cpu", "host", "-machine", "pc"]
+    command += f"-m {_MEMORY_MIB} -nodefaults -no-user-config -no-reboot".split()
+    command += ["-display", "none", "-serial", "stdio"]
+    command += ["-kernel", str(kernel), "-initrd", str(initrd)]
     command += ["-append", "console=ttyS0 earlyprintk=ttyS0 panic=-1"]
     with tempfile.TemporaryFile() as console, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=console, stderr=errors, start_new_session=True
         )
         try:
-            _wait_until_alive(process, console, seconds)
+            _wait_until_alive(process, console, timeout_s)
         finally:
             _kill_group(process)
         return _text(console), _text(errors)
 
 
 def _wait_until_alive(
-    process: "subprocess.Popen[bytes]", console: IO[bytes], seconds: float
+    process: "subprocess.Popen[bytes]", console: IO[bytes], timeout_s: float
 ) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + timeout_s
     while (
         time.monotonic() < deadline and process.poll() is None and not _ALIVE.search(_text(console))
     ):
@@ -136,20 +116,20 @@ def _wait_until_alive(
 
 
 def _kill_group(process: "subprocess.Popen[bytes]") -> None:
-    """End timeout(1) and QEMU; the group exists at least until its leader has been waited for."""
+    # The group of timeout(1) and QEMU exists at least until its leader has been waited for.
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
 def _text(file: IO[bytes]) -> str:
-    """All that was written so far, read apart from the writer's position."""
+    # Read apart from the position at which the writer goes on.
     size = os.fstat(file.fileno()).st_size
     return os.pread(file.fileno(), size, 0).decode(errors="replace")
 
 
 def _key(kernel: Path) -> str:
-    """This boot of this machine, and the kernel's bytes."""
+    # By this boot of this machine, and the kernel's bytes.
     digest = hashlib.sha256(boot_id().encode())
     digest.update(kernel.read_bytes())
     return digest.hexdigest()[:16]
@@ -167,6 +147,5 @@ def _recall(memory: Path) -> Acceleration | None:
 
 def _remember(memory: Path, known: Acceleration) -> None:
     memory.parent.mkdir(parents=True, exist_ok=True)
-    draft = memory.with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps(asdict(known)), encoding="utf-8")
-    draft.replace(memory)
+    # What a power cut loses is found out again.
+    files.write_atomically(memory, json.dumps(asdict(known)), durable=False)

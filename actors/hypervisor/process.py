@@ -1,5 +1,10 @@
-"""Which process is which: a pid alone is reused, so a process is a pid and the moment it started,
-within one boot."""
+"""Processes that can't be mistaken for one another: a pid is reused, a pid with a start time isn't.
+
+What psutil gives is taken from there. Two things are ours. psutil's start time is a date, which
+moves when the clock of the machine is set, so a lease would lose its owner by that; `start_ticks`
+counts from the boot. And psutil signals a pid after it has looked at it, so the process may be
+another one by then; `end` holds the process by a handle of the kernel's (a pidfd).
+"""
 
 import os
 import select
@@ -7,17 +12,21 @@ import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import psutil
+
 _FIELDS_BEFORE_START_TIME = 19  # of /proc/PID/stat, counted after the command name
 
 
 def boot_id() -> str:
-    """The kernel's random name for this boot of this machine."""
+    """Return the kernel's random name for this boot of this machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def start_ticks(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot; None if there is no such process, or
-    only its zombie."""
+    """Return when the process started, in clock ticks since the boot.
+
+    None if there is no such process, or only its zombie.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -28,41 +37,41 @@ def start_ticks(pid: int) -> int | None:
 
 
 def arguments(pid: int) -> tuple[str, ...]:
-    """The process's command line; empty if there is no such process or it is a kernel thread."""
+    """Return the process's command line.
+
+    It is empty if there is no such process, if we may not see it, or for a kernel thread.
+    """
     try:
-        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
+        return tuple(psutil.Process(pid).cmdline())
+    except psutil.Error:
         return ()
-    return tuple(part.decode(errors="replace") for part in raw.split(b"\0")[:-1])
-
-
-def pids() -> list[int]:
-    """All processes of this machine that we see."""
-    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
 
 
 def end(
-    pid: int, is_it: Callable[[int], bool], signals: Sequence[signal.Signals], *, seconds: float
+    pid: int,
+    is_it: Callable[[int], bool],
+    signals: Sequence[signal.Signals],
+    *,
+    timeout_s: float,
 ) -> bool:
-    """Send a process one signal after the other until it is gone, waiting for `seconds` after each;
-    whether it is.
+    """Send a process one signal after the other until it is gone; return True if it is.
 
-    It is held by a handle that can't come to mean another process; with `is_it` it is looked at
-    once more by then.
+    After each signal the process has `timeout_s` to end. `is_it` is asked once more when the
+    process is held and can't come to mean another one; if it says no, nothing is sent.
     """
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
         return True
     try:
-        return not is_it(pid) or any(_signal_and_wait(handle, one, seconds) for one in signals)
+        return not is_it(pid) or any(_signal_and_wait(handle, one, timeout_s) for one in signals)
     finally:
         os.close(handle)
 
 
-def _signal_and_wait(handle: int, number: signal.Signals, seconds: float) -> bool:
+def _signal_and_wait(handle: int, number: signal.Signals, timeout_s: float) -> bool:
     try:
         signal.pidfd_send_signal(handle, number)
     except ProcessLookupError:
         return True
-    return bool(select.select([handle], [], [], seconds)[0])
+    return bool(select.select([handle], [], [], timeout_s)[0])

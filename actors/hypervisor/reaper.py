@@ -1,5 +1,4 @@
-"""Removes what is ours and nobody answers for any more, whatever ended its driver; leaves
-everything else alone."""
+"""Removes what is ours and has no living owner any more; leaves everything else alone."""
 
 import time
 from collections.abc import Callable, Collection
@@ -21,21 +20,24 @@ class Domains(Protocol):
     """What the reaper needs of a `Hypervisor`."""
 
     def ours(self) -> list[OwnedDomain]:
-        """All domains with a lease of ours."""
+        """Return all domains with a lease of ours."""
+        ...
 
     def destroy_owned(self, domain: OwnedDomain) -> bool:
-        """End exactly this domain; False if it was gone."""
+        """End exactly this domain; return False if it was gone."""
+        ...
 
 
 @dataclass(frozen=True)
 class Reaped:
-    """What was removed, which of our domains live on under a valid lease, and what could not be
-    removed and why."""
+    """What was removed, and what wasn't."""
 
     domains: tuple[str, ...]
     folders: tuple[Path, ...]
     kept: tuple[str, ...]
+    """Our domains that live on under a valid lease."""
     failures: tuple[str, ...]
+    """What could not be removed, and why, as sentences."""
 
     def __str__(self) -> str:
         done = (
@@ -53,13 +55,12 @@ def reap(
     all: bool = False,
     clusters: Collection[str] = (),
 ) -> Reaped:
-    """Remove our domains and run folders whose lease is over at `now` (unix seconds; the default is
-    the present) or whose owner is dead; also those of `clusters`, whatever their leases say; with
-    `all`, every one of ours.
+    """Remove our domains and run folders whose lease is over or whose owner is dead.
 
-    A folder outlives its domain's removal only if the domain can't be ended: its credentials are
-    then still in use. Foreign domains, folders without a lease, and live leases are not touched.
-    One failure does not stop the rest.
+    `now` is in Unix seconds, the present if None. Those of `clusters` are removed whatever their
+    leases say; with `all`, every one of ours is. A folder outlives its domain's removal only if the
+    domain can't be ended: its credentials are then still in use. Foreign domains, folders without a
+    lease, and live leases are not touched. One failure does not stop the rest.
     """
     moment = time.time() if now is None else now
 

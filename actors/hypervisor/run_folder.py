@@ -1,8 +1,9 @@
-"""The folder of one node on its host: lease, credentials, console log. It says whose it is before
-it holds anything."""
+"""The folder of one node on its host: lease, credentials, console log.
+
+Its lease is in it before anything else, so that it can always be cleaned up.
+"""
 
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -21,9 +22,10 @@ from actors.hypervisor.errors import (
     NodeStartFailed,
 )
 from actors.hypervisor.lease import Lease
+from campaign.core import files
 
 RUN_FOLDERS = "nodes"
-"""Where the run folders of a host's nodes stand, below its state folder."""
+"""The folder of the run folders of a host's nodes, below its state folder."""
 _LEASE = "lease.json"
 _LINKS = "links"
 _UNFINISHED = ".unfinished"  # suffix of a folder whose making was interrupted
@@ -37,7 +39,7 @@ class RunFolder:
 
     @property
     def console_log(self) -> Path:
-        """Where the node's serial console goes."""
+        """The file of the node's serial console."""
         return self.path / "console.log"
 
     @property
@@ -55,7 +57,7 @@ class RunFolder:
             return ()
 
     def lease(self) -> Lease:
-        """The lease that covers the folder; `InvalidLease` if it has none that can be read."""
+        """Return the lease that covers the folder; InvalidLease if there is none to be read."""
         try:
             raw = (self.path / _LEASE).read_text(encoding="utf-8")
             fields = json.loads(raw)
@@ -66,12 +68,11 @@ class RunFolder:
         return Lease.from_fields(fields)
 
     def renew(self, lease: Lease) -> None:
-        """Put `lease` in the place of the old one, in one step."""
+        """Replace the lease in one step."""
         _write_lease(self.path, lease)
 
     def remove(self) -> None:
-        """Remove the folder and all in it, and the links that it answers for; harmless if it is
-        gone."""
+        """Remove the folder and the links that it answers for; harmless if it is gone."""
         overlay.remove(self.links)
         shutil.rmtree(self.path, ignore_errors=True)
         if self.path.exists():
@@ -86,13 +87,11 @@ def create(
     *,
     links: Sequence[str] = (),
 ) -> RunFolder:
-    """Make the folder of the domain `name`, readable by us alone. It appears with its lease in it
-    or not at all.
+    """Make the folder of the domain `name`, readable by us alone.
 
-    With `links`, it answers for network links of those names, which are made afterwards.
-
-    `NodeNameTaken` if there is one, `DiskFull` or another `NodeStartFailed` if it can't be written;
-    nothing is left then.
+    It appears with its lease in it or not at all. With `links`, it answers for network links of
+    those names, which are made afterwards. Raises NodeNameTaken if there is one, and DiskFull or
+    another NodeStartFailed if it can't be written; nothing is left then.
     """
     for one in (name, *credentials):
         if one in ("", ".", "..") or Path(one).name != one:
@@ -107,7 +106,7 @@ def create(
                 raise NodeNameTaken(
                     f"the run folder {folder} exists already",
                     "",
-                    "remove what earlier runs left: python -m campaign clean",
+                    "Remove what earlier runs left: python -m campaign clean",
                 )
             try:
                 _fill(draft, lease, credentials, links)
@@ -121,7 +120,7 @@ def create(
 
 
 def all_folders(run_root: Path) -> list[RunFolder]:
-    """The finished folders below `run_root`, sorted by name."""
+    """Return the finished folders below `run_root`, sorted by name."""
     if not run_root.is_dir():
         return []
     return [
@@ -132,8 +131,8 @@ def all_folders(run_root: Path) -> list[RunFolder]:
 
 
 def remove_unfinished(run_root: Path) -> list[Path]:
-    """Remove what a killed `create` left. Under the lock nobody is at it, so all drafts are
-    leftovers."""
+    """Remove and return what a killed `create` left."""
+    # Nobody makes a folder while we have the lock, so all drafts are leftovers.
     if not run_root.is_dir():
         return []
     with locked(run_root):
@@ -147,8 +146,7 @@ def remove_unfinished(run_root: Path) -> list[Path]:
 def locked(run_root: Path) -> Iterator[None]:
     """Hold the lock of `run_root`; the kernel releases it with the process, however that ends."""
     run_root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (run_root / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with files.exclusive_lock(run_root / ".lock"):
         yield
 
 
@@ -167,10 +165,9 @@ def _fill(
 
 
 def _write_lease(folder: Path, lease: Lease) -> None:
-    draft = folder / (_LEASE + _UNFINISHED)
-    draft.unlink(missing_ok=True)
-    _write_private(draft, json.dumps(lease.fields()).encode())
-    draft.rename(folder / _LEASE)
+    # A power cut ends the domain too, so the lease needn't survive it.
+    content = json.dumps(lease.fields())
+    files.write_atomically(folder / _LEASE, content, mode=0o600, durable=False)
 
 
 def _write_private(path: Path, content: bytes) -> None:
@@ -183,5 +180,5 @@ def _explain(error: OSError, folder: Path) -> NodeStartFailed:
     kind = {errno.ENOSPC: DiskFull, errno.EDQUOT: DiskFull, errno.EACCES: FileUnusable}.get(
         error.errno or 0, NodeStartFailed
     )
-    cure = "make room there (df -h shows it)" if kind is DiskFull else ""
-    return kind(f"the run folder {folder} can't be written", str(error), cure)
+    fix = "Free some space there (df -h shows it)." if kind is DiskFull else ""
+    return kind(f"the run folder {folder} can't be written", str(error), fix)

@@ -1,8 +1,8 @@
 """The state of a node's devices, to a file and back: what a memory file lacks of a whole snapshot.
 
 QEMU calls it migration. Memory that is shared with a file is left out of the stream, so half a
-megabyte remains, and what costs seconds elsewhere costs a hundredth of one. libvirt has no words
-for this; its QEMU monitor passes them on.
+megabyte remains, which takes a hundredth of a second. libvirt's API can't do this, so QEMU is asked
+through its monitor.
 """
 
 import os
@@ -13,21 +13,20 @@ from typing import Any
 from actors.hypervisor.errors import SnapshotFailed
 from actors.hypervisor.monitor import ask
 
-DEADLINE_S = 60.0
+STREAM_TIMEOUT_S = 60.0
 POLL_S = 0.002
 _STREAM = "snapshot"  # QEMU's name for the open file
 _MEMORY_IS_ELSEWHERE = {"capability": "x-ignore-shared", "state": True}
 
 
 def save_devices(domain: Any, path: Path) -> None:
-    """Write the state of the suspended `domain`'s devices to `path`, which must not exist."""
+    """Write the state of the devices of the suspended `domain` to the new file `path`."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     _stream(domain, handle, "migrate")
 
 
 def load_devices(domain: Any, path: Path) -> None:
-    """Read the state of devices from `path` into `domain`, which was started with `-incoming
-    defer`."""
+    """Read the state of devices from `path` into `domain`, started with `-incoming defer`."""
     _stream(domain, os.open(path, os.O_RDONLY), "migrate-incoming")
 
 
@@ -39,7 +38,7 @@ def _stream(domain: Any, handle: int, command: str) -> None:
         ask(domain, command, {"uri": f"fd:{_STREAM}"})
     finally:
         os.close(handle)
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + STREAM_TIMEOUT_S
     while (status := ask(domain, "query-migrate", {}).get("status")) != "completed":
         if status in ("failed", "cancelled"):
             raise SnapshotFailed(
@@ -47,6 +46,6 @@ def _stream(domain: Any, handle: int, command: str) -> None:
             )
         if time.monotonic() > deadline:
             raise SnapshotFailed(
-                f"{domain.name()}: QEMU didn't {command} its devices within {DEADLINE_S:g} s"
+                f"{domain.name()}: QEMU didn't {command} its devices within {STREAM_TIMEOUT_S:g} s"
             )
         time.sleep(POLL_S)

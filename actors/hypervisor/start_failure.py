@@ -1,5 +1,4 @@
-"""From what libvirt and QEMU say when a node does not start, to the error that names the cause and
-its cure."""
+"""Finds the cause and the fix in what libvirt and QEMU say when a node doesn't start."""
 
 import re
 
@@ -19,49 +18,49 @@ _CAUSES: tuple[tuple[str, type[NodeStartFailed], str, str], ...] = (
         r"Could not set up host forwarding rule",
         PortInUse,
         "TCP port 127.0.0.1:{ssh_port} is in use",
-        "end what listens there (ss -ltnp shows it), or configure another port range",
+        "End what listens there (ss -ltnp shows it), or set hosts.*.ports to another range.",
     ),
     (
         r"No space left on device|Disk quota exceeded",
         DiskFull,
         "there is no space left on the device",
-        "make room where the run folder and libvirt's state folder are (df -h shows it)",
+        "Free some space where the run folder and libvirt's state folder are (df -h shows it).",
     ),
     (
         r"already exists with uuid|is already defined|domain .* already exists|already active",
         NodeNameTaken,
         "a domain named {name} exists already",
-        "remove what earlier runs left: python -m campaign clean",
+        "Remove what earlier runs left: python -m campaign clean",
     ),
     (
         r"[Cc]annot allocate memory|[Cc]annot set up guest memory",
         MemoryExhausted,
         "the host has no {memory_mib} MiB of memory for it",
-        "use fewer or smaller nodes, or free memory",
+        "Use fewer or smaller nodes, or free memory.",
     ),
     (
         r"[Pp]ermission denied|Operation not permitted",
         FileUnusable,
         "libvirt or QEMU may not read one of its files",
-        "let the user that QEMU runs as read the image, the run folder and all folders above them",
+        "Let the user that QEMU runs as read the image, the run folder and all folders above them.",
     ),
     (
         r"No such file or directory|[Cc]annot access storage file|could not open kernel "
         r"file|does not exist",
         FileUnusable,
         "one of its files is missing",
-        "verify the image, and build it again if it is damaged",
+        "Verify the image, and build it again if it is damaged.",
     ),
 )
 
 
 def explain(message: str, spec: NodeSpec, uri: str) -> NodeStartFailed:
-    """The error for libvirt's `message` about `spec`; it holds the message as its details."""
+    """Return the error for libvirt's `message` about `spec`; its details are the message."""
     start = f"node {spec.name} can't be started at {uri}"
-    for pattern, kind, cause, cure in _CAUSES:
+    for pattern, kind, cause, fix in _CAUSES:
         if re.search(pattern, message):
             reason = cause.format(
                 ssh_port=spec.ssh_port, name=spec.name, memory_mib=spec.memory_mib
             )
-            return kind(f"{start}: {reason}", message.strip(), cure)
-    return NodeStartFailed(start, message.strip(), "the host's libvirt and QEMU logs may say more")
+            return kind(f"{start}: {reason}", message.strip(), fix)
+    return NodeStartFailed(start, message.strip(), "Read the host's libvirt and QEMU logs.")

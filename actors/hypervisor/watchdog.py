@@ -1,11 +1,10 @@
-"""The warden of a process that has VMs: when that process dies, however it dies, the warden ends
-them.
+"""The watchdog of a process that has VMs: when that process dies, the watchdog ends its VMs.
 
 `python -m actors.hypervisor.watchdog URI STATE_DIR` reads the names of clusters from its standard
-input, a line each. The input ends when the process at its other end does, since the kernel closes
-its files. Unless that process took its leave, the clusters' domains and run folders are removed,
-and whatever else a lease doesn't cover any more. Leases that run out while the process lives,
-because it hangs, are seen to as well.
+input, a line each. The input ends when the process at its other end does, however it ends, since
+the kernel closes its files. Unless that process has dismissed the watchdog, the clusters' domains
+and run folders are removed, and whatever else has no valid lease any more. Leases that run out
+while the process lives, because it hangs, are seen to as well.
 """
 
 import contextlib
@@ -25,18 +24,19 @@ from actors.hypervisor.reaper import reap
 from actors.hypervisor.run_folder import RUN_FOLDERS, all_folders
 
 FAREWELL = "."
-LOOK_S = 30.0
-PATIENCE_S = 60.0
+CHECK_INTERVAL_S = 30.0
+SEARCH_TIMEOUT_S = 60.0
 """For how long after a process's death its clusters are looked for: libvirt may still be starting
 some for it."""
 SETTLED_S = 3.0
+"""The search ends when nothing was found for this long."""
 
 
-class Warden:
-    """This process's warden for the clusters that it starts through one libvirt.
+class Watchdog:
+    """This process's watchdog for the clusters that it starts through one libvirt.
 
-    One that can't be started, or was killed, is a lost precaution, no fault: leases and the reaper
-    remain.
+    If it can't be started, or was killed, nothing fails: it is a precaution, beside leases and the
+    reaper.
     """
 
     def __init__(self, uri: str, state_dir: Path) -> None:
@@ -60,17 +60,17 @@ class Warden:
             self._input = started.stdin
 
     def watch(self, cluster: str) -> None:
-        """From now on, end this cluster when we die."""
-        self._say(cluster)
+        """Have this cluster ended when this process dies."""
+        self._send(cluster)
 
     def dismiss(self) -> None:
-        """We have ended what we had ourselves."""
-        self._say(FAREWELL)
+        """End the watchdog: this process has ended its clusters itself."""
+        self._send(FAREWELL)
         if self._input:
             self._input.close()
             self._input = None
 
-    def _say(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         try:
             if self._input:
                 self._input.write(line + "\n")
@@ -79,11 +79,13 @@ class Warden:
             self._input = None
 
 
-def serve(names: IO[str], uri: str, state_dir: Path, *, look_s: float = LOOK_S) -> None:
-    """Be the warden of whoever writes `names`."""
+def serve(
+    names: IO[str], uri: str, state_dir: Path, *, interval_s: float = CHECK_INTERVAL_S
+) -> None:
+    """Be the watchdog of whoever writes `names`; leases are checked every `interval_s`."""
     clusters: set[str] = set()
     while True:
-        readable, _, _ = select.select([names], [], [], look_s)
+        readable, _, _ = select.select([names], [], [], interval_s)
         line = names.readline() if readable else "\n"
         if line.strip() == FAREWELL:
             return
@@ -98,7 +100,7 @@ def serve(names: IO[str], uri: str, state_dir: Path, *, look_s: float = LOOK_S) 
 
 def _end(clusters: Collection[str], uri: str, state_dir: Path) -> None:
     """Remove what the dead process had, until nothing of it has been seen for a while."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + SEARCH_TIMEOUT_S
     quiet_since = time.monotonic()
     while time.monotonic() < deadline and time.monotonic() - quiet_since < SETTLED_S:
         if _reap_orphans(clusters, uri, state_dir):
@@ -110,8 +112,8 @@ def _end(clusters: Collection[str], uri: str, state_dir: Path) -> None:
 
 
 def _reap_orphans(clusters: Collection[str], uri: str, state_dir: Path) -> bool:
-    """Whether there was anything to remove. A connection may start a libvirtd, so none is made
-    where there is not."""
+    """Remove what has no valid lease; return True if there was anything to remove."""
+    # A connection may start a libvirtd, so none is made where there is nothing to remove.
     if not any(
         lease.trial in clusters or lease.lapsed(time.time()) for lease in _leases(state_dir)
     ):

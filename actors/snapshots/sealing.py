@@ -8,7 +8,6 @@ import fcntl
 import os
 import signal
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -274,11 +273,8 @@ def _known(folder: Path, manifest: GoldenManifest) -> dict[str, FileIdentity]:
 def _remember(folder: Path, manifest: GoldenManifest, seen: Mapping[str, FileIdentity]) -> None:
     """Best effort: files that can't be remembered are read again next time."""
     record = _Verified(boot=boot_id(), seal=manifest.seal, files=dict(seen))
-    draft = folder / f"{_VERIFIED}.{os.getpid()}.{threading.get_ident()}"
     with contextlib.suppress(OSError):
-        try:
-            draft.touch(mode=0o600)
-            draft.write_text(record.model_dump_json(), encoding="utf-8")
-            draft.replace(folder / _VERIFIED)
-        finally:
-            draft.unlink(missing_ok=True)
+        # It counts within this boot only, so it needn't survive a power cut.
+        files.write_atomically(
+            folder / _VERIFIED, record.model_dump_json(), mode=0o600, durable=False
+        )

@@ -247,7 +247,7 @@ class GoldenStore:
     def _locked(self) -> Iterator[None]:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.chmod(0o700)
-        with files.lock(self.path / _LOCK):
+        with files.exclusive_lock(self.path / _LOCK):
             yield
 
     def _require_room(self, needed: int) -> None:

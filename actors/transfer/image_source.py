@@ -132,7 +132,7 @@ class Incoming:
     def _receiving(self, key: str) -> Iterator[Path]:
         """Yield the folder in which it is put together, this process's alone meanwhile."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with files.lock(self._folder / f"{_LOCK}-{key}"):
+        with files.exclusive_lock(self._folder / f"{_LOCK}-{key}"):
             yield self._folder / key
 
 

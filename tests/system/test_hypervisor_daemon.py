@@ -108,7 +108,7 @@ def test_it_comes_back_after_a_crash_and_connections_recover(private):
 
 
 def test_one_that_hangs_holds_nobody_up_and_is_asked_again(private, monkeypatch):
-    monkeypatch.setattr(connection, "_ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(connection, "_ANSWER_TIMEOUT_S", 1.0)
     with Hypervisor(private.start()) as hypervisor:
         os.kill(private.pid(), signal.SIGSTOP)
         try:

@@ -249,7 +249,7 @@ def test_a_guest_is_ended_even_if_its_libvirtd_hangs(private, spec, monkeypatch)
     with Hypervisor(private.start()) as hypervisor:
         hypervisor.start(spec)
         (own,) = hypervisor.ours()
-        monkeypatch.setattr(connection, "_ANSWER_SECONDS", 1.0)
+        monkeypatch.setattr(connection, "_ANSWER_TIMEOUT_S", 1.0)
         os.kill(private.pid(), signal.SIGSTOP)
         try:
             assert hypervisor.destroy_owned(own)

@@ -3,6 +3,7 @@ libvirtd's places."""
 
 import dataclasses
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from actors.hypervisor import daemon
+from actors.hypervisor import daemon_setup
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.daemon import PrivateLibvirtd, choose_uri, short_folder
 from actors.hypervisor.domain import LEASE_NAMESPACE, LEASE_PREFIX
@@ -137,7 +138,7 @@ def test_a_libvirt_that_accepts_and_says_nothing_is_unreachable(tmp_path):
         mute.bind(str(tmp_path / "s"))
         mute.listen()
         with pytest.raises(LibvirtUnreachable) as error:
-            Hypervisor(f"qemu+unix:///system?socket={tmp_path}/s", open_seconds=0.3)
+            Hypervisor(f"qemu+unix:///system?socket={tmp_path}/s", open_timeout_s=0.3)
     assert "no answer" in error.value.details
 
 
@@ -185,8 +186,8 @@ def test_a_folder_of_somebody_else_is_not_used(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "libvirt").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(DaemonError, match="somebody else"):
-        daemon._own_folder(tmp_path / "libvirt")
-    daemon._own_folder(tmp_path / "mine")
+        daemon_setup.make_own_folder(tmp_path / "libvirt")
+    daemon_setup.make_own_folder(tmp_path / "mine")
     assert stat.S_IMODE((tmp_path / "mine").stat().st_mode) == 0o700
 
 
@@ -206,7 +207,7 @@ def test_a_uri_of_the_users_choice_is_taken_as_it_is(tmp_path):
 
 
 def test_without_a_libvirtd_the_private_one_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr(daemon.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     with pytest.raises(DaemonError) as error:
         PrivateLibvirtd(tmp_path).start()
-    assert "install" in error.value.resolution
+    assert "Install" in error.value.resolution

@@ -1,5 +1,4 @@
-"""What a host has to give: ports, memory, CPUs; what its guests' consoles say; and whether KVM
-works on it."""
+"""A host's ports, memory and CPUs; the consoles of its guests; and whether KVM works on it."""
 
 import os
 import pickle
@@ -8,9 +7,11 @@ import stat
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from actors.hypervisor import capacity
 from actors.hypervisor.capacity import Capacity, Resources, node_resources, read_host
 from actors.hypervisor.console import clean, console_tail, kernel_fault
 from actors.hypervisor.errors import NotEnoughPorts
@@ -100,10 +101,11 @@ def test_what_is_given_back_is_free_again():
 
 
 @pytest.fixture
-def machine(tmp_path):
+def machine(tmp_path, monkeypatch):
     """A machine's files with 8 GiB available, in a cgroup below a limited one."""
+    memory = SimpleNamespace(total=16 * 2**30, available=8 * 2**30)
+    monkeypatch.setattr(capacity.psutil, "virtual_memory", lambda: memory)
     (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/meminfo").write_text("MemTotal: 16777216 kB\nMemAvailable: 8388608 kB\n")
     (tmp_path / "proc/self/cgroup").write_text("1:name=x:/\n0::/outer/inner\n")
     (tmp_path / "sys/fs/cgroup/outer/inner").mkdir(parents=True)
     return tmp_path
@@ -230,7 +232,7 @@ def qemu(tmp_path, monkeypatch):
             tmp_path / "initrd",
             tmp_path / "cache",
             device=tmp_path / "device",
-            seconds=0.5,
+            timeout_s=0.5,
         )
 
     return install

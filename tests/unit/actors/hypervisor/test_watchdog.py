@@ -1,4 +1,4 @@
-"""The warden: it ends what a dead process had, and nothing when that has taken its leave."""
+"""The watchdog: it ends what a dead process had, and nothing when it was dismissed."""
 
 import io
 import os
@@ -46,7 +46,7 @@ def folder(tmp_path):
 
 
 def names(*lines, farewell=False):
-    """What a process writes to its warden before its end closes the pipe."""
+    """What a process writes to its watchdog before its end closes the pipe."""
     reader, writer = os.pipe()
     with os.fdopen(writer, "w") as file:
         file.writelines(
@@ -91,7 +91,7 @@ def test_a_lease_that_runs_out_while_the_process_hangs_is_seen_to(folder):
 
         watchdog.select = type("Select", (), {"select": staticmethod(looking)})
         try:
-            watchdog.serve(heard, "test:///default", folder, look_s=0.05)
+            watchdog.serve(heard, "test:///default", folder, interval_s=0.05)
         finally:
             import select
 
@@ -105,8 +105,8 @@ def test_lines_are_names_and_nothing_else(folder):
     assert left(folder) == ["theirs-head"]
 
 
-def test_without_setsid_there_is_no_warden_and_no_error(monkeypatch, tmp_path):
+def test_without_setsid_there_is_no_watchdog_and_no_error(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    made = watchdog.Warden("test:///default", tmp_path)
+    made = watchdog.Watchdog("test:///default", tmp_path)
     made.watch("mine")
     made.dismiss()

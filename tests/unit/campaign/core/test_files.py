@@ -1,10 +1,14 @@
-"""Atomic writes: a reader sees the old file or the whole new one, and nothing is left behind.
+"""Locks that end with their holder, atomic writes, and a user's paths by the XDG variables."""
 
-And a user's paths: where the XDG variables put them.
-"""
-
+import fcntl
 import os
+import signal
 import stat
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -114,3 +118,72 @@ def test_the_default_folders_move_with_the_variables(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert store_of(campaign.image).path == tmp_path / "cache/campaign/images"
     assert state_dir_of(host) == tmp_path / "state/campaign"
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from campaign.core import files
+with files.exclusive_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_lock_ends_with_its_process_however_that_ends(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    project = str(Path(__file__).parents[4])
+    command = [sys.executable, "-c", HOLD, str(path)]
+    environment = {**os.environ, "PYTHONPATH": project}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        assert files.in_use(path)
+        with pytest.raises(BlockingIOError), files.lock(path, fcntl.LOCK_SH | fcntl.LOCK_NB):
+            pass
+        entered = threading.Event()
+
+        def enter() -> None:
+            with files.exclusive_lock(path):
+                entered.set()
+
+        waiting = threading.Thread(target=enter)
+        waiting.start()
+        assert not entered.wait(0.1)
+        holder.send_signal(signal.SIGKILL)
+        assert entered.wait(30)
+        waiting.join()
+    assert not files.in_use(path)
+
+
+def test_a_lock_isnt_kept_by_a_child_that_outlives_its_holder(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with files.exclusive_lock(path):
+        child = subprocess.Popen(["sleep", "600"])
+    try:
+        assert not files.in_use(path)
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_threads_exclude_each_other(tmp_path: Path) -> None:
+    inside = []
+    most = []
+
+    def work() -> None:
+        for _ in range(20):
+            with files.exclusive_lock(tmp_path / "lock"):
+                inside.append(1)
+                most.append(len(inside))
+                time.sleep(0.0005)
+                inside.pop()
+
+    with ThreadPoolExecutor(4) as threads:
+        for one in [threads.submit(work) for _ in range(4)]:
+            one.result()
+    assert max(most) == 1 and len(most) == 80
+
+
+def test_only_we_may_read_a_lock(tmp_path: Path) -> None:
+    with files.exclusive_lock(tmp_path / "lock"):
+        assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == 0o600

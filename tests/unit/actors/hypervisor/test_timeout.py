@@ -8,16 +8,16 @@ from queue import Queue
 import pytest
 
 from actors.hypervisor.connection import _pull_plug
-from actors.hypervisor.deadline import within
+from actors.hypervisor.timeout import with_timeout
 
 
 def test_what_comes_in_time_is_handed_on():
     def fail():
         raise OSError("refused")
 
-    assert within(20, lambda: 7) == 7
+    assert with_timeout(20, lambda: 7) == 7
     with pytest.raises(OSError, match="refused"):
-        within(20, fail)
+        with_timeout(20, fail)
 
 
 def test_what_comes_too_late_is_told_to_who_can_undo_it():
@@ -29,7 +29,7 @@ def test_what_comes_too_late_is_told_to_who_can_undo_it():
         return "a guest"
 
     with pytest.raises(TimeoutError, match=r"no answer within 0.1 s"):
-        within(0.1, call, too_late=late.put)
+        with_timeout(0.1, call, on_late=late.put)
     assert late.empty()
     come.set()
     assert late.get(timeout=20) == "a guest"
