@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Reserve = Literal["none", "first", "all", "skip"]
-Placement = Literal["first", "least_loaded", "pack"]
+PlacementRule = Literal["first", "least_loaded", "pack"]
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Priority:
 
 
 @dataclass(frozen=True)
-class Rhythm:
+class SchedulingLoop:
     """When a scheduler that follows a clock runs through its queue in order, up to the first job
     that doesn't fit.
 
     Once a job has come or gone, `delay_s` after the last run. The first `depth` jobs are looked at,
-    all of them every `interval_s`; never within `min_interval_s` of the last run. Its clock strikes
+    all of them every `interval_s`; never within `min_interval_s` of the last run. Its clock ticks
     every `tick_s`.
     """
 
@@ -55,7 +55,7 @@ class Backfill:
 
 @dataclass(frozen=True)
 class Policy:
-    """All of it. Without a `rhythm`, decisions fall whenever a job comes or goes, and `reserve`
+    """All of it. Without a `loop`, decisions fall whenever a job comes or goes, and `reserve`
     says for how many waiting jobs slots are set aside: for the first (EASY backfilling), or for all
     (conservative backfilling). Where it is for none, either no job starts before one that came
     earlier (`none`), or any that fits does (`skip`).
@@ -63,15 +63,15 @@ class Policy:
     A job's requested time counts in whole `limit_unit_s`, and it is killed `grace_s` after that.
     `placement` chooses among nodes with room: the first, the one with most free slots, or with
     fewest. `ignored` names the parameters that have no meaning here, `timing` those that make
-    rhythm and backfill.
+    loop and backfill.
     """
 
     reserve: Reserve = "none"
-    rhythm: Rhythm | None = None
+    loop: SchedulingLoop | None = None
     backfill: Backfill | None = None
     priority: Priority = Priority()
     limit_unit_s: float = 0.0
     grace_s: float = 0.0
-    placement: Placement = "first"
+    placement: PlacementRule = "first"
     ignored: tuple[str, ...] = ()
     timing: tuple[str, ...] = ()

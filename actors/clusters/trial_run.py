@@ -19,7 +19,7 @@ from actors.clusters.provisioner import Provisioner, ReadyCluster
 from actors.clusters.replay import Replay, Replayed
 from actors.hosts.interface import HostNodes
 from actors.hosts.slot import HostFacts, HostUsage, NodeState
-from campaign.analysis.validity import judge, valid
+from campaign.analysis.validity import check_trial, valid
 from campaign.analysis.validity import reason as reason_of
 from campaign.core import log
 from campaign.core.errors import CampaignError, SchedulerError, StallError
@@ -261,7 +261,7 @@ class TrialRun:
     def _judge(self, replayed: Replayed) -> tuple[Check, ...]:
         topology = self._cluster_spec.topology(self._spec.nodes)
         scheduler = self._cluster_spec.scheduler
-        return judge(
+        return check_trial(
             replayed.jobs,
             slots={node.name: node.slots for node in topology.compute},
             clocks=replayed.conditions.clocks,

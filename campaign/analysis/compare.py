@@ -23,7 +23,7 @@ TIE_S = 0.05
 """Starts that are no further apart come in no order: clocks are known to some hundredths of a
 second, and jobs that one decision starts are launched one after the other. Where a trial knows its
 clocks less well, twice their error counts."""
-PHASES = {
+RESPONSE_PARTS = {
     "submission": "from its submission to the scheduler's answer",
     "policy": "from there to the scheduler's own start of it, or to its start where the "
     "scheduler keeps none",
@@ -80,7 +80,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingJob:
     """A job that waits for `width` slots, and for how many seconds it has."""
 
     job: int
@@ -89,7 +89,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Start:
+class JobStart:
     """A job's start in one arm, and what it looked like then: times in seconds from the workload's
     begin, `waited_s` of the job itself, `elsewhere_s` its start in the other arm (None: never);
     what else waited (MOST_WAITING of it, the longest first), and the slots that no job used, the
@@ -103,7 +103,7 @@ class Start:
     elsewhere_s: float | None
     waiting_jobs: int
     waiting_slots: int
-    waiting: tuple[Waiting, ...]
+    waiting: tuple[WaitingJob, ...]
     free_slots: int
 
 
@@ -116,11 +116,11 @@ class Divergence:
     """
 
     common: int
-    starts: tuple[Start, Start]
+    starts: tuple[JobStart, JobStart]
 
 
 @dataclass(frozen=True)
-class Placement:
+class PlacementDifference:
     """The first job that both arms start in the same order, but on other nodes."""
 
     job: int
@@ -128,8 +128,8 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class Change:
-    """A job's response time in both arms, and its parts by PHASES; seconds."""
+class JobChange:
+    """A job's response time in both arms, and its parts by RESPONSE_PARTS; seconds."""
 
     job: int
     width: int
@@ -159,10 +159,10 @@ class Comparison:
     jobs: int
     ended: int
     divergence: Divergence | None
-    placement: Placement | None
+    placement: PlacementDifference | None
     only: tuple[tuple[int, ...], tuple[int, ...]]
     totals: Mapping[str, tuple[float, float]]
-    changes: tuple[Change, ...]
+    changes: tuple[JobChange, ...]
     accounts: tuple[int, int]
     metrics: Mapping[str, tuple[float, float]]
     lone: Mapping[str, tuple[float | None, float | None]]
@@ -203,7 +203,7 @@ def compare(one: Arm, other: Arm, objectives: Mapping[str, Direction] | None = N
         only=(tables[0].started_but_not_in(tables[1]), tables[1].started_but_not_in(tables[0])),
         totals={
             name: (float(splits[0][name][ended].sum()), float(splits[1][name][ended].sum()))
-            for name in PHASES
+            for name in RESPONSE_PARTS
         },
         changes=tuple(_changes(tables, splits, ended)),
         accounts=(tables[0].accounted(ended), tables[1].accounted(ended)),
@@ -261,7 +261,7 @@ class _Schedule:
         )
 
     def split(self) -> dict[str, Seconds]:
-        """Each job's response time by PHASES; they add up to it."""
+        """Each job's response time by RESPONSE_PARTS; they add up to it."""
         accepted = np.clip(
             np.where(np.isnan(self.accepted), self.submit, self.accepted), self.submit, self.start
         )
@@ -269,9 +269,9 @@ class _Schedule:
             np.where(np.isnan(self.native), self.start, self.native), accepted, self.start
         )
         ends = (self.submit, accepted, decided, self.start, self.end)
-        return {name: ends[index + 1] - ends[index] for index, name in enumerate(PHASES)}
+        return {name: ends[index + 1] - ends[index] for index, name in enumerate(RESPONSE_PARTS)}
 
-    def look(self, row: int, other: "_Schedule") -> Start:
+    def look(self, row: int, other: "_Schedule") -> JobStart:
         """The start of a job, and what it looked like then."""
         at = self.start[row]
         others = np.arange(len(self.job)) != row
@@ -279,7 +279,7 @@ class _Schedule:
         waiting = np.flatnonzero((self.submit <= at) & ~(self.start <= at))
         longest = waiting[np.argsort(self.submit[waiting], kind="stable")][:MOST_WAITING]
         elsewhere = float(other.started[row])
-        return Start(
+        return JobStart(
             job=int(self.job[row]),
             width=int(self.width[row]),
             nodes=self.nodes_of(row),
@@ -289,7 +289,7 @@ class _Schedule:
             waiting_jobs=len(waiting),
             waiting_slots=int(self.width[waiting].sum()),
             waiting=tuple(
-                Waiting(int(self.job[w]), int(self.width[w]), float(at - self.submit[w]))
+                WaitingJob(int(self.job[w]), int(self.width[w]), float(at - self.submit[w]))
                 for w in longest
             ),
             free_slots=int(self.slots - self.width[running].sum()),
@@ -328,7 +328,9 @@ def _at_odds(here: _Schedule, there: _Schedule) -> int | None:
     return int(found[0]) if found.size else None
 
 
-def _placement(one: _Schedule, other: _Schedule, divergence: Divergence | None) -> Placement | None:
+def _placement(
+    one: _Schedule, other: _Schedule, divergence: Divergence | None
+) -> PlacementDifference | None:
     """The first job before the divergence, in the order of `one`, that ran on other nodes in
     `other`."""
     until = [start.at_s for start in divergence.starts] if divergence else [np.inf, np.inf]
@@ -338,7 +340,7 @@ def _placement(one: _Schedule, other: _Schedule, divergence: Divergence | None) 
     for row in one.order[(before & unlike)[one.order]].tolist():
         nodes = (one.nodes_of(row), other.nodes_of(row))
         if all(nodes) and nodes[0] != nodes[1]:
-            return Placement(int(one.job[row]), nodes)
+            return PlacementDifference(int(one.job[row]), nodes)
     return None
 
 
@@ -346,7 +348,7 @@ def _changes(
     tables: tuple[_Schedule, _Schedule],
     splits: tuple[dict[str, Seconds], dict[str, Seconds]],
     ended: Flags,
-) -> Iterator[Change]:
+) -> Iterator[JobChange]:
     job = tables[0].job
     width = tables[0].width
     one, other = (table.end - table.submit for table in tables)
@@ -356,12 +358,12 @@ def _changes(
     responses = zip(one[rows].tolist(), other[rows].tolist(), strict=True)
     parts = zip(*(_parts(split, rows) for split in splits), strict=True)
     for (number, slots), response, split in zip(jobs, responses, parts, strict=True):
-        yield Change(number, slots, response, split)
+        yield JobChange(number, slots, response, split)
 
 
 def _parts(split: Mapping[str, Seconds], rows: Rows) -> Iterable[dict[str, float]]:
-    columns = (split[name][rows].tolist() for name in PHASES)
-    return (dict(zip(PHASES, values, strict=True)) for values in zip(*columns, strict=True))
+    columns = (split[name][rows].tolist() for name in RESPONSE_PARTS)
+    return (dict(zip(RESPONSE_PARTS, values, strict=True)) for values in zip(*columns, strict=True))
 
 
 def _require_same_jobs(one: Arm, other: Arm) -> None:

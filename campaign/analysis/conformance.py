@@ -101,7 +101,7 @@ def schedules_are_valid(
 ) -> None:
     """Raise Broken unless the validity gate passes all that a jobs table alone can tell."""
     slots = {node.name: node.slots for node in cluster.compute}
-    _require_valid(validity.judge_schedule(jobs, slots=slots, settings=limits))
+    _require_valid(validity.check_schedule(jobs, slots=slots, settings=limits))
 
 
 def jobs_have_accounts(
@@ -127,7 +127,7 @@ def accounts_agree(
 ) -> None:
     """Raise Broken unless the validity gate passes the scheduler's own accounts of the jobs."""
     _require_valid(
-        validity.judge_accounts(
+        validity.check_accounts(
             jobs,
             settings=limits,
             launch_latency_s=scheduler.launch_latency_s,

@@ -20,7 +20,7 @@ UNKNOWN = "not known"
 
 
 @dataclass(frozen=True)
-class Row:
+class ManifestEntry:
     """One aspect, and what each arm has to say of it."""
 
     aspect: str
@@ -34,7 +34,7 @@ class Row:
 
 def manifest(
     schedulers: Mapping[str, Scheduler[Params]], records: Iterable[TrialRecord]
-) -> list[Row]:
+) -> list[ManifestEntry]:
     """What the arms of a comparison have to say of every aspect: what differs first.
 
     `schedulers` are the arms' adapters by name. What trials have brought home is of their judged
@@ -46,15 +46,17 @@ def manifest(
     }
     said = {name: scheduler.fairness() for name, scheduler in schedulers.items()}
     rows = [
-        Row(what, {name: said[name][aspect] for name in schedulers})
+        ManifestEntry(what, {name: said[name][aspect] for name in schedulers})
         for aspect, what in ASPECTS.items()
     ]
     rows += [
-        Row(label_of(fact), {name: _recorded(provenance[name], fact) for name in schedulers})
+        ManifestEntry(
+            label_of(fact), {name: _recorded(provenance[name], fact) for name in schedulers}
+        )
         for fact in names_of(Group.RECORDED)
     ]
     rows += [
-        Row(
+        ManifestEntry(
             label_of(fact, "median"),
             {name: _measured(provenance[name], fact) for name in schedulers},
         )
@@ -63,7 +65,7 @@ def manifest(
     return sorted(rows, key=lambda row: row.equal)
 
 
-def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def plain(rows: Sequence[ManifestEntry]) -> list[dict[str, Any]]:
     """The manifest as JSON values."""
     return [asdict(row) | {"equal": row.equal} for row in rows]
 

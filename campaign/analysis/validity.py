@@ -29,7 +29,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Rule:
-    """A check: `value`, which `judge` finds, must not be above the setting `limit` of
+    """A check: `value`, which `check_trial` finds, must not be above the setting `limit` of
     ValiditySettings.
 
     `of_jobs`: it needs the jobs table only, so it is made in simulation too. `meaning` says what is
@@ -95,7 +95,7 @@ RULES: dict[str, Rule] = {
 """Every check of the gate, by name."""
 
 
-def judge(
+def check_trial(
     jobs: pa.Table,
     *,
     slots: Mapping[str, int],
@@ -115,7 +115,7 @@ def judge(
     name; `steal` is the CPU time that others took during the workload, as a fraction, by machine;
     `vcpus_per_cpu` and `memory_promised` are what a host had promised to nodes meanwhile, for each
     of its CPUs and of its memory. `launch_latency_s` and `resolution_s` are the
-    scheduler's, as `judge_accounts` has them.
+    scheduler's, as `check_accounts` has them.
     """
     clock_error_s = max((clock.error_s for clock in clocks.values()), default=0.0)
     found = {
@@ -128,9 +128,9 @@ def judge(
         "console faults": len(console_faults),
     }
     return (
-        *judge_schedule(jobs, slots=slots, settings=settings, clock_error_s=clock_error_s),
+        *check_schedule(jobs, slots=slots, settings=settings, clock_error_s=clock_error_s),
         *_checks(found, settings),
-        *judge_accounts(
+        *check_accounts(
             jobs,
             settings=settings,
             launch_latency_s=launch_latency_s,
@@ -139,7 +139,7 @@ def judge(
     )
 
 
-def judge_accounts(
+def check_accounts(
     jobs: pa.Table,
     *,
     settings: ValiditySettings,
@@ -164,7 +164,7 @@ def judge_accounts(
     return tuple(_checks(found, settings, allowances))
 
 
-def judge_schedule(
+def check_schedule(
     jobs: pa.Table,
     *,
     slots: Mapping[str, int],

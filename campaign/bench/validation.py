@@ -20,7 +20,7 @@ from campaign.core.errors import BenchmarkError
 from campaign.core.jobs import tau_of
 from campaign.core.testbed import Testbed
 from campaign.core.trials import Evaluation, Point, Trial
-from campaign.simulation.calibration import Case, fit
+from campaign.simulation.calibration import CalibrationCase, fit
 from campaign.simulation.engine import Nodes
 from campaign.testbeds.libvirt import LibvirtBackend
 from campaign.testbeds.preflight import workload_for
@@ -61,7 +61,7 @@ def run(overrides: Sequence[str], folder: Path, rounds: int) -> BenchmarkResults
     )
 
 
-def _measure(campaigns: Sequence[Composed], rounds: int) -> list[list[Case]]:
+def _measure(campaigns: Sequence[Composed], rounds: int) -> list[list[CalibrationCase]]:
     """Measure the points of each campaign's workload, on the virtual machines of the first one.
 
     The campaigns differ in the workload alone.
@@ -111,11 +111,11 @@ def _evaluated(testbed: Testbed, trial: Trial) -> Evaluation:
     raise BenchmarkError(f"trial {trial.number} was {evaluation.outcome}: {evaluation.reason}")
 
 
-def _case(composed: Composed, trial: Trial, evaluation: Evaluation) -> Case:
+def _case(composed: Composed, trial: Trial, evaluation: Evaluation) -> CalibrationCase:
     campaign = composed.campaign
     space = composed.space
     scheduler = composed.scheduler
-    return Case(
+    return CalibrationCase(
         label=_label(trial),
         workload=workload_for(composed.campaign, composed.schedulers, composed.space),
         nodes=Nodes(space.nodes(trial.point), campaign.cluster.slots_per_node),

@@ -8,7 +8,7 @@ from statistics import mean, stdev
 
 import pyarrow as pa
 
-from campaign.simulation.calibration import COMPARED, Case, differences
+from campaign.simulation.calibration import COMPARED, CalibrationCase, differences
 from campaign.simulation.engine import Delays
 
 WIDTH = 44
@@ -30,7 +30,9 @@ def apart(measured: float, simulated: float) -> float:
     )
 
 
-def as_text(fitted_on: Sequence[Case], tested_on: Sequence[Case], delays: Delays) -> str:
+def as_text(
+    fitted_on: Sequence[CalibrationCase], tested_on: Sequence[CalibrationCase], delays: Delays
+) -> str:
     """A line per point and compared metric: the mean of what was measured, its spread, what was
     simulated, and how far that is apart; then the mean over the points."""
     lines = [
@@ -47,7 +49,9 @@ def as_text(fitted_on: Sequence[Case], tested_on: Sequence[Case], delays: Delays
     return "\n".join(lines) + "\n"
 
 
-def as_json(fitted_on: Sequence[Case], tested_on: Sequence[Case], delays: Delays) -> str:
+def as_json(
+    fitted_on: Sequence[CalibrationCase], tested_on: Sequence[CalibrationCase], delays: Delays
+) -> str:
     """All metrics of all trials, measured and simulated."""
     rows = [
         {"workload": title, "point": case.label, "metrics": differences(case, delays)}
@@ -57,7 +61,9 @@ def as_json(fitted_on: Sequence[Case], tested_on: Sequence[Case], delays: Delays
     return json.dumps({"delays": asdict(delays), "trials": rows}, indent=1)
 
 
-def as_table(fitted_on: Sequence[Case], tested_on: Sequence[Case]) -> pa.Table:
+def as_table(
+    fitted_on: Sequence[CalibrationCase], tested_on: Sequence[CalibrationCase]
+) -> pa.Table:
     """The jobs of all trials (JOBS_SCHEMA), with the workload, the point and the number of their
     trial before them."""
     return pa.concat_tables(
@@ -65,7 +71,7 @@ def as_table(fitted_on: Sequence[Case], tested_on: Sequence[Case]) -> pa.Table:
     )
 
 
-def _named_jobs(number: int, case: Case) -> pa.Table:
+def _named_jobs(number: int, case: CalibrationCase) -> pa.Table:
     names = {"workload": case.workload.hash, "point": case.label, "trial": number}
     jobs = case.jobs
     for place, (name, value) in enumerate(names.items()):
@@ -73,7 +79,7 @@ def _named_jobs(number: int, case: Case) -> pa.Table:
     return jobs
 
 
-def _lines(title: str, cases: Sequence[Case], delays: Delays) -> Iterator[str]:
+def _lines(title: str, cases: Sequence[CalibrationCase], delays: Delays) -> Iterator[str]:
     yield title
     over_all: dict[str, list[float]] = {name: [] for name in COMPARED}
     for label in dict.fromkeys(case.label for case in cases):

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from campaign.analysis.fairness import Row, plain
+from campaign.analysis.fairness import ManifestEntry, plain
 from campaign.config.compose import Composed, recorded
 from campaign.core import log
 from campaign.core.errors import CampaignError, LedgerError
@@ -147,7 +147,7 @@ def _record_start(
     )
 
 
-def _record_fairness(rows: Sequence[Row], ledger: Ledger) -> None:
+def _record_fairness(rows: Sequence[ManifestEntry], ledger: Ledger) -> None:
     """Put the fairness manifest of a comparison into the ledger, unless the ledger has it."""
     if rows and plain(rows) != ledger.history.fairness:
         ledger.append("fairness", rows=plain(rows))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import rich
 
-from campaign.analysis.fairness import Row, manifest, plain
+from campaign.analysis.fairness import ManifestEntry, manifest, plain
 from campaign.config.yaml_text import campaign_yaml
 from campaign.core.jobs import Workload, tau_of
 from campaign.core.trials import TrialRecord
@@ -126,7 +126,7 @@ def _tracked(result: CampaignResult, mlruns: Path, track: Track) -> str:
 
 def _comparison(
     schedulers: Mapping[str, Scheduler[Params]], records: Sequence[TrialRecord]
-) -> list[Row]:
+) -> list[ManifestEntry]:
     return manifest(schedulers, records) if len(schedulers) > 1 else []
 
 

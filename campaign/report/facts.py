@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from campaign.analysis.fairness import Row
+from campaign.analysis.fairness import ManifestEntry
 from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
 from campaign.core.trials import TrialRecord
 from campaign.schema.model import Bound, Direction
@@ -37,7 +37,7 @@ class Facts:
     config_hash: str = ""
     command: str = ""
     earlier: tuple[TrialRecord, ...] = ()
-    fairness: tuple[Row, ...] = ()
+    fairness: tuple[ManifestEntry, ...] = ()
     resumed: tuple[float, ...] = ()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from campaign.analysis.metrics import METRICS, Metric
+from campaign.analysis.metrics import METRICS, MetricDefinition
 from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
 from campaign.core.provenance import Group, headline, names_of
 from campaign.core.trials import Check, TrialRecord
@@ -159,7 +159,7 @@ def metric_rows(compared: Sequence[TrialRecord], facts: Facts) -> list[MetricRow
     ]
 
 
-def _cells(metric: Metric, compared: Sequence[TrialRecord]) -> Iterator[Cell]:
+def _cells(metric: MetricDefinition, compared: Sequence[TrialRecord]) -> Iterator[Cell]:
     for why, group in groupby(compared, key=lambda record: _why_absent(metric, record)):
         records = list(group)
         if why is None:
@@ -170,7 +170,7 @@ def _cells(metric: Metric, compared: Sequence[TrialRecord]) -> Iterator[Cell]:
             yield Cell(why, is_value=False, span=len(records))
 
 
-def _why_absent(metric: Metric, record: TrialRecord) -> str | None:
+def _why_absent(metric: MetricDefinition, record: TrialRecord) -> str | None:
     return None if metric.name in record.metrics else record.absent.get(metric.name, ABSENT)
 
 

@@ -16,7 +16,7 @@ from campaign.simulation.table import jobs_table
 from schedulers.policy import Policy
 
 COMPARED = ("awrt_s", "utilisation", "makespan_s")
-PHASES = tuple(number / 12 for number in range(12))
+CYCLE_OFFSETS = tuple(number / 12 for number in range(12))
 """Parts of the longest time that a scheduler's clock may let pass, evenly."""
 STARTS_S = (
     (0.3, 0.3),
@@ -27,12 +27,12 @@ STARTS_S = (
 LARGEST_S = (
     3.0  # of each: what is longer is no delay of a machine but something that isn't simulated
 )
-BEYOND = 1e3  # the loss of what can't be
+IMPOSSIBLE_LOSS = 1e3  # the loss of what can't be
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Case:
+class CalibrationCase:
     """A measured trial: its workload, its cluster, how its scheduler decides, and its jobs table
     (JOBS_SCHEMA)."""
 
@@ -44,18 +44,20 @@ class Case:
     tau_s: float
 
 
-def metrics_of(case: Case, jobs: pa.Table) -> dict[str, float]:
+def metrics_of(case: CalibrationCase, jobs: pa.Table) -> dict[str, float]:
     """The metrics of a jobs table of the case's workload on its cluster."""
     facts = ClusterFacts(nodes=case.nodes.count, slots=case.nodes.count * case.nodes.slots)
     return dict(compute(jobs, facts, {}, tau_s=case.tau_s).values)
 
 
-def simulated(case: Case, delays: Delays) -> list[pa.Table]:
-    """The jobs tables that the simulation gives for the case: one for each moment of PHASES at
-    which the clock of its scheduler, if it follows one, may first strike. Nobody sets that, and no
-    measurement repeats it."""
-    rhythm = case.policy.rhythm
-    firsts = [phase * max(rhythm.delay_s, rhythm.tick_s) for phase in PHASES] if rhythm else [0.0]
+def simulated(case: CalibrationCase, delays: Delays) -> list[pa.Table]:
+    """Return the jobs tables that the simulation gives for the case.
+
+    There is one for each moment of CYCLE_OFFSETS at which the clock of its scheduler, if it follows
+    one, may first tick: nobody sets that, and no measurement repeats it.
+    """
+    loop = case.policy.loop
+    firsts = [phase * max(loop.delay_s, loop.tick_s) for phase in CYCLE_OFFSETS] if loop else [0.0]
     each = (replace(delays, cycle_offset_s=first) for first in firsts)
     return [
         jobs_table(case.workload, simulate(case.workload.table, case.nodes, case.policy, one))
@@ -63,7 +65,7 @@ def simulated(case: Case, delays: Delays) -> list[pa.Table]:
     ]
 
 
-def differences(case: Case, delays: Delays) -> dict[str, tuple[float, float]]:
+def differences(case: CalibrationCase, delays: Delays) -> dict[str, tuple[float, float]]:
     """Measured value of each metric that both have, and the mean of the simulated ones."""
     measured = metrics_of(case, case.jobs)
     ours = [metrics_of(case, jobs) for jobs in simulated(case, delays)]
@@ -74,7 +76,7 @@ def differences(case: Case, delays: Delays) -> dict[str, tuple[float, float]]:
     }
 
 
-def fit(cases: Sequence[Case]) -> Delays:
+def fit(cases: Sequence[CalibrationCase]) -> Delays:
     """The delays with which the simulation comes nearest to the measured `cases`; those of one
     label repeat a point.
 
@@ -97,7 +99,7 @@ def fit(cases: Sequence[Case]) -> Delays:
     def loss(hidden: Floats) -> float:
         beyond = float(np.maximum(-hidden, hidden - LARGEST_S).max())
         if beyond > 0:
-            return BEYOND + beyond
+            return IMPOSSIBLE_LOSS + beyond
         return float(np.mean([point.distance(delays(hidden)) for point in points]))
 
     tried = [
@@ -119,7 +121,7 @@ def _simplex(start: tuple[float, ...]) -> Floats:
 class _Point:
     """The mean of the cases with one label."""
 
-    def __init__(self, cases: Sequence[Case], label: str) -> None:
+    def __init__(self, cases: Sequence[CalibrationCase], label: str) -> None:
         repeated = [case for case in cases if case.label == label]
         self._case = repeated[0]
         measured = [metrics_of(case, case.jobs) for case in repeated]
@@ -140,12 +142,12 @@ class _Point:
         )
 
 
-def _submit_s(cases: Sequence[Case]) -> float:
+def _submit_s(cases: Sequence[CalibrationCase]) -> float:
     took = [_seconds(case.jobs, "accepted_ns") - _seconds(case.jobs, "submit_ns") for case in cases]
     return round(float(np.median(np.concatenate(took))), 3)
 
 
-def _overrun_s(cases: Sequence[Case]) -> float:
+def _overrun_s(cases: Sequence[CalibrationCase]) -> float:
     ran = [_seconds(case.jobs, "end_ns") - _seconds(case.jobs, "start_ns") for case in cases]
     extra = [
         took - case.jobs.column("runtime_s").to_numpy()

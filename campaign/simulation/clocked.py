@@ -18,7 +18,7 @@ from campaign.simulation.future import Rows, close, copy_step, earliest, reserve
 from campaign.simulation.nodes import Slots
 from campaign.simulation.work import (
     NEVER,
-    Order,
+    QueueOrder,
     Running,
     Work,
     begin,
@@ -39,12 +39,12 @@ SOON: Any = np.int64(
 TIME, LAST_RUN, LAST_ASKED, LAST_FULL, LAST_BACKFILL, RUN_DUE, ASKED_DUE, FULL_DUE, BACKFILL_DUE = (
     range(9)
 )
-WANTED, ASKED, UNSEEN, CHANGED, FIRST, LAST = range(9, 15)
+WANTED, ASKED, UNSEEN, CHANGED, QUEUE_FIRST, QUEUE_LAST = range(9, 15)
 State = NDArray[np.int64]
 
 
-class Rhythm(NamedTuple):
-    """schedulers.policy.Rhythm, in ns, and when the clock first strikes."""
+class LoopTimes(NamedTuple):
+    """schedulers.policy.SchedulingLoop in ns; `first` is when the clock first ticks."""
 
     first: int
     delay: int
@@ -54,7 +54,7 @@ class Rhythm(NamedTuple):
     tick: int
 
 
-class Backfill(NamedTuple):
+class BackfillTimes(NamedTuple):
     """schedulers.policy.Backfill, in ns; `on` is 0 where there is none. `whole` reserves all slots
     of a node. Nodes that a job has left within `release` are not given to another one yet."""
 
@@ -70,18 +70,18 @@ class Backfill(NamedTuple):
 
 @compiled
 def run_clocked(
-    work: Work, free: Slots, rule: int, order: Order, rhythm: Rhythm, backfill: Backfill
+    work: Work, free: Slots, rule: int, order: QueueOrder, loop: LoopTimes, backfill: BackfillTimes
 ) -> None:
     """Fill in `work.start` and the nodes of all jobs, on nodes with `free` slots."""
     jobs = work.submit.size
     running = none_running(work, free)
     queue = np.empty(jobs, np.int64)
     state = np.zeros(15, np.int64)
-    state[LAST_RUN] = -rhythm.least
-    state[LAST_ASKED] = rhythm.first - rhythm.delay
+    state[LAST_RUN] = -loop.least
+    state[LAST_ASKED] = loop.first - loop.delay
     arrived = ZERO
-    while arrived < jobs or running.size[0] > 0 or state[FIRST] < state[LAST]:
-        _set_alarms(state, order, rhythm, backfill)
+    while arrived < jobs or running.size[0] > 0 or state[QUEUE_FIRST] < state[QUEUE_LAST]:
+        _set_alarms(state, order, loop, backfill)
         now = min(state[RUN_DUE], state[ASKED_DUE], state[FULL_DUE], state[BACKFILL_DUE])
         if arrived < jobs:
             now = min(now, work.submit[arrived])
@@ -92,43 +92,43 @@ def run_clocked(
             finish(work, free, running)
             state[CHANGED] = state[UNSEEN] = state[ASKED] = 1
         while arrived < jobs and work.submit[arrived] <= now:
-            queue[state[LAST]] = arrived
-            state[LAST] += 1
+            queue[state[QUEUE_LAST]] = arrived
+            state[QUEUE_LAST] += 1
             state[CHANGED] = state[UNSEEN] = state[ASKED] = 1
             arrived += 1
-        _run_if_due(work, free, running, queue, state, rule, order, rhythm)
+        _run_if_due(work, free, running, queue, state, rule, order, loop)
         if now >= state[BACKFILL_DUE]:
             _backfill(work, free, running, queue, state, rule, order, backfill)
 
 
 @compiled
-def _set_alarms(state: State, order: Order, rhythm: Rhythm, backfill: Backfill) -> None:
+def _set_alarms(state: State, order: QueueOrder, loop: LoopTimes, backfill: BackfillTimes) -> None:
     """When something will be due by the clock, though no job comes or goes."""
     for due in range(RUN_DUE, BACKFILL_DUE + 1):
         state[due] = NEVER
-    if state[FIRST] == state[LAST]:
+    if state[QUEUE_FIRST] == state[QUEUE_LAST]:
         return
     now = state[TIME]
     if state[WANTED]:
-        state[RUN_DUE] = max(now, state[LAST_RUN] + rhythm.least)
+        state[RUN_DUE] = max(now, state[LAST_RUN] + loop.least)
     if state[ASKED]:
-        state[ASKED_DUE] = _strike(
-            max(now, state[LAST_ASKED] + rhythm.delay), rhythm.first, rhythm.tick
+        state[ASKED_DUE] = _next_tick(
+            max(now, state[LAST_ASKED] + loop.delay), loop.first, loop.tick
         )
     if state[UNSEEN] or order.dynamic:
         missed = max(
-            0, (now - state[LAST_FULL]) // rhythm.interval
+            0, (now - state[LAST_FULL]) // loop.interval
         )  # it keeps its beat when there is nothing to see
-        state[FULL_DUE] = _strike(
-            state[LAST_FULL] + (missed + 1) * rhythm.interval, rhythm.first, rhythm.tick
+        state[FULL_DUE] = _next_tick(
+            state[LAST_FULL] + (missed + 1) * loop.interval, loop.first, loop.tick
         )
     if backfill.on and (state[CHANGED] or order.dynamic):
         due = state[LAST_BACKFILL] + backfill.interval
-        state[BACKFILL_DUE] = _strike(max(due, now), due, rhythm.tick)
+        state[BACKFILL_DUE] = _next_tick(max(due, now), due, loop.tick)
 
 
 @compiled
-def _strike(time: int, first: int, tick: int) -> int:
+def _next_tick(time: int, first: int, tick: int) -> int:
     """When a clock that strikes at `first`, and every `tick`, does so next: at `time` or after
     it."""
     return first - (first - time) // tick * tick
@@ -142,8 +142,8 @@ def _run_if_due(
     queue: Jobs,
     state: State,
     rule: int,
-    order: Order,
-    rhythm: Rhythm,
+    order: QueueOrder,
+    loop: LoopTimes,
 ) -> None:
     """A run through the queue in order, if one is due."""
     now = state[TIME]
@@ -154,23 +154,23 @@ def _run_if_due(
         state[LAST_ASKED] = now
         if full:
             state[LAST_FULL] = now
-    if not state[WANTED] or now < state[LAST_RUN] + rhythm.least:
+    if not state[WANTED] or now < state[LAST_RUN] + loop.least:
         return
     state[WANTED] = 0
     state[LAST_RUN] = now
     state[UNSEEN] = 0
     if order.dynamic:
-        sort_queue(work, queue, state[FIRST], state[LAST], now, order)
+        sort_queue(work, queue, state[QUEUE_FIRST], state[QUEUE_LAST], now, order)
     seen = 0
-    while state[FIRST] < state[LAST]:
-        if seen == rhythm.depth and not full:
+    while state[QUEUE_FIRST] < state[QUEUE_LAST]:
+        if seen == loop.depth and not full:
             state[UNSEEN] = 1
             break
-        job = queue[state[FIRST]]
+        job = queue[state[QUEUE_FIRST]]
         if not picked(work, free, job, rule):
             break
         begin(work, free, running, job, now)
-        state[FIRST] += 1
+        state[QUEUE_FIRST] += 1
         state[CHANGED] = 1
         seen += 1
 
@@ -183,8 +183,8 @@ def _backfill(
     queue: Jobs,
     state: State,
     rule: int,
-    order: Order,
-    backfill: Backfill,
+    order: QueueOrder,
+    backfill: BackfillTimes,
 ) -> None:
     """Plan the queue anew: start what delays nothing before it, and reserve nodes for what has to
     wait."""
@@ -192,13 +192,13 @@ def _backfill(
     state[LAST_BACKFILL] = now
     state[CHANGED] = 0
     if order.dynamic:
-        sort_queue(work, queue, state[FIRST], state[LAST], now, order)
+        sort_queue(work, queue, state[QUEUE_FIRST], state[QUEUE_LAST], now, order)
     times, rows, steps = _outlook(work, free, running, now)
     left = _left(work, free, running, now, backfill.release)
     held = np.empty_like(free)
-    kept = looked = state[FIRST]
+    kept = looked = state[QUEUE_FIRST]
     started = 0
-    while looked < state[LAST] and looked - state[FIRST] < backfill.tests:
+    while looked < state[QUEUE_LAST] and looked - state[QUEUE_FIRST] < backfill.tests:
         job = queue[looked]
         looked += 1
         # A job that would end just as a reservation begins is in its way.
@@ -224,9 +224,9 @@ def _backfill(
                 steps = close(times, rows, steps, since, until, work, job)
             else:
                 steps = reserve(times, rows, steps, since, until, work, job)
-    for index in range(looked, state[LAST]):
+    for index in range(looked, state[QUEUE_LAST]):
         queue[kept + index - looked] = queue[index]
-    state[LAST] -= looked - kept
+    state[QUEUE_LAST] -= looked - kept
 
 
 @compiled

@@ -11,8 +11,8 @@ from campaign.core.errors import WorkloadError
 from schedulers.policy import Policy
 
 if TYPE_CHECKING:
-    from campaign.simulation.clocked import Backfill, Rhythm
-    from campaign.simulation.work import Order, Work
+    from campaign.simulation.clocked import BackfillTimes, LoopTimes
+    from campaign.simulation.work import QueueOrder, Work
 
 NS = 1_000_000_000
 Ns = NDArray[np.int64]
@@ -31,9 +31,10 @@ class Nodes:
 class Delays:
     """What real machines take, in seconds.
 
-    Submitting a job, one after the other; from a decision to the job's start; what it runs beyond
-    its run time; from its end to its slots being free; and until the clock of a scheduler that
-    follows one first strikes: what it did last before the workload may lie within its intervals.
+    `submit_s`: submitting a job, one after the other. `launch_s`: from a decision to the job's
+    start. `overrun_s`: what a job runs beyond its run time. `release_s`: from a job's end to its
+    slots being free. `cycle_offset_s`: from the workload's begin to the first tick of a scheduler
+    that follows a clock; what it did last before the workload may lie within its intervals.
     """
 
     submit_s: float = 0.0
@@ -43,7 +44,7 @@ class Delays:
     cycle_offset_s: float = 0.0
 
 
-AT_ONCE = Delays()
+NO_DELAYS = Delays()
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def simulate(
     jobs: pa.Table,
     nodes: Nodes,
     policy: Policy,
-    delays: Delays = AT_ONCE,
+    delays: Delays = NO_DELAYS,
     *,
     places: int = 10_000_000,
 ) -> Schedule:
@@ -91,7 +92,7 @@ def simulate(
     release = int(_ns(delays.release_s))
     hold = launch + ran + release
     # An ideal policy relies on limits: it allows for what machines take.
-    expected = limit if policy.rhythm else longest + launch + release
+    expected = limit if policy.loop else longest + launch + release
     requests = _Requests(accepted, width, hold, expected)
     decided, placed = _decide(requests, nodes, policy, delays)
     return Schedule(
@@ -163,7 +164,7 @@ def _decide(
     work = _work(requests, nodes, policy)
     order = _order(policy)
     rule = PLACEMENTS[policy.placement]
-    if policy.rhythm:
+    if policy.loop:
         run_clocked(work, free, rule, order, *_clockwork(policy, delays, whole=not alike))
     elif policy.reserve == "all":
         run_conservative(work, free, rule, order)
@@ -196,11 +197,11 @@ def _work(requests: _Requests, nodes: Nodes, policy: Policy) -> "Work":
     )
 
 
-def _order(policy: Policy) -> "Order":
-    from campaign.simulation.work import Order
+def _order(policy: Policy) -> "QueueOrder":
+    from campaign.simulation.work import QueueOrder
 
     wanted = policy.priority
-    return Order(
+    return QueueOrder(
         int(bool(wanted.age or wanted.size)),
         wanted.age,
         wanted.max_age_s * NS,
@@ -216,14 +217,14 @@ def _shares(width: NDArray[np.int32], nodes: Nodes, policy: Policy) -> NDArray[n
     return policy.priority.size * (1 - share if policy.priority.favor_small else share)
 
 
-def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[Rhythm, Backfill]":
-    from campaign.simulation.clocked import Backfill, Rhythm
+def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[LoopTimes, BackfillTimes]":
+    from campaign.simulation.clocked import BackfillTimes, LoopTimes
 
-    if policy.rhythm is None:
-        raise ValueError("a policy without a rhythm has no clock")
-    beat = policy.rhythm
+    if policy.loop is None:
+        raise ValueError("a policy without a loop has no clock")
+    beat = policy.loop
     plan = policy.backfill
-    rhythm = Rhythm(
+    loop = LoopTimes(
         first=int(_ns(delays.cycle_offset_s)),
         delay=int(_ns(beat.delay_s)),
         interval=int(_ns(max(beat.interval_s, beat.tick_s))),
@@ -232,8 +233,8 @@ def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[Rhythm,
         tick=int(_ns(beat.tick_s)),
     )
     if plan is None:
-        return rhythm, Backfill(0, 0, 0, 1, 0, 0, 0, 0)
-    return rhythm, Backfill(
+        return loop, BackfillTimes(0, 0, 0, 1, 0, 0, 0, 0)
+    return loop, BackfillTimes(
         on=1,
         interval=int(_ns(plan.interval_s)),
         window=int(_ns(plan.window_s)),

@@ -20,7 +20,7 @@ from campaign.simulation.nodes import Slots, fits
 from campaign.simulation.work import (
     NEVER,
     NOWHERE,
-    Order,
+    QueueOrder,
     Running,
     Work,
     begin,
@@ -41,7 +41,7 @@ fit."""
 
 
 @compiled
-def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: Order) -> None:
+def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: QueueOrder) -> None:
     """First come first served but for `overtaking`: fill in `work.start` and all jobs' nodes, on
     nodes with `free` slots."""
     jobs = work.submit.size
@@ -156,7 +156,7 @@ def _backfilled(
 
 
 @compiled
-def run_conservative(work: Work, free: Slots, rule: int, order: Order) -> None:
+def run_conservative(work: Work, free: Slots, rule: int, order: QueueOrder) -> None:
     """Conservative backfilling: fill in `work.start` and all jobs' nodes, on nodes with `free`
     slots.
 

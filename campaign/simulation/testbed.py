@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from functools import cached_property
 
-from campaign.analysis.validity import judge_schedule, reason, valid
+from campaign.analysis.validity import check_schedule, reason, valid
 from campaign.core.errors import CampaignError
 from campaign.core.jobs import Workload
 from campaign.core.phases import Phase
@@ -98,7 +98,7 @@ class SimulationTestbed:
         if kind == "scheduler":
             return policy
         ignored = (*policy.ignored, *(name for name in policy.timing if name not in policy.ignored))
-        return replace(policy, rhythm=None, backfill=None, reserve=IDEAL[kind], ignored=ignored)
+        return replace(policy, loop=None, backfill=None, reserve=IDEAL[kind], ignored=ignored)
 
     def evaluate(self, trial: Trial) -> Evaluation:
         """What comes of a trial: the same each time, but for how long it took to simulate."""
@@ -117,7 +117,7 @@ class SimulationTestbed:
             )
         slots = {node_name(number): nodes.slots for number in range(1, nodes.count + 1)}
         jobs = jobs_table(self._workload, schedule)
-        checks = judge_schedule(jobs, slots=slots, settings=self._campaign.validity)
+        checks = check_schedule(jobs, slots=slots, settings=self._campaign.validity)
         return Evaluation(
             outcome="ok" if valid(checks) else "invalid",
             reason=reason(checks),

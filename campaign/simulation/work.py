@@ -34,7 +34,7 @@ class Work(NamedTuple):
     start: Times
 
 
-class Order(NamedTuple):
+class QueueOrder(NamedTuple):
     """The queue's order (schedulers.policy.Priority), ns. `dynamic` is 0 where it is the order of
     submission."""
 
@@ -123,7 +123,7 @@ def finish(work: Work, free: Slots, running: Running) -> int:
 
 
 @compiled
-def sort_queue(work: Work, queue: Jobs, first: int, last: int, now: int, order: Order) -> None:
+def sort_queue(work: Work, queue: Jobs, first: int, last: int, now: int, order: QueueOrder) -> None:
     """Put the queue's places `first` to `last` (excluded) in order of priority, highest first, then
     of submission.
 
@@ -144,7 +144,7 @@ def sort_queue(work: Work, queue: Jobs, first: int, last: int, now: int, order: 
 
 
 @compiled
-def _priority(work: Work, job: int, now: int, order: Order) -> int:
+def _priority(work: Work, job: int, now: int, order: QueueOrder) -> int:
     age = min(1.0, max(0, now - work.submit[job]) / order.max_age)
     return int(order.age * age + work.share[job])
 

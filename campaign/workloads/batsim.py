@@ -17,7 +17,7 @@ import numpy as np
 from campaign.core.errors import WorkloadError
 from campaign.core.jobs import Workload
 from campaign.workloads.columns import LARGEST_NUMBER, WIDEST, Columns
-from campaign.workloads.traces import UNKNOWN, opened, workload_of
+from campaign.workloads.traces import NO_VALUE, opened, workload_of
 
 DELAY = "delay"
 EXCERPT = 60  # characters of a wrong value that a message shows
@@ -126,7 +126,7 @@ def _job(job: Any, place: int, times: Mapping[str, float | None]) -> _Job | None
         named = number
         submit = _number(_field(job, "subtime"), "subtime")
         width = _number(_field(job, "res"), "res")
-        requested = _number(job.get("walltime", UNKNOWN), "walltime")
+        requested = _number(job.get("walltime", NO_VALUE), "walltime")
         profile = _field(job, "profile")
         if not isinstance(profile, str) or profile not in times:
             raise _wrong(", profile", profile, "the name of one of the profiles")
@@ -143,7 +143,7 @@ def _columns(found: list[_Job]) -> Columns:
         np.array([job[1:] for job in found], dtype=np.float64).reshape(-1, 4).T
     )
     numbers = [
-        job.id if 0 <= job.id <= LARGEST_NUMBER else UNKNOWN
+        job.id if 0 <= job.id <= LARGEST_NUMBER else NO_VALUE
         for job in found
         if isinstance(job.id, int)
     ]
@@ -157,7 +157,7 @@ def _columns(found: list[_Job]) -> Columns:
         "width": width,
         "runtime_s": runtime,
         "requested_s": requested,
-        "user": np.full(submit.size, float(UNKNOWN)),
+        "user": np.full(submit.size, float(NO_VALUE)),
     }
 
 

@@ -25,7 +25,7 @@ from pyarrow import csv
 from campaign.core.errors import WorkloadError
 from campaign.core.jobs import Workload
 from campaign.workloads.columns import WIDEST, Columns
-from campaign.workloads.traces import HEADER, UNKNOWN, opened, workload_of
+from campaign.workloads.traces import HEADER, NO_VALUE, opened, workload_of
 
 FIELDS = 18
 # Columns that are read, by their place in a line.
@@ -81,7 +81,7 @@ def read_swf(file: Path, *, strict: bool = False) -> Workload:
 def parse_swf(stream: BinaryIO, *, file: Path, strict: bool = False) -> Workload:
     """As `read_swf`, from any stream of bytes; `file` is what messages and the workload are named
     by."""
-    found = _Found(file)
+    found = _Blocks(file)
     for block in _blocks(stream):
         found.add(block)
     jobs = found.jobs()
@@ -104,7 +104,7 @@ def parse_swf(stream: BinaryIO, *, file: Path, strict: bool = False) -> Workload
 
 
 @dataclass
-class _Found:
+class _Blocks:
     """What the blocks of a trace that were read so far hold."""
 
     file: Path
@@ -292,7 +292,7 @@ def _printable(text: str) -> str:
 
 def _lines(table: pa.Table) -> list[str]:
     """A line per job."""
-    fields: list[pa.Array | str] = [str(UNKNOWN)] * FIELDS
+    fields: list[pa.Array | str] = [str(NO_VALUE)] * FIELDS
     fields[STATUS] = str(COMPLETED)
     width = table.column("width").combine_chunks().cast(pa.string())
     user = table.column("user").combine_chunks()
@@ -303,7 +303,7 @@ def _lines(table: pa.Table) -> list[str]:
         (ALLOCATED, width),
         (REQUESTED_WIDTH, width),
         (REQUESTED_TIME, _decimals(table.column("requested_s"))),
-        (USER, pc.if_else(pc.equal(user, 0), UNKNOWN, user).cast(pa.string())),
+        (USER, pc.if_else(pc.equal(user, 0), NO_VALUE, user).cast(pa.string())),
     ):
         fields[place] = column
     lines: list[str] = pc.binary_join_element_wise(*fields, " ").to_pylist()

@@ -26,7 +26,7 @@ from campaign.workloads.columns import (
     taken,
 )
 
-UNKNOWN = -1
+NO_VALUE = -1
 ZERO_RUN_S = 1.0  # traces count in seconds: 0 means less than one
 GZIP = b"\x1f\x8b"
 HEADER = "header "

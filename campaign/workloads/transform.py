@@ -25,19 +25,19 @@ ALWAYS_WHOLE = "esp"
 """The kind whose jobs are a fixed set, which workload.jobs doesn't shorten."""
 
 
-class Done(NamedTuple):
+class StepResult(NamedTuple):
     """The jobs after a step, and what it did, in words; no words where it changed nothing."""
 
     jobs: Columns
     words: str
 
 
-class Step(NamedTuple):
+class TransformStep(NamedTuple):
     """A step: the setting that asks for it, the name of its note, and what it does."""
 
     setting: str
     note: str
-    apply: Callable[[Columns], Done]
+    apply: Callable[[Columns], StepResult]
 
 
 def transform(workload: Workload, settings: WorkloadSettings, *, slots: int) -> Workload:
@@ -78,12 +78,14 @@ def offered_load(table: pa.Table, slots: int) -> float | None:
     return _load(columns_of(table), slots)
 
 
-def _steps(settings: WorkloadSettings, workload: Workload, slots: int) -> Iterator[Step]:
+def _steps(settings: WorkloadSettings, workload: Workload, slots: int) -> Iterator[TransformStep]:
     yield from _choices(settings)
     widest = min(slots, settings.max_width or slots)
     if settings.wide == "scale":
         machine = settings.machine or workload.machine_slots
-        yield Step("wide", "widths scaled", lambda jobs: _scale_widths(jobs, machine, slots))
+        yield TransformStep(
+            "wide", "widths scaled", lambda jobs: _scale_widths(jobs, machine, slots)
+        )
     if settings.wide == "drop":
         allowed = f"wider than {widest} slots"
         yield _choice(
@@ -93,17 +95,19 @@ def _steps(settings: WorkloadSettings, workload: Workload, slots: int) -> Iterat
             lambda jobs: jobs["width"] <= widest,
         )
     else:
-        yield Step("max_width", "jobs cut to the widest allowed", lambda jobs: _cut(jobs, widest))
+        yield TransformStep(
+            "max_width", "jobs cut to the widest allowed", lambda jobs: _cut(jobs, widest)
+        )
     if settings.time_scale != 1.0:
-        yield Step(
+        yield TransformStep(
             "time_scale", "times scaled", lambda jobs: _scale_times(jobs, settings.time_scale)
         )
     if settings.load is not None:
         load = settings.load
-        yield Step("load", "offered load set", lambda jobs: _set_load(jobs, load, slots))
+        yield TransformStep("load", "offered load set", lambda jobs: _set_load(jobs, load, slots))
 
 
-def _choices(settings: WorkloadSettings) -> Iterator[Step]:
+def _choices(settings: WorkloadSettings) -> Iterator[TransformStep]:
     """The steps that only leave jobs out."""
     if (narrowest := settings.min_width) is not None:
         words = f"below {narrowest} slots"
@@ -150,31 +154,31 @@ def _choices(settings: WorkloadSettings) -> Iterator[Step]:
 
 def _choice(
     setting: str, note: str, words: str, keep: Callable[[Columns], NDArray[np.bool_]]
-) -> Step:
+) -> TransformStep:
     """A step that keeps the jobs for which `keep` is true."""
 
-    def apply(jobs: Columns) -> Done:
+    def apply(jobs: Columns) -> StepResult:
         kept = keep(jobs)
         out = int((~kept).sum())
         return (
-            Done(taken(jobs, kept), f"{out} of {kept.size} jobs, {words}")
+            StepResult(taken(jobs, kept), f"{out} of {kept.size} jobs, {words}")
             if out
-            else Done(jobs, "")
+            else StepResult(jobs, "")
         )
 
-    return Step(setting, note, apply)
+    return TransformStep(setting, note, apply)
 
 
 def _within(jobs: Columns, begin: float, end: float) -> NDArray[np.bool_]:
     return np.asarray((jobs["arrival_s"] >= begin) & (jobs["arrival_s"] < end))
 
 
-def _scale_widths(jobs: Columns, machine: int | None, slots: int) -> Done:
+def _scale_widths(jobs: Columns, machine: int | None, slots: int) -> StepResult:
     """Widths by the ratio of the machines, rounded half up, at least 1."""
     width = jobs["width"]
     own = machine or int(width.max())
     if own == slots:
-        return Done(jobs, "")
+        return StepResult(jobs, "")
     exact = width * (slots / own)
     scaled = np.maximum(np.floor(exact + 0.5), 1.0)
     work = (scaled * jobs["runtime_s"]).sum() / (exact * jobs["runtime_s"]).sum()
@@ -182,21 +186,21 @@ def _scale_widths(jobs: Columns, machine: int | None, slots: int) -> Done:
         f"from a machine of {own} slots to {slots}; whole widths of at least 1 make "
         f"{work:.4g} of the exact work"
     )
-    return Done(jobs | {"width": scaled}, words)
+    return StepResult(jobs | {"width": scaled}, words)
 
 
-def _cut(jobs: Columns, widest: int) -> Done:
+def _cut(jobs: Columns, widest: int) -> StepResult:
     width = jobs["width"]
     wide = int((width > widest).sum())
     if not wide:
-        return Done(jobs, "")
+        return StepResult(jobs, "")
     cut = jobs | {"width": np.minimum(width, widest)}
-    return Done(
+    return StepResult(
         cut, f"{wide} jobs, {widest} slots; {_work(cut) / _work(jobs):.4g} of the work is left"
     )
 
 
-def _scale_times(jobs: Columns, scale: float) -> Done:
+def _scale_times(jobs: Columns, scale: float) -> StepResult:
     """All times alike; a run time stays at least the shortest that can be told."""
     runtime = np.maximum(jobs["runtime_s"] * scale, SHORTEST_S)
     scaled = jobs | {
@@ -211,10 +215,10 @@ def _scale_times(jobs: Columns, scale: float) -> Done:
     coarse = (
         "; where it counts time limits in minutes, they hardly tell jobs apart" if scale < 1 else ""
     )
-    return Done(scaled, words + coarse)
+    return StepResult(scaled, words + coarse)
 
 
-def _set_load(jobs: Columns, wanted: float, slots: int) -> Done:
+def _set_load(jobs: Columns, wanted: float, slots: int) -> StepResult:
     load = _load(jobs, slots)
     if load is None:
         raise WorkloadError(
@@ -228,7 +232,7 @@ def _set_load(jobs: Columns, wanted: float, slots: int) -> Done:
         f"{wanted:g} of {slots} slots instead of {load:.4g}, by stretching the arrivals "
         f"{load / wanted:.4g} times"
     )
-    return Done(jobs | {"arrival_s": stretched}, words)
+    return StepResult(jobs | {"arrival_s": stretched}, words)
 
 
 def _load(jobs: Columns, slots: int) -> float | None:

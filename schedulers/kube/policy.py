@@ -1,9 +1,9 @@
 """What kube-scheduler's parameters mean for a simulation."""
 
 from schedulers.kube.params import KubeParams
-from schedulers.policy import Placement, Policy
+from schedulers.policy import PlacementRule, Policy
 
-_PLACEMENT: dict[str, Placement] = {"LeastAllocated": "least_loaded", "MostAllocated": "pack"}
+_PLACEMENT: dict[str, PlacementRule] = {"LeastAllocated": "least_loaded", "MostAllocated": "pack"}
 
 
 def policy(params: KubeParams) -> Policy:

@@ -5,7 +5,7 @@ Read off slurmctld of Slurm 24.11 (job_mgr.c, job_scheduler.c, controller.c, pro
 plugins sched/backfill and priority/multifactor), slurmd (req.c) and slurm.conf(5).
 """
 
-from schedulers.policy import Backfill, Placement, Policy, Priority, Rhythm
+from schedulers.policy import Backfill, PlacementRule, Policy, Priority, SchedulingLoop
 from schedulers.slurm.conf import OVER_LIMIT_MIN, PRIORITIES_EVERY_MIN
 from schedulers.slurm.params import SlurmParams
 
@@ -43,7 +43,7 @@ def policy(params: SlurmParams) -> Policy:
     ranks = params.PriorityType == "priority/multifactor"
     ignored = {*IGNORED, *(() if backfills else BACKFILL_ONLY), *(() if ranks else PRIORITY_ONLY)}
     return Policy(
-        rhythm=Rhythm(
+        loop=SchedulingLoop(
             delay_s=params.batch_sched_delay,
             interval_s=params.sched_interval,
             min_interval_s=params.sched_min_interval / 1e6,
@@ -79,7 +79,7 @@ def _priority(params: SlurmParams) -> Priority:
     )
 
 
-def _placement(select: str) -> Placement:
+def _placement(select: str) -> PlacementRule:
     if "CR_LLN" in select:
         return "least_loaded"
     return "pack" if "CR_Pack_Nodes" in select else "first"

@@ -17,7 +17,7 @@ from campaign.analysis.conformance import (
     sample_workload,
     schedules_are_valid,
 )
-from campaign.analysis.validity import judge_accounts, valid
+from campaign.analysis.validity import check_accounts, valid
 from campaign.core.jobs import Workload
 from campaign.schema.model import ValiditySettings
 from campaign.simulation.engine import Delays, Nodes, simulate
@@ -99,7 +99,7 @@ def test_an_account_is_broken_where_the_validity_gate_says_so(late_s: float) -> 
     first, *others = accounted(measured("slurm")).to_pylist()
     first["native_start_s"] = first["start_ns"] / 1e9 - late_s
     jobs = pa.Table.from_pylist([first, *others], schema=measured("slurm").schema)
-    checks = judge_accounts(
+    checks = check_accounts(
         jobs,
         settings=ValiditySettings(),
         launch_latency_s=slurm.launch_latency_s,

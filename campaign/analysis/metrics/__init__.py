@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from campaign.analysis.metrics.definitions import METRICS, Metric, NoMeaning
-from campaign.analysis.metrics.measured import ClusterFacts, Measured, measure
+from campaign.analysis.metrics.definitions import METRICS, MetricDefinition, NoMeaning
+from campaign.analysis.metrics.measured import ClusterFacts, MetricInputs, measure
 from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
 from campaign.core.phases import Phase
 
@@ -24,7 +24,7 @@ __all__ = [
     "METRICS",
     "ClusterFacts",
     "Computed",
-    "Metric",
+    "MetricDefinition",
     "compute",
 ]
 
@@ -57,7 +57,7 @@ def compute(
     )
 
 
-def _evaluate(row: Metric, measured: Measured) -> float | NoMeaning:
+def _evaluate(row: MetricDefinition, measured: MetricInputs) -> float | NoMeaning:
     if row.of_jobs and not measured.width.size:
         return NoMeaning("no job finished")
     value = row.function(measured)

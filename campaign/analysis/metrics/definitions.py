@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from campaign.analysis.metrics.measured import Measured
+from campaign.analysis.metrics.measured import MetricInputs
 from campaign.analysis.metrics.timeline import backfilled, idle_while_waiting
 from campaign.schema.model import Direction
 
@@ -41,11 +41,11 @@ class NoMeaning:
     why: str
 
 
-Function = Callable[[Measured], float | NoMeaning]
+Function = Callable[[MetricInputs], float | NoMeaning]
 
 
 @dataclass(frozen=True)
-class Metric:
+class MetricDefinition:
     """What a metric means. `of_jobs`: it has no meaning when no job has finished; `of_tau`: it
     depends on tau."""
 
@@ -63,7 +63,7 @@ class Metric:
         return f"{self.definition}; tau = {tau}" if self.of_tau else self.definition
 
 
-METRICS: dict[str, Metric] = {}
+METRICS: dict[str, MetricDefinition] = {}
 NO_TIME = NoMeaning("no time passed between the first submission and the last end")
 NO_SLOTS = NoMeaning("how many slots the cluster has isn't known")
 NO_NODES = NoMeaning("how many nodes the cluster has isn't known")
@@ -78,68 +78,70 @@ def _metric(
     of_jobs: bool = True,
     of_tau: bool = False,
 ) -> Callable[[Function], Function]:
-    """Register the decorated function under its own name."""
+    """Register the decorated function under its own name, without the leading underscore."""
 
     def register(function: Function) -> Function:
-        name = function.__name__
-        METRICS[name] = Metric(name, unit, definition, source, best, of_jobs, of_tau, function)
+        name = function.__name__.removeprefix("_")
+        METRICS[name] = MetricDefinition(
+            name, unit, definition, source, best, of_jobs, of_tau, function
+        )
         return function
 
     return register
 
 
 @_metric("s", "last end - first submission; compares schedules only where all jobs arrive at once")
-def makespan_s(of: Measured) -> float:
+def _makespan_s(of: MetricInputs) -> float:
     return of.makespan
 
 
 @_metric("s", "mean of start - submission")
-def wait_mean_s(of: Measured) -> float:
+def _wait_mean_s(of: MetricInputs) -> float:
     return float(of.wait.mean())
 
 
 @_metric("s", "median of start - submission")
-def wait_median_s(of: Measured) -> float:
+def _wait_median_s(of: MetricInputs) -> float:
     return float(np.median(of.wait))
 
 
 @_metric("s", "95th percentile of start - submission, interpolated linearly")
-def wait_p95_s(of: Measured) -> float:
+def _wait_p95_s(of: MetricInputs) -> float:
     return float(np.percentile(of.wait, 95))
 
 
 @_metric("s", "longest start - submission")
-def wait_max_s(of: Measured) -> float:
+def _wait_max_s(of: MetricInputs) -> float:
     return float(of.wait.max())
 
 
 @_metric("s", "mean of end - submission")
-def response_mean_s(of: Measured) -> float:
+def _response_mean_s(of: MetricInputs) -> float:
     return float(of.response.mean())
 
 
 @_metric("s", "median of end - submission")
-def response_median_s(of: Measured) -> float:
+def _response_median_s(of: MetricInputs) -> float:
     return float(np.median(of.response))
 
 
 @_metric("s", "95th percentile of end - submission, interpolated linearly")
-def response_p95_s(of: Measured) -> float:
+def _response_p95_s(of: MetricInputs) -> float:
     return float(np.percentile(of.response, 95))
 
 
 @_metric("s", "longest end - submission")
-def response_max_s(of: Measured) -> float:
+def _response_max_s(of: MetricInputs) -> float:
     return float(of.response.max())
 
 
 @_metric("", "mean of max(1, (wait + run) / max(run, tau))", source=FEITELSON_1997, of_tau=True)
-def bounded_slowdown_mean(of: Measured) -> float:
+def _bounded_slowdown_mean(of: MetricInputs) -> float:
     return float(of.bounded_slowdown.mean())
 
 
 @_metric("", "median of max(1, (wait + run) / max(run, tau))", source=FEITELSON_1997, of_tau=True)
-def bounded_slowdown_median(of: Measured) -> float:
+def _bounded_slowdown_median(of: MetricInputs) -> float:
     return float(np.median(of.bounded_slowdown))
 
 
@@ -149,21 +151,21 @@ def bounded_slowdown_median(of: Measured) -> float:
     source=FEITELSON_1997,
     of_tau=True,
 )
-def bounded_slowdown_p95(of: Measured) -> float:
+def _bounded_slowdown_p95(of: MetricInputs) -> float:
     return float(np.percentile(of.bounded_slowdown, 95))
 
 
 @_metric("", "mean of (wait + run) / run, not bounded (also called stretch); short jobs rule it")
-def slowdown_mean(of: Measured) -> float | NoMeaning:
+def _slowdown_mean(of: MetricInputs) -> float | NoMeaning:
     return _without_run_time(of) or float((of.response / of.run).mean())
 
 
 @_metric("", "median of (wait + run) / run, not bounded (also called stretch)")
-def slowdown_median(of: Measured) -> float | NoMeaning:
+def _slowdown_median(of: MetricInputs) -> float | NoMeaning:
     return _without_run_time(of) or float(np.median(of.response / of.run))
 
 
-def _without_run_time(of: Measured) -> NoMeaning | None:
+def _without_run_time(of: MetricInputs) -> NoMeaning | None:
     count = int((of.run <= 0).sum())
     return (
         NoMeaning(f"jobs that ran for no time have an infinite slowdown: {count}")
@@ -173,7 +175,7 @@ def _without_run_time(of: Measured) -> NoMeaning | None:
 
 
 @_metric("s", "sum(area x response) / sum(area), area = slots x run", source=SCHWIEGELSHOHN_2000)
-def awrt_s(of: Measured) -> float | NoMeaning:
+def _awrt_s(of: MetricInputs) -> float | NoMeaning:
     area = float(of.area.sum())
     return (
         float((of.area * of.response).sum()) / area
@@ -191,7 +193,7 @@ def awrt_s(of: Measured) -> float | NoMeaning:
     source=JAIN_1984,
     of_tau=True,
 )
-def fairness_jain(of: Measured) -> float | NoMeaning:
+def _fairness_jain(of: MetricInputs) -> float | NoMeaning:
     if np.isnan(of.user).any():
         return NoMeaning("whose the jobs are isn't known")
     users, owner = np.unique(of.user, return_inverse=True)
@@ -202,7 +204,7 @@ def fairness_jain(of: Measured) -> float | NoMeaning:
 
 
 @_metric("fraction", "sum(slots x run) / (cluster's slots x makespan)", best="maximize")
-def utilisation(of: Measured) -> float | NoMeaning:
+def _utilisation(of: MetricInputs) -> float | NoMeaning:
     capacity = _capacity(of)
     return capacity if isinstance(capacity, NoMeaning) else float(of.area.sum()) / capacity
 
@@ -215,7 +217,7 @@ def utilisation(of: Measured) -> float | NoMeaning:
     best="maximize",
     source=FRACHTENBERG_2005,
 )
-def utilisation_steady(of: Measured) -> float | NoMeaning:
+def _utilisation_steady(of: MetricInputs) -> float | NoMeaning:
     first = float(of.submit.min())
     last = float(of.submit.max())
     # Jobs that should arrive at once are submitted one after the other.
@@ -231,8 +233,8 @@ def utilisation_steady(of: Measured) -> float | NoMeaning:
 
 
 @_metric("fraction", "1 - utilisation")
-def idle_fraction(of: Measured) -> float | NoMeaning:
-    used = utilisation(of)
+def _idle_fraction(of: MetricInputs) -> float | NoMeaning:
+    used = _utilisation(of)
     return used if isinstance(used, NoMeaning) else 1.0 - used
 
 
@@ -242,14 +244,14 @@ def idle_fraction(of: Measured) -> float | NoMeaning:
     "makespan)",
     source=ZHANG_2001,
 )
-def fragmentation(of: Measured) -> float | NoMeaning:
+def _fragmentation(of: MetricInputs) -> float | NoMeaning:
     capacity = _capacity(of)
     if isinstance(capacity, NoMeaning):
         return capacity
     return idle_while_waiting(of.timeline, of.cluster.slots) / capacity
 
 
-def _capacity(of: Measured) -> float | NoMeaning:
+def _capacity(of: MetricInputs) -> float | NoMeaning:
     """Slot seconds of the makespan."""
     if of.cluster.slots <= 0:
         return NO_SLOTS
@@ -264,7 +266,7 @@ def _capacity(of: Measured) -> float | NoMeaning:
     best="maximize",
     source=BACKFILL,
 )
-def backfill_rate(of: Measured) -> float | NoMeaning:
+def _backfill_rate(of: MetricInputs) -> float | NoMeaning:
     if of.cluster.slots <= 0:
         return NO_SLOTS
     return float(backfilled(of.width, of.submit, of.start, of.end, of.cluster.slots).mean())
@@ -279,7 +281,7 @@ def backfill_rate(of: Measured) -> float | NoMeaning:
     "that would fit",
     source=THIS_PROJECT,
 )
-def dispatch_latency_mean_s(of: Measured) -> float | NoMeaning:
+def _dispatch_latency_mean_s(of: MetricInputs) -> float | NoMeaning:
     return float(of.dispatch_latency.mean()) if of.cluster.slots > 0 else NO_SLOTS
 
 
@@ -288,7 +290,7 @@ def dispatch_latency_mean_s(of: Measured) -> float | NoMeaning:
     "95th percentile of start - ready (see dispatch_latency_mean_s), interpolated linearly",
     source=THIS_PROJECT,
 )
-def dispatch_latency_p95_s(of: Measured) -> float | NoMeaning:
+def _dispatch_latency_p95_s(of: MetricInputs) -> float | NoMeaning:
     return float(np.percentile(of.dispatch_latency, 95)) if of.cluster.slots > 0 else NO_SLOTS
 
 
@@ -298,7 +300,7 @@ def dispatch_latency_p95_s(of: Measured) -> float | NoMeaning:
     "dispatch latency",
     source=THIS_PROJECT,
 )
-def policy_wait_mean_s(of: Measured) -> float | NoMeaning:
+def _policy_wait_mean_s(of: MetricInputs) -> float | NoMeaning:
     return float((of.wait - of.dispatch_latency).mean()) if of.cluster.slots > 0 else NO_SLOTS
 
 
@@ -308,7 +310,7 @@ def policy_wait_mean_s(of: Measured) -> float | NoMeaning:
     best="maximize",
     source=WONG_2000,
 )
-def esp_efficiency(of: Measured) -> float | NoMeaning:
+def _esp_efficiency(of: MetricInputs) -> float | NoMeaning:
     from campaign.workloads.esp import efficiency
 
     if of.cluster.slots <= 0:
@@ -320,12 +322,12 @@ def esp_efficiency(of: Measured) -> float | NoMeaning:
 
 
 @_metric("jobs/h", "finished jobs / makespan", best="maximize")
-def throughput_jobs_per_h(of: Measured) -> float | NoMeaning:
+def _throughput_jobs_per_h(of: MetricInputs) -> float | NoMeaning:
     return of.width.size / of.makespan * 3600 if of.makespan > 0 else NO_TIME
 
 
 @_metric("node h", "compute nodes x makespan", source=THIS_PROJECT)
-def node_hours(of: Measured) -> float | NoMeaning:
+def _node_hours(of: MetricInputs) -> float | NoMeaning:
     return of.cluster.nodes * of.makespan / 3600 if of.cluster.nodes > 0 else NO_NODES
 
 
@@ -338,7 +340,7 @@ def node_hours(of: Measured) -> float | NoMeaning:
     source=THIS_PROJECT,
     of_jobs=False,
 )
-def node_hours_provisioned(of: Measured) -> float | NoMeaning:
+def _node_hours_provisioned(of: MetricInputs) -> float | NoMeaning:
     held = sum(seconds for phase, seconds in of.phases.items() if phase.held)
     if held <= 0:
         return NoMeaning("nothing was provisioned")
@@ -354,7 +356,7 @@ def node_hours_provisioned(of: Measured) -> float | NoMeaning:
     "cost.node_hour x (compute nodes + head nodes if cost.head_nodes) x makespan in hours",
     source=THIS_PROJECT,
 )
-def cost(of: Measured) -> float | NoMeaning:
+def _cost(of: MetricInputs) -> float | NoMeaning:
     if of.cluster.nodes <= 0:
         return NO_NODES
     return (
@@ -369,7 +371,7 @@ def cost(of: Measured) -> float | NoMeaning:
     "and each head node cost.idle_w if cost.head_nodes; a model, not a measurement",
     source=FAN_2007,
 )
-def energy_kwh(of: Measured) -> float | NoMeaning:
+def _energy_kwh(of: MetricInputs) -> float | NoMeaning:
     cluster = of.cluster
     power = of.cluster.cost
     if cluster.nodes <= 0:
@@ -382,22 +384,22 @@ def energy_kwh(of: Measured) -> float | NoMeaning:
 
 
 @_metric("s", "mean of submission - intended submission", source=THIS_PROJECT, of_jobs=False)
-def submit_lag_mean_s(of: Measured) -> float | NoMeaning:
+def _submit_lag_mean_s(of: MetricInputs) -> float | NoMeaning:
     return float(of.lags.mean()) if of.lags.size else NoMeaning("no job was submitted")
 
 
 @_metric("s", "longest submission - intended submission", source=THIS_PROJECT, of_jobs=False)
-def submit_lag_max_s(of: Measured) -> float | NoMeaning:
+def _submit_lag_max_s(of: MetricInputs) -> float | NoMeaning:
     return float(of.lags.max()) if of.lags.size else NoMeaning("no job was submitted")
 
 
 @_metric(
     "jobs", "finished jobs with exit code 0", best="maximize", source=THIS_PROJECT, of_jobs=False
 )
-def jobs_completed(of: Measured) -> float:
+def _jobs_completed(of: MetricInputs) -> float:
     return of.completed
 
 
 @_metric("jobs", "jobs that never finished", source=THIS_PROJECT, of_jobs=False)
-def jobs_unfinished(of: Measured) -> float:
+def _jobs_unfinished(of: MetricInputs) -> float:
     return of.unfinished

@@ -39,7 +39,7 @@ class ClusterFacts:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MetricInputs:
     """The finished jobs of one trial as columns (seconds since the workload's start), and what
     surrounds them.
 
@@ -99,7 +99,7 @@ class Measured:
 
 def measure(
     jobs: "pa.Table", cluster: ClusterFacts, phases: Mapping[Phase, float], tau_s: float
-) -> Measured:
+) -> MetricInputs:
     """Take a jobs table (JOBS_SCHEMA) apart."""
 
     def column(name: str) -> Array:
@@ -110,7 +110,7 @@ def measure(
     )
     finished = ~(np.isnan(submit) | np.isnan(start) | np.isnan(end))
     lags = submit - intended
-    return Measured(
+    return MetricInputs(
         width=column("width")[finished],
         user=column("user")[finished],
         arrival=intended[finished],

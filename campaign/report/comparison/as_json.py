@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from campaign.analysis.compare import Arm, Change, Comparison
-from campaign.analysis.fairness import Row
+from campaign.analysis.compare import Arm, Comparison, JobChange
+from campaign.analysis.fairness import ManifestEntry
 from campaign.analysis.fairness import plain as plain_rows
 from campaign.report.facts import simulated
 
 
-def plain(found: Comparison, fairness: Sequence[Row] = ()) -> dict[str, Any]:
+def plain(found: Comparison, fairness: Sequence[ManifestEntry] = ()) -> dict[str, Any]:
     """The comparison as JSON values; pairs are of the first and the second arm, differences the
     second minus the first.
 
@@ -83,7 +83,7 @@ def _phase(totals: tuple[float, float], jobs: int) -> dict[str, Any]:
     }
 
 
-def _job(change: Change) -> dict[str, Any]:
+def _job(change: JobChange) -> dict[str, Any]:
     return {
         "job": change.job,
         "width": change.width,

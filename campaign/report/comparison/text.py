@@ -4,8 +4,15 @@ for a terminal."""
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from campaign.analysis.compare import PHASES, Arm, Change, Comparison, Divergence, Start
-from campaign.analysis.fairness import Row
+from campaign.analysis.compare import (
+    RESPONSE_PARTS,
+    Arm,
+    Comparison,
+    Divergence,
+    JobChange,
+    JobStart,
+)
+from campaign.analysis.fairness import ManifestEntry
 from campaign.report.facts import ABSENT, number, short, simulated
 
 BETTER = {"minimize": "less", "maximize": "more"}
@@ -39,7 +46,7 @@ def title(found: Comparison) -> str:
     )
 
 
-def sections(found: Comparison, fairness: Sequence[Row], top: int) -> Iterator[Section]:
+def sections(found: Comparison, fairness: Sequence[ManifestEntry], top: int) -> Iterator[Section]:
     """The comparison; the `top` jobs that gained most and those that lost most; `fairness` where
     schedulers differ."""
     one, other = (arm.name for arm in found.arms)
@@ -160,7 +167,7 @@ def _parting(found: Comparison, divergence: Divergence) -> Iterator[str | Table]
             )
 
 
-def _start(start: Start) -> str:
+def _start(start: JobStart) -> str:
     where = f" on {' '.join(start.nodes)}" if start.nodes else ""
     return (
         f"job {start.job} ({start.width} wide) at {start.at_s:.2f} s, after "
@@ -168,7 +175,7 @@ def _start(start: Start) -> str:
     )
 
 
-def _elsewhere(start: Start) -> str:
+def _elsewhere(start: JobStart) -> str:
     return (
         "never starts it"
         if start.elsewhere_s is None
@@ -176,7 +183,7 @@ def _elsewhere(start: Start) -> str:
     )
 
 
-def _others(start: Start) -> str:
+def _others(start: JobStart) -> str:
     if not start.waiting_jobs:
         return "no other job waits"
     which = (
@@ -203,7 +210,7 @@ def _time(found: Comparison) -> Iterator[str | Table]:
         ),
         tuple(_time_rows(found)),
     )
-    yield from (f"{name}: {text}" for name, text in PHASES.items())
+    yield from (f"{name}: {text}" for name, text in RESPONSE_PARTS.items())
     for arm, accounts in zip(found.arms, found.accounts, strict=True):
         yield from _resolved(arm, accounts, found.ended)
 
@@ -242,27 +249,27 @@ def _resolved(arm: Arm, accounts: int, ended: int) -> Iterator[str]:
         )
 
 
-def _changes(changes: Sequence[Change], top: int) -> Iterator[str | Table]:
+def _changes(changes: Sequence[JobChange], top: int) -> Iterator[str | Table]:
     rows = tuple(
         (
             str(one.job),
             str(one.width),
             f"{abs(one.gained_s):.2f}",
-            *(_split(one, name) for name in PHASES),
+            *(_split(one, name) for name in RESPONSE_PARTS),
         )
         for one in changes[:top]
     )
-    yield Table(("job", "slots", "by s", *PHASES), rows)
+    yield Table(("job", "slots", "by s", *RESPONSE_PARTS), rows)
     if len(changes) > top:
         yield f"and {len(changes) - top} more"
 
 
-def _split(change: Change, phase: str) -> str:
+def _split(change: JobChange, phase: str) -> str:
     before, after = (split[phase] for split in change.split)
     return f"{before:.2f} -> {after:.2f}"
 
 
-def _fairness(rows: Iterable[Row]) -> Iterator[str]:
+def _fairness(rows: Iterable[ManifestEntry]) -> Iterator[str]:
     for row in rows:
         yield f"{row.aspect}:"
         yield from (f"  {name}: {value}" for name, value in row.values.items())

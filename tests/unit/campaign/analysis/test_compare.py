@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.analysis.compare import PHASES, TIE_S, Arm, compare
-from campaign.analysis.fairness import Row
+from campaign.analysis.compare import RESPONSE_PARTS, TIE_S, Arm, compare
+from campaign.analysis.fairness import ManifestEntry
 from campaign.core.errors import LedgerError
 from campaign.core.jobs import JOBS_SCHEMA
 from campaign.core.trials import Check
@@ -112,7 +112,7 @@ def test_the_parts_of_a_response_add_up_to_it(starts, others, native) -> None:
             assert response == pytest.approx((row["end_ns"] - row["submit_ns"]) / S)
             assert sum(split.values()) == pytest.approx(response)
             assert all(seconds >= -1e-9 for seconds in split.values())
-            assert split.keys() == PHASES.keys()
+            assert split.keys() == RESPONSE_PARTS.keys()
     for index in (0, 1):
         assert found.response_s[index] == pytest.approx(
             sum(change.response_s[index] for change in found.changes)
@@ -398,7 +398,7 @@ def test_what_kind_of_trial_an_arm_is_is_said() -> None:
 def test_the_json_has_every_job_and_adds_up() -> None:
     one = arm("a:0", jobs_of([1.0, 5.0, 6.0]), metrics={"awrt_s": 5.0}, absent={"lone": "why not"})
     other = arm("b:0", jobs_of([1.0, 7.0, 2.0]), metrics={"awrt_s": 4.0, "lone": 3.0})
-    rows = [Row("aspect", {"slurm": "x", "flux": "y"})]
+    rows = [ManifestEntry("aspect", {"slurm": "x", "flux": "y"})]
     found = json.loads(json.dumps(plain(compare(one, other, OBJECTIVES), rows), allow_nan=False))
     awrt = {
         "objective": "minimize",
@@ -419,9 +419,9 @@ def test_the_json_has_every_job_and_adds_up() -> None:
         == pytest.approx(-sum(job["gained_s"] for job in found["per_job"]))
         == pytest.approx(-2)
     )
-    assert sum(found["split"][name]["total_difference_s"] for name in PHASES) == pytest.approx(
-        total
-    )
+    assert sum(
+        found["split"][name]["total_difference_s"] for name in RESPONSE_PARTS
+    ) == pytest.approx(total)
     assert found["fairness"][0]["equal"] is False
 
 

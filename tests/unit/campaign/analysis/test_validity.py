@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.analysis.validity import RULES, judge, judge_schedule, reason, valid
+from campaign.analysis.validity import RULES, check_schedule, check_trial, reason, valid
 from campaign.core.jobs import JOBS_SCHEMA
 from campaign.core.trials import Check
 from campaign.guest.clocks import ClockOffset, NodeClock
@@ -60,7 +60,7 @@ def checks(*rows: dict[str, Any], **changes: Any) -> tuple[Check, ...]:
         "launch_latency_s": 2.0,
         "resolution_s": 1.0,
     }
-    return judge(pa.Table.from_pylist(list(rows), schema=JOBS_SCHEMA), **(facts | changes))
+    return check_trial(pa.Table.from_pylist(list(rows), schema=JOBS_SCHEMA), **(facts | changes))
 
 
 SOUND = (
@@ -187,7 +187,7 @@ def test_a_threshold_may_be_raised() -> None:
 
 def schedule(*rows: dict[str, Any]) -> tuple[Check, ...]:
     table = pa.Table.from_pylist(list(rows), schema=JOBS_SCHEMA)
-    return judge_schedule(table, slots={"n1": 4, "n2": 4}, settings=ValiditySettings())
+    return check_schedule(table, slots={"n1": 4, "n2": 4}, settings=ValiditySettings())
 
 
 def test_a_simulated_schedule_is_judged_by_its_jobs_only() -> None:
@@ -248,7 +248,7 @@ def test_overload_is_that_of_a_look_at_every_second(
         for number, (start, run, width, nodes) in enumerate(jobs)
     ]
     table = pa.Table.from_pylist(rows, schema=JOBS_SCHEMA)
-    found = judge_schedule(table, slots=slots, settings=ValiditySettings(), clock_error_s=margin)
+    found = check_schedule(table, slots=slots, settings=ValiditySettings(), clock_error_s=margin)
     assert {check.name: check.value for check in found}["slots overbooked on a node"] == overload(
         rows, slots, margin
     )

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from campaign.analysis.fairness import Row
+from campaign.analysis.fairness import ManifestEntry
 from campaign.analysis.metrics import METRICS
 from campaign.core.phases import TIMED
 from campaign.report.facts import ABSENT, Facts, common, number, percent, seconds, shown
@@ -350,8 +350,8 @@ def test_the_front_tells_schedulers_apart():
 
 def test_what_differs_between_schedulers_is_a_table_that_escapes(jobs):
     rows = (
-        Row("gang", {"slurm": EVIL, "flux": "yes"}),
-        Row("kernel", {"slurm": "6.12", "flux": "6.12"}),
+        ManifestEntry("gang", {"slurm": EVIL, "flux": "yes"}),
+        ManifestEntry("kernel", {"slurm": "6.12", "flux": "6.12"}),
     )
     page = Page(render(CampaignResult.of(across_schedulers(), replace(FACTS, fairness=rows)), jobs))
     assert "What differs between the schedulers" in page.text and "onerror" in page.text

@@ -11,7 +11,7 @@ import pytest
 
 from campaign.bench.validation_table import apart, as_json, as_text, overrides
 from campaign.schema.model import WorkloadSettings
-from campaign.simulation.calibration import COMPARED, Case, differences, fit, simulated
+from campaign.simulation.calibration import COMPARED, CalibrationCase, differences, fit, simulated
 from campaign.simulation.engine import Delays, Nodes, simulate
 from campaign.simulation.table import jobs_table
 from campaign.workloads import load
@@ -22,7 +22,7 @@ from schedulers.slurm.policy import policy
 TRUE = Delays(submit_s=0.1, launch_s=0.8, overrun_s=0.05, release_s=1.6)
 
 
-def case(nodes: int, seed: int, delays: Delays = TRUE, **params: object) -> Case:
+def case(nodes: int, seed: int, delays: Delays = TRUE, **params: object) -> CalibrationCase:
     """A trial as a machine with these delays would have measured it, with the scheduler's account
     in whole seconds."""
     workload = load(WorkloadSettings(jobs=20, seed=seed, duration_s=10), slots=8)
@@ -32,10 +32,10 @@ def case(nodes: int, seed: int, delays: Delays = TRUE, **params: object) -> Case
     jobs = jobs_table(workload, schedule)
     native = pa.array(np.floor(schedule.decided / 1e9), pa.float64())
     jobs = jobs.set_column(jobs.schema.get_field_index("native_start_s"), "native_start_s", native)
-    return Case(f"nodes={nodes}", workload, size, decides, jobs, 10.0)
+    return CalibrationCase(f"nodes={nodes}", workload, size, decides, jobs, 10.0)
 
 
-def repeated(nodes: int, seed: int, **params: object) -> list[Case]:
+def repeated(nodes: int, seed: int, **params: object) -> list[CalibrationCase]:
     """The same trial, with the clock at several moments when the workload begins."""
     return [
         case(nodes, seed, replace(TRUE, cycle_offset_s=first), **params)
@@ -73,7 +73,7 @@ def test_another_workload_is_foretold_with_them(fitted: Delays) -> None:
         assert any(abs(apart(*differences(trials[0], Delays())[name])) > 0.1 for name in COMPARED)
 
 
-def ideal(nodes: int, delays: Delays) -> Case:
+def ideal(nodes: int, delays: Delays) -> CalibrationCase:
     """A trial of a scheduler without a clock."""
     trial = replace(case(nodes, 7, delays), policy=Policy())
     return replace(trial, jobs=simulated(trial, delays)[0])

@@ -9,14 +9,14 @@ from dataclasses import replace
 import pytest
 
 from campaign.simulation.engine import NS, Delays, Nodes, simulate
-from schedulers.policy import Backfill, Policy, Priority, Rhythm
+from schedulers.policy import Backfill, Policy, Priority, SchedulingLoop
 from tests.unit.campaign.simulation.reference import table
 
-RHYTHM = Rhythm(delay_s=0, interval_s=600, min_interval_s=0, depth=100)
+RHYTHM = SchedulingLoop(delay_s=0, interval_s=600, min_interval_s=0, depth=100)
 BACKFILL = Backfill(interval_s=30, window_s=86_400, resolution_s=1, max_test=100)
-IN_ORDER = Policy(rhythm=RHYTHM)
-BACKFILLING = Policy(rhythm=RHYTHM, backfill=BACKFILL)
-PATIENT = Policy(rhythm=replace(RHYTHM, delay_s=3))
+IN_ORDER = Policy(loop=RHYTHM)
+BACKFILLING = Policy(loop=RHYTHM, backfill=BACKFILL)
+PATIENT = Policy(loop=replace(RHYTHM, delay_s=3))
 SMALL_FIRST = replace(IN_ORDER, priority=Priority(size=1000, favor_small=True))
 TWO = Nodes(2, 1)
 LONG = (0, 1, 100, 100)
@@ -28,8 +28,8 @@ def starts(jobs, policy: Policy, nodes: Nodes = TWO, **delays: float) -> list[fl
     return (simulate(table(jobs), nodes, policy, Delays(**delays)).decided / NS).tolist()
 
 
-def rhythm(policy: Policy = IN_ORDER, **changes) -> Policy:
-    return replace(policy, rhythm=replace(policy.rhythm, **changes))
+def loop(policy: Policy = IN_ORDER, **changes) -> Policy:
+    return replace(policy, loop=replace(policy.loop, **changes))
 
 
 def backfill(**changes) -> Policy:
@@ -55,7 +55,7 @@ def test_five_jobs_as_worked_out_by_hand() -> None:
 
 def test_what_comes_waits_for_the_clock() -> None:
     assert starts([(0.3, 1, 9, 9), (0.7, 1, 9, 9), (20.1, 2, 9, 9)], IN_ORDER) == [1, 1, 21]
-    assert starts([(0.3, 1, 9, 9), (0.7, 1, 9, 9), (20.1, 2, 9, 9)], rhythm(tick_s=0.5)) == [
+    assert starts([(0.3, 1, 9, 9), (0.7, 1, 9, 9), (20.1, 2, 9, 9)], loop(tick_s=0.5)) == [
         0.5,
         1,
         20.5,
@@ -67,7 +67,7 @@ def test_runs_are_so_far_apart() -> None:
     the last run, at 6, is long past."""
     jobs = [(0, 1, 5, 5), (1.5, 1, 20, 20), (40.25, 1, 10, 10)]
     assert starts(jobs, PATIENT) == [0, 3, 41]
-    assert starts(jobs, rhythm(delay_s=9)) == [0, 9, 41]
+    assert starts(jobs, loop(delay_s=9)) == [0, 9, 41]
 
 
 def test_runs_are_in_the_order_of_priorities() -> None:
@@ -76,12 +76,12 @@ def test_runs_are_in_the_order_of_priorities() -> None:
     of the clock, as the last run, at 33, is long past. By 9 s, the first small one ends at 39,
     which asks for a run then, and the second waits until 48."""
     jobs = [LONG, (10, 2, 10, 10), (11.5, 1, 20, 20), (40.25, 1, 10, 10)]
-    assert starts(jobs, rhythm(SMALL_FIRST, delay_s=3)) == [0, 100, 13, 41]
-    assert starts(jobs, rhythm(SMALL_FIRST, delay_s=9)) == [0, 100, 19, 48]
-    assert starts(jobs, rhythm(SMALL_FIRST, delay_s=3, tick_s=0.5)) == [0, 100, 13, 40.5]
+    assert starts(jobs, loop(SMALL_FIRST, delay_s=3)) == [0, 100, 13, 41]
+    assert starts(jobs, loop(SMALL_FIRST, delay_s=9)) == [0, 100, 19, 48]
+    assert starts(jobs, loop(SMALL_FIRST, delay_s=3, tick_s=0.5)) == [0, 100, 13, 40.5]
 
 
-def test_the_clock_may_begin_to_strike_later() -> None:
+def test_the_clock_may_tick_later() -> None:
     """Between whole seconds; until then no run in order starts anything."""
     jobs = [(0, 2, 10, 20), (0.5, 2, 5, 5)]
     assert starts(jobs, PATIENT, cycle_offset_s=0.25) == [0.25, 10.25]
@@ -89,18 +89,18 @@ def test_the_clock_may_begin_to_strike_later() -> None:
 
 
 def test_free_slots_are_seen_by_the_clock() -> None:
-    """The first job ends at 10.5, and the clock strikes at 11; or 20 s after the run at 0."""
+    """The first job ends at 10.5, and the clock ticks at 11; or 20 s after the run at 0."""
     jobs = [(0, 2, 10.5, 20), (1, 2, 5, 5)]
     assert starts(jobs, IN_ORDER) == [0, 11]
     assert starts(jobs, PATIENT) == [0, 11]
-    assert starts(jobs, rhythm(delay_s=20)) == [0, 20]
+    assert starts(jobs, loop(delay_s=20)) == [0, 20]
 
 
 def test_runs_keep_their_distance() -> None:
     """At 10 the first job ends, and the third starts; at 11 the second ends, 1 s after that run."""
     jobs = [(0, 1, 10, 10), (0, 1, 11, 11), (1, 1, 9, 9), (1, 1, 9, 9)]
     assert starts(jobs, IN_ORDER) == [0, 0, 10, 11]
-    assert starts(jobs, rhythm(min_interval_s=2)) == [0, 0, 10, 12]
+    assert starts(jobs, loop(min_interval_s=2)) == [0, 0, 10, 12]
 
 
 def test_a_run_looks_at_so_many_jobs_and_at_all_of_them_at_intervals() -> None:
@@ -109,9 +109,9 @@ def test_a_run_looks_at_so_many_jobs_and_at_all_of_them_at_intervals() -> None:
     jobs = [(0, 3, 20, 20), *[(1, 1, 100, 100)] * 3]
     three = Nodes(3, 1)
     assert starts(jobs, IN_ORDER, three) == [0, 20, 20, 20]
-    assert starts(jobs, rhythm(depth=1), three) == [0, 20, 120, 220]
-    assert starts(jobs, rhythm(depth=2, interval_s=60), three) == [0, 20, 20, 60]
-    assert starts(jobs, rhythm(depth=1, interval_s=15), three) == [0, 20, 30, 30]
+    assert starts(jobs, loop(depth=1), three) == [0, 20, 120, 220]
+    assert starts(jobs, loop(depth=2, interval_s=60), three) == [0, 20, 20, 60]
+    assert starts(jobs, loop(depth=1, interval_s=15), three) == [0, 20, 30, 30]
 
 
 def test_a_run_in_order_ends_at_the_first_job_that_does_not_fit() -> None:
@@ -203,5 +203,5 @@ def test_backfilling_is_in_the_order_of_priorities() -> None:
     first; the other one is then the first in order, at 50."""
     jobs = [LONG, (5, 3, 10, 10), (6, 2, 20, 20), (7, 1, 20, 20)]
     assert starts(jobs, BACKFILLING, Nodes(3, 1)) == [0, 100, 30, 60]
-    by_size = replace(backfill(), rhythm=replace(RHYTHM, delay_s=50), priority=SMALL_FIRST.priority)
+    by_size = replace(backfill(), loop=replace(RHYTHM, delay_s=50), priority=SMALL_FIRST.priority)
     assert starts(jobs, by_size, Nodes(3, 1)) == [0, 100, 50, 30]

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from campaign.core.jobs import WORKLOAD_SCHEMA
 from campaign.simulation.engine import Delays, Nodes, Schedule, simulate
-from schedulers.policy import Backfill, Policy, Priority, Rhythm
+from schedulers.policy import Backfill, Policy, Priority, SchedulingLoop
 from tests.unit.campaign.simulation.reference import clusters, table, workloads
 
 checked = settings(deadline=None, max_examples=300)  # what runs first compiles
 RHYTHMS = st.builds(
-    Rhythm,
+    SchedulingLoop,
     delay_s=st.integers(0, 5),
     interval_s=st.integers(1, 40),
     min_interval_s=st.sampled_from([0, 0.000002, 2]),
@@ -37,7 +37,7 @@ PRIORITIES = st.just(Priority()) | st.builds(
 POLICIES = st.builds(
     Policy,
     reserve=st.sampled_from(["none", "first", "all", "skip"]),
-    rhythm=st.none() | RHYTHMS,
+    loop=st.none() | RHYTHMS,
     backfill=st.none() | BACKFILLS,
     priority=PRIORITIES,
     limit_unit_s=st.sampled_from([0, 60]),
@@ -107,8 +107,8 @@ def test_who_comes_alone_never_waits_longer_than_the_clock(data, nodes, policy) 
     ]
     found = simulate(table(jobs), nodes, policy)
     waited = (found.decided - found.accepted) / 1e9
-    if policy.rhythm is None:
+    if policy.loop is None:
         assert (waited == 0).all()
     else:
-        rhythm = policy.rhythm
-        assert (waited <= max(rhythm.delay_s, rhythm.min_interval_s) + rhythm.tick_s).all()
+        loop = policy.loop
+        assert (waited <= max(loop.delay_s, loop.min_interval_s) + loop.tick_s).all()

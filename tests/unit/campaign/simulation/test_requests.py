@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from campaign.core.errors import WorkloadError
 from campaign.simulation.engine import NS, Delays, Nodes, simulate
-from schedulers.policy import Policy, Rhythm
+from schedulers.policy import Policy, SchedulingLoop
 from tests.unit.campaign.simulation.reference import clusters, table, workloads
 
 quick = settings(deadline=None, max_examples=100)  # what runs first compiles
@@ -88,9 +88,9 @@ def test_without_a_unit_a_limit_is_what_was_asked_for() -> None:
 
 
 def test_a_scheduler_with_a_clock_plans_by_limits_and_lets_jobs_overrun_them() -> None:
-    clock = Rhythm(delay_s=0, interval_s=30, min_interval_s=0, depth=10)
+    clock = SchedulingLoop(delay_s=0, interval_s=30, min_interval_s=0, depth=10)
     found = simulate(
-        table([(0, 1, 9, 2)]), ONE, Policy(rhythm=clock, grace_s=4), Delays(launch_s=3, release_s=1)
+        table([(0, 1, 9, 2)]), ONE, Policy(loop=clock, grace_s=4), Delays(launch_s=3, release_s=1)
     )
     assert (found.freed[0] / NS, found.killed[0]) == (3 + 6 + 1, True)
 
