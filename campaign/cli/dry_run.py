@@ -1,4 +1,4 @@
-"""`--dry-run`: what a campaign would build, boot and run, what it needs, and whether that fits."""
+"""`--dry-run`: what a campaign would build, boot and run, and whether what it needs is there."""
 
 from collections.abc import Iterator
 
@@ -6,78 +6,100 @@ from campaign.config.compose import Composed
 from campaign.core.errors import ImageError
 from campaign.core.exits import USER_ERROR
 from campaign.core.jobs import Workload
-from campaign.images.bundles.store import Store
-from campaign.testbeds.preflight import fits, store_of, workload_for
+from campaign.images.builders import require
+from campaign.testbeds.preflight import Fit, fits, store_of, workload_for
 from search.space import Categorical, Dimension, Integer
 
 
 def forecast(composed: Composed) -> int:
-    """Print the forecast; exit status 0 if all of it fits."""
+    """Print the forecast; return 0 if the campaign could begin now, as far as can be told."""
     workload = workload_for(composed.campaign, composed.schedulers, composed.space)
-    found = list(fits(composed.campaign, composed.space.node_counts()[1]))
-    for line in _lines(composed, workload):
-        print(line)
-    for fit in found:
-        needed = fit.needed
-        total = fit.total
-        print(
-            f"capacity   {fit.host} ({fit.acceleration}): the largest cluster needs "
-            f"{needed.memory_mib} MiB,"
-        )
-        print(
-            f"           {needed.vcpus} vCPUs, {needed.ports} ports; there are "
-            f"{total.memory_mib} MiB,"
-        )
-        print(f"           {total.vcpus} vCPUs, {total.ports} ports: {fit.shortfall or 'it fits'}")
-    for name in composed.campaign.far_hosts:
-        print(f"capacity   {name}: it is far, so it tells when it is opened")
-    return (
-        0 if composed.campaign.far_hosts or any(not fit.shortfall for fit in found) else USER_ERROR
-    )
-
-
-def _lines(composed: Composed, workload: Workload) -> Iterator[str]:
-    campaign = composed.campaign
-    space = composed.space
-    low, high = space.node_counts()
-    objectives = ", ".join(
-        f"{name} ({direction})" for name, direction in campaign.objectives.items()
-    )
-    yield (
-        f"campaign   {campaign.name}: {campaign.search.trials} trials, sampler "
-        f"{campaign.sampler.name}"
-    )
-    yield f"objectives {objectives}"
-    for scheduler in composed.schedulers.values():
-        name = composed.image_name(scheduler)
-        yield f"build      {_image(composed, name, store_of(campaign.image))}"
-    yield (
-        f"boot       clusters of {low}..{high} compute nodes and a head, "
-        f"{campaign.cluster.memory_mib} MiB each"
-    )
+    lines = list(_what(composed))
+    possible = True
+    if composed.campaign.testbed.kind == "simulation":
+        lines.append("simulate   by discrete events: nothing is built or booted")
+    else:
+        machines, possible = _machines(composed)
+        lines += machines
     schedulers = " or ".join(composed.schedulers)
-    yield (
-        f"run        {len(workload)} jobs of {workload.name} on {schedulers}, the same in "
-        "every trial"
+    lines += [f"run        {_jobs(workload)} on {schedulers}, the same in every trial"]
+    lines += _settings(composed)
+    print("\n".join(lines))
+    return 0 if possible else USER_ERROR
+
+
+def _what(composed: Composed) -> Iterator[str]:
+    campaign = composed.campaign
+    goals = ", ".join(f"{name} ({direction})" for name, direction in campaign.objectives.items())
+    sampler = campaign.sampler.name
+    yield f"campaign   {campaign.name}: {campaign.search.trials} trials, sampler {sampler}"
+    yield f"objectives {goals}"
+
+
+def _jobs(workload: Workload) -> str:
+    jobs = "1 job" if len(workload) == 1 else f"{len(workload)} jobs"
+    return f"{jobs} of {workload.name}"
+
+
+def _machines(composed: Composed) -> tuple[list[str], bool]:
+    """The lines about images and hosts, and whether all that is needed is there."""
+    low, high = composed.space.node_counts()
+    lines = []
+    possible = True
+    for name in sorted({composed.image_name(one) for one in composed.schedulers.values()}):
+        line, there = _image(composed, name)
+        lines.append(f"build      {line}")
+        possible = possible and there
+    memory = composed.campaign.cluster.memory_mib
+    lines.append(
+        f"boot       clusters of {low}..{high} compute nodes and a head, {memory} MiB each"
     )
-    for path, dimension in space.dimensions.items():
+    found = list(fits(composed.campaign, high))
+    lines += [f"capacity   {_capacity(fit)}" for fit in found]
+    far = composed.campaign.far_hosts
+    lines += [f"capacity   {name}: checked when the campaign connects to it" for name in far]
+    enough = bool(far) or any(not fit.shortfall for fit in found)
+    return lines, possible and enough
+
+
+def _capacity(fit: Fit) -> str:
+    needed = fit.needed
+    total = fit.total
+    return (
+        f"{fit.host} ({fit.acceleration}): the largest cluster needs "
+        f"{needed.memory_mib} MiB, {needed.vcpus} vCPUs and {needed.ports} ports\n"
+        f"           of {total.memory_mib} MiB, {total.vcpus} vCPUs and {total.ports} ports: "
+        f"{fit.shortfall or 'it fits'}"
+    )
+
+
+def _settings(composed: Composed) -> Iterator[str]:
+    for path, dimension in composed.space.dimensions.items():
         yield f"search     {path} in {dimension_text(dimension)}"
-    for path, value in space.fixed.items():
+    for path, value in composed.space.fixed.items():
         yield f"fixed      {path} = {value}"
 
 
-def _image(composed: Composed, name: str, store: Store) -> str:
+def _image(composed: Composed, name: str) -> tuple[str, bool]:
+    """What would be done for an image, and whether it can be had."""
     image = composed.campaign.image
+    store = store_of(image)
     try:
         bundle = store.get(image.hash or name)
     except ImageError:
-        verb = "would be built" if image.build == "auto" and image.hash is None else "is MISSING"
-        return f"image {image.hash or name} {verb} in {store.path}"
-    return f"nothing: image {bundle.manifest.name} {bundle.hash[:12]} is in {store.path}"
+        if image.build != "auto" or image.hash is not None:
+            return f"image {image.hash or name} is MISSING in {store.path}", False
+        try:
+            require(name, image.builder, extras=image.extras)
+        except ImageError as error:
+            fix = f"\n           fix: {error.resolution}" if error.resolution else ""
+            return f"image {name} can't be built: {error.brief}{fix}", False
+        return f"image {name} would be built in {store.path}", True
+    return f"nothing: image {bundle.manifest.name} {bundle.hash[:12]} is in {store.path}", True
 
 
 def dimension_text(dimension: Dimension) -> str:
-    """A dimension as people write it."""
+    """Return a dimension as people write it."""
     if isinstance(dimension, Categorical):
         return "{" + ", ".join(str(choice) for choice in dimension.choices) + "}"
     step = (

@@ -160,8 +160,22 @@ def test_a_dry_run_of_what_does_not_fit_says_what_is_missing(tmp_path, capsys):
 
 
 def test_a_dry_run_says_that_an_image_is_missing(tmp_path, capsys):
-    search.main(["--dry-run", "image.build=never", f"image.store={tmp_path}/none"])
+    options = ["--dry-run", "image.build=never", f"image.store={tmp_path}/none"]
+    assert search.main(options) == USER_ERROR
     assert "image slurm is MISSING" in capsys.readouterr().out
+
+
+def test_a_dry_run_says_which_files_an_image_still_needs(tmp_path, capsys):
+    options = ["--dry-run", "scheduler=flux", f"image.store={tmp_path}", f"image.extras={tmp_path}"]
+    assert search.main([*options, "hosts.local.memory_mib=9000"]) == USER_ERROR
+    assert "image flux can't be built: " in capsys.readouterr().out
+
+
+def test_a_dry_run_of_a_simulation_builds_and_boots_nothing(capsys):
+    assert search.main(["--dry-run", "testbed=simulation", "hosts.local.memory_mib=256"]) == 0
+    said = capsys.readouterr().out
+    assert "simulate   by discrete events" in said and "20 jobs of demo" in said
+    assert "build" not in said.split("nothing is built")[0] and "capacity" not in said
 
 
 def test_dimensions_are_written_as_people_do():
