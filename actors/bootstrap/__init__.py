@@ -1,2 +1,1 @@
-"""From booted nodes to a running scheduler: SSH, and bootstrap plans applied by ourselves or by
-Ansible."""
+"""From booted nodes to a running scheduler: SSH, and plans applied by us or by Ansible."""

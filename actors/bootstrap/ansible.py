@@ -25,10 +25,10 @@ from pathlib import Path
 import psutil
 
 from actors.bootstrap.apply import BootstrapFailed
-from actors.bootstrap.playbook_events import Transcript
+from actors.bootstrap.playbook_events import COMMAND, Transcript
 from actors.bootstrap.ssh import Identity
 from campaign.core import log
-from campaign.core.errors import ConfigError
+from campaign.core.errors import ConfigError, command_failed
 from campaign.core.phase_clock import PhaseClock
 from schedulers.ansible import Target, folder
 from schedulers.base import BootstrapPlan, File
@@ -45,8 +45,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Access:
-    """How a node is reached: address and port, our key pair, and the public half of its host
-    key."""
+    """How a node is reached by SSH.
+
+    `endpoint` is its address and port, `client` our key pair, `host_key` the public half of its
+    own key.
+    """
 
     endpoint: tuple[str, int]
     client: Identity = field(repr=False)
@@ -92,8 +95,10 @@ def check_installed() -> None:
 
 
 def write(place: Path, files: Iterable[File]) -> None:
-    """Write `files` below `place` with their modes; the topmost folder of a secret is closed to
-    others."""
+    """Write `files` below `place` with their modes.
+
+    The topmost folder of a secret file is closed to other users.
+    """
     for file in files:
         path = place / file.path
         if file.secret:
@@ -202,8 +207,10 @@ async def _playbook(
 async def _follow(
     process: asyncio.subprocess.Process, transcript: Transcript, deadline: float
 ) -> int:
-    """Read what the playbook prints, and return its exit status; BootstrapFailed at the
-    deadline."""
+    """Read what the playbook prints, and return its exit status.
+
+    Raises BootstrapFailed at the deadline.
+    """
     assert process.stdout is not None  # noqa: S101 - a pipe was asked for
     try:
         async with asyncio.timeout(deadline - time.monotonic()):
@@ -211,11 +218,11 @@ async def _follow(
                 transcript.read(line.decode(errors="replace").rstrip())
             return await process.wait()
     except TimeoutError:
-        brief = (
-            "the playbook didn't end in time (cluster.bootstrap_deadline_s); it was at "
-            f"{transcript.where}"
-        )
-        raise BootstrapFailed(brief, transcript.tail) from None
+        raise BootstrapFailed(
+            f"the playbook didn't end in time; it was at {transcript.where}",
+            command_failed(COMMAND, None, transcript.tail),
+            "Raise cluster.bootstrap_deadline_s.",
+        ) from None
 
 
 def _kill_all(place: Path) -> None:

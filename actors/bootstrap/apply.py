@@ -87,8 +87,8 @@ _UNPACK = 'tar -xpmf - -C / --no-overwrite-dir -- "${changed[@]}"'
 
 
 def _comparison(files: tuple[File, ...]) -> Iterator[str]:
-    """Yield bash that collects in `changed` the archive's members that differ on the node, by
-    mode, owner or content."""
+    # Bash that collects in `changed` the archive's members that differ on the node: by mode, owner
+    # or content.
     paths = shlex.join(file.path for file in files)
     yield "declare -A found"
     yield "changed=()"
@@ -160,6 +160,6 @@ def _left(deadline: float, node: str) -> float:
     left = deadline - time.monotonic()
     if left <= 0:
         raise BootstrapFailed(
-            f"{node}: the bootstrap didn't end in time (cluster.bootstrap_deadline_s)"
+            f"{node}: the bootstrap didn't end in time", "", "Raise cluster.bootstrap_deadline_s."
         )
     return left

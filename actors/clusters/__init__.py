@@ -1,2 +1,1 @@
-"""A trial on a live cluster: how the cluster is had, brought to readiness, used, watched and given
-back."""
+"""A trial on a live cluster: provision the cluster, replay on it, watch it, and release it."""

@@ -1,5 +1,7 @@
-"""Who the nodes of a cluster are: names, addresses, keys, and the credentials by which a guest
-learns them. Pure but for drawing keys."""
+"""Names, addresses and keys of a cluster's nodes, and the credentials that tell them to a guest.
+
+Pure, except that keys are drawn at random.
+"""
 
 import base64
 import shlex
@@ -10,25 +12,27 @@ from actors.bootstrap.ssh import Identity, make_identity
 from schedulers.base import Node, Topology, node_name
 
 CLUSTER = "campaign"
-"""Every cluster's own name: they never meet, and one restored from memory keeps the name that it
-was saved with."""
+"""Every cluster has this name for itself. Clusters never meet, and one that is restored from memory
+keeps the name that it was saved with."""
 PREFIX = "10.42"
-"""The cluster network; it exists only between the nodes of one cluster."""
+"""The first half of all addresses in a cluster's network, which only its own nodes are on."""
 MANAGEMENT = {"address": "10.0.2.15/24", "gateway": "10.0.2.2"}
-"""What QEMU's user network expects its only guest to be."""
+"""The address and gateway that QEMU's user network expects of its only guest."""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """A cluster's SSH keys: one for us, one per node to know it by."""
+    """A cluster's SSH keys: `client` is ours, `hosts` has the host key of each node by name."""
 
     client: Identity = field(repr=False)
     hosts: Mapping[str, Identity] = field(repr=False)
 
 
 def topology_of(compute_nodes: int, slots: int, memory_mib: int) -> Topology:
-    """A cluster of a head and `compute_nodes` nodes, addresses counted from .1: a small one is a
-    large one's start."""
+    """Return a cluster of a head and `compute_nodes` compute nodes, with `slots` each.
+
+    Addresses are counted from .1, so the nodes of a small cluster are the first of a large one.
+    """
     head = Node("head", "head", _address(0), 0, memory_mib)
     compute = [
         Node(node_name(i), "compute", _address(i), slots, memory_mib)
@@ -38,13 +42,13 @@ def topology_of(compute_nodes: int, slots: int, memory_mib: int) -> Topology:
 
 
 def draw_keys(topology: Topology) -> Keys:
-    """Fresh SSH keys for one cluster."""
+    """Draw fresh SSH keys for one cluster."""
     hosts = {node.name: make_identity(node.name) for node in topology.nodes}
     return Keys(make_identity(topology.cluster), hosts)
 
 
 def dump_keys(keys: Keys) -> dict[str, bytes]:
-    """The keys by name, as a golden cluster keeps them."""
+    """Return the keys by name, as a golden cluster keeps them."""
     pairs = {
         "client": keys.client,
         **{f"host.{node}": identity for node, identity in keys.hosts.items()},
@@ -57,7 +61,7 @@ def dump_keys(keys: Keys) -> dict[str, bytes]:
 
 
 def load_keys(dumped: Mapping[str, bytes]) -> Keys:
-    """The inverse of `dump_keys`."""
+    """Return the keys that `dump_keys` has made `dumped` of."""
     names = [name.removesuffix(".private") for name in dumped if name.endswith(".private")]
     pairs = {name: Identity(dumped[f"{name}.private"], dumped[f"{name}.public"]) for name in names}
     client = pairs.pop("client")
@@ -65,8 +69,10 @@ def load_keys(dumped: Mapping[str, bytes]) -> Keys:
 
 
 def macs(index: int) -> tuple[str, str]:
-    """The MAC addresses (management, cluster) of node number `index` of any cluster: locally
-    administered."""
+    """Return the MAC addresses (management, cluster) of node number `index` of any cluster.
+
+    They are locally administered ones.
+    """
     tail = f"00:00:{index >> 8:02x}:{index & 255:02x}"
     return f"02:0a:{tail}", f"02:0b:{tail}"
 
@@ -74,8 +80,10 @@ def macs(index: int) -> tuple[str, str]:
 def credentials(
     topology: Topology, node: Node, keys: Keys, mac_pair: tuple[str, str]
 ) -> dict[str, bytes]:
-    """The systemd credentials of one node; `tmpfiles.extra` writes its files before any service
-    starts."""
+    """Return the systemd credentials of one node.
+
+    systemd writes the files that `tmpfiles.extra` names before any service starts.
+    """
     files = {
         "/etc/ssh/ssh_host_ed25519_key": ("0600", keys.hosts[node.name].private),
         "/etc/systemd/network/10-management.network": ("0644", _network(mac_pair[0], **MANAGEMENT)),
@@ -99,7 +107,7 @@ def _address(index: int) -> str:
 
 
 def _network(mac: str, address: str, gateway: str = "") -> bytes:
-    """Only keys that the guest contract names (see campaign/images)."""
+    # Only settings that the guest contract names (see campaign/images).
     route = f"Gateway={gateway}\n" if gateway else ""
     return f"[Match]\nMACAddress={mac}\n[Network]\nAddress={address}\n{route}".encode()
 
@@ -110,5 +118,5 @@ def _hosts(topology: Topology) -> bytes:
 
 
 def _tmpfile(path: str, mode: str, content: bytes) -> str:
-    """A tmpfiles.d line that writes `content`: `~` says that the argument is base64."""
+    # In a line of tmpfiles.d, `~` says that the argument is base64.
     return f"f+~ {shlex.quote(path)} {mode} root root - {base64.b64encode(content).decode()}\n"

@@ -243,7 +243,6 @@ class TrialRun:
         head, first = (
             ready.cluster.remotes[node.name] for node in (topology.head, topology.compute[0])
         )
-
         version, running, head_memory, node_memory = await run_all(
             head.succeed(bound.version_command(), timeout_s=COMMAND_TIMEOUT_S),
             head.succeed(bound.verify_command(), timeout_s=COMMAND_TIMEOUT_S),
@@ -277,8 +276,10 @@ class TrialRun:
 
 
 def used_mib(meminfo: str) -> int | None:
-    """Return the MiB of memory that a node's programs occupy, by its /proc/meminfo; None if that
-    doesn't tell."""
+    """Return the MiB of memory that a node's programs occupy, by its /proc/meminfo.
+
+    None if the text doesn't have what is needed.
+    """
     kib = dict(re.findall(r"^(MemTotal|MemAvailable):\s+(\d+) kB$", meminfo, re.MULTILINE))
     return (int(kib["MemTotal"]) - int(kib["MemAvailable"])) >> 10 if len(kib) == 2 else None
 

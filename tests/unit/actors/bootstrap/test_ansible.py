@@ -327,7 +327,7 @@ def test_another_host_key_is_refused(pair):
 def test_a_playbook_beyond_its_deadline_is_ended(pair):
     with pytest.raises(BootstrapFailed, match="didn't end in time") as caught:
         played(one(Step(commands=(("sleep", "300"),))), pair[1:], seconds=6)
-    assert "cluster.bootstrap_deadline_s" in caught.value.brief
+    assert "cluster.bootstrap_deadline_s" in caught.value.resolution
 
 
 def test_a_cancelled_playbook_leaves_nothing(pair):

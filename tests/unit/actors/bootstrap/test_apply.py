@@ -205,7 +205,7 @@ def test_a_file_that_cannot_be_written_ends_the_step(node):
 def test_a_deadline_that_has_passed_names_the_setting(node):
     assert (
         "cluster.bootstrap_deadline_s"
-        in failure(Step(commands=(("true",),)), node, seconds=-1).brief
+        in failure(Step(commands=(("true",),)), node, seconds=-1).resolution
     )
 
 
