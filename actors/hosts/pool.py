@@ -24,7 +24,7 @@ from actors.hosts.slot import HostFacts
 from actors.hypervisor.lease import Owner
 from actors.transfer.chunks import Server
 from actors.transfer.image_source import ImageSource
-from campaign.core.commands import Order
+from campaign.core.commands import OperatorCommand
 from campaign.core.errors import CampaignError, InfrastructureError
 from campaign.core.version import source_digest
 from campaign.images.bundles.manifest import Bundle
@@ -102,7 +102,7 @@ class Pool:
     """The hosts of a campaign, open for trials. Use it in a `with`: leaving ends everything that it
     started.
 
-    `say` hears what happens to hosts, `orders` gives what people have ordered since it was last
+    `say` hears what happens to hosts, `commands` gives the operator commands since it was last
     called.
     """
 
@@ -114,13 +114,13 @@ class Pool:
         testbed: TestbedSettings,
         *,
         say: Callable[[str], None],
-        orders: Callable[[], Sequence[Order]] = tuple,
+        commands: Callable[[], Sequence[OperatorCommand]] = tuple,
     ) -> None:
         self._bundles = bundles
         self._campaign = campaign
         self._testbed = testbed
         self._say = say
-        self._orders = orders
+        self._commands = commands
         self._members = {name: _Member(settings) for name, settings in hosts.items()}
         self._own_source: RemoteActor[ImageSource] | None = None
         self._changes: list[HostChange] = []
@@ -331,28 +331,28 @@ class Pool:
         return error
 
     def _obey(self) -> None:
-        for order in self._orders():
-            name = order.host
-            if order.settings is not None:
+        for command in self._commands():
+            name = command.host
+            if command.settings is not None:
                 if name in self._members:
                     self._close(name)
                     self._changes.append(
                         HostChange(name, why="it has other settings now", gone=True)
                     )
-                self._members[name] = _Member(order.settings)
+                self._members[name] = _Member(command.settings)
                 self._say(f"host {name} is added")
             if name not in self._members:
-                self._say(f"there is no host {name} to {order.order}")
+                self._say(f"there is no host {name} to {command.action}")
                 continue
             member = self._members[name]
-            if order.order == "drain" and not member.drained:
+            if command.action == "drain" and not member.drained:
                 self._say(f"host {name} is drained: what runs there ends, nothing new begins")
                 self._changes.append(HostChange(name, why="it is drained"))
-            elif order.order == "serve" and member.drained:
+            elif command.action == "serve" and member.drained:
                 self._say(f"host {name} serves again")
                 if member.is_open:
                     self._changes.append(HostChange(name, facts=member.facts))
-            member.drained = order.order == "drain"
+            member.drained = command.action == "drain"
 
     def _introduce(self) -> None:
         """Let the open hosts know each other."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from campaign.cli.output import add_json, print_json, table
 from campaign.config.compose import Composed, compose
-from campaign.core.commands import Order, Orders
+from campaign.core.commands import CommandFile, OperatorCommand
 from campaign.core.errors import ConfigError
 from campaign.records.ledger import history_of
 from campaign.records.results import Results
@@ -124,9 +124,11 @@ def _listing(composed: Composed) -> Iterator[HostLine]:
     results = Results(Path(campaign.output.results), campaign.name)
     drained = set[str]()
     hosts = dict(campaign.hosts)
-    for order in Orders(results.folder).new() if results.folder.exists() else []:
-        hosts |= {order.host: order.settings} if order.settings else {}
-        drained = drained | {order.host} if order.order == "drain" else drained - {order.host}
+    for command in CommandFile(results.folder).new() if results.folder.exists() else []:
+        hosts |= {command.host: command.settings} if command.settings else {}
+        drained = (
+            drained | {command.host} if command.action == "drain" else drained - {command.host}
+        )
     nodes = (
         _nodes(campaign.testbed.ray_address)
         if any(host.reach == "ray" for host in hosts.values())
@@ -185,11 +187,11 @@ def _order(action: str, host: str, composed: Composed) -> None:
             f"To add it, give its settings: python -m campaign host serve {host} "
             f"'hosts.{host}={{reach: ray}}' ...",
         )
-    Orders(results.folder).give(
-        Order(order="drain" if action == "drain" else "serve", host=host, settings=added)
+    CommandFile(results.folder).append(
+        OperatorCommand(action="drain" if action == "drain" else "serve", host=host, settings=added)
     )
     print(
-        f"ordered: {action} {host}; the campaign {campaign.name} follows within seconds, or at "
+        f"{action} {host}: the campaign {campaign.name} follows within seconds, or at "
         "its next start"
     )
 

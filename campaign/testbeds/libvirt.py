@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaign.core import optional
-from campaign.core.commands import Orders
+from campaign.core.commands import CommandFile
 from campaign.core.errors import CapacityError
 from campaign.core.jobs import Workload
 from campaign.core.testbed import Testbed
@@ -106,14 +106,14 @@ class LibvirtBackend:
 
         _log.info("starting Ray and opening the hosts")
         bundles = list({bundle.hash: bundle for bundle in self._images.values()}.values())
-        orders = Orders(Path(campaign.output.results) / campaign.name)
+        commands = CommandFile(Path(campaign.output.results) / campaign.name)
         pool = Pool(
             campaign.hosts_in_use,
             bundles,
             campaign.name,
             campaign.testbed,
             say=_log.info,
-            orders=orders.new,
+            commands=commands.new,
         )
         stack.enter_context(pool)
         for facts in pool.facts.values():

@@ -14,7 +14,7 @@ from actors.clusters import cluster_spec
 from actors.clusters.trial_run import TrialSpec
 from actors.hosts import ray_session
 from actors.hosts.placement import Placement
-from campaign.core.commands import Order
+from campaign.core.commands import OperatorCommand
 from campaign.core.errors import InfrastructureError
 from campaign.core.phases import Phase
 from campaign.core.testbed import Status
@@ -42,7 +42,7 @@ def ray():
 
 @pytest.fixture
 def opened(tmp_path, monkeypatch):
-    """Opens a pool of the named hosts; what it says, and the orders that it gets, are lists."""
+    """Opens a pool of the named hosts; what it says, and the commands that it gets, are lists."""
     from actors.hosts import pool as pools
 
     monkeypatch.setattr(pools.ray_session, "start", lambda address: None)
@@ -55,17 +55,17 @@ def opened(tmp_path, monkeypatch):
     def opening(*names, **settings):
         hosts = {name: host_settings(tmp_path, name) for name in names}
         said = []
-        orders = []
+        commands = []
 
         def new():
-            given = list(orders)
-            orders.clear()
+            given = list(commands)
+            commands.clear()
             return given
 
         testbed = TestbedSettings(**settings)
-        pool = pools.Pool(hosts, [bundle], "demo", testbed, say=said.append, orders=new)
+        pool = pools.Pool(hosts, [bundle], "demo", testbed, say=said.append, commands=new)
         pools_made.append(pool)
-        return pool.__enter__(), said, orders
+        return pool.__enter__(), said, commands
 
     yield opening
     for pool in pools_made:
@@ -143,9 +143,11 @@ def test_a_host_that_falls_silent_is_lost_and_opened_again(opened):
 def test_a_host_that_cannot_be_opened_is_tried_again_while_others_serve(opened, tmp_path):
     from actors.hosts import pool as pools
 
-    pool, said, orders = opened("a")
-    orders.append(
-        Order(order="serve", host="c", settings=host_settings(tmp_path, "c", uri="test:///nowhere"))
+    pool, said, commands = opened("a")
+    commands.append(
+        OperatorCommand(
+            action="serve", host="c", settings=host_settings(tmp_path, "c", uri="test:///nowhere")
+        )
     )
     failed = until(pool, lambda change: change.gone)
     assert failed.host == "c" and "host c is added" in said and set(pool.facts) == {"a"}
@@ -195,13 +197,13 @@ def test_a_trial_that_misses_all_its_deadlines_is_given_up(opened, monkeypatch):
 
 
 def test_a_host_that_was_taken_out_serves_again_when_no_other_is_left(opened):
-    pool, _, orders = opened("a", "b")
+    pool, _, commands = opened("a", "b")
     placement = Placement()
     testbed = trials_on(pool, placement)
     placement.take_out("a", "trials failed there")
     testbed.wait(0.1)
     assert set(placement.out_of_service) == {"a"}
-    orders.append(Order(order="drain", host="b"))
+    commands.append(OperatorCommand(action="drain", host="b"))
     testbed.wait(0.1)
     assert set(placement.out_of_service) == {"b"} and testbed.room() == 1
 
@@ -242,17 +244,19 @@ def test_a_host_with_another_version_of_the_program_is_not_opened(opened, monkey
 
 
 def test_hosts_are_drained_serve_again_and_are_added(opened, tmp_path):
-    pool, said, orders = opened("a", "b")
+    pool, said, commands = opened("a", "b")
     pool.poll()
-    orders.append(Order(order="drain", host="a"))
+    commands.append(OperatorCommand(action="drain", host="a"))
     drained = until(pool, lambda change: change.why == "it is drained")
     assert drained.host == "a" and not drained.gone
-    orders.append(Order(order="serve", host="a"))
+    commands.append(OperatorCommand(action="serve", host="a"))
     assert until(pool, lambda change: change.facts is not None).host == "a"
-    orders.append(Order(order="serve", host="c", settings=host_settings(tmp_path, "c")))
+    commands.append(
+        OperatorCommand(action="serve", host="c", settings=host_settings(tmp_path, "c"))
+    )
     assert until(pool, lambda change: change.facts is not None).host == "c"
     assert set(pool.facts) == {"a", "b", "c"}
-    orders.append(Order(order="drain", host="unknown"))
+    commands.append(OperatorCommand(action="drain", host="unknown"))
     pool.poll()
     assert said[-1] == "there is no host unknown to drain"
 
@@ -266,7 +270,7 @@ def test_hosts_drained_before_the_start_stay_closed(opened, tmp_path):
         "demo",
         TestbedSettings(),
         say=print,
-        orders=lambda: [Order(order="drain", host="a")],
+        commands=lambda: [OperatorCommand(action="drain", host="a")],
     )
     with pytest.raises(InfrastructureError, match="every host is drained"), pool:
         pass

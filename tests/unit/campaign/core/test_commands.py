@@ -1,47 +1,47 @@
-"""Orders about hosts: what the driver reads of them, and the commands that give them."""
+"""Operator commands: what the driver reads of them, and the commands that give them."""
 
 import pytest
 
 from campaign import __main__ as surrounding
-from campaign.core.commands import ORDERS, Order, Orders
-from campaign.core.errors import LedgerError
+from campaign.core.commands import COMMANDS, CommandFile, OperatorCommand
+from campaign.core.errors import CommandFileError
 from campaign.records.ledger import Ledger
 from campaign.schema.hosts import HostSettings
 
 
-def test_each_order_is_read_once_by_a_driver_and_all_by_the_next(tmp_path):
-    orders = Orders(tmp_path)
-    people = Orders(tmp_path)
-    assert orders.new() == []
-    people.give(Order(order="drain", host="a"))
-    people.give(Order(order="serve", host="b", settings=HostSettings(reach="ray")))
-    first, second = orders.new()
-    assert (first.order, first.host, second.settings.reach) == (
+def test_each_command_is_read_once_by_a_driver_and_all_by_the_next(tmp_path):
+    commands = CommandFile(tmp_path)
+    people = CommandFile(tmp_path)
+    assert commands.new() == []
+    people.append(OperatorCommand(action="drain", host="a"))
+    people.append(OperatorCommand(action="serve", host="b", settings=HostSettings(reach="ray")))
+    first, second = commands.new()
+    assert (first.action, first.host, second.settings.reach) == (
         "drain",
         "a",
         "ray",
     ) and first.at > 0
-    assert orders.new() == []
-    people.give(Order(order="serve", host="a"))
-    assert [one.order for one in orders.new()] == ["serve"]
-    assert len(Orders(tmp_path).new()) == 3
+    assert commands.new() == []
+    people.append(OperatorCommand(action="serve", host="a"))
+    assert [one.action for one in commands.new()] == ["serve"]
+    assert len(CommandFile(tmp_path).new()) == 3
 
 
 def test_a_line_that_is_half_written_is_read_when_it_is_whole(tmp_path):
-    orders = Orders(tmp_path)
-    orders.give(Order(order="drain", host="a"))
-    file = tmp_path / ORDERS
+    commands = CommandFile(tmp_path)
+    commands.append(OperatorCommand(action="drain", host="a"))
+    file = tmp_path / COMMANDS
     whole = file.read_bytes()
     file.write_bytes(whole + whole[:10])
-    assert len(orders.new()) == 1 and orders.new() == []
+    assert len(commands.new()) == 1 and commands.new() == []
     file.write_bytes(whole + whole)
-    assert len(orders.new()) == 1
+    assert len(commands.new()) == 1
 
 
-def test_a_line_that_is_no_order_is_an_error(tmp_path):
-    (tmp_path / ORDERS).write_text('{"order": "explode", "host": "a"}\n')
-    with pytest.raises(LedgerError, match="no order"):
-        Orders(tmp_path).new()
+def test_a_line_that_is_no_command_is_an_error(tmp_path):
+    (tmp_path / COMMANDS).write_text('{"action": "explode", "host": "a"}\n')
+    with pytest.raises(CommandFileError, match="line 1 is not a valid command"):
+        CommandFile(tmp_path).new()
 
 
 @pytest.fixture
@@ -70,14 +70,17 @@ def test_a_host_is_drained_and_serves_again(campaign, tmp_path, capsys):
     assert told(capsys, "host", "serve", "local", *campaign)[0] == 0
     listed = told(capsys, "host", "list", *campaign)[1]
     assert "local" in listed and "this machine" in listed and "drained" not in listed
-    assert [one.order for one in Orders(tmp_path / "results" / "demo").new()] == ["drain", "serve"]
+    assert [one.action for one in CommandFile(tmp_path / "results" / "demo").new()] == [
+        "drain",
+        "serve",
+    ]
 
 
 def test_a_host_is_added_with_its_settings(campaign, tmp_path, capsys):
     added = ["hosts.b={reach: ray}", "testbed.ray_address=127.0.0.1:6379"]
     assert told(capsys, "host", "serve", "b", *campaign, *added)[0] == 0
-    (order,) = Orders(tmp_path / "results" / "demo").new()
-    assert order.host == "b" and order.settings.reach == "ray"
+    (command,) = CommandFile(tmp_path / "results" / "demo").new()
+    assert command.host == "b" and command.settings.reach == "ray"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +95,7 @@ def test_a_host_is_added_with_its_settings(campaign, tmp_path, capsys):
         (["drain", "local", "name=never"], ["no campaign"]),
     ],
 )
-def test_orders_that_cannot_be_meant(campaign, capsys, arguments, said):
+def test_commands_that_cannot_be_meant(campaign, capsys, arguments, said):
     status, output = told(capsys, "host", *arguments, *campaign)
     assert status == 2 and all(one in output for one in said), output
 
