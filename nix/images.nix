@@ -12,15 +12,10 @@ let
       ../campaign/core/errors.py
       ../campaign/images/__init__.py
       ../campaign/images/bundles/__init__.py
-      ../campaign/images/debian/__init__.py
-      ../campaign/images/debian/cpio.py
-      ../campaign/images/debian/erofs.py
-      ../campaign/images/debian/guest/init
-      ../campaign/images/debian/initramfs.py
-      ../campaign/images/debian/kernel.py
       ../campaign/images/bundles/manifest.py
-      ../campaign/images/pack.py
       ../campaign/images/bundles/tools.py
+      ../campaign/images/debian/guest/init
+      (lib.fileset.fileFilter (file: file.hasExt "py") ../campaign/images/packing)
     ];
   };
 in

@@ -46,7 +46,7 @@ def bundle_of(image_store):
                 third_party.provided(name, builder.spec(name).extras, third_party.folder_of(None))
             except ImageError as error:
                 pytest.skip(f"{CANNOT_RUN_HERE}: {error.brief}. {error.resolution}")
-            found = [builder.build(name, store=store, progress=print)]
+            found = [builder.build(name, store=store)]
         store.verify(found[0])
         return found[0]
 

@@ -103,7 +103,6 @@ def _build(store: Store, options: argparse.Namespace) -> None:
         mirror=options.mirror,
         locked=options.locked,
         flake=options.flake,
-        progress=print,
     )
     print(_line(bundle))
 

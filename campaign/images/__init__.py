@@ -1,5 +1,4 @@
-"""Image bundles: what a node boots from. Built here from Debian packages, or by the Nix flake; kept
-in a store.
+"""Image bundles, from which nodes boot: built from Debian packages or by the Nix flake, and stored.
 
 The guest contract, which every builder keeps and the hypervisor relies on:
 
@@ -8,14 +7,14 @@ The guest contract, which every builder keeps and the hypervisor relies on:
   manifest's `kernel_cmdline` and nothing added.
 - `root.erofs` is the first virtio-blk disk (/dev/vda), read-only and shared by all nodes. The guest
   puts a RAM overlay over it, keeps no disk, and writes nothing back.
-- Everything a node is comes as systemd credentials through QEMU's fw_cfg
+- All that tells a node from others comes as systemd credentials through QEMU's fw_cfg
   (`-fw_cfg name=opt/io.systemd.credentials/NAME,file=PATH`), so that secrets lie in files, not in
   process arguments:
     `system.hostname`            the host name; the image has no /etc/hostname
     `ssh.authorized_keys.root`   who may log in as root
     `tmpfiles.extra`             tmpfiles.d lines that write /etc/ssh/ssh_host_ed25519_key (mode
-    0600), /etc/hosts and
-                                 /etc/systemd/network/*.network before sshd starts
+                                 0600), /etc/hosts and /etc/systemd/network/*.network before sshd
+                                 starts
 - A .network file uses only `MACAddress=`, `Address=` (with prefix length) and `Gateway=`, one per
   line: the Debian guest reads them with a script of its own, because networkd and udev would cost
   seconds under emulation.

@@ -6,7 +6,6 @@ from campaign.images import nix
 from campaign.images.bundles.manifest import Bundle
 from campaign.images.bundles.store import Store
 from campaign.images.debian import builder as debian
-from campaign.images.debian.builder import Progress
 from campaign.images.debian.third_party import folder_of, provided
 
 Builder = Literal["debian", "nix", "auto"]
@@ -14,15 +13,17 @@ BUILDERS: tuple[Builder, ...] = ("debian", "nix", "auto")
 
 
 def chosen(builder: Builder) -> Builder:
-    """`auto` is `nix` where Nix and the flake are, else `debian`; the others are what they are."""
+    """Return the builder that `builder` stands for: `auto` is `nix` where Nix is, else `debian`."""
     if builder != "auto":
         return builder
     return "nix" if nix.available() else "debian"
 
 
 def require(name: str, builder: Builder, *, extras: str | None = None) -> None:
-    """ImageError unless the files that the image `name` needs of a user are there; the flake needs
-    none."""
+    """Raise ImageError unless the third-party files that the image `name` needs are there.
+
+    The flake needs none of a user.
+    """
     if chosen(builder) == "debian":
         provided(name, debian.spec(name).extras, folder_of(extras))
 
@@ -36,7 +37,6 @@ def build(
     mirror: str | None = None,
     locked: bool = False,
     flake: str | None = None,
-    progress: Progress = lambda _: None,
 ) -> Bundle:
     """Build the image `name`, put it into `store`, and return it; ImageError says why it can't be.
 
@@ -44,12 +44,11 @@ def build(
     builder has it.
     """
     if chosen(builder) == "nix":
-        return nix.build(name, store=store, flake=flake, progress=progress)
+        return nix.build(name, store=store, flake=flake)
     return debian.build(
         name,
         store=store,
         extras_folder=folder_of(extras),
         mirror=mirror,
         locked=locked,
-        progress=progress,
     )

@@ -1,8 +1,7 @@
-"""The guest contract, as checks: what an image of either builder must be, so that no plan knows who
-built it.
+"""The guest contract as checks, so that no plan needs to know which builder made an image.
 
 A `Guest` is read from a root file system that is there (`of_tree`), or from what an evaluated NixOS
-configuration says that one would be (`of_evaluation`). What plans ask for comes from
+configuration says that one would be (`of_evaluation`). What plans need comes from
 `schedulers.requirements`.
 """
 
@@ -20,8 +19,10 @@ from schedulers.requirements import Requirements
 TARGET = "node.target"
 STARTED = frozenset({"ssh.service", "node-network.service"})
 CREDENTIALS = frozenset({"ssh.authorized_keys.root", "tmpfiles.*"})
-"""What systemd-tmpfiles-setup.service imports; `system.hostname` is for systemd itself, where no
-file has a name."""
+"""The credentials that systemd-tmpfiles-setup.service imports.
+
+`system.hostname` is for systemd itself, where no file names it.
+"""
 GIVEN = (
     "/etc/hostname",
     "/etc/ssh/ssh_host_ed25519_key",
@@ -30,7 +31,7 @@ GIVEN = (
 )
 """Files that each node gets or makes for itself."""
 TOOLS = frozenset({"bash", "ip", "python3", "sshd", "systemctl", "systemd-tmpfiles"})
-"""What instruments and plans run with, whatever the scheduler."""
+"""Programs of instruments and plans, whatever the scheduler."""
 
 _UNIT_FOLDERS = ("etc/systemd/system", "usr/lib/systemd/system")
 _PROGRAM_FOLDERS = ("usr/bin", "usr/sbin")
@@ -58,15 +59,16 @@ class Guest:
 
     @classmethod
     def of_evaluation(cls, value: Any) -> Self:
-        """From the flake's `lib.guests.SYSTEM.NAME`, as JSON; pydantic's ValidationError if it
-        isn't one."""
+        """Return the guest that the flake's `lib.guests.SYSTEM.NAME` describes, as JSON.
+
+        Raises pydantic's ValidationError if it doesn't describe one.
+        """
         guest = TypeAdapter(cls).validate_python(value)
         return replace(guest, files=guest.files & frozenset(GIVEN))
 
     @classmethod
     def of_tree(cls, root: Path, *, kernel_cmdline: str, facts: Mapping[str, str]) -> Self:
-        """From the unpacked root file system `root`, and what its bundle's manifest says beside
-        it."""
+        """Return the guest whose unpacked root file system is `root`; its manifest has the rest."""
         folders = [root / folder for folder in _UNIT_FOLDERS]
         target = (root / "etc/systemd/system/default.target").readlink().name
         return cls(
@@ -94,8 +96,10 @@ class Guest:
 
 
 def violations(name: str, guest: Guest, required: Requirements) -> Iterator[str]:
-    """What the image `name`, seen as `guest`, lacks or has too much of; `required` is what its
-    scheduler's adapter needs."""
+    """Yield a line for whatever the image `name`, seen as `guest`, lacks or must not have.
+
+    `required` is what its scheduler's adapter needs.
+    """
     shared = builder.spec("_base")
     own = builder.spec(name)
     yield from _cmdline(guest.kernel_cmdline.split(), shared.kernel_cmdline, own.kernel_cmdline)
@@ -126,7 +130,7 @@ def _cmdline(words: list[str], shared: tuple[str, ...], own: tuple[str, ...]) ->
 
 
 def _words(folders: list[Path], unit: str, key: str) -> Iterator[str]:
-    """The words that a unit has under `key`; the first folder with the unit counts."""
+    """Yield the words that a unit has under `key`; the first folder with the unit counts."""
     path = next(folder / unit for folder in folders if (folder / unit).is_file())
     for line in re.findall(rf"^{key}=(.*)$", path.read_text(), re.MULTILINE):
         yield from line.split()

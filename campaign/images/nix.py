@@ -1,16 +1,17 @@
-"""Builds image bundles with the project's Nix flake: the images of record, named by their recipe.
+"""Build image bundles with the project's Nix flake: the images of record, named by their recipe.
 
 The flake's output is a folder with the bundle. It is checked and copied into the store, with a note
 of the recipe that made it: store path, derivation, and the revisions of the flake and of nixpkgs.
 """
 
 import json
+import logging
 import re
 import shutil
 import subprocess
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,45 +29,41 @@ _ALIASES = {
 _TAIL_LINES = 25
 _END_WAIT_S = 10
 
-Progress = Callable[[str], None]
+_log = logging.getLogger(__name__)
 
 
 def available() -> bool:
-    """Whether this machine has Nix, and this installation the flake."""
+    """Return whether this machine has Nix, and this installation the flake."""
     return shutil.which("nix") is not None and (FLAKE / "flake.nix").is_file()
 
 
-def build(
-    name: str, *, store: Store, flake: str | None = None, progress: Progress = lambda _: None
-) -> Bundle:
-    """Build the image `name` with the flake (a reference as Nix takes it; by default the project's
-    own).
+def build(name: str, *, store: Store, flake: str | None = None) -> Bundle:
+    """Build the image `name` with the flake, put it into `store`, and return it.
 
-    Nix's own progress goes to `progress`, line by line. ImageError says why there is no bundle: no
-    Nix, no such image, a build that failed or was killed, an answer or a bundle that can't be read.
-    Nothing half-made is left behind.
+    `flake` is a reference as Nix takes it, by default the project's own. Nix's own progress is
+    logged line by line. ImageError says why there is no bundle: no Nix, no such image, a build that
+    failed or was killed, an answer or a bundle that can't be read. Nothing half-made is left
+    behind.
     """
     if not _NAME.fullmatch(name):
         raise ImageError(f"there is no image {name!r} to build", "names are like slurm")
     reference = flake or _own_flake()
-    made = _built(
-        name, _nix("build", "--no-link", "--json", f"{reference}#image-{name}", progress=progress)
-    )
-    metadata = _nix("flake", "metadata", "--json", reference, progress=progress)
+    made = _built(name, _nix("build", "--no-link", "--json", f"{reference}#image-{name}"))
+    metadata = _nix("flake", "metadata", "--json", reference)
     with tools.disk_errors(store.path), store.making() as folder:
         bundle = manifest.read(Path(made["out"]))
         if bundle.manifest.name != name and name not in _ALIASES.get(bundle.manifest.name, ()):
             raise ImageError(
                 f"the flake's image-{name} is an image {bundle.manifest.name!r}", str(bundle.path)
             )
-        progress("copying into the store")
+        _log.info("copying into the store")
         for part in manifest.PARTS:
             shutil.copyfile(bundle.path / part, folder / part)
         recipe = ImageRecipe(id=made["out"], derivation=made["drv"], **_revisions(metadata))
         described = manifest.write(folder, bundle.manifest.model_copy(update={"recipe": recipe}))
         store.verify(described, deep=True)  # before anyone can see it there
         stored = store.put(described)
-    progress(f"image {stored.manifest.name} {stored.hash}")
+    _log.info("image %s %s", stored.manifest.name, stored.hash)
     return stored
 
 
@@ -75,20 +72,22 @@ def _own_flake() -> str:
         raise ImageError(
             "the project's flake isn't beside this installation",
             str(FLAKE / "flake.nix"),
-            "Run from a checkout, or say which flake: --flake=PATH",
+            "Run from a checkout, or name a flake: --flake=PATH",
         )
     return str(FLAKE)
 
 
 def _built(name: str, text: str) -> dict[str, str]:
-    """The store path (`out`) and derivation (`drv`) in what `nix build --json` printed."""
+    """Return the store path (`out`) and derivation (`drv`) that `nix build --json` printed."""
     (one,) = _json(text, f"nix build of image-{name}", [{"drvPath": str, "outputs": {"out": str}}])
     return {"out": one["outputs"]["out"], "drv": one["drvPath"]}
 
 
 def _revisions(text: str) -> dict[str, str]:
-    """The revisions in what `nix flake metadata --json` printed; a changed checkout's own has
-    `-dirty` at its end."""
+    """Return the revisions that `nix flake metadata --json` printed.
+
+    That of a changed checkout has `-dirty` at its end.
+    """
     found = _json(text, "nix flake metadata", {})
     locked = found.get("locks", {}).get("nodes", {}).get("nixpkgs", {}).get("locked", {})
     return {
@@ -101,7 +100,7 @@ def _json(text: str, what: str, shape: Any) -> Any:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise ImageError(f"{what}: the answer is no JSON", text[:1000]) from error
+        raise ImageError(f"{what}: the answer is not JSON", text[:1000]) from error
     if not _fits(value, shape):
         raise ImageError(f"{what}: the answer isn't what was expected", text[:1000])
     return value
@@ -117,29 +116,31 @@ def _fits(value: Any, shape: Any) -> bool:
     return isinstance(value, list) and len(value) == len(shape) and all(map(_fits, value, shape))
 
 
-def _nix(*arguments: str, progress: Progress) -> str:
-    """What Nix prints; ImageError with the end of what it said if it fails, is killed, or isn't
-    there."""
+def _nix(*arguments: str) -> str:
+    """Run Nix, log its progress, and return what it prints.
+
+    Raises ImageError with the end of its messages if it fails, is killed, or isn't there.
+    """
     command = ("nix", "--extra-experimental-features", "nix-command flakes", *arguments)
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     with tempfile.TemporaryFile("w+") as output:
         with _running(command, output) as process:
             for line in process.stderr or ():
                 tail.append(line.rstrip())
-                progress(line.rstrip())
+                _log.info("%s", line.rstrip())
         if process.returncode:
             how = (
                 f"was ended by signal {-process.returncode}" if process.returncode < 0 else "failed"
             )
             details = command_failed(command, process.returncode, "\n".join(tail))
-            raise ImageError(f"nix {arguments[0]} {how}", details, _mend(tail))
+            raise ImageError(f"nix {arguments[0]} {how}", details, _resolution(tail))
         output.seek(0)
         return output.read()
 
 
 @contextmanager
 def _running(command: Sequence[str], output: Any) -> Iterator["subprocess.Popen[str]"]:
-    """Nix, until it has ended; it is told to end when we are interrupted."""
+    """Run Nix until it has ended; end it when we are interrupted."""
     try:
         process = subprocess.Popen(
             command,
@@ -166,10 +167,10 @@ def _running(command: Sequence[str], output: Any) -> Iterator["subprocess.Popen[
                     process.kill()
 
 
-def _mend(tail: Sequence[str]) -> str:
+def _resolution(tail: Sequence[str]) -> str:
     if any("hash mismatch" in line for line in tail):
         return (
-            "If it is a hash of nix/packages/unlearnt.nix, put the one that Nix got there: "
+            "If it is a hash of nix/packages/pending-hashes.nix, put the one that Nix got there: "
             "see nix/README.md"
         )
     return ""

@@ -95,7 +95,7 @@ def _build(image: ImageSettings, store: Store, names: list[str]) -> dict[str, Bu
     how = image.model_dump(include={"builder", "extras", "mirror", "locked"})
     for name in names:
         _log.info("building the image %s (once)", name)
-        built[name] = build(name, store=store, progress=_log.info, **how)
+        built[name] = build(name, store=store, **how)
     return built
 
 

@@ -26,7 +26,7 @@ in
   system.activationScripts.binsh = lib.mkForce "";
   environment.usrbinenv = null;
 
-  # The initramfs is that of campaign/images/debian/initramfs.py, the same for both builders: it mounts what is said here.
+  # The initramfs is that of campaign/images/packing/initramfs.py, the same for both builders: it mounts what is said here.
   boot.initrd.enable = false;
   boot.loader.grub.enable = false;
   fileSystems."/" = {

@@ -12,7 +12,7 @@ let
 
   toplevel = config.system.build.toplevel;
 
-  # Everything that packing needs to know, for campaign/images/pack.py.
+  # Everything that packing needs to know, for campaign/images/packing/pack.py.
   description = pkgs.writeText "${cfg.name}.json" (
     builtins.toJSON {
       inherit (cfg) name facts modules;
@@ -147,7 +147,7 @@ in
           unsafeDiscardReferences.out = true;
         }
         ''
-          PYTHONPATH=${builder} python3 -m campaign.images.pack ${description} "$out"
+          PYTHONPATH=${builder} python3 -m campaign.images.packing.pack ${description} "$out"
         '';
   };
 }

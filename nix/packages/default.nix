@@ -5,7 +5,7 @@ final: prev: {
   flux-sched = final.callPackage ./flux-sched.nix { };
   flux = final.callPackage ./flux.nix { };
   volcano = final.callPackage ./volcano.nix {
-    unlearnt = import ./unlearnt.nix { inherit (final) lib; };
+    pendingHashes = import ./pending-hashes.nix { inherit (final) lib; };
   };
 
   # Manual pages need pandoc, and so all of Haskell, in what Slurm is built from.

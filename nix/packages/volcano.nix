@@ -3,7 +3,7 @@
   lib,
   buildGoModule,
   fetchFromGitHub,
-  unlearnt,
+  pendingHashes,
 }:
 
 buildGoModule (finalAttrs: {
@@ -16,7 +16,7 @@ buildGoModule (finalAttrs: {
     tag = "v${finalAttrs.version}";
     hash = "sha256-zVLA7W0WcWFLdoyFZ0hnoG4NaqZQmo1QgBD/qJkcnZ8=";
   };
-  vendorHash = unlearnt.volcanoVendor;
+  vendorHash = pendingHashes.volcanoVendor;
 
   env.CGO_ENABLED = 0;
   ldflags = [

@@ -3,6 +3,7 @@ it boots."""
 
 import base64
 import contextlib
+import logging
 import os
 import shutil
 import socket
@@ -31,7 +32,16 @@ def stores(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def said():
-    return []
+    """The messages that building logs."""
+    messages = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = logging.getLogger("campaign.images")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield messages
+    logger.removeHandler(handler)
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +50,7 @@ def bundle(stores, said):
     if missing:
         pytest.skip(f"cannot build: {tools.install_command(missing)}")
     try:
-        return builder.build(store=stores[0], progress=said.append)
+        return builder.build(store=stores[0])
     except ImageError as error:
         if "apt-get failed" in error.brief:
             pytest.skip(f"no package mirror within reach: {error}")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from campaign.images import pack
 from campaign.images.debian import builder
+from campaign.images.packing import pack
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
 

@@ -1,5 +1,4 @@
-"""What differs between two images: what they are made of, what they say of themselves, and the
-files of their roots."""
+"""The differences of two images: their ingredients, their facts, and the files of their roots."""
 
 import os
 import stat
@@ -12,11 +11,11 @@ from campaign.images.bundles.manifest import ROOT, Bundle, FileFact
 
 
 def differences(one: Bundle, other: Bundle, *, files: bool = True) -> Iterator[str]:
-    """What differs, line by line: `- name value` is only in `one`, `+ name value` only in `other`,
-    `~` in both.
+    """Yield the differences as lines.
 
-    With `files`, both root file systems are unpacked to be compared file by file: seconds, and
-    their size on the disk.
+    `- name value` is only in `one`, `+ name value` only in `other`, `~` in both. With `files`, both
+    root file systems are unpacked and compared file by file: that takes seconds, and their size on
+    the disk.
     """
     mine = one.manifest
     its = other.manifest
@@ -43,8 +42,7 @@ def differences(one: Bundle, other: Bundle, *, files: bool = True) -> Iterator[s
 
 
 def listing(root: Path) -> Iterator[tuple[str, str]]:
-    """Every file below `root` by its path, with what it is: mode, owner, and content's hash, or
-    where it points."""
+    """Yield each path below `root` with its mode, its owner, and its content's hash or target."""
     for folder, folders, names in os.walk(root):
         for name in sorted([*folders, *names]):
             path = Path(folder) / name

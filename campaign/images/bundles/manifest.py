@@ -1,5 +1,4 @@
-"""What an image bundle is: three files that a node boots from, and the manifest that names and
-describes them."""
+"""Image bundles: three files that a node boots from, and the manifest that describes them."""
 
 import hashlib
 import json
@@ -45,12 +44,12 @@ class FileFact(BaseModel):
 
 
 class ImageRecipe(BaseModel):
-    """By what a bundle was made. Equal recipes may give other bytes, which the bundle's hash tells
-    apart.
+    """The ingredients of a bundle, as one name.
 
-    `id` is the bundle's path in the Nix store, which is a hash of all that it is built from; or
-    `debian:` and the SHA-256 of specification, packages and extras. `derivation` and the revisions
-    are Nix's.
+    Equal recipes may give other bytes, which the bundle's hash tells apart. `id` is the bundle's
+    path in the Nix store, which is a hash of all that it is built from; or `debian:` and the
+    SHA-256 of specification, packages and third-party files. `derivation` and the revisions are
+    Nix's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -111,16 +110,17 @@ class ImageManifest(BaseModel):
 
 
 def content_hash(files: Mapping[str, FileFact], kernel_cmdline: str) -> str:
-    """The name of a bundle's bytes: equal exactly when every file and the kernel command line
-    are."""
+    """Return the hash of a bundle: equal exactly when all files and the kernel command line are."""
     lines = [f"{name} {fact.sha256}" for name, fact in sorted(files.items())]
     return hashlib.sha256("\n".join([*lines, f"cmdline {kernel_cmdline}"]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on this machine. `path` is its folder; the files in it are shared by nodes and never
-    written to."""
+    """A bundle on this machine.
+
+    `path` is its folder. Nodes share the files in it, so nothing ever writes to them.
+    """
 
     path: Path
     manifest: ImageManifest
@@ -147,8 +147,10 @@ class Bundle:
 
 
 def read(folder: Path) -> Bundle:
-    """The bundle in `folder`; ImageError if its manifest is missing or isn't one. Its files are not
-    looked at."""
+    """Return the bundle in `folder`; its files are not read.
+
+    Raises ImageError if the manifest is missing or isn't a valid one.
+    """
     path = folder / MANIFEST
     try:
         return Bundle(folder, ImageManifest.model_validate_json(path.read_bytes()))
@@ -156,7 +158,9 @@ def read(folder: Path) -> Bundle:
         raise ImageError(f"no image bundle in {folder}: it has no {MANIFEST}") from error
     except ValidationError as error:
         raise ImageError(
-            f"{path} is no image manifest", str(error), "remove the folder and build it again"
+            f"{path} is not a valid image manifest",
+            str(error),
+            "Remove the folder and build it again.",
         ) from error
 
 

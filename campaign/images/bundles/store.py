@@ -1,9 +1,7 @@
-"""The image store: a folder of bundles named by their hash, verified on use, and never seen
-half-made."""
+"""The image store: a folder of bundles named by their hash, verified on use, complete or absent."""
 
 import contextlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
@@ -37,7 +35,7 @@ class Store:
         self.path = path
 
     def bundles(self) -> list[Bundle]:
-        """All bundles, newest first. Folders without a readable manifest are left out."""
+        """Return all bundles, newest first. Folders without a readable manifest are left out."""
         found = []
         for path in self.path.glob(f"[!.]*/{manifests.MANIFEST}"):
             with contextlib.suppress(ImageError, OSError):
@@ -45,9 +43,9 @@ class Store:
         return [bundle for _, bundle in sorted(found, key=lambda pair: pair[0], reverse=True)]
 
     def get(self, wanted: str) -> Bundle:
-        """The bundle with this hash, this unique start of a hash, or the newest one of this name.
+        """Return the bundle with this hash, this unique start of a hash, or this name (the newest).
 
-        MissingImageError if there is none, or if the start of a hash fits several.
+        Raises MissingImageError if there is none, or if the start of a hash fits several.
         """
         bundles = self.bundles()
         named = [bundle for bundle in bundles if bundle.manifest.name == wanted]
@@ -59,11 +57,11 @@ class Store:
         raise _missing(wanted, hashed or bundles, self.path, ambiguous=bool(hashed))
 
     def verify(self, bundle: Bundle, *, deep: bool = False) -> None:
-        """Make sure that every file is what the manifest says; DamagedImageError names the first
-        that isn't.
+        """Check that every file is what the manifest says.
 
         Files that were hashed before and haven't been touched since (size, times, inode) aren't
-        hashed again, so this is cheap enough for every use; `deep` hashes all of them.
+        hashed again, so this is cheap enough for every use; `deep` hashes all of them. Raises
+        DamagedImageError, which names the first file that is another one.
         """
         known = {} if deep else self._read_verified(bundle)
         seen = {}
@@ -76,8 +74,7 @@ class Store:
 
     @contextlib.contextmanager
     def making(self) -> Iterator[Path]:
-        """A new folder to build a bundle in, on the store's disk; it is gone afterwards, whatever
-        happens."""
+        """Yield a new folder on the store's disk to build a bundle in; it is removed afterwards."""
         self.path.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.path))
         try:
@@ -87,11 +84,10 @@ class Store:
             tools.remove_tree(folder)
 
     def put(self, made: Bundle) -> Bundle:
-        """Move the folder `made` (from `making`) into the store by renaming, and return the bundle
-        at its new place.
+        """Move the folder `made` (from `making`) into the store; return the bundle there.
 
-        A bundle of the same hash that is already there stays if it is sound, and is replaced if it
-        is damaged.
+        That is one rename, so that nobody sees half of a bundle. A bundle of the same hash that is
+        already there stays if it is sound, and is replaced if it is damaged.
         """
         target = self.path / f"{made.manifest.name}-{made.hash[:16]}"
         with self._locked():
@@ -114,8 +110,10 @@ class Store:
         self._verified_path(bundle).unlink(missing_ok=True)
 
     def gc(self, keep: Collection[str]) -> list[Bundle]:
-        """Remove the bundles whose full hash isn't in `keep`, and what killed builds left; the
-        bundles removed."""
+        """Remove the bundles whose full hash isn't in `keep`; return them.
+
+        The folders that killed builds left are removed as well.
+        """
         removed = [bundle for bundle in self.bundles() if bundle.hash not in keep]
         for bundle in removed:
             self.remove(bundle)
@@ -138,8 +136,7 @@ class Store:
         return True
 
     def _discard(self, folder: Path) -> None:
-        """First out of sight by one rename, then removed: a reader sees all of a bundle or
-        nothing."""
+        """Remove a bundle: rename it away first, so that a reader sees all of it or nothing."""
         with contextlib.suppress(FileNotFoundError):
             hidden = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.path))
             folder.rename(hidden / "discarded")
@@ -156,17 +153,19 @@ class Store:
         return known if isinstance(known, dict) else {}
 
     def _write_verified(self, bundle: Bundle, seen: dict[str, dict[str, int]]) -> None:
-        """Best effort: a store that can't be written to is verified by hashing each time."""
+        """Note which files have been verified.
+
+        A store that can't be written to does without: it is verified by hashing each time.
+        """
         path = self._verified_path(bundle)
         with contextlib.suppress(OSError):
             path.parent.mkdir(exist_ok=True)
-            draft = path.with_suffix(f".{os.getpid()}")
-            draft.write_text(json.dumps(seen))
-            draft.replace(path)
+            # Lost in a power cut, it is only hashed again: no reason to wait for the disk.
+            files.write_atomically(path, json.dumps(seen).encode(), durable=False)
 
 
 def _identity(path: Path) -> dict[str, int]:
-    """`files.identity` of the file at `path`; empty if there is none."""
+    """Return `files.identity` of the file at `path`; empty if there is none."""
     try:
         return files.identity(path.stat())
     except FileNotFoundError:
@@ -176,14 +175,16 @@ def _identity(path: Path) -> dict[str, int]:
 def _check(bundle: Bundle, name: str) -> None:
     path = bundle.path / name
     expected = bundle.manifest.files[name]
-    mend = f"build it again: python -m campaign image build {bundle.manifest.name}"
+    resolution = f"Build it again: python -m campaign image build {bundle.manifest.name}"
     try:
         found = FileFact.of(path)
     except OSError as error:
-        raise DamagedImageError(f"image file {path} can't be read", str(error), mend) from error
+        raise DamagedImageError(
+            f"image file {path} can't be read", str(error), resolution
+        ) from error
     if found != expected:
         raise DamagedImageError(
-            f"image file {path} is damaged", f"expected {expected}\nfound    {found}", mend
+            f"image file {path} is damaged", f"expected {expected}\nfound    {found}", resolution
         )
 
 
@@ -195,15 +196,15 @@ def _missing(
         "\n".join(f"{bundle.manifest.name} {bundle.hash}" for bundle in candidates)
         or "the store is empty"
     )
-    mend = (
-        "give more of the hash"
+    resolution = (
+        "Give more of the hash."
         if ambiguous
-        else f"python -m campaign image build {_buildable(wanted)}"
+        else f"Build it: python -m campaign image build {_buildable(wanted)}"
     )
-    return MissingImageError(f"image {wanted!r} {reason} {path}", there, mend)
+    return MissingImageError(f"image {wanted!r} {reason} {path}", there, resolution)
 
 
 def _buildable(wanted: str) -> str:
-    """The name to build when `wanted` may also be a hash, which can't be built by name."""
+    """Return the image to build for `wanted`, which may be a hash: those can't be built by name."""
     is_hash = all(character in "0123456789abcdef" for character in wanted)
     return "slurm" if is_hash else wanted

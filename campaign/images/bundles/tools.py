@@ -43,31 +43,34 @@ _NEEDED_WITHOUT_ROOT = (
 
 
 def search_path() -> str:
-    """PATH with the system's administration folders."""
+    """Return PATH with the system's administration folders."""
     return f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM_PATH}"
 
 
 def needed_tools() -> tuple[Tool, ...]:
-    """The programs that this user needs."""
+    """Return the programs that this user needs."""
     return NEEDED if os.geteuid() == 0 else NEEDED + _NEEDED_WITHOUT_ROOT
 
 
 def missing_tools() -> list[Tool]:
-    """The needed programs that this machine lacks."""
+    """Return the needed programs that this machine lacks."""
     return [
         tool for tool in needed_tools() if shutil.which(tool.program, path=search_path()) is None
     ]
 
 
 def install_command(tools: Sequence[Tool]) -> str:
-    """The command that installs `tools`."""
+    """Return the command that installs `tools`."""
     return "apt-get install --no-install-recommends " + " ".join(
         sorted({tool.package for tool in tools})
     )
 
 
 def require_tools() -> None:
-    """ImageError that names every missing program and the one command that installs them."""
+    """Raise ImageError if programs are missing.
+
+    It names each of them, and the one command that installs all.
+    """
     missing = missing_tools()
     if missing:
         what = "\n".join(f"{tool.program}: {tool.purpose}" for tool in missing)
@@ -78,7 +81,7 @@ def require_tools() -> None:
 
 
 def require_namespace() -> None:
-    """ImageError if this user can't be lent the guest's user ids, which root needs not."""
+    """Raise ImageError if this user can't use the guest's user ids; root always can."""
     try:
         run([*as_root(), "true"])
     except ImageError as error:
@@ -91,7 +94,7 @@ def require_namespace() -> None:
 
 
 def require_space(folder: Path) -> None:
-    """ImageError if the disk of `folder` has no room for a build."""
+    """Raise ImageError if the disk of `folder` has no room for a build."""
     free = shutil.disk_usage(folder).free
     if free < BUILD_SPACE:
         raise _disk_full(folder, f"building needs about {BUILD_SPACE >> 20} MiB")
@@ -99,7 +102,7 @@ def require_space(folder: Path) -> None:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Within, an OSError becomes an ImageError; a full disk says how full."""
+    """Turn an OSError inside into an ImageError, which says how full a full disk is."""
     try:
         yield
     except OSError as error:
@@ -140,11 +143,11 @@ def run(
 
 
 def as_root() -> list[str]:
-    """What runs a command as root, or without root, as the root of a user namespace of its own.
+    """Return the beginning of a command that is to run as root; empty for root.
 
-    That root is the user itself, and can enter a home that is its user's alone, which mmdebstrap's
-    own way without root can't. The process and network namespaces let it mount a guest's /proc and
-    /sys.
+    Anyone else becomes the root of a user namespace. That root is the user itself, and can enter a
+    home that is its user's alone, which mmdebstrap's own way without root can't. The process and
+    network namespaces let it mount a guest's /proc and /sys.
     """
     if os.geteuid() == 0:
         return []
@@ -161,17 +164,19 @@ def as_root() -> list[str]:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove `folder` as far as that is possible, also what a killed build without root left to
-    other user ids."""
+    """Remove `folder` as far as that is possible.
+
+    That includes files which a killed build without root left to other user ids.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         subprocess.run([*as_root(), "rm", "-rf", str(folder)], capture_output=True, check=False)
 
 
 def version(program: str) -> str:
-    """What `program --version` says first that looks like a version; empty if it says none.
+    """Return the first version in the output of `program --version`; empty if there is none.
 
-    Its exit status does not count: some print their version and know no such option.
+    The exit status doesn't count: some programs print their version and don't know the option.
     """
     done = subprocess.run(
         [program, "--version"],

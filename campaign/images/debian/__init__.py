@@ -1,1 +1,1 @@
-"""Builds image bundles from Debian packages of locked versions: reproducible, and without root."""
+"""Build image bundles from Debian packages of locked versions: reproducible, and without root."""

@@ -1,5 +1,9 @@
-"""Asks a Debian mirror which packages an image gets, through an apt of our own; the machine's stays
-untouched."""
+"""Ask a Debian mirror which packages an image gets, through an apt of our own.
+
+The machine's own apt stays untouched. Versions are compared by apt alone. Of control files we read
+paragraphs and fields, which takes two short functions; python-debian would replace only these, and
+the index needs each paragraph as the mirror has written it.
+"""
 
 import re
 import shutil
@@ -36,7 +40,7 @@ class Mirror:
     security: str | None = None
 
     def sources(self, suite: str) -> str:
-        """A sources.list for `suite` with its updates."""
+        """Return a sources.list for `suite` with its updates."""
         options = f"[arch=amd64 signed-by={KEYRING}]"
         lines = [
             f"deb {options} {self.archive} {name} main" for name in (suite, f"{suite}-updates")
@@ -61,7 +65,7 @@ class Package:
 
 
 def configured_mirror(root: Path = Path("/etc/apt")) -> Mirror:
-    """The Debian mirror that this machine's own apt uses; ImageError if it uses none."""
+    """Return the Debian mirror that this machine's own apt uses; ImageError if it uses none."""
     files = [root / "sources.list", *sorted((root / "sources.list.d").glob("*.list"))]
     lines = [source for file in files if file.is_file() for source in parse_list(file.read_text())]
     stanzas = [
@@ -73,8 +77,10 @@ def configured_mirror(root: Path = Path("/etc/apt")) -> Mirror:
 
 
 def choose_mirror(sources: Iterable[AptSource]) -> Mirror:
-    """The first source that serves a Debian release's main, and the first that serves its security
-    updates."""
+    """Return the first sources that serve a Debian release's main and its security updates.
+
+    Raises ImageError if there is no such release.
+    """
     usable = [source for source in sources if "main" in source.components]
     archives = [source.uri for source in usable if any(map(_DEBIAN_SUITE.match, source.suites))]
     security = [source.uri for source in usable if any(map(_SECURITY_SUITE.match, source.suites))]
@@ -88,8 +94,7 @@ def choose_mirror(sources: Iterable[AptSource]) -> Mirror:
 
 
 def parse_list(text: str) -> list[AptSource]:
-    """The `deb` lines of a one-line-style sources file; other lines are passed over, as apt's own
-    comments are."""
+    """Return the `deb` lines of a one-line-style sources file; other lines are skipped."""
     found = []
     for line in text.splitlines():
         words = re.sub(r"\[[^]]*\]", " ", line.partition("#")[0]).split()
@@ -99,7 +104,7 @@ def parse_list(text: str) -> list[AptSource]:
 
 
 def parse_deb822(text: str) -> list[AptSource]:
-    """The enabled `deb` stanzas of a .sources file, one AptSource per URI."""
+    """Return the enabled `deb` stanzas of a .sources file, one source per URI."""
     found = []
     for stanza in paragraphs(text):
         fields = {name.lower(): value.split() for name, value in parse_fields(stanza).items()}
@@ -117,13 +122,13 @@ def parse_deb822(text: str) -> list[AptSource]:
 
 
 def paragraphs(text: str) -> list[str]:
-    """The paragraphs of a control file, without comment lines."""
+    """Return the paragraphs of a control file, without comment lines."""
     plain = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     return [part for part in re.split(r"\n\s*\n", plain) if part.strip()]
 
 
 def parse_fields(paragraph: str) -> dict[str, str]:
-    """Field names and values of one paragraph; continuation lines are joined by line breaks."""
+    """Return names and values of a paragraph's fields; line breaks join continuation lines."""
     fields: dict[str, str] = {}
     name = ""
     for line in paragraph.splitlines():
@@ -136,7 +141,10 @@ def parse_fields(paragraph: str) -> dict[str, str]:
 
 
 def parse_package(paragraph: str) -> Package:
-    """One paragraph of `apt-cache show`; ImageError if a field that a lock needs is missing."""
+    """Return the package of one paragraph of `apt-cache show`.
+
+    Raises ImageError if a field that a lock needs is missing.
+    """
     fields = parse_fields(paragraph)
     try:
         locked = LockedPackage(
@@ -151,8 +159,10 @@ def parse_package(paragraph: str) -> Package:
 
 
 class Apt:
-    """An apt whose state, cache and configuration live in `folder` and that knows one mirror, and
-    package files of ours. `own` are the names of the latter."""
+    """An apt whose state, cache and configuration live in `folder`.
+
+    It knows one mirror, and the package files `debs`, whose packages' names are `own`.
+    """
 
     def __init__(self, folder: Path, mirror: Mirror, suite: str, debs: Iterable[Path] = ()) -> None:
         self.folder = folder
@@ -183,14 +193,15 @@ class Apt:
         (self.folder / "etc/preferences.d/lock").write_text("\n".join(pins))
 
     def candidates(self, names: Iterable[str]) -> list[Package]:
-        """The preferred version of each package; ImageError if the mirror doesn't have one of
-        them."""
+        """Return the preferred version of each package; ImageError if the mirror lacks one."""
         text = self._run("apt-cache", "show", "--no-all-versions", *names)
         return [parse_package(paragraph) for paragraph in paragraphs(text)]
 
     def closure(self, names: Iterable[str]) -> list[Package]:
-        """`names`, all that they depend on, and every essential package, without
-        recommendations."""
+        """Return `names`, all that they depend on, and every essential package.
+
+        Recommended packages are left out.
+        """
         text = self._run(
             "apt-get",
             "install",
@@ -204,8 +215,10 @@ class Apt:
         return self.candidates(f"{name}={version}" for name, version, _ in chosen)
 
     def kernel(self, name: str) -> list[Package]:
-        """The kernel metapackage `name` and the kernel that it stands for, without what they depend
-        on."""
+        """Return the kernel metapackage `name` and the kernel that it stands for.
+
+        What they depend on is left out: modules are taken from the kernel's package itself.
+        """
         meta = self.candidates([name])[0]
         needed = parse_fields(meta.paragraph).get("Depends", "").split()
         if not needed:
@@ -213,8 +226,10 @@ class Apt:
         return [meta, *self.candidates([needed[0]])]
 
     def download(self, packages: Iterable[Package], folder: Path) -> None:
-        """Fetch the package files into `folder`; ImageError unless each is the very file that the
-        index promised."""
+        """Download the package files into `folder`.
+
+        Raises ImageError unless each has the content that the index promises.
+        """
         wanted = list(packages)
         self._run(
             "apt-get",
@@ -237,16 +252,17 @@ class Apt:
 
 
 def package_of_file(path: Path) -> Package:
-    """The package in the .deb file at `path`; ImageError if it is none. Its index entry names the
-    file where it is."""
+    """Return the package in the .deb file at `path`; raise ImageError if it holds none.
+
+    Its index entry names the file where it is.
+    """
     control = tools.run(["dpkg-deb", "--field", str(path)]).rstrip()
     fact = FileFact.of(path)
     return parse_package(f"{control}\nFilename: {path}\nSize: {fact.size}\nSHA256: {fact.sha256}\n")
 
 
 def _offer(packages: list[Package], folder: Path, suite: str) -> str:
-    """Make `folder` an archive of package files from elsewhere; the line of a sources.list that
-    takes it in."""
+    """Copy package files into the archive `folder`; return its line of a sources.list."""
     if not packages:
         return ""
     folder.mkdir()
@@ -276,8 +292,7 @@ def _configuration(folder: Path) -> str:
 
 
 def write_index(packages: Iterable[Package], folder: Path, suite: str) -> None:
-    """Make `folder`, which holds the files of `packages`, an archive from which only they can be
-    installed."""
+    """Make `folder`, which holds the files of `packages`, an archive of just these packages."""
     index = "\n".join(_local_paragraph(package) for package in packages)
     (folder / "Packages").write_text(index)
     fact = FileFact.of(folder / "Packages")

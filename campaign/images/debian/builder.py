@@ -1,14 +1,14 @@
-"""Builds image bundles from Debian packages: locked versions, and the same bytes from the same
-list.
+"""Build image bundles from Debian packages: locked versions, and equal bytes from equal lists.
 
 The bytes also depend on the version of mkfs.erofs, which the manifest records: machines of one
 Debian release give one hash for one list, with and without root.
 """
 
 import hashlib
+import logging
 import shlex
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from campaign.core.errors import ImageError
 from campaign.images.bundles import manifest, tools
 from campaign.images.bundles.manifest import Bundle, FileFact, ImageManifest, ImageRecipe
 from campaign.images.bundles.store import Store
-from campaign.images.debian import apt, erofs, initramfs, kernel, lock, third_party
+from campaign.images.debian import apt, lock, third_party
 from campaign.images.debian.apt import Apt, Package
 from campaign.images.debian.lock import Lock
 from campaign.images.debian.third_party import ProvidedFile, ThirdPartyFile
+from campaign.images.packing import erofs, initramfs, kernel
 
 _HERE = Path(__file__).parent
 _SPECS = _HERE / "specs"
@@ -32,7 +33,7 @@ _UNPACKED = ("busybox-static",)  # used for the initramfs, not installed in the 
 _ADDED = ("modules", "kernel_cmdline", "packages")
 _NO_DOCS = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
-Progress = Callable[[str], None]
+_log = logging.getLogger(__name__)
 
 
 class LockDriftError(ImageError):
@@ -64,19 +65,22 @@ class _Contents:
 
 
 def spec(name: str) -> Spec:
-    """The specification of the image `name`; ImageError names those that there are."""
+    """Return the specification of the image `name`; an ImageError names those that exist."""
     try:
         return Spec.model_validate(_settings(name))
     except FileNotFoundError as error:
         known = ", ".join(sorted(path.stem for path in _SPECS.glob("[a-z]*.toml")))
         raise ImageError(f"there is no image {name!r} to build", f"there are: {known}") from error
     except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise ImageError(f"{name}.toml is no image specification", str(error)) from error
+        raise ImageError(f"{name}.toml is not a valid image specification", str(error)) from error
 
 
 def _settings(name: str) -> dict[str, Any]:
-    """What `NAME.toml` says; where it `extends` another, whatever it leaves out is the other's, and
-    what is in _ADDED adds up."""
+    """Return the content of `NAME.toml`.
+
+    Where it `extends` another file, whatever it leaves out is the other's, and the lists in _ADDED
+    add up.
+    """
     own = tomllib.loads((_SPECS / f"{name}.toml").read_text())
     if "extends" not in own:
         return own
@@ -85,7 +89,7 @@ def _settings(name: str) -> dict[str, Any]:
 
 
 def lock_path(name: str) -> Path:
-    """Where the committed lock of the image `name` is."""
+    """Return the path of the committed lock of the image `name`."""
     return _SPECS / f"{name}.lock.json"
 
 
@@ -96,14 +100,13 @@ def build(
     extras_folder: Path | None = None,
     mirror: str | None = None,
     locked: bool = False,
-    progress: Progress = lambda _: None,
 ) -> Bundle:
     """Build the image `name`, put it into `store`, and return it; takes a minute or two.
 
     `extras_folder` holds the files that the image needs and no mirror has; by default
     `third_party.folder_of(None)`. `mirror` is a Debian archive's URI, by default the one that this
     machine's apt uses. Where the mirror has a locked version, that very file is used; where not,
-    `progress` is told what differs, and the list that was used is kept beside the bundle as
+    a warning is logged of what differs, and the list that was used is kept beside the bundle as
     `lock.json`. With `locked` this is a LockDriftError instead. Every other failure is an
     ImageError. Nothing half-made is left behind.
     """
@@ -116,29 +119,27 @@ def build(
     with tools.disk_errors(store.path), store.making() as folder:
         tools.require_space(folder)
         work = folder / "work"
-        packages = _fetch(
-            name, wanted, provided, work, mirror=mirror, locked=locked, progress=progress
-        )
+        packages = _fetch(name, wanted, provided, work, mirror=mirror, locked=locked)
         contents = _Contents(packages, provided)
-        progress("taking the kernel apart")
+        _log.info("taking the kernel apart")
         version = _boot_files(wanted, packages, work, folder)
-        progress(f"installing {len(packages)} packages and packing the root file system")
+        _log.info("installing %d packages and packing the root file system", len(packages))
         _root_file(wanted, contents, work, folder / manifest.ROOT)
-        progress("hashing and storing")
+        _log.info("hashing and storing")
         made = _describe(name, wanted, contents, version, folder)
         tools.remove_tree(work)
         bundle = store.put(made)
-    progress(f"image {name} {bundle.hash}")
+    _log.info("image %s %s", name, bundle.hash)
     return bundle
 
 
 def renew_lock(
     name: str = "slurm", *, mirror: str | None = None, scratch: Path, path: Path | None = None
 ) -> list[str]:
-    """Write the lock of what the mirror has now to `path` (default: the committed one); what
-    differs, line by line.
+    """Write the lock of the mirror's present packages to `path` (default: the committed one).
 
-    `scratch` is a folder for temporary files that must not exist yet; it is the caller's to remove.
+    Returns the differences from the old lock as lines. `scratch` is a folder for temporary files
+    that must not exist yet; it is the caller's to remove.
     """
     tools.require_tools()
     target = path or lock_path(name)
@@ -154,7 +155,7 @@ def _mirror(uri: str | None) -> apt.Mirror:
 
 
 def _resolve(wanted: Spec, source: Apt) -> tuple[list[Package], list[Package]]:
-    """The packages to install, and those only to take files from."""
+    """Return the packages to install, and those only to take files from."""
     return source.closure([*wanted.packages, *source.own]), [
         *source.kernel(wanted.kernel),
         *source.candidates(_UNPACKED),
@@ -169,10 +170,9 @@ def _fetch(
     *,
     mirror: str | None,
     locked: bool,
-    progress: Progress,
 ) -> list[Package]:
     """Choose and download the packages into `work`/packages; those to install are indexed there."""
-    progress("asking the mirror for the package lists")
+    _log.info("asking the mirror for the package lists")
     debs = [one.path for one in provided if one.extra.unpack == "deb"]
     source = Apt(work / "apt", _mirror(mirror), wanted.suite, debs)
     committed = lock.read(lock_path(name))
@@ -180,8 +180,8 @@ def _fetch(
     installed, unpacked = _resolve(wanted, source)
     packages = [*installed, *unpacked]
     mirrored = Lock.of(p.locked for p in packages if p.locked.name not in source.own)
-    _judge_drift(name, lock.differences(committed, mirrored), locked, progress)
-    progress(f"downloading {len(packages)} packages")
+    _judge_drift(name, lock.differences(committed, mirrored), locked)
+    _log.info("downloading %d packages", len(packages))
     folder = work / "packages"
     folder.mkdir()
     source.download(packages, folder)
@@ -189,7 +189,7 @@ def _fetch(
     return packages
 
 
-def _judge_drift(name: str, drift: list[str], locked: bool, progress: Progress) -> None:
+def _judge_drift(name: str, drift: list[str], locked: bool) -> None:
     if not drift:
         return
     renew = f"renew the lock: python -m campaign image lock {name}"
@@ -197,13 +197,11 @@ def _judge_drift(name: str, drift: list[str], locked: bool, progress: Progress) 
         raise LockDriftError(
             f"the mirror no longer has the locked packages of image {name}", "\n".join(drift), renew
         )
-    progress(
-        f"WARNING: the mirror differs from the lock in {len(drift)} packages, so the image's "
-        "hash will differ:"
-    )
+    differs = "WARNING: the mirror differs from the lock in %d packages, so the hash will differ:"
+    _log.warning(differs, len(drift))
     for line in drift:
-        progress(f"WARNING:   {line}")
-    progress(f"WARNING: to make this list the committed one, {renew}")
+        _log.warning("WARNING:   %s", line)
+    _log.warning("WARNING: to make this list the committed one, %s", renew)
 
 
 def _boot_files(wanted: Spec, packages: list[Package], work: Path, folder: Path) -> str:
@@ -230,8 +228,7 @@ def _boot_files(wanted: Spec, packages: list[Package], work: Path, folder: Path)
 
 
 def _root_file(wanted: Spec, contents: _Contents, work: Path, target: Path) -> None:
-    """Install the indexed packages in a fresh root, put in the extras, trim it, and pack it as
-    `target`."""
+    """Install the indexed packages in a fresh root, add third-party files, trim it, and pack it."""
     tools.run(
         _mmdebstrap(wanted, contents.provided, work / "packages", target),
         env={"SOURCE_DATE_EPOCH": str(wanted.epoch), "TMPDIR": str(work)},
@@ -270,8 +267,10 @@ def _mmdebstrap(
 
 
 def _confined() -> list[str]:
-    """What runs a command as root, in namespaces that end with this process, and with them its
-    processes and mounts."""
+    """Return the beginning of a command that runs as root, in namespaces of its own.
+
+    They end with this process, and with them the command's processes and mounts.
+    """
     own = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     return ["setpriv", "--pdeathsig", "KILL", *(tools.as_root() or own)]
 
@@ -300,7 +299,7 @@ def _describe(name: str, wanted: Spec, contents: _Contents, version: str, folder
 
 
 def _recipe_hash(wanted: Spec, used: Lock, provided: Sequence[ProvidedFile]) -> str:
-    """Of all that a build is made from, but for the versions of its tools."""
+    """Return a hash of all that a build is made from, except for the versions of its tools."""
     parts = [
         wanted.model_dump_json(),
         used.model_dump_json(),

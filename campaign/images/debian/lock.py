@@ -1,5 +1,4 @@
-"""The lock of an image: the exact packages it is made of, by version and content, and how two lists
-differ."""
+"""The lock of an image: its exact packages, by version and content, and how two locks differ."""
 
 import json
 from collections.abc import Iterable
@@ -8,6 +7,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from campaign.core import files
 from campaign.core.errors import ImageError
 from campaign.images.bundles.manifest import Sha256
 
@@ -32,7 +32,7 @@ class Lock(BaseModel):
 
     @classmethod
     def of(cls, packages: Iterable[LockedPackage]) -> Self:
-        """A lock of `packages`, in whatever order they come."""
+        """Return a lock of `packages`, in whatever order they come."""
         return cls(packages=tuple(sorted(packages, key=lambda package: package.name)))
 
     @property
@@ -43,13 +43,11 @@ class Lock(BaseModel):
     def write(self, path: Path) -> None:
         """Write one package per line, so that a renewed lock is a readable diff."""
         lines = ",\n".join("  " + json.dumps(package.model_dump()) for package in self.packages)
-        draft = path.with_name(path.name + ".new")
-        draft.write_text('{"packages": [\n' + lines + "\n]}\n")
-        draft.replace(path)
+        files.write_atomically(path, f'{{"packages": [\n{lines}\n]}}\n'.encode())
 
 
 def read(path: Path) -> Lock:
-    """The lock at `path`; ImageError if it is missing or isn't one."""
+    """Return the lock at `path`; raise ImageError if it is missing or isn't a valid one."""
     try:
         return Lock.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
@@ -63,8 +61,10 @@ def read(path: Path) -> Lock:
 
 
 def differences(old: Lock, new: Lock) -> list[str]:
-    """A line for each package that isn't the same file in both: `munge 1.0 -> 1.1`, `munge 1.0 ->
-    (none)`."""
+    """Return a line for each package that isn't the same file in both.
+
+    `munge 1.0 -> 1.1` has another version, `munge 1.0 -> (none)` is gone.
+    """
     before = {package.name: package for package in old.packages}
     after = {package.name: package for package in new.packages}
     return [

@@ -1,9 +1,8 @@
-"""Files that an image needs and no mirror has: where they are looked for, what they must be, how
-they get in.
+"""Third-party files: an image needs them, and no mirror has them.
 
-An image's specification names them as `[[extras]]`. They lie in one folder (`image.extras`) beside
-a file SHA256SUMS, as sha256sum(1) writes it; a file that isn't listed there, or isn't what the list
-says, is refused.
+An image's specification names them as `[[extras]]`. They lie in one folder (the setting
+`image.extras`) beside a file SHA256SUMS, as sha256sum(1) writes it; a file that isn't listed there,
+or isn't what the list says, is refused.
 """
 
 import os
@@ -66,15 +65,15 @@ class ProvidedFile:
 
 
 def folder_of(chosen: str | None) -> Path:
-    """The folder of extras: the chosen one, or that of the environment, or the default."""
+    """Return the folder of third-party files: the chosen one, the environment's, or the default."""
     return user_path(chosen or os.environ.get(VARIABLE) or DEFAULT_FOLDER)
 
 
 def provided(image: str, wanted: Sequence[ThirdPartyFile], folder: Path) -> list[ProvidedFile]:
-    """The extras that `image` wants, all of them sound.
+    """Return the files that `image` wants, all of them sound.
 
-    Raises one ImageError that says of each that is missing or another file what it is, where it
-    usually comes from, what is wrong with it, and how to provide it.
+    Raises one ImageError for all that are missing or have another content: it says what each is,
+    where it usually comes from, what is wrong with it, and how to provide it.
     """
     if not wanted:
         return []
@@ -84,7 +83,7 @@ def provided(image: str, wanted: Sequence[ThirdPartyFile], folder: Path) -> list
     if faults:
         names = " ".join(sorted(extra.file for extra in wanted))
         raise ImageError(
-            f"image {image} needs {len(faults)} files that no mirror has",
+            f"image {image} needs {len(faults)} file{'s' * (len(faults) != 1)} that no mirror has",
             "\n".join(faults),
             f"Put them into {folder} (setting image.extras, or the environment variable "
             f"{VARIABLE}), then there: "
@@ -94,8 +93,10 @@ def provided(image: str, wanted: Sequence[ThirdPartyFile], folder: Path) -> list
 
 
 def user_hooks(users: Mapping[str, int]) -> Iterator[str]:
-    """Shell commands that give the guest whose root is `$1` these system users, each with a group
-    of its name."""
+    """Yield shell commands that give the guest whose root is `$1` these system users.
+
+    Each user gets a group of its own name.
+    """
     for name, uid in sorted(users.items()):
         lines = {
             "passwd": f"{name}:x:{uid}:{uid}::/var/lib/{name}:/bin/sh",
@@ -107,7 +108,7 @@ def user_hooks(users: Mapping[str, int]) -> Iterator[str]:
 
 
 def _look(extra: ThirdPartyFile, folder: Path, sums: Mapping[str, str]) -> tuple[str, str]:
-    """The content hash of the extra's file, and what is wrong with it, if anything."""
+    """Return the content hash of a file, and what is wrong with the file, if anything."""
     path = folder / extra.file
     if not path.is_file():
         return "", "it is missing"

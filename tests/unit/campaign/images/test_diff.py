@@ -17,7 +17,7 @@ from campaign.images.bundles.manifest import (
     content_hash,
 )
 from campaign.images.bundles.store import Store
-from campaign.images.debian import erofs
+from campaign.images.packing import erofs
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("mkfs.erofs", path=tools.search_path()), reason="no mkfs.erofs"

@@ -4,6 +4,7 @@ same each time."""
 import gzip
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from campaign.images import pack
 from campaign.images.bundles import manifest, tools
-from campaign.images.debian import kernel
+from campaign.images.packing import kernel, pack
 from tests.unit.campaign.images.test_debian import bzimage
 
 ROOT = Path(__file__).parents[4]
@@ -59,12 +59,24 @@ def description(tmp_path, tree):
     return tmp_path / "description.json"
 
 
+def recipe_files():
+    """The files of the project that the flake's recipes hold: those that nix/images.nix lists."""
+    listed = (ROOT / "nix/images.nix").read_text()
+    for folder in re.findall(r'fileFilter \(file: file\.hasExt "py"\) \.\./(\S+)\)', listed):
+        yield from (path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.py"))
+    yield from map(Path, re.findall(r"^ +\.\./(\S+)$", listed, re.MULTILINE))
+
+
 def packed(description, target):
-    """In a process of its own that has nothing but this tree and the tools, as a sandbox has it."""
+    """Pack in a process that has nothing but the recipe's files and the tools, as a sandbox has."""
+    for file in recipe_files():
+        copy = target.parent / "recipe" / file
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / file, copy)
     return subprocess.run(
-        [sys.executable, "-m", "campaign.images.pack", str(description), str(target)],
+        [sys.executable, "-P", "-m", "campaign.images.packing.pack", description, target],
         env={
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(target.parent / "recipe"),
             "PATH": tools.search_path(),
             "TMPDIR": os.environ.get("TMPDIR", "/var/tmp"),
         },

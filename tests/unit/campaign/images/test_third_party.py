@@ -66,7 +66,7 @@ def test_all_that_is_missing_is_said_at_once_with_where_it_comes_from_and_how_to
 
 def test_a_file_that_is_another_than_listed_is_refused(folder):
     (folder / TOOL.file).write_bytes(b"\x7fELF2")
-    with pytest.raises(ImageError, match="needs 1 files") as caught:
+    with pytest.raises(ImageError, match="needs 1 file that") as caught:
         provided("x", [TREE, TOOL], folder)
     assert (
         "tool: its sha256 is" in caught.value.details

@@ -105,7 +105,7 @@ def test_what_an_image_lacks_is_said_before_another_is_built(store, ledger, monk
         f"image.store={store.path}",
         f"image.extras={tmp_path}/none",
     ]
-    with pytest.raises(ImageError, match=r"image flux needs 1 files") as caught:
+    with pytest.raises(ImageError, match=r"image flux needs 1 file that") as caught:
         backend(compose(overrides)).prepare(ledger.history.images)
     assert built == [] and "flux.tar.zst: it is missing" in caught.value.details
 

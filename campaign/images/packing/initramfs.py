@@ -1,19 +1,17 @@
-"""Builds the guest's initramfs: busybox, one script, and the few drivers between the kernel and its
-root disk."""
+"""Build the guest's initramfs: busybox, one script, and the drivers of its root disk."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from campaign.core.errors import ImageError
-from campaign.images.debian import cpio, kernel
+from campaign.images.packing import cpio, kernel
 
 _DIRECTORIES = ("bin", "dev", "lower", "modules", "proc", "ram", "root", "run", "sys")
 _APPLETS = ("sh", "mount", "insmod", "mkdir", "sleep", "poweroff", "switch_root")
 
 
 def build(*, busybox: bytes, init: bytes, modules: Mapping[str, bytes]) -> bytes:
-    """A newc archive; `modules` are unpacked drivers by name, in the order in which they are
-    loaded."""
+    """Return a newc archive; `modules` are unpacked drivers by name, in the order of loading."""
     order = "".join(f"{name}.ko\n" for name in modules).encode()
     return cpio.archive(
         [
@@ -31,10 +29,10 @@ def build(*, busybox: bytes, init: bytes, modules: Mapping[str, bytes]) -> bytes
 
 
 def drivers(tree: Path, wanted: Iterable[str]) -> dict[str, bytes]:
-    """Read `wanted` drivers and what they need from `tree` (/usr/lib/modules/VERSION), by name, in
-    loading order.
+    """Read `wanted` drivers and what they need, by name, in the order of loading.
 
-    ImageError names a module that the kernel doesn't have (it may be built in).
+    `tree` is the kernel's /usr/lib/modules/VERSION. Raises ImageError, which names a module that
+    the kernel doesn't have (it may be built in).
     """
     paths = {kernel.module_name(path): path for path in tree.rglob("*.ko*")}
 

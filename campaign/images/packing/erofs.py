@@ -1,5 +1,4 @@
-"""Packs a guest's root file system, in the same way for both builders: uncompressed, and the same
-bytes each time."""
+"""Pack a guest's root file system for both builders: uncompressed, with equal bytes each time."""
 
 from pathlib import Path
 
@@ -10,10 +9,10 @@ _NOT_PACKED = r"^(dev|proc|run|sys|tmp)/.*$"
 
 
 def command(target: Path, epoch: int) -> list[str]:
-    """The command, without the folder to pack, that writes `target` with all files dated `epoch`
-    (Unix seconds).
+    """Return the command that writes `target`, with all files dated `epoch` (Unix seconds).
 
-    Not compressed: unpacking pages costs an emulated node more than a second until SSH answers.
+    The folder to pack must be added. Nothing is compressed: unpacking pages costs an emulated node
+    more than a second until SSH answers.
     """
     return [
         PROGRAM,

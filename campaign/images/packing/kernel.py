@@ -1,5 +1,4 @@
-"""Takes a distribution's kernel package apart: the unpacked kernel, and the drivers an initramfs
-needs."""
+"""Take a distribution's kernel package apart: the unpacked kernel, and drivers for an initramfs."""
 
 import gzip
 import lzma
@@ -30,8 +29,10 @@ _MODULE_SIGNATURE_INFO = (
 
 
 def bootable(image: bytes) -> bytes:
-    """What QEMU's -kernel takes and starts fastest: a bzImage's ELF kernel where that has a PVH
-    entry, else `image`."""
+    """Return the kernel file that QEMU's -kernel starts fastest.
+
+    That is a bzImage's ELF kernel where it has a PVH entry, else `image` as it is.
+    """
     if image[_HEADER_MAGIC : _HEADER_MAGIC + 4] != b"HdrS":
         return image  # of another architecture, or unpacked as it is
     unpacked = vmlinux(image)
@@ -39,19 +40,20 @@ def bootable(image: bytes) -> bytes:
 
 
 def vmlinux(image: bytes) -> bytes:
-    """The ELF kernel inside a bzImage.
+    """Return the ELF kernel inside a bzImage.
 
     QEMU starts it by its PVH entry, so that no node spends seconds unpacking its own kernel under
-    emulation. ImageError if `image` is no bzImage or is packed in a way that we can't unpack.
+    emulation. Raises ImageError if `image` isn't a bzImage or is packed in a way that we can't
+    unpack.
     """
     if image[_HEADER_MAGIC : _HEADER_MAGIC + 4] != b"HdrS":
-        raise ImageError("the kernel file is no x86 bzImage", repr(image[:16]))
+        raise ImageError("the kernel file is not an x86 bzImage", repr(image[:16]))
     start = (image[_SETUP_SECTORS] + 1) * 512 + _word(image, _PAYLOAD_OFFSET)
     # The payload's last four bytes are the unpacked size, written there by the kernel's build.
     payload = image[start : start + _word(image, _PAYLOAD_LENGTH) - 4]
     kernel = _unpack(payload)
     if not kernel.startswith(_ELF):
-        raise ImageError("the kernel's payload is no ELF file", repr(kernel[:16]))
+        raise ImageError("the kernel's payload is not an ELF file", repr(kernel[:16]))
     return kernel
 
 
@@ -85,8 +87,10 @@ def _zstd(payload: bytes) -> bytes:
 
 
 def module(data: bytes, name: str) -> bytes:
-    """A driver as `insmod` wants it: unpacked, and without its signature (checking it costs a node
-    time)."""
+    """Return a driver as `insmod` takes it: unpacked, and without its signature.
+
+    Checking a signature would cost each node time.
+    """
     plain = lzma.decompress(data) if name.endswith(".xz") else data
     if not plain.endswith(_MODULE_SIGNED):
         return plain
@@ -96,14 +100,16 @@ def module(data: bytes, name: str) -> bytes:
 
 
 def needed_modules(driver: bytes) -> list[str]:
-    """The names of the modules that an unpacked driver says it depends on."""
+    """Return the names of the modules that an unpacked driver depends on."""
     stated = _DEPENDS.search(driver)
     return [name for name in stated[1].decode().split(",") if name] if stated else []
 
 
 def load_order(wanted: Iterable[str], load: Callable[[str], bytes]) -> dict[str, bytes]:
-    """`wanted` and all they need by name, each after what it needs; `load` gives a module's
-    unpacked file."""
+    """Return `wanted` modules and all that they need by name, each after what it needs.
+
+    `load` returns a module's unpacked file.
+    """
     order: dict[str, bytes] = {}
 
     def visit(name: str) -> None:
@@ -120,5 +126,5 @@ def load_order(wanted: Iterable[str], load: Callable[[str], bytes]) -> dict[str,
 
 
 def module_name(path: Path) -> str:
-    """`.../virtio-rng.ko.xz` -> `virtio_rng`: dashes are written as the kernel does."""
+    """Return a module's name as in the kernel: `.../virtio-rng.ko.xz` is `virtio_rng`."""
     return path.name.split(".")[0].replace("-", "_")

@@ -1,5 +1,4 @@
-"""Writes a cpio archive (newc) with the same bytes for the same files, wherever and whenever it is
-made."""
+"""Write a cpio archive (newc) whose bytes depend on nothing but the files in it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,8 +11,11 @@ SYMLINK = 0o120777
 
 @dataclass(frozen=True)
 class CpioEntry:
-    """One member: path without a leading slash, mode with its type bits, content (a symlink's
-    target)."""
+    """One member of an archive.
+
+    Its path has no leading slash, its mode has the type bits; a symbolic link's content is its
+    target.
+    """
 
     path: str
     mode: int
@@ -21,8 +23,10 @@ class CpioEntry:
 
 
 def archive(entries: Iterable[CpioEntry]) -> bytes:
-    """Pack `entries` in the given order, owned by root and dated 1970; parents must come before
-    their children."""
+    """Pack `entries` in the given order, owned by root and dated 1970.
+
+    Parents must come before their children.
+    """
     members = [_member(number, entry) for number, entry in enumerate(entries, start=1)]
     return b"".join([*members, _member(0, CpioEntry("TRAILER!!!", 0))])
 

@@ -1,7 +1,6 @@
-"""Packs a bundle of store paths: what the Nix flake's images run to be made, in a sandbox that has
-nothing else.
+"""Pack a bundle of store paths: the Nix flake's images run this in a sandbox of their own.
 
-    python3 -m campaign.images.pack DESCRIPTION TARGET
+    python3 -m campaign.images.packing.pack DESCRIPTION TARGET
 
 DESCRIPTION is a JSON file (`Description`); TARGET is the folder to make.
 """
@@ -18,9 +17,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from campaign.core.errors import ImageError
 from campaign.images.bundles import manifest, tools
 from campaign.images.bundles.manifest import Bundle, FileFact, ImageManifest
-from campaign.images.debian import erofs, initramfs, kernel
+from campaign.images.packing import erofs, initramfs, kernel
 
-_INIT = Path(__file__).parent / "debian/guest/init"
+_INIT = Path(__file__).parents[1] / "debian/guest/init"
 _FOLDERS = {
     "dev": 0o755,
     "etc": 0o755,
@@ -35,7 +34,7 @@ _STORE_NAME = re.compile(r"[0-9a-z]{32}-(.+?)-(\d.*)")
 
 
 class Description(BaseModel):
-    """What a bundle is made of.
+    """The ingredients of a bundle.
 
     `kernel` is the distribution's kernel file, `drivers` the folder with its modules, of which
     `modules` and what they need get into the initramfs with the static program `busybox`. `closure`
@@ -59,8 +58,10 @@ class Description(BaseModel):
 
 
 def pack(wanted: Description, target: Path, *, epoch: int = 1) -> Bundle:
-    """Make the bundle in the new folder `target`, all files dated `epoch`; ImageError says what is
-    missing."""
+    """Make the bundle in the new folder `target`, with all files dated `epoch`.
+
+    Raises ImageError, which says what is missing.
+    """
     target.mkdir(parents=True)
     paths = [Path(line) for line in wanted.closure.read_text().splitlines()]
     (target / manifest.KERNEL).write_bytes(kernel.bootable(wanted.kernel.read_bytes()))
@@ -93,8 +94,10 @@ def pack(wanted: Description, target: Path, *, epoch: int = 1) -> Bundle:
 
 
 def packages(paths: Iterable[Path]) -> dict[str, str]:
-    """Packages and their versions by the names of store paths; those without a version aren't
-    packages."""
+    """Return packages and their versions, read from the names of store paths.
+
+    Names without a version aren't packages.
+    """
     named = (_STORE_NAME.fullmatch(path.name) for path in paths)
     return dict(sorted((found[1], found[2]) for found in named if found))
 
