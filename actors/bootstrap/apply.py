@@ -67,7 +67,8 @@ async def _take(step: Step, remote: Remote, deadline: float) -> None:
                 await _evidence(command, output, step, remote),
             )
     for probe in step.probes:
-        await _wait_for(probe, step, remote, deadline)
+        with log.span(_log, f"{remote.node}: waiting for: {probe.what}"):
+            await _wait_for(probe, step, remote, deadline)
 
 
 def script_of(step: Step) -> str:

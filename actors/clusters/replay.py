@@ -21,7 +21,7 @@ from actors.clusters.failures import run_all
 from actors.clusters.stall import StallWatch
 from campaign import guest
 from campaign.core import log
-from campaign.core.errors import InfrastructureError, SchedulerError, StallError
+from campaign.core.errors import InfrastructureError, SchedulerError, StallError, command_failed
 from campaign.core.jobs import Job, Workload
 from campaign.core.phase_clock import PhaseClock
 from campaign.guest.clocks import ClockOffset, NodeClock
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 
 class SchedulerDied(SchedulerError):
-    """A daemon of the scheduler ended while jobs were running; `details` is the end of its log."""
+    """A daemon of the scheduler ended while jobs ran; `details` has the ends of its logs."""
 
 
 class WorkloadUnfinished(InfrastructureError):
@@ -248,14 +248,19 @@ class Replay:
         for command in self._bound.health_commands(role):
             output = await remote.run(command, timeout_s=COMMAND_TIMEOUT_S)
             if not output.ok:
-                logs = [
+                said = output.stderr or output.stdout
+                ends = [
                     await remote.get(path, timeout_s=COMMAND_TIMEOUT_S, limit=DAEMON_LOG_BYTES)
                     for path in self._bound.log_files(role)
                 ]
-                details = "\n".join(log.decode(errors="replace") for log in logs)
                 raise SchedulerDied(
                     f"{name}: a daemon of {self._name} died ({' '.join(command)})",
-                    details,
+                    "\n".join(
+                        [
+                            command_failed(command, output.status, said),
+                            *(end.decode(errors="replace") for end in ends),
+                        ]
+                    ),
                 )
 
     async def _open_clock(self, node: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import shlex
 import time
 from dataclasses import replace
-from itertools import chain, repeat
+from itertools import chain, count, repeat
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -138,6 +138,14 @@ def test_a_dead_node_daemon_is_noticed_while_jobs_run(hurried, monkeypatch, heal
                 float("inf"), PATIENT
             )
         )
+
+
+def test_health_is_asked_about_within_fifteen_seconds_of_a_death(hurried, monkeypatch):
+    passed = count(1000)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(passed)))
+    made = replay(FakeNode("head", repeat(2)), FakeNode("n1", alive=False))
+    with pytest.raises(SchedulerDied, match="n1: a daemon"):
+        asyncio.run(made._finish(1015, PATIENT))
 
 
 def test_it_waits_until_nothing_is_pending_and_says_how_far_it_is(hurried):
