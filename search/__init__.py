@@ -1,1 +1,1 @@
-"""Optuna, and only here: search space, samplers, studies and Pareto fronts."""
+"""The search: space, samplers, studies and Pareto fronts. Nothing else imports Optuna."""

@@ -15,7 +15,7 @@ def front(
     objectives: Mapping[str, Direction],
     constraints: Mapping[str, Bound] | None = None,
 ) -> list[TrialRecord]:
-    """The valid, feasible, non-dominated trials, best in the first objective first.
+    """Return the valid, feasible, non-dominated trials, best in the first objective first.
 
     A trial that lacks an objective's value (absent or not finite) can't be compared and is left
     out. A point that was measured several times with the same values counts once, as its lowest
@@ -39,14 +39,14 @@ def front(
 
 
 def dominates(one: TrialRecord, other: TrialRecord, objectives: Mapping[str, Direction]) -> bool:
-    """Whether `one` is at least as good as `other` in every objective and better in some."""
+    """Return True if `one` is at least as good as `other` in every objective, and better in one."""
     ours = _costs(one, objectives)
     theirs = _costs(other, objectives)
     return all(a <= b for a, b in zip(ours, theirs, strict=True)) and ours != theirs
 
 
 def feasible(record: TrialRecord, constraints: Mapping[str, Bound]) -> bool:
-    """Whether every constrained metric was measured and keeps to its bounds."""
+    """Return True if every constrained metric was measured and keeps to its bounds."""
     return all(
         _within(record.metrics.get(metric, math.nan), bound)
         for metric, bound in constraints.items()
@@ -63,7 +63,7 @@ def _measured(record: TrialRecord, objectives: Mapping[str, Direction]) -> bool:
 
 
 def _costs(record: TrialRecord, objectives: Mapping[str, Direction]) -> tuple[float, ...]:
-    """The objectives' values, turned so that less is better."""
+    """Return the objectives' values with the sign at which less is better."""
     return tuple(
         record.metrics[metric] if direction == "minimize" else -record.metrics[metric]
         for metric, direction in objectives.items()
@@ -80,9 +80,11 @@ def _distinct(
 
 
 def _non_dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Mark the rows that no other row dominates; a row at a time, so that memory stays linear."""
+    """Mark the rows that no other row dominates."""
+    # A row at a time: comparing all pairs at once would take memory that grows with the square.
     keep = np.ones(len(costs), dtype=np.bool_)
     for index, row in enumerate(costs):
-        rivals = costs[keep]
-        keep[index] = not np.any(np.all(rivals <= row, axis=1) & np.any(rivals < row, axis=1))
+        # A row that is dominated needs no comparing with: who dominates it dominates as much.
+        others = costs[keep]
+        keep[index] = not np.any(np.all(others <= row, axis=1) & np.any(others < row, axis=1))
     return keep

@@ -1,4 +1,4 @@
-"""Samplers by name."""
+"""Optuna's samplers by the names that a campaign's settings give them."""
 
 import warnings
 
@@ -13,21 +13,22 @@ from campaign.schema.model import SamplerSettings
 class _OrderedNsga2(NSGAIISampler):
     """NSGA-II whose children depend on nothing but the trials and the seed.
 
-    Optuna's returns the parents in order of merit when it has just chosen them, and in order of
-    their numbers from then on. A study restored from the ledger has to choose them again, and would
-    pair them otherwise.
+    Optuna's own returns the parents in order of merit when it has just chosen them, and in order of
+    their numbers from then on. A study that is restored from the ledger has to choose them again,
+    and would pair them otherwise.
     """
 
     def get_parent_population(self, study: Study, generation: int) -> list[FrozenTrial]:
+        """Return the parents of a generation, in the order of their numbers."""
         return sorted(
             super().get_parent_population(study, generation), key=lambda trial: trial.number
         )
 
 
 def make_sampler(settings: SamplerSettings, seed: int, *, conditional: bool = False) -> BaseSampler:
-    """The sampler that `settings` name, its random stream begun with `seed`.
+    """Return the sampler that `settings` name, whose random numbers begin with `seed`.
 
-    In a `conditional` space TPE models each group of parameters that exist together on its own.
+    In a `conditional` space, TPE models each group of parameters that exist together on its own.
     """
     if settings.name == "random":
         return RandomSampler(seed=seed)
@@ -35,7 +36,7 @@ def make_sampler(settings: SamplerSettings, seed: int, *, conditional: bool = Fa
         return _OrderedNsga2(population_size=settings.population, seed=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        # constant_liar keeps the points of one batch apart.
+        # constant_liar keeps the points of one batch apart: a trial that still runs counts as bad.
         return TPESampler(
             seed=seed,
             n_startup_trials=settings.startup_trials,

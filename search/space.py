@@ -1,5 +1,4 @@
-"""The search space: which settings a campaign varies, within which bounds, and what a point of it
-means.
+"""The search space: the settings that a campaign varies, their bounds, and the meaning of a point.
 
 No Optuna here: a space is a plain value, so that `--dry-run` and validation cost nothing.
 """
@@ -53,7 +52,7 @@ Dimension = Integer | Real | Categorical
 
 
 class Problem(NamedTuple):
-    """A setting that can't be: where, what stands there, what may, and why."""
+    """A setting that can't be used: its path, its value, the allowed values, and the reason."""
 
     path: str
     value: object
@@ -62,7 +61,7 @@ class Problem(NamedTuple):
 
 
 class SpaceError(ValueError):
-    """The searched settings don't make a space; `problems` has one entry per setting."""
+    """The searched settings don't make a space; `problems` has an entry for each wrong setting."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__(problems)
@@ -71,10 +70,10 @@ class SpaceError(ValueError):
 
 @dataclass(frozen=True)
 class Space:
-    """`dimensions` by dotted setting; `fixed` holds the settings beside them that don't vary.
+    """The settings that a campaign searches, and those beside them that it fixes.
 
-    Where there are several `schedulers`, which one is a dimension too (SCHEDULER), and a parameter
-    exists only at points of its own scheduler.
+    `dimensions` and `fixed` are by dotted setting. With several `schedulers`, the scheduler itself
+    is a dimension (SCHEDULER), and a parameter exists only at points of its own scheduler.
     """
 
     dimensions: Mapping[str, Dimension]
@@ -83,23 +82,23 @@ class Space:
 
     @property
     def conditional(self) -> bool:
-        """Whether some dimensions exist at some points only."""
+        """True if some dimensions exist at some points only."""
         return SCHEDULER in self.dimensions
 
     def exists(self, path: str, point: Point) -> bool:
-        """Whether the setting has a meaning at a point whose scheduler is known."""
+        """Return True if the setting has a meaning at `point`, whose scheduler is known."""
         return not path.startswith(f"{ARMS}.") or path.startswith(f"{self._prefix(point)}.")
 
     def scheduler(self, point: Point) -> str:
-        """The scheduler's name at `point`."""
+        """Return the scheduler's name at `point`."""
         return str(point.get(SCHEDULER, self.schedulers[0]))
 
     def nodes(self, point: Point) -> int:
-        """Compute nodes at `point`."""
+        """Return the number of compute nodes at `point`."""
         return int({**self.fixed, **point}[NODES])
 
     def params(self, point: Point) -> dict[str, Scalar]:
-        """Scheduler parameters at `point`, the fixed ones included."""
+        """Return the scheduler's parameters at `point`, the fixed ones included."""
         prefix = f"{self._prefix(point)}."
         return {
             path.removeprefix(prefix): v
@@ -108,7 +107,7 @@ class Space:
         }
 
     def node_counts(self) -> tuple[int, int]:
-        """Smallest and largest cluster, in compute nodes."""
+        """Return the sizes of the smallest and the largest cluster, in compute nodes."""
         dimension = self.dimensions.get(NODES)
         if isinstance(dimension, Integer):
             return dimension.low, dimension.high
@@ -129,12 +128,12 @@ class _Arm(NamedTuple):
 
 
 def space_of(campaign: Campaign, models: Mapping[str, type[Params]]) -> Space:
-    """The space that `campaign` describes; raises SpaceError naming every setting that doesn't fit
-    its row.
+    """Return the space that `campaign` describes.
 
-    `models` are the parameters of the campaign's schedulers, by name.
+    `models` are the classes of the parameters of the campaign's schedulers, by name. Raise
+    SpaceError, which names every setting that doesn't fit its declaration.
     """
-    found = _Found({}, {}, [])
+    found = _SpaceDraft({}, {}, [])
     names = campaign.scheduler.names
     if len(names) > 1:
         found.dimensions[SCHEDULER] = Categorical(names)
@@ -163,16 +162,15 @@ def space_of(campaign: Campaign, models: Mapping[str, type[Params]]) -> Space:
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What a campaign's settings come to."""
+class _SpaceDraft:
+    """The dimensions, fixed settings and problems that were found so far."""
 
     dimensions: dict[str, Dimension]
     fixed: Point
     problems: list[Problem]
 
     def take(self, path: str, value: Any, field: FieldInfo) -> Dimension | None:
-        """Take a setting in as a dimension, which is returned, or as fixed, or note what is wrong
-        with it."""
+        """Add a setting: as a dimension, which is returned, as fixed, or as a problem."""
         try:
             dimension = _dimension(path, value, field)
         except SpaceError as error:
@@ -210,7 +208,7 @@ def _arms(
 
 
 def _dimension(path: str, value: Any, field: FieldInfo) -> Dimension | None:
-    """The dimension that `value` opens up, or None where it fixes the setting."""
+    """Return the dimension that `value` spans, or None where it fixes the setting."""
     if isinstance(value, Choices):
         _check_nodes(path, value.choices)
         return Categorical(tuple(value.choices))
@@ -273,7 +271,7 @@ def _numeric(path: str, value: Range, field: FieldInfo) -> Dimension:
 
 
 def _check_nodes(path: str, values: list[Any]) -> None:
-    """The node count has no row of its own type to be checked against, being fixed or searched."""
+    # A node count is a number, a range or choices: its declaration alone can't bound it.
     for value in values if path == NODES else ():
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_NODES:
             raise SpaceError(
@@ -282,7 +280,7 @@ def _check_nodes(path: str, values: list[Any]) -> None:
 
 
 def _beyond_row(name: str, dimension: Dimension, arm: _Arm) -> Iterator[Problem]:
-    """Problems of a searched parameter's extremes against its row."""
+    """Yield the problems of a searched parameter's extremes against its declaration."""
     values = (
         dimension.choices if isinstance(dimension, Categorical) else (dimension.low, dimension.high)
     )
@@ -310,7 +308,7 @@ def _problem(item: dict[str, Any], arm: _Arm) -> Problem:
 
 
 def reason_of(item: Mapping[str, Any]) -> str:
-    """Why Pydantic refused a value, without its own prefix."""
+    """Return Pydantic's reason to refuse a value, without its own prefix."""
     return str(item["msg"]).removeprefix("Value error, ")
 
 

@@ -1,10 +1,14 @@
-"""The Optuna study of a campaign: asked and told by the driver alone, rebuilt from the ledger at a
-resume.
+"""The Optuna study of a campaign: the driver asks and tells it, and rebuilds it at a resume.
 
 The study lives in memory; the ledger is its only record. Every suggestion is drawn with a seed of
-its own, derived from the campaign's seed and the trial's number, and whatever a sampler notes on a
+its own, derived from the campaign's seed and the trial's number. Whatever a sampler notes on a
 trial is handed out with the suggestion and taken back at a restore. So an interrupted search goes
 on with the suggestions that it would have made.
+
+Trials are put back and settled in Optuna's storage, below its `Study`: `Study.add_trial` and
+`Study.tell` copy trial and distributions each time, and a resume puts back thousands of trials.
+Optuna doesn't promise the storage's methods from version to version, so they are used in this file
+only, and its tests hold them against the version that is installed.
 """
 
 import hashlib
@@ -27,7 +31,8 @@ from campaign.schema.model import Bound, Direction, SamplerSettings
 from search.samplers import make_sampler
 from search.space import Categorical, Dimension, Integer, Space
 
-CONSTRAINT_ATTR = "constraints"  # Optuna's own prefix of a constraint's trial attribute
+CONSTRAINT_ATTR = "constraints"
+"""The trial attribute in which samplers look for constraints; the name is Optuna's."""
 _STALLED = f"{CONSTRAINT_ATTR}:stalled"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -35,7 +40,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A point to evaluate; `attrs` are the sampler's notes, JSON values to be kept with it."""
+    """A point to evaluate; `attrs` are the sampler's notes: JSON values that belong to it."""
 
     number: int
     point: Point
@@ -43,7 +48,7 @@ class Suggestion:
 
 
 class Study:
-    """Asks for points and is told what came of them; trial numbers count from 0 without gaps."""
+    """Suggests points and is told their results; trial numbers count from 0 without gaps."""
 
     def __init__(
         self,
@@ -67,7 +72,7 @@ class Study:
         self._id = self._storage.get_study_id_from_name("campaign")
 
     def ask(self) -> Suggestion:
-        """The next point. Its trial is running until `tell` or `fail`."""
+        """Return the next point. Its trial is running until `tell`, `fail` or `stall`."""
         number = self._storage.get_n_trials(self._id)
         self._study.sampler = make_sampler(
             self._sampler, seed_for(self._seed, number), conditional=self._space.conditional
@@ -81,11 +86,9 @@ class Study:
         return Suggestion(number, cast(Point, dict(trial.params)), attrs)
 
     def restore(self, suggestion: Suggestion) -> None:
-        """Put back a trial that was asked for before a resume; it is running until `tell` or
-        `fail`.
+        """Put back a trial that was asked for before a resume.
 
-        Piece by piece, since `Study.add_trial` of Optuna copies every distribution for each of
-        thousands.
+        It is running until `tell`, `fail` or `stall`.
         """
         trial = self._storage.create_new_trial(self._id)
         for path, value in suggestion.point.items():
@@ -95,8 +98,11 @@ class Study:
             self._storage.set_trial_system_attr(trial, name, note)
 
     def tell(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Tell the metrics of a valid trial. A missing objective is the caller's error (KeyError):
-        Optuna would swallow it and fail the trial in silence."""
+        """Tell the metrics of a valid trial.
+
+        Raise KeyError for an objective that is missing: Optuna itself would fail the trial in
+        silence.
+        """
         for name, violation in violations(metrics, self._constraints).items():
             self._storage.set_trial_system_attr(
                 self._trial_id(number), f"{CONSTRAINT_ATTR}:{name}", violation
@@ -106,14 +112,14 @@ class Study:
         )
 
     def fail(self, number: int) -> None:
-        """Tell that a trial gave no values."""
+        """Tell that a trial has no values."""
         self._settle(number, TrialState.FAIL)
 
     def stall(self, number: int) -> None:
-        """Tell that a trial's workload came to a halt: its point is infeasible, whatever its
+        """Tell that a trial's workload has stalled: its point is infeasible, whatever its
         objectives.
 
-        Samplers want values all the same: the worst that were told so far.
+        Samplers need values all the same: they are told the worst so far.
         """
         trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         told = [trial.values for trial in trials if _STALLED not in trial.system_attrs]
@@ -126,13 +132,12 @@ class Study:
         self._settle(number, TrialState.COMPLETE, values)
 
     def _settle(self, number: int, state: TrialState, values: list[float] | None = None) -> None:
-        """As `Study.tell` of Optuna does, without copying the trial again and again: a resume tells
-        thousands."""
+        # As Optuna's own `Study.tell` does, without its copies of the trial.
         self._storage.set_trial_state_values(self._trial_id(number), state, values)
 
     def _suggest(self, trial: Trial) -> None:
-        """Draw a point of a conditional space: the scheduler comes first, then what exists under
-        it."""
+        """Draw a point of a conditional space."""
+        # The scheduler's dimension comes first: it says which of the others exist.
         for path, dimension in self._space.dimensions.items():
             if not self._space.exists(path, trial.params):
                 continue
@@ -149,13 +154,18 @@ class Study:
 
 
 def seed_for(campaign_seed: int, number: int) -> int:
-    """The sampler's seed for one trial: 32 bits of SHA-256 over campaign seed and trial number."""
+    """Return the sampler's seed for one trial.
+
+    It is 32 bits of SHA-256 over the campaign's seed and the trial's number.
+    """
     return int.from_bytes(hashlib.sha256(f"{campaign_seed}:{number}".encode()).digest()[:4])
 
 
 def violations(metrics: Mapping[str, float], constraints: Mapping[str, Bound]) -> dict[str, float]:
-    """By how much each constraint is violated (<= 0: kept), in the metric's unit. A metric without
-    a value violates."""
+    """Return by how much each constraint is violated, in the metric's unit; 0 or less is kept.
+
+    A metric without a value violates its constraints without limit.
+    """
     found: dict[str, float] = {}
     for name, bound in constraints.items():
         value = metrics.get(name)
@@ -167,11 +177,11 @@ def violations(metrics: Mapping[str, float], constraints: Mapping[str, Bound]) -
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
-    """Optuna's distribution of a dimension."""
+    """Return Optuna's distribution of a dimension."""
     if isinstance(dimension, Categorical):
         return CategoricalDistribution(dimension.choices)
     if isinstance(dimension, Integer):
-        # Optuna wants the range to end on a step.
+        # Optuna's ranges end on a step.
         high = dimension.high - (dimension.high - dimension.low) % dimension.step
         return IntDistribution(dimension.low, high, log=dimension.log, step=dimension.step)
     return FloatDistribution(dimension.low, dimension.high, log=dimension.log)

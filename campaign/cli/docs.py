@@ -9,11 +9,9 @@ from campaign.analysis.validity import RULES
 from campaign.core.files import XDG_FOLDERS
 from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
 from campaign.core.phases import TIMED
-from campaign.schema.model import Campaign
+from campaign.schema.model import BETTER, Campaign
 from campaign.schema.settings import Row, rows
 from schedulers import registry
-
-BETTER = {"minimize": "less", "maximize": "more"}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -8,11 +8,10 @@ from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
 from campaign.core.trials import TrialRecord
 from campaign.schema.model import Bound, Direction
 from campaign.schema.settings import Scalar
+from search.space import ARMS, NODES, PARAMS, SCHEDULER
 
-NODES = "cluster.nodes"
 ABSENT = "–"  # noqa: RUF001  the dash that tables show where there is no value
-PREFIXES = ("scheduler.params.", "scheduler.arms.")
-SCHEDULER = "scheduler.name"
+PREFIXES = (f"{PARAMS}.", f"{ARMS}.")
 
 
 @dataclass(frozen=True)

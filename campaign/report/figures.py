@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from campaign.core.trials import TrialRecord
-from campaign.report.facts import SCHEDULER, Facts, number, schedulers_of, short, shown
+from campaign.report.facts import Facts, number, schedulers_of, short, shown
 from campaign.report.times import phases_of
+from search.space import SCHEDULER
 
 # Okabe-Ito: told apart with every kind of colour blindness, and by their lightness in print.
 FRONT = "#0072b2"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from campaign.core.trials import TrialRecord
 from campaign.report.facts import (
-    SCHEDULER,
     alike,
     dimensions,
     number,
@@ -21,6 +20,7 @@ from campaign.report.facts import (
 from campaign.report.result import CampaignResult
 from campaign.report.times import Cost
 from campaign.schema.model import Direction
+from search.space import SCHEDULER
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -13,6 +13,8 @@ from campaign.schema.hosts import HostSettings, TestbedSettings
 from campaign.schema.settings import Scalar, Settings, setting
 
 Direction = Literal["minimize", "maximize"]
+BETTER: dict[Direction, str] = {"minimize": "less", "maximize": "more"}
+"""How much of a metric is better, in a word."""
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 
 

@@ -14,8 +14,8 @@ from campaign.analysis.compare import (
 )
 from campaign.analysis.fairness import ManifestEntry
 from campaign.report.facts import ABSENT, number, short, simulated
+from campaign.schema.model import BETTER
 
-BETTER = {"minimize": "less", "maximize": "more"}
 VISIBLE_S = 0.005  # what two decimals show: a smaller change of a response is none
 COARSE_S = 0.1  # accounts of a finer resolution need no remark
 _WIDEST = 44  # characters of a value in the table of what differs
