@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from campaign.core.files import user_path
-from campaign.schema.model import ImageSettings
+from campaign.schema.image import ImageSettings
 
 settings.register_profile(
     "project", deadline=None

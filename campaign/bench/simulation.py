@@ -40,7 +40,7 @@ from campaign.bench.simulation_table import (
 from campaign.config.compose import compose
 from campaign.core.errors import BenchmarkError, command_failed
 from campaign.core.version import git_commit
-from campaign.schema.model import WorkloadSettings
+from campaign.schema.workload import WorkloadSettings
 from campaign.simulation.engine import NS, Nodes, Ns, simulate
 from campaign.workloads import load
 from schedulers.policy import Policy

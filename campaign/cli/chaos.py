@@ -4,7 +4,7 @@ import argparse
 
 from campaign.cli.arguments import whole_number
 from campaign.core.files import user_path
-from campaign.schema.model import ImageSettings
+from campaign.schema.image import ImageSettings
 
 BROKEN = 1
 """The exit status if an invariant was broken."""

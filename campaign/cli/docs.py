@@ -10,7 +10,7 @@ from campaign.core.files import XDG_FOLDERS
 from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
 from campaign.core.phases import TIMED
 from campaign.schema.model import BETTER, Campaign
-from campaign.schema.settings import Row, rows
+from campaign.schema.settings import SettingRow, rows
 from schedulers import registry
 
 
@@ -86,7 +86,7 @@ def _validity() -> str:
     )
 
 
-def _table(table: Iterable[Row]) -> str:
+def _table(table: Iterable[SettingRow]) -> str:
     head = "| setting | allowed | default | what it is |\n| --- | --- | --- | --- |\n"
     return head + "".join(
         f"| `{row.path}` | {_cell(row.allowed_with_unit)} | {_cell(row.default)} | "

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from campaign.config.groups import groups
 from campaign.schema.model import Campaign
-from campaign.schema.settings import Row, rows
+from campaign.schema.settings import SettingRow, rows
 from schedulers import registry
 
 
@@ -31,7 +31,7 @@ def _groups() -> Iterator[str]:
         yield f"  {group:<12} {' | '.join(options)}"
 
 
-def _table(table: Iterable[Row]) -> list[str]:
+def _table(table: Iterable[SettingRow]) -> list[str]:
     shown = list(table)
     width = max(len(row.path) for row in shown)
     return [

@@ -16,7 +16,7 @@ from campaign.core.commands import CommandFile, OperatorCommand
 from campaign.core.errors import ConfigError
 from campaign.records.ledger import history_of
 from campaign.records.results import Results
-from campaign.schema.model import NAME_PATTERN
+from campaign.schema.settings import NAME_PATTERN
 
 PORT = 6379
 SUMMARIES = {

@@ -13,7 +13,7 @@ from campaign.images.bundles.manifest import Bundle
 from campaign.images.bundles.store import Store
 from campaign.images.debian import builder
 from campaign.images.debian.third_party import DEFAULT_FOLDER, VARIABLE
-from campaign.schema.model import ImageSettings
+from campaign.schema.image import ImageSettings
 
 HEADS = ("hash", "name", "builder", "MiB", "kernel")
 DEFAULT_STORE = ImageSettings.model_fields["store"].default

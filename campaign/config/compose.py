@@ -1,5 +1,4 @@
-"""From YAML files and overrides to a validated campaign, with every error traced back to where its
-value came from.
+"""From YAML files and overrides to a validated campaign, with each error traced to its origin.
 
 Hydra composes, OmegaConf resolves, Pydantic judges. Hydra's Compose API leaves the working
 directory and the logging alone. Its struct mode is bypassed on purpose: which keys exist is the
@@ -21,7 +20,7 @@ from campaign.config.groups import CONF, groups
 from campaign.config.renamed import current_name, log_renamed, old_names, with_current_names
 from campaign.core.errors import ConfigError
 from campaign.schema.model import Campaign
-from campaign.schema.settings import Row, model_below, row_of, rows
+from campaign.schema.settings import SettingRow, model_below, row_of, rows
 from schedulers.base import Params
 from schedulers.interface import Scheduler
 from schedulers.registry import adapter
@@ -36,8 +35,7 @@ _OVERRIDE = re.compile(r"^(?P<sign>\+\+|\+|~)?(?P<key>[^=]+?)(=(?P<value>.*))?$"
 
 @dataclass(frozen=True)
 class Composed:
-    """A valid campaign with what its settings mean: the adapters of its schedulers, by name, and
-    the search space."""
+    """A valid campaign, the adapters of its schedulers by name, and its search space."""
 
     campaign: Campaign
     schedulers: Mapping[str, Scheduler[Params]]
@@ -46,12 +44,12 @@ class Composed:
 
     @property
     def scheduler(self) -> Scheduler[Params]:
-        """The campaign's only scheduler; ConfigError where it searches several."""
+        """The campaign's only scheduler; raises ConfigError where it searches several."""
         names = tuple(self.schedulers)
         if len(names) > 1:
             raise ConfigError(
                 f"scheduler.name = {list(names)}: this needs one scheduler",
-                resolution=f"Choose one of the groups, such as scheduler={names[0]}.",
+                resolution=f"Use one of the groups, such as scheduler={names[0]}.",
             )
         return self.schedulers[names[0]]
 
@@ -67,7 +65,12 @@ class Composed:
 
 @dataclass(frozen=True)
 class Origins:
-    """Knows which override or file a setting's value came from."""
+    """Finds the override or file that a setting's value came from.
+
+    `overrides` and `choices` (the option of each group) are of the command line; the files of
+    `folders` count in that order, the one named `primary` first. `otherwise` is the origin of
+    values that are in none of them.
+    """
 
     overrides: tuple[str, ...]
     folders: tuple[Path, ...]
@@ -76,17 +79,16 @@ class Origins:
     otherwise: str = "the default"
 
     def of(self, path: str) -> str:
-        """Where the value at the dotted `path` came from, in words."""
+        """Return the origin of the value at the dotted `path`, in words."""
         for override in reversed(self.overrides):
             key = _key_of(override)
             if self.choices.get(key) == override.partition("=")[2]:
-                continue  # it chose a group's file, which is looked into below
+                continue  # it chose a group's file, which is searched below
             if path == key or path.startswith(f"{key}.") or key.startswith(f"{path}."):
                 return f"override {override!r}"
         parts = path.split(".")
-        for end in range(
-            len(parts), -1, -1
-        ):  # what is missing in a mapping is where the mapping stands
+        # A setting that isn't in a mapping comes from where the mapping is.
+        for end in range(len(parts), -1, -1):
             above = ".".join(parts[:end])
             for file, content, prefix in self._files:
                 for name in (above, *old_names(above)):
@@ -118,11 +120,10 @@ class Origins:
 def compose(
     overrides: Sequence[str], config_dir: Path | None = None, config_name: str = "config"
 ) -> Composed:
-    """Compose and validate; raises ConfigError saying field, value, allowed values and origin of
-    everything wrong.
+    """Compose the campaign of a command line's `overrides`, and validate it.
 
     `config_dir` is a user's own folder of YAML: its groups stand beside ours and win where names
-    clash.
+    clash. Raises ConfigError with field, value, allowed values and origin of everything wrong.
     """
     if config_dir and not config_dir.is_dir():
         raise ConfigError(f"there is no folder {config_dir}", resolution="Check --config-dir.")
@@ -170,8 +171,7 @@ def _validated(values: dict[str, Any], origins: Origins) -> Composed:
 def _with_memory(
     campaign: Campaign, schedulers: Iterable[Scheduler[Params]], origins: Origins
 ) -> Campaign:
-    """The campaign with enough memory for its schedulers: all nodes have as much as the one that
-    needs most."""
+    # All nodes have as much memory as the scheduler that needs most.
     given = campaign.cluster.memory_mib
     neediest = max(schedulers, key=lambda scheduler: scheduler.memory_mib)
     if given >= neediest.memory_mib:
@@ -189,7 +189,7 @@ def _with_memory(
 def _hydra(
     overrides: list[str], folders: tuple[Path, ...], name: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The composed values and the chosen option of each group.
+    """Return the composed values, and the chosen option of each group.
 
     Hydra gets what concerns groups. Settings are put in afterwards, each in the place of what stood
     there: Hydra would merge a mapping into a mapping, and refuse a list where a mapping stood.
@@ -254,8 +254,10 @@ _SEE_HELP = "See `python -m campaign.search --help` for groups, options and sett
 
 
 def _concerns_groups(override: str, known: dict[str, list[str]]) -> bool:
-    """Whether an override chooses, adds or removes (rather than sets a value); ConfigError if it is
-    none at all."""
+    """Return whether an override chooses, adds or removes, rather than sets a value.
+
+    Raises ConfigError if it is not a valid override.
+    """
     match = _OVERRIDE.match(override)
     if match is None or (match["value"] is None and match["sign"] != "~"):
         raise ConfigError(
@@ -267,8 +269,10 @@ def _concerns_groups(override: str, known: dict[str, list[str]]) -> bool:
 
 
 def _value_of(override: str) -> Any:
-    """The value by Hydra's grammar (numbers, lists, mappings, quoted text); other text stands for
-    itself."""
+    """Return the value of an override by Hydra's grammar: number, list, mapping or quoted text.
+
+    Other text stands for itself.
+    """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -278,7 +282,7 @@ def _value_of(override: str) -> Any:
     except HydraException:
         if text[:1] in "[{'\"":
             raise
-        return text  # such as a URI, whose ?, = and & have no place in the grammar
+        return text  # such as a URI, whose ?, = and & are not in the grammar
 
 
 def _with_current_name(override: str) -> str:
@@ -291,7 +295,7 @@ def _with_current_name(override: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """`text` as a quoted string of Hydra's grammar."""
+    """Return `text` as a quoted string of Hydra's grammar."""
     return "'" + text.replace("'", "\\'") + "'"
 
 
@@ -309,7 +313,7 @@ def _holds(content: Any, path: str) -> bool:
 
 
 def _first_lines(error: Exception) -> str:
-    """What Hydra says, without where it looks for files of its own."""
+    # Without the list of the folders that Hydra searched: some are Hydra's own.
     text = str(error).partition("Config search path:")[0]
     return "\n".join(text.strip().splitlines()[:12])
 
@@ -326,9 +330,11 @@ def _problem_of(item: dict[str, Any]) -> Problem:
     return Problem(path, item["input"], row.allowed_with_unit if row else "", reason_of(item))
 
 
-def _row_at(model: type[BaseModel], loc: list[str]) -> Row | None:
-    """The row of the setting at `loc`, walking through models and mappings of models; None where
-    there is none."""
+def _row_at(model: type[BaseModel], loc: list[str]) -> SettingRow | None:
+    """Return the row of the setting at `loc`, through models and mappings of models.
+
+    None where there is no such setting.
+    """
     row = None
     for part in loc:
         if part in model.model_fields:
@@ -336,13 +342,12 @@ def _row_at(model: type[BaseModel], loc: list[str]) -> Row | None:
             below = model_below(model.model_fields[part].annotation)
             model = below[0] if below else BaseModel
         elif model is BaseModel:
-            return None  # within a free mapping, whose row says nothing of its entries
+            return None  # inside a free mapping, whose row doesn't describe its entries
     return row
 
 
 def _similar(path: str, value: object) -> str:
-    """Settings whose names are near: a group that is misspelt is recognized by what was to be set
-    in it."""
+    # A misspelt group is recognized by the names of the settings that were given in it.
     while isinstance(value, dict) and value:
         key, value = next(iter(value.items()))
         path = f"{path}.{key}"

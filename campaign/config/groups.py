@@ -1,4 +1,4 @@
-"""Where the configuration groups are, and what options they offer: the folders are the list."""
+"""The configuration groups and their options, as the folders list them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +7,7 @@ CONF = Path(__file__).parents[1] / "conf"
 
 
 def groups(folders: Iterable[Path] = (CONF,)) -> dict[str, list[str]]:
-    """The groups of `folders` with their options, both sorted."""
+    """Return the groups of `folders` with their options, both sorted."""
     found: dict[str, set[str]] = {}
     for folder in folders:
         for file in folder.glob("*/*.yaml"):

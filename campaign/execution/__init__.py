@@ -1,2 +1,1 @@
-"""A campaign from its first check to its report: asks, places, evaluates, judges, tells,
-concludes."""
+"""A campaign from its first check to its report: ask, place, evaluate, judge, tell, conclude."""

@@ -1,9 +1,8 @@
-"""Carries a campaign out: ask, place, evaluate, judge, tell. Decisions (`decide`) are apart from
-effects (`Executor`).
+"""Carries a campaign out: ask, place, evaluate, judge, tell.
 
-The order of effects is what makes a kill harmless at any moment: an attempt's jobs and logs reach
-the disk before its `finished` line, that line before MLflow and the sampler hear of it; both are
-rebuilt from the ledger at a resume.
+Decisions (`decide`) are apart from effects (`Executor`). The order of effects makes a kill harmless
+at any moment: an attempt's jobs and logs reach the disk before its `finished` line, and that line
+before MLflow and the sampler hear of the attempt. A resume rebuilds both from the ledger.
 """
 
 import time
@@ -33,7 +32,7 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Start:
+class StartTrial:
     """Start an attempt at a trial."""
 
     trial: Trial
@@ -41,27 +40,27 @@ class Start:
 
 @dataclass(frozen=True)
 class Tell:
-    """Tell the sampler what came of these trials, in this order."""
+    """Tell the sampler the results of these trials, in this order."""
 
     numbers: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Nothing to do until an evaluation ends."""
+    """Wait: there is nothing to do until an evaluation ends."""
 
 
 @dataclass(frozen=True)
-class Done:
-    """Every trial is settled and told."""
+class AllSettled:
+    """Stop: every trial is settled and told."""
 
 
 @dataclass(frozen=True)
 class GiveUp:
-    """So many attempts in a row failed that the next one would too."""
+    """Stop: so many attempts in a row failed that the next one would fail too."""
 
 
-Decision = Ask | Start | Tell | Wait | Done | GiveUp
+Decision = Ask | StartTrial | Tell | Wait | AllSettled | GiveUp
 
 
 def decide(
@@ -73,47 +72,57 @@ def decide(
     room: int,
     failures: int = 0,
 ) -> Decision:
-    """What to do next. Pure.
+    """Return what to do next; nothing is changed.
 
     Points are asked for in batches. A batch is told as a whole, in the order of its numbers, and
     only then is the next one asked for: so suggestions don't depend on which of two parallel trials
-    happened to end first, nor on a driver that died between two points of a batch: the rest of it
-    is asked for before anything of it is evaluated. `told` counts the trials that the sampler knows
-    the outcome of; they are always the first ones. `failures` counts the attempts that failed since
-    one last succeeded.
+    happened to end first. Nor do they depend on a driver that died between two points of a batch:
+    the rest of the batch is asked for before any of its points is evaluated.
+
+    `running` are the trials being evaluated, `room` is the number of further ones that the testbed
+    can take. `told` is the number of trials whose outcome the sampler knows; they are always the
+    first ones. `failures` is the number of attempts that failed since one last succeeded.
     """
     if failures >= search.give_up_after:
         return Wait() if running else GiveUp()
     asked = len(history.asked)
-    begun = asked - asked % search.batch  # the first of a batch that isn't all asked for yet
+    begun = asked - asked % search.batch  # the first trial of a batch that isn't complete yet
     if told <= begun < asked < search.trials:
         return Ask(min(begun + search.batch, search.trials) - asked)
-    # Trials count from 0 without gaps, so what is open is looked for in the last batch only.
+    # Trials count from 0 without gaps, so only the last batch can have open ones.
     still_open = [n for n in range(told, asked) if not history.settled(n, search.retries)]
     waiting = next((n for n in still_open if n not in running), None) if room > 0 else None
     if waiting is not None:
         attempt = history.attempts.get(waiting, 0) + 1
-        return Start(Trial(number=waiting, point=history.asked[waiting].point, attempt=attempt))
+        return StartTrial(
+            Trial(number=waiting, point=history.asked[waiting].point, attempt=attempt)
+        )
     if still_open:
         return Wait()
     if told < asked:
         return Tell(tuple(range(told, asked)))
     missing = search.trials - asked
-    return Ask(min(search.batch - asked % search.batch, missing)) if missing > 0 else Done()
+    return Ask(min(search.batch - asked % search.batch, missing)) if missing > 0 else AllSettled()
 
 
 class Listener(Protocol):
-    """Hears of a campaign's progress."""
+    """Is told of a campaign's progress, in the driver's thread: it must return soon."""
 
-    def asked(self, trial: int, point: Mapping[str, Any]) -> None: ...
-    def started(self, trial: Trial) -> None: ...
-    def running(self, statuses: Mapping[int, Status]) -> None: ...
+    def asked(self, trial: int, point: Mapping[str, Any]) -> None:
+        """Take note that a point was chosen for the trial of this number."""
+
+    def started(self, trial: Trial) -> None:
+        """Take note that an attempt at a trial has started."""
+
+    def running(self, statuses: Mapping[int, Status]) -> None:
+        """Take note of what the running trials do; called every half second."""
+
     def finished(self, record: TrialRecord, evaluation: Evaluation, *, settled: bool) -> None:
-        """An attempt was judged; `settled` tells whether it was the trial's last."""
+        """Take note that an attempt was judged; it was the trial's last one if `settled`."""
 
 
 class Executor:
-    """Runs one campaign on one testbed, recording in one ledger."""
+    """Runs one campaign on one testbed and records it in one ledger."""
 
     def __init__(
         self,
@@ -144,11 +153,11 @@ class Executor:
         self._restore()
 
     def run(self) -> list[TrialRecord]:
-        """Go on until every trial is settled; returns the final records by trial number.
+        """Go on until every trial is settled; return the last records in order of trials.
 
-        Raises GaveUpError when attempt after attempt fails: the last one's reason says why.
+        Raises GaveUpError when attempt after attempt fails; its details are the last failure.
         """
-        while not isinstance(decision := self._decide(), Done):
+        while not isinstance(decision := self._decide(), AllSettled):
             if isinstance(decision, GiveUp):
                 raise _gave_up(self._last_failure, self._failures)
             self._carry_out(decision)
@@ -171,7 +180,7 @@ class Executor:
         if isinstance(decision, Ask):
             for _ in range(decision.count):
                 self._ask()
-        elif isinstance(decision, Start):
+        elif isinstance(decision, StartTrial):
             self._start(decision.trial)
         elif isinstance(decision, Tell):
             for number in decision.numbers:
@@ -180,8 +189,8 @@ class Executor:
             self._wait()
 
     def _restore(self) -> None:
-        """Bring the study to where the ledger says that the search was: the settled trials told,
-        the rest running."""
+        # The study gets to where the ledger says that the search was: trials that are settled are
+        # told, the others run as far as the sampler knows.
         history = self._ledger.history
         with building_up():
             for number in sorted(history.asked):
@@ -256,9 +265,10 @@ def judge(
     *,
     times: tuple[float, float],
 ) -> TrialRecord:
-    """The record of an evaluated trial: its metrics, and its outcome. Pure.
+    """Return the record of an evaluated trial, with its metrics and outcome.
 
-    A trial that ran to its end but lacks an objective is invalid: there is nothing to tell.
+    `times` are the attempt's start and end (Unix seconds). A trial that ran to its end but lacks an
+    objective's value is invalid: there is nothing to tell the sampler.
     """
     outcome = evaluation.outcome
     reason = evaluation.reason

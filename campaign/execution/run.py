@@ -12,6 +12,7 @@ from campaign.config.compose import Composed, recorded
 from campaign.core import log
 from campaign.core.errors import CampaignError, LedgerError
 from campaign.core.exits import TRIALS_FAILED
+from campaign.core.files import write_atomically
 from campaign.core.trials import TrialRecord
 from campaign.execution.executor import Executor
 from campaign.execution.progress import Progress
@@ -134,7 +135,7 @@ def _record_start(
     if ledger.history.head is not None:
         ledger.append("resumed")
         return
-    results.folder.joinpath("campaign.yaml").write_text(facts.config)
+    write_atomically(results.folder / "campaign.yaml", facts.config)
     for bundle in images.bundles.values():
         results.keep_manifest(bundle)
     ledger.append(
@@ -171,7 +172,7 @@ def _check_same_campaign(campaign: Campaign, ledger: Ledger, folder: Path) -> No
         raise LedgerError(
             f"{folder} holds another campaign: {differ}",
             "\n".join(changed),
-            "Choose another name=, or put the settings back to resume it.",
+            "Use another name=, or put the settings back to resume that campaign.",
         )
 
 

@@ -21,8 +21,10 @@ nobody works on them. `unreadable`: the ledger can't be read."""
 
 @dataclass(frozen=True)
 class Best:
-    """The best value that a valid trial within the constraints has of one objective, and the
-    trial's number; None where there is no such trial."""
+    """The best value of one objective, of the trials that are valid and within the constraints.
+
+    `trial` is the number of the trial that has it; both are None where there is no such trial.
+    """
 
     direction: Direction
     value: float | None

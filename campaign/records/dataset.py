@@ -1,6 +1,5 @@
 """The Parquet data set of a campaign: every job of every judged trial, one file per trial."""
 
-import os
 import re
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.core.errors import LedgerError
+from campaign.core.files import writing_atomically
 from campaign.core.jobs import JOBS_SCHEMA
 from campaign.core.trials import TrialRecord
 
@@ -24,41 +24,39 @@ _FILE = re.compile(r"trial=(\d+)\.parquet")
 
 
 def path_of(folder: Path, trial: int) -> Path:
-    """The file of one trial in the data set `folder`."""
+    """Return the path of one trial's file in the data set `folder`."""
     return folder / f"trial={trial:05d}.parquet"
 
 
 def write(folder: Path, campaign: str, record: TrialRecord, jobs: pa.Table) -> Path:
-    """Write the jobs of one trial, replacing what was there for it, and return the file.
+    """Write the jobs of one trial and return the path of their file.
 
-    `jobs` has JOBS_SCHEMA. The file appears whole or not at all; a later attempt of a trial
-    replaces an earlier one.
+    `jobs` has JOBS_SCHEMA. The file appears whole or not at all, and replaces that of an earlier
+    attempt. Raises OSError when the disk fails or is full.
     """
     target = path_of(folder, record.number)
     table = _labelled(campaign, record, jobs)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            pq.write_table(table, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing_atomically(target) as file:
+        pq.write_table(table, file, compression="zstd")
     return target
 
 
 def read(folder: Path) -> pa.Table:
-    """The whole data set with DATASET_SCHEMA, in order of trials; empty where nothing was written
-    yet."""
+    """Return the whole data set with DATASET_SCHEMA, in order of trials.
+
+    It has no rows where nothing was written yet. Raises LedgerError for a file that can't be read.
+    """
     return pa.concat_tables(
         [DATASET_SCHEMA.empty_table(), *(_read(file) for file in _files(folder))]
     )
 
 
 def read_trial(folder: Path, trial: int) -> pa.Table | None:
-    """The jobs of one trial with DATASET_SCHEMA, or None where none were kept."""
+    """Return the jobs of one trial with DATASET_SCHEMA, or None where none were kept.
+
+    Raises LedgerError for a file that can't be read.
+    """
     file = path_of(folder, trial)
     return _read(file) if file.exists() else None
 
@@ -95,6 +93,5 @@ def _read(file: Path) -> pa.Table:
         raise LedgerError(
             f"can't read the jobs of a trial from {file}",
             str(error),
-            "remove the file; the campaign's next start says what is lost, and its other trials "
-            "stay",
+            "Remove the file: the jobs of this trial are lost, all other trials stay.",
         ) from error

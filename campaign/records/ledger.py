@@ -1,5 +1,4 @@
-"""The ledger: an append-only file of JSON lines, the one record from which everything else is
-derived.
+"""The ledger: an append-only file of JSON lines, from which everything else is derived.
 
 Each event is one line, written and flushed to the disk before anything builds on it. A torn last
 line (the machine died while it was written) is cut off at the next opening: its event never
@@ -45,7 +44,7 @@ class Asked:
 
 @dataclass
 class History:
-    """What the events add up to. Pure: the same events give the same history."""
+    """The state of a campaign after its events; the same events give the same history."""
 
     head: dict[str, Any] | None = None
     asked: dict[int, Asked] = field(default_factory=dict)
@@ -55,7 +54,7 @@ class History:
     fairness: list[dict[str, Any]] = field(default_factory=list)  # rows of the manifest
 
     def add(self, event: dict[str, Any]) -> None:
-        """Take in the next event."""
+        """Take in the next event; raise ValueError for one of an unknown kind."""
         kind = event["event"]
         if kind == "campaign":
             self.head = event
@@ -74,9 +73,10 @@ class History:
             raise ValueError(f"unknown event {kind!r}")
 
     def settled(self, number: int, retries: int) -> bool:
-        """Whether the trial needs no further attempt.
+        """Return whether the trial needs no further attempt.
 
-        A resume forgives the platform's failures: whoever starts again has mended something.
+        A resume forgives failures of the infrastructure: whoever starts the campaign again has
+        probably fixed their cause.
         """
         records = self.records.get(number, [])
         if not records:
@@ -87,7 +87,7 @@ class History:
         return len(records) > allowed
 
     def lasting(self, retries: int) -> int:
-        """How many trials are settled whatever a resume forgives."""
+        """Return the number of trials that stay settled whatever a resume forgives."""
         return sum(
             self.settled(n, retries) and r[-1].outcome != FORGIVABLE
             for n, r in self.records.items()
@@ -95,8 +95,7 @@ class History:
 
     @property
     def identity(self) -> str:
-        """What tells this campaign from others of its name, such as one whose results were
-        deleted."""
+        """The id that tells this campaign from others of its name, whose results were deleted."""
         return str(self.head["id"]) if self.head else ""
 
     @property
@@ -105,7 +104,7 @@ class History:
         return dict(self.head["images"]) if self.head else {}
 
     def final(self) -> list[TrialRecord]:
-        """The last record of each trial that has one, by trial number."""
+        """Return the last record of each trial that has one, in order of trials."""
         return [self.records[number][-1] for number in sorted(self.records)]
 
 
@@ -121,25 +120,28 @@ class Ledger:
         self.history = History()
 
     def __enter__(self) -> Self:
-        """Open, lock and read; raises LedgerError when another process holds it or a line can't be
-        read."""
+        """Open, lock and read the ledger.
+
+        Raises LedgerError when another process holds it, or when a line can't be read.
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open(
-                "ab", buffering=0
-            )  # a buffer would write a refused line once more when closed
+            # Unbuffered: a buffer would write a refused line once more when it is closed.
+            self._file = self.path.open("ab", buffering=0)
         except OSError as error:
             raise LedgerError(
                 f"{self.path} can't be opened: {error.strerror}",
-                resolution="Choose another output.results.",
+                resolution="Use another folder (output.results).",
             ) from None
         try:
+            # The ledger is its own lock file, so that nobody can remove the one without the other.
+            # (A library's lock would open and empty a file of its own.)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._file.close()
             raise LedgerError(
                 f"another process runs this campaign: it holds {self.path}",
-                resolution="Wait for it, or choose another name=.",
+                resolution="Wait until it ends, or use another name=.",
             ) from None
         try:
             _cut_torn_tail(self.path)
@@ -153,8 +155,10 @@ class Ledger:
         self._file.close()
 
     def append(self, event: str, **values: Any) -> None:
-        """Record an event. On return it is on the disk; a full disk is a StorageError and leaves
-        no half line."""
+        """Record an event, which is on the disk on return.
+
+        Raises StorageError when the disk is full, and leaves no half line.
+        """
         entry = {"event": event, "time": round(time.time(), 3), **values}
         line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
         size = self.path.stat().st_size
@@ -173,13 +177,13 @@ class Ledger:
 
 def _write_whole(file: RawIOBase, line: bytes) -> None:
     left = memoryview(line)
-    while left:  # a disk that is nearly full takes a part
+    while left:  # a disk that is nearly full takes only a part
         left = left[file.write(left) or 0 :]
 
 
 def _shared(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Equal strings are one: a hundred thousand records have the same keys and much the same
-    provenance."""
+    # Equal strings become one object: a hundred thousand records have the same keys and much the
+    # same provenance.
     return {
         sys.intern(key): sys.intern(value) if isinstance(value, str) else value
         for key, value in pairs
@@ -190,16 +194,19 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_shared)
 
 
 def _parsed(line: bytes) -> Any:
-    """An event; ValueError if the line is none."""
+    """Return the event of a line; raise ValueError if it is not JSON."""
     return _DECODER.decode(line.decode())
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events of a ledger file; a line that is no event is a LedgerError naming it."""
+    """Yield the events of a ledger file.
+
+    Raises LedgerError, which names the line, for one that isn't a valid event.
+    """
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
-                return  # torn: it never happened
+                return  # a torn line: its event never happened
             try:
                 event = _parsed(line)
                 event["event"]
@@ -210,8 +217,8 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 def _no_event(path: Path, number: int, line: object) -> LedgerError:
     return LedgerError(
-        f"{path}, line {number} is no ledger event: {str(line)[:80]}",
-        resolution="Restore the file, or choose another name= to begin anew.",
+        f"{path}, line {number} is not a valid ledger event: {str(line)[:80]}",
+        resolution="Restore the file, or use another name= to begin anew.",
     )
 
 
@@ -228,20 +235,24 @@ def _history(path: Path) -> History:
 
 @contextmanager
 def building_up() -> Iterator[None]:
-    """Within, Python doesn't look for garbage: where much is built up that stays, looking takes a
-    third of the time."""
-    looked = gc.isenabled()
+    """Keep Python from collecting garbage while inside.
+
+    Where much is built up that stays, looking for garbage takes a third of the time.
+    """
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if looked:
+        if was_enabled:
             gc.enable()
 
 
 def history_of(path: Path) -> History:
-    """The history of a ledger file, without holding it; raises LedgerError when no campaign was
-    begun there."""
+    """Return the history of a ledger file, without locking it.
+
+    Raises LedgerError when no campaign was begun there, or when a line can't be read.
+    """
     history = _history(path) if path.is_file() else History()
     if history.head is None:
         raise LedgerError(

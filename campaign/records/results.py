@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from campaign.core.errors import StorageError
+from campaign.core.files import write_atomically
 from campaign.core.trials import Evaluation, TrialRecord
 from campaign.images.bundles.manifest import MANIFEST, Bundle, ImageManifest
 from campaign.records import dataset
@@ -37,7 +38,10 @@ class Results:
         self.fairness_path = self.folder / "fairness.json"
 
     def keep(self, record: TrialRecord, evaluation: Evaluation) -> None:
-        """Put an attempt's jobs and files on the disk, in place of those of an earlier attempt."""
+        """Put an attempt's jobs and files on the disk, in place of those of an earlier attempt.
+
+        Raises StorageError when the disk is full or can't be written.
+        """
         try:
             if evaluation.jobs is None:
                 dataset.path_of(self.jobs_folder, record.number).unlink(missing_ok=True)
@@ -52,30 +56,30 @@ class Results:
             ) from None
 
     def keep_manifest(self, bundle: Bundle) -> None:
-        """Keep the manifest of an image that trials boot."""
+        """Keep a copy of the manifest of an image that trials boot."""
         self.manifests_folder.mkdir(exist_ok=True)
         manifest = (bundle.path / MANIFEST).read_bytes()
-        self.manifests_folder.joinpath(f"{bundle.manifest.name}.json").write_bytes(manifest)
+        write_atomically(self.manifests_folder / f"{bundle.manifest.name}.json", manifest)
 
     def manifests(self) -> dict[str, bytes]:
-        """The manifests of the campaign's images by content hash; none where nothing boots."""
+        """Return the manifests of the campaign's images by content hash; none in a simulation."""
         found = [file.read_bytes() for file in sorted(self.manifests_folder.glob("*.json"))]
         return {ImageManifest.model_validate_json(raw).hash: raw for raw in found}
 
     def trial_folder(self, number: int) -> Path:
-        """Where a trial's logs and rendered configuration stand."""
+        """Return the folder of a trial's logs and rendered configuration."""
         return self.folder / "trials" / f"{number:05d}"
 
     def jobs(self) -> pa.Table:
-        """The jobs of all trials, with columns campaign, trial and attempt."""
+        """Return the jobs of all trials, with the columns of `dataset.DATASET_SCHEMA`."""
         return dataset.read(self.jobs_folder)
 
     def trial_jobs(self, number: int) -> pa.Table | None:
-        """The jobs of one trial; None where it left none."""
+        """Return the jobs of one trial; None where it left none."""
         return dataset.read_trial(self.jobs_folder, number)
 
     def files(self, number: int) -> dict[str, bytes]:
-        """The files of a trial by relative path."""
+        """Return the content of a trial's files by relative path."""
         folder = self.trial_folder(number)
         return {
             str(f.relative_to(folder)): f.read_bytes()
@@ -86,7 +90,7 @@ class Results:
 
 def _replace_folder(folder: Path, evaluation: Evaluation) -> None:
     fresh = folder.with_name(f".{folder.name}.new")
-    if fresh.exists():  # a driver was killed here
+    if fresh.exists():  # a driver was killed while it wrote this
         shutil.rmtree(fresh)
     for name, content in evaluation.files.items():
         path = fresh / name

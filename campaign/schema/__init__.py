@@ -1,1 +1,1 @@
-"""The configuration's types: what a setting is, and the one tree of them that is a campaign."""
+"""The configuration's types: the declaration of a setting, and the tree of all settings."""

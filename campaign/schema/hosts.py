@@ -1,4 +1,4 @@
-"""Settings of where trials are evaluated: the testbed, and the hosts of one that has any."""
+"""Settings of the testbed on which trials are evaluated, and of its hosts."""
 
 from typing import Annotated, Literal
 
@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from campaign.schema.settings import Settings, setting
 
 LINK_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$"
-"""Of a network link's name, as Linux knows it."""
+"""The pattern of a network link's name on Linux."""
 
 
 class HostSettings(Settings):
@@ -16,8 +16,7 @@ class HostSettings(Settings):
     reach: Literal["local", "ray"] = setting(
         "local",
         help="local: this machine; ray: the node of the Ray at testbed.ray_address whose label "
-        "`host` is the host's "
-        "name (python -m campaign host join NAME says how to start it)",
+        "`host` is the host's name (python -m campaign host join NAME says how to start it)",
     )
     group: str = setting(
         "", help="hosts that are alike; testbed.group keeps a campaign to those of one group"
@@ -64,8 +63,7 @@ class HostSettings(Settings):
         if rest and (("+" in scheme and not scheme.endswith("+unix")) or not rest.startswith("/")):
             raise ValueError(
                 "a host's libvirt is asked by an actor on the host itself, where its images and "
-                "guests are; "
-                "for another machine: reach: ray, and a URI as seen there"
+                "guests are; for another machine: reach: ray, and a URI as seen there"
             )
         return uri
 
@@ -73,12 +71,12 @@ class HostSettings(Settings):
     @classmethod
     def _ports_in_order(cls, ports: list[int]) -> list[int]:
         if not 1024 <= ports[0] <= ports[1] <= 65535:
-            raise ValueError("not a range of ports that a user may listen on")
+            raise ValueError("not a range of ports from 1024 to 65535")
         return ports
 
 
 class TestbedSettings(Settings):
-    """What evaluates a trial."""
+    """The testbed: the kind of thing that evaluates a trial, and how."""
 
     kind: Literal["libvirt", "simulation"] = setting(
         "libvirt",
@@ -111,8 +109,7 @@ class TestbedSettings(Settings):
     policy: Literal["scheduler", "fcfs", "easy", "conservative"] = setting(
         "scheduler",
         help="simulation: decide as the scheduler with its parameters would, at its intervals; "
-        "or by an ideal policy, "
-        "which decides at once whenever something happens",
+        "or by an ideal policy, which decides at once whenever something happens",
     )
     submit_s: float = setting(
         0.0, help="simulation: time that submitting a job takes", unit="s", ge=0

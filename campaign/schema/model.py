@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from campaign.schema.hosts import HostSettings, TestbedSettings
-from campaign.schema.settings import Scalar, Settings, setting
+from campaign.schema.image import ImageSettings
+from campaign.schema.settings import NAME_PATTERN, Scalar, Settings, setting
+from campaign.schema.workload import WorkloadSettings
 
 Direction = Literal["minimize", "maximize"]
 BETTER: dict[Direction, str] = {"minimize": "less", "maximize": "more"}
 """How much of a metric is better, in a word."""
-NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 
 
 class Range(Settings):
@@ -65,8 +66,7 @@ Searchable = Annotated[
 
 
 class SchedulerSettings(Settings):
-    """Which scheduler, and its parameters under their own names (see `--help` for each
-    scheduler's)."""
+    """The scheduler, and its parameters under their own names (`--help` lists them)."""
 
     name: str | Annotated[list[str], Field(min_length=1)] = setting(
         "slurm",
@@ -91,102 +91,8 @@ class SchedulerSettings(Settings):
         return (self.name,) if isinstance(self.name, str) else tuple(dict.fromkeys(self.name))
 
 
-class WorkloadSettings(Settings):
-    """Where the jobs come from and what is done to them. Every trial of a campaign replays the same
-    jobs."""
-
-    kind: Literal["demo", "swf", "batsim", "lublin", "downey", "poisson", "esp"] = setting(
-        "demo",
-        help="swf, batsim: a file; lublin, downey: models of real workloads; esp: the ESP-2 mix; "
-        "poisson: a model for "
-        "teaching; demo: built in, and short",
-    )
-    path: str | None = setting(None, help="trace file (kind=swf, batsim)")
-    jobs: int = setting(
-        30,
-        help="number of jobs (of a trace: the first so many; esp: always 230)",
-        unit="jobs",
-        ge=1,
-        le=1_000_000,
-    )
-    seed: int = setting(7, help="seed of demo and models", ge=0)
-    duration_s: float = setting(
-        15.0, help="demo: ideal length of the workload", unit="s", ge=5, le=86_400
-    )
-    runtime_s: Annotated[list[float], Field(min_length=2, max_length=2)] = setting(
-        [60.0, 3600.0],
-        help="poisson: shortest and longest run time, uniform between",
-        unit="s",
-        allowed="[low, high], low > 0",
-    )
-    strict: bool = setting(
-        False, help="refuse trace files that need repairs instead of counting them"
-    )
-    window_s: Annotated[list[float], Field(min_length=2, max_length=2)] | None = setting(
-        None,
-        help="keep the jobs that arrive in this window, counted from the first arrival",
-        unit="s",
-        allowed="[from, to]",
-    )
-    min_width: int | None = setting(
-        None, help="keep jobs of at least this width", unit="slots", ge=1
-    )
-    min_runtime_s: float | None = setting(
-        None, help="keep jobs that run at least so long", unit="s", ge=0
-    )
-    max_runtime_s: float | None = setting(
-        None, help="keep jobs that run at most so long", unit="s", ge=0
-    )
-    users: list[int] | None = setting(
-        None, help="keep these users' jobs", allowed="list of user numbers"
-    )
-    wide: Literal["cut", "scale", "drop"] = setting(
-        "cut",
-        help="jobs wider than the smallest cluster (or max_width) are cut to it, or left out; "
-        "scale: all widths are "
-        "scaled from the trace's machine to the smallest cluster",
-    )
-    machine: int | None = setting(
-        None,
-        help="slots of the trace's machine (default: as its header says, else its widest job)",
-        unit="slots",
-        ge=1,
-    )
-    max_width: int | None = setting(
-        None, help="widest job allowed (default: smallest cluster)", unit="slots", ge=1
-    )
-    time_scale: float = setting(
-        1.0, help="multiplies all times, and tau of the bounded slowdown", ge=1e-6, le=1e3
-    )
-    load: float | None = setting(
-        None,
-        help="offered load of the smallest cluster, reached by stretching the arrivals",
-        unit="fraction",
-        ge=0.001,
-        le=100,
-    )
-    payload: Literal["sleep", "burn"] = setting(
-        "sleep",
-        help="what jobs do on VMs: sleep, or burn CPU time with stress-ng (image.name=slurm-burn)",
-    )
-
-    @field_validator("window_s")
-    @classmethod
-    def _in_order(cls, ends: list[float] | None) -> list[float] | None:
-        if ends is not None and not 0 <= ends[0] < ends[1]:
-            raise ValueError("the ends must be in order, from 0 up")
-        return ends
-
-    @field_validator("runtime_s")
-    @classmethod
-    def _above_zero(cls, ends: list[float]) -> list[float]:
-        if not 0 < ends[0] <= ends[1]:
-            raise ValueError("the ends must be in order, above 0")
-        return ends
-
-
 class ClusterSettings(Settings):
-    """What one virtual cluster looks like: a head node and `nodes` compute nodes."""
+    """The size of one virtual cluster: a head node and `nodes` compute nodes."""
 
     nodes: Searchable = setting(
         2,
@@ -195,7 +101,7 @@ class ClusterSettings(Settings):
     )
     hosts: int = setting(
         1,
-        help="hosts over which each cluster is dealt, node by node; those that span hosts are "
+        help="hosts over which the nodes of each cluster are spread; clusters that span hosts are "
         "booted for every trial",
         ge=1,
         le=64,
@@ -237,8 +143,7 @@ class ClusterSettings(Settings):
     stall_s: float = setting(
         120,
         help="a trial has stalled when jobs wait and, for so much longer than the longest job "
-        "runs, none has started "
-        "or ended",
+        "runs, none has started or ended",
         unit="s",
         ge=1,
         le=604_800,
@@ -246,46 +151,13 @@ class ClusterSettings(Settings):
 
 
 class BootstrapSettings(Settings):
-    """How booted nodes become a cluster."""
+    """The way in which booted nodes become a cluster."""
 
     via: Literal["ssh", "ansible"] = setting(
         "ssh",
         help="ssh: by this program; ansible: by ansible-playbook (the extra `ansible`), which "
         "takes longer",
     )
-
-
-class ImageSettings(Settings):
-    """The image bundle that nodes boot from."""
-
-    name: str | None = setting(
-        None, help="image specification (default: the scheduler's)", pattern=NAME_PATTERN
-    )
-    hash: str | None = setting(
-        None, help="use exactly the bundle with this hash (or unique prefix)"
-    )
-    store: str = setting("$XDG_CACHE_HOME/campaign/images", help="folder of the image store")
-    build: Literal["auto", "never"] = setting(
-        "auto", help="auto: build the image when the store lacks it"
-    )
-    builder: Literal["debian", "nix", "auto"] = setting(
-        "debian",
-        help="what builds it: debian: mmdebstrap; nix: the flake; auto: nix where Nix is",
-    )
-    locked: bool = setting(False, help="refuse package versions that differ from the lock file")
-    extras: str | None = setting(
-        None,
-        help="folder of the files that an image needs and no mirror has, with their SHA256SUMS "
-        "(default: what the "
-        "environment variable CAMPAIGN_EXTRAS says, else $XDG_DATA_HOME/campaign/extras)",
-    )
-    mirror: str | None = setting(
-        None, help="package mirror (default: the one this machine's apt uses)"
-    )
-
-    def name_for(self, default: str) -> str:
-        """Return the image's name for a scheduler whose own image is `default`."""
-        return self.name or default
 
 
 class Bound(Settings):
@@ -302,7 +174,7 @@ class Bound(Settings):
 
 
 class SearchSettings(Settings):
-    """How far and how the search goes."""
+    """The number of trials, and how the search goes on."""
 
     trials: int = setting(
         12,
@@ -315,7 +187,10 @@ class SearchSettings(Settings):
     )
     seed: int = setting(1, help="seed of the sampler", ge=0)
     retries: int = setting(
-        1, help="further attempts for a trial that the platform spoilt", ge=0, le=10
+        1,
+        help="further attempts at a trial that failed because of the host, or was invalid",
+        ge=0,
+        le=10,
     )
     give_up_after: int = setting(
         3, help="attempts that fail in a row before the campaign stops", ge=1
@@ -326,7 +201,7 @@ class SearchSettings(Settings):
 
 
 class SamplerSettings(Settings):
-    """Which sampler chooses the next point."""
+    """The sampler that chooses the next point."""
 
     name: Literal["tpe", "nsga2", "random"] = setting("tpe", help="tpe, nsga2 or random")
     startup_trials: int = setting(6, help="random points before TPE begins to model", ge=1)
@@ -389,10 +264,10 @@ class ValiditySettings(Settings):
 
 
 class CostSettings(Settings):
-    """What a node costs: the models behind the metrics cost and energy_kwh."""
+    """The price and power of a node, behind the metrics cost and energy_kwh."""
 
     node_hour: float = setting(1.0, help="price of a node-hour, in a currency of yours", ge=0)
-    head_nodes: bool = setting(True, help="whether the head node is paid for, and draws power, too")
+    head_nodes: bool = setting(True, help="count the head node in cost and energy, too")
     idle_w: float = setting(100.0, help="power of a node that does nothing", unit="W", ge=0)
     busy_w: float = setting(
         300.0, help="power of a node whose slots are all in use, linear between", unit="W", ge=0
@@ -400,7 +275,7 @@ class CostSettings(Settings):
 
 
 class OutputSettings(Settings):
-    """Where results go and how progress is told."""
+    """The folders of results, and how progress is shown."""
 
     results: str = setting("results", help="folder; each campaign has its own below it")
     mlruns: str = setting("mlruns", help="folder of MLflow's database and artifacts")
@@ -433,7 +308,7 @@ class Campaign(Settings):
 
     @property
     def hosts_in_use(self) -> dict[str, HostSettings]:
-        """The hosts of the group that the testbed keeps to; all, if it keeps to none."""
+        """The hosts of the group testbed.group; all hosts, if it isn't set."""
         wanted = self.testbed.group
         return {
             name: host
@@ -443,8 +318,7 @@ class Campaign(Settings):
 
     @property
     def local_hosts(self) -> dict[str, HostSettings]:
-        """The hosts that are this machine; of others, only their own actors can tell what they
-        have."""
+        """The hosts that are this machine: the resources of others are known to their actors."""
         return {name: host for name, host in self.hosts_in_use.items() if host.reach == "local"}
 
     @property
@@ -466,8 +340,7 @@ class Campaign(Settings):
         if self.testbed.kind == "libvirt" and self.cluster.hosts > len(self.hosts_in_use):
             raise ValueError(
                 f"cluster.hosts: clusters over {self.cluster.hosts} hosts need as many, but "
-                "there are "
-                f"{len(self.hosts_in_use)} (hosts, testbed.group)"
+                f"there are {len(self.hosts_in_use)} (hosts, testbed.group)"
             )
         return self
 

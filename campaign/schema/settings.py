@@ -1,5 +1,4 @@
-"""One row per setting: default, bounds, unit and help stand in one place, and everything else is
-derived from them.
+"""One row per setting: default, bounds, unit and help stand in one place.
 
 Validation, `--help`, error messages, Optuna distributions, the docs table and the MLflow parameters
 all read these rows; none of them repeats a bound.
@@ -14,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 Scalar = bool | int | float | str
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,39}$"
+"""The pattern of names that people choose: of campaigns, hosts and images."""
 
 
 class Settings(BaseModel):
-    """Base of every configuration model: unknown keys are errors, values never change after
-    validation."""
+    """Base of every configuration model: unknown keys are errors, and values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,8 +34,11 @@ def setting(
     factory: Any = None,
     allowed: str = "",
 ) -> Any:
-    """Declare one setting; `default=...` makes it required. `allowed` words what its type and
-    bounds can't."""
+    """Declare one setting; without a default it is required.
+
+    `ge` and `le` are the bounds of a number, `pattern` is that of a text. `factory` makes a default
+    that is a mapping or a list. `allowed` says in words what type and bounds can't.
+    """
     extra: dict[str, Any] = {"unit": unit, "allowed": allowed}
     bounds: dict[str, Any] = {
         "ge": ge,
@@ -59,15 +62,15 @@ def tunable(
 ) -> Any:
     """Declare one tunable of a scheduler: a setting that a search may vary.
 
-    `log` and `step` say how a range of it is sampled when the campaign doesn't say otherwise.
+    `log` and `step` are how a range of it is sampled, unless the campaign sets them.
     """
     extra: dict[str, Any] = {"unit": unit, "log": log, "step": step}
     return Field(default, ge=ge, le=le, description=help, json_schema_extra=extra)
 
 
 @dataclass(frozen=True)
-class Row:
-    """A setting as people read it: its dotted `path` and what may stand there."""
+class SettingRow:
+    """A setting as people read it: its dotted `path` and the values that are allowed."""
 
     path: str
     type: str
@@ -78,12 +81,12 @@ class Row:
 
     @property
     def allowed_with_unit(self) -> str:
+        """The allowed values followed by their unit."""
         return f"{self.allowed} {self.unit}".strip()
 
 
-def rows(model: type[BaseModel], prefix: str = "") -> Iterator[Row]:
-    """Yield a row per setting of `model` and of the models below it, in the order in which they are
-    declared."""
+def rows(model: type[BaseModel], prefix: str = "") -> Iterator[SettingRow]:
+    """Yield a row per setting of `model` and of the models below it, in order of declaration."""
     for name, field in model.model_fields.items():
         path = f"{prefix}{name}"
         below = model_below(field.annotation)
@@ -94,14 +97,14 @@ def rows(model: type[BaseModel], prefix: str = "") -> Iterator[Row]:
             yield from rows(inner, f"{path}.{key}")
 
 
-def row_of(path: str, field: FieldInfo) -> Row:
-    """Describe one field."""
+def row_of(path: str, field: FieldInfo) -> SettingRow:
+    """Return the row of one field."""
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     default = (
         "required" if field.is_required() else written(field.get_default(call_default_factory=True))
     )
     unit = str(extra.get("unit") or "")
-    return Row(
+    return SettingRow(
         path,
         _type_name(field.annotation),
         default,
@@ -112,7 +115,7 @@ def row_of(path: str, field: FieldInfo) -> Row:
 
 
 def allowed_of(field: FieldInfo) -> str:
-    """Say what values a field takes: its choices, its bounds, or its type."""
+    """Return the values that a field takes, in words: its choices, its bounds, or its type."""
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     if extra.get("allowed"):
         return str(extra["allowed"])
@@ -130,21 +133,21 @@ def allowed_of(field: FieldInfo) -> str:
 
 
 def written(value: object) -> str:
-    """A value as people write it in YAML; nothing where none is set."""
+    """Return a value as people write it in YAML; `not set` for None."""
     if value is None:
         return "not set"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def choices_of(field: FieldInfo) -> tuple[Scalar, ...]:
-    """The options of a Literal or a flag; empty for anything else."""
+    """Return the options of a Literal or a flag; none for anything else."""
     if get_origin(field.annotation) is Literal:
         return get_args(field.annotation)
     return (False, True) if field.annotation is bool else ()
 
 
 def sampling_of(field: FieldInfo) -> tuple[bool, int | None]:
-    """How a range of a tunable is sampled: (log, step)."""
+    """Return how a range of a tunable is sampled: on a logarithmic scale or not, and the step."""
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     step = extra.get("step")
     return bool(extra.get("log")), step if isinstance(step, int) else None
@@ -158,8 +161,10 @@ def _bound(field: FieldInfo, key: str) -> Any:
 
 
 def model_below(annotation: Any) -> tuple[type[BaseModel], str] | None:
-    """The model below a field, and what stands between (the key of a mapping), or None for a plain
-    value."""
+    """Return the model below a field, and the path between them, or None for a plain value.
+
+    The path is empty, or `NAME.` where the field is a mapping of models.
+    """
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, ""
     if get_origin(annotation) is dict:

@@ -14,7 +14,8 @@ from campaign.core.jobs import Job, Workload
 from campaign.images.bundles.manifest import Bundle
 from campaign.images.bundles.store import Store
 from campaign.schema.hosts import HostSettings
-from campaign.schema.model import Campaign, ImageSettings
+from campaign.schema.image import ImageSettings
+from campaign.schema.model import Campaign
 from campaign.workloads import load
 from schedulers.base import Node, Params, Topology
 from schedulers.interface import Scheduler

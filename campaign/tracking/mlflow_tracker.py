@@ -35,7 +35,7 @@ ENVIRONMENT = {
     "_MLFLOW_TELEMETRY_PRE_WARM_DATABRICKS_SDK": "false",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
 }
-"""What MLflow reads when it is imported: nothing is sent anywhere, and only errors are printed."""
+"""MLflow's environment when it is imported: nothing is sent anywhere, only errors are printed."""
 
 _BATCH = 100  # MLflow takes no more parameters or tags at once
 _TAG_CHARACTERS = 8000  # MLflow refuses longer tags
@@ -106,7 +106,7 @@ class Tracker:
     `campaign` names the experiment, `config` is the composed configuration (YAML), `fixed` are the
     parameters that no trial varies, by dotted setting; `manifests` are those of its images, by the
     image's hash. `identity` tells campaigns of the same name apart (default: the name). `testbed`
-    is what evaluates its trials: runs that were only simulated say so in their names. Safe to use
+    is what evaluates its trials: runs that were only simulated have it in their names. Safe to use
     from one thread at a time; several processes may share a store.
     """
 

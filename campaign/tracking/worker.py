@@ -1,5 +1,11 @@
-"""MLflow follows a running campaign from a process of its own: importing it takes seconds of
-computing, and no trial waits for it."""
+"""A process of its own that logs a running campaign to MLflow.
+
+Importing MLflow and making a store take 3.6 s of CPU time, each trial 0.06 s more (0.2 to 0.3 s on
+a busy machine of two cores; measured with twelve small trials). In the driver, that would be time
+in which no trial is started or judged, and a single `Tracker.sync` at the end would leave MLflow's
+pages empty until then. MLflow's own asynchronous logging runs in threads of the process that has
+imported it, so it would not help.
+"""
 
 import ctypes
 import logging

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from campaign.core.errors import ConfigError
 from campaign.core.jobs import Workload
-from campaign.schema.model import WorkloadSettings
+from campaign.schema.workload import WorkloadSettings
 
 
 def load(settings: WorkloadSettings, *, slots: int) -> Workload:

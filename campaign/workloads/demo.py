@@ -6,7 +6,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
-from campaign.schema.model import WorkloadSettings
+from campaign.schema.workload import WorkloadSettings
 
 LOAD = 0.9  # of the smallest cluster's slots over the ideal length
 BURST = 0.4  # part of the jobs that come at once, at the start

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from campaign.core.errors import WorkloadError
 from campaign.core.jobs import Workload, tau_of
-from campaign.schema.model import WorkloadSettings
+from campaign.schema.workload import WorkloadSettings
 from campaign.workloads.columns import SHORTEST_S, Columns, columns_of, from_zero, table_of, taken
 from campaign.workloads.traces import STARTED
 

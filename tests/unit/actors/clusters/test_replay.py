@@ -21,7 +21,7 @@ from actors.clusters.replay import (
 from actors.clusters.stall import StallWatch
 from campaign import guest
 from campaign.core.errors import InfrastructureError, StallError
-from campaign.schema.model import WorkloadSettings
+from campaign.schema.workload import WorkloadSettings
 from campaign.workloads import load
 from schedulers.base import Node, Topology
 from tests.adapters import bound

@@ -80,7 +80,7 @@ def test_a_ledger_that_cannot_be_read_hides_no_other_campaign(tmp_path, capsys):
     assert summary("broken", broken).state == "unreadable"
     assert entry.main(["list", "--results", str(tmp_path)]) == 0
     said = capsys.readouterr().out
-    assert "line 1 is no ledger event" in said and "awrt_s 1" in said
+    assert "line 1 is not a valid ledger event" in said and "awrt_s 1" in said
 
 
 def test_the_table_has_a_line_per_campaign_the_latest_first(tmp_path, capsys):

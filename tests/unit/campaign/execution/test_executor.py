@@ -14,7 +14,16 @@ from campaign.analysis.metrics import Computed
 from campaign.config.compose import compose
 from campaign.core.errors import CampaignError
 from campaign.core.trials import Trial
-from campaign.execution.executor import Ask, Done, Executor, GiveUp, Start, Tell, Wait, decide
+from campaign.execution.executor import (
+    AllSettled,
+    Ask,
+    Executor,
+    GiveUp,
+    StartTrial,
+    Tell,
+    Wait,
+    decide,
+)
 from campaign.records.ledger import History, Ledger, read
 from campaign.records.results import Results
 from campaign.schema.model import SearchSettings
@@ -335,15 +344,15 @@ NONE = frozenset()
     [
         (history(0), 0, NONE, 2, Ask(3)),
         (history(1), 0, NONE, 2, Ask(2)),  # died in mid-batch: the rest of it first
-        (history(3), 0, NONE, 2, Start(Trial(number=0, point={}, attempt=1))),
-        (history(3, started=[0]), 0, NONE, 2, Start(Trial(number=0, point={}, attempt=2))),
-        (history(3), 0, frozenset({0}), 1, Start(Trial(number=1, point={}, attempt=1))),
+        (history(3), 0, NONE, 2, StartTrial(Trial(number=0, point={}, attempt=1))),
+        (history(3, started=[0]), 0, NONE, 2, StartTrial(Trial(number=0, point={}, attempt=2))),
+        (history(3), 0, frozenset({0}), 1, StartTrial(Trial(number=1, point={}, attempt=1))),
         (history(3), 0, frozenset({0, 1}), 0, Wait()),
         (history(3, finished=[1, 2]), 0, frozenset({0}), 2, Wait()),
         (history(3, finished=[0, 1, 2]), 0, NONE, 2, Tell((0, 1, 2))),
         (history(3, finished=[0, 1, 2]), 3, NONE, 2, Ask(2)),
-        (history(5, finished=range(5)), 5, NONE, 2, Done()),
-        (history(7, finished=range(7)), 7, NONE, 2, Done()),
+        (history(5, finished=range(5)), 5, NONE, 2, AllSettled()),
+        (history(7, finished=range(7)), 7, NONE, 2, AllSettled()),
     ],
 )
 def test_decisions(told_history, told, running, room, decision):

@@ -11,7 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from campaign.config.compose import compose
-from campaign.schema.model import NAME_PATTERN, Campaign
+from campaign.schema.model import Campaign
+from campaign.schema.settings import NAME_PATTERN
 
 ROOT = Path(__file__).parents[4]
 CANARY = "campaign-canary"

@@ -17,7 +17,7 @@ from campaign.core.jobs import Job
 from campaign.guest import GuestError, PayloadRun, Submission
 from campaign.guest.clocks import ClockOffset, ClockSample, NodeClock, offset, parse_clock
 from campaign.guest.collect import Collected, jobs_table
-from campaign.schema.model import WorkloadSettings
+from campaign.schema.workload import WorkloadSettings
 from campaign.workloads import load
 from schedulers.base import NativeTimes, Node, Topology
 from tests.adapters import bound

@@ -82,7 +82,7 @@ def test_a_foreign_line_in_the_middle_is_named(path, garbage):
     write_three(path)
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([lines[0], garbage, *lines[1:]]))
-    with pytest.raises(LedgerError, match="line 2 is no ledger event"), Ledger(path):
+    with pytest.raises(LedgerError, match="line 2 is not a valid ledger event"), Ledger(path):
         pass
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from campaign.bench.validation_table import apart, as_json, as_text, overrides
-from campaign.schema.model import WorkloadSettings
+from campaign.schema.workload import WorkloadSettings
 from campaign.simulation.calibration import COMPARED, CalibrationCase, differences, fit, simulated
 from campaign.simulation.engine import Delays, Nodes, simulate
 from campaign.simulation.table import jobs_table

@@ -9,7 +9,7 @@ import pytest
 
 from campaign.core.errors import WorkloadError
 from campaign.core.jobs import Workload
-from campaign.schema.model import WorkloadSettings
+from campaign.schema.workload import WorkloadSettings
 from campaign.workloads import load
 from campaign.workloads.batsim import parse_batsim
 

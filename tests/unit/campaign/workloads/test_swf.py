@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from campaign.core.errors import WorkloadError
 from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
-from campaign.schema.model import WorkloadSettings
+from campaign.schema.workload import WorkloadSettings
 from campaign.workloads import load, swf
 from campaign.workloads.swf import parse_swf, read_swf, write_swf
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from campaign.core.errors import WorkloadError
 from campaign.core.jobs import Workload
-from campaign.schema.model import WorkloadSettings
+from campaign.schema.workload import WorkloadSettings
 from campaign.workloads.columns import LONGEST_S, SHORTEST_S, table_of
 from campaign.workloads.transform import offered_load, transform
 

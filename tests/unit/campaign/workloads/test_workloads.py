@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from campaign.core.errors import ConfigError, WorkloadError
 from campaign.core.jobs import WORKLOAD_SCHEMA
-from campaign.schema.model import WorkloadSettings
+from campaign.schema.workload import WorkloadSettings
 from campaign.workloads import load
 
 DEMO_HASH = "40e065de8611c5582ec6cd1086dafc0754801eeba94c38346b781d5e964374a7"

@@ -1,0 +1,98 @@
+"""Settings of the workload: a trace, a model or the built-in demo, and what is done to it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from campaign.schema.settings import Settings, setting
+
+
+class WorkloadSettings(Settings):
+    """The source of the jobs and what is done to them; every trial replays the same ones."""
+
+    kind: Literal["demo", "swf", "batsim", "lublin", "downey", "poisson", "esp"] = setting(
+        "demo",
+        help="swf, batsim: a file; lublin, downey: models of real workloads; esp: the ESP-2 mix; "
+        "poisson: a model for teaching; demo: built in, and short",
+    )
+    path: str | None = setting(None, help="trace file (kind=swf, batsim)")
+    jobs: int = setting(
+        30,
+        help="number of jobs (of a trace: the first so many; esp: always 230)",
+        unit="jobs",
+        ge=1,
+        le=1_000_000,
+    )
+    seed: int = setting(7, help="seed of demo and models", ge=0)
+    duration_s: float = setting(
+        15.0, help="demo: ideal length of the workload", unit="s", ge=5, le=86_400
+    )
+    runtime_s: Annotated[list[float], Field(min_length=2, max_length=2)] = setting(
+        [60.0, 3600.0],
+        help="poisson: shortest and longest run time, uniform between",
+        unit="s",
+        allowed="[low, high], low > 0",
+    )
+    strict: bool = setting(
+        False, help="refuse trace files that need repairs instead of counting them"
+    )
+    window_s: Annotated[list[float], Field(min_length=2, max_length=2)] | None = setting(
+        None,
+        help="keep the jobs that arrive in this window, counted from the first arrival",
+        unit="s",
+        allowed="[from, to]",
+    )
+    min_width: int | None = setting(
+        None, help="keep jobs of at least this width", unit="slots", ge=1
+    )
+    min_runtime_s: float | None = setting(
+        None, help="keep jobs that run at least so long", unit="s", ge=0
+    )
+    max_runtime_s: float | None = setting(
+        None, help="keep jobs that run at most so long", unit="s", ge=0
+    )
+    users: list[int] | None = setting(
+        None, help="keep these users' jobs", allowed="list of user numbers"
+    )
+    wide: Literal["cut", "scale", "drop"] = setting(
+        "cut",
+        help="jobs wider than the smallest cluster (or max_width) are cut to it, or left out; "
+        "scale: all widths are scaled from the trace's machine to the smallest cluster",
+    )
+    machine: int | None = setting(
+        None,
+        help="slots of the trace's machine (default: as its header says, else its widest job)",
+        unit="slots",
+        ge=1,
+    )
+    max_width: int | None = setting(
+        None, help="widest job allowed (default: smallest cluster)", unit="slots", ge=1
+    )
+    time_scale: float = setting(
+        1.0, help="multiplies all times, and tau of the bounded slowdown", ge=1e-6, le=1e3
+    )
+    load: float | None = setting(
+        None,
+        help="offered load of the smallest cluster, reached by stretching the arrivals",
+        unit="fraction",
+        ge=0.001,
+        le=100,
+    )
+    payload: Literal["sleep", "burn"] = setting(
+        "sleep",
+        help="what jobs do on VMs: sleep, or burn CPU time with stress-ng (image.name=slurm-burn)",
+    )
+
+    @field_validator("window_s")
+    @classmethod
+    def _in_order(cls, ends: list[float] | None) -> list[float] | None:
+        if ends is not None and not 0 <= ends[0] < ends[1]:
+            raise ValueError("the ends must be in order, from 0 up")
+        return ends
+
+    @field_validator("runtime_s")
+    @classmethod
+    def _above_zero(cls, ends: list[float]) -> list[float]:
+        if not 0 < ends[0] <= ends[1]:
+            raise ValueError("the ends must be in order, above 0")
+        return ends
