@@ -1,6 +1,7 @@
 """The testbed of real VMs: an actor per live cluster, on the host that its trial was placed on."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,10 +28,15 @@ from campaign.core.trials import Evaluation, Trial
 
 STATUS_TIMEOUT_S = 1.0
 
+_log = logging.getLogger(__name__)
+
 
 class ClusterActor:
-    """Owns SSH, bootstrap, workload and collection of live clusters, one trial's after the other's;
-    and the cluster that is made ready for the next. Async, so that it answers while it works."""
+    """Owns the live clusters of one trial after the other, and the one prefetched for the next.
+
+    It drives SSH, bootstrap, workload and collection. It is asynchronous, so that it answers while
+    it works.
+    """
 
     def __init__(self, cluster_spec: ClusterSpec, refs: Sequence[HostRef], name: str) -> None:
         self._cluster_spec = cluster_spec
@@ -39,10 +45,12 @@ class ClusterActor:
         self._cluster: TrialRun | None = None
 
     async def evaluate(self, spec: TrialSpec) -> Evaluation:
+        """Evaluate one trial."""
         self._cluster = TrialRun(self._cluster_spec, spec, self._host, self._provisioner)
         return await self._cluster.evaluate()
 
     async def status(self) -> Status | None:
+        """Return how far the trial is that is evaluated now, or was last."""
         return self._cluster.status if self._cluster else None
 
 
@@ -66,7 +74,7 @@ def host_of(refs: Sequence[HostRef], holder: str) -> tuple[HostNodes, HostSnapsh
 
 @dataclass(frozen=True)
 class _Assignment:
-    """Where a cluster actor serves: on which hosts, and for trials of which scheduler."""
+    """The hosts on which a cluster actor serves, and the scheduler of its trials."""
 
     hosts: tuple[str, ...]
     scheduler: str
@@ -74,38 +82,41 @@ class _Assignment:
 
 @dataclass(frozen=True)
 class _Worker:
-    """A cluster actor, the name in which it takes slots, and its hosts' actors, with which it
-    ends."""
+    """A cluster actor and its hosts' actors."""
 
     actor: RemoteActor[ClusterActor]
     name: str
+    """The name in which it takes slots and locks."""
     assignment: _Assignment
     hosts: tuple[RemoteActor[HostActor], ...]
 
     @property
     def where(self) -> str:
-        """Its hosts, as a trial's record names them."""
+        """Its hosts, as a trial's record names them, such as "a+b"."""
         return "+".join(self.assignment.hosts)
 
 
 @dataclass
 class _Running:
-    """A trial that is being evaluated, by whom, how long that may take, how far it was when its
-    actor last said so, and when that was."""
+    """A trial that is being evaluated. All times are monotonic seconds."""
 
     trial: Trial
     worker: _Worker
-    limit_s: float
+    deadline_s: float
     status: Status
+    """How far it was when its actor last said so, which was at `last_answer`."""
     begun: float = field(default_factory=time.monotonic)
-    heard: float = field(default_factory=time.monotonic)
+    last_answer: float = field(default_factory=time.monotonic)
     asked: Any = None
+    """The reference of the status that was asked for, if any."""
 
 
 class LibvirtTestbed:
-    """Evaluates trials on real VMs, made by the spec of their scheduler. `spec_of` says what a
-    trial needs beside it; `say` hears which hosts are taken out of service. An actor that is silent
-    for `heartbeat_timeout_s` is given up."""
+    """Evaluates trials on real VMs, which are made by the cluster spec of their scheduler.
+
+    `spec_of` returns what a trial needs beside that. An actor that doesn't answer for
+    `heartbeat_timeout_s` is given up. Hosts that are taken out of service are logged.
+    """
 
     def __init__(
         self,
@@ -113,7 +124,6 @@ class LibvirtTestbed:
         cluster_specs: Mapping[str, ClusterSpec],
         spec_of: Callable[[Trial], TrialSpec],
         placement: Placement,
-        say: Callable[[str], None],
         *,
         heartbeat_timeout_s: float,
     ) -> None:
@@ -121,24 +131,21 @@ class LibvirtTestbed:
         self._cluster_specs = cluster_specs
         self._spec_of = spec_of
         self._placement = placement
-        self._say = say
         self._heartbeat_timeout_s = heartbeat_timeout_s
         self._idle: dict[_Assignment, list[_Worker]] = {}  # cluster actors without a trial
         self._running: dict[Any, _Running] = {}
-        self._golden_at: dict[
-            str, set[str]
-        ] = {}  # hosts that had a scheduler's golden cluster when they opened
-        self._joined = 0
+        # By scheduler: the hosts that had its golden cluster when they opened.
+        self._golden_at: dict[str, set[str]] = {}
+        self._joined = 0  # so many cluster actors have been started
         self._lost: list[tuple[Trial, Evaluation]] = []
         self._see_to_hosts()
 
     def room(self) -> int:
-        """How many more trials fit, whatever their size."""
+        """Return how many more trials fit, whatever their size."""
         return min(self._room(one) for one in self._cluster_specs.values())
 
     def start(self, trial: Trial) -> None:
-        """Give the trial a cluster actor on a host with room; one that has none to evaluate, if
-        there is."""
+        """Give the trial a cluster actor on a host with room, an idle one if there is one."""
         spec = self._spec_of(trial)
         cluster_spec = self._cluster_specs[spec.scheduler]
         assignments = [
@@ -163,7 +170,7 @@ class LibvirtTestbed:
         )
 
     def wait(self, timeout_s: float) -> list[tuple[Trial, Evaluation]]:
-        """The evaluations that ended, and those that a lost host or a silent actor has ended."""
+        """Return evaluations that ended, of themselves or by a lost host or a silent actor."""
         references = list(self._running)
         done, _ = (
             ray.wait(references, num_returns=len(references), timeout=timeout_s)
@@ -171,7 +178,8 @@ class LibvirtTestbed:
             else ([], [])
         )
         if not references:
-            time.sleep(timeout_s)  # nothing runs while all hosts are away
+            # Nothing runs while no host is reachable.
+            time.sleep(timeout_s)
         ended = [self._ended(reference) for reference in done]
         self._see_to_hosts()
         self._see_to_silence()
@@ -180,7 +188,7 @@ class LibvirtTestbed:
         return ended + lost
 
     def statuses(self) -> Mapping[int, Status]:
-        """How far the running trials are; an actor that is slow to answer keeps its last status."""
+        """Return how far the running trials are; an actor that is slow to answer keeps its last."""
         for one in self._running.values():
             one.asked = one.asked or one.worker.actor.send(ClusterActor.status)
         asked = {one.asked: one for one in self._running.values()}
@@ -189,9 +197,10 @@ class LibvirtTestbed:
             answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=STATUS_TIMEOUT_S)
         for reference in answered:
             one = asked[reference]
-            with contextlib.suppress(RayError):  # its evaluation will say why
+            # If the actor is dead, its evaluation will say why.
+            with contextlib.suppress(RayError):
                 one.status = ray.get(reference) or one.status
-                one.heard = time.monotonic()
+                one.last_answer = time.monotonic()
             one.asked = None
         return {one.trial.number: one.status for one in self._running.values()}
 
@@ -218,8 +227,7 @@ class LibvirtTestbed:
         return _Worker(RemoteActor(handle), name, assignment, tuple(ref.actor for ref in refs))
 
     def _ended(self, reference: Any) -> tuple[Trial, Evaluation]:
-        """What an evaluation came to; an actor that died is the platform's failure, and is not used
-        again."""
+        """Return what an evaluation came to. An actor that died is the platform's failure."""
         one = self._running[reference]
         try:
             evaluation: Evaluation = ray.get(reference)
@@ -227,10 +235,10 @@ class LibvirtTestbed:
         except RayError as error:
             evaluation = Evaluation("infrastructure_failed", str(unwrap(error)), one.worker.where)
             self._dismiss(one.worker)
-        return self._told(reference, evaluation)
+        return self._note_end(reference, evaluation)
 
-    def _told(self, reference: Any, evaluation: Evaluation) -> tuple[Trial, Evaluation]:
-        """Take note of how a trial has ended, in the books and as far as its host is concerned."""
+    def _note_end(self, reference: Any, evaluation: Evaluation) -> tuple[Trial, Evaluation]:
+        """Give the trial's room back, and find out whether its hosts are to blame for a failure."""
         one = self._running.pop(reference)
         evaluation = replace(evaluation, host=evaluation.host or one.worker.where)
         failed = evaluation.outcome == "infrastructure_failed"
@@ -240,11 +248,11 @@ class LibvirtTestbed:
         taken_out = self._placement.release(one.trial.number, failed=failed)
         if taken_out:
             why, _, _ = evaluation.reason.partition("\n")
-            self._say(f"{taken_out}; the last: {why}")
+            _log.warning("%s; the last: %s", taken_out, why)
         return one.trial, evaluation
 
     def _dismiss(self, worker: _Worker) -> None:
-        """An actor is dead or given up: its slots on the host go with it."""
+        """End an actor that is dead or given up, and release its slots and locks on its hosts."""
         with contextlib.suppress(RayError):
             worker.actor.kill()
             for host in worker.hosts:
@@ -254,21 +262,20 @@ class LibvirtTestbed:
         one = self._running[reference]
         self._dismiss(one.worker)
         self._lost.append(
-            self._told(reference, Evaluation("infrastructure_failed", why, one.worker.where))
+            self._note_end(reference, Evaluation("infrastructure_failed", why, one.worker.where))
         )
 
     def _see_to_silence(self) -> None:
-        """Give up actors that hang, and those that answer but have missed all their own
-        deadlines."""
+        """Give up actors that hang, and those that answer but have missed all their deadlines."""
         now = time.monotonic()
         for reference, one in list(self._running.items()):
-            if now - one.heard > self._heartbeat_timeout_s:
+            if now - one.last_answer > self._heartbeat_timeout_s:
                 self._give_up(
                     reference, f"its actor hasn't answered for {self._heartbeat_timeout_s:g} s"
                 )
-            elif now - one.begun > one.limit_s:
+            elif now - one.begun > one.deadline_s:
                 detail = f"{one.status.phase} {one.status.detail}".strip()
-                self._give_up(reference, f"it isn't done after {one.limit_s:g} s ({detail})")
+                self._give_up(reference, f"it isn't done after {one.deadline_s:g} s ({detail})")
 
     def _see_to_hosts(self) -> None:
         for change in self._pool.poll():
@@ -282,11 +289,10 @@ class LibvirtTestbed:
         if len(self._placement.out_of_service) == len(self._placement.hosts):
             for host, facts in self._pool.serving.items():
                 self._placement.add(host, facts.total, facts.acceleration.kind)
-                self._say(f"no other host is left: host {host} is used again")
+                _log.warning("no other host is left: host %s is used again", host)
 
     def _forget(self, change: HostChange) -> None:
-        """A host is lost with all that it had: its trials have failed, its idle actors are of no
-        use."""
+        """Give up what was on a lost host: its trials have failed, idle actors are of no use."""
         for reference, one in list(self._running.items()):
             if change.host in one.worker.assignment.hosts:
                 self._give_up(reference, f"host {change.host} was lost: {change.why}")
@@ -299,8 +305,7 @@ class LibvirtTestbed:
             hosts.discard(change.host)
 
     def _note_goldens(self, host: str) -> None:
-        """Of which schedulers a host has golden clusters already; best effort, it only steers
-        placement."""
+        """Note of which schedulers a host has golden clusters; placement prefers such hosts."""
         for name, cluster_spec in self._cluster_specs.items():
             with contextlib.suppress(CampaignError):
                 if self._pool.actor(host).call_within(
@@ -313,13 +318,12 @@ class LibvirtTestbed:
                     self._golden_at.setdefault(name, set()).add(host)
 
     def _room(self, cluster_spec: ClusterSpec) -> int:
-        """How many clusters of the largest size fit, each on as many hosts as it spans."""
+        """Return how many clusters of the largest size fit, each on as many hosts as it spans."""
         parts = self._needs(cluster_spec, cluster_spec.largest)
         return self._placement.room(parts[0]) // len(parts)
 
     def _needs(self, cluster_spec: ClusterSpec, nodes: int) -> list[Needs]:
-        """What a cluster with so many compute nodes would occupy on each of its hosts, by how a
-        host's guests run; the largest part first."""
+        """Return the resources of a cluster per host, the largest first, keyed by acceleration."""
         parts = shares(nodes + 1, cluster_spec.settings.hosts)
         return [
             {kind: cluster_resources(part, cluster_spec.shape, kind) for kind in ("kvm", "tcg")}

@@ -1,2 +1,1 @@
-"""The machines that run VMs: each one's slots and nodes, the actor in front of it, and which one a
-trial goes to."""
+"""The hosts that run VMs: slots and nodes, the actor in front of each, the placement of trials."""

@@ -1,8 +1,8 @@
-"""Several hosts as one, for a cluster whose nodes are dealt over them in turn, the head on the
-first.
+"""Several hosts as one, for a cluster that spans them.
 
-Such a cluster is always booted: nodes on several hosts can't be saved at one instant, so there are
-no `HostSnapshots` of several hosts.
+Its nodes are dealt over the hosts in turn, the head on the first. Such a cluster is always booted:
+nodes on several hosts can't be saved at one instant, so there are no `HostSnapshots` of several
+hosts.
 """
 
 import asyncio
@@ -51,9 +51,11 @@ class MultiHost:
         self._place: dict[str, int] = {}  # by node: the index of its host among the parts
 
     async def facts(self) -> HostFacts:
-        """Return the facts of the slowest host, the first of several, under the names of all,
-        joined by "+"."""
-        facts = [await part.host.facts() for part in self._parts]
+        """Return the facts of the slowest host (the first of several) under the names of all.
+
+        The names are joined by "+".
+        """
+        facts = await _together(part.host.facts() for part in self._parts)
         slowest = max(facts, key=lambda one: one.slowness)
         return replace(slowest, name="+".join(part.name for part in self._parts))
 

@@ -1,10 +1,8 @@
-"""Which host a trial's cluster goes to: the books of what is promised, and which hosts are in
-service. Pure.
+"""Decides which host a trial's cluster goes to, by what is reserved there. Pure: no effects.
 
 The driver decides by what it has placed itself, without asking hosts; a host has the last word when
-the cluster takes its slot there. A host that fails time after time is taken out of service and
-named; the last one never is, since whoever runs the campaign is told anyway when attempt after
-attempt fails.
+the cluster takes its slot there. A host on which trial after trial fails is taken out of service;
+the last one never is, since people learn anyway when attempt after attempt fails.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,31 +14,30 @@ from numpy.typing import NDArray
 from actors.hypervisor.capacity import Resources
 
 Needs = Mapping[str, Resources]
-"""What a cluster would occupy, by the kind of host: emulated nodes need more memory than others."""
+"""Resources of a cluster, keyed by acceleration: emulated nodes need more memory than others."""
 
 
 def shares(nodes: int, hosts: int) -> list[int]:
-    """How many of a cluster's nodes, the head included, each of its hosts gets: they are dealt in
-    turn."""
+    """Return how many of a cluster's nodes, the head included, each of its hosts gets."""
     return [len(range(first, nodes, hosts)) for first in range(hosts)]
 
 
 @dataclass(frozen=True)
 class _Placed:
-    """What a trial's cluster occupies on each of its hosts."""
+    """The hosts of a trial's cluster, as rows, and what it occupies on each."""
 
     hosts: tuple[int, ...]
     occupies: tuple[NDArray[np.int64], ...]
 
 
 class Placement:
-    """Trials and the hosts that they are on. `most_failures` in a row take a host out of service.
+    """Reservations of trials on hosts. `max_failures` in a row take a host out of service.
 
-    Hosts are rows of a few arrays: a thousand of them are looked through in microseconds.
+    Hosts are rows of a few arrays: a thousand of them are searched in microseconds.
     """
 
-    def __init__(self, most_failures: int = 3) -> None:
-        self._most_failures = most_failures
+    def __init__(self, max_failures: int = 3) -> None:
+        self._max_failures = max_failures
         self._rows: dict[str, int] = {}  # by the host's name
         self._kinds: list[str] = []
         self._kind = np.zeros(0, dtype=np.intp)
@@ -52,7 +49,7 @@ class Placement:
         self._failed_on: dict[int, set[int]] = {}
 
     def add(self, host: str, total: Resources, kind: str = "") -> None:
-        """A host joins, or is back; what is placed there stays in the books."""
+        """Take a host into service, also again; what is reserved there stays reserved."""
         vector = np.array([astuple(total)], dtype=np.int64)
         if kind not in self._kinds:
             self._kinds.append(kind)
@@ -71,7 +68,7 @@ class Placement:
         self._why_out.pop(host, None)
 
     def take_out(self, host: str, why: str) -> None:
-        """The host gets no more trials; those that it has stay until they are released."""
+        """Give a host no more trials; those that it has stay until they are released."""
         self._serves[self._rows[host]] = False
         self._why_out[host] = why
 
@@ -82,11 +79,11 @@ class Placement:
 
     @property
     def out_of_service(self) -> Mapping[str, str]:
-        """The hosts that get no trials, and why."""
+        """The hosts that get no trials, with the reasons."""
         return dict(self._why_out)
 
     def reserved(self, host: str) -> Resources:
-        """What is promised on a host."""
+        """Return what is reserved on a host."""
         row = self._rows[host]
         return Resources(
             **dict(
@@ -99,13 +96,13 @@ class Placement:
         )
 
     def room(self, needs: Needs) -> int:
-        """On how many hosts such a cluster fits now."""
+        """Return on how many hosts such a cluster fits now."""
         return int(self._fits(self._wanted(needs)).sum())
 
     def place(
         self, trial: int, needs: Needs, *, preferred: Sequence[Collection[str]] = ()
     ) -> str | None:
-        """Promise the trial's cluster its room on a host, and name it; None where it fits on none.
+        """Reserve room for the trial's cluster on a host, and name it; None if it fits on none.
 
         Hosts on which this trial has failed come last, then those that failed others. Among equals,
         those in the first of the `preferred` collections come first, then those in the second, and
@@ -117,8 +114,10 @@ class Placement:
     def place_over(
         self, trial: int, parts: Sequence[Needs], *, preferred: Sequence[Collection[str]] = ()
     ) -> tuple[str, ...]:
-        """The same for a cluster in several parts, each on a host of its own; nothing where one
-        fits nowhere."""
+        """Do as `place` does for a cluster in parts, each on a host of its own.
+
+        Returns an empty tuple, and reserves nothing, if one of the parts fits nowhere.
+        """
         rows: list[int] = []
         occupied = []
         for needs in parts:
@@ -134,10 +133,9 @@ class Placement:
         return tuple(map(self._name, rows))
 
     def release(self, trial: int, *, failed: bool) -> str:
-        """Give back the room of a trial that has ended, and learn from how it did.
+        """Give back the room of a trial that has ended, and count its failure.
 
-        Returns what to tell people when a host of its is taken out of service by that, else an
-        empty string.
+        Returns a message if a host is taken out of service by that, else an empty string.
         """
         placed = self._placed.pop(trial)
         for row, occupies in zip(placed.hosts, placed.occupies, strict=True):
@@ -152,10 +150,12 @@ class Placement:
         return "; ".join(filter(None, map(self._judge, rows)))
 
     def _judge(self, row: int) -> str:
-        """Take a host out of service that fails time after time, unless it is the last one; what to
-        tell people."""
+        """Take a host out of service that has failed too often, unless it is the last one.
+
+        Returns a message then, else an empty string.
+        """
         if (
-            self._failures[row] < self._most_failures
+            self._failures[row] < self._max_failures
             or not self._serves[row]
             or self._serves.sum() == 1
         ):
@@ -172,7 +172,7 @@ class Placement:
         taken: Sequence[int],
         preferred: Sequence[Collection[str]],
     ) -> int | None:
-        """The row of the best host of those that fit, beside those that are taken."""
+        """Return the row of the best host of those that fit and aren't taken."""
         fitting = np.flatnonzero(fits)
         fitting = fitting[~np.isin(fitting, taken)]
         if not fitting.size:
@@ -193,7 +193,7 @@ class Placement:
         return int(fitting[np.lexsort(keys)[0]])
 
     def trials_on(self, host: str) -> list[int]:
-        """The trials whose clusters are on a host."""
+        """Return the trials whose clusters are on a host."""
         row = self._rows[host]
         return [trial for trial, placed in self._placed.items() if row in placed.hosts]
 
@@ -201,7 +201,7 @@ class Placement:
         return list(self._rows)[row]
 
     def _wanted(self, needs: Needs) -> NDArray[np.int64]:
-        """What such a cluster occupies on each host."""
+        """Return what such a cluster occupies on each host, a row each."""
         return np.array([astuple(needs[kind]) for kind in self._kinds], dtype=np.int64)[self._kind]
 
     def _fits(self, wanted: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -1,5 +1,4 @@
-"""The hosts of a campaign: opened, watched, lost and opened again, drained and added while trials
-run.
+"""The hosts of a campaign: opened, watched, lost and opened again, drained and added.
 
 The driver keeps no state of a host but its actor's handle. A driver that is killed takes its actors
 with it; what outlives them is ended by their watchdogs, and found by lease (see
@@ -24,6 +23,7 @@ from actors.hosts.slot import HostFacts
 from actors.hypervisor.lease import Owner
 from actors.transfer.chunks import Server
 from actors.transfer.image_source import ImageSource
+from campaign.core import log
 from campaign.core.commands import OperatorCommand
 from campaign.core.errors import CampaignError, InfrastructureError
 from campaign.core.version import source_digest
@@ -95,15 +95,15 @@ class _Member:
 
     @property
     def is_open(self) -> bool:
+        """True if it has opened and isn't lost."""
         return self.facts is not None
 
 
 class Pool:
-    """The hosts of a campaign, open for trials. Use it in a `with`: leaving ends everything that it
-    started.
+    """The hosts of a campaign, open for trials.
 
-    `say` hears what happens to hosts, `commands` gives the operator commands since it was last
-    called.
+    Use it in a `with`: leaving ends everything that it started. `commands` returns the
+    operator commands since it was last called. What happens to hosts is logged.
     """
 
     def __init__(
@@ -113,13 +113,11 @@ class Pool:
         campaign: str,
         testbed: TestbedSettings,
         *,
-        say: Callable[[str], None],
         commands: Callable[[], Sequence[OperatorCommand]] = tuple,
     ) -> None:
         self._bundles = bundles
         self._campaign = campaign
         self._testbed = testbed
-        self._say = say
         self._commands = commands
         self._members = {name: _Member(settings) for name, settings in hosts.items()}
         self._own_source: RemoteActor[ImageSource] | None = None
@@ -127,7 +125,7 @@ class Pool:
         self._served = time.monotonic()  # when a host was last open
 
     def __enter__(self) -> "Pool":
-        """Start or join Ray, and open the hosts; the first host's error if none of them opens."""
+        """Start or join Ray, and open the hosts; raise the first error if none of them opens."""
         ray_session.start(self._testbed.ray_address)
         try:
             self._obey()
@@ -148,14 +146,14 @@ class Pool:
 
     @property
     def facts(self) -> dict[str, HostFacts]:
-        """What the open hosts are."""
+        """The facts of the open hosts, by name."""
         return {
             name: member.facts for name, member in self._members.items() if member.facts is not None
         }
 
     @property
     def serving(self) -> dict[str, HostFacts]:
-        """Those of them that aren't drained."""
+        """The facts of the open hosts that aren't drained, by name."""
         return {
             name: facts for name, facts in self.facts.items() if not self._members[name].drained
         }
@@ -201,15 +199,14 @@ class Pool:
         elif time.monotonic() > self._served + ALL_AWAY_TIMEOUT_S:
             away = "\n".join(f"{change.host}: {change.why}" for change in changes if change.why)
             raise InfrastructureError(
-                f"no host has been there for {ALL_AWAY_TIMEOUT_S:g} s", away, _SERVE
+                f"no host has been reachable for {ALL_AWAY_TIMEOUT_S:g} s", away, _SERVE
             )
         return changes
 
     def suspect(self, host: str) -> None:
-        """A trial has failed on a host: find out at once whether its actor is dead, before another
-        trial is sent there.
+        """Find out at once whether a host's actor is dead, on which a trial has failed.
 
-        One that is merely slow to answer keeps its time.
+        So no other trial is sent there. An actor that is merely slow to answer keeps its time.
         """
         member = self._members.get(host)
         if member is None or member.actor is None or not member.is_open:
@@ -229,8 +226,7 @@ class Pool:
         ray_session.stop()
 
     def _open_all(self) -> list[CampaignError]:
-        """Open what isn't drained, all at once, and wait for it; the errors of those that can't be
-        opened."""
+        """Open all hosts that aren't drained, and return the errors of those that can't be."""
         wanted = {name: member for name, member in self._members.items() if not member.drained}
         errors = [
             error for name, member in wanted.items() if (error := self._begin_opening(name, member))
@@ -247,7 +243,7 @@ class Pool:
         return errors
 
     def _begin_opening(self, name: str, member: _Member) -> CampaignError | None:
-        """Begin to open a host; why that can't be, if so."""
+        """Begin to open a host; return the error if that can't be."""
         far = member.settings.reach == "ray"
         if far and name not in ray_nodes():
             error = InfrastructureError(
@@ -271,7 +267,7 @@ class Pool:
         return None
 
     def _finish_opening(self, name: str, member: _Member) -> CampaignError | None:
-        """Take note if the host is open by now; why it can't be opened, if so."""
+        """Take note if the host is open by now; return the error if it can't be opened."""
         ready, _ = ray.wait([member.opening], timeout=0)
         limit_s = OPEN_FAR_TIMEOUT_S if member.settings.reach == "ray" else OPEN_TIMEOUT_S
         if not ready and time.monotonic() < member.opening_since + limit_s:
@@ -291,8 +287,7 @@ class Pool:
         return None
 
     def _listen(self, name: str, member: _Member) -> None:
-        """Ask an open host for a sign of life every few seconds, and lose one that gives none for
-        too long."""
+        """Ping an open host every few seconds, and lose one that doesn't answer for too long."""
         now = time.monotonic()
         if member.ping is None:
             if now >= member.last_answer + PING_INTERVAL_S:
@@ -312,47 +307,53 @@ class Pool:
             self._lose(name, member, InfrastructureError(silence))
 
     def _lose(self, name: str, member: _Member, error: Exception) -> None:
-        """An open host is gone with all that it had."""
-        self.actor(name).kill()  # its watchdog ends what it had
+        """Give an open host up with all that it had, which its watchdog ends."""
+        self.actor(name).kill()
         self._miss(name, member, InfrastructureError(str(error).partition("\n")[0]))
 
     def _miss(self, name: str, member: _Member, error: CampaignError) -> CampaignError:
-        """It is away: try it again after a while that doubles with each failure."""
+        """Try a host again after a while, which doubles with each failure; return the error."""
         wait_s = min(FIRST_RETRY_S * 2**member.failures, MAX_RETRY_S)
         member.actor = member.facts = member.opening = member.ping = None
         member.failures += 1
         member.retry_at = time.monotonic() + wait_s
         self._changes.append(HostChange(name, why=error.brief, gone=True))
         if member.failures == 1:
-            self._say(
-                f"host {name} is unreachable: {error.brief}; "
-                f"retrying every {FIRST_RETRY_S:g} to {MAX_RETRY_S:g} s"
-            )
+            with log.context(host=name):
+                _log.warning(
+                    "host %s is unreachable: %s; retrying every %g to %g s",
+                    name,
+                    error.brief,
+                    FIRST_RETRY_S,
+                    MAX_RETRY_S,
+                )
         return error
 
     def _obey(self) -> None:
         for command in self._commands():
-            name = command.host
-            if command.settings is not None:
-                if name in self._members:
-                    self._close(name)
-                    self._changes.append(
-                        HostChange(name, why="it has other settings now", gone=True)
-                    )
-                self._members[name] = _Member(command.settings)
-                self._say(f"host {name} is added")
-            if name not in self._members:
-                self._say(f"there is no host {name} to {command.action}")
-                continue
-            member = self._members[name]
-            if command.action == "drain" and not member.drained:
-                self._say(f"host {name} is drained: what runs there ends, nothing new begins")
-                self._changes.append(HostChange(name, why="it is drained"))
-            elif command.action == "serve" and member.drained:
-                self._say(f"host {name} serves again")
-                if member.is_open:
-                    self._changes.append(HostChange(name, facts=member.facts))
-            member.drained = command.action == "drain"
+            with log.context(host=command.host):
+                self._carry_out(command)
+
+    def _carry_out(self, command: OperatorCommand) -> None:
+        name = command.host
+        if command.settings is not None:
+            if name in self._members:
+                self._close(name)
+                self._changes.append(HostChange(name, why="it has other settings now", gone=True))
+            self._members[name] = _Member(command.settings)
+            _log.info("host %s is added", name)
+        if name not in self._members:
+            _log.warning("there is no host %s to %s", name, command.action)
+            return
+        member = self._members[name]
+        if command.action == "drain" and not member.drained:
+            _log.info("host %s is drained: what runs there ends, nothing new begins", name)
+            self._changes.append(HostChange(name, why="it is drained"))
+        elif command.action == "serve" and member.drained:
+            _log.info("host %s serves again", name)
+            if member.is_open:
+                self._changes.append(HostChange(name, facts=member.facts))
+        member.drained = command.action == "drain"
 
     def _introduce(self) -> None:
         """Let the open hosts know each other."""

@@ -1,5 +1,7 @@
-"""Starts or joins Ray. Ray reads its environment once, when it is imported, so `prepare` comes
-before that."""
+"""Starts or joins Ray.
+
+Ray reads its environment once, when it is imported, so `prepare` must be called before that.
+"""
 
 import os
 import re
@@ -13,12 +15,12 @@ from pathlib import Path
 from actors.hypervisor.process import start_ticks
 from campaign.core.errors import ConfigError, InfrastructureError
 
-OBJECT_STORE_BYTES = (
-    128 * 1024 * 1024
-)  # jobs tables and logs; images never travel through it on one host
+OBJECT_STORE_BYTES = 128 * 1024 * 1024
+"""Room for jobs tables and logs; on one host, images never travel through it."""
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_memory_monitor_refresh_ms": "0",  # VMs' memory is counted by us
+    # The memory of VMs is counted by us.
+    "RAY_memory_monitor_refresh_ms": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
@@ -28,19 +30,18 @@ def prepare(address: str | None) -> None:
     """Set Ray's environment for a session of our own, or for joining the Ray at `address`.
 
     Ray's daemons listen on every interface whatever they are told, and run what anybody sends them.
-    So our own asks for a token that only this process and its children know, and one that is joined
-    must ask for one: ConfigError where this process has none to give. RuntimeError if Ray was
-    imported before.
+    So our own demands a token that only this process and its children know, and one that is joined
+    must demand one, too. Raises ConfigError if this process has no token for that, and RuntimeError
+    if Ray was imported before.
     """
     if "ray" in sys.modules:
         raise RuntimeError("ray was imported before its environment was prepared")
     if address and not _has_token():
         raise ConfigError(
             f"testbed.ray_address: the Ray at {address} would be joined without a token",
-            "A Ray that asks for none runs what anybody sends it who reaches its ports.",
+            "Without a token, anyone who can reach its ports can run code.",
             "Start it with RAY_AUTH_MODE=token and one token on every host (ray get-auth-token "
-            "--generate), and set "
-            "both here as well.",
+            "--generate), and set both here as well.",
         )
     os.environ.update(ENVIRONMENT)
     if not address:
@@ -48,7 +49,7 @@ def prepare(address: str | None) -> None:
 
 
 def _has_token() -> bool:
-    """Whether Ray's environment names a token, in the ways that Ray knows."""
+    """Return True if Ray's environment names a token, in one of the ways that Ray knows."""
     if os.environ.get("RAY_AUTH_MODE") != "token":
         return False
     file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
@@ -56,14 +57,14 @@ def _has_token() -> bool:
 
 
 def start(address: str | None) -> None:
-    """Join the Ray at `address`, or start a small one of our own; InfrastructureError if that can't
-    be.
+    """Join the Ray at `address`, or start a small one of our own.
 
-    What SIGTERM does stays as it was: Ray's own handler would abort a driver that is told to end.
+    Raises InfrastructureError if that can't be. What SIGTERM does stays as it was: Ray's own
+    handler would abort a driver that is told to end.
     """
     import ray
 
-    told_to_end = signal.getsignal(signal.SIGTERM)
+    handler = signal.getsignal(signal.SIGTERM)
     common = {"log_to_driver": False, "logging_level": "error", "ignore_reinit_error": True}
     try:
         if address:
@@ -77,11 +78,11 @@ def start(address: str | None) -> None:
         where = f"Ray at {address}" if address else "a local Ray"
         raise InfrastructureError(
             f"{where} can't be reached or started: {error}",
-            resolution="`python -m campaign doctor` says what is amiss.",
+            resolution="Run `python -m campaign doctor`, which finds the cause.",
         ) from None
     finally:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, told_to_end)
+            signal.signal(signal.SIGTERM, handler)
 
 
 def stop() -> None:
@@ -93,8 +94,10 @@ def stop() -> None:
 
 
 def sweep() -> list[Path]:
-    """Remove the files of sessions whose driver is dead: Ray ends with its driver, but leaves
-    sockets and logs."""
+    """Remove the files of sessions whose driver is dead, and return their folders.
+
+    Ray ends with its driver, but leaves sockets and logs.
+    """
     ours = (
         folder for folder in _TEMPORARY.glob(f"{_PREFIX}*") if folder.lstat().st_uid == os.geteuid()
     )

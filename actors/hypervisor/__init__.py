@@ -1,2 +1,1 @@
-"""libvirt without Ray: domain XML, a private libvirtd, leases, capacity, the KVM probe. Importing
-it loads nothing."""
+"""libvirt without Ray: domains, a private libvirtd, leases, capacity, the probe of KVM."""

@@ -24,10 +24,10 @@ from actors.hypervisor.overlay import Bridge
 LEASE_NAMESPACE = "urn:hpc-campaign:lease:1"
 LEASE_PREFIX = "campaign"
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
-CREDENTIAL_FOLDER = (
-    "opt/io.systemd.credentials/"  # where systemd looks for credentials in QEMU's fw_cfg
-)
-GUEST_ADDRESS = "10.0.2.15"  # what QEMU's user network leases to its only guest
+CREDENTIAL_FOLDER = "opt/io.systemd.credentials/"
+"""The folder of QEMU's fw_cfg in which systemd looks for credentials."""
+GUEST_ADDRESS = "10.0.2.15"
+"""The address that QEMU's user network leases to its only guest."""
 
 _HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 # QEMU's fw_cfg names have 55 characters, 27 of which are CREDENTIAL_FOLDER.
@@ -38,8 +38,7 @@ _XML_TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*")
 _PCI_BUS = {"pc": "pci.0", "q35": "pcie.0"}
 MANAGEMENT_CARD = "mgmt"
 CLUSTER_CARD = "cluster"
-"""QEMU's names of a node's two networks; that of a cluster that spans hosts has one of
-libvirt's."""
+"""QEMU's names of a node's two networks; if a cluster spans hosts, libvirt names the second."""
 # Beyond the slots that libvirt hands out from the bottom.
 _MANAGEMENT_SLOT = "0x10"
 _CLUSTER_SLOT = "0x11"
@@ -71,7 +70,7 @@ class MemoryFile:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeSpec:
-    """One node of a cluster; `InvalidNodeSpec` at once if a value could not be meant.
+    """One node of a cluster. InvalidNodeSpec is raised at once for a value that can't be meant.
 
     Files are absolute paths on the libvirt host. `credentials` maps systemd credential names to
     files, so that secrets stand in files that only we can read and not in process arguments.
@@ -212,12 +211,11 @@ def _invalid(spec: NodeSpec, field: str, value: object, rule: str) -> InvalidNod
 
 
 def domain_xml(spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> str:
-    """The domain of `spec`. With `run_as` (uid, gid) QEMU runs as that user and libvirt changes no
-    file's owner.
+    """Return the domain of `spec` as libvirt's XML.
 
-    Without it a privileged libvirtd would give our image and credential files to its own user; an
-    unprivileged one runs everything as the caller and knows no other way, so there it must be left
-    out.
+    With `run_as` (uid, gid), QEMU runs as that user and libvirt changes no file's owner. Without it
+    a privileged libvirtd would give our image and credential files to its own user; an unprivileged
+    one runs everything as the caller and knows no other way, so there it must be left out.
     """
     domain = ET.Element("domain", {"type": "kvm" if spec.acceleration == "kvm" else "qemu"})
     _text(domain, "name", spec.name)
@@ -244,8 +242,10 @@ def domain_xml(spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> str:
 def fingerprint(
     vcpus: int, memory_mib: int, acceleration: Literal["kvm", "tcg"], tb_cache_mib: int
 ) -> str:
-    """What all nodes of one shape have in common as libvirt sees them: equal where one's memory
-    fits the other."""
+    """Return a hash of what all nodes of one shape have in common as libvirt sees them.
+
+    It is equal for two nodes where the memory of one fits the other.
+    """
     nowhere = Path("/")
     spec = NodeSpec(
         cluster="any",
@@ -271,12 +271,12 @@ def fingerprint(
 
 
 def lease_element(lease: Lease) -> ET.Element:
-    """The lease as an XML element of our own namespace."""
+    """Return the lease as an XML element of our own namespace."""
     return ET.Element(f"{{{LEASE_NAMESPACE}}}lease", lease.fields())
 
 
 def parse_lease(text: str) -> Lease:
-    """The lease in a domain's metadata element; `InvalidLease` holding the text if it is none."""
+    """Return the lease in a domain's metadata element; InvalidLease if it is none."""
     try:
         element = ET.fromstring(text)  # noqa: S314 - libvirt has parsed and written this text
     except ET.ParseError as error:
@@ -288,7 +288,7 @@ def parse_lease(text: str) -> Lease:
 
 
 def _add_boot(domain: ET.Element, spec: NodeSpec) -> None:
-    """Kernel, initrd and command line, and the credentials that give the node its identity."""
+    """Add kernel, initrd, command line, and the credentials that give the node its identity."""
     os = ET.SubElement(domain, "os")
     _text(os, "type", "hvm", arch="x86_64", machine=spec.machine)
     _text(os, "kernel", str(spec.kernel))
@@ -301,8 +301,7 @@ def _add_boot(domain: ET.Element, spec: NodeSpec) -> None:
 
 
 def _add_machine(domain: ET.Element, spec: NodeSpec) -> None:
-    """CPU model, features, and what happens at the end of the guest's life: it is gone, it never
-    starts again."""
+    """Add CPU model and features, and that the guest never starts again after its end."""
     features = ET.SubElement(domain, "features")
     ET.SubElement(features, "acpi")
     if spec.acceleration == "kvm":
@@ -314,8 +313,8 @@ def _add_machine(domain: ET.Element, spec: NodeSpec) -> None:
     ET.SubElement(cpu, "topology", topology)
     if spec.acceleration == "tcg":
         # QEMU 7.2 emulates CMPXCHG16B wrongly: guest kernels panic within minutes. And it moves
-        # "fast" strings byte by
-        # byte: without them kernels copy words, and processes start in four fifths of the time.
+        # "fast" strings byte by byte: without them kernels copy words, and processes start in four
+        # fifths of the time.
         for feature in ("cx16", "erms"):
             ET.SubElement(cpu, "feature", {"policy": "disable", "name": feature})
     ET.SubElement(domain, "clock", {"offset": "utc"})
@@ -346,8 +345,7 @@ def _add_devices(domain: ET.Element, spec: NodeSpec) -> None:
 
 
 def _network_cards(spec: NodeSpec) -> Iterator[str]:
-    """The cards that are QEMU arguments; every value in them is a number or an address that
-    `NodeSpec` has checked."""
+    # Every value in these arguments is a number or an address that `NodeSpec` has checked.
     bus = _PCI_BUS[spec.machine]
     forward = f"hostfwd=tcp:{spec.ssh_address}:{spec.ssh_port}-{GUEST_ADDRESS}:22"
     management = f"user,id={MANAGEMENT_CARD},restrict=on,ipv6=off,{forward}"
@@ -364,7 +362,7 @@ def _network_cards(spec: NodeSpec) -> Iterator[str]:
 
 
 def _memory(spec: NodeSpec) -> Iterator[str]:
-    """Memory in a file of ours. libvirt can put it into a file, but not into one that we name."""
+    # libvirt can put memory into a file, but not into one that we name.
     if spec.memory is None:
         return
     share = "on" if spec.memory.use == "record" else "off"

@@ -1,2 +1,1 @@
-"""Golden clusters: snapshots of whole clusters with their memory, on disk and while they are
-made."""
+"""Golden clusters: snapshots of booted and joined clusters, with their memory."""

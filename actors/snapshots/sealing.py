@@ -1,5 +1,4 @@
-"""The files of a golden cluster: sealing a draft of them, verifying them before use, and reading
-them bare."""
+"""The files of a golden cluster: sealing a draft of them, verifying them, and reading them."""
 
 import base64
 import contextlib
@@ -32,7 +31,8 @@ from actors.snapshots.snapshot import (
 from campaign.core import files
 
 _VERIFIED = "verified.json"
-_CLOCK_GRAIN = 0.02  # seconds; twice the coarsest clock tick that file systems stamp files with
+# Twice the coarsest clock tick that file systems stamp files with.
+_CLOCK_GRAIN_S = 0.02
 _BLOCK_UNIT = 512  # bytes; of st_blocks
 
 FileIdentity = dict[str, int]
@@ -40,8 +40,7 @@ _Result = TypeVar("_Result")
 
 
 class _Verified(BaseModel):
-    """`verified.json`: the files of the golden cluster `seal` that were found sound during the boot
-    `boot`.
+    """`verified.json`: which files of a golden cluster were found sound during this boot.
 
     It is trusted across processes: who could forge it could as well put forged files into the
     folder, which is ours alone. A copied folder has other inodes, a program can't set a change time
@@ -58,10 +57,10 @@ class _Verified(BaseModel):
 def seal(
     folder: Path, key: SnapshotKey, nodes: Sequence[str], identity: Mapping[str, bytes]
 ) -> None:
-    """Make the files of `nodes` in `folder` ours, sparse and described by a manifest, which is
-    written last.
+    """Make the files of `nodes` in `folder` ours and sparse, and write their manifest last.
 
-    GoldenError if one is missing or still open for writing somewhere, OSError if the disk fails.
+    Raises GoldenError if one is missing or still open for writing somewhere, OSError if the disk
+    fails.
     """
     paths = [folder / name for name in goldens.file_names(nodes)]
     missing = [path.name for path in paths if not path.is_file()]
@@ -85,14 +84,16 @@ def tidy(folder: Path) -> None:
 
 
 def load(folder: Path) -> Golden:
-    """The golden cluster in `folder`, by its manifest alone; GoldenDamaged if that can't be
-    read."""
+    """Return the golden cluster in `folder`, by its manifest alone; GoldenDamaged if it is bad."""
     return _golden(folder, read_manifest(folder))
 
 
 def verify(folder: Path, key: SnapshotKey) -> Golden:
-    """The golden cluster of `key` in `folder`, every byte of it checked now or, untouched since,
-    earlier."""
+    """Return the golden cluster of `key` in `folder`, with every byte checked.
+
+    What was checked during this boot and hasn't been touched since isn't read again. Raises
+    GoldenDamaged if any of it isn't what the manifest says.
+    """
     manifest = read_manifest(folder)
     if manifest.key.digest != key.digest:
         raise damaged(folder / MANIFEST, "has another key", goldens.differences(key, manifest.key))
@@ -106,8 +107,7 @@ def verify(folder: Path, key: SnapshotKey) -> Golden:
 
 
 def read_manifest(folder: Path) -> GoldenManifest:
-    """The manifest in `folder`; GoldenDamaged if folder or manifest aren't plain, ours and
-    whole."""
+    """Return the manifest in `folder`; GoldenDamaged if one of them isn't plain, ours and whole."""
     path = folder / MANIFEST
     try:
         _require_ours(folder, folder.lstat(), stat.S_ISDIR)
@@ -118,20 +118,19 @@ def read_manifest(folder: Path) -> GoldenManifest:
 
 
 def disk_use(folder: Path) -> int:
-    """The bytes that the files in `folder` take on the disk; FileNotFoundError without the
-    folder."""
+    """Return the bytes that the files in `folder` take; FileNotFoundError without a folder."""
     total = 0
     for path in folder.iterdir():
-        with contextlib.suppress(FileNotFoundError):  # another process's draft of its record
+        # Another process's draft of its record may be gone by now.
+        with contextlib.suppress(FileNotFoundError):
             total += path.lstat().st_blocks * _BLOCK_UNIT
     return total
 
 
 def read_all(golden: Golden, nodes: Iterable[str] | None = None) -> int:
-    """Read the data of the files of `nodes` (of all, if None) once, one after the other; the bytes
-    read.
+    """Read the files of `nodes` (of all, if None) once, and return the bytes read.
 
-    What any restore that reads its files must at least take.
+    Any restore that reads its files takes at least as long.
     """
     total = 0
     for path in golden.files(nodes):
@@ -141,8 +140,10 @@ def read_all(golden: Golden, nodes: Iterable[str] | None = None) -> int:
 
 
 def drop_cache(golden: Golden, nodes: Iterable[str] | None = None) -> None:
-    """Write the files of `nodes` (of all, if None) to the disk and out of the page cache, but for
-    pages mapped now."""
+    """Write the files of `nodes` (of all, if None) to the disk, and drop them from the page cache.
+
+    Pages that are mapped now stay.
+    """
     for path in golden.files(nodes):
         with _opened(path) as descriptor:
             os.fdatasync(descriptor)
@@ -159,21 +160,20 @@ def _tidy(path: Path) -> None:
 
 
 def _require_no_writer(path: Path) -> None:
-    """GoldenError if anything has the file open for writing: writes to mapped memory needn't change
-    a file's times.
+    """Raise GoldenError if anything has the file open for writing.
 
-    The kernel grants a read lease only on a file without writers. Some file systems know no leases;
-    there the caller's promise must do.
+    Writes to mapped memory needn't change a file's times, so nothing else would tell. The kernel
+    grants a read lease only on a file without writers. Some file systems know no leases; there the
+    caller's promise must do.
     """
     with _opened(path) as descriptor:
-        fcntl.fcntl(
-            descriptor, fcntl.F_SETSIG, signal.SIGURG
-        )  # ignored by default, unlike SIGIO, if one opens it now
+        # SIGURG is ignored by default, unlike SIGIO, if a writer comes just now.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         try:
             fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         except BlockingIOError as error:
-            mend = "end the nodes of a golden cluster before it is put into the store"
-            raise GoldenError(f"{path} is still open for writing", str(error), mend) from error
+            fix = "End the nodes of a golden cluster before it is put into the store."
+            raise GoldenError(f"{path} is still open for writing", str(error), fix) from error
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
                 raise
@@ -182,7 +182,7 @@ def _require_no_writer(path: Path) -> None:
 
 
 def _look(path: Path, size: int) -> FileIdentity:
-    """The identity of a file of ours of this size, unread."""
+    """Return the identity of a file, unread; GoldenDamaged unless it is ours and of this size."""
     try:
         status = path.lstat()
     except OSError as error:
@@ -195,7 +195,7 @@ def _look(path: Path, size: int) -> FileIdentity:
 
 
 def _check(folder: Path, manifest: GoldenManifest, names: Sequence[str]) -> dict[str, FileIdentity]:
-    """Read these files; their identities, or GoldenDamaged for the first that was altered."""
+    """Read these files and return their identities; GoldenDamaged if one was altered."""
     seen = {}
     for path, (found, identity) in _each(_read_again, [folder / name for name in names]).items():
         expected = manifest.files[path.name]
@@ -213,12 +213,11 @@ def _read_again(path: Path) -> tuple[Content, FileIdentity]:
 
 
 def _read(path: Path) -> tuple[Content, FileIdentity]:
-    """The content of a file, and the identity by which it can be trusted to have this content
-    still."""
+    """Return a file's content, and the identity that it keeps while it has this content."""
     with _opened(path) as descriptor:
         age = time.time() - os.fstat(descriptor).st_ctime
-        if 0 <= age < _CLOCK_GRAIN:  # another change could get the same change time
-            time.sleep(_CLOCK_GRAIN - age)
+        if 0 <= age < _CLOCK_GRAIN_S:  # another change could get the same change time
+            time.sleep(_CLOCK_GRAIN_S - age)
         status = os.fstat(descriptor)
         return Content(digest=sparse.digest(descriptor), size=status.st_size), files.identity(
             status
@@ -235,8 +234,7 @@ def _opened(path: Path, mode: int = os.O_RDONLY) -> Iterator[int]:
 
 
 def _each(work: Callable[[Path], _Result], paths: Sequence[Path]) -> dict[Path, _Result]:
-    """`work` done on several files at once, in threads: reading and hashing release the
-    interpreter's lock."""
+    # In threads: reading and hashing release the interpreter's lock.
     with ThreadPoolExecutor(min(len(paths), os.cpu_count() or 1)) as workers:
         return dict(zip(paths, workers.map(work, paths), strict=True))
 
@@ -261,8 +259,7 @@ def _golden(folder: Path, manifest: GoldenManifest) -> Golden:
 
 
 def _known(folder: Path, manifest: GoldenManifest) -> dict[str, FileIdentity]:
-    """The identities of the files that were verified before and in this boot; none if the record is
-    of no use."""
+    """Return the identities of the files that were verified before during this boot."""
     try:
         record = _Verified.model_validate_json((folder / _VERIFIED).read_bytes())
     except (OSError, ValueError):

@@ -1,5 +1,7 @@
-"""What a golden cluster is on disk: the key that names it, its files, and the sealed manifest of
-them."""
+"""A golden cluster on disk: the key that names it, its files, and their sealed manifest.
+
+A golden cluster is a snapshot of a booted and joined cluster.
+"""
 
 import hashlib
 import json
@@ -22,7 +24,7 @@ from campaign.core.errors import CampaignError
 
 FORMAT = 1  # of the files below; another one gives every key another digest
 MANIFEST = "manifest.json"
-_MEND = "discard it: a cold boot takes its place"
+_FIX = "Discard it: a cold boot takes its place."
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")]
@@ -35,8 +37,7 @@ class GoldenError(CampaignError):
 
 
 class GoldenDamaged(GoldenError):
-    """What stands under a golden cluster's name isn't what was put there, and must not be
-    restored."""
+    """A golden cluster isn't what was put into the store, and must not be restored."""
 
 
 class GoldenGone(GoldenError):
@@ -44,7 +45,7 @@ class GoldenGone(GoldenError):
 
 
 class GoldenStoreFull(GoldenError):
-    """The store's disk has no room for what is being made."""
+    """The store's disk has no room for a golden cluster that is being made."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,10 @@ class SnapshotKey:
 
 @dataclass(frozen=True)
 class Golden:
-    """A golden cluster in a store. Its files are mapped copy on write by restored nodes and never
-    written to."""
+    """A golden cluster in a store.
+
+    Restored nodes map its files copy on write; they are never written to.
+    """
 
     folder: Path
     key: SnapshotKey
@@ -78,15 +81,15 @@ class Golden:
         return self.key.digest
 
     def ram(self, node: str) -> Path:
-        """The memory of `node`, to be mapped privately."""
+        """Return the file of the memory of `node`, to be mapped privately."""
         return ram_file(self.folder, node)
 
     def state(self, node: str) -> Path:
-        """The device state of `node`."""
+        """Return the file of the device state of `node`."""
         return state_file(self.folder, node)
 
     def files(self, nodes: Iterable[str] | None = None) -> Iterator[Path]:
-        """Memory and state of `nodes` (of all, if None), node by node."""
+        """Yield the files of memory and state of `nodes` (of all, if None), node by node."""
         for node in self.nodes if nodes is None else nodes:
             yield self.ram(node)
             yield self.state(node)
@@ -129,17 +132,17 @@ class GoldenManifest(BaseModel):
 
 
 def ram_file(folder: Path, node: str) -> Path:
-    """Where the memory of `node` stands in a golden cluster's folder, or in the draft of one."""
+    """Return the file of the memory of `node` in the folder of a golden cluster or draft."""
     return folder / f"{node}.ram"
 
 
 def state_file(folder: Path, node: str) -> Path:
-    """Where the device state of `node` stands."""
+    """Return the file of the device state of `node`."""
     return folder / f"{node}.state"
 
 
 def file_names(nodes: Sequence[str]) -> list[str]:
-    """The names of the files of `nodes`."""
+    """Return the names of the files of `nodes`."""
     return [file(Path(), node).name for node in nodes for file in (ram_file, state_file)]
 
 
@@ -155,8 +158,7 @@ def write(path: Path, manifest: GoldenManifest) -> None:
 
 
 def parse(path: Path, raw: bytes) -> GoldenManifest:
-    """The manifest that was read from `path`; GoldenDamaged if any of it isn't what `write`
-    wrote."""
+    """Return the manifest that was read from `path`; GoldenDamaged if `write` didn't write it."""
     try:
         found = json.loads(raw)
         manifest = GoldenManifest.model_validate(found["golden"])
@@ -171,8 +173,8 @@ def parse(path: Path, raw: bytes) -> GoldenManifest:
 
 
 def damaged(path: Path, what: str, details: str = "") -> GoldenDamaged:
-    """The error for the file `path` of a golden cluster."""
-    return GoldenDamaged(f"golden cluster file {path} {what}", details, _MEND)
+    """Return the error for the file `path` of a golden cluster."""
+    return GoldenDamaged(f"golden cluster file {path} {what}", details, _FIX)
 
 
 def differences(asked: SnapshotKey, found: SnapshotKey) -> str:
@@ -193,6 +195,6 @@ def _without_values(error: Exception) -> str:
 
 
 def _hash(value: Any) -> str:
-    """The sha256 of `value` as canonical JSON."""
+    """Return the SHA-256 of `value` as canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()

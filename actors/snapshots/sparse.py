@@ -1,5 +1,4 @@
-"""Sparse files: their data without their holes, a hash that holes don't change, and holes where
-zeros stood."""
+"""Sparse files: reading their data, a hash that holes don't change, and making holes of zeros."""
 
 import ctypes
 import errno
@@ -9,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 BLOCK = 64 * 1024
-"""Bytes of zeros that become a hole. 4 KiB saved 5 % more of a node's memory, in 13 times the
-pieces."""
+"""So many zeros become a hole. 4 KiB saved 5 % more of a node's memory, in 13 times the pieces."""
 _ZEROS = bytes(BLOCK)
 _BUFFER = 4 * 2**20  # bytes
 # linux/falloc.h
@@ -22,8 +20,10 @@ _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c
 
 
 def extents(descriptor: int) -> Iterator[tuple[int, int]]:
-    """Where the file has data: (start, end) in bytes, ascending. A file system without holes gives
-    one extent."""
+    """Yield where the file has data, as (start, end) in bytes, ascending.
+
+    A file system without holes gives one extent.
+    """
     end = 0
     size = os.fstat(descriptor).st_size
     while end < size:
@@ -38,8 +38,10 @@ def extents(descriptor: int) -> Iterator[tuple[int, int]]:
 
 
 def blocks(descriptor: int) -> Iterator[tuple[int, bytes]]:
-    """Every block of the grid that may hold data, with its offset; the file's last one may be
-    shorter."""
+    """Yield every block of the grid that may hold data, with its offset.
+
+    All are BLOCK bytes long, but the file's last one may be shorter.
+    """
     reached = 0
     for start, end in extents(descriptor):
         for offset in range(max(start - start % BLOCK, reached), end, BLOCK):
@@ -48,11 +50,10 @@ def blocks(descriptor: int) -> Iterator[tuple[int, bytes]]:
 
 
 def digest(descriptor: int) -> str:
-    """The hash (sha256, hexadecimal) of the file's size and of each block that isn't all zeros,
-    with its offset.
+    """Return a hash (SHA-256, hexadecimal) of the file's size and its blocks with their offsets.
 
-    Equal content gives an equal hash wherever the file system keeps holes, and holes cost no
-    reading.
+    Blocks of zeros are left out. Equal content gives an equal hash wherever the file system keeps
+    holes, and holes cost no reading.
     """
     total = hashlib.sha256(b"sparse %d %d\n" % (BLOCK, os.fstat(descriptor).st_size))
     for offset, block in blocks(descriptor):
@@ -63,8 +64,7 @@ def digest(descriptor: int) -> str:
 
 
 def copy(descriptor: int, target: Path) -> None:
-    """Copy the file to the new file `target`, for its owner alone, with holes where it has holes or
-    zeros."""
+    """Copy the file to the new file `target`, for its owner alone, with holes for zeros."""
     with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copied:
         for offset, block in blocks(descriptor):
             if not _is_zero(block):
@@ -73,9 +73,10 @@ def copy(descriptor: int, target: Path) -> None:
 
 
 def punch(descriptor: int) -> int:
-    """Turn the file's blocks of zeros into holes; the bytes freed. Size and content stay.
+    """Turn the file's blocks of zeros into holes, and return the bytes freed.
 
-    0 on a file system that knows no holes; OSError for all else that goes wrong.
+    Size and content stay. On a file system that knows no holes, nothing is done; OSError for all
+    else that goes wrong.
     """
     freed = 0
     for start, end in _zero_runs(descriptor):
@@ -89,7 +90,7 @@ def punch(descriptor: int) -> int:
 
 
 def read(descriptor: int) -> int:
-    """Read the file's data once, in order, and throw it away; the bytes read."""
+    """Read the file's data once, in order, and return the number of bytes read."""
     buffer = memoryview(bytearray(_BUFFER))
     total = 0
     for start, end in extents(descriptor):
@@ -104,7 +105,7 @@ def read(descriptor: int) -> int:
 
 
 def _zero_runs(descriptor: int) -> Iterator[tuple[int, int]]:
-    """Neighbouring blocks of zeros that aren't holes yet, as (start, end)."""
+    """Yield neighbouring blocks of zeros that aren't holes yet, as (start, end)."""
     start = end = 0
     for offset, block in blocks(descriptor):
         if not _is_zero(block):

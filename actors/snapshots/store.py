@@ -1,9 +1,8 @@
-"""The store of golden clusters: a folder of files, verified on use, safe for several processes,
-never seen half-made.
+"""The store of golden clusters: a folder of files, which several processes may use at once.
 
-One folder per golden cluster, named by its key's digest. Nothing is flushed to the disk by force:
-what a power cut loses is noticed, since files count as verified only within one boot of the
-machine.
+Golden clusters are verified on use and never seen half-made. Each has a folder, named by its key's
+digest. Nothing is flushed to the disk by force: what a power cut loses is noticed, since files
+count as verified only within one boot of the machine.
 """
 
 import contextlib
@@ -31,8 +30,8 @@ from actors.snapshots.snapshot import (
 from campaign.core import files
 
 _MAKING = ".making-"
-# Of the store: while it changes; of a golden cluster: held shared by who uses it, its time the last
-# use.
+# The store's is held while it changes. A golden cluster's is held shared by those who use it, and
+# its time of modification is that of the last use.
 _LOCK = ".lock"
 _KEY = re.compile(r"[0-9a-f]{64}")
 
@@ -43,14 +42,15 @@ class Draft:
 
     key: SnapshotKey
     folder: Path
-    lock: int = field(repr=False)  # descriptor of the lock that keeps others from sweeping it
+    lock: int = field(repr=False)
+    """The descriptor of the lock that keeps others from sweeping it."""
 
     def ram(self, node: str) -> Path:
-        """Where QEMU maps the memory of `node`."""
+        """Return the file that QEMU maps as the memory of `node`."""
         return goldens.ram_file(self.folder, node)
 
     def state(self, node: str) -> Path:
-        """Where the device state of `node` goes."""
+        """Return the file for the device state of `node`."""
         return goldens.state_file(self.folder, node)
 
 
@@ -60,10 +60,14 @@ class GoldenEntry:
 
     digest: str
     folder: Path
-    golden: Golden | None  # None if its manifest can't be read
-    disk_use: int  # bytes
-    used: float  # when it was last put or found, in seconds since the epoch
-    held: bool  # whether somebody holds it now
+    golden: Golden | None
+    """None if its manifest can't be read."""
+    disk_use: int
+    """In bytes."""
+    used: float
+    """When it was last put or found, in Unix seconds."""
+    held: bool
+    """True if a process holds it now."""
 
 
 class GoldenStore:
@@ -75,10 +79,9 @@ class GoldenStore:
 
     @contextmanager
     def making(self, key: SnapshotKey, *, room_mib: int = 0) -> Iterator[Draft]:
-        """A draft on the store's disk; whatever happens, it is gone afterwards unless it was `put`.
+        """Yield a draft on the store's disk, which is gone afterwards unless it was `put`.
 
-        GoldenStoreFull if less than `room_mib` is free, or if the disk fills up meanwhile. Ask for
-        room: a node whose memory file finds no room on the disk is killed by the kernel.
+        Raises GoldenStoreFull if less than `room_mib` is free, or if the disk fills up meanwhile.
         """
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._disk_errors())
@@ -91,13 +94,13 @@ class GoldenStore:
             yield Draft(key, folder, lock)
 
     def put(self, draft: Draft, nodes: Sequence[str], identity: Mapping[str, bytes]) -> Golden:
-        """Keep `draft`, whose files no process writes to or has mapped writably any more, as the
-        golden cluster.
+        """Keep `draft` as a golden cluster, and return that.
 
-        A sound one of the same key stays instead, a damaged one is replaced. Then the least
-        recently used others that nobody holds are evicted until the store fits its limit.
+        No process may write to its files any more, or have them mapped writably. A sound golden
+        cluster of the same key stays instead, a damaged one is replaced. Then the least recently
+        used others that nobody holds are evicted until the store fits its limit. Raises
         GoldenStoreFull if the disk is full, GoldenError if a node's file is missing or still open
-        for writing, as it is while its QEMU lives.
+        for writing.
         """
         with self._disk_errors():
             sealing.seal(draft.folder, draft.key, nodes, identity)
@@ -107,11 +110,10 @@ class GoldenStore:
         return golden
 
     def adopt(self, folder: Path, key: SnapshotKey) -> Golden:
-        """Take in the golden cluster in `folder`, which came from another host to this store's
-        disk, verified.
+        """Verify the golden cluster in `folder`, which came from another host, and take it in.
 
-        A sound one of the same key stays instead. GoldenDamaged if it isn't what its manifest
-        says.
+        `folder` is on this store's disk. A sound golden cluster of the same key stays instead.
+        Raises GoldenDamaged if what came isn't what its manifest says.
         """
         with self._disk_errors(), self._locked():
             sealing.verify(folder, key)
@@ -125,11 +127,11 @@ class GoldenStore:
         return golden
 
     def find(self, key: SnapshotKey) -> Golden | None:
-        """The golden cluster of `key`, verified; None if there is none. GoldenDamaged says what
-        is wrong with it.
+        """Return the golden cluster of `key`, verified; None if there is none.
 
-        Files that were verified during this boot and haven't been touched since (inode, size,
-        times) aren't read again, so this is cheap enough for every trial.
+        Raises GoldenDamaged, which says what is wrong with it. Files that were verified during this
+        boot and haven't been touched since (inode, size, times) aren't read again, so this is cheap
+        enough for every trial.
         """
         folder = self.path / key.digest
         if not os.path.lexists(folder):
@@ -137,7 +139,8 @@ class GoldenStore:
         try:
             golden = sealing.verify(folder, key)
         except (GoldenDamaged, FileNotFoundError):
-            if not os.path.lexists(folder):  # evicted or discarded while we looked
+            # It may have been evicted or discarded while it was verified.
+            if not os.path.lexists(folder):
                 return None
             raise
         _stamp(folder)
@@ -145,11 +148,10 @@ class GoldenStore:
 
     @contextmanager
     def hold(self, golden: Golden) -> Iterator[None]:
-        """Keep `golden` from eviction, by whichever process, while nodes are restored or run from
-        it.
+        """Keep `golden` from eviction by any process while inside.
 
-        GoldenGone if it isn't there any more: hold it before the first node is restored, and treat
-        that as not found.
+        Nodes are restored and run from it only then. Raises GoldenGone if it isn't there any more,
+        which is as if it hadn't been found.
         """
         with contextlib.ExitStack() as stack:
             try:
@@ -171,19 +173,19 @@ class GoldenStore:
             self._remove(self.path / digest)
 
     def remove(self, digest: str) -> bool:
-        """Remove what stands under `digest` unless somebody holds it; whether it is gone."""
+        """Remove what stands under `digest` unless somebody holds it; return True if it is gone."""
         with self._locked():
             return self._remove_unless_held(self.path / digest)
 
     def sweep(self) -> int:
-        """Remove what killed makers and removers left; the number of such folders."""
+        """Remove what killed makers and removers left, and return the number of such folders."""
         if not self.path.is_dir():
             return 0
         with self._locked():
             return self._sweep()
 
     def goldens(self) -> list[GoldenEntry]:
-        """All that the store keeps, most recently used first; nothing is verified."""
+        """Return all that the store keeps, most recently used first; nothing is verified."""
         found = []
         for folder in self.path.glob("[0-9a-f]*"):
             with contextlib.suppress(OSError):  # removed meanwhile
@@ -192,7 +194,7 @@ class GoldenStore:
         return sorted(found, key=lambda entry: entry.used, reverse=True)
 
     def _sound(self, key: SnapshotKey) -> Golden | None:
-        """What `find` finds; a damaged one is removed. To be called with the store locked."""
+        """Find as `find` does, but remove a damaged one. To be called with the store locked."""
         try:
             return self.find(key)
         except GoldenDamaged:
@@ -200,9 +202,8 @@ class GoldenStore:
             return None
 
     def _move_in(self, draft: Draft) -> Golden:
-        fcntl.flock(
-            draft.lock, fcntl.LOCK_SH
-        )  # from now on it is a golden cluster, held until its making ends
+        # From now on it is a golden cluster, held until its making ends.
+        fcntl.flock(draft.lock, fcntl.LOCK_SH)
         folder = self.path / draft.key.digest
         draft.folder.rename(folder)
         _stamp(folder)
@@ -226,8 +227,7 @@ class GoldenStore:
         return True
 
     def _remove(self, folder: Path) -> None:
-        """First out of sight by one rename, then removed: a reader sees all of a golden cluster or
-        nothing."""
+        # It is renamed away first, so that a reader sees all of a golden cluster or nothing.
         with contextlib.suppress(FileNotFoundError):
             hidden = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.path))
             try:
@@ -269,7 +269,7 @@ class GoldenStore:
         return GoldenStoreFull(
             f"the disk of the golden cluster store {self.path} is full: {free} MiB free",
             details,
-            "free some space, or lower the store's limit; until then clusters boot cold",
+            "Free some space, or lower hosts.*.golden_mib; until then clusters boot cold.",
         )
 
 
@@ -286,12 +286,13 @@ def _entry(folder: Path) -> GoldenEntry:
 
 
 def _stamp(folder: Path) -> None:
-    """Note that it was used just now; best effort, it only steers eviction."""
+    """Note that it was used just now. A failure does no harm: this only steers eviction."""
     with (
         contextlib.suppress(OSError),
         files.lock(folder / _LOCK, fcntl.LOCK_SH | fcntl.LOCK_NB) as descriptor,
     ):
-        now = time.time_ns()  # finer than the kernel's own stamp
+        # Finer than the kernel's own stamp.
+        now = time.time_ns()
         os.utime(descriptor, ns=(now, now))
 
 
@@ -299,5 +300,5 @@ def _gone(golden: Golden, details: str) -> GoldenGone:
     return GoldenGone(
         f"golden cluster {golden.folder} is gone",
         details,
-        "it was evicted, discarded or replaced: boot cold",
+        "Nothing needs to be done: the cluster boots cold.",
     )

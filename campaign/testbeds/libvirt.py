@@ -83,7 +83,6 @@ class LibvirtBackend:
             {name: self._cluster_spec(name) for name in self._schedulers},
             lambda trial: self._spec(trial, workload_of(trial)),
             Placement(settings.host_failures),
-            _log.info,
             heartbeat_timeout_s=settings.heartbeat_timeout_s,
         )
         stack.callback(testbed.close)
@@ -112,7 +111,6 @@ class LibvirtBackend:
             bundles,
             campaign.name,
             campaign.testbed,
-            say=_log.info,
             commands=commands.new,
         )
         stack.enter_context(pool)

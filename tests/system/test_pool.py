@@ -41,8 +41,9 @@ def ray():
 
 
 @pytest.fixture
-def opened(tmp_path, monkeypatch):
-    """Opens a pool of the named hosts; what it says, and the commands that it gets, are lists."""
+def opened(tmp_path, monkeypatch, caplog):
+    """Opens a pool of the named hosts; the commands that it gets are a list."""
+    caplog.set_level("INFO")
     from actors.hosts import pool as pools
 
     monkeypatch.setattr(pools.ray_session, "start", lambda address: None)
@@ -54,7 +55,6 @@ def opened(tmp_path, monkeypatch):
 
     def opening(*names, **settings):
         hosts = {name: host_settings(tmp_path, name) for name in names}
-        said = []
         commands = []
 
         def new():
@@ -63,9 +63,9 @@ def opened(tmp_path, monkeypatch):
             return given
 
         testbed = TestbedSettings(**settings)
-        pool = pools.Pool(hosts, [bundle], "demo", testbed, say=said.append, commands=new)
+        pool = pools.Pool(hosts, [bundle], "demo", testbed, commands=new)
         pools_made.append(pool)
-        return pool.__enter__(), said, commands
+        return pool.__enter__(), commands
 
     yield opening
     for pool in pools_made:
@@ -93,9 +93,9 @@ def until(pool, wanted, seconds=60):
     raise AssertionError("it didn't happen")
 
 
-def test_a_host_whose_actor_dies_is_lost_and_opened_again(opened):
+def test_a_host_whose_actor_dies_is_lost_and_opened_again(opened, caplog):
 
-    pool, said, _ = opened("a", "b")
+    pool, _ = opened("a", "b")
     assert set(pool.facts) == {"a", "b"}
     pool.poll()
     pool.actor("a").kill()
@@ -103,7 +103,7 @@ def test_a_host_whose_actor_dies_is_lost_and_opened_again(opened):
     assert (
         lost.host == "a"
         and set(pool.facts) == {"b"}
-        and any("host a is unreachable" in line for line in said)
+        and any("host a is unreachable" in line for line in caplog.messages)
     )
     back = until(pool, lambda change: change.facts is not None)
     assert back.host == "a" and set(pool.facts) == {"a", "b"}
@@ -115,7 +115,7 @@ def test_a_host_that_is_suspected_with_reason_is_lost_at_once(opened, monkeypatc
     from actors.hosts import pool as pools
     from actors.hosts.host_actor import HostActor
 
-    pool, _, _ = opened("a", "b")
+    pool, _ = opened("a", "b")
     pool.poll()
     monkeypatch.setattr(pools, "PING_INTERVAL_S", 1000.0)
     pool.suspect("b")
@@ -127,7 +127,7 @@ def test_a_host_that_is_suspected_with_reason_is_lost_at_once(opened, monkeypatc
 
 
 def test_a_host_that_falls_silent_is_lost_and_opened_again(opened):
-    pool, _, _ = opened("a", heartbeat_timeout_s=5)
+    pool, _ = opened("a", heartbeat_timeout_s=5)
     pool.poll()
     process = pool.facts["a"].pid
     os.kill(process, signal.SIGSTOP)
@@ -140,19 +140,19 @@ def test_a_host_that_falls_silent_is_lost_and_opened_again(opened):
             os.kill(process, signal.SIGKILL)
 
 
-def test_a_host_that_cannot_be_opened_is_tried_again_while_others_serve(opened, tmp_path):
+def test_a_host_that_cannot_be_opened_is_tried_again_while_others_serve(opened, tmp_path, caplog):
     from actors.hosts import pool as pools
 
-    pool, said, commands = opened("a")
+    pool, commands = opened("a")
     commands.append(
         OperatorCommand(
             action="serve", host="c", settings=host_settings(tmp_path, "c", uri="test:///nowhere")
         )
     )
     failed = until(pool, lambda change: change.gone)
-    assert failed.host == "c" and "host c is added" in said and set(pool.facts) == {"a"}
+    assert failed.host == "c" and "host c is added" in caplog.messages and set(pool.facts) == {"a"}
     assert until(pool, lambda change: change.gone).host == "c"  # once more, after a longer while
-    assert sum("host c is unreachable" in line for line in said) == 1
+    assert sum("host c is unreachable" in line for line in caplog.messages) == 1
     assert pools.MAX_RETRY_S >= 60
 
 
@@ -181,7 +181,7 @@ def test_a_trial_that_misses_all_its_deadlines_is_given_up(opened, monkeypatch):
         libvirt_testbed, "_CLUSTER_ACTOR", ray.remote(num_cpus=0, max_concurrency=4)(Endless)
     )
     monkeypatch.setattr(cluster_spec, "LEASE_MARGIN_S", 0)
-    pool, _, _ = opened("a")
+    pool, _ = opened("a")
     testbed = trials_on(
         pool, Placement(), boot_deadline_s=1, bootstrap_deadline_s=1, workload_deadline_s=1
     )
@@ -197,7 +197,7 @@ def test_a_trial_that_misses_all_its_deadlines_is_given_up(opened, monkeypatch):
 
 
 def test_a_host_that_was_taken_out_serves_again_when_no_other_is_left(opened):
-    pool, _, commands = opened("a", "b")
+    pool, commands = opened("a", "b")
     placement = Placement()
     testbed = trials_on(pool, placement)
     placement.take_out("a", "trials failed there")
@@ -221,7 +221,7 @@ def trials_on(pool, placement, **cluster):
     )
     spec = TrialSpec(TRIAL, "slurm", 1, {}, model.ValiditySettings(), None)
     return LibvirtTestbed(
-        pool, {"slurm": spec_of_all}, lambda _: spec, placement, print, heartbeat_timeout_s=60
+        pool, {"slurm": spec_of_all}, lambda _: spec, placement, heartbeat_timeout_s=60
     )
 
 
@@ -230,7 +230,7 @@ def test_where_no_host_opens_the_first_error_is_raised(opened, tmp_path):
     from actors.hypervisor.errors import LibvirtUnreachable
 
     hosts = {"c": host_settings(tmp_path, "c", uri="test:///nowhere")}
-    pool = Pool(hosts, [add(Store(tmp_path / "images"))], "demo", TestbedSettings(), say=print)
+    pool = Pool(hosts, [add(Store(tmp_path / "images"))], "demo", TestbedSettings())
     with pytest.raises(LibvirtUnreachable, match="nowhere"), pool:
         pass
 
@@ -243,8 +243,8 @@ def test_a_host_with_another_version_of_the_program_is_not_opened(opened, monkey
         opened("a")
 
 
-def test_hosts_are_drained_serve_again_and_are_added(opened, tmp_path):
-    pool, said, commands = opened("a", "b")
+def test_hosts_are_drained_serve_again_and_are_added(opened, tmp_path, caplog):
+    pool, commands = opened("a", "b")
     pool.poll()
     commands.append(OperatorCommand(action="drain", host="a"))
     drained = until(pool, lambda change: change.why == "it is drained")
@@ -258,7 +258,7 @@ def test_hosts_are_drained_serve_again_and_are_added(opened, tmp_path):
     assert set(pool.facts) == {"a", "b", "c"}
     commands.append(OperatorCommand(action="drain", host="unknown"))
     pool.poll()
-    assert said[-1] == "there is no host unknown to drain"
+    assert caplog.messages[-1] == "there is no host unknown to drain"
 
 
 def test_hosts_drained_before_the_start_stay_closed(opened, tmp_path):
@@ -269,7 +269,6 @@ def test_hosts_drained_before_the_start_stay_closed(opened, tmp_path):
         [add(Store(tmp_path / "images"))],
         "demo",
         TestbedSettings(),
-        say=print,
         commands=lambda: [OperatorCommand(action="drain", host="a")],
     )
     with pytest.raises(InfrastructureError, match="every host is drained"), pool:
