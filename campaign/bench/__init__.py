@@ -1,2 +1,1 @@
-"""The benchmark: how fast clusters are ready, how fast simulation is, and how far it is from
-measured trials."""
+"""Benchmarks: how fast clusters and simulation are, how far they agree, what the driver costs."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from campaign.bench.simulation_table import SimulatorRun
 
-Kind = Literal["textbook", "shipped"]
+DispatcherKind = Literal["textbook", "shipped"]
 
 HOW = "AccaSim isn't installed: pip install 'hpc-campaign[bench]' (or -e '.[bench]' in the sources)"
 TRACE = "jobs.swf"
@@ -42,7 +42,7 @@ def installed() -> bool:
 
 
 def run_accasim(
-    jobs: "pa.Table", nodes: int, kind: Kind, *, timeout_s: float
+    jobs: "pa.Table", nodes: int, kind: DispatcherKind, *, timeout_s: float
 ) -> "SimulatorRun | None":
     """Simulate jobs (WORKLOAD_SCHEMA, whole seconds) on `nodes` nodes of one slot each.
 

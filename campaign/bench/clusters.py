@@ -1,7 +1,7 @@
-"""Measure how long a cluster takes from its request to its first finished job, booted and restored.
+"""Measure how long a cluster takes from its request to its first finished job.
 
-All in one process, on one host, with the machinery that trials use (`actors.clusters.provisioner`),
-one cluster after the other.
+Clusters are booted and restored, all in one process, on one host, with the machinery that trials
+use (`actors.clusters.provisioner`), one cluster after the other.
 """
 
 import asyncio
@@ -70,12 +70,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class OwnGolden(ClusterSpec):
-    """A spec whose golden cluster is of this `run` alone, so that making it is measured
-    too."""
+    """A spec whose golden cluster is of this `run` alone, so that making it is measured, too."""
 
     run: str = field(kw_only=True)
 
     def key_inputs(self) -> dict[str, str]:
+        """Return the inputs of the golden cluster's key, with this run among them."""
         return {**super().key_inputs(), "benchmark": self.run}
 
 
@@ -92,22 +92,21 @@ class ClusterPlan:
 
 
 class TimedHypervisor(Hypervisor):
-    """Notes when the loading of each node's memory and devices began and ended (monotonic
-    seconds)."""
+    """Notes when each node's memory and devices were loaded (monotonic seconds)."""
 
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
         self.loads: list[tuple[float, float]] = []
 
     def load_devices(self, name: str, path: Path) -> None:
+        """Load a node's devices, and note when that began and ended."""
         began = time.monotonic()
         super().load_devices(name, path)
         self.loads.append((began, time.monotonic()))
 
 
 class TimedHost(Host):
-    """A host that knows how long its last restore took: as a whole, and the loading of memory and
-    devices alone."""
+    """A host that knows how long its last restore took, and the loading of memory in it."""
 
     def __init__(self, name: str, settings: HostSettings, bundle: Bundle, owner: Owner) -> None:
         super().__init__(name, settings, bundle, owner)
@@ -133,6 +132,7 @@ class TimedHost(Host):
         self.restore_s = None
 
     def restore(self, slot: Slot, boots: Sequence[NodeBoot], golden: Golden) -> None:
+        """Restore nodes, and note how long that took."""
         began = time.monotonic()
         super().restore(slot, boots, golden)
         self.restore_s = time.monotonic() - began
@@ -245,7 +245,7 @@ class _ClusterBench:
         return ClusterMeasurements(facts, making_s, read_all(golden), samples, floors)
 
     async def _make_golden(self) -> tuple[float, Golden]:
-        """The first restored cluster has the golden one made; it counts for nothing else."""
+        """Have the golden cluster made by a first request, which counts for nothing else."""
         _log.info("making the golden cluster (once)")
         nothing = await self._offer()
         await self._local.unlock(nothing.key)
@@ -280,8 +280,10 @@ class _ClusterBench:
         )
 
     async def _lived(self, row: str) -> tuple[dict[Phase, float], float]:
-        """A cluster from its request to its end: its phases up to the first job's end, and its
-        teardown."""
+        """Run a cluster from its request to its end.
+
+        Returns its phases up to the first job's end, and the seconds of its teardown.
+        """
         spec = self._plan.spec
         clock = PhaseClock()
         params = self._plan.moved if row == MOVED else {}
@@ -304,8 +306,7 @@ def check_origin(row: str, ready: ReadyCluster) -> None:
 
 
 def floor_of(golden: Golden) -> ReadTimes:
-    """Read the files of `golden` once from the disk, and, as they are in the page cache then, once
-    from there."""
+    """Read the files of `golden` once from the disk, and then once from the page cache."""
     drop_cache(golden)
     began = time.monotonic()
     read_all(golden)

@@ -1,5 +1,4 @@
-"""What `python -m campaign bench` measured, as a table, as JSON and as a picture. Pure: numbers in,
-text out."""
+"""The measurements of clusters as tables, as JSON and as a picture: numbers in, text out."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,12 +31,11 @@ _TONES = [phase.tone for phase in WAY]
 
 @dataclass(frozen=True)
 class ClusterSample:
-    """One cluster's way from its request to the end of a job across all its nodes, and its end; all
-    in seconds.
+    """One cluster, from its request to the end of a job across all its nodes, and its end.
 
-    `restore_s` is the whole of `Host.restore`; `memory_s` the part of it from the first node's
-    loading to the last one's end; both None for a booted cluster. `loads_s` are the nodes' loadings
-    one by one. `load` is the machine's load average (1 minute) before.
+    All times are seconds. `restore_s` is the whole of `Host.restore`; `memory_s` the part of it
+    from the first node's loading to the last one's end; both None for a booted cluster. `loads_s`
+    are the nodes' loadings one by one. `load` is the machine's load average (1 minute) before.
     """
 
     row: str
@@ -56,8 +54,7 @@ class ClusterSample:
 
 @dataclass(frozen=True)
 class ReadTimes:
-    """Seconds that reading the data of all state files once took, by one thread: from the page
-    cache, and from disk."""
+    """The seconds in which one thread read all state files, from the page cache and from disk."""
 
     cached_s: float
     disk_s: float
@@ -79,7 +76,7 @@ class ClusterMeasurements:
 
 
 def spreads(measured: ClusterMeasurements) -> dict[str, Spread]:
-    """Every row of the table by its name, in order; rows without a sample are left out."""
+    """Return every row of the table by its name, in order; rows without a sample are left out."""
     series = {name: [one.seconds for one in _of(measured, name)] for name in ROWS}
     for name in (RESTORED, UNCACHED):
         chosen = _of(measured, name)
@@ -93,7 +90,7 @@ def spreads(measured: ClusterMeasurements) -> dict[str, Spread]:
 
 
 def ratios(measured: ClusterMeasurements) -> list[Ratio]:
-    """What the benchmark is asked; ratios whose parts weren't measured are left out."""
+    """Return the ratios that answer the benchmark's questions, where their parts were measured."""
     pairs = {
         "(a) / (c)": (ANSIBLE, RESTORED),
         "(b) / (c)": (SSH, RESTORED),
@@ -116,7 +113,7 @@ def ratios(measured: ClusterMeasurements) -> list[Ratio]:
 
 
 def as_json(measured: ClusterMeasurements) -> str:
-    """Everything: facts, what the table says, and every single sample."""
+    """Return everything: facts, the tables' figures, and every single sample."""
     content = {
         "facts": measured.facts,
         "making_s": measured.making_s,
@@ -130,7 +127,7 @@ def as_json(measured: ClusterMeasurements) -> str:
 
 
 def as_text(measured: ClusterMeasurements) -> str:
-    """The tables, as people read them in a terminal."""
+    """Return the tables as people read them in a terminal."""
     return "\n".join(line.rstrip() for line in _lines(measured)) + "\n"
 
 
@@ -139,7 +136,7 @@ def _of(measured: ClusterMeasurements, row: str) -> list[ClusterSample]:
 
 
 def _labels(measured: ClusterMeasurements) -> dict[str, str]:
-    """The rows of the second table: what restoring and reading take by themselves."""
+    """Return the rows of the second table: restoring and reading by themselves."""
     return {
         f"memory.{RESTORED}": "memory in place, files cached",
         ONE_NODE: "one node's memory in place, files cached",
@@ -193,7 +190,7 @@ def _heading(label: str, ratio: str) -> str:
 
 
 def medians(measured: ClusterMeasurements, row: str) -> dict[Phase, float]:
-    """The median of each phase of a row. They need not add up to the median of the whole."""
+    """Return the median of each phase of a row; they need not add up to the whole's median."""
     return {
         phase: median(one.phases.get(phase, 0.0) for one in _of(measured, row)) for phase in WAY
     }

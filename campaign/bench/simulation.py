@@ -47,24 +47,30 @@ from schedulers.policy import Policy
 from schedulers.registry import adapter
 
 if TYPE_CHECKING:
-    from campaign.bench.baseline import Kind
+    from campaign.bench.baseline import DispatcherKind
 
 CLUSTER = Nodes(count=1000, slots=1)
 OFFERED = 0.9
-"""The offered load. Lublin's and Feitelson's own is 1.0 on so many slots, with which the queue
-grows without end."""
+"""The offered load.
+
+Lublin's and Feitelson's own is 1.0 on so many slots, with which the queue grows without end.
+"""
 LUBLIN = "lublin"
 POISSON = "poisson"
 MANY = 250_000
 SOME = 20_000
 SHARED = (2_000, 5_000)
-"""The first jobs that both simulators run; AccaSim as shipped only the fewest, since it takes
-minutes for more."""
+"""The first jobs that both simulators run.
+
+AccaSim as shipped runs only the fewest, since it takes minutes for more.
+"""
 MEMORY = ((250_000, False), (500_000, False), (1_000_000, False), (1_000_000, True))
-KINDS: "Mapping[str, Kind]" = {TEXTBOOK: "textbook", SHIPPED: "shipped"}
+KINDS: "Mapping[str, DispatcherKind]" = {TEXTBOOK: "textbook", SHIPPED: "shipped"}
 PLACES = 50_000_000
-"""Which nodes each job had is found out for Lublin's and Feitelson's jobs, not for the far wider
-ones of poisson."""
+"""The most places (jobs times nodes) for which the nodes of each job are kept.
+
+They are for Lublin's and Feitelson's jobs, not for the far wider ones of poisson.
+"""
 ACCASIM_TIMEOUT_S = 120.0
 PROCESS_TIMEOUT_S = 600.0
 FCFS = "FCFS"
@@ -132,14 +138,14 @@ def _version(package: str) -> str:
 
 
 def policies(scheduler: str) -> dict[str, Policy]:
-    """The policies by the names that the table gives them."""
+    """Return the policies by the names that the table gives them."""
     own = adapter(scheduler)
     ideal = {EASY: Policy(reserve="first"), FCFS: Policy(), "conservative": Policy(reserve="all")}
     return {**ideal, f"{own.name}'s own": own.policy(own.Params())}
 
 
 def cases(names: Iterable[str]) -> list[SpeedCase]:
-    """What is simulated, in the order of a round; `names` are those of the policies."""
+    """Return the cases in the order of a round; `names` are those of the policies."""
     others = [
         SpeedCase(OURS, LUBLIN, name, MANY if name == FCFS else SOME)
         for name in names
@@ -159,7 +165,7 @@ def cases(names: Iterable[str]) -> list[SpeedCase]:
 
 
 def workload(model: str, jobs: int) -> pa.Table:
-    """So many jobs of a model, whose arrivals load the cluster as they should."""
+    """Return so many jobs of a model, whose arrivals load the cluster as they should."""
     settings = WorkloadSettings.model_validate(
         {"kind": model, "jobs": jobs, "load": OFFERED, "runtime_s": [60.0, 3600.0]}
     )
@@ -167,7 +173,7 @@ def workload(model: str, jobs: int) -> pa.Table:
 
 
 def schedule_figures(jobs: pa.Table, done: SimulatorRun, differ: int) -> ScheduleFigures:
-    """What came of `jobs` on the cluster; `differ` of them start at another time than with us."""
+    """Return the figures of a schedule of `jobs`; `differ` of them start otherwise than with us."""
     starts = done.starts
     arrival, runtime = (
         np.rint(jobs.column(name).to_numpy() * NS).astype(np.int64)
@@ -263,7 +269,7 @@ def whole_seconds(jobs: pa.Table) -> pa.Table:
 
 
 def timed(jobs: pa.Table, policy: Policy) -> SimulatorRun:
-    """Simulate jobs on the cluster."""
+    """Simulate jobs on the cluster, and measure it."""
     elapsed = time.perf_counter()
     cpu = time.process_time()
     schedule = simulate(jobs, CLUSTER, policy, places=PLACES)
@@ -274,7 +280,7 @@ def timed(jobs: pa.Table, policy: Policy) -> SimulatorRun:
 
 
 def _in_process(*arguments: str, **environment: str) -> float:
-    """What a process of its own measures: `_first_s` or `_grown`."""
+    """Return what a process of its own measures: `_first_s` or `_grown`."""
     command = [sys.executable, "-m", "campaign.bench.simulation", *arguments]
     known = {**os.environ, **environment}
     done = subprocess.run(
@@ -289,7 +295,7 @@ def _in_process(*arguments: str, **environment: str) -> float:
 
 
 def _first_s(scheduler: str) -> float:
-    """The seconds until some jobs have been simulated under all policies."""
+    """Return the seconds until some jobs have been simulated under all policies."""
     jobs = workload(LUBLIN, 10)
     began = time.perf_counter()
     for policy in policies(scheduler).values():
@@ -298,8 +304,10 @@ def _first_s(scheduler: str) -> float:
 
 
 def _grown(jobs: int, *, nodes: bool) -> int:
-    """By how many bytes this process's peak memory grows while it draws and simulates so many
-    jobs."""
+    """Return how many bytes this process's peak memory grows while it simulates so many jobs.
+
+    Drawing the jobs is part of it.
+    """
     policy = Policy(reserve="first")
     simulate(workload(LUBLIN, 1000), CLUSTER, policy)
     before = _peak()
@@ -308,8 +316,10 @@ def _grown(jobs: int, *, nodes: bool) -> int:
 
 
 def _peak() -> int:
-    """Bytes. Not by getrusage, which counts in what the process was before it became this
-    program."""
+    """Return the peak memory of this process in bytes.
+
+    getrusage would count in what the process was before it became this program.
+    """
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
 

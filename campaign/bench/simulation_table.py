@@ -1,5 +1,4 @@
-"""What `python -m campaign bench simulation` measured, as a table and as JSON. Pure: numbers in,
-text out."""
+"""The measurements of the simulation's speed as tables and as JSON: numbers in, text out."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,8 +21,10 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class SpeedCase:
-    """What was simulated: by which simulator, the first `jobs` jobs of which workload model, under
-    which policy. `whole` times are rounded to seconds."""
+    """One simulation: the first `jobs` jobs of a workload model, in a simulator, under a policy.
+
+    `whole` times are rounded to seconds.
+    """
 
     simulator: str
     model: str
@@ -53,9 +54,12 @@ class SimulatorRun:
 
 @dataclass(frozen=True)
 class ScheduleFigures:
-    """What the schedule looks like: the part of all slots that was busy until the last job's end;
-    the mean wait in seconds; the most jobs that waited at once; how many jobs start at another time
-    than with our engine; and whether it says which nodes each job had."""
+    """The figures of a schedule.
+
+    `busy` is the part of all slots that was busy until the last job's end, `wait_s` the mean wait
+    in seconds, `queue` the most jobs that waited at once, `differ` the number of jobs that start at
+    another time than with our engine; `nodes` says whether it is known which nodes each job had.
+    """
 
     busy: float
     wait_s: float
@@ -66,8 +70,10 @@ class ScheduleFigures:
 
 @dataclass(frozen=True)
 class SpeedSample:
-    """One simulation: CPU time and time that passed, in seconds; and the machine's load average (1
-    minute) before."""
+    """One simulation: its CPU time and elapsed time in seconds.
+
+    `load` is the machine's load average (1 minute) before.
+    """
 
     cpu_s: float
     elapsed_s: float
@@ -76,7 +82,7 @@ class SpeedSample:
 
 @dataclass(frozen=True)
 class SpeedRow:
-    """A case, what came of it, and every single time."""
+    """A case, the figures of its schedule, and every single time."""
 
     case: SpeedCase
     outcome: ScheduleFigures
@@ -95,8 +101,10 @@ class SpeedRow:
 
 @dataclass(frozen=True)
 class MemoryGrowth:
-    """By how many bytes the peak memory of a process grew that drew `jobs` jobs and simulated them;
-    `nodes`: which nodes each job had was kept too."""
+    """The growth, in bytes, of a process's peak memory that draws `jobs` jobs and simulates them.
+
+    With `nodes`, which nodes each job had was kept, too.
+    """
 
     jobs: int
     nodes: bool
@@ -110,8 +118,11 @@ class MemoryGrowth:
 
 @dataclass(frozen=True)
 class SpeedMeasurements:
-    """All that one run measured. `compiling_s` is the first simulation of a machine, `loading_s`
-    that of a process; `missing` says what wasn't measured, and why."""
+    """All that one run measured.
+
+    `compiling_s` is the first simulation of a machine, `loading_s` that of a process; `missing`
+    says what wasn't measured, and why.
+    """
 
     facts: Mapping[str, Any]
     compiling_s: float
@@ -122,8 +133,10 @@ class SpeedMeasurements:
 
 
 def ratios(measured: SpeedMeasurements) -> list[Ratio]:
-    """Our jobs per second of CPU time by AccaSim's under the same policy: with the same jobs, and
-    with most of ours."""
+    """Return our jobs per second of CPU time divided by AccaSim's, under the same policy.
+
+    That is with the same jobs, and with the most that we simulate.
+    """
     ours = [row for row in measured.rows if row.case.simulator == OURS and row.case.policy == EASY]
     found = []
     for theirs in (row for row in measured.rows if row.case.simulator != OURS):
@@ -147,7 +160,7 @@ def ratios(measured: SpeedMeasurements) -> list[Ratio]:
 
 
 def as_json(measured: SpeedMeasurements) -> str:
-    """Everything: what the table says, and every single sample."""
+    """Return everything: the tables' figures, and every single sample."""
     content = {
         **asdict(measured),
         "rows": [
@@ -165,7 +178,7 @@ def as_json(measured: SpeedMeasurements) -> str:
 
 
 def as_text(measured: SpeedMeasurements) -> str:
-    """The tables, as people read them in a terminal."""
+    """Return the tables as people read them in a terminal."""
     return "\n".join(line.rstrip() for line in _lines(measured)) + "\n"
 
 
@@ -189,8 +202,7 @@ def _lines(measured: SpeedMeasurements) -> Iterator[str]:
 
 
 def _speeds(rows: Sequence[SpeedRow]) -> Iterator[str]:
-    """A line per case: jobs per second of CPU time, and per second that passed (median); what came
-    of it."""
+    """Yield a line per case: jobs per second of CPU and elapsed time, and the schedule."""
     yield (
         f"{'jobs per second of CPU time':<{WIDTH}}{'jobs':>8}"
         f"{'median':>10}{'min':>10}{'max':>10}{'n':>3}"

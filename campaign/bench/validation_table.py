@@ -1,5 +1,4 @@
-"""How far simulation and measurement are apart, as a table and as JSON. Pure: cases in, text
-out."""
+"""The distance between simulation and measurement, as a table and as JSON: cases in, text out."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -15,12 +14,12 @@ WIDTH = 44
 
 
 def overrides(delays: Delays) -> str:
-    """The settings by which a campaign simulates with these delays."""
+    """Return the settings by which a campaign simulates with these delays."""
     return " ".join(f"testbed.{name}={value:g}" for name, value in asdict(delays).items())
 
 
 def apart(measured: float, simulated: float) -> float:
-    """The relative difference; 0 where both are 0."""
+    """Return the relative difference; 0 where both are 0."""
     return (
         0.0
         if measured == simulated
@@ -33,8 +32,10 @@ def apart(measured: float, simulated: float) -> float:
 def as_text(
     fitted_on: Sequence[CalibrationCase], tested_on: Sequence[CalibrationCase], delays: Delays
 ) -> str:
-    """A line per point and compared metric: the mean of what was measured, its spread, what was
-    simulated, and how far that is apart; then the mean over the points."""
+    """Return a line per point and compared metric, then the mean over the points.
+
+    A line has the mean of what was measured, its spread, what was simulated, and the difference.
+    """
     lines = [
         "Simulation against virtual machines; delays fitted on one workload, tested on another",
         f"fitted: {overrides(delays)}",
@@ -52,7 +53,7 @@ def as_text(
 def as_json(
     fitted_on: Sequence[CalibrationCase], tested_on: Sequence[CalibrationCase], delays: Delays
 ) -> str:
-    """All metrics of all trials, measured and simulated."""
+    """Return all metrics of all trials, measured and simulated."""
     rows = [
         {"workload": title, "point": case.label, "metrics": differences(case, delays)}
         for title, cases in (("fitted on", fitted_on), ("tested on", tested_on))
@@ -64,8 +65,7 @@ def as_json(
 def as_table(
     fitted_on: Sequence[CalibrationCase], tested_on: Sequence[CalibrationCase]
 ) -> pa.Table:
-    """The jobs of all trials (JOBS_SCHEMA), with the workload, the point and the number of their
-    trial before them."""
+    """Return the jobs of all trials (JOBS_SCHEMA), each with workload, point and trial."""
     return pa.concat_tables(
         _named_jobs(number, case) for number, case in enumerate([*fitted_on, *tested_on])
     )

@@ -1,2 +1,1 @@
-"""Fault injection: seeded faults over campaigns, on simulated hosts and on VMs, and what must hold
-after each."""
+"""Fault injection: seeded faults over campaigns, and the invariants that must hold after each."""

@@ -1,7 +1,7 @@
 """What the command lines of several commands share: words and options in any order, numbers, files.
 
 A word is a setting (`cluster.nodes=3`) or a name; an option begins with two dashes. Whatever is
-wrong with a value is a ConfigError, which reads like all errors of the project.
+wrong with a value is a UsageError, which reads like all errors of the project.
 """
 
 import argparse
@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from campaign.core.errors import ConfigError
+from campaign.core.errors import UsageError
 from campaign.core.files import user_path
 
 
 class CommandParser(argparse.ArgumentParser):
     """A parser that takes a command's words and options in any order.
 
-    A word that is spelt like a setting but names an option (`out=FOLDER`) is a ConfigError.
+    A word that is spelt like a setting but names an option (`out=FOLDER`) is a UsageError.
     """
 
     _intermixed = False
@@ -45,18 +45,18 @@ class CommandParser(argparse.ArgumentParser):
             option = self._option_string_actions.get(f"--{name}")
             if equals and option is not None:
                 value = "" if option.nargs == 0 else f" {option.metavar or name.upper()}"
-                raise ConfigError(
+                raise UsageError(
                     f"{word}: {name} is an option, not a setting",
                     resolution=f"Use --{name}{value}.",
                 )
 
 
 def whole_number(option: str, *, least: int = 1) -> Callable[[str], int]:
-    """Return a type for `option`: a whole number from `least`; ConfigError for anything else."""
+    """Return a type for `option`: a whole number from `least`; UsageError for anything else."""
 
     def parse(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
-            raise ConfigError(
+            raise UsageError(
                 f"{option} {text}: expected a whole number from {least}",
                 resolution=f"Use {option} {max(least, 10)}, for instance.",
             )
@@ -68,18 +68,18 @@ def whole_number(option: str, *, least: int = 1) -> Callable[[str], int]:
 def file_to_write(option: str, *endings: str) -> Callable[[str], Path]:
     """Return a type for `option`: a file to write that has one of these endings.
 
-    Its folder must exist. ConfigError for anything else.
+    Its folder must exist. UsageError for anything else.
     """
     usage = " or ".join(f"{option} FILE{ending}" for ending in endings)
 
     def parse(text: str) -> Path:
         place = user_path(text)
         if not text.endswith(endings) or place.is_dir():
-            raise ConfigError(
+            raise UsageError(
                 f"{option} {text}: not the name of a file to write", resolution=f"Use {usage}."
             )
         if not place.parent.is_dir():
-            raise ConfigError(
+            raise UsageError(
                 f"{option} {text}: there is no folder {place.parent}",
                 resolution=f"Create it, or use {usage}.",
             )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from campaign.cli.arguments import whole_number
-from campaign.core.errors import ConfigError
+from campaign.core.errors import UsageError
 from campaign.core.files import user_path
 
 BENCHMARKS = {
@@ -60,12 +60,12 @@ def run(options: argparse.Namespace) -> int:
 def benchmarks_of(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the benchmarks that `words` name, all if none, and the settings among the words.
 
-    Raises ConfigError for a benchmark that doesn't exist.
+    Raises UsageError for a benchmark that doesn't exist.
     """
     named = [word for word in words if "=" not in word and not word.startswith("~")]
     for word in named:
         if word not in BENCHMARKS:
-            raise ConfigError(
+            raise UsageError(
                 f"there is no benchmark {word!r}", resolution=f"Choose: {', '.join(BENCHMARKS)}."
             )
     overrides = tuple(word for word in words if word not in named)

@@ -1,5 +1,7 @@
-"""`python -m campaign report`: writes report and MLflow runs again, from ledger and data set alone;
-`report compare` shows two trials side by side."""
+"""`hpc-campaign report`: write a campaign's report again, or show two trials side by side.
+
+It takes the ledger and the data set alone; MLflow's runs are brought up to date as well.
+"""
 
 import argparse
 import json
@@ -152,8 +154,7 @@ def _compare(options: argparse.Namespace, texts: tuple[str, str]) -> int:
 
 
 def _arms_of(texts: tuple[str, str]) -> list[tuple[str, int]]:
-    """Campaign and trial that each text names; a number alone is a trial of the other's
-    campaign."""
+    """Return campaign and trial that each text names; a number alone is of the other's campaign."""
     matches = [_ARM.fullmatch(text) for text in texts]
     known = [match for match in matches if match]
     for text, match in zip(texts, matches, strict=True):
@@ -168,8 +169,10 @@ def _arms_of(texts: tuple[str, str]) -> list[tuple[str, int]]:
 
 
 def _arm(results: Results, number: int, composed: Composed, history: History) -> "Arm":
-    """A trial of a campaign as it is compared; LedgerError where there is none, or none of its
-    jobs."""
+    """Return a trial of a campaign as it is compared.
+
+    Raises LedgerError where there is no such trial, or none of its jobs.
+    """
     from campaign.analysis.compare import Arm
 
     name = f"{results.name}:{number}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from campaign.cli.arguments import file_to_write
 from campaign.config.workload_source import FILE_USAGE, SETTINGS_USAGE, find_workload
-from campaign.core.errors import ConfigError
+from campaign.core.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from campaign.core.jobs import Workload
@@ -103,12 +103,12 @@ def _write(options: argparse.Namespace) -> None:
     """Write what the words name as SWF; a trace is refused where a model is to be generated."""
     place = options.out
     if place is None:
-        raise ConfigError(
+        raise UsageError(
             f"workload {options.action}: no file to write",
             resolution="Use --out FILE.swf or --out FILE.swf.gz.",
         )
     if place.exists() and not options.force:
-        raise ConfigError(
+        raise UsageError(
             f"{place} exists",
             resolution="Choose another --out FILE.swf, or add --force to replace it.",
         )

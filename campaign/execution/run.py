@@ -20,7 +20,7 @@ from campaign.execution.summary import conclude, facts_of, result_of
 from campaign.execution.terminal import show
 from campaign.records.ledger import Ledger
 from campaign.records.results import Results
-from campaign.report.facts import Facts
+from campaign.report.facts import CampaignFacts
 from campaign.schema.model import Campaign, SearchSettings
 from campaign.testbeds import NodeImages, backend_for
 from campaign.testbeds.preflight import workload_for
@@ -130,7 +130,7 @@ def _is_done(search: SearchSettings, ledger: Ledger) -> bool:
 
 
 def _record_start(
-    campaign: Campaign, facts: Facts, ledger: Ledger, results: Results, images: NodeImages
+    campaign: Campaign, facts: CampaignFacts, ledger: Ledger, results: Results, images: NodeImages
 ) -> None:
     if ledger.history.head is not None:
         ledger.append("resumed")

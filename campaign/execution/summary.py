@@ -21,7 +21,7 @@ from campaign.core.trials import TrialRecord
 from campaign.records.ledger import History, read
 from campaign.records.results import Results
 from campaign.report import page
-from campaign.report.facts import Facts
+from campaign.report.facts import CampaignFacts
 from campaign.report.result import CampaignResult
 from campaign.report.text import text_front, time_lines
 from campaign.schema.model import Campaign
@@ -41,14 +41,14 @@ def facts_of(
     fixed: Mapping[str, Scalar],
     workload: Workload,
     overrides: Sequence[str] = (),
-) -> Facts:
+) -> CampaignFacts:
     """Return what is known of a campaign before its first trial.
 
     `fixed` are the parameters that no trial varies, by dotted setting; the `overrides` repeat the
     campaign on a command line.
     """
     config = campaign_yaml(campaign)
-    return Facts(
+    return CampaignFacts(
         campaign=campaign.name,
         objectives=campaign.objectives,
         constraints=campaign.search.constraints,
@@ -68,7 +68,10 @@ def facts_of(
 
 
 def result_of(
-    facts: Facts, schedulers: Mapping[str, Scheduler[Params]], history: History, ledger_path: Path
+    facts: CampaignFacts,
+    schedulers: Mapping[str, Scheduler[Params]],
+    history: History,
+    ledger_path: Path,
 ) -> CampaignResult:
     """Compute what the campaign of these `facts` ended with, by its ledger."""
     records = history.final()

@@ -1,2 +1,1 @@
-"""What a campaign found, made readable: the HTML page, Gantt charts, and the front on a
-terminal."""
+"""Reports of a campaign: the HTML page, pictures, comparisons, and the front on a terminal."""

@@ -1,4 +1,4 @@
-"""What a report says beside the trials, and how it writes values."""
+"""The facts of a campaign for its reports, and how reports write values."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ PREFIXES = (f"{PARAMS}.", f"{ARMS}.")
 
 
 @dataclass(frozen=True)
-class Facts:
+class CampaignFacts:
     """What a campaign is, for its report.
 
     `fixed` are the parameters that no trial varied, by dotted setting (with `cluster.nodes`, if
@@ -41,8 +41,11 @@ class Facts:
 
 
 def short(dimension: str) -> str:
-    """A dimension as people read it: scheduler parameters under the scheduler's own names, after
-    that of the scheduler where there are several."""
+    """Return a dimension's name as people read it: parameters under the scheduler's own names.
+
+    Where there are several schedulers, the name of the scheduler comes before that of its
+    parameter.
+    """
     if dimension == SCHEDULER:
         return "scheduler"
     return next(
@@ -51,26 +54,25 @@ def short(dimension: str) -> str:
 
 
 def shown(value: Scalar | None) -> str:
-    """A parameter's value as it stands in the configuration."""
+    """Return a parameter's value as it stands in the configuration."""
     if value is None:
         return ABSENT
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def dimensions(records: Iterable[TrialRecord]) -> list[str]:
-    """The searched dimensions: the scheduler and the cluster's size first."""
+    """Return the searched dimensions: the scheduler and the cluster's size come first."""
     names = {name for record in records for name in record.point}
     return sorted(names, key=lambda name: (name != SCHEDULER, name != NODES, name))
 
 
 def schedulers_of(records: Iterable[TrialRecord]) -> list[str]:
-    """The schedulers that trials were chosen among, in alphabetical order; none where there was no
-    choice."""
+    """Return the schedulers that trials were chosen among, sorted; none without a choice."""
     return sorted({str(record.point[SCHEDULER]) for record in records if SCHEDULER in record.point})
 
 
-def nodes_of(record: TrialRecord, facts: Facts) -> int:
-    """Compute nodes of a trial's cluster; 0 where nothing tells."""
+def nodes_of(record: TrialRecord, facts: CampaignFacts) -> int:
+    """Return the compute nodes of a trial's cluster; 0 if that isn't known."""
     value = record.point.get(NODES, facts.fixed.get(NODES, 0))
     return int(value) if isinstance(value, int | float) else 0
 
@@ -78,8 +80,7 @@ def nodes_of(record: TrialRecord, facts: Facts) -> int:
 def alike(
     best: Sequence[TrialRecord], objectives: Iterable[str]
 ) -> list[tuple[TrialRecord, list[TrialRecord]]]:
-    """The front's points: the first trial of each, and the others that have the same values in all
-    objectives."""
+    """Return the front's points: the first trial of each, and others with the same objectives."""
     points: dict[tuple[float, ...], list[TrialRecord]] = {}
     names = list(objectives)
     for record in best:
@@ -88,13 +89,15 @@ def alike(
 
 
 def simulated(records: Iterable[TrialRecord]) -> bool:
-    """Whether the trials were simulated, not measured."""
+    """Return whether the trials were simulated, not measured."""
     return any(record.provenance.testbed == "simulation" for record in records)
 
 
 def common(records: Sequence[TrialRecord]) -> dict[str, str]:
-    """All provenance of the trials; a key with several values lists them, with how many trials had
-    each."""
+    """Return all provenance of the trials.
+
+    A key with several values lists them, with how many trials had each.
+    """
     values: dict[str, dict[str, int]] = {}
     for record in records:
         for name, value in {**record.provenance.facts, "host": record.host}.items():
@@ -105,7 +108,7 @@ def common(records: Sequence[TrialRecord]) -> dict[str, str]:
 
 
 def number(value: float | None) -> str:
-    """Four significant digits, without an exponent where that stays readable."""
+    """Return four significant digits, without an exponent where that stays readable."""
     if value is None:
         return ABSENT
     if value == int(value) and abs(value) < 1e6:
@@ -114,12 +117,12 @@ def number(value: float | None) -> str:
 
 
 def seconds(value: float) -> str:
-    """A time as tables show it, to a tenth of a second."""
+    """Return a time in seconds as tables show it, to a tenth."""
     return f"{value:.1f}"
 
 
 def percent(share: float) -> str:
-    """A share (0..1) as people say it."""
+    """Return a share (0..1) in percent."""
     return f"{100 * share:.0f} %"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from campaign.core.trials import TrialRecord
-from campaign.report.facts import Facts, number, schedulers_of, short, shown
+from campaign.report.facts import CampaignFacts, number, schedulers_of, short, shown
 from campaign.report.times import phases_of
 from search.space import SCHEDULER
 
@@ -13,7 +13,7 @@ from search.space import SCHEDULER
 FRONT = "#0072b2"
 VALID = "#9aa5b1"
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
-"""Of schedulers, in their order."""
+"""The symbols of schedulers, in their order."""
 _FONT = {
     "family": "system-ui, -apple-system, 'Segoe UI', sans-serif",
     "size": 13,
@@ -26,9 +26,13 @@ _CONFIG = {
 }
 
 
-def pareto(records: Sequence[TrialRecord], front: Sequence[TrialRecord], facts: Facts) -> str:
-    """The first two objectives against each other, a third as colour; hovering a trial shows its
-    point."""
+def pareto(
+    records: Sequence[TrialRecord], front: Sequence[TrialRecord], facts: CampaignFacts
+) -> str:
+    """Draw the first two objectives against each other, the third as colour.
+
+    A trial under the mouse shows its point.
+    """
     import plotly.graph_objects as go
 
     on_front = {(record.number, record.attempt) for record in front}
@@ -66,7 +70,7 @@ def pareto(records: Sequence[TrialRecord], front: Sequence[TrialRecord], facts: 
 
 
 def phases(records: Sequence[TrialRecord]) -> str:
-    """Stacked bars: what each trial's time went into."""
+    """Draw each trial's time as stacked bars of phases."""
     import plotly.graph_objects as go
 
     names = [f"{record.number}" for record in records]
@@ -84,13 +88,13 @@ def phases(records: Sequence[TrialRecord]) -> str:
 
 
 def library() -> str:
-    """plotly.js, to be put into the page once."""
+    """Return plotly.js, to be put into the page once."""
     from plotly.offline import get_plotlyjs
 
     return str(get_plotlyjs())
 
 
-def _points(records: Sequence[TrialRecord], facts: Facts) -> dict[str, Any]:
+def _points(records: Sequence[TrialRecord], facts: CampaignFacts) -> dict[str, Any]:
     x, y = list(facts.objectives)[:2]
     return {
         "x": [record.metrics[x] for record in records],
@@ -105,20 +109,20 @@ def _symbol(scheduler: str, schedulers: Sequence[str]) -> str:
 
 
 def _symbols(records: Sequence[TrialRecord], schedulers: Sequence[str]) -> dict[str, Any]:
-    """A symbol for each trial by its scheduler, where there are several."""
+    """Return a symbol for each trial by its scheduler, where there are several."""
     names = [str(record.point.get(SCHEDULER)) for record in records]
     return {"symbol": [_symbol(name, schedulers) for name in names]} if schedulers else {}
 
 
 def _behind(
-    records: Sequence[TrialRecord], facts: Facts, schedulers: Sequence[str]
+    records: Sequence[TrialRecord], facts: CampaignFacts, schedulers: Sequence[str]
 ) -> dict[str, Any]:
     look = {**_colour(records, facts, VALID), **_symbols(records, schedulers)}
     return {"mode": "markers", "marker": {"size": 8, **look}}
 
 
 def _in_front(
-    records: Sequence[TrialRecord], facts: Facts, schedulers: Sequence[str]
+    records: Sequence[TrialRecord], facts: CampaignFacts, schedulers: Sequence[str]
 ) -> dict[str, Any]:
     # Points come best first, so in two dimensions a staircase bounds what the front dominates,
     # whatever the directions.
@@ -137,23 +141,26 @@ def _in_front(
     }
 
 
-def _colour(records: Sequence[TrialRecord], facts: Facts, plain: str) -> dict[str, Any]:
+def _colour(records: Sequence[TrialRecord], facts: CampaignFacts, plain: str) -> dict[str, Any]:
     third = list(facts.objectives)[2:]
     if not third:
         return {"color": plain}
     return {"color": [record.metrics[third[0]] for record in records], "coloraxis": "coloraxis"}
 
 
-def _colour_bar(facts: Facts) -> dict[str, Any]:
+def _colour_bar(facts: CampaignFacts) -> dict[str, Any]:
     return {"title": {"text": "".join(_titles(facts)[2:]), "side": "right"}, "thickness": 12}
 
 
-def _titles(facts: Facts) -> list[str]:
+def _titles(facts: CampaignFacts) -> list[str]:
     return [f"{html.escape(name)} ({direction})" for name, direction in facts.objectives.items()]
 
 
 def hover_text(record: TrialRecord, objectives: Mapping[str, str]) -> str:
-    """A trial's objectives and point, for plotly, which reads a little HTML: values are escaped."""
+    """Return a trial's objectives and point for plotly.
+
+    It reads a little HTML, so values are escaped.
+    """
     measured = [
         f"{html.escape(metric)}: <b>{number(record.metrics[metric])}</b>" for metric in objectives
     ]

@@ -50,8 +50,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """What a chart shows: bars on nodes of so many slots, and the steps (time, slots waiting) of
-    the queue."""
+    """The content of a chart: bars on nodes of so many slots, and the queue.
+
+    The queue's steps are moments in seconds, with the slots that waited from then on.
+    """
 
     bars: tuple[Bar, ...]
     slots: dict[str, int]
@@ -66,8 +68,10 @@ class Chart:
 
 
 def chartable(jobs: pa.Table) -> bool:
-    """Whether a chart of the jobs table can be drawn and read: some jobs are known to have run
-    somewhere, and not too many."""
+    """Return whether a chart of the jobs table can be drawn and read.
+
+    That takes some jobs that are known to have run somewhere, and not too many of them.
+    """
     entries = jobs.column("nodes").combine_chunks()
     return 0 < jobs.num_rows <= MOST_BARS and 0 < len(entries.flatten()) <= MOST_BARS
 
@@ -124,14 +128,16 @@ def layout(jobs: pa.Table, nodes: Sequence[str] = (), slots_per_node: int = 0) -
 
 
 def _shares(width: int, nodes: Sequence[str]) -> list[tuple[str, int]]:
-    """How many slots a job of `width` takes on each of its nodes: as even as can be."""
+    """Return how many slots a job of `width` takes on each of its nodes: as even as possible."""
     each, more = divmod(width, len(nodes))
     return [(node, max(1, each + (index < more))) for index, node in enumerate(nodes)]
 
 
 def _take(lanes: list[float], share: int, start: float, end: float, limit: int) -> tuple[int, ...]:
-    """Occupy the lowest free lanes until `end`; add lanes up to `limit` (0: any number), then
-    overlap the soonest."""
+    """Occupy the lowest free lanes until `end`.
+
+    Lanes are added up to `limit` (0: any number); then those that are free soonest are shared.
+    """
     free = [index for index, busy in enumerate(lanes) if busy <= start][:share]
     while len(free) < share and (not limit or len(lanes) < limit):
         free.append(len(lanes))
@@ -145,7 +151,7 @@ def _take(lanes: list[float], share: int, start: float, end: float, limit: int) 
 
 
 def _waiting(rows: Sequence[Sequence[int | None]]) -> tuple[tuple[float, int], ...]:
-    """The steps of the number of slots that submitted jobs were waiting for."""
+    """Return the steps of the number of slots that submitted jobs were waiting for."""
     changes: dict[int, int] = {}
     for _, width, _, submit, start, _, _ in rows:
         if submit is not None and width is not None:
@@ -245,7 +251,7 @@ def _bars(chart: Chart, tops: dict[str, float], slot_height: float) -> Iterator[
 
 
 def _runs(slots: Sequence[int]) -> list[tuple[int, int]]:
-    """Neighbouring slots joined: (first, count)."""
+    """Return neighbouring slots joined: (first, count)."""
     runs: list[tuple[int, int]] = []
     for slot in slots:
         if runs and runs[-1][0] + runs[-1][1] == slot:

@@ -1,6 +1,5 @@
 """The report of a campaign: one self-contained HTML page that loads nothing from anywhere."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -9,13 +8,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from campaign.analysis.metrics import METRICS, MetricDefinition
+from campaign.core import files
 from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
 from campaign.core.provenance import Group, headline, names_of
 from campaign.core.trials import Check, TrialRecord
 from campaign.report import figures
 from campaign.report.facts import (
     ABSENT,
-    Facts,
+    CampaignFacts,
     alike,
     common,
     dimensions,
@@ -48,8 +48,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a metric's row for `span` trials beside each other: a number, or why there is
-    none."""
+    """A cell of a metric's row, over `span` trials: a number, or why there is none."""
 
     text: str
     is_value: bool
@@ -74,12 +73,7 @@ def write(target: Path, result: CampaignResult, jobs: Callable[[int], pa.Table |
     """
     page = render(result, jobs)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.write_atomically(target, page)
     return target
 
 
@@ -137,15 +131,17 @@ def render(result: CampaignResult, jobs: Callable[[int], pa.Table | None]) -> st
 
 
 def spread_over(best: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
-    """At most `most` (two or more) of the front's trials: both ends, and evenly what is between."""
+    """Return at most `most` (two or more) of the front's trials: both ends and evenly between."""
     if len(best) <= most:
         return list(best)
     return [best[round(index * (len(best) - 1) / (most - 1))] for index in range(most)]
 
 
-def metric_rows(compared: Sequence[TrialRecord], facts: Facts) -> list[MetricRow]:
-    """All metrics over these trials; a reason that several trials beside each other share stands
-    once."""
+def metric_rows(compared: Sequence[TrialRecord], facts: CampaignFacts) -> list[MetricRow]:
+    """Return all metrics over these trials.
+
+    A reason that neighbouring trials share stands once.
+    """
     tau = f"{number(facts.tau_s)} s"
     return [
         MetricRow(
@@ -174,8 +170,8 @@ def _why_absent(metric: MetricDefinition, record: TrialRecord) -> str | None:
     return None if metric.name in record.metrics else record.absent.get(metric.name, ABSENT)
 
 
-def _scaled_tau(facts: Facts) -> str:
-    """What tau is when the workload's times are scaled; empty when they aren't."""
+def _scaled_tau(facts: CampaignFacts) -> str:
+    """Return tau in words where the workload's times are scaled; empty where they aren't."""
     if facts.tau_s == BOUNDED_SLOWDOWN_TAU_S:
         return ""
     return (
@@ -185,7 +181,7 @@ def _scaled_tau(facts: Facts) -> str:
 
 
 def check_lines(records: Sequence[TrialRecord]) -> list[Line]:
-    """The validity checks by name, those that failed somewhere first."""
+    """Return the validity checks by name, those that failed somewhere first."""
     checks: dict[str, list[tuple[int, Check]]] = {}
     for record in records:
         for check in record.checks:
@@ -204,14 +200,14 @@ def _line(name: str, found: Sequence[tuple[int, Check]]) -> Line:
     return Line(name, ", ".join(limits), len(found) - len(failed), failed)
 
 
-def _status(record: TrialRecord, facts: Facts) -> str:
+def _status(record: TrialRecord, facts: CampaignFacts) -> str:
     if record.valid and not feasible(record, facts.constraints):
         return "infeasible"
     return record.outcome.replace("_", " ")
 
 
 def _charts(
-    best: Sequence[TrialRecord], facts: Facts, jobs: Callable[[int], pa.Table | None]
+    best: Sequence[TrialRecord], facts: CampaignFacts, jobs: Callable[[int], pa.Table | None]
 ) -> list[tuple[TrialRecord, str]]:
     charts = []
     for record in spread_over(best, MOST_CHARTS):

@@ -1,5 +1,4 @@
-"""How the reports' pages are made of templates: foreign text is escaped, and a name that nobody
-gave is an error."""
+"""The templates of the reports' pages: foreign text is escaped, and an unknown name is an error."""
 
 from typing import TYPE_CHECKING
 
@@ -8,7 +7,7 @@ if TYPE_CHECKING:
 
 
 def templates() -> "Environment":
-    """The templates of this folder."""
+    """Return the environment of the templates in this folder."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(

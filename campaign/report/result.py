@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from campaign.core.trials import TrialRecord
-from campaign.report.facts import Facts
+from campaign.report.facts import CampaignFacts
 from campaign.report.times import Cost, cost_of
 from search.pareto import front
 
@@ -20,13 +20,13 @@ class CampaignResult:
     `cost` says where the time went.
     """
 
-    facts: Facts
+    facts: CampaignFacts
     records: tuple[TrialRecord, ...]
     front: tuple[TrialRecord, ...]
     cost: Cost
 
     @classmethod
-    def of(cls, records: Sequence[TrialRecord], facts: Facts) -> Self:
+    def of(cls, records: Sequence[TrialRecord], facts: CampaignFacts) -> Self:
         """Compute the front and the cost of `records`, each trial's last attempt."""
         best = front(records, facts.objectives, facts.constraints)
         return cls(facts, tuple(records), tuple(best), cost_of(records, facts))

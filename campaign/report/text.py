@@ -1,5 +1,4 @@
-"""The end of a campaign on a terminal: where its time went, its front's points as a table, a
-scatter of characters."""
+"""The end of a campaign on a terminal: where its time went, and its front as table and scatter."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,7 +59,7 @@ def text_front(result: CampaignResult) -> "Group":
 
 
 def time_lines(cost: Cost) -> Iterator[tuple[str, str]]:
-    """Where the time went, and where the clusters came from: a heading and a line each."""
+    """Yield where the time went, and where the clusters came from: a heading and a line each."""
     if not cost.trials:
         return
     later = (
@@ -86,8 +85,11 @@ def time_lines(cost: Cost) -> Iterator[tuple[str, str]]:
 def scatter(
     records: Sequence[TrialRecord], best: Sequence[TrialRecord], objectives: Mapping[str, Direction]
 ) -> str:
-    """The first two objectives against each other: `o` on the front, `.` behind it. Of several
-    schedulers, the front's points have the letter of their own."""
+    """Draw the first two objectives against each other in characters.
+
+    `o` is on the front, `.` is behind it. Of several schedulers, each has its own letter on the
+    front.
+    """
     across, up = list(objectives)[:2]
     shown_ones = [
         record for record in records if record.valid and {across, up} <= set(record.metrics)
@@ -112,7 +114,7 @@ def scatter(
 
 
 def _letters(schedulers: Sequence[str]) -> dict[str, str]:
-    """A letter for each scheduler: its first, or the next one that no other has."""
+    """Return a letter for each scheduler: its first one, or the next that no other has."""
     found: dict[str, str] = {}
     for name in schedulers:
         free = [
@@ -129,8 +131,10 @@ def _table(
     objectives: Mapping[str, Direction],
     names: Sequence[str],
 ) -> "Table":
-    """A row per point; of trials with equal values the first one's settings, and how many others
-    there are."""
+    """Return a table with a row per point.
+
+    Of trials with equal values it has the first one's settings, and how many others there are.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -152,8 +156,10 @@ def _table(
 
 
 def _folded(name: str, width: int = 12) -> str:
-    """`name` broken between its words into lines of about `width`, so that tables of long names fit
-    80 columns."""
+    """Return `name`, broken between its words into lines of about `width` characters.
+
+    Tables of long names then fit 80 columns.
+    """
     lines = [""]
     for part in re.split(r"(?<=[_./])|(?<=[a-z])(?=[A-Z])", name):
         if lines[-1] and len(lines[-1]) + len(part) > width:

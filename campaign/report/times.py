@@ -1,5 +1,4 @@
-"""Where a campaign's time went: its phases over all trials and per host, and how much of it was
-workload."""
+"""Where a campaign's time went: its phases over all trials and per host, the workload's share."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,20 +8,19 @@ from campaign.core.phases import TIMED, UNTIL_READY, Phase
 from campaign.core.provenance import Group, names_of
 from campaign.core.provenance import label_of as fact_label
 from campaign.core.trials import TrialRecord
-from campaign.report.facts import Facts, nodes_of
+from campaign.report.facts import CampaignFacts, nodes_of
 
 CALIBRATION = {name: fact_label(name) for name in names_of(Group.HOST_SPEED)}
 """A host's own speed: its label, by its name in a trial's provenance."""
 UNLIKE = 0.2
-"""Hosts whose speeds differ by a larger share are not alike: their trials are not to be
-compared."""
+"""The share by which hosts' speeds may differ; beyond it, trials should not be compared."""
 UNTIMED = "trials, outside their phases"
 AGAIN = "attempts that were tried again"
 BETWEEN = "between trials"
 
 
 @dataclass(frozen=True)
-class Spread:
+class TimeSpread:
     """`count` times of one kind, in seconds; `share` is their part of the wall time."""
 
     label: str
@@ -35,21 +33,22 @@ class Spread:
 
 @dataclass(frozen=True)
 class HostTimes:
-    """The trials of one host; `phases` are those of the campaign in order, None where no trial here
-    had it; `calibration` is how fast the host was when it was last opened, by the names of
-    CALIBRATION."""
+    """The trials of one host.
+
+    `phases` are those of the campaign in order, None where no trial here had it. `calibration` is
+    how fast the host was when it was last opened, by the names of CALIBRATION.
+    """
 
     host: str
     trials: int
     workload_share: float  # of these trials' wall time
-    phases: tuple[Spread | None, ...]
+    phases: tuple[TimeSpread | None, ...]
     calibration: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Starts:
-    """Where the trials' clusters came from; `reasons` say why some were booted though a golden one
-    was wanted."""
+    """How the trials' clusters started; `reasons` say why some were booted instead of restored."""
 
     restored: int
     booted: int
@@ -72,17 +71,17 @@ class Cost:
     wall_s: float
     workload_share: float
     later_share: float | None
-    between: Spread
-    ready: Spread
+    between: TimeSpread
+    ready: TimeSpread
     node_hours: float
     starts: Starts
     phases: tuple[Phase, ...]
-    rows: tuple[Spread, ...]
+    rows: tuple[TimeSpread, ...]
     later_shares: Mapping[str, float]
     hosts: tuple[HostTimes, ...]
 
 
-def cost_of(records: Sequence[TrialRecord], facts: Facts) -> Cost:
+def cost_of(records: Sequence[TrialRecord], facts: CampaignFacts) -> Cost:
     """Add up what the trials took; `records` hold each trial's last attempt."""
     whole = _Stretch(records, facts.earlier, gaps_of(records, facts))
     phases = phases_of(records)
@@ -107,10 +106,11 @@ def cost_of(records: Sequence[TrialRecord], facts: Facts) -> Cost:
     )
 
 
-def gaps_of(records: Sequence[TrialRecord], facts: Facts) -> list[tuple[float, float]]:
-    """When no attempt ran, between the first start and the last end: judging, sampler, MLflow.
+def gaps_of(records: Sequence[TrialRecord], facts: CampaignFacts) -> list[tuple[float, float]]:
+    """Return when no attempt ran, between the first start and the last end.
 
-    Times in which no driver ran, as a later one took the campaign up again, are left out.
+    Then the driver judged, sampled, or wrote to MLflow. Times in which no driver ran, before a
+    later one resumed the campaign, are left out.
     """
     gaps: list[tuple[float, float]] = []
     until: float | None = None
@@ -140,22 +140,22 @@ def phases_of(records: Iterable[TrialRecord]) -> list[Phase]:
 
 
 def wall_of(record: TrialRecord) -> float:
-    """Seconds from the attempt's start to its judgement."""
+    """Return the seconds from the attempt's start to its judgement."""
     return max(0.0, record.ended - record.started)
 
 
 def workload_of(record: TrialRecord) -> float:
-    """Seconds in which its workload ran."""
+    """Return the seconds in which its workload ran."""
     return sum(seconds for phase, seconds in record.phases.items() if phase.measured)
 
 
 def ready_after(record: TrialRecord) -> float:
-    """Seconds from the trial's request to its nodes being ready for jobs."""
+    """Return the seconds from the trial's request to its nodes being ready for jobs."""
     return sum(seconds for phase, seconds in record.phases.items() if phase in UNTIL_READY)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` (0..1) of the values lie, interpolated; 0 for none."""
+    """Return the value below which `share` (0..1) of the values lie, interpolated; 0 for none."""
     if not values:
         return 0.0
     ordered = sorted(values)
@@ -167,8 +167,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 @dataclass(frozen=True)
 class _Stretch:
-    """A stretch of a campaign: its trials, the attempts that were tried again, and when none
-    ran."""
+    """A stretch of a campaign: its trials, its attempts that were tried again, and its gaps."""
 
     records: Sequence[TrialRecord]
     earlier: Sequence[TrialRecord] = ()
@@ -187,7 +186,7 @@ class _Stretch:
         return _share(sum(map(workload_of, self.records)), self.wall)
 
     def after_first(self) -> "_Stretch | None":
-        """What came after the first trial, if anything did."""
+        """Return all that came after the first trial; None if nothing did."""
         first = min(self.records, key=lambda record: record.started, default=None)
         if first is None or len(self.records) == 1:
             return None
@@ -197,8 +196,8 @@ class _Stretch:
             [gap for gap in self.gaps if gap[0] >= first.ended],
         )
 
-    def rows(self, phases: Iterable[Phase]) -> Iterator[Spread]:
-        """What the wall time went into."""
+    def rows(self, phases: Iterable[Phase]) -> Iterator[TimeSpread]:
+        """Yield the parts of the wall time."""
         for phase in phases:
             yield self.spread(phase.label, _times(self.records, phase))
         untimed = [wall_of(record) - sum(record.phases.values()) for record in self.records]
@@ -207,10 +206,10 @@ class _Stretch:
             yield self.spread(AGAIN, [wall_of(record) for record in self.earlier])
         yield self.spread(BETWEEN, self.idle)
 
-    def spread(self, label: str, values: Sequence[float]) -> Spread:
+    def spread(self, label: str, values: Sequence[float]) -> TimeSpread:
         total = sum(values)
         share = _share(sum(values), self.wall)
-        return Spread(
+        return TimeSpread(
             label, len(values), percentile(values, 0.5), percentile(values, 0.95), total, share
         )
 
@@ -226,7 +225,7 @@ def _hosts(records: Sequence[TrialRecord], phases: Sequence[Phase]) -> Iterator[
 
 
 def _calibration(records: Iterable[TrialRecord]) -> dict[str, float]:
-    """What the latest trial that has it says of its host."""
+    """Return the host's speeds by the latest trial that knows them."""
     known = [
         record.provenance.facts for record in sorted(records, key=lambda record: record.started)
     ]
@@ -234,8 +233,10 @@ def _calibration(records: Iterable[TrialRecord]) -> dict[str, float]:
 
 
 def unlike(hosts: Sequence[HostTimes]) -> list[str]:
-    """In which speeds of theirs the hosts differ by more than UNLIKE, in words; of a timer,
-    twofold."""
+    """Return the speeds in which the hosts differ by more than UNLIKE, in words.
+
+    A timer's may differ twofold.
+    """
     found = []
     for name, label in CALIBRATION.items():
         speeds = [host.calibration[name] for host in hosts if name in host.calibration]

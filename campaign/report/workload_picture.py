@@ -1,5 +1,4 @@
-"""A workload's picture, four panels of bars: characters for a terminal, SVG or a page around it for
-everything else."""
+"""A workload's picture, four panels of bars: characters for a terminal, an SVG, or a page."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -32,11 +31,12 @@ _NAMED = (*_DECADES, MINUTE, 10 * MINUTE, HOUR, 10 * HOUR, *(DAY * 10**power for
 
 @dataclass(frozen=True)
 class Panel:
-    """Bars of equal width: `up` is what their heights count, `across` what lies below them.
+    """A panel of bars of equal width.
 
-    `marks` label places along the axis, from 0 (left end) to 1; `ends` are the ends of the axis in
-    few characters. `level` is a height to compare with, and what it is. Without bars, `instead`
-    says why. `least_step` is the shortest distance of labels that makes sense along the bars.
+    `up` names what their heights count, `across` the axis below them. `marks` label places along
+    this axis, from 0 (left end) to 1; `ends` are the ends of the axis in few characters. `level` is
+    a height to compare with, and its name. Without bars, `instead` says why. `least_step` is the
+    shortest distance of labels that makes sense along the bars.
     """
 
     title: str
@@ -51,26 +51,27 @@ class Panel:
 
 
 def panels(known: Statistics) -> tuple[Panel, Panel, Panel, Panel]:
-    """What the picture shows: arrivals and offered load over time, jobs by width, jobs by run
-    time."""
+    """Return the panels: arrivals and offered load over time, jobs by width, jobs by run time."""
     return _arrivals(known), _loads(known), _widths(known.widths), _runtimes(known.runtimes)
 
 
 def duration(seconds: float) -> str:
-    """A time of three digits in the largest unit that it holds at least once: 90 s is 1.5 min."""
+    """Return a time in three digits and its largest unit that isn't below 1: 90 s is 1.5 min."""
     unit = next((name for name, size in reversed(UNITS.items()) if seconds >= size), "s")
     return f"{number(float(f'{seconds / UNITS[unit]:.3g}'))} {unit}"
 
 
 def sparkline(heights: Sequence[float]) -> str:
-    """Heights from 0 up, a character each; what is more than 0 is seen."""
+    """Return heights from 0 up as a character each; every height above 0 can be seen."""
     peak = max(heights, default=0) or 1
     return "".join(BLOCKS[math.ceil(height / peak * (len(BLOCKS) - 1))] for height in heights)
 
 
 def characters(known: Statistics) -> str:
-    """The panels in 80 columns: what goes over time below each other, the other two side by
-    side."""
+    """Draw the panels in 80 columns.
+
+    Those over time stand below each other, the other two side by side.
+    """
     arrivals, loads, widths, runtimes = panels(known)
     pairs = zip(_lines(widths, DECADE_BINS), _lines(runtimes, DECADE_BINS), strict=True)
     beside = (f"{left:<{MARGIN + DECADE_BINS + GAP}}{right}" for left, right in pairs)
@@ -79,8 +80,10 @@ def characters(known: Statistics) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` without characters that steer a terminal or that XML forbids: names come from
-    files."""
+    """Return `text` without characters that steer a terminal or that XML forbids.
+
+    Names come from files, so they may hold any.
+    """
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
@@ -143,12 +146,12 @@ def _runtimes(runtimes: Histogram) -> Panel:
 
 
 def _each(edges: Sequence[float]) -> str:
-    """How long a bar is, as it stands after `per`."""
+    """Return the bin width as text for an axis label, e.g. 'min' in 'jobs per min'."""
     return duration(edges[1] - edges[0]).removeprefix("1 ")
 
 
 def _time_marks(end: float) -> tuple[tuple[tuple[float, str], ...], str]:
-    """Round places between 0 and `end` s, and the unit that they are in."""
+    """Return round places between 0 and `end` s, and their unit."""
     unit = next((name for name, size in reversed(UNITS.items()) if end >= 3 * size), "s")
     step = step_of(end, most=8)
     count = int(end / step + 1e-9)
@@ -158,7 +161,7 @@ def _time_marks(end: float) -> tuple[tuple[tuple[float, str], ...], str]:
 
 
 def _log_marks(low: float, high: float) -> tuple[tuple[float, str], ...]:
-    """Places that people know by name between two times in s; where there are too few, the ends."""
+    """Return well-known times between two times in s; the ends where there are too few."""
     inside = [one for one in _NAMED if low <= one <= high]
     if len(inside) < 4:
         inside = sorted(
@@ -169,7 +172,7 @@ def _log_marks(low: float, high: float) -> tuple[tuple[float, str], ...]:
 
 
 def _lines(panel: Panel, columns: int) -> Iterator[str]:
-    """A panel in ROWS + 3 lines: what it is, the field, the axis and its ends."""
+    """Yield a panel in ROWS + 3 lines: its title, the field, the axis and its ends."""
     yield f"{panel.title} ({panel.up})"
     each = max(1, columns // max(1, len(panel.heights)))
     wide = each * len(panel.heights) or columns
@@ -291,7 +294,7 @@ def _field(panel: Panel) -> Iterator[str]:
 
 
 def _round_step(least: float) -> float:
-    """The smallest 1, 2 or 5 times a power of ten that is at least `least`."""
+    """Return the smallest 1, 2 or 5 times a power of ten that is at least `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(factor * power for factor in (1, 2, 5, 10, 20) if factor * power >= least)
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from campaign.report.facts import Facts
+from campaign.report.facts import CampaignFacts
 from campaign.report.page import write
 from campaign.report.result import CampaignResult
 from campaign.report.times import phases_of
@@ -23,7 +23,7 @@ def report(request, tmp_path):
     samples = campaign_samples(10)
     records = [one.record for one in samples]
     jobs = {one.record.number: one.jobs for one in samples}.get
-    facts = Facts("<b>demo</b>", request.param, slots_per_node=4)
+    facts = CampaignFacts("<b>demo</b>", request.param, slots_per_node=4)
     page = write(tmp_path / "report.html", CampaignResult.of(records, facts), jobs)
     return page, records, request.param
 

@@ -1,4 +1,4 @@
-"""What `campaign.analysis.compare` found, as JSON values: for programs that go on with it."""
+"""The comparison of two trials as JSON values, for other programs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,11 @@ from campaign.report.facts import simulated
 
 
 def plain(found: Comparison, fairness: Sequence[ManifestEntry] = ()) -> dict[str, Any]:
-    """The comparison as JSON values; pairs are of the first and the second arm, differences the
-    second minus the first.
+    """Return the comparison as JSON values.
 
-    Times are seconds, null where there is no number. `per_job` has every job that ended in both,
-    the greatest gain first.
+    Pairs are of the first and the second arm, differences the second minus the first. Times are
+    seconds, null where there is no number. `per_job` has every job that ended in both, the greatest
+    gain first.
     """
     split = {**found.totals, "response": found.response_s}
     return {

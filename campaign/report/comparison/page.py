@@ -1,5 +1,4 @@
-"""What `campaign.analysis.compare` found, as one self-contained HTML page, with both schedules
-drawn."""
+"""The comparison of two trials as one self-contained HTML page, with both schedules drawn."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,8 +10,10 @@ from campaign.report.pages import templates
 
 
 def page(found: Comparison, written: Iterable[Section]) -> str:
-    """The page as text: the sections, and a Gantt chart of each arm that can be drawn. All foreign
-    text is escaped."""
+    """Return the page as text: the sections, and a Gantt chart of each arm that can be drawn.
+
+    All foreign text is escaped.
+    """
     from markupsafe import Markup
 
     environment = templates()

@@ -1,5 +1,4 @@
-"""What `campaign.analysis.compare` found, as sections of sentences and tables; and those as lines
-for a terminal."""
+"""The comparison of two trials as sections of sentences and tables, and as lines for a terminal."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from campaign.analysis.fairness import ManifestEntry
 from campaign.report.facts import ABSENT, number, short, simulated
 from campaign.schema.model import BETTER
 
-VISIBLE_S = 0.005  # what two decimals show: a smaller change of a response is none
+VISIBLE_S = 0.005  # two decimals are shown, so a smaller change of a response is none
 COARSE_S = 0.1  # accounts of a finer resolution need no remark
 _WIDEST = 44  # characters of a value in the table of what differs
 _NAMED = 10  # jobs in an enumeration
@@ -39,7 +38,7 @@ class Section:
 
 
 def title(found: Comparison) -> str:
-    """Which trials, and of how many jobs."""
+    """Return which trials are compared, and over how many jobs."""
     one, other = (arm.name for arm in found.arms)
     return (
         f"{one} against {other}: the same {found.jobs} jobs, {found.ended} of which ended in both"
@@ -47,8 +46,11 @@ def title(found: Comparison) -> str:
 
 
 def sections(found: Comparison, fairness: Sequence[ManifestEntry], top: int) -> Iterator[Section]:
-    """The comparison; the `top` jobs that gained most and those that lost most; `fairness` where
-    schedulers differ."""
+    """Yield the sections of the comparison.
+
+    They name the `top` jobs that gained most and those that lost most, and `fairness` where
+    schedulers differ.
+    """
     one, other = (arm.name for arm in found.arms)
     yield Section("in short", tuple(_short(found)))
     yield Section(
@@ -64,10 +66,10 @@ def sections(found: Comparison, fairness: Sequence[ManifestEntry], top: int) -> 
     yield Section("where the time went", tuple(_time(found)))
     gained = [change for change in found.changes if change.gained_s >= VISIBLE_S]
     lost = [change for change in reversed(found.changes) if change.gained_s <= -VISIBLE_S]
-    for sooner, changes in ((other, gained), (one, lost)):
+    for faster, changes in ((other, gained), (one, lost)):
         if changes and top:
             yield Section(
-                f"jobs that {sooner} answered sooner: {len(changes)}", tuple(_changes(changes, top))
+                f"jobs that were faster in {faster}: {len(changes)}", tuple(_changes(changes, top))
             )
     rows = tuple((short(name), *map(_cut, values)) for name, values in found.differing.items())
     yield Section("what differs", (Table(("", one, other), rows) if rows else "nothing",))
@@ -77,7 +79,7 @@ def sections(found: Comparison, fairness: Sequence[ManifestEntry], top: int) -> 
 
 
 def lines(heading: str, written: Iterable[Section]) -> Iterator[str]:
-    """The sections as lines of text, below `heading`."""
+    """Yield the sections as lines of text, below `heading`."""
     yield heading
     for section in written:
         yield ""
@@ -103,17 +105,22 @@ def _short(found: Comparison) -> Iterator[str]:
         before, after = (total / found.ended for total in found.response_s)
         gain = before - after
         if abs(gain) < VISIBLE_S:
-            yield f"on average both answer a job after {before:.2f} s"
+            yield f"mean response time: {_brief(before)} s in both"
         else:
-            how = "sooner" if gain > 0 else "later"
+            how = "faster" if gain > 0 else "slower"
             change = _percent(before, after)
             yield (
-                f"on average {other.name} answers a job {abs(gain):.2f} s {how} than "
+                f"mean response time: {other.name} is {_brief(abs(gain))} s {how} than "
                 f"{one.name} ({change})"
             )
     for arm, alone in zip(found.arms, found.only, strict=True):
         if alone:
             yield f"only in {arm.name} started: {_enumerated(alone)}"
+
+
+def _brief(seconds: float) -> str:
+    """Return seconds with as many of two decimals as they need."""
+    return f"{seconds:.2f}".rstrip("0").rstrip(".")
 
 
 def _enumerated(jobs: Sequence[int]) -> str:
@@ -136,7 +143,7 @@ def _wanted(found: Comparison, name: str) -> str:
 
 
 def _percent(before: float, after: float) -> str:
-    """The change in percent of what it was; nothing where that was 0."""
+    """Return the change in percent of `before`; empty where that is 0."""
     return f"{100 * (after - before) / abs(before):+.1f} %" if before else ""
 
 
@@ -229,7 +236,7 @@ def _time_rows(found: Comparison) -> Iterator[tuple[str, ...]]:
 
 
 def _resolved(arm: Arm, accounts: int, ended: int) -> Iterator[str]:
-    """What there is to know of how policy and dispatch are told apart."""
+    """Yield how well policy and dispatch can be told apart in an arm."""
     if not accounts:
         yield (
             f"{arm.name}: no start of the scheduler's own is known, so dispatch is 0 and what "
@@ -281,7 +288,7 @@ def _cut(value: str) -> str:
 
 
 def _aligned(table: Table) -> Iterator[str]:
-    """Columns as wide as they must be, the first to the left and the others to the right."""
+    """Yield a table's rows in columns: the first to the left, the others to the right."""
     cells = [table.head, *table.rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for first, *others in cells:

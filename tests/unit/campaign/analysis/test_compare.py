@@ -95,7 +95,7 @@ def test_an_arm_beside_itself_differs_in_nothing(starts) -> None:
     assert found.ended == found.jobs == len(starts)
     assert all(before == after for before, after in found.totals.values())
     text = text_of(found)
-    assert "none: the jobs start in the same order" in text and "answered sooner" not in text
+    assert "none: the jobs start in the same order" in text and "were faster" not in text
     assert "nothing" in section_of(text, "what differs")
 
 
@@ -357,9 +357,9 @@ def test_what_differs_is_told_with_metrics_of_both() -> None:
         "none: the jobs start in the same order",
     ):
         assert said in text
-    assert "jobs that a:1 answered sooner: 1" in text and "a:0 answered sooner" not in text
+    assert "jobs that were faster in a:1: 1" in text and "faster in a:0" not in text
     assert "SchedulerType" in text
-    assert "on average a:1 answers a job 1.50 s sooner than a:0 (-30.3 %)" in text
+    assert "mean response time: a:1 is 1.5 s faster than a:0 (-30.3 %)" in text
 
 
 def test_settings_that_no_trial_varies_differ_between_campaigns() -> None:

@@ -179,7 +179,9 @@ def test_each_run_has_a_golden_cluster_of_its_own(bundle_of_nothing):
 def bundle_of_nothing():
     from campaign.images.debian.builder import spec
 
-    return SimpleNamespace(hash="0" * 64, manifest=SimpleNamespace(facts=spec("slurm").facts))
+    return SimpleNamespace(
+        hash="0" * 64, manifest=SimpleNamespace(name="slurm", facts=spec("slurm").facts)
+    )
 
 
 class SlowDisk:

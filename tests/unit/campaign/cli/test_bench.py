@@ -8,7 +8,7 @@ import pytest
 from campaign.__main__ import main
 from campaign.bench.results import BenchmarkResults
 from campaign.cli.bench import BENCHMARKS, benchmarks_of
-from campaign.core.errors import ConfigError
+from campaign.core.errors import UsageError
 from campaign.core.exits import USER_ERROR
 
 
@@ -40,7 +40,7 @@ def test_all_benchmarks_run_unless_some_are_named():
 
 
 def test_a_benchmark_that_does_not_exist_is_refused():
-    with pytest.raises(ConfigError, match="'speed'") as refused:
+    with pytest.raises(UsageError, match="'speed'") as refused:
         benchmarks_of(["simulation", "speed"])
     assert all(name in str(refused.value) for name in BENCHMARKS)
 

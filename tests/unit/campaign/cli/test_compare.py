@@ -99,11 +99,11 @@ def test_the_text_says_it_and_the_page_shows_it(results, machine, tmp_path, caps
         f"easy:0 starts job {easy['job']} ({easy['width']} wide) at {easy['at_s']:.2f} s",
         f"{easy['free_slots']} of 16 slots are free then",
         "easy:0: no start of the scheduler's own is known, so dispatch is 0",
-        "jobs that easy:0 answered sooner: ",
+        "jobs that were faster in easy:0: ",
     ):
         assert part in said
     gained = [job for job in machine["per_job"] if job["gained_s"] >= 0.005]
-    shown = said.partition("easy:0 answered sooner")[2].splitlines()
+    shown = said.partition("faster in easy:0")[2].splitlines()
     assert [line.split()[0] for line in shown[2:4]] == [str(job["job"]) for job in gained[:2]]
     assert shown[4].split() == ["and", str(len(gained) - 2), "more"]
     page = place.read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from rich.console import Console
 from campaign.analysis.fairness import ManifestEntry
 from campaign.analysis.metrics import METRICS
 from campaign.core.phases import TIMED
-from campaign.report.facts import ABSENT, Facts, common, number, percent, seconds, shown
+from campaign.report.facts import ABSENT, CampaignFacts, common, number, percent, seconds, shown
 from campaign.report.figures import pareto, phases
 from campaign.report.page import check_lines, metric_rows, render, spread_over, write
 from campaign.report.result import CampaignResult
@@ -24,7 +24,7 @@ from search.pareto import front
 from tests.samples import OBJECTIVES, campaign_samples, sample
 
 EVIL = "<img src=x onerror=alert(1)></script>"
-FACTS = Facts(
+FACTS = CampaignFacts(
     "demo",
     OBJECTIVES,
     slots_per_node=4,
@@ -150,7 +150,7 @@ def test_foreign_text_is_escaped_everywhere(jobs):
         sample(0, reason=EVIL, host=EVIL, provenance={"kernel": EVIL, EVIL: "x"}).record,
         sample(1, point={"cluster.nodes": 2, EVIL: EVIL}).record,
     ]
-    facts = Facts(
+    facts = CampaignFacts(
         EVIL,
         OBJECTIVES,
         fixed={EVIL: EVIL},
@@ -171,7 +171,7 @@ def test_a_campaign_without_a_front_still_has_a_report(jobs):
 
 
 def test_infeasible_trials_are_called_so(records, jobs):
-    facts = Facts("demo", OBJECTIVES, constraints={"awrt_s": Bound(max=1e-6)})
+    facts = CampaignFacts("demo", OBJECTIVES, constraints={"awrt_s": Bound(max=1e-6)})
     page = Page(render(CampaignResult.of(records, facts), jobs))
     assert "infeasible" in page.text
     assert "None of 12 trials" in page.text
@@ -179,7 +179,10 @@ def test_infeasible_trials_are_called_so(records, jobs):
 
 def test_three_objectives_colour_the_third(records, jobs):
     page = render(
-        CampaignResult.of(records, Facts("demo", {**OBJECTIVES, "utilisation": "maximize"})), jobs
+        CampaignResult.of(
+            records, CampaignFacts("demo", {**OBJECTIVES, "utilisation": "maximize"})
+        ),
+        jobs,
     )
     assert "utilisation (maximize)" in page
 
@@ -235,7 +238,7 @@ def test_a_long_front_is_thinned_evenly_to_what_a_table_holds(records):
 
 def test_scaled_times_are_told_with_their_tau(records, jobs, page):
     assert "tau of the bounded slowdown" not in page.text
-    facts = Facts("demo", OBJECTIVES, tau_s=0.1, workload={"times scaled": "by 0.01"})
+    facts = CampaignFacts("demo", OBJECTIVES, tau_s=0.1, workload={"times scaled": "by 0.01"})
     text = Page(render(CampaignResult.of(records, facts), jobs)).text
     assert (
         "tau of the bounded slowdown 0.1 s (10 s, scaled as all times of the workload are)" in text

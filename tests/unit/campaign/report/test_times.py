@@ -5,7 +5,7 @@ import pytest
 
 from campaign.core.provenance import Provenance
 from campaign.core.trials import TrialRecord
-from campaign.report.facts import Facts
+from campaign.report.facts import CampaignFacts
 from campaign.report.times import (
     AGAIN,
     BETWEEN,
@@ -17,7 +17,7 @@ from campaign.report.times import (
 )
 from tests.samples import OBJECTIVES, campaign_samples
 
-FACTS = Facts("demo", OBJECTIVES, fixed={"cluster.nodes": 3})
+FACTS = CampaignFacts("demo", OBJECTIVES, fixed={"cluster.nodes": 3})
 
 
 def trial(number, started, phases, host="near", *, rest=0.0, **provenance):
@@ -52,7 +52,7 @@ def row(cost, label):
 
 
 def facts(**changes):
-    return Facts("demo", OBJECTIVES, fixed={"cluster.nodes": 3}, **changes)
+    return CampaignFacts("demo", OBJECTIVES, fixed={"cluster.nodes": 3}, **changes)
 
 
 def test_three_trials_by_hand():
