@@ -248,7 +248,7 @@ class Pool:
         if far and name not in ray_nodes():
             error = InfrastructureError(
                 f"no living Ray node has the label {LABEL}={name}",
-                resolution=f"`python -m campaign host join {name}` says what to run on the host.",
+                resolution=f"`hpc-campaign host join {name}` says what to run on the host.",
             )
             return self._miss(name, member, error)
         member.actor = RemoteActor(_HOST_ACTOR.options(**self.options_on(name)).remote())
@@ -390,6 +390,6 @@ class Pool:
 
 
 _SERVE = (
-    "`python -m campaign host list` says where they are; `host serve HOST` lets a drained "
+    "`hpc-campaign host list` says where they are; `host serve HOST` lets a drained "
     "one serve again."
 )

@@ -78,7 +78,7 @@ def start(address: str | None) -> None:
         where = f"Ray at {address}" if address else "a local Ray"
         raise InfrastructureError(
             f"{where} can't be reached or started: {error}",
-            resolution="Run `python -m campaign doctor`, which finds the cause.",
+            resolution="Run `hpc-campaign doctor`, which finds the cause.",
         ) from None
     finally:
         if threading.current_thread() is threading.main_thread():

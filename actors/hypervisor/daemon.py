@@ -191,7 +191,7 @@ class PrivateLibvirtd:
             raise GuestsRunning(
                 f"the private libvirtd in {self.folder} still runs {len(guests)} guests",
                 ", ".join(guests),
-                "Remove ours with: python -m campaign clean",
+                "Remove ours with: hpc-campaign clean",
             )
 
     def _end(self, pid: int) -> None:

@@ -106,7 +106,7 @@ def create(
                 raise NodeNameTaken(
                     f"the run folder {folder} exists already",
                     "",
-                    "Remove what earlier runs left: python -m campaign clean",
+                    "Remove what earlier runs left: hpc-campaign clean",
                 )
             try:
                 _fill(draft, lease, credentials, links)

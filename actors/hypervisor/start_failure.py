@@ -30,7 +30,7 @@ _CAUSES: tuple[tuple[str, type[NodeStartFailed], str, str], ...] = (
         r"already exists with uuid|is already defined|domain .* already exists|already active",
         NodeNameTaken,
         "a domain named {name} exists already",
-        "Remove what earlier runs left: python -m campaign clean",
+        "Remove what earlier runs left: hpc-campaign clean",
     ),
     (
         r"[Cc]annot allocate memory|[Cc]annot set up guest memory",

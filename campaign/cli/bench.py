@@ -1,4 +1,4 @@
-"""`python -m campaign bench`: how fast clusters and simulation are, and how far the two agree.
+"""`hpc-campaign bench`: how fast clusters and simulation are, and how far the two agree.
 
 Each benchmark is a module `campaign.bench.NAME` with `run(overrides, folder, rounds)`.
 """

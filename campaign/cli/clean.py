@@ -1,4 +1,4 @@
-"""`python -m campaign clean`: removes VMs, run folders and half-made golden clusters that dead
+"""`hpc-campaign clean`: removes VMs, run folders and half-made golden clusters that dead
 campaigns left."""
 
 import argparse

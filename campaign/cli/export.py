@@ -1,4 +1,4 @@
-"""`python -m campaign export ansible`: the bootstrap plan of one point of a campaign, as a folder
+"""`hpc-campaign export ansible`: the bootstrap plan of one point of a campaign, as a folder
 for Ansible."""
 
 import argparse
@@ -93,10 +93,7 @@ def _readme(composed: Composed, topology: Topology, plan: BootstrapPlan) -> Iter
     settings = [f"{path} = {value}" for path, value in composed.space.fixed.items()]
     placed = {file.path: file for _, file in plan.files()}
     yield f"# {name} on a head and {len(compute)} compute nodes, by Ansible\n"
-    yield (
-        "Made by `python -m campaign export ansible` from the campaign "
-        f"`{composed.campaign.name}`.\n"
-    )
+    yield (f"Made by `hpc-campaign export ansible` from the campaign `{composed.campaign.name}`.\n")
     yield from (f"- {line}" for line in (*settings, *_searched_lines(composed)))
     yield "\n## Before you run it\n"
     image = composed.image_name(composed.scheduler)

@@ -101,7 +101,7 @@ def joining(host: str, head: str, port: int) -> Iterator[str]:
     yield ""
     yield "# Then, on the driver's machine:"
     yield (
-        "RAY_AUTH_MODE=token python -m campaign.search "
+        "RAY_AUTH_MODE=token hpc-campaign search "
         f"testbed.ray_address={shlex.quote(head)}:{port} "
         f"'hosts={{{host}: {{reach: ray}}}}'"
     )
@@ -184,7 +184,7 @@ def _order(action: str, host: str, composed: Composed) -> None:
         raise ConfigError(
             f"{host!r} is no host of the campaign {campaign.name}",
             f"its hosts: {', '.join(sorted(known))}",
-            f"To add it, give its settings: python -m campaign host serve {host} "
+            f"To add it, give its settings: hpc-campaign host serve {host} "
             f"'hosts.{host}={{reach: ray}}' ...",
         )
     CommandFile(results.folder).append(

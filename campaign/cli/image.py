@@ -1,4 +1,4 @@
-"""`python -m campaign image`: the image store and the builder."""
+"""`hpc-campaign image`: the image store and the builder."""
 
 import argparse
 import tempfile

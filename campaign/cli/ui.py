@@ -1,4 +1,4 @@
-"""`python -m campaign ui`: the MLflow UI over the project's store."""
+"""`hpc-campaign ui`: the MLflow UI over the project's store."""
 
 import argparse
 from pathlib import Path

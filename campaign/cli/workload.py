@@ -1,4 +1,4 @@
-"""`python -m campaign workload`: show a workload, convert any to a trace file, generate one."""
+"""`hpc-campaign workload`: show a workload, convert any to a trace file, generate one."""
 
 import argparse
 import sys

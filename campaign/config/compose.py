@@ -250,7 +250,7 @@ def _unresolved(values: Any) -> dict[str, Any]:
     return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
 
 
-_SEE_HELP = "See `python -m campaign.search --help` for groups, options and settings."
+_SEE_HELP = "See `hpc-campaign search --help` for groups, options and settings."
 
 
 def _concerns_groups(override: str, known: dict[str, list[str]]) -> bool:

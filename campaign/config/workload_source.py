@@ -51,7 +51,7 @@ def _refuse_trace(kind: str) -> None:
     if kind in TRACE_KINDS:
         raise ConfigError(
             f"workload.kind = {kind}: a trace is read, not generated",
-            resolution="Use `python -m campaign workload convert` for traces, or choose a model: "
+            resolution="Use `hpc-campaign workload convert` for traces, or choose a model: "
             "workload=lublin.",
         )
 

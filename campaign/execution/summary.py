@@ -121,10 +121,10 @@ def _tracked(result: CampaignResult, mlruns: Path, track: Track) -> str:
     # If MLflow fails, ledger, data set and report are complete without it.
     except Exception as error:  # noqa: BLE001
         return (
-            f"is not up to date: {first_line(error)} (python -m campaign report "
+            f"is not up to date: {first_line(error)} (hpc-campaign report "
             f"{result.facts.campaign} tries again)"
         )
-    return f"{mlruns / 'mlflow.db'} (python -m campaign ui)"
+    return f"{mlruns / 'mlflow.db'} (hpc-campaign ui)"
 
 
 def _comparison(

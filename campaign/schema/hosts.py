@@ -16,7 +16,7 @@ class HostSettings(Settings):
     reach: Literal["local", "ray"] = setting(
         "local",
         help="local: this machine; ray: the node of the Ray at testbed.ray_address whose label "
-        "`host` is the host's name (python -m campaign host join NAME says how to start it)",
+        "`host` is the host's name (hpc-campaign host join NAME says how to start it)",
     )
     group: str = setting(
         "", help="hosts that are alike; testbed.group keeps a campaign to those of one group"

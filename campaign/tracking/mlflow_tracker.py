@@ -335,7 +335,7 @@ def open_store(mlruns: Path) -> Any:
             raise TrackingError(
                 f"can't open the MLflow store {mlruns / DATABASE}",
                 str(error),
-                "Move the file away to start a new store; `python -m campaign report NAME` fills "
+                "Move the file away to start a new store; `hpc-campaign report NAME` fills "
                 "it from the ledger.",
             ) from error
     return client

@@ -93,7 +93,7 @@ def check(mlruns: Path, port: int, host: str = "127.0.0.1") -> None:
         except OSError as error:
             raise TrackingError(
                 f"the UI can't listen on {host}:{port}: {error.strerror}",
-                resolution=f"Use another port: `python -m campaign ui --port {_next(port)}`, or "
+                resolution=f"Use another port: `hpc-campaign ui --port {_next(port)}`, or "
                 "end the program that uses this one.",
             ) from None
 

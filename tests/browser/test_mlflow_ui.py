@@ -47,7 +47,7 @@ def mlruns(tmp_path_factory, samples):
 
 @pytest.fixture(scope="module")
 def ui(mlruns):
-    """The root of the real UI, started as `python -m campaign ui` does."""
+    """The root of the real UI, started as `hpc-campaign ui` does."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     log = mlruns.parent / "ui.log"
@@ -89,7 +89,7 @@ def _children(pid):
 
 @pytest.fixture
 def runs_page(browser, ui, mlruns):
-    """The campaign's runs at the address that `python -m campaign ui` prints, its trials unfolded.
+    """The campaign's runs at the address that `hpc-campaign ui` prints, its trials unfolded.
 
     Not by the list's links: they open the views for LLM traces first, and advertisements over them.
     """

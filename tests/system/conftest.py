@@ -38,7 +38,7 @@ class Workplace:
         return self.folder / "mlruns"
 
     def command(self, *overrides: str) -> list[str]:
-        """`python -m campaign.search` confined to this workplace."""
+        """`hpc-campaign search` confined to this workplace."""
         ours = {
             "image.store": self.image_store,
             "hosts.local.state_dir": self.state_dir,

@@ -135,7 +135,7 @@ class Network:
         _ip("-n", self.namespace("sw"), "link", "set", self.port(name), "up")
 
     def start_ray(self, name: str) -> None:
-        """With the command that `python -m campaign host join` prints."""
+        """With the command that `hpc-campaign host join` prints."""
         mark, more = (
             ("--head", f"--temp-dir={self.folder}/ray") if name == DRIVER else ("--labels=", "")
         )

@@ -175,7 +175,7 @@ def _identity(path: Path) -> dict[str, int]:
 def _check(bundle: Bundle, name: str) -> None:
     path = bundle.path / name
     expected = bundle.manifest.files[name]
-    resolution = f"Build it again: python -m campaign image build {bundle.manifest.name}"
+    resolution = f"Build it again: hpc-campaign image build {bundle.manifest.name}"
     try:
         found = FileFact.of(path)
     except OSError as error:
@@ -199,7 +199,7 @@ def _missing(
     resolution = (
         "Give more of the hash."
         if ambiguous
-        else f"Build it: python -m campaign image build {_buildable(wanted)}"
+        else f"Build it: hpc-campaign image build {_buildable(wanted)}"
     )
     return MissingImageError(f"image {wanted!r} {reason} {path}", there, resolution)
 

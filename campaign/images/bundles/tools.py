@@ -203,7 +203,7 @@ def _disk_full(folder: Path, details: str) -> ImageError:
     return ImageError(
         f"the disk of {folder} is full: {free} MiB free",
         details,
-        "free some space (unused images: python -m campaign image gc) or move the image store",
+        "free some space (unused images: hpc-campaign image gc) or move the image store",
     )
 
 

@@ -88,7 +88,7 @@ def choose_mirror(sources: Iterable[AptSource]) -> Mirror:
         raise ImageError(
             "no Debian mirror in this machine's apt sources (/etc/apt)",
             "\n".join(source.uri for source in usable),
-            "name one: python -m campaign image build slurm --mirror URI",
+            "name one: hpc-campaign image build slurm --mirror URI",
         )
     return Mirror(archives[0], security[0] if security else None)
 

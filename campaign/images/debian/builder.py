@@ -192,7 +192,7 @@ def _fetch(
 def _judge_drift(name: str, drift: list[str], locked: bool) -> None:
     if not drift:
         return
-    renew = f"renew the lock: python -m campaign image lock {name}"
+    renew = f"renew the lock: hpc-campaign image lock {name}"
     if locked:
         raise LockDriftError(
             f"the mirror no longer has the locked packages of image {name}", "\n".join(drift), renew

@@ -52,11 +52,11 @@ def read(path: Path) -> Lock:
         return Lock.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise ImageError(
-            f"there is no package lock {path}", "", "python -m campaign image lock"
+            f"there is no package lock {path}", "", "hpc-campaign image lock"
         ) from error
     except ValidationError as error:
         raise ImageError(
-            f"{path} is not a package lock", str(error), "python -m campaign image lock"
+            f"{path} is not a package lock", str(error), "hpc-campaign image lock"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""`python -m campaign report compare` as its users meet it: on campaigns in simulation, in text,
+"""`hpc-campaign report compare` as its users meet it: on campaigns in simulation, in text,
 JSON and HTML."""
 
 import json

@@ -97,7 +97,7 @@ def test_a_changed_file_is_noticed_after_a_good_verification(store, part):
     assert str(path) in failure.value.brief
     assert bundle.manifest.files[part].sha256 in failure.value.details
     assert FileFact.of(path).sha256 in failure.value.details
-    assert failure.value.resolution.endswith("python -m campaign image build slurm")
+    assert failure.value.resolution.endswith("hpc-campaign image build slurm")
     assert isinstance(pickle.loads(pickle.dumps(failure.value)), DamagedImageError)
 
 

@@ -28,7 +28,7 @@ FACTS = CampaignFacts(
     "demo",
     OBJECTIVES,
     slots_per_node=4,
-    command="python -m campaign.search name=demo",
+    command="hpc-campaign search name=demo",
     config="name: demo",
 )
 
@@ -91,7 +91,7 @@ def test_the_page_names_its_platform_and_every_trial(page, records):
     ):
         assert words in page.text
     assert "trial 3 (0.31 fraction)" in page.text
-    assert "python -m campaign.search name=demo" in page.text
+    assert "hpc-campaign search name=demo" in page.text
 
 
 def test_each_front_point_has_a_gantt_chart(page, records):
