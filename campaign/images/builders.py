@@ -48,7 +48,7 @@ def build(
     return debian.build(
         name,
         store=store,
-        extras_folder=folder_of(extras),
+        third_party_folder=folder_of(extras),
         mirror=mirror,
         locked=locked,
     )

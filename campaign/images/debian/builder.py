@@ -58,7 +58,7 @@ class Spec(BaseModel):
 
 @dataclass(frozen=True)
 class _Contents:
-    """What goes into an image: packages, all of them on this disk, and extras."""
+    """What goes into an image: packages, all of them on this disk, and third-party files."""
 
     packages: list[Package]
     provided: list[ProvidedFile]
@@ -97,13 +97,13 @@ def build(
     name: str = "slurm",
     *,
     store: Store,
-    extras_folder: Path | None = None,
+    third_party_folder: Path | None = None,
     mirror: str | None = None,
     locked: bool = False,
 ) -> Bundle:
     """Build the image `name`, put it into `store`, and return it; takes a minute or two.
 
-    `extras_folder` holds the files that the image needs and no mirror has; by default
+    `third_party_folder` holds the files that the image needs and no mirror has; by default
     `third_party.folder_of(None)`. `mirror` is a Debian archive's URI, by default the one that this
     machine's apt uses. Where the mirror has a locked version, that very file is used; where not,
     a warning is logged of what differs, and the list that was used is kept beside the bundle as
@@ -112,7 +112,7 @@ def build(
     """
     wanted = spec(name)
     provided = third_party.provided(
-        name, wanted.extras, extras_folder or third_party.folder_of(None)
+        name, wanted.extras, third_party_folder or third_party.folder_of(None)
     )
     tools.require_tools()
     tools.require_namespace()
@@ -173,7 +173,7 @@ def _fetch(
 ) -> list[Package]:
     """Choose and download the packages into `work`/packages; those to install are indexed there."""
     _log.info("asking the mirror for the package lists")
-    debs = [one.path for one in provided if one.extra.unpack == "deb"]
+    debs = [one.path for one in provided if one.wanted.unpack == "deb"]
     source = Apt(work / "apt", _mirror(mirror), wanted.suite, debs)
     committed = lock.read(lock_path(name))
     source.pin(committed)
@@ -257,7 +257,7 @@ def _mmdebstrap(
         '--aptopt=APT::Install-Recommends "false"',
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in _NO_DOCS),
         *(f"--customize-hook={hook}" for hook in third_party.user_hooks(wanted.users)),
-        *(f"--customize-hook={one.hook}" for one in provided if one.extra.unpack != "deb"),
+        *(f"--customize-hook={one.hook}" for one in provided if one.wanted.unpack != "deb"),
         f'--customize-hook=sh {shlex.quote(str(_GUEST / "customize.sh"))} "$1"',
         f"--customize-hook={pack}",
         wanted.suite,
@@ -290,7 +290,7 @@ def _describe(name: str, wanted: Spec, contents: _Contents, version: str, folder
         kernel_version=version,
         files=files,
         packages=used.versions,
-        extras={one.extra.file: one.sha256 for one in contents.provided},
+        extras={one.wanted.file: one.sha256 for one in contents.provided},
         facts=wanted.facts,
         tools={erofs.PROGRAM: tools.version(erofs.PROGRAM)},
         recipe=ImageRecipe(id=f"debian:{_recipe_hash(wanted, used, contents.provided)}"),
@@ -303,7 +303,7 @@ def _recipe_hash(wanted: Spec, used: Lock, provided: Sequence[ProvidedFile]) -> 
     parts = [
         wanted.model_dump_json(),
         used.model_dump_json(),
-        *sorted(f"{one.extra.file} {one.sha256}" for one in provided),
+        *sorted(f"{one.wanted.file} {one.sha256}" for one in provided),
     ]
     ours = (path for path in _GUEST.rglob("*") if path.is_file())
     parts += sorted(f"{path.relative_to(_GUEST)} {FileFact.of(path).sha256}" for path in ours)

@@ -47,9 +47,9 @@ class ThirdPartyFile(BaseModel):
 
 @dataclass(frozen=True)
 class ProvidedFile:
-    """An extra that was found and is what it should be."""
+    """A third-party file that was found and is what it should be."""
 
-    extra: ThirdPartyFile
+    wanted: ThirdPartyFile
     path: Path
     sha256: str
 
@@ -57,11 +57,11 @@ class ProvidedFile:
     def hook(self) -> str:
         """A shell command that puts it into the guest whose root is `$1`; a deb needs none."""
         source = shlex.quote(str(self.path))
-        mode = f"{self.extra.mode:04o}"
-        if self.extra.unpack == "tar":
-            to = f'"$1"{shlex.quote(self.extra.to)}'
+        mode = f"{self.wanted.mode:04o}"
+        if self.wanted.unpack == "tar":
+            to = f'"$1"{shlex.quote(self.wanted.to)}'
             return f"mkdir -p {to} && tar --no-same-owner -xf {source} -C {to}"
-        return f'install -D -m {mode} {source} "$1"{shlex.quote(self.extra.to)}'
+        return f'install -D -m {mode} {source} "$1"{shlex.quote(self.wanted.to)}'
 
 
 def folder_of(chosen: str | None) -> Path:
@@ -78,10 +78,10 @@ def provided(image: str, wanted: Sequence[ThirdPartyFile], folder: Path) -> list
     if not wanted:
         return []
     sums = _sums(folder / SUMS)
-    found = [(extra, *_look(extra, folder, sums)) for extra in wanted]
-    faults = [_fault(extra, wrong) for extra, _, wrong in found if wrong]
+    found = [(one, *_look(one, folder, sums)) for one in wanted]
+    faults = [_fault(one, wrong) for one, _, wrong in found if wrong]
     if faults:
-        names = " ".join(sorted(extra.file for extra in wanted))
+        names = " ".join(sorted(one.file for one in wanted))
         raise ImageError(
             f"image {image} needs {len(faults)} file{'s' * (len(faults) != 1)} that no mirror has",
             "\n".join(faults),
@@ -89,7 +89,7 @@ def provided(image: str, wanted: Sequence[ThirdPartyFile], folder: Path) -> list
             f"{VARIABLE}), then there: "
             f"sha256sum {names} >{SUMS}",
         )
-    return [ProvidedFile(extra, folder / extra.file, digest) for extra, digest, _ in found]
+    return [ProvidedFile(one, folder / one.file, digest) for one, digest, _ in found]
 
 
 def user_hooks(users: Mapping[str, int]) -> Iterator[str]:
@@ -107,23 +107,23 @@ def user_hooks(users: Mapping[str, int]) -> Iterator[str]:
             yield f'printf "%s\\n" {shlex.quote(line)} >>"$1/etc/{file}"'
 
 
-def _look(extra: ThirdPartyFile, folder: Path, sums: Mapping[str, str]) -> tuple[str, str]:
+def _look(wanted: ThirdPartyFile, folder: Path, sums: Mapping[str, str]) -> tuple[str, str]:
     """Return the content hash of a file, and what is wrong with the file, if anything."""
-    path = folder / extra.file
+    path = folder / wanted.file
     if not path.is_file():
         return "", "it is missing"
-    if extra.file not in sums:
+    if wanted.file not in sums:
         return "", f"{SUMS} doesn't list it"
     digest = FileFact.of(path).sha256
-    expected = extra.sha256 or sums[extra.file]
+    expected = wanted.sha256 or sums[wanted.file]
     if digest != expected:
-        by = "the image's specification" if extra.sha256 else SUMS
+        by = "the image's specification" if wanted.sha256 else SUMS
         return digest, f"its sha256 is {digest}, but {by} says {expected}"
     return digest, ""
 
 
-def _fault(extra: ThirdPartyFile, wrong: str) -> str:
-    return f"{extra.file}: {wrong}\n  {extra.what}; usually from {extra.source}"
+def _fault(wanted: ThirdPartyFile, wrong: str) -> str:
+    return f"{wanted.file}: {wrong}\n  {wanted.what}; usually from {wanted.source}"
 
 
 def _sums(path: Path) -> dict[str, str]:
