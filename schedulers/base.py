@@ -90,6 +90,22 @@ class Topology:
     cluster: str
     nodes: tuple[Node, ...]
 
+    @classmethod
+    def of_equal_nodes(
+        cls, cluster: str, compute: int, *, slots: int, memory_mib: int
+    ) -> "Topology":
+        """Return a head and `compute` equal compute nodes with `slots` each.
+
+        Addresses are counted from 10.42.0.1, the head's, in a network of the cluster's own. So the
+        nodes of a small cluster are the first ones of a large one.
+        """
+        head = Node("head", "head", _address(0), 0, memory_mib)
+        others = [
+            Node(node_name(number), "compute", _address(number), slots, memory_mib)
+            for number in range(1, compute + 1)
+        ]
+        return cls(cluster, (head, *others))
+
     @property
     def head(self) -> Node:
         return next(node for node in self.nodes if node.role == "head")
@@ -101,6 +117,10 @@ class Topology:
     @property
     def slots(self) -> int:
         return sum(node.slots for node in self.compute)
+
+
+def _address(index: int) -> str:
+    return f"10.42.{(index + 1) // 256}.{(index + 1) % 256}"
 
 
 def fewest_nodes(job: "Job", topology: Topology) -> int:

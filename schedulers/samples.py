@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, get_args
 
-from schedulers.base import BootstrapPlan, Node, Params, Role, Topology, node_name
+from schedulers.base import BootstrapPlan, Params, Role, Topology
 from schedulers.interface import BoundScheduler
 
 if TYPE_CHECKING:
@@ -20,12 +20,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 def topology(compute: int) -> Topology:
     """Return a cluster with a head and `compute` compute nodes of SLOTS slots."""
-    nodes = [Node("head", "head", "10.42.0.1", 0, MEMORY_MIB)]
-    nodes += [
-        Node(node_name(number), "compute", f"10.42.0.{number + 1}", SLOTS, MEMORY_MIB)
-        for number in range(1, compute + 1)
-    ]
-    return Topology("conformance", tuple(nodes))
+    return Topology.of_equal_nodes("conformance", compute, slots=SLOTS, memory_mib=MEMORY_MIB)
 
 
 CLUSTER = topology(2)

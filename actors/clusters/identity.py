@@ -9,13 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from actors.bootstrap.ssh import Identity, make_identity
-from schedulers.base import Node, Topology, node_name
+from schedulers.base import Node, Topology
 
 CLUSTER = "campaign"
 """Every cluster has this name for itself. Clusters never meet, and one that is restored from memory
 keeps the name that it was saved with."""
-PREFIX = "10.42"
-"""The first half of all addresses in a cluster's network, which only its own nodes are on."""
 MANAGEMENT = {"address": "10.0.2.15/24", "gateway": "10.0.2.2"}
 """The address and gateway that QEMU's user network expects of its only guest."""
 
@@ -29,16 +27,8 @@ class Keys:
 
 
 def topology_of(compute_nodes: int, slots: int, memory_mib: int) -> Topology:
-    """Return a cluster of a head and `compute_nodes` compute nodes, with `slots` each.
-
-    Addresses are counted from .1, so the nodes of a small cluster are the first of a large one.
-    """
-    head = Node("head", "head", _address(0), 0, memory_mib)
-    compute = [
-        Node(node_name(i), "compute", _address(i), slots, memory_mib)
-        for i in range(1, compute_nodes + 1)
-    ]
-    return Topology(CLUSTER, (head, *compute))
+    """Return a cluster of a head and `compute_nodes` compute nodes, with `slots` each."""
+    return Topology.of_equal_nodes(CLUSTER, compute_nodes, slots=slots, memory_mib=memory_mib)
 
 
 def draw_keys(topology: Topology) -> Keys:
@@ -100,10 +90,6 @@ def credentials(
             _tmpfile(path, mode, content) for path, (mode, content) in files.items()
         ).encode(),
     }
-
-
-def _address(index: int) -> str:
-    return f"{PREFIX}.{(index + 1) // 256}.{(index + 1) % 256}"
 
 
 def _network(mac: str, address: str, gateway: str = "") -> bytes:

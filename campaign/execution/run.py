@@ -66,11 +66,18 @@ def run(composed: Composed, *, verbose: bool = False) -> int:
         ledger = stack.enter_context(Ledger(results.ledger_path))
         # Before the log is opened: the folder may be another campaign's.
         _check_same_campaign(campaign, ledger, results.folder)
-        stack.enter_context(log.to_file(results.driver_log))
+        _keep_log(stack, results.driver_log)
         stack.enter_context(log.span(_log, f"campaign {campaign.name}"))
         records = _carry_out(composed, ledger, results)
     failed = [record for record in records if record.failed]
     return TRIALS_FAILED if failed or not any(record.valid for record in records) else 0
+
+
+def _keep_log(stack: ExitStack, path: Path) -> None:
+    try:
+        stack.enter_context(log.to_file(path))
+    except OSError as error:  # a campaign doesn't fail for want of its log
+        _log.warning("%s can't be written, so there is no log: %s", path, error.strerror)
 
 
 def _carry_out(composed: Composed, ledger: Ledger, results: Results) -> list[TrialRecord]:

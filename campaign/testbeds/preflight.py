@@ -17,7 +17,7 @@ from campaign.schema.hosts import HostSettings
 from campaign.schema.image import ImageSettings
 from campaign.schema.model import Campaign
 from campaign.workloads import load
-from schedulers.base import Node, Params, Topology
+from schedulers.base import Params, Topology
 from schedulers.interface import Scheduler
 from search.space import Space
 
@@ -36,8 +36,9 @@ def workload_for(
     cluster = campaign.cluster
     smallest = space.node_counts()[0]
     workload = load(campaign.workload, slots=smallest * cluster.slots_per_node)
-    node = Node("n1", "compute", "", cluster.slots_per_node, cluster.memory_mib)
-    topology = Topology("smallest", (node,) * smallest)
+    topology = Topology.of_equal_nodes(
+        "smallest", smallest, slots=cluster.slots_per_node, memory_mib=cluster.memory_mib
+    )
     for job in _one_of_each_width(workload):
         for scheduler in schedulers.values():
             scheduler.nodes_needed(job, topology)

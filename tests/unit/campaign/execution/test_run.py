@@ -1,5 +1,6 @@
 """A whole campaign through `run`: what it computes once, and what it leaves."""
 
+import json
 import sys
 from collections import Counter
 
@@ -8,6 +9,7 @@ import pytest
 from campaign.analysis.fairness import manifest
 from campaign.config.compose import compose
 from campaign.config.yaml_text import campaign_yaml
+from campaign.core.errors import CampaignError, LedgerError
 from campaign.execution.run import run
 from campaign.report.times import cost_of
 from search.pareto import front
@@ -46,3 +48,54 @@ def test_what_a_campaign_ended_with_is_computed_once(settings):
     finally:
         sys.setprofile(None)
     assert calls == dict.fromkeys(ONCE.values(), 1)
+
+
+def logged(tmp_path):
+    lines = (tmp_path / "r/demo-simulation/logs/driver.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_the_driver_keeps_its_log_also_over_a_resume(settings, tmp_path, capsys):
+    run(compose([*settings, "search.trials=1"]))
+    first = logged(tmp_path)
+    run(compose([*settings, "search.trials=2"]))
+    whole = logged(tmp_path)
+    assert whole[: len(first)] == first
+    assert {record["campaign"] for record in whole} == {"demo-simulation"}
+    finished = [record for record in whole if record.get("event") == "finished"]
+    assert [record["trial"] for record in finished] == [0, 1]
+    assert finished[0]["record"]["outcome"] == "ok"
+    assert any(record["message"].startswith("resuming: 1 of 2") for record in whole)
+    shown = capsys.readouterr().err
+    assert "trial 1 ok" in shown and "campaign demo-simulation: done" not in shown
+
+
+def test_details_are_shown_on_request(settings, capsys):
+    run(compose(settings), verbose=True)
+    assert "campaign demo-simulation: done after" in capsys.readouterr().err
+
+
+def test_the_log_says_how_a_driver_ended(settings, tmp_path, monkeypatch):
+    def fail(*_):
+        raise CampaignError("the disk is full")
+
+    monkeypatch.setattr("campaign.execution.run.workload_for", fail)
+    with pytest.raises(CampaignError):
+        run(compose(settings))
+    assert logged(tmp_path)[-1]["message"].startswith("campaign demo-simulation: failed")
+
+
+def test_another_campaign_of_the_name_logs_nothing_here(settings, tmp_path):
+    run(compose(settings))
+    before = logged(tmp_path)
+    with pytest.raises(LedgerError):
+        run(compose([*settings, "workload.jobs=6"]))
+    assert logged(tmp_path) == before
+
+
+def test_a_campaign_runs_where_no_log_can_be_kept(settings, tmp_path, capsys):
+    folder = tmp_path / "r/demo-simulation"
+    folder.mkdir(parents=True)
+    (folder / "logs").write_text("in the way")
+    assert run(compose(settings)) == 0
+    assert "so there is no log: File exists" in capsys.readouterr().err
