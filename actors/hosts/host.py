@@ -5,8 +5,10 @@
 """
 
 import contextlib
+import contextvars
+import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +49,7 @@ from actors.hypervisor.watchdog import Watchdog
 from actors.snapshots.lock import SnapshotLock
 from actors.snapshots.registry import Fetch, SnapshotOffer, SnapshotRegistry
 from actors.snapshots.snapshot import Golden, SnapshotKey
+from campaign.core import log
 from campaign.images.bundles.manifest import Bundle
 from campaign.schema.hosts import HostSettings
 
@@ -55,6 +58,7 @@ MAX_THREADS = 16
 MULTICAST_GROUP = "239.192.77.1"
 """One group for all clusters, in the organisation-local range; each cluster has its own port."""
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -178,13 +182,15 @@ class Host:
 
         On return all run; at a failure the caller releases the slot.
         """
-        _at_once(self._hypervisor.start, self._specs(slot, boots, {}))
+        with _step(slot.cluster, f"starting {len(boots)} nodes"):
+            _at_once(self._hypervisor.start, self._specs(slot, boots, {}))
 
     def start_recorded(self, slot: Slot, boots: Sequence[NodeBoot], key: SnapshotKey) -> None:
         """Start nodes with their memory in files, so that `save` can keep them under `key`."""
         names = [boot.name for boot in boots]
-        memory = self._snapshots.record(slot.cluster, key, names, slot.shape.memory_mib)
-        _at_once(self._hypervisor.start, self._specs(slot, boots, memory))
+        with _step(slot.cluster, f"starting {len(boots)} nodes to be saved"):
+            memory = self._snapshots.record(slot.cluster, key, names, slot.shape.memory_mib)
+            _at_once(self._hypervisor.start, self._specs(slot, boots, memory))
 
     def lookup(
         self,
@@ -206,22 +212,26 @@ class Host:
         They stand still from then on. All are stopped before the first is saved, so that they are
         saved at one instant. `identity` holds the cluster's secrets.
         """
-        for name in names:
-            self._hypervisor.suspend(f"{slot.cluster}-{name}")
 
         def save_devices(name: str, path: Path) -> None:
             self._hypervisor.save_devices(f"{slot.cluster}-{name}", path)
 
-        return self._snapshots.save(slot.cluster, names, identity, save_devices)
+        with _step(slot.cluster, f"saving {len(names)} nodes"):
+            for name in names:
+                self._hypervisor.suspend(f"{slot.cluster}-{name}")
+            return self._snapshots.save(slot.cluster, names, identity, save_devices)
 
     def restore(self, slot: Slot, boots: Sequence[NodeBoot], golden: Golden) -> None:
         """Start the nodes of a slot as they were when `golden` was saved, paused."""
         memory = {boot.name: MemoryFile(golden.ram(boot.name), "restore") for boot in boots}
-        specs = self._specs(slot, boots, memory)
-        _at_once(self._hypervisor.start, specs)
-        _at_once(
-            lambda spec: self._hypervisor.load_devices(spec.name, golden.state(spec.node)), specs
-        )
+
+        def load_devices(spec: NodeSpec) -> None:
+            self._hypervisor.load_devices(spec.name, golden.state(spec.node))
+
+        with _step(slot.cluster, f"restoring {len(boots)} nodes"):
+            specs = self._specs(slot, boots, memory)
+            _at_once(self._hypervisor.start, specs)
+            _at_once(load_devices, specs)
 
     def resume(self, slot: Slot, names: Sequence[str]) -> None:
         """Let paused nodes run."""
@@ -252,10 +262,13 @@ class Host:
         entry = self._slots.begin_release(slot.cluster)
         if entry is None:
             return
+
+        def of_slot(lease: Lease) -> bool:
+            return lease.trial == slot.lease.trial and lease.owner == slot.lease.owner
+
         try:
-            self._remove(
-                lambda lease: lease.trial == slot.lease.trial and lease.owner == slot.lease.owner
-            )
+            with _step(slot.cluster, "ending nodes"):
+                self._remove(of_slot)
         except (HypervisorError, OSError):
             self._slots.fail_release(entry)
             raise
@@ -352,7 +365,16 @@ class Host:
         return acceleration(bundle.kernel, bundle.initrd, self._state_dir)
 
 
+@contextlib.contextmanager
+def _step(cluster: str, what: str) -> Iterator[None]:
+    """Log a step with its duration, and that all that is logged inside is about `cluster`."""
+    with log.context(cluster=cluster), log.span(_log, what):
+        yield
+
+
 def _at_once(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """Do `work` for all items in threads; the first error is raised when all have ended."""
     with ThreadPoolExecutor(max(1, min(len(items), MAX_THREADS))) as threads:
-        return list(threads.map(work, items))
+        # Threads don't inherit what the log says that records are about.
+        futures = [threads.submit(contextvars.copy_context().run, work, item) for item in items]
+    return [future.result() for future in futures]

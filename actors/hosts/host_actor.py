@@ -92,12 +92,15 @@ class HostActor:
         self._incoming = Incoming(state_dir, store)
         self._incoming.sweep()
         remote_sources = [RemoteSource(peer, actor) for peer, actor in sources.items()]
-        self._images = {
-            bundle.hash: self._incoming.image(bundle, remote_sources) for bundle in bundles
-        }
+        with log.span(_log, f"verifying {len(bundles)} images, bringing those that aren't here"):
+            self._images = {
+                bundle.hash: self._incoming.image(bundle, remote_sources) for bundle in bundles
+            }
         self._source = ImageSource(name, self._images.values(), store)
         # All images have one kernel; it is booted to find out how guests run.
-        self._host = Host(name, settings, self._images[bundles[0].hash], owner or Owner.current())
+        image = self._images[bundles[0].hash]
+        with log.span(_log, "opening the host"):
+            self._host = Host(name, settings, image, owner or Owner.current())
         self._last_ping = time.monotonic()
         if owner is None:
             threading.Thread(
@@ -219,7 +222,8 @@ class HostActor:
 
     def _fetch(self, key: SnapshotKey) -> Golden | None:
         try:
-            return self._incoming.golden(key, self._peers)
+            with log.span(_log, f"asking other hosts for golden cluster {key.digest[:16]}"):
+                return self._incoming.golden(key, self._peers)
         except (CampaignError, OSError) as error:
             _log.warning("golden cluster %s isn't brought here: %s", key.digest[:16], error)
             return None

@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 import libvirt
 import psutil
 
-from actors.hypervisor import monitor, snapshot
+from actors.hypervisor import device_state, monitor
 from actors.hypervisor.domain import (
     LEASE_NAMESPACE,
     LEASE_PREFIX,
@@ -171,14 +171,14 @@ class Hypervisor:
         With its recorded memory file, that is all of the node. Raises SnapshotFailed or
         MonitorRefused.
         """
-        self._stream(snapshot.save_devices, name, path)
+        self._stream(device_state.save_devices, name, path)
 
     def load_devices(self, name: str, path: Path) -> None:
         """Give a node that was started to be restored the state of its devices from `path`.
 
         It is then as it was when it was saved, and paused. Raises SnapshotFailed or MonitorRefused.
         """
-        self._stream(snapshot.load_devices, name, path)
+        self._stream(device_state.load_devices, name, path)
 
     def ask_monitor(
         self, name: str, execute: str, arguments: Mapping[str, object]
@@ -292,7 +292,7 @@ class Hypervisor:
         domain = self._ask(lambda libvirtd: libvirtd.lookupByName(name))
         try:
             with_timeout(
-                snapshot.STREAM_TIMEOUT_S + _ANSWER_TIMEOUT_S, lambda: stream(domain, path)
+                device_state.STREAM_TIMEOUT_S + _ANSWER_TIMEOUT_S, lambda: stream(domain, path)
             )
         except TimeoutError as error:
             raise SnapshotFailed(f"{name}: QEMU's monitor doesn't answer", str(error)) from None

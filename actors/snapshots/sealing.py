@@ -17,8 +17,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from actors.hypervisor.process import boot_id
-from actors.snapshots import snapshot as goldens
-from actors.snapshots import sparse
+from actors.snapshots import snapshot, sparse
 from actors.snapshots.snapshot import (
     MANIFEST,
     Content,
@@ -62,7 +61,7 @@ def seal(
     Raises GoldenError if one is missing or still open for writing somewhere, OSError if the disk
     fails.
     """
-    paths = [folder / name for name in goldens.file_names(nodes)]
+    paths = [folder / name for name in snapshot.file_names(nodes)]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
         raise GoldenError(f"the draft {folder} of a golden cluster lacks {', '.join(missing)}")
@@ -75,7 +74,7 @@ def seal(
         parts=dict(key.inputs), nodes=tuple(nodes), files=contents, identity=encoded
     )
     _remember(folder, manifest, {path.name: seen for path, (_, seen) in read.items()})
-    goldens.write(folder / MANIFEST, manifest)
+    snapshot.write(folder / MANIFEST, manifest)
 
 
 def tidy(folder: Path) -> None:
@@ -96,7 +95,7 @@ def verify(folder: Path, key: SnapshotKey) -> Golden:
     """
     manifest = read_manifest(folder)
     if manifest.key.digest != key.digest:
-        raise damaged(folder / MANIFEST, "has another key", goldens.differences(key, manifest.key))
+        raise damaged(folder / MANIFEST, "has another key", snapshot.differences(key, manifest.key))
     known = _known(folder, manifest)
     seen = {name: _look(folder / name, content.size) for name, content in manifest.files.items()}
     touched = [name for name, identity in seen.items() if identity != known.get(name)]
@@ -112,7 +111,7 @@ def read_manifest(folder: Path) -> GoldenManifest:
     try:
         _require_ours(folder, folder.lstat(), stat.S_ISDIR)
         _require_ours(path, path.lstat(), stat.S_ISREG)
-        return goldens.parse(path, path.read_bytes())
+        return snapshot.parse(path, path.read_bytes())
     except OSError as error:
         raise damaged(path, "can't be read", str(error)) from error
 

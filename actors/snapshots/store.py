@@ -18,8 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actors.snapshots import sealing
-from actors.snapshots import snapshot as goldens
+from actors.snapshots import sealing, snapshot
 from actors.snapshots.snapshot import (
     Golden,
     GoldenDamaged,
@@ -47,11 +46,11 @@ class Draft:
 
     def ram(self, node: str) -> Path:
         """Return the file that QEMU maps as the memory of `node`."""
-        return goldens.ram_file(self.folder, node)
+        return snapshot.ram_file(self.folder, node)
 
     def state(self, node: str) -> Path:
         """Return the file for the device state of `node`."""
-        return goldens.state_file(self.folder, node)
+        return snapshot.state_file(self.folder, node)
 
 
 @dataclass(frozen=True)
@@ -184,7 +183,7 @@ class GoldenStore:
         with self._locked():
             return self._sweep()
 
-    def goldens(self) -> list[GoldenEntry]:
+    def entries(self) -> list[GoldenEntry]:
         """Return all that the store keeps, most recently used first; nothing is verified."""
         found = []
         for folder in self.path.glob("[0-9a-f]*"):
@@ -210,7 +209,7 @@ class GoldenStore:
         return sealing.load(folder)
 
     def _evict(self, keep: str) -> None:
-        entries = self.goldens()
+        entries = self.entries()
         use = sum(entry.disk_use for entry in entries)
         for entry in reversed(entries):
             if use <= self.limit:

@@ -7,8 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from actors.snapshots import sealing
-from actors.snapshots import snapshot as goldens
+from actors.snapshots import sealing, snapshot
 from actors.snapshots.snapshot import Golden, GoldenError, SnapshotKey
 from actors.snapshots.store import GoldenStore
 from actors.transfer.chunks import (
@@ -72,7 +71,7 @@ class ImageSource:
         if kind == "golden" and self._store and _KEY.fullmatch(key):
             with contextlib.suppress(GoldenError):
                 golden = sealing.load(self._store.path / key)
-                return golden.folder, (*goldens.file_names(golden.nodes), goldens.MANIFEST)
+                return golden.folder, (*snapshot.file_names(golden.nodes), snapshot.MANIFEST)
         return None
 
 

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _list(store: "GoldenStore") -> None:
-    entries = store.goldens()
+    entries = store.entries()
     for entry in entries:
         print(line_of(entry))
     use = sum(entry.disk_use for entry in entries) >> 20
@@ -54,7 +54,7 @@ def _list(store: "GoldenStore") -> None:
 
 def _as_data(store: "GoldenStore") -> dict[str, Any]:
     """A store with its golden clusters; sizes in bytes."""
-    entries = store.goldens()
+    entries = store.entries()
     return {
         "store": store.path,
         "limit_bytes": store.limit,
@@ -73,7 +73,7 @@ def _as_data(store: "GoldenStore") -> dict[str, Any]:
 
 
 def _clear(store: "GoldenStore") -> None:
-    entries = store.goldens()
+    entries = store.entries()
     kept = 0
     for entry in entries:
         removed = store.remove(entry.digest)

@@ -4,10 +4,11 @@ import time
 
 import pytest
 
-from actors.hosts.host import Host
+from actors.hosts.host import Host, _at_once
 from actors.hosts.slot import NodeShape
 from actors.hypervisor.errors import HypervisorError
 from actors.hypervisor.lease import Owner
+from campaign.core import log
 from campaign.core.errors import CapacityError
 from campaign.images.bundles.store import Store
 from campaign.schema.hosts import HostSettings
@@ -84,3 +85,31 @@ def test_a_dead_holder_makes_no_golden_cluster_any_more(host):
     assert not host.lookup({"image": "a"}, SHAPE, "living").yours
     host.release_all_of("dead")
     assert host.lookup({"image": "a"}, SHAPE, "living").yours
+
+
+def test_steps_are_logged_with_their_cluster_and_duration(host, caplog):
+    caplog.set_level("DEBUG", "actors.hosts.host")
+    with caplog.filtering(log.ContextFilter()):
+        host.release(acquire(host, "first"))
+    (record,) = [one for one in caplog.records if getattr(one, "event", "") == "end"]
+    assert (record.span, record.cluster) == ("ending nodes", "first")
+    assert record.duration_s >= 0
+
+
+def test_threads_of_a_step_log_what_it_is_about():
+    with log.context(cluster="first"):
+        assert _at_once(lambda _: log.current()["cluster"], [1, 2, 3]) == ["first"] * 3
+
+
+def test_an_error_in_a_thread_is_raised_when_all_have_ended():
+    done = []
+
+    def work(item):
+        if item == 1:
+            raise HypervisorError("no")
+        time.sleep(0.05)
+        done.append(item)
+
+    with pytest.raises(HypervisorError):
+        _at_once(work, [1, 2, 3])
+    assert sorted(done) == [2, 3]

@@ -35,7 +35,7 @@ def store(tmp_path):
 
 
 def names(store):
-    return {entry.golden.key.inputs["image"] for entry in store.goldens()}
+    return {entry.golden.key.inputs["image"] for entry in store.entries()}
 
 
 def python(code, *arguments):
@@ -179,10 +179,10 @@ def test_the_least_recently_used_is_evicted(tmp_path):
     for name in "abc":
         add(store, name, nodes=["n1"], blocks=18)  # 1.2 MiB each
     store.find(key("a"))
-    assert [entry.golden.key.inputs["image"] for entry in store.goldens()] == ["a", "c", "b"]
+    assert [entry.golden.key.inputs["image"] for entry in store.entries()] == ["a", "c", "b"]
     add(store, "d", nodes=["n1"], blocks=18)
     assert names(store) == {"a", "c", "d"}
-    assert sum(entry.disk_use for entry in store.goldens()) <= store.limit
+    assert sum(entry.disk_use for entry in store.entries()) <= store.limit
 
 
 def test_the_one_just_put_stays_even_if_it_exceeds_the_limit(tmp_path):
@@ -196,7 +196,7 @@ def test_the_one_just_put_stays_even_if_it_exceeds_the_limit(tmp_path):
 def test_what_cant_be_read_any_more_is_listed_and_evicted_too(tmp_path):
     store = GoldenStore(tmp_path, limit_mib=0)
     (add(store, "a").folder / MANIFEST).unlink()
-    assert [entry.golden for entry in store.goldens()] == [None]
+    assert [entry.golden for entry in store.entries()] == [None]
     add(store, "b")
     assert names(store) == {"b"}
 
@@ -216,7 +216,7 @@ def test_what_another_process_holds_isnt_evicted_until_it_lets_go_or_dies(tmp_pa
         assert holder.stdout.readline() == "held\n"
         add(store, "b")
         assert names(store) == {"a", "b"}
-        assert {entry.digest: entry.held for entry in store.goldens()}[golden.digest]
+        assert {entry.digest: entry.held for entry in store.entries()}[golden.digest]
         holder.kill()
         holder.wait()
         add(store, "c")
@@ -406,7 +406,7 @@ def test_processes_that_make_find_hold_and_evict_at_once_dont_disturb_each_other
     assert all(int(output) > 0 for output in outputs)
     store = GoldenStore(tmp_path / "golden", limit_mib=1)
     assert not [path for path in store.path.iterdir() if path.name.startswith(".making-")]
-    assert not any(entry.held for entry in store.goldens())
+    assert not any(entry.held for entry in store.entries())
 
 
 def test_a_bare_read_reads_the_data_and_not_the_holes(store):
