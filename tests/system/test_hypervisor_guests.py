@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import asyncssh
+import psutil
 import pytest
 
 from actors.hypervisor import connection, run_folder
@@ -26,7 +27,7 @@ from actors.hypervisor.errors import FileUnusable, GuestsRunning, PortInUse
 from actors.hypervisor.lease import Lease, Owner
 from actors.hypervisor.ports import free_ports
 from actors.hypervisor.probe import acceleration
-from actors.hypervisor.process import arguments, pids
+from actors.hypervisor.process import arguments
 from actors.hypervisor.reaper import reap
 from campaign.images.bundles.manifest import Bundle
 
@@ -253,7 +254,9 @@ def test_a_guest_is_ended_even_if_its_libvirtd_hangs(private, spec, monkeypatch)
         os.kill(private.pid(), signal.SIGSTOP)
         try:
             assert hypervisor.destroy_owned(own)
-            emulators = [pid for pid in pids() if f"guest={spec.name}," in " ".join(arguments(pid))]
+            emulators = [
+                pid for pid in psutil.pids() if f"guest={spec.name}," in " ".join(arguments(pid))
+            ]
         finally:
             os.kill(private.pid(), signal.SIGCONT)
         assert emulators == []
