@@ -15,7 +15,7 @@ from campaign.core.phase_clock import PhaseClock
 from campaign.images.bundles.facts import image_facts
 from campaign.schema.hosts import HostSettings
 from schedulers.registry import adapter
-from tests.system.trials import PATIENCE_S, booted
+from tests.system.trials import TIMEOUT_S, booted
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1500)]
 
@@ -36,12 +36,12 @@ def host(tmp_path_factory, bundle):
 
 async def by_ssh(plan, cluster):
     await apply_plan(
-        plan, cluster.remotes, deadline=time.monotonic() + PATIENCE_S, clock=PhaseClock()
+        plan, cluster.remotes, deadline=time.monotonic() + TIMEOUT_S, clock=PhaseClock()
     )
 
 
 async def by_ansible(plan, cluster):
-    await play(plan, cluster.access(), deadline=time.monotonic() + PATIENCE_S, clock=PhaseClock())
+    await play(plan, cluster.access(), deadline=time.monotonic() + TIMEOUT_S, clock=PhaseClock())
 
 
 async def on_all(cluster, script):

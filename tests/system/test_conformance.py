@@ -157,7 +157,7 @@ def test_the_jobs_of_a_lost_node_are_told_by_the_scheduler(host, bundle_of, name
 
     async def pull_the_plug():
         await until_running(remotes, bound)
-        (slot,) = host._slots.values()
+        (slot,) = host._slots.all_slots()
         host._hypervisor.destroy(f"{slot.cluster}-n2")
 
     result = asyncio.run(evaluate(cluster, pull_the_plug))

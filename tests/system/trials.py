@@ -27,7 +27,7 @@ from campaign.schema.model import ClusterSettings, ValiditySettings
 from schedulers.base import Topology
 from schedulers.registry import adapter
 
-PATIENCE_S = 600.0  # emulated nodes on a busy machine: a module of Ansible's takes seconds
+TIMEOUT_S = 600.0  # emulated nodes on a busy machine: a module of Ansible's takes seconds
 
 
 def cluster_on(local, bundle, *, runtime_s=60.0, width=1, payload="sleep", **cluster) -> TrialRun:
@@ -88,12 +88,12 @@ async def booted(
     local = LocalHost(host)
     nodes = topology.nodes
     slot = await local.acquire(
-        name, len(nodes), NodeShape(1, nodes[0].memory_mib), int(time.time() + 2 * PATIENCE_S)
+        name, len(nodes), NodeShape(1, nodes[0].memory_mib), int(time.time() + 2 * TIMEOUT_S)
     )
     cluster = LiveCluster(local, slot, topology, bundle, draw_keys(topology))
     try:
         await cluster.boot()
-        await cluster.reach(time.monotonic() + PATIENCE_S, PhaseClock())
+        await cluster.reach(time.monotonic() + TIMEOUT_S, PhaseClock())
         yield cluster
     finally:
         await cluster.release()
