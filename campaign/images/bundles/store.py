@@ -78,7 +78,7 @@ class Store:
         self.path.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.path))
         try:
-            with files.lock(folder / _LOCK):
+            with files.exclusive_lock(folder / _LOCK):
                 yield folder
         finally:
             tools.remove_tree(folder)
@@ -125,7 +125,7 @@ class Store:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         self.path.mkdir(parents=True, exist_ok=True)
-        with files.lock(self.path / _LOCK):
+        with files.exclusive_lock(self.path / _LOCK):
             yield
 
     def _sound(self, folder: Path) -> bool:
