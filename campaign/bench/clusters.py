@@ -173,6 +173,7 @@ def measure(
     finally:
         host.close()
         if bench.key:
+            # Its key holds this run alone, so nobody could ever use it again.
             GoldenStore(state_dir_of(settings) / "golden", settings.golden_mib).discard(bench.key)
 
 
@@ -266,9 +267,8 @@ class _ClusterBench:
 
     async def _sample(self, row: str, golden: Golden) -> ClusterSample:
         if row in (RESTORED, MOVED):
-            await asyncio.to_thread(
-                read_all, golden
-            )  # into the page cache, where the trial before leaves them
+            # Into the page cache, where the trial before leaves them.
+            await asyncio.to_thread(read_all, golden)
         elif row == UNCACHED:
             await asyncio.to_thread(drop_cache, golden)
         load = os.getloadavg()[0]

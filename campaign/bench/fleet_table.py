@@ -42,7 +42,8 @@ def as_text(measured: FleetMeasurements) -> str:
         f"{window.memory_mib:>12.0f}"
         for window in windows
     ]
-    growth = windows[-1].cpu_ms / windows[1].cpu_ms  # the first holds what is done once
+    # The first window holds what is done once; the second is the earliest that is typical.
+    growth = windows[-1].cpu_ms / windows[1].cpu_ms
     trials = windows[-1].trials - windows[0].trials
     kept_kib = (windows[-1].memory_mib - windows[0].memory_mib) * 1024 / trials
     lines = [

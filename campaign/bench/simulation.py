@@ -102,6 +102,7 @@ def measure(rounds: int, scheduler: str, facts: Mapping[str, Any]) -> SpeedMeasu
     process of our own fails.
     """
     _log.info("compiling, with nothing compiled yet")
+    # An empty cache of Numba: the first process compiles all, the second one loads it.
     with TemporaryDirectory() as nothing:
         compiling_s = _in_process("first", scheduler, NUMBA_CACHE_DIR=nothing)
         loading_s = _in_process("first", scheduler, NUMBA_CACHE_DIR=nothing)
@@ -207,7 +208,8 @@ class _SpeedBench:
 
     def run(self, rounds: int) -> list[SpeedRow]:
         for policy in self._policies.values():
-            simulate(self._jobs[LUBLIN].slice(0, 10), CLUSTER, policy)  # loads what is compiled
+            # Loads what is compiled, which would otherwise count in the first case.
+            simulate(self._jobs[LUBLIN].slice(0, 10), CLUSTER, policy)
         known = [
             case for case in cases(self._policies) if case.simulator == OURS or not self.missing
         ]
@@ -233,6 +235,7 @@ class _SpeedBench:
             return None
         rate = f"{case.jobs / done.cpu_s:,.0f}"
         _log.info("%s: %s: %s per second of CPU time", when, label, rate)
+        # `cases` has ours before AccaSim's with the same jobs, so the starts are always known.
         if case.whole and case.simulator == OURS:
             self._starts[case.jobs] = done.starts
         differ = int((done.starts != self._starts[case.jobs]).sum()) if case.whole else 0

@@ -55,9 +55,11 @@ def run_seeds(seeds: Iterable[int], image_store: Path) -> tuple[list[ChaosRun], 
     runs = []
     calm: dict[int, TrialRecord] = {}
     found: dict[int, dict[int, TrialRecord]] = {}
+    # The hosts are cleared before their folder goes: what still runs has files open there.
     with TemporaryDirectory(prefix="campaign-chaos-") as name, cleared(Path(name) / "hosts"):
         top = Path(name)
-        for seed in (0, *seeds):  # the first one is left alone
+        # The first campaign has no faults; it tells what the others' trials should look like.
+        for seed in (0, *seeds):
             folder = top / str(seed)
             kinds = faults.drawn(seed) if seed else ()
             places = {"states": top / "hosts", "image_store": image_store}
@@ -93,11 +95,13 @@ def run(
     environment = ChaosEnvironment(folder, states, image_store, draw)
     folder.mkdir(parents=True, exist_ok=True)
     if not os.path.ismount(folder / "results"):
-        kinds = [kind for kind in kinds if kind != "disk full"]  # nobody else's disk is filled
+        # Without a disk of its own, this would fill somebody else's.
+        kinds = [kind for kind in kinds if kind != "disk full"]
     try:
         _carry_out(environment, kinds, outcome)
         outcome.broken += [f"at the end: {line}" for line in _ended_badly(environment, calm or {})]
     finally:
+        # Whatever went wrong here, no campaign goes on unwatched.
         if environment.driver and environment.driver.poll() is None:
             environment.driver.kill()
             environment.driver.wait()
@@ -125,6 +129,7 @@ def _carry_out(environment: ChaosEnvironment, kinds: Sequence[str], outcome: Cha
                 break
             if not _under_way(environment) or not environment.wait(environment.draw.uniform(2, 25)):
                 break
+            # A fault that finds nothing to hit is tried again later: none is left out.
             if faults.FAULTS[left[0]](environment):
                 kind = left.pop(0)
                 outcome.faults[kind] += 1

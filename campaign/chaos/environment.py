@@ -122,6 +122,7 @@ class ChaosEnvironment:
 
         The campaign's are the descendants of its driver, and those that name its hosts' folders.
         """
+        # Watchdogs and libvirtds outlive the driver, but their command lines name the folders.
         below = descendants(self.driver.pid) if self.driver else set()
         return sorted(
             pid

@@ -97,10 +97,8 @@ def _on_a_guest(
         if not found:
             return False
         uri, guest = environment.draw.choice(found)
-        with (
-            contextlib.suppress(HypervisorError),
-            Hypervisor(uri) as hypervisor,
-        ):  # the guest may end meanwhile
+        # The guest may end meanwhile.
+        with contextlib.suppress(HypervisorError), Hypervisor(uri) as hypervisor:
             for _ in range(times):
                 begin(hypervisor, guest)
                 injected = True
@@ -146,6 +144,7 @@ def _disk_of(bytes_per_s: int) -> GuestRequest:
 def _disk_full(environment: ChaosEnvironment) -> bool:
     """Fill the small disk of the results, for a while or until the driver has ended by that."""
     filler = environment.folder / "results" / "filler"
+    # Writing ends by the very error that fills the disk.
     with contextlib.suppress(OSError), filler.open("wb") as file:
         while True:
             file.write(bytes(2**20))

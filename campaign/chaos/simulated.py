@@ -9,7 +9,7 @@ campaign without faults.
 import errno
 import os
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -122,56 +122,66 @@ def _campaign(
 
     Everything that happens is noted in `outcome`.
     """
-    testbed = SimulationTestbed(
-        composed.campaign,
-        composed.schedulers,
-        composed.space,
-        workload_for(composed.campaign, composed.schedulers, composed.space),
-    )
-    fleet = FleetTestbed(
-        testbed.evaluate,
-        lambda trial: composed.space.nodes(trial.point),
-        hosts=HOSTS,
-        largest=composed.space.node_counts()[1],
-        seed=outcome.seed,
-        faults=schedule.faults,
-        after_fault=lambda fault: note_fault(fault.what),
-        most_failures=composed.campaign.testbed.host_failures,
-    )
 
     def note_fault(what: str) -> None:
         outcome.faults[what] += 1
         outcome.broken += [f"after {what}: {line}" for line in _broken(results, fleet)]
 
+    fleet = _fleet(composed, schedule, outcome.seed, note_fault)
     disk = dict(schedule.on_disk)
     while outcome.drivers < MOST_DRIVERS:
         outcome.drivers += 1
         try:
             with _BadDisk(results.ledger_path, disk) as ledger:
-                _begin(ledger, composed)
-                executor = Executor(
-                    composed.campaign,
-                    composed.space,
-                    ledger=ledger,
-                    results=results,
-                    testbed=fleet,
-                    clock=fleet.now,
-                )
-                records = executor.run()
-                outcome.broken += [
-                    f"at the end: {line}" for line in _broken(results, fleet, ended=True)
-                ]
+                records = _drive(composed, results, ledger, fleet)
+                broken = _broken(results, fleet, ended=True)
+                outcome.broken += [f"at the end: {line}" for line in broken]
                 outcome.attempts = sum(ledger.history.attempts.values())
                 return records
         except DriverKilled as killed:
             note_fault(str(killed) or "driver killed")
         except CampaignError as error:
+            # A driver that ends by an error ends what it runs; a killed one can't.
             note_fault("disk full" if os.strerror(errno.ENOSPC) in str(error) else str(error))
             fleet.close()
         outcome.reaped += fleet.reap()
         outcome.broken += [f"after the reaper: {line}" for line in _orphans(fleet)]
     outcome.broken.append(f"not done after {MOST_DRIVERS} drivers")
     return []
+
+
+def _fleet(
+    composed: Composed, schedule: FaultSchedule, seed: int, note_fault: Callable[[str], None]
+) -> FleetTestbed:
+    """Return the simulated hosts, which outlive each driver of the campaign."""
+    workload = workload_for(composed.campaign, composed.schedulers, composed.space)
+    testbed = SimulationTestbed(composed.campaign, composed.schedulers, composed.space, workload)
+    return FleetTestbed(
+        testbed.evaluate,
+        lambda trial: composed.space.nodes(trial.point),
+        hosts=HOSTS,
+        largest=composed.space.node_counts()[1],
+        seed=seed,
+        faults=schedule.faults,
+        after_fault=lambda fault: note_fault(fault.what),
+        most_failures=composed.campaign.testbed.host_failures,
+    )
+
+
+def _drive(
+    composed: Composed, results: Results, ledger: Ledger, fleet: FleetTestbed
+) -> list[TrialRecord]:
+    """Begin or resume the campaign, as one driver does; return the final records."""
+    _begin(ledger, composed)
+    executor = Executor(
+        composed.campaign,
+        composed.space,
+        ledger=ledger,
+        results=results,
+        testbed=fleet,
+        clock=fleet.now,
+    )
+    return executor.run()
 
 
 def _begin(ledger: Ledger, composed: Composed) -> None:

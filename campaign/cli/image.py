@@ -29,29 +29,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     below = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     add_json(below.add_parser("list", help="the bundles of the store, newest first"))
-    making = below.add_parser(
-        "build", help="build a bundle from its specification and lock, or with the Nix flake"
-    )
-    making.add_argument("name", nargs="?", default="slurm")
-    making.add_argument(
-        "--builder",
-        choices=BUILDERS,
-        default="debian",
-        help="auto: nix where Nix is (default: debian)",
-    )
-    making.add_argument(
-        "--flake", help="nix: the flake, as Nix names one (default: this project's)"
-    )
-    making.add_argument(
-        "--locked", action="store_true", help="debian: refuse versions that differ from the lock"
-    )
-    making.add_argument(
-        "--mirror", help="debian: package mirror (default: the one this machine's apt uses)"
-    )
-    making.add_argument(
-        "--extras",
-        help=f"debian: folder of files that no mirror has (default: ${VARIABLE}, else "
-        f"{DEFAULT_FOLDER})",
+    _configure_build(
+        below.add_parser(
+            "build", help="build a bundle from its specification and lock, or with the Nix flake"
+        )
     )
     lock = below.add_parser("lock", help="renew the lock with what the mirror has")
     lock.add_argument("name", nargs="?", default="slurm")
@@ -72,6 +53,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     gc = below.add_parser("gc", help="remove all bundles but the newest of each name")
     gc.add_argument("--keep", action="append", default=[], metavar="HASH", help="keep this one too")
+
+
+def _configure_build(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", default="slurm")
+    parser.add_argument(
+        "--builder",
+        choices=BUILDERS,
+        default="debian",
+        help="auto: nix where Nix is (default: debian)",
+    )
+    parser.add_argument(
+        "--flake", help="nix: the flake, as Nix names one (default: this project's)"
+    )
+    parser.add_argument(
+        "--locked", action="store_true", help="debian: refuse versions that differ from the lock"
+    )
+    parser.add_argument(
+        "--mirror", help="debian: package mirror (default: the one this machine's apt uses)"
+    )
+    parser.add_argument(
+        "--extras",
+        help=f"debian: folder of files that no mirror has (default: ${VARIABLE}, else "
+        f"{DEFAULT_FOLDER})",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -23,9 +23,8 @@ from campaign.images.bundles.store import Store
 
 FLAKE = Path(__file__).parents[2]
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
-_ALIASES = {
-    "kubernetes": ("volcano",)
-}  # the flake's image-volcano is what adapters ask for as `kubernetes`
+# The flake's image-volcano is what adapters ask for as `kubernetes`.
+_ALIASES = {"kubernetes": ("volcano",)}
 _TAIL_LINES = 25
 _END_WAIT_S = 10
 

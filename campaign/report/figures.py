@@ -61,7 +61,8 @@ def pareto(
             **_points(front, facts), **_in_front(front, facts, schedulers), name="Pareto front"
         )
     )
-    for name in schedulers:  # nothing but their lines in the legend
+    # Traces without points: each gives the legend a line for its scheduler's symbol.
+    for name in schedulers:
         symbol = {"size": 9, "color": VALID, "symbol": _symbol(name, schedulers)}
         figure.add_trace(
             go.Scatter(x=[None], y=[None], mode="markers", marker=symbol, name=html.escape(name))

@@ -86,6 +86,7 @@ def gantt_svg(
     are put on the lowest free ones.
     """
     chart = layout(jobs, nodes, slots_per_node)
+    # Rows of large clusters get lower, so that a chart stays a page high.
     slot_height = max(_LOW, min(_TALL, _ROOM / max(1, sum(chart.slots.values()))))
     tops = _tops(chart.slots, slot_height)
     bottom = HEAD + QUEUE + GAP + sum(chart.slots.values()) * slot_height
@@ -95,6 +96,7 @@ def gantt_svg(
         *_axis(chart, bottom),
         *_queue(chart),
         *_rows(chart, tops, slot_height),
+        # Waits come before bars, which cover them: a wait is seen only where the slot was free.
         _waits(chart, tops, slot_height),
         *_bars(chart, tops, slot_height),
     ]
@@ -123,6 +125,7 @@ def layout(jobs: pa.Table, nodes: Sequence[str] = (), slots_per_node: int = 0) -
             )
             waited = (submit if submit is not None else start) / SECOND
             bars.append(Bar(job, node, slots, waited, start / SECOND, end / SECOND, bool(code)))
+    # Nodes that nobody named are drawn as well: their jobs must not vanish.
     order = [*nodes, *sorted(set(lanes) - set(nodes), key=_natural)]
     return Chart(tuple(bars), {node: max(1, len(lanes[node])) for node in order}, _waiting(rows))
 
@@ -194,6 +197,7 @@ def _axis(chart: Chart, bottom: float) -> Iterator[str]:
 
 
 def _ticks(end: float) -> list[float]:
+    # About eight ticks, at round numbers.
     rough = end / 8
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
@@ -235,6 +239,7 @@ def _waits(chart: Chart, tops: dict[str, float], slot_height: float) -> str:
 
 def _bars(chart: Chart, tops: dict[str, float], slot_height: float) -> Iterator[str]:
     few = len(chart.bars) <= _MANY
+    # Neighbouring job ids differ in tone, and a job has one tone on all its nodes.
     tones = dict(zip(sorted({bar.job for bar in chart.bars}), cycle(TONES), strict=False))
     for bar in chart.bars:
         x = _x(chart, bar.start)

@@ -34,6 +34,14 @@ from search.pareto import feasible
 
 MOST_CHARTS = 12
 MOST_COLUMNS = 8  # trials beside each other in the table of metrics
+FILTERS: dict[str, Callable[..., str]] = {
+    "number": number,
+    "short": short,
+    "shown": shown,
+    "seconds": seconds,
+    "percent": percent,
+}
+"""The functions by which the template writes values."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +89,6 @@ def render(result: CampaignResult, jobs: Callable[[int], pa.Table | None]) -> st
     """Return the page as text. All that comes from workloads, configuration or nodes is escaped."""
     from markupsafe import Markup
 
-    environment = templates()
-    environment.filters |= {
-        "number": number,
-        "short": short,
-        "shown": shown,
-        "seconds": seconds,
-        "percent": percent,
-    }
     facts = result.facts
     records = result.records
     best = result.front
@@ -96,6 +96,8 @@ def render(result: CampaignResult, jobs: Callable[[int], pa.Table | None]) -> st
     charts = _charts([first for first, _ in points], facts, jobs)
     provenance = common(records)
     compared = spread_over([first for first, _ in points], MOST_COLUMNS)
+    environment = templates()
+    environment.filters |= FILTERS
     return environment.get_template("page.html.j2").render(
         facts=facts,
         records=records,

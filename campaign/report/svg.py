@@ -10,6 +10,7 @@ from html import escape
 
 def pixels(value: float) -> str:
     """Return a coordinate or a length as text, rounded to a tenth of a pixel."""
+    # Hundredths can't be seen, and digits are most of a large chart's bytes.
     rounded = f"{value:.1f}".removesuffix(".0")
     return "0" if rounded == "-0" else rounded
 

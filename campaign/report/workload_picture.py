@@ -177,6 +177,7 @@ def _lines(panel: Panel, columns: int) -> Iterator[str]:
     each = max(1, columns // max(1, len(panel.heights)))
     wide = each * len(panel.heights) or columns
     peak = max(panel.heights, default=0) or 1
+    # Rounded up, so that a single job among a million still shows.
     eighths = [math.ceil(height / peak * ROWS * 8) for height in panel.heights]
     for row in reversed(range(ROWS)):
         label = number(peak) if panel.heights and row == ROWS - 1 else ""

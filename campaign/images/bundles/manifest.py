@@ -84,15 +84,12 @@ class ImageManifest(BaseModel):
     kernel_version: str
     files: dict[str, FileFact]
     packages: dict[str, str]  # name: version
-    extras: dict[str, Sha256] = Field(
-        default_factory=dict
-    )  # file that no mirror has: its content hash
-    facts: dict[
-        str, str
-    ]  # what a scheduler's plan must know of the guest: unit names, users, paths
-    tools: dict[str, str] = Field(
-        default_factory=dict
-    )  # name: version of what packed it; other versions, other bytes
+    # third-party file: its content hash
+    extras: dict[str, Sha256] = Field(default_factory=dict)
+    # what a scheduler's plan must know of the guest: unit names, users, paths
+    facts: dict[str, str]
+    # name: version of what packed it; other versions, other bytes
+    tools: dict[str, str] = Field(default_factory=dict)
     recipe: ImageRecipe | None = None
 
     @model_validator(mode="after")

@@ -94,6 +94,7 @@ class Store:
             if target.exists() and not self._sound(target):
                 self._discard(target)
             if target.exists():
+                # It is the newest of its name again, which `get` and `gc` go by.
                 (target / manifests.MANIFEST).touch()
             else:
                 (made.path / _LOCK).unlink(missing_ok=True)

@@ -13,9 +13,8 @@ from pathlib import Path
 
 from campaign.core.errors import ImageError, command_failed
 
-_SYSTEM_PATH = (
-    "/usr/local/sbin:/usr/sbin:/sbin"  # not on every user's PATH, and mkfs.erofs may live there
-)
+# Not on every user's PATH, and mkfs.erofs may live there.
+_SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 BUILD_SPACE = 1500 * 2**20  # bytes; a build's peak: packages, the unpacked guest, the packed one
 
 

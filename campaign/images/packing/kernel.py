@@ -23,9 +23,8 @@ _PVH_NOTE = b"\x04\0\0\0\x04\0\0\0\x12\0\0\0Xen\0"
 _PVH_NOTE_64 = b"\x04\0\0\0\x08\0\0\0\x12\0\0\0Xen\0"
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 _MODULE_SIGNED = b"~Module signature appended~\n"
-_MODULE_SIGNATURE_INFO = (
-    12  # struct module_signature; its last four bytes are the signature's length
-)
+# struct module_signature; its last four bytes are the signature's length
+_MODULE_SIGNATURE_INFO = 12
 
 
 def bootable(image: bytes) -> bytes:
