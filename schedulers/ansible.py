@@ -1,5 +1,4 @@
-"""A bootstrap plan as an Ansible folder: inventory, variables, playbook and files, which do what
-the plan says. Pure.
+"""A bootstrap plan as an Ansible folder that does what the plan says. Pure.
 
 ansible.cfg         forks, pipelining, connections that stay open
 inventory.yml       the machines by group, and how each is reached
@@ -18,15 +17,16 @@ from math import ceil
 from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
-
+from schedulers.ansible_yaml import OneLine, TemplateText, raw, to_yaml
 from schedulers.base import BootstrapPlan, File, Probe, Stage, Step
 
 MAX_FORKS = 50
 ATTEMPT_S = 1.0
 """About the least time that one question of a playbook takes: Ansible limits attempts, not
 seconds."""
+# How Ansible calls what a unit does when the files of its step have changed.
 _ACTIONS = {"restart": "restarted", "reload": "reloaded"}
+# Folders that every system has: a playbook that made them would say nothing.
 _ALWAYS_THERE = {
     "/",
     "/etc",
@@ -49,10 +49,9 @@ _ALWAYS_THERE |= {f"/var/{name}" for name in ("cache", "lib", "log", "spool", "t
 
 @dataclass(frozen=True)
 class Target:
-    """A machine of the inventory: the plan's node that it becomes, its group, and the variables by
-    which it is reached.
+    """A machine of the inventory: its node in the plan, its group, and its variables.
 
-    A group may not have the name of a node.
+    By the `variables` Ansible reaches it. A group may not have the name of a node.
     """
 
     node: str
@@ -62,8 +61,7 @@ class Target:
 
 @dataclass(frozen=True)
 class _Play:
-    """A stage with the beginning of its variables' names, and what its nodes have by kind, by
-    node."""
+    """A stage, the beginning of its variables' names, and its nodes' lists by kind and node."""
 
     stage: Stage
     prefix: str
@@ -74,7 +72,7 @@ class _Play:
         return self.stage.steps
 
     def variables(self, node: str) -> dict[str, list[Any]]:
-        """The node's lists by variable; none where the stage concerns other nodes only."""
+        """Return the node's lists by variable; none where the stage concerns other nodes only."""
         return {
             f"{self.prefix}_{kind}": by_node[node]
             for kind, by_node in self.lists.items()
@@ -83,17 +81,17 @@ class _Play:
 
 
 def folder(plan: BootstrapPlan, targets: Sequence[Target]) -> tuple[File, ...]:
-    """The files of the folder, with paths relative to it. Equal arguments give equal files."""
+    """Return the folder's files, with paths relative to it; equal arguments give equal files."""
     sources = _sources(plan)
     plays = list(_plays(plan, sources))
     pages = {
         "ansible.cfg": _config(len(targets)),
         "inventory.yml": "# The machines by group, and how each is reached.\n"
-        + _yaml(_inventory(targets)),
+        + to_yaml(_inventory(targets)),
         "playbook.yml": _PLAYBOOK_HEAD
-        + "\n".join(_yaml([_written(play, targets)]) for play in plays),
+        + "\n".join(to_yaml([_written(play, targets)]) for play in plays),
         **{
-            path: "# What the plays copy and run here.\n" + _yaml(lists)
+            path: "# What the plays copy and run here.\n" + to_yaml(lists)
             for path, lists in _variables(plays, targets)
         },
     }
@@ -139,7 +137,7 @@ Key = tuple[str, str, str]  # prefix of the stage, node, path
 
 
 def _prefixes(plan: BootstrapPlan) -> dict[str, Stage]:
-    """The stages by how their variables' names begin: each another way."""
+    """Return the stages by how their variables' names begin, which differs for each."""
     found: dict[str, Stage] = {}
     for number, stage in enumerate(plan.stages):
         prefix = re.sub(
@@ -160,7 +158,10 @@ def _keyed(plan: BootstrapPlan) -> Iterator[tuple[Key, File]]:
 
 
 def _sources(plan: BootstrapPlan) -> dict[Key, str]:
-    """Where in the folder each file stands: once for all nodes where they share its content."""
+    """Return where in the folder each file stands.
+
+    A file that all nodes have with the same content stands there once.
+    """
     contents: dict[str, set[tuple[bytes, bool]]] = defaultdict(set)
     for (_, _, path), file in _keyed(plan):
         contents[path].add((file.content, file.secret))
@@ -193,33 +194,39 @@ def _plays(plan: BootstrapPlan, sources: Mapping[Key, str]) -> Iterator[_Play]:
 
 
 def _folders(step: Step, made: set[str]) -> list[Any]:
-    """Folders that the step's files need and that no stage before has made; `made` takes them
-    up."""
+    """Return the folders that the step's files need and that no stage before has made.
+
+    They are added to `made`.
+    """
     needed = {str(PurePosixPath(file.path).parent) for file in step.files} - _ALWAYS_THERE - made
     made |= needed
-    return [_raw(path) for path in sorted(needed)]
+    return [raw(path) for path in sorted(needed)]
 
 
-def _copied(file: File, source: str) -> "_Flow":
+def _copied(file: File, source: str) -> "OneLine":
     entry = {
-        "src": _raw(source),
-        "dest": _raw(file.path),
+        "src": raw(source),
+        "dest": raw(file.path),
         "owner": file.owner,
         "mode": f"{file.mode:04o}",
     }
-    return _Flow(entry | ({"secret": True} if file.secret else {}))
+    return OneLine(entry | ({"secret": True} if file.secret else {}))
 
 
 def _units(step: Step) -> list[Any]:
     return [
-        _Flow({"name": _raw(unit.name), "if_changed": _ACTIONS[unit.action]}) for unit in step.units
+        OneLine({"name": raw(unit.name), "if_changed": _ACTIONS[unit.action]})
+        for unit in step.units
     ]
 
 
 def _variables(
     plays: Sequence[_Play], targets: Sequence[Target]
 ) -> Iterator[tuple[str, dict[str, list[Any]]]]:
-    """Files of variables by path: one per group whose machines are alike, else one per machine."""
+    """Yield the files of variables by path.
+
+    There is one for a group whose machines are alike, else one for each machine.
+    """
     groups: dict[str, dict[str, dict[str, list[Any]]]] = defaultdict(dict)
     for target in targets:
         groups[target.group][target.node] = {
@@ -243,7 +250,7 @@ def _written(play: _Play, targets: Sequence[Target]) -> dict[str, Any]:
         *_unit_tasks(play),
     ]
     return {
-        "name": _raw(play.stage.name),
+        "name": raw(play.stage.name),
         "hosts": "all" if everyone else ":".join(play.steps),
         "gather_facts": False,
         "any_errors_fatal": True,
@@ -252,7 +259,7 @@ def _written(play: _Play, targets: Sequence[Target]) -> dict[str, Any]:
 
 
 def _where(play: _Play, targets: Sequence[Target], nodes: Collection[str]) -> list[str]:
-    """The condition that a task is for `nodes`; none where the play has no others."""
+    """Return the condition that a task is for `nodes`; none where the play has no others."""
     if set(nodes) == set(play.steps):
         return []
     for group in {target.group for target in targets}:
@@ -262,13 +269,12 @@ def _where(play: _Play, targets: Sequence[Target], nodes: Collection[str]) -> li
 
 
 def _folder_tasks(play: _Play) -> Iterator[dict[str, Any]]:
-    """One run of mkdir for all folders: a run of a module per folder costs seconds on a slow
-    machine."""
+    """Yield one run of mkdir for all folders: a module for each would take seconds."""
     if "folders" in play.lists:
         yield {
             "name": "Folders",
             "ansible.builtin.command": {
-                "argv": _Template(f"{{{{ ['mkdir', '-p', '-v'] + {play.prefix}_folders }}}}")
+                "argv": TemplateText(f"{{{{ ['mkdir', '-p', '-v'] + {play.prefix}_folders }}}}")
             },
             "register": "made",
             "changed_when": "made.stdout != ''",
@@ -281,14 +287,14 @@ def _file_tasks(play: _Play) -> Iterator[dict[str, Any]]:
         yield {
             "name": "Files",
             "ansible.builtin.copy": {
-                "src": _Template("{{ item.src }}"),
-                "dest": _Template("{{ item.dest }}"),
-                "owner": _Template("{{ item.owner }}"),
-                "group": _Template("{{ item.owner }}"),
-                "mode": _Template("{{ item.mode }}"),
+                "src": TemplateText("{{ item.src }}"),
+                "dest": TemplateText("{{ item.dest }}"),
+                "owner": TemplateText("{{ item.owner }}"),
+                "group": TemplateText("{{ item.owner }}"),
+                "mode": TemplateText("{{ item.mode }}"),
             },
             **_loop(f"{play.prefix}_files", "item.dest"),
-            "no_log": _Template("{{ item.secret | default(false) }}"),
+            "no_log": TemplateText("{{ item.secret | default(false) }}"),
             "register": f"{play.prefix}_written",
         }
 
@@ -298,7 +304,7 @@ def _unit_tasks(play: _Play) -> Iterator[dict[str, Any]]:
         yield {
             "name": "Units",
             "ansible.builtin.systemd_service": {
-                "name": _Template("{{ item.name }}"),
+                "name": TemplateText("{{ item.name }}"),
                 "state": _unit_state(play),
             },
             **_loop(f"{play.prefix}_units", "item.name"),
@@ -306,23 +312,23 @@ def _unit_tasks(play: _Play) -> Iterator[dict[str, Any]]:
 
 
 def _loop(variable: str, label: str) -> dict[str, Any]:
-    """Each host goes through its own list."""
+    """Return a loop through the list of each host."""
     return {
-        "loop": _Template(f"{{{{ {variable} }}}}"),
-        "loop_control": {"label": _Template(f"{{{{ {label} }}}}")},
+        "loop": TemplateText(f"{{{{ {variable} }}}}"),
+        "loop_control": {"label": TemplateText(f"{{{{ {label} }}}}")},
     }
 
 
 def _unit_state(play: _Play) -> str:
     if "files" not in play.lists:
         return "started"
-    return _Template(
+    return TemplateText(
         f"{{{{ item.if_changed if {play.prefix}_written is changed else 'started' }}}}"
     )
 
 
 def _command_tasks(play: _Play, where: "partial[list[str]]") -> Iterator[dict[str, Any]]:
-    """Each sequence of commands once, for the nodes that run it."""
+    """Yield each sequence of commands once, for the nodes that run it."""
     runners: dict[tuple[tuple[tuple[str, ...], ...], bool], list[str]] = defaultdict(list)
     for node, step in play.steps.items():
         runners[step.commands, bool(step.files)].append(node)
@@ -330,14 +336,14 @@ def _command_tasks(play: _Play, where: "partial[list[str]]") -> Iterator[dict[st
         conditions = where(nodes) + ([f"{play.prefix}_written is changed"] if has_files else [])
         for command in commands:
             yield {
-                "name": _raw(f"Run {' '.join(command)}"[:100]),
-                "ansible.builtin.command": {"argv": _Flow([_raw(word) for word in command])},
+                "name": raw(f"Run {' '.join(command)}"[:100]),
+                "ansible.builtin.command": {"argv": OneLine([raw(word) for word in command])},
                 **_when(conditions),
             }
 
 
 def _probe_tasks(play: _Play, where: "partial[list[str]]") -> Iterator[dict[str, Any]]:
-    """Each probe once, for the nodes that it is asked of."""
+    """Yield each probe once, for the nodes that it is asked of."""
     asked: dict[Probe, list[str]] = defaultdict(list)
     for node, step in play.steps.items():
         for probe in step.probes:
@@ -345,9 +351,9 @@ def _probe_tasks(play: _Play, where: "partial[list[str]]") -> Iterator[dict[str,
     for probe, nodes in asked.items():
         limited = ("timeout", f"{probe.deadline_s:g}", *probe.command)
         yield {
-            "name": _raw(f"Until {probe.what}"),
-            "ansible.builtin.command": {"argv": _Flow([_raw(word) for word in limited])},
-            "vars": {"expected": _raw(rf"(?:{probe.expect})\Z")},
+            "name": raw(f"Until {probe.what}"),
+            "ansible.builtin.command": {"argv": OneLine([raw(word) for word in limited])},
+            "vars": {"expected": raw(rf"(?:{probe.expect})\Z")},
             "register": "answer",
             "until": "answer.rc == 0 and (answer.stdout | trim) is match(expected)",
             "retries": ceil(probe.deadline_s / max(probe.interval_s, ATTEMPT_S)),
@@ -361,59 +367,3 @@ def _when(conditions: list[str]) -> dict[str, Any]:
     if not conditions:
         return {}
     return {"when": conditions[0] if len(conditions) == 1 else conditions}
-
-
-class _Template(str):
-    """Text in which Ansible looks for templates; quoted as Ansible's own documents do."""
-
-
-class _Raw(str):
-    """Text in which Ansible must not look for templates."""
-
-
-def _raw(text: str) -> str:
-    return _Raw(text) if re.search(r"\{[{%#]", text) else text
-
-
-class _Flow:
-    """A list or mapping that is written on one line."""
-
-    def __init__(self, value: "list[Any] | dict[str, Any]") -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Flow) and self.value == other.value
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML has no types
-    """Writes YAML as Ansible's own documents do: lists indented below their names."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
-
-
-def _represent_flow(dumper: _Dumper, flow: _Flow) -> yaml.Node:
-    node = dumper.represent_data(flow.value)
-    node.flow_style = True
-    return node
-
-
-_Dumper.add_representer(_Raw, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text)))
-_Dumper.add_representer(
-    _Template, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, '"')
-)
-_Dumper.add_representer(_Flow, _represent_flow)
-
-
-def _yaml(value: Any) -> str:
-    text: str = yaml.dump(
-        value,
-        Dumper=_Dumper,
-        sort_keys=False,
-        allow_unicode=True,
-        width=120,
-        default_flow_style=False,
-    )
-    return text

@@ -1,5 +1,4 @@
-"""What a scheduler's adapter is made of: parameters, topology, bootstrap plan, and what a scheduler
-says of a job.
+"""What a scheduler's adapter is made of: parameters, topologies, bootstrap plans, accounts of jobs.
 
 `schedulers.interface` says what an adapter does with them. All are values: what applies a plan
 (SSH, Ansible) lives elsewhere and knows no scheduler by name.
@@ -38,12 +37,11 @@ ASPECTS = {
 
 
 class Params(Settings):
-    """Base of a scheduler's parameters: one `tunable` line each, under the scheduler's own
-    names."""
+    """Base of a scheduler's parameters: a `tunable` for each, under the scheduler's own names."""
 
 
 class ParseError(SchedulerError):
-    """A scheduler's tool printed something we can't read; `raw` is the line."""
+    """A scheduler's tool printed something that can't be read; `raw` is the line."""
 
     def __init__(self, what: str, raw: str) -> None:
         super().__init__(f"can't read {what}: {raw!r}")
@@ -79,7 +77,7 @@ class PhaseLimits:
 
 
 def node_name(number: int) -> str:
-    """The name of a cluster's compute node, counted from 1."""
+    """Return the name of a cluster's compute node, counted from 1."""
     return f"n{number}"
 
 
@@ -108,14 +106,17 @@ class Topology:
 
     @property
     def head(self) -> Node:
+        """The head node."""
         return next(node for node in self.nodes if node.role == "head")
 
     @property
     def compute(self) -> tuple[Node, ...]:
+        """The compute nodes, in their order."""
         return tuple(node for node in self.nodes if node.role == "compute")
 
     @property
     def slots(self) -> int:
+        """The job slots of all compute nodes together."""
         return sum(node.slots for node in self.compute)
 
 
@@ -124,8 +125,10 @@ def _address(index: int) -> str:
 
 
 def fewest_nodes(job: "Job", topology: Topology) -> int:
-    """The fewest nodes that hold the job's slots; raises WorkloadError when the cluster has fewer
-    slots than that."""
+    """Return the fewest compute nodes that hold the job's slots.
+
+    Raise WorkloadError where the cluster has fewer slots than the job is wide.
+    """
     if not 1 <= job.width <= topology.slots:
         raise WorkloadError(
             f"job {job.job_id} is {job.width} slots wide; cluster {topology.cluster} has "
@@ -141,7 +144,7 @@ def fewest_nodes(job: "Job", topology: Topology) -> int:
 
 
 class Secrets(dict[str, bytes]):
-    """Per-cluster keys by name; never printed."""
+    """The keys of one cluster by name; they are never printed."""
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(self)})"
@@ -149,7 +152,7 @@ class Secrets(dict[str, bytes]):
 
 @dataclass(frozen=True)
 class File:
-    """A file that a node must have. The content of a `secret` one never shows in print."""
+    """A file that a node must have; the content of a `secret` one never shows in print."""
 
     path: str
     content: bytes = field(repr=False)
@@ -159,6 +162,7 @@ class File:
 
     @property
     def sha256(self) -> str:
+        """The hash of the content, hexadecimal."""
         return hashlib.sha256(self.content).hexdigest()
 
 
@@ -177,10 +181,11 @@ class Unit:
 
 @dataclass(frozen=True)
 class Probe:
-    """A question to a node, asked until its output matches `expect` (a regular expression, whole
-    output stripped).
+    """A question to a node, asked until the answer is the expected one.
 
-    It must change nothing on the node: how often it is asked is left open.
+    The node runs `command` every `interval_s`; its whole output, stripped, must match the regular
+    expression `expect` within `deadline_s` seconds. `what` names the question. The command changes
+    nothing on the node, however often it is asked.
     """
 
     what: str
@@ -216,20 +221,19 @@ class Stage:
 
 @dataclass(frozen=True)
 class BootstrapPlan:
-    """Everything that turns booted nodes into a cluster, as data: printable, hashable,
-    idempotent."""
+    """All that turns booted nodes into a cluster, as data: printable, hashable, idempotent."""
 
     stages: tuple[Stage, ...]
 
     def files(self) -> Iterator[tuple[str, File]]:
-        """Yield (node name, file) in order."""
+        """Yield (node name, file), in the order of stages and nodes."""
         for stage in self.stages:
             for node, step in stage.steps.items():
                 for file in step.files:
                     yield node, file
 
     def describe(self) -> str:
-        """The plan as text, without the contents of secrets; equal plans have equal texts."""
+        """Return the plan as text without its secrets; equal plans have equal texts."""
         lines: list[str] = []
         for stage in self.stages:
             lines.append(f"stage {stage.name}")
@@ -239,8 +243,10 @@ class BootstrapPlan:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the plan without its secrets: what two clusters with other keys have in
-        common."""
+        """SHA-256 of the plan without its secrets.
+
+        Two clusters of the same plan with other keys have the same digest.
+        """
         return hashlib.sha256(self.describe().encode()).hexdigest()
 
 
@@ -261,8 +267,10 @@ def _describe_step(step: Step) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class NativeTimes:
-    """What the scheduler itself says of a job: Unix seconds in the scheduler's own resolution, its
-    state, its nodes."""
+    """What a scheduler's own accounts say of a job.
+
+    Times are Unix seconds, in the scheduler's own resolution; `state` is in its own words.
+    """
 
     native_id: str
     state: str

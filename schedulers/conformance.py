@@ -78,8 +78,10 @@ def plans_are_deterministic(scheduler: Scheduler[Params], facts: ImageFacts) -> 
 
 
 def plans_are_complete(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
-    """Raise Broken unless a plan takes every node of its cluster, none besides, and ends by asking
-    whether all are ready."""
+    """Raise Broken unless a plan takes every node of its cluster, and none besides.
+
+    It must end by asking whether all are ready, and depend on the number of nodes.
+    """
     bound = scheduler.for_image(facts)
     for count in (1, 3):
         wanted = topology(count)
@@ -102,8 +104,10 @@ def plans_are_complete(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
 
 
 def every_parameter_reaches_the_plan(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
-    """Raise Broken unless another value of any parameter makes another plan, and another
-    reconfiguration."""
+    """Raise Broken unless another value of any parameter makes another plan.
+
+    The same goes for a reconfiguration.
+    """
     bound = scheduler.for_image(facts)
     plain = _plan(bound).digest
     unchanged = bound.reconfigure(CLUSTER, scheduler.Params()).digest
@@ -118,8 +122,10 @@ def every_parameter_reaches_the_plan(scheduler: Scheduler[Params], facts: ImageF
 def reconfiguring_leaves_what_a_bootstrap_leaves(
     scheduler: Scheduler[Params], facts: ImageFacts
 ) -> None:
-    """Raise Broken unless a file that `reconfigure` writes is the one that `plan` writes with the
-    same parameters, on the same node."""
+    """Raise Broken unless both plans write the same files with the same parameters.
+
+    A file that `reconfigure` writes must be the one that `plan` writes, on the same node.
+    """
     bound = scheduler.for_image(facts)
     for name, value in other_values(scheduler.Params):
         params = scheduler.Params(**{name: value})
@@ -132,10 +138,11 @@ def reconfiguring_leaves_what_a_bootstrap_leaves(
 
 
 def renamed_facts_are_obeyed(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
-    """Raise Broken unless an image that renames every fact is obeyed by every plan, command, probe,
-    health check and log path: no old value appears in any of them, and each new one does.
+    """Raise Broken unless an image that renames every fact is obeyed by all that is made for it.
 
-    Every fact that the adapter reads must be in `facts`; their values there are the old ones.
+    No old value may appear in any plan, command, probe, health check or log path, and each new one
+    must appear. Every fact that the adapter reads must be in `facts`; their values there are the
+    old ones.
     """
     recorded = RecordedFacts(facts.image, facts.values)
     list(said_by(scheduler.for_image(recorded)))
@@ -155,10 +162,11 @@ def renamed_facts_are_obeyed(scheduler: Scheduler[Params], facts: ImageFacts) ->
 
 
 def health_checks_know_roles(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
-    """Raise Broken unless health checks pass on a node that runs the units of its role, and fail
-    when any of them stops and on a node of another role.
+    """Raise Broken unless health checks tell a healthy node of each role from any other.
 
-    The units of a role are those that the bootstrap plan starts on its nodes.
+    They must pass on a node that runs the units of its role, and fail when any of them stops and on
+    a node of another role. The units of a role are those that the bootstrap plan starts on its
+    nodes.
     """
     bound = scheduler.for_image(facts)
     units = _units_by_role(bound)
@@ -182,8 +190,10 @@ def health_checks_know_roles(scheduler: Scheduler[Params], facts: ImageFacts) ->
 
 
 def secrets_stay_out_of_sight(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
-    """Raise Broken unless secrets are drawn anew for each cluster, stand in no printable form of a
-    plan, and nobody else may read them."""
+    """Raise Broken unless secrets are new for each cluster, and hidden.
+
+    They stand in no printable form of a plan, and only root or their owner may read them.
+    """
     bound = scheduler.for_image(facts)
     secrets = scheduler.make_secrets()
     others = scheduler.make_secrets()
@@ -208,8 +218,10 @@ def secrets_stay_out_of_sight(scheduler: Scheduler[Params], facts: ImageFacts) -
 
 
 def widths_become_nodes(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
-    """Raise Broken unless a job gets at least one node and never more than there are, and one that
-    can't fit is refused by name."""
+    """Raise Broken unless a job gets at least one node and never more than there are.
+
+    A job that can't fit must be refused with its number.
+    """
     small = topology(3)
     counts = [scheduler.nodes_needed(job(width), small) for width in range(1, small.slots + 1)]
     _require(
@@ -226,8 +238,10 @@ def widths_become_nodes(scheduler: Scheduler[Params], facts: ImageFacts) -> None
 
 
 def scripts_run_the_payload(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
-    """Raise Broken unless equal jobs have equal scripts with the payload in them, and submitting
-    names the script or reads it."""
+    """Raise Broken unless equal jobs have equal scripts with the payload in them.
+
+    The command that submits must name the script.
+    """
     bound = scheduler.for_image(facts)
     for width in (1, SLOTS, 2 * SLOTS):
         one, same = (bound.job_script(job(width), CLUSTER, PAYLOAD) for _ in range(2))
@@ -244,8 +258,10 @@ def scripts_run_the_payload(scheduler: Scheduler[Params], facts: ImageFacts) -> 
 
 
 def foreign_answers_are_errors(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
-    """Raise Broken unless what a tool can't have printed is a ParseError that keeps it: never a
-    traceback, never a guess."""
+    """Raise Broken unless text that a tool can't have printed is a ParseError that keeps it.
+
+    It must be neither another error nor a guess.
+    """
     bound = scheduler.for_image(facts)
     parsers: dict[str, Callable[[str], object]] = {
         "parse_submit": bound.parse_submit,
@@ -269,8 +285,10 @@ def foreign_answers_are_errors(scheduler: Scheduler[Params], facts: ImageFacts) 
 
 
 def policies_speak_of_parameters(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
-    """Raise Broken unless there is a policy for any parameters, which calls those that it ignores
-    by their names."""
+    """Raise Broken unless there is a policy for any parameters.
+
+    It must call those that it ignores by their names.
+    """
     known = set(scheduler.Params.model_fields)
     for params in (
         scheduler.Params(),
@@ -285,8 +303,7 @@ def policies_speak_of_parameters(scheduler: Scheduler[Params], facts: ImageFacts
 
 
 def comparisons_are_answered(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
-    """Raise Broken unless a comparison with another scheduler gets a sentence for every aspect, and
-    the same one each time."""
+    """Raise Broken unless there is a sentence for every aspect, and the same one each time."""
     said = scheduler.fairness()
     _require(
         said.keys() == ASPECTS.keys(),

@@ -19,8 +19,10 @@ class ImageFacts:
     values: Mapping[str, str]
 
     def __getitem__(self, name: str) -> str:
-        """Return the fact `name`. Raise ImageError, which names fact and image, where it is
-        missing."""
+        """Return the fact `name`.
+
+        Raise ImageError, which names the fact and the image, where it is missing.
+        """
         try:
             return self.values[name]
         except KeyError:

@@ -1,5 +1,4 @@
-"""The seam of a scheduler: what an adapter offers without an image, and what it offers once it is
-bound to one.
+"""The seam of a scheduler: what an adapter offers, without an image and bound to one.
 
 An adapter is pure. It builds values and parses text; it never opens a connection, reads a clock or
 draws a random number outside `make_secrets`. It reads an image's facts once, in `for_image`, so
@@ -68,8 +67,7 @@ class Scheduler(Protocol[P]):
         ...
 
     def fairness(self) -> Mapping[str, str]:
-        """Return a short sentence for each of `schedulers.base.ASPECTS`: what this adapter does
-        about it."""
+        """Return what this adapter does about each of `schedulers.base.ASPECTS`, in a sentence."""
         ...
 
     def nodes_needed(self, job: "Job", topology: Topology) -> int:
@@ -112,10 +110,10 @@ class BoundScheduler(Protocol[P]):
         ...
 
     def reconfigure(self, topology: Topology, params: P) -> BootstrapPlan:
-        """Return the plan from a cluster that `plan` made to the same cluster with other
-        parameters, or with fewer nodes.
+        """Return the plan that gives a cluster other parameters, or fewer nodes.
 
-        Applied as `plan` is, under the same promises.
+        It goes out from a cluster that `plan` made, and is applied as `plan` is, under the same
+        promises.
         """
         ...
 
@@ -138,13 +136,14 @@ class BoundScheduler(Protocol[P]):
         ...
 
     def parse_submit(self, text: str) -> str:
-        """Return the job's native id from the output of `submit_command`; raise ParseError for
-        anything else."""
+        """Return the job's native id from the output of `submit_command`.
+
+        Raise ParseError for anything else.
+        """
         ...
 
     def session_command(self) -> tuple[str, ...]:
-        """Return a program that stays and submits, or nothing where `submit_command` is fast
-        enough.
+        """Return a program that stays and submits; nothing where `submit_command` is fast enough.
 
         The agent on the head starts it once, before the first job. It prints `ready`; then it reads
         paths of scripts, one on a line, and answers each on one line: `0`, a tab and what
@@ -154,8 +153,7 @@ class BoundScheduler(Protocol[P]):
         ...
 
     def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
-        """Return the batch script that runs the shell command `payload` once on each of the job's
-        nodes.
+        """Return the batch script that runs the shell command `payload` once on each of its nodes.
 
         The scheduler runs it, not we; what `payload` exits with is the job's exit status. Raise
         WorkloadError for a job that doesn't fit.
@@ -171,8 +169,10 @@ class BoundScheduler(Protocol[P]):
         ...
 
     def parse_pending(self, text: str) -> dict[str, str]:
-        """Return those jobs by native id, with what each waits for in the scheduler's words; an
-        empty text for one that runs. Raise ParseError for anything else."""
+        """Return those jobs by native id, with what each waits for in the scheduler's words.
+
+        The text is empty for a job that runs. Raise ParseError for anything else.
+        """
         ...
 
     def cancel_command(self, native_id: str) -> tuple[str, ...]:
@@ -184,10 +184,10 @@ class BoundScheduler(Protocol[P]):
         ...
 
     def lost_command(self, node: str) -> tuple[str, ...]:
-        """Return the command that tells the scheduler that a compute node is gone for good, as its
-        administrator would.
+        """Return the command that tells the scheduler that a compute node is gone for good.
 
-        Non-zero means that the scheduler hasn't heard it: the caller runs it again until it has.
+        It is what an administrator would do. Non-zero means that the scheduler hasn't heard it: the
+        caller runs it again until it has.
         """
         ...
 
@@ -203,8 +203,10 @@ class BoundScheduler(Protocol[P]):
         ...
 
     def final_state(self, state: str) -> FinalState:
-        """Return how a job ended whose `NativeTimes.state` is this; raise ParseError for a state
-        that no ended job has."""
+        """Return how a job ended whose `NativeTimes.state` is this.
+
+        Raise ParseError for a state that no ended job has.
+        """
         ...
 
     def version_command(self) -> tuple[str, ...]:
@@ -226,8 +228,10 @@ class BoundScheduler(Protocol[P]):
         ...
 
     def parse_config(self, text: str) -> dict[str, Scalar]:
-        """Return those parameters under the names of `Params`, without any that the scheduler
-        doesn't tell; raise ParseError for anything else."""
+        """Return those parameters under the names of `Params`.
+
+        A parameter that the scheduler doesn't tell is left out. Raise ParseError for anything else.
+        """
         ...
 
     def health_commands(self, role: Role) -> Sequence[tuple[str, ...]]:
@@ -241,6 +245,5 @@ class BoundScheduler(Protocol[P]):
         ...
 
     def log_files(self, role: Role) -> Sequence[str]:
-        """Return the paths of the logs and configuration files worth keeping of a node of
-        `role`."""
+        """Return the paths of a role's logs and configuration files that are worth keeping."""
         ...

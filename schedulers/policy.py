@@ -1,5 +1,7 @@
-"""How a scheduler decides, in words that a simulation understands: the other thing that an adapter
-makes of its parameters, beside a bootstrap plan."""
+"""How a scheduler decides, in words that a simulation understands.
+
+It is the other thing that an adapter makes of its parameters, beside a bootstrap plan.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,10 +12,12 @@ PlacementRule = Literal["first", "least_loaded", "pack"]
 
 @dataclass(frozen=True)
 class Priority:
-    """The queue's order: `age` x (waiting time / `max_age_s`, at most 1) + `size` x (share of the
-    cluster), cut to a whole number, highest first; then the order of submission. `favor_small`
-    turns the share into 1 - share. Priorities are computed anew every `period_s`, 0: at each
-    decision."""
+    """The order of the queue: the highest priority first, then the order of submission.
+
+    A job's priority is `age` x (its waiting time / `max_age_s`, at most 1) + `size` x (its share of
+    the cluster), cut to a whole number. `favor_small` turns the share into 1 - share. Priorities
+    are computed anew every `period_s` seconds; with 0, at each decision.
+    """
 
     age: float = 0.0
     size: float = 0.0
@@ -24,12 +28,12 @@ class Priority:
 
 @dataclass(frozen=True)
 class SchedulingLoop:
-    """When a scheduler that follows a clock runs through its queue in order, up to the first job
-    that doesn't fit.
+    """The runs of a scheduler with a clock through its queue.
 
-    Once a job has come or gone, `delay_s` after the last run. The first `depth` jobs are looked at,
-    all of them every `interval_s`; never within `min_interval_s` of the last run. Its clock ticks
-    every `tick_s`.
+    A run takes the jobs in order, up to the first that doesn't fit. It begins `delay_s` after the
+    last run once a job has come or gone. A run looks at the first `depth` jobs, and at all of them
+    every `interval_s`; two runs begin at least `min_interval_s` apart. Its clock ticks every
+    `tick_s`. All times are in seconds.
     """
 
     delay_s: float
@@ -41,10 +45,12 @@ class SchedulingLoop:
 
 @dataclass(frozen=True)
 class Backfill:
-    """A run over the first `max_test` waiting jobs every `interval_s`, if anything has changed:
-    each is started where that delays no job before it, at most `max_start` of them (0: any), and is
-    given a reservation of whole nodes within `window_s` otherwise. Reservations begin and end on
-    multiples of `resolution_s`."""
+    """Runs over the first `max_test` waiting jobs every `interval_s`, if anything has changed.
+
+    A job is started where that delays no job before it, at most `max_start` jobs a run (0: any
+    number). Another is given a reservation of whole nodes within `window_s`. Reservations begin and
+    end on multiples of `resolution_s`. All times are in seconds.
+    """
 
     interval_s: float
     window_s: float
@@ -55,15 +61,17 @@ class Backfill:
 
 @dataclass(frozen=True)
 class Policy:
-    """All of it. Without a `loop`, decisions fall whenever a job comes or goes, and `reserve`
-    says for how many waiting jobs slots are set aside: for the first (EASY backfilling), or for all
-    (conservative backfilling). Where it is for none, either no job starts before one that came
-    earlier (`none`), or any that fits does (`skip`).
+    """How a scheduler decides: when, in which order, and what it sets aside.
 
-    A job's requested time counts in whole `limit_unit_s`, and it is killed `grace_s` after that.
-    `placement` chooses among nodes with room: the first, the one with most free slots, or with
-    fewest. `ignored` names the parameters that have no meaning here, `timing` those that make
-    loop and backfill.
+    With a `loop`, decisions fall by its clock. Without one, they fall whenever a job comes or goes,
+    and `reserve` says for how many waiting jobs slots are set aside: for the first one (`first`,
+    EASY backfilling), for all (`all`, conservative backfilling), or for none: then no job starts
+    before one that came earlier (`none`), or any that fits does (`skip`).
+
+    A job's requested time counts in whole `limit_unit_s` (seconds), and the job is killed `grace_s`
+    after that. `placement` chooses among nodes with room: the first one, the one with most free
+    slots, or the one with fewest. `ignored` names the parameters that have no meaning here,
+    `timing` those that make loop and backfill.
     """
 
     reserve: Reserve = "none"

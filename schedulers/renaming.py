@@ -53,7 +53,7 @@ def said_by(bound: BoundScheduler[Params]) -> Iterator[tuple[str, str]]:
 
 
 def mentions(text: str, value: str) -> bool:
-    """Return whether a fact's value stands in the text as a name of its own, no part of another.
+    """Return True if a fact's value stands in the text as a name of its own, no part of another.
 
     A bare word, such as a user's name, is also what programs, folders and modules are called: it
     counts only where a user or a group is named.

@@ -1,5 +1,7 @@
-"""What an adapter requires of an image, found in the plans and commands that it makes: programs,
-units, users."""
+"""What an adapter requires of an image: programs, units, users.
+
+They are found in the plans and commands that the adapter makes.
+"""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -22,8 +24,11 @@ _STARTED = re.compile(r"^ExecStart=(\S+)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Requirements:
-    """Names of programs on PATH, of units that the image must bring, and of users that own what a
-    plan writes."""
+    """What an image must have.
+
+    `programs` are on PATH; `units` are those that no plan brings along; `users` own what a plan
+    writes.
+    """
 
     programs: frozenset[str]
     units: frozenset[str]

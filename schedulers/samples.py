@@ -45,8 +45,10 @@ def plans_of(
 def commands_of(
     bound: BoundScheduler[Params], cluster: Topology
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield every command that is run on a node for a bound adapter, by what makes it: those of its
-    plans, and those of a trial afterwards."""
+    """Yield every command that runs on a node for a bound adapter, by the member that makes it.
+
+    Those of its plans come first, then those of a trial.
+    """
     for name, plan in plans_of(bound, cluster):
         for stage in plan.stages:
             for step in stage.steps.values():

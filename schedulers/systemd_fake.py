@@ -1,5 +1,7 @@
-"""A systemd that runs exactly the units that it is told, for health checks that ask which daemons
-of a node are alive."""
+"""A systemd that runs exactly the units that it is told.
+
+Health checks are run on it, to see which daemons they ask for.
+"""
 
 import os
 import subprocess
@@ -55,8 +57,7 @@ class FakeSystemd:
         self._folder.cleanup()
 
     def succeeds(self, command: tuple[str, ...], running: Collection[str]) -> bool:
-        """Run a command on the node while exactly the units `running` are active; return whether it
-        exits 0."""
+        """Return True if a command exits 0 while exactly the units `running` are active."""
         units = self._place / "units"
         units.write_text("".join(f"{unit}\n" for unit in running), encoding="utf-8")
         folders = (str(self._place), "/usr/bin", "/bin")

@@ -116,8 +116,7 @@ class Study:
         self._settle(number, TrialState.FAIL)
 
     def stall(self, number: int) -> None:
-        """Tell that a trial's workload has stalled: its point is infeasible, whatever its
-        objectives.
+        """Tell that a trial's workload has stalled, which makes its point infeasible.
 
         Samplers need values all the same: they are told the worst so far.
         """

@@ -1,2 +1,1 @@
-"""What adapters of schedulers for Kubernetes share: an API server, nodes without a registry, pods,
-their accounts."""
+"""What adapters of schedulers for Kubernetes share: API server, nodes, pods, their accounts."""

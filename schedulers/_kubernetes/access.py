@@ -1,4 +1,4 @@
-"""Who may talk to the API server: one certificate, one token a user, and the files that carry them.
+"""Who may talk to the API server: one certificate, one token a user, the files that carry them.
 
 The API server's certificate is its own authority and is made for a name, not an address; clients
 check that name. Every client has a token. So all that is secret is drawn before there is a
@@ -25,7 +25,7 @@ _YEARS = 20
 
 
 def draw() -> Secrets:
-    """A key with its certificate, and what tokens are made from."""
+    """Draw the API server's key with its certificate, and what tokens are made from."""
     from datetime import UTC, datetime, timedelta
     from secrets import token_hex
 
@@ -56,7 +56,7 @@ def draw() -> Secrets:
 
 
 def head_files(topology: Topology, secrets: Secrets) -> tuple[File, ...]:
-    """What the head needs to serve, and to ask itself as administrator."""
+    """Return what the head needs to serve, and to ask itself as administrator."""
     users = [
         (_ADMIN, "system:masters"),
         *((_node_user(node.name), "system:nodes") for node in topology.compute),
@@ -78,7 +78,7 @@ def head_files(topology: Topology, secrets: Secrets) -> tuple[File, ...]:
 
 
 def node_files(name: str, topology: Topology, secrets: Secrets) -> tuple[File, ...]:
-    """What a compute node needs to speak for itself."""
+    """Return what a compute node needs to speak for itself."""
     return (
         _file(CERTIFICATE_FILE, secrets[CERTIFICATE]),
         _file(KUBECONFIG, _kubeconfig(topology, secrets, _node_user(name))),
@@ -86,12 +86,12 @@ def node_files(name: str, topology: Topology, secrets: Secrets) -> tuple[File, .
 
 
 def url(path: str) -> str:
-    """Where the API server answers to `path`; CURL_CONFIG knows its address."""
+    """Return the URL of an API path; CURL_CONFIG has the server's address."""
     return f"https://{SERVER_NAME}:{PORT}{path}"
 
 
 def curl(*words: str) -> tuple[str, ...]:
-    """A request as administrator, from the head."""
+    """Return the command of a request as administrator, from the head."""
     return ("curl", "--config", CURL_CONFIG, *words)
 
 

@@ -1,5 +1,4 @@
-"""What the API server says of jobs and pods, as tables of jobs and lists of pods, one JSON document
-after the other."""
+"""What the API server says of jobs and pods: a table of jobs, then a list of pods, in JSON."""
 
 import json
 import re
@@ -21,8 +20,10 @@ Pod = dict[str, Any]
 
 
 def jobs_command(jobs_path: str, pods_query: str = "") -> tuple[str, ...]:
-    """Prints a table of all jobs, then a list of the pods that `pods_query` selects; two requests,
-    one connection."""
+    """Return the command that prints a table of all jobs, then a list of pods.
+
+    `pods_query` selects the pods. The two requests go over one connection.
+    """
     return curl(
         "-H",
         TABLE,
@@ -33,11 +34,11 @@ def jobs_command(jobs_path: str, pods_query: str = "") -> tuple[str, ...]:
 
 
 def parse_pending(text: str, ended: Mapping[str, FinalState | None]) -> dict[str, str]:
-    """Jobs that aren't done by name, from `jobs_command` with the pending pods; `ended` are states
-    of jobs that are.
+    """Return the jobs that aren't done by name, from `jobs_command` with the pending pods.
 
-    A job waits as long as one of its pods has no node, for what is said of the first such pod. One
-    that has no pods yet waits too; it has only its state to show.
+    `ended` has the states of jobs that are done. A job waits as long as one of its pods has no
+    node, for what is said of the first such pod. One that has no pods yet waits too; it has only
+    its state to show.
     """
     tables, pods = _documents(text)
     waiting: dict[str, str] = {}
@@ -62,7 +63,7 @@ def parse_pending(text: str, ended: Mapping[str, FinalState | None]) -> dict[str
 
 
 def parse_accounting(text: str, ended: Mapping[str, FinalState | None]) -> dict[str, NativeTimes]:
-    """Jobs that are done by name, from `jobs_command` with all pods.
+    """Return the jobs that are done by name, from `jobs_command` with all pods.
 
     A job starts when its last pod has got a node, and ends when the last one has ended; seconds are
     whole. `ended` says how a job in a state ended, or None where pods must tell: then the state is
@@ -82,7 +83,7 @@ def parse_accounting(text: str, ended: Mapping[str, FinalState | None]) -> dict[
 
 
 def final_state(state: str, ended: Mapping[str, FinalState | None]) -> FinalState:
-    """How a job ended."""
+    """Return how a job ended, by its state and what `parse_accounting` has added to it."""
     known = ended.get(state)
     failure = _FAILURE.fullmatch(state)
     if known:
@@ -93,7 +94,7 @@ def final_state(state: str, ended: Mapping[str, FinalState | None]) -> FinalStat
 
 
 def parse_name(text: str) -> str:
-    """The name of a job that was created, which is all that is printed of it."""
+    """Return the name of a job that was created, which is all that is printed of it."""
     name = text.strip()
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name):
         raise ParseError("the name of a created job", text)
@@ -111,7 +112,8 @@ def _ended(name: str, state: str, pods: list[Pod]) -> NativeTimes:
 
 
 def _cause(pods: list[Pod]) -> str:
-    """Why a job failed: its pods say so, except those of a lost node, which are gone."""
+    """Return why a job failed, as its pods say; those of a lost node are gone."""
+    # A pod that was killed because another ran out of time has a code of its own: time comes first.
     codes = [one["exitCode"] for pod in pods if (one := _terminated(pod)) and one["exitCode"]]
     if TIMED_OUT in codes:
         return OVER_TIME
@@ -119,7 +121,7 @@ def _cause(pods: list[Pod]) -> str:
 
 
 def _documents(text: str) -> tuple[dict[str, str], list[Pod]]:
-    """State by job, and the pods."""
+    """Return the state of each job, and the pods; raise ParseError for anything else."""
     jobs: dict[str, str] = {}
     pods: list[Pod] = []
     try:
@@ -132,12 +134,11 @@ def _documents(text: str) -> tuple[dict[str, str], list[Pod]]:
                 pods += document["items"]
             else:
                 raise TypeError(document["kind"])
+        # All that is asked of a pod later is asked once here, where its absence is a ParseError.
         for pod in pods:
-            (
-                _job_of(pod),
-                _condition(pod, "PodScheduled"),
-                _terminated(pod),
-            )  # whoever asks later meets no surprise
+            _job_of(pod)
+            _condition(pod, "PodScheduled")
+            _terminated(pod)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise ParseError("what the API server says of jobs and pods", text) from None
     return jobs, pods

@@ -48,13 +48,15 @@ class Kubernetes(ABC, Generic[P]):
     )
 
     def make_secrets(self) -> Secrets:
+        """Draw the API server's key and what all tokens are made from."""
         return access.draw()
 
     @abstractmethod
     def policy(self, params: P) -> Policy:
-        """See `schedulers.interface.Scheduler`."""
+        """Return what the subclass's scheduler does in a simulation."""
 
     def nodes_needed(self, job: "Job", topology: Topology) -> int:
+        """Return the fewest nodes that hold the job; raise WorkloadError where there are none."""
         return fewest_nodes(job, topology)
 
 
@@ -76,24 +78,29 @@ class BoundKubernetes(ABC, Generic[P]):
 
     @abstractmethod
     def manifest(self, name: str, script: str, shares: Sequence[int]) -> dict[str, Any]:
-        """Return a job called `name` with a pod for each of `shares`, its slots; every pod runs the
-        shell commands `script`."""
+        """Return a job called `name` with a pod for each of `shares`, the pod's slots.
+
+        Every pod runs the shell commands `script`.
+        """
 
     @abstractmethod
     def parse_config(self, text: str) -> dict[str, Scalar]:
-        """See `schedulers.interface.BoundScheduler`."""
+        """Return the scheduler's parameters, from what the verify command prints."""
 
     def plan(self, topology: Topology, params: P, secrets: Secrets) -> BootstrapPlan:
+        """Return the plan: API server and nodes, controllers, slots, the scheduler."""
         return plan.bootstrap(topology, secrets, self.control(params))
 
     def reconfigure(self, topology: Topology, params: P) -> BootstrapPlan:
+        """Return the plan that restarts the scheduler; the API server forgets lost nodes."""
         return plan.reconfigure(topology, self.control(params))
 
     def smoke_test_command(self, topology: Topology) -> tuple[str, ...]:
+        """Create a job with a pod for each node, and ask until it has completed."""
         spec = json.dumps(
             self.manifest("NAME", "true", [1] * len(topology.compute)), sort_keys=True
         )
-        done = "|".join(f'"{state}"' for state, fate in self.ended.items() if fate == "completed")
+        done = "|".join(f'"{state}"' for state, end in self.ended.items() if end == "completed")
         post = shlex.join(curl("-o", "/dev/null", "-H", "Content-Type: application/json", "-d"))
         ask = shlex.join(curl("-H", accounts.TABLE))
         line = (
@@ -105,6 +112,7 @@ class BoundKubernetes(ABC, Generic[P]):
         return ("bash", "-c", line)
 
     def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:
+        """Send the manifest to the API server, and print the job's name."""
         post = curl(
             "-o",
             "/dev/null",
@@ -117,24 +125,30 @@ class BoundKubernetes(ABC, Generic[P]):
         return ("bash", "-c", f"{shlex.join(post)} && echo {pods.name_of(job)}")
 
     def session_command(self) -> tuple[str, ...]:
+        """Run `session.py`, which submits over one connection."""
         return ("python3", "-u", daemons.SESSION_PROGRAM, access.KUBECONFIG, self.jobs_path)
 
     def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
+        """Return the job's manifest as JSON."""
         nodes = fewest_nodes(job, topology)
         script = pods.command(job, topology, nodes, payload)
         manifest = self.manifest(pods.name_of(job), script, pods.shares(job.width, nodes))
         return json.dumps(manifest, sort_keys=True).encode()
 
     def parse_submit(self, text: str) -> str:
+        """Return the job's name."""
         return accounts.parse_name(text)
 
     def pending_command(self) -> tuple[str, ...]:
+        """Ask for all jobs, and for the pods that are pending."""
         return accounts.jobs_command(self.jobs_path, "?fieldSelector=status.phase%3DPending")
 
     def parse_pending(self, text: str) -> dict[str, str]:
+        """Return the jobs that aren't done, with what a pod of each waits for."""
         return accounts.parse_pending(text, self.ended)
 
     def lost_command(self, node: str) -> tuple[str, ...]:
+        """Delete the node and, without grace, its pods."""
         now = '{"kind":"DeleteOptions","apiVersion":"v1","gracePeriodSeconds":0}'
         delete = curl(
             "-o", "/dev/null", "-X", "DELETE", "-H", "Content-Type: application/json", "-d", now
@@ -147,18 +161,23 @@ class BoundKubernetes(ABC, Generic[P]):
         return ("bash", "-c", " && ".join(lines))
 
     def final_state(self, state: str) -> FinalState:
+        """Return how a job ended, by its own state or that of its pods."""
         return accounts.final_state(state, self.ended)
 
     def accounting_command(self) -> tuple[str, ...]:
+        """Ask for all jobs and all pods."""
         return accounts.jobs_command(self.jobs_path)
 
     def parse_accounting(self, text: str) -> dict[str, NativeTimes]:
+        """Return the times of jobs that are done, from their pods' conditions."""
         return accounts.parse_accounting(text, self.ended)
 
     def health_commands(self, role: Role) -> Sequence[tuple[str, ...]]:
+        """Ask systemd for all daemons of the role at once."""
         return [daemons.all_active(self._units(role))]
 
     def log_files(self, role: Role) -> Sequence[str]:
+        """Return the file of each daemon of the role."""
         return [daemons.log(unit) for unit in self._units(role)]
 
     def _units(self, role: Role) -> tuple[str, ...]:
@@ -166,8 +185,10 @@ class BoundKubernetes(ABC, Generic[P]):
 
 
 def parsed(what: str, text: str) -> dict[str, Any]:
-    """Return the JSON object in `text`; raise ParseError, which calls it `what`, for anything
-    else."""
+    """Return the JSON object in `text`.
+
+    Raise ParseError, which calls the text `what`, for anything else.
+    """
     try:
         found = json.loads(text)
         if not isinstance(found, dict):

@@ -1,4 +1,4 @@
-"""The daemons on head and nodes: their units, their configuration, and where they log."""
+"""The daemons on head and nodes: their units, their configuration, their logs."""
 
 import json
 import shlex
@@ -18,6 +18,8 @@ _CNI_CONF = "/etc/cni/net.d/host.conflist"
 _RENDEZVOUS_PROGRAM = "/var/lib/campaign/rendezvous.py"
 SESSION_PROGRAM = "/var/lib/campaign/session.py"
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
+_STORE = "http://127.0.0.1:2379"
+_PEERS = "http://127.0.0.1:2380"
 ETCD = "etcd.service"
 API_SERVER = "kube-apiserver.service"
 RENDEZVOUS = "rendezvous.service"
@@ -43,7 +45,7 @@ runtime_type = "io.containerd.runc.v2"
 
 
 def unit(name: str, *command: str, after: str = "", kind: str = "simple") -> File:
-    """A unit that logs into a file of its own, which begins anew with each start."""
+    """Return a unit that logs into a file of its own, which begins anew with each start."""
     lines = (
         "[Unit]",
         f"Description={name.removesuffix('.service')}",
@@ -61,7 +63,7 @@ def unit(name: str, *command: str, after: str = "", kind: str = "simple") -> Fil
 
 
 def log(name: str) -> str:
-    """Where the unit's daemon logs."""
+    """Return the file into which a unit's daemon logs."""
     return f"{LOGS}/{name.removesuffix('.service')}.log"
 
 
@@ -77,77 +79,71 @@ def all_active(units: Sequence[str]) -> tuple[str, ...]:
 
 
 def json_file(path: str, value: Mapping[str, Any]) -> File:
-    """A configuration file; JSON is YAML too."""
+    """Return a configuration file; JSON is YAML too."""
     return File(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
 
 
 def head_files(topology: Topology) -> tuple[File, ...]:
-    """The API server with its store, and the place where the pods of a job meet. No secrets."""
+    """Return the API server with its store, and the place where a job's pods meet. No secrets."""
     address = topology.head.address
-    store = "http://127.0.0.1:2379"
-    peers = "http://127.0.0.1:2380"
-    etcd = unit(
-        ETCD,
-        *(
-            "/usr/bin/etcd",
-            "--data-dir=/var/lib/etcd-campaign",
-            "--unsafe-no-fsync",
-            "--log-level=warn",
-        ),
-        *(f"--listen-client-urls={store}", f"--advertise-client-urls={store}"),
-        *(
-            f"--listen-peer-urls={peers}",
-            f"--initial-advertise-peer-urls={peers}",
-            f"--initial-cluster=default={peers}",
-        ),
-        *(
-            "--heartbeat-interval=500",
-            "--election-timeout=5000",
-        ),  # an emulated node may stand still for a second
-        kind="notify",
-    )
-    server = unit(
-        API_SERVER,
-        *("/usr/bin/kube-apiserver", f"--etcd-servers={store}", f"--advertise-address={address}"),
-        f"--secure-port={access.PORT}",
-        *(
-            f"--tls-cert-file={access.CERTIFICATE_FILE}",
-            f"--tls-private-key-file={access.KEY_FILE}",
-        ),
-        *(
-            f"--token-auth-file={access.TOKENS_FILE}",
-            "--anonymous-auth=false",
-            "--authorization-mode=AlwaysAllow",
-        ),
-        *(
-            "--service-account-issuer=https://kubernetes",
-            f"--service-account-key-file={access.CERTIFICATE_FILE}",
-        ),
-        *(
-            f"--service-account-signing-key-file={access.KEY_FILE}",
-            "--service-cluster-ip-range=10.96.0.0/24",
-        ),
-        "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition",
-        *(
-            "--endpoint-reconciler-type=none",
-            "--enable-priority-and-fairness=false",
-            "--profiling=false",
-        ),
-        kind="notify",
-        after=ETCD,
-    )
-    meeting = unit(
-        RENDEZVOUS, "/usr/bin/python3", _RENDEZVOUS_PROGRAM, address, str(RENDEZVOUS_PORT)
-    )
     programs = [
         _program(_RENDEZVOUS_PROGRAM, "rendezvous.py"),
         _program(SESSION_PROGRAM, "session.py"),
     ]
-    return (etcd, server, meeting, *programs, _log_folder())
+    return (_etcd(), _api_server(address), _rendezvous(address), *programs, _log_folder())
+
+
+def _etcd() -> File:
+    return unit(
+        ETCD,
+        "/usr/bin/etcd",
+        "--data-dir=/var/lib/etcd-campaign",
+        "--unsafe-no-fsync",
+        "--log-level=warn",
+        f"--listen-client-urls={_STORE}",
+        f"--advertise-client-urls={_STORE}",
+        f"--listen-peer-urls={_PEERS}",
+        f"--initial-advertise-peer-urls={_PEERS}",
+        f"--initial-cluster=default={_PEERS}",
+        # An emulated node may stand still for a second: that is no reason for an election.
+        "--heartbeat-interval=500",
+        "--election-timeout=5000",
+        kind="notify",
+    )
+
+
+def _api_server(address: str) -> File:
+    return unit(
+        API_SERVER,
+        "/usr/bin/kube-apiserver",
+        f"--etcd-servers={_STORE}",
+        f"--advertise-address={address}",
+        f"--secure-port={access.PORT}",
+        f"--tls-cert-file={access.CERTIFICATE_FILE}",
+        f"--tls-private-key-file={access.KEY_FILE}",
+        f"--token-auth-file={access.TOKENS_FILE}",
+        "--anonymous-auth=false",
+        "--authorization-mode=AlwaysAllow",
+        # Nothing uses service accounts, but the server doesn't start without keys for them.
+        "--service-account-issuer=https://kubernetes",
+        f"--service-account-key-file={access.CERTIFICATE_FILE}",
+        f"--service-account-signing-key-file={access.KEY_FILE}",
+        "--service-cluster-ip-range=10.96.0.0/24",
+        "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition",
+        "--endpoint-reconciler-type=none",
+        "--enable-priority-and-fairness=false",
+        "--profiling=false",
+        kind="notify",
+        after=ETCD,
+    )
+
+
+def _rendezvous(address: str) -> File:
+    return unit(RENDEZVOUS, "/usr/bin/python3", _RENDEZVOUS_PROGRAM, address, str(RENDEZVOUS_PORT))
 
 
 def node_files(node: Node) -> tuple[File, ...]:
-    """Container runtime and node agent of a compute node. No secrets."""
+    """Return container runtime and node agent of a compute node. No secrets."""
     kubelet = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -169,17 +165,19 @@ def node_files(node: Node) -> tuple[File, ...]:
     cni = {"cniVersion": "1.0.0", "name": "host", "plugins": [{"type": "loopback"}]}
     agent = unit(
         KUBELET,
-        *("/usr/bin/kubelet", f"--config={_KUBELET_CONF}", f"--kubeconfig={access.KUBECONFIG}"),
-        *(f"--hostname-override={node.name}", f"--node-ip={node.address}"),
+        "/usr/bin/kubelet",
+        f"--config={_KUBELET_CONF}",
+        f"--kubeconfig={access.KUBECONFIG}",
+        f"--hostname-override={node.name}",
+        f"--node-ip={node.address}",
         kind="notify",
         after=CONTAINERD,
     )
     return (
         File(_CONTAINERD_CONF, _CONTAINERD_TOML.encode()),
         unit(CONTAINERD, "/usr/bin/containerd", kind="notify"),
-        json_file(
-            _CNI_CONF, cni
-        ),  # pods have the node's network; a runtime without any isn't ready
+        # Pods have the node's network; without any network, the runtime isn't ready.
+        json_file(_CNI_CONF, cni),
         json_file(_KUBELET_CONF, kubelet),
         agent,
         File(IMAGE_FILE, image.archive()),

@@ -1,5 +1,4 @@
-"""The container image of all pods: nothing but places for a node's own folders, and a program that
-waits for ever.
+"""The container image of all pods: folders of the node, and a program that waits for ever.
 
 It is written here, byte by byte, so that nothing has to be fetched: an OCI archive, which
 containerd imports.
@@ -27,7 +26,7 @@ _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 def archive() -> bytes:
-    """The image as an OCI archive (image-spec 1.0), the same bytes each time."""
+    """Return the image as an OCI archive (image-spec 1.0), the same bytes each time."""
     layer = _layer()
     config = _json(
         {
@@ -59,19 +58,22 @@ def archive() -> bytes:
 
 
 def pause() -> bytes:
-    """A static program for x86-64 that calls pause(2) over and over: an ELF header, one segment,
-    nine bytes of code."""
-    code = bytes.fromhex(
-        "b822000000 0f05 ebf7".replace(" ", "")
-    )  # again: mov eax, 34; syscall; jmp again
+    """Return a static program for x86-64 that calls pause(2) over and over.
+
+    It is an ELF header, one segment, and nine bytes of code.
+    """
+    # again: mov eax, 34; syscall; jmp again
+    code = bytes.fromhex("b8220000000f05ebf7")
     base = 0x400000
     headers = 64 + 56
-    identity = b"\x7fELF" + bytes([2, 1, 1, 0])  # 64 bit, little-endian, version 1, System V
-    kind = struct.pack("<8xHHI", 2, 62, 1)  # an executable for x86-64
-    places = struct.pack(
-        "<QQQI", base + headers, 64, 0, 0
-    )  # where it begins, where its segments are described
-    sizes = struct.pack("<HHHHHH", 64, 56, 1, 0, 0, 0)  # one segment, no sections
+    # 64 bit, little-endian, version 1, System V
+    identity = b"\x7fELF" + bytes([2, 1, 1, 0])
+    # An executable for x86-64
+    kind = struct.pack("<8xHHI", 2, 62, 1)
+    # Its first instruction, and the place where its segments are described
+    places = struct.pack("<QQQI", base + headers, 64, 0, 0)
+    # One segment, no sections
+    sizes = struct.pack("<HHHHHH", 64, 56, 1, 0, 0, 0)
     header = identity + kind + places + sizes
     segment = struct.pack(
         "<IIQQQQQQ", 1, 5, 0, base, base, headers + len(code), headers + len(code), 0x1000

@@ -1,5 +1,4 @@
-"""Bootstrap plans: an API server, nodes that find it, and the scheduler that is compared, with what
-it needs."""
+"""Bootstrap plans: an API server, nodes that find it, and the scheduler with what it needs."""
 
 import json
 import shlex
@@ -19,8 +18,7 @@ MERGE = "Content-Type: application/merge-patch+json"
 
 @dataclass(frozen=True)
 class Control:
-    """What schedules: the daemon's unit with the files that parameters shape, and units that they
-    don't.
+    """What schedules: a daemon whose files parameters shape, and units that they don't.
 
     `before` are commands that must have run before either starts; `ready` asks whether it takes
     jobs.
@@ -35,8 +33,9 @@ class Control:
 
 
 def bootstrap(topology: Topology, secrets: Secrets, control: Control) -> BootstrapPlan:
-    """From booted nodes to a cluster that takes jobs."""
+    """Return the plan from booted nodes to a cluster that takes jobs."""
     head = topology.head.name
+    # Units start after the commands of their step, and importing the image needs a containerd.
     nodes = {
         node.name: Step(
             files=(*access.node_files(node.name, topology, secrets), *daemons.node_files(node)),
@@ -79,8 +78,10 @@ def bootstrap(topology: Topology, secrets: Secrets, control: Control) -> Bootstr
 
 
 def reconfigure(topology: Topology, control: Control) -> BootstrapPlan:
-    """From a cluster to one with other parameters, or with fewer nodes: the API server forgets
-    those."""
+    """Return the plan from a cluster to one with other parameters, or with fewer nodes.
+
+    The API server forgets the nodes that are no longer there.
+    """
     head = topology.head.name
     forgotten = Step(commands=(("bash", "-euc", _forget(topology)),), probes=(_offered(topology),))
     return BootstrapPlan(
@@ -102,7 +103,7 @@ def _unit(name: str) -> Unit:
 
 
 def _image() -> Iterable[tuple[str, ...]]:
-    """Nothing removes a pinned image."""
+    """Yield the commands that import the pods' image, and pin it so that nothing removes it."""
     ctr = ("ctr", "--namespace=k8s.io", "images")
     yield (*ctr, "import", "--no-unpack", daemons.IMAGE_FILE)
     yield (
@@ -138,8 +139,10 @@ def _offer(topology: Topology) -> Iterable[tuple[str, ...]]:
 
 
 def _offered(topology: Topology) -> Probe:
-    """Exactly these nodes are there, and each says twice, as its capacity and as what of it is free
-    to give, how many slots it has."""
+    """Return a probe for exactly these nodes with their slots.
+
+    Each node says twice how many slots it has: as its capacity, and as what of it is free to give.
+    """
     lines = sum(1 for _ in topology.compute) * 2
     asked = f'{shlex.join(curl(url(_NODES)))} | grep -c \'"{SLOT}": "[1-9]\''
     return Probe(

@@ -1,5 +1,4 @@
-"""Jobs as pods: what each of them is given and runs, and how a manifest's job waits until all its
-pods are there."""
+"""Jobs as pods: what each is given and runs, and how they wait until all of a job are there."""
 
 import shlex
 from typing import TYPE_CHECKING, Any
@@ -21,15 +20,16 @@ _KILL_AFTER_S = 5
 
 
 def name_of(job: "Job") -> str:
-    """The job's name, which is its native id."""
+    """Return the job's name, which is its native id."""
     return f"j{job.job_id}"
 
 
 def command(job: "Job", topology: Topology, pods: int, payload: str) -> str:
-    """Shell commands of each pod: wait for the others, as parallel programs do, then the payload
-    for its time at most.
+    """Return the shell commands of each pod of a job.
 
-    Kubernetes' own limit, activeDeadlineSeconds, would count from each pod's start.
+    A pod waits for the others, as parallel programs do; then it runs the payload, for the job's
+    requested time at most. Kubernetes' own limit, activeDeadlineSeconds, would count from each
+    pod's start.
     """
     limited = (
         f"exec timeout -k {_KILL_AFTER_S} {job.requested_s:.3f} /bin/bash -c {shlex.quote(payload)}"
@@ -44,10 +44,10 @@ def command(job: "Job", topology: Topology, pods: int, payload: str) -> str:
 
 
 def template(job: str, script: str, slots: int) -> dict[str, Any]:
-    """A pod of `slots` slots that runs the shell commands `script` with the node's programs,
-    network and /run/campaign.
+    """Return a pod of `slots` slots that runs the shell commands `script`.
 
-    Nothing is fetched, asked for or waited for besides.
+    It has the node's programs, network and /run/campaign. Nothing is fetched, asked for or waited
+    for besides.
     """
     volumes = [(f"v{number}", path) for number, path in enumerate(image.MOUNTS)]
     container = {
@@ -80,7 +80,7 @@ def template(job: str, script: str, slots: int) -> dict[str, Any]:
 
 
 def shares(width: int, nodes: int) -> list[int]:
-    """`width` slots for so many pods, as even as can be, the greater shares first.
+    """Return `width` slots for so many pods, as even as can be, the greater shares first.
 
     If `nodes` is the fewest nodes of equal slots that hold the width, any two pods are too much for
     one node: they run on as many nodes.

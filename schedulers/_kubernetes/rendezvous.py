@@ -1,7 +1,7 @@
 """Lets the pods of a job wait for each other; a program for the head node.
 
-Each pod connects and says a line, the job's name and how many pods it has. All are answered once so
-many are there. One that goes away before isn't waited for any more.
+Each pod connects and says a line: the job's name and the number of its pods. All are answered once
+so many are there. A pod that goes away before isn't waited for any more.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ waiting: dict[str, set[asyncio.StreamWriter]] = {}
 
 
 async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One pod, from when it comes until it goes."""
+    """Serve one pod, from when it connects until it goes."""
     job, count = (await reader.readline()).decode().split()
     here = waiting.setdefault(job, set())
     here.add(writer)
@@ -24,7 +24,7 @@ async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def serve(address: str, port: int) -> None:
-    """Until it is told to stop."""
+    """Serve until the task is cancelled."""
     async with await asyncio.start_server(meet, address, port) as server:
         await server.serve_forever()
 

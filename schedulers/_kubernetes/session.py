@@ -14,12 +14,13 @@ from typing import Any
 
 
 def main(kubeconfig: str, path: str) -> None:
-    """Until its input ends."""
+    """Submit until the input ends."""
     config = json.loads(Path(kubeconfig).read_text(encoding="utf-8"))
     cluster = config["clusters"][0]["cluster"]
     token = config["users"][0]["user"]["token"]
     trust = ssl.create_default_context(cafile=cluster["certificate-authority"])
-    trust.check_hostname = False  # the one certificate that is trusted is the server's own
+    # The one certificate that is trusted is the server's own: its name says nothing more.
+    trust.check_hostname = False
     server = http.client.HTTPSConnection(
         cluster["server"].removeprefix("https://"), timeout=50, context=trust
     )
@@ -36,10 +37,8 @@ def main(kubeconfig: str, path: str) -> None:
             manifest = Path(line.strip()).read_bytes()
             try:
                 answer = post(manifest)
-            except (
-                ConnectionError,
-                ssl.SSLEOFError,
-            ):  # the API server ends connections that nothing came over for a while
+            except (ConnectionError, ssl.SSLEOFError):
+                # The API server ends a connection that nothing came over for a while.
                 server.close()
                 answer = post(manifest)
         except (OSError, http.client.HTTPException, ValueError) as error:

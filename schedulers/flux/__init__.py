@@ -1,5 +1,4 @@
-"""Flux with its own schedulers or Fluxion, as this project drives it; `ADAPTER` is what the rest of
-the project sees."""
+"""Flux with Fluxion or its own schedulers; the rest of the project sees `ADAPTER`."""
 
 from schedulers.flux.adapter import Flux
 from schedulers.flux.params import FluxParams

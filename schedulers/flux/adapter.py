@@ -1,4 +1,4 @@
-"""Flux behind the scheduler seam: gathers what params, conf, plan, policy and jobs do."""
+"""Flux behind the scheduler seam: gathers what its other modules do."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -50,6 +50,7 @@ class Flux:
     )
 
     def make_secrets(self) -> Secrets:
+        """Draw a CURVE certificate."""
         from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
         key = X25519PrivateKey.generate()
@@ -58,15 +59,19 @@ class Flux:
         )
 
     def policy(self, params: FluxParams) -> Policy:
+        """Return what Flux with these parameters does in a simulation."""
         return policy(params)
 
     def fairness(self) -> Mapping[str, str]:
+        """Return Flux's answers to the aspects of a comparison."""
         return FAIRNESS
 
     def nodes_needed(self, job: "Job", topology: Topology) -> int:
+        """Return the fewest nodes that hold the job; raise WorkloadError where there are none."""
         return fewest_nodes(job, topology)
 
     def for_image(self, facts: ImageFacts) -> "BoundFlux":
+        """Bind the adapter to the owner and the program of an image."""
         return BoundFlux(self, FluxNames.of(facts))
 
 
@@ -78,12 +83,15 @@ class BoundFlux:
     names: FluxNames
 
     def plan(self, topology: Topology, params: FluxParams, secrets: Secrets) -> BootstrapPlan:
+        """Return the plan: a broker on every node, the scheduler's settings on the head."""
         return plan.bootstrap(topology, params, secrets, self.names)
 
     def reconfigure(self, topology: Topology, params: FluxParams) -> BootstrapPlan:
+        """Return the plan that loads another scheduler, or restarts the brokers."""
         return plan.reconfigure(topology, params, self.names)
 
     def smoke_test_command(self, topology: Topology) -> tuple[str, ...]:
+        """Submit a job across all nodes, and attach to it until it has ended."""
         spec = shlex.quote(jobs.smoke_test(topology).decode())
         line = (
             f"job=$({self.names.program} job submit <<<{spec}) && "
@@ -92,57 +100,74 @@ class BoundFlux:
         return self._as_owner("bash", "-c", line)
 
     def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:
+        """Submit a jobspec as the instance's owner."""
         return self._as_owner(self.names.program, "job", "submit", script)
 
     def parse_submit(self, text: str) -> str:
+        """Return the job's id as a decimal number."""
         return jobs.parse_submit(text)
 
     def session_command(self) -> tuple[str, ...]:
+        """Run `jobs.SESSION` in Flux's Python, as the instance's owner."""
         return self._as_owner(self.names.program, "python", "-u", "-c", jobs.SESSION)
 
     def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
+        """Return the job's jobspec."""
         return jobs.jobspec(job, topology, payload)
 
     def pending_command(self) -> tuple[str, ...]:
+        """List the owner's jobs that aren't done."""
         return (self.names.program, "job", "list", f"--user={self.names.user}")
 
     def parse_pending(self, text: str) -> dict[str, str]:
+        """Return those jobs, with the state or reason for which they wait."""
         return jobs.parse_pending(text)
 
     def cancel_command(self, native_id: str) -> tuple[str, ...]:
+        """Raise a fatal exception of type cancel on the job."""
         return (self.names.program, "job", "raise", "--type=cancel", "--severity=0", native_id)
 
     def lost_command(self, node: str) -> tuple[str, ...]:
+        """Disconnect the node's broker from the others."""
         return (self.names.program, "overlay", "disconnect", node)
 
     def accounting_command(self) -> tuple[str, ...]:
+        """List the jobs that are done."""
         return (self.names.program, "job", "list-inactive")
 
     def parse_accounting(self, text: str) -> dict[str, NativeTimes]:
+        """Return the jobs that are done, with the times of their event logs."""
         return jobs.parse_accounting(text)
 
     def final_state(self, state: str) -> FinalState:
+        """Return how a job ended, by its result."""
         return jobs.final_state(state)
 
     def version_command(self) -> tuple[str, ...]:
+        """Ask for the versions of Flux's parts."""
         return (self.names.program, "version")
 
     def parse_version(self, text: str) -> str:
+        """Return the version of flux-core."""
         return jobs.parse_version(text)
 
     def verify_command(self) -> tuple[str, ...]:
+        """Ask for the modules' parameters, and for what flux-core's schedulers logged."""
         flux = self.names.program
         asked = shlex.join((flux, "python", "-c", plan.VERIFY))
         logged = f"{{ {flux} dmesg | grep -a 'ready: queue-depth=' | tail -n 1; }}"
         return ("bash", "-c", f"{asked} && {logged}")
 
     def parse_config(self, text: str) -> dict[str, Scalar]:
+        """Return those parameters."""
         return parse_config(text)
 
     def health_commands(self, role: Role) -> Sequence[tuple[str, ...]]:
+        """Ask systemd for the broker, which every node has."""
         return [("systemctl", "is-active", "--quiet", UNIT)]
 
     def log_files(self, role: Role) -> Sequence[str]:
+        """Return the broker's log, and the head's configuration."""
         if role == "head":
             return (BROKER_LOG, CLUSTER_CONF, SCHEDULER_CONF)
         return (BROKER_LOG,)

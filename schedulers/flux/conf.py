@@ -1,4 +1,4 @@
-"""Files that Flux's brokers read, and where they stand on a node."""
+"""The files that Flux's brokers read, and where they stand on a node."""
 
 import base64
 import json
@@ -23,13 +23,14 @@ SCHEDULER_CONF = f"{CONF_FOLDER}/scheduler.toml"
 BROKER_LOG = "/var/log/flux-broker.log"
 UNIT = "flux.service"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+# The digits of ZeroMQ's base 85, and those of Python's, in the same order.
 _Z85 = string.digits + string.ascii_lowercase + string.ascii_uppercase + ".-:+=^!/*?&<>()[]{}@%$#"
 _B85 = string.digits + string.ascii_uppercase + string.ascii_lowercase + "!#$%&()*+-;<=>?@^_`{|}~"
 
 
 @dataclass(frozen=True)
 class FluxNames:
-    """Who owns Flux's instance on an image, and where its program is."""
+    """What an image calls the owner of Flux's instance, and where its program is."""
 
     user: str
     program: str
@@ -41,7 +42,7 @@ class FluxNames:
 
 
 def cluster_toml(topology: Topology, user: str) -> bytes:
-    """What every broker must know of its cluster; equal arguments give equal bytes."""
+    """Return what every broker must know of its cluster; equal arguments give equal bytes."""
     text = _template("cluster.toml.j2").render(
         cluster=topology.cluster,
         head=topology.head,
@@ -55,7 +56,7 @@ def cluster_toml(topology: Topology, user: str) -> bytes:
 
 
 def scheduler_toml(params: FluxParams) -> bytes:
-    """What the head must know of the parameters; equal ones give equal bytes."""
+    """Return what the head must know of the parameters; equal ones give equal bytes."""
     feasibility = "sched-fluxion-feasibility" if params.sched == FLUXION else params.sched
     core_args = json.dumps(core_arguments(params))
     text = _template("scheduler.toml.j2").render(
@@ -65,14 +66,18 @@ def scheduler_toml(params: FluxParams) -> bytes:
 
 
 def core_arguments(params: FluxParams) -> list[str]:
-    """With what a scheduler of flux-core is loaded. Its log says with which queue depth it runs;
-    nothing else does."""
+    """Return the arguments with which a scheduler of flux-core is loaded.
+
+    Its log is the only place that shows the queue depth with which it runs.
+    """
     return [f"queue-depth={params.queue_depth}", "log-level=info"]
 
 
 def unit_file(user: str, program: str) -> bytes:
-    """The broker's unit: an instance that begins with nothing and is ended at once, as throw-away
-    ones are."""
+    """Return the broker's unit.
+
+    Its instance begins with nothing, and is killed when it stops, as throw-away clusters are.
+    """
     options = (
         f"--config-path={CONF_FOLDER}",
         "-Srundir=/run/flux",
@@ -99,10 +104,9 @@ def unit_file(user: str, program: str) -> bytes:
 
 
 def certificate(secret: bytes, public: bytes) -> bytes:
-    """A CURVE certificate of two keys of 32 bytes, as flux-keygen(1) writes it (ZeroMQ RFC 4 and
-    32).
+    """Return a CURVE certificate of two keys of 32 bytes, as flux-keygen(1) writes it.
 
-    Brokers refuse one without a name.
+    The format is that of ZeroMQ's RFC 4 and 32; brokers refuse a certificate without a name.
     """
     lines = (
         "#  ZeroMQ CURVE **Secret** Certificate",
@@ -117,7 +121,7 @@ def certificate(secret: bytes, public: bytes) -> bytes:
 
 
 def _z85(key: bytes) -> str:
-    """ZeroMQ's base 85 (RFC 32): Python's b85 with other digits."""
+    """Return a key in ZeroMQ's base 85 (RFC 32), which is Python's b85 with other digits."""
     return base64.b85encode(key).decode().translate(str.maketrans(_B85, _Z85))
 
 

@@ -42,12 +42,12 @@ _FINAL_STATES: dict[str, FinalState] = {
 
 
 def jobspec(job: "Job", topology: Topology, payload: str) -> bytes:
-    """A jobspec (RFC 25, version 1) that runs the shell command `payload` once on each of the
-    fewest nodes that hold the job.
+    """Return a jobspec that runs the shell command `payload` once on each of the job's nodes.
 
-    Version 1 knows but one kind of slot, so each node gives the same number of cores: a job whose
-    width its nodes don't divide gets a core more on some of them than it asked for. The time limit
-    is GRACE_S more than what was asked for.
+    It has the fewest nodes that hold the job, and is of version 1 (RFC 25), which knows but one
+    kind of slot. So each node gives the same number of cores: a job whose width its nodes don't
+    divide gets a core more on some of them than it asked for. The time limit is GRACE_S seconds
+    more than what was asked for.
     """
     nodes = fewest_nodes(job, topology)
     return _spec(
@@ -56,7 +56,7 @@ def jobspec(job: "Job", topology: Topology, payload: str) -> bytes:
 
 
 def smoke_test(topology: Topology) -> bytes:
-    """A jobspec that does nothing on every compute node."""
+    """Return a jobspec that does nothing on every compute node."""
     return _spec("smoke-test", len(topology.compute), 1, "true", 60.0)
 
 
@@ -83,8 +83,10 @@ def _spec(name: str, nodes: int, cores: int, command: str, limit_s: float) -> by
 
 
 def parse_submit(text: str) -> str:
-    """The job's id as a decimal number, from `flux job submit`'s in base 58 (RFC 19: f or ƒ before
-    the digits)."""
+    """Return the job's id as a decimal number, from what `flux job submit` prints.
+
+    That is in base 58 (RFC 19), with f or ƒ before the digits.
+    """
     match = re.fullmatch(rf"[fƒ]([{_BASE58}]+)", text.strip())
     if match is None:
         raise ParseError("the answer of flux job submit", text)
@@ -95,8 +97,10 @@ def parse_submit(text: str) -> str:
 
 
 def parse_pending(text: str) -> dict[str, str]:
-    """The jobs of `flux job list`, a JSON object a line. One that waits does so in a state, for a
-    reason if any is known."""
+    """Return the jobs of `flux job list`, a JSON object a line, by id.
+
+    A job that waits has the state in which it does, and a reason if any is known.
+    """
     found = {}
     for job, line in _jobs(text):
         state = _WAITING.get(job["state"], "")
@@ -110,8 +114,10 @@ def parse_pending(text: str) -> dict[str, str]:
 
 
 def parse_accounting(text: str) -> dict[str, NativeTimes]:
-    """The ended jobs of `flux job list-inactive`, a JSON object a line; times are those of the
-    job's event log."""
+    """Return the ended jobs of `flux job list-inactive`, a JSON object a line, by id.
+
+    Times are those of the job's event log.
+    """
     return {str(job["id"]): _ended(job, line) for job, line in _jobs(text)}
 
 
@@ -138,7 +144,7 @@ def _jobs(text: str) -> Iterator[tuple[dict[str, Any], str]]:
 
 
 def final_state(state: str) -> FinalState:
-    """How a job ended."""
+    """Return how a job ended."""
     found = _FINAL_STATES.get(state)
     if found is None:
         raise ParseError("the result of an ended job", state)
@@ -146,7 +152,7 @@ def final_state(state: str) -> FinalState:
 
 
 def parse_version(text: str) -> str:
-    """`0.88.0` from the line `libflux-core: 0.88.0` of `flux version`."""
+    """Return `0.88.0` from the line `libflux-core: 0.88.0` of `flux version`."""
     match = re.search(r"^libflux-core:\s+(\d\S*)$", text, re.MULTILINE)
     if match is None:
         raise ParseError("the answer of flux version", text)

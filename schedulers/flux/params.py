@@ -1,5 +1,4 @@
-"""What a campaign may set of Flux: one line each, under Flux's own names with underscores for its
-dashes."""
+"""What a campaign may set of Flux, under Flux's own names with underscores for dashes."""
 
 import json
 import re
@@ -20,8 +19,8 @@ _READY = re.compile(r"ready: queue-depth=(\d+)")
 class FluxParams(Params):
     """Flux's scheduling parameters.
 
-    `sched` is the module that schedules: Fluxion's, or one of flux-core's. All are rendered
-    whatever it is; those in FLUXION_ONLY have a meaning for Fluxion alone. See
+    `sched` is the module that schedules: Fluxion's, or one of flux-core's. All parameters are
+    written whatever it is; those in FLUXION_ONLY have a meaning for Fluxion alone. See
     flux-config-sched-fluxion-qmanager(5), flux-config-sched-fluxion-resource(5) and flux-core's
     sched-*.py.
     """
@@ -59,11 +58,11 @@ class FluxParams(Params):
 
 
 def parse_config(text: str) -> dict[str, Scalar]:
-    """The parameters of a running instance, from what `plan.VERIFY` prints: a line of JSON with the
-    scheduling module and Fluxion's parameters, and for flux-core's schedulers what they logged when
-    they were ready.
+    """Return the parameters of a running instance, from what the verify command prints.
 
-    Those in FLUXION_ONLY are left out under another scheduler. Raises ParseError for anything else.
+    That is a line of JSON with the scheduling module and Fluxion's parameters (`plan.VERIFY`), and
+    for flux-core's schedulers the line that they logged when they were ready. Those in FLUXION_ONLY
+    are left out under another scheduler. Raise ParseError for anything else.
     """
     first, _, rest = text.strip().partition("\n")
     try:
@@ -92,5 +91,5 @@ def _logged_depth(log: str) -> int:
 
 
 def _number(options: str, key: str) -> int:
-    """A value of Fluxion's `key=value key=value`."""
+    """Return a value of Fluxion's `key=value key=value`."""
     return int(dict(re.findall(r"([\w-]+)=([^\s,]+)", options))[key])

@@ -1,5 +1,7 @@
-"""Bootstrap plans: the same certificate and configuration on every node, and a broker that finds
-the others."""
+"""Flux's bootstrap plans.
+
+Every node has the same certificate and configuration, and a broker that finds the others.
+"""
 
 import shlex
 
@@ -36,7 +38,7 @@ answer with."""
 def bootstrap(
     topology: Topology, params: FluxParams, secrets: Secrets, names: FluxNames
 ) -> BootstrapPlan:
-    """From booted nodes to an instance with all compute nodes up."""
+    """Return the plan from booted nodes to an instance with all compute nodes up."""
     broker = (
         File(CERTIFICATE, secrets[CURVE], mode=0o400, owner=names.user, secret=True),
         File(UNIT_FILE, unit_file(names.user, names.program)),
@@ -53,7 +55,7 @@ def bootstrap(
 
 
 def reconfigure(topology: Topology, params: FluxParams, names: FluxNames) -> BootstrapPlan:
-    """From an instance to one with other parameters, or with fewer nodes.
+    """Return the plan from an instance to one with other parameters, or with fewer nodes.
 
     Only fewer nodes make the brokers start anew. Otherwise the head loads another scheduler, or the
     same with other parameters: a module reads its part of the configuration when it is loaded.
@@ -88,7 +90,7 @@ def _scheduler_file(params: FluxParams) -> File:
 
 
 def _met(topology: Topology, names: FluxNames) -> Step:
-    """A broker that isn't ready yet shows as offline."""
+    """Return a step that waits until every broker is up: one that isn't ready shows as offline."""
     count = len(topology.nodes)
     expect = rf"\S+ run \S+,\s+owner \S+,\s+depth \d+,\s+size {count}"
     return Step(
@@ -104,15 +106,19 @@ def _met(topology: Topology, names: FluxNames) -> Step:
 
 
 def _reload(params: FluxParams, names: FluxNames) -> str:
-    """Shell commands that put one scheduler in the place of another. In C: Flux's own modprobe is
-    in Python, and slow where nodes are emulated."""
+    """Return shell commands that put one scheduler in the place of another.
+
+    They use Flux's programs in C: its own modprobe is in Python, and slow on emulated nodes.
+    """
     flux = names.program
     loaded = [
         (FLUXION_RESOURCE, "load-allowlist=node,core,gpu"),
         (FLUXION_FEASIBILITY,),
         (FLUXION,),
     ]
+    # A scheduler of flux-core has its own arguments; Fluxion reads its settings from a file.
     wanted = loaded if params.sched == FLUXION else [(params.sched, *core_arguments(params))]
+    # Only one scheduler can be loaded; --force because the others aren't there to be removed.
     lines = [
         *(
             f"{flux} module remove --force {name}"

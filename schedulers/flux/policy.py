@@ -1,8 +1,9 @@
-"""What Flux's parameters mean for a simulation: it decides whenever a job comes or goes, and
-reserves for some.
+"""What Flux's parameters mean for a simulation.
 
-Read off flux-sched 0.54 (qmanager/policies) and flux-core 0.88 (sched-simple.py, sched-fifo.py,
-sched-backfill.py).
+Flux decides whenever a job comes or goes, and reserves for some jobs. Read off flux-sched 0.54
+(qmanager/policies) and flux-core 0.88 (sched-simple.py, sched-fifo.py, sched-backfill.py), the
+versions of the Debian image. The flake's NixOS image has flux-core 0.86, which was not read: what
+`policy` says holds there as far as these files are the same.
 """
 
 from schedulers.flux.jobs import GRACE_S
@@ -13,10 +14,10 @@ _RESERVES: dict[str, Reserve] = {"fcfs": "none", "easy": "first", "conservative"
 
 
 def policy(params: FluxParams) -> Policy:
-    """The policy of an instance that runs with `params`; those without a meaning here are named.
+    """Return the policy of an instance that runs with `params`, with those that it ignores.
 
-    How many waiting jobs are looked at isn't simulated, nor which cores are chosen. `hybrid` is
-    taken for EASY when it reserves for one job, and for conservative backfilling otherwise.
+    The number of waiting jobs that are looked at isn't simulated, nor the choice of cores. `hybrid`
+    is taken for EASY when it reserves for one job, and for conservative backfilling otherwise.
     """
     ignored = {"queue_depth", "match_policy"}
     if params.sched != FLUXION:

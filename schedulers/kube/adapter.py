@@ -30,12 +30,15 @@ class Kube(Kubernetes[KubeParams]):
     Params: ClassVar[type[KubeParams]] = KubeParams
 
     def policy(self, params: KubeParams) -> Policy:
+        """Return what kube-scheduler with these parameters does in a simulation."""
         return policy(params)
 
     def fairness(self) -> Mapping[str, str]:
+        """Return kube-scheduler's answers to the aspects of a comparison."""
         return FAIRNESS
 
     def for_image(self, facts: ImageFacts) -> "BoundKube":
+        """Bind the adapter; its image has no facts."""
         return BoundKube(self)
 
 
@@ -54,20 +57,23 @@ class BoundKube(BoundKubernetes[KubeParams]):
     }
 
     def control(self, params: KubeParams) -> Control:
+        """Return kube-scheduler with its configuration, and the job controller."""
         allowed = "/configz,/healthz,/livez,/readyz"
         scheduler = daemons.unit(
             SCHEDULER,
-            *("/usr/bin/kube-scheduler", f"--config={CONF}", "--bind-address=127.0.0.1"),
-            *("--authentication-skip-lookup=true", f"--authorization-always-allow-paths={allowed}"),
+            "/usr/bin/kube-scheduler",
+            f"--config={CONF}",
+            "--bind-address=127.0.0.1",
+            "--authentication-skip-lookup=true",
+            f"--authorization-always-allow-paths={allowed}",
         )
         controllers = daemons.unit(
             CONTROLLERS,
-            *(
-                "/usr/bin/kube-controller-manager",
-                f"--kubeconfig={access.KUBECONFIG}",
-                "--leader-elect=false",
-            ),
-            *("--controllers=job-controller", "--bind-address=127.0.0.1"),
+            "/usr/bin/kube-controller-manager",
+            f"--kubeconfig={access.KUBECONFIG}",
+            "--leader-elect=false",
+            "--controllers=job-controller",
+            "--bind-address=127.0.0.1",
         )
         settings = configuration(params, access.KUBECONFIG, pods.SLOT)
         ready = Probe(
@@ -89,8 +95,10 @@ class BoundKube(BoundKubernetes[KubeParams]):
         )
 
     def manifest(self, name: str, script: str, shares: Sequence[int]) -> dict[str, Any]:
-        """An indexed Job, with equal pods: a width that its nodes don't divide gets more than it
-        asked for."""
+        """Return an indexed Job with equal pods.
+
+        A width that its nodes don't divide gets more slots than it asked for.
+        """
         count = len(shares)
         return {
             "apiVersion": "batch/v1",
@@ -106,7 +114,7 @@ class BoundKube(BoundKubernetes[KubeParams]):
         }
 
     def cancel_command(self, native_id: str) -> tuple[str, ...]:
-        """Suspended rather than deleted, which would leave no trace of it."""
+        """Suspend the job: one that is deleted would leave no trace."""
         suspend = '{"spec":{"suspend":true}}'
         return curl(
             "-o",
@@ -121,16 +129,20 @@ class BoundKube(BoundKubernetes[KubeParams]):
         )
 
     def version_command(self) -> tuple[str, ...]:
+        """Ask the API server for its version, which is the scheduler's too."""
         return curl(url("/version"))
 
     def parse_version(self, text: str) -> str:
+        """Return the version without its `v`."""
         found = parsed("the API server's version", text).get("gitVersion")
         if not isinstance(found, str) or not found.startswith("v"):
             raise ParseError("the API server's version", text)
         return found.removeprefix("v")
 
     def verify_command(self) -> tuple[str, ...]:
+        """Ask the scheduler for its configuration."""
         return ("curl", "-sk", f"{_OWN}/configz")
 
     def parse_config(self, text: str) -> dict[str, Scalar]:
+        """Return the parameters of that configuration."""
         return parse_config(text)

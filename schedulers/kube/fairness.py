@@ -1,5 +1,4 @@
-"""What a reader must know of kube-scheduler, as it is driven here, to compare it with another
-scheduler."""
+"""What to know of kube-scheduler, as it is driven here, before it is compared with others."""
 
 from schedulers._kubernetes.fairness import SHARED
 

@@ -1,5 +1,4 @@
-"""What a campaign may set of kube-scheduler: one line each, under the names of its
-configuration."""
+"""What a campaign may set of kube-scheduler, under the names of its configuration."""
 
 from typing import Any, Literal
 
@@ -41,7 +40,10 @@ class KubeParams(Params):
 
 
 def configuration(params: KubeParams, kubeconfig: str, resource: str) -> dict[str, Any]:
-    """KubeSchedulerConfiguration with these parameters; `resource` is what nodes are scored by."""
+    """Return KubeSchedulerConfiguration with these parameters.
+
+    Nodes are scored by `resource`.
+    """
     strategy = {"type": params.scoringStrategy, "resources": [{"name": resource, "weight": 1}]}
     fit = {"name": "NodeResourcesFit", "args": {"scoringStrategy": strategy}}
     return {
@@ -58,9 +60,9 @@ def configuration(params: KubeParams, kubeconfig: str, resource: str) -> dict[st
 
 
 def parse_config(text: str) -> dict[str, Scalar]:
-    """The parameters of a running scheduler, from its /configz, where names begin with capitals.
+    """Return the parameters of a running scheduler, from its /configz.
 
-    Raises ParseError for anything else.
+    Names begin with capitals there. Raise ParseError for anything else.
     """
     shown = parsed("the scheduler's configuration", text)
     try:

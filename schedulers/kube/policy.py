@@ -7,10 +7,10 @@ _PLACEMENT: dict[str, PlacementRule] = {"LeastAllocated": "least_loaded", "MostA
 
 
 def policy(params: KubeParams) -> Policy:
-    """The policy of a scheduler that runs with `params`.
+    """Return the policy of a scheduler that runs with `params`.
 
-    A simulated job has all its slots at once, which pods on a real cluster don't: what comes of
-    half-started jobs isn't simulated, nor are rates and pauses between tries.
+    A simulated job has all its slots at once, which pods on a real cluster don't: the effects of
+    half-started jobs aren't simulated, nor are request rates and pauses between tries.
     """
     return Policy(
         reserve="skip",

@@ -1,4 +1,4 @@
-"""Slurm 24.11 as this project drives it; `ADAPTER` is what the rest of the project sees."""
+"""Slurm 24.11 as this project drives it; the rest of the project sees `ADAPTER`."""
 
 from schedulers.interface import Scheduler
 from schedulers.slurm.adapter import Slurm

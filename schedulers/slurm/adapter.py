@@ -1,4 +1,4 @@
-"""Slurm behind the scheduler seam: gathers what params, conf, plan, policy and jobs do."""
+"""Slurm behind the scheduler seam: gathers what its other modules do."""
 
 import secrets as random
 from collections.abc import Mapping, Sequence
@@ -45,18 +45,23 @@ class Slurm:
     )
 
     def make_secrets(self) -> Secrets:
+        """Draw munge's key."""
         return Secrets({plan.MUNGE_KEY: random.token_bytes(MUNGE_KEY_BYTES)})
 
     def policy(self, params: SlurmParams) -> Policy:
+        """Return what slurmctld with these parameters does in a simulation."""
         return policy(params)
 
     def fairness(self) -> Mapping[str, str]:
+        """Return Slurm's answers to the aspects of a comparison."""
         return FAIRNESS
 
     def nodes_needed(self, job: "Job", topology: Topology) -> int:
+        """Return the fewest nodes that hold the job; raise WorkloadError where there are none."""
         return fewest_nodes(job, topology)
 
     def for_image(self, facts: ImageFacts) -> "BoundSlurm":
+        """Bind the adapter to paths, unit names and munge's user of an image."""
         return BoundSlurm(self, SlurmNames.of(facts))
 
 
@@ -68,67 +73,87 @@ class BoundSlurm:
     names: SlurmNames
 
     def plan(self, topology: Topology, params: SlurmParams, secrets: Secrets) -> BootstrapPlan:
+        """Return the plan: munge and the controller, then the nodes' daemons."""
         return plan.bootstrap(topology, params, secrets, self.names)
 
     def reconfigure(self, topology: Topology, params: SlurmParams) -> BootstrapPlan:
+        """Return the plan that gives the controller another slurm.conf."""
         return plan.reconfigure(topology, params, self.names)
 
     def smoke_test_command(self, topology: Topology) -> tuple[str, ...]:
+        """Run `true` on every node by srun, which waits for it."""
         count = str(len(topology.compute))
         return ("srun", "--nodes", count, "--ntasks", count, "true")
 
     def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:
+        """Run sbatch, which prints the job's id."""
         return ("sbatch", "--parsable", script)
 
     def parse_submit(self, text: str) -> str:
+        """Return the id that sbatch prints."""
         return jobs.parse_submit(text)
 
     def session_command(self) -> tuple[str, ...]:
+        """Return nothing: sbatch is fast enough."""
         return ()
 
     def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
+        """Return the batch script, with its options in #SBATCH lines."""
         return jobs.job_script(job, topology, payload)
 
     def pending_command(self) -> tuple[str, ...]:
+        """Ask squeue for id, state and reason."""
         return plan.client("squeue", "-h", "-o", jobs.PENDING)
 
     def parse_pending(self, text: str) -> dict[str, str]:
+        """Return the jobs that squeue lists, with their reasons."""
         return jobs.parse_pending(text)
 
     def cancel_command(self, native_id: str) -> tuple[str, ...]:
+        """Run scancel."""
         return plan.client("scancel", native_id)
 
     def lost_command(self, node: str) -> tuple[str, ...]:
+        """Mark the node as down by scontrol."""
         return plan.client("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
 
     def accounting_command(self) -> tuple[str, ...]:
+        """Print the controller's completion log."""
         return ("cat", COMPLETION_LOG)
 
     def parse_accounting(self, text: str) -> dict[str, NativeTimes]:
+        """Return the jobs of the completion log."""
         return jobs.parse_accounting(text)
 
     def final_state(self, state: str) -> FinalState:
+        """Return how a job ended, by the first word of its state."""
         return jobs.final_state(state)
 
     def version_command(self) -> tuple[str, ...]:
+        """Ask sinfo for its version."""
         return ("sinfo", "--version")
 
     def parse_version(self, text: str) -> str:
+        """Return the version of slurm-wlm."""
         return jobs.parse_version(text)
 
     def verify_command(self) -> tuple[str, ...]:
+        """Ask the controller for its configuration."""
         return plan.client("scontrol", "show", "config")
 
     def parse_config(self, text: str) -> dict[str, Scalar]:
+        """Return the parameters of the controller's configuration."""
         return parse_config(text)
 
     def health_commands(self, role: Role) -> Sequence[tuple[str, ...]]:
+        """Ask systemd for munge and the daemon of the role."""
         daemon = self.names.controller_unit if role == "head" else self.names.node_unit
         return [
             ("systemctl", "is-active", "--quiet", unit) for unit in (self.names.munge_unit, daemon)
         ]
 
     def log_files(self, role: Role) -> Sequence[str]:
+        """Return the logs of the role's daemon, and the head's slurm.conf."""
         if role == "head":
             return (CONTROLLER_LOG, COMPLETION_LOG, self.names.conf)
         return (NODE_LOG,)

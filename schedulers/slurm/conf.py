@@ -1,4 +1,4 @@
-"""Files that Slurm's daemons read, and where they stand on a node."""
+"""The files that Slurm's daemons read, and where they stand on a node."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -23,7 +23,7 @@ CGROUP_CONF = b"CgroupPlugin=disabled\n"
 
 @dataclass(frozen=True)
 class SlurmNames:
-    """Where an image has what Slurm's bootstrap and checks name: paths, units, munge's user."""
+    """What an image calls what Slurm's plans and checks name: paths, units, munge's user."""
 
     conf: str
     cgroup_conf: str
@@ -54,7 +54,7 @@ class SlurmNames:
 
 
 def slurm_conf(topology: Topology, params: SlurmParams) -> bytes:
-    """Render slurm.conf; equal arguments give equal bytes."""
+    """Return slurm.conf; equal arguments give equal bytes."""
     compute = topology.compute
     text = _template().render(
         cluster=topology.cluster,

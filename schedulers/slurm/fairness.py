@@ -1,4 +1,4 @@
-"""What a reader must know of Slurm, as it is driven here, to compare it with another scheduler."""
+"""What to know of Slurm, as it is driven here, before it is compared with another scheduler."""
 
 FAIRNESS = {
     "gang": "yes: all its nodes are allocated at once",

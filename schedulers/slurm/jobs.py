@@ -1,4 +1,4 @@
-"""Jobs under Slurm: their size in nodes, their batch scripts, and what Slurm says of them."""
+"""Jobs under Slurm: their batch scripts, and what Slurm says of them."""
 
 import re
 import shlex
@@ -29,9 +29,9 @@ _FINAL_STATES: dict[str, FinalState] = {
 
 
 def job_script(job: "Job", topology: Topology, payload: str) -> bytes:
-    """A batch script that runs `payload` once on each node of the job.
+    """Return a batch script that runs `payload` once on each node of the job.
 
-    Slurm counts limits in minutes: the requested time is rounded up to whole ones, one at least.
+    Slurm counts limits in minutes: the requested time is rounded up to whole minutes, at least one.
     """
     nodes = fewest_nodes(job, topology)
     options = {
@@ -67,7 +67,7 @@ def _once_per_node(payload: str, nodes: int) -> str:
 
 
 def parse_submit(text: str) -> str:
-    """The job id from `sbatch --parsable`: `ID` or `ID;CLUSTER`."""
+    """Return the job id that `sbatch --parsable` prints, as `ID` or `ID;CLUSTER`."""
     match = re.fullmatch(r"(\d+)(;\S+)?", text.strip())
     if match is None:
         raise ParseError("the answer of sbatch --parsable", text)
@@ -75,8 +75,10 @@ def parse_submit(text: str) -> str:
 
 
 def parse_pending(text: str) -> dict[str, str]:
-    """The jobs that `squeue -h` lists in the format PENDING, with the reason of each that is
-    pending."""
+    """Return the jobs that `squeue -h` lists in the format PENDING, by id.
+
+    Each has the reason why it waits; one that runs has an empty text.
+    """
     found = {}
     for line in filter(str.strip, text.splitlines()):
         match = _PENDING_LINE.fullmatch(line.strip())
@@ -88,7 +90,10 @@ def parse_pending(text: str) -> dict[str, str]:
 
 
 def final_state(state: str) -> FinalState:
-    """How a job ended, from its state in the completion log (`CANCELLED by 0` says by whom)."""
+    """Return how a job ended, from its state in the completion log.
+
+    The state may go on after a space: `CANCELLED by 0` says by whom.
+    """
     found = _FINAL_STATES.get(state.split(" ", maxsplit=1)[0])
     if found is None:
         raise ParseError("the state of an ended job", state)
@@ -96,7 +101,7 @@ def final_state(state: str) -> FinalState:
 
 
 def parse_version(text: str) -> str:
-    """`24.11.5` from `slurm-wlm 24.11.5`."""
+    """Return `24.11.5` from `slurm-wlm 24.11.5`."""
     match = re.fullmatch(r"slurm\S*\s+(\d\S*)", text.strip())
     if match is None:
         raise ParseError("the answer of sinfo --version", text)
@@ -104,8 +109,10 @@ def parse_version(text: str) -> str:
 
 
 def parse_accounting(text: str) -> dict[str, NativeTimes]:
-    """Jobs by id from the log of jobcomp/filetxt, whose times are whole seconds; a requeued job's
-    last line counts."""
+    """Return the jobs of the log of jobcomp/filetxt by id; its times are whole seconds.
+
+    Of a job that was requeued, the last line counts.
+    """
     times = (_completed(line) for line in text.splitlines() if line.strip())
     return {job.native_id: job for job in times}
 

@@ -1,5 +1,7 @@
-"""What a campaign may set of Slurm: one line each, under Slurm's own names, with slurm.conf(5)'s
-units and defaults."""
+"""What a campaign may set of Slurm, under Slurm's own names.
+
+Units and defaults are those of slurm.conf(5).
+"""
 
 import re
 from typing import Literal
@@ -24,8 +26,8 @@ class SlurmParams(Params):
     """Slurm's scheduling parameters.
 
     Lower-case names are options of SchedulerParameters, the others are lines of slurm.conf. Slurm
-    ignores bf_* under sched/builtin and PriorityWeight* under priority/basic; they are rendered all
-    the same, so that what runs can be compared with what was asked for, whatever the point.
+    ignores bf_* under sched/builtin and PriorityWeight* under priority/basic. They are written all
+    the same: what runs can then be compared with what was asked for, whatever the point.
     """
 
     SchedulerType: Literal["sched/backfill", "sched/builtin"] = tunable(
@@ -106,7 +108,7 @@ class SlurmParams(Params):
 
 
 def scheduler_parameters(params: SlurmParams) -> str:
-    """The value of slurm.conf's SchedulerParameters; flags that are off are left out."""
+    """Return the value of slurm.conf's SchedulerParameters, without the flags that are off."""
     options = [
         (name, getattr(params, name)) for name in SlurmParams.model_fields if name[0].islower()
     ]
@@ -118,7 +120,7 @@ def scheduler_parameters(params: SlurmParams) -> str:
 
 
 def conf_values(params: SlurmParams) -> dict[str, str]:
-    """The lines of slurm.conf that carry the parameters, by key."""
+    """Return the lines of slurm.conf that carry the parameters, by key."""
     lines = {
         name: _written(name, getattr(params, name))
         for name in SlurmParams.model_fields
@@ -137,10 +139,10 @@ def _written(name: str, value: Scalar) -> str:
 
 
 def parse_config(text: str) -> dict[str, Scalar]:
-    """The parameters of a running controller, from what `scontrol show config` prints.
+    """Return the parameters of a running controller, from what `scontrol show config` prints.
 
-    Flags that are off are False. Under priority/basic Slurm shows no other Priority* line, and so
-    neither do we. Raises ParseError for a line that is missing or has a value that no parameter of
+    Flags that are off are False. Under priority/basic Slurm shows no other Priority* line, and none
+    is returned. Raise ParseError for a line that is missing or has a value that no parameter of
     ours has.
     """
     shown = _shown_lines(text)
@@ -163,7 +165,7 @@ def parse_config(text: str) -> dict[str, Scalar]:
 
 
 def _shown_lines(text: str) -> dict[str, str]:
-    """`Key = value` lines by lower-case key: Slurm's spelling of its own keys varies."""
+    """Return the `Key = value` lines by lower-case key: Slurm's spelling of its keys varies."""
     pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)
     return {key.strip().lower(): value.strip() for key, value in pairs}
 
@@ -186,12 +188,12 @@ def _read(name: str, shown: str) -> Scalar:
 
 
 def _same(written: str, shown: str) -> bool:
-    """Whether two lists of options are equal but for case and order."""
+    """Return True if two lists of options are equal but for case and order."""
     return sorted(written.lower().split(",")) == sorted(shown.lower().split(","))
 
 
 def _minutes(duration: str) -> int:
-    """Minutes in `D-HH:MM:SS` or `HH:MM:SS`."""
+    """Return the minutes in `D-HH:MM:SS` or `HH:MM:SS`."""
     match = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):\d\d", duration)
     if match is None:
         raise ParseError("a duration of scontrol show config", duration)

@@ -1,5 +1,8 @@
-"""Bootstrap plans: munge and the controller first, then the compute nodes, which fetch their
-configuration from it."""
+"""Slurm's bootstrap plans.
+
+munge and the controller come first, then the compute nodes, which fetch their configuration from
+the controller.
+"""
 
 from schedulers.base import (
     BootstrapPlan,
@@ -16,18 +19,18 @@ from schedulers.slurm.conf import CGROUP_CONF, CONTROLLER_PORT, SlurmNames, slur
 from schedulers.slurm.params import SlurmParams
 
 MUNGE_KEY = "munge.key"
-CLIENT_TIMEOUT_S = 10  # clients hang while the controller is away
+CLIENT_TIMEOUT_S = 10
 
 
 def client(*command: str) -> tuple[str, ...]:
-    """A Slurm command that gives up instead of hanging."""
+    """Return a command of Slurm's with a limit: clients hang while the controller is away."""
     return ("timeout", str(CLIENT_TIMEOUT_S), *command)
 
 
 def bootstrap(
     topology: Topology, params: SlurmParams, secrets: Secrets, names: SlurmNames
 ) -> BootstrapPlan:
-    """From booted nodes to a cluster whose compute nodes are all idle."""
+    """Return the plan from booted nodes to a cluster whose compute nodes are all idle."""
     key = File(names.munge_key, secrets[MUNGE_KEY], mode=0o400, owner=names.munge_user, secret=True)
     munge = Unit(names.munge_unit)
     controller = Step(
@@ -42,6 +45,7 @@ def bootstrap(
         units=(munge, Unit(names.controller_unit)),
         probes=(_controller_answers(),),
     )
+    # The nodes get munge's key while the controller starts: they need both before they can join.
     waiting = {node.name: Step(files=(key,), units=(munge,)) for node in topology.compute}
     joining = {node.name: _join(topology.head, names) for node in topology.compute}
     return BootstrapPlan(
@@ -53,7 +57,7 @@ def bootstrap(
 
 
 def reconfigure(topology: Topology, params: SlurmParams, names: SlurmNames) -> BootstrapPlan:
-    """From a joined cluster to the same cluster with other parameters.
+    """Return the plan from a joined cluster to the same cluster with other parameters.
 
     `scontrol reconfigure` starts a fresh controller process on the new file and hands it to the
     compute nodes, whose daemons start anew as well (Slurm 23.11 and later): so every parameter of
@@ -72,7 +76,7 @@ def _conf_file(topology: Topology, params: SlurmParams, names: SlurmNames) -> Fi
 
 
 def _controller_defaults(names: SlurmNames) -> File:
-    """The completion log has times without a zone: fix which."""
+    """Return the controller's environment: its completion log writes times without a zone."""
     return File(names.controller_defaults, b"TZ=UTC0\n")
 
 

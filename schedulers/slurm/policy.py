@@ -1,8 +1,8 @@
-"""What Slurm's parameters mean for a simulation: when slurmctld looks at its queue, in which order,
-and how it backfills.
+"""What Slurm's parameters mean for a simulation.
 
-Read off slurmctld of Slurm 24.11 (job_mgr.c, job_scheduler.c, controller.c, proc_req.c, agent.c;
-plugins sched/backfill and priority/multifactor), slurmd (req.c) and slurm.conf(5).
+That is when slurmctld looks at its queue, in which order, and how it backfills. Read off slurmctld
+of Slurm 24.11 (job_mgr.c, job_scheduler.c, controller.c, proc_req.c, agent.c; plugins
+sched/backfill and priority/multifactor), slurmd (req.c) and slurm.conf(5).
 """
 
 from schedulers.policy import Backfill, PlacementRule, Policy, Priority, SchedulingLoop
@@ -23,22 +23,21 @@ BACKFILL_ONLY = frozenset(
     {"bf_interval", "bf_window", "bf_resolution", "bf_max_job_test", "bf_max_job_start"}
 )
 TIMING = (
-    *(
-        "SchedulerType",
-        *sorted(BACKFILL_ONLY),
-        "default_queue_depth",
-        "sched_interval",
-        "sched_min_interval",
-    ),
+    "SchedulerType",
+    *sorted(BACKFILL_ONLY),
+    "default_queue_depth",
+    "sched_interval",
+    "sched_min_interval",
     "batch_sched_delay",
 )
+"""Parameters that make loop and backfill."""
 PRIORITY_ONLY = frozenset(
     {"PriorityWeightAge", "PriorityWeightJobSize", "PriorityFavorSmall", "PriorityMaxAge"}
 )
 
 
 def policy(params: SlurmParams) -> Policy:
-    """The policy of a controller that runs with `params`; those that it ignores are named."""
+    """Return the policy of a controller that runs with `params`, with those that it ignores."""
     backfills = params.SchedulerType == "sched/backfill"
     ranks = params.PriorityType == "priority/multifactor"
     ignored = {*IGNORED, *(() if backfills else BACKFILL_ONLY), *(() if ranks else PRIORITY_ONLY)}

@@ -38,12 +38,15 @@ class Volcano(Kubernetes[VolcanoParams]):
     Params: ClassVar[type[VolcanoParams]] = VolcanoParams
 
     def policy(self, params: VolcanoParams) -> Policy:
+        """Return what Volcano with these parameters does in a simulation."""
         return policy(params)
 
     def fairness(self) -> Mapping[str, str]:
+        """Return Volcano's answers to the aspects of a comparison."""
         return FAIRNESS
 
     def for_image(self, facts: ImageFacts) -> "BoundVolcano":
+        """Bind the adapter; its image has no facts."""
         return BoundVolcano(self)
 
 
@@ -63,6 +66,7 @@ class BoundVolcano(BoundKubernetes[VolcanoParams]):
     }
 
     def control(self, params: VolcanoParams) -> Control:
+        """Return vc-scheduler with its configuration, and Volcano's controllers."""
         common = (
             f"--kubeconfig={access.KUBECONFIG}",
             "--leader-elect=false",
@@ -70,47 +74,33 @@ class BoundVolcano(BoundKubernetes[VolcanoParams]):
         )
         scheduler = daemons.unit(
             SCHEDULER,
-            *(
-                "/usr/bin/vc-scheduler",
-                *common,
-                "--healthz-address=127.0.0.1:11251",
-                "--cache-dumper=false",
-            ),
-            *(f"--scheduler-conf={CONF}", "--disable-default-scheduler-config=true", "--v=2"),
+            "/usr/bin/vc-scheduler",
+            *common,
+            "--healthz-address=127.0.0.1:11251",
+            "--cache-dumper=false",
+            f"--scheduler-conf={CONF}",
+            "--disable-default-scheduler-config=true",
+            "--v=2",
             *flags(params),
         )
         controllers = daemons.unit(
             CONTROLLERS,
-            *("/usr/bin/vc-controller-manager", *common, "--healthz-address=127.0.0.1:11252"),
+            "/usr/bin/vc-controller-manager",
+            *common,
+            "--healthz-address=127.0.0.1:11252",
             "--controllers=+job-controller,+queue-controller",
         )
-        ran = f"grep -c 'completes Initialization' {daemons.log(SCHEDULER)}"
         return Control(
             scheduler=SCHEDULER,
             files=(scheduler, daemons.json_file(CONF, configuration(params, pods.SLOT))),
             others=(controllers,),
             other_units=(CONTROLLERS,),
-            ready=(
-                Probe(
-                    "vc-scheduler is ready",
-                    ("bash", "-c", ran),
-                    "1",
-                    deadline_s=120,
-                    interval_s=1.0,
-                ),
-                Probe(
-                    "the queue is open",
-                    curl(url(_QUEUE)),
-                    r'(?s).*"state":\s*"Open".*',
-                    120,
-                    interval_s=1.0,
-                ),
-            ),
+            ready=_ready(),
             before=(("bash", "-euc", _define()),),
         )
 
     def manifest(self, name: str, script: str, shares: Sequence[int]) -> dict[str, Any]:
-        """A Volcano job that is a gang, with a task for each size of pod."""
+        """Return a Volcano job that is a gang, with a task for each size of pod."""
         tasks = []
         for slots, count in sorted(Counter(shares).items(), reverse=True):
             template = pods.template(name, script, slots)
@@ -141,7 +131,7 @@ class BoundVolcano(BoundKubernetes[VolcanoParams]):
         }
 
     def cancel_command(self, native_id: str) -> tuple[str, ...]:
-        """What `vcctl job suspend` does: a job that is deleted would leave no trace."""
+        """Do what `vcctl job suspend` does: a job that is deleted would leave no trace."""
         target = {"apiVersion": _API, "kind": "Job", "name": native_id, "uid": native_id}
         command = {
             "apiVersion": "bus.volcano.sh/v1alpha1",
@@ -156,16 +146,18 @@ class BoundVolcano(BoundKubernetes[VolcanoParams]):
         )
 
     def version_command(self) -> tuple[str, ...]:
+        """Ask vc-scheduler for its version."""
         return ("vc-scheduler", "--version")
 
     def parse_version(self, text: str) -> str:
+        """Return the version without its `v`."""
         found = _VERSION.search(text)
         if found is None:
             raise ParseError("the answer of vc-scheduler --version", text)
         return found[1]
 
     def verify_command(self) -> tuple[str, ...]:
-        """The running process's arguments, what it says it has loaded, and its configuration."""
+        """Print the process's arguments, what it says it has loaded, and its configuration."""
         main = f"systemctl show --property=MainPID --value {SCHEDULER}"
         loaded = f"grep 'Final state' {daemons.log(SCHEDULER)} | tail -n 1"
         return (
@@ -175,11 +167,33 @@ class BoundVolcano(BoundKubernetes[VolcanoParams]):
         )
 
     def parse_config(self, text: str) -> dict[str, Scalar]:
+        """Return the parameters of all three."""
         return parse_config(text)
 
 
+def _ready() -> tuple[Probe, ...]:
+    # The log begins anew with each start, so the line is there once.
+    initialized = f"grep -c 'completes Initialization' {daemons.log(SCHEDULER)}"
+    return (
+        Probe(
+            "vc-scheduler is ready",
+            ("bash", "-c", initialized),
+            "1",
+            deadline_s=120,
+            interval_s=1.0,
+        ),
+        Probe(
+            "the queue is open",
+            curl(url(_QUEUE)),
+            r'(?s).*"state":\s*"Open".*',
+            deadline_s=120,
+            interval_s=1.0,
+        ),
+    )
+
+
 def _define() -> str:
-    """Shell commands that make Volcano's kinds known; those that are known already may be."""
+    """Return shell commands that make Volcano's kinds known, but for those that are."""
     post = shlex.join(
         curl("-o", "/dev/null", "-H", "Content-Type: application/yaml", "--data-binary")
     )

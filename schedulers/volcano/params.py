@@ -1,5 +1,7 @@
-"""What a campaign may set of Volcano: flags and plugin arguments, one line each, under Volcano's
-names with underscores for dashes and dots."""
+"""What a campaign may set of Volcano: flags and plugin arguments.
+
+They have Volcano's names, with underscores for dashes and dots.
+"""
 
 import json
 import re
@@ -60,7 +62,7 @@ class VolcanoParams(Params):
 
 
 def configuration(params: VolcanoParams, resource: str) -> dict[str, Any]:
-    """vc-scheduler's configuration with these parameters; `resource` is what binpack looks at."""
+    """Return vc-scheduler's configuration with these parameters; binpack looks at `resource`."""
     first = ["priority", *(["gang"] if params.gang else []), "conformance"]
     second: list[dict[str, Any]] = [
         {"name": "overcommit", "arguments": {"overcommit-factor": params.overcommit_factor}},
@@ -77,7 +79,7 @@ def configuration(params: VolcanoParams, resource: str) -> dict[str, Any]:
 
 
 def _binpack(weight: int, resource: str) -> dict[str, Any]:
-    """The plugin that looks at `resource` alone."""
+    """Return the plugin that looks at `resource` alone."""
     others = {"binpack.cpu": 0, "binpack.memory": 0}
     arguments = {
         "binpack.weight": weight,
@@ -89,22 +91,21 @@ def _binpack(weight: int, resource: str) -> dict[str, Any]:
 
 
 def flags(params: VolcanoParams) -> list[str]:
-    """vc-scheduler's flags with these parameters."""
+    """Return vc-scheduler's flags with these parameters."""
     return [f"--{name.replace('_', '-')}={_flag(name, getattr(params, name))}" for name in FLAGS]
 
 
 def _flag(name: str, value: Scalar) -> str:
-    return (
-        f"{value}s" if name == "schedule_period" else str(value)
-    )  # all digits: a search draws them
+    # All digits are written: a search draws them, and what runs is compared with what was drawn.
+    return f"{value}s" if name == "schedule_period" else str(value)
 
 
 def parse_config(text: str) -> dict[str, Scalar]:
-    """The parameters of a running scheduler: a line with its arguments, one with what it logged
-    when it had read its configuration, and that configuration.
+    """Return the parameters of a running scheduler, from what the verify command prints.
 
-    Raises ParseError for anything else, and where actions or plugins are not those that it has
-    logged.
+    That is a line with its arguments, one with what it logged when it had read its configuration,
+    and that configuration. Raise ParseError for anything else, and where actions or plugins are not
+    those that it has logged.
     """
     command, _, rest = text.strip().partition("\n")
     logged, _, shown = rest.partition("\n")

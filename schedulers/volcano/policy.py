@@ -5,11 +5,10 @@ from schedulers.volcano.params import VolcanoParams
 
 
 def policy(params: VolcanoParams) -> Policy:
-    """The policy of a scheduler that runs with `params`: it decides at once, and all its jobs are
-    gangs.
+    """Return the policy of a scheduler that runs with `params`.
 
-    The pause between two runs isn't simulated; nor is the order among the jobs of one run, but for
-    their submission.
+    It decides at once, and all its jobs are gangs. The pause between two runs isn't simulated; nor
+    is the order among the jobs of one run, but for their submission.
     """
     return Policy(
         reserve="skip",
