@@ -14,13 +14,15 @@ from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.provisioner import Provisioner
 from actors.clusters.trial_run import TrialRun, TrialSpec
 from actors.hosts.host_actor import HostActor
+from actors.hosts.host_ref import HostChange, HostRef
 from actors.hosts.interface import HostNodes, HostSnapshots
 from actors.hosts.multi_host import HostPart, MultiHost
 from actors.hosts.placement import Needs, Placement, shares
-from actors.hosts.pool import HostChange, HostRef, Pool
+from actors.hosts.pool import Pool
 from actors.hosts.remote_call import RemoteActor, unwrap
 from actors.hosts.remote_host import RemoteHost
 from actors.hosts.resources import cluster_resources
+from campaign.core import log
 from campaign.core.errors import CampaignError, CapacityError
 from campaign.core.phases import Phase
 from campaign.core.testbed import Status
@@ -35,10 +37,14 @@ class ClusterActor:
     """Owns the live clusters of one trial after the other, and the one prefetched for the next.
 
     It drives SSH, bootstrap, workload and collection. It is asynchronous, so that it answers while
-    it works.
+    it works. Its log is on its own machine, that of its first host.
     """
 
     def __init__(self, cluster_spec: ClusterSpec, refs: Sequence[HostRef], name: str) -> None:
+        where = "+".join(ref.name for ref in refs)
+        log.set_defaults(campaign=cluster_spec.campaign, host=where)
+        if refs[0].log_place:
+            refs[0].log_place.begin(f"cluster-{name}")
         self._cluster_spec = cluster_spec
         self._host, snapshots = host_of(refs, name)
         self._provisioner = Provisioner(cluster_spec, self._host, snapshots)
@@ -245,6 +251,8 @@ class LibvirtTestbed:
         if failed:
             for host in one.worker.assignment.hosts:
                 self._pool.suspect(host)
+        for host in one.worker.assignment.hosts:
+            self._pool.collect_logs(host)
         taken_out = self._placement.release(one.trial.number, failed=failed)
         if taken_out:
             why, _, _ = evaluation.reason.partition("\n")

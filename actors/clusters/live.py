@@ -203,7 +203,8 @@ class LiveCluster:
         """End the nodes and give the slot back; harmless when repeated."""
         self._disconnect()
         self.state = ClusterState.RELEASED
-        with log.span(_log, f"releasing {self.slot.cluster}"):
+        cluster = self.slot.cluster
+        with log.context(cluster=cluster), log.span(_log, f"releasing {cluster}"):
             await self._host.release(self.slot)
 
     def _require(self, method: str, *required: ClusterState) -> None:
@@ -220,7 +221,8 @@ class LiveCluster:
         """Guard a step to the state `to`, and log it with its duration."""
         self._require(method, *required)
         try:
-            with log.span(_log, f"{method} of {self.slot.cluster}"):
+            cluster = self.slot.cluster
+            with log.context(cluster=cluster), log.span(_log, f"{method} of {cluster}"):
                 yield
         except BaseException:
             # Nobody knows which nodes the step has reached, so only a release is safe.

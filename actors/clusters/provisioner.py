@@ -168,7 +168,10 @@ class Provisioner:
         if offer.golden:
             return offer.golden
         try:
-            with log.span(_log, "making the golden cluster"):
+            with (
+                log.context(phase=Phase.GOLDEN.value),
+                log.span(_log, "making the golden cluster"),
+            ):
                 return await self._make_golden(snapshots, offer, clock)
         finally:
             await snapshots.unlock(offer.key)

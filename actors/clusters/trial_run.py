@@ -93,8 +93,9 @@ class TrialRun:
         Raises nothing that a trial can meet: its outcome and reason say it.
         """
         number = self._spec.trial.number
+        campaign = self._cluster_spec.campaign
         with (
-            log.context(campaign=self._cluster_spec.campaign, trial=number),
+            log.context(campaign=campaign, trial=number, phase=self._clock.phase_name),
             log.span(_log, f"trial {number}"),
         ):
             self._clock.begin()

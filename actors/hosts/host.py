@@ -149,7 +149,10 @@ class Host:
             network = self._joined(shared.network, lease) if shared and shared.network else own
             return Slot(cluster, ports, network, lease, needed, shape, address)
 
-        return self._slots.add(nodes, needed, make, holder=holder, preemptible=preemptible)
+        with _step(cluster, f"acquiring a slot for {nodes} nodes"):
+            slot = self._slots.add(nodes, needed, make, holder=holder, preemptible=preemptible)
+            _log.debug("holder %s, ports %s, network %s", holder, slot.ports, slot.network)
+        return slot
 
     def _joined(self, network: Multicast | Bridge | Overlay, lease: Lease) -> Multicast | Bridge:
         """Make what nodes here need to be plugged into `network`; it goes with the slot."""
@@ -170,7 +173,9 @@ class Host:
 
         Raises CapacityError if it was taken back meanwhile.
         """
-        self._slots.pin(slot.cluster)
+        with log.context(cluster=slot.cluster):
+            self._slots.pin(slot.cluster)
+            _log.debug("the slot is a lasting one now")
         lease = replace(slot.lease, expires=expires)
         for folder in run_folder.all_folders(self._run_root):
             if folder.path.name.startswith(f"{slot.cluster}-"):
@@ -235,12 +240,14 @@ class Host:
 
     def resume(self, slot: Slot, names: Sequence[str]) -> None:
         """Let paused nodes run."""
-        for name in names:
-            self._hypervisor.resume(f"{slot.cluster}-{name}")
+        with _step(slot.cluster, f"resuming {len(names)} nodes"):
+            for name in names:
+                self._hypervisor.resume(f"{slot.cluster}-{name}")
 
     def drop(self, slot: Slot, names: Sequence[str]) -> None:
         """End some nodes of a slot; the slot keeps their share of the capacity."""
-        _at_once(self._hypervisor.destroy, [f"{slot.cluster}-{name}" for name in names])
+        with _step(slot.cluster, f"ending {', '.join(names)}"):
+            _at_once(self._hypervisor.destroy, [f"{slot.cluster}-{name}" for name in names])
 
     def states(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
         """Return the state of nodes of a slot, in the order of `names`."""

@@ -14,8 +14,9 @@ from dataclasses import replace
 
 import ray
 
+from actors.hosts.actor_log import LogPlace, sweep_logs
 from actors.hosts.host import Host
-from actors.hosts.remote_call import RemoteActor
+from actors.hosts.remote_call import RemoteActor, in_callers_context
 from actors.hosts.slot import (
     HostFacts,
     HostUsage,
@@ -40,6 +41,9 @@ from campaign.schema.hosts import HostSettings
 
 CHUNK_TIMEOUT_S = 60.0
 LOCK_TIMEOUT_S = 10.0
+STATES_LOGGED_S = 5.0
+"""Nodes are looked at every other second; the log needs their states when they change, and from
+time to time to show that somebody looked."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +51,8 @@ _log = logging.getLogger(__name__)
 class HostActor:
     """Owns the connection to one libvirt host and every VM on it.
 
-    The methods about slots and golden clusters are those of `Host`.
+    The methods about slots and golden clusters are those of `Host`. Its log says for which trial
+    and in which phase it did what (`in_callers_context`).
     """
 
     def __init__(self) -> None:
@@ -56,6 +61,8 @@ class HostActor:
         self._peers: Sequence[RemotePeer] = ()
         self._last_ping = time.monotonic()
         self._images: dict[str, Bundle] = {}
+        self._log_place: LogPlace | None = None
+        self._logged_states: dict[str, tuple[str, float]] = {}  # by cluster, and when
 
     def open(
         self,
@@ -68,16 +75,20 @@ class HostActor:
         sources: Mapping[str, RemoteActor[Server]],
         version: str,
         driver_timeout_s: float,
+        log_place: LogPlace | None,
     ) -> HostFacts:
         """Open the host; to be called once, before all other methods.
 
         It isn't the constructor, because an error in there would reach the driver as text only.
         Without an `owner`, this process is it, and ends when it has heard nothing of the driver for
         `driver_timeout_s`. Those of the bundles that this host lacks are brought from the
-        `sources`. Raises InfrastructureError if the driver's `version` isn't ours, and what opening
-        a host can meet.
+        `sources`. What this actor logs goes to `log_place`. Raises InfrastructureError if the
+        driver's `version` isn't ours, and what opening a host can meet.
         """
         log.set_defaults(campaign=campaign, host=name)
+        self._log_place = log_place
+        if log_place:
+            log_place.begin(f"host-{name}")
         if version != source_digest():
             raise InfrastructureError(
                 f"host {name} runs another version of this program",
@@ -86,27 +97,14 @@ class HostActor:
             )
         self._name = name
         self._campaign = campaign
-        store = golden_store(settings)
-        state_dir = state_dir_of(settings)
-        self._store = store
-        self._incoming = Incoming(state_dir, store)
-        self._incoming.sweep()
-        remote_sources = [RemoteSource(peer, actor) for peer, actor in sources.items()]
-        with log.span(_log, f"verifying {len(bundles)} images, bringing those that aren't here"):
-            self._images = {
-                bundle.hash: self._incoming.image(bundle, remote_sources) for bundle in bundles
-            }
-        self._source = ImageSource(name, self._images.values(), store)
-        # All images have one kernel; it is booted to find out how guests run.
-        image = self._images[bundles[0].hash]
-        with log.span(_log, "opening the host"):
-            self._host = Host(name, settings, image, owner or Owner.current())
+        with log.span(_log, f"opening host {name} (process {os.getpid()})"):
+            self._open(settings, bundles, owner or Owner.current(), sources)
         self._last_ping = time.monotonic()
         if owner is None:
             threading.Thread(
                 target=self._end_when_cut_off, args=(driver_timeout_s,), daemon=True
             ).start()
-        return replace(self._host.facts, address=ray.util.get_node_ip_address())
+        return replace(self._open_host.facts, address=ray.util.get_node_ip_address())
 
     def ping(self) -> None:
         """Take note that the driver lives; an answer says that this actor does."""
@@ -138,6 +136,7 @@ class HostActor:
         """Return what the host is."""
         return self._open_host.facts
 
+    @in_callers_context
     def acquire(
         self,
         cluster: str,
@@ -161,64 +160,125 @@ class HostActor:
             shared=shared,
         )
 
+    @in_callers_context
     def pin(self, slot: Slot, expires: int) -> None:
         """Make a preemptible slot a lasting one."""
         self._open_host.pin(slot, expires)
 
+    @in_callers_context
     def start(self, slot: Slot, boots: Sequence[NodeBoot]) -> None:
         """Start the nodes of a slot."""
         self._open_host.start(slot, self._with_own_images(boots))
 
+    @in_callers_context
     def drop(self, slot: Slot, names: Sequence[str]) -> None:
         """End some nodes of a slot."""
         self._open_host.drop(slot, names)
 
+    @in_callers_context
     def states(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
         """Return the state of nodes of a slot."""
-        return self._open_host.states(slot, names)
+        states = self._open_host.states(slot, names)
+        self._log_states(slot.cluster, states)
+        return states
 
     def usage(self) -> HostUsage:
         """Return what is promised to nodes just now."""
         return self._open_host.usage()
 
+    @in_callers_context
     def release(self, slot: Slot) -> None:
         """End the nodes of a slot and give it back."""
         self._open_host.release(slot)
+        self._logged_states.pop(slot.cluster, None)
 
+    @in_callers_context
     def release_all_of(self, holder: str) -> None:
         """Give back what a dead holder had: its slots, and the right to make golden clusters."""
-        self._open_host.release_all_of(holder)
+        with log.span(_log, f"releasing all of {holder}"):
+            self._open_host.release_all_of(holder)
 
+    @in_callers_context
     def lookup(
         self, key_inputs: Mapping[str, str], shape: NodeShape, owner: str | None
     ) -> SnapshotOffer:
         """Return a golden cluster of this host, or bring it from another host that has it."""
-        return self._open_host.lookup(key_inputs, shape, owner, self._fetch)
+        offer = self._open_host.lookup(key_inputs, shape, owner, self._fetch)
+        found = "here" if offer.golden else "for the caller to make" if offer.yours else "not here"
+        _log.debug("golden cluster %s: %s", offer.key.digest[:16], found)
+        return offer
 
+    @in_callers_context
     def unlock(self, key: SnapshotKey, owner: str) -> None:
         """Give the right to make a golden cluster back."""
+        _log.debug("golden cluster %s: unlocked by %s", key.digest[:16], owner)
         self._open_host.snapshot_lock.release(key.digest, owner)
 
+    @in_callers_context
     def start_recorded(self, slot: Slot, boots: Sequence[NodeBoot], key: SnapshotKey) -> None:
         """Start the nodes of a slot such that they can be saved."""
         self._open_host.start_recorded(slot, self._with_own_images(boots), key)
 
+    @in_callers_context
     def save(self, slot: Slot, names: Sequence[str], identity: Mapping[str, bytes]) -> Golden:
         """Save nodes of a slot as a golden cluster."""
         return self._open_host.save(slot, names, identity)
 
+    @in_callers_context
     def restore(self, slot: Slot, boots: Sequence[NodeBoot], golden: Golden) -> None:
         """Start the nodes of a slot from a golden cluster, paused."""
         self._open_host.restore(slot, self._with_own_images(boots), golden)
 
+    @in_callers_context
     def resume(self, slot: Slot, names: Sequence[str]) -> None:
         """Let restored nodes run."""
         self._open_host.resume(slot, names)
 
+    def log_sizes(self) -> dict[str, int]:
+        """Return the sizes of the logs of this campaign's actors on this host, dead ones too."""
+        return self._log_place.sizes() if self._log_place else {}
+
+    def log_chunk(self, name: str, offset: int) -> bytes:
+        """Return a part of one of these logs; see `LogPlace.chunk`."""
+        return self._log_place.chunk(name, offset) if self._log_place else b""
+
+    def remove_logs(self, sizes: Mapping[str, int]) -> None:
+        """Remove logs that are elsewhere by now; see `LogPlace.remove`."""
+        if self._log_place:
+            self._log_place.remove(sizes)
+
     def close(self) -> None:
         """End all that runs on the host for this campaign; harmless if it never opened."""
         if self._host:
-            self._host.close()
+            with log.span(_log, f"closing host {self._name}"):
+                self._host.close()
+
+    def _open(
+        self,
+        settings: HostSettings,
+        bundles: Sequence[Bundle],
+        owner: Owner,
+        sources: Mapping[str, RemoteActor[Server]],
+    ) -> None:
+        store = golden_store(settings)
+        state_dir = state_dir_of(settings)
+        sweep_logs(state_dir, time.time())
+        self._store = store
+        self._incoming = Incoming(state_dir, store)
+        self._incoming.sweep()
+        remote_sources = [RemoteSource(peer, actor) for peer, actor in sources.items()]
+        with log.span(_log, f"verifying {len(bundles)} images, bringing those that aren't here"):
+            self._images = {
+                bundle.hash: self._incoming.image(bundle, remote_sources) for bundle in bundles
+            }
+        self._source = ImageSource(self._name, self._images.values(), store)
+        # All images have one kernel; it is booted to find out how guests run.
+        self._host = Host(self._name, settings, self._images[bundles[0].hash], owner)
+        facts = self._host.facts
+        kind = facts.acceleration
+        _log.debug(
+            "%s, guests run under %s (%s); %s", facts.uri, kind.kind, kind.reason, facts.total
+        )
 
     def _fetch(self, key: SnapshotKey) -> Golden | None:
         try:
@@ -227,6 +287,18 @@ class HostActor:
         except (CampaignError, OSError) as error:
             _log.warning("golden cluster %s isn't brought here: %s", key.digest[:16], error)
             return None
+
+    def _log_states(self, cluster: str, states: Sequence[NodeState]) -> None:
+        text = ", ".join(
+            f"{state.name} {state.state}" + (f" ({state.fault})" if state.fault else "")
+            for state in states
+        )
+        now = time.monotonic()
+        last = self._logged_states.get(cluster)
+        if last is None or text != last[0] or now >= last[1] + STATES_LOGGED_S:
+            self._logged_states[cluster] = (text, now)
+            with log.context(cluster=cluster):
+                _log.debug("nodes: %s", text)
 
     def _end_when_cut_off(self, driver_timeout_s: float) -> None:
         # Ray takes its time to end the actors of a node that has lost its head, if the network

@@ -17,6 +17,8 @@ from ray.exceptions import RayError
 
 from actors.hosts import ray_session
 from actors.hosts.host_actor import HostActor
+from actors.hosts.host_ref import HostChange, HostRef
+from actors.hosts.log_collector import LogCollector, LogSink
 from actors.hosts.ray_nodes import LABEL, options_here, options_there, ray_nodes
 from actors.hosts.remote_call import RemoteActor, unwrap, wait_for
 from actors.hosts.slot import HostFacts
@@ -50,31 +52,6 @@ _HOST_ACTOR: Any = ray.remote(num_cpus=0, max_concurrency=16)(HostActor)
 _SOURCE_ACTOR: Any = ray.remote(num_cpus=0, max_concurrency=8)(ImageSource)
 
 
-@dataclass(frozen=True)
-class HostChange:
-    """A host that has opened, with its facts; or that is out of service, and why."""
-
-    host: str
-    facts: HostFacts | None = None
-    why: str = ""
-    gone: bool = False
-    """True if what the host had is lost."""
-
-
-@dataclass(frozen=True)
-class HostRef:
-    """An open host, as the actor of a cluster needs to know it."""
-
-    name: str
-    actor: RemoteActor[HostActor]
-    address: str
-    """The address at which other hosts of the cluster reach it."""
-    local: bool
-    """True if it is the driver's machine."""
-    bridge: str | None
-    """The bridge that joins it to other hosts, if the site has one."""
-
-
 @dataclass
 class _Member:
     """A host as the pool sees it: being opened, open, or unreachable until `retry_at`.
@@ -103,7 +80,8 @@ class Pool:
     """The hosts of a campaign, open for trials.
 
     Use it in a `with`: leaving ends everything that it started. `commands` returns the
-    operator commands since it was last called. What happens to hosts is logged.
+    operator commands since it was last called. What happens to hosts is logged. What actors on the
+    hosts log is brought to `logs`; without it, they write no logs.
     """
 
     def __init__(
@@ -114,11 +92,13 @@ class Pool:
         testbed: TestbedSettings,
         *,
         commands: Callable[[], Sequence[OperatorCommand]] = tuple,
+        logs: LogSink | None = None,
     ) -> None:
         self._bundles = bundles
         self._campaign = campaign
         self._testbed = testbed
         self._commands = commands
+        self._logs = LogCollector(logs)
         self._members = {name: _Member(settings) for name, settings in hosts.items()}
         self._own_source: RemoteActor[ImageSource] | None = None
         self._changes: list[HostChange] = []
@@ -170,7 +150,12 @@ class Pool:
         settings = self._members[host].settings
         facts = self.facts[host]
         return HostRef(
-            host, self.actor(host), facts.address, settings.reach == "local", settings.bridge
+            host,
+            self.actor(host),
+            facts.address,
+            settings.reach == "local",
+            settings.bridge,
+            self._logs.place(settings),
         )
 
     def options_on(self, host: str) -> dict[str, Any]:
@@ -219,10 +204,17 @@ class Pool:
             except RayError as error:
                 self._lose(host, member, unwrap(error))
 
+    def collect_logs(self, host: str) -> None:
+        """Begin to bring home what actors on a host have logged; returns at once."""
+        if member := self._members.get(host):
+            actor = member.actor if member.is_open else None
+            self._logs.request(host, member.settings, actor)
+
     def close(self) -> None:
-        """Release every slot, close the hosts and leave Ray."""
+        """Release every slot, close the hosts, bring their logs home and leave Ray."""
         for name in list(self._members):
             self._close(name)
+        self._logs.finish()
         ray_session.stop()
 
     def _open_all(self) -> list[CampaignError]:
@@ -262,6 +254,7 @@ class Pool:
             sources=self._sources_for(name) if far else {},
             version=source_digest(),
             driver_timeout_s=CUT_OFF_FACTOR * self._testbed.heartbeat_timeout_s,
+            log_place=self._logs.place(member.settings),
         )
         member.opening_since = time.monotonic()
         return None
@@ -284,6 +277,7 @@ class Pool:
         member.last_answer = time.monotonic()
         self._changes.append(HostChange(name, facts=member.facts))
         self._introduce()
+        self.collect_logs(name)  # earlier lives may have left some
         return None
 
     def _listen(self, name: str, member: _Member) -> None:
@@ -318,6 +312,7 @@ class Pool:
         member.failures += 1
         member.retry_at = time.monotonic() + wait_s
         self._changes.append(HostChange(name, why=error.brief, gone=True))
+        self.collect_logs(name)
         if member.failures == 1:
             with log.context(host=name):
                 _log.warning(
@@ -387,6 +382,8 @@ class Pool:
             # It never opened, or is gone: its watchdog sees to what it left.
             with contextlib.suppress(CampaignError):
                 member.actor.call_within(CLOSE_TIMEOUT_S, failure, HostActor.close)
+        # A closed host's actor still gives its logs.
+        self._logs.request(name, member.settings, member.actor if member.is_open else None)
 
 
 _SERVE = (

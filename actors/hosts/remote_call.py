@@ -1,11 +1,19 @@
-"""Calls of Ray actors that a type checker understands, and whose errors come out as they were."""
+"""Calls of Ray actors that a type checker understands, and whose errors come out as they were.
 
+What a caller's log is about may go with a call, so that the actor's log says for which trial and in
+which phase the actor worked (`in_callers_context`).
+"""
+
+import functools
+import inspect
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
+from campaign.core import log
 from campaign.core.errors import CampaignError, InfrastructureError
 
 if TYPE_CHECKING:
@@ -15,6 +23,44 @@ if TYPE_CHECKING:
 A_co = TypeVar("A_co", covariant=True)
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S")
+
+_ABOUT = "caller_context"
+_ABOUT_FIELDS = frozenset({"campaign", "trial", "phase", "cluster"})
+"""An actor knows best on which host it is."""
+
+_log = logging.getLogger(__name__)
+
+
+def in_callers_context(
+    method: Callable[Concatenate[S, P], R],
+) -> Callable[Concatenate[S, P], R]:
+    """Have a synchronous method of an actor log what it does as being about the caller's work.
+
+    `RemoteActor` sends the caller's log context with calls of such a method. Its errors are logged,
+    since they may be the last that the actor does; unexpected ones with their traceback.
+    """
+
+    @functools.wraps(method)
+    def inner(actor: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        about = kwargs.pop(_ABOUT, None) or {}
+        with log.context(**about):  # type: ignore[arg-type]
+            try:
+                return method(actor, *args, **kwargs)
+            except CampaignError as error:
+                _log.debug("%s failed: %s", method.__name__, error.brief)
+                raise
+            except Exception:
+                _log.exception("%s failed", method.__name__)
+                raise
+
+    # Ray checks arguments, before they are sent, by the signature of the innermost function.
+    signature = inspect.signature(method)
+    about = inspect.Parameter(_ABOUT, inspect.Parameter.KEYWORD_ONLY, default=None)
+    parameters = [*signature.parameters.values(), about]
+    delattr(inner, "__wrapped__")
+    vars(inner).update({"__signature__": signature.replace(parameters=parameters), _ABOUT: True})
+    return inner
 
 
 class RemoteActor(Generic[A_co]):
@@ -33,7 +79,12 @@ class RemoteActor(Generic[A_co]):
         self, method: Callable[Concatenate[A_co, P], object], /, *args: P.args, **kwargs: P.kwargs
     ) -> "ObjectRef[Any]":
         """Begin a call and return the reference of its result, which nobody has to wait for."""
-        reference: ObjectRef[Any] = getattr(self._handle, method.__name__).remote(*args, **kwargs)
+        extra: dict[str, Any] = {}
+        if hasattr(method, _ABOUT):
+            about = log.current()
+            extra[_ABOUT] = {name: about[name] for name in about.keys() & _ABOUT_FIELDS}
+        remote = getattr(self._handle, method.__name__).remote
+        reference: ObjectRef[Any] = remote(*args, **kwargs, **extra)
         return reference
 
     async def call(

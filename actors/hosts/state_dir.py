@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from actors.hosts.actor_log import sweep_logs
 from actors.hypervisor import run_folder
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.daemon import PrivateLibvirtd, choose_uri
@@ -31,7 +32,11 @@ def golden_store(settings: HostSettings) -> GoldenStore:
 
 
 def sweep(settings: HostSettings, *, everything: bool = False) -> Reaped:
-    """Remove what dead drivers left on a host; with `everything`, live campaigns' domains too."""
+    """Remove what dead drivers left on a host; with `everything`, live campaigns' domains too.
+
+    Old logs go as well.
+    """
+    sweep_logs(state_dir_of(settings), time.time())
     with connected(settings) as hypervisor:
         return reap(hypervisor, run_root(state_dir_of(settings)), now=time.time(), all=everything)
 

@@ -1,4 +1,4 @@
-"""The log: standard logging whose records say which campaign, trial, host and cluster they are of.
+"""The log: standard logging whose records say which campaign, trial, phase and host they are of.
 
 Each module logs to `logging.getLogger(__name__)`. What a user should read is INFO or above; how a
 step went is DEBUG. Who knows what the work is about says so once, by `context`; whoever is called
@@ -16,26 +16,38 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 PACKAGES = ("campaign", "actors", "schedulers", "search")
 """The loggers that are ours; what other libraries log stays theirs."""
-FIELDS = ("campaign", "trial", "host", "cluster")
+FIELDS = ("campaign", "trial", "phase", "host", "cluster")
 """What a record is about, where it is known."""
 MASK = "***"
+SEGMENT_BYTES = 8 << 20
+"""A file of a process that may run for days goes on in another one when it is that large."""
+KEPT_SEGMENTS = 4
+"""So many of the last files of one process are kept, so that a disk can't be filled by logs."""
 
-_context: ContextVar[Mapping[str, str | int] | None] = ContextVar("log_context", default=None)
-_defaults: dict[str, str | int] = {}
+Value = str | int
+Source = Value | Callable[[], Value]
+
+_context: ContextVar[Mapping[str, Source] | None] = ContextVar("log_context", default=None)
+_defaults: dict[str, Value] = {}
+_installed: set[logging.Handler] = set()
 _secrets: set[str] = set()
 _lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def context(**fields: str | int) -> Iterator[None]:
-    """Say what everything that is logged inside is about, by the names in FIELDS."""
+def context(**fields: Source) -> Iterator[None]:
+    """Say what everything that is logged inside is about, by the names in FIELDS.
+
+    A value that changes meanwhile, such as the phase of a trial, is given as a function, which is
+    called for each record. Tasks that were begun before the change log the new value then, too.
+    """
     _check(fields)
     token = _context.set({**(_context.get() or {}), **fields})
     try:
@@ -44,15 +56,16 @@ def context(**fields: str | int) -> Iterator[None]:
         _context.reset(token)
 
 
-def set_defaults(**fields: str | int) -> None:
+def set_defaults(**fields: Value) -> None:
     """Say what all that this process logs is about, unless a `context` says otherwise."""
     _check(fields)
     _defaults.update(fields)
 
 
-def current() -> dict[str, str | int]:
+def current() -> dict[str, Value]:
     """Return what a record made here would be about."""
-    return {**_defaults, **(_context.get() or {})}
+    about: dict[str, Source] = {**_defaults, **(_context.get() or {})}
+    return {name: value() if callable(value) else value for name, value in about.items()}
 
 
 @contextlib.contextmanager
@@ -137,6 +150,7 @@ def install(handler: logging.Handler, *, level: int = logging.DEBUG) -> None:
     """Give `handler` the records of our loggers from `level` up, completed and masked."""
     handler.addFilter(ContextFilter())
     handler.setLevel(level)
+    _installed.add(handler)
     for name in PACKAGES:
         logger = logging.getLogger(name)
         logger.addHandler(handler)
@@ -146,24 +160,29 @@ def install(handler: logging.Handler, *, level: int = logging.DEBUG) -> None:
 
 def remove(handler: logging.Handler) -> None:
     """Take `handler` away again; harmless when it isn't there."""
+    _installed.discard(handler)
     for name in PACKAGES:
         logger = logging.getLogger(name)
         logger.removeHandler(handler)
-        if not logger.handlers:
+        if not _installed:
             # As before the first was installed: a program around us may have handlers of its own.
             logger.propagate = True
             logger.setLevel(logging.NOTSET)
 
 
 @contextlib.contextmanager
-def to_file(path: Path, *, level: int = logging.DEBUG) -> Iterator[None]:
+def to_file(
+    path: Path, *, level: int = logging.DEBUG, segment_bytes: int | None = None
+) -> Iterator[None]:
     """Append our records to `path` as JSON lines while inside; each is in the file when it is made.
 
-    Only the user may read it (mode 0600). A full disk loses records, never the work.
+    Only the user may read it (mode 0600). A full disk loses records, never the work. With
+    `segment_bytes`, a file of that size goes on in `<stem>.2.jsonl` and so forth, and only the last
+    KEPT_SEGMENTS of them are kept.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600, exist_ok=True)
-    handler = _FileHandler(path, encoding="utf-8")
+    handler = _SegmentHandler(path, segment_bytes) if segment_bytes else _FileHandler(path)
     handler.setFormatter(JsonFormatter())
     install(handler, level=level)
     try:
@@ -176,8 +195,53 @@ def to_file(path: Path, *, level: int = logging.DEBUG) -> Iterator[None]:
 class _FileHandler(logging.FileHandler):
     """A file whose errors end nothing and are printed nowhere."""
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8")
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Drop the record."""
+
+
+class _SegmentHandler(_FileHandler):
+    """A file that goes on in another one when it has `limit` bytes.
+
+    The standard library's rotating handler renames files; here a file keeps its name, so that
+    whoever copies it elsewhere may go on by its size.
+    """
+
+    def __init__(self, path: Path, limit: int) -> None:
+        super().__init__(path)
+        self._first = path
+        self._number = 1
+        self._limit = limit
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record, and begin the next file if this one is full."""
+        super().emit(record)
+        try:
+            if self.stream is not None and self.stream.tell() >= self._limit:
+                self._go_on(self.stream)
+        except OSError:
+            self.handleError(record)
+
+    def _go_on(self, full: TextIO) -> None:
+        following = self._segment(self._number + 1)
+        following.touch(mode=0o600, exist_ok=True)
+        text = "the log goes on in %s"
+        super().emit(
+            logging.LogRecord(__name__, logging.INFO, __file__, 0, text, (following.name,), None)
+        )
+        full.close()
+        self.stream = None  # the next record opens the file
+        self.baseFilename = str(following.absolute())
+        self._number += 1
+        if self._number > KEPT_SEGMENTS:
+            self._segment(self._number - KEPT_SEGMENTS).unlink(missing_ok=True)
+
+    def _segment(self, number: int) -> Path:
+        if number == 1:
+            return self._first
+        return self._first.with_name(f"{self._first.stem}.{number}{self._first.suffix}")
 
 
 def _check(fields: Mapping[str, object]) -> None:

@@ -30,6 +30,10 @@ class PhaseClock:
         self.status = Status(self.status.phase, time.time())
         self._log_begin(self.status.phase)
 
+    def phase_name(self) -> str:
+        """Return the name of the present phase; as a `log.context`, it is every record's."""
+        return self.status.phase.value
+
     def part(self, what: str) -> "PhaseClock":
         """Return a clock for work that is a part of the present phase.
 
@@ -46,9 +50,9 @@ class PhaseClock:
         took = now - self._since
         self.phases[phase] = self.phases.get(phase, 0.0) + took
         self._since = now
-        self.status = Status(following, time.time())
         done = {"event": "end", "span": phase.value, "duration_s": round(took, 6)}
         _log.debug("%sphase %s: done after %.3f s", self._prefix, phase, took, extra=done)
+        self.status = Status(following, time.time())
         self._log_begin(following)
 
     def split(self, phase: Phase, first: Phase, seconds: float) -> None:

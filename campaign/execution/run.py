@@ -113,7 +113,9 @@ def _carry_out(composed: Composed, ledger: Ledger, results: Results) -> list[Tri
                     space,
                     ledger=ledger,
                     results=results,
-                    testbed=backend.open(stack, workload),
+                    testbed=backend.open(
+                        stack, workload, results.actor_logs(ledger.history.identity)
+                    ),
                     listeners=(progress, worker),
                 )
                 records = executor.run()

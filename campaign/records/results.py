@@ -6,7 +6,8 @@ results/<campaign>/
   images/           the manifests of the images that trials boot, by the image's name
   jobs/             one Parquet data set, a file per trial
   trials/00003/     rendered configuration and logs of trial 3
-  logs/             what its processes logged, as JSON lines; driver.jsonl is the driver's
+  logs/             what its processes logged, as JSON lines: driver.jsonl is the driver's, the rest
+                    is of its actors, a file for each life of one (actors.hosts.log_collector)
   fairness.json     what differs between the schedulers, where several are compared
   report.html
 """
@@ -21,6 +22,7 @@ from campaign.core.files import write_atomically
 from campaign.core.trials import Evaluation, TrialRecord
 from campaign.images.bundles.manifest import MANIFEST, Bundle, ImageManifest
 from campaign.records import dataset
+from campaign.records.collected_logs import CollectedLogs
 
 
 class Results:
@@ -54,6 +56,10 @@ class Results:
                 resolution="Free some disk and start the same command again: it goes on with "
                 "what is left.",
             ) from None
+
+    def actor_logs(self, identity: str) -> CollectedLogs:
+        """Return the logs of the actors; `identity` is the campaign's, by its ledger."""
+        return CollectedLogs(self.logs_folder, self.name, identity)
 
     def keep_manifest(self, bundle: Bundle) -> None:
         """Keep a copy of the manifest of an image that trials boot."""

@@ -11,6 +11,7 @@ from typing import Protocol
 from campaign.core.jobs import Workload
 from campaign.core.testbed import Testbed
 from campaign.images.bundles.manifest import Bundle
+from campaign.records.collected_logs import CollectedLogs
 from campaign.schema.model import Campaign
 from schedulers.base import Params
 from schedulers.interface import Scheduler
@@ -39,10 +40,13 @@ class Backend(Protocol):
         """Raise CampaignError unless the trials can be carried out here."""
         ...
 
-    def open(self, stack: ExitStack, workload: Workload) -> Testbed:
+    def open(
+        self, stack: ExitStack, workload: Workload, logs: CollectedLogs | None = None
+    ) -> Testbed:
         """Return the testbed, on which all trials replay `workload`.
 
-        Leaving `stack` ends all that was started. Raises CampaignError where that can't be done.
+        What its actors log, where it has any, is brought to `logs`. Leaving `stack` ends all that
+        was started. Raises CampaignError where that can't be done.
         """
         ...
 

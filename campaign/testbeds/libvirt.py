@@ -16,6 +16,7 @@ from campaign.core.trials import Trial
 from campaign.core.version import software
 from campaign.images.bundles.facts import image_facts
 from campaign.images.bundles.manifest import Bundle
+from campaign.records.collected_logs import CollectedLogs
 from campaign.schema.model import Campaign
 from campaign.testbeds import NodeImages
 from campaign.testbeds.preflight import bundles_for, check_capacity, check_payload, check_ports
@@ -67,14 +68,21 @@ class LibvirtBackend:
 
             check_installed()
 
-    def open(self, stack: ExitStack, workload: Workload) -> Testbed:
+    def open(
+        self, stack: ExitStack, workload: Workload, logs: CollectedLogs | None = None
+    ) -> Testbed:
         """Start Ray, open the hosts and return the testbed on them."""
-        return self.open_for(stack, lambda trial: workload)
+        return self.open_for(stack, lambda trial: workload, logs)
 
-    def open_for(self, stack: ExitStack, workload_of: Callable[[Trial], Workload]) -> Testbed:
+    def open_for(
+        self,
+        stack: ExitStack,
+        workload_of: Callable[[Trial], Workload],
+        logs: CollectedLogs | None = None,
+    ) -> Testbed:
         """Do as `open` does, with a workload for each trial."""
         settings = self._campaign.testbed
-        pool = self._pool(stack)
+        pool = self._pool(stack, logs)
         from actors.hosts.placement import Placement
         from actors.libvirt_testbed import LibvirtTestbed
 
@@ -95,7 +103,7 @@ class LibvirtBackend:
             )
         return testbed
 
-    def _pool(self, stack: ExitStack) -> "Pool":
+    def _pool(self, stack: ExitStack, logs: CollectedLogs | None) -> "Pool":
         from actors.hosts import ray_session
 
         campaign = self._campaign
@@ -112,6 +120,7 @@ class LibvirtBackend:
             campaign.name,
             campaign.testbed,
             commands=commands.new,
+            logs=logs,
         )
         stack.enter_context(pool)
         for facts in pool.facts.values():

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 from campaign.core.jobs import Workload
 from campaign.core.testbed import Testbed
+from campaign.records.collected_logs import CollectedLogs
 from campaign.schema.model import Campaign
 from campaign.simulation.testbed import SimulationTestbed
 from campaign.testbeds import NodeImages
@@ -33,7 +34,9 @@ class SimulationBackend:
     def check(self) -> None:
         """Do nothing: a simulation fits everywhere."""
 
-    def open(self, stack: ExitStack, workload: Workload) -> Testbed:
+    def open(
+        self, stack: ExitStack, workload: Workload, logs: CollectedLogs | None = None
+    ) -> Testbed:
         """Return a simulated testbed, compiled and ready."""
         testbed = SimulationTestbed(self._campaign, self._schedulers, self._space, workload)
         _log.info(

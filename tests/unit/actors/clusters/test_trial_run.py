@@ -171,3 +171,27 @@ def test_steps_of_the_next_cluster_are_logged_under_its_own_name(lived, caplog):
         lived(FakeHost(), prefetch="running")
     of_next = [r for r in caplog.records if r.getMessage().startswith("resume of test-next-")]
     assert of_next and all(record.cluster.startswith("test-next-") for record in of_next)
+
+
+def test_every_record_names_the_trials_present_phase_also_those_of_older_tasks(lived, caplog):
+    caplog.handler.addFilter(log.ContextFilter())
+
+    async def acting():
+        await asyncio.sleep(0.1)  # the nodes are watched meanwhile
+
+    class Watched(FakeHost):
+        async def states(self, slot, names):
+            logging.getLogger("actors.test").debug("watched")
+            return await super().states(slot, names)
+
+    with caplog.at_level(logging.DEBUG):
+        lived(Watched(), staticmethod(acting))
+    ours = [record for record in caplog.records if record.name.startswith(("actors.", "campaign."))]
+    order = list(dict.fromkeys(record.phase for record in ours))
+    assert " ".join(order) == (
+        "placed golden started reachable ready workload collected torn_down judged"
+    )
+    watched = {record.phase for record in ours if record.getMessage() == "watched"}
+    assert {"golden", "reachable", "ready", "workload"} <= watched
+    own = [record for record in ours if record.getMessage().startswith("phase ")]
+    assert all(record.span == record.phase for record in own if record.span != "golden")

@@ -81,3 +81,65 @@ def test_without_handlers_the_loggers_are_as_before(tmp_path):
         assert not logging.getLogger("campaign").propagate
     ours = [logging.getLogger(name) for name in log.PACKAGES]
     assert all(one.propagate and one.level == logging.NOTSET for one in ours)
+
+
+def test_what_changes_meanwhile_is_asked_for_at_each_record_also_by_older_tasks(tmp_path):
+    phase = ["booting"]
+
+    async def watch(changed):
+        LOGGER.info("before")
+        await changed.wait()
+        LOGGER.info("after")
+
+    async def live():
+        changed = asyncio.Event()
+        with log.context(phase=lambda: phase[0]):
+            watcher = asyncio.create_task(watch(changed))
+            await asyncio.sleep(0)
+            phase[0] = "joining"
+            changed.set()
+            await watcher
+
+    with log.to_file(tmp_path / "log.jsonl"):
+        asyncio.run(live())
+    assert [line["phase"] for line in lines(tmp_path / "log.jsonl")] == ["booting", "joining"]
+
+
+def test_a_long_log_goes_on_in_other_files_of_which_the_last_are_kept(tmp_path):
+    limit = 10_000
+    with log.to_file(tmp_path / "actor.jsonl", segment_bytes=limit):
+        for number in range(1000):
+            LOGGER.info("record %d", number)
+    files = sorted(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    assert len(files) == log.KEPT_SEGMENTS and not (tmp_path / "actor.jsonl").exists()
+    assert all(path.stat().st_size < limit + 1000 for path in files)
+    assert all(path.stat().st_mode & 0o077 == 0 for path in files)
+    *full, last = files
+    for path, following in zip(full, files[1:], strict=True):
+        assert lines(path)[-1]["message"] == f"the log goes on in {following.name}"
+    assert lines(last)[-1]["message"] == "record 999"
+    kept = [line["message"] for path in files for line in lines(path)]
+    numbers = [int(text.split()[1]) for text in kept if text.startswith("record")]
+    assert numbers == list(range(numbers[0], 1000))
+
+
+def test_a_full_disk_costs_records_and_nothing_else(tmp_path, monkeypatch):
+    def full(self, following):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(log._SegmentHandler, "_go_on", full)
+    with log.to_file(tmp_path / "actor.jsonl", segment_bytes=100):
+        LOGGER.info("one %s", "x" * 100)
+        LOGGER.info("two")
+    assert len(lines(tmp_path / "actor.jsonl")) == 2
+
+
+def test_when_our_last_handler_goes_loggers_are_as_before_also_beside_those_of_others(tmp_path):
+    logger = logging.getLogger("campaign")
+    others = logging.NullHandler()
+    with log.to_file(tmp_path / "one.jsonl"):
+        with log.to_file(tmp_path / "two.jsonl"):
+            logger.addHandler(others)
+        assert (logger.level, logger.propagate) == (logging.DEBUG, False)
+    assert (logger.level, logger.propagate) == (logging.NOTSET, True)
+    logger.removeHandler(others)
