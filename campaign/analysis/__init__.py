@@ -1,2 +1,1 @@
-"""What trials say: metrics, the validity gate, what differs between schedulers, and two trials job
-by job."""
+"""What trials say: metrics, validity, fairness between schedulers, and comparisons."""

@@ -1,5 +1,4 @@
-"""The fairness manifest: what is equal and what differs between the schedulers that a campaign
-compares.
+"""The fairness manifest: what is equal and what differs between compared schedulers.
 
 Published comparisons have been ruined by arms that differed in what nobody wrote down: webhooks or
 request limits on for one scheduler and off for the other. So what differs comes first, and of that
@@ -21,24 +20,24 @@ UNKNOWN = "not known"
 
 @dataclass(frozen=True)
 class ManifestEntry:
-    """One aspect, and what each arm has to say of it."""
+    """One aspect, and the value that it has in each arm."""
 
     aspect: str
     values: Mapping[str, str]
 
     @property
     def equal(self) -> bool:
-        """Whether all arms say the same."""
+        """True if the aspect has one value in all arms."""
         return len(set(self.values.values())) == 1
 
 
 def manifest(
     schedulers: Mapping[str, Scheduler[Params]], records: Iterable[TrialRecord]
 ) -> list[ManifestEntry]:
-    """What the arms of a comparison have to say of every aspect: what differs first.
+    """Return the entries of the manifest, those that differ first.
 
-    `schedulers` are the arms' adapters by name. What trials have brought home is of their judged
-    attempts; an arm without any says so.
+    `schedulers` are the arms' adapters by name. Recorded and measured facts are those of each arm's
+    judged attempts; an arm without any has UNKNOWN.
     """
     provenance = {
         name: [one.provenance.facts for one in records_of]
@@ -66,7 +65,7 @@ def manifest(
 
 
 def plain(rows: Sequence[ManifestEntry]) -> list[dict[str, Any]]:
-    """The manifest as JSON values."""
+    """Return the manifest as JSON values."""
     return [asdict(row) | {"equal": row.equal} for row in rows]
 
 

@@ -1,8 +1,7 @@
-"""The validity gate: whether a trial's jobs table is a data point, or shows that something else was
-measured.
+"""The validity gate: tells a data point from a trial that measured something else.
 
-Each check is a row: its name, the setting that bounds it, and what it is over; a trial is valid
-when all keep to their limits. Nothing here decides what to do about it.
+Each check is a row: its name, the setting that bounds it, and what it is over. A trial is valid
+when all its values keep to their limits. What happens to an invalid trial is decided elsewhere.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -29,11 +28,10 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Rule:
-    """A check: `value`, which `check_trial` finds, must not be above the setting `limit` of
-    ValiditySettings.
+    """A check: a value that must not be above the setting `limit` of ValiditySettings.
 
-    `of_jobs`: it needs the jobs table only, so it is made in simulation too. `meaning` says what is
-    counted, where the setting's own help doesn't.
+    `of_jobs`: the check needs the jobs table only, so it is made in simulation too. `meaning` says
+    what is counted, where the setting's own help doesn't.
     """
 
     limit: str
@@ -56,7 +54,7 @@ class Rule:
 
     @property
     def counts(self) -> str:
-        """What the value is."""
+        """What the check's value is, in words."""
         return self.meaning or ValiditySettings.model_fields[self.limit].description or ""
 
 
@@ -171,11 +169,11 @@ def check_schedule(
     settings: ValiditySettings,
     clock_error_s: float = 0.0,
 ) -> tuple[Check, ...]:
-    """The checks that need nothing but the jobs table (JOBS_SCHEMA) and the compute nodes' slots,
-    by node name.
+    """Make the checks that need only the jobs table (JOBS_SCHEMA) and the nodes' slots.
 
-    A table in which no job has nodes doesn't say where jobs ran: what is over nodes is then left
-    out. Overlaps within `clock_error_s` don't count.
+    `slots` are those of the compute nodes, by name. A table in which no job has nodes doesn't say
+    where jobs ran: checks over nodes are then left out. Overlaps within `clock_error_s` don't
+    count.
     """
     table = _Jobs(jobs, slots)
     found: dict[str, float] = {
@@ -191,12 +189,12 @@ def check_schedule(
 
 
 def valid(checks: Iterable[Check]) -> bool:
-    """Whether a trial with these checks is a data point."""
+    """Return True if a trial with these checks is a data point."""
     return all(check.ok for check in checks)
 
 
 def reason(checks: Iterable[Check]) -> str:
-    """Why a trial is invalid, on one line; empty when it isn't."""
+    """Return why a trial is invalid, on one line; empty if it is valid."""
     failed = (check for check in checks if not check.ok)
     return "; ".join(
         f"{check.name}: {check.value:.3g} {check.unit} (limit {check.limit:.3g})"
@@ -215,8 +213,10 @@ def _checks(
 
 
 class _Jobs:
-    """The columns of a jobs table, and what the checks find in them; `slots` are those of each
-    compute node."""
+    """The columns of a jobs table, and what the checks find in them.
+
+    `slots` are those of each compute node.
+    """
 
     def __init__(self, jobs: pa.Table, slots: Mapping[str, int]) -> None:
         self._table = jobs.combine_chunks()
@@ -225,32 +225,30 @@ class _Jobs:
 
     @property
     def placed(self) -> bool:
-        """Whether the table says where jobs ran: it does unless all its jobs lack it."""
+        """True unless no job of the table has nodes: then it doesn't say where jobs ran."""
         nodes = self._table.column("nodes")
         return nodes.null_count < len(nodes) or not len(nodes)
 
     def missing(self, name: str) -> Flags:
-        """Which jobs have no value there."""
+        """Return which jobs have no value in the column `name`."""
         return np.asarray(pc.is_null(self._table.column(name)).to_numpy(), dtype=np.bool_)
 
     def complete(self) -> Flags:
-        """Which jobs ended well, on every node that they asked for where the table says where they
-        ran."""
+        """Return which jobs ended well, on every node that they asked for if nodes are known."""
         ended: Flags = (self._whole("exit_code", -1) == 0) & ~self.missing("end_ns")
         if not self.placed:
             return ended
         return np.asarray(ended & (self._node_counts() == self._whole("nodes_requested", -1)))
 
     def as_asked(self) -> Flags:
-        """Which jobs are on as many nodes as they asked for, all of them the cluster's and no two
-        the same."""
+        """Return which jobs ran on as many different nodes of the cluster as they asked for."""
         counts = self._node_counts()
         job = self._places[0]
         known = np.bincount(job, minlength=counts.size)  # different nodes of the cluster
         return np.asarray((known == counts) & (counts == self._whole("nodes_requested", -1)))
 
     def overload(self, margin_ns: int) -> int:
-        """The most slots that were in use on a node beyond those it has; 0 if never any.
+        """Return the most slots in use on a node beyond those that it has; 0 if there were none.
 
         A job's slots on one of several nodes aren't known, but at least those that its other nodes
         can't hold are. A job counts as running when it is for certain, given that two clocks may
@@ -274,7 +272,10 @@ class _Jobs:
         )
 
     def out_of_order_s(self) -> float:
-        """The longest that a job started before its submission or ended before its start."""
+        """Return the longest time (s) by which a job's times are in the wrong order.
+
+        A job is that started before its submission, or ended before its start.
+        """
         submit, start, end = (self._whole(f"{name}_ns") for name in ("submit", "start", "end"))
         return max(
             _longest_s(submit - start, ~self.missing("submit_ns") & ~self.missing("start_ns")),
@@ -282,13 +283,15 @@ class _Jobs:
         )
 
     def lag_s(self) -> float:
-        """The latest submission after its intended time, of the jobs that were submitted."""
+        """Return how late the latest submission was after its intended time, in seconds."""
         lag = self._whole("submit_ns") - self._whole("intended_ns")
         return _longest_s(lag, ~self.missing("submit_ns") & ~self.missing("intended_ns"))
 
     def native_gap_s(self, moment: str) -> float:
-        """The largest difference between the jobs' starts or ends (`moment`) and the scheduler's
-        own."""
+        """Return the largest gap (s) between our and the scheduler's own account.
+
+        `moment` is "start" or "end".
+        """
         native = pc.fill_null(self._table.column(f"native_{moment}_s"), 0.0).to_numpy()
         gap = np.abs(self._whole(f"{moment}_ns") / NS_PER_S - native)[
             self.ran & ~self.missing(f"native_{moment}_s")
@@ -304,8 +307,7 @@ class _Jobs:
 
     @cached_property
     def _places(self) -> tuple[Counts, Counts]:
-        """Every job (its row) with each of the cluster's nodes that it ran on (its place in the
-        slots), once."""
+        """Pairs of a job's row and the index of a node on which it ran, each pair once."""
         names = pc.list_flatten(self._table.column("nodes"))
         found = pc.fill_null(
             pc.index_in(names, value_set=pa.array(list(self._slots), pa.string())), -1
@@ -317,7 +319,7 @@ class _Jobs:
 
 
 def _peaks(where: Counts, times: Counts, changes: Counts, places: int) -> Counts:
-    """The highest sum of changes at each place; at one instant, ends come before beginnings."""
+    """Return the highest sum of changes at each place; at one instant, ends come first."""
     order = np.lexsort((changes, times, where))
     # all changes of a place add up to none
     where = where[order]

@@ -21,7 +21,7 @@ from campaign.testbeds.preflight import workload_for
 from campaign.tracking.worker import bring_up_to_date, parameters_of, tracker_for
 
 if TYPE_CHECKING:
-    from campaign.analysis.compare import Arm
+    from campaign.analysis.arm import Arm
     from campaign.schema.model import Direction
 
 _ARM = re.compile(r"(?:(?P<name>[^:]+):)?(?P<trial>\d+)")
@@ -173,7 +173,7 @@ def _arm(results: Results, number: int, composed: Composed, history: History) ->
 
     Raises LedgerError where there is no such trial, or none of its jobs.
     """
-    from campaign.analysis.compare import Arm
+    from campaign.analysis.arm import Arm
 
     name = f"{results.name}:{number}"
     record = next((record for record in history.final() if record.number == number), None)

@@ -1,5 +1,4 @@
-"""Metrics of a trial: the jobs table and what surrounds it -> values, and why what has no value has
-none.
+"""Metrics of a trial: from its jobs table to values, and reasons where there is no value.
 
 A finished job has begun to be submitted, has started and has ended, whatever its exit code. Metrics
 of jobs are over finished jobs; how many are not is a metric too. A metric that has no meaning for a
@@ -31,7 +30,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Computed:
-    """Each metric by name, either in `values` or in `absent`, which says why it has no value."""
+    """Each metric by name: in `values`, or in `absent` with the reason for its absence."""
 
     values: Mapping[str, float]
     absent: Mapping[str, str]
@@ -44,10 +43,11 @@ def compute(
     *,
     tau_s: float = BOUNDED_SLOWDOWN_TAU_S,
 ) -> Computed:
-    """All metrics of a jobs table (JOBS_SCHEMA), in time O(n log n) and memory O(n) of its jobs.
+    """Compute all metrics of a jobs table (JOBS_SCHEMA).
 
-    `phases` are a trial's phase clocks (seconds). `tau_s` bounds the slowdown of
-    short jobs: scale it as the workload's times are scaled (`tau_of`).
+    `phases` are a trial's phase clocks (seconds). `tau_s` bounds the slowdown of short jobs: scale
+    it as the workload's times are scaled (`tau_of`). Takes time O(n log n) and memory O(n) for n
+    jobs.
     """
     measured = measure(jobs, cluster, phases, tau_s)
     found = {row.name: _evaluate(row, measured) for row in METRICS.values()}

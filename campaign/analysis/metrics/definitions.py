@@ -1,5 +1,4 @@
-"""The metrics: each one a row (name, unit, definition, source) and a function of what was
-measured."""
+"""The metrics: each is a definition (name, unit, words, source) and a function of a trial."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,8 +26,7 @@ SCHWIEGELSHOHN_2000 = "Schwiegelshohn, Yahyapour 2000, Fairness in Parallel Job 
 WONG_2000 = "Wong, Oliker, Kramer, Kaltz, Bailey 2000, ESP: A System Utilization Benchmark"
 ZHANG_2001 = (
     "Zhang, Franke, Moreira, Sivasubramaniam 2001, An Integrated Approach to Parallel Job "
-    "Scheduling Using "
-    "Gang-Scheduling, Backfilling, and Migration"
+    "Scheduling Using Gang-Scheduling, Backfilling, and Migration"
 )
 THIS_PROJECT = "this project"
 BACKFILL = f"{THIS_PROJECT}; backfilling: Lifka 1995, The ANL/IBM SP Scheduling System"
@@ -36,7 +34,7 @@ BACKFILL = f"{THIS_PROJECT}; backfilling: Lifka 1995, The ANL/IBM SP Scheduling 
 
 @dataclass(frozen=True)
 class NoMeaning:
-    """Instead of a value: why a metric has none for this trial."""
+    """The reason why a metric has no value for a trial."""
 
     why: str
 
@@ -46,8 +44,10 @@ Function = Callable[[MetricInputs], float | NoMeaning]
 
 @dataclass(frozen=True)
 class MetricDefinition:
-    """What a metric means. `of_jobs`: it has no meaning when no job has finished; `of_tau`: it
-    depends on tau."""
+    """A metric and what it means.
+
+    `of_jobs`: it has no meaning when no job has finished; `of_tau`: it depends on tau.
+    """
 
     name: str
     unit: str
@@ -59,7 +59,7 @@ class MetricDefinition:
     function: Function
 
     def defined(self, tau: str) -> str:
-        """The definition, with the tau that was used where it depends on one."""
+        """Return the definition, with the tau that was used if it depends on one."""
         return f"{self.definition}; tau = {tau}" if self.of_tau else self.definition
 
 
@@ -187,8 +187,7 @@ def _awrt_s(of: MetricInputs) -> float | NoMeaning:
 @_metric(
     "",
     "Jain's index (sum of x)^2 / (users x sum of x^2) over users, x = mean bounded slowdown of a "
-    "user's jobs: "
-    "1 if all users fare alike, 1 / users if one bears it all",
+    "user's jobs: 1 if all users fare alike, 1 / users if one bears it all",
     best="maximize",
     source=JAIN_1984,
     of_tau=True,
@@ -212,8 +211,7 @@ def _utilisation(of: MetricInputs) -> float | NoMeaning:
 @_metric(
     "fraction",
     "slots in use / cluster's slots while jobs arrive: from a tenth of the way between the first "
-    "and the last "
-    "submission (warm-up cut) to the last (drain cut)",
+    "and the last submission (warm-up cut) to the last (drain cut)",
     best="maximize",
     source=FRACHTENBERG_2005,
 )
@@ -261,8 +259,7 @@ def _capacity(of: MetricInputs) -> float | NoMeaning:
 @_metric(
     "fraction",
     "jobs that started ahead of the longest-waiting job while that one asked for more slots than "
-    "were free / "
-    "finished jobs",
+    "were free / finished jobs",
     best="maximize",
     source=BACKFILL,
 )
@@ -275,10 +272,8 @@ def _backfill_rate(of: MetricInputs) -> float | NoMeaning:
 @_metric(
     "s",
     "mean of start - ready; a job is ready when it is submitted and as many slots as it asks for "
-    "are free, and stay so "
-    "until it starts. Holds what the scheduler takes to notice, decide and launch, and what its "
-    "policy keeps jobs back "
-    "that would fit",
+    "are free, and stay so until it starts. Holds what the scheduler takes to notice, decide and "
+    "launch, and what its policy keeps jobs back that would fit",
     source=THIS_PROJECT,
 )
 def _dispatch_latency_mean_s(of: MetricInputs) -> float | NoMeaning:
@@ -333,10 +328,9 @@ def _node_hours(of: MetricInputs) -> float | NoMeaning:
 
 @_metric(
     "node h",
-    "(compute nodes + head nodes) x the phases of the trial from restoring or booting its nodes "
-    "to teardown, without "
-    "making a golden cluster, without what was lost on one that couldn't be used, and without "
-    "waiting for a place",
+    "(compute nodes + head nodes) x the phases of the trial from restoring or booting its nodes to "
+    "teardown, without making a golden cluster, without what was lost on one that couldn't be "
+    "used, and without waiting for a place",
     source=THIS_PROJECT,
     of_jobs=False,
 )
@@ -366,9 +360,9 @@ def _cost(of: MetricInputs) -> float | NoMeaning:
 
 @_metric(
     "kWh",
-    "over the makespan: each compute node draws cost.idle_w + (cost.busy_w - cost.idle_w) x "
-    "slots in use / its slots, "
-    "and each head node cost.idle_w if cost.head_nodes; a model, not a measurement",
+    "over the makespan: each compute node draws cost.idle_w + (cost.busy_w - cost.idle_w) x slots "
+    "in use / its slots, and each head node cost.idle_w if cost.head_nodes; a model, not a "
+    "measurement",
     source=FAN_2007,
 )
 def _energy_kwh(of: MetricInputs) -> float | NoMeaning:

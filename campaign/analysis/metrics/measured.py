@@ -1,5 +1,4 @@
-"""What metrics are computed from: the finished jobs of a trial as columns, its cluster and its
-phase clocks."""
+"""What metrics are computed from: a trial's finished jobs, its cluster and its phase clocks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,10 +20,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ClusterFacts:
-    """How big the cluster was: compute nodes, the job slots of all of them together, and nodes that
-    run no jobs.
+    """How big the cluster was, and what it cost.
 
-    `nodes` or `slots` are 0 where nothing tells. `cost` says what a node costs.
+    `nodes` are compute nodes, `slots` the job slots of all of them together; either is 0 where it
+    isn't known. `head_nodes` run no jobs. `cost` says what a node costs.
     """
 
     nodes: int
@@ -40,11 +39,11 @@ class ClusterFacts:
 
 @dataclass(frozen=True)
 class MetricInputs:
-    """The finished jobs of one trial as columns (seconds since the workload's start), and what
-    surrounds them.
+    """The finished jobs of one trial as columns, and its surroundings.
 
-    `user` is NaN where it isn't known, and `arrival` where no time was intended; `lags` are
-    submissions behind their intended times, of all submitted jobs; `table` is the whole jobs table.
+    Times are seconds since the workload's start. `user` is NaN where it isn't known, and `arrival`
+    where no time was intended; `lags` are submissions behind their intended times, of all submitted
+    jobs; `table` is the whole jobs table.
     """
 
     width: Array
@@ -91,8 +90,10 @@ class MetricInputs:
 
     @cached_property
     def dispatch_latency(self) -> Array:
-        """From when a job could have started to when it did: there, and enough slots free from then
-        on."""
+        """The seconds from the moment at which a job could have started to its start.
+
+        It could have from its submission on, once enough slots were free without a break.
+        """
         since = free_since(self.timeline, self.cluster.slots, self.width, self.start)
         return self.start - np.maximum(since, self.submit)
 
@@ -100,7 +101,7 @@ class MetricInputs:
 def measure(
     jobs: "pa.Table", cluster: ClusterFacts, phases: Mapping[Phase, float], tau_s: float
 ) -> MetricInputs:
-    """Take a jobs table (JOBS_SCHEMA) apart."""
+    """Return the columns of a jobs table (JOBS_SCHEMA) from which metrics are computed."""
 
     def column(name: str) -> Array:
         return np.asarray(jobs.column(name).to_numpy(), dtype=np.float64)  # null becomes NaN

@@ -1,5 +1,4 @@
-"""A schedule over time: slots in use and jobs that wait as step functions, and what is asked of
-them.
+"""A schedule over time, as step functions: slots in use and jobs that wait.
 
 All of it is over whole columns: time O(n log n), memory O(n). Where things happen at one instant,
 slots are free before they are taken, and a job that takes no time takes no slots.
@@ -24,7 +23,7 @@ class Timeline:
 
     @classmethod
     def of(cls, width: Array, submit: Array, start: Array, end: Array) -> "Timeline":
-        """The timeline of jobs with these widths (slots) and times (s)."""
+        """Return the timeline of jobs with these widths (slots) and times (s)."""
         submit = np.minimum(submit, start)  # clocks may disagree by more than a job waited
         at, place = np.unique(np.concatenate([submit, start, end]), return_inverse=True)
         submitted, started, ended = np.split(place, 3)
@@ -34,28 +33,27 @@ class Timeline:
 
 
 def idle_while_waiting(timeline: Timeline, slots: int) -> float:
-    """Slot seconds that were idle while at least one job waited."""
+    """Return the slot seconds that were idle while at least one job waited."""
     idle = np.clip(slots - timeline.used[:-1], 0.0, None)
     return float((idle * np.diff(timeline.at))[timeline.waiting[:-1] > 0].sum())
 
 
 def free_since(timeline: Timeline, slots: int, width: Array, start: Array) -> Array:
-    """From when on `width` of `slots` slots were free without a break until `start`, for each job
-    of the timeline.
+    """Return the moment since which `width` of `slots` slots were free, for each job.
 
-    Minus infinity where they always were. A job's own slots don't count: it takes them at its
-    start.
+    Free without a break until the job's `start`; minus infinity where they always were. A job's own
+    slots don't count: it takes them at its start.
     """
     shortage = last_below(slots - timeline.used, np.searchsorted(timeline.at, start), width)
     return np.where(shortage < 0, -np.inf, timeline.at[shortage + 1])
 
 
 def last_below(values: Array, before: Counts, bound: Array) -> Counts:
-    """The last index below `before[i]` with a value less than `bound[i]`, for each i; -1 where
-    there is none.
+    """Return, for each i, the last index below `before[i]` whose value is less than `bound[i]`.
 
-    Minima of blocks of 2, 4, 8 .. values make a tree: each query climbs it to the nearest block to
-    its left that holds such a value, and descends to the last one in it; all queries do so at once.
+    It is -1 where there is none. Minima of blocks of 2, 4, 8 .. values make a tree: each query
+    climbs it to the nearest block to its left that holds such a value, and descends to the last one
+    in it; all queries do so at once.
     """
     tree = [values]
     while tree[-1].size > 1:
@@ -83,9 +81,9 @@ def last_below(values: Array, before: Counts, bound: Array) -> Counts:
 def backfilled(
     width: Array, submit: Array, start: Array, end: Array, slots: int
 ) -> NDArray[np.bool_]:
-    """Which jobs started ahead of the longest-waiting one while that didn't fit the free slots; in
-    order of submission.
+    """Return which jobs, by order of submission, were backfilled.
 
+    A job is if it started ahead of the longest-waiting one while that didn't fit the free slots.
     Jobs submitted at one instant wait in the order in which they stand. What is free to the
     longest-waiting job is free just before the start, so jobs that were decided on together and
     launched in another order aren't backfilled.

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from campaign.analysis.compare import Arm, Comparison, JobChange
+from campaign.analysis.arm import Arm
+from campaign.analysis.compare import Comparison, JobChange
 from campaign.analysis.fairness import ManifestEntry
 from campaign.analysis.fairness import plain as plain_rows
 from campaign.report.facts import simulated

@@ -3,14 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from campaign.analysis.compare import (
-    RESPONSE_PARTS,
-    Arm,
-    Comparison,
-    Divergence,
-    JobChange,
-    JobStart,
-)
+from campaign.analysis.arm import RESPONSE_PARTS, Arm, JobStart
+from campaign.analysis.compare import Comparison, Divergence, JobChange
 from campaign.analysis.fairness import ManifestEntry
 from campaign.report.facts import ABSENT, number, short, simulated
 from campaign.schema.model import BETTER

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.analysis.compare import RESPONSE_PARTS, TIE_S, Arm, compare
+from campaign.analysis.arm import RESPONSE_PARTS, TIE_S, Arm
+from campaign.analysis.compare import compare
 from campaign.analysis.fairness import ManifestEntry
 from campaign.core.errors import LedgerError
 from campaign.core.jobs import JOBS_SCHEMA
