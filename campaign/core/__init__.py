@@ -1,2 +1,1 @@
-"""The vocabulary that every other folder uses: errors, jobs, trials, and the protocol of a
-testbed."""
+"""The vocabulary that every other folder uses: errors, jobs, trials, phases, provenance."""

@@ -2,8 +2,8 @@
 
 0  done
 1  a bug of ours: the traceback is shown
-2  something that the user can mend: one message says what, where, and how
-3  the campaign ended, but the platform or the scheduler spoilt some of its trials
+2  something that the user can fix: one message says what, where, and how
+3  the campaign ended, but some of its trials failed because of the platform or the scheduler
 129, 130, 143  interrupted (terminal closed, Ctrl-C, SIGTERM); what was finished is kept
 """
 

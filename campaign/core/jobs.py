@@ -1,4 +1,4 @@
-"""Jobs before and after: the workload that is replayed, and the jobs table that a trial yields.
+"""Jobs before and after: the workload to replay, and the jobs table that a trial yields.
 
 Both are Arrow tables, so that a million jobs cost columns, not objects. Times of the jobs table are
 whole nanoseconds on one clock (the driver host's), counted from the workload's start, and null
@@ -66,8 +66,8 @@ class Workload:
     """A list of jobs with arrival times, sorted by arrival, the first at 0.
 
     `table` has WORKLOAD_SCHEMA; `notes` say what was done to get it (repairs, scaling), by name.
-    `machine_slots` are those of the machine that a trace or model is of, None where nothing tells.
-    `payload` is what its jobs do on VMs.
+    `machine_slots` are those of the machine that a trace or model describes, None where it isn't
+    known. `payload` is what the jobs do on VMs.
     """
 
     name: str

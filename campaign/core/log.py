@@ -1,8 +1,8 @@
 """The log: standard logging whose records say which campaign, trial, phase and host they are of.
 
 Each module logs to `logging.getLogger(__name__)`. What a user should read is INFO or above; how a
-step went is DEBUG. Who knows what the work is about says so once, by `context`; whoever is called
-inside needs not repeat it, in tasks and in `asyncio.to_thread` too. `span` logs a step with its
+step went is DEBUG. `context` says once what the work is about; all that is logged inside says so
+too, also in tasks and in `asyncio.to_thread`. `span` logs a step with its
 duration. Handlers are installed by a process' own start: a terminal in the driver
 (`campaign.execution.terminal`), a file of JSON lines in an actor (`to_file`).
 

@@ -1,7 +1,7 @@
-"""What a trial's results were got on and by: one typed field per fact.
+"""The facts behind a trial's results: one typed field per fact.
 
-Whoever writes a misspelt fact is told so by mypy, in the constructor and in `dataclasses.replace`;
-whoever reads facts by group asks `names_of` and `label_of` instead of keeping a list of his own.
+mypy tells a producer of a misspelt fact, in the constructor and in `dataclasses.replace`. Consumers
+that use facts by group ask `names_of` and `label_of`, so that no list of facts stands elsewhere.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The seam of a testbed: what evaluates trials, be it virtual machines or a simulation."""
+"""The seam of a testbed, which evaluates trials: on virtual machines or by simulation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +10,7 @@ from campaign.core.trials import Evaluation, Trial
 
 @dataclass(frozen=True)
 class Status:
-    """How far a running trial is: the phase it is in, since when (Unix seconds), and a detail for
-    people."""
+    """How far a running trial is: its phase, since when (Unix seconds), and a detail."""
 
     phase: Phase
     since: float
@@ -22,7 +21,7 @@ class Testbed(Protocol):
     """Evaluates trials, several at once where it has room."""
 
     def room(self) -> int:
-        """How many more trials may be started now."""
+        """Return how many more trials may be started now."""
         ...
 
     def start(self, trial: Trial) -> None:
@@ -30,12 +29,14 @@ class Testbed(Protocol):
         ...
 
     def wait(self, timeout_s: float) -> list[tuple[Trial, Evaluation]]:
-        """The evaluations that ended, after at most `timeout_s`; a failed trial is one too, never
-        an exception."""
+        """Return the evaluations that have ended, after at most `timeout_s`.
+
+        A failed trial is an evaluation too, never an exception.
+        """
         ...
 
     def statuses(self) -> Mapping[int, Status]:
-        """How far the running trials are, by trial number."""
+        """Return how far the running trials are, by trial number."""
         ...
 
     def close(self) -> None:

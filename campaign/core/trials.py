@@ -1,5 +1,4 @@
-"""A trial from asked to judged: its point, what evaluating it yielded, and the record that is kept
-of it."""
+"""A trial from asked to judged: its point, its evaluation, and the record that is kept of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -46,8 +45,10 @@ def _known_phases(phases: object) -> object:
 
 
 class TrialRecord(Settings):
-    """What is kept of a judged trial. Everything shown of it later (MLflow, report, front) is
-    derived from this."""
+    """What is kept of a judged trial.
+
+    All that is shown of a trial later (MLflow, report, front) is derived from this.
+    """
 
     number: int
     point: Point
