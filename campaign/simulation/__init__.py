@@ -1,11 +1,14 @@
 """The simulation testbed: a scheduler's decisions as discrete events, without VMs, root or Ray.
 
-engine.py: workload, cluster and policy in, a schedule out (Python and NumPy around compiled loops)
-ideal.py: decides whenever a job comes or goes: first come first served, EASY, conservative
-clocked.py: decides as a real scheduler does: by its clock, with the delays of its parameters
-nodes.py: free slots by node: which nodes a job would get
-future.py: free slots by node over the time to come
-event_queue.py: jobs by the time of their end, and the queue's order
-compiled.py: compiles the four before it
-testbed.py: evaluates trials; calibration.py fits the delays to measured jobs
+- engine.py: workload, cluster and policy in, a schedule out; Python and NumPy around compiled loops
+- ideal.py: decides whenever a job comes or goes: first come first served, EASY, conservative
+- clocked.py: decides as a real scheduler does: by its clock, with the delays of its parameters
+- work.py: the jobs, those that run, and the queue's order
+- nodes.py: free slots by node, and which nodes a job gets
+- future.py: free slots by node over the time to come
+- event_queue.py: jobs sorted by the time of something
+- compiled.py: compiles the loops
+- table.py: a schedule as a jobs table
+- testbed.py: evaluates trials
+- calibration.py: fits the delays to measured jobs
 """

@@ -1,5 +1,4 @@
-"""Fits the simulation's delays to trials that were measured on virtual machines, and says how far
-the two are apart."""
+"""Fits the simulation's delays to trials measured on virtual machines, and compares the two."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -33,8 +32,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CalibrationCase:
-    """A measured trial: its workload, its cluster, how its scheduler decides, and its jobs table
-    (JOBS_SCHEMA)."""
+    """A measured trial: its workload, cluster and policy, and its jobs table (JOBS_SCHEMA)."""
 
     label: str
     workload: Workload
@@ -45,7 +43,7 @@ class CalibrationCase:
 
 
 def metrics_of(case: CalibrationCase, jobs: pa.Table) -> dict[str, float]:
-    """The metrics of a jobs table of the case's workload on its cluster."""
+    """Return the metrics of a jobs table of the case's workload on its cluster."""
     facts = ClusterFacts(nodes=case.nodes.count, slots=case.nodes.count * case.nodes.slots)
     return dict(compute(jobs, facts, {}, tau_s=case.tau_s).values)
 
@@ -66,7 +64,7 @@ def simulated(case: CalibrationCase, delays: Delays) -> list[pa.Table]:
 
 
 def differences(case: CalibrationCase, delays: Delays) -> dict[str, tuple[float, float]]:
-    """Measured value of each metric that both have, and the mean of the simulated ones."""
+    """Return, for each metric that both have, the measured value and the mean simulated one."""
     measured = metrics_of(case, case.jobs)
     ours = [metrics_of(case, jobs) for jobs in simulated(case, delays)]
     return {
@@ -77,14 +75,13 @@ def differences(case: CalibrationCase, delays: Delays) -> dict[str, tuple[float,
 
 
 def fit(cases: Sequence[CalibrationCase]) -> Delays:
-    """The delays with which the simulation comes nearest to the measured `cases`; those of one
-    label repeat a point.
+    """Return the delays with which the simulation comes nearest to the measured `cases`.
 
-    Submitting takes what it took (the median), and jobs overrun as they did (the mean). Launching
-    and releasing, of which the scheduler's account in whole seconds says too little, minimize the
-    mean over the points of how far the compared metrics are apart, relatively, and of the mean
-    distance of a job's mean start from its measured one, relative to the makespan: by the method of
-    Nelder and Mead (1965).
+    Cases of one label repeat a point. Submitting takes what it took (the median), and jobs overrun
+    as they did (the mean). Launching and releasing, of which the scheduler's account in whole
+    seconds says too little, minimize the mean over the points of how far the compared metrics are
+    apart, relatively, and of the mean distance of a job's mean start from its measured one,
+    relative to the makespan: by the method of Nelder and Mead (1965).
     """
     from scipy.optimize import minimize
 
@@ -129,7 +126,7 @@ class _Point:
         self._starts = np.nanmean([_seconds(case.jobs, "start_ns") for case in repeated], axis=0)
 
     def distance(self, delays: Delays) -> float:
-        """How far the simulation is apart from it."""
+        """Return how far the simulation with these delays is apart from the measured point."""
         tables = simulated(self._case, delays)
         ours = [metrics_of(self._case, jobs) for jobs in tables]
         apart = [

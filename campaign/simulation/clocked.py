@@ -1,5 +1,4 @@
-"""Decides as a real scheduler does: in order at some moments, backfilling at others, by its clock.
-Compiled.
+"""Decides as a real scheduler does, by its clock: in order, and backfilling. Compiled.
 
 The moments are those of Slurm's controller (slurmctld's job_mgr.c, job_scheduler.c and
 controller.c, sched/backfill's backfill.c), in the words of schedulers.policy: a run through the
@@ -29,13 +28,11 @@ from campaign.simulation.work import (
     sort_queue,
 )
 
-SOON: Any = np.int64(
-    1_000_000_000
-)  # when a backfilled job may start on nodes that another one is leaving
+SOON: Any = np.int64(1_000_000_000)
+"""The time (ns) after which a backfilled job may start on nodes that another one is leaving."""
 # Places of the state: the time; the last runs by kind, and the next ones; flags: a run is wanted
-# now, or asked for by
-# the clock; something has changed since a run in order saw all that it must, or since a backfill
-# run; the queue's ends.
+# now, or asked for by the clock; something has changed since a run in order saw all that it must,
+# or since a backfill run; the queue's ends.
 TIME, LAST_RUN, LAST_ASKED, LAST_FULL, LAST_BACKFILL, RUN_DUE, ASKED_DUE, FULL_DUE, BACKFILL_DUE = (
     range(9)
 )
@@ -55,8 +52,11 @@ class LoopTimes(NamedTuple):
 
 
 class BackfillTimes(NamedTuple):
-    """schedulers.policy.Backfill, in ns; `on` is 0 where there is none. `whole` reserves all slots
-    of a node. Nodes that a job has left within `release` are not given to another one yet."""
+    """schedulers.policy.Backfill in ns; `on` is 0 where there is none.
+
+    `whole` reserves all slots of a node. Nodes that a job has left within `release` are not given
+    to another one yet.
+    """
 
     on: int
     interval: int
@@ -86,9 +86,9 @@ def run_clocked(
         if arrived < jobs:
             now = min(now, work.submit[arrived])
         if running.size[0] > 0:
-            now = min(now, running.end_times[0])
+            now = min(now, running.ends[0][0])
         state[TIME] = now
-        while running.size[0] > 0 and running.end_times[0] <= now:
+        while running.size[0] > 0 and running.ends[0][0] <= now:
             finish(work, free, running)
             state[CHANGED] = state[UNSEEN] = state[ASKED] = 1
         while arrived < jobs and work.submit[arrived] <= now:
@@ -103,7 +103,7 @@ def run_clocked(
 
 @compiled
 def _set_alarms(state: State, order: QueueOrder, loop: LoopTimes, backfill: BackfillTimes) -> None:
-    """When something will be due by the clock, though no job comes or goes."""
+    """Set the times at which something will be due by the clock, though no job comes or goes."""
     for due in range(RUN_DUE, BACKFILL_DUE + 1):
         state[due] = NEVER
     if state[QUEUE_FIRST] == state[QUEUE_LAST]:
@@ -129,8 +129,10 @@ def _set_alarms(state: State, order: QueueOrder, loop: LoopTimes, backfill: Back
 
 @compiled
 def _next_tick(time: int, first: int, tick: int) -> int:
-    """When a clock that strikes at `first`, and every `tick`, does so next: at `time` or after
-    it."""
+    """Return the first tick at `time` or later.
+
+    The clock ticks at `first` and every `tick` before and after that.
+    """
     return first - (first - time) // tick * tick
 
 
@@ -145,7 +147,7 @@ def _run_if_due(
     order: QueueOrder,
     loop: LoopTimes,
 ) -> None:
-    """A run through the queue in order, if one is due."""
+    """Run through the queue in order, if such a run is due."""
     now = state[TIME]
     full = now >= state[FULL_DUE]
     if full or now >= state[ASKED_DUE]:
@@ -186,8 +188,7 @@ def _backfill(
     order: QueueOrder,
     backfill: BackfillTimes,
 ) -> None:
-    """Plan the queue anew: start what delays nothing before it, and reserve nodes for what has to
-    wait."""
+    """Plan the queue anew: start what delays no job before it, and reserve nodes for the rest."""
     now = state[TIME]
     state[LAST_BACKFILL] = now
     state[CHANGED] = 0
@@ -214,12 +215,8 @@ def _backfill(
         queue[kept] = job
         kept += 1
         begun = times[step] if step > 0 else now + SOON
-        since = begun
-        if since <= now + backfill.window:
-            since -= since % backfill.resolution
-            until = begun + work.limit[job] + backfill.resolution - 1
-            until = max(until - until % backfill.resolution, since + backfill.resolution)
-            since = max(since, now)
+        if begun <= now + backfill.window:
+            since, until = _window(begun, work.limit[job], now, backfill.resolution)
             if backfill.whole:
                 steps = close(times, rows, steps, since, until, work, job)
             else:
@@ -230,9 +227,21 @@ def _backfill(
 
 
 @compiled
+def _window(begun: int, limit: int, now: int, resolution: int) -> tuple[int, int]:
+    """Return begin and end of a reservation, on multiples of `resolution` but not before now."""
+    since = begun - begun % resolution
+    until = begun + limit + resolution - 1
+    until = max(until - until % resolution, since + resolution)
+    return max(since, now), until
+
+
+@compiled
 def _outlook(work: Work, free: Slots, running: Running, now: int) -> tuple[Times, Rows, int]:
-    """Free slots from now on, if every running job ends at its limit; one that is over its limit
-    may end any moment."""
+    """Return the free slots from now on, if every running job ends at its limit.
+
+    A job that is over its limit may end any moment. The answer is times, rows of free slots by
+    node, and the number of steps.
+    """
     size = running.size[0]
     times = np.empty(size + 8, np.int64)
     rows = np.empty((size + 8, free.size), np.int32)
@@ -252,11 +261,11 @@ def _outlook(work: Work, free: Slots, running: Running, now: int) -> tuple[Times
 
 @compiled
 def _left(work: Work, free: Slots, running: Running, now: int, release: int) -> Slots:
-    """For each node, how many jobs have ended there whose slots are not free yet."""
+    """Return, for each node, how many jobs have ended there whose slots are not free yet."""
     left = np.zeros_like(free)
     for index in range(running.size[0]):
-        job = running.end_jobs[index]
-        if running.end_times[index] - release <= now:
+        until, job = running.ends[index]
+        if until - release <= now:
             for place in range(work.place[job], work.place[job] + work.spread[job]):
                 left[work.nodes[place]] += 1
     return left
@@ -264,7 +273,7 @@ def _left(work: Work, free: Slots, running: Running, now: int, release: int) -> 
 
 @compiled
 def _touches(work: Work, left: Slots, job: int) -> bool:
-    """Whether a job is leaving one of the nodes that were chosen for this one."""
+    """Return True if another job is still leaving one of the nodes chosen for this one."""
     for place in range(work.place[job], work.place[job] + work.spread[job]):
         if left[work.nodes[place]] > 0:
             return True

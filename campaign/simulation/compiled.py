@@ -1,5 +1,7 @@
-"""Compiles the simulation's loops with Numba, once per machine: later processes load what the first
-one compiled."""
+"""Compiles the simulation's loops with Numba, once per machine.
+
+Later processes load what the first one compiled.
+"""
 
 import hashlib
 import os
@@ -20,7 +22,7 @@ ONE: Any = np.int64(1)
 
 
 def compiled(function: Function) -> Function:
-    """`function`, compiled for the types of its first call."""
+    """Return `function`, compiled for the types of its first call."""
     numba.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or str(_folder())
     made: Function = numba.njit(cache=True)(function)
     return made
@@ -28,8 +30,11 @@ def compiled(function: Function) -> Function:
 
 @cache
 def _folder() -> Path:
-    """Where compiled code is kept: Numba looks for changes in a function's own file only, but what
-    it compiles has the functions that are called in it."""
+    """Return the folder where compiled code is kept.
+
+    Numba looks for changes in a function's own file only, but the code that it compiles holds the
+    functions called in it: so the folder is named by the hash of all files.
+    """
     here = Path(__file__).parent
     digest = hashlib.sha256()
     for file in sorted(here.glob("*.py")):

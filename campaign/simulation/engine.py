@@ -21,7 +21,7 @@ PLACEMENTS = {"first": 0, "least_loaded": 1, "pack": 2}
 
 @dataclass(frozen=True)
 class Nodes:
-    """The compute nodes: how many, and the slots of each."""
+    """The compute nodes: their number, and the slots of each."""
 
     count: int
     slots: int
@@ -49,7 +49,7 @@ NO_DELAYS = Delays()
 
 @dataclass(frozen=True)
 class Schedule:
-    """What became of each job, in the workload's order: ns since the workload's start.
+    """When and where each job ran, in the order of the workload; ns since its start.
 
     `begun` and `accepted` are its submission's; it had its slots from `decided` until `freed`.
     `killed` marks jobs that were ended at their limit. Job i was on `count[i]` nodes: `nodes` (from
@@ -75,11 +75,10 @@ def simulate(
     *,
     places: int = 10_000_000,
 ) -> Schedule:
-    """The schedule of `jobs` (WORKLOAD_SCHEMA, by arrival, run times above 0). Raises WorkloadError
-    for a job wider than the cluster.
+    """Return the schedule of `jobs` (WORKLOAD_SCHEMA, by arrival, run times above 0).
 
     Which nodes of one slot a job had is found out afterwards, if all jobs together had at most
-    `places` of them.
+    `places` of them. Raises WorkloadError for a job wider than the cluster.
     """
     width = _column(jobs, "width").astype(np.int32)
     _check_width(jobs, width, nodes)
@@ -112,7 +111,7 @@ def simulate(
 
 @dataclass(frozen=True)
 class _Requests:
-    """What the scheduler gets to see of the jobs, and how long their slots will really be held."""
+    """The jobs as the scheduler sees them, and how long their slots will really be held."""
 
     accepted: Ns
     width: NDArray[np.int32]
@@ -140,7 +139,7 @@ def _check_width(jobs: pa.Table, width: NDArray[np.int32], nodes: Nodes) -> None
 
 
 def _submissions(arrival: Ns, service: int) -> tuple[Ns, Ns]:
-    """Begin and end of each submission, which take `service` one after the other."""
+    """Return begin and end of each submission; they take `service` ns, one after the other."""
     # accepted[i] = max over j <= i of arrival[j] + (i - j + 1) * service
     turns = np.arange(arrival.size, dtype=np.int64) * service
     accepted = np.maximum.accumulate(arrival - turns) + turns + service if arrival.size else arrival
@@ -154,7 +153,7 @@ def _limits(requested_s: NDArray[np.float64], unit_s: float) -> Ns:
 def _decide(
     requests: _Requests, nodes: Nodes, policy: Policy, delays: Delays
 ) -> tuple[Ns, NDArray[np.int32]]:
-    """When each job got its slots, and on which nodes."""
+    """Return when each job got its slots, and on which nodes."""
     from campaign.simulation.clocked import run_clocked
     from campaign.simulation.ideal import EASY, IN_ORDER, WHATEVER_FITS, run_conservative, run_queue
 
@@ -210,8 +209,10 @@ def _order(policy: Policy) -> "QueueOrder":
 
 
 def _shares(width: NDArray[np.int32], nodes: Nodes, policy: Policy) -> NDArray[np.float64]:
-    """The part of each job's priority that is its size's: the mean of its shares of nodes and
-    slots."""
+    """Return the part of each job's priority that comes from its size.
+
+    It is the mean of the job's shares of nodes and of slots, by the policy's weight.
+    """
     of_nodes = -(-width // nodes.slots) / nodes.count
     share = (of_nodes + width / (nodes.count * nodes.slots)) / 2
     return policy.priority.size * (1 - share if policy.priority.favor_small else share)
@@ -249,7 +250,7 @@ def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[LoopTim
 def _single_slots(
     decided: Ns, hold: Ns, width: NDArray[np.int32], nodes: int, places: int
 ) -> NDArray[np.int32] | None:
-    """Nodes of one slot for each job, one job after the other."""
+    """Return nodes of one slot for each job, one job after the other."""
     if not 0 < width.sum(dtype=np.int64) <= places:
         return None
     from campaign.simulation.nodes import assign

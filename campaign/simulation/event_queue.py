@@ -1,7 +1,7 @@
-"""Jobs by the time of something: sorted, or as a heap. Compiled.
+"""Jobs sorted by the time of something, then by number. Compiled.
 
-Both are a pair of arrays, times and jobs, of which the first `size` places count. An agenda is
-sorted by time, then job.
+A queue is a pair of arrays, times and jobs, of which the first `size` places count. It serves where
+all of it is read in order; where only the first counts, `heapq` does.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ Jobs = NDArray[np.int64]
 
 @compiled
 def place_of(times: Times, jobs: Jobs, size: int, time: int, job: int) -> int:
-    """Where (time, job) stands, or would stand, in an agenda."""
+    """Return where (time, job) stands, or would stand, in a queue of `size`."""
     low = 0
     high = size
     while low < high:
@@ -29,7 +29,7 @@ def place_of(times: Times, jobs: Jobs, size: int, time: int, job: int) -> int:
 
 @compiled
 def insert(times: Times, jobs: Jobs, size: int, time: int, job: int) -> None:
-    """Put (time, job) into an agenda of `size`."""
+    """Put (time, job) into a queue of `size`."""
     at = place_of(times, jobs, size, time, job)
     for index in range(size, at, -1):
         times[index] = times[index - 1]
@@ -40,47 +40,7 @@ def insert(times: Times, jobs: Jobs, size: int, time: int, job: int) -> None:
 
 @compiled
 def remove(times: Times, jobs: Jobs, size: int, time: int, job: int) -> None:
-    """Take (time, job), which is there, out of an agenda of `size`."""
+    """Take (time, job), which is there, out of a queue of `size`."""
     for index in range(place_of(times, jobs, size, time, job), size - 1):
         times[index] = times[index + 1]
         jobs[index] = jobs[index + 1]
-
-
-@compiled
-def push(times: Times, jobs: Jobs, size: int, time: int, job: int) -> None:
-    """Put (time, job) into a heap of `size`, whose first place holds the earliest."""
-    at = size
-    while at > 0:
-        above = (at - 1) // 2
-        if times[above] < time or (times[above] == time and jobs[above] < job):
-            break
-        times[at] = times[above]
-        jobs[at] = jobs[above]
-        at = above
-    times[at] = time
-    jobs[at] = job
-
-
-@compiled
-def pop(times: Times, jobs: Jobs, size: int) -> None:
-    """Take the earliest out of a heap of `size`."""
-    time = times[size - 1]
-    job = jobs[size - 1]
-    at = 0
-    while True:
-        below = 2 * at + 1
-        if below >= size - 1:
-            break
-        right = below + 1
-        if right < size - 1 and (
-            times[right] < times[below]
-            or (times[right] == times[below] and jobs[right] < jobs[below])
-        ):
-            below = right
-        if time < times[below] or (time == times[below] and job < jobs[below]):
-            break
-        times[at] = times[below]
-        jobs[at] = jobs[below]
-        at = below
-    times[at] = time
-    jobs[at] = job

@@ -18,7 +18,7 @@ Rows = NDArray[np.int32]
 
 @compiled
 def with_room(times: Times, free: Rows, steps: int, more: int) -> tuple[Times, Rows]:
-    """The same arrays, or larger copies with room for `more` steps."""
+    """Return the same arrays, or larger copies with room for `more` steps."""
     if steps + more <= times.size:
         return times, free
     room = 2 * (steps + more)
@@ -47,8 +47,10 @@ def _equal(free: Rows, step: int, other: int) -> bool:
 
 @compiled
 def from_now(times: Times, free: Rows, steps: int, now: int) -> int:
-    """Drop what has passed and steps that change nothing; returns how many steps are left, the
-    first one at `now`."""
+    """Drop what has passed and steps that change nothing.
+
+    Returns how many steps are left, the first one at `now`.
+    """
     first = 0
     while first + 1 < steps and times[first + 1] <= now:
         first += 1
@@ -65,8 +67,10 @@ def from_now(times: Times, free: Rows, steps: int, now: int) -> int:
 
 @compiled
 def _split(times: Times, free: Rows, steps: int, time: int) -> tuple[int, int]:
-    """Let a step begin at `time`, which is not before the first; returns the steps and its
-    place."""
+    """Let a step begin at `time`, which is not before the first.
+
+    Returns the number of steps and the place of the one at `time`.
+    """
     low = 0
     high = steps
     while low < high:
@@ -89,8 +93,10 @@ def _split(times: Times, free: Rows, steps: int, time: int) -> tuple[int, int]:
 def reserve(
     times: Times, free: Rows, steps: int, begin: int, end: int, work: Work, job: int
 ) -> int:
-    """Take a job's slots on its chosen nodes from `begin` to `end`; returns the steps, two more at
-    most."""
+    """Take a job's slots on its chosen nodes from `begin` to `end`.
+
+    Returns the number of steps, two more at most.
+    """
     if begin >= end:
         return steps
     steps, first = _split(times, free, steps, begin)
@@ -104,7 +110,10 @@ def reserve(
 def unreserve(
     times: Times, free: Rows, steps: int, begin: int, end: int, work: Work, job: int
 ) -> int:
-    """Give them back; returns the steps, two more at most."""
+    """Give a job's slots on its chosen nodes back from `begin` to `end`.
+
+    Returns the number of steps, two more at most.
+    """
     if begin >= end:
         return steps
     steps, first = _split(times, free, steps, begin)
@@ -116,8 +125,10 @@ def unreserve(
 
 @compiled
 def close(times: Times, free: Rows, steps: int, begin: int, end: int, work: Work, job: int) -> int:
-    """Leave no slot free on a job's chosen nodes from `begin` to `end`; returns the steps, two more
-    at most."""
+    """Leave no slot free on a job's chosen nodes from `begin` to `end`.
+
+    Returns the number of steps, two more at most.
+    """
     if begin >= end:
         return steps
     steps, first = _split(times, free, steps, begin)
@@ -140,8 +151,7 @@ def earliest(
     rule: int,
     held: Slots,
 ) -> int:
-    """The first step from whose beginning on the job fits for `duration` on the same nodes, which
-    are chosen then.
+    """Choose nodes for a job and return the first step at which it fits on them for `duration`.
 
     `held` is room for a node's slots each. Returns -1 where even the last step has no room.
     """

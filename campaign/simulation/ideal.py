@@ -1,12 +1,12 @@
-"""Policies that decide whenever a job comes or goes: first come first served, whatever fits, EASY
-and conservative backfilling. Compiled.
+"""Policies that decide whenever a job comes or goes, without a clock. Compiled.
 
-EASY backfilling: Lifka 1995, The ANL/IBM SP Scheduling System. The first job of the queue that
-doesn't fit has its slots set aside for the *shadow time*, at which it will fit by the limits of the
-running jobs; a later job is started now if it is over by then, or uses only slots that are spare
-then. Conservative backfilling: Mu'alem and Feitelson 2001, Utilization, Predictability, Workloads,
-and User Runtime Estimates in Scheduling the IBM SP2 with Backfilling: every job has a reservation
-from its submission on, which only ever moves towards now.
+First come first served; whatever fits; EASY and conservative backfilling. EASY backfilling: Lifka
+1995, The ANL/IBM SP Scheduling System. The first job of the queue that doesn't fit has its slots
+set aside for the *shadow time*, at which it will fit by the limits of the running jobs; a later job
+is started now if it is over by then, or uses only slots that are spare then. Conservative
+backfilling: Mu'alem and Feitelson 2001, Utilization, Predictability, Workloads, and User Runtime
+Estimates in Scheduling the IBM SP2 with Backfilling: every job has a reservation from its
+submission on, which only ever moves towards now.
 
 Limits are never shorter than what a job really takes, or reservations would mean nothing.
 """
@@ -23,6 +23,7 @@ from campaign.simulation.work import (
     QueueOrder,
     Running,
     Work,
+    arrive,
     begin,
     finish,
     give,
@@ -42,8 +43,10 @@ fit."""
 
 @compiled
 def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: QueueOrder) -> None:
-    """First come first served but for `overtaking`: fill in `work.start` and all jobs' nodes, on
-    nodes with `free` slots."""
+    """Serve jobs in the order of the queue, but for `overtaking`.
+
+    Fills in `work.start` and the nodes of all jobs, on nodes with `free` slots.
+    """
     jobs = work.submit.size
     running = none_running(work, free)
     queue = np.empty(jobs, np.int64)
@@ -56,14 +59,11 @@ def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: QueueO
     while arrived < jobs or running.size[0] > 0:
         now = next_event(work, running, arrived)
         again = order.dynamic > 0  # whether jobs that didn't fit before may fit now
-        while running.size[0] > 0 and running.end_times[0] == now:
+        while running.size[0] > 0 and running.ends[0][0] == now:
             finish(work, free, running)
             again = True
         untried = last
-        while arrived < jobs and work.submit[arrived] == now:
-            queue[last] = arrived
-            last += 1
-            arrived += 1
+        last, arrived = arrive(work, queue, last, arrived, now)
         if order.dynamic:
             sort_queue(work, queue, first, last, now, order)
         again = again or first == untried
@@ -99,19 +99,21 @@ def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: QueueO
 
 @compiled
 def next_event(work: Work, running: Running, arrived: int) -> int:
-    """When the next job comes or goes."""
+    """Return the time at which the next job comes or goes."""
     now = NEVER
     if arrived < work.submit.size:
         now = work.submit[arrived]
     if running.size[0] > 0:
-        now = min(now, running.end_times[0])
+        now = min(now, running.ends[0][0])
     return now
 
 
 @compiled
 def _closed_up(queue: Jobs, kept: int, looked: int, last: int) -> int:
-    """Close the gap between the jobs that were kept and those not looked at; returns the new end of
-    the queue."""
+    """Close the gap between the jobs that were kept and those not looked at.
+
+    Returns the new end of the queue.
+    """
     if kept == looked:
         return last
     for index in range(looked, last):
@@ -121,7 +123,10 @@ def _closed_up(queue: Jobs, kept: int, looked: int, last: int) -> int:
 
 @compiled
 def _shadow(work: Work, free: Slots, running: Running, job: int, rule: int, spare: Slots) -> int:
-    """When the job will fit, at the latest; `spare` are the slots that it leaves then."""
+    """Return the time at which the job will fit, at the latest.
+
+    `spare` is filled in with the slots that the job leaves free then.
+    """
     for node in range(free.size):
         spare[node] = free[node]
     index = 0
@@ -142,9 +147,11 @@ def _shadow(work: Work, free: Slots, running: Running, job: int, rule: int, spar
 def _backfilled(
     work: Work, free: Slots, spare: Slots, both: Slots, job: int, rule: int, brief: bool
 ) -> bool:
-    """Whether the job fits without delaying the first of the queue: because it is over by then
-    (`brief`), or because it uses only slots that are spare then. Its nodes are chosen, and what it
-    uses is no longer spare. `both` is room for a node's slots each."""
+    """Choose nodes for the job that don't delay the first of the queue; False if there are none.
+
+    It delays nothing if it is over by the shadow time (`brief`), or if it uses only slots that are
+    spare then; what it uses is no longer spare. `both` is room for a node's slots each.
+    """
     if brief:
         return picked(work, free, job, rule)
     for node in range(free.size):
@@ -157,11 +164,11 @@ def _backfilled(
 
 @compiled
 def run_conservative(work: Work, free: Slots, rule: int, order: QueueOrder) -> None:
-    """Conservative backfilling: fill in `work.start` and all jobs' nodes, on nodes with `free`
-    slots.
+    """Serve jobs by conservative backfilling.
 
-    When a job ends before its limit, each waiting job gives its reservation back and takes the
-    earliest there is then, in the queue's order: at worst the one that it had.
+    Fills in `work.start` and the nodes of all jobs, on nodes with `free` slots. When a job ends
+    before its limit, each waiting job gives its reservation back and takes the earliest there is
+    then, in the queue's order: at worst the one that it had.
     """
     jobs = work.submit.size
     running = none_running(work, free)
@@ -182,16 +189,13 @@ def run_conservative(work: Work, free: Slots, rule: int, order: QueueOrder) -> N
             now = min(now, work.start[queue[index]])
         steps = from_now(times, rows, steps, now)
         early = False
-        while running.size[0] > 0 and running.end_times[0] == now:
+        while running.size[0] > 0 and running.ends[0][0] == now:
             job = finish(work, free, running)
             times, rows = with_room(times, rows, steps, 2)
             until = work.start[job] + work.limit[job]
             steps = unreserve(times, rows, steps, now, until, work, job)
             early = early or until > now
-        while arrived < jobs and work.submit[arrived] == now:
-            queue[last] = arrived
-            last += 1
-            arrived += 1
+        last, arrived = arrive(work, queue, last, arrived, now)
         if order.dynamic:
             sort_queue(work, queue, 0, last, now, order)
         kept = 0
@@ -212,8 +216,10 @@ def run_conservative(work: Work, free: Slots, rule: int, order: QueueOrder) -> N
 def _planned(
     work: Work, times: Times, rows: Rows, steps: int, job: int, rule: int, held: Slots
 ) -> int:
-    """Reserve the earliest place for a job, in exchange for the one that it has; returns the steps,
-    four more at most."""
+    """Reserve the earliest place for a job, in exchange for the one that it has.
+
+    Returns the number of steps, four more at most.
+    """
     since = work.start[job]
     limit = work.limit[job]
     if since != NOWHERE:

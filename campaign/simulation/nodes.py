@@ -20,7 +20,7 @@ PACK = 2
 
 @compiled
 def fits(free: Slots, width: int, count: int) -> bool:
-    """Whether some `count` nodes have `width` free slots together, and each of them one."""
+    """Return True if some `count` nodes have `width` free slots together, and each of them one."""
     if count == 1:
         for node in range(free.size):
             if free[node] >= width:
@@ -33,9 +33,11 @@ def fits(free: Slots, width: int, count: int) -> bool:
 def choose(
     free: Slots, width: int, count: int, rule: int, nodes: Slots, amounts: Slots, place: int
 ) -> bool:
-    """Write the nodes that a job gets, and its slots on each, into `nodes` and `amounts`, `count`
-    places from `place` on; False where it doesn't fit. Several nodes are those with most free
-    slots, filled in their order."""
+    """Choose the nodes that a job gets, and its slots on each; return False if it doesn't fit.
+
+    They are written into `nodes` and `amounts`, `count` places from `place` on. Several nodes are
+    those with most free slots, filled in their order.
+    """
     if count == 1:
         best = _single(free, width, rule)
         nodes[place] = best
@@ -63,7 +65,7 @@ def choose(
 
 @compiled
 def _single(free: Slots, width: int, rule: int) -> int:
-    """The node for a job of one node, or -1."""
+    """Return the node for a job of one node, or -1."""
     best = -1
     for node in range(free.size):
         if free[node] >= width:
@@ -78,8 +80,10 @@ def _single(free: Slots, width: int, rule: int) -> int:
 
 @compiled
 def _threshold(free: Slots, width: int, count: int) -> int:
-    """The free slots of the last of the `count` nodes with most of them; 0 where those have less
-    than `width`, or a node none."""
+    """Return the free slots of the last of the `count` nodes with most of them.
+
+    0 where those have less than `width` together, or where one of them has none.
+    """
     most = 0
     for node in range(free.size):
         most = max(most, free[node])
@@ -101,8 +105,11 @@ def _threshold(free: Slots, width: int, count: int) -> int:
 def assign(
     begin: Times, by_begin: Jobs, end: Times, by_end: Jobs, width: Slots, count: int
 ) -> Slots:
-    """Nodes for jobs that hold `width` of `count` nodes from `begin` to `end`, one job's after the
-    other's; `by_begin` and `by_end` are the jobs in the order of those."""
+    """Return nodes for jobs that hold `width` of `count` nodes of one slot, job after job.
+
+    A job holds them from `begin` to `end`; `by_begin` and `by_end` are the jobs in the order of
+    those.
+    """
     place = np.zeros(width.size, np.int64)
     for job in range(1, width.size):
         place[job] = place[job - 1] + width[job - 1]

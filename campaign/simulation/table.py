@@ -11,8 +11,10 @@ KILLED = 143  # what the wrapper writes when a job is told to stop
 
 
 def jobs_table(workload: Workload, schedule: Schedule) -> pa.Table:
-    """The jobs table (JOBS_SCHEMA) in the workload's order. There is no native accounting beside a
-    simulation, and no nodes where the schedule has none."""
+    """Return the jobs table (JOBS_SCHEMA) of a simulated schedule, in the workload's order.
+
+    There is no native accounting beside a simulation, and no nodes where the schedule has none.
+    """
     intended = np.rint(workload.table.column("arrival_s").to_numpy() * 1e9).astype(np.int64)
     known = {
         **{name: workload.table.column(name) for name in WORKLOAD_SCHEMA.names},

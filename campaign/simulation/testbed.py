@@ -1,5 +1,4 @@
-"""Evaluates trials by simulation, with the same scheduler parameters and the same jobs table as
-virtual machines."""
+"""Evaluates trials by simulation: the scheduler parameters and jobs table of virtual machines."""
 
 import json
 import time
@@ -27,8 +26,10 @@ IDEAL: Mapping[str, Reserve] = {"fcfs": "none", "easy": "first", "conservative":
 
 
 class SimulationTestbed:
-    """Evaluates a trial when it is started; see `campaign.core.testbed.Testbed` for what each
-    member promises."""
+    """Evaluates a trial when it is started.
+
+    `campaign.core.testbed.Testbed` says what each member promises.
+    """
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class SimulationTestbed:
 
     @property
     def policy_name(self) -> str:
-        """What decides, in words."""
+        """The name of the policy that decides, in words."""
         kind = self._campaign.testbed.policy
         return (
             f"policy: {' or '.join(self._schedulers)}'s own"
@@ -72,8 +73,7 @@ class SimulationTestbed:
 
     @cached_property
     def never_used(self) -> frozenset[str]:
-        """The searched settings that have no meaning here, even with all others at their
-        defaults."""
+        """The searched settings without a meaning here, even with all others at their defaults."""
         return frozenset(
             path
             for name in self._schedulers
@@ -83,15 +83,16 @@ class SimulationTestbed:
         )
 
     def warm_up(self) -> None:
-        """Compile what trials will run, where no earlier process has: the first one's time is then
-        its own."""
+        """Compile what trials will run, so that compiling is not in the time of the first one."""
         for name in self._schedulers:
             nodes = Nodes(1, self._campaign.cluster.slots_per_node)
             simulate(self._workload.table.slice(0, 0), nodes, self.policy(name, {}))
 
     def policy(self, name: str, params: Mapping[str, object]) -> Policy:
-        """How the scheduler with `params` decides, or the ideal policy that the campaign asks for
-        instead: in the order of the scheduler's priorities, without its clock."""
+        """Return how the scheduler with `params` decides, or the campaign's ideal policy.
+
+        An ideal policy keeps the order of the scheduler's priorities, without its clock.
+        """
         scheduler = self._schedulers[name]
         policy = scheduler.policy(scheduler.Params(**params))
         kind = self._campaign.testbed.policy
@@ -101,7 +102,7 @@ class SimulationTestbed:
         return replace(policy, loop=None, backfill=None, reserve=IDEAL[kind], ignored=ignored)
 
     def evaluate(self, trial: Trial) -> Evaluation:
-        """What comes of a trial: the same each time, but for how long it took to simulate."""
+        """Return a trial's evaluation: the same each time, but for the seconds that it took."""
         begun = time.perf_counter()
         settings = self._campaign.testbed
         nodes = Nodes(self._space.nodes(trial.point), self._campaign.cluster.slots_per_node)

@@ -1,12 +1,13 @@
 """The jobs of a simulation, those that run, and the queue's order. Compiled."""
 
+import heapq
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from campaign.simulation.compiled import compiled
-from campaign.simulation.event_queue import Jobs, Times, insert, pop, push, remove
+from campaign.simulation.event_queue import Jobs, Times, insert, remove
 from campaign.simulation.nodes import Slots, choose
 
 NOWHERE: Any = np.int64(-1)
@@ -35,8 +36,10 @@ class Work(NamedTuple):
 
 
 class QueueOrder(NamedTuple):
-    """The queue's order (schedulers.policy.Priority), ns. `dynamic` is 0 where it is the order of
-    submission."""
+    """The queue's order (schedulers.policy.Priority), times in ns.
+
+    `dynamic` is 0 where it is the order of submission.
+    """
 
     dynamic: int
     age: float
@@ -45,11 +48,13 @@ class QueueOrder(NamedTuple):
 
 
 class Running(NamedTuple):
-    """The `size[0]` running jobs: a heap by the time at which their slots are free, an agenda by
-    their limit."""
+    """The `size[0]` running jobs, in two orders.
 
-    end_times: Times
-    end_jobs: Jobs
+    `ends` is a heap of (time at which the job's slots are free, job); `limit_times` and
+    `limit_jobs` are sorted by the time at which the job will have reached its limit.
+    """
+
+    ends: list[tuple[int, int]]
     limit_times: Times
     limit_jobs: Jobs
     size: Times
@@ -57,11 +62,10 @@ class Running(NamedTuple):
 
 @compiled
 def none_running(work: Work, free: Slots) -> Running:
-    """Room for as many jobs as can run at once."""
+    """Return room for as many jobs as can run at once."""
     room = min(work.submit.size, total(free)) + 1
     return Running(
-        np.empty(room, np.int64),
-        np.empty(room, np.int64),
+        [(NEVER, NEVER) for _ in range(0)],  # empty, but of a type that Numba can tell
         np.empty(room, np.int64),
         np.empty(room, np.int64),
         np.zeros(1, np.int64),
@@ -70,7 +74,7 @@ def none_running(work: Work, free: Slots) -> Running:
 
 @compiled
 def total(free: Slots) -> int:
-    """The free slots of all nodes."""
+    """Return the free slots of all nodes together."""
     slots = 0
     for node in range(free.size):
         slots += free[node]
@@ -79,7 +83,7 @@ def total(free: Slots) -> int:
 
 @compiled
 def picked(work: Work, free: Slots, job: int, rule: int) -> bool:
-    """Whether the job fits into `free`; its nodes are chosen then."""
+    """Choose the job's nodes among `free`; return False if it doesn't fit."""
     return choose(
         free, work.width[job], work.spread[job], rule, work.nodes, work.amounts, work.place[job]
     )
@@ -94,7 +98,7 @@ def take(work: Work, free: Slots, job: int) -> None:
 
 @compiled
 def give(work: Work, free: Slots, job: int) -> None:
-    """Give them back."""
+    """Give the job's slots on its chosen nodes back to `free`."""
     for index in range(work.place[job], work.place[job] + work.spread[job]):
         free[work.nodes[index]] += work.amounts[index]
 
@@ -105,17 +109,16 @@ def begin(work: Work, free: Slots, running: Running, job: int, now: int) -> None
     work.start[job] = now
     take(work, free, job)
     size = running.size[0]
-    push(running.end_times, running.end_jobs, size, now + work.hold[job], job)
+    heapq.heappush(running.ends, (now + work.hold[job], job))
     insert(running.limit_times, running.limit_jobs, size, now + work.limit[job], job)
     running.size[0] = size + 1
 
 
 @compiled
 def finish(work: Work, free: Slots, running: Running) -> int:
-    """Give back the slots of the job that ends first; returns the job."""
-    job = running.end_jobs[0]
+    """Give back the slots of the job that ends first, and return the job."""
+    job = heapq.heappop(running.ends)[1]
     size = running.size[0]
-    pop(running.end_times, running.end_jobs, size)
     remove(running.limit_times, running.limit_jobs, size, work.start[job] + work.limit[job], job)
     running.size[0] = size - 1
     give(work, free, job)
@@ -123,11 +126,21 @@ def finish(work: Work, free: Slots, running: Running) -> int:
 
 
 @compiled
-def sort_queue(work: Work, queue: Jobs, first: int, last: int, now: int, order: QueueOrder) -> None:
-    """Put the queue's places `first` to `last` (excluded) in order of priority, highest first, then
-    of submission.
+def arrive(work: Work, queue: Jobs, last: int, arrived: int, now: int) -> tuple[int, int]:
+    """Put the jobs submitted by `now` at the queue's end; return its new end, and how many came."""
+    while arrived < work.submit.size and work.submit[arrived] <= now:
+        queue[last] = arrived
+        last += 1
+        arrived += 1
+    return last, arrived
 
-    Priorities are cut to whole numbers, as Slurm's priority/multifactor does.
+
+@compiled
+def sort_queue(work: Work, queue: Jobs, first: int, last: int, now: int, order: QueueOrder) -> None:
+    """Sort the queue's places `first` to `last` (excluded) by priority, highest first.
+
+    Jobs of equal priority stand in the order of their submission. Priorities are cut to whole
+    numbers, as Slurm's priority/multifactor does.
     """
     if order.period > 0:
         now -= now % order.period
