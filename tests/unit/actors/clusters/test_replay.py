@@ -4,7 +4,7 @@ import asyncio
 import shlex
 import time
 from dataclasses import replace
-from itertools import chain, count, repeat
+from itertools import count, repeat
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -32,6 +32,11 @@ TOPOLOGY = Topology(
     "c", (Node("head", "head", "10.42.0.1", 0, 512), Node("n1", "compute", "10.42.0.2", 4, 512))
 )
 WORKLOAD = load(WorkloadSettings(jobs=4), slots=4)
+UNITS = {
+    "head": {"munge.service", "slurmctld.service"},
+    "compute": {"munge.service", "slurmd.service"},
+}
+"""The daemons of a healthy node, by its role."""
 PATIENT = StallWatch(float("inf"))
 GIVEN_UP = (
     "JobId=3 JobState=NODE_FAIL StartTime=2026-11-23T00:27:21 EndTime=2026-11-23T00:27:23 "
@@ -52,11 +57,14 @@ class FakeShell:
 
 class FakeNode:
     """Answers the replay's questions: `pending` gives what the queue shows, one entry per question;
-    None while the agent submits, an int for so many jobs, text for a client that fails with it."""
+    None while the agent submits, an int for so many jobs, text for a client that fails with it. Its
+    systemd runs the daemons of its role; those of Slurm are dead on one that isn't `alive`."""
 
     def __init__(self, node, pending=(), alive=True, logs=None):
         self.node = node
-        self.alive = alive
+        self.running = (
+            UNITS["head" if node == "head" else "compute"] if alive else {"munge.service"}
+        )
         self.logs = logs or {}
         self._pending = iter(pending)
         self.put_files = {}
@@ -75,9 +83,8 @@ class FakeNode:
         return FakeShell()
 
     async def run(self, command, *, timeout_s, stdin=None):
-        health = chain(SLURM.health_commands("head"), SLURM.health_commands("compute"))
-        if tuple(command) in set(health):
-            return Output(0 if self.alive else 3, "", "")
+        if command[:3] == ("systemctl", "is-active", "--quiet"):
+            return Output(0 if self.running.intersection(command[3:]) else 3, "", "")
         assert guest.DONE_FILE in command[-1] and shlex.join(SLURM.pending_command()) in command[-1]
         match next(self._pending):
             case None:
@@ -127,6 +134,13 @@ def test_a_failing_client_with_a_dead_daemon_is_a_dead_scheduler():
     with pytest.raises(SchedulerDied, match="head: a daemon of slurm died") as caught:
         asyncio.run(replay(head)._pending())
     assert "fatal: out of memory" in caught.value.details
+
+
+def test_each_node_is_asked_for_the_daemons_of_its_role():
+    checked = replay(FakeNode("head"), FakeNode("n1"))
+    asyncio.run(checked._check_health())
+    with pytest.raises(SchedulerDied, match=r"n1: a daemon of slurm died .*slurmd.service"):
+        asyncio.run(replay(FakeNode("head"), FakeNode("n1", alive=False))._check_health())
 
 
 @pytest.mark.parametrize("health_s", [-1.0])
