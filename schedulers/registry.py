@@ -23,7 +23,7 @@ def adapter(name: str) -> Scheduler[Params]:
     if name not in names():
         raise ConfigError(
             f"scheduler.name: there is no scheduler {name!r}",
-            resolution=f"Choose: {', '.join(names())}.",
+            resolution=f"Use one of: {', '.join(names())}.",
         )
     # Only the adapter itself knows the class of its parameters: its own `Params` makes them.
     return cast(Scheduler[Params], import_module(f"schedulers.{name}").ADAPTER)

@@ -16,8 +16,8 @@ from schedulers.kube.params import KubeParams, configuration, parse_config
 from schedulers.kube.policy import policy
 from schedulers.policy import Policy
 
-SCHEDULER = "kube-scheduler.service"
-CONTROLLERS = "kube-controller-manager.service"
+SCHEDULER_UNIT = "kube-scheduler.service"
+CONTROLLERS_UNIT = "kube-controller-manager.service"
 CONF = f"{access.FOLDER}/scheduler.json"
 _OWN = "https://127.0.0.1:10259"
 
@@ -48,7 +48,7 @@ class BoundKube(BoundKubernetes[KubeParams]):
 
     scheduler: Kube
 
-    units: ClassVar[tuple[str, ...]] = (SCHEDULER, CONTROLLERS)
+    units: ClassVar[tuple[str, ...]] = (SCHEDULER_UNIT, CONTROLLERS_UNIT)
     jobs_path: ClassVar[str] = f"/apis/batch/v1/namespaces/{pods.NAMESPACE}/jobs"
     ended: ClassVar[Mapping[str, FinalState | None]] = {
         "Complete": "completed",
@@ -60,7 +60,7 @@ class BoundKube(BoundKubernetes[KubeParams]):
         """Return kube-scheduler with its configuration, and the job controller."""
         allowed = "/configz,/healthz,/livez,/readyz"
         scheduler = daemons.unit(
-            SCHEDULER,
+            SCHEDULER_UNIT,
             "/usr/bin/kube-scheduler",
             f"--config={CONF}",
             "--bind-address=127.0.0.1",
@@ -68,7 +68,7 @@ class BoundKube(BoundKubernetes[KubeParams]):
             f"--authorization-always-allow-paths={allowed}",
         )
         controllers = daemons.unit(
-            CONTROLLERS,
+            CONTROLLERS_UNIT,
             "/usr/bin/kube-controller-manager",
             f"--kubeconfig={access.KUBECONFIG}",
             "--leader-elect=false",
@@ -84,13 +84,13 @@ class BoundKube(BoundKubernetes[KubeParams]):
             interval_s=1.0,
         )
         return Control(
-            scheduler=SCHEDULER,
+            scheduler=SCHEDULER_UNIT,
             files=(
                 scheduler,
                 daemons.json_file(CONF, settings),
             ),
             others=(controllers,),
-            other_units=(CONTROLLERS,),
+            other_units=(CONTROLLERS_UNIT,),
             ready=(ready,),
         )
 

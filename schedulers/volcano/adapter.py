@@ -20,8 +20,8 @@ from schedulers.volcano.fairness import FAIRNESS
 from schedulers.volcano.params import VolcanoParams, configuration, flags, parse_config
 from schedulers.volcano.policy import policy
 
-SCHEDULER = "vc-scheduler.service"
-CONTROLLERS = "vc-controller-manager.service"
+SCHEDULER_UNIT = "vc-scheduler.service"
+CONTROLLERS_UNIT = "vc-controller-manager.service"
 CONF = f"{access.FOLDER}/vc-scheduler.json"
 DEFINITIONS = "/usr/share/volcano/crds"
 _API = "batch.volcano.sh/v1alpha1"
@@ -56,7 +56,7 @@ class BoundVolcano(BoundKubernetes[VolcanoParams]):
 
     scheduler: Volcano
 
-    units: ClassVar[tuple[str, ...]] = (SCHEDULER, CONTROLLERS)
+    units: ClassVar[tuple[str, ...]] = (SCHEDULER_UNIT, CONTROLLERS_UNIT)
     jobs_path: ClassVar[str] = f"/apis/{_API}/namespaces/{pods.NAMESPACE}/jobs"
     ended: ClassVar[Mapping[str, FinalState | None]] = {
         "Completed": "completed",
@@ -73,7 +73,7 @@ class BoundVolcano(BoundKubernetes[VolcanoParams]):
             "--enable-healthz=true",
         )
         scheduler = daemons.unit(
-            SCHEDULER,
+            SCHEDULER_UNIT,
             "/usr/bin/vc-scheduler",
             *common,
             "--healthz-address=127.0.0.1:11251",
@@ -84,17 +84,17 @@ class BoundVolcano(BoundKubernetes[VolcanoParams]):
             *flags(params),
         )
         controllers = daemons.unit(
-            CONTROLLERS,
+            CONTROLLERS_UNIT,
             "/usr/bin/vc-controller-manager",
             *common,
             "--healthz-address=127.0.0.1:11252",
             "--controllers=+job-controller,+queue-controller",
         )
         return Control(
-            scheduler=SCHEDULER,
+            scheduler=SCHEDULER_UNIT,
             files=(scheduler, daemons.json_file(CONF, configuration(params, pods.SLOT))),
             others=(controllers,),
-            other_units=(CONTROLLERS,),
+            other_units=(CONTROLLERS_UNIT,),
             ready=_ready(),
             before=(("bash", "-euc", _define()),),
         )
@@ -158,8 +158,8 @@ class BoundVolcano(BoundKubernetes[VolcanoParams]):
 
     def verify_command(self) -> tuple[str, ...]:
         """Print the process's arguments, what it says it has loaded, and its configuration."""
-        main = f"systemctl show --property=MainPID --value {SCHEDULER}"
-        loaded = f"grep 'Final state' {daemons.log(SCHEDULER)} | tail -n 1"
+        main = f"systemctl show --property=MainPID --value {SCHEDULER_UNIT}"
+        loaded = f"grep 'Final state' {daemons.log(SCHEDULER_UNIT)} | tail -n 1"
         return (
             "bash",
             "-c",
@@ -173,7 +173,7 @@ class BoundVolcano(BoundKubernetes[VolcanoParams]):
 
 def _ready() -> tuple[Probe, ...]:
     # The log begins anew with each start, so the line is there once.
-    initialized = f"grep -c 'completes Initialization' {daemons.log(SCHEDULER)}"
+    initialized = f"grep -c 'completes Initialization' {daemons.log(SCHEDULER_UNIT)}"
     return (
         Probe(
             "vc-scheduler is ready",

@@ -22,7 +22,9 @@ from campaign.core.trials import Trial
 from campaign.images.bundles.store import Store
 from campaign.schema import model
 from campaign.schema.hosts import HostSettings, TestbedSettings
+from schedulers.base import PhaseLimits
 from schedulers.registry import adapter
+from schedulers.slurm.adapter import Slurm
 from tests.unit.campaign.images.test_store import add
 
 pytestmark = pytest.mark.timeout(300)
@@ -181,6 +183,9 @@ def test_a_trial_that_misses_all_its_deadlines_is_given_up(opened, monkeypatch):
         libvirt_testbed, "_CLUSTER_ACTOR", ray.remote(num_cpus=0, max_concurrency=4)(Endless)
     )
     monkeypatch.setattr(cluster_spec, "LEASE_MARGIN_S", 0)
+    # The smoke test's limit is the scheduler's own; the others are set below.
+    limits = PhaseLimits(boot_s=1.0, configure_s=1.0, smoke_test_s=0.0)
+    monkeypatch.setattr(Slurm, "phase_limits", limits)
     pool, _ = opened("a")
     testbed = trials_on(
         pool, Placement(), boot_deadline_s=1, bootstrap_deadline_s=1, workload_deadline_s=1
