@@ -103,7 +103,7 @@ def writing_atomically(
     may lose it. If the block raises, or the disk fails (OSError), `path` stays as it was and no
     draft is left.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    draft = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -1,5 +1,4 @@
-"""Workloads: the jobs that every trial of a campaign replays, from a trace, a model, or built
-in."""
+"""Workloads, the jobs that every trial of a campaign replays: from traces, models, or built in."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,11 +10,11 @@ from campaign.schema.workload import WorkloadSettings
 
 
 def load(settings: WorkloadSettings, *, slots: int) -> Workload:
-    """The campaign's jobs, transformed as its settings say. `slots` are those of its smallest
-    cluster: no job is wider, so that all clusters run the same.
+    """Return the campaign's jobs, transformed as its settings want.
 
-    Raises ConfigError when settings don't belong together and WorkloadError when a trace can't be
-    read, or when the transformations leave no job or can't be done.
+    `slots` are those of the campaign's smallest cluster: no job is wider, so that all clusters run
+    the same. Raises ConfigError when settings don't belong together, and WorkloadError when a trace
+    can't be read, or when the transformations leave no job or can't be done.
     """
     from campaign.workloads.transform import transform
 

@@ -1,9 +1,8 @@
-"""Reads workloads of the simulator Batsim: JSON with a machine size, jobs, and the profiles that
-say what jobs do.
+"""Reads workloads of the simulator Batsim: JSON with a machine size, jobs and profiles.
 
-Only a profile of type `delay` has a run time by itself. What the others take depends on a simulated
-platform, so their jobs are dropped and counted, or refused when the campaign says strict. Format:
-Batsim's documentation, "Workload".
+Only a profile of type `delay` has a run time by itself. The run times of the others depend on a
+simulated platform, so their jobs are dropped and counted, or refused when the campaign is strict.
+Format: Batsim's documentation, "Workload".
 """
 
 import json
@@ -21,30 +20,29 @@ from campaign.workloads.traces import NO_VALUE, opened, workload_of
 
 DELAY = "delay"
 EXCERPT = 60  # characters of a wrong value that a message shows
-MEND = (
-    'Mend it: {"nb_res": SLOTS, "jobs": [{"id", "subtime", "res", "profile", "walltime"}, ..], '
+FORMAT = (
+    'Format: {"nb_res": SLOTS, "jobs": [{"id", "subtime", "res", "profile", "walltime"}, ..], '
     '"profiles": {NAME: {"type": "delay", "delay": SECONDS}, ..}}.'
 )
 Json = Mapping[str, Any]
 
 
 def read_batsim(file: Path, *, strict: bool = False) -> Workload:
-    """All usable jobs of a Batsim workload (plain or gzip) by order of arrival, the first at 0,
-    times in seconds.
+    """Return the usable jobs of a Batsim workload (plain or gzip) in the order of arrival.
 
-    `machine_slots` is `nb_res`, or the widest job where that is missing. Jobs keep their numbers
-    where all have a whole number of their own, and are numbered from 1 in order of arrival
-    otherwise. Users aren't known (0); a job without a `walltime` requests its run time. Repairs and
-    dropped jobs are counted in the notes. Raises WorkloadError, naming file, job and field, for
-    what isn't of the format; when no job is usable; and in strict mode when anything had to be
-    repaired or dropped.
+    The first arrives at 0; times are seconds. `machine_slots` is `nb_res`, or the widest job where
+    that is missing. Jobs keep their numbers where all have a whole number of their own, and are
+    numbered from 1 in order of arrival otherwise. Users aren't known (0); a job without a
+    `walltime` requests its run time. Repairs and dropped jobs are counted in the notes. Raises
+    WorkloadError, naming file, job and field, for what isn't of the format; when no job is usable;
+    and in strict mode when anything had to be repaired or dropped.
     """
     with opened(file) as stream:
         return parse_batsim(stream.read(), file=file, strict=strict)
 
 
 def parse_batsim(content: bytes, *, file: Path, strict: bool = False) -> Workload:
-    """As `read_batsim`, from bytes; `file` is what messages and the workload are named by."""
+    """Do as `read_batsim` does, from bytes; messages and the workload are named by `file`."""
     try:
         whole = _object(_loaded(content))
         jobs = _field(whole, "jobs")
@@ -55,7 +53,7 @@ def parse_batsim(content: bytes, *, file: Path, strict: bool = False) -> Workloa
         times = _run_times(profiles)
         every = [_job(job, place, times) for place, job in enumerate(jobs, start=1)]
     except _Fault as fault:
-        raise WorkloadError(f"{file}{fault}", resolution=MEND) from None
+        raise WorkloadError(f"{file}{fault}", resolution=FORMAT) from None
     if not jobs:
         raise WorkloadError(
             f"{file}: no jobs in it", resolution="Give a workload of Batsim with jobs."
@@ -72,8 +70,7 @@ def parse_batsim(content: bytes, *, file: Path, strict: bool = False) -> Workloa
 
 
 class _Fault(Exception):
-    """What isn't of the format, in words that go on from the file's name: they are only put
-    together when needed."""
+    """A fault in the format, in words that go on from the file's name."""
 
 
 class _Job(NamedTuple):
@@ -105,7 +102,7 @@ def _slots(whole: Json) -> int | None:
 
 
 def _run_times(profiles: Json) -> dict[str, float | None]:
-    """The run time of each profile, None where it has none by itself."""
+    """Return the run time (s) of each profile, None if it has none by itself."""
     times: dict[str, float | None] = {}
     for name, profile in profiles.items():
         try:
@@ -117,7 +114,7 @@ def _run_times(profiles: Json) -> dict[str, float | None]:
 
 
 def _job(job: Any, place: int, times: Mapping[str, float | None]) -> _Job | None:
-    """The job that stands at `place` in the list, None if its profile has no run time."""
+    """Return the job at `place` in the list, None if its profile has no run time."""
     named: int | str | None = None
     try:
         number = _field(_object(job), "id")
@@ -138,7 +135,7 @@ def _job(job: Any, place: int, times: Mapping[str, float | None]) -> _Job | None
 
 
 def _columns(found: list[_Job]) -> Columns:
-    """The jobs as columns; numbered by arrival if any of their ids is text."""
+    """Return the jobs as columns; numbered by arrival if any of their ids is text."""
     submit, width, runtime, requested = (
         np.array([job[1:] for job in found], dtype=np.float64).reshape(-1, 4).T
     )
@@ -189,7 +186,7 @@ def _wrong(where: str, value: Any, allowed: str) -> _Fault:
 
 
 def _excerpt(value: Any) -> str:
-    """A value as a message shows it."""
+    """Return a value as a message shows it."""
     if isinstance(value, dict | list):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     text = repr(value)

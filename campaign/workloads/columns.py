@@ -22,22 +22,22 @@ LARGEST_NUMBER = 2**53  # beyond it a trace's numbers can't be told apart
 
 
 def columns_of(table: pa.Table) -> Columns:
-    """The columns of a table with WORKLOAD_SCHEMA, in its order of jobs."""
+    """Return the columns of a table with WORKLOAD_SCHEMA, in its order of jobs."""
     return {name: table.column(name).to_numpy() for name in WORKLOAD_SCHEMA.names}
 
 
 def taken(jobs: Mapping[str, NDArray[Any]], rows: Any) -> Columns:
-    """The jobs that `rows` picks: a mask, a slice, or positions in the order wanted."""
+    """Return the jobs that `rows` picks: a mask, a slice, or positions in the order wanted."""
     return {name: column[rows] for name, column in jobs.items()}
 
 
 def from_zero(jobs: Columns) -> Columns:
-    """The same jobs, sorted as they are, with the first arrival at 0."""
+    """Return the same jobs, in the same order, with the first arrival at 0."""
     return jobs | {"arrival_s": jobs["arrival_s"] - jobs["arrival_s"][0]}
 
 
 def table_of(jobs: Columns, *, where: str) -> pa.Table:
-    """The table with WORKLOAD_SCHEMA that holds these jobs.
+    """Return the table with WORKLOAD_SCHEMA that holds these jobs.
 
     Raises WorkloadError, beginning with `where` (a file, a setting) and naming the first job that
     breaks a rule.
@@ -58,7 +58,7 @@ def _dtype(kind: pa.DataType) -> np.dtype[Any]:
 
 
 def _rules(jobs: Columns) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """What must hold, in words, and the jobs that break it; later rules rely on earlier ones."""
+    """Yield each rule in words, and the jobs that break it; later rules rely on earlier ones."""
     for name, column in jobs.items():
         yield f"{name} is no finite number", ~np.isfinite(column)
     number, arrival, width, user = (jobs[name] for name in ("job_id", "arrival_s", "width", "user"))
@@ -78,12 +78,12 @@ def _rules(jobs: Columns) -> Iterator[tuple[str, NDArray[np.bool_]]]:
 
 
 def strange(column: NDArray[Any], low: int, high: int) -> NDArray[np.bool_]:
-    """Which values aren't whole numbers from `low` to `high`."""
+    """Return which values aren't whole numbers from `low` to `high`."""
     return np.asarray((column < low) | (column > high) | (column != np.floor(column)))
 
 
 def repeated(column: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which values stood earlier in the column already."""
+    """Return which values stood earlier in the column already."""
     again = np.ones(column.size, dtype=bool)
     again[np.unique(column, return_index=True)[1]] = False
     return again

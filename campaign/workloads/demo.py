@@ -1,5 +1,4 @@
-"""The built-in workload: seeded, small, and uneven enough that a scheduler's settings make a
-difference."""
+"""The built-in workload: seeded, small, and uneven enough that a scheduler's settings matter."""
 
 import numpy as np
 import pyarrow as pa
@@ -18,13 +17,13 @@ CARELESS = (0.2, 0.2, 0.2, 0.4)  # and of long ones
 
 
 def demo(settings: WorkloadSettings, *, slots: int, widest: int) -> Workload:
-    """Draw `settings.jobs` jobs that fill 0.9 of `slots` over `settings.duration_s`, none wider
-    than `widest`.
+    """Draw `settings.jobs` jobs that fill 0.9 of `slots` over `settings.duration_s`.
 
-    Two fifths come in a burst, which any cluster must queue; wide jobs among them leave gaps for
-    backfill. Requested times are whole minutes, because Slurm rounds limits up to them, and at
-    least one: short jobs mostly ask for what they need, long ones for up to five times as much, so
-    that what may be backfilled depends on who asked. Equal settings give equal jobs.
+    None is wider than `widest`. Two fifths come in a burst, which any cluster must queue; wide jobs
+    among them leave gaps for backfill. Requested times are whole minutes, because Slurm rounds
+    limits up to them, and at least one: short jobs mostly ask for what they need, long ones for up
+    to five times as much, so that what may be backfilled depends on who asked. Equal settings give
+    equal jobs.
     """
     draw = np.random.default_rng(settings.seed)
     count = settings.jobs
@@ -49,7 +48,7 @@ def demo(settings: WorkloadSettings, *, slots: int, widest: int) -> Workload:
 
 
 def _widths(draw: np.random.Generator, count: int, widest: int) -> NDArray[np.int64]:
-    """Half of the jobs one slot wide, a sixth as wide as may be, the rest anything between."""
+    """Draw widths: half one slot, a sixth as wide as allowed, the rest anything between."""
     kind = draw.random(count)
     between = draw.integers(1, widest + 1, count)
     return np.where(kind < 1 / 2, 1, np.where(kind < 5 / 6, between, widest))

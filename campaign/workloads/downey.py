@@ -1,5 +1,4 @@
-"""Downey's workload model: moldable jobs with a speedup function, from each of which one rigid job
-is made.
+"""Downey's workload model: moldable jobs with a speedup function, each made one rigid job.
 
 Allen B. Downey: A Parallel Workload Model and Its Implications for Processor Allocation, HPDC 1997;
 A Model for Speedup of Parallel Programs, technical report UCB/CSD-97-933, 1997; Using Queue Time
@@ -20,14 +19,13 @@ MOST_VARIANCE = 2.0  # of parallelism (sigma)
 
 
 def downey(*, jobs: int, seed: int, slots: int) -> Workload:
-    """Draw `jobs` jobs for a machine of `slots` slots, which they load to 0.7. Equal arguments give
-    equal jobs.
+    """Draw `jobs` jobs for a machine of `slots` slots, which they load to 0.7.
 
-    Per job, independently: the lifetime on one slot is log-uniform from e^2 to e^12 s, the average
-    parallelism A log-uniform from 1 to `slots`, sigma uniform from 0 to 2. A job asks for A slots,
-    rounded: the model takes the sizes in the logs for the jobs' average parallelism. It then runs
-    for its lifetime over its speedup on them. Jobs arrive in a Poisson process; the model's nights
-    are left out.
+    Equal arguments give equal jobs. Per job, independently: the lifetime on one slot is log-uniform
+    from e^2 to e^12 s, the average parallelism A log-uniform from 1 to `slots`, sigma uniform from
+    0 to 2. A job asks for A slots, rounded: the model takes the sizes in the logs for the jobs'
+    average parallelism. It then runs for its lifetime over its speedup on them. Jobs arrive in a
+    Poisson process; the model's nights are left out.
     """
     draw = np.random.default_rng(seed)
     lifetime = np.exp(draw.uniform(SHORTEST_LOG, LONGEST_LOG, jobs))
@@ -50,14 +48,17 @@ def downey(*, jobs: int, seed: int, slots: int) -> Workload:
 
 
 def speedup(processors: ArrayLike, parallelism: ArrayLike, sigma: ArrayLike) -> Floats:
-    """Speedup S(n) of jobs with average parallelism A >= 1 and variance sigma >= 0 on n >= 1
-    processors; broadcasts.
+    """Return the speedup S(n) of jobs on n >= 1 processors; arguments are broadcast.
 
-    Downey 1997, A Model for Speedup of Parallel Programs. For sigma <= 1:
+    A >= 1 is a job's average parallelism, sigma >= 0 its variance. Downey 1997, A Model for Speedup
+    of Parallel Programs. For sigma <= 1:
+
         A n / (A + sigma / 2 (n - 1))                     for 1 <= n <= A
         A n / (sigma (A - 1 / 2) + n (1 - sigma / 2))     for A <= n <= 2 A - 1
         A                                                 beyond
+
     and for sigma >= 1:
+
         n A (sigma + 1) / (sigma (n + A - 1) + A)         for 1 <= n <= A + A sigma - sigma
         A                                                 beyond
     """

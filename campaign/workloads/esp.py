@@ -1,5 +1,4 @@
-"""ESP-2, the Effective System Performance benchmark: 230 jobs of 14 types, and the efficiency that
-they measure.
+"""ESP-2, the Effective System Performance benchmark: 230 jobs, and the efficiency they measure.
 
 Adrian T. Wong, Leonid Oliker, William T. C. Kramer, Teresa L. Kaltz, David H. Bailey: ESP: A System
 Utilization Benchmark, SC2000; the second version by NERSC. The table of types is as printed in
@@ -18,8 +17,7 @@ from campaign.workloads.lublin import Floats, Integers, as_table
 
 
 class JobType(NamedTuple):
-    """A type of jobs: its letter, its width as a fraction of the machine, how many, and their run
-    time in seconds."""
+    """A type of jobs: letter, width as a fraction of the machine, number, and run time (s)."""
 
     letter: str
     fraction: float
@@ -55,7 +53,7 @@ SAME = 0.01  # relative difference of run times that scaling and rounding may le
 
 
 def esp(*, slots: int, seed: int) -> Workload:
-    """The 230 jobs for a machine of `slots` slots. Equal arguments give equal jobs.
+    """Return the 230 jobs for a machine of `slots` slots. Equal arguments give equal jobs.
 
     How jobs come is a parameter of the benchmark: 50 at once are what Georgiou and Hautreux take,
     the times are this project's. Types A to M come in an order drawn by `seed`: 50 jobs at once,
@@ -83,8 +81,7 @@ def esp(*, slots: int, seed: int) -> Workload:
 
 
 def mix(slots: int) -> tuple[Integers, Floats]:
-    """Widths (slots) and run times (seconds) of the 230 jobs by type, the two as wide as the
-    machine last."""
+    """Return widths (slots) and run times (s) of the 230 jobs by type, the two widest last."""
     counts = [each.jobs for each in TYPES]
     fraction = np.array([each.fraction for each in TYPES])
     width = np.maximum(np.floor(fraction * slots + 0.5), 1.0).astype(np.int64)
@@ -92,12 +89,12 @@ def mix(slots: int) -> tuple[Integers, Floats]:
 
 
 def efficiency(jobs: pa.Table, slots: int) -> float | None:
-    """ESP's efficiency, at most 1: sum(width * run time) / (slots * elapsed), first submission to
-    last end.
+    """Return ESP's efficiency, at most 1; None if the jobs aren't those of ESP-2.
 
-    `jobs` has the columns width, runtime_s (the time that a job should take), submit_ns and end_ns
-    of JOBS_SCHEMA. None when they aren't the mix of ESP-2, for whatever machine and however scaled
-    in time, or when not all have ended. The formula is that of Wong et al. 2000.
+    It is sum(width * run time) / (slots * elapsed), from first submission to last end (Wong et al.
+    2000). `jobs` has the columns width, runtime_s (the time that a job should take), submit_ns and
+    end_ns of JOBS_SCHEMA. It may be the mix for any machine and scaled in time, but all jobs must
+    have ended.
     """
     if (
         jobs.num_rows != JOBS
@@ -116,8 +113,11 @@ def efficiency(jobs: pa.Table, slots: int) -> float | None:
 
 
 def _is_mix(width: Integers, runtime: Floats) -> bool:
-    """Whether 230 jobs are the mix: its widths for a machine as large as the widest, its run times
-    up to a factor."""
+    """Return True if 230 jobs are the mix.
+
+    Its widths are those for a machine as large as the widest job, its run times the benchmark's up
+    to a factor.
+    """
     mixed_width, mixed_runtime = mix(int(width.max()))
     found = np.lexsort((runtime, width))
     expected = np.lexsort((mixed_runtime, mixed_width))

@@ -1,11 +1,10 @@
-"""The workload model of Lublin and Feitelson: rigid jobs, a daily cycle, fitted to three
-supercomputers' logs.
+"""The workload model of Lublin and Feitelson: rigid jobs with a daily cycle, fitted to logs.
 
 Uri Lublin, Dror G. Feitelson: The Workload on Parallel Supercomputers: Modeling the Characteristics
 of Rigid Jobs, Journal of Parallel and Distributed Computing 63(11), 2003 (technical report 1999).
 The parameters, and where the paper leaves room the procedure, are those of the authors' program
-(m_lublin99 in the Parallel Workloads Archive) for all jobs together, batch and interactive. What
-models of workloads lack, users and their estimates, is here for the others too.
+(m_lublin99 in the Parallel Workloads Archive) for all jobs together, batch and interactive. Users
+and their estimates, which models of workloads lack, are here for the other models too.
 """
 
 import numpy as np
@@ -75,7 +74,7 @@ def lublin(*, jobs: int, seed: int, slots: int) -> Workload:
 
 
 def widths(draw: np.random.Generator, count: int, slots: int) -> Integers:
-    """Slots of `count` jobs: 1, or 2 to the power of a two-stage uniform variable.
+    """Draw the slots of `count` jobs: 1, or 2 to the power of a two-stage uniform variable.
 
     For parallel jobs the logarithm is uniform in [0.8, m] (probability 0.86) or in [m, log2 slots],
     m = log2 slots - 2.5; it is rounded for those whose width is to be a power of two. The authors
@@ -95,7 +94,7 @@ def widths(draw: np.random.Generator, count: int, slots: int) -> Integers:
 
 
 def runtimes(draw: np.random.Generator, width: Integers) -> Floats:
-    """Run times of jobs so wide, in seconds.
+    """Draw run times (s) of jobs of these widths.
 
     The natural logarithm is hyper-gamma: gamma(4.2, 0.94) with probability 0.78 - 0.0054 width
     (within 0 and 1), else gamma(312, 0.03); values above 12 are drawn anew. The authors' program
@@ -112,7 +111,7 @@ def runtimes(draw: np.random.Generator, width: Integers) -> Floats:
 
 
 def gaps(draw: np.random.Generator, count: int) -> Floats:
-    """Seconds between arrivals if all hours were alike.
+    """Draw the seconds between arrivals as if all hours were alike.
 
     The natural logarithm is gamma(10.2303 * 1.0225, 0.4871); values above 13 are drawn anew.
     """
@@ -123,7 +122,7 @@ def gaps(draw: np.random.Generator, count: int) -> Floats:
 
 
 def daily_weights() -> Floats:
-    """How busy each half-hour of the day is, from midnight: 48 weights of mean 1.
+    """Return how busy each half-hour of the day is, from midnight: 48 weights of mean 1.
 
     Half-hour i has weight F(i + 0.5) - F(i - 0.5), F the distribution function of gamma(8.1737,
     3.9631), i from 11 to 58, after 48 the next day's. Integrated by Gauss-Legendre quadrature; the
@@ -139,7 +138,7 @@ def daily_weights() -> Floats:
 
 
 def arrivals(draw: np.random.Generator, count: int) -> Floats:
-    """Arrival times of `count` jobs in seconds after midnight, ascending.
+    """Draw the arrival times of `count` jobs in seconds after midnight, ascending.
 
     The authors' program lets each gap pay for the half-hours that it passes, by their weights, and
     keeps the change. That is the sum of the gaps put through the inverse of the weights' running
@@ -153,8 +152,7 @@ def arrivals(draw: np.random.Generator, count: int) -> Floats:
 
 
 def estimates(draw: np.random.Generator, runtime: Floats) -> Floats:
-    """Requested times for such run times: the f-model, uniform in [run time, (f + 1) run time],
-    with f = 3.
+    """Draw requested times: the f-model, uniform in [run time, (f + 1) run time], with f = 3.
 
     Ahuva W. Mu'alem, Dror G. Feitelson: Utilization, Predictability, Workloads, and User Runtime
     Estimates in Scheduling the IBM SP2 with Backfilling, IEEE TPDS 12(6), 2001. With f = 3 jobs use
@@ -165,8 +163,10 @@ def estimates(draw: np.random.Generator, runtime: Floats) -> Floats:
 
 
 def users(draw: np.random.Generator, count: int) -> NDArray[np.int32]:
-    """User numbers from 1 to 40 for `count` jobs: the user of rank k submits in proportion to 1 / k
-    (Zipf's law)."""
+    """Draw user numbers from 1 to 40 for `count` jobs.
+
+    The user of rank k submits in proportion to 1 / k (Zipf's law).
+    """
     shares = np.cumsum(1.0 / np.arange(1, USERS + 1))
     return (np.searchsorted(shares / shares[-1], draw.random(count), side="right") + 1).astype(
         np.int32
@@ -176,7 +176,7 @@ def users(draw: np.random.Generator, count: int) -> NDArray[np.int32]:
 def as_table(
     arrival: Floats, width: Integers, runtime: Floats, requested: Floats, user: NDArray[np.int32]
 ) -> pa.Table:
-    """A table of WORKLOAD_SCHEMA from columns of equal length, jobs numbered from 1."""
+    """Return a table of WORKLOAD_SCHEMA from columns of equal length, jobs numbered from 1."""
     columns = {
         "job_id": np.arange(1, arrival.size + 1),
         "arrival_s": arrival,

@@ -11,12 +11,11 @@ OVERESTIMATE = 2.0  # requested time / run time
 
 
 def poisson(*, jobs: int, seed: int, slots: int, runtime_s: tuple[float, float]) -> Workload:
-    """Draw `jobs` jobs for a machine of `slots` slots, which they load to 0.7. Equal arguments give
-    equal jobs.
+    """Draw `jobs` jobs for a machine of `slots` slots, which they load to 0.7.
 
-    Widths are uniform from 1 to `slots`, run times uniform between the two of `runtime_s`
-    (seconds), and every job asks for twice its run time. Raises ConfigError when run times could be
-    0.
+    Equal arguments give equal jobs. Widths are uniform from 1 to `slots`, run times uniform between
+    the two of `runtime_s` (seconds), and every job asks for twice its run time. Raises ConfigError
+    when run times could be 0.
     """
     shortest, longest = runtime_s
     if not 0 < shortest <= longest:
@@ -40,7 +39,7 @@ def poisson(*, jobs: int, seed: int, slots: int, runtime_s: tuple[float, float])
 
 
 def arrivals(draw: np.random.Generator, count: int, *, slots: int, area: float) -> Floats:
-    """Arrival times in seconds of a Poisson process, the first at 0.
+    """Draw arrival times (s) of a Poisson process, the first at 0.
 
     Jobs of mean `area` (slot-seconds) then load `slots` slots to 0.7: load = rate * area / slots.
     """

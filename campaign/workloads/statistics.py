@@ -1,5 +1,4 @@
-"""What a workload looks like in numbers: its distributions, its load, and how all of that goes over
-time.
+"""A workload in numbers: its distributions, its load, and how they go over time.
 
 Everything is computed on columns: a million jobs take about a second.
 """
@@ -36,11 +35,10 @@ Column = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Distribution:
-    """One quantity over all jobs, in its own unit. `cv` is standard deviation / mean, None where
-    the mean is 0.
+    """One quantity over all jobs, in its own unit.
 
-    Quantiles are interpolated linearly between order statistics; the standard deviation is that of
-    the population.
+    `cv` is standard deviation / mean, None where the mean is 0. Quantiles are interpolated linearly
+    between order statistics; the standard deviation is that of the population.
     """
 
     min: float
@@ -67,12 +65,12 @@ class Statistics:
 
     `distributions` by quantity: interarrival_s (none for a single job), width (slots), runtime_s,
     requested_s, accuracy (run time / requested time) and area (slot seconds). `users` are those
-    that are known: 0 stands for whoever isn't. `serial` and `powers_of_two` are shares of the jobs.
-    `load` is None where the jobs arrive all at once. `arrivals` are jobs per bar, `loads` offered
-    load per bar (none without a span), both over seconds since the first arrival. `widths` are jobs
-    by width, each edge in the bar below it; `runtimes` jobs by run time in s, each edge in the bar
-    above it. `day` and `week` are jobs per hour by hour of the day and by day of the week, both
-    counted from the first arrival, empty where the span is too short.
+    that are known: 0 stands for an unknown one. `serial` and `powers_of_two` are shares of the
+    jobs. `load` is None where the jobs arrive all at once. `arrivals` are jobs per bar, `loads`
+    offered load per bar (none without a span), both over seconds since the first arrival. `widths`
+    are jobs by width, each edge in the bar below it; `runtimes` jobs by run time in s, each edge in
+    the bar above it. `day` and `week` are jobs per hour by hour of the day and by day of the week,
+    both counted from the first arrival, empty where the span is too short.
     """
 
     jobs: int
@@ -134,8 +132,10 @@ def describe(workload: Workload, slots: int) -> Statistics:
 
 
 def step_of(span_s: float, most: int = BINS) -> float:
-    """The shortest length that people count time in, in s, of which at most `most` cover `span_s`;
-    1 s without one."""
+    """Return the shortest customary unit of time (s) of which at most `most` cover `span_s`.
+
+    1 s where there is no span.
+    """
     least = span_s / most
     if least <= 0:
         return 1.0
@@ -171,8 +171,10 @@ def _time_edges(span_s: float) -> Column:
 
 
 def _decades(values: Column) -> Column:
-    """Edges at equal distances on a logarithmic scale, powers of ten among them, around all
-    values."""
+    """Return edges at equal distances on a logarithmic scale around all values.
+
+    Powers of ten are among them.
+    """
     low = math.log10(float(values.min()))
     high = math.log10(float(values.max()))
     near = 1e-9  # a value that is an edge but for rounding
@@ -185,14 +187,14 @@ def _decades(values: Column) -> Column:
 
 
 def _over(values: Column, edges: Column, weights: Column | None = None) -> Histogram:
-    """Values by bar; what rounding puts beyond the ends is in the first and the last."""
+    """Return values by bar; what rounding puts beyond the ends is in the first and the last."""
     bars = edges.size - 1
     bar = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, bars - 1)
     return _histogram(edges, np.bincount(bar, weights, minlength=bars))
 
 
 def _by_width(width: NDArray[np.int32]) -> Histogram:
-    """Jobs by width: 1, 2, 3..4, 5..8, and so on, empty bars below the narrowest job included."""
+    """Return jobs by width: 1, 2, 3..4, 5..8, and so on; bars below the narrowest are empty."""
     bar = np.frexp(width.astype(np.float64) - 1)[1]  # the bit length of width - 1
     counts = np.bincount(bar)
     return _histogram(np.concatenate([[0.0], 2.0 ** np.arange(counts.size)]), counts)
@@ -203,8 +205,10 @@ def _histogram(edges: Column, heights: ArrayLike) -> Histogram:
 
 
 def _cycle(since: Column, part_s: float, parts: int) -> tuple[float, ...]:
-    """Jobs per hour in each part of a cycle, over the time that the span spent in it: a part begun
-    counts as such."""
+    """Return jobs per hour in each part of a cycle, over the time that the span spent in it.
+
+    A part begun counts as such.
+    """
     counts = np.bincount((since // part_s).astype(np.int64) % parts, minlength=parts)
     whole, rest = divmod(float(since[-1]), part_s * parts)
     spent = whole * part_s + np.clip(rest - part_s * np.arange(parts), 0, part_s)

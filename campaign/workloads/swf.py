@@ -1,17 +1,14 @@
-"""Reads and writes traces in the Standard Workload Format, version 2.2, the way real files are
-written.
+"""Reads and writes traces in the Standard Workload Format 2.2, the way real files are written.
 
 Eighteen numbers a line with white space between, -1 for what is unknown, `;` before header lines.
 What real files get wrong is repaired and counted in the workload's notes, or refused when the
-campaign says strict. A line that is no line of numbers is an error either way. Format: Feitelson,
-"The Standard Workload Format", Parallel Workloads Archive.
+campaign is strict. A line that isn't numbers is an error either way. Format: Feitelson, "The
+Standard Workload Format", Parallel Workloads Archive.
 """
 
 import gzip
-import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +20,7 @@ from numpy.typing import NDArray
 from pyarrow import csv
 
 from campaign.core.errors import WorkloadError
+from campaign.core.files import write_atomically
 from campaign.core.jobs import Workload
 from campaign.workloads.columns import WIDEST, Columns
 from campaign.workloads.traces import HEADER, NO_VALUE, opened, workload_of
@@ -65,22 +63,21 @@ Rows = NDArray[np.float64]
 
 
 def read_swf(file: Path, *, strict: bool = False) -> Workload:
-    """All usable jobs of a trace (plain or gzip) by order of arrival, the first at 0; seconds,
-    slots.
+    """Return the usable jobs of a trace (plain or gzip) in the order of arrival.
 
-    `machine_slots` is the header's MaxProcs, else its MaxNodes, else the widest job. Widths are
-    what was requested, else what was allocated; a job that requested no time has its run time; user
-    0 is unknown. The notes hold what the header says of the machine, and a count per kind of
-    repair. Raises WorkloadError, naming file, line and text, for what can't be read; for a trace
-    without a usable job; and in strict mode for one that needs repairs.
+    The first arrives at 0; times are seconds, widths slots. `machine_slots` is the header's
+    MaxProcs, else its MaxNodes, else the widest job. Widths are what was requested, else what was
+    allocated; a job that requested no time has its run time; user 0 is unknown. The notes hold what
+    the header says of the machine, and a count per kind of repair. Raises WorkloadError, naming
+    file, line and text, for what can't be read; for a trace without a usable job; and in strict
+    mode for one that needs repairs.
     """
     with opened(file) as stream:
         return parse_swf(stream, file=file, strict=strict)
 
 
 def parse_swf(stream: BinaryIO, *, file: Path, strict: bool = False) -> Workload:
-    """As `read_swf`, from any stream of bytes; `file` is what messages and the workload are named
-    by."""
+    """Do as `read_swf` does, from a stream of bytes; `file` is its name in messages."""
     found = _Blocks(file)
     for block in _blocks(stream):
         found.add(block)
@@ -105,7 +102,7 @@ def parse_swf(stream: BinaryIO, *, file: Path, strict: bool = False) -> Workload
 
 @dataclass
 class _Blocks:
-    """What the blocks of a trace that were read so far hold."""
+    """The blocks of a trace that were read so far."""
 
     file: Path
     lines: int = 0
@@ -133,7 +130,7 @@ class _Blocks:
         self.rows.append(np.ascontiguousarray(numbers[:, READ]))
 
     def jobs(self) -> Columns:
-        """The numbers of all jobs under the names of a workload's columns."""
+        """Return the numbers of all jobs, under the names of a workload's columns."""
         rows = np.concatenate(self.rows) if self.rows else np.empty((0, len(READ)))
         if not len(rows):
             raise WorkloadError(
@@ -151,8 +148,10 @@ class _Blocks:
         }
 
     def _whole(self, text: bytes) -> bytes:
-        """The last block without its last line, if writing that was broken off: it has no end and
-        too few numbers."""
+        """Return the last block without its last line if that was only begun to be written.
+
+        Such a line has no end and too few numbers.
+        """
         before, end, last = text.rpartition(b"\n")
         fields = last.split()
         numbers = all(map(NUMBER.fullmatch, fields[:-1])) and all(map(CUT.fullmatch, fields[-1:]))
@@ -178,7 +177,7 @@ class _Blocks:
 
 
 def _blocks(stream: BinaryIO) -> Iterator[bytes]:
-    """The stream in blocks of whole lines; the last line may lack its end."""
+    """Yield the stream in blocks of whole lines; the last line may lack its end."""
     rest: list[bytes] = []
     while block := stream.read(BLOCK):
         whole, end, last = block.rpartition(b"\n")
@@ -191,8 +190,10 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _numbers(text: bytes) -> tuple[Rows | None, int]:
-    """The numbers of all lines, FIELDS a row, and how many lines had more; None if any line isn't
-    as it should be."""
+    """Return the numbers of all lines, FIELDS a row, and how many lines had more.
+
+    None if any line isn't as it should be.
+    """
     text = text.translate(SPACES)
     while b"  " in text:
         text = text.replace(b"  ", b" ")
@@ -217,7 +218,10 @@ def _numbers(text: bytes) -> tuple[Rows | None, int]:
 
 
 def _exactly(text: bytes, lines_before: int, file: Path) -> tuple[Rows, int]:
-    """As `_numbers`, slowly and line by line: what isn't a line of numbers is a WorkloadError."""
+    """Do as `_numbers` does, slowly and line by line.
+
+    Raises WorkloadError for a line that isn't numbers.
+    """
     rows = []
     more = 0
     for number, line in enumerate(text.split(b"\n"), start=lines_before + 1):
@@ -243,32 +247,26 @@ def _broken(file: Path, number: int, line: str) -> WorkloadError:
 
 
 def _slots(value: str) -> int | None:
-    """The number that a header line begins with, where a machine can have so many slots."""
+    """Return the number that a header line begins with, if a machine can have so many slots."""
     match = re.match(r"[0-9]{1,10}\b", value)
     return int(match[0]) if match and 1 <= int(match[0]) <= WIDEST else None
 
 
 def write_swf(workload: Workload, file: Path) -> None:
-    """Write a workload as a trace, in place of what was there; reading it gives equal jobs. Packed
-    if it ends in .gz.
+    """Write a workload as a trace, in place of what was there; reading it gives equal jobs.
 
-    Times are seconds with as many decimals as they need; user 0 and all that a workload doesn't
-    know is -1. The notes become the header. The file appears whole or not at all. Raises
-    WorkloadError where it can't be written.
+    It is packed if the name ends in .gz. Times are seconds with as many decimals as they need; user
+    0 and all that a workload doesn't know is -1. The notes become the header. The file appears
+    whole or not at all. Raises WorkloadError if it can't be written.
     """
     content = "\n".join([*_header(workload), *_lines(workload.table), ""]).encode()
-    temporary = file.parent / f".{file.name}.{os.getpid()}"
     try:
-        temporary.write_bytes(gzip.compress(content, mtime=0) if file.suffix == ".gz" else content)
-        temporary.replace(file)
+        write_atomically(file, gzip.compress(content, mtime=0) if file.suffix == ".gz" else content)
     except OSError as error:
         raise WorkloadError(
             f"{file}: {error.strerror}",
             resolution="Name a file that can be written, in a folder that exists.",
         ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def _header(workload: Workload) -> Iterator[str]:
@@ -286,12 +284,12 @@ def _header(workload: Workload) -> Iterator[str]:
 
 
 def _printable(text: str) -> str:
-    """One line of it, without what terminals obey and files can't hold."""
+    """Return one line of the text, without what terminals obey and files can't hold."""
     return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _lines(table: pa.Table) -> list[str]:
-    """A line per job."""
+    """Yield a line per job."""
     fields: list[pa.Array | str] = [str(NO_VALUE)] * FIELDS
     fields[STATUS] = str(COMPLETED)
     width = table.column("width").combine_chunks().cast(pa.string())
@@ -311,8 +309,7 @@ def _lines(table: pa.Table) -> list[str]:
 
 
 def _decimals(times: pa.ChunkedArray) -> pa.Array:
-    """Times as text without exponents, which programs that read traces needn't know; exactly what
-    they are."""
+    """Return times as exact text without exponents, which not every reader of traces knows."""
     text = times.combine_chunks().cast(pa.string())
     with_exponent = np.flatnonzero(pc.match_substring(text, "e").to_numpy(zero_copy_only=False))
     if not with_exponent.size:

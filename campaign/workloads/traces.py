@@ -1,5 +1,4 @@
-"""What trace formats share: files that may be compressed, repairs that are counted, and jobs made
-of raw numbers."""
+"""What trace formats share: compressed files, repairs that are counted, jobs of raw numbers."""
 
 import gzip
 import zlib
@@ -37,7 +36,7 @@ STARTED = f"{HEADER}UnixStartTime"
 
 @contextmanager
 def opened(file: Path) -> Iterator[BinaryIO]:
-    """The bytes of a trace, unpacked if it is a gzip file, whatever its name.
+    """Yield the bytes of a trace, unpacked if it is a gzip file, whatever its name.
 
     Raises WorkloadError, here or while it is read, where the file is missing, can't be read, or is
     a damaged archive.
@@ -62,7 +61,7 @@ def opened(file: Path) -> Iterator[BinaryIO]:
 
 
 def name_of(file: Path) -> str:
-    """A trace's name: its file's, without the endings."""
+    """Return a trace's name: that of its file, without the endings."""
     return Path(file.name.removesuffix(".gz")).stem
 
 
@@ -76,13 +75,13 @@ def workload_of(
     began: int | None = None,
     notes: dict[str, str] | None = None,
 ) -> Workload:
-    """All usable jobs of a trace by order of arrival, the first at 0, and what had to be repaired
-    in the notes.
+    """Return the usable jobs of a trace in the order of arrival, the first at 0.
 
-    `jobs` are the trace's numbers under the names of WORKLOAD_SCHEMA, all finite, negative where
-    unknown. `repairs` are those made while reading; `machine` the slots of the trace's machine
-    where it says so (else its widest job's); `began` the Unix time of the trace's time 0.
-    Raises WorkloadError when no job is usable, and in strict mode when anything had to be repaired.
+    What had to be repaired stands in the notes. `jobs` are the trace's numbers under the names of
+    WORKLOAD_SCHEMA, all finite, negative where unknown. `repairs` are those made while reading;
+    `machine` the slots of the trace's machine where it says so (else its widest job's); `began` the
+    Unix time of the trace's time 0. Raises WorkloadError when no job is usable, and in strict mode
+    when anything had to be repaired.
     """
     jobs = _repaired(jobs, repairs)
     made = {name: count for name, count in repairs.items() if count}
@@ -110,8 +109,10 @@ def workload_of(
 
 
 def _repaired(jobs: Columns, repairs: dict[str, int]) -> Columns:
-    """Usable jobs by order of arrival, at the trace's own times; counts in `repairs` what had to be
-    done."""
+    """Return the usable jobs in the order of arrival, at the trace's own times.
+
+    What had to be done is counted in `repairs`.
+    """
     usable = _usable(jobs)
     repairs["unusable jobs dropped"] = int((~usable).sum())
     jobs = taken(jobs, usable)
@@ -128,7 +129,7 @@ def _repaired(jobs: Columns, repairs: dict[str, int]) -> Columns:
 
 
 def _usable(jobs: Columns) -> NDArray[np.bool_]:
-    """Which jobs have an arrival, a run time and a width that a workload can hold."""
+    """Return which jobs have an arrival, a run time and a width that a workload can hold."""
     arrival = jobs["arrival_s"]
     runtime = jobs["runtime_s"]
     width = jobs["width"]
@@ -158,14 +159,14 @@ def _times(
 
 
 def _users(user: NDArray[np.float64], repairs: dict[str, int]) -> NDArray[np.float64]:
-    """User 0 is whoever isn't known."""
+    """Return the users' numbers; 0 stands for an unknown one."""
     odd = (user > 0) & strange(user, 0, WIDEST)
     repairs["users that are no number made unknown"] = int(odd.sum())
     return np.where(odd | (user < 0), 0.0, user)
 
 
 def _numbers(number: NDArray[np.float64], repairs: dict[str, int]) -> NDArray[np.float64]:
-    """The trace's own numbers of jobs, or 1, 2, .. for all where one can't be kept."""
+    """Return the trace's own numbers of jobs, or 1, 2, .. for all if one can't be kept."""
     odd = strange(number, 0, LARGEST_NUMBER)
     twins = repeated(number)
     repairs["jobs without a number renumbered"] = int(odd.sum())

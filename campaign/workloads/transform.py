@@ -1,8 +1,8 @@
-"""What is done to a workload before it is replayed: jobs chosen, widths fitted, times scaled, the
-load set.
+"""What is done to a workload before it is replayed, step by step.
 
-Each step is pure and over whole columns. What a step changed stands in the workload's notes, with
-the beginning of the hash of the jobs after it, so that it can be told where two workloads part.
+Jobs are chosen, widths fitted, times scaled, the load set. Each step is pure and over whole
+columns. What a step changed stands in the workload's notes, with the beginning of the hash of the
+jobs after it: so it can be told where two workloads part.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ ALWAYS_WHOLE = "esp"
 
 
 class StepResult(NamedTuple):
-    """The jobs after a step, and what it did, in words; no words where it changed nothing."""
+    """The jobs after a step, and its effect in words; no words if it changed nothing."""
 
     jobs: Columns
     words: str
@@ -41,14 +41,14 @@ class TransformStep(NamedTuple):
 
 
 def transform(workload: Workload, settings: WorkloadSettings, *, slots: int) -> Workload:
-    """The jobs that trials replay, made from those of a source; `slots` are those of the smallest
-    cluster.
+    """Return the jobs that trials replay, made from those of a source.
 
-    In this order: jobs are chosen by width, run time and user, then by arrival (the window counts
-    from the source's first arrival, whether or not that job was chosen), then the first
-    `settings.jobs` of them are taken; widths are fitted to the cluster; times are scaled; arrivals
-    are stretched until the offered load is the one that is wanted. Raises WorkloadError, naming the
-    setting, when no job is left or when times get too long.
+    `slots` are those of the smallest cluster. In this order: jobs are chosen by width, run time and
+    user, then by arrival (the window counts from the source's first arrival, whether or not that
+    job was chosen), then the first `settings.jobs` of them are taken; widths are fitted to the
+    cluster; times are scaled; arrivals are stretched until the offered load is the one that is
+    wanted. Raises WorkloadError, naming the setting, when no job is left or when times get too
+    long.
     """
     jobs = columns_of(workload.table)
     notes = dict(workload.notes)
@@ -68,12 +68,11 @@ def transform(workload: Workload, settings: WorkloadSettings, *, slots: int) -> 
 
 
 def offered_load(table: pa.Table, slots: int) -> float | None:
-    """The work that arrives per time, as a fraction of what `slots` can do; None when all jobs
-    arrive at once.
+    """Return the work that arrives per time, as a fraction of what `slots` can do.
 
-    sum(width x run time) / (slots x (last arrival - first arrival)), the load of Feitelson 2001,
-    "Metrics for Parallel Job Scheduling and Their Convergence", with arrivals for the time that
-    passes.
+    None when all jobs arrive at once. It is sum(width x run time) / (slots x (last arrival - first
+    arrival)), the load of Feitelson 2001, "Metrics for Parallel Job Scheduling and Their
+    Convergence", with arrivals for the time that passes.
     """
     return _load(columns_of(table), slots)
 
@@ -108,7 +107,7 @@ def _steps(settings: WorkloadSettings, workload: Workload, slots: int) -> Iterat
 
 
 def _choices(settings: WorkloadSettings) -> Iterator[TransformStep]:
-    """The steps that only leave jobs out."""
+    """Yield the steps that only leave jobs out."""
     if (narrowest := settings.min_width) is not None:
         words = f"below {narrowest} slots"
         yield _choice(
@@ -155,7 +154,7 @@ def _choices(settings: WorkloadSettings) -> Iterator[TransformStep]:
 def _choice(
     setting: str, note: str, words: str, keep: Callable[[Columns], NDArray[np.bool_]]
 ) -> TransformStep:
-    """A step that keeps the jobs for which `keep` is true."""
+    """Return a step that keeps the jobs for which `keep` is true."""
 
     def apply(jobs: Columns) -> StepResult:
         kept = keep(jobs)
@@ -174,7 +173,7 @@ def _within(jobs: Columns, begin: float, end: float) -> NDArray[np.bool_]:
 
 
 def _scale_widths(jobs: Columns, machine: int | None, slots: int) -> StepResult:
-    """Widths by the ratio of the machines, rounded half up, at least 1."""
+    """Scale widths by the ratio of the machines, rounded half up, at least 1."""
     width = jobs["width"]
     own = machine or int(width.max())
     if own == slots:
@@ -201,7 +200,7 @@ def _cut(jobs: Columns, widest: int) -> StepResult:
 
 
 def _scale_times(jobs: Columns, scale: float) -> StepResult:
-    """All times alike; a run time stays at least the shortest that can be told."""
+    """Scale all times alike; a run time stays at least SHORTEST_S."""
     runtime = np.maximum(jobs["runtime_s"] * scale, SHORTEST_S)
     scaled = jobs | {
         "arrival_s": jobs["arrival_s"] * scale,
@@ -241,7 +240,7 @@ def _load(jobs: Columns, slots: int) -> float | None:
 
 
 def _work(jobs: Columns) -> float:
-    """Slot seconds."""
+    """Return the jobs' slot seconds."""
     return float((jobs["width"] * jobs["runtime_s"]).sum())
 
 
@@ -250,6 +249,6 @@ def _hash(jobs: Columns, setting: str) -> str:
 
 
 def _skipped(workload: Workload, jobs: Columns) -> int:
-    """How many whole seconds after the source's first job the first one that is left arrived."""
+    """Return the whole seconds from the source's first arrival to the first one that is left."""
     source = columns_of(workload.table)
     return int(source["arrival_s"][source["job_id"] == jobs["job_id"][0]][0])
