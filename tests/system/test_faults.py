@@ -1,5 +1,4 @@
-"""What chaos does to a guest, seen from its nodes: that it strikes, strikes one of them, and is
-over afterwards."""
+"""Faults of a guest, seen from its nodes: each is felt by one of them, and is over afterwards."""
 
 import asyncio
 import random
@@ -95,12 +94,12 @@ def test_each_fault_of_a_guest_is_felt_by_one_node_and_ends(environment, host, b
         async with booted(host, bundle, f"{NAME}-t0-abcdef", TOPOLOGY) as cluster:
             remotes = cluster.remotes
 
-            async def struck_while(fault, observe):
-                strike = asyncio.create_task(asyncio.to_thread(FAULTS[fault], environment))
+            async def seen_during(fault, observe):
+                injection = asyncio.create_task(asyncio.to_thread(FAULTS[fault], environment))
                 await asyncio.sleep(1)
                 seen = await observe
-                assert not strike.done(), "the fault was over before what was to be seen had ended"
-                assert await strike
+                assert not injection.done(), "the fault was over too early to be seen"
+                assert await injection
                 return seen
 
             before = await clock_errors(remotes)
@@ -111,15 +110,13 @@ def test_each_fault_of_a_guest_is_felt_by_one_node_and_ends(environment, host, b
             assert abs(late[0]) < 1 and abs(late[1] - LATE_S) < 2, late
 
             quick = max(await seconds_to_read(remotes))
-            slow = sorted(await struck_while("guest's disk slow", seconds_to_read(remotes)))
+            slow = sorted(await seen_during("guest's disk slow", seconds_to_read(remotes)))
             assert slow[0] < 3 * quick + 1 and slow[1] > slow[0] + 2, (quick, slow)
 
-            assert 3 <= await struck_while("guest's packets lost", lost_of(remotes)) <= SENT - 10
+            assert 3 <= await seen_during("guest's packets lost", lost_of(remotes)) <= SENT - 10
             assert await lost_of(remotes) == 0
 
-            answers = await struck_while(
-                "guest's connections cut", on_each(remotes, "echo here", 6)
-            )
+            answers = await seen_during("guest's connections cut", on_each(remotes, "echo here", 6))
             assert sorted(map(str, answers)) == ["None", "here\n"]
             assert await on_each(remotes, "echo here") == ["here\n", "here\n"]
 

@@ -1,5 +1,4 @@
-"""Chaos on VMs, as far as that can be told without one: what is drawn, what counts as noise, whom a
-fault strikes."""
+"""Fault injection on VMs without any: what is drawn, what is noise, whose processes are hit."""
 
 import os
 import random
@@ -67,7 +66,7 @@ def environment(tmp_path):
     made.driver.communicate()
 
 
-def test_a_fault_strikes_the_campaigns_own_processes_only(environment, tmp_path):
+def test_a_fault_hits_the_campaigns_own_processes_only(environment, tmp_path):
     (found,) = environment.processes("ray::HostActor$")
     assert found != environment.driver.pid
     stranger = ChaosEnvironment(tmp_path, tmp_path / "elsewhere", tmp_path, random.Random(1))
