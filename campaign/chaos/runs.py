@@ -29,12 +29,16 @@ def as_text(runs: Sequence[ChaosRun], campaigns: str) -> str:
     drivers = sum(run.drivers for run in runs)
     attempts = sum(run.attempts for run in runs)
     reaped = sum(run.reaped for run in runs)
-    orphans = f", {reaped} orphaned clusters reaped" if reaped else ""
+    orphans = f", {_counted(reaped, 'orphaned cluster')} reaped" if reaped else ""
     lines = [
-        f"{len(runs)} campaigns of {campaigns}, {faults.total()} faults, {drivers} drivers, "
-        f"{attempts} attempts{orphans}",
+        f"{_counted(len(runs), 'campaign')} of {campaigns}, {_counted(faults.total(), 'fault')}, "
+        f"{_counted(drivers, 'driver')}, {_counted(attempts, 'attempt')}{orphans}",
         *(f"  {count:5}  {what}" for what, count in faults.most_common()),
         f"every invariant held: {'no' if broken else 'yes'}",
         *(f"  {line}" for line in broken),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
