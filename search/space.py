@@ -51,6 +51,16 @@ class Categorical:
 Dimension = Integer | Real | Categorical
 
 
+def dimension_text(dimension: Dimension) -> str:
+    """Return a dimension as people write it."""
+    if isinstance(dimension, Categorical):
+        return "{" + ", ".join(str(choice) for choice in dimension.choices) + "}"
+    step = (
+        f", step {dimension.step}" if isinstance(dimension, Integer) and dimension.step > 1 else ""
+    )
+    return f"[{dimension.low}, {dimension.high}]{', log' if dimension.log else ''}{step}"
+
+
 class Problem(NamedTuple):
     """A setting that can't be used: its path, its value, the allowed values, and the reason."""
 

@@ -8,7 +8,7 @@ from campaign.core.exits import USER_ERROR
 from campaign.core.jobs import Workload
 from campaign.images.builders import require
 from campaign.testbeds.preflight import Fit, fits, store_of, workload_for
-from search.space import Categorical, Dimension, Integer
+from search.space import dimension_text
 
 
 def forecast(composed: Composed) -> int:
@@ -96,13 +96,3 @@ def _image(composed: Composed, name: str) -> tuple[str, bool]:
             return f"image {name} can't be built: {error.brief}{fix}", False
         return f"image {name} would be built in {store.path}", True
     return f"nothing: image {bundle.manifest.name} {bundle.hash[:12]} is in {store.path}", True
-
-
-def dimension_text(dimension: Dimension) -> str:
-    """Return a dimension as people write it."""
-    if isinstance(dimension, Categorical):
-        return "{" + ", ".join(str(choice) for choice in dimension.choices) + "}"
-    step = (
-        f", step {dimension.step}" if isinstance(dimension, Integer) and dimension.step > 1 else ""
-    )
-    return f"[{dimension.low}, {dimension.high}]{', log' if dimension.log else ''}{step}"

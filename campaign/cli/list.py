@@ -3,10 +3,12 @@
 import argparse
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from campaign.cli.output import add_json, print_json, table
-from campaign.records.campaigns import CampaignSummary, summaries
-from campaign.report.facts import number
+
+if TYPE_CHECKING:
+    from campaign.records.campaigns import CampaignSummary
 
 HEADS = ("name", "state", "trials", "testbed", "schedulers", "changed", "best values")
 
@@ -21,6 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a line per campaign, the most recently changed first."""
+    from campaign.records.campaigns import summaries
+
     found = list(summaries(options.results))
     if options.json:
         print_json([asdict(one) for one in found])
@@ -31,7 +35,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _row(one: CampaignSummary) -> tuple[str, ...]:
+def _row(one: "CampaignSummary") -> tuple[str, ...]:
+    from campaign.report.facts import number
+
     values = ", ".join(f"{name} {number(best.value)}" for name, best in one.best.items())
     changed = one.changed.astimezone().strftime("%Y-%m-%d %H:%M") if one.changed else ""
     schedulers = ", ".join(one.schedulers)

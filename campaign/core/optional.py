@@ -5,7 +5,7 @@ import importlib.util
 from campaign.core.errors import ConfigError
 
 EXTRAS = {
-    "vm": {"ray": "Ray", "libvirt": "libvirt-python", "asyncssh": "asyncssh"},
+    "vm": {"ray": "Ray", "libvirt": "libvirt-python"},
     "ui": {"flask": "MLflow's server"},
     "bench": {"accasim": "AccaSim"},
 }

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import pyarrow as pa
 from pydantic import BeforeValidator
 
 from campaign.core.phases import TIMED, Phase
 from campaign.core.provenance import Provenance
 from campaign.schema.settings import Scalar, Settings
+
+if TYPE_CHECKING:  # Arrow takes a quarter of a second, and a command's help needs none of it
+    import pyarrow as pa
 
 Outcome = Literal["ok", "invalid", "stalled", "scheduler_failed", "infrastructure_failed"]
 Point = dict[str, Scalar]
@@ -86,7 +88,7 @@ class Evaluation:
     outcome: Outcome
     reason: str = ""
     host: str = ""
-    jobs: pa.Table | None = None
+    jobs: "pa.Table | None" = None
     phases: Mapping[Phase, float] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
     checks: tuple[Check, ...] = ()

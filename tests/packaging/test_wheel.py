@@ -12,7 +12,7 @@ from campaign.core.version import source_digest
 from tests.packaging.conftest import PACKAGES, ROOT, pinned
 
 DATA = (".py", ".yaml", ".j2", ".toml", ".json", ".typed", ".sh", ".service", ".target", ".conf")
-EXTRAS = {"libvirt": "vm", "ray": "vm", "asyncssh": "vm", "flask": "ui", "pandas": None}
+EXTRAS = {"libvirt": "vm", "ray": "vm", "flask": "ui", "pandas": None}
 """Modules that must not come without an extra, and the extra whose name a user is told."""
 
 
@@ -60,7 +60,7 @@ def test_what_is_required_is_a_range_and_what_is_locked_is_exact(wheel):
     assert light <= whole
     names = {Requirement(pin).name for pin in locked["requirements-light.lock"]}
     assert {one.name for one in required if one.marker is None} <= names
-    assert not names & {"ray", "libvirt-python", "asyncssh"}
+    assert not names & {"ray", "libvirt-python"}
 
 
 def test_the_version_is_the_same_everywhere(wheel):
@@ -113,6 +113,7 @@ def test_what_an_extra_brings_is_not_there(installed):
         (["clean"], "vm"),
         (["golden", "list"], "vm"),
         (["host", "join", "b"], None),
+        (["export", "ansible", "--out", "site", "cluster.nodes=3"], None),
         (["ui", "--mlruns", "mlruns"], "ui"),
     ],
 )

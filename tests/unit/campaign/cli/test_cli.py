@@ -12,7 +12,6 @@ import pytest
 from campaign import __main__ as surrounding
 from campaign import search
 from campaign.cli import docs
-from campaign.cli.dry_run import dimension_text
 from campaign.cli.failures import guarded, message
 from campaign.config.compose import compose
 from campaign.config.groups import groups
@@ -21,7 +20,7 @@ from campaign.core.exits import TRIALS_FAILED, USER_ERROR
 from campaign.schema.model import Campaign
 from campaign.schema.settings import rows
 from schedulers.registry import adapter, names
-from search.space import Categorical, Integer, Real
+from search.space import Categorical, Integer, Real, dimension_text
 
 ROOT = Path(__file__).parents[4]
 HEAVY = (
@@ -335,8 +334,8 @@ def test_the_tables_of_docs_come_from_the_rows(tmp_path, capsys):
 
 
 def test_the_doctor_names_the_image_of_every_scheduler(tmp_path):
-    from campaign.cli import doctor
     from campaign.config.compose import compose
+    from campaign.testbeds import machine_check
 
-    found = list(doctor._image(compose(["scheduler=slurm-flux", f"image.store={tmp_path}"])))
+    found = list(machine_check._image(compose(["scheduler=slurm-flux", f"image.store={tmp_path}"])))
     assert [finding.found.split()[0] for finding in found] == ["flux", "slurm"]

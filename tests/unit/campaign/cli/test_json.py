@@ -5,11 +5,11 @@ import json
 import pytest
 
 from campaign import __main__ as entry
-from campaign.cli import doctor
-from campaign.cli.doctor import Finding, verdict
 from campaign.cli.output import table
 from campaign.config.compose import compose
 from campaign.images.bundles.store import Store
+from campaign.testbeds import machine_check
+from campaign.testbeds.machine_check import Finding, verdict
 from tests.unit.campaign.images.test_store import add
 
 
@@ -55,9 +55,11 @@ def test_the_doctor_ends_with_what_it_comes_to(capsys):
     ("overrides", "state"), [((), "missing"), (("testbed=simulation",), "absent")]
 )
 def test_an_extra_that_is_not_installed_counts_where_it_is_needed(overrides, state, monkeypatch):
-    real = doctor._version_of
-    monkeypatch.setattr(doctor, "_version_of", lambda name: "" if name == "ray" else real(name))
-    found = list(doctor.examine(compose(list(overrides))))
+    real = machine_check._version_of
+    monkeypatch.setattr(
+        machine_check, "_version_of", lambda name: "" if name == "ray" else real(name)
+    )
+    found = list(machine_check.examine(compose(list(overrides))))
     (vm,) = (one for one in found if one.what == "extra vm")
     assert (vm.state, vm.found) == (state, "without ray (for virtual machines)")
     assert "pip install 'hpc-campaign[vm]'" in vm.fix

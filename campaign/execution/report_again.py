@@ -1,0 +1,39 @@
+"""A campaign's report once more, from its ledger and data set alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from campaign.config.compose import Composed, compose_recorded
+from campaign.core.trials import TrialRecord
+from campaign.execution.summary import conclude, facts_of, result_of
+from campaign.records.ledger import History, history_of
+from campaign.records.results import Results
+from campaign.testbeds.preflight import workload_for
+from campaign.tracking.worker import bring_up_to_date, parameters_of, tracker_for
+
+
+def report_again(folder: Path, name: str) -> None:
+    """Write the report of the campaign `name` in the results `folder`, and complete MLflow's runs.
+
+    Raises LedgerError where there is no such campaign.
+    """
+    results = Results(folder, name)
+    composed, history = begun(results)
+    campaign = composed.campaign
+    workload = workload_for(campaign, composed.schedulers, composed.space)
+    facts = facts_of(campaign, composed.space.fixed, workload)
+    parameters = parameters_of(composed.schedulers, composed.space)
+    tracker = tracker_for(campaign, facts.config, parameters, results, history)
+    wanted = campaign.search.trials
+
+    def track(front: Sequence[TrialRecord]) -> None:
+        bring_up_to_date(tracker, results, history.final(), front, wanted)
+
+    result = result_of(facts, composed.schedulers, history, results.ledger_path)
+    conclude(result, results, Path(campaign.output.mlruns), track=track)
+
+
+def begun(results: Results) -> tuple[Composed, History]:
+    """Return a campaign as its ledger recorded it, with its history; LedgerError without one."""
+    history = history_of(results.ledger_path)
+    return compose_recorded(history.head["config"] if history.head else {}), history
