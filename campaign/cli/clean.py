@@ -1,5 +1,4 @@
-"""`hpc-campaign clean`: removes VMs, run folders and half-made golden clusters that dead
-campaigns left."""
+"""`hpc-campaign clean`: remove VMs, run folders and half-made golden clusters of dead campaigns."""
 
 import argparse
 from collections.abc import Mapping
@@ -27,8 +26,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Sweep every host and say what was removed; status 1 if something could not be, or a host
-    isn't there."""
+    """Sweep every host and print what was removed.
+
+    Returns 1 if something could not be removed, or a host can't be reached.
+    """
     from actors.hosts import ray_session
 
     campaign = compose(options.overrides).campaign
@@ -45,15 +46,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 def swept(settings: HostSettings, *, everything: bool) -> tuple["Reaped", int]:
-    """Sweep this machine as the host of these settings; what was removed, and how many half-made
-    golden clusters."""
+    """Sweep this machine as the host of these settings.
+
+    Returns what was removed, and how many half-made golden clusters were.
+    """
     from actors.hosts.state_dir import golden_store, sweep
 
     return sweep(settings, everything=everything), golden_store(settings).sweep()
 
 
 def _clean_far(hosts: Mapping[str, HostSettings], address: str | None, *, everything: bool) -> int:
-    """The same on hosts that are Ray nodes."""
+    """Do the same on hosts that are Ray nodes."""
     from actors.hosts import ray_session
 
     ray_session.prepare(address)

@@ -74,7 +74,7 @@ def _settings() -> dict[str, list[str]]:
 
 
 def _line_so_far() -> list[str]:
-    """The words before the cursor; an open quote ends with them."""
+    """Return the words before the cursor; where a quote is open, it goes on to the cursor."""
     line = os.environ.get("COMP_LINE", "")[: int(os.environ.get("COMP_POINT", "0")) or None]
     try:
         return shlex.split(line)

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def pages() -> dict[str, str]:
-    """The generated pages by file name."""
+    """Return the generated pages by file name."""
     return {"settings.md": settings_page(), "metrics.md": metrics_page()}
 
 

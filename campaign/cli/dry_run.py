@@ -42,7 +42,7 @@ def _jobs(workload: Workload) -> str:
 
 
 def _machines(composed: Composed) -> tuple[list[str], bool]:
-    """The lines about images and hosts, and whether all that is needed is there."""
+    """Return the lines about images and hosts, and whether all that is needed is there."""
     low, high = composed.space.node_counts()
     lines = []
     possible = True
@@ -81,7 +81,7 @@ def _settings(composed: Composed) -> Iterator[str]:
 
 
 def _image(composed: Composed, name: str) -> tuple[str, bool]:
-    """What would be done for an image, and whether it can be had."""
+    """Return what would be done for an image, and whether it can be had."""
     image = composed.campaign.image
     store = store_of(image)
     try:

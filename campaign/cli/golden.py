@@ -53,7 +53,7 @@ def _list(store: "GoldenStore") -> None:
 
 
 def _as_data(store: "GoldenStore") -> dict[str, Any]:
-    """A store with its golden clusters; sizes in bytes."""
+    """Return a store with its golden clusters; sizes are in bytes."""
     entries = store.entries()
     return {
         "store": store.path,
@@ -85,8 +85,7 @@ def _clear(store: "GoldenStore") -> None:
 
 
 def line_of(entry: "GoldenEntry") -> str:
-    """A golden cluster on one line: what it was made from, what it takes on the disk, and its last
-    use."""
+    """Return a golden cluster as one line: what it was made from, its size, and its last use."""
     use = (
         f"{entry.disk_use >> 20:>5} MiB  used "
         f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(entry.used))}"

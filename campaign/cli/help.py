@@ -1,5 +1,4 @@
-"""`--help`: groups from the folders, settings from the model's rows, tunables from each scheduler's
-rows."""
+"""`--help`: groups from the folders, settings and tunables from the rows that declare them."""
 
 import argparse
 from collections.abc import Iterable, Iterator
@@ -11,7 +10,7 @@ from schedulers import registry
 
 
 def text(parser: argparse.ArgumentParser, usage: str) -> str:
-    """The whole help."""
+    """Return the whole help."""
     parts = [usage, "\noptions:", *_options(parser), "\ngroups (group=option):", *_groups()]
     parts += ["\nsettings (setting=value):", *_table(rows(Campaign))]
     for name in registry.names():

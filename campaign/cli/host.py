@@ -1,5 +1,4 @@
-"""`hpc-campaign host`: how machines join as hosts, what hosts there are, and draining or adding
-one while a campaign runs."""
+"""`hpc-campaign host`: let machines join as hosts, list hosts, drain or add one meanwhile."""
 
 import argparse
 import re
@@ -69,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def joining(host: str, head: str, port: int) -> Iterator[str]:
-    """The commands for the driver's machine and for `host`, a line each, with what they are for."""
+    """Yield the commands for the driver's machine and for `host`, with what each is for."""
     from actors.hosts.ray_session import ENVIRONMENT, OBJECT_STORE_BYTES
 
     token = "~/.ray/auth_token"  # noqa: S105 - the file's name
@@ -96,7 +95,7 @@ def joining(host: str, head: str, port: int) -> Iterator[str]:
         "those above 10000) must"
     )
     yield "# be open between the hosts and to nobody else: its traffic isn't encrypted."
-    yield f"scp -p {shlex.quote(head)}:.ray/auth_token {token}"
+    yield f"mkdir -p -m 700 ~/.ray && scp -p {shlex.quote(head)}:.ray/auth_token {token}"
     yield f"{ray} --address={shlex.quote(head)}:{port} --labels=host={shlex.quote(host)}"
     yield ""
     yield "# Then, on the driver's machine:"
@@ -109,8 +108,10 @@ def joining(host: str, head: str, port: int) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class HostLine:
-    """A host of a campaign: where it is, whether it is there, and how many of its trials failed
-    because of it."""
+    """A host of a campaign: where it is, whether it serves, and its trials.
+
+    `failed` of them failed because of the host.
+    """
 
     host: str
     where: str
@@ -153,7 +154,7 @@ def _listing(composed: Composed) -> Iterator[HostLine]:
 
 
 def _nodes(address: str | None) -> Mapping[str, str]:
-    """The addresses of the Ray nodes that are hosts, by the host's name."""
+    """Return the addresses of the Ray nodes that are hosts, by the host's name."""
     from actors.hosts import ray_session
 
     ray_session.prepare(address)
@@ -204,7 +205,7 @@ def _require_name(host: str) -> None:
 
 
 def _own_address() -> str:
-    """The address of this machine's default route, without sending anything."""
+    """Return the address of this machine's default route; nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))

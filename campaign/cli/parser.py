@@ -40,10 +40,10 @@ class Version(argparse.Action):
 
 
 def build(commands: Mapping[str, str], arguments: Sequence[str], description: str) -> Parser:
-    """Return the parser of `commands` (summaries by name), of which the one that `arguments` name
-    is ready to be parsed.
+    """Return the parser of `commands`, given as summaries by name.
 
-    A command is the module `campaign.cli.<name>` with `configure(parser)` and `run(options)`.
+    Only the command that `arguments` name has its options, since only that one is imported. A
+    command is the module `campaign.cli.<name>` with `configure(parser)` and `run(options)`.
     """
     parser = Parser(prog=PROGRAM, description=description)
     parser.set_defaults(verbose=False)

@@ -1,5 +1,4 @@
-"""`hpc-campaign search`: compose a campaign, validate it, and search until its Pareto front is
-known.
+"""`hpc-campaign search`: compose a campaign, validate it, and search its Pareto front.
 
 Whatever is only asked (`--help`, `--cfg`, `--dry-run`) imports neither Ray nor MLflow nor Optuna.
 """

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.style import (
+    LONGEST_FILE,
+    LONGEST_FUNCTION,
     classes_of_one_name,
     figures,
     product,
@@ -28,6 +30,28 @@ def at(source, line):
 
 def test_no_line_is_too_wide(sources):
     assert [at(one, line) for one in sources for line in one.long] == []
+
+
+def test_no_function_is_too_long(sources):
+    long = [
+        at(source, one.line)
+        for source in sources
+        for one in source.functions
+        if one.length > LONGEST_FUNCTION
+    ]
+    assert long == []
+
+
+def test_no_file_is_too_long(sources):
+    assert [at(one, one.lines) for one in sources if one.lines > LONGEST_FILE] == []
+
+
+def test_each_assignment_has_a_line(sources):
+    assert [at(one, line) for one in sources for line in one.tuples] == []
+
+
+def test_no_class_name_stands_for_two_things(sources):
+    assert classes_of_one_name(sources) == {}
 
 
 WRITTEN = '''"""A module."""
