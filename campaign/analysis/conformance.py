@@ -71,8 +71,11 @@ def jobs_have_all_their_nodes_at_once(
     jobs: pa.Table,
     limits: ValiditySettings = LIMITS,
 ) -> None:
-    """Raise Broken unless each job has as many nodes as the adapter asks for, all begun before any
-    ends, and there are never more slots in use than the cluster has."""
+    """Raise Broken unless each job has all its nodes at once.
+
+    It has as many as the adapter asks for, all begun before any ends; and there are never more
+    slots in use than the cluster has.
+    """
     rows = jobs.to_pylist()
     for row in rows:
         wanted = scheduler.nodes_needed(job(row["width"]), cluster)
@@ -110,8 +113,7 @@ def jobs_have_accounts(
     jobs: pa.Table,
     limits: ValiditySettings = LIMITS,
 ) -> None:
-    """Raise Broken unless the scheduler knows each job by an id of its own, with its start and its
-    end."""
+    """Raise Broken unless the scheduler knows each job by an id of its own, with start and end."""
     native = jobs.column("native_id").to_pylist()
     _require(all(native) and len(set(native)) == len(native), f"the jobs' native ids are {native}")
     for row in jobs.to_pylist():
@@ -137,9 +139,11 @@ def accounts_agree(
 
 
 def ending_workload() -> pa.Table:
-    """Return a workload of narrow jobs (WORKLOAD_SCHEMA) that end as FINAL_STATES says, if the
-    second one's payload is FAILING and the fourth is cancelled while it runs; the third runs for
-    far longer than its time limit."""
+    """Return a workload of narrow jobs (WORKLOAD_SCHEMA) that end as FINAL_STATES says.
+
+    They do if the second one's payload is FAILING and the fourth is cancelled while it runs; the
+    third runs for far longer than its time limit.
+    """
     lasting = {3: (600.0, 5.0), 4: (600.0, 900.0)}
     jobs = [job(1, number=number, arrival_s=number / 10.0) for number in FINAL_STATES]
     for index, one in enumerate(jobs):

@@ -54,7 +54,7 @@ class Rule:
 
     @property
     def counts(self) -> str:
-        """What the check's value is, in words."""
+        """The check's value, in words."""
         return self.meaning or ValiditySettings.model_fields[self.limit].description or ""
 
 

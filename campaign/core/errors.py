@@ -145,7 +145,7 @@ class InfrastructureError(TrialError):
 
 
 class CapacityError(InfrastructureError):
-    """What was asked for doesn't fit on the host, as it is used now."""
+    """The host has no room for the request, as it is used now."""
 
 
 class SchedulerError(TrialError):

@@ -15,7 +15,7 @@ from pydantic_core import CoreSchema, core_schema
 
 
 class Group(StrEnum):
-    """What a fact is used for, beside standing in the record."""
+    """The use of a fact, beside standing in the record."""
 
     RECORDED = "recorded"  # the fairness manifest lists its values
     MEASURED = "measured"  # the fairness manifest gives its median
@@ -26,7 +26,7 @@ class Group(StrEnum):
 
 @dataclass(frozen=True)
 class FactMeaning:
-    """How a fact is shown: `headline` is its name at the top of a report, if it stands there."""
+    """A fact's label and unit; `headline` is its name at the top of a report, if it is there."""
 
     label: str
     unit: str = ""

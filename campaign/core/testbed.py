@@ -10,7 +10,7 @@ from campaign.core.trials import Evaluation, Trial
 
 @dataclass(frozen=True)
 class Status:
-    """How far a running trial is: its phase, since when (Unix seconds), and a detail."""
+    """The progress of a running trial: its phase, since when (Unix seconds), and a detail."""
 
     phase: Phase
     since: float

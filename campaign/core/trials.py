@@ -47,7 +47,7 @@ def _known_phases(phases: object) -> object:
 
 
 class TrialRecord(Settings):
-    """What is kept of a judged trial.
+    """The record of a judged trial.
 
     All that is shown of a trial later (MLflow, report, front) is derived from this.
     """
@@ -79,7 +79,7 @@ class TrialRecord(Settings):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a testbed hands back for one trial.
+    """A testbed's answer for one trial.
 
     `files` are logs and rendered configuration, by relative path. `retryable` is that of the error
     that ended the trial; None if there was none, or if nothing tells.

@@ -1,4 +1,4 @@
-"""Which version of this software runs, for the provenance of results."""
+"""The version of this software that runs, for the provenance of results."""
 
 import hashlib
 import subprocess
@@ -6,11 +6,11 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from campaign.core.log import PACKAGES
 from campaign.core.provenance import Provenance
 
 DISTRIBUTION = "hpc-campaign"
-PACKAGES = ("actors", "campaign", "schedulers", "search")
-UNKNOWN = "unknown"
+NOT_KNOWN = "unknown"
 
 
 def software() -> Provenance:
@@ -21,7 +21,7 @@ def software() -> Provenance:
     commit = git_commit()
     return Provenance(
         software_version=software_version(),
-        git_commit="" if commit == UNKNOWN else commit,
+        git_commit="" if commit == NOT_KNOWN else commit,
         source_digest=source_digest(),
     )
 
@@ -32,7 +32,7 @@ def software_version() -> str:
     try:
         return metadata.version(DISTRIBUTION)
     except metadata.PackageNotFoundError:
-        return UNKNOWN
+        return NOT_KNOWN
 
 
 @cache
@@ -46,11 +46,11 @@ def git_commit() -> str:
         top, commit = _git(root, "rev-parse", "--show-toplevel", "HEAD").splitlines()
         # A wheel may be installed in a folder below somebody else's checkout.
         if Path(top).resolve() != root:
-            return UNKNOWN
+            return NOT_KNOWN
         dirty = _git(root, "status", "--porcelain", "--untracked-files=no")
         return f"{commit}-dirty" if dirty else commit
     except (OSError, subprocess.SubprocessError, ValueError):
-        return UNKNOWN
+        return NOT_KNOWN
 
 
 @cache

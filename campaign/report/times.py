@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from campaign.core.phases import TIMED, UNTIL_READY, Phase
 from campaign.core.provenance import Group, names_of
 from campaign.core.provenance import label_of as fact_label
@@ -158,11 +160,7 @@ def percentile(values: Sequence[float], share: float) -> float:
     """Return the value below which `share` (0..1) of the values lie, interpolated; 0 for none."""
     if not values:
         return 0.0
-    ordered = sorted(values)
-    at = share * (len(ordered) - 1)
-    low = int(at)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
+    return float(np.quantile(values, share))
 
 
 @dataclass(frozen=True)

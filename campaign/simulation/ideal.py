@@ -81,14 +81,11 @@ def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: QueueO
             candidate += 1
             fit = work.width[job] <= idle
             if fit and shadow == NOWHERE:
-                shadow = (
-                    NEVER
-                    if overtaking == WHATEVER_FITS
-                    else _shadow(work, free, running, queue[first], rule, spare)
-                )
-            if fit and _backfilled(
-                work, free, spare, both, job, rule, now + work.limit[job] <= shadow
-            ):
+                shadow = NEVER
+                if overtaking == EASY:
+                    shadow = _shadow(work, free, running, queue[first], rule, spare)
+            brief = now + work.limit[job] <= shadow
+            if fit and _backfilled(work, free, spare, both, job, rule, brief):
                 begin(work, free, running, job, now)
                 idle -= work.width[job]
             else:

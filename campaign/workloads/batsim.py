@@ -74,7 +74,7 @@ class _Fault(Exception):
 
 
 class _Job(NamedTuple):
-    """What a job's object and its profile say; times in seconds."""
+    """A job by its object and its profile; times in seconds."""
 
     id: int | str
     submit: float

@@ -1,4 +1,4 @@
-"""What trace formats share: compressed files, repairs that are counted, jobs of raw numbers."""
+"""The common parts of trace formats: compressed files, counted repairs, jobs of raw numbers."""
 
 import gzip
 import zlib

@@ -1,4 +1,4 @@
-"""What is done to a workload before it is replayed, step by step.
+"""The steps by which a workload is changed before it is replayed.
 
 Jobs are chosen, widths fitted, times scaled, the load set. Each step is pure and over whole
 columns. What a step changed stands in the workload's notes, with the beginning of the hash of the

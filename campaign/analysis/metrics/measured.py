@@ -1,4 +1,4 @@
-"""What metrics are computed from: a trial's finished jobs, its cluster and its phase clocks."""
+"""The inputs of metrics: a trial's finished jobs, its cluster and its phase clocks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,10 +20,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ClusterFacts:
-    """How big the cluster was, and what it cost.
+    """The size of the cluster, and its cost.
 
     `nodes` are compute nodes, `slots` the job slots of all of them together; either is 0 where it
-    isn't known. `head_nodes` run no jobs. `cost` says what a node costs.
+    isn't known. `head_nodes` run no jobs. `cost` gives the cost of a node.
     """
 
     nodes: int
