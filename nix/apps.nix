@@ -53,5 +53,5 @@ in
       "Searches over schedulers, settings and cluster sizes";
   doctor =
     app "campaign-doctor" "campaign doctor"
-      "What this machine can do, and what mends what it can't";
+      "What this machine can do, and how to fix what it can't";
 }

@@ -4,6 +4,7 @@ let
   python = pkgs.python3.withPackages (packages: [
     packages.asyncssh
     packages.cryptography
+    packages.filelock
     packages.hypothesis
     packages.jinja2
     packages.numpy

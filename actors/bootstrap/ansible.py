@@ -66,7 +66,7 @@ async def play(
     """Bring the nodes into the state that `plan` describes (see `schedulers.base.Step`).
 
     Played again, it changes nothing. `deadline` is in monotonic seconds; `clock` is told which
-    stage begins. Raises BootstrapFailed with the evidence of the task that failed, or when time is
+    stage begins. Raises BootstrapFailed with the result of the task that failed, or when time is
     over; NodeUnreachable where SSH fails; ConfigError without ansible-core. However it ends, no
     process and no file of it is left on this machine.
     """

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class BootstrapFailed(SchedulerError):
-    """A step of a plan failed or a probe never came true; `details` has the node's evidence."""
+    """A step of a plan failed or a probe never came true; `details` has what the node reports."""
 
 
 async def apply_plan(
@@ -64,7 +64,7 @@ async def _take(step: Step, remote: Remote, deadline: float) -> None:
         if not output.ok:
             raise BootstrapFailed(
                 f"{remote.node}: a bootstrap step failed",
-                await _evidence(command, output, step, remote),
+                await _failure_details(command, output, step, remote),
             )
     for probe in step.probes:
         with log.span(_log, f"{remote.node}: waiting for: {probe.what}"):
@@ -131,15 +131,17 @@ async def _wait_for(probe: Probe, step: Step, remote: Remote, deadline: float) -
         if output.ok and pattern.fullmatch(output.stdout.strip()):
             return
         if time.monotonic() + probe.interval_s >= until:
-            evidence = await _evidence(probe.command, output, step, remote)
+            details = await _failure_details(probe.command, output, step, remote)
             raise BootstrapFailed(
                 f"{remote.node}: {probe.what} didn't come true within {probe.deadline_s:g} s",
-                evidence,
+                details,
             )
         await asyncio.sleep(probe.interval_s)
 
 
-async def _evidence(command: Sequence[str], output: Output, step: Step, remote: Remote) -> str:
+async def _failure_details(
+    command: Sequence[str], output: Output, step: Step, remote: Remote
+) -> str:
     """Return how the last command ended, and what the step's units report of themselves."""
     parts = [command_failed(command, output.status, output.stdout + output.stderr)]
     for unit in step.units:

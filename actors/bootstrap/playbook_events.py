@@ -13,7 +13,7 @@ from campaign.core.phase_clock import PhaseClock
 
 COMMAND = "ansible-playbook playbook.yml"
 LAST_LINES = 40
-_EVIDENCE = ("msg", "stdout", "stderr", "module_stdout", "module_stderr")
+_OUTPUT_FIELDS = ("msg", "stdout", "stderr", "module_stdout", "module_stderr")
 
 
 @dataclass(frozen=True)
@@ -77,21 +77,24 @@ class Transcript:
         if failed.unreachable:
             return NodeUnreachable(
                 f"{failed.node} can't be reached by Ansible's SSH in `{failed.task}`",
-                evidence(failed.result),
+                task_details(failed.result),
             )
         return BootstrapFailed(
-            f"{failed.node}: the playbook's task `{failed.task}` failed", evidence(failed.result)
+            f"{failed.node}: the playbook's task `{failed.task}` failed",
+            task_details(failed.result),
         )
 
 
-def evidence(result: Mapping[str, Any]) -> str:
+def task_details(result: Mapping[str, Any]) -> str:
     """Return a failed task's result for people: that of its command, or what its module said."""
     if "cmd" in result and "rc" in result:
         command = result["cmd"]
         words = [str(word) for word in command] if isinstance(command, list) else str(command)
         said = result.get("stderr") or result.get("stdout") or result.get("msg") or ""
         return command_failed(words, int(result["rc"]), str(said))
-    found = [f"{name}: {output_tail(str(result[name]))}" for name in _EVIDENCE if result.get(name)]
+    found = [
+        f"{name}: {output_tail(str(result[name]))}" for name in _OUTPUT_FIELDS if result.get(name)
+    ]
     return "\n".join(found) or json.dumps(dict(result))
 
 

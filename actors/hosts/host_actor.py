@@ -110,10 +110,10 @@ class HostActor:
         """Take note that the driver lives; an answer says that this actor does."""
         self._last_ping = time.monotonic()
 
-    def meet(self, peers: "Mapping[str, RemoteActor[HostActor]]") -> None:
+    def set_peers(self, peers: "Mapping[str, RemoteActor[HostActor]]") -> None:
         """Learn the actors of the other hosts, from which golden clusters may be had."""
         self._peers = [RemotePeer(name, actor) for name, actor in peers.items()]
-        self._open_host.snapshot_lock.meet(self._peers)
+        self._open_host.snapshot_lock.set_peers(self._peers)
 
     def manifest(self, kind: Kind, key: str) -> TransferManifest | None:
         """Return the manifest of a bundle or golden cluster that this host has; else None."""

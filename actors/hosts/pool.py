@@ -355,7 +355,7 @@ class Pool:
         known = self._open_actors()
         for name, actor in known.items():
             actor.send(
-                HostActor.meet, {other: one for other, one in known.items() if other != name}
+                HostActor.set_peers, {other: one for other, one in known.items() if other != name}
             )
 
     def _open_actors(self) -> dict[str, RemoteActor[HostActor]]:

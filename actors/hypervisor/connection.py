@@ -301,8 +301,8 @@ class Hypervisor:
     def _separates_users(self) -> bool:
         # True if file ownership is a security model of this libvirt: it can run QEMU as another
         # user than itself.
-        told = self._ask(lambda libvirtd: libvirtd.getCapabilities())
-        capabilities = ET.fromstring(told)  # noqa: S314 - libvirt's own text
+        description = self._ask(lambda libvirtd: libvirtd.getCapabilities())
+        capabilities = ET.fromstring(description)  # noqa: S314 - libvirt's own text
         return any(model.text == "dac" for model in capabilities.iterfind("./host/secmodel/model"))
 
     def _ask(self, request: Callable[[Any], T]) -> T:

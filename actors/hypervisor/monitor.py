@@ -23,14 +23,14 @@ def ask(
             answer = libvirt_qemu.qemuMonitorCommand(domain, question, 0)
         else:
             answer, _ = libvirt_qemu.qemuMonitorCommandWithFiles(domain, question, [file], 0)
-        told = json.loads(answer)
+        reply = json.loads(answer)
     except (libvirt.libvirtError, ValueError) as error:
         raise MonitorRefused(
             f"{domain.name()}: QEMU's monitor can't be asked to {execute}", str(error)
         ) from error
-    if "error" in told:
+    if "error" in reply:
         raise MonitorRefused(
-            f"{domain.name()}: QEMU refused to {execute}", str(told["error"].get("desc", told))
+            f"{domain.name()}: QEMU refused to {execute}", str(reply["error"].get("desc", reply))
         )
-    result = told.get("return", {})
+    result = reply.get("return", {})
     return result if isinstance(result, dict) else {}

@@ -55,12 +55,12 @@ def acceleration(
     memory = cache_dir / f"kvm-{_key(kernel)}.json"
     known = _recall(memory)
     if known is None:
-        known = judge(*_console_under_kvm(kernel, initrd, timeout_s), timeout_s)
+        known = acceleration_seen(*_console_under_kvm(kernel, initrd, timeout_s), timeout_s)
         _remember(memory, known)
     return known
 
 
-def judge(console: str, error: str, timeout_s: float) -> Acceleration:
+def acceleration_seen(console: str, error: str, timeout_s: float) -> Acceleration:
     """Return what a guest's console under KVM, and QEMU's standard error, tell about KVM."""
     text = clean(console)
     if _ALIVE.search(text):

@@ -65,7 +65,7 @@ class SnapshotLock:
         self._entries: dict[str, _Entry] = {}
         self._mutex = threading.Lock()
 
-    def meet(self, peers: Sequence[LockPeer]) -> None:
+    def set_peers(self, peers: Sequence[LockPeer]) -> None:
         """Learn the locks of the other hosts, in place of those that were known before."""
         self._peers = tuple(peers)
 

@@ -97,7 +97,9 @@ def verify(folder: Path, key: SnapshotKey) -> Golden:
     if manifest.key.digest != key.digest:
         raise damaged(folder / MANIFEST, "has another key", snapshot.differences(key, manifest.key))
     known = _known(folder, manifest)
-    seen = {name: _look(folder / name, content.size) for name, content in manifest.files.items()}
+    seen = {
+        name: _identity_of(folder / name, content.size) for name, content in manifest.files.items()
+    }
     touched = [name for name, identity in seen.items() if identity != known.get(name)]
     if touched:
         seen.update(_check(folder, manifest, touched))
@@ -180,7 +182,7 @@ def _require_no_writer(path: Path) -> None:
             fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
-def _look(path: Path, size: int) -> FileIdentity:
+def _identity_of(path: Path, size: int) -> FileIdentity:
     """Return the identity of a file, unread; GoldenDamaged unless it is ours and of this size."""
     try:
         status = path.lstat()

@@ -36,14 +36,14 @@ class Progress:
     def asked(self, trial: int, point: Mapping[str, Any]) -> None:
         """Log the point that was chosen for a trial."""
         data = {"trial": trial, "point": dict(point)}
-        _say("asked", f"trial {trial}: {point_text(point)}", data)
+        _log_event("asked", f"trial {trial}: {point_text(point)}", data)
 
     def started(self, trial: Trial) -> None:
         """Log that an attempt at a trial begins."""
         again = f", attempt {trial.attempt}" if trial.attempt > 1 else ""
         data = {"trial": trial.number, "attempt": trial.attempt}
         text = f"trial {trial.number} starts ({self._done} of {self._total} done{again})"
-        _say("started", text, data)
+        _log_event("started", text, data)
 
     def running(self, statuses: Mapping[int, Status]) -> None:
         """Log what each running trial does now, where that has changed."""
@@ -51,7 +51,7 @@ class Progress:
             if self._shown.get(number) != (status.phase, status.detail):
                 self._shown[number] = (status.phase, status.detail)
                 data = {"trial": number, "phase": status.phase, "detail": status.detail}
-                _say(PHASE, f"trial {number} {status_text(status)}", data)
+                _log_event(PHASE, f"trial {number} {status_text(status)}", data)
 
     def finished(self, record: TrialRecord, evaluation: Evaluation, *, settled: bool) -> None:
         """Log how an attempt ended and how much is left to do."""
@@ -65,7 +65,7 @@ class Progress:
             f"trial {record.number} {record.outcome}{reason} after "
             f"{took}{_cold_text(record)}; {left}"
         )
-        _say(
+        _log_event(
             "finished",
             text,
             {"trial": record.number, "record": record.model_dump(mode="json"), "settled": settled},
@@ -80,7 +80,7 @@ class Progress:
         return f"{self._done} of {self._total} done, about {duration_text(pace * missing)} left"
 
 
-def _say(event: str, text: str, data: dict[str, Any]) -> None:
+def _log_event(event: str, text: str, data: dict[str, Any]) -> None:
     _log.info("%s", text, extra={"event": event, "trial": data["trial"], "data": data})
 
 

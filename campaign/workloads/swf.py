@@ -241,7 +241,7 @@ def _broken(file: Path, number: int, line: str) -> WorkloadError:
     shown = text if len(text) <= EXCERPT else text[:EXCERPT] + "..."
     return WorkloadError(
         f"{file}, line {number}: not {FIELDS} numbers: {shown!r}",
-        resolution="Mend or remove the line (the Standard Workload Format is 18 numbers a line, "
+        resolution="Correct or remove the line (the Standard Workload Format is 18 numbers a line, "
         "-1 for unknown).",
     )
 

@@ -27,6 +27,8 @@ ROOT = Path(__file__).parents[3]
 NIX_FILES = [ROOT / "flake.nix", *sorted((ROOT / "nix").rglob("*.nix"))]
 SYSTEMS = {"x86_64-linux", "aarch64-linux"}
 TREE = "CAMPAIGN_TEST_NIXPKGS"
+LISTED = re.compile(r"^ +\.\./(\S+)$", re.MULTILINE)
+"""The files, one a line, that nix/images.nix takes from the project."""
 
 needs_nix = pytest.mark.skipif(
     shutil.which("nix-instantiate") is None,
@@ -47,11 +49,12 @@ def lock():
 @pytest.fixture
 def flake(tmp_path):
     """A copy of the flake and what it reads, because Nix would copy all that lies beside it."""
-    for folder in ("nix", "campaign/images"):
+    for folder in ("nix", "campaign/images"):  # nix/images.nix reads the latter
         shutil.copytree(
             ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
         )
-    for name in ("flake.nix", "flake.lock", "campaign/__init__.py", "campaign/core/errors.py"):
+    for name in {"flake.nix", "flake.lock", *LISTED.findall((ROOT / "nix/images.nix").read_text())}:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
 

@@ -18,7 +18,7 @@ import yaml
 from actors.bootstrap import ansible as module
 from actors.bootstrap.ansible import Access, clear_up, play, write
 from actors.bootstrap.apply import BootstrapFailed, apply_plan
-from actors.bootstrap.playbook_events import Transcript, evidence
+from actors.bootstrap.playbook_events import Transcript, task_details
 from actors.bootstrap.ssh import NodeUnreachable, make_identity
 from campaign import __main__ as command
 from campaign.config.compose import compose
@@ -301,7 +301,7 @@ def test_both_ways_leave_the_same_and_either_again_changes_nothing(pair, tmp_pat
     assert [*home.iterdir()] == [], "something was written into the user's home"
 
 
-def test_a_failed_task_ends_the_playbook_with_its_evidence(pair):
+def test_a_failed_task_ends_the_playbook_with_its_result(pair):
     refused = ("bash", "-c", "echo no such disk >&2; exit 7")
     steps = {"head": Step(commands=(refused,)), "n1": Step(commands=(("true",),))}
     never = Step(commands=(("touch", pair[1].path("never")),))
@@ -410,11 +410,11 @@ def test_a_playbook_that_ends_without_a_failed_task_shows_its_last_lines():
     assert "exit status: 4" in error.details and "couldn't resolve" in error.details
 
 
-def test_evidence_is_how_the_command_failed_or_what_the_module_said():
+def test_the_details_are_how_the_command_failed_or_what_the_module_said():
     command = {"cmd": ["ls", "a b"], "rc": 2, "stdout": "o", "stderr": "e", "msg": "non-zero"}
-    assert evidence(command) == "command: ls 'a b'\nexit status: 2\noutput: e"
-    assert evidence({"msg": "m", "stdout": "", "stderr": "e", "rc": 1}) == "msg: m\nstderr: e"
-    assert evidence({"rc": 1}) == '{"rc": 1}'
+    assert task_details(command) == "command: ls 'a b'\nexit status: 2\noutput: e"
+    assert task_details({"msg": "m", "stdout": "", "stderr": "e", "rc": 1}) == "msg: m\nstderr: e"
+    assert task_details({"rc": 1}) == '{"rc": 1}'
 
 
 def test_the_callback_tells_what_failed_for_which_item_and_no_secrets(tmp_path):

@@ -56,7 +56,7 @@ def hosts(tmp_path, *names):
         for name in names
     ]
     for one in made:
-        one._host.snapshot_lock.meet([other for other in made if other is not one])
+        one._host.snapshot_lock.set_peers([other for other in made if other is not one])
     return made
 
 

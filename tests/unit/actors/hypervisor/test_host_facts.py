@@ -16,7 +16,7 @@ from actors.hypervisor.capacity import Capacity, Resources, node_resources, read
 from actors.hypervisor.console import clean, console_tail, kernel_fault
 from actors.hypervisor.errors import NotEnoughPorts
 from actors.hypervisor.ports import free_ports
-from actors.hypervisor.probe import acceleration, judge
+from actors.hypervisor.probe import acceleration, acceleration_seen
 from campaign.core.errors import CapacityError
 
 
@@ -185,7 +185,7 @@ def test_a_console_tail_is_the_last_lines_without_control_codes(tmp_path):
 
 
 def test_a_kernel_that_comes_up_means_kvm():
-    answer = judge(
+    answer = acceleration_seen(
         "[    0.0] Linux version\r\n[    0.6] Freeing unused kernel image (initmem) memory: 2K\r\n",
         "",
         8,
@@ -202,7 +202,7 @@ def test_a_kernel_that_comes_up_means_kvm():
     ],
 )
 def test_a_kernel_that_hangs_means_tcg_and_why(console, error, said):
-    answer = judge(console, error, 8)
+    answer = acceleration_seen(console, error, 8)
     assert answer.kind == "tcg"
     assert said in answer.reason
 

@@ -33,7 +33,7 @@ def locks_of(*names):
     locks = {name: SnapshotLock(name) for name in names}
     peers = {(a, b): Peer(b, locks[b]) for a in names for b in names if a != b}
     for name, lock in locks.items():
-        lock.meet([peer for (asking, _), peer in peers.items() if asking == name])
+        lock.set_peers([peer for (asking, _), peer in peers.items() if asking == name])
     return [locks[name] for name in names], peers
 
 

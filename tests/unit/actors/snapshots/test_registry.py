@@ -114,7 +114,7 @@ def test_what_was_made_while_the_lock_was_awaited_is_not_made_again(store, golde
             make(SnapshotRegistry(store, SnapshotLock("zeno")))
             return "free"
 
-    goldens.lock.meet([Late()])
+    goldens.lock.set_peers([Late()])
     offer = goldens.lookup(KEY, "one")
     assert offer.golden is not None and not offer.yours
     assert goldens.lock.state(KEY.digest) == "free"
