@@ -42,8 +42,8 @@ from campaign.schema.hosts import HostSettings
 CHUNK_TIMEOUT_S = 60.0
 LOCK_TIMEOUT_S = 10.0
 STATES_LOGGED_S = 5.0
-"""Nodes are looked at every other second; the log needs their states when they change, and from
-time to time to show that somebody looked."""
+"""Nodes are looked at every other second; the log needs their states when they change or a phase
+begins, and from time to time to show that somebody looked."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class HostActor:
         self._last_ping = time.monotonic()
         self._images: dict[str, Bundle] = {}
         self._log_place: LogPlace | None = None
-        self._logged_states: dict[str, tuple[str, float]] = {}  # by cluster, and when
+        self._logged_states: dict[str, tuple[str, float]] = {}  # by cluster: what, and when
 
     def open(
         self,
@@ -294,9 +294,10 @@ class HostActor:
             for state in states
         )
         now = time.monotonic()
+        told = f"{log.current().get('phase')}: {text}"
         last = self._logged_states.get(cluster)
-        if last is None or text != last[0] or now >= last[1] + STATES_LOGGED_S:
-            self._logged_states[cluster] = (text, now)
+        if last is None or told != last[0] or now >= last[1] + STATES_LOGGED_S:
+            self._logged_states[cluster] = (told, now)
             with log.context(cluster=cluster):
                 _log.debug("nodes: %s", text)
 

@@ -50,7 +50,8 @@ def records(path):
 def test_the_log_of_an_actor_that_was_killed_is_home_and_ends_where_it_died(workplace, bundle):
     driver = Driver(workplace.command(*SETTINGS))
     driver.until(
-        lambda said: re.search(r"trial 0 replaying .* jobs done", "".join(said)), seconds=600
+        lambda said: re.search(r"trial 0 replaying .* [1-9] of 6 jobs done", "".join(said)),
+        seconds=600,
     )
     victim = actor_of(driver)
     killed_at = time.time()

@@ -142,6 +142,11 @@ def test_one_host_is_cut_off_and_another_loses_its_libvirtd(network, places, sea
     }
     assert len(goldens) == 1 and trials(driver.said, "making the golden cluster") == {"0"}, told
 
+    # Logs have come home from all hosts, also from the one that was cut off later.
+    for name in HOSTS:
+        logs = list((tmp_path / "results/far/logs").glob(f"host-{name}-*.jsonl"))
+        assert logs and all(path.stat().st_size for path in logs), name
+
     listed = campaign(network, DRIVER, "host", "list", *ours).stdout
     assert re.search(rf"anna +Ray node {network.address('anna')} +serves", listed), listed
     assert re.search(r"bert +no living Ray node +away", listed), listed

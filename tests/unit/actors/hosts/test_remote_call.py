@@ -148,7 +148,9 @@ def test_a_host_logs_what_it_does_for_which_trial_in_which_phase(host, records):
     assert "PRIVATE" not in json.dumps(said)
 
 
-def test_states_are_logged_when_they_change_and_from_time_to_time(host, records, monkeypatch):
+def test_states_are_logged_when_they_or_the_phase_change_and_from_time_to_time(
+    host, records, monkeypatch
+):
     from actors.hosts import host_actor
 
     now = [1000.0]
@@ -157,6 +159,9 @@ def test_states_are_logged_when_they_change_and_from_time_to_time(host, records,
         host.states(SLOT, ["head"])
         now[0] += 2.0
     assert len(records()) == 4  # at 0, 6, 12 and 18 s
+    with log.context(phase="workload"):
+        host.states(SLOT, ["head"])
+    assert records()[-1]["phase"] == "workload"
     host._host.state = "crashed"
     host.states(SLOT, ["head"])
     assert records()[-1]["message"] == "nodes: head crashed"
