@@ -1,2 +1,1 @@
-"""What a campaign is, and how it is carried out: configuration, images, workloads, executor,
-tracking and report."""
+"""What a campaign is, and how it is carried out, from its configuration to its report."""

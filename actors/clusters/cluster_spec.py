@@ -68,9 +68,9 @@ class ClusterSpec:
         return self.settings.start == "cold" or self.settings.hosts > 1
 
     def limits(self, slowness: float) -> ClusterLimits:
-        """Return the limits of a cluster's phases on a host that is `slowness` times as slow as the
-        reference machine.
+        """Return the limits of a cluster's phases on a host of this slowness.
 
+        Its value is how many times slower than the reference machine the host is.
         `cluster.boot_deadline_s` and `cluster.bootstrap_deadline_s` are the limits where a campaign
         sets them, and the least ones where it doesn't.
         """

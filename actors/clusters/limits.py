@@ -51,7 +51,9 @@ class PhaseLimit:
 
 
 def scheduled_limit(phase: str, scheduler: str, base_s: float, slowness: float) -> PhaseLimit:
-    """Return the scheduler's own limit of a phase, `base_s` on the reference machine, on a host
-    that is `slowness` times as slow."""
+    """Return the scheduler's own limit of a phase on a host of this slowness.
+
+    It is `base_s` on the reference machine, and `slowness` times as long on the host.
+    """
     origin = f"limit {base_s:g} s x {slowness:.1f} for this host's speed"
     return PhaseLimit(phase, scheduler, base_s * slowness, origin)

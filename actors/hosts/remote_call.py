@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 
 from campaign.core import log
-from campaign.core.errors import CampaignError, InfrastructureError
+from campaign.core.errors import CampaignError, InfrastructureError, output_tail
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -64,7 +64,7 @@ def in_callers_context(
 
 
 class RemoteActor(Generic[A_co]):
-    """A_co Ray actor of class A, called by naming a method of that class: `call(A.method, ...)`.
+    """A Ray actor of class A, called by naming a method of that class: `call(A.method, ...)`.
 
     Ray's own handles take any name and any arguments; here a type checker sees a method that isn't
     there, arguments that don't fit, and what comes back. An actor runs the calls of one caller in
@@ -141,4 +141,4 @@ def unwrap(error: RayError) -> Exception:
     if isinstance(cause, CampaignError):
         return cause
     last = str(error).strip().splitlines()[-1].strip()
-    return InfrastructureError(f"an actor failed: {last}", str(error)[-3000:])
+    return InfrastructureError(f"an actor failed: {last}", output_tail(str(error)))

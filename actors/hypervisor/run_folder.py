@@ -64,7 +64,7 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise InvalidLease(f"{self.path} has no readable lease", str(error)) from error
         if not isinstance(fields, dict):
-            raise InvalidLease(f"the lease of {self.path} is no JSON object", raw)
+            raise InvalidLease(f"the lease of {self.path} isn't a JSON object", raw)
         return Lease.from_fields(fields)
 
     def renew(self, lease: Lease) -> None:

@@ -83,7 +83,7 @@ def _known(root: Path) -> str:
 
 def _count(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of jobs")
+        raise argparse.ArgumentTypeError(f"expected a number of jobs, got {text!r}")
     return int(text)
 
 

@@ -217,7 +217,7 @@ class Tracker:
         return run_id
 
     def _own_tags(self) -> dict[str, str]:
-        """The tags of the campaign's own run, beside those by which it is found."""
+        """Return the tags of the campaign's own run, beside those by which it is found."""
         return {"config_hash": _digest(self._config.encode()), "testbed": self._testbed}
 
     def _key(self, record: TrialRecord) -> dict[str, str]:

@@ -126,13 +126,13 @@ class MlflowWorker:
             _log.warning("MLflow is not up to date: %s", self._failure)
 
     def asked(self, trial: int, point: Mapping[str, Any]) -> None:
-        """Nothing to log yet."""
+        """Log nothing: MLflow gets an attempt once it has ended."""
 
     def started(self, trial: Trial) -> None:
-        """Nothing to log yet."""
+        """Log nothing: MLflow gets an attempt once it has ended."""
 
     def running(self, statuses: Mapping[int, Status]) -> None:
-        """Nothing to log yet."""
+        """Log nothing: MLflow gets an attempt once it has ended."""
 
     def finished(self, record: TrialRecord, evaluation: Evaluation, *, settled: bool) -> None:
         """Have the attempt logged; return at once."""
