@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from actors.hosts.ray_session import keep_token_secret
 from campaign.core import log
 
 LOGS = "logs"
@@ -44,6 +45,7 @@ class LogPlace:
 
         A folder that can't be written costs the log, never the work.
         """
+        keep_token_secret()
         started = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         name = re.sub(r"[^A-Za-z0-9._+-]", "_", f"{actor}-{started}-{os.getpid()}")
         with contextlib.suppress(OSError):

@@ -13,10 +13,12 @@ import threading
 from pathlib import Path
 
 from actors.hypervisor.process import start_ticks
+from campaign.core import log
 from campaign.core.errors import ConfigError, InfrastructureError
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Room for jobs tables and logs; on one host, images never travel through it."""
+TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 - the variable's name
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # The memory of VMs is counted by us.
@@ -45,7 +47,15 @@ def prepare(address: str | None) -> None:
         )
     os.environ.update(ENVIRONMENT)
     if not address:
-        os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+        os.environ.update({"RAY_AUTH_MODE": "token", TOKEN: secrets.token_hex(32)})
+    keep_token_secret()
+
+
+def keep_token_secret() -> None:
+    """Mask Ray's token, where the environment has it, in all that this process logs."""
+    token = os.environ.get(TOKEN, "")
+    if len(token) >= log.SHORTEST_SECRET:
+        log.keep_secret(token)
 
 
 def _has_token() -> bool:
@@ -53,7 +63,7 @@ def _has_token() -> bool:
     if os.environ.get("RAY_AUTH_MODE") != "token":
         return False
     file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
-    return bool(os.environ.get("RAY_AUTH_TOKEN")) or file.is_file()
+    return bool(os.environ.get(TOKEN)) or file.is_file()
 
 
 def start(address: str | None) -> None:

@@ -26,6 +26,8 @@ PACKAGES = ("campaign", "actors", "schedulers", "search")
 FIELDS = ("campaign", "trial", "phase", "host", "cluster")
 """What a record is about, where it is known."""
 MASK = "***"
+SHORTEST_SECRET = 8
+"""What has fewer characters can't be masked: ordinary words would be spoilt."""
 SEGMENT_BYTES = 8 << 20
 """A file of a process that may run for days goes on in another one when it is that large."""
 KEPT_SEGMENTS = 4
@@ -87,12 +89,12 @@ def span(logger: logging.Logger, what: str, *, level: int = logging.DEBUG) -> It
 
 
 def keep_secret(text: str) -> None:
-    """Mask `text` in every record from now on; what is shorter than eight characters is refused.
+    """Mask `text` in every record from now on.
 
-    Raises ValueError for such a short one: masking it would spoil ordinary words.
+    Raises ValueError if it has fewer than SHORTEST_SECRET characters.
     """
-    if len(text) < 8:
-        raise ValueError("a secret of less than eight characters can't be masked")
+    if len(text) < SHORTEST_SECRET:
+        raise ValueError(f"a secret of less than {SHORTEST_SECRET} characters can't be masked")
     with _lock:
         _secrets.add(text)
 
@@ -143,7 +145,8 @@ class JsonFormatter(logging.Formatter):
         line |= getattr(record, "data", {})
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = mask("".join(traceback.format_exception(*record.exc_info)))
-        return json.dumps(line, default=str, ensure_ascii=False)
+        # Once more, since what came as data hasn't gone through ContextFilter.
+        return mask(json.dumps(line, default=str, ensure_ascii=False))
 
 
 def install(handler: logging.Handler, *, level: int = logging.DEBUG) -> None:

@@ -1,10 +1,13 @@
 """Ray is never joined open: whoever could reach it would run what they like on every host."""
 
+import logging
+import os
 import sys
 
 import pytest
 
 from actors.hosts import ray_session
+from campaign.core import log
 from campaign.core.errors import ConfigError
 
 
@@ -47,11 +50,18 @@ def test_a_token_may_be_given_in_each_way_that_ray_knows(environment, tmp_path, 
 
 
 def test_our_own_ray_gets_a_token_of_its_own_each_time(environment):
-    import os
-
     tokens = set()
     for _ in range(2):
         ray_session.prepare(None)
         assert os.environ["RAY_AUTH_MODE"] == "token"
         tokens.add(os.environ["RAY_AUTH_TOKEN"])
     assert len(tokens) == 2 and all(len(token) == 64 for token in tokens)
+
+
+def test_the_token_never_gets_into_a_log(environment, tmp_path):
+    ray_session.prepare(None)
+    token = os.environ["RAY_AUTH_TOKEN"]
+    with log.to_file(tmp_path / "log.jsonl"):
+        logging.getLogger("actors.test").warning("Ray failed: %s", token)
+    written = (tmp_path / "log.jsonl").read_text()
+    assert token not in written and log.MASK in written
