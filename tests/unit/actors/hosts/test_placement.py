@@ -1,4 +1,4 @@
-"""Placement: the books add up whatever happens, and a host that fails time after time is left
+"""Placement: the reservations add up whatever happens, and a host that fails time after time is left
 alone."""
 
 import pytest
@@ -125,7 +125,7 @@ def test_a_host_that_comes_back_still_has_what_was_placed_there(back):
     assert placement.reserved("a") == Resources()
 
 
-class Books(RuleBasedStateMachine):
+class Reservations(RuleBasedStateMachine):
     """Whatever is placed, released, lost and brought back: what a host has promised is what is
     there, and it has it."""
 
@@ -163,7 +163,7 @@ class Books(RuleBasedStateMachine):
         self.placement.add(host, TOTALS[host], "tcg")
 
     @invariant()
-    def the_books_add_up(self):
+    def the_reservations_add_up(self):
         for name, total in TOTALS.items():
             used = sum(
                 (NODE * nodes for host, nodes in self.there.values() if host == name), Resources()
@@ -175,7 +175,7 @@ class Books(RuleBasedStateMachine):
             )
 
 
-TestBooks = Books.TestCase
+TestReservations = Reservations.TestCase
 
 
 @given(st.integers(1, 30), st.integers(1, 4))
