@@ -188,7 +188,7 @@ class LibvirtTestbed:
             time.sleep(timeout_s)
         ended = [self._ended(reference) for reference in done]
         self._see_to_hosts()
-        self._see_to_silence()
+        self._end_unanswering()
         lost = self._lost
         self._lost = []
         return ended + lost
@@ -273,7 +273,7 @@ class LibvirtTestbed:
             self._note_end(reference, Evaluation("infrastructure_failed", why, one.worker.where))
         )
 
-    def _see_to_silence(self) -> None:
+    def _end_unanswering(self) -> None:
         """Give up actors that hang, and those that answer but have missed all their deadlines."""
         now = time.monotonic()
         for reference, one in list(self._running.items()):

@@ -7,7 +7,7 @@ SHOWN_REASONS = 3
 
 
 class StallWatch:
-    """Observes, time after time, what a scheduler still has to do.
+    """Observes, again and again, what a scheduler still has to do.
 
     `timeout_s` must be longer than the longest job runs: then a job that runs has ended within it,
     unless it waits for something that can't come, as the pods of two half-started jobs do.

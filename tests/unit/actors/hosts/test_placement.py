@@ -1,5 +1,4 @@
-"""Placement: the reservations add up whatever happens, and a host that fails time after time is left
-alone."""
+"""Placement: reservations add up whatever happens, and a host that keeps failing is left alone."""
 
 import pytest
 from hypothesis import given
