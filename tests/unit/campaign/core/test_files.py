@@ -13,11 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.hosts.state_dir import state_dir_of
-from campaign.config.compose import compose
 from campaign.core import files
 from campaign.core.files import XDG_FOLDERS, user_path
-from campaign.testbeds.preflight import store_of
 
 
 def test_text_and_bytes_replace_what_was_there(tmp_path: Path) -> None:
@@ -103,21 +100,6 @@ def test_a_users_folders_are_where_the_xdg_variables_say(text, environment, expe
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert str(user_path(text)) == expected
-
-
-def test_the_default_folders_move_with_the_variables(monkeypatch, tmp_path):
-    """Without the variables they are where they have always been."""
-    campaign = compose([]).campaign
-    (host,) = campaign.hosts.values()
-    monkeypatch.setenv("HOME", "/home/u")
-    for name in XDG_FOLDERS:
-        monkeypatch.delenv(name, raising=False)
-    assert str(store_of(campaign.image).path) == "/home/u/.cache/campaign/images"
-    assert str(state_dir_of(host)) == "/home/u/.local/state/campaign"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    assert store_of(campaign.image).path == tmp_path / "cache/campaign/images"
-    assert state_dir_of(host) == tmp_path / "state/campaign"
 
 
 HOLD = """
