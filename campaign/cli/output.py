@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -36,4 +37,4 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _numeric(text: str) -> bool:
-    return bool(text) and text[0].isdigit() and not any(part in text for part in "-:")
+    return re.fullmatch(r"[\d.,/]+", text) is not None
