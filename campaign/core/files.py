@@ -128,6 +128,12 @@ def write_atomically(
         file.write(content.encode() if isinstance(content, str) else content)
 
 
+def has_room(folder: Path, reserved_bytes: int) -> bool:
+    """Return whether the file system of `folder` has more free bytes than those reserved."""
+    there = os.statvfs(folder)
+    return there.f_bavail * there.f_frsize > reserved_bytes
+
+
 def _flush_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
