@@ -47,6 +47,7 @@ class LogPlace:
         """
         keep_token_secret()
         started = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        # With the process's number, since two lives may begin in the same second.
         name = re.sub(r"[^A-Za-z0-9._+-]", "_", f"{actor}-{started}-{os.getpid()}")
         with contextlib.suppress(OSError):
             path = self.folder / f"{name}.jsonl"

@@ -126,6 +126,7 @@ class Placement:
             if row is None:
                 return ()
             rows.append(row)
+            # A view would keep the table of all hosts in memory for as long as the trial runs.
             occupied.append(wanted[row].copy())
         for row, occupies in zip(rows, occupied, strict=True):
             self._free[row] -= occupies
@@ -182,6 +183,7 @@ class Placement:
             ~np.isin(fitting, [self._rows[one] for one in some if one in self._rows])
             for some in preferred
         ]
+        # Column 0 is memory_mib, the first field of `Resources`.
         memory_left = self._free[fitting, 0]
         keys = (
             fitting,
@@ -202,6 +204,8 @@ class Placement:
 
     def _wanted(self, needs: Needs) -> NDArray[np.int64]:
         """Return what such a cluster occupies on each host, a row each."""
+        # Worked out once for each kind of acceleration, then spread over the hosts by their
+        # kinds.
         return np.array([astuple(needs[kind]) for kind in self._kinds], dtype=np.int64)[self._kind]
 
     def _fits(self, wanted: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -41,6 +41,7 @@ def run_on(
     Raises InfrastructureError if it isn't done after `timeout_s`.
     """
     there: Any = ray.remote(work)
+    # A task that claims a CPU would wait while other work has them all.
     reference = there.options(num_cpus=0, **options_there(host)).remote(*arguments, **options)
     done: T = wait_for(reference, timeout_s, f"host {host} didn't do it")
     return done

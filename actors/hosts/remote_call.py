@@ -137,8 +137,10 @@ def unwrap(error: RayError) -> Exception:
 
     Otherwise an InfrastructureError with what Ray said.
     """
+    # Ray's RayTaskError has the actor's own error as its `cause`; its other errors have none.
     cause = getattr(error, "cause", None)
     if isinstance(cause, CampaignError):
         return cause
+    # Ray's text is a whole traceback, of which the last line says what went wrong.
     last = str(error).strip().splitlines()[-1].strip()
     return InfrastructureError(f"an actor failed: {last}", output_tail(str(error)))

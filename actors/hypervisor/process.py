@@ -74,4 +74,5 @@ def _signal_and_wait(handle: int, number: signal.Signals, timeout_s: float) -> b
         signal.pidfd_send_signal(handle, number)
     except ProcessLookupError:
         return True
+    # A pidfd becomes readable when its process has ended.
     return bool(select.select([handle], [], [], timeout_s)[0])

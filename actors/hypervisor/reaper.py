@@ -82,7 +82,11 @@ def reap(
             _remove(folder, removed, failures)
     kept = sorted(alive - failures.keys())
     return Reaped(
-        tuple(dict.fromkeys(ended)), tuple(removed), tuple(kept), tuple(failures.values())
+        # A domain may have been ended in more than one pass.
+        tuple(dict.fromkeys(ended)),
+        tuple(removed),
+        tuple(kept),
+        tuple(failures.values()),
     )
 
 
@@ -92,6 +96,7 @@ def _end(
     try:
         if hypervisor.destroy_owned(domain):
             ended.append(domain.name)
+        # An earlier pass may have failed to end it.
         failures.pop(domain.name, None)
     except HypervisorError as error:
         failures[domain.name] = str(error)
@@ -109,4 +114,5 @@ def _covered_by(folder: RunFolder, doomed: Callable[[Lease], bool]) -> bool:
     try:
         return doomed(folder.lease())
     except InvalidLease:
+        # Without a readable lease nobody knows whose it is, so it is left alone.
         return False
