@@ -145,6 +145,7 @@ def renamed_facts_are_obeyed(scheduler: Scheduler[Params], facts: ImageFacts) ->
     old ones.
     """
     recorded = RecordedFacts(facts.image, facts.values)
+    # Only to see which facts are read.
     list(said_by(scheduler.for_image(recorded)))
     others = renamed(facts)
     said = list(said_by(scheduler.for_image(others)))

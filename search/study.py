@@ -103,6 +103,7 @@ class Study:
         Raise KeyError for an objective that is missing: Optuna itself would fail the trial in
         silence.
         """
+        # First, since Optuna takes no attribute of a finished trial.
         for name, violation in violations(metrics, self._constraints).items():
             self._storage.set_trial_system_attr(
                 self._trial_id(number), f"{CONSTRAINT_ATTR}:{name}", violation
@@ -121,6 +122,8 @@ class Study:
         Samplers need values all the same: they are told the worst so far.
         """
         trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        # The values of stalled trials were made up from the others' and must not feed on
+        # themselves.
         told = [trial.values for trial in trials if _STALLED not in trial.system_attrs]
         worst = {StudyDirection.MINIMIZE: max, StudyDirection.MAXIMIZE: min}
         values = [

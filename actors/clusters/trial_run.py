@@ -187,10 +187,12 @@ class TrialRun:
             self._clock.reached(Phase.READY, Phase.WORKLOAD)
             if spec.prefetch == "running":
                 self._provisioner.prefetch()
+            # Before and after: other clusters come and go meanwhile, and the larger figure counts.
             self._usage = await self._host.usage()
             stall = await self._run(ready, replay)
             self._usage |= await self._host.usage()
             self._clock.reached(Phase.WORKLOAD, Phase.COLLECTED)
+            # Only now, by default: what restores the next cluster must not disturb the measurement.
             if spec.prefetch == "collecting":
                 self._provisioner.prefetch()
             self._replayed = await self._collect(ready, replay)
@@ -225,6 +227,7 @@ class TrialRun:
                 replay.run(settings.workload_deadline_s, settings.stall_s)
             )
         except NodeLost as lost:
+            # A cluster that has lost its head has no scheduler that could go on.
             if lost.node == ready.cluster.topology.head.name:
                 raise
             self._lost = f"{lost.brief}; {await replay.lose(lost.node)}"
@@ -241,6 +244,7 @@ class TrialRun:
         """Raise SchedulerError unless the scheduler runs with every parameter that it was given."""
         bound = self._cluster_spec.bound
         topology = ready.cluster.topology
+        # Compute nodes are alike, so the first one stands for all.
         head, first = (
             ready.cluster.remotes[node.name] for node in (topology.head, topology.compute[0])
         )
@@ -287,6 +291,7 @@ def used_mib(meminfo: str) -> int | None:
 
 def _compare(params: Params, running: Mapping[str, Scalar]) -> None:
     wanted = params.model_dump()
+    # A scheduler need not report every parameter; only those that it reports can be compared.
     shared = sorted(wanted.keys() & running.keys())
     wrong = [
         f"{n}: asked {wanted[n]!r}, runs {running[n]!r}" for n in shared if wanted[n] != running[n]

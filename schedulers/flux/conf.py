@@ -83,6 +83,7 @@ def unit_file(user: str, program: str) -> bytes:
         "-Srundir=/run/flux",
         "-Slocal-uri=local:///run/flux/local",
         "-Sbroker.rc2_none",
+        # The instance begins with one broker; the plan itself waits for the others.
         "-Sbroker.quorum=1",
         "-Slog-stderr-level=6",
         "-Slog-stderr-mode=local",

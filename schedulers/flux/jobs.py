@@ -133,6 +133,7 @@ def _ended(job: dict[str, Any], line: str) -> NativeTimes:
 
 
 def _jobs(text: str) -> Iterator[tuple[dict[str, Any], str]]:
+    # Not splitlines, which also splits at characters that may stand inside a JSON text.
     for line in filter(str.strip, text.split("\n")):
         try:
             job = json.loads(line)

@@ -78,6 +78,8 @@ class BoundKube(BoundKubernetes[KubeParams]):
         settings = configuration(params, access.KUBECONFIG, pods.SLOT)
         ready = Probe(
             "kube-scheduler is ready",
+            # -k: its certificate is one that it has signed itself, and loopback needs no other
+            # proof.
             ("curl", "-sk", f"{_OWN}/readyz"),
             "ok",
             deadline_s=120,
