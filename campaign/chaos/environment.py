@@ -105,6 +105,7 @@ class ChaosEnvironment:
         """
         found = []
         for daemon in (PrivateLibvirtd(self.states / name) for name in HOSTS):
+            # A fault may just have killed this libvirtd.
             with contextlib.suppress(HypervisorError):
                 if daemon.pid() is None:
                     continue

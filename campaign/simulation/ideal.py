@@ -66,6 +66,7 @@ def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: QueueO
         last, arrived = arrive(work, queue, last, arrived, now)
         if order.dynamic:
             sort_queue(work, queue, first, last, now, order)
+        # If the queue was empty, the first newcomer is its head and hasn't been tried either.
         again = again or first == untried
         while again and first < last and picked(work, free, queue[first], rule):
             begin(work, free, running, queue[first], now)
@@ -74,13 +75,16 @@ def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: QueueO
             shadow = NOWHERE
         if overtaking == IN_ORDER or last - first < 2:
             continue
+        # Jobs that came earlier were tried then, and nothing has become free since.
         kept = candidate = first + 1 if again else untried
         idle = total(free)
         while candidate < last and idle > 0:
             job = queue[candidate]
             candidate += 1
             fit = work.width[job] <= idle
+            # Worked out only when a job needs it, since it goes through all running jobs.
             if fit and shadow == NOWHERE:
+                # With NEVER, every job is brief enough, so whatever fits starts.
                 shadow = NEVER
                 if overtaking == EASY:
                     shadow = _shadow(work, free, running, queue[first], rule, spare)

@@ -37,6 +37,7 @@ class Store:
     def bundles(self) -> list[Bundle]:
         """Return all bundles, newest first. Folders without a readable manifest are left out."""
         found = []
+        # Folders in the making begin with a dot.
         for path in self.path.glob(f"[!.]*/{manifests.MANIFEST}"):
             with contextlib.suppress(ImageError, OSError):
                 found.append((path.stat().st_mtime_ns, manifests.read(path.parent)))
@@ -66,6 +67,7 @@ class Store:
         known = {} if deep else self._read_verified(bundle)
         seen = {}
         for name in PARTS:
+            # Taken before the file is hashed, so that a change meanwhile is seen next time.
             seen[name] = _identity(bundle.path / name)
             if seen[name] != known.get(name):
                 _check(bundle, name)
@@ -98,6 +100,7 @@ class Store:
                 (target / manifests.MANIFEST).touch()
             else:
                 (made.path / _LOCK).unlink(missing_ok=True)
+                # mkdtemp's folders are for their owner alone, but QEMU may run as another user.
                 made.path.chmod(0o755)
                 made.path.rename(target)
         bundle = manifests.read(target)

@@ -249,6 +249,7 @@ def _mmdebstrap(
         *_confined(),
         "mmdebstrap",
         "--mode=root",
+        # No archive of its own: the last hook packs the root.
         "--format=null",
         "--variant=essential",
         "--skip=cleanup",  # customize.sh has removed what it would clean
@@ -262,6 +263,8 @@ def _mmdebstrap(
         f"--customize-hook={pack}",
         wanted.suite,
         "-",
+        # Trusted without a signature: the index is ours, and its files were checked by their
+        # hashes.
         f"deb [trusted=yes] copy:{packages} ./",
     ]
 
@@ -280,6 +283,7 @@ def _describe(name: str, wanted: Spec, contents: _Contents, version: str, folder
     files = {part: FileFact.of(folder / part) for part in manifest.PARTS}
     cmdline = " ".join(wanted.kernel_cmdline)
     used.write(folder / _LOCK)
+    # QEMU may run as another user, who must be able to read them.
     for part in (*manifest.PARTS, _LOCK):
         (folder / part).chmod(0o644)
     described = ImageManifest(

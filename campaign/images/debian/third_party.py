@@ -60,6 +60,7 @@ class ProvidedFile:
         mode = f"{self.wanted.mode:04o}"
         if self.wanted.unpack == "tar":
             to = f'"$1"{shlex.quote(self.wanted.to)}'
+            # Whoever made the archive, its files are root's in the guest.
             return f"mkdir -p {to} && tar --no-same-owner -xf {source} -C {to}"
         return f'install -D -m {mode} {source} "$1"{shlex.quote(self.wanted.to)}'
 
