@@ -41,8 +41,8 @@ class Reaped:
 
     def __str__(self) -> str:
         done = (
-            f"removed {len(self.domains)} domains and {len(self.folders)} run folders, kept "
-            f"{len(self.kept)} live"
+            f"removed {_counted(len(self.domains), 'domain')} and "
+            f"{_counted(len(self.folders), 'run folder')}, kept {len(self.kept)} live"
         )
         return "; ".join((done, *self.failures))
 
@@ -116,3 +116,7 @@ def _covered_by(folder: RunFolder, doomed: Callable[[Lease], bool]) -> bool:
     except InvalidLease:
         # Without a readable lease nobody knows whose it is, so it is left alone.
         return False
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
