@@ -252,6 +252,8 @@ class LibvirtTestbed:
         failed = evaluation.outcome == "infrastructure_failed"
         if failed:
             for host in one.worker.assignment.hosts:
+                # Before the trial's room is given back, so that no other one is sent to a dead
+                # host.
                 self._pool.suspect(host)
         for host in one.worker.assignment.hosts:
             self._pool.collect_logs(host)

@@ -35,6 +35,7 @@ CONSTRAINT_ATTR = "constraints"
 """The trial attribute in which samplers look for constraints; the name is Optuna's."""
 _STALLED = f"{CONSTRAINT_ATTR}:stalled"
 
+# Optuna would print a line of its own for each trial.
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
@@ -74,6 +75,8 @@ class Study:
     def ask(self) -> Suggestion:
         """Return the next point. Its trial is running until `tell`, `fail` or `stall`."""
         number = self._storage.get_n_trials(self._id)
+        # A new sampler each time: what it draws must not depend on what an earlier one drew, since
+        # a resumed search hasn't drawn that.
         self._study.sampler = make_sampler(
             self._sampler, seed_for(self._seed, number), conditional=self._space.conditional
         )

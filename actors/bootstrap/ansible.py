@@ -157,6 +157,7 @@ def _environment(place: Path) -> dict[str, str]:
         "GlobalKnownHostsFile": "/dev/null",
         "StrictHostKeyChecking": "yes",
         "UpdateHostKeys": "no",
+        # Without these two, SSH would also offer keys of the user's own.
         "IdentitiesOnly": "yes",
         "IdentityAgent": "none",
     }
@@ -198,6 +199,7 @@ async def _playbook(
         env=environment,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
+        # One pipe for both, so that warnings keep their place among the events.
         stderr=asyncio.subprocess.STDOUT,
         # A line may hold the whole result of a task; asyncio's default limit is 64 KiB.
         limit=LONGEST_LINE,

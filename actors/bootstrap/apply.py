@@ -128,6 +128,7 @@ async def _wait_for(probe: Probe, step: Step, remote: Remote, deadline: float) -
     until = min(deadline, time.monotonic() + probe.deadline_s)
     pattern = re.compile(probe.expect)
     while True:
+        # Even a late try gets a second to answer in.
         left = max(1.0, until - time.monotonic())
         command = ("timeout", f"{min(left, PROBE_TIMEOUT_S):.1f}", *probe.command)
         output = await remote.run(command, timeout_s=left + PROBE_MARGIN_S)

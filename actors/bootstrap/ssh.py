@@ -227,6 +227,7 @@ async def _greeted(host: str, port: int) -> socket.socket:
     try:
         opened.setblocking(False)
         await loop.sock_connect(opened, (host, port))
+        # Waits without reading, so that asyncssh still finds the greeting there.
         readable = asyncio.Event()
         loop.add_reader(opened, readable.set)
         try:

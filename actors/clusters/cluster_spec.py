@@ -137,6 +137,7 @@ class ClusterSpec:
         return {
             "image": self.bundle.hash,
             "scheduler": self.scheduler.name,
+            # The digest leaves out the secrets, which are drawn anew each time.
             "plan": self.base_plan().digest,
             "nodes": str(self.largest),
             "vcpus": str(self.settings.vcpus),

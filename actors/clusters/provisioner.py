@@ -262,6 +262,7 @@ class Provisioner:
         cluster = self._live_cluster(slot, topology, load_keys(offer.golden.identity))
         async with released_on_failure(cluster):
             await cluster.restore(snapshots, offer.golden)
+            # Every trial wants these nodes; the others may be dropped without ever having run.
             certain = self._spec.topology(self._spec.smallest).nodes
             async with (await self._limits()).boot.deadline() as deadline:
                 # A clock of its own: the phases of the trial that runs meanwhile must not move.

@@ -306,6 +306,7 @@ class Replay:
             node.name: guest.parse_runs(self._record(node.name, guest.JOBS_FILE))
             for node in self._topology.compute
         }
+        # A submission that was refused has no native id.
         accepted = {
             s.job_id: self._bound.parse_submit(s.output) for s in submits if s.exit_status == 0
         }

@@ -133,6 +133,7 @@ class TrialRun:
                     )
                     self._note_origin(ready)
                     await self._use(ready)
+            # Any other error is a bug and not an outcome (see `cause_of`).
             except (CampaignError, OSError, ExceptionGroup) as error:
                 if why := self._provisioner.cold_because:
                     self._provenance = replace(self._provenance, start="cold", cold_because=why)
@@ -260,6 +261,7 @@ class TrialRun:
             head_used_mib=used_mib(head_memory),
             node_used_mib=used_mib(node_memory),
         )
+        # The running scheduler is asked, not the files: it may have ignored what is written there.
         _compare(bound.scheduler.Params(**self._spec.params), bound.parse_config(running))
 
     def _judge(self, replayed: Replayed) -> tuple[Check, ...]:

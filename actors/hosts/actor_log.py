@@ -22,6 +22,7 @@ KEPT_S = 30 * 24 * 3600.0
 """Logs that nobody has brought home are removed after that time."""
 
 _NAME = re.compile(r"(host|cluster)-[A-Za-z0-9._+-]+\.jsonl")
+# Nothing closes it: the log stays open until the process ends.
 _LIFE = contextlib.ExitStack()
 
 

@@ -61,6 +61,7 @@ class Placement:
             self._failures = np.append(self._failures, 0)
             self._serves = np.append(self._serves, True)
         row = self._rows[host]
+        # Only the difference is added, since what is reserved stays reserved.
         self._free[row] += vector[0] - self._total[row]
         self._total[row] = vector[0]
         self._failures[row] = 0
@@ -200,6 +201,7 @@ class Placement:
         return [trial for trial, placed in self._placed.items() if row in placed.hosts]
 
     def _name(self, row: int) -> str:
+        # Rows are numbered in the order in which hosts were added.
         return list(self._rows)[row]
 
     def _wanted(self, needs: Needs) -> NDArray[np.int64]:

@@ -43,6 +43,7 @@ def in_callers_context(
 
     @functools.wraps(method)
     def inner(actor: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        # Context variables end at a process's border, so what they say travels as an argument.
         about = kwargs.pop(_ABOUT, None) or {}
         with log.context(**about):  # type: ignore[arg-type]
             try:

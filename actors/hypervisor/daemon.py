@@ -174,6 +174,7 @@ class PrivateLibvirtd:
                     # In the caller's folder, it would keep that file system from being
                     # unmounted.
                     cwd="/",
+                    # In a session of its own, signals of the caller's terminal don't reach it.
                     start_new_session=True,
                 )
             except OSError as error:

@@ -249,6 +249,7 @@ def fingerprint(
 
     It is equal for two nodes where the memory of one fits the other.
     """
+    # What differs between nodes of one shape has a fixed value here.
     nowhere = Path("/")
     spec = NodeSpec(
         cluster="any",
@@ -322,6 +323,7 @@ def _add_machine(domain: ET.Element, spec: NodeSpec) -> None:
         for feature in ("cx16", "erms"):
             ET.SubElement(cpu, "feature", {"policy": "disable", "name": feature})
     ET.SubElement(domain, "clock", {"offset": "utc"})
+    # By default libvirt starts a guest again that reboots.
     for event in ("on_poweroff", "on_reboot", "on_crash"):
         _text(domain, event, "destroy")
 

@@ -75,6 +75,7 @@ def reap(
             break
         for domain in lapsed:
             _end(hypervisor, domain, ended, failures)
+    # Asked once more: what couldn't be ended goes on using its folder.
     alive = {one.name for one in hypervisor.ours()}
     removed = remove_unfinished(run_root)
     for folder in all_folders(run_root):

@@ -109,6 +109,7 @@ class GoldenStore:
             # for that.
             sealing.seal(draft.folder, draft.key, nodes, identity)
             with self._locked():
+                # Another process may have put one of the same key since this one was begun.
                 golden = self._sound(draft.key) or self._move_in(draft)
                 self._evict(keep=golden.digest)
         return golden

@@ -165,6 +165,7 @@ def _at_odds(here: ArmSchedule, there: ArmSchedule) -> int | None:
     rows = here.order
     at = here.started[rows]
     elsewhere = there.started[rows]
+    # Running minima from the end, so that no job is compared with each later one.
     soonest_of_later = np.append(np.minimum.accumulate(elsewhere[::-1])[::-1], np.inf)
     overtakes = soonest_of_later[np.searchsorted(at, at + here.tie_s, side="right")]
     found = rows[overtakes + there.tie_s < elsewhere]

@@ -110,6 +110,7 @@ def _shadow(free: int, width: int, ends: Sequence[tuple[int, int]]) -> tuple[int
     """Return when so wide a job will fit, by the running jobs' limits, and the nodes left then."""
     shadow = None
     for end, released in ends:
+        # What else ends at the shadow time itself is free by then too.
         if shadow is not None and end > shadow:
             break
         free += released

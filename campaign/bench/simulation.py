@@ -285,6 +285,7 @@ def timed(jobs: pa.Table, policy: Policy) -> SimulatorRun:
 
 def _in_process(*arguments: str, **environment: str) -> float:
     """Return what a process of its own measures: `_first_s` or `_grown`."""
+    # A process that has compiled can't show it again, and its peak memory never falls.
     command = [sys.executable, "-m", "campaign.bench.simulation", *arguments]
     known = {**os.environ, **environment}
     done = subprocess.run(

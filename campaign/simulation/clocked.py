@@ -164,6 +164,7 @@ def _run_if_due(
         return
     state[WANTED] = 0
     state[LAST_RUN] = now
+    # Set again below if the run ends at its depth.
     state[UNSEEN] = 0
     if order.dynamic:
         sort_queue(work, queue, state[QUEUE_FIRST], state[QUEUE_LAST], now, order)

@@ -193,6 +193,7 @@ def run_conservative(work: Work, free: Slots, rule: int, order: QueueOrder) -> N
         while running.size[0] > 0 and running.ends[0][0] == now:
             job = finish(work, free, running)
             times, rows = with_room(times, rows, steps, 2)
+            # It was reserved up to its limit; what is left of that becomes free.
             until = work.start[job] + work.limit[job]
             steps = unreserve(times, rows, steps, now, until, work, job)
             early = early or until > now
@@ -223,6 +224,7 @@ def _planned(
     """
     since = work.start[job]
     limit = work.limit[job]
+    # Given back first: else the job would stand in its own way.
     if since != NOWHERE:
         steps = unreserve(times, rows, steps, since, since + limit, work, job)
     step = earliest(times, rows, steps, limit, work, job, rule, held)

@@ -56,6 +56,7 @@ def template(job: str, script: str, slots: int) -> dict[str, Any]:
         "image": image.NAME,
         "imagePullPolicy": "Never",
         "command": ["/bin/bash", "-c", script],
+        # Of an extended resource, Kubernetes wants request and limit to be equal.
         "resources": {"requests": {SLOT: str(slots)}, "limits": {SLOT: str(slots)}},
         "volumeMounts": [
             {"name": name, "mountPath": path, "readOnly": path in image.PROGRAMS}

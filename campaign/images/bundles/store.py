@@ -80,6 +80,7 @@ class Store:
         self.path.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.path))
         try:
+            # Held while the bundle is made, by which `gc` tells it from what a killed build left.
             with files.exclusive_lock(folder / _LOCK):
                 yield folder
         finally:

@@ -127,6 +127,7 @@ def build(
         _root_file(wanted, contents, work, folder / manifest.ROOT)
         _log.info("hashing and storing")
         made = _describe(name, wanted, contents, version, folder)
+        # `put` moves the whole folder, in which nothing but the bundle may be left.
         tools.remove_tree(work)
         bundle = store.put(made)
     _log.info("image %s %s", name, bundle.hash)

@@ -102,6 +102,7 @@ def user_hooks(users: Mapping[str, int]) -> Iterator[str]:
         lines = {
             "passwd": f"{name}:x:{uid}:{uid}::/var/lib/{name}:/bin/sh",
             "group": f"{name}:x:{uid}:",
+            # No password matches a star.
             "shadow": f"{name}:*:1::::::",
         }
         for file, line in lines.items():
