@@ -86,6 +86,7 @@ async def play(
 
 def check_installed() -> None:
     """Raise ConfigError unless ansible-core is installed."""
+    # Importing Ansible takes time, and here only whether it is there matters.
     if importlib.util.find_spec("ansible") is None:
         raise ConfigError(
             "bootstrap.via=ansible needs ansible-core, which is not installed",

@@ -58,6 +58,7 @@ class LogPlace:
         """Return the bytes of each log of the campaign's actors on this host, by its file name."""
         found = {}
         for path in sorted(self.folder.glob("*.jsonl")):
+            # Between the listing and this look, a log may be removed.
             with contextlib.suppress(FileNotFoundError):
                 found[path.name] = path.stat().st_size
         return found

@@ -87,6 +87,7 @@ class Host:
             uri, revive=private.start if uri == private.uri else lambda: None
         )
         self._watchdog = Watchdog(uri, self._state_dir)
+        # Before resources are counted, since what dead drivers left still holds some.
         self.swept = reap(self._hypervisor, self._run_root)
         self._acceleration = self._choose_acceleration(bundle)
         total = host_resources(settings, self._state_dir)
@@ -142,8 +143,7 @@ class Host:
             low, high = self._settings.ports
             address = shared.address if shared else LOOPBACK
             ports = free_ports(nodes, range(low, high + 1), reserved=taken, address=address)
-            # Before anything is started, so that at no moment a node runs that nobody would
-            # end.
+            # Before anything is started, so that at no moment a node runs that nobody would end.
             self._watchdog.watch(cluster)
             # The lowest SSH port is unique among live slots, so it serves as the cluster's
             # multicast port too.

@@ -167,8 +167,8 @@ class LogCollector:
                 check_name(name)
                 _bring(source, sink, name, size)
             if self._finishing:
-                # With the sizes at home: a log that has grown meanwhile has another one there,
-                # and stays.
+                # With the sizes at home: a log that has grown meanwhile has another one there, and
+                # stays.
                 source.remove({name: sink.size(name) for name in sizes})
         except Exception as error:  # noqa: BLE001 - a log that isn't brought must end no campaign
             # One warning is enough until it works again.
@@ -208,6 +208,7 @@ def source_of(
 
 def _bring(source: LogSource, sink: LogSink, name: str, size: int) -> None:
     offset = sink.size(name)
+    # Up to the size that was listed: a log that grows meanwhile would never be done.
     while offset < size:
         data = source.chunk(name, offset)
         if not data:

@@ -72,8 +72,7 @@ class MultiHost:
         taken: list[Slot] = []
         try:
             counts = shares(nodes, len(self._parts))
-            # Not all at once: on one machine, the other hosts need the network of the first
-            # slot.
+            # Not all at once: on one machine, the other hosts need the network of the first slot.
             for place, (part, count) in enumerate(zip(self._parts, counts, strict=True)):
                 slot = await part.host.acquire(
                     cluster,

@@ -206,8 +206,7 @@ class Placement:
 
     def _wanted(self, needs: Needs) -> NDArray[np.int64]:
         """Return what such a cluster occupies on each host, a row each."""
-        # Worked out once for each kind of acceleration, then spread over the hosts by their
-        # kinds.
+        # Worked out once for each kind of acceleration, then spread over the hosts by their kinds.
         return np.array([astuple(needs[kind]) for kind in self._kinds], dtype=np.int64)[self._kind]
 
     def _fits(self, wanted: NDArray[np.int64]) -> NDArray[np.bool_]:

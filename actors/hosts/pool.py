@@ -216,8 +216,8 @@ class Pool:
         """Release every slot, close the hosts, bring their logs home and leave Ray."""
         for name in list(self._members):
             self._close(name)
-        # After the hosts' closing, of which the logs tell too, and before Ray's end, since far
-        # logs come through Ray.
+        # After the hosts' closing, of which the logs tell too, and before Ray's end, since far logs
+        # come through Ray.
         self._logs.finish()
         ray_session.stop()
 
@@ -255,7 +255,7 @@ class Pool:
             member.settings,
             self._bundles,
             self._campaign,
-            # A far machine can't tell whether this process lives, so its actor owns.
+            # A far machine can't tell whether this process lives, so its actor is the owner.
             owner=None if far else Owner.current(),
             sources=self._sources_for(name) if far else {},
             version=source_digest(),

@@ -29,8 +29,8 @@ def options_there(host: str) -> dict[str, Any]:
 
 def options_here() -> dict[str, Any]:
     """Return Ray's options that put an actor on this machine."""
-    # Not soft: on another machine, the actor would be of no use.
     here = ray.get_runtime_context().get_node_id()
+    # Not soft: on another machine, the actor would be of no use.
     return {"scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False)}
 
 

@@ -143,8 +143,7 @@ def available_cpus(root: Path = Path("/")) -> float:
     """Return how many CPUs' worth of time we may use."""
     return min(
         [
-            # os.cpu_count() would also count CPUs that an affinity mask or a cpuset keeps us
-            # from.
+            # os.cpu_count() would also count CPUs that an affinity mask or a cpuset keeps us from.
             float(len(os.sched_getaffinity(0))),
             *(_cgroup_cpus(group) for group in _own_cgroups(root)),
         ]

@@ -264,6 +264,7 @@ class Hypervisor:
 
     @property
     def _connection(self) -> Any:
+        # Threads may find it broken at once; one of them renews it.
         with self._reopening:
             if self._opened is None or not self._opened.isAlive():
                 self._revive()

@@ -85,6 +85,7 @@ class PrivateLibvirtd:
                     if spawned:
                         raise self._failure("the private libvirtd ended at once")
                     daemon_setup.fill(self.folder, privileged=self._privileged)
+                    # Only while none runs, since one that runs may be writing such files just now.
                     self._forget_unborn()
                     _log.debug("starting a private libvirtd in %s", self.folder)
                     self._child = self._spawn()
@@ -154,8 +155,7 @@ class PrivateLibvirtd:
         """
         folder = daemon_setup.status_folder(self.folder, privileged=self._privileged)
         for status in folder.glob("*.xml"):
-            # Best effort: a file that vanishes or can't be parsed is left for libvirtd to
-            # judge.
+            # Best effort: a file that vanishes or can't be parsed is left for libvirtd to judge.
             with suppress(OSError, ET.ParseError):
                 if ET.parse(status).getroot().get("pid") == "0":  # noqa: S314 - libvirt's own text
                     status.unlink()
@@ -171,8 +171,7 @@ class PrivateLibvirtd:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    # In the caller's folder, it would keep that file system from being
-                    # unmounted.
+                    # In the caller's folder, it would keep that file system from being unmounted.
                     cwd="/",
                     # In a session of its own, signals of the caller's terminal don't reach it.
                     start_new_session=True,
@@ -255,8 +254,7 @@ def short_folder(state_dir: Path) -> Path:
 
 
 def _machine_libvirts() -> Iterator[tuple[str, list[Path]]]:
-    # libvirt runs as one daemon for all drivers (libvirt-sock) or one per driver
-    # (virtqemud-sock).
+    # libvirt runs as one daemon for all drivers (libvirt-sock) or one per driver (virtqemud-sock).
     names = ("libvirt-sock", "virtqemud-sock")
     yield "qemu:///system", [Path("/run/libvirt") / name for name in names]
     if os.geteuid() != 0 and "XDG_RUNTIME_DIR" in os.environ:

@@ -98,8 +98,7 @@ def fill(folder: Path, *, privileged: bool) -> None:
         for name in _missing_accounts():
             known = Path("/etc", name).read_bytes()
             account = _QEMU_ACCOUNT[name].encode()
-            # If the last line of the machine's file had no newline, ours would become a part of
-            # it.
+            # If the last line of the machine's file had no newline, ours would become a part of it.
             (folder / name).write_bytes(known.rstrip(b"\n") + b"\n" + account)
     except OSError as error:
         raise DaemonError(
@@ -124,8 +123,7 @@ def command(folder: Path, pid_file: Path, *, privileged: bool) -> list[str]:
         return daemon
     places = _LIBVIRT_PLACES | {name: f"/etc/{name}" for name in _missing_accounts()}
     pairs = [str(part) for name, place in places.items() for part in (folder / name, place)]
-    # With "slave", later mounts of the machine still appear inside, but ours never appear
-    # outside.
+    # With "slave", later mounts of the machine still appear inside, but ours never appear outside.
     namespace = ["unshare", "--mount", "--propagation", "slave", "--"]
     return [*namespace, "sh", "-c", _IN_PRIVATE_FOLDERS, "sh", *pairs, "--", *daemon]
 

@@ -35,7 +35,7 @@ _CREDENTIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,27}")
 _LINK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")  # the kernel's names have 15 characters
 # The lowest bit of a unicast address's first byte is 0.
 _UNICAST_MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
-# XML 1.0 can't express control characters and lone surrogates, not even escaped.
+# XML 1.0 can't express most of the excluded characters, not even escaped.
 _XML_TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*")
 _PCI_BUS = {"pc": "pci.0", "q35": "pcie.0"}
 MANAGEMENT_CARD = "mgmt"
@@ -334,12 +334,10 @@ def _add_devices(domain: ET.Element, spec: NodeSpec) -> None:
     ET.SubElement(disk, "driver", {"name": "qemu", "type": "raw"})
     ET.SubElement(disk, "source", {"file": str(spec.root)})
     ET.SubElement(disk, "target", {"dev": "vda", "bus": "virtio"})
-    # Read-only lets several QEMUs lock the image; shareable tells libvirt that others have it
-    # too.
+    # Read-only lets several QEMUs lock the image; shareable tells libvirt that others have it too.
     ET.SubElement(disk, "readonly")
     ET.SubElement(disk, "shareable")
-    # libvirt adds a USB controller and a memory balloon unless told otherwise; nodes use
-    # neither.
+    # libvirt adds a USB controller and a memory balloon unless told otherwise; nodes use neither.
     ET.SubElement(devices, "controller", {"type": "usb", "model": "none"})
     if isinstance(spec.network, Bridge):
         card = ET.SubElement(devices, "interface", {"type": "bridge"})
@@ -376,8 +374,8 @@ def _memory(spec: NodeSpec) -> Iterator[str]:
     # libvirt can put memory into a file, but not into one that we name.
     if spec.memory is None:
         return
-    # Shared while recording, so that the file is the memory; private when restoring, so that
-    # any number of clusters can map the same golden file.
+    # Shared while recording, so that the file is the memory; private when restoring, so that any
+    # number of clusters can map the same golden file.
     share = "on" if spec.memory.use == "record" else "off"
     where = f"size={spec.memory_mib}M,mem-path={spec.memory.path},share={share}"
     file = f"memory-backend-file,id=memory,{where}"

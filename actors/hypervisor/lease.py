@@ -62,8 +62,7 @@ class Owner:
 
     def alive(self) -> bool:
         """Return True if the process still runs; one of another machine counts as alive."""
-        # A process of another machine can't be seen from here, so only the expiry ends its
-        # leases.
+        # A process of another machine can't be seen from here, so only the expiry ends its leases.
         if self.host != _this_host():
             return True
         return self.boot == boot_id() and start_ticks(self.pid) == self.start

@@ -75,8 +75,8 @@ class RunFolder:
         """Remove the folder and the links that it answers for; harmless if it is gone."""
         # The links come first: only the folder knows their names.
         overlay.remove(self.links)
-        # Another process may be removing the same folder, so errors count only where something
-        # is left.
+        # Another process may be removing the same folder, so errors count only where something is
+        # left.
         shutil.rmtree(self.path, ignore_errors=True)
         if self.path.exists():
             shutil.rmtree(self.path)  # says what is in the way

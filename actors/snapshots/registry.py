@@ -89,6 +89,7 @@ class SnapshotRegistry:
         """
         memory = {node: os.memfd_create(f"{cluster}-{node}", os.MFD_CLOEXEC) for node in nodes}
         for descriptor in memory.values():
+            # A new memfd is empty, and QEMU maps all of its memory at once.
             os.ftruncate(descriptor, memory_mib * 2**20)
         with self._mutex:
             self._recordings[cluster] = _Recording(key, memory, memory_mib)
@@ -142,8 +143,8 @@ class SnapshotRegistry:
         try:
             golden = self._store.find(key)
         except GoldenDamaged:
-            # Discarded before the error goes on, so that the next lookup finds nothing and a
-            # new one is made.
+            # Discarded before the error goes on, so that the next lookup finds nothing and a new
+            # one is made.
             self._store.discard(key.digest)
             raise
         with self._mutex:

@@ -66,8 +66,8 @@ def seal(
     if missing:
         raise GoldenError(f"the draft {folder} of a golden cluster lacks {', '.join(missing)}")
     _each(_tidy, paths)
-    # After tidying, which opens the files for writing itself, and before reading, so that what
-    # is hashed can't change any more.
+    # After tidying, which opens the files for writing itself, and before reading, so that what is
+    # hashed can't change any more.
     _each(_require_no_writer, paths)
     read = _each(_read, paths)
     encoded = {name: base64.b64encode(secret) for name, secret in identity.items()}

@@ -90,8 +90,7 @@ class GoldenStore:
                 folder = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.path))
                 # After a `put` the folder has another name, so this removes nothing.
                 stack.callback(shutil.rmtree, folder, ignore_errors=True)
-                # Within the store's lock, since a sweep removes every draft that nobody has
-                # locked.
+                # Within the store's lock, since a sweep removes every draft that nobody has locked.
                 lock = stack.enter_context(files.lock(folder / _LOCK))
             yield Draft(key, folder, lock)
 
@@ -105,8 +104,8 @@ class GoldenStore:
         for writing.
         """
         with self._disk_errors():
-            # Outside the store's lock: this reads all of the memory, and others needn't wait
-            # for that.
+            # Outside the store's lock: this reads all of the memory, and others needn't wait for
+            # that.
             sealing.seal(draft.folder, draft.key, nodes, identity)
             with self._locked():
                 # Another process may have put one of the same key since this one was begun.
@@ -165,8 +164,8 @@ class GoldenStore:
                 there = sealing.read_manifest(golden.folder).seal
             except (OSError, GoldenDamaged) as error:
                 raise _gone(golden, str(error)) from error
-            # Compared once the lock is held: the golden cluster may have been replaced after it
-            # was found.
+            # Compared once the lock is held: the golden cluster may have been replaced after it was
+            # found.
             if there != golden.seal:
                 raise _gone(golden, "another one of the same key took its place")
             yield

@@ -37,6 +37,7 @@ SETTINGS = (
     f"search.trials={TRIALS}",
     "search.batch=4",
     "testbed.parallel=4",
+    # Faults cost attempts, and none of them may use up a trial's.
     "search.retries=10",
     "search.give_up_after=1000",
 )

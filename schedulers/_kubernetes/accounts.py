@@ -148,7 +148,7 @@ def _documents(text: str) -> tuple[dict[str, str], list[Pod]]:
 
 def _each(text: str) -> Iterator[dict[str, Any]]:
     decoder = json.JSONDecoder()
-    # curl prints the answers one after the other, with nothing between them.
+    # curl prints both answers as one text, which no single json.loads takes.
     rest = text.strip()
     while rest:
         document, end = decoder.raw_decode(rest)

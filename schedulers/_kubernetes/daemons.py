@@ -156,6 +156,7 @@ def node_files(node: Node) -> tuple[File, ...]:
         "enableServer": False,
         "cgroupDriver": "cgroupfs",
         "cgroupsPerQOS": False,
+        # Must be empty where pods have no cgroups by their quality of service.
         "enforceNodeAllocatable": [],
         "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
         # In effect never: a pod that is put out would count as a failed job.

@@ -252,6 +252,7 @@ def _mmdebstrap(
         "--mode=root",
         # No archive of its own: the last hook packs the root.
         "--format=null",
+        # The guest needs no apt, which every larger variant has.
         "--variant=essential",
         "--skip=cleanup",  # customize.sh has removed what it would clean
         "--architectures=amd64",
