@@ -18,7 +18,7 @@ DRIVER = textwrap.dedent("""
 
     @guarded
     def main(arguments=None):
-        from actors import ray_session
+        from actors.hosts import ray_session
 
         ray_session.prepare(None)
         ray_session.start(None)
