@@ -1,5 +1,6 @@
-"""Files: how to tell that one was touched, locks that end with their holder, and atomic writes."""
+"""Files: how to tell that one was touched, locks that end with their holder, durable writes."""
 
+import errno
 import fcntl
 import os
 import secrets
@@ -8,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from campaign.core.errors import ConfigError
+from campaign.core.errors import ConfigError, StorageError
 
 XDG_FOLDERS = {
     "XDG_CACHE_HOME": "~/.cache",
@@ -18,6 +19,10 @@ XDG_FOLDERS = {
 """A user's base folders by the XDG specification: what each is where the variable isn't set."""
 LOCK_POLL_S = 0.01
 """How often a lock that is taken is tried again."""
+GO_ON = "start the same command again: it goes on with what is left."
+"""How a campaign is continued once its disk takes results again."""
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def user_path(text: str) -> Path:
@@ -117,7 +122,7 @@ def writing_atomically(
         raise
     if durable:
         # The rename is an entry of the folder, which has a cache of its own.
-        _flush_folder(path.parent)
+        flush(path.parent)
 
 
 def write_atomically(
@@ -128,9 +133,65 @@ def write_atomically(
         file.write(content.encode() if isinstance(content, str) else content)
 
 
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def write_durably(path: Path, content: bytes | str) -> None:
+    """Write a file of results, store or tracking: whole, and on the disk when this returns.
+
+    Folders that are missing are made. Raises StorageError, which names `path` and what to do.
+    """
+    with storage_errors(path):
+        make_folder(path.parent)
+        write_atomically(path, content)
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and those above it that are missing, on the disk when this returns."""
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in made:
+        flush(one.parent)
+
+
+def make_durable(folder: Path) -> None:
+    """Flush to the disk all that is below `folder`, and the entry of `folder` in its parent.
+
+    Others may have written the files: their caches are the kernel's, so whoever flushes them is
+    all the same. Links are left alone. Raises OSError when the disk fails.
+    """
+    for inner, _, names in os.walk(folder):
+        for name in names:
+            path = Path(inner, name)
+            if path.is_file() and not path.is_symlink():
+                flush(path)
+        flush(Path(inner))
+    flush(folder.parent)
+
+
+def flush(path: Path) -> None:
+    """Flush a file's content, or a folder's entries, to the disk; OSError when it fails."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError inside into a StorageError that names `path` and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """Return the error of a disk that doesn't take `path`."""
+    if error.errno in _FULL:
+        fix = f"Free some disk and {GO_ON}"
+    elif error.errno in _FORBIDDEN:
+        fix = f"Make {path.parent} writable for this user and {GO_ON}"
+    elif error.errno in (errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST):
+        fix = f"Move away what stands at {path} and {GO_ON}"
+    else:
+        fix = f"Look after the disk and {GO_ON}"
+    return StorageError(f"{path} can't be written: {error.strerror or error}", resolution=fix)

@@ -25,6 +25,7 @@ def report_again(folder: Path, name: str) -> None:
     parameters = parameters_of(composed.schedulers, composed.space)
     tracker = tracker_for(campaign, facts.config, parameters, results, history)
     wanted = campaign.search.trials
+    results.keep_config(facts.config)
 
     def track(front: Sequence[TrialRecord]) -> None:
         bring_up_to_date(tracker, results, history.final(), front, wanted)

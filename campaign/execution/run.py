@@ -2,17 +2,17 @@
 
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from campaign.analysis.fairness import ManifestEntry, plain
-from campaign.config.compose import Composed, recorded
+from campaign.config.compose import Composed, compose_recorded, recorded
+from campaign.config.yaml_text import campaign_yaml
 from campaign.core import log
 from campaign.core.errors import CampaignError, LedgerError
 from campaign.core.exits import TRIALS_FAILED
-from campaign.core.files import write_atomically
 from campaign.core.trials import TrialRecord
 from campaign.execution.executor import Executor
 from campaign.execution.progress import Progress
@@ -90,6 +90,9 @@ def _carry_out(composed: Composed, ledger: Ledger, results: Results) -> list[Tri
     images = backend.prepare(ledger.history.images)
     progress = Progress(campaign.search.trials)
     left = not _is_done(campaign.search, ledger)
+    if ledger.history.head is not None:
+        # As it began: a power cut under an earlier version may have emptied the file.
+        results.keep_config(campaign_yaml(compose_recorded(ledger.history.head["config"]).campaign))
     if left:
         backend.check()
         _record_start(campaign, facts, ledger, results, images)
@@ -121,10 +124,18 @@ def _carry_out(composed: Composed, ledger: Ledger, results: Results) -> list[Tri
                 records = executor.run()
         except CampaignError:
             if any(record.valid for record in ledger.history.final()):
-                finish()
+                _try_to(finish)
             raise
         finish()
     return records
+
+
+def _try_to(finish: Callable[[], None]) -> None:
+    # Another error is on its way, and it is the one to be told: what follows from it is only noted.
+    try:
+        finish()
+    except (CampaignError, OSError) as error:
+        _log.warning("the report is not up to date: %s", error)
 
 
 def _is_done(search: SearchSettings, ledger: Ledger) -> bool:
@@ -144,7 +155,7 @@ def _record_start(
     if ledger.history.head is not None:
         ledger.append("resumed")
         return
-    write_atomically(results.folder / "campaign.yaml", facts.config)
+    results.keep_config(facts.config)
     for bundle in images.bundles.values():
         results.keep_manifest(bundle)
     ledger.append(

@@ -15,7 +15,7 @@ import rich
 
 from campaign.analysis.fairness import ManifestEntry, manifest, plain
 from campaign.config.yaml_text import campaign_yaml
-from campaign.core.files import write_atomically
+from campaign.core.files import write_durably
 from campaign.core.jobs import Workload, tau_of
 from campaign.core.trials import TrialRecord
 from campaign.records.ledger import History, read
@@ -95,7 +95,7 @@ def conclude(result: CampaignResult, results: Results, mlruns: Path, *, track: T
     fairness = result.facts.fairness
     if fairness:
         text = json.dumps(plain(fairness), indent=1, ensure_ascii=False)
-        write_atomically(results.fairness_path, f"{text}\n")
+        write_durably(results.fairness_path, f"{text}\n")
     page.write(results.report_path, result, results.trial_jobs)
     mlflow = _tracked(result, mlruns, track)
     for heading, line in time_lines(result.cost):

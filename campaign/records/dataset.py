@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.core.errors import LedgerError
-from campaign.core.files import writing_atomically
+from campaign.core.files import make_folder, writing_atomically
 from campaign.core.jobs import JOBS_SCHEMA
 from campaign.core.trials import TrialRecord
 
@@ -36,7 +36,7 @@ def write(folder: Path, campaign: str, record: TrialRecord, jobs: pa.Table) -> P
     """
     target = path_of(folder, record.number)
     table = _labelled(campaign, record, jobs)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     with writing_atomically(target) as file:
         pq.write_table(table, file, compression="zstd")
     return target

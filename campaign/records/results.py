@@ -17,8 +17,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from campaign.core.errors import StorageError
-from campaign.core.files import write_atomically
+from campaign.core.files import flush, make_durable, make_folder, storage_errors, write_durably
 from campaign.core.trials import Evaluation, TrialRecord
 from campaign.images.bundles.manifest import MANIFEST, Bundle, ImageManifest
 from campaign.records import dataset
@@ -32,6 +31,7 @@ class Results:
         self.name = name
         self.folder = root / name
         self.ledger_path = self.folder / "ledger.jsonl"
+        self.config_path = self.folder / "campaign.yaml"
         self.jobs_folder = self.folder / "jobs"
         self.manifests_folder = self.folder / "images"
         self.logs_folder = self.folder / "logs"
@@ -44,18 +44,12 @@ class Results:
 
         Raises StorageError when the disk is full or can't be written.
         """
-        try:
+        with storage_errors(self.folder):
             if evaluation.jobs is None:
                 dataset.path_of(self.jobs_folder, record.number).unlink(missing_ok=True)
             else:
                 dataset.write(self.jobs_folder, self.name, record, evaluation.jobs)
             _replace_folder(self.trial_folder(record.number), evaluation)
-        except OSError as error:
-            raise StorageError(
-                f"{self.folder} can't be written: {error.strerror or error}",
-                resolution="Free some disk and start the same command again: it goes on with "
-                "what is left.",
-            ) from None
 
     def actor_logs(self, identity: str) -> CollectedLogs:
         """Return the logs of the actors; `identity` is the campaign's, by its ledger."""
@@ -63,9 +57,17 @@ class Results:
 
     def keep_manifest(self, bundle: Bundle) -> None:
         """Keep a copy of the manifest of an image that trials boot."""
-        self.manifests_folder.mkdir(exist_ok=True)
         manifest = (bundle.path / MANIFEST).read_bytes()
-        write_atomically(self.manifests_folder / f"{bundle.manifest.name}.json", manifest)
+        write_durably(self.manifests_folder / f"{bundle.manifest.name}.json", manifest)
+
+    def keep_config(self, text: str) -> None:
+        """Keep the composed configuration, in place of one that says something else."""
+        try:
+            known = self.config_path.read_text(encoding="utf-8")
+        except (OSError, ValueError):  # missing, or damaged
+            known = None
+        if known != text:
+            write_durably(self.config_path, text)
 
     def manifests(self) -> dict[str, bytes]:
         """Return the manifests of the campaign's images by content hash; none in a simulation."""
@@ -98,11 +100,17 @@ def _replace_folder(folder: Path, evaluation: Evaluation) -> None:
     fresh = folder.with_name(f".{folder.name}.new")
     if fresh.exists():  # a driver was killed while it wrote this
         shutil.rmtree(fresh)
+    if evaluation.files:
+        make_folder(folder.parent)
     for name, content in evaluation.files.items():
         path = fresh / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+    if fresh.exists():
+        # Before the earlier attempt's go: whatever a power cut leaves is whole.
+        make_durable(fresh)
     if folder.exists():
         shutil.rmtree(folder)
     if fresh.exists():
         fresh.rename(folder)
+        flush(folder.parent)

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from actors.hypervisor.process import boot_id
 from campaign.core import files
 from campaign.core.errors import ImageError
 from campaign.images.bundles import manifest as manifests
@@ -60,7 +61,8 @@ class Store:
         """Check that every file is what the manifest says.
 
         Files that were hashed before and haven't been touched since (size, times, inode) aren't
-        hashed again, so this is cheap enough for every use; `deep` hashes all of them. Raises
+        hashed again during one boot, so this is cheap enough for every use; `deep` hashes all of
+        them. Raises
         DamagedImageError, which names the first file that is another one.
         """
         known = {} if deep else self._read_verified(bundle)
@@ -99,7 +101,11 @@ class Store:
             else:
                 (made.path / _LOCK).unlink(missing_ok=True)
                 made.path.chmod(0o755)
-                made.path.rename(target)
+                with tools.disk_errors(self.path):
+                    # On the disk before it has its name: a bundle is whole after a power cut too.
+                    files.make_durable(made.path)
+                    made.path.rename(target)
+                    files.flush(self.path)
         bundle = manifests.read(target)
         self.verify(bundle)
         return bundle
@@ -148,10 +154,12 @@ class Store:
 
     def _read_verified(self, bundle: Bundle) -> dict[str, dict[str, int]]:
         try:
-            known = json.loads(self._verified_path(bundle).read_text())
-        except (FileNotFoundError, ValueError):
+            note = json.loads(self._verified_path(bundle).read_text())
+        except (OSError, ValueError):
             return {}
-        return known if isinstance(known, dict) else {}
+        # After a power cut a file may have lost its content, and kept its size and times.
+        valid = isinstance(note, dict) and note.get("boot") == boot_id()
+        return note.get("files", {}) if valid else {}
 
     def _write_verified(self, bundle: Bundle, seen: dict[str, dict[str, int]]) -> None:
         """Note which files have been verified.
@@ -161,8 +169,9 @@ class Store:
         path = self._verified_path(bundle)
         with contextlib.suppress(OSError):
             path.parent.mkdir(exist_ok=True)
-            # Lost in a power cut, it is only hashed again: no reason to wait for the disk.
-            files.write_atomically(path, json.dumps(seen).encode(), durable=False)
+            # It counts within this boot only, so it needn't survive a power cut.
+            note = {"boot": boot_id(), "files": seen}
+            files.write_atomically(path, json.dumps(note), durable=False)
 
 
 def _identity(path: Path) -> dict[str, int]:

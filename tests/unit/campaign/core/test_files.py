@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from campaign.core import files
+from campaign.core.errors import StorageError
 from campaign.core.files import XDG_FOLDERS, user_path
 
 
@@ -65,6 +66,48 @@ def test_the_file_and_its_folder_are_flushed_unless_that_is_not_wanted(
     assert flushed == []
     files.write_atomically(tmp_path / "note", "text")
     assert flushed == [False, True]
+
+
+def flushed_paths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    flushed: list[str] = []
+
+    def flush(descriptor: int) -> None:
+        name = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        flushed.append(name)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    return flushed
+
+
+def test_each_folder_that_is_made_is_flushed_in_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = flushed_paths(monkeypatch)
+    files.write_durably(tmp_path / "a" / "b" / "note", "text")
+    assert {str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")} <= set(flushed)
+
+
+def test_all_that_is_below_a_folder_is_flushed_before_its_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "trial"
+    (folder / "logs").mkdir(parents=True)
+    paths = [folder / "top", folder / "logs" / "head"]
+    for path in paths:
+        path.write_text("log")
+    (folder / "link").symlink_to("/etc/passwd")
+    os.mkfifo(folder / "fifo")
+    flushed = flushed_paths(monkeypatch)
+    files.make_durable(folder)
+    assert set(flushed) == {str(path) for path in (*paths, folder, folder / "logs", tmp_path)}
+    assert flushed[-1] == str(tmp_path)
+
+
+def test_a_folder_in_the_way_is_an_error_in_our_words(tmp_path: Path) -> None:
+    (tmp_path / "note").mkdir()
+    with pytest.raises(StorageError, match="note can't be written: Is a directory") as caught:
+        files.write_durably(tmp_path / "note", "text")
+    assert "Move away what stands at" in caught.value.resolution
 
 
 def test_the_mode_is_what_was_asked_for_less_the_umask(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from campaign.analysis.fairness import manifest
 from campaign.config.compose import compose
 from campaign.config.yaml_text import campaign_yaml
-from campaign.core.errors import CampaignError, LedgerError
+from campaign.core.errors import CampaignError, GaveUpError, LedgerError, StorageError
+from campaign.execution.executor import AllSettled, Executor
 from campaign.execution.run import run
 from campaign.report.times import cost_of
 from search.pareto import front
@@ -99,3 +100,34 @@ def test_a_campaign_runs_where_no_log_can_be_kept(settings, tmp_path, capsys):
     (folder / "logs").write_text("in the way")
     assert run(compose(settings)) == 0
     assert "so there is no log: File exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["report.html", "campaign.yaml"])
+def test_a_file_that_cannot_be_written_is_named(settings, tmp_path, name):
+    (tmp_path / "r/demo-simulation" / name).mkdir(parents=True)
+    with pytest.raises(StorageError, match=f"{name} can't be written: Is a directory"):
+        run(compose(settings))
+
+
+def test_an_error_on_its_way_is_not_replaced_by_one_of_the_report(
+    settings, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "r/demo-simulation/report.html").mkdir(parents=True)
+
+    def carry_out(executor):
+        list(map(executor._carry_out, iter(executor._decide, AllSettled())))
+        raise GaveUpError("gave up")
+
+    monkeypatch.setattr(Executor, "run", carry_out)
+    with pytest.raises(GaveUpError, match="gave up"):
+        run(compose([*settings, "search.trials=1"]))
+    assert "the report is not up to date" in capsys.readouterr().err
+
+
+def test_a_resume_writes_the_configuration_that_a_power_cut_emptied(settings, tmp_path):
+    path = tmp_path / "r/demo-simulation/campaign.yaml"
+    run(compose([*settings, "search.trials=1"]))
+    before = path.read_text()
+    path.write_bytes(b"")
+    run(compose([*settings, "search.trials=2"]))
+    assert path.read_text() == before
