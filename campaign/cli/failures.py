@@ -29,8 +29,10 @@ def guarded(main: Main) -> Callable[..., int]:
             )
             raise SystemExit(128 + number)
 
-        signal.signal(signal.SIGTERM, terminate)
-        signal.signal(signal.SIGHUP, terminate)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # Whoever started us by nohup, or with a signal ignored otherwise, wants it to stay so.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, terminate)
         try:
             return main(arguments)
         except CampaignError as error:

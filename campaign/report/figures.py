@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from campaign.core.trials import TrialRecord
-from campaign.report.facts import CampaignFacts, number, schedulers_of, short, shown
+from campaign.report.facts import CampaignFacts, alike, number, schedulers_of, short, shown
 from campaign.report.times import phases_of
 from search.space import SCHEDULER
 
@@ -19,11 +19,23 @@ _FONT = {
     "size": 13,
     "color": "#1f2933",
 }
+CLOUD = "https://cloud.plotly.com/newchart"
+"""Where plotly.js uploads a chart by default; no page of ours has it."""
+CLOSE = 0.03
+"""Labels of points that are nearer than this share of both axes would cover each other."""
+NAMED = 12
+"""A point under the mouse names at most so many other trials with the same values."""
 _CONFIG = {
+    # No button that sends a reader's data to the library's maker, and nowhere to send it to.
+    "showSendToCloud": False,
+    "plotlyServerURL": "",
     "displaylogo": False,
     "responsive": True,
     "modeBarButtonsToRemove": ["lasso2d", "select2d"],
 }
+
+Point = tuple[TrialRecord, Sequence[TrialRecord]]
+"""A marker: the first trial with some objectives, and the others whose objectives are the same."""
 
 
 def pareto(
@@ -31,7 +43,8 @@ def pareto(
 ) -> str:
     """Draw the first two objectives against each other, the third as colour.
 
-    A trial under the mouse shows its point.
+    Trials with equal objectives are one marker, which tells how many there are. A marker under the
+    mouse shows its first trial's point.
     """
     import plotly.graph_objects as go
 
@@ -41,7 +54,9 @@ def pareto(
         for record in records
         if record.valid and all(m in record.metrics for m in facts.objectives)
     ]
-    others = [record for record in measured if (record.number, record.attempt) not in on_front]
+    behind = [record for record in measured if (record.number, record.attempt) not in on_front]
+    others = alike(behind, facts.objectives)
+    best = alike(front, facts.objectives)
     axes = {
         f"{axis}axis": {"title": title} for axis, title in zip("xy", _titles(facts), strict=False)
     }
@@ -51,14 +66,16 @@ def pareto(
     schedulers = schedulers_of(records)
     figure.add_trace(
         go.Scatter(
-            **_points(others, facts),
-            **_behind(others, facts, schedulers),
+            **_points(others, facts, schedulers),
+            **_behind(_firsts(others), facts, schedulers),
             name="other valid trials",
         )
     )
     figure.add_trace(
         go.Scatter(
-            **_points(front, facts), **_in_front(front, facts, schedulers), name="Pareto front"
+            **_points(best, facts, schedulers),
+            **_in_front(best, facts, schedulers),
+            name="Pareto front",
         )
     )
     # Traces without points: each gives the legend a line for its scheduler's symbol.
@@ -92,17 +109,65 @@ def library() -> str:
     """Return plotly.js, to be put into the page once."""
     from plotly.offline import get_plotlyjs
 
-    return str(get_plotlyjs())
+    # The address would be used by a figure without our configuration.
+    return str(get_plotlyjs()).replace(CLOUD, "")
 
 
-def _points(records: Sequence[TrialRecord], facts: CampaignFacts) -> dict[str, Any]:
+def _firsts(points: Sequence[Point]) -> list[TrialRecord]:
+    return [first for first, _ in points]
+
+
+def _points(
+    points: Sequence[Point], facts: CampaignFacts, schedulers: Sequence[str]
+) -> dict[str, Any]:
     x, y = list(facts.objectives)[:2]
     return {
-        "x": [record.metrics[x] for record in records],
-        "y": [record.metrics[y] for record in records],
-        "customdata": [hover_text(record, facts.objectives) for record in records],
+        "x": [first.metrics[x] for first, _ in points],
+        "y": [first.metrics[y] for first, _ in points],
+        "customdata": [
+            hover_text(first, facts.objectives) + _same(others, schedulers)
+            for first, others in points
+        ],
         "hovertemplate": "%{customdata}<extra></extra>",
     }
+
+
+def _same(others: Sequence[TrialRecord], schedulers: Sequence[str]) -> str:
+    """Return which other trials have the same values, for plotly; empty if none has."""
+    if not others:
+        return ""
+    names = [
+        f"{record.number}" + (f" ({record.point.get(SCHEDULER)})" if schedulers else "")
+        for record in others[:NAMED]
+    ]
+    more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+    which = "trial" if len(others) == 1 else "trials"
+    return html.escape(f"\nthe same values: {which} {', '.join(names)}{more}").replace("\n", "<br>")
+
+
+def _labels(points: Sequence[Point], facts: CampaignFacts) -> list[str]:
+    """Return a label for each point: its first trial, and of how many trials it is the outcome.
+
+    A point too close to one that has a label gets none, since one would cover the other.
+    """
+    x, y = list(facts.objectives)[:2]
+    places = [(first.metrics[x], first.metrics[y]) for first, _ in points]
+    widths = [(max(values) - min(values)) or 1.0 for values in zip(*places, strict=True)]
+    taken: list[tuple[float, float]] = []
+    labels = []
+    for (first, others), place in zip(points, places, strict=True):
+        covered = any(
+            all(
+                abs(one - other) < CLOSE * width
+                for one, other, width in zip(place, before, widths, strict=True)
+            )
+            for before in taken
+        )
+        count = f" \N{MULTIPLICATION SIGN}{len(others) + 1}" if others else ""
+        labels.append("" if covered else f"{first.number}{count}")
+        if not covered:
+            taken.append(place)
+    return labels
 
 
 def _symbol(scheduler: str, schedulers: Sequence[str]) -> str:
@@ -123,15 +188,16 @@ def _behind(
 
 
 def _in_front(
-    records: Sequence[TrialRecord], facts: CampaignFacts, schedulers: Sequence[str]
+    points: Sequence[Point], facts: CampaignFacts, schedulers: Sequence[str]
 ) -> dict[str, Any]:
+    records = _firsts(points)
     # Points come best first, so in two dimensions a staircase bounds what the front dominates,
     # whatever the directions.
     joined = len(facts.objectives) == 2
     return {
         "mode": "lines+markers+text" if joined else "markers+text",
         "line": {"shape": "hv", "color": FRONT, "width": 1.5, "dash": "dot"},
-        "text": [str(record.number) for record in records],
+        "text": _labels(points, facts),
         "textposition": "top right",
         "marker": {
             "size": 13,

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import resource
+import signal
 import subprocess
 import sys
 
@@ -167,3 +168,38 @@ def test_what_needs_an_extra_says_so_before_it_begins(monkeypatch):
     monkeypatch.setattr(optional.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"testbed.kind = libvirt needs Ray"):
         optional.require("vm", "testbed.kind = libvirt")
+
+
+def ended_by(number, ignored):
+    """Start a command as nohup does, with `ignored` signals; send it one; return its status."""
+    script = (
+        "import time\n"
+        "from campaign.cli.failures import guarded\n"
+        "@guarded\n"
+        "def main(arguments):\n"
+        "    print('begun', flush=True)\n"
+        "    time.sleep(0.5)\n"
+        "    return 7\n"
+        "raise SystemExit(main([]))\n"
+    )
+
+    def ignore():
+        for one in ignored:
+            signal.signal(one, signal.SIG_IGN)
+
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=ignore,  # noqa: PLW1509 - no threads run here
+    ) as process:
+        assert process.stdout.readline() == b"begun\n"
+        process.send_signal(number)
+        process.stdout.read()
+    return process.returncode
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_is_ignored_at_the_start_stays_ignored(number):
+    assert ended_by(number, ignored=[number]) == 7
+    assert ended_by(number, ignored=[]) == 128 + number

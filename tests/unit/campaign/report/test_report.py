@@ -3,6 +3,7 @@ text."""
 
 import io
 import itertools
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -143,6 +144,46 @@ def test_the_figure_has_each_phase_in_a_tone_of_its_own(records):
 
 def test_plotly_is_in_the_page_once(records, jobs):
     assert render(CampaignResult.of(records, FACTS), jobs).count("plotly.js v") == 1
+
+
+def test_no_button_uploads_a_readers_data(records, jobs):
+    text = render(CampaignResult.of(records, FACTS), jobs)
+    settings = re.findall(r'"displayModeBar"[^}]*}|{[^{}]*"displaylogo"[^{}]*}', text)
+    assert len(settings) == 2  # the configuration of each figure
+    assert all('"showSendToCloud": false' in one for one in settings)
+    assert "cloud.plotly.com" not in text
+    assert "plotlyServerURL:{" in text  # the library's setting still has the name that is set
+
+
+def drawn_front(records, objectives=OBJECTIVES):
+    """The figure's labels and texts under the mouse: of the front, and of what lies behind."""
+    drawn = pareto(records, front(records, objectives), CampaignFacts("demo", objectives))
+    found = re.search(r"Plotly\.newPlot\(\s*\"pareto\",\s*(\[.*?\}\]),\s*\{", drawn, re.DOTALL)
+    traces = {trace["name"]: trace for trace in json.loads(found[1])}
+    best = traces["Pareto front"]
+    return best["text"], best["customdata"], traces["other valid trials"]["customdata"]
+
+
+def with_values(number, awrt_s, node_hours):
+    point = {"cluster.nodes": 2, "scheduler.params.bf_interval": number}
+    return sample(number, point=point, metrics={"awrt_s": awrt_s, "node_hours": node_hours}).record
+
+
+def test_equal_points_are_one_marker_with_a_count():
+    records = [with_values(number, 1.0, 10.0) for number in range(40)]
+    records += [with_values(40, 5.0, 2.0)]
+    records += [with_values(number, 9.0, 20.0) for number in (41, 42)]
+    labels, hovers, behind = drawn_front(records)
+    assert labels == ["0 \N{MULTIPLICATION SIGN}40", "40"]
+    assert "the same values: trials 1, 2, 3" in hovers[0] and "and 27 more" in hovers[0]
+    assert "the same values" not in hovers[1]
+    assert len(behind) == 1 and "the same values: trial 42" in behind[0]
+
+
+def test_labels_do_not_cover_each_other():
+    records = [with_values(number, 1 + 0.001 * number, 10 - 0.001 * number) for number in range(9)]
+    records += [with_values(9, 5.0, 2.0)]
+    assert drawn_front(records)[0] == ["0", *[""] * 8, "9"]
 
 
 def test_foreign_text_is_escaped_everywhere(jobs):
