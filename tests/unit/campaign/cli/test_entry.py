@@ -1,11 +1,13 @@
 """`hpc-campaign` as a user meets it first: help, version, completion, and what is not installed."""
 
+import contextlib
 import importlib.metadata
 import os
 import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -170,36 +172,77 @@ def test_what_needs_an_extra_says_so_before_it_begins(monkeypatch):
         optional.require("vm", "testbed.kind = libvirt")
 
 
-def ended_by(number, ignored):
-    """Start a command as nohup does, with `ignored` signals; send it one; return its status."""
-    script = (
-        "import time\n"
-        "from campaign.cli.failures import guarded\n"
-        "@guarded\n"
-        "def main(arguments):\n"
-        "    print('begun', flush=True)\n"
-        "    time.sleep(0.5)\n"
-        "    return 7\n"
-        "raise SystemExit(main([]))\n"
-    )
+COMMAND = (
+    "import time\n"
+    "from campaign.cli.failures import guarded\n"
+    "@guarded\n"
+    "def main(arguments):\n"
+    "    print('begun', flush=True)\n"
+    "    {body}\n"
+    "    return 7\n"
+    "raise SystemExit(main([]))\n"
+)
+
+
+@contextlib.contextmanager
+def begun(body, ignored=()):
+    """Start a command that does `body`, as nohup does with `ignored` signals; yield its process."""
 
     def ignore():
         for one in ignored:
             signal.signal(one, signal.SIG_IGN)
 
     with subprocess.Popen(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", COMMAND.format(body=body)],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         preexec_fn=ignore,  # noqa: PLW1509 - no threads run here
     ) as process:
         assert process.stdout.readline() == b"begun\n"
-        process.send_signal(number)
-        process.stdout.read()
-    return process.returncode
+        yield process
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 def test_a_signal_that_is_ignored_at_the_start_stays_ignored(number):
-    assert ended_by(number, ignored=[number]) == 7
-    assert ended_by(number, ignored=[]) == 128 + number
+    for ignored, status in (([number], 7), ([], 128 + number)):
+        with begun("time.sleep(0.5)", ignored) as process:
+            process.send_signal(number)
+            process.communicate()
+        assert process.returncode == status
+
+
+def test_ctrl_c_is_answered_at_once_and_a_second_one_ends():
+    body = "exec('try: time.sleep(60)\\nfinally: time.sleep(60)')"
+    with begun(body) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readline() == b"\n"
+        said = process.stderr.readline().decode()
+        assert said.startswith("interrupted: ") and "a second Ctrl-C ends at once" in said
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == b""
+    assert process.returncode == 128 + signal.SIGINT
+
+
+def test_an_error_that_a_library_makes_of_ctrl_c_is_no_bug():
+    body = "exec('try: time.sleep(60)\\nexcept BaseException: raise AttributeError')"
+    with begun(body) as process:
+        process.send_signal(signal.SIGINT)
+        assert b"Traceback" not in process.stderr.read()
+    assert process.returncode == 128 + signal.SIGINT
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_nobodys_files(tmp_path, closed):
+    script = COMMAND.format(
+        body="file = open('data', 'w'); import os; os.write(1, b'x'); os.write(2, b'x'); "
+        "import sys; print('x', file=sys.stderr)"
+    )
+    done = subprocess.run(
+        ["bash", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 7, done.stderr
+    assert (tmp_path / "data").read_bytes() == b""
