@@ -12,7 +12,7 @@ from campaign.core import files
 from campaign.core.errors import ImageError
 from campaign.images.bundles import manifest as manifests
 from campaign.images.bundles import tools
-from campaign.images.bundles.manifest import PARTS, Bundle, FileFact
+from campaign.images.bundles.manifest import PARTS, Bundle, FileFact, ImageManifest
 
 _MAKING = ".making-"
 _VERIFIED = ".verified"
@@ -89,11 +89,11 @@ class Store:
         """Move the folder `made` (from `making`) into the store; return the bundle there.
 
         That is one rename, so that nobody sees half of a bundle. A bundle of the same hash that is
-        already there stays if it is sound, and is replaced if it is damaged.
+        already there stays if it is sound and has the same manifest, and is replaced otherwise.
         """
         target = self.path / f"{made.manifest.name}-{made.hash[:16]}"
         with self._locked():
-            if target.exists() and not self._sound(target):
+            if target.exists() and not self._sound(target, made.manifest):
                 self._discard(target)
             if target.exists():
                 # It is the newest of its name again, which `get` and `gc` go by.
@@ -135,12 +135,14 @@ class Store:
         with files.exclusive_lock(self.path / _LOCK):
             yield
 
-    def _sound(self, folder: Path) -> bool:
+    def _sound(self, folder: Path, wanted: ImageManifest) -> bool:
         try:
-            self.verify(manifests.read(folder), deep=True)
+            found = manifests.read(folder)
+            self.verify(found, deep=True)
         except ImageError:
             return False
-        return True
+        # The hash is that of the files alone: what is said of them may differ.
+        return found.manifest == wanted
 
     def _discard(self, folder: Path) -> None:
         """Remove a bundle: rename it away first, so that a reader sees all of it or nothing."""
