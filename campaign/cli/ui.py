@@ -1,10 +1,10 @@
 """`hpc-campaign ui`: the MLflow UI over the project's store."""
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 from campaign.core import optional
-from campaign.tracking.server import address, check, newest_experiment, serve
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +18,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Serve until interrupted."""
     optional.require("ui", "the MLflow UI")
-    check(options.mlruns, options.port)
-    where = address(options.port, experiment=newest_experiment(options.mlruns))
-    print(f"the runs are at {where} (Ctrl-C ends)", flush=True)
-    serve(options.mlruns, options.port)
+    # Imported here: an installation without the extra lacks what the gate is made of.
+    from campaign.tracking.server import address, draw_token, listening, newest_experiment, serve
+
+    with listening(options.mlruns, options.port) as listener:
+        token = draw_token()
+        where = address(options.port, token, experiment=newest_experiment(options.mlruns))
+        print(f"the runs are at {where} (Ctrl-C ends)", flush=True)
+        print("the address holds a token: whoever has it can read them", flush=True)
+        with suppress(KeyboardInterrupt):
+            serve(options.mlruns, listener, token)
     return 0

@@ -1,27 +1,26 @@
 """The MLflow UI as a researcher uses it: the campaign's runs are listed, filtered by image, and
 compared."""
 
+import re
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from campaign.tracking.mlflow_tracker import Artifacts, Tracker
-from campaign.tracking.server import address, newest_experiment
 from search.pareto import front
 from tests.samples import HASHES, OBJECTIVES, campaign_samples
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 TRIALS = 8
-SERVE = (
-    "import sys, pathlib; from campaign.tracking.server import serve; "
-    "serve(pathlib.Path(sys.argv[1]), int(sys.argv[2]))"
-)
+ROOT = Path(__file__).parents[2]
 # Of each row the grid draws three parts; the names stand in the pinned one.
 ROW = ".ag-pinned-left-cols-container [role=row]"
 EXPANDER = f"{ROW} button[data-component-id*=runnamecellrenderer]"
@@ -47,55 +46,56 @@ def mlruns(tmp_path_factory, samples):
 
 @pytest.fixture(scope="module")
 def ui(mlruns):
-    """The root of the real UI, started as `hpc-campaign ui` does."""
+    """The address that `hpc-campaign ui` prints: that of the campaign's runs, with the token."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     log = mlruns.parent / "ui.log"
-    with log.open("w") as output:
+    with log.open("w") as errors:
         server = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(mlruns), str(port)],
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            [sys.executable, "-m", "campaign", "ui", f"--mlruns={mlruns}", f"--port={port}"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
         )
     try:
+        printed = re.search(r"http://\S+", server.stdout.readline())
+        assert printed, log.read_text()
         _wait_until_healthy(server, port, log)
-        yield f"http://127.0.0.1:{port}/"
-        children = _children(server.pid)
-        assert children, "the UI's server has no worker"
+        yield printed[0]
+        assert not _children(server.pid), "the UI's server is one process"
     finally:
         server.terminate()
         server.wait(30)
-    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()], (
-        "the UI left a process behind"
-    )
+    assert "Traceback" not in log.read_text(), log.read_text()
 
 
 def _wait_until_healthy(server, port, log, seconds=240):
+    """Until the gate answers: 401, since nobody comes without the token."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert server.poll() is None, log.read_text()
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
-                if answer.status == 200:
-                    return
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
+        except urllib.error.HTTPError as answer:
+            assert answer.code == 401
+            return
         except OSError:
             time.sleep(0.3)
     raise AssertionError(f"the UI wasn't up within {seconds} s: {log.read_text()}")
 
 
 def _children(pid):
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 @pytest.fixture
-def runs_page(browser, ui, mlruns):
+def runs_page(browser, ui):
     """The campaign's runs at the address that `hpc-campaign ui` prints, its trials unfolded.
 
     Not by the list's links: they open the views for LLM traces first, and advertisements over them.
     """
-    browser.open(
-        address(int(ui.rstrip("/").rpartition(":")[2]), experiment=newest_experiment(mlruns))
-    )
+    browser.open(ui)
     browser.one("[data-testid=search-box]")
     _unfold(browser)
     return browser
@@ -179,22 +179,46 @@ def _tick(browser, name):
     browser.wait(f"{name} to be selected", ticked)
 
 
+def test_the_token_is_not_in_the_address_for_long(runs_page):
+    assert "token" not in runs_page.driver.current_url
+    assert not runs_page.driver.execute_script("return document.cookie")
+
+
 def test_the_campaign_is_among_the_experiments(browser, ui):
-    browser.open(f"{ui}#/experiments?workflowType=machine_learning")
+    browser.open(f"{ui.partition('#')[0]}#/experiments?workflowType=machine_learning")
     links = "[data-testid=experiment-list-item-link]"
     browser.wait(
         "the campaign's experiment", lambda: "demo" in [link.text for link in browser.all(links)]
     )
 
 
+def test_a_trials_artifacts_are_listed_and_shown(browser, ui, mlruns):
+    run = _run_of_trial_1(mlruns)
+    browser.open(
+        f"{ui.partition('#')[0]}#/experiments/{run.experiment_id}/runs/{run.run_id}/artifacts"
+    )
+    browser.wait("the file's name", lambda: "slurm.conf" in browser.text)
+    for node in browser.all("span, div, li"):
+        if node.text == "slurm.conf":
+            node.click()
+            break
+    browser.wait("the file's content", lambda: "ClusterName=x" in browser.text)
+
+
 def test_a_trials_artifacts_can_be_read(browser, ui, mlruns):
+    browser.open(ui)
+    cookie = "; ".join(f"{one['name']}={one['value']}" for one in browser.driver.get_cookies())
+    run = _run_of_trial_1(mlruns)
+    address = f"http://{urlsplit(ui).netloc}/get-artifact?run_uuid={run.run_id}&path=slurm.conf"
+    request = urllib.request.Request(address, headers={"Cookie": cookie})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.read() == b"ClusterName=x\n"
+
+
+def _run_of_trial_1(mlruns):
     from campaign.tracking.mlflow_tracker import open_store
 
     client = open_store(mlruns)
-    (run,) = client.search_runs(
-        [client.get_experiment_by_name("demo").experiment_id], "tags.trial = '1'"
-    )
-    with urllib.request.urlopen(
-        f"{ui}get-artifact?run_uuid={run.info.run_id}&path=slurm.conf", timeout=30
-    ) as answer:
-        assert answer.read() == b"ClusterName=x\n"
+    experiment = client.get_experiment_by_name("demo").experiment_id
+    (run,) = client.search_runs([experiment], "tags.trial = '1'")
+    return run.info

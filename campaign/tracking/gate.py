@@ -1,0 +1,257 @@
+"""The gate before MLflow's interface: who may ask, and what may be asked."""
+
+import hmac
+import json
+import logging
+import mimetypes
+import re
+from collections.abc import Iterator, Mapping
+from http.cookies import CookieError, SimpleCookie
+from pathlib import PurePosixPath
+from typing import BinaryIO
+from urllib.parse import parse_qsl, quote
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from campaign.tracking.artifact_reader import ArtifactReader
+from campaign.tracking.refused_request import RefusedRequest
+
+_log = logging.getLogger(__name__)
+
+TOKEN = "token"  # noqa: S105 - the parameter's name
+_V2 = "/ajax-api/2.0/mlflow"
+_V3 = "/ajax-api/3.0/mlflow"
+GET_FILE = "/get-artifact"
+LIST_FILES = f"{_V2}/artifacts/list"
+GRAPHQL = "/graphql"
+STATIC = "/static-files/"
+GETS = frozenset(
+    {
+        "/",
+        "/health",
+        "/version",
+        f"{_V2}/experiments/get",
+        f"{_V2}/experiments/get-by-name",
+        f"{_V2}/experiments/search",
+        f"{_V2}/metrics/get-history",
+        f"{_V2}/metrics/get-history-bulk",
+        f"{_V2}/metrics/get-history-bulk-interval",
+        f"{_V2}/model-versions/search",
+        f"{_V2}/runs/get",
+        f"{_V3}/server-info",
+        f"{_V3}/ui-telemetry",  # answers that there is none
+    }
+)
+POSTS = frozenset(
+    {
+        f"{_V2}/experiments/search",
+        f"{_V2}/experiments/search-datasets",
+        f"{_V2}/logged-models/search",
+        f"{_V2}/runs/search",
+    }
+)
+"""All that is passed on to MLflow, beside its static files and questions of GraphQL.
+
+It is what listing, reading and comparing runs asks for, and none of it changes anything."""
+QUESTIONS = frozenset(
+    {
+        "__typename",
+        "mlflowGetExperiment",
+        "mlflowGetMetricHistoryBulkInterval",
+        "mlflowGetRun",
+        "mlflowSearchModelVersions",
+        "mlflowSearchRuns",
+    }
+)
+"""The fields that a query of GraphQL may ask for at its top. Artifacts are listed by us alone."""
+
+_LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?")
+_LARGEST_QUESTION_BYTES = 1024 * 1024
+_LARGEST_QUESTION_TOKENS = 5000
+_PIECE_BYTES = 256 * 1024
+_ATTACHED = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "Cache-Control": "no-store",
+}
+"""An artifact is never shown as a page of ours: its scripts would have the reader's cookie."""
+
+
+class Gate:
+    """Passes the questions of one start's user on to MLflow's `app`, and nothing else.
+
+    A request needs `token`, in a cookie that the printed address sets. It must name this machine's
+    loopback as its host and, where it names an origin, that same host: a page from elsewhere can
+    neither ask nor be pointed here by a name of its own. `port` is the one that the gate listens
+    on. Artifacts are read by `artifacts`; MLflow never hears of them.
+    """
+
+    def __init__(self, app: ASGIApp, token: str, port: int, artifacts: ArtifactReader) -> None:
+        """Put the gate before `app`, an ASGI application."""
+        self._app = app
+        self._token = token.encode()
+        self._artifacts = artifacts
+        # Cookies don't know ports: each gate of a machine has a name of its own.
+        self.cookie = f"campaign_ui_{port}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI wants it; only HTTP is spoken."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        try:
+            _check_origin(request)
+            response = self._entrance(request) or await self._answer(request)
+        except RefusedRequest as refusal:
+            _log.debug("refused: %s %s", request.method, scope["path"])
+            response = PlainTextResponse(f"{refusal.sentence}\n", refusal.status)
+        if isinstance(response, Response):
+            await response(scope, receive, send)
+        else:
+            await self._app(scope, response, send)
+
+    def _entrance(self, request: Request) -> Response | None:
+        """Return the redirect of who brings the token, None for who brings the cookie."""
+        path = request.scope["path"]
+        given = request.query_params.getlist(TOKEN)
+        if request.method == "GET" and path == "/" and given:
+            if len(given) == 1 and self._is_token(given[0]):
+                cookie = f"{self.cookie}={self._token.decode()}; Path=/; HttpOnly; SameSite=Strict"
+                headers = {
+                    "Location": "/",
+                    "Set-Cookie": cookie,
+                    "Referrer-Policy": "no-referrer",
+                    "Cache-Control": "no-store",
+                }
+                return Response(status_code=303, headers=headers)
+        elif self._is_token(_cookies(request).get(self.cookie, "")):
+            return None
+        raise RefusedRequest(
+            401, "Open the address that `hpc-campaign ui` printed; it holds the token of its start."
+        )
+
+    def _is_token(self, text: str) -> bool:
+        return hmac.compare_digest(text.encode(errors="replace"), self._token)
+
+    async def _answer(self, request: Request) -> Response | Receive:
+        """Return the answer, or what MLflow receives where the question goes on to it."""
+        method = request.method
+        path = request.scope["path"]
+        if method == "GET" and path == GET_FILE:
+            return self._file(request)
+        if method == "GET" and path == LIST_FILES:
+            asked = _parameters(request)
+            return JSONResponse(
+                self._artifacts.list_folder(_run_of(asked), asked.get("path", "")),
+                headers={"Cache-Control": "no-store"},
+            )
+        if method == "POST" and path == GRAPHQL:
+            return await _question(request)
+        allowed = {"GET": GETS, "POST": POSTS}.get(method, frozenset())
+        if path in allowed or (method == "GET" and _is_static(path)):
+            return request.receive
+        raise RefusedRequest(403, "This interface is for reading runs: nothing else is passed on.")
+
+    def _file(self, request: Request) -> Response:
+        asked = _parameters(request)
+        path = asked.get("path", "")
+        if not path:
+            raise RefusedRequest(400, "The address names no path of an artifact.")
+        file = self._artifacts.open_file(_run_of(asked), path)
+        name = quote(PurePosixPath(path).name)
+        kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+        attached = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}", **_ATTACHED}
+        return StreamingResponse(_pieces(file), headers=attached, media_type=kind)
+
+
+def _check_origin(request: Request) -> None:
+    """Refuse what a page of another origin asks, and names that only seem to be this machine."""
+    hosts = request.headers.getlist("host")
+    if len(hosts) != 1 or not _LOOPBACK.fullmatch(hosts[0]):
+        raise RefusedRequest(403, "The request names another host than this machine's loopback.")
+    own = f"http://{hosts[0]}"
+    foreign = any(origin != own for origin in request.headers.getlist("origin"))
+    # A browser says which site asks, also where it sends no origin (for a script or a picture).
+    site = request.headers.get("sec-fetch-site", "none")
+    navigates = request.headers.get("sec-fetch-mode") == "navigate" and request.method == "GET"
+    if foreign or (site not in ("none", "same-origin") and not navigates):
+        raise RefusedRequest(403, "The request comes from a page of another origin.")
+
+
+def _cookies(request: Request) -> Mapping[str, str]:
+    try:
+        jar = SimpleCookie("; ".join(request.headers.getlist("cookie")))
+    except CookieError:
+        return {}
+    return {name: morsel.value for name, morsel in jar.items()}
+
+
+def _is_static(path: str) -> bool:
+    parts = path.removeprefix(STATIC).split("/")
+    return path.startswith(STATIC) and not any(part in ("", ".", "..") for part in parts)
+
+
+def _parameters(request: Request) -> dict[str, str]:
+    """Return the query's parameters; one that is there twice could be read in two ways."""
+    pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise RefusedRequest(400, "A parameter stands twice in the address.")
+    return found
+
+
+def _run_of(asked: Mapping[str, str]) -> str:
+    ids = {asked[name] for name in ("run_id", "run_uuid") if name in asked}
+    if len(ids) != 1:
+        raise RefusedRequest(400, "The address must name one run, by run_id or run_uuid.")
+    return ids.pop()
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(_PIECE_BYTES):
+            yield piece
+
+
+async def _question(request: Request) -> Receive:
+    """Return what MLflow receives: the body of a GraphQL query that asks for runs."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _LARGEST_QUESTION_BYTES:
+            raise RefusedRequest(413, "A question of GraphQL has at most 1 MiB.")
+    if not _only_reads(body):
+        raise RefusedRequest(403, "This interface is for reading runs: nothing else is passed on.")
+    sent: Iterator[Message] = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def receive() -> Message:
+        message = next(sent, None)
+        return message if message is not None else await request.receive()
+
+    return receive
+
+
+def _only_reads(body: bytes) -> bool:
+    """Return True if all that this GraphQL document asks for at its top is among QUESTIONS."""
+    from graphql import GraphQLError, parse
+    from graphql.language import FieldNode, FragmentDefinitionNode, OperationDefinitionNode
+
+    try:
+        text = json.loads(body)["query"]
+        document = parse(text, no_location=True, max_tokens=_LARGEST_QUESTION_TOKENS)
+    except (GraphQLError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+    for part in document.definitions:
+        if isinstance(part, FragmentDefinitionNode):
+            continue  # a fragment at the top of a query is refused below
+        if not isinstance(part, OperationDefinitionNode) or part.operation.value != "query":
+            return False
+        for field in part.selection_set.selections:
+            if not isinstance(field, FieldNode) or field.name.value not in QUESTIONS:
+                return False
+    return True
