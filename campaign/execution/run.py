@@ -122,6 +122,8 @@ def _carry_out(composed: Composed, ledger: Ledger, results: Results) -> list[Tri
                     listeners=(progress, worker),
                 )
                 records = executor.run()
+        except LedgerError:
+            raise  # the folder may hold something else by now
         except CampaignError:
             if any(record.valid for record in ledger.history.final()):
                 _try_to(finish)
