@@ -76,7 +76,7 @@ def test_trace_paths_that_are_folders_missing_impossible_or_not_given(
     tmp_path: Path, kind: str
 ) -> None:
     for path, error, says in (
-        (str(tmp_path), WorkloadError, "Is a directory"),
+        (str(tmp_path), WorkloadError, "is a folder, not a trace"),
         (str(tmp_path / "absent"), WorkloadError, "No such file"),
         ("~nobody-of-that-name/t", ConfigError, r"workload\.path"),
         ("a\0b", ConfigError, r"workload\.path"),
