@@ -9,7 +9,7 @@ Workload Format", Parallel Workloads Archive.
 
 import gzip
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -26,7 +26,7 @@ from campaign.core.jobs import Workload
 from campaign.workloads import swf_records
 from campaign.workloads.budgets import BUDGET, Budget, check_lines, too_large
 from campaign.workloads.columns import WIDEST, Columns
-from campaign.workloads.swf_records import FIRST_WORD, USERS, Words, jobs_among
+from campaign.workloads.swf_records import NUMBER, USER, Words, jobs_among
 from campaign.workloads.traces import HEADER, NO_VALUE, counted, opened, workload_of
 
 FIELDS = 18
@@ -37,12 +37,9 @@ RUN = 3
 ALLOCATED = 4
 REQUESTED_WIDTH = 7
 REQUESTED_TIME = 8
-USER = 11
 STATUS = 10
 PRECEDING = 16
 READ = (JOB, SUBMIT, RUN, ALLOCATED, REQUESTED_WIDTH, REQUESTED_TIME, STATUS, USER, PRECEDING)
-NAMED = {USER: USERS, 12: "groups", 13: "applications", 14: "queues", 15: "partitions"}
-"""Columns that may hold names, and what these are names of."""
 COMPLETED = 1
 BLOCK = 1 << 23  # bytes of a trace that are looked at together
 EXCERPT = 120  # characters of a broken line that a message shows
@@ -61,8 +58,6 @@ EXTRA = "extra fields ignored"
 PARTIAL = "partial last lines dropped"
 NAMES = "lines with names where the format has numbers"
 LONGEST_VALUE = 1000  # characters of a header line that are kept
-NUMBER = re.compile(rb"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
-NAME = re.compile(r"(?!(?:nan|inf|infinity)$)[^\W\d_][\w.@:+/-]{0,99}", re.IGNORECASE)
 CUT = re.compile(rb"[-+.\deE]+")  # what the beginning of a number looks like
 COMMENT = re.compile(rb"^[ \t\v\f]*;.*\n", re.MULTILINE)
 LABELLED = re.compile(r";+\s*(\w+)\s*:\s*(.*)")
@@ -281,36 +276,12 @@ def _exactly(text: bytes, lines_before: int, file: Path, words: Words) -> tuple[
             continue
         row = [float(each) for each in fields[:FIELDS] if NUMBER.fullmatch(each)]
         if len(row) < len(fields[:FIELDS]) and len(fields) >= FIELDS:
-            row = _with_names(fields[:FIELDS], words)
+            row = words.numbers(fields[:FIELDS])
         if len(row) < FIELDS or not np.isfinite(row).all():
             raise _broken(file, number, line.decode("utf-8", errors="replace"))
         rows.append(row)
         more += len(fields) > FIELDS
     return np.array(rows).reshape(-1, FIELDS), more
-
-
-def _with_names(fields: Sequence[bytes], words: Words) -> list[float]:
-    """Return the numbers of a line with names in columns for them; none if it has them elsewhere.
-
-    A user's name becomes a number that `Words.numbered` understands, any other is unknown.
-    """
-    row = []
-    names = []
-    for place, each in enumerate(fields):
-        text = each.decode("utf-8", errors="replace")
-        if NUMBER.fullmatch(each):
-            row.append(float(each))
-        elif place in NAMED and NAME.fullmatch(text):
-            names.append((place, text))
-            row.append(float(NO_VALUE))
-        else:
-            return []
-    words.lines += 1
-    for place, name in names:
-        found = words.place(NAMED[place], name)
-        if place == USER:
-            row[place] = FIRST_WORD - found
-    return row
 
 
 def _broken(file: Path, number: int, line: str) -> WorkloadError:

@@ -5,12 +5,15 @@ one) and one that sums them up; only the latter is a job. A job that was withdra
 (status 5, no run time) never needed a slot. Format: Feitelson, "The Standard Workload Format".
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from campaign.workloads.columns import Columns, taken
+from campaign.workloads.traces import NO_VALUE
 
 PARTIAL_EXECUTIONS = (2, 3, 4)
 CANCELLED = 5
@@ -18,6 +21,11 @@ STATUS = "status"
 PRECEDING = "preceding"
 NAMES_SHOWN = 20  # names of a column that a note holds
 USERS = "users"
+USER = 11
+NAMED = {USER: USERS, 12: "groups", 13: "applications", 14: "queues", 15: "partitions"}
+"""Columns that may hold names, by their place in a line, and what these are names of."""
+NUMBER = re.compile(rb"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+NAME = re.compile(r"(?!(?:nan|inf|infinity)$)[^\W\d_][\w.@:+/-]{0,99}", re.IGNORECASE)
 FIRST_WORD = -(2.0**40)  # stands for the first name of a column until names are numbered
 WITHDRAWN = "jobs withdrawn before they started left out"
 PARTS = "partial executions left out, for the whole jobs have lines of their own"
@@ -87,10 +95,30 @@ class Words:
     _names: dict[str, dict[str, int]] = field(default_factory=dict)
     _offset: int = 1
 
-    def place(self, column: str, name: str) -> int:
-        """Return the place of a name among those of its column, from 0."""
-        names = self._names.setdefault(column, {})
-        return names.setdefault(name, len(names))
+    def numbers(self, fields: Sequence[bytes]) -> list[float]:
+        """Return the numbers of a line with names in columns for them.
+
+        No numbers if it has names elsewhere. A user's name becomes a number that `numbered`
+        understands, any other name an unknown number.
+        """
+        row = []
+        names = []
+        for place, each in enumerate(fields):
+            text = each.decode("utf-8", errors="replace")
+            if NUMBER.fullmatch(each):
+                row.append(float(each))
+            elif place in NAMED and NAME.fullmatch(text):
+                names.append((place, text))
+                row.append(float(NO_VALUE))
+            else:
+                return []
+        self.lines += 1
+        for place, name in names:
+            known = self._names.setdefault(NAMED[place], {})
+            found = known.setdefault(name, len(known))
+            if place == USER:
+                row[place] = FIRST_WORD - found
+        return row
 
     def numbered(self, users: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the users' numbers, those with a name after those that have a number.
