@@ -228,8 +228,13 @@ class Executor:
         record = judge(
             trial, evaluation, self._campaign, self._space, times=(started, self._clock())
         )
-        self._results.keep(record, evaluation)
-        self._ledger.append("finished", trial=trial.number, record=record.model_dump(mode="json"))
+        table = self._results.keep(record, evaluation, self._ledger.history.identity)
+        self._ledger.append(
+            "finished",
+            trial=trial.number,
+            record=record.model_dump(mode="json"),
+            jobs_sha256=table,
+        )
         failed = record.failed
         self._failures = self._failures + 1 if failed else 0
         self._last_failure = record if failed else self._last_failure

@@ -8,6 +8,7 @@ from campaign.core.trials import TrialRecord
 from campaign.execution.summary import conclude, facts_of, result_of
 from campaign.records.ledger import History, history_of
 from campaign.records.results import Results
+from campaign.records.verification import check_results
 from campaign.testbeds.preflight import workload_for
 from campaign.tracking.worker import bring_up_to_date, parameters_of, tracker_for
 
@@ -19,6 +20,7 @@ def report_again(folder: Path, name: str) -> None:
     """
     results = Results(folder, name)
     composed, history = begun(results)
+    check_results(results, history)
     campaign = composed.campaign
     workload = workload_for(campaign, composed.schedulers, composed.space)
     facts = facts_of(campaign, composed.space.fixed, workload)

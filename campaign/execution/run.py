@@ -20,6 +20,7 @@ from campaign.execution.summary import conclude, facts_of, result_of
 from campaign.execution.terminal import show
 from campaign.records.ledger import Ledger
 from campaign.records.results import Results
+from campaign.records.verification import check_results
 from campaign.report.facts import CampaignFacts
 from campaign.schema.model import Campaign, SearchSettings
 from campaign.testbeds import NodeImages, backend_for
@@ -66,6 +67,7 @@ def run(composed: Composed, *, verbose: bool = False) -> int:
         ledger = stack.enter_context(Ledger(results.ledger_path))
         # Before the log is opened: the folder may be another campaign's.
         _check_same_campaign(campaign, ledger, results.folder)
+        check_results(results, ledger.history)
         _keep_log(stack, results.driver_log)
         stack.enter_context(log.span(_log, f"campaign {campaign.name}"))
         records = _carry_out(composed, ledger, results)

@@ -12,6 +12,7 @@ results/<campaign>/
   report.html
 """
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -33,23 +34,35 @@ class Results:
         self.ledger_path = self.folder / "ledger.jsonl"
         self.config_path = self.folder / "campaign.yaml"
         self.jobs_folder = self.folder / "jobs"
+        self.trials_folder = self.folder / "trials"
         self.manifests_folder = self.folder / "images"
         self.logs_folder = self.folder / "logs"
         self.driver_log = self.logs_folder / "driver.jsonl"
         self.report_path = self.folder / "report.html"
         self.fairness_path = self.folder / "fairness.json"
 
-    def keep(self, record: TrialRecord, evaluation: Evaluation) -> None:
+    def keep(self, record: TrialRecord, evaluation: Evaluation, identity: str = "") -> str:
         """Put an attempt's jobs and files on the disk, in place of those of an earlier attempt.
 
-        Raises StorageError when the disk is full or can't be written.
+        `identity` is the campaign's, by its ledger. Returns the SHA-256 of the file of jobs, "" if
+        the attempt left none. Raises StorageError when the disk is full or can't be written.
         """
+        table = dataset.path_of(self.jobs_folder, record.number)
         with storage_errors(self.folder):
             if evaluation.jobs is None:
-                dataset.path_of(self.jobs_folder, record.number).unlink(missing_ok=True)
+                table.unlink(missing_ok=True)
             else:
-                dataset.write(self.jobs_folder, self.name, record, evaluation.jobs)
+                dataset.write(self.jobs_folder, self.name, record, evaluation.jobs, identity)
             _replace_folder(self.trial_folder(record.number), evaluation)
+            return "" if evaluation.jobs is None else sha256_of(table)
+
+    def of_trials(self) -> list[Path]:
+        """Return the jobs tables and folders of trials that are there, whatever trials they name.
+
+        Drafts of killed drivers, whose names begin with a dot, are left out.
+        """
+        folders = (self.jobs_folder, self.trials_folder)
+        return [path for folder in folders for path in sorted(folder.glob("[!.]*"))]
 
     def actor_logs(self, identity: str) -> CollectedLogs:
         """Return the logs of the actors; `identity` is the campaign's, by its ledger."""
@@ -76,7 +89,7 @@ class Results:
 
     def trial_folder(self, number: int) -> Path:
         """Return the folder of a trial's logs and rendered configuration."""
-        return self.folder / "trials" / f"{number:05d}"
+        return self.trials_folder / f"{number:05d}"
 
     def jobs(self) -> pa.Table:
         """Return the jobs of all trials, with the columns of `dataset.DATASET_SCHEMA`."""
@@ -94,6 +107,12 @@ class Results:
             for f in sorted(folder.rglob("*"))
             if f.is_file()
         }
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _replace_folder(folder: Path, evaluation: Evaluation) -> None:

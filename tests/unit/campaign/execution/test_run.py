@@ -11,6 +11,7 @@ from campaign.config.compose import compose
 from campaign.config.yaml_text import campaign_yaml
 from campaign.core.errors import CampaignError, GaveUpError, LedgerError, StorageError
 from campaign.execution.executor import AllSettled, Executor
+from campaign.execution.report_again import report_again
 from campaign.execution.run import run
 from campaign.report.times import cost_of
 from search.pareto import front
@@ -131,3 +132,22 @@ def test_a_resume_writes_the_configuration_that_a_power_cut_emptied(settings, tm
     path.write_bytes(b"")
     run(compose([*settings, "search.trials=2"]))
     assert path.read_text() == before
+
+
+def test_neither_a_resume_nor_a_report_takes_a_damaged_table_at_face_value(settings, tmp_path):
+    run(compose([*settings, "search.trials=1"]))
+    path = tmp_path / "r/demo-simulation/jobs/trial=00000.parquet"
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(LedgerError, match="1 file is not what the ledger says"):
+        run(compose([*settings, "search.trials=2"]))
+    with pytest.raises(LedgerError, match="1 file is not what the ledger says"):
+        report_again(tmp_path / "r", "demo-simulation")
+
+
+def test_nothing_begins_between_results_of_a_ledger_that_is_gone(settings, tmp_path):
+    run(compose([*settings, "search.trials=1"]))
+    (tmp_path / "r/demo-simulation/ledger.jsonl").unlink()
+    with pytest.raises(LedgerError, match="no campaign in its ledger"):
+        run(compose([*settings, "search.seed=5"]))
