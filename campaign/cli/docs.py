@@ -6,6 +6,7 @@ from pathlib import Path
 
 from campaign.analysis.metrics import METRICS
 from campaign.analysis.validity import RULES
+from campaign.cli.output import say
 from campaign.core.files import XDG_FOLDERS
 from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
 from campaign.core.phases import TIMED
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
         (folder / name).write_text(text)
-        print(folder / name)
+        say(f"{folder / name}")
     return 0
 
 

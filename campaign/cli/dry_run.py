@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from campaign.cli.output import say
 from campaign.config.compose import Composed
 from campaign.core.errors import ImageError
 from campaign.core.exits import USER_ERROR
@@ -24,7 +25,7 @@ def forecast(composed: Composed) -> int:
     schedulers = " or ".join(composed.schedulers)
     lines += [f"run        {_jobs(workload)} on {schedulers}, the same in every trial"]
     lines += _settings(composed)
-    print("\n".join(lines))
+    say("\n".join(lines))
     return 0 if possible else USER_ERROR
 
 

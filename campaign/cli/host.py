@@ -9,7 +9,7 @@ from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from campaign.cli.output import add_json, print_json, table
+from campaign.cli.output import add_json, print_json, say, table
 from campaign.config.compose import Composed, compose
 from campaign.core.commands import CommandFile, OperatorCommand
 from campaign.core.errors import ConfigError
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     """Do it; the exit status."""
     if options.action == "join":
         _require_name(options.host)
-        print("\n".join(joining(options.host, options.head or _own_address(), options.port)))
+        say("\n".join(joining(options.host, options.head or _own_address(), options.port)))
         return 0
     composed = compose(options.overrides)
     if options.action == "list":
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
             print_json([asdict(one) for one in found])
         else:
             heads = ("host", "where", "state", "trials", "failed")
-            print(table(heads, [[str(value) for value in astuple(one)] for one in found]))
+            say(table(heads, [[str(value) for value in astuple(one)] for one in found]))
         return 0
     _order(options.action, options.host, composed)
     return 0
@@ -191,7 +191,7 @@ def _order(action: str, host: str, composed: Composed) -> None:
     CommandFile(results.folder).append(
         OperatorCommand(action="drain" if action == "drain" else "serve", host=host, settings=added)
     )
-    print(
+    say(
         f"{action} {host}: the campaign {campaign.name} follows within seconds, or at "
         "its next start"
     )

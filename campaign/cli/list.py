@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campaign.cli.output import add_json, print_json, table
+from campaign.cli.output import add_json, print_json, say, table
 
 if TYPE_CHECKING:
     from campaign.records.campaigns import CampaignSummary
@@ -29,9 +29,9 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json([asdict(one) for one in found])
     elif found:
-        print(table(HEADS, [_row(one) for one in found]))
+        say(table(HEADS, [_row(one) for one in found]))
     else:
-        print(f"{options.results}/ holds no campaigns; `hpc-campaign search` begins one")
+        say(f"{options.results}/ holds no campaigns; `hpc-campaign search` begins one")
     return 0
 
 

@@ -4,6 +4,7 @@ import argparse
 from contextlib import suppress
 from pathlib import Path
 
+from campaign.cli.output import say
 from campaign.core import optional
 
 
@@ -24,8 +25,8 @@ def run(options: argparse.Namespace) -> int:
     with listening(options.mlruns, options.port) as listener:
         token = draw_token()
         where = address(options.port, token, experiment=newest_experiment(options.mlruns))
-        print(f"the runs are at {where} (Ctrl-C ends)", flush=True)
-        print("the address holds a token: whoever has it can read them", flush=True)
+        say(f"the runs are at {where} (Ctrl-C ends)", flush=True)
+        say("the address holds a token: whoever has it can read them", flush=True)
         with suppress(KeyboardInterrupt):
             serve(options.mlruns, listener, token)
     return 0

@@ -4,7 +4,6 @@ All of it is derived from the ledger and the data set.
 """
 
 import hashlib
-import json
 import logging
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from campaign.analysis.fairness import ManifestEntry, manifest, plain
 from campaign.config.yaml_text import campaign_yaml
 from campaign.core.files import write_durably
 from campaign.core.jobs import Workload, tau_of
+from campaign.core.printable import json_text
 from campaign.core.trials import TrialRecord
 from campaign.records.ledger import History, read
 from campaign.records.results import Results
@@ -94,7 +94,7 @@ def conclude(result: CampaignResult, results: Results, mlruns: Path, *, track: T
     """
     fairness = result.facts.fairness
     if fairness:
-        text = json.dumps(plain(fairness), indent=1, ensure_ascii=False)
+        text = json_text(plain(fairness), indent=1)
         write_durably(results.fairness_path, f"{text}\n")
     page.write(results.report_path, result, results.trial_jobs)
     mlflow = _tracked(result, mlruns, track)

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from campaign.core.errors import TrackingError
 from campaign.core.files import lock
+from campaign.core.printable import printable
 from campaign.core.trials import Point, TrialRecord
 from campaign.report.facts import short, shown
 from campaign.report.gantt import chartable, gantt_svg
@@ -66,7 +67,7 @@ def parameters(point: Point, fixed: Mapping[str, Scalar]) -> dict[str, str]:
     merged = {**fixed, **point}
     foreign = f"{ARMS}.(?!{re.escape(str(point.get(SCHEDULER)))}\\.)"
     return {
-        short(name): shown(value)[:_PARAM_CHARACTERS]
+        printable(short(name)): printable(shown(value))[:_PARAM_CHARACTERS]
         for name, value in merged.items()
         if not re.match(foreign, name)  # the parameters of another scheduler
     }
@@ -96,7 +97,8 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         "host": record.host,
     }
     return {
-        name: value[:_TAG_CHARACTERS] for name, value in {**record.provenance.facts, **own}.items()
+        printable(name): printable(value)[:_TAG_CHARACTERS]
+        for name, value in {**record.provenance.facts, **own}.items()
     }
 
 
