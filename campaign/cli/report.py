@@ -55,8 +55,7 @@ def run(options: argparse.Namespace) -> int:
                 )
             from campaign.execution.report_again import report_again
 
-            report_again(options.results, name)
-            return 0
+            return report_again(options.results, name)
         case ["compare", one, other]:
             from campaign.cli.comparison import print_comparison
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from campaign.config.compose import Composed, compose_recorded
+from campaign.core.exits import MLFLOW_INCOMPLETE
 from campaign.core.trials import TrialRecord
 from campaign.execution.summary import conclude, facts_of, result_of
 from campaign.records.ledger import History, history_of
@@ -13,10 +14,10 @@ from campaign.testbeds.preflight import workload_for
 from campaign.tracking.worker import bring_up_to_date, parameters_of, tracker_for
 
 
-def report_again(folder: Path, name: str) -> None:
+def report_again(folder: Path, name: str) -> int:
     """Write the report of the campaign `name` in the results `folder`, and complete MLflow's runs.
 
-    Raises LedgerError where there is no such campaign.
+    Return the exit status. Raises LedgerError where there is no such campaign.
     """
     results = Results(folder, name)
     composed, history = begun(results)
@@ -33,7 +34,8 @@ def report_again(folder: Path, name: str) -> None:
         bring_up_to_date(tracker, results, history.final(), front, wanted)
 
     result = result_of(facts, composed.schedulers, history, results.ledger_path)
-    conclude(result, results, Path(campaign.output.mlruns), track=track)
+    tracked = conclude(result, results, Path(campaign.output.mlruns), track=track)
+    return 0 if tracked else MLFLOW_INCOMPLETE
 
 
 def begun(results: Results) -> tuple[Composed, History]:

@@ -12,7 +12,7 @@ from campaign.config.compose import Composed, compose_recorded, recorded
 from campaign.config.yaml_text import campaign_yaml
 from campaign.core import log
 from campaign.core.errors import CampaignError, LedgerError
-from campaign.core.exits import TRIALS_FAILED
+from campaign.core.exits import MLFLOW_INCOMPLETE, TRIALS_FAILED
 from campaign.core.trials import TrialRecord
 from campaign.execution.executor import Executor
 from campaign.execution.progress import Progress
@@ -70,9 +70,10 @@ def run(composed: Composed, *, verbose: bool = False) -> int:
         check_results(results, ledger.history)
         _keep_log(stack, results.driver_log)
         stack.enter_context(log.span(_log, f"campaign {campaign.name}"))
-        records = _carry_out(composed, ledger, results)
-    failed = [record for record in records if record.failed]
-    return TRIALS_FAILED if failed or not any(record.valid for record in records) else 0
+        records, tracked = _carry_out(composed, ledger, results)
+    if any(record.failed for record in records) or not any(record.valid for record in records):
+        return TRIALS_FAILED
+    return 0 if tracked else MLFLOW_INCOMPLETE
 
 
 def _keep_log(stack: ExitStack, path: Path) -> None:
@@ -82,7 +83,10 @@ def _keep_log(stack: ExitStack, path: Path) -> None:
         _log.warning("%s can't be written, so there is no log: %s", path, error.strerror)
 
 
-def _carry_out(composed: Composed, ledger: Ledger, results: Results) -> list[TrialRecord]:
+def _carry_out(
+    composed: Composed, ledger: Ledger, results: Results
+) -> tuple[list[TrialRecord], bool]:
+    """Return the last records in order of trials, and whether MLflow has all of them."""
     campaign = composed.campaign
     schedulers = composed.schedulers
     space = composed.space
@@ -102,15 +106,15 @@ def _carry_out(composed: Composed, ledger: Ledger, results: Results) -> list[Tri
     parameters = parameters_of(schedulers, space)
     tracker = tracker_for(campaign, facts.config, parameters, results, ledger.history)
 
-    def finish() -> None:
+    def finish() -> bool:
         result = result_of(facts, schedulers, ledger.history, ledger.path)
         _record_fairness(result.facts.fairness, ledger)
-        conclude(result, results, Path(campaign.output.mlruns), track=worker.finish)
+        return conclude(result, results, Path(campaign.output.mlruns), track=worker.finish)
 
     with MlflowWorker(tracker, results, ledger.history, campaign.search.trials) as worker:
         if not left:
-            finish()
-            return ledger.history.final()
+            tracked = finish()
+            return ledger.history.final(), tracked
         try:
             with ExitStack() as stack:
                 executor = Executor(
@@ -130,11 +134,11 @@ def _carry_out(composed: Composed, ledger: Ledger, results: Results) -> list[Tri
             if any(record.valid for record in ledger.history.final()):
                 _try_to(finish)
             raise
-        finish()
-    return records
+        tracked = finish()
+    return records, tracked
 
 
-def _try_to(finish: Callable[[], None]) -> None:
+def _try_to(finish: Callable[[], object]) -> None:
     # Another error is on its way, and it is the one to be told: what follows from it is only noted.
     try:
         finish()

@@ -87,22 +87,28 @@ def result_of(
     return CampaignResult.of(records, ended)
 
 
-def conclude(result: CampaignResult, results: Results, mlruns: Path, *, track: Track) -> None:
+def conclude(result: CampaignResult, results: Results, mlruns: Path, *, track: Track) -> bool:
     """Bring report and MLflow (by `track`) up to date and print the front.
 
-    `mlruns` is MLflow's folder. A failure of MLflow is logged, and stops nothing else.
+    `mlruns` is MLflow's folder. A failure of MLflow is logged, and stops nothing else. Return
+    whether MLflow has all that it should.
     """
     fairness = result.facts.fairness
     if fairness:
         text = json_text(plain(fairness), indent=1)
         write_durably(results.fairness_path, f"{text}\n")
     page.write(results.report_path, result, results.trial_jobs)
-    mlflow = _tracked(result, mlruns, track)
+    failure = _failure_of(track, result)
     for heading, line in time_lines(result.cost):
         _log.info("%-8s %s", heading, line)
     _log.info("jobs     %s/", results.jobs_folder)
     _log.info("report   %s", results.report_path)
-    _log.info("MLflow   %s", mlflow)
+    if failure:
+        name = result.facts.campaign
+        fix = f"`hpc-campaign report {name} --results {results.folder.parent}` completes it"
+        _log.warning("MLflow   is not up to date: %s; %s", failure, fix)
+    else:
+        _log.info("MLflow   %s (hpc-campaign ui)", mlruns / "mlflow.db")
     if fairness:
         differ = sum(not row.equal for row in fairness)
         _log.info(
@@ -112,19 +118,17 @@ def conclude(result: CampaignResult, results: Results, mlruns: Path, *, track: T
             results.fairness_path,
         )
     rich.print(text_front(result))
+    return not failure
 
 
-def _tracked(result: CampaignResult, mlruns: Path, track: Track) -> str:
-    """Log to MLflow; return where the runs are, or the failure."""
+def _failure_of(track: Track, result: CampaignResult) -> str:
+    """Log to MLflow; return why that failed, empty if it didn't."""
     try:
         track(result.front)
     # If MLflow fails, ledger, data set and report are complete without it.
     except Exception as error:  # noqa: BLE001
-        return (
-            f"is not up to date: {first_line(error)} (hpc-campaign report "
-            f"{result.facts.campaign} tries again)"
-        )
-    return f"{mlruns / 'mlflow.db'} (hpc-campaign ui)"
+        return first_line(error)
+    return ""
 
 
 def _comparison(

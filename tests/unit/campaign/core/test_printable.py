@@ -28,7 +28,7 @@ from campaign.report.gantt import gantt_svg
 from campaign.report.page import render
 from campaign.report.result import CampaignResult
 from campaign.report.text import text_front
-from campaign.tracking.mlflow_tracker import parameters, tags_of
+from campaign.tracking.run_values import parameters, tags_of
 from tests.samples import OBJECTIVES, jobs_table, sample
 
 EVIL = (

@@ -9,11 +9,19 @@ import pytest
 from campaign.analysis.fairness import manifest
 from campaign.config.compose import compose
 from campaign.config.yaml_text import campaign_yaml
-from campaign.core.errors import CampaignError, GaveUpError, LedgerError, StorageError
+from campaign.core.errors import (
+    CampaignError,
+    GaveUpError,
+    LedgerError,
+    StorageError,
+    TrackingError,
+)
+from campaign.core.exits import MLFLOW_INCOMPLETE
 from campaign.execution.executor import AllSettled, Executor
 from campaign.execution.report_again import report_again
 from campaign.execution.run import run
 from campaign.report.times import cost_of
+from campaign.tracking.worker import MlflowWorker
 from search.pareto import front
 from tests.fakes.tracker import FakeTracker
 
@@ -151,3 +159,19 @@ def test_nothing_begins_between_results_of_a_ledger_that_is_gone(settings, tmp_p
     (tmp_path / "r/demo-simulation/ledger.jsonl").unlink()
     with pytest.raises(LedgerError, match="no campaign in its ledger"):
         run(compose([*settings, "search.seed=5"]))
+
+
+def test_an_incomplete_mlflow_is_an_exit_status_until_report_completes_it(
+    settings, tmp_path, monkeypatch, capsys
+):
+    def fail(self, front):
+        raise TrackingError("it made no progress for 120 s")
+
+    again = FakeTracker(tmp_path / "again")
+    monkeypatch.setattr("campaign.execution.report_again.tracker_for", lambda *_: again)
+    monkeypatch.setattr(MlflowWorker, "finish", fail)
+    assert run(compose(settings)) == MLFLOW_INCOMPLETE == 3
+    said = capsys.readouterr().err
+    assert "it made no progress for 120 s; `hpc-campaign report demo-simulation" in said
+    assert report_again(tmp_path / "r", "demo-simulation") == 0
+    assert again.told("finish")
