@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
 
     Returns 1 if something could not be removed, or a host can't be reached.
     """
-    from actors.hosts import ray_session
+    from actors.hosts import ray_folder
 
     campaign = compose(options.overrides).campaign
     status = 0
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         status |= _clean_far(
             campaign.far_hosts, campaign.testbed.ray_address, everything=options.all
         )
-    for folder in ray_session.sweep():
+    for folder in ray_folder.sweep():
         say(f"removed {folder}, left by a Ray whose driver is dead")
     return status
 
