@@ -24,6 +24,7 @@ def forecast(composed: Composed) -> int:
         lines += machines
     schedulers = " or ".join(composed.schedulers)
     lines += [f"run        {_jobs(workload)} on {schedulers}, the same in every trial"]
+    lines += [f"workload   {sentence}" for sentence in workload.sentences]
     lines += _settings(composed)
     say("\n".join(lines))
     return 0 if possible else USER_ERROR

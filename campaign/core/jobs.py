@@ -54,6 +54,10 @@ JOBS_SCHEMA = pa.schema(
 )
 
 
+HEADER = "header "
+"""Begins the names of notes that hold what a trace's header says of its machine."""
+
+
 class Job(NamedTuple):
     """One job of a workload; times in seconds, width in slots."""
 
@@ -89,6 +93,13 @@ class Workload:
         """Yield the jobs in order of arrival."""
         columns = [self.table.column(name).to_pylist() for name in WORKLOAD_SCHEMA.names]
         return (Job(*values) for values in zip(*columns, strict=True))
+
+    @property
+    def sentences(self) -> list[str]:
+        """Say what was done to get these jobs: each repair, choice, cut and guess, counted."""
+        return [
+            f"{name}: {text}" for name, text in self.notes.items() if not name.startswith(HEADER)
+        ]
 
     @cached_property
     def is_guessed(self) -> "NDArray[np.bool_]":

@@ -13,6 +13,7 @@ from campaign.config.yaml_text import campaign_yaml
 from campaign.core import log
 from campaign.core.errors import CampaignError, LedgerError
 from campaign.core.exits import MLFLOW_INCOMPLETE, TRIALS_FAILED
+from campaign.core.jobs import Workload
 from campaign.core.trials import TrialRecord
 from campaign.execution.executor import Executor
 from campaign.execution.progress import Progress
@@ -90,7 +91,7 @@ def _carry_out(
     campaign = composed.campaign
     schedulers = composed.schedulers
     space = composed.space
-    workload = workload_for(campaign, schedulers, space)
+    workload = _workload(composed)
     facts = facts_of(campaign, space.fixed, workload, composed.origins.overrides)
     backend = backend_for(campaign, schedulers, space)
     images = backend.prepare(ledger.history.images)
@@ -144,6 +145,14 @@ def _try_to(finish: Callable[[], object]) -> None:
         finish()
     except (CampaignError, OSError) as error:
         _log.warning("the report is not up to date: %s", error)
+
+
+def _workload(composed: Composed) -> Workload:
+    """Return the jobs of all trials, and log what was done to get them."""
+    workload = workload_for(composed.campaign, composed.schedulers, composed.space)
+    for sentence in workload.sentences:
+        _log.info("workload: %s", sentence)
+    return workload
 
 
 def _is_done(search: SearchSettings, ledger: Ledger) -> bool:

@@ -60,6 +60,7 @@ def facts_of(
             "hash": workload.hash,
             **workload.notes,
         },
+        workload_notes=tuple(workload.sentences),
         tau_s=tau_of(campaign.workload.time_scale),
         config=config,
         config_hash=hashlib.sha256(config.encode()).hexdigest(),

@@ -19,10 +19,10 @@ class CampaignFacts:
     """What a campaign is, for its report.
 
     `fixed` are the parameters that no trial varied, by dotted setting (with `cluster.nodes`, if
-    fixed); `workload` says what was replayed, `tau_s` what bounded its slowdowns; `command` repeats
-    the campaign. `earlier` are the attempts that were tried again; `fairness` says what differs
-    between compared schedulers; `resumed` tells when drivers took the campaign up again (Unix
-    seconds).
+    fixed); `workload` says what was replayed, `workload_notes` what was done to get it, `tau_s`
+    what bounded its slowdowns; `command` repeats the campaign. `earlier` are the attempts that were
+    tried again; `fairness` says what differs between compared schedulers; `resumed` tells when
+    drivers took the campaign up again (Unix seconds).
     """
 
     campaign: str
@@ -31,6 +31,7 @@ class CampaignFacts:
     fixed: Mapping[str, Scalar] = field(default_factory=dict)
     slots_per_node: int = 0
     workload: Mapping[str, str] = field(default_factory=dict)
+    workload_notes: tuple[str, ...] = ()
     tau_s: float = BOUNDED_SLOWDOWN_TAU_S
     config: str = ""
     config_hash: str = ""

@@ -22,12 +22,12 @@ from pyarrow import csv
 
 from campaign.core.errors import WorkloadError
 from campaign.core.files import write_atomically
-from campaign.core.jobs import Workload
+from campaign.core.jobs import HEADER, Workload
 from campaign.workloads import swf_records
 from campaign.workloads.budgets import BUDGET, Budget, check_lines, too_large
 from campaign.workloads.columns import WIDEST, Columns
 from campaign.workloads.swf_records import NUMBER, USER, Words, jobs_among
-from campaign.workloads.traces import HEADER, NO_VALUE, counted, opened, workload_of
+from campaign.workloads.traces import NO_VALUE, counted, opened, workload_of
 
 FIELDS = 18
 # Columns that are read, by their place in a line.

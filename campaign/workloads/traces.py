@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaign.core.errors import WorkloadError
-from campaign.core.jobs import Workload
+from campaign.core.jobs import HEADER, Workload
 from campaign.workloads.budgets import BUDGET, Budget, open_plain, unpacked
 from campaign.workloads.columns import (
     LARGEST_NUMBER,
@@ -29,8 +29,6 @@ from campaign.workloads.columns import (
 NO_VALUE = -1
 ZERO_RUN_S = 1.0  # traces count in seconds: 0 means less than one
 GZIP = b"\x1f\x8b"
-HEADER = "header "
-"""Begins the names of notes that hold what a trace's header says of its machine."""
 STARTED = f"{HEADER}UnixStartTime"
 """Names the note that holds when the first job arrived, in seconds of Unix time."""
 NO_REQUEST = "no requested time"

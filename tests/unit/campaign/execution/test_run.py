@@ -3,10 +3,13 @@
 import json
 import sys
 from collections import Counter
+from html import escape
+from pathlib import Path
 
 import pytest
 
 from campaign.analysis.fairness import manifest
+from campaign.cli.dry_run import forecast
 from campaign.config.compose import compose
 from campaign.config.yaml_text import campaign_yaml
 from campaign.core.errors import (
@@ -22,6 +25,7 @@ from campaign.execution.report_again import report_again
 from campaign.execution.run import run
 from campaign.report.times import cost_of
 from campaign.tracking.worker import MlflowWorker
+from campaign.workloads import load
 from search.pareto import front
 from tests.fakes.tracker import FakeTracker
 
@@ -58,6 +62,32 @@ def test_what_a_campaign_ended_with_is_computed_once(settings):
     finally:
         sys.setprofile(None)
     assert calls == dict.fromkeys(ONCE.values(), 1)
+
+
+def test_what_was_done_to_the_workload_is_said_before_the_first_trial_and_in_the_report(
+    settings, tmp_path, capsys
+):
+    trace = Path(__file__).parents[1] / "workloads" / "cases" / "swf-wide-and-many.swf"
+    given = [each for each in settings if not each.startswith("workload.jobs")] + [
+        "workload=swf",
+        f"workload.path={trace}",
+        "cluster.nodes=[64,256]",
+        "cluster.slots_per_node=1",
+    ]
+    workload = load(compose(given).campaign.workload, slots=64)
+    assert len(workload) == 120
+    assert forecast(compose(given)) == 0
+    forecasted = capsys.readouterr().out
+    run(compose(given))
+    said = [line["message"] for line in logged(tmp_path)]
+    first = next(place for place, text in enumerate(said) if text.startswith("trial 0"))
+    page = (tmp_path / "r/demo-simulation/report.html").read_text()
+    top = page[: page.index('id="front"')]
+    assert any("jobs cut to the widest allowed" in sentence for sentence in workload.sentences)
+    for sentence in workload.sentences:
+        assert f"workload: {sentence}" in said[:first]
+        assert sentence in forecasted
+        assert str(escape(sentence)) in top
 
 
 def logged(tmp_path):
