@@ -186,6 +186,7 @@ class LibvirtTestbed:
         if not references:
             # Nothing runs while no host is reachable.
             time.sleep(timeout_s)
+        # What has ended comes first, so that a result isn't lost with a host that fails just now.
         ended = [self._ended(reference) for reference in done]
         self._see_to_hosts()
         self._end_unanswering()
@@ -196,6 +197,7 @@ class LibvirtTestbed:
     def statuses(self) -> Mapping[int, Status]:
         """Return how far the running trials are; an actor that is slow to answer keeps its last."""
         for one in self._running.values():
+            # While a question is open, no second one is asked.
             one.asked = one.asked or one.worker.actor.send(ClusterActor.status)
         asked = {one.asked: one for one in self._running.values()}
         answered: list[Any] = []
@@ -250,6 +252,8 @@ class LibvirtTestbed:
         failed = evaluation.outcome == "infrastructure_failed"
         if failed:
             for host in one.worker.assignment.hosts:
+                # Before the trial's room is given back, so that no other one is sent to a dead
+                # host.
                 self._pool.suspect(host)
         for host in one.worker.assignment.hosts:
             self._pool.collect_logs(host)
@@ -294,6 +298,8 @@ class LibvirtTestbed:
                 self._placement.take_out(change.host, change.why)
             if change.gone:
                 self._forget(change)
+        # Placement itself keeps the last host, but lost and drained hosts may leave none in
+        # service.
         if len(self._placement.out_of_service) == len(self._placement.hosts):
             for host, facts in self._pool.serving.items():
                 self._placement.add(host, facts.total, facts.acceleration.kind)
@@ -315,6 +321,7 @@ class LibvirtTestbed:
     def _note_goldens(self, host: str) -> None:
         """Note of which schedulers a host has golden clusters; placement prefers such hosts."""
         for name, cluster_spec in self._cluster_specs.items():
+            # This is only a preference: without an answer, trials are placed without it.
             with contextlib.suppress(CampaignError):
                 if self._pool.actor(host).call_within(
                     STATUS_TIMEOUT_S,

@@ -252,7 +252,9 @@ def _written(play: _Play, targets: Sequence[Target]) -> dict[str, Any]:
     return {
         "name": raw(play.stage.name),
         "hosts": "all" if everyone else ":".join(play.steps),
+        # No task uses facts, and gathering them starts a Python on every machine.
         "gather_facts": False,
+        # By default Ansible leaves out a machine that failed and goes on with the others.
         "any_errors_fatal": True,
         "tasks": [*tasks, *_probe_tasks(play, where)],
     }
@@ -349,10 +351,12 @@ def _probe_tasks(play: _Play, where: "partial[list[str]]") -> Iterator[dict[str,
         for probe in step.probes:
             asked[probe].append(node)
     for probe, nodes in asked.items():
+        # Ansible limits how often it asks, not how long one question takes.
         limited = ("timeout", f"{probe.deadline_s:g}", *probe.command)
         yield {
             "name": raw(f"Until {probe.what}"),
             "ansible.builtin.command": {"argv": OneLine([raw(word) for word in limited])},
+            # Ansible's `match` tests the beginning only, so the pattern closes the end itself.
             "vars": {"expected": raw(rf"(?:{probe.expect})\Z")},
             "register": "answer",
             "until": "answer.rc == 0 and (answer.stdout | trim) is match(expected)",

@@ -45,6 +45,7 @@ def _represent_flow(dumper: _Dumper, flow: OneLine) -> yaml.Node:
     return node
 
 
+# Ansible's own tag for text without templates.
 _Dumper.add_representer(RawText, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text)))
 _Dumper.add_representer(
     TemplateText, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, '"')

@@ -45,6 +45,7 @@ class ParseError(SchedulerError):
 
     def __init__(self, what: str, raw: str) -> None:
         super().__init__(f"can't read {what}: {raw!r}")
+        # Unpickling calls the class with these arguments again.
         self.args = (what, raw)
         self.raw = raw
 

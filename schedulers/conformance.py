@@ -42,6 +42,7 @@ from schedulers.systemd_fake import FakeSystemd
 FOREIGN = ("", "\n", "no such thing", "{]", "\x00")
 """Answers that no tool gives when it works; a parser may take at most the empty ones for "nothing
 there"."""
+# In bytes; shorter values may be equal, or show in a text, by chance.
 SHORTEST_SECRET = 8
 Promise = Callable[[Scheduler[Params], ImageFacts], None]
 
@@ -145,6 +146,7 @@ def renamed_facts_are_obeyed(scheduler: Scheduler[Params], facts: ImageFacts) ->
     old ones.
     """
     recorded = RecordedFacts(facts.image, facts.values)
+    # Only to see which facts are read.
     list(said_by(scheduler.for_image(recorded)))
     others = renamed(facts)
     said = list(said_by(scheduler.for_image(others)))

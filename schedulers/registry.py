@@ -12,6 +12,7 @@ from schedulers.interface import Scheduler
 def names() -> tuple[str, ...]:
     """Return the names of the schedulers that exist, in alphabetical order; none is imported."""
     here = Path(__file__).parent
+    # Folders that begin with an underscore hold what several adapters share.
     return tuple(sorted(init.parent.name for init in here.glob("[a-z]*/__init__.py")))
 
 

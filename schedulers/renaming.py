@@ -16,6 +16,7 @@ class RecordedFacts(ImageFacts):
 
     def __init__(self, image: str, values: Mapping[str, str]) -> None:
         super().__init__(image, values)
+        # The base class is frozen.
         object.__setattr__(self, "read", set())
 
     def __getitem__(self, name: str) -> str:

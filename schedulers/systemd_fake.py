@@ -60,6 +60,7 @@ class FakeSystemd:
         """Return True if a command exits 0 while exactly the units `running` are active."""
         units = self._place / "units"
         units.write_text("".join(f"{unit}\n" for unit in running), encoding="utf-8")
+        # First in PATH, so that it is found before the machine's own systemctl.
         folders = (str(self._place), "/usr/bin", "/bin")
         try:
             done = subprocess.run(

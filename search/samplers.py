@@ -34,6 +34,7 @@ def make_sampler(settings: SamplerSettings, seed: int, *, conditional: bool = Fa
         return RandomSampler(seed=seed)
     if settings.name == "nsga2":
         return _OrderedNsga2(population_size=settings.population, seed=seed)
+    # Optuna counts some of these options as experimental, and would say so once a trial.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         # constant_liar keeps the points of one batch apart: a trial that still runs counts as bad.

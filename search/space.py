@@ -277,6 +277,7 @@ def _numeric(path: str, value: Range, field: FieldInfo) -> Dimension:
             [Problem(path, shown, "whole numbers", "this setting counts in whole numbers")]
         )
     _check_nodes(path, [int(value.low), int(value.high)])
+    # Optuna takes no step on a logarithmic scale.
     return Integer(int(value.low), int(value.high), log, 1 if log else (value.step or step or 1))
 
 
@@ -291,6 +292,7 @@ def _check_nodes(path: str, values: list[Any]) -> None:
 
 def _beyond_row(name: str, dimension: Dimension, arm: _Arm) -> Iterator[Problem]:
     """Yield the problems of a searched parameter's extremes against its declaration."""
+    # A declaration allows an interval, so where both ends fit, all between them does.
     values = (
         dimension.choices if isinstance(dimension, Categorical) else (dimension.low, dimension.high)
     )
@@ -323,4 +325,5 @@ def reason_of(item: Mapping[str, Any]) -> str:
 
 
 def _is_number(value: object) -> bool:
+    # To Python a bool is an int.
     return isinstance(value, int | float) and not isinstance(value, bool)

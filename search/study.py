@@ -35,6 +35,7 @@ CONSTRAINT_ATTR = "constraints"
 """The trial attribute in which samplers look for constraints; the name is Optuna's."""
 _STALLED = f"{CONSTRAINT_ATTR}:stalled"
 
+# Optuna would print a line of its own for each trial.
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
@@ -74,6 +75,8 @@ class Study:
     def ask(self) -> Suggestion:
         """Return the next point. Its trial is running until `tell`, `fail` or `stall`."""
         number = self._storage.get_n_trials(self._id)
+        # A new sampler each time: what it draws must not depend on what an earlier one drew, since
+        # a resumed search hasn't drawn that.
         self._study.sampler = make_sampler(
             self._sampler, seed_for(self._seed, number), conditional=self._space.conditional
         )
@@ -103,6 +106,7 @@ class Study:
         Raise KeyError for an objective that is missing: Optuna itself would fail the trial in
         silence.
         """
+        # First, since Optuna takes no attribute of a finished trial.
         for name, violation in violations(metrics, self._constraints).items():
             self._storage.set_trial_system_attr(
                 self._trial_id(number), f"{CONSTRAINT_ATTR}:{name}", violation
@@ -121,6 +125,8 @@ class Study:
         Samplers need values all the same: they are told the worst so far.
         """
         trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        # The values of stalled trials were made up from the others' and must not feed on
+        # themselves.
         told = [trial.values for trial in trials if _STALLED not in trial.system_attrs]
         worst = {StudyDirection.MINIMIZE: max, StudyDirection.MAXIMIZE: min}
         values = [

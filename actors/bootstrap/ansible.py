@@ -86,6 +86,7 @@ async def play(
 
 def check_installed() -> None:
     """Raise ConfigError unless ansible-core is installed."""
+    # Importing Ansible takes time, and here only whether it is there matters.
     if importlib.util.find_spec("ansible") is None:
         raise ConfigError(
             "bootstrap.via=ansible needs ansible-core, which is not installed",
@@ -104,6 +105,7 @@ def write(place: Path, files: Iterable[File]) -> None:
         if file.secret:
             (place / Path(file.path).parts[0]).mkdir(mode=0o700, parents=True, exist_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
+        # Made with its mode while it is empty, so that no secret is ever readable by others.
         path.touch(mode=file.mode)
         path.write_bytes(file.content)
 
@@ -112,6 +114,8 @@ def clear_up() -> None:
     """End the processes and remove the folders that the playbooks of a killed driver left."""
     for place in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
         owner = place.name.removeprefix(_PREFIX).partition("-")[0]
+        # A pid that is in use again only puts the clean-up off. Other users may have folders of
+        # this name too, hence the owner's check.
         if (
             owner.isdigit()
             and not psutil.pid_exists(int(owner))
@@ -154,6 +158,7 @@ def _environment(place: Path) -> dict[str, str]:
         "GlobalKnownHostsFile": "/dev/null",
         "StrictHostKeyChecking": "yes",
         "UpdateHostKeys": "no",
+        # Without these two, SSH would also offer keys of the user's own.
         "IdentitiesOnly": "yes",
         "IdentityAgent": "none",
     }
@@ -174,6 +179,7 @@ def _environment(place: Path) -> dict[str, str]:
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
         "ANSIBLE_STDOUT_CALLBACK": "campaign_events",
+        # Ansible refuses to start without a UTF-8 locale.
         "LC_ALL": "C.UTF-8",
     }
 
@@ -188,12 +194,15 @@ async def _playbook(
     """
     process = await asyncio.create_subprocess_exec(
         *("setpriv", "--pdeathsig", "KILL"),
+        # By module, so that it is the Ansible of this Python, whichever is on PATH.
         *(sys.executable, "-m", "ansible", "playbook", "playbook.yml"),
         cwd=place,
         env=environment,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
+        # One pipe for both, so that warnings keep their place among the events.
         stderr=asyncio.subprocess.STDOUT,
+        # A line may hold the whole result of a task; asyncio's default limit is 64 KiB.
         limit=LONGEST_LINE,
         start_new_session=True,
     )

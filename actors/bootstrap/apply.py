@@ -81,9 +81,12 @@ def script_of(step: Step) -> str:
     if not step.files:
         return "\n".join([*commands, *_starting(step)])
     changed = ["if (( ${#changed[@]} )); then", _UNPACK, *commands, *_restarting(step)]
+    # A branch of bash must not be empty, and there may be no unit to start.
     return "\n".join([*_comparison(step.files), *changed, "else", ":", *_starting(step), "fi"])
 
 
+# -m, since the archive has no times that mean anything; --no-overwrite-dir, so that folders that
+# exist keep their modes.
 _UNPACK = 'tar -xpmf - -C / --no-overwrite-dir -- "${changed[@]}"'
 
 
@@ -125,6 +128,7 @@ async def _wait_for(probe: Probe, step: Step, remote: Remote, deadline: float) -
     until = min(deadline, time.monotonic() + probe.deadline_s)
     pattern = re.compile(probe.expect)
     while True:
+        # Even a late try gets a second to answer in.
         left = max(1.0, until - time.monotonic())
         command = ("timeout", f"{min(left, PROBE_TIMEOUT_S):.1f}", *probe.command)
         output = await remote.run(command, timeout_s=left + PROBE_MARGIN_S)

@@ -105,7 +105,9 @@ class Remote:
         options: dict[str, Any] = {
             "username": "root",
             "client_keys": [asyncssh.import_private_key(client.private)],
+            # asyncssh's three lists: trusted host keys, trusted authorities, revoked keys.
             "known_hosts": ([asyncssh.import_public_key(host_key)], [], []),
+            # Neither the user's SSH configuration nor an SSH agent has a say.
             "config": None,
             "agent_path": None,
             "keepalive_interval": KEEPALIVE_S,
@@ -128,6 +130,7 @@ class Remote:
                     f"{node} ({address}:{port}) shows a wrong SSH host key: {error}"
                 ) from None
             except (OSError, asyncssh.Error, TimeoutError) as error:
+                # A TimeoutError has no text, so the last error that has one is kept.
                 last = str(error) or last
             await asyncio.sleep(min(RETRY_S, max(0.0, deadline - time.monotonic())))
         raise NodeUnreachable(f"{node} ({address}:{port}) can't be reached by SSH in time: {last}")
@@ -163,6 +166,7 @@ class Remote:
             raise NodeUnreachable(
                 f"{self.node}: connection lost during `{_short(line)}`: {error}"
             ) from None
+        # A connection that ends quietly leaves no exit status.
         if done.exit_status is None:
             raise NodeUnreachable(f"{self.node}: connection lost during `{_short(line)}`")
         took = time.monotonic() - begun
@@ -202,6 +206,7 @@ class Remote:
         """Return the last `limit` bytes of a file; nothing where there is none."""
         command = f"tail -c {limit} {shlex.quote(path)} 2>/dev/null || true"
         done = await self.run(("sh", "-c", command), timeout_s=timeout_s)
+        # `Output` holds text; surrogateescape gives back the very bytes that it was decoded from.
         return done.stdout.encode(errors="surrogateescape")
 
     async def fetch(self, paths: Sequence[str], *, timeout_s: float) -> dict[str, bytes]:
@@ -231,6 +236,7 @@ class Remote:
 
     def close(self) -> None:
         """Cut the connection."""
+        # Not close(), which says goodbye first: the node may be gone.
         self._connection.abort()
 
 
@@ -247,6 +253,7 @@ async def _greeted(host: str, port: int) -> socket.socket:
     try:
         opened.setblocking(False)
         await loop.sock_connect(opened, (host, port))
+        # Waits without reading, so that asyncssh still finds the greeting there.
         readable = asyncio.Event()
         loop.add_reader(opened, readable.set)
         try:
@@ -271,6 +278,7 @@ def tar_of(files: Iterable[File]) -> bytes:
     count = 0
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for file in files:
+            # Its time stays 0, so that equal files give equal bytes.
             entry = tarfile.TarInfo(file.path.lstrip("/"))
             entry.size = len(file.content)
             entry.mode = file.mode

@@ -109,6 +109,7 @@ class ClusterSpec:
     def name(self, purpose: str) -> str:
         """Return a host name label for a cluster, unique per campaign, purpose and moment."""
         digest = hashlib.sha256(f"{self.campaign}/{purpose}/{time.time_ns()}".encode()).hexdigest()
+        # Cut short, since a domain's cluster label has 32 characters at most (see `NodeSpec`).
         label = re.sub(r"[^a-z0-9]+", "-", self.campaign)[:12].strip("-")
         return f"{label}-{purpose}-{digest[:6]}"
 
@@ -131,10 +132,12 @@ class ClusterSpec:
 
     def key_inputs(self) -> dict[str, str]:
         """Return all that shapes a golden cluster, beside its host."""
+        # They are pushed to the nodes before these are saved, so they are part of the snapshot.
         instruments = hashlib.sha256(b"".join(guest.files().values())).hexdigest()
         return {
             "image": self.bundle.hash,
             "scheduler": self.scheduler.name,
+            # The digest leaves out the secrets, which are drawn anew each time.
             "plan": self.base_plan().digest,
             "nodes": str(self.largest),
             "vcpus": str(self.settings.vcpus),

@@ -55,6 +55,7 @@ class ClockReader:
             raise InfrastructureError(f"{self._node}: its clock doesn't answer: {error}") from None
 
     async def _sample(self) -> ClockSample:
+        # The wall clock and not the monotonic one, since it is compared with the node's.
         sent = time.time()
         self._process.stdin.write("\n")
         async with asyncio.timeout(ANSWER_TIMEOUT_S):

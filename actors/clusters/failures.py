@@ -16,6 +16,7 @@ class NodeLost(InfrastructureError):
 
     def __init__(self, node: str, why: str, console: str) -> None:
         super().__init__(f"{node} was lost: {why}", console)
+        # Ray pickles errors, and unpickling calls the class with these arguments again.
         self.args = (node, why, console)
         self.node = node
 

@@ -179,6 +179,8 @@ class LiveCluster:
     async def save(self, snapshots: HostSnapshots) -> Golden:
         """Keep a cluster that was booted for it as a golden one; its nodes stand still then."""
         with self._step("save", ClusterState.SAVED, ClusterState.REACHED):
+            # Connections that are open now would be in the saved memory, with nobody at their other
+            # end.
             self._disconnect()
             await asyncio.sleep(SETTLE_S)
             return await snapshots.save(
@@ -190,6 +192,7 @@ class LiveCluster:
         self._require("access", ClusterState.REACHED, ClusterState.WATCHED)
         return {
             node.name: Access(endpoint, self.keys.client, self.keys.hosts[node.name].public)
+            # Not strict: a cluster that was shrunk has more endpoints than nodes.
             for node, endpoint in zip(self.topology.nodes, self.slot.ssh_endpoints, strict=False)
         }
 
@@ -202,6 +205,7 @@ class LiveCluster:
     async def release(self) -> None:
         """End the nodes and give the slot back; harmless when repeated."""
         self._disconnect()
+        # Set before the nodes end, so that no other step begins meanwhile.
         self.state = ClusterState.RELEASED
         cluster = self.slot.cluster
         with log.context(cluster=cluster), log.span(_log, f"releasing {cluster}"):
@@ -262,6 +266,7 @@ class LiveCluster:
     async def _watch_during(self, work: Awaitable[T], names: Sequence[str]) -> T:
         async def to_its_end() -> T:
             done = await work
+            # A task group waits for all its tasks, and the watcher never ends by itself.
             watcher.cancel()
             return done
 
@@ -320,6 +325,7 @@ async def released_on_failure(cluster: LiveCluster) -> AsyncIterator[LiveCluster
     """Release a cluster that can't be brought to where the block wants it."""
     try:
         yield cluster
+    # BaseException, since a cancelled trial must give its slot back too.
     except BaseException:
         await cluster.release()
         raise

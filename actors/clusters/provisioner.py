@@ -108,6 +108,8 @@ class Provisioner:
         except (CampaignError, OSError, ExceptionGroup) as error:
             self.cold_because = self._last_failure = str(cause_of(error))
             _log.debug("a cold boot replaces the golden cluster: %s", self.cold_because)
+            # A prefetched cluster comes from the same golden one, and the cold boot may need its
+            # room.
             await self.close()
             clock.reached(Phase.FALLBACK, Phase.PLACED)
         ready = await self._cold(name, topology, wanted, clock)
@@ -174,6 +176,7 @@ class Provisioner:
             ):
                 return await self._make_golden(snapshots, offer, clock)
         finally:
+            # After a failure too, since other trials wait until the lock is free.
             await snapshots.unlock(offer.key)
             clock.reached(Phase.GOLDEN, Phase.PLACED)
 
@@ -204,6 +207,7 @@ class Provisioner:
                 )
                 return await cluster.save(snapshots)
             finally:
+                # Saved nodes stand still for good; trials get restored copies of them.
                 await cluster.release()
 
     async def _reach(self, cluster: LiveCluster, clock: PhaseClock) -> None:
@@ -253,12 +257,15 @@ class Provisioner:
         if offer.golden is None:
             return None
         topology = self._spec.topology(self._spec.largest)
+        # Preemptible: a trial that needs the room now comes before one that is only expected.
         slot = await self._acquire(name, topology, preemptible=True)
         cluster = self._live_cluster(slot, topology, load_keys(offer.golden.identity))
         async with released_on_failure(cluster):
             await cluster.restore(snapshots, offer.golden)
+            # Every trial wants these nodes; the others may be dropped without ever having run.
             certain = self._spec.topology(self._spec.smallest).nodes
             async with (await self._limits()).boot.deadline() as deadline:
+                # A clock of its own: the phases of the trial that runs meanwhile must not move.
                 await cluster.resume(snapshots, certain, deadline, PhaseClock())
         return cluster
 

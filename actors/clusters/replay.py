@@ -198,6 +198,8 @@ class Replay:
         return guest.payload(job, self._workload.payload, nodes)
 
     async def _start_agent(self) -> None:
+        # In the background and without the connection's pipes, since SSH waits until all of these
+        # are closed.
         line = f"{shlex.join(guest.agent_command())} </dev/null >/dev/null 2>&1 &"
         await self._head.succeed(("setsid", "bash", "-c", line), timeout_s=COMMAND_TIMEOUT_S)
 
@@ -235,6 +237,8 @@ class Replay:
         output = await self._head.run(("bash", "-c", question), timeout_s=COMMAND_TIMEOUT_S)
         if output.ok:
             return self._bound.parse_pending(output.stdout)
+        # A missing DONE_FILE prints nothing, so words on stderr mean that the scheduler's client
+        # failed.
         if output.stderr.strip():
             await self._check_health()
         return None
@@ -302,6 +306,7 @@ class Replay:
             node.name: guest.parse_runs(self._record(node.name, guest.JOBS_FILE))
             for node in self._topology.compute
         }
+        # A submission that was refused has no native id.
         accepted = {
             s.job_id: self._bound.parse_submit(s.output) for s in submits if s.exit_status == 0
         }
@@ -339,6 +344,7 @@ class Replay:
 def first_job_s(jobs: pa.Table) -> float:
     """Return the seconds from the workload's start to its first job's; 0 if none started."""
     first = pc.min(jobs.column("start_ns")).as_py()
+    # The clocks' errors may put the first start slightly before the workload's.
     return 0.0 if first is None else max(0, first) / 1e9
 
 

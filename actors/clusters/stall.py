@@ -27,6 +27,7 @@ class StallWatch:
         if pending is None:
             self._since = None
             return ""
+        # Only whether a job waits counts: the words of its reason may change without any progress.
         seen = frozenset((job, bool(waits)) for job, waits in pending.items())
         if self._since is None or seen != self._seen:
             self._seen = seen

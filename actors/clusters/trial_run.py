@@ -133,6 +133,7 @@ class TrialRun:
                     )
                     self._note_origin(ready)
                     await self._use(ready)
+            # Any other error is a bug and not an outcome (see `cause_of`).
             except (CampaignError, OSError, ExceptionGroup) as error:
                 if why := self._provisioner.cold_because:
                     self._provenance = replace(self._provenance, start="cold", cold_because=why)
@@ -187,10 +188,12 @@ class TrialRun:
             self._clock.reached(Phase.READY, Phase.WORKLOAD)
             if spec.prefetch == "running":
                 self._provisioner.prefetch()
+            # Before and after: other clusters come and go meanwhile, and the larger figure counts.
             self._usage = await self._host.usage()
             stall = await self._run(ready, replay)
             self._usage |= await self._host.usage()
             self._clock.reached(Phase.WORKLOAD, Phase.COLLECTED)
+            # Only now, by default: what restores the next cluster must not disturb the measurement.
             if spec.prefetch == "collecting":
                 self._provisioner.prefetch()
             self._replayed = await self._collect(ready, replay)
@@ -225,6 +228,7 @@ class TrialRun:
                 replay.run(settings.workload_deadline_s, settings.stall_s)
             )
         except NodeLost as lost:
+            # A cluster that has lost its head has no scheduler that could go on.
             if lost.node == ready.cluster.topology.head.name:
                 raise
             self._lost = f"{lost.brief}; {await replay.lose(lost.node)}"
@@ -241,6 +245,7 @@ class TrialRun:
         """Raise SchedulerError unless the scheduler runs with every parameter that it was given."""
         bound = self._cluster_spec.bound
         topology = ready.cluster.topology
+        # Compute nodes are alike, so the first one stands for all.
         head, first = (
             ready.cluster.remotes[node.name] for node in (topology.head, topology.compute[0])
         )
@@ -256,6 +261,7 @@ class TrialRun:
             head_used_mib=used_mib(head_memory),
             node_used_mib=used_mib(node_memory),
         )
+        # The running scheduler is asked, not the files: it may have ignored what is written there.
         _compare(bound.scheduler.Params(**self._spec.params), bound.parse_config(running))
 
     def _judge(self, replayed: Replayed) -> tuple[Check, ...]:
@@ -287,6 +293,7 @@ def used_mib(meminfo: str) -> int | None:
 
 def _compare(params: Params, running: Mapping[str, Scalar]) -> None:
     wanted = params.model_dump()
+    # A scheduler need not report every parameter; only those that it reports can be compared.
     shared = sorted(wanted.keys() & running.keys())
     wrong = [
         f"{n}: asked {wanted[n]!r}, runs {running[n]!r}" for n in shared if wanted[n] != running[n]

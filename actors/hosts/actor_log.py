@@ -22,6 +22,7 @@ KEPT_S = 30 * 24 * 3600.0
 """Logs that nobody has brought home are removed after that time."""
 
 _NAME = re.compile(r"(host|cluster)-[A-Za-z0-9._+-]+\.jsonl")
+# Nothing closes it: the log stays open until the process ends.
 _LIFE = contextlib.ExitStack()
 
 
@@ -47,6 +48,7 @@ class LogPlace:
         """
         keep_token_secret()
         started = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        # With the process's number, since two lives may begin in the same second.
         name = re.sub(r"[^A-Za-z0-9._+-]", "_", f"{actor}-{started}-{os.getpid()}")
         with contextlib.suppress(OSError):
             path = self.folder / f"{name}.jsonl"
@@ -56,6 +58,7 @@ class LogPlace:
         """Return the bytes of each log of the campaign's actors on this host, by its file name."""
         found = {}
         for path in sorted(self.folder.glob("*.jsonl")):
+            # Between the listing and this look, a log may be removed.
             with contextlib.suppress(FileNotFoundError):
                 found[path.name] = path.stat().st_size
         return found

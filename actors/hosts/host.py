@@ -87,6 +87,7 @@ class Host:
             uri, revive=private.start if uri == private.uri else lambda: None
         )
         self._watchdog = Watchdog(uri, self._state_dir)
+        # Before resources are counted, since what dead drivers left still holds some.
         self.swept = reap(self._hypervisor, self._run_root)
         self._acceleration = self._choose_acceleration(bundle)
         total = host_resources(settings, self._state_dir)
@@ -142,6 +143,7 @@ class Host:
             low, high = self._settings.ports
             address = shared.address if shared else LOOPBACK
             ports = free_ports(nodes, range(low, high + 1), reserved=taken, address=address)
+            # Before anything is started, so that at no moment a node runs that nobody would end.
             self._watchdog.watch(cluster)
             # The lowest SSH port is unique among live slots, so it serves as the cluster's
             # multicast port too.
@@ -158,6 +160,8 @@ class Host:
         """Make what nodes here need to be plugged into `network`; it goes with the slot."""
         if not isinstance(network, Overlay):
             return network
+        # The lease is on the disk before the links exist, so the reaper finds them whatever
+        # happens.
         folder = run_folder.create(
             self._run_root, f"{lease.trial}-network", lease, {}, links=network.links
         )
@@ -174,6 +178,7 @@ class Host:
         Raises CapacityError if it was taken back meanwhile.
         """
         with log.context(cluster=slot.cluster):
+            # The slot comes first: if it was taken back, its lease must not be renewed.
             self._slots.pin(slot.cluster)
             _log.debug("the slot is a lasting one now")
         lease = replace(slot.lease, expires=expires)
@@ -271,6 +276,7 @@ class Host:
             return
 
         def of_slot(lease: Lease) -> bool:
+            # Another driver's cluster on this host may have the same name.
             return lease.trial == slot.lease.trial and lease.owner == slot.lease.owner
 
         try:
@@ -311,6 +317,7 @@ class Host:
     def _remove(self, wanted: Callable[[Lease], bool]) -> None:
         # A busy emulator takes seconds to die.
         _at_once(self._hypervisor.destroy_owned, list(self._hypervisor.ours(wanted)))
+        # The folders come last, since nodes use the credentials in them until they have ended.
         for folder in run_folder.all_folders(self._run_root):
             with contextlib.suppress(HypervisorError):
                 if wanted(folder.lease()):
@@ -321,6 +328,7 @@ class Host:
         kind = self._acceleration.kind
         return {
             "acceleration": kind,
+            # Under KVM a guest sees the host's own CPU, and its memory fits no other model.
             "cpu": read_cpu_model() if kind == "kvm" else "emulated",
             "qemu": self.facts.versions.qemu,
             "domain": fingerprint(shape.vcpus, shape.memory_mib, kind, TB_CACHE_MIB),

@@ -89,6 +89,7 @@ class HostActor:
         self._log_place = log_place
         if log_place:
             log_place.begin(f"host-{name}")
+        # Ray pickles what the two sides send each other, so both need the same classes.
         if version != source_digest():
             raise InfrastructureError(
                 f"host {name} runs another version of this program",
@@ -99,6 +100,7 @@ class HostActor:
         self._campaign = campaign
         with log.span(_log, f"opening host {name} (process {os.getpid()})"):
             self._open(settings, bundles, owner or Owner.current(), sources)
+        # Opening may take minutes, in which nobody pings.
         self._last_ping = time.monotonic()
         if owner is None:
             threading.Thread(
@@ -284,6 +286,7 @@ class HostActor:
         try:
             with log.span(_log, f"asking other hosts for golden cluster {key.digest[:16]}"):
                 return self._incoming.golden(key, self._peers)
+        # No reason to fail: a golden cluster that can't be brought is made here.
         except (CampaignError, OSError) as error:
             _log.warning("golden cluster %s isn't brought here: %s", key.digest[:16], error)
             return None
@@ -307,6 +310,7 @@ class HostActor:
         while time.monotonic() < self._last_ping + driver_timeout_s:
             time.sleep(1.0)
         _log.error("the driver hasn't been heard of for %g s: this actor ends", driver_timeout_s)
+        # sys.exit would only end this thread.
         os._exit(1)
 
     @property
@@ -316,6 +320,7 @@ class HostActor:
         return self._host
 
     def _with_own_images(self, boots: Sequence[NodeBoot]) -> list[NodeBoot]:
+        # The driver's paths of the images need not exist on this machine.
         return [replace(boot, image=self._images[boot.image.hash]) for boot in boots]
 
 

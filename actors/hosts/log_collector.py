@@ -90,6 +90,7 @@ class LogsOfNode:
 
     def sizes(self) -> Mapping[str, int]:
         """See `LogSource.sizes`; InfrastructureError if the Ray node is gone as well."""
+        # For a node that isn't there, Ray would let the task wait instead of refusing it.
         if self._host not in ray_nodes():
             raise InfrastructureError(f"no living Ray node has the label {LABEL}={self._host}")
         return run_on(self._host, LogPlace.sizes, self._place, timeout_s=TASK_TIMEOUT_S)
@@ -140,6 +141,7 @@ class LogCollector:
         Takes FINISH_TIMEOUT_S at most; the logs that aren't home then stay on their hosts.
         """
         with self._changed:
+            # All hosts once more, since actors went on logging after the last request.
             self._wanted = dict(self._sources)
             self._finishing = True
             self._changed.notify()
@@ -165,8 +167,11 @@ class LogCollector:
                 check_name(name)
                 _bring(source, sink, name, size)
             if self._finishing:
+                # With the sizes at home: a log that has grown meanwhile has another one there, and
+                # stays.
                 source.remove({name: sink.size(name) for name in sizes})
         except Exception as error:  # noqa: BLE001 - a log that isn't brought must end no campaign
+            # One warning is enough until it works again.
             level = logging.DEBUG if host in self._failing else logging.WARNING
             self._failing.add(host)
             _log.log(
@@ -188,6 +193,7 @@ class LogCollector:
                     return
                 host = next(iter(self._wanted))
                 source = self._wanted.pop(host)
+            # Outside the condition, so that a request never waits for a slow host.
             self._collect(host, source, sink)
 
 
@@ -202,6 +208,7 @@ def source_of(
 
 def _bring(source: LogSource, sink: LogSink, name: str, size: int) -> None:
     offset = sink.size(name)
+    # Up to the size that was listed: a log that grows meanwhile would never be done.
     while offset < size:
         data = source.chunk(name, offset)
         if not data:

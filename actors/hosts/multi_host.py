@@ -72,6 +72,7 @@ class MultiHost:
         taken: list[Slot] = []
         try:
             counts = shares(nodes, len(self._parts))
+            # Not all at once: on one machine, the other hosts need the network of the first slot.
             for place, (part, count) in enumerate(zip(self._parts, counts, strict=True)):
                 slot = await part.host.acquire(
                     cluster,
@@ -82,6 +83,7 @@ class MultiHost:
                     shared=self._shared_network(place, cluster, taken),
                 )
                 taken.append(slot)
+        # Also when this is cancelled, since nobody else knows of these slots.
         except BaseException:
             if taken:
                 await self.release(_joint(taken))
@@ -139,6 +141,7 @@ class MultiHost:
             return SharedNetwork(taken[0].network if taken else None, LOOPBACK)
         if part.bridge is not None:
             return SharedNetwork(Bridge(part.bridge), part.address)
+        # A VXLAN's number has 24 bits; each host works it out alone, from the cluster's name.
         number = int.from_bytes(hashlib.sha256(cluster.encode()).digest()[:3])
         peers = tuple(one.address for one in self._parts if one is not part)
         return SharedNetwork(Overlay(number, part.address, peers), part.address)

@@ -61,6 +61,7 @@ class Placement:
             self._failures = np.append(self._failures, 0)
             self._serves = np.append(self._serves, True)
         row = self._rows[host]
+        # Only the difference is added, since what is reserved stays reserved.
         self._free[row] += vector[0] - self._total[row]
         self._total[row] = vector[0]
         self._failures[row] = 0
@@ -126,6 +127,7 @@ class Placement:
             if row is None:
                 return ()
             rows.append(row)
+            # A view would keep the table of all hosts in memory for as long as the trial runs.
             occupied.append(wanted[row].copy())
         for row, occupies in zip(rows, occupied, strict=True):
             self._free[row] -= occupies
@@ -182,6 +184,7 @@ class Placement:
             ~np.isin(fitting, [self._rows[one] for one in some if one in self._rows])
             for some in preferred
         ]
+        # Column 0 is memory_mib, the first field of `Resources`.
         memory_left = self._free[fitting, 0]
         keys = (
             fitting,
@@ -198,10 +201,12 @@ class Placement:
         return [trial for trial, placed in self._placed.items() if row in placed.hosts]
 
     def _name(self, row: int) -> str:
+        # Rows are numbered in the order in which hosts were added.
         return list(self._rows)[row]
 
     def _wanted(self, needs: Needs) -> NDArray[np.int64]:
         """Return what such a cluster occupies on each host, a row each."""
+        # Worked out once for each kind of acceleration, then spread over the hosts by their kinds.
         return np.array([astuple(needs[kind]) for kind in self._kinds], dtype=np.int64)[self._kind]
 
     def _fits(self, wanted: NDArray[np.int64]) -> NDArray[np.bool_]:

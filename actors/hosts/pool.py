@@ -108,6 +108,7 @@ class Pool:
         """Start or join Ray, and open the hosts; raise the first error if none of them opens."""
         ray_session.start(self._testbed.ray_address)
         try:
+            # First of all, so that a host that was drained by a command isn't opened.
             self._obey()
             errors = self._open_all()
             if not self.facts:
@@ -116,6 +117,7 @@ class Pool:
                     if errors
                     else InfrastructureError("every host is drained", resolution=_SERVE)
                 )
+        # `__exit__` isn't called when `__enter__` fails.
         except BaseException:
             self.close()
             raise
@@ -214,6 +216,8 @@ class Pool:
         """Release every slot, close the hosts, bring their logs home and leave Ray."""
         for name in list(self._members):
             self._close(name)
+        # After the hosts' closing, of which the logs tell too, and before Ray's end, since far logs
+        # come through Ray.
         self._logs.finish()
         ray_session.stop()
 
@@ -237,6 +241,7 @@ class Pool:
     def _begin_opening(self, name: str, member: _Member) -> CampaignError | None:
         """Begin to open a host; return the error if that can't be."""
         far = member.settings.reach == "ray"
+        # Ray would let an actor for a node that isn't there wait without an error.
         if far and name not in ray_nodes():
             error = InfrastructureError(
                 f"no living Ray node has the label {LABEL}={name}",
@@ -250,6 +255,7 @@ class Pool:
             member.settings,
             self._bundles,
             self._campaign,
+            # A far machine can't tell whether this process lives, so its actor is the owner.
             owner=None if far else Owner.current(),
             sources=self._sources_for(name) if far else {},
             version=source_digest(),
@@ -270,6 +276,7 @@ class Pool:
                 raise InfrastructureError(f"host {name} didn't open within {limit_s:g} s")
             member.facts = wait_for(member.opening, OPEN_TIMEOUT_S, f"host {name} didn't answer")
         except CampaignError as error:
+            # It may still be opening, and must not live beside the next one.
             self.actor(name).kill()
             return self._miss(name, member, error)
         member.opening = None
@@ -354,6 +361,7 @@ class Pool:
         """Let the open hosts know each other."""
         known = self._open_actors()
         for name, actor in known.items():
+            # Nobody waits for the answer: a slow host must not hold up the others.
             actor.send(
                 HostActor.set_peers, {other: one for other, one in known.items() if other != name}
             )

@@ -30,6 +30,7 @@ def options_there(host: str) -> dict[str, Any]:
 def options_here() -> dict[str, Any]:
     """Return Ray's options that put an actor on this machine."""
     here = ray.get_runtime_context().get_node_id()
+    # Not soft: on another machine, the actor would be of no use.
     return {"scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False)}
 
 
@@ -41,6 +42,7 @@ def run_on(
     Raises InfrastructureError if it isn't done after `timeout_s`.
     """
     there: Any = ray.remote(work)
+    # A task that claims a CPU would wait while other work has them all.
     reference = there.options(num_cpus=0, **options_there(host)).remote(*arguments, **options)
     done: T = wait_for(reference, timeout_s, f"host {host} didn't do it")
     return done

@@ -43,6 +43,7 @@ def in_callers_context(
 
     @functools.wraps(method)
     def inner(actor: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        # Context variables end at a process's border, so what they say travels as an argument.
         about = kwargs.pop(_ABOUT, None) or {}
         with log.context(**about):  # type: ignore[arg-type]
             try:
@@ -137,8 +138,10 @@ def unwrap(error: RayError) -> Exception:
 
     Otherwise an InfrastructureError with what Ray said.
     """
+    # Ray's RayTaskError has the actor's own error as its `cause`; its other errors have none.
     cause = getattr(error, "cause", None)
     if isinstance(cause, CampaignError):
         return cause
+    # Ray's text is a whole traceback, of which the last line says what went wrong.
     last = str(error).strip().splitlines()[-1].strip()
     return InfrastructureError(f"an actor failed: {last}", output_tail(str(error)))

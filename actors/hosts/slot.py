@@ -67,6 +67,7 @@ class Slot:
         if not self.parts:
             return tuple((self.address, port) for port in self.ports)
         dealt = [list(part.ssh_endpoints) for part in self.parts]
+        # Node i is on part i modulo n, which is how `MultiHost` deals the nodes.
         return tuple(dealt[index % len(dealt)].pop(0) for index in range(sum(map(len, dealt))))
 
 

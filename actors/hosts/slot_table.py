@@ -63,6 +63,7 @@ class SlotTable:
         with self._mutex:
             giving_way = [entry.slot for entry in self._entries.values() if entry.preemptible]
             self._require_room(nodes, needed, [] if preemptible else giving_way)
+            # `fits` returns what is missing, so an answer means that room must be made.
             return giving_way if self._capacity.fits(needed) else []
 
     def add(
@@ -81,6 +82,7 @@ class SlotTable:
         """
         with self._mutex:
             self._require_room(nodes, needed, ())
+            # Called with the lock held, so that no two slots get the same ports.
             slot = make({port for entry in self._entries.values() for port in entry.slot.ports})
             self._entries[slot.cluster] = SlotEntry(slot, holder, preemptible)
             self._ever.add(slot.cluster)

@@ -134,6 +134,7 @@ def read_host(
         memory_mib=max(0, int(memory // _MIB) - memory_kept_mib),
         vcpus=max(1, int(cpus * vcpus_per_cpu)),
         ports=ports,
+        # The folder may not exist yet; its nearest parent is on the disk that it will be on.
         disk_mib=shutil.disk_usage(_existing(folder)).free // _MIB,
     )
 
@@ -142,6 +143,7 @@ def available_cpus(root: Path = Path("/")) -> float:
     """Return how many CPUs' worth of time we may use."""
     return min(
         [
+            # os.cpu_count() would also count CPUs that an affinity mask or a cpuset keeps us from.
             float(len(os.sched_getaffinity(0))),
             *(_cgroup_cpus(group) for group in _own_cgroups(root)),
         ]
@@ -174,6 +176,7 @@ def _own_cgroups(root: Path) -> list[Path]:
     except OSError:
         return []
     own = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), None)
+    # Without a line of version 2 ("0::") only version 1 is mounted, whose limits aren't read.
     if own is None:
         return []
     top = root / "sys/fs/cgroup"
@@ -193,6 +196,7 @@ def _cgroup_cpus(group: Path) -> float:
     try:
         quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
         return int(quota) / int(period)
+    # Without a limit the quota is the word "max", and the root group has no such file.
     except (OSError, ValueError):
         return float("inf")
 
@@ -200,5 +204,6 @@ def _cgroup_cpus(group: Path) -> float:
 def _number(path: Path) -> int | None:
     try:
         return int(path.read_text(encoding="ascii"))
+    # Without a limit the file holds the word "max", and the root group has no such file.
     except (OSError, ValueError):
         return None

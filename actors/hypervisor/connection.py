@@ -142,16 +142,19 @@ class Hypervisor:
             # A privileged libvirt would make it such that we couldn't read it.
             spec.console_log.touch(mode=0o600)
             owner = run_as or (spec.console_log.stat().st_uid, spec.console_log.stat().st_gid)
+            # A restored node's CPUs must not run before its device state is loaded.
             paused = (
                 libvirt.VIR_DOMAIN_START_PAUSED
                 if spec.memory and spec.memory.use == "restore"
                 else 0
             )
             xml = domain_xml(spec, run_as=owner if self._separates_users else None)
+            # Not by `_ask`, which may ask twice: the first start may have succeeded.
             libvirtd = self._connection
             with_timeout(
                 _START_TIMEOUT_S,
                 lambda: libvirtd.createXML(xml, paused),
+                # A domain that comes up after we gave up on it would run with nobody to end it.
                 on_late=lambda domain: domain.destroy(),
             )
         except (OSError, TimeoutError, libvirt.libvirtError) as error:
@@ -252,6 +255,7 @@ class Hypervisor:
 
     def usage(self, name: str) -> NodeUsage:
         """Return what a running node has used so far; NodeGone if there is no such node."""
+        # libvirt's info() is a bare list, whose fifth item is the CPU time in nanoseconds.
         nanoseconds = self._ask(lambda libvirtd: libvirtd.lookupByName(name).info())[4]
         resident_kib = self._ask(lambda libvirtd: libvirtd.lookupByName(name).memoryStats()).get(
             "rss", 0
@@ -260,6 +264,7 @@ class Hypervisor:
 
     @property
     def _connection(self) -> Any:
+        # Threads may find it broken at once; one of them renews it.
         with self._reopening:
             if self._opened is None or not self._opened.isAlive():
                 self._revive()
@@ -284,6 +289,7 @@ class Hypervisor:
         try:
             return self._ask(ended)
         except HypervisorError as error:
+            # libvirt may hang or have lost the guest, but QEMU is a process that we can kill.
             if not _pull_plug(name, uuid):
                 raise HypervisorError(f"the domain {name} can't be ended", str(error)) from error
         return True
@@ -312,8 +318,10 @@ class Hypervisor:
         try:
             return self._answer(request, libvirtd)
         except NodeGone:
+            # This is an answer: nothing is wrong with the connection.
             raise
         except HypervisorError:
+            # Over a connection that is alive, asking again would only give the same answer.
             if libvirtd.isAlive():
                 raise
         return self._answer(request, self._connection)
@@ -339,6 +347,7 @@ def _owned(domain: Any) -> OwnedDomain | None:
         text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, LEASE_NAMESPACE)
         return OwnedDomain(name=domain.name(), uuid=domain.UUIDString(), lease=parse_lease(text))
     except libvirt.libvirtError as error:
+        # A domain may end between the listing and this question.
         if error.get_error_code() in (
             libvirt.VIR_ERR_NO_DOMAIN_METADATA,
             libvirt.VIR_ERR_NO_DOMAIN,
@@ -358,6 +367,7 @@ def _pull_plug(name: str, uuid: str | None) -> bool:
 
     def is_it(pid: int) -> bool:
         options = dict(pairwise(arguments(pid)))
+        # With the comma, since one node's name may be the beginning of another's.
         return options.get("-name", "").startswith(f"guest={name},") and uuid in (
             None,
             options.get("-uuid"),

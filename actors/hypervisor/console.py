@@ -5,6 +5,7 @@ from pathlib import Path
 
 _TAIL_BYTES = 64 * 1024
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x08\x0b-\x1f\x7f]")
+# Kernels with CONFIG_PRINTK_CALLER also print the thread or CPU, as [T1] or [C0].
 _STAMP = r"(?:\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])?\s*)"
 # A line must have a time stamp, so that a program that prints such words isn't taken for the
 # kernel.

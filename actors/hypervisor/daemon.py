@@ -55,6 +55,7 @@ class PrivateLibvirtd:
         self.folder = short_folder(state_dir.absolute())
         self.log = self.folder / "libvirtd.log"
         self._pid_file = self.folder / "libvirtd.pid"
+        # For root, `run` is mounted over /run/libvirt itself, hence one level less.
         self._socket = self.folder / ("run" if self._privileged else "run/libvirt") / "libvirt-sock"
 
     @property
@@ -84,6 +85,7 @@ class PrivateLibvirtd:
                     if spawned:
                         raise self._failure("the private libvirtd ended at once")
                     daemon_setup.fill(self.folder, privileged=self._privileged)
+                    # Only while none runs, since one that runs may be writing such files just now.
                     self._forget_unborn()
                     _log.debug("starting a private libvirtd in %s", self.folder)
                     self._child = self._spawn()
@@ -93,6 +95,7 @@ class PrivateLibvirtd:
                         f"the private libvirtd does not answer within {_START_TIMEOUT_S:g} s"
                     )
                 time.sleep(0.05)
+            # Before the lock is released: else another process could `stop` it in between.
             self._hold()
         return self.uri
 
@@ -108,6 +111,7 @@ class PrivateLibvirtd:
                 return
             self._refuse_while_guests_run()
             self._end(pid)
+            # Our own child stays a zombie until we have waited for it.
             if self._child:
                 self._child.wait()
 
@@ -121,6 +125,7 @@ class PrivateLibvirtd:
 
     def _used_by_others(self) -> bool:
         """Return True if another process holds it. Our own hold is given up."""
+        # Locks of two open files exclude each other even within one process.
         if self.folder in _in_use:
             _in_use.pop(self.folder).close()
         with (self.folder / "users").open("w") as users:
@@ -150,6 +155,7 @@ class PrivateLibvirtd:
         """
         folder = daemon_setup.status_folder(self.folder, privileged=self._privileged)
         for status in folder.glob("*.xml"):
+            # Best effort: a file that vanishes or can't be parsed is left for libvirtd to judge.
             with suppress(OSError, ET.ParseError):
                 if ET.parse(status).getroot().get("pid") == "0":  # noqa: S314 - libvirt's own text
                     status.unlink()
@@ -165,7 +171,9 @@ class PrivateLibvirtd:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
+                    # In the caller's folder, it would keep that file system from being unmounted.
                     cwd="/",
+                    # In a session of its own, signals of the caller's terminal don't reach it.
                     start_new_session=True,
                 )
             except OSError as error:
@@ -240,11 +248,13 @@ def short_folder(state_dir: Path) -> Path:
     longest = _LONGEST_PRIVILEGED if os.geteuid() == 0 else _LONGEST_UNPRIVILEGED
     if len(os.fsencode(folder / longest)) <= _LONGEST_SOCKET_PATH:
         return folder
+    # A hash gives the same name in every process, so that a running daemon is found again.
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"campaign-{os.geteuid()}-{digest}"
 
 
 def _machine_libvirts() -> Iterator[tuple[str, list[Path]]]:
+    # libvirt runs as one daemon for all drivers (libvirt-sock) or one per driver (virtqemud-sock).
     names = ("libvirt-sock", "virtqemud-sock")
     yield "qemu:///system", [Path("/run/libvirt") / name for name in names]
     if os.geteuid() != 0 and "XDG_RUNTIME_DIR" in os.environ:

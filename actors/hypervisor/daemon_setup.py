@@ -17,6 +17,7 @@ INSTALL = (
 )
 
 _IDLE_TIMEOUT_S = 300
+# Nobody else can open the sockets, so libvirt needn't ask polkit, which is its default.
 _LIBVIRTD_CONF = """\
 auth_unix_ro = "none"
 auth_unix_rw = "none"
@@ -78,6 +79,7 @@ def make_own_folder(folder: Path) -> None:
         ) from error
     if status.st_uid != os.geteuid() or folder.is_symlink():
         raise DaemonError(f"the folder {folder} for a private libvirtd belongs to somebody else")
+    # mkdir leaves the mode of an existing folder as it was.
     folder.chmod(0o700)
 
 
@@ -96,6 +98,7 @@ def fill(folder: Path, *, privileged: bool) -> None:
         for name in _missing_accounts():
             known = Path("/etc", name).read_bytes()
             account = _QEMU_ACCOUNT[name].encode()
+            # If the last line of the machine's file had no newline, ours would become a part of it.
             (folder / name).write_bytes(known.rstrip(b"\n") + b"\n" + account)
     except OSError as error:
         raise DaemonError(
@@ -105,6 +108,7 @@ def fill(folder: Path, *, privileged: bool) -> None:
 
 def command(folder: Path, pid_file: Path, *, privileged: bool) -> list[str]:
     """Return the command that runs a libvirtd in `folder`; DaemonError if none is installed."""
+    # The PATH of ordinary users often lacks the sbin folders.
     libvirtd = shutil.which(
         "libvirtd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
     )
@@ -119,6 +123,7 @@ def command(folder: Path, pid_file: Path, *, privileged: bool) -> list[str]:
         return daemon
     places = _LIBVIRT_PLACES | {name: f"/etc/{name}" for name in _missing_accounts()}
     pairs = [str(part) for name, place in places.items() for part in (folder / name, place)]
+    # With "slave", later mounts of the machine still appear inside, but ours never appear outside.
     namespace = ["unshare", "--mount", "--propagation", "slave", "--"]
     return [*namespace, "sh", "-c", _IN_PRIVATE_FOLDERS, "sh", *pairs, "--", *daemon]
 
@@ -149,6 +154,7 @@ def _child_reaper() -> list[str]:
     # A guest's parent is gone, so it is init's to wait for an ended guest. In a container that may
     # take seconds or for ever, and libvirt counts a guest as alive until then.
     tini = shutil.which("tini")
+    # With -s, orphaned guests fall to tini though it isn't process 1 (it is their "subreaper").
     return [tini, "-s", "--"] if tini else []
 
 

@@ -14,6 +14,7 @@ from actors.hypervisor.errors import SnapshotFailed
 from actors.hypervisor.monitor import ask
 
 STREAM_TIMEOUT_S = 60.0
+# A stream takes about a hundredth of a second, so a coarse poll would be most of the wait.
 POLL_S = 0.002
 _STREAM = "snapshot"  # QEMU's name for the open file
 _MEMORY_IS_ELSEWHERE = {"capability": "x-ignore-shared", "state": True}
@@ -34,9 +35,11 @@ def _stream(domain: Any, handle: int, command: str) -> None:
     """Let QEMU migrate to or from an open file, and wait until it has."""
     try:
         ask(domain, "migrate-set-capabilities", {"capabilities": [_MEMORY_IS_ELSEWHERE]})
+        # QEMU is handed the open file, so its user needs no right to the path.
         ask(domain, "getfd", {"fdname": _STREAM}, file=handle)
         ask(domain, command, {"uri": f"fd:{_STREAM}"})
     finally:
+        # QEMU has its own copy of the descriptor by now.
         os.close(handle)
     deadline = time.monotonic() + STREAM_TIMEOUT_S
     while (status := ask(domain, "query-migrate", {}).get("status")) != "completed":

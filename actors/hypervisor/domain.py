@@ -33,7 +33,9 @@ _HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 # QEMU's fw_cfg names have 55 characters, 27 of which are CREDENTIAL_FOLDER.
 _CREDENTIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,27}")
 _LINK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")  # the kernel's names have 15 characters
+# The lowest bit of a unicast address's first byte is 0.
 _UNICAST_MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
+# XML 1.0 can't express most of the excluded characters, not even escaped.
 _XML_TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*")
 _PCI_BUS = {"pc": "pci.0", "q35": "pcie.0"}
 MANAGEMENT_CARD = "mgmt"
@@ -232,6 +234,7 @@ def domain_xml(spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> str:
         label = ET.SubElement(
             domain, "seclabel", {"type": "static", "model": "dac", "relabel": "no"}
         )
+        # The plus sign tells libvirt that this is a number and not a user's name.
         _text(label, "label", f"+{run_as[0]}:+{run_as[1]}")
     commandline = ET.SubElement(domain, f"{{{QEMU_NAMESPACE}}}commandline")
     for argument in (*_network_cards(spec), *_memory(spec)):
@@ -246,6 +249,7 @@ def fingerprint(
 
     It is equal for two nodes where the memory of one fits the other.
     """
+    # What differs between nodes of one shape has a fixed value here.
     nowhere = Path("/")
     spec = NodeSpec(
         cluster="any",
@@ -294,6 +298,7 @@ def _add_boot(domain: ET.Element, spec: NodeSpec) -> None:
     _text(os, "kernel", str(spec.kernel))
     _text(os, "initrd", str(spec.initrd))
     _text(os, "cmdline", spec.cmdline)
+    # fw_cfg and not SMBIOS: SMBIOS strings would show the secrets in QEMU's process arguments.
     if spec.credentials:
         info = ET.SubElement(domain, "sysinfo", {"type": "fwcfg"})
         for name, path in sorted(spec.credentials.items()):
@@ -318,6 +323,7 @@ def _add_machine(domain: ET.Element, spec: NodeSpec) -> None:
         for feature in ("cx16", "erms"):
             ET.SubElement(cpu, "feature", {"policy": "disable", "name": feature})
     ET.SubElement(domain, "clock", {"offset": "utc"})
+    # By default libvirt starts a guest again that reboots.
     for event in ("on_poweroff", "on_reboot", "on_crash"):
         _text(domain, event, "destroy")
 
@@ -328,8 +334,10 @@ def _add_devices(domain: ET.Element, spec: NodeSpec) -> None:
     ET.SubElement(disk, "driver", {"name": "qemu", "type": "raw"})
     ET.SubElement(disk, "source", {"file": str(spec.root)})
     ET.SubElement(disk, "target", {"dev": "vda", "bus": "virtio"})
+    # Read-only lets several QEMUs lock the image; shareable tells libvirt that others have it too.
     ET.SubElement(disk, "readonly")
     ET.SubElement(disk, "shareable")
+    # libvirt adds a USB controller and a memory balloon unless told otherwise; nodes use neither.
     ET.SubElement(devices, "controller", {"type": "usb", "model": "none"})
     if isinstance(spec.network, Bridge):
         card = ET.SubElement(devices, "interface", {"type": "bridge"})
@@ -337,6 +345,7 @@ def _add_devices(domain: ET.Element, spec: NodeSpec) -> None:
         ET.SubElement(card, "source", {"bridge": spec.network.name})
         ET.SubElement(card, "model", {"type": "virtio"})
         ET.SubElement(card, "mtu", {"size": str(spec.network.mtu)})
+        # No boot ROM, as for the cards in `_network_cards`.
         ET.SubElement(card, "rom", {"enabled": "no"})
     serial = ET.SubElement(devices, "serial", {"type": "file"})
     ET.SubElement(serial, "source", {"path": str(spec.console_log), "append": "on"})
@@ -365,11 +374,15 @@ def _memory(spec: NodeSpec) -> Iterator[str]:
     # libvirt can put memory into a file, but not into one that we name.
     if spec.memory is None:
         return
+    # Shared while recording, so that the file is the memory; private when restoring, so that any
+    # number of clusters can map the same golden file.
     share = "on" if spec.memory.use == "record" else "off"
     where = f"size={spec.memory_mib}M,mem-path={spec.memory.path},share={share}"
     file = f"memory-backend-file,id=memory,{where}"
+    # QEMU merges a second -machine into libvirt's own.
     yield from ("-object", file, "-machine", "memory-backend=memory")
     if spec.memory.use == "restore":
+        # QEMU waits until its monitor names the stream (`device_state.load_devices`).
         yield from ("-incoming", "defer")
 
 

@@ -62,6 +62,7 @@ class Owner:
 
     def alive(self) -> bool:
         """Return True if the process still runs; one of another machine counts as alive."""
+        # A process of another machine can't be seen from here, so only the expiry ends its leases.
         if self.host != _this_host():
             return True
         return self.boot == boot_id() and start_ticks(self.pid) == self.start
@@ -99,6 +100,7 @@ class Lease:
 
     def fields(self) -> dict[str, str]:
         """Return the lease as text: the attributes of its XML element, the keys of its file."""
+        # asdict would take the owner apart; it is written as one text instead.
         return {name: str(value) for name, value in (asdict(self) | {"owner": self.owner}).items()}
 
     def expired(self, now: float) -> bool:
@@ -115,5 +117,8 @@ def _this_host() -> str:
     try:
         machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
     except OSError:
+        # Containers often have no machine id.
         machine = ""
+    # Containers of one image may share a machine id, and cloned machines a name; both together
+    # differ.
     return re.sub(r"[^A-Za-z0-9.@_-]", "_", f"{socket.gethostname()}@{machine}")[:128]

@@ -28,6 +28,7 @@ def ask(
         raise MonitorRefused(
             f"{domain.name()}: QEMU's monitor can't be asked to {execute}", str(error)
         ) from error
+    # libvirt hands on QEMU's refusal as an ordinary answer, not as an error.
     if "error" in reply:
         raise MonitorRefused(
             f"{domain.name()}: QEMU refused to {execute}", str(reply["error"].get("desc", reply))

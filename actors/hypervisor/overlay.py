@@ -53,10 +53,14 @@ class Overlay:
         Frames go to every peer until it is known behind which an address is.
         """
         bridge, tunnel = self.links
+        # By default a bridge holds a new port back for seconds, and withholds multicast from ports
+        # where nobody has asked for it.
         _ip("link", "add", bridge, "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
         vxlan = ("id", self.number, "dstport", VXLAN_PORT, "local", self.address)
         _ip("link", "add", tunnel, "mtu", VXLAN_MTU, "type", "vxlan", *vxlan)
         for peer in self.peers:
+            # The all-zero address says where frames for unknown addresses go. A multicast group,
+            # the usual way, would need the network between the hosts to carry it.
             _run("bridge", "fdb", "append", "00:00:00:00:00:00", "dev", tunnel, "dst", peer)
         _ip("link", "set", tunnel, "master", bridge, "up")
         _ip("link", "set", bridge, "up")

@@ -34,6 +34,7 @@ def _can_bind(address: str, port: int) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
+            # With SO_REUSEADDR two programs may bind one port, but only one of them can listen.
             probe.listen(1)
         except OSError:
             return False

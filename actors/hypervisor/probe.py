@@ -93,7 +93,10 @@ def _console_under_kvm(kernel: Path, initrd: Path, timeout_s: float) -> tuple[st
     command += f"-m {_MEMORY_MIB} -nodefaults -no-user-config -no-reboot".split()
     command += ["-display", "none", "-serial", "stdio"]
     command += ["-kernel", str(kernel), "-initrd", str(initrd)]
+    # panic=-1 reboots at once and -no-reboot makes that QEMU's end, so a panic needn't be waited
+    # out. earlyprintk shows where a kernel hangs that never reaches its console.
     command += ["-append", "console=ttyS0 earlyprintk=ttyS0 panic=-1"]
+    # Files and not pipes: a pipe that nobody empties would stop QEMU when it is full.
     with tempfile.TemporaryFile() as console, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=console, stderr=errors, start_new_session=True

@@ -33,6 +33,7 @@ def start_ticks(pid: int) -> int | None:
         return None
     # The command name stands in parentheses and may itself hold spaces and parentheses.
     fields = stat[stat.rindex(")") + 1 :].split()
+    # Z is a zombie, X a process that is just vanishing.
     return None if fields[0] in "ZX" else int(fields[_FIELDS_BEFORE_START_TIME])
 
 
@@ -74,4 +75,5 @@ def _signal_and_wait(handle: int, number: signal.Signals, timeout_s: float) -> b
         signal.pidfd_send_signal(handle, number)
     except ProcessLookupError:
         return True
+    # A pidfd becomes readable when its process has ended.
     return bool(select.select([handle], [], [], timeout_s)[0])

@@ -41,8 +41,8 @@ class Reaped:
 
     def __str__(self) -> str:
         done = (
-            f"removed {len(self.domains)} domains and {len(self.folders)} run folders, kept "
-            f"{len(self.kept)} live"
+            f"removed {_counted(len(self.domains), 'domain')} and "
+            f"{_counted(len(self.folders), 'run folder')}, kept {len(self.kept)} live"
         )
         return "; ".join((done, *self.failures))
 
@@ -75,6 +75,7 @@ def reap(
             break
         for domain in lapsed:
             _end(hypervisor, domain, ended, failures)
+    # Asked once more: what couldn't be ended goes on using its folder.
     alive = {one.name for one in hypervisor.ours()}
     removed = remove_unfinished(run_root)
     for folder in all_folders(run_root):
@@ -82,7 +83,11 @@ def reap(
             _remove(folder, removed, failures)
     kept = sorted(alive - failures.keys())
     return Reaped(
-        tuple(dict.fromkeys(ended)), tuple(removed), tuple(kept), tuple(failures.values())
+        # A domain may have been ended in more than one pass.
+        tuple(dict.fromkeys(ended)),
+        tuple(removed),
+        tuple(kept),
+        tuple(failures.values()),
     )
 
 
@@ -92,6 +97,7 @@ def _end(
     try:
         if hypervisor.destroy_owned(domain):
             ended.append(domain.name)
+        # An earlier pass may have failed to end it.
         failures.pop(domain.name, None)
     except HypervisorError as error:
         failures[domain.name] = str(error)
@@ -109,4 +115,9 @@ def _covered_by(folder: RunFolder, doomed: Callable[[Lease], bool]) -> bool:
     try:
         return doomed(folder.lease())
     except InvalidLease:
+        # Without a readable lease nobody knows whose it is, so it is left alone.
         return False
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"

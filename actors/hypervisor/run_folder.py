@@ -73,7 +73,10 @@ class RunFolder:
 
     def remove(self) -> None:
         """Remove the folder and the links that it answers for; harmless if it is gone."""
+        # The links come first: only the folder knows their names.
         overlay.remove(self.links)
+        # Another process may be removing the same folder, so errors count only where something is
+        # left.
         shutil.rmtree(self.path, ignore_errors=True)
         if self.path.exists():
             shutil.rmtree(self.path)  # says what is in the way
@@ -153,6 +156,7 @@ def locked(run_root: Path) -> Iterator[None]:
 def _fill(
     draft: Path, lease: Lease, credentials: Mapping[str, bytes], links: Sequence[str]
 ) -> None:
+    # A killed `create` of the same name may have left a draft.
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
     _write_lease(draft, lease)

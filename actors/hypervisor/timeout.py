@@ -25,9 +25,12 @@ def with_timeout(
         except Exception as error:  # noqa: BLE001 - it is raised where the call was made
             outcome.set_exception(error)
 
+    # Not an executor: the end of this process would wait for its threads.
     threading.Thread(target=attempt, name="with_timeout", daemon=True).start()
     try:
         return outcome.result(timeout_s)
     except TimeoutError:
+        # If the call has just ended, the callback runs at once, so a late result never slips
+        # through.
         outcome.add_done_callback(lambda done: done.exception() or on_late(done.result()))
         raise TimeoutError(f"no answer within {timeout_s:g} s") from None

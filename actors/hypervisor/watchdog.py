@@ -56,6 +56,7 @@ class Watchdog:
             started = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, text=True
             )
+            # Only setsid is waited for, which ends as soon as it has forked.
             started.wait()
             self._input = started.stdin
 
@@ -86,6 +87,7 @@ def serve(
     clusters: set[str] = set()
     while True:
         readable, _, _ = select.select([names], [], [], interval_s)
+        # A timeout counts as an empty line, since "" would be the end of the input.
         line = names.readline() if readable else "\n"
         if line.strip() == FAREWELL:
             return
@@ -118,6 +120,7 @@ def _reap_orphans(clusters: Collection[str], uri: str, state_dir: Path) -> bool:
         lease.trial in clusters or lease.lapsed(time.time()) for lease in _leases(state_dir)
     ):
         return False
+    # The private libvirtd may have ended meanwhile; "private" starts it again.
     setting = "private" if uri == PrivateLibvirtd(state_dir).uri else uri
     with (
         contextlib.suppress(HypervisorError),

@@ -93,6 +93,8 @@ class SnapshotLock:
         """
         deadline = time.monotonic() + timeout_s
         while True:
+            # Asked without the mutex: peers ask us in turn, and two hosts would wait for each
+            # other.
             states = {peer.name: peer.lock_state(key) for peer in self._peers}
             better = [
                 name

@@ -89,9 +89,11 @@ class SnapshotRegistry:
         """
         memory = {node: os.memfd_create(f"{cluster}-{node}", os.MFD_CLOEXEC) for node in nodes}
         for descriptor in memory.values():
+            # A new memfd is empty, and QEMU maps all of its memory at once.
             os.ftruncate(descriptor, memory_mib * 2**20)
         with self._mutex:
             self._recordings[cluster] = _Recording(key, memory, memory_mib)
+        # A memfd has no name, so QEMU opens it through our descriptor.
         return {
             node: MemoryFile(Path(f"/proc/{os.getpid()}/fd/{fd}"), "record")
             for node, fd in memory.items()
@@ -141,9 +143,13 @@ class SnapshotRegistry:
         try:
             golden = self._store.find(key)
         except GoldenDamaged:
+            # Discarded before the error goes on, so that the next lookup finds nothing and a new
+            # one is made.
             self._store.discard(key.digest)
             raise
         with self._mutex:
+            # Another golden cluster of the same key may have taken the place of the one that we
+            # hold.
             if golden and self._known.get(key.digest) != golden:
                 self._held.enter_context(self._store.hold(golden))
                 self._known[key.digest] = golden

@@ -66,6 +66,8 @@ def seal(
     if missing:
         raise GoldenError(f"the draft {folder} of a golden cluster lacks {', '.join(missing)}")
     _each(_tidy, paths)
+    # After tidying, which opens the files for writing itself, and before reading, so that what is
+    # hashed can't change any more.
     _each(_require_no_writer, paths)
     read = _each(_read, paths)
     encoded = {name: base64.b64encode(secret) for name, secret in identity.items()}
@@ -147,6 +149,7 @@ def drop_cache(golden: Golden, nodes: Iterable[str] | None = None) -> None:
     """
     for path in golden.files(nodes):
         with _opened(path) as descriptor:
+            # The kernel drops only pages that are on the disk already.
             os.fdatasync(descriptor)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
@@ -185,6 +188,7 @@ def _require_no_writer(path: Path) -> None:
 def _identity_of(path: Path, size: int) -> FileIdentity:
     """Return the identity of a file, unread; GoldenDamaged unless it is ours and of this size."""
     try:
+        # lstat and not stat: a link in a file's place must not pass for the file.
         status = path.lstat()
     except OSError as error:
         raise damaged(path, "can't be read", str(error)) from error
@@ -227,6 +231,7 @@ def _read(path: Path) -> tuple[Content, FileIdentity]:
 
 @contextmanager
 def _opened(path: Path, mode: int = os.O_RDONLY) -> Iterator[int]:
+    # O_NOFOLLOW for the same reason as lstat in `_identity_of`: no link may stand for a file.
     descriptor = os.open(path, mode | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         yield descriptor

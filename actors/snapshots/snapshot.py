@@ -153,6 +153,7 @@ def write(path: Path, manifest: GoldenManifest) -> None:
         indent=1,
         sort_keys=True,
     )
+    # Made with its mode first: otherwise others could open the secrets before a chmod.
     path.touch(mode=0o600)
     path.write_text(text + "\n", encoding="utf-8")
 
@@ -188,6 +189,7 @@ def differences(asked: SnapshotKey, found: SnapshotKey) -> str:
 
 def _without_values(error: Exception) -> str:
     if isinstance(error, ValidationError):
+        # pydantic's own text would repeat values, and a manifest holds secrets.
         return "\n".join(
             f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
         )

@@ -15,6 +15,7 @@ _BUFFER = 4 * 2**20  # bytes
 _KEEP_SIZE = 1
 _PUNCH_HOLE = 2
 
+# Python's os.posix_fallocate can't punch holes, so libc's fallocate is called directly.
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
@@ -44,6 +45,7 @@ def blocks(descriptor: int) -> Iterator[tuple[int, bytes]]:
     """
     reached = 0
     for start, end in extents(descriptor):
+        # Two extents may lie in one block of the grid, which must come only once.
         for offset in range(max(start - start % BLOCK, reached), end, BLOCK):
             yield offset, os.pread(descriptor, BLOCK, offset)
             reached = offset + BLOCK
@@ -69,6 +71,7 @@ def copy(descriptor: int, target: Path) -> None:
         for offset, block in blocks(descriptor):
             if not _is_zero(block):
                 os.pwrite(copied.fileno(), block, offset)
+        # A hole at the end is never written, so the size must be set.
         os.ftruncate(copied.fileno(), os.fstat(descriptor).st_size)
 
 
@@ -91,12 +94,14 @@ def punch(descriptor: int) -> int:
 
 def read(descriptor: int) -> int:
     """Read the file's data once, in order, and return the number of bytes read."""
+    # One buffer for all: the bytes themselves aren't wanted, only that they were read.
     buffer = memoryview(bytearray(_BUFFER))
     total = 0
     for start, end in extents(descriptor):
         offset = start
         while offset < end:
             got = os.preadv(descriptor, [buffer[: end - offset]], offset)
+            # The file has become shorter meanwhile.
             if not got:
                 return total
             offset = offset + got

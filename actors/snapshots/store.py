@@ -88,7 +88,9 @@ class GoldenStore:
                 self._sweep()
                 self._require_room(room_mib * 2**20)
                 folder = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.path))
+                # After a `put` the folder has another name, so this removes nothing.
                 stack.callback(shutil.rmtree, folder, ignore_errors=True)
+                # Within the store's lock, since a sweep removes every draft that nobody has locked.
                 lock = stack.enter_context(files.lock(folder / _LOCK))
             yield Draft(key, folder, lock)
 
@@ -102,8 +104,11 @@ class GoldenStore:
         for writing.
         """
         with self._disk_errors():
+            # Outside the store's lock: this reads all of the memory, and others needn't wait for
+            # that.
             sealing.seal(draft.folder, draft.key, nodes, identity)
             with self._locked():
+                # Another process may have put one of the same key since this one was begun.
                 golden = self._sound(draft.key) or self._move_in(draft)
                 self._evict(keep=golden.digest)
         return golden
@@ -133,6 +138,7 @@ class GoldenStore:
         enough for every trial.
         """
         folder = self.path / key.digest
+        # lexists: a broken link is damage, which must not pass for absence.
         if not os.path.lexists(folder):
             return None
         try:
@@ -158,6 +164,8 @@ class GoldenStore:
                 there = sealing.read_manifest(golden.folder).seal
             except (OSError, GoldenDamaged) as error:
                 raise _gone(golden, str(error)) from error
+            # Compared once the lock is held: the golden cluster may have been replaced after it was
+            # found.
             if there != golden.seal:
                 raise _gone(golden, "another one of the same key took its place")
             yield
@@ -228,6 +236,7 @@ class GoldenStore:
     def _remove(self, folder: Path) -> None:
         # It is renamed away first, so that a reader sees all of a golden cluster or nothing.
         with contextlib.suppress(FileNotFoundError):
+            # Under the name of a draft, so that a sweep takes what a killed remover leaves.
             hidden = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.path))
             try:
                 folder.rename(hidden / "removed")
@@ -245,6 +254,7 @@ class GoldenStore:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The files hold private keys, and an existing folder may be open to others.
         self.path.chmod(0o700)
         with files.exclusive_lock(self.path / _LOCK):
             yield

@@ -98,6 +98,7 @@ class ArmSchedule:
     """
 
     def __init__(self, arm: Arm) -> None:
+        # By id, so that a row is the same job in both arms.
         jobs = arm.jobs.sort_by("job_id").combine_chunks()
         self.slots = arm.slots
         self.tie_s = arm.tie_s
@@ -108,6 +109,7 @@ class ArmSchedule:
             _seconds(jobs, f"{name}_ns", 1e9) for name in ("submit", "accepted", "start", "end")
         )
         self.native = _seconds(jobs, "native_start_s", 1.0)
+        # Infinity puts the jobs that never started behind all others.
         self.started = np.where(np.isnan(self.start), np.inf, self.start)
 
     @property
@@ -147,6 +149,7 @@ class ArmSchedule:
         at = self.start[row]
         others = np.arange(len(self.job)) != row
         running = others & (self.start <= at) & (np.isnan(self.end) | (self.end > at))
+        # Not `start > at`, which is false for the NaN of jobs that never start.
         waiting = np.flatnonzero((self.submit <= at) & ~(self.start <= at))
         longest = waiting[np.argsort(self.submit[waiting], kind="stable")][:MOST_WAITING]
         elsewhere = float(other.started[row])

@@ -165,6 +165,7 @@ def _at_odds(here: ArmSchedule, there: ArmSchedule) -> int | None:
     rows = here.order
     at = here.started[rows]
     elsewhere = there.started[rows]
+    # Running minima from the end, so that no job is compared with each later one.
     soonest_of_later = np.append(np.minimum.accumulate(elsewhere[::-1])[::-1], np.inf)
     overtakes = soonest_of_later[np.searchsorted(at, at + here.tie_s, side="right")]
     found = rows[overtakes + there.tie_s < elsewhere]
@@ -180,6 +181,8 @@ def _placement(
     """
     until = [start.at_s for start in divergence.starts] if divergence else [np.inf, np.inf]
     before = (one.started < until[0]) & (other.started < until[1])
+    # Arrow can't compare columns of lists, so these are joined to texts; what differs as text may
+    # only be in another order, hence the closer look below.
     written = [pc.binary_join(of.nodes, " ") for of in (one, other)]
     unlike = pc.fill_null(pc.not_equal(*written), False).to_numpy(zero_copy_only=False)
     for row in one.order[(before & unlike)[one.order]].tolist():
@@ -198,6 +201,7 @@ def _changes(
     width = tables[0].width
     one, other = (table.end - table.submit for table in tables)
     rows = np.flatnonzero(ended)
+    # lexsort's last key counts first: the greatest gain, then the id.
     rows = rows[np.lexsort((job[rows], (other - one)[rows]))]
     jobs = zip(job[rows].tolist(), width[rows].tolist(), strict=True)
     responses = zip(one[rows].tolist(), other[rows].tolist(), strict=True)

@@ -61,6 +61,7 @@ def manifest(
         )
         for fact in names_of(Group.MEASURED)
     ]
+    # False sorts before True, and equal ones keep their order.
     return sorted(rows, key=lambda row: row.equal)
 
 

@@ -263,6 +263,7 @@ class _Jobs:
         if not job.size:
             return 0
         room = np.array(list(self._slots.values()), dtype=np.int64)
+        # At most: all slots of the job's nodes but this one.
         held_elsewhere = np.bincount(job, room[node]).astype(np.int64)[job] - room[node]
         least = np.maximum(1, self._whole("width")[job] - held_elsewhere)
         where = np.concatenate([node, node])
@@ -314,6 +315,7 @@ class _Jobs:
         )
         node = np.asarray(found.to_numpy(), dtype=np.int64)
         job = np.repeat(np.arange(self._table.num_rows), self._node_counts())
+        # A job and a node as one number, so that each pair is counted once.
         pairs = np.unique((job * len(self._slots) + node)[node >= 0])
         return np.divmod(pairs, max(1, len(self._slots)))
 

@@ -69,6 +69,7 @@ def run_accasim(
             f"AccaSim ({kind}) failed",
             command_failed(command, done.returncode, done.stderr),
         )
+    # AccaSim may print lines of its own before it.
     reply = json.loads(done.stdout.splitlines()[-1])
     starts = [reply["starts"].get(str(job)) for job in jobs.column("job_id").to_pylist()]
     if None in starts:
@@ -109,6 +110,7 @@ def _shadow(free: int, width: int, ends: Sequence[tuple[int, int]]) -> tuple[int
     """Return when so wide a job will fit, by the running jobs' limits, and the nodes left then."""
     shadow = None
     for end, released in ends:
+        # What else ends at the shadow time itself is free by then too.
         if shadow is not None and end > shadow:
             break
         free += released
@@ -147,6 +149,7 @@ def _textbook() -> Any:
                 self._fit.set_resources(machine.current_availability)
                 given = self._fit.allocating_method(started, now, skip=False)
                 places = {number: (when, number, nodes) for when, number, nodes in given}
+            # AccaSim wants an answer for each job; one without nodes goes on waiting.
             return [places.get(job.id, (None, job.id, [])) for job in jobs], []
 
     return TextbookEasy()
@@ -188,6 +191,7 @@ def _timed(folder: Path, dispatcher: Any) -> dict[str, Any]:
     simulator = TimedSimulator(
         str(folder / TRACE), str(folder / MACHINE), dispatcher, **quiet, **where
     )
+    # AccaSim's own outputs are off, so starts are noted where it reports a job's end.
     finish = simulator.mapper.finish_event
 
     def note_start(job: Any) -> None:

@@ -165,6 +165,7 @@ def measure(
     for a sample that isn't what it should be, ConfigError without ansible-core, and the errors of
     clusters that can't be had.
     """
+    # First, so that nothing is measured for minutes before it turns out to be missing.
     check_installed()
     host = TimedHost(name, settings, plan.spec.bundle, Owner.current())
     bench = _ClusterBench(plan, host)
@@ -249,6 +250,7 @@ class _ClusterBench:
         """Have the golden cluster made by a first request, which counts for nothing else."""
         _log.info("making the golden cluster (once)")
         nothing = await self._offer()
+        # The lookup has taken the lock, which the provisioner needs in order to make the cluster.
         await self._local.unlock(nothing.key)
         self.key = nothing.key.digest
         phases, _ = await self._lived(RESTORED)

@@ -63,6 +63,7 @@ class _Watched(FleetTestbed):
             spent = _since(self._begun)
             simulated = self._timed.took
             driver_ms, cpu_ms = (
+                # What simulating the trials took isn't the driver's cost.
                 1000 * (all_s - (now_s - before_s)) / self._size
                 for all_s, now_s, before_s in zip(spent, simulated, self._simulated, strict=True)
             )
@@ -98,6 +99,7 @@ def run(overrides: Sequence[str], folder: Path, rounds: int) -> BenchmarkResults
             resolution="Use search.trials=1000.",
         )
     place = folder / "fleet"
+    # An interrupted run may have left its results there.
     shutil.rmtree(place, ignore_errors=True)
     results = Results(place, "fleet")
     windows = _campaign(composed, results, trials)

@@ -216,6 +216,7 @@ class _SpeedBench:
         figures: dict[SpeedCase, ScheduleFigures] = {}
         samples: dict[SpeedCase, list[SpeedSample]] = {case: [] for case in known}
         for number in range(1, rounds + 1):
+            # As shipped, AccaSim takes minutes, so it runs in the first round only.
             again = [case for case in figures if case.simulator != SHIPPED]
             for case in known if number == 1 else again:
                 if found := self._sample(case, f"round {number}/{rounds}"):
@@ -284,6 +285,7 @@ def timed(jobs: pa.Table, policy: Policy) -> SimulatorRun:
 
 def _in_process(*arguments: str, **environment: str) -> float:
     """Return what a process of its own measures: `_first_s` or `_grown`."""
+    # A process that has compiled can't show it again, and its peak memory never falls.
     command = [sys.executable, "-m", "campaign.bench.simulation", *arguments]
     known = {**os.environ, **environment}
     done = subprocess.run(
@@ -312,6 +314,7 @@ def _grown(jobs: int, *, nodes: bool) -> int:
     Drawing the jobs is part of it.
     """
     policy = Policy(reserve="first")
+    # What compiling takes is behind this process then, and isn't counted.
     simulate(workload(LUBLIN, 1000), CLUSTER, policy)
     before = _peak()
     simulate(workload(LUBLIN, jobs), CLUSTER, policy, places=jobs * CLUSTER.count if nodes else 0)

@@ -76,6 +76,7 @@ def _measure(campaigns: Sequence[Composed], rounds: int) -> list[list[Calibratio
     with ExitStack() as stack:
         backend.prepare({})
         backend.check()
+        # All trials run on one testbed, where a trial's number says which workload it has.
         testbed = backend.open_for(stack, lambda trial: workloads[trial.number // len(points)])
         trials = (
             Trial(number=number, point=point)

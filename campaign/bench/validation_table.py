@@ -86,6 +86,7 @@ def _lines(title: str, cases: Sequence[CalibrationCase], delays: Delays) -> Iter
         found = [differences(case, delays) for case in cases if case.label == label]
         for name in COMPARED:
             measured = [one[name][0] for one in found]
+            # The simulation gives the same for each repetition of a point.
             simulated = found[0][name][1]
             off = apart(mean(measured), simulated)
             center = mean(measured)

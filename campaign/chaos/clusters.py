@@ -219,6 +219,7 @@ def small_disk(folder: Path) -> Iterator[None]:
         yield
     finally:
         if mounted:
+            # Lazily, since a process that is just ending may still have files open there.
             subprocess.run(["umount", "--lazy", str(place)], capture_output=True, check=False)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -230,6 +231,7 @@ def cleared(states: Path) -> Iterator[None]:
         yield
     finally:
         for name in HOSTS:
+            # One host that can't be swept must not keep the other from being swept.
             with contextlib.suppress(CampaignError):
                 sweep(HostSettings(uri="private", state_dir=str(states / name)), everything=True)
             PrivateLibvirtd(states / name).stop()

@@ -25,11 +25,13 @@ SETTINGS = (
     f"search.trials={TRIALS}",
     "search.batch=2",
     "testbed.parallel=2",
+    # Short, so that a stopped actor is noticed soon.
     "testbed.heartbeat_timeout_s=15",
     "cluster.nodes=1",
     "cluster.slots_per_node=2",
     "workload.jobs=6",
     "workload.duration_s=6",
+    # Faults cost attempts, and none of them may use up a trial's.
     "search.retries=10",
     "search.give_up_after=20",
     "cluster.stall_s=60",
@@ -105,6 +107,7 @@ class ChaosEnvironment:
         """
         found = []
         for daemon in (PrivateLibvirtd(self.states / name) for name in HOSTS):
+            # A fault may just have killed this libvirtd.
             with contextlib.suppress(HypervisorError):
                 if daemon.pid() is None:
                     continue

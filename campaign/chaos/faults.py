@@ -52,6 +52,7 @@ def _kill(pattern: str, number: signal.Signals = signal.SIGKILL) -> FaultInjecto
     def inject(environment: ChaosEnvironment) -> bool:
         found = environment.processes(pattern)
         if found:
+            # It may have ended by itself since it was found.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(environment.draw.choice(found), number)
         return bool(found)
@@ -81,6 +82,7 @@ def _guest_frozen(environment: ChaosEnvironment) -> bool:
     pid = environment.draw.choice(found)
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGSTOP)
+        # Not a plain sleep, since nothing needs to stay frozen when the driver has ended.
         environment.wait(FROZEN_S)
         os.kill(pid, signal.SIGCONT)
     return True
@@ -114,6 +116,7 @@ def _unplugged(card: str) -> GuestRequest:
     """Return the request that loses all that a card sends or would receive; its link stays up."""
 
     def request(hypervisor: Hypervisor, guest: str) -> None:
+        # QEMU has no filter that drops packets, so they are sent to a device that swallows them.
         hypervisor.ask_monitor(
             guest, "chardev-add", {"id": _VOID, "backend": {"type": "null", "data": {}}}
         )
@@ -130,6 +133,7 @@ def _unplugged(card: str) -> GuestRequest:
 
 
 def _plugged_in(hypervisor: Hypervisor, guest: str) -> None:
+    # The filter uses the device, so it goes first.
     hypervisor.ask_monitor(guest, "object-del", {"id": _LOSS})
     hypervisor.ask_monitor(guest, "chardev-remove", {"id": _VOID})
 

@@ -37,6 +37,7 @@ SETTINGS = (
     f"search.trials={TRIALS}",
     "search.batch=4",
     "testbed.parallel=4",
+    # Faults cost attempts, and none of them may use up a trial's.
     "search.retries=10",
     "search.give_up_after=1000",
 )
@@ -144,6 +145,7 @@ def _campaign(
             # A driver that ends by an error ends what it runs; a killed one can't.
             note_fault("disk full" if os.strerror(errno.ENOSPC) in str(error) else str(error))
             fleet.close()
+        # As it happens whenever a driver opens its hosts.
         outcome.reaped += fleet.reap()
         outcome.broken += [f"after the reaper: {line}" for line in _orphans(fleet)]
     outcome.broken.append(f"not done after {MOST_DRIVERS} drivers")
@@ -216,6 +218,7 @@ class _BadDisk(Ledger):
             raise StorageError(f"{self.path} can't be written: {os.strerror(errno.ENOSPC)}")
         if what == "killed before a line":
             raise DriverKilled(what)
+        # Half a line is what a kill in the middle of a write leaves.
         if what == "killed in a line":
             with self.path.open("ab") as file:
                 file.write(b'{"event":"' + event.encode())

@@ -1,6 +1,7 @@
 """`--help`: groups from the folders, settings and tunables from the rows that declare them."""
 
 import argparse
+import textwrap
 from collections.abc import Iterable, Iterator
 
 from campaign.config.groups import groups
@@ -8,14 +9,20 @@ from campaign.schema.model import Campaign
 from campaign.schema.settings import SettingRow, rows
 from schedulers import registry
 
+NARROWEST = 40
+"""On a narrower terminal lines are left to it: a column of text would be no better."""
 
-def text(parser: argparse.ArgumentParser, usage: str) -> str:
-    """Return the whole help."""
+
+def text(parser: argparse.ArgumentParser, usage: str, width: int | None = None) -> str:
+    """Return the whole help, its tables folded to lines of `width` characters.
+
+    Without a width each row of a table is one line, as programs want it.
+    """
     parts = [usage, "\noptions:", *_options(parser), "\ngroups (group=option):", *_groups()]
-    parts += ["\nsettings (setting=value):", *_table(rows(Campaign))]
+    parts += ["\nsettings (setting=value):", *_table(rows(Campaign), width)]
     for name in registry.names():
         parts.append(f"\nscheduler.params of {name} (all may be searched):")
-        parts += _table(rows(registry.adapter(name).Params))
+        parts += _table(rows(registry.adapter(name).Params), width)
     return "\n".join(parts)
 
 
@@ -30,10 +37,17 @@ def _groups() -> Iterator[str]:
         yield f"  {group:<12} {' | '.join(options)}"
 
 
-def _table(table: Iterable[SettingRow]) -> list[str]:
+def _table(table: Iterable[SettingRow], width: int | None) -> list[str]:
     shown = list(table)
-    width = max(len(row.path) for row in shown)
-    return [
-        f"  {row.path:<{width}}  {row.help}  ({row.allowed_with_unit}; default {row.default})"
+    first = max(len(row.path) for row in shown) + 4
+    lines = [
+        f"  {row.path:<{first - 2}}{row.help}  ({row.allowed_with_unit}; default {row.default})"
         for row in shown
     ]
+    if width is None or width - first < NARROWEST:
+        return lines
+    # Names and patterns stay whole: people copy them.
+    fold = textwrap.TextWrapper(
+        width, subsequent_indent=" " * first, break_on_hyphens=False, break_long_words=False
+    )
+    return [fold.fill(line) for line in lines]

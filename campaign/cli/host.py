@@ -183,7 +183,7 @@ def _order(action: str, host: str, composed: Composed) -> None:
     added = campaign.hosts.get(host) if action == "serve" and host not in known else None
     if host not in known and added is None:
         raise ConfigError(
-            f"{host!r} is no host of the campaign {campaign.name}",
+            f"{host!r} isn't a host of the campaign {campaign.name}",
             f"its hosts: {', '.join(sorted(known))}",
             f"To add it, give its settings: hpc-campaign host serve {host} "
             f"'hosts.{host}={{reach: ray}}' ...",

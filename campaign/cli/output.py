@@ -1,6 +1,7 @@
 """How commands print: JSON for programs, a table for people."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -42,4 +43,4 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _numeric(text: str) -> bool:
-    return bool(text) and text[0].isdigit() and not any(part in text for part in "-:")
+    return re.fullmatch(r"[\d.,/]+", text) is not None

@@ -4,6 +4,8 @@ Whatever is only asked (`--help`, `--cfg`, `--dry-run`) imports neither Ray nor 
 """
 
 import argparse
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.help:
         from campaign.cli.help import text
 
-        print(text(parser(), USAGE))
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print(text(parser(), USAGE, width))
         return 0
     from campaign.config.compose import compose
 

@@ -166,6 +166,12 @@ def make_durable(folder: Path) -> None:
     flush(folder.parent)
 
 
+def has_room(folder: Path, reserved_bytes: int) -> bool:
+    """Return whether the file system of `folder` has more free bytes than those reserved."""
+    there = os.statvfs(folder)
+    return there.f_bavail * there.f_frsize > reserved_bytes
+
+
 def flush(path: Path) -> None:
     """Flush a file's content, or a folder's entries, to the disk; OSError when it fails."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -20,6 +20,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TextIO
 
+from campaign.core import files
 from campaign.core.printable import json_text
 
 PACKAGES = ("campaign", "actors", "schedulers", "search")
@@ -27,6 +28,8 @@ PACKAGES = ("campaign", "actors", "schedulers", "search")
 FIELDS = ("campaign", "trial", "phase", "host", "cluster")
 """What a record is about, where it is known."""
 MASK = "***"
+RESERVED_BYTES = 2**20
+"""Free bytes of a file system that no log takes: they are left to the ledger and the results."""
 SHORTEST_SECRET = 8
 """What has fewer characters can't be masked: ordinary words would be spoilt."""
 SEGMENT_BYTES = 8 << 20
@@ -180,9 +183,9 @@ def to_file(
 ) -> Iterator[None]:
     """Append our records to `path` as JSON lines while inside; each is in the file when it is made.
 
-    Only the user may read it (mode 0600). A full disk loses records, never the work. With
-    `segment_bytes`, a file of that size goes on in `<stem>.2.jsonl` and so forth, and only the last
-    KEPT_SEGMENTS of them are kept.
+    Only the user may read it (mode 0600). Where a disk has no more than RESERVED_BYTES free,
+    records are lost, never the work. With `segment_bytes`, a file of that size goes on in
+    `<stem>.2.jsonl` and so forth, and only the last KEPT_SEGMENTS of them are kept.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600, exist_ok=True)
@@ -201,6 +204,11 @@ class _FileHandler(logging.FileHandler):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, encoding="utf-8")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record, unless the disk's last bytes are better used for results."""
+        if files.has_room(Path(self.baseFilename).parent, RESERVED_BYTES):
+            super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Drop the record."""

@@ -70,6 +70,7 @@ class Guest:
     def of_tree(cls, root: Path, *, kernel_cmdline: str, facts: Mapping[str, str]) -> Self:
         """Return the guest whose unpacked root file system is `root`; its manifest has the rest."""
         folders = [root / folder for folder in _UNIT_FOLDERS]
+        # The link leads to a path inside the guest, so it can't be followed from here.
         target = (root / "etc/systemd/system/default.target").readlink().name
         return cls(
             kernel_cmdline=kernel_cmdline,

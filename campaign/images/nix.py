@@ -120,8 +120,10 @@ def _nix(*arguments: str) -> str:
 
     Raises ImageError with the end of its messages if it fails, is killed, or isn't there.
     """
+    # Nix refuses both features without this, since it counts them as experimental.
     command = ("nix", "--extra-experimental-features", "nix-command flakes", *arguments)
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    # A file and not a pipe: only the progress is read meanwhile, and a full pipe would stop Nix.
     with tempfile.TemporaryFile("w+") as output:
         with _running(command, output) as process:
             for line in process.stderr or ():

@@ -1,7 +1,10 @@
 """The logs of a campaign's actors in its results folder; they are brought there from all hosts."""
 
+import errno
 import os
 from pathlib import Path
+
+from campaign.core import files, log
 
 
 class CollectedLogs:
@@ -24,8 +27,14 @@ class CollectedLogs:
             return 0
 
     def append(self, name: str, data: bytes) -> None:
-        """Append to a log, which only the user may read; OSError where that can't be done."""
+        """Append to a log, which only the user may read; OSError where that can't be done.
+
+        The last bytes of the disk are left to the ledger and the results, as `log.RESERVED_BYTES`
+        says.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
+        if not files.has_room(self._folder, log.RESERVED_BYTES + len(data)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._folder / name))
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         with os.fdopen(os.open(self._folder / name, flags, 0o600), "wb") as file:
             file.write(data)

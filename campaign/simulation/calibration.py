@@ -94,6 +94,8 @@ def fit(cases: Sequence[CalibrationCase]) -> Delays:
         return Delays(submit_s, launch_s, overrun_s, release_s)
 
     def loss(hidden: Floats) -> float:
+        # Nelder-Mead knows no bounds: what lies outside costs more than all inside, and the more
+        # the farther out it is.
         beyond = float(np.maximum(-hidden, hidden - LARGEST_S).max())
         if beyond > 0:
             return IMPOSSIBLE_LOSS + beyond
@@ -112,6 +114,7 @@ def fit(cases: Sequence[CalibrationCase]) -> Delays:
 
 
 def _simplex(start: tuple[float, ...]) -> Floats:
+    # Steps of a second; SciPy's own, 5 % of each value, would hardly leave the start.
     return np.vstack([start, *(np.array(start) + step for step in np.eye(len(start)))])
 
 
@@ -123,6 +126,7 @@ class _Point:
         self._case = repeated[0]
         measured = [metrics_of(case, case.jobs) for case in repeated]
         self._metrics = {name: fmean(one[name] for one in measured) for name in COMPARED}
+        # A job that didn't start in one repetition is NaN there.
         self._starts = np.nanmean([_seconds(case.jobs, "start_ns") for case in repeated], axis=0)
 
     def distance(self, delays: Delays) -> float:
@@ -150,6 +154,7 @@ def _overrun_s(cases: Sequence[CalibrationCase]) -> float:
         took - case.jobs.column("runtime_s").to_numpy()
         for took, case in zip(ran, cases, strict=True)
     ]
+    # Clock errors may make jobs seem shorter than they can be.
     return round(max(0.0, float(np.nanmean(np.concatenate(extra)))), 3)
 
 

@@ -37,6 +37,7 @@ TIME, LAST_RUN, LAST_ASKED, LAST_FULL, LAST_BACKFILL, RUN_DUE, ASKED_DUE, FULL_D
     range(9)
 )
 WANTED, ASKED, UNSEEN, CHANGED, QUEUE_FIRST, QUEUE_LAST = range(9, 15)
+# A plain array, which compiled functions can change in place.
 State = NDArray[np.int64]
 
 
@@ -77,7 +78,9 @@ def run_clocked(
     running = none_running(work, free)
     queue = np.empty(jobs, np.int64)
     state = np.zeros(15, np.int64)
+    # So that a first run isn't held back by one that never was.
     state[LAST_RUN] = -loop.least
+    # So that the first run that is asked for comes at `loop.first`.
     state[LAST_ASKED] = loop.first - loop.delay
     arrived = ZERO
     while arrived < jobs or running.size[0] > 0 or state[QUEUE_FIRST] < state[QUEUE_LAST]:
@@ -133,6 +136,7 @@ def _next_tick(time: int, first: int, tick: int) -> int:
 
     The clock ticks at `first` and every `tick` before and after that.
     """
+    # The division rounds towards minus infinity, so the tick is never before `time`.
     return first - (first - time) // tick * tick
 
 
@@ -160,6 +164,7 @@ def _run_if_due(
         return
     state[WANTED] = 0
     state[LAST_RUN] = now
+    # Set again below if the run ends at its depth.
     state[UNSEEN] = 0
     if order.dynamic:
         sort_queue(work, queue, state[QUEUE_FIRST], state[QUEUE_LAST], now, order)
@@ -221,6 +226,7 @@ def _backfill(
                 steps = close(times, rows, steps, since, until, work, job)
             else:
                 steps = reserve(times, rows, steps, since, until, work, job)
+    # Jobs that weren't looked at move up behind those that were kept.
     for index in range(looked, state[QUEUE_LAST]):
         queue[kept + index - looked] = queue[index]
     state[QUEUE_LAST] -= looked - kept

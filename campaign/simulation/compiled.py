@@ -23,6 +23,7 @@ ONE: Any = np.int64(1)
 
 def compiled(function: Function) -> Function:
     """Return `function`, compiled for the types of its first call."""
+    # Numba's own default, a folder beside each file, would miss changes in the other files.
     numba.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or str(_folder())
     made: Function = numba.njit(cache=True)(function)
     return made

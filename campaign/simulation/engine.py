@@ -124,6 +124,7 @@ def _column(jobs: pa.Table, name: str) -> NDArray[np.float64]:
 
 
 def _ns(seconds: "float | NDArray[np.float64]") -> Ns:
+    # Rounded, not cut: a product of floats may lie just below the whole number that is meant.
     return np.rint(np.asarray(seconds, np.float64) * NS).astype(np.int64)
 
 
@@ -154,6 +155,7 @@ def _decide(
     requests: _Requests, nodes: Nodes, policy: Policy, delays: Delays
 ) -> tuple[Ns, NDArray[np.int32]]:
     """Return when each job got its slots, and on which nodes."""
+    # Numba takes long to import, so only those who simulate import what it compiles.
     from campaign.simulation.clocked import run_clocked
     from campaign.simulation.ideal import EASY, IN_ORDER, WHATEVER_FITS, run_conservative, run_queue
 

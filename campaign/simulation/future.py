@@ -85,6 +85,7 @@ def _split(times: Times, free: Rows, steps: int, time: int) -> tuple[int, int]:
         times[step] = times[step - 1]
         copy_step(free, step - 1, free, step)
     times[low] = time
+    # A new step begins as the one that it cuts in two.
     copy_step(free, low - 1, free, low)
     return steps + 1, low
 

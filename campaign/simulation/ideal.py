@@ -66,6 +66,7 @@ def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: QueueO
         last, arrived = arrive(work, queue, last, arrived, now)
         if order.dynamic:
             sort_queue(work, queue, first, last, now, order)
+        # If the queue was empty, the first newcomer is its head and hasn't been tried either.
         again = again or first == untried
         while again and first < last and picked(work, free, queue[first], rule):
             begin(work, free, running, queue[first], now)
@@ -74,13 +75,16 @@ def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: QueueO
             shadow = NOWHERE
         if overtaking == IN_ORDER or last - first < 2:
             continue
+        # Jobs that came earlier were tried then, and nothing has become free since.
         kept = candidate = first + 1 if again else untried
         idle = total(free)
         while candidate < last and idle > 0:
             job = queue[candidate]
             candidate += 1
             fit = work.width[job] <= idle
+            # Worked out only when a job needs it, since it goes through all running jobs.
             if fit and shadow == NOWHERE:
+                # With NEVER, every job is brief enough, so whatever fits starts.
                 shadow = NEVER
                 if overtaking == EASY:
                     shadow = _shadow(work, free, running, queue[first], rule, spare)
@@ -189,6 +193,7 @@ def run_conservative(work: Work, free: Slots, rule: int, order: QueueOrder) -> N
         while running.size[0] > 0 and running.ends[0][0] == now:
             job = finish(work, free, running)
             times, rows = with_room(times, rows, steps, 2)
+            # It was reserved up to its limit; what is left of that becomes free.
             until = work.start[job] + work.limit[job]
             steps = unreserve(times, rows, steps, now, until, work, job)
             early = early or until > now
@@ -219,6 +224,7 @@ def _planned(
     """
     since = work.start[job]
     limit = work.limit[job]
+    # Given back first: else the job would stand in its own way.
     if since != NOWHERE:
         steps = unreserve(times, rows, steps, since, since + limit, work, job)
     step = earliest(times, rows, steps, limit, work, job, rule, held)

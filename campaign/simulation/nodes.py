@@ -55,6 +55,7 @@ def choose(
     for node in range(free.size):
         if free[node] > least or (free[node] == least and level > 0):
             level -= free[node] == least
+            # Each of the nodes to come needs at least one slot of what is left.
             here = min(free[node], left - (count - taken - 1))
             nodes[place + taken] = node
             amounts[place + taken] = here
@@ -87,6 +88,7 @@ def _threshold(free: Slots, width: int, count: int) -> int:
     most = 0
     for node in range(free.size):
         most = max(most, free[node])
+    # Counting nodes by their free slots takes no sorting, since a node has few slots.
     with_slots = np.zeros(most + 1, np.int32)
     for node in range(free.size):
         if free[node] > 0:
@@ -116,6 +118,7 @@ def assign(
     nodes = np.empty(place[-1] + width[-1], np.int32)
     idle = np.empty(count, np.int32)
     for node in range(count):
+        # The last place is given away first, so low numbers come first.
         idle[node] = count - 1 - node
     left = count
     ended = 0

@@ -86,6 +86,7 @@ class SimulationTestbed:
         """Compile what trials will run, so that compiling is not in the time of the first one."""
         for name in self._schedulers:
             nodes = Nodes(1, self._campaign.cluster.slots_per_node)
+            # Without jobs: Numba compiles for types, whatever the values.
             simulate(self._workload.table.slice(0, 0), nodes, self.policy(name, {}))
 
     def policy(self, name: str, params: Mapping[str, object]) -> Policy:

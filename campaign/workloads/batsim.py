@@ -105,9 +105,9 @@ def _loaded(content: bytes) -> Any:
     try:
         return json.loads(content.decode("utf-8-sig"))
     except RecursionError:
-        raise _Fault(" is no JSON: it is nested too deeply") from None
+        raise _Fault(" isn't JSON: it is nested too deeply") from None
     except ValueError as error:
-        raise _Fault(f" is no JSON: {error}") from None
+        raise _Fault(f" isn't JSON: {error}") from None
 
 
 def _slots(whole: Json) -> int | None:

@@ -6,7 +6,7 @@
   ...
 }:
 let
-  guest = ../../campaign/images/guest/root;
+  guest = ../../campaign/images/debian/guest/root;
 in
 {
   # No Nix, no documentation, nothing to rebuild: an image is replaced, not changed.

@@ -44,6 +44,7 @@ def draw() -> Secrets:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))  # a node's clock may be behind
         .not_valid_after(now + timedelta(days=365 * _YEARS))
+        # Go's TLS, which all of Kubernetes uses, ignores the common name.
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(SERVER_NAME)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
@@ -58,6 +59,7 @@ def draw() -> Secrets:
 def head_files(topology: Topology, secrets: Secrets) -> tuple[File, ...]:
     """Return what the head needs to serve, and to ask itself as administrator."""
     users = [
+        # The API server allows everything to this group.
         (_ADMIN, "system:masters"),
         *((_node_user(node.name), "system:nodes") for node in topology.compute),
     ]
@@ -65,6 +67,7 @@ def head_files(topology: Topology, secrets: Secrets) -> tuple[File, ...]:
     curl = (
         "silent\nshow-error\nfail-with-body\n"
         f'cacert = "{CERTIFICATE_FILE}"\n'
+        # No resolver knows the name that the certificate is made for.
         f'resolve = "{SERVER_NAME}:{PORT}:{topology.head.address}"\n'
         f'header = "Authorization: Bearer {_token(secrets, _ADMIN)}"\n'
     )
@@ -96,6 +99,7 @@ def curl(*words: str) -> tuple[str, ...]:
 
 
 def _node_user(name: str) -> str:
+    # The name by which the API server recognizes a node as itself.
     return f"system:node:{name}"
 
 

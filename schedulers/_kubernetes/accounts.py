@@ -11,6 +11,7 @@ from schedulers._kubernetes.pods import JOB_LABEL, NAMESPACE, TIMED_OUT
 from schedulers.base import FinalState, NativeTimes, ParseError
 
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+# As a table, the API server sends a line per job instead of the whole objects.
 TABLE = "Accept: application/json;as=Table;v=v1;g=meta.k8s.io"
 LOST = "pods lost"
 OVER_TIME = "over its time limit"
@@ -28,6 +29,7 @@ def jobs_command(jobs_path: str, pods_query: str = "") -> tuple[str, ...]:
         "-H",
         TABLE,
         url(f"{jobs_path}?includeObject=None"),
+        # `--next` begins another request of the same process, without the options of the first.
         "--next",
         *curl(url(PODS + pods_query))[1:],
     )
@@ -146,6 +148,7 @@ def _documents(text: str) -> tuple[dict[str, str], list[Pod]]:
 
 def _each(text: str) -> Iterator[dict[str, Any]]:
     decoder = json.JSONDecoder()
+    # curl prints both answers as one text, which no single json.loads takes.
     rest = text.strip()
     while rest:
         document, end = decoder.raw_decode(rest)

@@ -104,6 +104,8 @@ class BoundKubernetes(ABC, Generic[P]):
         post = shlex.join(curl("-o", "/dev/null", "-H", "Content-Type: application/json", "-d"))
         ask = shlex.join(curl("-H", accounts.TABLE))
         line = (
+            # With the time in its name: a restored cluster already has its golden cluster's smoke
+            # test.
             f"name=smoke-test-$EPOCHSECONDS; spec={shlex.quote(spec)}; "
             f'{post} "${{spec//NAME/$name}}" {url(self.jobs_path)} && '
             f"until {ask} {url(self.jobs_path)}/$name?includeObject=None | grep -qE '{done}'; do "
@@ -126,6 +128,7 @@ class BoundKubernetes(ABC, Generic[P]):
 
     def session_command(self) -> tuple[str, ...]:
         """Run `session.py`, which submits over one connection."""
+        # -u, so that no answer waits in a buffer.
         return ("python3", "-u", daemons.SESSION_PROGRAM, access.KUBECONFIG, self.jobs_path)
 
     def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
@@ -149,6 +152,7 @@ class BoundKubernetes(ABC, Generic[P]):
 
     def lost_command(self, node: str) -> tuple[str, ...]:
         """Delete the node and, without grace, its pods."""
+        # A lost node can't confirm the end of its pods; without grace they are removed unconfirmed.
         now = '{"kind":"DeleteOptions","apiVersion":"v1","gracePeriodSeconds":0}'
         delete = curl(
             "-o", "/dev/null", "-X", "DELETE", "-H", "Content-Type: application/json", "-d", now

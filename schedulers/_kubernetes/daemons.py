@@ -98,6 +98,7 @@ def _etcd() -> File:
         ETCD,
         "/usr/bin/etcd",
         "--data-dir=/var/lib/etcd-campaign",
+        # The store ends with its cluster: nothing in it has to survive a crash.
         "--unsafe-no-fsync",
         "--log-level=warn",
         f"--listen-client-urls={_STORE}",
@@ -123,12 +124,15 @@ def _api_server(address: str) -> File:
         f"--tls-private-key-file={access.KEY_FILE}",
         f"--token-auth-file={access.TOKENS_FILE}",
         "--anonymous-auth=false",
+        # Only our own tokens get in, and a throw-away cluster has no users to keep apart.
         "--authorization-mode=AlwaysAllow",
         # Nothing uses service accounts, but the server doesn't start without keys for them.
         "--service-account-issuer=https://kubernetes",
         f"--service-account-key-file={access.CERTIFICATE_FILE}",
         f"--service-account-signing-key-file={access.KEY_FILE}",
         "--service-cluster-ip-range=10.96.0.0/24",
+        # No controller runs that would make service accounts, or take the not-ready taint off new
+        # nodes.
         "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition",
         "--endpoint-reconciler-type=none",
         "--enable-priority-and-fairness=false",
@@ -152,13 +156,17 @@ def node_files(node: Node) -> tuple[File, ...]:
         "enableServer": False,
         "cgroupDriver": "cgroupfs",
         "cgroupsPerQOS": False,
+        # Must be empty where pods have no cgroups by their quality of service.
         "enforceNodeAllocatable": [],
         "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
+        # In effect never: a pod that is put out would count as a failed job.
         "evictionHard": {"memory.available": "1Mi"},
         "failSwapOn": False,
+        # Never collected: an image that is gone can't be fetched again.
         "imageGCHighThresholdPercent": 100,
         "localStorageCapacityIsolation": False,
         "makeIPTablesUtilChains": False,
+        # 110 is the kubelet's default, which a node of many slots would exceed.
         "maxPods": max(110, 2 * node.slots),
         "resolvConf": "",
     }
@@ -186,6 +194,7 @@ def node_files(node: Node) -> tuple[File, ...]:
 
 
 def _log_folder() -> File:
+    # systemd makes the log files, but not the folder that they stand in.
     return File(f"{LOGS}/.keep", b"")
 
 

@@ -33,6 +33,7 @@ def archive() -> bytes:
             "architecture": "amd64",
             "os": "linux",
             "config": {"Entrypoint": [PAUSE]},
+            # The layer isn't compressed, so the digest of its content is its own.
             "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
         }
     )
@@ -75,6 +76,7 @@ def pause() -> bytes:
     # One segment, no sections
     sizes = struct.pack("<HHHHHH", 64, 56, 1, 0, 0, 0)
     header = identity + kind + places + sizes
+    # A loadable segment (1) that may be read and executed (5)
     segment = struct.pack(
         "<IIQQQQQQ", 1, 5, 0, base, base, headers + len(code), headers + len(code), 0x1000
     )

@@ -133,6 +133,8 @@ def _joined(topology: Topology) -> Probe:
 def _offer(topology: Topology) -> Iterable[tuple[str, ...]]:
     for node in topology.compute:
         slots = {SLOT: str(node.slots)}
+        # Kubernetes' documented way to advertise an extended resource: a patch of the node's
+        # status.
         patch = json.dumps({"status": {"capacity": slots, "allocatable": slots}})
         where = url(f"{_NODES}/{node.name}/status")
         yield curl("-o", "/dev/null", "-X", "PATCH", "-H", MERGE, "-d", patch, where)

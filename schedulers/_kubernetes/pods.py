@@ -36,6 +36,7 @@ def command(job: "Job", topology: Topology, pods: int, payload: str) -> str:
     )
     if pods == 1:
         return limited
+    # bash itself connects and waits for a line, which takes no further process.
     met = (
         f"exec 3<>/dev/tcp/{topology.head.address}/{RENDEZVOUS_PORT} && echo '{name_of(job)} "
         f"{pods}' >&3 && read -ru 3 _"
@@ -55,6 +56,7 @@ def template(job: str, script: str, slots: int) -> dict[str, Any]:
         "image": image.NAME,
         "imagePullPolicy": "Never",
         "command": ["/bin/bash", "-c", script],
+        # Of an extended resource, Kubernetes wants request and limit to be equal.
         "resources": {"requests": {SLOT: str(slots)}, "limits": {SLOT: str(slots)}},
         "volumeMounts": [
             {"name": name, "mountPath": path, "readOnly": path in image.PROGRAMS}

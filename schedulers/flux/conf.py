@@ -82,9 +82,12 @@ def unit_file(user: str, program: str) -> bytes:
         f"--config-path={CONF_FOLDER}",
         "-Srundir=/run/flux",
         "-Slocal-uri=local:///run/flux/local",
+        # Without an initial program, the instance lives until it is stopped.
         "-Sbroker.rc2_none",
+        # The instance begins with one broker; the plan itself waits for the others.
         "-Sbroker.quorum=1",
         "-Slog-stderr-level=6",
+        # By default the head's broker would print the others' log lines too.
         "-Slog-stderr-mode=local",
     )
     lines = (

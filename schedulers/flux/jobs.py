@@ -28,6 +28,7 @@ for line in sys.stdin:
 """A program for Flux's Python that submits the jobspecs whose paths it reads, as
 BoundScheduler.session_command has it."""
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+# Flux numbers its states and results by powers of two.
 _WAITING = {1: "NEW", 2: "DEPEND", 4: "PRIORITY", 8: "SCHED"}
 _RESULTS = {1: "COMPLETED", 2: "FAILED", 4: "CANCELED", 8: "TIMEOUT"}
 NODE_FAILURE = "node failure"
@@ -133,6 +134,7 @@ def _ended(job: dict[str, Any], line: str) -> NativeTimes:
 
 
 def _jobs(text: str) -> Iterator[tuple[dict[str, Any], str]]:
+    # Not splitlines, which also splits at characters that may stand inside a JSON text.
     for line in filter(str.strip, text.split("\n")):
         try:
             job = json.loads(line)

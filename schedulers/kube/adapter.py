@@ -71,6 +71,7 @@ class BoundKube(BoundKubernetes[KubeParams]):
             CONTROLLERS_UNIT,
             "/usr/bin/kube-controller-manager",
             f"--kubeconfig={access.KUBECONFIG}",
+            # An election would first wait for its lease, and there is no other candidate.
             "--leader-elect=false",
             "--controllers=job-controller",
             "--bind-address=127.0.0.1",
@@ -78,6 +79,8 @@ class BoundKube(BoundKubernetes[KubeParams]):
         settings = configuration(params, access.KUBECONFIG, pods.SLOT)
         ready = Probe(
             "kube-scheduler is ready",
+            # -k: its certificate is one that it has signed itself, and loopback needs no other
+            # proof.
             ("curl", "-sk", f"{_OWN}/readyz"),
             "ok",
             deadline_s=120,
@@ -108,6 +111,7 @@ class BoundKube(BoundKubernetes[KubeParams]):
                 "completionMode": "Indexed",
                 "completions": count,
                 "parallelism": count,
+                # By default, a failed pod would be replaced and its work begun again.
                 "backoffLimit": 0,
                 "template": pods.template(name, script, shares[0]),
             },

@@ -115,6 +115,7 @@ class BoundSlurm:
 
     def lost_command(self, node: str) -> tuple[str, ...]:
         """Mark the node as down by scontrol."""
+        # Slurm takes a node down only with a reason.
         return plan.client("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
 
     def accounting_command(self) -> tuple[str, ...]:

@@ -11,10 +11,12 @@ from schedulers.base import FinalState, NativeTimes, ParseError, Topology, fewes
 if TYPE_CHECKING:
     from campaign.core.jobs import Job
 
+# A value may hold spaces; it ends where the next `Key=` begins.
 _FIELD = re.compile(r"(\w+)=(.*?)(?=\s+\w+=|\s*$)")
 _NEVER = {"", "None", "Unknown", "N/A"}
 PENDING = "%i|%t|%r"
 """What squeue shows of a job: id, state, why it waits."""
+# Tasks of an array are called ID_INDEX, parts of a heterogeneous job ID+OFFSET.
 _PENDING_LINE = re.compile(r"(\d+(?:_\S+|\+\d+)?)\|([A-Z]{1,2})\|(.*)")
 _FINAL_STATES: dict[str, FinalState] = {
     "COMPLETED": "completed",
@@ -42,6 +44,7 @@ def job_script(job: "Job", topology: Topology, payload: str) -> bytes:
         "chdir": "/",
         "input": "none",
         "output": "/dev/null",
+        # A job of a lost node ends instead of starting anew.
         "no-requeue": None,
     }
     lines = [
@@ -134,6 +137,7 @@ def _unix_seconds(stamp: str, line: str) -> float | None:
     if stamp in _NEVER:
         return None
     try:
+        # The controller is started with TZ=UTC0 (see `plan._controller_defaults`).
         return datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC).timestamp()
     except ValueError:
         raise ParseError(f"Slurm's completion log (time {stamp!r})", line) from None

@@ -89,6 +89,7 @@ def _join(head: Node, names: SlurmNames) -> Step:
 
 
 def _controller_answers() -> Probe:
+    # sinfo marks the default partition with a star.
     return Probe("controller answers", client("sinfo", "-h", "-o", "%P"), r"main\*?", deadline_s=60)
 
 

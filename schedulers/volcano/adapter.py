@@ -69,6 +69,7 @@ class BoundVolcano(BoundKubernetes[VolcanoParams]):
         """Return vc-scheduler with its configuration, and Volcano's controllers."""
         common = (
             f"--kubeconfig={access.KUBECONFIG}",
+            # An election would first wait for its lease, and there is no other candidate.
             "--leader-elect=false",
             "--enable-healthz=true",
         )

@@ -1,9 +1,9 @@
 """Counts the folders of the product, the imports between them, and the circles that these form.
 
 `python tests/architecture/folders.py [ROOT]` prints the figures of the checkout at ROOT (this one
-by default). A folder with its modules is one node; a module that stands loose in a package is a
-node of its own. Imports inside functions and under TYPE_CHECKING count as well, since a reader has
-to follow them too.
+by default), twice: with each folder as a node, and with each wing, a folder and all below it, as
+one. A module that stands loose in a package is a node of its own. Imports inside functions and
+under TYPE_CHECKING count as well, since a reader has to follow them too.
 """
 
 import ast
@@ -56,6 +56,20 @@ def edges(root: Path) -> tuple[set[str], set[tuple[str, str]]]:
     return set(nodes.values()), between
 
 
+def wing_of(node: str) -> str:
+    """Return the wing of a node: of campaign and actors the folder below them, else the package."""
+    package, _, below = node.partition(".")
+    return f"{package}.{below.split('.')[0]}" if package in ("campaign", "actors") else package
+
+
+def as_wings(
+    nodes: set[str], between: set[tuple[str, str]]
+) -> tuple[set[str], set[tuple[str, str]]]:
+    """Return the same nodes and pairs with every wing as one node."""
+    wings = {(wing_of(importer), wing_of(imported)) for importer, imported in between}
+    return {wing_of(node) for node in nodes}, {(one, other) for one, other in wings if one != other}
+
+
 def circles(between: set[tuple[str, str]]) -> list[list[str]]:
     """Return the groups of nodes that reach one another, each sorted (Tarjan's components)."""
     following: dict[str, set[str]] = {}
@@ -83,9 +97,13 @@ def main() -> None:
     """Print the figures of a checkout."""
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2]
     nodes, between = edges(root)
-    print(f"{len(nodes)} nodes, {len(between)} edges")
-    for circle in circles(between):
-        print(f"circle: {', '.join(circle)}")
+    for what, (some, pairs) in {
+        "folders": (nodes, between),
+        "wings": as_wings(nodes, between),
+    }.items():
+        print(f"{what}: {len(some)} nodes, {len(pairs)} edges")
+        for circle in circles(pairs):
+            print(f"  circle: {', '.join(circle)}")
 
 
 if __name__ == "__main__":

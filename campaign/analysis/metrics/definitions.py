@@ -311,9 +311,7 @@ def _esp_efficiency(of: MetricInputs) -> float | NoMeaning:
     if of.cluster.slots <= 0:
         return NO_SLOTS
     value = efficiency(of.table, of.cluster.slots)
-    return (
-        NoMeaning("the jobs aren't the whole mix of ESP-2, all ended") if value is None else value
-    )
+    return NoMeaning("not an ESP-2 run") if value is None else value
 
 
 @_metric("jobs/h", "finished jobs / makespan", best="maximize")

@@ -45,6 +45,7 @@ def free_since(timeline: Timeline, slots: int, width: Array, start: Array) -> Ar
     slots don't count: it takes them at its start.
     """
     shortage = last_below(slots - timeline.used, np.searchsorted(timeline.at, start), width)
+    # Free from the entry after the last shortage on.
     return np.where(shortage < 0, -np.inf, timeline.at[shortage + 1])
 
 
@@ -99,7 +100,9 @@ def backfilled(
     by_start = np.argsort(start, kind="stable")
     by_end = np.argsort(end, kind="stable")
     taken = np.empty_like(held)
+    # Without its own: what others had taken just before it.
     taken[by_start] = np.cumsum(held[by_start]) - held[by_start]
     returned = np.concatenate([[0.0], np.cumsum(held[by_end])])
+    # From the right: what is given back at the very start is free to it.
     free = slots - taken + returned[np.searchsorted(end[by_end], start, side="right")]
     return np.asarray(ahead & (width[np.where(ahead, head, 0)] > free))

@@ -46,6 +46,7 @@ def listing(root: Path) -> Iterator[tuple[str, str]]:
     for folder, folders, names in os.walk(root):
         for name in sorted([*folders, *names]):
             path = Path(folder) / name
+            # Not stat: a link is compared as a link, and may lead out of the tree.
             found = path.lstat()
             owner = f"{stat.filemode(found.st_mode)} {found.st_uid}:{found.st_gid}"
             yield f"/{path.relative_to(root)}", f"{owner} {_content(path, found.st_mode)}".rstrip()

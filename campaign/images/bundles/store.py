@@ -38,6 +38,7 @@ class Store:
     def bundles(self) -> list[Bundle]:
         """Return all bundles, newest first. Folders without a readable manifest are left out."""
         found = []
+        # Folders in the making begin with a dot.
         for path in self.path.glob(f"[!.]*/{manifests.MANIFEST}"):
             with contextlib.suppress(ImageError, OSError):
                 found.append((path.stat().st_mtime_ns, manifests.read(path.parent)))
@@ -68,6 +69,7 @@ class Store:
         known = {} if deep else self._read_verified(bundle)
         seen = {}
         for name in PARTS:
+            # Taken before the file is hashed, so that a change meanwhile is seen next time.
             seen[name] = _identity(bundle.path / name)
             if seen[name] != known.get(name):
                 _check(bundle, name)
@@ -80,6 +82,7 @@ class Store:
         self.path.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.path))
         try:
+            # Held while the bundle is made, by which `gc` tells it from what a killed build left.
             with files.exclusive_lock(folder / _LOCK):
                 yield folder
         finally:
@@ -100,6 +103,7 @@ class Store:
                 (target / manifests.MANIFEST).touch()
             else:
                 (made.path / _LOCK).unlink(missing_ok=True)
+                # mkdtemp's folders are for their owner alone, but QEMU may run as another user.
                 made.path.chmod(0o755)
                 with tools.disk_errors(self.path):
                     # On the disk before it has its name: a bundle is whole after a power cut too.

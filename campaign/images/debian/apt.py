@@ -60,6 +60,7 @@ class Package:
     @property
     def filename(self) -> str:
         """What `apt-get download` calls the file."""
+        # apt writes the colon of an epoch like this in file names.
         version = self.locked.version.replace(":", "%3a")
         return f"{self.locked.name}_{version}_{self.locked.architecture}.deb"
 
@@ -97,6 +98,7 @@ def parse_list(text: str) -> list[AptSource]:
     """Return the `deb` lines of a one-line-style sources file; other lines are skipped."""
     found = []
     for line in text.splitlines():
+        # Options in brackets may hold spaces.
         words = re.sub(r"\[[^]]*\]", " ", line.partition("#")[0]).split()
         if len(words) >= 3 and words[0] == "deb":
             found.append(AptSource(words[1].rstrip("/"), (words[2],), tuple(words[3:])))
@@ -176,16 +178,19 @@ class Apt:
             "cache/archives",
         ):
             (folder / name).mkdir(parents=True)
+        # With an empty status nothing counts as installed, so a closure is complete.
         (folder / "status").touch()
         (folder / "etc/sources.list").write_text(
             mirror.sources(suite) + _offer(ours, folder / "own", suite)
         )
         self._config = folder / "apt.conf"
         self._config.write_text(_configuration(folder))
+        # By default apt only warns of lists that it couldn't fetch.
         self._run("apt-get", "update", "--error-on=any")
 
     def pin(self, lock: Lock) -> None:
         """Prefer the locked versions wherever the mirror still has them."""
+        # A priority above 1000 holds even where it means an older version.
         pins = (
             f"Package: {p.name}\nPin: version {p.version}\nPin-Priority: 1001\n"
             for p in lock.packages
@@ -202,6 +207,7 @@ class Apt:
 
         Recommended packages are left out.
         """
+        # Nothing is installed: apt only prints what it would fetch.
         text = self._run(
             "apt-get",
             "install",
@@ -269,6 +275,7 @@ def _offer(packages: list[Package], folder: Path, suite: str) -> str:
     for package in packages:
         shutil.copyfile(parse_fields(package.paragraph)["Filename"], folder / package.filename)
     write_index(packages, folder, suite)
+    # Without a signature, since the files are ours and were checked by their hashes.
     return f"deb [trusted=yes] copy:{folder} ./\n"
 
 

@@ -127,6 +127,7 @@ def build(
         _root_file(wanted, contents, work, folder / manifest.ROOT)
         _log.info("hashing and storing")
         made = _describe(name, wanted, contents, version, folder)
+        # `put` moves the whole folder, in which nothing but the bundle may be left.
         tools.remove_tree(work)
         bundle = store.put(made)
     _log.info("image %s %s", name, bundle.hash)
@@ -249,7 +250,9 @@ def _mmdebstrap(
         *_confined(),
         "mmdebstrap",
         "--mode=root",
+        # No archive of its own: the last hook packs the root.
         "--format=null",
+        # The guest needs no apt, which every larger variant has.
         "--variant=essential",
         "--skip=cleanup",  # customize.sh has removed what it would clean
         "--architectures=amd64",
@@ -262,6 +265,8 @@ def _mmdebstrap(
         f"--customize-hook={pack}",
         wanted.suite,
         "-",
+        # Trusted without a signature: the index is ours, and its files were checked by their
+        # hashes.
         f"deb [trusted=yes] copy:{packages} ./",
     ]
 
@@ -280,6 +285,7 @@ def _describe(name: str, wanted: Spec, contents: _Contents, version: str, folder
     files = {part: FileFact.of(folder / part) for part in manifest.PARTS}
     cmdline = " ".join(wanted.kernel_cmdline)
     used.write(folder / _LOCK)
+    # QEMU may run as another user, who must be able to read them.
     for part in (*manifest.PARTS, _LOCK):
         (folder / part).chmod(0o644)
     described = ImageManifest(

@@ -60,6 +60,7 @@ class ProvidedFile:
         mode = f"{self.wanted.mode:04o}"
         if self.wanted.unpack == "tar":
             to = f'"$1"{shlex.quote(self.wanted.to)}'
+            # Whoever made the archive, its files are root's in the guest.
             return f"mkdir -p {to} && tar --no-same-owner -xf {source} -C {to}"
         return f'install -D -m {mode} {source} "$1"{shlex.quote(self.wanted.to)}'
 
@@ -101,6 +102,7 @@ def user_hooks(users: Mapping[str, int]) -> Iterator[str]:
         lines = {
             "passwd": f"{name}:x:{uid}:{uid}::/var/lib/{name}:/bin/sh",
             "group": f"{name}:x:{uid}:",
+            # No password matches a star.
             "shadow": f"{name}:*:1::::::",
         }
         for file, line in lines.items():

@@ -147,6 +147,12 @@ def test_the_plan_of_a_cluster_check_is_the_adapters_own(name):
             ]
 
 
+@pytest.mark.parametrize("file", NIX_FILES, ids=lambda file: file.name)
+def test_what_a_nix_file_names_of_the_project_is_there(file):
+    named = re.findall(r"(?<![\w.\"])\.\.?/[\w./-]+", file.read_text())
+    assert [path for path in named if not (file.parent / path).exists()] == []
+
+
 @needs_nix
 @pytest.mark.parametrize("file", NIX_FILES, ids=lambda file: file.name)
 def test_a_nix_file_parses(file, tmp_path):

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from actors.hypervisor import run_folder
 from actors.hypervisor.connection import OwnedDomain
 from actors.hypervisor.errors import HypervisorError, InvalidLease, InvalidNodeSpec, NodeNameTaken
 from actors.hypervisor.lease import Lease, Owner
-from actors.hypervisor.reaper import reap
+from actors.hypervisor.reaper import Reaped, reap
 
 NOW = 1_800_000_000
 
@@ -227,3 +228,15 @@ def test_a_driver_killed_while_it_made_a_folder_leaves_nothing_after_a_reap(tmp_
 def test_a_reap_where_nothing_ever_ran_makes_nothing(tmp_path):
     reap(FakeLibvirt(), tmp_path / "never", now=NOW)
     assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize(
+    ("domains", "folders", "text"),
+    [
+        ((), (), "removed 0 domains and 0 run folders, kept 0 live"),
+        (("a",), (Path("a"),), "removed 1 domain and 1 run folder, kept 0 live"),
+        (("a", "b"), (Path("a"), Path("b")), "removed 2 domains and 2 run folders, kept 0 live"),
+    ],
+)
+def test_the_reaper_counts_what_it_removed_in_words(domains, folders, text):
+    assert str(Reaped(domains, folders, (), ())) == text

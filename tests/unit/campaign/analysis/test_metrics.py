@@ -276,7 +276,7 @@ INSTANT = table((1, 0, 0, 0, 0))
         ("node_hours_provisioned", TWO, CLUSTER, "nothing was provisioned"),
         ("submit_lag_max_s", table((1, 0, None, None, None)), CLUSTER, "no job was submitted"),
         ("submit_lag_mean_s", table((1, 0, None, None, None)), CLUSTER, "no job was submitted"),
-        ("esp_efficiency", TWO, CLUSTER, "ESP-2"),
+        ("esp_efficiency", TWO, CLUSTER, "not an ESP-2 run"),
         *(
             (name, TWO, ClusterFacts(nodes=0, slots=4), "how many nodes")
             for name in ("cost", "energy_kwh", "node_hours")

@@ -13,6 +13,9 @@ from campaign import __main__ as surrounding
 from campaign import search
 from campaign.cli import docs
 from campaign.cli.failures import guarded, message
+from campaign.cli.help import text as help_text
+from campaign.cli.search import USAGE
+from campaign.cli.search import parser as search_parser
 from campaign.config.compose import compose
 from campaign.config.groups import groups
 from campaign.core.errors import CampaignError, ConfigError
@@ -100,6 +103,16 @@ def test_help_says_every_group_setting_and_tunable(capsys):
         ), row.path
     for option in ("--cfg", "--dry-run", "--config-dir", "--config-name"):
         assert any(line.strip().startswith(option) for line in lines)
+
+
+def test_help_is_folded_to_a_terminals_width():
+    whole = help_text(search_parser(), USAGE)
+    folded = help_text(search_parser(), USAGE, 100)
+    tables = folded[folded.index("settings (setting=value)") :]
+    assert max(map(len, tables.splitlines())) <= 100
+    assert folded.split() == whole.split()
+    # Too narrow for columns: the terminal folds.
+    assert help_text(search_parser(), USAGE, 60) == whole
 
 
 @pytest.mark.parametrize(

@@ -73,3 +73,5 @@ def test_numbers_stand_to_the_right():
         "a          5",
         "bcdefg  1000",
     ]
+    # A hash is no number, though it begins with a digit.
+    assert table(("hash",), [("129a3990c",)]).splitlines() == ["hash", "129a3990c"]

@@ -88,9 +88,9 @@ def test_a_host_is_added_with_its_settings(campaign, tmp_path, capsys):
     [
         (
             ["drain", "other"],
-            ["'other' is no host of the campaign demo", "its hosts: local", "host serve other"],
+            ["'other' isn't a host of the campaign demo", "its hosts: local", "host serve other"],
         ),
-        (["serve", "other"], ["'other' is no host"]),
+        (["serve", "other"], ["'other' isn't a host"]),
         (["drain", "Ab c"], ["can't be the name of a host"]),
         (["drain", "local", "name=never"], ["no campaign"]),
     ],

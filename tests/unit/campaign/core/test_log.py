@@ -144,3 +144,10 @@ def test_when_our_last_handler_goes_loggers_are_as_before_also_beside_those_of_o
         assert (logger.level, logger.propagate) == (logging.DEBUG, False)
     assert (logger.level, logger.propagate) == (logging.NOTSET, True)
     logger.removeHandler(others)
+
+
+def test_the_last_bytes_of_a_disk_are_left_to_the_results(tmp_path, monkeypatch):
+    monkeypatch.setattr(log, "RESERVED_BYTES", 2**62)
+    with log.to_file(tmp_path / "log.jsonl"):
+        LOGGER.info("there is no room for this")
+    assert (tmp_path / "log.jsonl").read_text() == ""

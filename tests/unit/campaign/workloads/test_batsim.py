@@ -155,12 +155,12 @@ def test_what_is_wrong_beside_the_jobs_is_named(more: dict[str, Any], says: str)
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "no JSON"),
-        (b'{"jobs": [', "no JSON"),
-        (b"\xff\xfe\x00", "no JSON"),
+        (b"", "isn't JSON"),
+        (b'{"jobs": [', "isn't JSON"),
+        (b"\xff\xfe\x00", "isn't JSON"),
         (b"[" * 200_000, "nested too deeply"),
         (b'{"a":' * 200_000, "nested too deeply"),
-        (b'{"nb_res": ' + b"9" * 10_000 + b"}", "no JSON"),
+        (b'{"nb_res": ' + b"9" * 10_000 + b"}", "isn't JSON"),
         (b"[]", "must be an object"),
         (b"null", "must be an object"),
         (b'{"jobs": []}', "no 'profiles' in it"),
