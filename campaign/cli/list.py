@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaign.cli.output import add_json, print_json, say, table
+from campaign.core.files import user_path
 
 if TYPE_CHECKING:
     from campaign.records.campaigns import CampaignSummary
@@ -16,7 +17,10 @@ HEADS = ("name", "state", "trials", "testbed", "schedulers", "changed", "best va
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
-        "--results", type=Path, default=Path("results"), help="folder of results (default: results)"
+        "--results",
+        type=user_path,
+        default=Path("results"),
+        help="folder of results (default: results)",
     )
     add_json(parser)
 

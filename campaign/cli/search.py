@@ -7,9 +7,9 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from campaign.cli.parser import PROGRAM, Parser
+from campaign.core.files import user_path
 
 USAGE = f"""\
 {PROGRAM} search [options] [group=option ...] [setting=value ...]
@@ -36,7 +36,7 @@ def configure(options: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="say what would be built, booted and run, and stop"
     )
     options.add_argument(
-        "--config-dir", type=Path, help="a folder of your own YAML groups, beside ours"
+        "--config-dir", type=user_path, help="a folder of your own YAML groups, beside ours"
     )
     options.add_argument(
         "--config-name", default="config", help="primary configuration in that folder"

@@ -6,12 +6,16 @@ from pathlib import Path
 
 from campaign.cli.output import say
 from campaign.core import optional
+from campaign.core.files import user_path
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
-        "--mlruns", type=Path, default=Path("mlruns"), help="folder of the store (default: mlruns)"
+        "--mlruns",
+        type=user_path,
+        default=Path("mlruns"),
+        help="folder of the store (default: mlruns)",
     )
     parser.add_argument("--port", type=int, default=5000, help="port on 127.0.0.1 (default: 5000)")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaign.cli.output import add_json, print_json
+from campaign.core.files import user_path
 
 if TYPE_CHECKING:
     from campaign.records.verification import Damage
@@ -18,7 +19,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("name", help="name of the campaign")
     parser.add_argument(
-        "--results", type=Path, default=Path("results"), help="folder of results (default: results)"
+        "--results",
+        type=user_path,
+        default=Path("results"),
+        help="folder of results (default: results)",
     )
     parser.add_argument(
         "--rebuild",

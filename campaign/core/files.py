@@ -1,9 +1,13 @@
 """Files: how to tell that one was touched, locks that end with their holder, durable writes."""
 
+import contextlib
 import errno
 import fcntl
 import os
+import re
 import secrets
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -21,16 +25,25 @@ LOCK_POLL_S = 0.01
 """How often a lock that is taken is tried again."""
 GO_ON = "start the same command again: it goes on with what is left."
 """How a campaign is continued once its disk takes results again."""
+DRAFT_KEPT_S = 24 * 3600.0
+"""A draft that is older has no writer any more: whatever is written takes seconds."""
+_DRAFT = re.compile(r"\..+\.\d+-[0-9a-f]{8}")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def user_path(text: str) -> Path:
-    """Return the path that `text` names; ConfigError if it begins with a user that there isn't.
+    """Return the path that `text` names; ConfigError if no path can be meant.
 
-    A `~` in front is expanded, and so is `$` with a name of XDG_FOLDERS. As the XDG specification
-    wants it, a variable that holds no absolute path counts as not set.
+    That is so where it begins with a user that there isn't, or holds a NUL character. A `~` in
+    front is expanded, and so is `$` with a name of XDG_FOLDERS. As the XDG specification wants it,
+    a variable that holds no absolute path counts as not set. Every path of an option, and of a
+    setting, goes through this function.
     """
+    if "\0" in text:
+        raise ConfigError(
+            f"{text!r} is no path: it holds a NUL character", resolution="Write another path."
+        )
     first, _, rest = text.partition("/")
     if first.removeprefix("$") in XDG_FOLDERS and first.startswith("$"):
         base = os.environ.get(first[1:], "")
@@ -97,6 +110,23 @@ def in_use(path: Path) -> bool:
     return False
 
 
+def sweep_drafts(folder: Path) -> list[Path]:
+    """Remove drafts that killed writers left in `folder` and in its subfolders; return them.
+
+    Only plain files older than DRAFT_KEPT_S go. What can't be removed stays, without a word.
+    """
+    removed = []
+    for place in (folder, *(path for path in folder.glob("*") if path.is_dir())):
+        for path in place.glob(".*"):
+            with contextlib.suppress(OSError):
+                status = path.lstat()
+                old = time.time() - status.st_mtime > DRAFT_KEPT_S
+                if old and stat.S_ISREG(status.st_mode) and _DRAFT.fullmatch(path.name):
+                    path.unlink()
+                    removed.append(path)
+    return removed
+
+
 @contextmanager
 def writing_atomically(
     path: Path, *, mode: int = 0o666, durable: bool = True
@@ -108,6 +138,7 @@ def writing_atomically(
     may lose it. If the block raises, or the disk fails (OSError), `path` stays as it was and no
     draft is left.
     """
+    # As _DRAFT has it, by which `sweep_drafts` knows one whose writer was killed.
     draft = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:

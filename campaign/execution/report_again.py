@@ -5,6 +5,7 @@ from pathlib import Path
 
 from campaign.config.compose import Composed, compose_recorded
 from campaign.core.exits import MLFLOW_INCOMPLETE
+from campaign.core.files import user_path
 from campaign.core.trials import TrialRecord
 from campaign.execution.summary import conclude, facts_of, result_of
 from campaign.records.ledger import History, history_of
@@ -34,7 +35,7 @@ def report_again(folder: Path, name: str) -> int:
         bring_up_to_date(tracker, results, history.final(), front, wanted)
 
     result = result_of(facts, composed.schedulers, history, results.ledger_path)
-    tracked = conclude(result, results, Path(campaign.output.mlruns), track=track)
+    tracked = conclude(result, results, user_path(campaign.output.mlruns), track=track)
     return 0 if tracked else MLFLOW_INCOMPLETE
 
 

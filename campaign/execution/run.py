@@ -13,6 +13,7 @@ from campaign.config.yaml_text import campaign_yaml
 from campaign.core import log
 from campaign.core.errors import CampaignError, LedgerError
 from campaign.core.exits import MLFLOW_INCOMPLETE, TRIALS_FAILED
+from campaign.core.files import sweep_drafts, user_path
 from campaign.core.jobs import Workload
 from campaign.core.trials import TrialRecord
 from campaign.execution.executor import Executor
@@ -61,7 +62,7 @@ def run(composed: Composed, *, verbose: bool = False) -> int:
     campaign can't be carried out.
     """
     campaign = composed.campaign
-    results = Results(Path(campaign.output.results), campaign.name)
+    results = Results(user_path(campaign.output.results), campaign.name)
     with ExitStack() as stack:
         stack.enter_context(show(campaign.output.log, verbose=verbose))
         stack.enter_context(log.context(campaign=campaign.name))
@@ -69,6 +70,8 @@ def run(composed: Composed, *, verbose: bool = False) -> int:
         # Before the log is opened: the folder may be another campaign's.
         _check_same_campaign(campaign, ledger, results.folder)
         check_results(results, ledger.history)
+        for draft in sweep_drafts(results.folder):
+            _log.debug("removed %s, which a killed driver left", draft)
         _keep_log(stack, results.driver_log)
         stack.enter_context(log.span(_log, f"campaign {campaign.name}"))
         records, tracked = _carry_out(composed, ledger, results)
@@ -110,7 +113,7 @@ def _carry_out(
     def finish() -> bool:
         result = result_of(facts, schedulers, ledger.history, ledger.path)
         _record_fairness(result.facts.fairness, ledger)
-        return conclude(result, results, Path(campaign.output.mlruns), track=worker.finish)
+        return conclude(result, results, user_path(campaign.output.mlruns), track=worker.finish)
 
     with MlflowWorker(tracker, results, ledger.history, campaign.search.trials) as worker:
         if not left:

@@ -17,10 +17,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from campaign.core.errors import CampaignError, TrackingError
+from campaign.core.files import user_path
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.records.ledger import History
@@ -62,7 +62,7 @@ def tracker_for(
     dotted setting, those at their defaults too.
     """
     return Tracker(
-        Path(campaign.output.mlruns),
+        user_path(campaign.output.mlruns),
         campaign.name,
         config,
         fixed=fixed,

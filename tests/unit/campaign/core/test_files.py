@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from campaign.core import files
-from campaign.core.errors import StorageError
+from campaign.core.errors import ConfigError, StorageError
 from campaign.core.files import XDG_FOLDERS, user_path
 
 
@@ -143,6 +144,45 @@ def test_a_users_folders_are_where_the_xdg_variables_say(text, environment, expe
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert str(user_path(text)) == expected
+
+
+@pytest.mark.parametrize("text", ["~there-is-no-such-user/x", "a\0b", "~/\0"])
+def test_what_can_be_no_path_is_refused_by_name(text):
+    with pytest.raises(ConfigError) as refused:
+        user_path(text)
+    assert text in refused.value.brief or repr(text) in refused.value.brief
+
+
+def test_every_path_of_an_option_or_setting_is_expanded():
+    root = Path(files.__file__).parents[1]
+    for path in root.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "type=Path" not in text, path
+        assert not re.search(r"\bPath\((\w+\.)*(output\.\w+|image\.store|state_dir)\)", text), path
+
+
+def test_drafts_of_killed_writers_are_swept_and_nothing_else(tmp_path):
+    jobs = tmp_path / "jobs"
+    jobs.mkdir()
+    killed = (
+        "import os, sys\nfrom pathlib import Path\nfrom campaign.core import files\n"
+        "with files.writing_atomically(Path(sys.argv[1])) as file:\n"
+        "    file.write(b'x')\n    os._exit(9)\n"
+    )
+    for target in (tmp_path / "report.html", jobs / "trial=00000.parquet"):
+        subprocess.run([sys.executable, "-c", killed, target], check=False)
+    drafts = sorted(path for path in tmp_path.rglob(".*"))
+    assert len(drafts) == 2 and files.sweep_drafts(tmp_path) == []
+    kept = [tmp_path / ".lock", tmp_path / "a.1-00000000", jobs / ".x.1-0000000g"]
+    young = tmp_path / ".report.html.1-00000000"
+    for path in (*kept, young):
+        path.touch()
+    long_ago = time.time() - files.DRAFT_KEPT_S - 60
+    for path in (*drafts, *kept):
+        os.utime(path, (long_ago, long_ago))
+    assert sorted(files.sweep_drafts(tmp_path)) == drafts
+    assert all(path.exists() for path in (*kept, young))
+    assert not any(path.exists() for path in drafts)
 
 
 HOLD = """

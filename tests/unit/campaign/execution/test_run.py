@@ -1,6 +1,7 @@
 """A whole campaign through `run`: what it computes once, and what it leaves."""
 
 import json
+import os
 import sys
 from collections import Counter
 from html import escape
@@ -205,3 +206,18 @@ def test_an_incomplete_mlflow_is_an_exit_status_until_report_completes_it(
     assert "it made no progress for 120 s; `hpc-campaign report demo-simulation" in said
     assert report_again(tmp_path / "r", "demo-simulation") == 0
     assert again.told("finish")
+
+
+def test_a_tilde_is_the_home_and_old_drafts_go_when_a_campaign_starts(
+    settings, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "home/mine/demo-simulation"
+    folder.mkdir(parents=True)
+    draft = folder / ".report.html.77-0123abcd"
+    draft.write_bytes(b"half of a report")
+    os.utime(draft, (0, 0))
+    assert run(compose([*settings, "output.results=~/mine"])) == 0
+    assert (folder / "ledger.jsonl").is_file() and not draft.exists()
+    assert not (tmp_path / "~").exists()
