@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from campaign.core.errors import TrackingError
-from campaign.core.files import lock
+from campaign.core.files import lock, make_durable
 from campaign.core.trials import TrialRecord
 from campaign.schema.settings import Scalar
+from campaign.tracking.artifacts import ARTIFACT_BYTES, folder_of, lacks_files, size_of
 from campaign.tracking.run_values import (
     Artifacts,
     digest,
@@ -112,17 +113,24 @@ class Tracker:
     ) -> int:
         """Log those of `records` that are missing, and return their number.
 
-        `artifacts_of` is called for those only.
+        Files are logged again where a complete run has others than it was completed with: a power
+        cut may have emptied them. `artifacts_of` is called for what is lacking only.
         """
-        complete = self._complete_trials()
-        missing = [
-            record
-            for record in records
-            if (str(record.number), str(record.attempt)) not in complete
-        ]
-        for record in missing:
-            self.log(record, artifacts_of(record))
-        return len(missing)
+        complete = self._complete_runs()
+        logged = 0
+        for record in records:
+            run = complete.get((str(record.number), str(record.attempt)))
+            if run is None:
+                self.log(record, artifacts_of(record))
+            elif lacks_files(run):
+                with _locked(self._mlruns):
+                    files = self._all_files(record, artifacts_of(record))
+                    self._log_files(run.info.run_id, files)
+                    self._note_size(run.info.run_id)
+            else:
+                continue
+            logged += 1
+        return logged
 
     def finish(
         self,
@@ -212,7 +220,8 @@ class Tracker:
         # The run's status comes last, so a run that isn't RUNNING lacks nothing.
         ended = milliseconds(record.ended)
         self._log_values(run_id, record, ended)
-        self._log_files(run_id, {**self._manifest_file(record), **files_of(record, artifacts)})
+        self._log_files(run_id, self._all_files(record, artifacts))
+        self._note_size(run_id)
         self._client.set_terminated(
             run_id, "FINISHED" if record.valid else "FAILED", end_time=ended
         )
@@ -242,6 +251,15 @@ class Tracker:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
             self._client.log_artifacts(run_id, folder)
+        # On the disk before the run is complete: the database is there before its files otherwise.
+        make_durable(folder_of(self._client.get_run(run_id)))
+
+    def _note_size(self, run_id: str) -> None:
+        size = size_of(self._client.get_run(run_id))
+        self._client.set_tag(run_id, ARTIFACT_BYTES, str(size))
+
+    def _all_files(self, record: TrialRecord, artifacts: Artifacts) -> dict[str, bytes]:
+        return {**self._manifest_file(record), **files_of(record, artifacts)}
 
     def _manifest_file(self, record: TrialRecord) -> dict[str, bytes]:
         manifest = self._manifests.get(record.provenance.image_hash)
@@ -274,9 +292,9 @@ class Tracker:
             if not token:
                 return
 
-    def _complete_trials(self) -> set[tuple[str, str]]:
+    def _complete_runs(self) -> dict[tuple[str, str], Any]:
         runs = self._search({"campaign": self._identity, "kind": "trial"})
-        return {_trial_of(run) for run in runs if run.info.status != "RUNNING"}
+        return {_trial_of(run): run for run in runs if run.info.status != "RUNNING"}
 
     def _tag_front(self, members: set[tuple[str, str]]) -> None:
         for run in list(self._search({"campaign": self._identity, "kind": "trial"})):

@@ -14,6 +14,7 @@ from campaign.core.trials import Point, TrialRecord
 from campaign.report.facts import short, shown
 from campaign.report.gantt import chartable, gantt_svg
 from campaign.schema.settings import Scalar
+from campaign.tracking.artifacts import CHECKS
 from search.space import ARMS, SCHEDULER
 
 _TAG_CHARACTERS = 8000  # MLflow refuses longer tags
@@ -77,7 +78,7 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
 def files_of(record: TrialRecord, artifacts: Artifacts) -> dict[str, bytes]:
     """Return a trial's files in MLflow by relative path: its artifacts, checks, jobs and chart."""
     checks = [check.model_dump() for check in record.checks]
-    files = {**artifacts.files, "checks.json": json.dumps(checks, indent=2).encode()}
+    files = {**artifacts.files, CHECKS: json.dumps(checks, indent=2).encode()}
     if artifacts.jobs is not None:
         files["jobs.parquet"] = _parquet(artifacts.jobs)
         if chartable(artifacts.jobs):

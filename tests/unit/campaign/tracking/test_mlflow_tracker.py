@@ -1,11 +1,13 @@
 """MLflow tracking on a real store: everything of a trial is there, once, whatever was
 interrupted."""
 
+import os
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -197,6 +199,44 @@ def test_sync_asks_for_artifacts_only_of_what_is_lacking(mlruns, name, tracker):
     assert tracker.sync(records, artifacts) == 3
     assert asked == [1, 2, 3]
     assert tracker.sync(records, artifacts) == 0
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_files_that_a_power_cut_emptied_are_logged_again(mlruns, name, tracker, old):
+    """SQLite's database is flushed by each transaction; the files beside it were not."""
+    one = sample(0)
+    run_id = tracker.log(one.record, artifacts_of(one))
+    client = open_store(mlruns)
+    before = client.get_run(run_id)
+    folder = Path(before.info.artifact_uri)
+    whole = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    if old:
+        client.delete_tag(run_id, "artifact_bytes")
+    assert tracker_of(mlruns, name).sync([one.record], lambda _: artifacts_of(one)) == 0
+    for path in whole:
+        path.write_bytes(b"")
+    assert tracker_of(mlruns, name).sync([one.record], lambda _: artifacts_of(one)) == 1
+    assert {path: path.read_bytes() for path in whole} == whole
+    after = client.get_run(run_id)
+    assert (after.info.status, after.info.end_time) == ("FINISHED", before.info.end_time)
+    assert tracker_of(mlruns, name).sync([one.record], lambda _: artifacts_of(one)) == 0
+
+
+def test_files_are_on_the_disk_before_their_run_is_complete(mlruns, name, tracker, monkeypatch):
+    one = sample(0)
+    flushed = []
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: flushed.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+    )
+    client = tracker._client
+    terminate = client.set_terminated
+
+    def terminated(*arguments, **options):
+        assert {"slurm.conf", "slurmctld.log", "jobs.parquet", "gantt.svg"} <= set(flushed)
+        terminate(*arguments, **options)
+
+    monkeypatch.setattr(client, "set_terminated", terminated)
+    tracker.log(one.record, artifacts_of(one))
 
 
 def test_another_attempt_is_another_run(mlruns, name, tracker):
