@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campaign.cli.output import add_json, print_json
+from campaign.cli.output import add_json, print_json, say
 from campaign.core.files import user_path
 
 if TYPE_CHECKING:
@@ -57,12 +57,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _print(options: argparse.Namespace, found: list["Damage"], rebuilt: list["Damage"]) -> None:
     for one in rebuilt:
-        print(f"rebuilt  {one.path}")
+        say(f"rebuilt  {one.path}")
     for one in found:
-        print(f"damaged  {one.path}: {one.problem}")
-        print(f"         fix: {_fix(options, one)}")
+        say(f"damaged  {one.path}: {one.problem}")
+        say(f"         fix: {_fix(options, one)}")
     if not found:
-        print(
+        say(
             f"{options.results / options.name}: ledger, jobs tables and all that follows from "
             "them are whole"
         )
