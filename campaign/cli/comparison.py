@@ -36,7 +36,7 @@ def print_comparison(options: argparse.Namespace, named: Sequence[tuple[str, int
         arms.append(arm)
         scheduler = composed.space.scheduler(arm.record.point)
         schedulers[scheduler] = composed.schedulers[scheduler]
-        records += history.final()
+        records += history.comparable(arm.record.group)
         objectives |= composed.campaign.objectives
     found = compare(arms[0], arms[1], objectives)
     fairness = manifest(schedulers, records) if len(schedulers) > 1 else []

@@ -31,6 +31,7 @@ def damages_of(folder: Path, name: str) -> list[Damage]:
     return [
         *trial_damages(results, history),
         *_manifest_damages(results, history),
+        *_workload_damages(results, history),
         *_derived(results, history),
     ]
 
@@ -54,9 +55,17 @@ def _manifest_damages(results: Results, history: History) -> Iterator[Damage]:
             yield Damage(path, "it describes no image of this campaign")
 
 
+def _workload_damages(results: Results, history: History) -> Iterator[Damage]:
+    for group in history.groups:
+        try:
+            results.workload(group)
+        except LedgerError as error:
+            yield Damage(results.workload_path(group.number), error.brief)
+
+
 def _derived(results: Results, history: History) -> Iterator[Damage]:
     """Yield the files that are derived from the ledger and aren't what they should be."""
-    config = compose_recorded(history.head["config"] if history.head else {}).campaign
+    config = compose_recorded(history.config).campaign
     if _text(results.config_path) != campaign_yaml(config):
         yield Damage(results.config_path, "it is not the ledger's configuration", rebuildable=True)
     reported = any(record.valid for record in history.final())

@@ -45,17 +45,40 @@ class Event(BaseModel):
 
 
 class HeadEvent(Event):
-    """The head of a ledger: what is run. `id` tells the campaign from others of its name."""
+    """The head of a ledger: what is run. `id` tells the campaign from others of its name.
+
+    `key`, `workload_sha256` are those of the first group (see `campaign.records.groups`),
+    `arguments` the words of the command line, `folder` is where it was given. Earlier versions
+    recorded none of these.
+    """
 
     id: str
     name: str = ""
     config: dict[str, Any]
     images: dict[str, str] = {}
     workload_hash: str = ""
+    key: dict[str, str] | None = None
+    workload_sha256: str = ""
+    arguments: tuple[str, ...] | None = None
+    folder: str = ""
 
 
 class ResumedEvent(Event):
-    """A driver took the campaign up again."""
+    """A driver took the campaign up again: with these settings, by this command line.
+
+    Earlier versions recorded neither.
+    """
+
+    config: dict[str, Any] | None = None
+    arguments: tuple[str, ...] | None = None
+    folder: str = ""
+
+
+class GroupEvent(Event):
+    """The trials from here on are a group of their own (see `campaign.records.groups`)."""
+
+    key: dict[str, str]
+    workload_sha256: str
 
 
 class AskedEvent(Event):
@@ -96,11 +119,20 @@ class FairnessEvent(Event):
     rows: list[dict[str, Any]]
 
 
-AnyEvent = HeadEvent | ResumedEvent | AskedEvent | StartedEvent | FinishedEvent | FairnessEvent
+AnyEvent = (
+    HeadEvent
+    | ResumedEvent
+    | GroupEvent
+    | AskedEvent
+    | StartedEvent
+    | FinishedEvent
+    | FairnessEvent
+)
 
 _KINDS: dict[str, type[AnyEvent]] = {
     "campaign": HeadEvent,
     "resumed": ResumedEvent,
+    "group": GroupEvent,
     "asked": AskedEvent,
     "started": StartedEvent,
     "finished": FinishedEvent,

@@ -4,8 +4,9 @@ Each event is one line, written and flushed to the disk before anything builds o
 and a checksum (`campaign.records.events`). A torn last line (the machine died while it was written)
 is cut off at the next opening: its event never happened.
 
-    campaign   what is run; the first line
-    resumed    a driver took the campaign up again
+    campaign   what is run, and the key of its first group of trials; the first line
+    resumed    a driver took the campaign up again; its settings and its command line
+    group      the trials from here on are a group of their own, with this key (see `groups`)
     asked      a point was chosen, with the sampler's notes
     started    an attempt to evaluate it began
     finished   that attempt was judged; its jobs table is on the disk already
@@ -20,7 +21,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import RawIOBase
 from pathlib import Path
 from typing import Any, Self
@@ -33,12 +34,14 @@ from campaign.records.events import (
     Chain,
     FairnessEvent,
     FinishedEvent,
+    GroupEvent,
     HeadEvent,
     ResumedEvent,
     StartedEvent,
     parsed,
     validated,
 )
+from campaign.records.groups import SOURCES, ComparableGroup
 
 FORGIVABLE = "infrastructure_failed"
 RETRYABLE = frozenset({"invalid", FORGIVABLE})
@@ -56,7 +59,11 @@ class Asked:
 
 @dataclass
 class History:
-    """The state of a campaign after its events; the same events give the same history."""
+    """The state of a campaign after its events; the same events give the same history.
+
+    `config`, `arguments` and `folder` are the settings, the words of the command line, and the
+    folder in which the command was given: those of the last start that recorded them.
+    """
 
     head: dict[str, Any] | None = None
     asked: dict[int, Asked] = field(default_factory=dict)
@@ -65,16 +72,27 @@ class History:
     forgiven: dict[int, int] = field(default_factory=dict)  # records from before the last resume
     fairness: list[dict[str, Any]] = field(default_factory=list)  # rows of the manifest
     tables: dict[int, str | None] = field(default_factory=dict)  # `jobs_sha256` of last records
+    groups: list[ComparableGroup] = field(default_factory=list)
+    kinds: dict[int, str] = field(default_factory=dict)  # acceleration, by group
+    config: dict[str, Any] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    folder: str = ""
 
     def add(self, event: dict[str, Any]) -> None:
         """Take in the next event; raise ValueError for one that isn't valid."""
         match validated(event):
-            case HeadEvent():
+            case HeadEvent() as head:
                 if self.head is not None:
                     raise ValueError("it is a second head")
                 self.head = event
-            case ResumedEvent():
+                self.groups.append(ComparableGroup.of_head(head))
+                self._note_start(head)
+            case ResumedEvent() as resumed:
                 self.forgiven = {number: len(records) for number, records in self.records.items()}
+                self._note_start(resumed)
+            case GroupEvent(key=key, workload_sha256=sha256):
+                group = ComparableGroup(len(self.groups), key, workload_sha256=sha256)
+                self.groups.append(group)
             case AskedEvent(trial=number, point=point, attrs=attrs):
                 self.asked[number] = Asked(number, point, attrs)
             case StartedEvent(trial=number, attempt=attempt):
@@ -82,8 +100,15 @@ class History:
             case FinishedEvent(trial=number, record=record, jobs_sha256=table):
                 self.records.setdefault(number, []).append(record)
                 self.tables[number] = table
+                if record.valid and record.provenance.acceleration:
+                    self.kinds.setdefault(record.group, record.provenance.acceleration)
             case FairnessEvent(rows=rows):
                 self.fairness = rows
+
+    def _note_start(self, event: HeadEvent | ResumedEvent) -> None:
+        self.config = self.config if event.config is None else event.config
+        self.arguments = self.arguments if event.arguments is None else event.arguments
+        self.folder = event.folder or self.folder
 
     def settled(self, number: int, retries: int) -> bool:
         """Return whether the trial needs no further attempt.
@@ -119,6 +144,29 @@ class History:
     def final(self) -> list[TrialRecord]:
         """Return the last record of each trial that has one, in order of trials."""
         return [self.records[number][-1] for number in sorted(self.records)]
+
+    @property
+    def group(self) -> ComparableGroup:
+        """The newest group: the one that trials belong to from now on."""
+        group = self.groups[-1] if self.groups else ComparableGroup(0)
+        if group.complete or not self.records:
+            return group
+        # An earlier version: its trials say which sources they ran on, the ledger's head doesn't.
+        sources = next(reversed(self.records.values()))[-1].provenance.source_digest
+        return replace(group, key={**group.key, SOURCES: sources}) if sources else group
+
+    def comparable(self, group: int | None = None) -> list[TrialRecord]:
+        """Return the last records of the trials of one group (default: the newest), in order."""
+        wanted = self.group.number if group is None else group
+        return [record for record in self.final() if record.group == wanted]
+
+    @property
+    def acceleration(self) -> str:
+        """How the guests of the newest group run: as those of its first valid trial did.
+
+        Empty while no trial has told.
+        """
+        return self.kinds.get(self.group.number, "")
 
 
 def _may_retry(record: TrialRecord) -> bool:

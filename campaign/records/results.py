@@ -2,7 +2,9 @@
 
 results/<campaign>/
   ledger.jsonl      the record from which the rest is derived
-  campaign.yaml     the composed and validated configuration
+  campaign.yaml     the composed and validated configuration, as last recorded in the ledger
+  workload.parquet  the jobs that every trial replays, with their notes; a later group of trials
+                    has its own: workload-1.parquet
   images/           the manifests of the images that trials boot, by the image's name
   jobs/             one Parquet data set, a file per trial
   trials/00003/     rendered configuration and logs of trial 3
@@ -19,10 +21,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from campaign.core.files import flush, make_durable, make_folder, storage_errors, write_durably
+from campaign.core.jobs import Workload
 from campaign.core.trials import Evaluation, TrialRecord
 from campaign.images.bundles.manifest import MANIFEST, Bundle, ImageManifest
-from campaign.records import dataset
+from campaign.records import dataset, kept_workload
 from campaign.records.collected_logs import CollectedLogs
+from campaign.records.groups import ComparableGroup
 
 
 class Results:
@@ -86,6 +90,29 @@ class Results:
         """Return the manifests of the campaign's images by content hash; none in a simulation."""
         found = [file.read_bytes() for file in sorted(self.manifests_folder.glob("*.json"))]
         return {ImageManifest.model_validate_json(raw).hash: raw for raw in found}
+
+    def keep_workload(self, workload: Workload, group: int) -> str:
+        """Keep the jobs that the trials of a group replay; return the SHA-256 of the file.
+
+        Raises StorageError where the disk is full or can't be written.
+        """
+        content = kept_workload.content_of(workload)
+        write_durably(self.workload_path(group), content)
+        return kept_workload.digest(content)
+
+    def workload(self, group: ComparableGroup) -> Workload | None:
+        """Return the jobs that the trials of a group replayed; None where none were kept.
+
+        Earlier versions of this software kept none. Raises LedgerError where the file is gone, or
+        isn't the one that was kept.
+        """
+        if not group.workload_sha256:
+            return None
+        return kept_workload.read(self.workload_path(group.number), group.workload_sha256)
+
+    def workload_path(self, group: int) -> Path:
+        """Return the path of the workload of a group's trials."""
+        return self.folder / (f"workload-{group}.parquet" if group else "workload.parquet")
 
     def trial_folder(self, number: int) -> Path:
         """Return the folder of a trial's logs and rendered configuration."""

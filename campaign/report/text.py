@@ -50,13 +50,23 @@ def text_front(result: CampaignResult) -> "Group":
         f"Pareto front{of}: {len(best)} of {valid} valid trials ({len(records)} in all)",
         style="bold",
     )
+    apart = [Text(line) for line in _apart(result)]
     if not best:
-        return Group(title)
+        return Group(title, *apart)
     return Group(
         title,
+        *apart,
         _table(points, objectives, dimensions(records)),
         Text(printable(scatter(records, best, objectives))),
     )
+
+
+def _apart(result: CampaignResult) -> Iterator[str]:
+    for group in result.facts.earlier_groups:
+        yield (
+            f"{len(group.records)} earlier trials can't be compared with these, so they are left "
+            f"out: {'; '.join(group.differs)}"
+        )
 
 
 def time_lines(cost: Cost) -> Iterator[tuple[str, str]]:

@@ -68,6 +68,7 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         "outcome": record.outcome,
         "reason": record.reason,
         "host": record.host,
+        "group": str(record.group),
     }
     return {
         printable(name): printable(value)[:_TAG_CHARACTERS]

@@ -45,7 +45,7 @@ def test_whole_results_are_whole(results, capsys):
     assert "are whole" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["ledger.jsonl", "jobs/trial=00001.parquet"])
+@pytest.mark.parametrize("name", ["ledger.jsonl", "jobs/trial=00001.parquet", "workload.parquet"])
 def test_a_flipped_bit_is_found_and_nothing_is_built_on_it(results, capsys, name):
     path = results / "mine" / name
     content = bytearray(path.read_bytes())

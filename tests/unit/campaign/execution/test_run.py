@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 
 import pytest
+import yaml
 
 from campaign.analysis.fairness import manifest
 from campaign.cli.dry_run import forecast
@@ -169,8 +170,10 @@ def test_a_resume_writes_the_configuration_that_a_power_cut_emptied(settings, tm
     run(compose([*settings, "search.trials=1"]))
     before = path.read_text()
     path.write_bytes(b"")
-    run(compose([*settings, "search.trials=2"]))
+    run(compose([*settings, "search.trials=1"]))
     assert path.read_text() == before
+    run(compose([*settings, "search.trials=2"]))
+    assert yaml.safe_load(path.read_text())["search"]["trials"] == 2
 
 
 def test_neither_a_resume_nor_a_report_takes_a_damaged_table_at_face_value(settings, tmp_path):

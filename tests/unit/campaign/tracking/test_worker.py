@@ -19,7 +19,6 @@ from campaign.records.ledger import History, Ledger, read
 from campaign.records.results import Results
 from campaign.tracking import worker
 from campaign.tracking.worker import MlflowWorker, artifacts_of, first_line
-from campaign.workloads import load
 from tests.fakes.tracker import FakeTracker
 from tests.samples import campaign_samples, sample
 
@@ -199,9 +198,9 @@ def _conclude(composed, results, track=lambda points: None):
     samples = campaign_samples(10)
     for one in samples:
         results.keep(one.record, Evaluation("ok", jobs=one.jobs))
-    workload = load(composed.campaign.workload, slots=4)
-    facts = summary.facts_of(composed.campaign, composed.space.fixed, workload)
-    result = summary.result_of(facts, composed.schedulers, history_of(samples), results.ledger_path)
+    history = history_of(samples)
+    facts = summary.facts_of(composed, results, history)
+    result = summary.result_of(facts, composed.schedulers, history, results.ledger_path)
     mlruns = Path(composed.campaign.output.mlruns)
     summary.conclude(result, results, mlruns, track=track)
 
@@ -228,8 +227,7 @@ def test_the_report_knows_of_attempts_and_resumes(composed, results):
         for _ in range(2):
             ledger.append("resumed")
     history = History(records={1: [first, last], 2: [other]})
-    workload = load(composed.campaign.workload, slots=4)
-    known = summary.facts_of(composed.campaign, composed.space.fixed, workload)
+    known = summary.facts_of(composed, results, history)
     facts = summary.result_of(known, composed.schedulers, history, results.ledger_path).facts
     assert facts.earlier == (first,)
     assert facts.resumed == tuple(
