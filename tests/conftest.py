@@ -21,6 +21,12 @@ CANNOT_RUN_HERE = "cannot run here"
 test elsewhere."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--flips", type=int, default=300, help="bits that each test of damage flips (default: 300)"
+    )
+
+
 @pytest.fixture(scope="session")
 def image_store() -> Path:
     """The image store that the commands use too, so that an image is built once per machine."""

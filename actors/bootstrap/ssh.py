@@ -25,6 +25,9 @@ KEEPALIVE_MISSES = 6
 RETRY_S = 0.2
 GREETING_TIMEOUT_S = 1.5
 LOGIN_TIMEOUT_S = 60.0  # a key exchange between emulated, busy CPUs
+OUTPUT_LIMIT = 128_000_000
+"""What a command on a node may print, and the files that it sends may hold, in bytes."""
+CHUNK = 1 << 16  # bytes that are read from a node at once
 SHOWN_COMMAND = 120
 """In messages and in the log, so many characters of a command are shown."""
 
@@ -49,7 +52,15 @@ class NodeUnreachable(InfrastructureError):
 
 
 class RemoteCommandFailed(InfrastructureError):
-    """A command on a node ended with an error, or didn't end in time."""
+    """A command on a node ended with an error, didn't end in time, or printed too much."""
+
+
+class _TooMuchOutput(Exception):
+    """A command printed more than it may."""
+
+
+class BadArchive(InfrastructureError):
+    """An archive that a node sent isn't one, or is beyond what it may hold."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +140,8 @@ class Remote:
     ) -> Output:
         """Run `command` and return how it ended, whatever its exit status.
 
-        Raises RemoteCommandFailed when it doesn't end within `timeout_s`.
+        Raises RemoteCommandFailed when it doesn't end within `timeout_s`, or prints more than
+        OUTPUT_LIMIT: nodes run what isn't ours, so they mustn't fill this process' memory.
         """
         line = shlex.join(command)
         begun = time.monotonic()
@@ -137,7 +149,14 @@ class Remote:
             # asyncssh's own timeout leaves out the time until the node has begun, if it ever does.
             async with asyncio.timeout(timeout_s):
                 process = await self._connection.create_process(line, input=stdin, encoding=None)
+                stdout, stderr = await _outputs(process, OUTPUT_LIMIT)
                 done = await process.wait()
+        except _TooMuchOutput:
+            process.close()
+            raise RemoteCommandFailed(
+                f"{self.node}: `{_short(line)}` printed more than {OUTPUT_LIMIT:,} bytes",
+                command_failed(line, None, ""),
+            ) from None
         except TimeoutError:
             raise RemoteCommandFailed(
                 f"{self.node}: `{_short(line)}` didn't end within {timeout_s:g} s",
@@ -153,7 +172,7 @@ class Remote:
         took = time.monotonic() - begun
         status = done.exit_status
         _log.debug("%s: `%s` exited with %d after %.3f s", self.node, _short(line), status, took)
-        return Output(done.exit_status, _text(done.stdout), _text(done.stderr))
+        return Output(done.exit_status, _text(stdout), _text(stderr))
 
     async def succeed(
         self, command: Sequence[str], *, timeout_s: float, stdin: bytes | None = None
@@ -191,13 +210,20 @@ class Remote:
         return done.stdout.encode(errors="surrogateescape")
 
     async def fetch(self, paths: Sequence[str], *, timeout_s: float) -> dict[str, bytes]:
-        """Return the contents of those of the files that exist, by path, in one round trip."""
+        """Return the contents of those of the files that exist, by path, in one round trip.
+
+        Raises BadArchive when what the node sends isn't a plain archive of at most OUTPUT_LIMIT
+        bytes.
+        """
         names = [path.lstrip("/") for path in paths]
         # A log may grow while it is read, which tar reports by its exit status.
         archive = await self.run(
             ("tar", "-cf", "-", "-C", "/", "--ignore-failed-read", *names), timeout_s=timeout_s
         )
-        return files_of(archive.stdout.encode(errors="surrogateescape"))
+        try:
+            return files_of(archive.stdout.encode(errors="surrogateescape"))
+        except BadArchive as error:
+            raise BadArchive(f"{self.node}: {error.brief}") from None
 
     async def open_shell(self, command: Sequence[str]) -> "asyncssh.SSHClientProcess[str]":
         """Start `command` and leave its pipes open."""
@@ -262,17 +288,54 @@ def tar_of(files: Iterable[File]) -> bytes:
     return buffer.getvalue() if count else b""
 
 
-def files_of(archive: bytes) -> dict[str, bytes]:
-    """Return the plain files of a tar archive by absolute path; nothing for no archive."""
+def files_of(archive: bytes, *, limit: int = OUTPUT_LIMIT) -> dict[str, bytes]:
+    """Return the plain files of an uncompressed tar archive by absolute path.
+
+    Nothing for no archive. Raises BadArchive for what is no such archive, for a sparse file, and
+    for files of more than `limit` bytes together: an archive of a kilobyte can claim gigabytes.
+    """
     if not archive:
         return {}
-    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
-        found = {f"/{entry.name}": opened.extractfile(entry) for entry in opened if entry.isfile()}
-        return {path: file.read() for path, file in found.items() if file}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as opened:
+            entries = [entry for entry in opened if entry.isfile()]
+            if sparse := next((entry.name for entry in entries if entry.issparse()), None):
+                raise BadArchive(f"an archive of the node has a sparse file, {sparse!r}")
+            if sum(entry.size for entry in entries) > limit:
+                raise BadArchive(f"an archive of the node holds more than {limit:,} bytes")
+            found = {f"/{entry.name}": opened.extractfile(entry) for entry in entries}
+            return {path: file.read() for path, file in found.items() if file}
+    # A size of a header that is no number is a ValueError in some versions of tarfile.
+    except (tarfile.TarError, ValueError) as error:
+        raise BadArchive(f"an archive of the node can't be read: {error}") from None
 
 
-def _text(raw: bytes | str | None) -> str:
-    return raw.decode(errors="surrogateescape") if isinstance(raw, bytes) else raw or ""
+async def _outputs(process: "asyncssh.SSHClientProcess[bytes]", limit: int) -> tuple[bytes, bytes]:
+    """Return all that a process prints; raise _TooMuchOutput beyond `limit` bytes in all."""
+    left = limit
+
+    async def read(stream: "asyncssh.SSHReader[bytes]") -> bytes:
+        nonlocal left
+        parts = []
+        while part := await stream.read(CHUNK):
+            left -= len(part)
+            if left < 0:
+                raise _TooMuchOutput
+            parts.append(part)
+        return b"".join(parts)
+
+    try:
+        async with asyncio.TaskGroup() as both:
+            stdout = both.create_task(read(process.stdout))
+            stderr = both.create_task(read(process.stderr))
+    except ExceptionGroup as group:
+        # Both readers fail for the same reason: the first one's is enough.
+        raise group.exceptions[0] from None
+    return stdout.result(), stderr.result()
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="surrogateescape")
 
 
 def _short(line: str) -> str:

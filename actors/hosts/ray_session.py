@@ -4,15 +4,13 @@ Ray reads its environment once, when it is imported, so `prepare` must be called
 """
 
 import os
-import re
 import secrets
-import shutil
 import signal
 import sys
 import threading
 from pathlib import Path
 
-from actors.hypervisor.process import start_ticks
+from actors.hosts import ray_doorbell, ray_folder
 from campaign.core import log
 from campaign.core.errors import ConfigError, InfrastructureError
 
@@ -25,6 +23,11 @@ ENVIRONMENT = {
     "RAY_memory_monitor_refresh_ms": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Its metrics would be served to everybody without a token. Two of its servers have no switch,
+    # but go on without a port that can't be listened on.
+    "RAY_enable_metrics_collection": "0",
+    "AUTOSCALER_METRIC_PORT": "-1",
+    "DASHBOARD_METRIC_PORT": "-1",
 }
 
 
@@ -33,8 +36,9 @@ def prepare(address: str | None) -> None:
 
     Ray's daemons listen on every interface whatever they are told, and run what anybody sends them.
     So our own demands a token that only this process and its children know, and one that is joined
-    must demand one, too. Raises ConfigError if this process has no token for that, and RuntimeError
-    if Ray was imported before.
+    must demand one, too: it is asked. Raises ConfigError if this process has no token for that, or
+    if that Ray wants none; InfrastructureError if it doesn't answer; and RuntimeError if Ray was
+    imported before.
     """
     if "ray" in sys.modules:
         raise RuntimeError("ray was imported before its environment was prepared")
@@ -45,6 +49,8 @@ def prepare(address: str | None) -> None:
             "Start it with RAY_AUTH_MODE=token and one token on every host (ray get-auth-token "
             "--generate), and set both here as well.",
         )
+    if address:
+        ray_doorbell.require_refusal(address)
     os.environ.update(ENVIRONMENT)
     if not address:
         os.environ.update({"RAY_AUTH_MODE": "token", TOKEN: secrets.token_hex(32)})
@@ -80,8 +86,8 @@ def start(address: str | None) -> None:
         if address:
             ray.init(address=address, **common)
         else:
-            sweep()
-            folder = str(_own_folder(os.getpid()))
+            ray_folder.sweep()
+            folder = str(ray_folder.make())
             store = {"object_store_memory": OBJECT_STORE_BYTES, "_temp_dir": folder}
             ray.init(address="local", include_dashboard=False, num_cpus=1, **store, **common)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -100,32 +106,4 @@ def stop() -> None:
     import ray
 
     ray.shutdown()
-    shutil.rmtree(_own_folder(os.getpid()), ignore_errors=True)
-
-
-def sweep() -> list[Path]:
-    """Remove the files of sessions whose driver is dead, and return their folders.
-
-    Ray ends with its driver, but leaves sockets and logs.
-    """
-    ours = (
-        folder for folder in _TEMPORARY.glob(f"{_PREFIX}*") if folder.lstat().st_uid == os.geteuid()
-    )
-    stale = [folder for folder in ours if not _alive(folder)]
-    for folder in stale:
-        shutil.rmtree(folder, ignore_errors=True)
-    return stale
-
-
-# Sockets below it, and their paths may have 107 characters only.
-_TEMPORARY = Path("/tmp")  # noqa: S108
-_PREFIX = "campaign-ray-"
-
-
-def _own_folder(pid: int) -> Path:
-    return _TEMPORARY / f"{_PREFIX}{pid}-{start_ticks(pid)}"
-
-
-def _alive(folder: Path) -> bool:
-    match = re.fullmatch(rf"{_PREFIX}(\d+)-(\d+)", folder.name)
-    return match is None or start_ticks(int(match[1])) == int(match[2])
+    ray_folder.remove_own()

@@ -79,10 +79,18 @@ def read_chunk(folder: Path, file: str, offset: int) -> Chunk:
     return Chunk(len(data), hashlib.sha256(data).hexdigest(), b"" if zeros else data)
 
 
-def receive(kind: Kind, key: str, folder: Path, sources: Sequence[Source]) -> None:
+def receive(
+    kind: Kind,
+    key: str,
+    folder: Path,
+    sources: Sequence[Source],
+    *,
+    accept: Callable[[TransferManifest], None],
+) -> None:
     """Bring the folder of `key` from the first source that has it into `folder`.
 
-    Goes on with what is there already; where a source fails, the next one takes over. Raises
+    Goes on with what is there already; where a source fails, the next one takes over. `accept` is
+    given what a source offers, and raises TransferFailed if that can't be what is wanted. Raises
     TransferFailed, which tells the failure of each source.
     """
     failures = []
@@ -92,6 +100,7 @@ def receive(kind: Kind, key: str, folder: Path, sources: Sequence[Source]) -> No
             if manifest is None:
                 failures.append(f"{source.name}: it isn't there")
                 continue
+            accept(manifest)
             for file in manifest.files:
                 _receive_file(manifest, file, folder, partial(source.chunk, kind, key))
             _log.debug("%s %s has come from %s", kind, key[:16], source.name)
@@ -108,7 +117,7 @@ def _receive_file(
     ask: Callable[[str, int], Chunk],
 ) -> None:
     # The length of the file says how far its transfer has come, so it grows by whole chunks only.
-    if Path(file).name != file or file.startswith("."):
+    if not file or Path(file).name != file or file.startswith("."):
         raise TransferFailed(f"{file!r} can't be the name of a file in a transfer")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     size = manifest.files[file]

@@ -4,7 +4,7 @@ import contextlib
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from actors.snapshots import sealing, snapshot
@@ -23,13 +23,17 @@ from actors.transfer.chunks import (
 from campaign.core import files
 from campaign.core.errors import CampaignError, ImageError
 from campaign.images.bundles import manifest as manifests
-from campaign.images.bundles.manifest import PARTS, Bundle
+from campaign.images.bundles.manifest import PARTS, Bundle, ImageManifest
 from campaign.images.bundles.store import Store
 
 KEPT_S = 7 * 24 * 3600.0
 """How long a transfer that was broken off is worth keeping."""
 
+MANIFEST_BYTES = 4 * 2**20
+"""No manifest is larger, neither of a bundle nor of a golden cluster."""
+
 _KEY = re.compile(r"[0-9a-f]{64}")
+_GOLDEN_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*\.(ram|state)")
 _LOCK = ".lock"
 
 
@@ -89,16 +93,19 @@ class Incoming:
     def image(self, bundle: Bundle, sources: Sequence[Source]) -> Bundle:
         """Return the same bundle as this host sees it: where it is, or brought from a source.
 
-        Raises TransferFailed if it can't be brought, ImageError if what has come isn't the bundle.
+        Its manifest is the same too, since plans are made from what the manifest says. Raises
+        TransferFailed if it can't be brought, ImageError if what has come isn't the bundle.
         """
-        if (there := _verified(Store(bundle.path.parent), bundle.hash)) is not None:
+        if (there := _verified(Store(bundle.path.parent), bundle)) is not None:
             return there
         with self._receiving(bundle.hash) as folder:
-            if (there := _verified(self._images, bundle.hash)) is not None:
+            if (there := _verified(self._images, bundle)) is not None:
                 return there
-            receive("image", bundle.hash, folder, sources)
+            receive("image", bundle.hash, folder, sources, accept=_files_of(bundle))
             try:
-                return self._images.put(manifests.read(folder))
+                made = manifests.read(folder)
+                _require_same(made.manifest, bundle.manifest)
+                return self._images.put(made)
             except ImageError:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
@@ -112,7 +119,7 @@ class Incoming:
         if not having:
             return None
         with self._receiving(key.digest) as folder:
-            receive("golden", key.digest, folder, having)
+            receive("golden", key.digest, folder, having, accept=_golden_files)
             try:
                 return self._goldens.adopt(folder, key)
             except GoldenError:
@@ -142,9 +149,48 @@ def _has(source: Source, key: str) -> bool:
     return False
 
 
-def _verified(store: Store, wanted: str) -> Bundle | None:
+def _verified(store: Store, wanted: Bundle) -> Bundle | None:
     with contextlib.suppress(ImageError, OSError):
-        bundle = store.get(wanted)
-        store.verify(bundle)
-        return bundle
+        bundle = store.get(wanted.hash)
+        if bundle.manifest == wanted.manifest:
+            store.verify(bundle)
+            return bundle
     return None
+
+
+def _files_of(bundle: Bundle) -> Callable[[TransferManifest], None]:
+    """Return what refuses other files than the bundle's, or files of other sizes, untransferred."""
+    sizes = {name: fact.size for name, fact in bundle.manifest.files.items()}
+
+    def accept(offered: TransferManifest) -> None:
+        manifest = offered.files.get(manifests.MANIFEST, 0)
+        if offered.files != {**sizes, manifests.MANIFEST: manifest} or manifest > MANIFEST_BYTES:
+            raise TransferFailed(
+                f"what is offered as image {bundle.hash[:16]} is another one",
+                f"wanted  {sizes}\noffered {dict(offered.files)}",
+            )
+
+    return accept
+
+
+def _golden_files(offered: TransferManifest) -> None:
+    """Raise TransferFailed if a golden cluster can't have these files."""
+    for name, size in offered.files.items():
+        if name == snapshot.MANIFEST and size <= MANIFEST_BYTES:
+            continue
+        if not _GOLDEN_FILE.fullmatch(name):
+            raise TransferFailed(f"{name!r} ({size} bytes) is no file of a golden cluster")
+
+
+def _require_same(made: ImageManifest, wanted: ImageManifest) -> None:
+    """Raise ImageError, which names what differs, unless both describe the same bundle."""
+    have = made.model_dump(mode="json")
+    want = wanted.model_dump(mode="json")
+    differing = [name for name in want if have[name] != want[name]]
+    if differing:
+        raise ImageError(
+            f"what was sent as image {wanted.hash[:16]} is another one: its "
+            f"{', '.join(differing)} differ" + ("s" if len(differing) == 1 else ""),
+            "\n".join(f"{name}: wanted {want[name]}, sent {have[name]}" for name in differing),
+            "Check the host that sent it: `hpc-campaign image verify` there.",
+        )

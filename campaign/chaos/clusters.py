@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from actors.hosts import ray_session
+from actors.hosts import ray_folder
 from actors.hosts.state_dir import sweep
 from actors.hypervisor.daemon import PrivateLibvirtd
 from campaign.chaos import faults
@@ -194,7 +194,7 @@ def _left(environment: ChaosEnvironment) -> Iterator[str]:
         reaped = sweep(HostSettings(uri="private", state_dir=str(environment.states / name)))
         yield from (f"{name}: domain {one}" for one in (*reaped.domains, *reaped.kept))
         yield from (f"{name}: folder {one}" for one in reaped.folders)
-    yield from (f"Ray session {one}" for one in ray_session.sweep())
+    yield from (f"Ray session {one}" for one in ray_folder.sweep())
     yield from (
         f"process {pid}: {command[:120]}"
         for pid, command in commands()

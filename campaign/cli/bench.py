@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from campaign.cli.arguments import whole_number
+from campaign.cli.output import say
 from campaign.core.errors import UsageError
 from campaign.core.files import user_path
 
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         benchmark = importlib.import_module(f"campaign.bench.{name}")
         results = benchmark.run(overrides, options.out, options.rounds)
         results.write(options.out)
-        print(f"\n{results.table}\n{options.out} holds {', '.join(results.files)}")
+        say(f"\n{results.table}\n{options.out} holds {', '.join(results.files)}")
     return 0
 
 

@@ -3,6 +3,7 @@
 import argparse
 
 from campaign.cli.arguments import whole_number
+from campaign.cli.output import say
 from campaign.core.files import user_path
 from campaign.schema.image import ImageSettings
 
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     for count, chaos in ((runs, _simulated), (options.vms or 0, _on_vms)):
         if count:
             text, failed = chaos(options, count)
-            print(text, end="")
+            say(text.removesuffix("\n"))
             report += text
             broken = broken or failed
     if options.out:

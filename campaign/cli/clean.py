@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from campaign.cli.output import say
 from campaign.config.compose import compose
 from campaign.schema.hosts import HostSettings
 
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
 
     Returns 1 if something could not be removed, or a host can't be reached.
     """
-    from actors.hosts import ray_session
+    from actors.hosts import ray_folder
 
     campaign = compose(options.overrides).campaign
     status = 0
@@ -40,8 +41,8 @@ def run(options: argparse.Namespace) -> int:
         status |= _clean_far(
             campaign.far_hosts, campaign.testbed.ray_address, everything=options.all
         )
-    for folder in ray_session.sweep():
-        print(f"removed {folder}, left by a Ray whose driver is dead")
+    for folder in ray_folder.sweep():
+        say(f"removed {folder}, left by a Ray whose driver is dead")
     return status
 
 
@@ -68,7 +69,7 @@ def _clean_far(hosts: Mapping[str, HostSettings], address: str | None, *, everyt
         there = ray_nodes()
         for name, settings in hosts.items():
             if name not in there:
-                print(
+                say(
                     f"{name}: no living Ray node has the label {LABEL}={name}; clean it there, "
                     "as a local host"
                 )
@@ -83,7 +84,7 @@ def _clean_far(hosts: Mapping[str, HostSettings], address: str | None, *, everyt
 
 
 def _tell(name: str, reaped: "Reaped", drafts: int) -> int:
-    print(f"{name}: {reaped}")
+    say(f"{name}: {reaped}")
     if drafts:
-        print(f"{name}: removed {drafts} half-made golden cluster{'s' if drafts > 1 else ''}")
+        say(f"{name}: removed {drafts} half-made golden cluster{'s' if drafts > 1 else ''}")
     return bool(reaped.failures)

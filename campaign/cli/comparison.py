@@ -8,6 +8,7 @@ from pathlib import Path
 from campaign.analysis.arm import Arm
 from campaign.analysis.compare import compare
 from campaign.analysis.fairness import manifest
+from campaign.cli.output import say
 from campaign.config.compose import Composed
 from campaign.core.errors import ConfigError, LedgerError
 from campaign.execution.report_again import begun
@@ -35,19 +36,16 @@ def print_comparison(options: argparse.Namespace, named: Sequence[tuple[str, int
         arms.append(arm)
         scheduler = composed.space.scheduler(arm.record.point)
         schedulers[scheduler] = composed.schedulers[scheduler]
-        records += history.final()
+        records += history.comparable(arm.record.group)
         objectives |= composed.campaign.objectives
     found = compare(arms[0], arms[1], objectives)
     fairness = manifest(schedulers, records) if len(schedulers) > 1 else []
     written = list(sections(found, fairness, options.top))
     if options.json:
-        _write(
-            options.json,
-            json.dumps(plain(found, fairness), ensure_ascii=False, allow_nan=False) + "\n",
-        )
+        _write(options.json, json.dumps(plain(found, fairness), allow_nan=False) + "\n")
     if options.html:
         _write(options.html, page(found, written))
-    print("\n".join(lines(title(found), written)))
+    say("\n".join(lines(title(found), written)))
 
 
 def _arm(results: Results, number: int, composed: Composed, history: History) -> Arm:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from campaign.analysis.metrics import METRICS
 from campaign.analysis.validity import RULES
+from campaign.cli.output import say
+from campaign.config.defaults import parameter_rows, setting_rows
 from campaign.core.files import XDG_FOLDERS
 from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
 from campaign.core.phases import TIMED
-from campaign.schema.model import BETTER, Campaign
-from campaign.schema.settings import SettingRow, rows
+from campaign.schema.model import BETTER
+from campaign.schema.settings import SettingRow
 from schedulers import registry
 
 
@@ -20,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
         (folder / name).write_text(text)
-        print(folder / name)
+        say(f"{folder / name}")
     return 0
 
 
@@ -30,15 +32,15 @@ def pages() -> dict[str, str]:
 
 
 def settings_page() -> str:
-    """Every setting, and every scheduler's parameters."""
+    """Return the page of every setting and parameter, with the defaults that hold."""
     folders = ", ".join(f"`${name}` is {place}" for name, place in XDG_FOLDERS.items())
     parts = [
         "# Settings\n\nMade by `make docs`; the rows stand in the code.\n",
         f"In paths, {folders} where the variable isn't set.\n",
-        _table(rows(Campaign)),
+        _table(setting_rows()),
     ]
     for name in registry.names():
-        parts += [f"\n## scheduler.params of {name}\n", _table(rows(registry.adapter(name).Params))]
+        parts += [f"\n## scheduler.params of {name}\n", _table(parameter_rows(name))]
     return "\n".join(parts)
 
 

@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import asdict
 
-from campaign.cli.output import add_json, print_json
+from campaign.cli.output import add_json, print_json, say
 
 MARKS = {"ok": "ok     ", "absent": "absent ", "missing": "MISSING"}
 
@@ -25,8 +25,8 @@ def run(options: argparse.Namespace) -> int:
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            print(f"{MARKS[finding.state]} {finding.what:<13} {finding.found}")
+            say(f"{MARKS[finding.state]} {finding.what:<13} {finding.found}")
             if finding.state != "ok":
-                print(f"{'':21} fix: {finding.fix}")
-        print(verdict(composed, findings))
+                say(f"{'':21} fix: {finding.fix}")
+        say(verdict(composed, findings))
     return 2 if any(finding.state == "missing" for finding in findings) else 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from campaign.cli.output import say
 from campaign.config.compose import Composed
 from campaign.core.errors import ImageError
 from campaign.core.exits import USER_ERROR
@@ -23,8 +24,9 @@ def forecast(composed: Composed) -> int:
         lines += machines
     schedulers = " or ".join(composed.schedulers)
     lines += [f"run        {_jobs(workload)} on {schedulers}, the same in every trial"]
+    lines += [f"workload   {sentence}" for sentence in workload.sentences]
     lines += _settings(composed)
-    print("\n".join(lines))
+    say("\n".join(lines))
     return 0 if possible else USER_ERROR
 
 

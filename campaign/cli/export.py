@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from campaign.cli.output import say
 from campaign.core.errors import ConfigError
 from campaign.core.files import user_path
 
@@ -31,6 +32,6 @@ def run(options: argparse.Namespace) -> int:
             f"{place} exists", resolution="Choose another --out FOLDER, or remove it."
         )
     write(place, files(composed))
-    print("\n".join(searched_lines(composed)))
-    print(f"{place} holds the playbook; {place}/README.md says what to fill in")
+    say("\n".join(searched_lines(composed)))
+    say(f"{place} holds the playbook; {place}/README.md says what to fill in")
     return 0

@@ -6,13 +6,15 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import NoReturn
 
 from campaign.core import optional
 from campaign.core.errors import CampaignError
 from campaign.core.exits import USER_ERROR
+from campaign.core.printable import printable
 
 Main = Callable[[Sequence[str] | None], int]
 
@@ -26,6 +28,7 @@ def guarded(main: Main) -> Callable[..., int]:
     @functools.wraps(main)
     def run(arguments: Sequence[str] | None = None) -> int:
         _open_standard_streams()
+        sys.excepthook = _show_bug
         told_to_end: list[int] = []
         with _told_once(told_to_end):
             try:
@@ -104,6 +107,11 @@ def _open_standard_streams() -> None:
     sys.stderr = sys.stderr or open(2, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
 
 
+def _show_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    # An error that isn't one of ours may quote foreign text as well.
+    print(printable("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr)
+
+
 def message(error: CampaignError) -> str:
     """Return an error as text in three parts: what, evidence, how to fix it."""
     parts = [f"error: {error.brief}"]
@@ -111,4 +119,4 @@ def message(error: CampaignError) -> str:
         parts.append("\n".join(f"  | {line}" for line in error.details.splitlines()))
     if error.resolution:
         parts.append(error.resolution)
-    return "\n".join(parts)
+    return printable("\n".join(parts))

@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from campaign.cli.output import add_json, print_json
+from campaign.cli.output import add_json, print_json, say
 from campaign.config.compose import compose
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def run(options: argparse.Namespace) -> int:
 def _list(store: "GoldenStore") -> None:
     entries = store.entries()
     for entry in entries:
-        print(line_of(entry))
+        say(line_of(entry))
     use = sum(entry.disk_use for entry in entries) >> 20
-    print(f"{store.path}: {len(entries)} in all, {use} of {store.limit >> 20} MiB")
+    say(f"{store.path}: {len(entries)} in all, {use} of {store.limit >> 20} MiB")
 
 
 def _as_data(store: "GoldenStore") -> dict[str, Any]:
@@ -78,10 +78,8 @@ def _clear(store: "GoldenStore") -> None:
     for entry in entries:
         removed = store.remove(entry.digest)
         kept += not removed
-        print(f"{'removed' if removed else 'kept   '} {line_of(entry)}")
-    print(
-        f"{store.path}: {len(entries) - kept} removed, {kept} kept because campaigns use them now"
-    )
+        say(f"{'removed' if removed else 'kept   '} {line_of(entry)}")
+    say(f"{store.path}: {len(entries) - kept} removed, {kept} kept because campaigns use them now")
 
 
 def line_of(entry: "GoldenEntry") -> str:

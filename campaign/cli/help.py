@@ -4,9 +4,9 @@ import argparse
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from campaign.config.defaults import parameter_rows, setting_rows
 from campaign.config.groups import groups
-from campaign.schema.model import Campaign
-from campaign.schema.settings import SettingRow, rows
+from campaign.schema.settings import SettingRow
 from schedulers import registry
 
 NARROWEST = 40
@@ -19,10 +19,10 @@ def text(parser: argparse.ArgumentParser, usage: str, width: int | None = None) 
     Without a width each row of a table is one line, as programs want it.
     """
     parts = [usage, "\noptions:", *_options(parser), "\ngroups (group=option):", *_groups()]
-    parts += ["\nsettings (setting=value):", *_table(rows(Campaign), width)]
+    parts += ["\nsettings (setting=value):", *_table(setting_rows(), width)]
     for name in registry.names():
         parts.append(f"\nscheduler.params of {name} (all may be searched):")
-        parts += _table(rows(registry.adapter(name).Params), width)
+        parts += _table(parameter_rows(name), width)
     return "\n".join(parts)
 
 

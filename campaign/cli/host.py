@@ -6,13 +6,13 @@ import shlex
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from campaign.cli.output import add_json, print_json, table
+from campaign.cli.output import add_json, print_json, say, table
 from campaign.config.compose import Composed, compose
 from campaign.core.commands import CommandFile, OperatorCommand
 from campaign.core.errors import ConfigError
+from campaign.core.files import user_path
 from campaign.records.ledger import history_of
 from campaign.records.results import Results
 from campaign.schema.settings import NAME_PATTERN
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     """Do it; the exit status."""
     if options.action == "join":
         _require_name(options.host)
-        print("\n".join(joining(options.host, options.head or _own_address(), options.port)))
+        say("\n".join(joining(options.host, options.head or _own_address(), options.port)))
         return 0
     composed = compose(options.overrides)
     if options.action == "list":
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
             print_json([asdict(one) for one in found])
         else:
             heads = ("host", "where", "state", "trials", "failed")
-            print(table(heads, [[str(value) for value in astuple(one)] for one in found]))
+            say(table(heads, [[str(value) for value in astuple(one)] for one in found]))
         return 0
     _order(options.action, options.host, composed)
     return 0
@@ -122,7 +122,7 @@ class HostLine:
 
 def _listing(composed: Composed) -> Iterator[HostLine]:
     campaign = composed.campaign
-    results = Results(Path(campaign.output.results), campaign.name)
+    results = Results(user_path(campaign.output.results), campaign.name)
     drained = set[str]()
     hosts = dict(campaign.hosts)
     for command in CommandFile(results.folder).new() if results.folder.exists() else []:
@@ -171,7 +171,7 @@ def _nodes(address: str | None) -> Mapping[str, str]:
 def _order(action: str, host: str, composed: Composed) -> None:
     _require_name(host)
     campaign = composed.campaign
-    results = Results(Path(campaign.output.results), campaign.name)
+    results = Results(user_path(campaign.output.results), campaign.name)
     head = history_of(results.ledger_path).head
     if head is None:
         raise ConfigError(
@@ -191,7 +191,7 @@ def _order(action: str, host: str, composed: Composed) -> None:
     CommandFile(results.folder).append(
         OperatorCommand(action="drain" if action == "drain" else "serve", host=host, settings=added)
     )
-    print(
+    say(
         f"{action} {host}: the campaign {campaign.name} follows within seconds, or at "
         "its next start"
     )

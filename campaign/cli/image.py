@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from campaign.cli.output import add_json, print_json, table
+from campaign.cli.output import add_json, print_json, say, table
 from campaign.core.files import user_path
 from campaign.images.builders import BUILDERS, build
 from campaign.images.bundles.diff import differences
@@ -94,9 +94,9 @@ def _list(store: Store, options: argparse.Namespace) -> None:
         print_json([_as_data(bundle) for bundle in bundles])
         return
     if bundles:
-        print(table(HEADS, [_row(bundle) for bundle in bundles]))
+        say(table(HEADS, [_row(bundle) for bundle in bundles]))
     else:
-        print(f"{options.store} holds no images; `hpc-campaign image build slurm` makes one")
+        say(f"{options.store} holds no images; `hpc-campaign image build slurm` makes one")
 
 
 def _build(store: Store, options: argparse.Namespace) -> None:
@@ -109,7 +109,7 @@ def _build(store: Store, options: argparse.Namespace) -> None:
         locked=options.locked,
         flake=options.flake,
     )
-    print(_line(bundle))
+    say(_line(bundle))
 
 
 def _lock(store: Store, options: argparse.Namespace) -> None:
@@ -117,7 +117,7 @@ def _lock(store: Store, options: argparse.Namespace) -> None:
         for line in builder.renew_lock(
             options.name, mirror=options.mirror, scratch=Path(folder) / "apt"
         ):
-            print(line)
+            say(line)
 
 
 def _diff(store: Store, options: argparse.Namespace) -> None:
@@ -125,10 +125,10 @@ def _diff(store: Store, options: argparse.Namespace) -> None:
     other = store.get(options.other)
     same = True
     for line in differences(one, other, files=options.files):
-        print(line)
+        say(line)
         same = False
     if same:
-        print(f"the same: {_line(one)}")
+        say(f"the same: {_line(one)}")
 
 
 def _gc(store: Store, options: argparse.Namespace) -> None:
@@ -136,19 +136,19 @@ def _gc(store: Store, options: argparse.Namespace) -> None:
     for bundle in store.gc(
         [*newest.values(), *(store.get(wanted).hash for wanted in options.keep)]
     ):
-        print(f"removed {_line(bundle)}")
+        say(f"removed {_line(bundle)}")
 
 
 def _one(store: Store, options: argparse.Namespace) -> None:
     bundle = store.get(options.image)
     if options.action == "show":
-        print(bundle.manifest.model_dump_json(indent=1))
+        print_json(bundle.manifest.model_dump(mode="json"))
     elif options.action == "verify":
         store.verify(bundle, deep=True)
-        print(f"sound: {_line(bundle)}")
+        say(f"sound: {_line(bundle)}")
     else:
         store.remove(bundle)
-        print(f"removed {_line(bundle)}")
+        say(f"removed {_line(bundle)}")
 
 
 def _row(bundle: Bundle) -> tuple[str, ...]:

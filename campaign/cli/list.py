@@ -5,7 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campaign.cli.output import add_json, print_json, table
+from campaign.cli.output import add_json, print_json, say, table
+from campaign.core.files import user_path
 
 if TYPE_CHECKING:
     from campaign.records.campaigns import CampaignSummary
@@ -16,7 +17,10 @@ HEADS = ("name", "state", "trials", "testbed", "schedulers", "changed", "best va
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
-        "--results", type=Path, default=Path("results"), help="folder of results (default: results)"
+        "--results",
+        type=user_path,
+        default=Path("results"),
+        help="folder of results (default: results)",
     )
     add_json(parser)
 
@@ -29,9 +33,9 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json([asdict(one) for one in found])
     elif found:
-        print(table(HEADS, [_row(one) for one in found]))
+        say(table(HEADS, [_row(one) for one in found]))
     else:
-        print(f"{options.results}/ holds no campaigns; `hpc-campaign search` begins one")
+        say(f"{options.results}/ holds no campaigns; `hpc-campaign search` begins one")
     return 0
 
 

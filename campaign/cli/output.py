@@ -1,11 +1,12 @@
 """How commands print: JSON for programs, a table for people."""
 
 import argparse
-import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+
+from campaign.core.printable import json_text, printable
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +16,12 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def print_json(value: Any) -> None:
     """Print `value` as JSON; times by ISO 8601, paths and the like as text."""
-    print(json.dumps(value, indent=1, ensure_ascii=False, default=_as_text))
+    print(json_text(value, indent=1, default=_as_text))
+
+
+def say(text: str = "", *, flush: bool = False) -> None:
+    """Print `text`, which may quote what comes from elsewhere, so that a terminal only shows it."""
+    print(printable(text), flush=flush)
 
 
 def _as_text(value: object) -> str:
@@ -24,7 +30,7 @@ def _as_text(value: object) -> str:
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return lines whose columns are aligned: text to the left, numbers to the right."""
-    cells = [heads, *rows]
+    cells = [heads, *([printable(cell, lines=False) for cell in row] for row in rows)]
     widths = [max(len(row[at]) for row in cells) for at in range(len(heads))]
     right = [bool(rows) and all(_numeric(row[at]) for row in rows) for at in range(len(heads))]
     return "\n".join(

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from campaign.core.errors import ConfigError, UsageError
+from campaign.core.files import user_path
 
 _ARM = re.compile(r"(?:(?P<name>[^:]+):)?(?P<trial>\d+)")
 _ARM_USAGE = (
@@ -24,7 +25,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "trials of the same jobs",
     )
     parser.add_argument(
-        "--results", type=Path, default=Path("results"), help="folder of results (default: results)"
+        "--results",
+        type=user_path,
+        default=Path("results"),
+        help="folder of results (default: results)",
     )
     parser.add_argument(
         "--top",
@@ -33,11 +37,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="compare: how many jobs to show of those that changed most (default: 10)",
     )
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="compare: write it as JSON too, with every job"
+        "--json",
+        type=user_path,
+        metavar="FILE",
+        help="compare: write it as JSON too, with every job",
     )
     parser.add_argument(
         "--html",
-        type=Path,
+        type=user_path,
         metavar="FILE",
         help="compare: write it as a page too, with Gantt charts",
     )
@@ -55,8 +62,7 @@ def run(options: argparse.Namespace) -> int:
                 )
             from campaign.execution.report_again import report_again
 
-            report_again(options.results, name)
-            return 0
+            return report_again(options.results, name)
         case ["compare", one, other]:
             from campaign.cli.comparison import print_comparison
 

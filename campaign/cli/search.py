@@ -7,9 +7,9 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from campaign.cli.parser import PROGRAM, Parser
+from campaign.core.files import user_path
 
 USAGE = f"""\
 {PROGRAM} search [options] [group=option ...] [setting=value ...]
@@ -36,10 +36,16 @@ def configure(options: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="say what would be built, booted and run, and stop"
     )
     options.add_argument(
-        "--config-dir", type=Path, help="a folder of your own YAML groups, beside ours"
+        "--config-dir", type=user_path, help="a folder of your own YAML groups, beside ours"
     )
     options.add_argument(
         "--config-name", default="config", help="primary configuration in that folder"
+    )
+    options.add_argument(
+        "--new-group",
+        action="store_true",
+        help="go on with a campaign although its new trials can't be compared with those that are "
+        "there (another trace, other software): they become a group with a front of its own",
     )
 
 
@@ -56,7 +62,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse `arguments` and do what they say; return the exit status."""
-    options = parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = parser().parse_args(given)
     if options.help:
         from campaign.cli.help import text
 
@@ -77,4 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return forecast(composed)
     from campaign.execution.run import run
 
-    return run(composed, verbose=getattr(options, "verbose", False))
+    return run(
+        composed,
+        verbose=getattr(options, "verbose", False),
+        arguments=given,
+        new_group=options.new_group,
+    )

@@ -4,13 +4,18 @@ import argparse
 from contextlib import suppress
 from pathlib import Path
 
+from campaign.cli.output import say
 from campaign.core import optional
+from campaign.core.files import user_path
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
-        "--mlruns", type=Path, default=Path("mlruns"), help="folder of the store (default: mlruns)"
+        "--mlruns",
+        type=user_path,
+        default=Path("mlruns"),
+        help="folder of the store (default: mlruns)",
     )
     parser.add_argument("--port", type=int, default=5000, help="port on 127.0.0.1 (default: 5000)")
 
@@ -24,8 +29,8 @@ def run(options: argparse.Namespace) -> int:
     with listening(options.mlruns, options.port) as listener:
         token = draw_token()
         where = address(options.port, token, experiment=newest_experiment(options.mlruns))
-        print(f"the runs are at {where} (Ctrl-C ends)", flush=True)
-        print("the address holds a token: whoever has it can read them", flush=True)
+        say(f"the runs are at {where} (Ctrl-C ends)", flush=True)
+        say("the address holds a token: whoever has it can read them", flush=True)
         with suppress(KeyboardInterrupt):
             serve(options.mlruns, listener, token)
     return 0

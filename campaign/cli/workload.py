@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaign.cli.arguments import file_to_write
+from campaign.cli.output import say
 from campaign.config.workload_source import FILE_USAGE, SETTINGS_USAGE, find_workload
 from campaign.core.errors import ConfigError, UsageError
 
@@ -68,7 +69,6 @@ def _show(options: argparse.Namespace) -> None:
     # Numpy and what else the figures need takes a while to load, so an error above comes at once.
     from campaign.report.workload_picture import (
         characters,
-        printable,
         workload_page,
         workload_svg,
     )
@@ -77,12 +77,12 @@ def _show(options: argparse.Namespace) -> None:
 
     known = describe(named.workload, named.slots)
     for line in workload_lines(named.workload, known, source=named.source):
-        print(printable(line))
-    print(f"\n{characters(known)}")
+        say(line)
+    say(f"\n{characters(known)}")
     if options.picture:
         draw = workload_svg if options.picture.suffix == ".svg" else workload_page
         _draw(options.picture, draw, named.workload, known)
-        print(f"\n{printable(str(options.picture))} holds the picture")
+        say(f"\n{options.picture} holds the picture")
 
 
 def _draw(
@@ -113,11 +113,10 @@ def _write(options: argparse.Namespace) -> None:
             resolution="Choose another --out FILE.swf, or add --force to replace it.",
         )
     named = find_workload(options.words, generated=options.action == "generate")
-    from campaign.report.workload_picture import printable
     from campaign.report.workload_text import identity_lines
     from campaign.workloads.swf import write_swf
 
     write_swf(named.workload, place)
     heading = f"{place}: {len(named.workload)} jobs of {named.source}"
     for line in (heading, *identity_lines(named.workload)):
-        print(printable(line))
+        say(line)

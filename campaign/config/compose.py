@@ -7,30 +7,26 @@ model's business, and it words the error better.
 
 import difflib
 import logging
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from campaign.config.groups import CONF, groups
-from campaign.config.renamed import current_name, log_renamed, old_names, with_current_names
+from campaign.config.origins import OVERRIDE, Origins, key_of
+from campaign.config.renamed import current_name, log_renamed, with_current_names
 from campaign.core.errors import ConfigError
 from campaign.schema.model import Campaign
 from campaign.schema.settings import SettingRow, model_below, row_of, rows
+from campaign.schema.workload import HAVE_EFFECT, WorkloadSettings
 from schedulers.base import Params
 from schedulers.interface import Scheduler
 from schedulers.registry import adapter
 from search.space import Problem, Space, SpaceError, reason_of, space_of
 
 _MEMORY = "cluster.memory_mib"
-_GLOBAL_PACKAGE = (
-    "# @package _global_"  # Hydra's: the file's settings stand at the top, not below its group
-)
-_OVERRIDE = re.compile(r"^(?P<sign>\+\+|\+|~)?(?P<key>[^=]+?)(=(?P<value>.*))?$", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class Composed:
     campaign: Campaign
     schedulers: Mapping[str, Scheduler[Params]]
     space: Space
-    origins: "Origins"
+    origins: Origins
 
     @property
     def scheduler(self) -> Scheduler[Params]:
@@ -61,60 +57,6 @@ class Composed:
     def smallest_slots(self) -> int:
         """The slots of the campaign's smallest cluster, for which its workload is made."""
         return self.space.node_counts()[0] * self.campaign.cluster.slots_per_node
-
-
-@dataclass(frozen=True)
-class Origins:
-    """Finds the override or file that a setting's value came from.
-
-    `overrides` and `choices` (the option of each group) are of the command line; the files of
-    `folders` count in that order, the one named `primary` first. `otherwise` is the origin of
-    values that are in none of them.
-    """
-
-    overrides: tuple[str, ...]
-    folders: tuple[Path, ...]
-    primary: str
-    choices: dict[str, str]
-    otherwise: str = "the default"
-
-    def of(self, path: str) -> str:
-        """Return the origin of the value at the dotted `path`, in words."""
-        for override in reversed(self.overrides):
-            key = _key_of(override)
-            if self.choices.get(key) == override.partition("=")[2]:
-                continue  # it chose a group's file, which is searched below
-            if path == key or path.startswith(f"{key}.") or key.startswith(f"{path}."):
-                return f"override {override!r}"
-        parts = path.split(".")
-        # A setting that isn't in a mapping comes from where the mapping is.
-        for end in range(len(parts), -1, -1):
-            above = ".".join(parts[:end])
-            for file, content, prefix in self._files:
-                for name in (above, *old_names(above)):
-                    below = name.removeprefix(f"{prefix}.") if prefix else name
-                    if name == prefix or _holds(content, below):
-                        return str(file)
-        return self.otherwise
-
-    @cached_property
-    def _files(self) -> list[tuple[Path, Any, str]]:
-        import yaml
-
-        found = [(self._find(self.primary), "")]
-        found += [
-            (self._find(f"{group}/{option}"), group) for group, option in self.choices.items()
-        ]
-        texts = [(file, file.read_text(), prefix) for file, prefix in found if file]
-        return [
-            (file, yaml.safe_load(text), "" if text.startswith(_GLOBAL_PACKAGE) else prefix)
-            for file, text, prefix in texts
-        ]
-
-    def _find(self, name: str) -> Path | None:
-        return next(
-            (f for folder in self.folders if (f := folder / f"{name}.yaml").is_file()), None
-        )
 
 
 def compose(
@@ -154,7 +96,11 @@ def _validated(values: dict[str, Any], origins: Origins) -> Composed:
     except ValidationError as error:
         raise _config_error((_problem_of(dict(item)) for item in error.errors()), origins) from None
     schedulers = {name: adapter(name) for name in campaign.scheduler.names}
-    problems = [*_unknown_metrics(campaign), *_one_image_for_several(campaign)]
+    problems = [
+        *_unknown_metrics(campaign),
+        *_one_image_for_several(campaign),
+        *_without_effect(campaign.workload, origins),
+    ]
     try:
         space = space_of(
             campaign, {name: scheduler.Params for name, scheduler in schedulers.items()}
@@ -168,6 +114,28 @@ def _validated(values: dict[str, Any], origins: Origins) -> Composed:
     )
 
 
+def _without_effect(workload: WorkloadSettings, origins: Origins) -> Iterator[Problem]:
+    """Yield the workload's settings that somebody gave, though its kind has no use for them."""
+    for name, kinds in HAVE_EFFECT.items():
+        path = f"workload.{name}"
+        if workload.kind in kinds or name not in workload.model_fields_set:
+            continue
+        value = getattr(workload, name)
+        default = WorkloadSettings.model_fields[name].default
+        # A file may be a whole configuration, written by us: there, defaults stand for nothing.
+        # So may `jobs`, which our own groups set for every kind.
+        given = origins.overridden(path) or (
+            origins.in_users_file(path) and value != default and name != "jobs"
+        )
+        if given:
+            yield Problem(
+                path,
+                value,
+                f"choose workload={' or '.join(kinds)}, or leave it out",
+                f"it has no effect on workload.kind={workload.kind}",
+            )
+
+
 def _with_memory(
     campaign: Campaign, schedulers: Iterable[Scheduler[Params]], origins: Origins
 ) -> Campaign:
@@ -177,6 +145,8 @@ def _with_memory(
     if given >= neediest.memory_mib:
         return campaign
     if "memory_mib" in campaign.cluster.model_fields_set:
+        if campaign.testbed.kind == "simulation":
+            return campaign  # nothing boots, so what VMs need is no limit
         raise ConfigError(
             f"{_MEMORY} = {given} (from {origins.of(_MEMORY)}): {neediest.name} needs "
             f"{neediest.memory_mib} MiB",
@@ -226,7 +196,7 @@ def _hydra(
         for override in overrides:
             if override not in of_groups:
                 OmegaConf.update(
-                    values, _key_of(override), _value_of(override), merge=False, force_add=True
+                    values, key_of(override), _value_of(override), merge=False, force_add=True
                 )
         container = OmegaConf.to_container(values, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
@@ -258,7 +228,7 @@ def _concerns_groups(override: str, known: dict[str, list[str]]) -> bool:
 
     Raises ConfigError if it is not a valid override.
     """
-    match = _OVERRIDE.match(override)
+    match = OVERRIDE.match(override)
     if match is None or (match["value"] is None and match["sign"] != "~"):
         raise ConfigError(
             f"override {override!r} is not of the form setting=value", resolution=_SEE_HELP
@@ -287,7 +257,7 @@ def _value_of(override: str) -> Any:
 
 def _with_current_name(override: str) -> str:
     """Return `override` with the present name of its setting."""
-    key = _key_of(override)
+    key = key_of(override)
     if current_name(key) == key:
         return override
     log_renamed(key)
@@ -297,19 +267,6 @@ def _with_current_name(override: str) -> str:
 def _quoted(text: str) -> str:
     """Return `text` as a quoted string of Hydra's grammar."""
     return "'" + text.replace("'", "\\'") + "'"
-
-
-def _key_of(override: str) -> str:
-    match = _OVERRIDE.match(override)
-    return match["key"] if match else override
-
-
-def _holds(content: Any, path: str) -> bool:
-    for part in path.split("."):
-        if not isinstance(content, dict) or part not in content:
-            return False
-        content = content[part]
-    return True
 
 
 def _first_lines(error: Exception) -> str:

@@ -91,8 +91,6 @@ def _on_its_machine(file: Path, kind: str, overrides: Sequence[str]) -> NamedWor
         ["workload=swf", "workload.path=''", f"workload.kind={kind}", *overrides]
     ).campaign.workload
     trace = {"swf": read_swf, "batsim": read_batsim}[kind](file, strict=settings.strict)
-    if not any(word.startswith("workload.jobs=") for word in overrides):
-        settings = settings.model_copy(update={"jobs": len(trace)})
     slots = settings.machine or trace.machine_slots or max(trace.table.column("width").to_pylist())
     source = f"{kind}, {file}, on its own machine"
     return NamedWorkload(transform(trace, settings, slots=slots), slots, source)

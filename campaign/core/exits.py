@@ -3,9 +3,11 @@
 0  done
 1  a bug of ours: the traceback is shown
 2  something that the user can fix: one message says what, where, and how
-3  the campaign ended, but some of its trials failed because of the platform or the scheduler
+3  the campaign ended, but some of its trials failed because of the platform or the scheduler, or
+   MLflow lacks runs: the message says how to complete it
 129, 130, 143  interrupted (terminal closed, Ctrl-C, SIGTERM); what was finished is kept
 """
 
 USER_ERROR = 2
 TRIALS_FAILED = 3
+MLFLOW_INCOMPLETE = 3

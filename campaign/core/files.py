@@ -1,14 +1,19 @@
-"""Files: how to tell that one was touched, locks that end with their holder, and atomic writes."""
+"""Files: how to tell that one was touched, locks that end with their holder, durable writes."""
 
+import contextlib
+import errno
 import fcntl
 import os
+import re
 import secrets
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from campaign.core.errors import ConfigError
+from campaign.core.errors import ConfigError, StorageError
 
 XDG_FOLDERS = {
     "XDG_CACHE_HOME": "~/.cache",
@@ -18,14 +23,27 @@ XDG_FOLDERS = {
 """A user's base folders by the XDG specification: what each is where the variable isn't set."""
 LOCK_POLL_S = 0.01
 """How often a lock that is taken is tried again."""
+GO_ON = "start the same command again: it goes on with what is left."
+"""How a campaign is continued once its disk takes results again."""
+DRAFT_KEPT_S = 24 * 3600.0
+"""A draft that is older has no writer any more: whatever is written takes seconds."""
+_DRAFT = re.compile(r"\..+\.\d+-[0-9a-f]{8}")
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def user_path(text: str) -> Path:
-    """Return the path that `text` names; ConfigError if it begins with a user that there isn't.
+    """Return the path that `text` names; ConfigError if no path can be meant.
 
-    A `~` in front is expanded, and so is `$` with a name of XDG_FOLDERS. As the XDG specification
-    wants it, a variable that holds no absolute path counts as not set.
+    That is so where it begins with a user that there isn't, or holds a NUL character. A `~` in
+    front is expanded, and so is `$` with a name of XDG_FOLDERS. As the XDG specification wants it,
+    a variable that holds no absolute path counts as not set. Every path of an option, and of a
+    setting, goes through this function.
     """
+    if "\0" in text:
+        raise ConfigError(
+            f"{text!r} is no path: it holds a NUL character", resolution="Write another path."
+        )
     first, _, rest = text.partition("/")
     if first.removeprefix("$") in XDG_FOLDERS and first.startswith("$"):
         base = os.environ.get(first[1:], "")
@@ -92,6 +110,23 @@ def in_use(path: Path) -> bool:
     return False
 
 
+def sweep_drafts(folder: Path) -> list[Path]:
+    """Remove drafts that killed writers left in `folder` and in its subfolders; return them.
+
+    Only plain files older than DRAFT_KEPT_S go. What can't be removed stays, without a word.
+    """
+    removed = []
+    for place in (folder, *(path for path in folder.glob("*") if path.is_dir())):
+        for path in place.glob(".*"):
+            with contextlib.suppress(OSError):
+                status = path.lstat()
+                old = time.time() - status.st_mtime > DRAFT_KEPT_S
+                if old and stat.S_ISREG(status.st_mode) and _DRAFT.fullmatch(path.name):
+                    path.unlink()
+                    removed.append(path)
+    return removed
+
+
 @contextmanager
 def writing_atomically(
     path: Path, *, mode: int = 0o666, durable: bool = True
@@ -103,6 +138,7 @@ def writing_atomically(
     may lose it. If the block raises, or the disk fails (OSError), `path` stays as it was and no
     draft is left.
     """
+    # As _DRAFT has it, by which `sweep_drafts` knows one whose writer was killed.
     draft = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -117,7 +153,7 @@ def writing_atomically(
         raise
     if durable:
         # The rename is an entry of the folder, which has a cache of its own.
-        _flush_folder(path.parent)
+        flush(path.parent)
 
 
 def write_atomically(
@@ -128,15 +164,71 @@ def write_atomically(
         file.write(content.encode() if isinstance(content, str) else content)
 
 
+def write_durably(path: Path, content: bytes | str) -> None:
+    """Write a file of results, store or tracking: whole, and on the disk when this returns.
+
+    Folders that are missing are made. Raises StorageError, which names `path` and what to do.
+    """
+    with storage_errors(path):
+        make_folder(path.parent)
+        write_atomically(path, content)
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and those above it that are missing, on the disk when this returns."""
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in made:
+        flush(one.parent)
+
+
+def make_durable(folder: Path) -> None:
+    """Flush to the disk all that is below `folder`, and the entry of `folder` in its parent.
+
+    Others may have written the files: their caches are the kernel's, so whoever flushes them is
+    all the same. Links are left alone. Raises OSError when the disk fails.
+    """
+    for inner, _, names in os.walk(folder):
+        for name in names:
+            path = Path(inner, name)
+            if path.is_file() and not path.is_symlink():
+                flush(path)
+        flush(Path(inner))
+    flush(folder.parent)
+
+
 def has_room(folder: Path, reserved_bytes: int) -> bool:
     """Return whether the file system of `folder` has more free bytes than those reserved."""
     there = os.statvfs(folder)
     return there.f_bavail * there.f_frsize > reserved_bytes
 
 
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def flush(path: Path) -> None:
+    """Flush a file's content, or a folder's entries, to the disk; OSError when it fails."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError inside into a StorageError that names `path` and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """Return the error of a disk that doesn't take `path`."""
+    if error.errno in _FULL:
+        fix = f"Free some disk and {GO_ON}"
+    elif error.errno in _FORBIDDEN:
+        fix = f"Make {path.parent} writable for this user and {GO_ON}"
+    elif error.errno in (errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST):
+        fix = f"Move away what stands at {path} and {GO_ON}"
+    else:
+        fix = f"Look after the disk and {GO_ON}"
+    return StorageError(f"{path} can't be written: {error.strerror or error}", resolution=fix)

@@ -9,9 +9,13 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 BOUNDED_SLOWDOWN_TAU_S = 10.0
 """The run time (s) below which the bounded slowdown counts a job as this long."""
@@ -50,6 +54,10 @@ JOBS_SCHEMA = pa.schema(
 )
 
 
+HEADER = "header "
+"""Begins the names of notes that hold what a trace's header says of its machine."""
+
+
 class Job(NamedTuple):
     """One job of a workload; times in seconds, width in slots."""
 
@@ -67,7 +75,8 @@ class Workload:
 
     `table` has WORKLOAD_SCHEMA; `notes` say what was done to get it (repairs, scaling), by name.
     `machine_slots` are those of the machine that a trace or model describes, None where it isn't
-    known. `payload` is what the jobs do on VMs.
+    known. `payload` is what the jobs do on VMs. `guessed_requests` are the numbers of the jobs
+    whose requested time the source doesn't know: their `requested_s` is their run time.
     """
 
     name: str
@@ -75,6 +84,7 @@ class Workload:
     notes: dict[str, str] = field(default_factory=dict)
     machine_slots: int | None = None
     payload: str = "sleep"
+    guessed_requests: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -83,6 +93,22 @@ class Workload:
         """Yield the jobs in order of arrival."""
         columns = [self.table.column(name).to_pylist() for name in WORKLOAD_SCHEMA.names]
         return (Job(*values) for values in zip(*columns, strict=True))
+
+    @property
+    def sentences(self) -> list[str]:
+        """Say what was done to get these jobs: each repair, choice, cut and guess, counted."""
+        return [
+            f"{name}: {text}" for name, text in self.notes.items() if not name.startswith(HEADER)
+        ]
+
+    @cached_property
+    def is_guessed(self) -> "NDArray[np.bool_]":
+        """Tell for each job whether its requested time was guessed."""
+        import numpy as np
+
+        numbers = self.table.column("job_id").to_numpy()
+        guessed = np.fromiter(self.guessed_requests, np.int64, len(self.guessed_requests))
+        return np.isin(numbers, guessed)
 
     @cached_property
     def hash(self) -> str:

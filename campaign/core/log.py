@@ -11,7 +11,6 @@ one as text hands it to `keep_secret`, which masks it in every record.
 """
 
 import contextlib
-import json
 import logging
 import threading
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from campaign.core import files
+from campaign.core.printable import json_text
 
 PACKAGES = ("campaign", "actors", "schedulers", "search")
 """The loggers that are ours; what other libraries log stays theirs."""
@@ -150,7 +150,7 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = mask("".join(traceback.format_exception(*record.exc_info)))
         # Once more, since what came as data hasn't gone through ContextFilter.
-        return mask(json.dumps(line, default=str, ensure_ascii=False))
+        return mask(json_text(line, default=str))
 
 
 def install(handler: logging.Handler, *, level: int = logging.DEBUG) -> None:

@@ -49,7 +49,8 @@ def _known_phases(phases: object) -> object:
 class TrialRecord(Settings):
     """The record of a judged trial.
 
-    All that is shown of a trial later (MLflow, report, front) is derived from this.
+    All that is shown of a trial later (MLflow, report, front) is derived from this. `group` is the
+    number of the group whose trials it may be compared with (see `campaign.records.groups`).
     """
 
     number: int
@@ -66,6 +67,7 @@ class TrialRecord(Settings):
     retryable: bool | None = None  # by the error that ended it; None where there was none
     started: float = 0.0  # Unix seconds
     ended: float = 0.0
+    group: int = 0
 
     @property
     def valid(self) -> bool:

@@ -11,6 +11,9 @@ from campaign.core.provenance import Provenance
 
 DISTRIBUTION = "hpc-campaign"
 NOT_KNOWN = "unknown"
+SUFFIXES = frozenset({".py", ".j2"})
+GUEST = "guest"
+"""The folders whose files are programs for nodes."""
 
 
 def software() -> Provenance:
@@ -55,14 +58,22 @@ def git_commit() -> str:
 
 @cache
 def source_digest() -> str:
-    """Return a hash of the program's source files: equal where two machines run the same."""
+    """Return a hash of the program's source files: equal where two machines run the same.
+
+    It covers what shapes a trial: Python, templates, and the programs that run on nodes.
+    """
     root = Path(__file__).resolve().parents[2]
     total = hashlib.sha256()
     for package in PACKAGES:
-        for file in sorted((root / package).rglob("*.py")):
+        for file in sorted(filter(_is_source, (root / package).rglob("*"))):
             content = hashlib.sha256(file.read_bytes()).hexdigest()
             total.update(f"{file.relative_to(root)} {content}\n".encode())
     return total.hexdigest()[:16]
+
+
+def _is_source(file: Path) -> bool:
+    # Of the guests' programs, those without an ending are scripts.
+    return file.suffix in SUFFIXES or (file.parent.name == GUEST and file.is_file())
 
 
 def _git(root: Path, *arguments: str) -> str:

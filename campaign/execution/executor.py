@@ -7,7 +7,7 @@ before MLflow and the sampler hear of the attempt. A resume rebuilds both from t
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from campaign.analysis.metrics import ClusterFacts, Computed, compute
@@ -225,11 +225,22 @@ class Executor:
 
     def _finish(self, trial: Trial, evaluation: Evaluation) -> None:
         _, started = self._running.pop(trial.number)
+        history = self._ledger.history
         record = judge(
-            trial, evaluation, self._campaign, self._space, times=(started, self._clock())
+            trial,
+            _as_of_group(evaluation, history.acceleration),
+            self._campaign,
+            self._space,
+            times=(started, self._clock()),
+            group=history.group.number,
         )
-        self._results.keep(record, evaluation)
-        self._ledger.append("finished", trial=trial.number, record=record.model_dump(mode="json"))
+        table = self._results.keep(record, evaluation, self._ledger.history.identity)
+        self._ledger.append(
+            "finished",
+            trial=trial.number,
+            record=record.model_dump(mode="json"),
+            jobs_sha256=table,
+        )
         failed = record.failed
         self._failures = self._failures + 1 if failed else 0
         self._last_failure = record if failed else self._last_failure
@@ -239,7 +250,10 @@ class Executor:
 
     def _tell(self, number: int) -> None:
         record = self._ledger.history.records[number][-1]
-        if record.valid:
+        if record.group != self._ledger.history.group.number:
+            # Values of other jobs or other software would mislead the sampler.
+            self._study.fail(number)
+        elif record.valid:
             self._study.tell(number, record.metrics)
         elif record.outcome == "stalled":
             self._study.stall(number)
@@ -257,6 +271,25 @@ def _gave_up(last: TrialRecord | None, failures: int) -> GaveUpError:
     )
 
 
+def _as_of_group(evaluation: Evaluation, acceleration: str) -> Evaluation:
+    """Return the evaluation as it counts in a group whose guests run under `acceleration`.
+
+    One whose guests ran otherwise has failed for its host: times under emulation are no times of
+    the same machine. Another host, or the same one after it was fixed, may do better.
+    """
+    found = evaluation.provenance.acceleration
+    if evaluation.outcome != "ok" or not acceleration or found in ("", acceleration):
+        return evaluation
+    return replace(
+        evaluation,
+        outcome="infrastructure_failed",
+        reason=f"acceleration: {found} on {evaluation.host}, but {acceleration} in the trials "
+        "before it, so they can't be compared; set hosts.NAME.acceleration, choose hosts by "
+        "testbed.group, or use another name=",
+        retryable=True,
+    )
+
+
 def judge(
     trial: Trial,
     evaluation: Evaluation,
@@ -264,8 +297,9 @@ def judge(
     space: Space,
     *,
     times: tuple[float, float],
+    group: int = 0,
 ) -> TrialRecord:
-    """Return the record of an evaluated trial, with its metrics and outcome.
+    """Return the record of an evaluated trial of a `group`, with its metrics and outcome.
 
     `times` are the attempt's start and end (Unix seconds). A trial that ran to its end but lacks an
     objective's value is invalid: there is nothing to tell the sampler.
@@ -303,4 +337,5 @@ def judge(
         retryable=evaluation.retryable,
         started=times[0],
         ended=times[1],
+        group=group,
     )

@@ -1,39 +1,77 @@
 """A campaign's report once more, from its ledger and data set alone."""
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from campaign.config.compose import Composed, compose_recorded
+from campaign.core.exits import MLFLOW_INCOMPLETE
+from campaign.core.files import user_path
 from campaign.core.trials import TrialRecord
 from campaign.execution.summary import conclude, facts_of, result_of
 from campaign.records.ledger import History, history_of
 from campaign.records.results import Results
-from campaign.testbeds.preflight import workload_for
+from campaign.records.verification import check_results
 from campaign.tracking.worker import bring_up_to_date, parameters_of, tracker_for
 
+_log = logging.getLogger(__name__)
 
-def report_again(folder: Path, name: str) -> None:
+
+def report_again(folder: Path, name: str) -> int:
     """Write the report of the campaign `name` in the results `folder`, and complete MLflow's runs.
 
-    Raises LedgerError where there is no such campaign.
+    It is made of the record alone, so from any folder, and without the trace. Return the exit
+    status. Raises LedgerError where there is no such campaign.
     """
     results = Results(folder, name)
     composed, history = begun(results)
+    check_results(results, history)
     campaign = composed.campaign
-    workload = workload_for(campaign, composed.schedulers, composed.space)
-    facts = facts_of(campaign, composed.space.fixed, workload)
+    facts = facts_of(composed, results, history)
     parameters = parameters_of(composed.schedulers, composed.space)
-    tracker = tracker_for(campaign, facts.config, parameters, results, history)
+    known = {path: history.group.key.get(path, value) for path, value in parameters.items()}
+    tracker = tracker_for(campaign, facts.config, known, results, history)
     wanted = campaign.search.trials
+    results.keep_config(facts.config)
 
     def track(front: Sequence[TrialRecord]) -> None:
         bring_up_to_date(tracker, results, history.final(), front, wanted)
 
     result = result_of(facts, composed.schedulers, history, results.ledger_path)
-    conclude(result, results, Path(campaign.output.mlruns), track=track)
+    tracked = conclude(result, results, user_path(campaign.output.mlruns), track=track)
+    _log.info("command  %s", facts.command)
+    if facts.folder:
+        _log.info("given in %s", facts.folder)
+    return 0 if tracked else MLFLOW_INCOMPLETE
 
 
 def begun(results: Results) -> tuple[Composed, History]:
-    """Return a campaign as its ledger recorded it, with its history; LedgerError without one."""
+    """Return a campaign as its ledger last recorded it, with its history.
+
+    Raises LedgerError without one.
+    """
     history = history_of(results.ledger_path)
-    return compose_recorded(history.head["config"] if history.head else {}), history
+    composed = compose_recorded(history.config)
+    output = composed.campaign.output
+    mlruns = output.model_copy(
+        update={"mlruns": str(_store_of(output.mlruns, output.results, results))}
+    )
+    return replace(
+        composed, campaign=composed.campaign.model_copy(update={"output": mlruns})
+    ), history
+
+
+def _store_of(mlruns: str, recorded: str, results: Results) -> Path:
+    """Return the MLflow store of a campaign.
+
+    Earlier versions recorded relative paths: of `mlruns`, and of the results folder (`recorded`),
+    whose real place tells where both are.
+    """
+    place = user_path(mlruns)
+    root = results.folder.parent.resolve()
+    below = Path(recorded)
+    if place.is_absolute() or below.is_absolute() or not below.parts:
+        return place
+    parts = root.parts[: -len(below.parts)]
+    return Path(*parts, place) if root.parts[len(parts) :] == below.parts else place

@@ -1,28 +1,31 @@
 """Carries a composed campaign out from its image to its report; resumes what was begun."""
 
 import logging
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from campaign.analysis.fairness import ManifestEntry, plain
-from campaign.config.compose import Composed, recorded
+from campaign.config.compose import Composed, compose_recorded, recorded
 from campaign.core import log
 from campaign.core.errors import CampaignError, LedgerError
-from campaign.core.exits import TRIALS_FAILED
-from campaign.core.files import write_atomically
+from campaign.core.exits import MLFLOW_INCOMPLETE, TRIALS_FAILED
+from campaign.core.files import sweep_drafts, user_path
+from campaign.core.jobs import Workload
 from campaign.core.trials import TrialRecord
 from campaign.execution.executor import Executor
 from campaign.execution.progress import Progress
+from campaign.execution.start import Start, key_of, record_start, standing, starts_group
 from campaign.execution.summary import conclude, facts_of, result_of
 from campaign.execution.terminal import show
 from campaign.records.ledger import Ledger
 from campaign.records.results import Results
+from campaign.records.verification import check_results
 from campaign.report.facts import CampaignFacts
 from campaign.schema.model import Campaign, SearchSettings
-from campaign.testbeds import NodeImages, backend_for
+from campaign.testbeds import backend_for
 from campaign.testbeds.preflight import workload_for
 from campaign.tracking.worker import MlflowWorker, parameters_of, tracker_for
 
@@ -43,34 +46,59 @@ MAY_CHANGE = frozenset(
         "testbed.parallel",
         "testbed.prefetch",
         "testbed.ray_address",
+        "workload.path",
     }
 )
 """Settings that a resume may change; any other makes another campaign.
 
-A campaign keeps the images that it began with, whatever `image` says later.
+A campaign keeps the images that it began with, whatever `image` says later. A trace may have moved:
+its content counts (see `campaign.execution.start`).
 """
 
 
-def run(composed: Composed, *, verbose: bool = False) -> int:
+@dataclass(frozen=True)
+class SearchCommand:
+    """The words of a command line; `new_group` tells if they ask for a new group of trials."""
+
+    arguments: tuple[str, ...]
+    new_group: bool
+
+
+def run(
+    composed: Composed,
+    *,
+    verbose: bool = False,
+    arguments: Sequence[str] | None = None,
+    new_group: bool = False,
+) -> int:
     """Run or resume the campaign and return the exit status.
 
     What was finished is kept and shown, whatever happens. The log goes to the terminal (with
-    `verbose` in detail) and, all of it, to the results folder. Raises CampaignError when the
-    campaign can't be carried out.
+    `verbose` in detail) and, all of it, to the results folder. `arguments` are the words of the
+    command line, as the report repeats them (default: the overrides). With `new_group`, a resume
+    whose trials can't be compared with those that are there makes a group of them. Raises
+    CampaignError when the campaign can't be carried out.
     """
+    composed = replace(composed, campaign=standing(composed.campaign))
+    given = composed.origins.overrides if arguments is None else arguments
+    command = SearchCommand(tuple(given), new_group)
     campaign = composed.campaign
-    results = Results(Path(campaign.output.results), campaign.name)
+    results = Results(user_path(campaign.output.results), campaign.name)
     with ExitStack() as stack:
         stack.enter_context(show(campaign.output.log, verbose=verbose))
         stack.enter_context(log.context(campaign=campaign.name))
         ledger = stack.enter_context(Ledger(results.ledger_path))
         # Before the log is opened: the folder may be another campaign's.
         _check_same_campaign(campaign, ledger, results.folder)
+        check_results(results, ledger.history)
+        for draft in sweep_drafts(results.folder):
+            _log.debug("removed %s, which a killed driver left", draft)
         _keep_log(stack, results.driver_log)
         stack.enter_context(log.span(_log, f"campaign {campaign.name}"))
-        records = _carry_out(composed, ledger, results)
-    failed = [record for record in records if record.failed]
-    return TRIALS_FAILED if failed or not any(record.valid for record in records) else 0
+        records, tracked = _carry_out(composed, command, ledger, results)
+    if any(record.failed for record in records) or not any(record.valid for record in records):
+        return TRIALS_FAILED
+    return 0 if tracked else MLFLOW_INCOMPLETE
 
 
 def _keep_log(stack: ExitStack, path: Path) -> None:
@@ -80,32 +108,37 @@ def _keep_log(stack: ExitStack, path: Path) -> None:
         _log.warning("%s can't be written, so there is no log: %s", path, error.strerror)
 
 
-def _carry_out(composed: Composed, ledger: Ledger, results: Results) -> list[TrialRecord]:
+def _carry_out(
+    composed: Composed, command: SearchCommand, ledger: Ledger, results: Results
+) -> tuple[list[TrialRecord], bool]:
+    """Return the last records in order of trials, and whether MLflow has all of them."""
     campaign = composed.campaign
     schedulers = composed.schedulers
     space = composed.space
-    workload = workload_for(campaign, schedulers, space)
-    facts = facts_of(campaign, space.fixed, workload, composed.origins.overrides)
+    parameters = parameters_of(schedulers, space)
+    workload = _workload(composed)
+    start = Start(campaign, key_of(campaign, parameters, workload), workload, command.arguments)
+    own_group = starts_group(start, ledger.history, results, new_group=command.new_group)
     backend = backend_for(campaign, schedulers, space)
     images = backend.prepare(ledger.history.images)
     progress = Progress(campaign.search.trials)
     left = not _is_done(campaign.search, ledger)
     if left:
         backend.check()
-        _record_start(campaign, facts, ledger, results, images)
+        record_start(start, images, ledger, results, own_group=own_group)
         progress.resumed(ledger.history.lasting(campaign.search.retries))
-    parameters = parameters_of(schedulers, space)
+    facts = _recorded_facts(composed, ledger, results, begun=left)
     tracker = tracker_for(campaign, facts.config, parameters, results, ledger.history)
 
-    def finish() -> None:
+    def finish() -> bool:
         result = result_of(facts, schedulers, ledger.history, ledger.path)
         _record_fairness(result.facts.fairness, ledger)
-        conclude(result, results, Path(campaign.output.mlruns), track=worker.finish)
+        return conclude(result, results, user_path(campaign.output.mlruns), track=worker.finish)
 
     with MlflowWorker(tracker, results, ledger.history, campaign.search.trials) as worker:
         if not left:
-            finish()
-            return ledger.history.final()
+            tracked = finish()
+            return ledger.history.final(), tracked
         try:
             with ExitStack() as stack:
                 executor = Executor(
@@ -119,12 +152,41 @@ def _carry_out(composed: Composed, ledger: Ledger, results: Results) -> list[Tri
                     listeners=(progress, worker),
                 )
                 records = executor.run()
+        except LedgerError:
+            raise  # the folder may hold something else by now
         except CampaignError:
             if any(record.valid for record in ledger.history.final()):
-                finish()
+                _try_to(finish)
             raise
+        tracked = finish()
+    return records, tracked
+
+
+def _recorded_facts(
+    composed: Composed, ledger: Ledger, results: Results, *, begun: bool
+) -> CampaignFacts:
+    # Where nothing was left to begin, no start was recorded: the last one that was is shown.
+    shown = composed if begun else compose_recorded(ledger.history.config)
+    facts = facts_of(shown, results, ledger.history)
+    # A power cut under an earlier version may have emptied the file.
+    results.keep_config(facts.config)
+    return facts
+
+
+def _try_to(finish: Callable[[], object]) -> None:
+    # Another error is on its way, and it is the one to be told: what follows from it is only noted.
+    try:
         finish()
-    return records
+    except (CampaignError, OSError) as error:
+        _log.warning("the report is not up to date: %s", error)
+
+
+def _workload(composed: Composed) -> Workload:
+    """Return the jobs of all trials, and log what was done to get them."""
+    workload = workload_for(composed.campaign, composed.schedulers, composed.space)
+    for sentence in workload.sentences:
+        _log.info("workload: %s", sentence)
+    return workload
 
 
 def _is_done(search: SearchSettings, ledger: Ledger) -> bool:
@@ -136,25 +198,6 @@ def _is_done(search: SearchSettings, ledger: Ledger) -> bool:
         done,
     )
     return True
-
-
-def _record_start(
-    campaign: Campaign, facts: CampaignFacts, ledger: Ledger, results: Results, images: NodeImages
-) -> None:
-    if ledger.history.head is not None:
-        ledger.append("resumed")
-        return
-    write_atomically(results.folder / "campaign.yaml", facts.config)
-    for bundle in images.bundles.values():
-        results.keep_manifest(bundle)
-    ledger.append(
-        "campaign",
-        id=secrets.token_hex(8),
-        name=campaign.name,
-        config=campaign.model_dump(mode="json"),
-        images={name: bundle.hash for name, bundle in images.bundles.items()},
-        workload_hash=facts.workload["hash"],
-    )
 
 
 def _record_fairness(rows: Sequence[ManifestEntry], ledger: Ledger) -> None:

@@ -4,31 +4,35 @@ All of it is derived from the ledger and the data set.
 """
 
 import hashlib
-import json
 import logging
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import rich
 
 from campaign.analysis.fairness import ManifestEntry, manifest, plain
+from campaign.config.compose import Composed
 from campaign.config.yaml_text import campaign_yaml
-from campaign.core.files import write_atomically
+from campaign.core.errors import CampaignError
+from campaign.core.files import write_durably
 from campaign.core.jobs import Workload, tau_of
+from campaign.core.printable import json_text
 from campaign.core.trials import TrialRecord
+from campaign.records.groups import WORKLOAD, differences
 from campaign.records.ledger import History, read
 from campaign.records.results import Results
 from campaign.report import page
-from campaign.report.facts import CampaignFacts
+from campaign.report.facts import CampaignFacts, EarlierGroup
 from campaign.report.result import CampaignResult
 from campaign.report.text import text_front, time_lines
-from campaign.schema.model import Campaign
-from campaign.schema.settings import Scalar
+from campaign.testbeds.preflight import workload_for
 from campaign.tracking.worker import first_line
 from schedulers.base import Params
 from schedulers.interface import Scheduler
+from search.pareto import front
 
 _log = logging.getLogger(__name__)
 
@@ -36,35 +40,63 @@ Track = Callable[[Sequence[TrialRecord]], None]
 """Logs to MLflow what is missing there, and which trials are on the front."""
 
 
-def facts_of(
-    campaign: Campaign,
-    fixed: Mapping[str, Scalar],
-    workload: Workload,
-    overrides: Sequence[str] = (),
-) -> CampaignFacts:
-    """Return what is known of a campaign before its first trial.
+def facts_of(composed: Composed, results: Results, history: History) -> CampaignFacts:
+    """Return what a campaign that has begun is, by its record alone.
 
-    `fixed` are the parameters that no trial varies, by dotted setting; the `overrides` repeat the
-    campaign on a command line.
+    `composed` is the campaign as its ledger's `history` last recorded it. Raises LedgerError where
+    the workload that was kept in `results` is gone or altered.
     """
+    campaign = composed.campaign
     config = campaign_yaml(campaign)
+    workload = results.workload(history.group) or _read_again(composed, history)
     return CampaignFacts(
         campaign=campaign.name,
         objectives=campaign.objectives,
         constraints=campaign.search.constraints,
-        fixed=fixed,
+        fixed=composed.space.fixed,
         slots_per_node=campaign.cluster.slots_per_node,
-        workload={
-            "name": workload.name,
-            "jobs": str(len(workload)),
-            "hash": workload.hash,
-            **workload.notes,
-        },
+        workload=_workload_facts(workload, history),
+        workload_notes=tuple(workload.sentences) if workload else (),
         tau_s=tau_of(campaign.workload.time_scale),
         config=config,
         config_hash=hashlib.sha256(config.encode()).hexdigest(),
-        command=shlex.join(["python", "-m", "campaign.search", *overrides]),
+        command=_command(results, history),
+        folder=history.folder,
     )
+
+
+def _workload_facts(workload: Workload | None, history: History) -> dict[str, str]:
+    if workload is None:
+        return {
+            "hash": history.group.key.get(WORKLOAD, ""),
+            "jobs": "not known: an earlier version of this software kept no copy of the workload, "
+            "and its file is gone or has changed since",
+        }
+    return {
+        "name": workload.name,
+        "jobs": str(len(workload)),
+        "hash": workload.hash,
+        **workload.notes,
+    }
+
+
+def _read_again(composed: Composed, history: History) -> Workload | None:
+    """Return the workload of a campaign that kept none, if it can be had unchanged."""
+    try:
+        found = workload_for(composed.campaign, composed.schedulers, composed.space)
+    except CampaignError:
+        return None
+    return found if found.hash == history.group.key.get(WORKLOAD) else None
+
+
+def _command(results: Results, history: History) -> str:
+    """Return the command line that repeats the campaign."""
+    if history.folder:
+        arguments = history.arguments
+    else:  # an earlier version did not record it, but the configuration says the same
+        folder = str(results.folder.resolve())
+        arguments = ("--config-dir", folder, "--config-name", "campaign")
+    return shlex.join(["python", "-m", "campaign.search", *arguments])
 
 
 def result_of(
@@ -74,12 +106,16 @@ def result_of(
     ledger_path: Path,
 ) -> CampaignResult:
     """Compute what the campaign of these `facts` ended with, by its ledger."""
-    records = history.final()
+    records = history.comparable()
     earlier = (
-        record for number in sorted(history.records) for record in history.records[number][:-1]
+        record
+        for number in sorted(history.records)
+        for record in history.records[number][:-1]
+        if record.group == history.group.number
     )
     ended = replace(
         facts,
+        earlier_groups=tuple(_earlier_groups(facts, history)),
         fairness=tuple(_comparison(schedulers, records)),
         earlier=tuple(earlier),
         resumed=_resumed(ledger_path),
@@ -87,22 +123,39 @@ def result_of(
     return CampaignResult.of(records, ended)
 
 
-def conclude(result: CampaignResult, results: Results, mlruns: Path, *, track: Track) -> None:
+def _earlier_groups(facts: CampaignFacts, history: History) -> Iterator[EarlierGroup]:
+    for group, later in pairwise([*history.groups[:-1], history.group]):
+        records = history.comparable(group.number)
+        yield EarlierGroup(
+            group.number,
+            tuple(records),
+            tuple(front(records, facts.objectives, facts.constraints)),
+            tuple(str(one) for one in differences(group, later.key)),
+        )
+
+
+def conclude(result: CampaignResult, results: Results, mlruns: Path, *, track: Track) -> bool:
     """Bring report and MLflow (by `track`) up to date and print the front.
 
-    `mlruns` is MLflow's folder. A failure of MLflow is logged, and stops nothing else.
+    `mlruns` is MLflow's folder. A failure of MLflow is logged, and stops nothing else. Return
+    whether MLflow has all that it should.
     """
     fairness = result.facts.fairness
     if fairness:
-        text = json.dumps(plain(fairness), indent=1, ensure_ascii=False)
-        write_atomically(results.fairness_path, f"{text}\n")
+        text = json_text(plain(fairness), indent=1)
+        write_durably(results.fairness_path, f"{text}\n")
     page.write(results.report_path, result, results.trial_jobs)
-    mlflow = _tracked(result, mlruns, track)
+    failure = _failure_of(track, result)
     for heading, line in time_lines(result.cost):
         _log.info("%-8s %s", heading, line)
     _log.info("jobs     %s/", results.jobs_folder)
     _log.info("report   %s", results.report_path)
-    _log.info("MLflow   %s", mlflow)
+    if failure:
+        name = result.facts.campaign
+        fix = f"`hpc-campaign report {name} --results {results.folder.parent}` completes it"
+        _log.warning("MLflow   is not up to date: %s; %s", failure, fix)
+    else:
+        _log.info("MLflow   %s (hpc-campaign ui)", mlruns / "mlflow.db")
     if fairness:
         differ = sum(not row.equal for row in fairness)
         _log.info(
@@ -112,19 +165,17 @@ def conclude(result: CampaignResult, results: Results, mlruns: Path, *, track: T
             results.fairness_path,
         )
     rich.print(text_front(result))
+    return not failure
 
 
-def _tracked(result: CampaignResult, mlruns: Path, track: Track) -> str:
-    """Log to MLflow; return where the runs are, or the failure."""
+def _failure_of(track: Track, result: CampaignResult) -> str:
+    """Log to MLflow; return why that failed, empty if it didn't."""
     try:
         track(result.front)
     # If MLflow fails, ledger, data set and report are complete without it.
     except Exception as error:  # noqa: BLE001
-        return (
-            f"is not up to date: {first_line(error)} (hpc-campaign report "
-            f"{result.facts.campaign} tries again)"
-        )
-    return f"{mlruns / 'mlflow.db'} (hpc-campaign ui)"
+        return first_line(error)
+    return ""
 
 
 def _comparison(

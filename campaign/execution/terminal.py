@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Literal, TextIO
 
 from campaign.core import log
+from campaign.core.printable import printable
 
 Style = Literal["auto", "plain", "json", "bare"]
 PHASE = "phase"
@@ -55,10 +56,16 @@ class _LineHandler(logging.StreamHandler[TextIO]):
 
 
 class _TextFormatter(logging.Formatter):
-    """The message; for details, with what they are about and what failed."""
+    """The message; for details, with what they are about and what failed.
+
+    What a record says may come from guests, traces and schedulers: it is made printable here.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's text, of several lines if its message has several."""
+        return printable(self._text(record))
+
+    def _text(self, record: logging.LogRecord) -> str:
         if record.levelno >= logging.INFO:
             return record.getMessage()
         about = [f"{name}={getattr(record, name)}" for name in log.FIELDS if hasattr(record, name)]

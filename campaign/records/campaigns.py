@@ -68,7 +68,7 @@ def summary(name: str, ledger: Path) -> CampaignSummary:
     except CampaignError as error:
         return CampaignSummary(name, "running" if running else "unreadable", problem=error.brief)
     head: Mapping[str, Any] = history.head or {}
-    config = head["config"]
+    config = history.config
     trials = int(config["search"]["trials"])
     done = history.lasting(int(config["search"]["retries"]))
     names = config["scheduler"]["name"]
@@ -97,7 +97,7 @@ def _best_of(history: History, config: Mapping[str, Any]) -> dict[str, Best]:
         name: Bound.model_validate(bound) for name, bound in config["search"]["constraints"].items()
     }
     # The best in each single objective is on the front.
-    points = front(history.final(), objectives, constraints)
+    points = front(history.comparable(), objectives, constraints)
     found = {}
     for name, direction in objectives.items():
         choose = min if direction == "minimize" else max

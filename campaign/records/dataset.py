@@ -1,13 +1,15 @@
 """The Parquet data set of a campaign: every job of every judged trial, one file per trial."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.core.errors import LedgerError
-from campaign.core.files import writing_atomically
+from campaign.core.files import make_folder, writing_atomically
 from campaign.core.jobs import JOBS_SCHEMA
 from campaign.core.trials import TrialRecord
 
@@ -28,18 +30,40 @@ def path_of(folder: Path, trial: int) -> Path:
     return folder / f"trial={trial:05d}.parquet"
 
 
-def write(folder: Path, campaign: str, record: TrialRecord, jobs: pa.Table) -> Path:
+def write(
+    folder: Path, campaign: str, record: TrialRecord, jobs: pa.Table, identity: str = ""
+) -> Path:
     """Write the jobs of one trial and return the path of their file.
 
-    `jobs` has JOBS_SCHEMA. The file appears whole or not at all, and replaces that of an earlier
-    attempt. Raises OSError when the disk fails or is full.
+    `jobs` has JOBS_SCHEMA; `identity` is the campaign's, by its ledger. The file appears whole or
+    not at all, and replaces that of an earlier attempt. Raises OSError when the disk fails or is
+    full.
     """
     target = path_of(folder, record.number)
-    table = _labelled(campaign, record, jobs)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    table = _labelled(campaign, record, jobs, identity)
+    make_folder(target.parent)
     with writing_atomically(target) as file:
-        pq.write_table(table, file, compression="zstd")
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
     return target
+
+
+def trials_in(folder: Path) -> list[int]:
+    """Return the numbers of the trials that have a file in the data set `folder`, sorted."""
+    return sorted(
+        int(match[1]) for path in folder.glob("*") if (match := _FILE.fullmatch(path.name))
+    )
+
+
+def origin_of(file: Path) -> tuple[str, TrialRecord]:
+    """Return the identity of the campaign that wrote a trial's file, and the record in it.
+
+    The identity is "" in files of earlier versions. Raises LedgerError where the file can't be
+    read, or says nothing of that.
+    """
+    with _readable(file), file.open("rb") as source:
+        metadata = pq.read_schema(source).metadata or {}
+        record = TrialRecord.model_validate_json(metadata[b"record"])
+        return metadata.get(b"id", b"").decode(), record
 
 
 def read(folder: Path) -> pa.Table:
@@ -48,7 +72,7 @@ def read(folder: Path) -> pa.Table:
     It has no rows where nothing was written yet. Raises LedgerError for a file that can't be read.
     """
     return pa.concat_tables(
-        [DATASET_SCHEMA.empty_table(), *(_read(file) for file in _files(folder))]
+        [DATASET_SCHEMA.empty_table(), *(read_file(file) for file in _files(folder))]
     )
 
 
@@ -58,7 +82,7 @@ def read_trial(folder: Path, trial: int) -> pa.Table | None:
     Raises LedgerError for a file that can't be read.
     """
     file = path_of(folder, trial)
-    return _read(file) if file.exists() else None
+    return read_file(file) if file.exists() else None
 
 
 def _files(folder: Path) -> list[Path]:
@@ -66,7 +90,7 @@ def _files(folder: Path) -> list[Path]:
     return [file for _, file in sorted((int(match[1]), file) for match, file in numbered if match)]
 
 
-def _labelled(campaign: str, record: TrialRecord, jobs: pa.Table) -> pa.Table:
+def _labelled(campaign: str, record: TrialRecord, jobs: pa.Table, identity: str) -> pa.Table:
     labels = (campaign, record.number, record.attempt, record.outcome)
     columns = [
         *(
@@ -77,19 +101,27 @@ def _labelled(campaign: str, record: TrialRecord, jobs: pa.Table) -> pa.Table:
     ]
     metadata = {
         "campaign": campaign,
+        "id": identity,
         "trial": str(record.number),
         "record": record.model_dump_json(),
     }
     return pa.Table.from_arrays(columns, schema=DATASET_SCHEMA.with_metadata(metadata))
 
 
-def _read(file: Path) -> pa.Table:
-    try:
+def read_file(file: Path) -> pa.Table:
+    """Return the jobs of one trial's file with DATASET_SCHEMA; LedgerError if it can't be read."""
+    with _readable(file):
         # A file object, since from a path pyarrow would read `trial=00003` as a partition column.
         with file.open("rb") as source:
-            table = pq.read_table(source)
+            table = pq.read_table(source, page_checksum_verification=True)
         return table.select(DATASET_SCHEMA.names).cast(DATASET_SCHEMA).replace_schema_metadata(None)
-    except (pa.ArrowException, OSError, KeyError) as error:
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise LedgerError(
             f"can't read the jobs of a trial from {file}",
             str(error),

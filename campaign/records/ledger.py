@@ -1,32 +1,47 @@
 """The ledger: an append-only file of JSON lines, from which everything else is derived.
 
-Each event is one line, written and flushed to the disk before anything builds on it. A torn last
-line (the machine died while it was written) is cut off at the next opening: its event never
-happened.
+Each event is one line, written and flushed to the disk before anything builds on it, with a number
+and a checksum (`campaign.records.events`). A torn last line (the machine died while it was written)
+is cut off at the next opening: its event never happened.
 
-    campaign   what is run; the first line
-    resumed    a driver took the campaign up again
+    campaign   what is run, and the key of its first group of trials; the first line
+    resumed    a driver took the campaign up again; its settings and its command line
+    group      the trials from here on are a group of their own, with this key (see `groups`)
     asked      a point was chosen, with the sampler's notes
     started    an attempt to evaluate it began
     finished   that attempt was judged; its jobs table is on the disk already
     fairness   what differs between the schedulers that were compared; the last one counts
 """
 
+import contextlib
 import fcntl
 import gc
 import json
 import os
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import RawIOBase
 from pathlib import Path
 from typing import Any, Self
 
-from campaign.core.errors import LedgerError, StorageError
+from campaign.core.errors import LedgerError
+from campaign.core.files import flush, make_folder, storage_error
 from campaign.core.trials import Point, TrialRecord
+from campaign.records.events import (
+    AskedEvent,
+    Chain,
+    FairnessEvent,
+    FinishedEvent,
+    GroupEvent,
+    HeadEvent,
+    ResumedEvent,
+    StartedEvent,
+    parsed,
+    validated,
+)
+from campaign.records.groups import SOURCES, ComparableGroup
 
 FORGIVABLE = "infrastructure_failed"
 RETRYABLE = frozenset({"invalid", FORGIVABLE})
@@ -44,7 +59,11 @@ class Asked:
 
 @dataclass
 class History:
-    """The state of a campaign after its events; the same events give the same history."""
+    """The state of a campaign after its events; the same events give the same history.
+
+    `config`, `arguments` and `folder` are the settings, the words of the command line, and the
+    folder in which the command was given: those of the last start that recorded them.
+    """
 
     head: dict[str, Any] | None = None
     asked: dict[int, Asked] = field(default_factory=dict)
@@ -52,25 +71,44 @@ class History:
     attempts: dict[int, int] = field(default_factory=dict)  # started, whether finished or cut off
     forgiven: dict[int, int] = field(default_factory=dict)  # records from before the last resume
     fairness: list[dict[str, Any]] = field(default_factory=list)  # rows of the manifest
+    tables: dict[int, str | None] = field(default_factory=dict)  # `jobs_sha256` of last records
+    groups: list[ComparableGroup] = field(default_factory=list)
+    kinds: dict[int, str] = field(default_factory=dict)  # acceleration, by group
+    config: dict[str, Any] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    folder: str = ""
 
     def add(self, event: dict[str, Any]) -> None:
-        """Take in the next event; raise ValueError for one of an unknown kind."""
-        kind = event["event"]
-        if kind == "campaign":
-            self.head = event
-        elif kind == "resumed":
-            self.forgiven = {number: len(records) for number, records in self.records.items()}
-        elif kind == "asked":
-            self.asked[event["trial"]] = Asked(event["trial"], event["point"], event["attrs"])
-        elif kind == "started":
-            self.attempts[event["trial"]] = event["attempt"]
-        elif kind == "finished":
-            record = TrialRecord.model_validate(event["record"])
-            self.records.setdefault(record.number, []).append(record)
-        elif kind == "fairness":
-            self.fairness = event["rows"]
-        else:
-            raise ValueError(f"unknown event {kind!r}")
+        """Take in the next event; raise ValueError for one that isn't valid."""
+        match validated(event):
+            case HeadEvent() as head:
+                if self.head is not None:
+                    raise ValueError("it is a second head")
+                self.head = event
+                self.groups.append(ComparableGroup.of_head(head))
+                self._note_start(head)
+            case ResumedEvent() as resumed:
+                self.forgiven = {number: len(records) for number, records in self.records.items()}
+                self._note_start(resumed)
+            case GroupEvent(key=key, workload_sha256=sha256):
+                group = ComparableGroup(len(self.groups), key, workload_sha256=sha256)
+                self.groups.append(group)
+            case AskedEvent(trial=number, point=point, attrs=attrs):
+                self.asked[number] = Asked(number, point, attrs)
+            case StartedEvent(trial=number, attempt=attempt):
+                self.attempts[number] = attempt
+            case FinishedEvent(trial=number, record=record, jobs_sha256=table):
+                self.records.setdefault(number, []).append(record)
+                self.tables[number] = table
+                if record.valid and record.provenance.acceleration:
+                    self.kinds.setdefault(record.group, record.provenance.acceleration)
+            case FairnessEvent(rows=rows):
+                self.fairness = rows
+
+    def _note_start(self, event: HeadEvent | ResumedEvent) -> None:
+        self.config = self.config if event.config is None else event.config
+        self.arguments = self.arguments if event.arguments is None else event.arguments
+        self.folder = event.folder or self.folder
 
     def settled(self, number: int, retries: int) -> bool:
         """Return whether the trial needs no further attempt.
@@ -107,6 +145,29 @@ class History:
         """Return the last record of each trial that has one, in order of trials."""
         return [self.records[number][-1] for number in sorted(self.records)]
 
+    @property
+    def group(self) -> ComparableGroup:
+        """The newest group: the one that trials belong to from now on."""
+        group = self.groups[-1] if self.groups else ComparableGroup(0)
+        if group.complete or not self.records:
+            return group
+        # An earlier version: its trials say which sources they ran on, the ledger's head doesn't.
+        sources = next(reversed(self.records.values()))[-1].provenance.source_digest
+        return replace(group, key={**group.key, SOURCES: sources}) if sources else group
+
+    def comparable(self, group: int | None = None) -> list[TrialRecord]:
+        """Return the last records of the trials of one group (default: the newest), in order."""
+        wanted = self.group.number if group is None else group
+        return [record for record in self.final() if record.group == wanted]
+
+    @property
+    def acceleration(self) -> str:
+        """How the guests of the newest group run: as those of its first valid trial did.
+
+        Empty while no trial has told.
+        """
+        return self.kinds.get(self.group.number, "")
+
 
 def _may_retry(record: TrialRecord) -> bool:
     return record.outcome in RETRYABLE if record.retryable is None else record.retryable
@@ -118,16 +179,20 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.history = History()
+        self._chain = Chain()
+        self._size = 0
 
     def __enter__(self) -> Self:
         """Open, lock and read the ledger.
 
         Raises LedgerError when another process holds it, or when a line can't be read.
         """
+        _check_kind(self.path)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             # Unbuffered: a buffer would write a refused line once more when it is closed.
             self._file = self.path.open("ab", buffering=0)
+            flush(self.path.parent)
         except OSError as error:
             raise LedgerError(
                 f"{self.path} can't be opened: {error.strerror}",
@@ -144,8 +209,10 @@ class Ledger:
                 resolution="Wait until it ends, or use another name=.",
             ) from None
         try:
+            self._chain = Chain()
+            self.history = _history(self.path, self._chain)
             _cut_torn_tail(self.path)
-            self.history = _history(self.path)
+            self._size = self.path.stat().st_size
         except BaseException:
             self._file.close()
             raise
@@ -157,22 +224,49 @@ class Ledger:
     def append(self, event: str, **values: Any) -> None:
         """Record an event, which is on the disk on return.
 
-        Raises StorageError when the disk is full, and leaves no half line.
+        Raises StorageError when the disk is full, and leaves no half line; LedgerError when the
+        file was removed, replaced or changed since the last line.
         """
         entry = {"event": event, "time": round(time.time(), 3), **values}
-        line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
-        size = self.path.stat().st_size
+        line = self._chain.sealed(json.dumps(entry, separators=(",", ":")))
+        self._check_in_place()
         try:
             _write_whole(self._file, line)
             os.fsync(self._file.fileno())
         except OSError as error:
-            os.truncate(self.path, size)
-            raise StorageError(
-                f"{self.path} can't be written: {error.strerror}",
-                resolution="Free some disk and start the same command again: it goes on with "
-                "what is left.",
-            ) from None
-        self.history.add(_parsed(line))
+            with contextlib.suppress(OSError):  # then the half line is cut off at the next opening
+                os.ftruncate(self._file.fileno(), self._size)
+            raise storage_error(self.path, error) from None
+        self._size += len(line)
+        self.history.add(self._chain.read(line))
+
+    def _check_in_place(self) -> None:
+        # Where a file is renamed over ours, lines would go on to one that nobody can open.
+        ours = os.fstat(self._file.fileno())
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            raise _disturbed(self.path, f"was removed ({error.strerror})") from None
+        if (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino):
+            raise _disturbed(self.path, "was replaced by another file")
+        if found.st_size != self._size:
+            raise _disturbed(
+                self.path, f"was changed: it has {found.st_size} bytes, not {self._size}"
+            )
+
+
+def _disturbed(path: Path, what: str) -> LedgerError:
+    return LedgerError(
+        f"{path} {what} while this campaign ran",
+        resolution="End whatever else writes there, put the file back, and start the same command "
+        "again: `hpc-campaign verify NAME` says whether it is whole.",
+    )
+
+
+def _check_kind(path: Path) -> None:
+    """Raise LedgerError for a pipe, a device or a folder: to open one may take for ever."""
+    if path.exists() and not path.is_file():
+        raise LedgerError(f"{path} is not a file", resolution="Move it away, or use another name=.")
 
 
 def _write_whole(file: RawIOBase, line: bytes) -> None:
@@ -181,56 +275,66 @@ def _write_whole(file: RawIOBase, line: bytes) -> None:
         left = left[file.write(left) or 0 :]
 
 
-def _shared(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    # Equal strings become one object: a hundred thousand records have the same keys and much the
-    # same provenance.
-    return {
-        sys.intern(key): sys.intern(value) if isinstance(value, str) else value
-        for key, value in pairs
-    }
+def read(path: Path, chain: Chain | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the events of a ledger file; their lines go through `chain`, if one is given.
 
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_shared)
-
-
-def _parsed(line: bytes) -> Any:
-    """Return the event of a line; raise ValueError if it is not JSON."""
-    return _DECODER.decode(line.decode())
-
-
-def read(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events of a ledger file.
-
-    Raises LedgerError, which names the line, for one that isn't a valid event.
+    Raises LedgerError, which names the line, for one that isn't a valid event, or isn't the one
+    that was written there.
     """
+    chain = chain or Chain()
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
+                _check_torn(path, number, line)
                 return  # a torn line: its event never happened
             try:
-                event = _parsed(line)
+                event = chain.read(line)
                 event["event"]
-            except (ValueError, TypeError, KeyError):
-                raise _no_event(path, number, line) from None
+            except (ValueError, KeyError) as error:
+                raise _no_event(path, number, line, error) from None
             yield event
 
 
-def _no_event(path: Path, number: int, line: object) -> LedgerError:
+def _check_torn(path: Path, number: int, line: bytes) -> None:
+    try:
+        parsed(line[:-1])
+    except ValueError:
+        return
+    # A whole event and one byte more: that byte was the line's end.
+    raise _no_event(path, number, line, ValueError("its end was changed"))
+
+
+def _no_event(path: Path, number: int, line: object, error: Exception) -> LedgerError:
+    why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
     return LedgerError(
-        f"{path}, line {number} is not a valid ledger event: {str(line)[:80]}",
-        resolution="Restore the file, or use another name= to begin anew.",
+        f"{path}, line {number} is not a valid ledger event: {why}",
+        str(line)[:80],
+        "Restore the file, or use another name= to begin anew.",
     )
 
 
-def _history(path: Path) -> History:
+def _history(path: Path, chain: Chain | None = None) -> History:
     history = History()
     with building_up():
-        for number, event in enumerate(read(path), 1):
+        for number, event in enumerate(read(path, chain), 1):
             try:
+                _check_order(history, event)
                 history.add(event)
-            except (ValueError, TypeError, KeyError):
-                raise _no_event(path, number, event) from None
+            except (ValueError, TypeError, KeyError) as error:
+                raise _no_event(path, number, event, error) from None
     return history
+
+
+def _check_order(history: History, event: dict[str, Any]) -> None:
+    """Raise ValueError for an event that can't come next: lines before it are lost or doubled."""
+    kind = event["event"]
+    trial = event.get("trial")
+    if history.head is None and kind != "campaign":
+        raise ValueError("the campaign's head is missing before it")
+    if kind == "asked" and trial != len(history.asked):
+        raise ValueError(f"trial {trial} is asked for where trial {len(history.asked)} is next")
+    if kind in ("started", "finished") and trial not in history.asked:
+        raise ValueError(f"trial {trial} was never asked for")
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 results/<campaign>/
   ledger.jsonl      the record from which the rest is derived
-  campaign.yaml     the composed and validated configuration
+  campaign.yaml     the composed and validated configuration, as last recorded in the ledger
+  workload.parquet  the jobs that every trial replays, with their notes; a later group of trials
+                    has its own: workload-1.parquet
   images/           the manifests of the images that trials boot, by the image's name
   jobs/             one Parquet data set, a file per trial
   trials/00003/     rendered configuration and logs of trial 3
@@ -12,17 +14,19 @@ results/<campaign>/
   report.html
 """
 
+import hashlib
 import shutil
 from pathlib import Path
 
 import pyarrow as pa
 
-from campaign.core.errors import StorageError
-from campaign.core.files import write_atomically
+from campaign.core.files import flush, make_durable, make_folder, storage_errors, write_durably
+from campaign.core.jobs import Workload
 from campaign.core.trials import Evaluation, TrialRecord
 from campaign.images.bundles.manifest import MANIFEST, Bundle, ImageManifest
-from campaign.records import dataset
+from campaign.records import dataset, kept_workload
 from campaign.records.collected_logs import CollectedLogs
+from campaign.records.groups import ComparableGroup
 
 
 class Results:
@@ -32,30 +36,37 @@ class Results:
         self.name = name
         self.folder = root / name
         self.ledger_path = self.folder / "ledger.jsonl"
+        self.config_path = self.folder / "campaign.yaml"
         self.jobs_folder = self.folder / "jobs"
+        self.trials_folder = self.folder / "trials"
         self.manifests_folder = self.folder / "images"
         self.logs_folder = self.folder / "logs"
         self.driver_log = self.logs_folder / "driver.jsonl"
         self.report_path = self.folder / "report.html"
         self.fairness_path = self.folder / "fairness.json"
 
-    def keep(self, record: TrialRecord, evaluation: Evaluation) -> None:
+    def keep(self, record: TrialRecord, evaluation: Evaluation, identity: str = "") -> str:
         """Put an attempt's jobs and files on the disk, in place of those of an earlier attempt.
 
-        Raises StorageError when the disk is full or can't be written.
+        `identity` is the campaign's, by its ledger. Returns the SHA-256 of the file of jobs, "" if
+        the attempt left none. Raises StorageError when the disk is full or can't be written.
         """
-        try:
+        table = dataset.path_of(self.jobs_folder, record.number)
+        with storage_errors(self.folder):
             if evaluation.jobs is None:
-                dataset.path_of(self.jobs_folder, record.number).unlink(missing_ok=True)
+                table.unlink(missing_ok=True)
             else:
-                dataset.write(self.jobs_folder, self.name, record, evaluation.jobs)
+                dataset.write(self.jobs_folder, self.name, record, evaluation.jobs, identity)
             _replace_folder(self.trial_folder(record.number), evaluation)
-        except OSError as error:
-            raise StorageError(
-                f"{self.folder} can't be written: {error.strerror or error}",
-                resolution="Free some disk and start the same command again: it goes on with "
-                "what is left.",
-            ) from None
+            return "" if evaluation.jobs is None else sha256_of(table)
+
+    def of_trials(self) -> list[Path]:
+        """Return the jobs tables and folders of trials that are there, whatever trials they name.
+
+        Drafts of killed drivers, whose names begin with a dot, are left out.
+        """
+        folders = (self.jobs_folder, self.trials_folder)
+        return [path for folder in folders for path in sorted(folder.glob("[!.]*"))]
 
     def actor_logs(self, identity: str) -> CollectedLogs:
         """Return the logs of the actors; `identity` is the campaign's, by its ledger."""
@@ -63,18 +74,49 @@ class Results:
 
     def keep_manifest(self, bundle: Bundle) -> None:
         """Keep a copy of the manifest of an image that trials boot."""
-        self.manifests_folder.mkdir(exist_ok=True)
         manifest = (bundle.path / MANIFEST).read_bytes()
-        write_atomically(self.manifests_folder / f"{bundle.manifest.name}.json", manifest)
+        write_durably(self.manifests_folder / f"{bundle.manifest.name}.json", manifest)
+
+    def keep_config(self, text: str) -> None:
+        """Keep the composed configuration, in place of one that says something else."""
+        try:
+            known = self.config_path.read_text(encoding="utf-8")
+        except (OSError, ValueError):  # missing, or damaged
+            known = None
+        if known != text:
+            write_durably(self.config_path, text)
 
     def manifests(self) -> dict[str, bytes]:
         """Return the manifests of the campaign's images by content hash; none in a simulation."""
         found = [file.read_bytes() for file in sorted(self.manifests_folder.glob("*.json"))]
         return {ImageManifest.model_validate_json(raw).hash: raw for raw in found}
 
+    def keep_workload(self, workload: Workload, group: int) -> str:
+        """Keep the jobs that the trials of a group replay; return the SHA-256 of the file.
+
+        Raises StorageError where the disk is full or can't be written.
+        """
+        content = kept_workload.content_of(workload)
+        write_durably(self.workload_path(group), content)
+        return kept_workload.digest(content)
+
+    def workload(self, group: ComparableGroup) -> Workload | None:
+        """Return the jobs that the trials of a group replayed; None where none were kept.
+
+        Earlier versions of this software kept none. Raises LedgerError where the file is gone, or
+        isn't the one that was kept.
+        """
+        if not group.workload_sha256:
+            return None
+        return kept_workload.read(self.workload_path(group.number), group.workload_sha256)
+
+    def workload_path(self, group: int) -> Path:
+        """Return the path of the workload of a group's trials."""
+        return self.folder / (f"workload-{group}.parquet" if group else "workload.parquet")
+
     def trial_folder(self, number: int) -> Path:
         """Return the folder of a trial's logs and rendered configuration."""
-        return self.folder / "trials" / f"{number:05d}"
+        return self.trials_folder / f"{number:05d}"
 
     def jobs(self) -> pa.Table:
         """Return the jobs of all trials, with the columns of `dataset.DATASET_SCHEMA`."""
@@ -94,15 +136,27 @@ class Results:
         }
 
 
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _replace_folder(folder: Path, evaluation: Evaluation) -> None:
     fresh = folder.with_name(f".{folder.name}.new")
     if fresh.exists():  # a driver was killed while it wrote this
         shutil.rmtree(fresh)
+    if evaluation.files:
+        make_folder(folder.parent)
     for name, content in evaluation.files.items():
         path = fresh / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+    if fresh.exists():
+        # Before the earlier attempt's go: whatever a power cut leaves is whole.
+        make_durable(fresh)
     if folder.exists():
         shutil.rmtree(folder)
     if fresh.exists():
         fresh.rename(folder)
+        flush(folder.parent)

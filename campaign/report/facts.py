@@ -15,14 +15,29 @@ PREFIXES = (f"{PARAMS}.", f"{ARMS}.")
 
 
 @dataclass(frozen=True)
+class EarlierGroup:
+    """Trials of a campaign that can't be compared with its later ones.
+
+    `records` are the last attempts of its trials, `front` those of them that no other of the group
+    beats; `differs` has a line for each thing that changed after it.
+    """
+
+    number: int
+    records: tuple[TrialRecord, ...]
+    front: tuple[TrialRecord, ...]
+    differs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class CampaignFacts:
     """What a campaign is, for its report.
 
     `fixed` are the parameters that no trial varied, by dotted setting (with `cluster.nodes`, if
-    fixed); `workload` says what was replayed, `tau_s` what bounded its slowdowns; `command` repeats
-    the campaign. `earlier` are the attempts that were tried again; `fairness` says what differs
-    between compared schedulers; `resumed` tells when drivers took the campaign up again (Unix
-    seconds).
+    fixed); `workload` says what was replayed, `workload_notes` what was done to get it, `tau_s`
+    what bounded its slowdowns; `command` repeats the campaign when it is given in `folder`.
+    `earlier` are the attempts that were tried again; `earlier_groups` are the trials that can't be
+    compared with those that are shown; `fairness` says what differs between compared schedulers;
+    `resumed` tells when drivers took the campaign up again (Unix seconds).
     """
 
     campaign: str
@@ -31,11 +46,14 @@ class CampaignFacts:
     fixed: Mapping[str, Scalar] = field(default_factory=dict)
     slots_per_node: int = 0
     workload: Mapping[str, str] = field(default_factory=dict)
+    workload_notes: tuple[str, ...] = ()
     tau_s: float = BOUNDED_SLOWDOWN_TAU_S
     config: str = ""
     config_hash: str = ""
     command: str = ""
+    folder: str = ""
     earlier: tuple[TrialRecord, ...] = ()
+    earlier_groups: tuple[EarlierGroup, ...] = ()
     fairness: tuple[ManifestEntry, ...] = ()
     resumed: tuple[float, ...] = ()
 

@@ -4,6 +4,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from campaign.core.printable import printable
 from campaign.core.trials import TrialRecord
 from campaign.report.facts import CampaignFacts, alike, number, schedulers_of, short, shown
 from campaign.report.times import phases_of
@@ -82,7 +83,7 @@ def pareto(
     for name in schedulers:
         symbol = {"size": 9, "color": VALID, "symbol": _symbol(name, schedulers)}
         figure.add_trace(
-            go.Scatter(x=[None], y=[None], mode="markers", marker=symbol, name=html.escape(name))
+            go.Scatter(x=[None], y=[None], mode="markers", marker=symbol, name=_escaped(name))
         )
     return _division(figure, "pareto", 460)
 
@@ -142,7 +143,7 @@ def _same(others: Sequence[TrialRecord], schedulers: Sequence[str]) -> str:
     ]
     more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
     which = "trial" if len(others) == 1 else "trials"
-    return html.escape(f"\nthe same values: {which} {', '.join(names)}{more}").replace("\n", "<br>")
+    return _escaped(f"\nthe same values: {which} {', '.join(names)}{more}").replace("\n", "<br>")
 
 
 def _labels(points: Sequence[Point], facts: CampaignFacts) -> list[str]:
@@ -220,7 +221,7 @@ def _colour_bar(facts: CampaignFacts) -> dict[str, Any]:
 
 
 def _titles(facts: CampaignFacts) -> list[str]:
-    return [f"{html.escape(name)} ({direction})" for name, direction in facts.objectives.items()]
+    return [f"{_escaped(name)} ({direction})" for name, direction in facts.objectives.items()]
 
 
 def hover_text(record: TrialRecord, objectives: Mapping[str, str]) -> str:
@@ -229,13 +230,18 @@ def hover_text(record: TrialRecord, objectives: Mapping[str, str]) -> str:
     It reads a little HTML, so values are escaped.
     """
     measured = [
-        f"{html.escape(metric)}: <b>{number(record.metrics[metric])}</b>" for metric in objectives
+        f"{_escaped(metric)}: <b>{number(record.metrics[metric])}</b>" for metric in objectives
     ]
     point = [
-        f"{html.escape(short(name))} = {html.escape(shown(value))}"
+        f"{_escaped(short(name))} = {_escaped(shown(value))}"
         for name, value in record.point.items()
     ]
     return "<br>".join([f"<b>trial {record.number}</b>", *measured, *point])
+
+
+def _escaped(text: str) -> str:
+    # Plotly reads a little HTML.
+    return html.escape(printable(text))
 
 
 def _division(figure: Any, name: str, height: int) -> str:

@@ -77,11 +77,11 @@ class MetricRow:
 def write(target: Path, result: CampaignResult, jobs: Callable[[int], pa.Table | None]) -> Path:
     """Write the page to the file `target`, whole or not at all, and return it.
 
-    `jobs` gives a trial's jobs table, or None where it left none.
+    `jobs` gives a trial's jobs table, or None where it left none. Raises StorageError when the disk
+    doesn't take it.
     """
     page = render(result, jobs)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    files.write_atomically(target, page)
+    files.write_durably(target, page)
     return target
 
 

@@ -7,6 +7,8 @@ zeros at the end: a Gantt chart has tens of thousands of them.
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from campaign.core.printable import printable
+
 
 def pixels(value: float) -> str:
     """Return a coordinate or a length as text, rounded to a tenth of a pixel."""
@@ -26,7 +28,7 @@ def text(
     place = f'x="{pixels(x)}" y="{pixels(y)}"'
     if turned:
         place = f'transform="translate({pixels(x)} {pixels(y)}) rotate(-90)"'
-    return f"<text {place}{_attributes(css, text_anchor=anchor)}>{escape(content)}</text>"
+    return f"<text {place}{_attributes(css, text_anchor=anchor)}>{_escaped(content)}</text>"
 
 
 def rect(
@@ -44,7 +46,7 @@ def rect(
         f'<rect x="{pixels(x)}" y="{pixels(y)}" width="{pixels(width)}" height="{pixels(height)}"'
         f"{_attributes(css, fill=fill)}"
     )
-    return f"{box}><title>{escape(tip)}</title></rect>" if tip else f"{box}/>"
+    return f"{box}><title>{_escaped(tip)}</title></rect>" if tip else f"{box}/>"
 
 
 def line(x1: float, y1: float, x2: float, y2: float, *, css: str = "") -> str:
@@ -85,7 +87,7 @@ def document(
     """
     wide = pixels(width)
     high = pixels(height)
-    name = escape(title)
+    name = _escaped(title)
     sheet = f"<style>{style}</style>" if style else ""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg"{_attributes(css)} viewBox="0 0 {wide} {high}" '
@@ -97,7 +99,12 @@ def document(
 def _attributes(css: str, **others: str) -> str:
     """Return the attributes that have a value, each after a space."""
     named = {"class": css, **{name.replace("_", "-"): value for name, value in others.items()}}
-    return "".join(f' {name}="{escape(value)}"' for name, value in named.items() if value)
+    return "".join(f' {name}="{_escaped(value)}"' for name, value in named.items() if value)
+
+
+def _escaped(content: str) -> str:
+    # XML can't hold controls, not even as references.
+    return escape(printable(content))
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from campaign.core.printable import printable
 from campaign.core.trials import TrialRecord
 from campaign.report.facts import (
     alike,
@@ -49,13 +50,23 @@ def text_front(result: CampaignResult) -> "Group":
         f"Pareto front{of}: {len(best)} of {valid} valid trials ({len(records)} in all)",
         style="bold",
     )
+    apart = [Text(line) for line in _apart(result)]
     if not best:
-        return Group(title)
+        return Group(title, *apart)
     return Group(
         title,
+        *apart,
         _table(points, objectives, dimensions(records)),
-        Text(scatter(records, best, objectives)),
+        Text(printable(scatter(records, best, objectives))),
     )
+
+
+def _apart(result: CampaignResult) -> Iterator[str]:
+    for group in result.facts.earlier_groups:
+        yield (
+            f"{len(group.records)} earlier trials can't be compared with these, so they are left "
+            f"out: {'; '.join(group.differs)}"
+        )
 
 
 def time_lines(cost: Cost) -> Iterator[tuple[str, str]]:
@@ -137,19 +148,21 @@ def _table(
     """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("trial", justify="right")
     for name, direction in objectives.items():
-        table.add_column(
-            f"{_folded(name)}\n{ARROWS[direction]}", justify="right", style="bold", overflow="fold"
-        )
+        head = Text(f"{_folded(printable(name))}\n{ARROWS[direction]}")
+        table.add_column(head, justify="right", style="bold", overflow="fold")
     for name in names:
-        table.add_column(_folded(short(name)), overflow="fold")
+        table.add_column(Text(_folded(printable(short(name)))), overflow="fold")
     for record, others in points:
         values = [number(record.metrics[name]) for name in objectives]
         label = f"{record.number}" + (f" +{len(others)}" if others else "")
-        table.add_row(label, *values, *(_folded(shown(record.point.get(name))) for name in names))
+        # As texts, since brackets in a string would be markup.
+        point = [printable(shown(record.point.get(name)), lines=False) for name in names]
+        table.add_row(label, *values, *(Text(_folded(value)) for value in point))
     if any(others for _, others in points):
         table.caption = "+n: so many other trials have the same values"
     return table

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from campaign.core.jobs import Workload
+from campaign.core.printable import printable
 from campaign.report import svg
 from campaign.report.facts import number
 from campaign.workloads.statistics import (
@@ -77,14 +78,6 @@ def characters(known: Statistics) -> str:
     beside = (f"{left:<{MARGIN + DECADE_BINS + GAP}}{right}" for left, right in pairs)
     lines = [*_lines(arrivals, BINS), "", *_lines(loads, BINS), "", *beside]
     return "\n".join(line.rstrip() for line in lines)
-
-
-def printable(text: str) -> str:
-    """Return `text` without characters that steer a terminal or that XML forbids.
-
-    Names come from files, so they may hold any.
-    """
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
 def _arrivals(known: Statistics) -> Panel:
@@ -212,7 +205,7 @@ _STYLE = (
 def workload_svg(workload: Workload, known: Statistics) -> str:
     """Return the four panels as a standalone SVG, with the workload's name, figures and hash."""
     height = HEAD + 2 * _PANEL[1] + FOOT
-    name = _cut(printable(workload.name), 80)
+    name = _cut(printable(workload.name, lines=False), 80)
     parts = [
         svg.rect(0, 0, WIDTH, height, css="paper"),
         svg.text(16, 28, name, css="name"),
@@ -232,7 +225,7 @@ def workload_svg(workload: Workload, known: Statistics) -> str:
 
 def workload_page(workload: Workload, known: Statistics) -> str:
     """Return the SVG in an HTML page of its own."""
-    title = escape(printable(workload.name))
+    title = escape(printable(workload.name, lines=False))
     style = (
         f"<style>body{{margin:2em auto;max-width:{WIDTH}px}}"
         "svg{max-width:100%;height:auto}</style>"

@@ -6,6 +6,20 @@ from pydantic import Field, field_validator
 
 from campaign.schema.settings import Settings, setting
 
+DRAWN_JOBS = 20
+TRACES = ("swf", "batsim")
+MODELS = ("demo", "lublin", "downey", "poisson", "esp")
+HAVE_EFFECT: dict[str, tuple[str, ...]] = {
+    "path": TRACES,
+    "strict": TRACES,
+    "seed": MODELS,
+    "jobs": (*TRACES, *(kind for kind in MODELS if kind != "esp")),
+    "duration_s": ("demo",),
+    "runtime_s": ("poisson",),
+    "users": ("swf",),
+}
+"""The kinds for which a setting has an effect; a setting that isn't here has one for all."""
+
 
 class WorkloadSettings(Settings):
     """The source of the jobs and what is done to them; every trial replays the same ones."""
@@ -16,16 +30,17 @@ class WorkloadSettings(Settings):
         "poisson: a model for teaching; demo: built in, and short",
     )
     path: str | None = setting(None, help="trace file (kind=swf, batsim)")
-    jobs: int = setting(
-        30,
-        help="number of jobs (of a trace: the first so many; esp: always 230)",
+    jobs: int | None = setting(
+        None,
+        help="number of jobs: of a trace the first so many, all where it isn't set; of a model 20 "
+        "where it isn't set; esp: always 230",
         unit="jobs",
         ge=1,
         le=1_000_000,
     )
     seed: int = setting(7, help="seed of demo and models", ge=0)
     duration_s: float = setting(
-        15.0, help="demo: ideal length of the workload", unit="s", ge=5, le=86_400
+        10.0, help="demo: ideal length of the workload", unit="s", ge=5, le=86_400
     )
     runtime_s: Annotated[list[float], Field(min_length=2, max_length=2)] = setting(
         [60.0, 3600.0],
@@ -82,6 +97,11 @@ class WorkloadSettings(Settings):
         "sleep",
         help="what jobs do on VMs: sleep, or burn CPU time with stress-ng (image.name=slurm-burn)",
     )
+
+    @property
+    def drawn_jobs(self) -> int:
+        """The number of jobs that a model draws."""
+        return DRAWN_JOBS if self.jobs is None else self.jobs
 
     @field_validator("window_s")
     @classmethod

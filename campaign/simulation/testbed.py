@@ -92,7 +92,8 @@ class SimulationTestbed:
     def policy(self, name: str, params: Mapping[str, object]) -> Policy:
         """Return how the scheduler with `params` decides, or the campaign's ideal policy.
 
-        An ideal policy keeps the order of the scheduler's priorities, without its clock.
+        An ideal policy keeps the order of the scheduler's priorities, without its clock; limits are
+        exact to it, neither rounded up nor with a grace.
         """
         scheduler = self._schedulers[name]
         policy = scheduler.policy(scheduler.Params(**params))
@@ -100,7 +101,15 @@ class SimulationTestbed:
         if kind == "scheduler":
             return policy
         ignored = (*policy.ignored, *(name for name in policy.timing if name not in policy.ignored))
-        return replace(policy, loop=None, backfill=None, reserve=IDEAL[kind], ignored=ignored)
+        return replace(
+            policy,
+            loop=None,
+            backfill=None,
+            reserve=IDEAL[kind],
+            limit_unit_s=0.0,
+            grace_s=0.0,
+            ignored=ignored,
+        )
 
     def evaluate(self, trial: Trial) -> Evaluation:
         """Return a trial's evaluation: the same each time, but for the seconds that it took."""

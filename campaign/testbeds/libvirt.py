@@ -4,12 +4,12 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaign.core import optional
 from campaign.core.commands import CommandFile
 from campaign.core.errors import CapacityError
+from campaign.core.files import user_path
 from campaign.core.jobs import Workload
 from campaign.core.testbed import Testbed
 from campaign.core.trials import Trial
@@ -113,7 +113,7 @@ class LibvirtBackend:
 
         _log.info("starting Ray and opening the hosts")
         bundles = list({bundle.hash: bundle for bundle in self._images.values()}.values())
-        commands = CommandFile(Path(campaign.output.results) / campaign.name)
+        commands = CommandFile(user_path(campaign.output.results) / campaign.name)
         pool = Pool(
             campaign.hosts_in_use,
             bundles,

@@ -1,5 +1,6 @@
 """The gate before MLflow's interface: who may ask, and what may be asked."""
 
+import asyncio
 import hmac
 import json
 import logging
@@ -143,19 +144,20 @@ class Gate:
         method = request.method
         path = request.scope["path"]
         if method == "GET" and path == GET_FILE:
-            return self._file(request)
+            return await asyncio.to_thread(self._file, request)
         if method == "GET" and path == LIST_FILES:
-            asked = _parameters(request)
-            return JSONResponse(
-                self._artifacts.list_folder(_run_of(asked), asked.get("path", "")),
-                headers={"Cache-Control": "no-store"},
-            )
+            return await asyncio.to_thread(self._files, request)
         if method == "POST" and path == GRAPHQL:
             return await _question(request)
         allowed = {"GET": GETS, "POST": POSTS}.get(method, frozenset())
         if path in allowed or (method == "GET" and _is_static(path)):
             return request.receive
         raise RefusedRequest(403, "This interface is for reading runs: nothing else is passed on.")
+
+    def _files(self, request: Request) -> Response:
+        asked = _parameters(request)
+        found = self._artifacts.list_folder(_run_of(asked), asked.get("path", ""))
+        return JSONResponse(found, headers={"Cache-Control": "no-store"})
 
     def _file(self, request: Request) -> Response:
         asked = _parameters(request)

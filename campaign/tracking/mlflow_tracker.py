@@ -5,28 +5,30 @@ crash left half-logged is completed, a complete one is left alone. MLflow takes 
 so that happens at the first use.
 """
 
-import hashlib
-import json
 import logging
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from campaign.core.errors import TrackingError
-from campaign.core.files import lock
-from campaign.core.trials import Point, TrialRecord
-from campaign.report.facts import short, shown
-from campaign.report.gantt import chartable, gantt_svg
+from campaign.core.files import lock, make_durable
+from campaign.core.trials import TrialRecord
 from campaign.schema.settings import Scalar
-from search.space import ARMS, SCHEDULER
+from campaign.tracking.artifacts import ARTIFACT_BYTES, folder_of, lacks_files, size_of
+from campaign.tracking.run_values import (
+    Artifacts,
+    digest,
+    files_of,
+    inside,
+    metrics_of,
+    milliseconds,
+    parameters,
+    tags_of,
+)
 
 DATABASE = "mlflow.db"
 ENVIRONMENT = {
@@ -38,66 +40,11 @@ ENVIRONMENT = {
 """MLflow's environment when it is imported: nothing is sent anywhere, only errors are printed."""
 
 _BATCH = 100  # MLflow takes no more parameters or tags at once
-_TAG_CHARACTERS = 8000  # MLflow refuses longer tags
-_PARAM_CHARACTERS = 6000  # and longer parameters
-
-
-@dataclass(frozen=True)
-class Artifacts:
-    """What a trial left beside its record.
-
-    It is the jobs table, and files (logs, rendered configuration) by relative path.
-    """
-
-    jobs: pa.Table | None = None
-    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def store_uri(mlruns: Path) -> str:
     """Return MLflow's address of the store in the folder `mlruns`."""
     return f"sqlite:///{(mlruns.expanduser().resolve() / DATABASE).as_posix()}"
-
-
-def parameters(point: Point, fixed: Mapping[str, Scalar]) -> dict[str, str]:
-    """Return a trial's parameters: its point, and the `fixed` ones that no trial varies.
-
-    Those of the scheduler have its own names; those of other schedulers are left out.
-    """
-    merged = {**fixed, **point}
-    foreign = f"{ARMS}.(?!{re.escape(str(point.get(SCHEDULER)))}\\.)"
-    return {
-        short(name): shown(value)[:_PARAM_CHARACTERS]
-        for name, value in merged.items()
-        if not re.match(foreign, name)  # the parameters of another scheduler
-    }
-
-
-def metrics_of(record: TrialRecord) -> dict[str, float]:
-    """Return a trial's metrics, phases and checks by their names in MLflow.
-
-    A phase is `phase.<name>_s`; a check is `check.<name>`, its value, and `check.<name>.ok`,
-    1 or 0.
-    """
-    values = dict(record.metrics)
-    values.update({phase.metric: seconds for phase, seconds in record.phases.items()})
-    for check in record.checks:
-        values[f"check.{check.name}"] = check.value
-        values[f"check.{check.name}.ok"] = float(check.ok)
-    return values
-
-
-def tags_of(record: TrialRecord) -> dict[str, str]:
-    """Return a trial's tags: all of its provenance, and how it ended."""
-    own = {
-        "trial": str(record.number),
-        "attempt": str(record.attempt),
-        "outcome": record.outcome,
-        "reason": record.reason,
-        "host": record.host,
-    }
-    return {
-        name: value[:_TAG_CHARACTERS] for name, value in {**record.provenance.facts, **own}.items()
-    }
 
 
 class Tracker:
@@ -132,9 +79,22 @@ class Tracker:
     def start(self) -> str:
         """Make what is missing of store, experiment and campaign's run; return the run's id.
 
-        Raises TrackingError when the store can't be opened.
+        A run that is there keeps its status and its end. Raises TrackingError when the store can't
+        be opened.
         """
         return self._parent
+
+    def reopen(self) -> None:
+        """Mark the campaign's run as running: trials are to follow."""
+        parent = self.start()
+        with _locked(self._mlruns):
+            self._client.update_run(parent, status="RUNNING")
+
+    def interrupt(self, ended: float) -> None:
+        """Close the campaign's run as killed at `ended` (Unix seconds), without a front."""
+        parent = self.start()
+        with _locked(self._mlruns):
+            self._client.set_terminated(parent, "KILLED", end_time=milliseconds(ended))
 
     def log(self, record: TrialRecord, artifacts: Artifacts | None = None) -> str:
         """Bring the run of one judged trial up to date and return its id.
@@ -153,25 +113,38 @@ class Tracker:
     ) -> int:
         """Log those of `records` that are missing, and return their number.
 
-        `artifacts_of` is called for those only.
+        Files are logged again where a complete run has others than it was completed with: a power
+        cut may have emptied them. `artifacts_of` is called for what is lacking only.
         """
-        complete = self._complete_trials()
-        missing = [
-            record
-            for record in records
-            if (str(record.number), str(record.attempt)) not in complete
-        ]
-        for record in missing:
-            self.log(record, artifacts_of(record))
-        return len(missing)
+        complete = self._complete_runs()
+        logged = 0
+        for record in records:
+            run = complete.get((str(record.number), str(record.attempt)))
+            if run is None:
+                self.log(record, artifacts_of(record))
+            elif lacks_files(run):
+                with _locked(self._mlruns):
+                    files = self._all_files(record, artifacts_of(record))
+                    self._log_files(run.info.run_id, files)
+                    self._note_size(run.info.run_id)
+            else:
+                continue
+            logged += 1
+        return logged
 
     def finish(
-        self, front: Iterable[TrialRecord], *, complete: bool = True, artifacts: Iterable[Path] = ()
+        self,
+        front: Iterable[TrialRecord],
+        *,
+        ended: float,
+        complete: bool = True,
+        artifacts: Iterable[Path] = (),
     ) -> None:
         """Tag the runs of the Pareto `front` (and no others) and close the campaign's run.
 
-        Those of the `artifacts` that exist are logged to it. `complete=False` marks the campaign's
-        run as killed: it was stopped before all its trials.
+        It ended when its last trial did, at `ended` (Unix seconds), however much later it is
+        closed. Those of the `artifacts` that exist are logged to it. `complete=False` marks the
+        campaign's run as killed: it was stopped before all its trials.
         """
         parent = self.start()
         with _locked(self._mlruns):
@@ -179,7 +152,9 @@ class Tracker:
             for path in artifacts:
                 if path.exists():
                     self._client.log_artifact(parent, str(path))
-            self._client.set_terminated(parent, "FINISHED" if complete else "KILLED")
+            self._client.set_terminated(
+                parent, "FINISHED" if complete else "KILLED", end_time=milliseconds(ended)
+            )
 
     @cached_property
     def _client(self) -> Any:
@@ -201,7 +176,7 @@ class Tracker:
 
     @cached_property
     def _parent(self) -> str:
-        """The campaign's own run, running from now on."""
+        """The campaign's own run; a new one is running."""
         tags = {"campaign": self._identity, "kind": "campaign"}
         experiment = self._experiment  # made before, since making it takes the same lock
         with _locked(self._mlruns):
@@ -209,7 +184,6 @@ class Tracker:
                 experiment, tags=tags, run_name=self._named(self._campaign)
             )
             run_id = str(run.info.run_id)
-            self._client.update_run(run_id, status="RUNNING")
             manifests = {f"image/{image[:16]}.json": raw for image, raw in self._manifests.items()}
             self._log_files(run_id, {"campaign.yaml": self._config.encode(), **manifests})
             for name, value in self._own_tags().items():
@@ -218,7 +192,7 @@ class Tracker:
 
     def _own_tags(self) -> dict[str, str]:
         """Return the tags of the campaign's own run, beside those by which it is found."""
-        return {"config_hash": _digest(self._config.encode()), "testbed": self._testbed}
+        return {"config_hash": digest(self._config.encode()), "testbed": self._testbed}
 
     def _key(self, record: TrialRecord) -> dict[str, str]:
         return {
@@ -231,7 +205,7 @@ class Tracker:
         nested = {"mlflow.parentRunId": self._parent, "kind": "trial"}
         return self._client.create_run(
             self._experiment,
-            start_time=_milliseconds(record.started),
+            start_time=milliseconds(record.started),
             tags={**nested, **self._key(record)},
             run_name=self._named(
                 f"trial {record.number}"
@@ -244,9 +218,10 @@ class Tracker:
 
     def _complete(self, run_id: str, record: TrialRecord, artifacts: Artifacts) -> None:
         # The run's status comes last, so a run that isn't RUNNING lacks nothing.
-        ended = _milliseconds(record.ended)
+        ended = milliseconds(record.ended)
         self._log_values(run_id, record, ended)
-        self._log_files(run_id, {**self._manifest_file(record), **_files_of(record, artifacts)})
+        self._log_files(run_id, self._all_files(record, artifacts))
+        self._note_size(run_id)
         self._client.set_terminated(
             run_id, "FINISHED" if record.valid else "FAILED", end_time=ended
         )
@@ -272,10 +247,19 @@ class Tracker:
     def _log_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
-                target = Path(folder) / _inside(name)
+                target = Path(folder) / inside(name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
             self._client.log_artifacts(run_id, folder)
+        # On the disk before the run is complete: the database is there before its files otherwise.
+        make_durable(folder_of(self._client.get_run(run_id)))
+
+    def _note_size(self, run_id: str) -> None:
+        size = size_of(self._client.get_run(run_id))
+        self._client.set_tag(run_id, ARTIFACT_BYTES, str(size))
+
+    def _all_files(self, record: TrialRecord, artifacts: Artifacts) -> dict[str, bytes]:
+        return {**self._manifest_file(record), **files_of(record, artifacts)}
 
     def _manifest_file(self, record: TrialRecord) -> dict[str, bytes]:
         manifest = self._manifests.get(record.provenance.image_hash)
@@ -283,7 +267,7 @@ class Tracker:
 
     def _manifest_tag(self, record: TrialRecord) -> dict[str, str]:
         file = self._manifest_file(record)
-        return {"image_manifest_sha256": _digest(*file.values())} if file else {}
+        return {"image_manifest_sha256": digest(*file.values())} if file else {}
 
     def _find(self, tags: Mapping[str, str]) -> Any | None:
         """Return the oldest run with these tags, and delete any others."""
@@ -308,9 +292,9 @@ class Tracker:
             if not token:
                 return
 
-    def _complete_trials(self) -> set[tuple[str, str]]:
+    def _complete_runs(self) -> dict[tuple[str, str], Any]:
         runs = self._search({"campaign": self._identity, "kind": "trial"})
-        return {_trial_of(run) for run in runs if run.info.status != "RUNNING"}
+        return {_trial_of(run): run for run in runs if run.info.status != "RUNNING"}
 
     def _tag_front(self, members: set[tuple[str, str]]) -> None:
         for run in list(self._search({"campaign": self._identity, "kind": "trial"})):
@@ -364,37 +348,5 @@ def _locked(mlruns: Path) -> Iterator[None]:
         yield
 
 
-def _files_of(record: TrialRecord, artifacts: Artifacts) -> dict[str, bytes]:
-    checks = [check.model_dump() for check in record.checks]
-    files = {**artifacts.files, "checks.json": json.dumps(checks, indent=2).encode()}
-    if artifacts.jobs is not None:
-        files["jobs.parquet"] = _parquet(artifacts.jobs)
-        if chartable(artifacts.jobs):
-            files["gantt.svg"] = gantt_svg(artifacts.jobs, title=f"trial {record.number}").encode()
-    return files
-
-
-def _parquet(jobs: pa.Table) -> bytes:
-    import pyarrow.parquet as pq
-
-    sink = pa.BufferOutputStream()
-    pq.write_table(jobs, sink, compression="zstd")
-    return bytes(sink.getvalue())
-
-
 def _trial_of(run: Any) -> tuple[str, str]:
     return run.data.tags.get("trial", ""), run.data.tags.get("attempt", "")
-
-
-def _inside(name: str) -> str:
-    """Return `name` as a path that can't leave the folder it is put in."""
-    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..", ".")]
-    return str(PurePosixPath(*parts)) if parts else "unnamed"
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _milliseconds(seconds: float) -> int:
-    return int(seconds * 1000)

@@ -43,20 +43,20 @@ def _batsim(settings: WorkloadSettings, slots: int) -> Workload:
 def _lublin(settings: WorkloadSettings, slots: int) -> Workload:
     from campaign.workloads.lublin import lublin
 
-    return lublin(jobs=settings.jobs, seed=settings.seed, slots=slots)
+    return lublin(jobs=settings.drawn_jobs, seed=settings.seed, slots=slots)
 
 
 def _downey(settings: WorkloadSettings, slots: int) -> Workload:
     from campaign.workloads.downey import downey
 
-    return downey(jobs=settings.jobs, seed=settings.seed, slots=slots)
+    return downey(jobs=settings.drawn_jobs, seed=settings.seed, slots=slots)
 
 
 def _poisson(settings: WorkloadSettings, slots: int) -> Workload:
     from campaign.workloads.poisson import poisson
 
     low, high = settings.runtime_s
-    return poisson(jobs=settings.jobs, seed=settings.seed, slots=slots, runtime_s=(low, high))
+    return poisson(jobs=settings.drawn_jobs, seed=settings.seed, slots=slots, runtime_s=(low, high))
 
 
 def _esp(settings: WorkloadSettings, slots: int) -> Workload:

@@ -1,13 +1,15 @@
 """Reads workloads of the simulator Batsim: JSON with a machine size, jobs and profiles.
 
-Only a profile of type `delay` has a run time by itself. The run times of the others depend on a
-simulated platform, so their jobs are dropped and counted, or refused when the campaign is strict.
+Only a profile of type `delay` (`DelayProfile` since Batsim 5) has a run time by itself. The run
+times of the others depend on a simulated platform, so their jobs are dropped and counted, or
+refused when the campaign is strict. A job is killed at its walltime, as the format defines it.
 Format: Batsim's documentation, "Workload".
 """
 
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +17,13 @@ import numpy as np
 
 from campaign.core.errors import WorkloadError
 from campaign.core.jobs import Workload
+from campaign.workloads.budgets import BUDGET, Budget, check_json
 from campaign.workloads.columns import LARGEST_NUMBER, WIDEST, Columns
-from campaign.workloads.traces import NO_VALUE, opened, workload_of
+from campaign.workloads.traces import NO_VALUE, counted, opened, workload_of
 
 DELAY = "delay"
+DELAY_TYPES = (DELAY, "DelayProfile")  # before and since Batsim 5
+KILLED = "jobs that end at their walltime, which is below their delay"
 EXCERPT = 60  # characters of a wrong value that a message shows
 FORMAT = (
     'Format: {"nb_res": SLOTS, "jobs": [{"id", "subtime", "res", "profile", "walltime"}, ..], '
@@ -27,22 +32,28 @@ FORMAT = (
 Json = Mapping[str, Any]
 
 
-def read_batsim(file: Path, *, strict: bool = False) -> Workload:
+def read_batsim(file: Path, *, strict: bool = False, budget: Budget = BUDGET) -> Workload:
     """Return the usable jobs of a Batsim workload (plain or gzip) in the order of arrival.
 
     The first arrives at 0; times are seconds. `machine_slots` is `nb_res`, or the widest job where
     that is missing. Jobs keep their numbers where all have a whole number of their own, and are
     numbered from 1 in order of arrival otherwise. Users aren't known (0); a job without a
-    `walltime` requests its run time. Repairs and dropped jobs are counted in the notes. Raises
-    WorkloadError, naming file, job and field, for what isn't of the format; when no job is usable;
-    and in strict mode when anything had to be repaired or dropped.
+    `walltime` requests its run time, and one with a shorter `walltime` than its delay runs as long
+    as that. Repairs, dropped and killed jobs are counted in the notes. Raises WorkloadError, naming
+    file, job and field, for what isn't of the format; for what is beyond the budget; when no job is
+    usable; and in strict mode when anything had to be repaired or dropped.
     """
-    with opened(file) as stream:
-        return parse_batsim(stream.read(), file=file, strict=strict)
+    # Of a larger file no more is unpacked than shows that it is too large.
+    sized = replace(budget, size=min(budget.size, budget.json_size))
+    with opened(file, sized) as stream:
+        return parse_batsim(stream.read(), file=file, strict=strict, budget=budget)
 
 
-def parse_batsim(content: bytes, *, file: Path, strict: bool = False) -> Workload:
+def parse_batsim(
+    content: bytes, *, file: Path, strict: bool = False, budget: Budget = BUDGET
+) -> Workload:
     """Do as `read_batsim` does, from bytes; messages and the workload are named by `file`."""
+    check_json(content, file, budget)
     try:
         whole = _object(_loaded(content))
         jobs = _field(whole, "jobs")
@@ -60,12 +71,18 @@ def parse_batsim(content: bytes, *, file: Path, strict: bool = False) -> Workloa
         )
     found = [job for job in every if job is not None]
     repairs = {"jobs dropped because their profile is no delay": len(every) - len(found)}
-    notes = {}
+    notes = counted({KILLED: sum(job.killed for job in found)})
     if any(isinstance(job.id, str) for job in found):
         repairs["jobs with another's id"] = len(found) - len({job.id for job in found})
         notes["job numbers"] = "1, 2, .. in order of arrival: the trace's are text"
     return workload_of(
-        _columns(found), repairs, file=file, strict=strict, machine=machine, notes=notes
+        _columns(found),
+        repairs,
+        file=file,
+        strict=strict,
+        machine=machine,
+        notes=notes,
+        requests_optional=True,
     )
 
 
@@ -81,6 +98,7 @@ class _Job(NamedTuple):
     width: float
     runtime: float
     requested: float
+    killed: bool
 
 
 def _loaded(content: bytes) -> Any:
@@ -107,7 +125,7 @@ def _run_times(profiles: Json) -> dict[str, float | None]:
     for name, profile in profiles.items():
         try:
             kind = _field(_object(profile), "type")
-            times[name] = _number(_field(profile, DELAY), DELAY) if kind == DELAY else None
+            times[name] = _number(_field(profile, DELAY), DELAY) if kind in DELAY_TYPES else None
         except _Fault as fault:
             raise _Fault(f", profile {_excerpt(name)}{fault}") from None
     return times
@@ -131,13 +149,16 @@ def _job(job: Any, place: int, times: Mapping[str, float | None]) -> _Job | None
         who = f" (id {_excerpt(named)})" if named is not None else ""
         raise _Fault(f", job {place}{who}{fault}") from None
     runtime = times[profile]
-    return None if runtime is None else _Job(number, submit, width, runtime, requested)
+    if runtime is None:
+        return None
+    killed = 0 < requested < runtime
+    return _Job(number, submit, width, requested if killed else runtime, requested, killed)
 
 
 def _columns(found: list[_Job]) -> Columns:
     """Return the jobs as columns; numbered by arrival if any of their ids is text."""
     submit, width, runtime, requested = (
-        np.array([job[1:] for job in found], dtype=np.float64).reshape(-1, 4).T
+        np.array([job[1:5] for job in found], dtype=np.float64).reshape(-1, 4).T
     )
     numbers = [
         job.id if 0 <= job.id <= LARGEST_NUMBER else NO_VALUE

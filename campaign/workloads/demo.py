@@ -17,7 +17,7 @@ CARELESS = (0.2, 0.2, 0.2, 0.4)  # and of long ones
 
 
 def demo(settings: WorkloadSettings, *, slots: int, widest: int) -> Workload:
-    """Draw `settings.jobs` jobs that fill 0.9 of `slots` over `settings.duration_s`.
+    """Draw `settings.drawn_jobs` jobs that fill 0.9 of `slots` over `settings.duration_s`.
 
     None is wider than `widest`. Two fifths come in a burst, which any cluster must queue; wide jobs
     among them leave gaps for backfill. Requested times are whole minutes, because Slurm rounds
@@ -26,7 +26,7 @@ def demo(settings: WorkloadSettings, *, slots: int, widest: int) -> Workload:
     equal jobs.
     """
     draw = np.random.default_rng(settings.seed)
-    count = settings.jobs
+    count = settings.drawn_jobs
     width = _widths(draw, count, widest)
     runtime = np.clip(draw.lognormal(0.0, 0.8, count), 0.25, 4.0)
     runtime *= LOAD * slots * settings.duration_s / (width * runtime).sum()

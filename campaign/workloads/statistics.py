@@ -64,7 +64,8 @@ class Statistics:
     """A workload in numbers, on a machine of `slots`.
 
     `distributions` by quantity: interarrival_s (none for a single job), width (slots), runtime_s,
-    requested_s, accuracy (run time / requested time) and area (slot seconds). `users` are those
+    requested_s, accuracy (run time / requested time; both only of jobs whose requested time is
+    known) and area (slot seconds). `users` are those
     that are known: 0 stands for an unknown one. `serial` and `powers_of_two` are shares of the
     jobs. `load` is None where the jobs arrive all at once. `arrivals` are jobs per bar, `loads`
     offered load per bar (none without a span), both over seconds since the first arrival. `widths`
@@ -99,6 +100,7 @@ def describe(workload: Workload, slots: int) -> Statistics:
     arrival, runtime, requested = (
         _column(workload, name) for name in ("arrival_s", "runtime_s", "requested_s")
     )
+    known = ~workload.is_guessed
     width = workload.table.column("width").to_numpy()
     area = width * runtime
     span = float(arrival[-1] - arrival[0])
@@ -116,8 +118,8 @@ def describe(workload: Workload, slots: int) -> Statistics:
             interarrival_s=np.diff(arrival),
             width=width.astype(np.float64),
             runtime_s=runtime,
-            requested_s=requested,
-            accuracy=runtime / requested,
+            requested_s=requested[known],
+            accuracy=runtime[known] / requested[known],
             area=area,
         ),
         arrivals=_over(since, edges),

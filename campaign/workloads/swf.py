@@ -2,13 +2,14 @@
 
 Eighteen numbers a line with white space between, -1 for what is unknown, `;` before header lines.
 What real files get wrong is repaired and counted in the workload's notes, or refused when the
-campaign is strict. A line that isn't numbers is an error either way. Format: Feitelson, "The
-Standard Workload Format", Parallel Workloads Archive.
+campaign is strict. A line without a number where one is needed is an error either way; users,
+groups, applications, queues and partitions may have names. Format: Feitelson, "The Standard
+Workload Format", Parallel Workloads Archive.
 """
 
 import gzip
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -21,9 +22,12 @@ from pyarrow import csv
 
 from campaign.core.errors import WorkloadError
 from campaign.core.files import write_atomically
-from campaign.core.jobs import Workload
+from campaign.core.jobs import HEADER, Workload
+from campaign.workloads import swf_records
+from campaign.workloads.budgets import BUDGET, Budget, check_lines, too_large
 from campaign.workloads.columns import WIDEST, Columns
-from campaign.workloads.traces import HEADER, NO_VALUE, opened, workload_of
+from campaign.workloads.swf_records import NUMBER, USER, Words, jobs_among
+from campaign.workloads.traces import NO_VALUE, counted, opened, workload_of
 
 FIELDS = 18
 # Columns that are read, by their place in a line.
@@ -33,9 +37,9 @@ RUN = 3
 ALLOCATED = 4
 REQUESTED_WIDTH = 7
 REQUESTED_TIME = 8
-USER = 11
-READ = (JOB, SUBMIT, RUN, ALLOCATED, REQUESTED_WIDTH, REQUESTED_TIME, USER)
 STATUS = 10
+PRECEDING = 16
+READ = (JOB, SUBMIT, RUN, ALLOCATED, REQUESTED_WIDTH, REQUESTED_TIME, STATUS, USER, PRECEDING)
 COMPLETED = 1
 BLOCK = 1 << 23  # bytes of a trace that are looked at together
 EXCERPT = 120  # characters of a broken line that a message shows
@@ -52,42 +56,48 @@ KEPT = (
 # repairs
 EXTRA = "extra fields ignored"
 PARTIAL = "partial last lines dropped"
+NAMES = "lines with names where the format has numbers"
 LONGEST_VALUE = 1000  # characters of a header line that are kept
-NUMBER = re.compile(rb"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 CUT = re.compile(rb"[-+.\deE]+")  # what the beginning of a number looks like
 COMMENT = re.compile(rb"^[ \t\v\f]*;.*\n", re.MULTILINE)
 LABELLED = re.compile(r";+\s*(\w+)\s*:\s*(.*)")
 BEYOND = re.compile(rb"^((?:[^ \n]+ ){17}[^ \n]+) [^\n]*$", re.MULTILINE)
+BOM = b"\xef\xbb\xbf"
 SPACES = bytes.maketrans(b"\t\v\f", b"   ")
 Rows = NDArray[np.float64]
 
 
-def read_swf(file: Path, *, strict: bool = False) -> Workload:
+def read_swf(file: Path, *, strict: bool = False, budget: Budget = BUDGET) -> Workload:
     """Return the usable jobs of a trace (plain or gzip) in the order of arrival.
 
     The first arrives at 0; times are seconds, widths slots. `machine_slots` is the header's
     MaxProcs, else its MaxNodes, else the widest job. Widths are what was requested, else what was
-    allocated; a job that requested no time has its run time; user 0 is unknown. The notes hold what
-    the header says of the machine, and a count per kind of repair. Raises WorkloadError, naming
-    file, line and text, for what can't be read; for a trace without a usable job; and in strict
-    mode for one that needs repairs.
+    allocated; a job that requested no time (-1 or 0) has its run time; user 0 is unknown. Partial
+    executions and jobs that were withdrawn while they waited are no jobs. The notes hold what the
+    header says of the machine, and a count per kind of repair and of lines left out. Raises
+    WorkloadError, naming file, line and text, for what can't be read or is beyond the budget; for a
+    trace without a usable job; and in strict mode for one that needs repairs.
     """
-    with opened(file) as stream:
-        return parse_swf(stream, file=file, strict=strict)
+    with opened(file, budget) as stream:
+        return parse_swf(stream, file=file, strict=strict, budget=budget)
 
 
-def parse_swf(stream: BinaryIO, *, file: Path, strict: bool = False) -> Workload:
+def parse_swf(
+    stream: BinaryIO, *, file: Path, strict: bool = False, budget: Budget = BUDGET
+) -> Workload:
     """Do as `read_swf` does, from a stream of bytes; `file` is its name in messages."""
-    found = _Blocks(file)
-    for block in _blocks(stream):
+    found = _Blocks(file, budget)
+    for block in _blocks(stream, budget):
         found.add(block)
-    jobs = found.jobs()
+    left_out: dict[str, int] = {}
+    jobs = jobs_among(found.jobs(), left_out)
     header = found.header
     machine = next(
         (slots for label in ("MaxProcs", "MaxNodes") if (slots := _slots(header.get(label, "")))),
         None,
     )
     notes = {f"{HEADER}{label}": header[label] for label in KEPT if label in header}
+    notes |= found.words.notes() | counted(left_out)
     began = re.match(r"[1-9][0-9]{0,11}\b", header.get("UnixStartTime", ""))
     return workload_of(
         jobs,
@@ -105,9 +115,12 @@ class _Blocks:
     """The blocks of a trace that were read so far."""
 
     file: Path
+    budget: Budget
     lines: int = 0
+    header_lines: int = 0
     rows: list[Rows] = field(default_factory=list)
     header: dict[str, str] = field(default_factory=dict)
+    words: Words = field(default_factory=Words)
     repairs: dict[str, int] = field(default_factory=lambda: {EXTRA: 0, PARTIAL: 0})
 
     def add(self, block: bytes) -> None:
@@ -117,14 +130,15 @@ class _Blocks:
                 f"{self.file} is not a text file",
                 resolution="Unpack it first, if it is an archive.",
             )
-        text = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in block else block
+        text = block
+        check_lines(text, self.file, self.lines, self.budget)
         if not text.endswith(b"\n"):
             text = self._whole(text) + b"\n"
         if b";" in text:
-            self._read_header(COMMENT.findall(text))
+            self._read_header(text)
         numbers, more = _numbers(COMMENT.sub(b"", text) if b";" in text else text)
         if numbers is None:
-            numbers, more = _exactly(text, self.lines, self.file)
+            numbers, more = _exactly(text, self.lines, self.file, self.words)
         self.lines += text.count(b"\n")
         self.repairs[EXTRA] += more
         self.rows.append(np.ascontiguousarray(numbers[:, READ]))
@@ -137,6 +151,7 @@ class _Blocks:
                 f"{self.file}: no jobs in it",
                 resolution="Give a trace in the Standard Workload Format.",
             )
+        self.repairs[NAMES] = self.words.lines
         of = {place: rows[:, column] for column, place in enumerate(READ)}
         return {
             "job_id": of[JOB],
@@ -144,7 +159,9 @@ class _Blocks:
             "width": np.where(of[REQUESTED_WIDTH] > 0, of[REQUESTED_WIDTH], of[ALLOCATED]),
             "runtime_s": of[RUN],
             "requested_s": of[REQUESTED_TIME],
-            "user": of[USER],
+            "user": self.words.numbered(of[USER]),
+            swf_records.STATUS: of[STATUS],
+            swf_records.PRECEDING: of[PRECEDING],
         }
 
     def _whole(self, text: bytes) -> bytes:
@@ -163,9 +180,13 @@ class _Blocks:
         self.repairs[PARTIAL] = 1
         return before
 
-    def _read_header(self, comments: Sequence[bytes]) -> None:
-        for line in comments:
-            match = LABELLED.fullmatch(line.decode("utf-8", errors="replace").strip())
+    def _read_header(self, text: bytes) -> None:
+        for comment in COMMENT.finditer(text):
+            self.header_lines += 1
+            if self.header_lines > self.budget.header_lines:
+                raise too_large(self.file, f"{self.budget.header_lines:,} lines that begin with ;")
+            line = comment[0].decode("utf-8", errors="replace").strip()
+            match = LABELLED.fullmatch(line)
             if match and match[2]:
                 label = match[1]
                 value = _printable(match[2])
@@ -176,17 +197,42 @@ class _Blocks:
                     self.header[label] = f"{before}{value}"[:LONGEST_VALUE]
 
 
-def _blocks(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the stream in blocks of whole lines; the last line may lack its end."""
+def _blocks(stream: BinaryIO, budget: Budget) -> Iterator[bytes]:
+    """Yield the stream in blocks of whole lines; the last line may lack its end.
+
+    Lines end with a line feed, whatever they ended with in the file. A line that is far too long is
+    not gathered, but yielded in parts: the first is refused.
+    """
     rest: list[bytes] = []
-    while block := stream.read(BLOCK):
+    size = 0
+    for block in _plain_ends(stream):
         whole, end, last = block.rpartition(b"\n")
         if end:
             yield b"".join([*rest, whole, end])
             rest = []
+            size = 0
         rest.append(last)
+        size += len(last)
+        if size > budget.line:
+            yield b"".join(rest)
+            rest = []
     if any(rest):
         yield b"".join(rest)
+
+
+def _plain_ends(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the stream in blocks without the mark before the first, and with plain ends of lines.
+
+    Both ends of a CR LF are in one block.
+    """
+    block = stream.read(BLOCK).removeprefix(BOM)
+    while block:
+        following = stream.read(BLOCK)
+        if block.endswith(b"\r") and following.startswith(b"\n"):
+            block += b"\n"
+            following = following[1:] or stream.read(BLOCK)
+        yield block.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in block else block
+        block = following
 
 
 def _numbers(text: bytes) -> tuple[Rows | None, int]:
@@ -217,10 +263,10 @@ def _numbers(text: bytes) -> tuple[Rows | None, int]:
     return (rows, more) if np.isfinite(rows).all() else (None, 0)
 
 
-def _exactly(text: bytes, lines_before: int, file: Path) -> tuple[Rows, int]:
-    """Do as `_numbers` does, slowly and line by line.
+def _exactly(text: bytes, lines_before: int, file: Path, words: Words) -> tuple[Rows, int]:
+    """Do as `_numbers` does, slowly and line by line; names may stand where nobody needs a number.
 
-    Raises WorkloadError for a line that isn't numbers.
+    Raises WorkloadError for a line that has something else than numbers in other places.
     """
     rows = []
     more = 0
@@ -229,6 +275,8 @@ def _exactly(text: bytes, lines_before: int, file: Path) -> tuple[Rows, int]:
         if not fields or fields[0].startswith(b";"):
             continue
         row = [float(each) for each in fields[:FIELDS] if NUMBER.fullmatch(each)]
+        if len(row) < len(fields[:FIELDS]) and len(fields) >= FIELDS:
+            row = words.numbers(fields[:FIELDS])
         if len(row) < FIELDS or not np.isfinite(row).all():
             raise _broken(file, number, line.decode("utf-8", errors="replace"))
         rows.append(row)
@@ -256,10 +304,11 @@ def write_swf(workload: Workload, file: Path) -> None:
     """Write a workload as a trace, in place of what was there; reading it gives equal jobs.
 
     It is packed if the name ends in .gz. Times are seconds with as many decimals as they need; user
-    0 and all that a workload doesn't know is -1. The notes become the header. The file appears
-    whole or not at all. Raises WorkloadError if it can't be written.
+    0 and all that a workload doesn't know is -1, requested times that were guessed included. The
+    notes become the header. The file appears whole or not at all. Raises WorkloadError if it can't
+    be written.
     """
-    content = "\n".join([*_header(workload), *_lines(workload.table), ""]).encode()
+    content = "\n".join([*_header(workload), *_lines(workload), ""]).encode()
     try:
         write_atomically(file, gzip.compress(content, mtime=0) if file.suffix == ".gz" else content)
     except OSError as error:
@@ -288,8 +337,9 @@ def _printable(text: str) -> str:
     return "".join(each if each.isprintable() else " " for each in text)
 
 
-def _lines(table: pa.Table) -> list[str]:
-    """Yield a line per job."""
+def _lines(workload: Workload) -> list[str]:
+    """Return a line per job."""
+    table = workload.table
     fields: list[pa.Array | str] = [str(NO_VALUE)] * FIELDS
     fields[STATUS] = str(COMPLETED)
     width = table.column("width").combine_chunks().cast(pa.string())
@@ -300,12 +350,18 @@ def _lines(table: pa.Table) -> list[str]:
         (RUN, _decimals(table.column("runtime_s"))),
         (ALLOCATED, width),
         (REQUESTED_WIDTH, width),
-        (REQUESTED_TIME, _decimals(table.column("requested_s"))),
+        (REQUESTED_TIME, _requested(workload)),
         (USER, pc.if_else(pc.equal(user, 0), NO_VALUE, user).cast(pa.string())),
     ):
         fields[place] = column
     lines: list[str] = pc.binary_join_element_wise(*fields, " ").to_pylist()
     return lines
+
+
+def _requested(workload: Workload) -> pa.Array:
+    """Return the requested times as text, those unknown that the source didn't know."""
+    text = _decimals(workload.table.column("requested_s"))
+    return pc.if_else(pa.array(workload.is_guessed), str(NO_VALUE), text)
 
 
 def _decimals(times: pa.ChunkedArray) -> pa.Array:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaign.core.errors import WorkloadError
-from campaign.core.jobs import Workload
+from campaign.core.jobs import HEADER, Workload
+from campaign.workloads.budgets import BUDGET, Budget, open_plain, unpacked
 from campaign.workloads.columns import (
     LARGEST_NUMBER,
     LONGEST_S,
@@ -28,26 +29,30 @@ from campaign.workloads.columns import (
 NO_VALUE = -1
 ZERO_RUN_S = 1.0  # traces count in seconds: 0 means less than one
 GZIP = b"\x1f\x8b"
-HEADER = "header "
-"""Begins the names of notes that hold what a trace's header says of its machine."""
 STARTED = f"{HEADER}UnixStartTime"
 """Names the note that holds when the first job arrived, in seconds of Unix time."""
+NO_REQUEST = "no requested time"
+DONE_ABOUT = {NO_REQUEST: "the run time is taken for it"}
+"""What is done about a kind of repair whose name doesn't say so."""
+MACHINE = "machine size guessed"
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[BinaryIO]:
+def opened(file: Path, budget: Budget = BUDGET) -> Iterator[BinaryIO]:
     """Yield the bytes of a trace, unpacked if it is a gzip file, whatever its name.
 
-    Raises WorkloadError, here or while it is read, where the file is missing, can't be read, or is
-    a damaged archive.
+    Raises WorkloadError, here or while it is read, where the file is missing, can't be read, is no
+    regular file, a damaged archive, or beyond the budget.
     """
     try:
-        with file.open("rb") as raw:
-            if raw.peek(len(GZIP))[: len(GZIP)] != GZIP:
-                yield raw
+        with open_plain(file) as raw:
+            packed = raw.read(len(GZIP)) == GZIP
+            raw.seek(0)
+            if not packed:
+                yield unpacked(raw, file, budget)
                 return
-            with gzip.open(raw) as unpacked:
-                yield cast(BinaryIO, unpacked)
+            with gzip.open(raw) as archive:
+                yield unpacked(cast(BinaryIO, archive), file, budget, packed=raw)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise WorkloadError(
             f"{file}: a damaged gzip file",
@@ -74,17 +79,24 @@ def workload_of(
     machine: int | None = None,
     began: int | None = None,
     notes: dict[str, str] | None = None,
+    requests_optional: bool = False,
 ) -> Workload:
     """Return the usable jobs of a trace in the order of arrival, the first at 0.
 
     What had to be repaired stands in the notes. `jobs` are the trace's numbers under the names of
     WORKLOAD_SCHEMA, all finite, negative where unknown. `repairs` are those made while reading;
     `machine` the slots of the trace's machine where it says so (else its widest job's); `began` the
-    Unix time of the trace's time 0. Raises WorkloadError when no job is usable, and in strict mode
-    when anything had to be repaired.
+    Unix time of the trace's time 0. Where the format has `requests_optional`, a job without a
+    requested time is no repair, but is counted in the notes too. Raises WorkloadError when no job
+    is usable, and in strict mode when anything had to be repaired.
     """
     jobs = _repaired(jobs, repairs)
-    made = {name: count for name, count in repairs.items() if count}
+    guessed = jobs["job_id"][jobs.pop(NO_REQUEST)]
+    made = {
+        name: count
+        for name, count in repairs.items()
+        if count and not (requests_optional and name == NO_REQUEST)
+    }
     if strict and made:
         raise WorkloadError(
             f"{file} needs repairs: "
@@ -101,11 +113,26 @@ def workload_of(
         if began is None
         else {**(notes or {}), STARTED: str(began + int(jobs["arrival_s"][0]))}
     )
-    counted = {name: f"{count} jobs" for name, count in made.items()}
-    table = table_of(from_zero(jobs), where=str(file))
+    widest = int(jobs["width"].max())
+    if machine is None:
+        told[MACHINE] = f"{widest} slots, as the widest job has, because the trace names no size"
     return Workload(
-        name_of(file), table, told | counted, machine_slots=machine or int(jobs["width"].max())
+        name_of(file),
+        table_of(from_zero(jobs), where=str(file)),
+        told | counted(repairs),
+        machine_slots=machine or widest,
+        guessed_requests=frozenset(guessed.astype(int).tolist()),
     )
+
+
+def counted(counts: dict[str, int]) -> dict[str, str]:
+    """Return a note for each kind of repair, or of lines left out, that `counts` has any of."""
+    return {
+        name: f"{'1 job' if count == 1 else f'{count} jobs'}"
+        + (f"; {DONE_ABOUT[name]}" if name in DONE_ABOUT else "")
+        for name, count in counts.items()
+        if count
+    }
 
 
 def _repaired(jobs: Columns, repairs: dict[str, int]) -> Columns:
@@ -116,8 +143,10 @@ def _repaired(jobs: Columns, repairs: dict[str, int]) -> Columns:
     usable = _usable(jobs)
     repairs["unusable jobs dropped"] = int((~usable).sum())
     jobs = taken(jobs, usable)
+    jobs[NO_REQUEST] = jobs["requested_s"] <= 0
     if not usable.any():
         return jobs
+    repairs[NO_REQUEST] = int(jobs[NO_REQUEST].sum())
     repairs["jobs put in order of arrival"] = int((np.diff(jobs["arrival_s"]) < 0).sum())
     jobs = taken(jobs, np.argsort(jobs["arrival_s"], kind="stable"))
     return jobs | {

@@ -45,10 +45,10 @@ def transform(workload: Workload, settings: WorkloadSettings, *, slots: int) -> 
 
     `slots` are those of the smallest cluster. In this order: jobs are chosen by width, run time and
     user, then by arrival (the window counts from the source's first arrival, whether or not that
-    job was chosen), then the first `settings.jobs` of them are taken; widths are fitted to the
-    cluster; times are scaled; arrivals are stretched until the offered load is the one that is
-    wanted. Raises WorkloadError, naming the setting, when no job is left or when times get too
-    long.
+    job was chosen), then the first `settings.jobs` of them are taken if that is set; widths are
+    fitted to the cluster; times are scaled; arrivals are stretched until the offered load is the
+    one that is wanted. Raises WorkloadError, naming the setting, when no job is left or when times
+    get too long.
     """
     jobs = columns_of(workload.table)
     notes = dict(workload.notes)
@@ -143,9 +143,8 @@ def _choices(settings: WorkloadSettings) -> Iterator[TransformStep]:
             words,
             lambda jobs: _within(jobs, begin, end),
         )
-    if settings.kind != ALWAYS_WHOLE:
-        count = settings.jobs
-        words = f"after the first {settings.jobs}"
+    if (count := settings.jobs) is not None and settings.kind != ALWAYS_WHOLE:
+        words = f"after the first {count}"
         yield _choice(
             "jobs", "later jobs left out", words, lambda jobs: np.arange(jobs["width"].size) < count
         )
@@ -160,7 +159,10 @@ def _choice(
         kept = keep(jobs)
         out = int((~kept).sum())
         return (
-            StepResult(taken(jobs, kept), f"{out} of {kept.size} jobs, {words}")
+            StepResult(
+                taken(jobs, kept),
+                f"{out} of {kept.size} jobs ({100 * out / kept.size:.3g} %), {words}",
+            )
             if out
             else StepResult(jobs, "")
         )
@@ -195,7 +197,9 @@ def _cut(jobs: Columns, widest: int) -> StepResult:
         return StepResult(jobs, "")
     cut = jobs | {"width": np.minimum(width, widest)}
     return StepResult(
-        cut, f"{wide} jobs, {widest} slots; {_work(cut) / _work(jobs):.4g} of the work is left"
+        cut,
+        f"{wide} of {width.size} jobs ({100 * wide / width.size:.3g} %), {widest} slots; "
+        f"{_work(cut) / _work(jobs):.4g} of the work is left",
     )
 
 

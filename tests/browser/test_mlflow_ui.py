@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from campaign.tracking.mlflow_tracker import Artifacts, Tracker
+from campaign.tracking.mlflow_tracker import Tracker
+from campaign.tracking.run_values import Artifacts
 from search.pareto import front
 from tests.samples import HASHES, OBJECTIVES, campaign_samples
 
@@ -40,7 +41,7 @@ def mlruns(tmp_path_factory, samples):
     tracker.sync(
         records, lambda record: Artifacts(jobs[record.number], {"slurm.conf": b"ClusterName=x\n"})
     )
-    tracker.finish(front(records, OBJECTIVES))
+    tracker.finish(front(records, OBJECTIVES), ended=records[-1].ended)
     return folder
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 class FakeTracker:
     """Appends a line to `file` for each call; `broken` names the step that fails, `hangs` the one
-    that doesn't return, `dies` the one at which its process ends."""
+    that doesn't return, `dies` the one at which its process ends; `takes_s` is what logging a trial
+    takes."""
+
+    takes_s = 0.0
 
     def __init__(self, file: Path, broken="", hangs="", dies=""):
         self.file = file
@@ -30,19 +33,27 @@ class FakeTracker:
     def start(self):
         self._note("start")
 
+    def reopen(self):
+        self._note("reopen")
+
+    def interrupt(self, ended):
+        self._note("interrupt", ended=ended)
+
     def sync(self, records, evidence):
         for record in records:
             self._note("sync", trial=record.number, files=sorted(evidence(record).files))
 
     def log(self, record, evidence):
+        time.sleep(self.takes_s)
         self._note(
             "log", trial=record.number, files=sorted(evidence.files), jobs=evidence.jobs.num_rows
         )
 
-    def finish(self, points, *, complete, artifacts):
+    def finish(self, points, *, ended, complete, artifacts):
         self._note(
             "finish",
             front=len(points),
+            ended=ended,
             complete=complete,
             artifacts=[str(path) for path in artifacts],
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.hosts import ray_session
+from actors.hosts import ray_folder
 from actors.hosts.state_dir import sweep
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.daemon import PrivateLibvirtd
@@ -87,7 +87,7 @@ class Workplace:
         folders = self.state_dir / "nodes"
         left = [f"domain {name}" for name in self.nodes()]
         left += [f"folder {path}" for path in folders.glob("[!.]*")] if folders.is_dir() else []
-        left += [f"Ray session {path}" for path in ray_session.sweep()]
+        left += [f"Ray session {path}" for path in ray_folder.sweep()]
         return left + [f"process {line}" for line in processes_naming(str(self.state_dir))]
 
 

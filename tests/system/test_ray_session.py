@@ -1,14 +1,19 @@
 """Ray as a campaign starts it: a driver that is told to end leaves nothing of it, and nobody else
 can use it."""
 
+import contextlib
 import os
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
 import pytest
+
+from actors.hosts.ray_session import ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]
 DRIVER = textwrap.dedent("""
@@ -18,7 +23,7 @@ DRIVER = textwrap.dedent("""
 
     @guarded
     def main(arguments=None):
-        from actors.hosts import ray_session
+        from actors.hosts import ray_folder, ray_session
 
         ray_session.prepare(None)
         ray_session.start(None)
@@ -33,13 +38,92 @@ DRIVER = textwrap.dedent("""
         busy = Busy.remote().for_ever.remote()
         try:
             address = ray.get_runtime_context().gcs_address
-            print(ray_session._own_folder(os.getpid()), address, flush=True)
+            (folder,) = [one for one in ray_folder._parents() if ray_folder._owner(one)
+                         == ray_folder._name_of(os.getpid())]
+            print(folder, address, os.environ["RAY_AUTH_TOKEN"], flush=True)
             while True:
                 ray.wait([busy], timeout=1)
         finally:
             ray_session.stop()
 
     sys.exit(main())
+""")
+
+
+# A Ray that asks for no token, as `RAY_AUTH_MODE=disabled ray start --head` starts one.
+OPEN_RAY = textwrap.dedent("""
+    import sys, time
+    import ray
+
+    for attempt in range(5):  # Ray gives its raylet 30 s, too few on a busy machine
+        try:
+            ray.init(address="local", include_dashboard=False, num_cpus=1, log_to_driver=False,
+                     _temp_dir=sys.argv[1], object_store_memory=80_000_000, logging_level="error")
+            break
+        except Exception as error:
+            print(error, file=sys.stderr)
+            ray.shutdown()
+    print(ray.get_runtime_context().gcs_address, flush=True)
+    time.sleep(600)
+""")
+
+
+# Joins a Ray as a campaign does.
+JOINER = textwrap.dedent("""
+    import sys
+    from actors.hosts import ray_session
+    from campaign.core.errors import CampaignError
+
+    try:
+        ray_session.prepare(sys.argv[1])
+        ray_session.start(sys.argv[1])
+    except CampaignError as error:
+        sys.exit(f"{type(error).__name__}: {error.brief}")
+    import ray
+
+    print("it ran", ray.get(ray.remote(lambda: "our trial").remote(), timeout=60))
+""")
+
+
+# Renames, replaces and links what it can reach of a folder, enters sockets, and speaks HTTP to
+# ports. It prints what it was let do.
+ATTACKS = textwrap.dedent("""
+    import http.client, os, pathlib, socket, sys
+
+    def tried(what, action):
+        try:
+            action()
+        except OSError:
+            return
+        print("LET", what, flush=True)
+
+    top = pathlib.Path(sys.argv[1])
+    tried("list", lambda: os.listdir(top))
+    tried("rename the parent", lambda: os.rename(top, f"{top}.x"))
+    tried("replace the parent", lambda: os.rmdir(top))
+    for name in sys.argv[3].split(","):
+        path = top / name
+        tried(f"rename {name}", lambda: os.rename(path, f"{path}.x"))
+        tried(f"make beside {name}", lambda: os.mkdir(f"{path}.y"))
+        tried(f"make in {name}", lambda: os.mkdir(path / "y"))
+        tried(f"link in {name}", lambda: os.symlink("/etc", path / "z"))
+        tried(f"link {name}", lambda: os.link(path, f"/tmp/link-{os.getpid()}"))
+        tried(f"read {name}", lambda: open(path).read())
+        tried(f"enter {name}", lambda: socket.socket(socket.AF_UNIX).connect(str(path)))
+    for place in filter(None, sys.argv[2].split(",")):
+        host, _, port = place.rpartition(":")
+        for method, path in (("GET", "/"), ("GET", "/metrics"), ("GET", "/api/version"),
+                             ("POST", "/get_or_create_runtime_env"), ("POST", "/api/jobs/")):
+            connection = http.client.HTTPConnection(host, int(port), timeout=10)
+            try:
+                connection.request(method, path, body=b"{}" if method == "POST" else None)
+                status = connection.getresponse().status
+            except (OSError, http.client.HTTPException):
+                continue
+            finally:
+                connection.close()
+            print("ANSWERED" if 200 <= status < 300 else "refused", status, place, method, path)
+    print("done")
 """)
 
 
@@ -54,7 +138,10 @@ INTRUDER = textwrap.dedent("""
 
 @pytest.fixture(scope="module")
 def driver():
-    """A driver that waits, with the folder and the address of its Ray; the last test ends it."""
+    """A driver that waits, with the folder, the address and the token of its Ray.
+
+    The last test ends it.
+    """
     process = subprocess.Popen(
         [sys.executable, "-c", DRIVER],
         cwd=ROOT,
@@ -62,8 +149,8 @@ def driver():
         stderr=subprocess.PIPE,
         text=True,
     )
-    folder, _, address = process.stdout.readline().strip().partition(" ")
-    yield process, Path(folder), address
+    folder, address, token = process.stdout.readline().split()
+    yield process, Path(folder), address, token
     if process.poll() is None:
         process.kill()
     process.communicate()
@@ -72,21 +159,121 @@ def driver():
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("token", ["", "0" * 64], ids=["none", "another"])
 def test_nobody_without_the_token_gets_anything_to_run(driver, token):
-    _, _, address = driver
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    if token:
-        environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
-    command = [sys.executable, "-c", INTRUDER, address]
-    intruder = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=120
-    )
+    intruder = _run(INTRUDER, driver[2], token=token)
     assert intruder.returncode != 0 and "it ran" not in intruder.stdout, intruder.stdout
     assert "oken" in intruder.stderr or "uthenti" in intruder.stderr, intruder.stderr
 
 
+def _run(script, *arguments, token):
+    """Run a script against a Ray, with no other variables of Ray's than this token, if any."""
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=ROOT,
+        env=_environment(token),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=170,
+    )
+
+
+def _environment(token):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    if token:
+        kept |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    return kept
+
+
+@pytest.mark.timeout(180)
+def test_a_ray_that_asks_for_a_token_is_joined(driver):
+    _, _, address, token = driver
+    joined = _run(JOINER, address, token=token)
+    assert "it ran our trial" in joined.stdout, joined.stderr
+
+
+@pytest.fixture
+def open_ray():
+    """The address of a Ray that asks for no token."""
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        process = subprocess.Popen(
+            [sys.executable, "-c", OPEN_RAY, folder],
+            env=_environment("") | {"RAY_AUTH_MODE": "disabled", **ENVIRONMENT},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+@pytest.mark.timeout(400)
+def test_a_ray_that_asks_for_none_is_not_joined_though_we_have_one(open_ray):
+    assert open_ray, "no Ray"
+    joined = _run(JOINER, open_ray, token="ab" * 32)
+    assert joined.returncode == 1 and "it ran" not in joined.stdout
+    assert f"ConfigError: testbed.ray_address: the Ray at {open_ray} lets in" in joined.stderr
+
+
+@pytest.mark.timeout(180)
+def test_its_files_are_behind_a_parent_of_ours_and_sockets_have_room(driver):
+    _, folder, _, _ = driver
+    status = folder.lstat()
+    assert stat.S_IMODE(status.st_mode) == 0o700 and status.st_uid == os.geteuid()
+    sockets = [path for path in folder.rglob("*") if path.is_socket()]
+    assert {"raylet", "plasma_store"} <= {path.name for path in sockets}
+    # The longest uid and pid would add these characters.
+    room = len(str(2**32)) - len(str(os.geteuid())) + len(str(2**22)) - 1
+    assert max(len(str(path)) for path in sockets) + room <= 107
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+def test_another_user_enters_and_changes_nothing(driver):
+    process, folder, _, _ = driver
+    places = _listening(_descendants(process.pid))
+    assert places, "Ray listens nowhere"
+    below = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    command = ["/usr/bin/python3", "-c", ATTACKS, str(folder), ",".join(places), ",".join(below)]
+    options = {"user": 65534, "group": 65534, "extra_groups": [], "cwd": "/"}
+    attacked = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=280, **options
+    )
+    said = attacked.stdout.splitlines()
+    assert said[-1] == "done", attacked.stderr
+    assert not [line for line in said if line.startswith(("LET", "ANSWERED"))], said
+
+
+def _descendants(pid):
+    """The processes below one, and itself."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(below for child in children for below in _descendants(int(child)))]
+
+
+def _listening(pids):
+    """Where these processes listen for TCP, as HOST:PORT."""
+    inodes = set()
+    for pid in pids:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                inodes.add(str(link.readlink()))
+    places = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] != "0A" or f"socket:[{fields[9]}]" not in inodes:
+                continue
+            host, _, port = fields[1].partition(":")
+            whole = int(host, 16) if table == "tcp" else 0
+            dotted = ".".join(str(byte) for byte in whole.to_bytes(4, "little"))
+            places.add(f"{'127.0.0.1' if whole == 0 else dotted}:{int(port, 16)}")
+    return sorted(places)
+
+
 @pytest.mark.timeout(180)
 def test_a_driver_that_is_told_to_end_cleans_up_and_says_so(driver):
-    process, folder, _ = driver
+    process, folder, _, _ = driver
     assert folder.is_dir()
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)

@@ -7,11 +7,12 @@ import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from actors.hypervisor.process import boot_id
 from campaign.core import files
 from campaign.core.errors import ImageError
 from campaign.images.bundles import manifest as manifests
 from campaign.images.bundles import tools
-from campaign.images.bundles.manifest import PARTS, Bundle, FileFact
+from campaign.images.bundles.manifest import PARTS, Bundle, FileFact, ImageManifest
 
 _MAKING = ".making-"
 _VERIFIED = ".verified"
@@ -61,7 +62,8 @@ class Store:
         """Check that every file is what the manifest says.
 
         Files that were hashed before and haven't been touched since (size, times, inode) aren't
-        hashed again, so this is cheap enough for every use; `deep` hashes all of them. Raises
+        hashed again during one boot, so this is cheap enough for every use; `deep` hashes all of
+        them. Raises
         DamagedImageError, which names the first file that is another one.
         """
         known = {} if deep else self._read_verified(bundle)
@@ -90,11 +92,11 @@ class Store:
         """Move the folder `made` (from `making`) into the store; return the bundle there.
 
         That is one rename, so that nobody sees half of a bundle. A bundle of the same hash that is
-        already there stays if it is sound, and is replaced if it is damaged.
+        already there stays if it is sound and has the same manifest, and is replaced otherwise.
         """
         target = self.path / f"{made.manifest.name}-{made.hash[:16]}"
         with self._locked():
-            if target.exists() and not self._sound(target):
+            if target.exists() and not self._sound(target, made.manifest):
                 self._discard(target)
             if target.exists():
                 # It is the newest of its name again, which `get` and `gc` go by.
@@ -103,7 +105,11 @@ class Store:
                 (made.path / _LOCK).unlink(missing_ok=True)
                 # mkdtemp's folders are for their owner alone, but QEMU may run as another user.
                 made.path.chmod(0o755)
-                made.path.rename(target)
+                with tools.disk_errors(self.path):
+                    # On the disk before it has its name: a bundle is whole after a power cut too.
+                    files.make_durable(made.path)
+                    made.path.rename(target)
+                    files.flush(self.path)
         bundle = manifests.read(target)
         self.verify(bundle)
         return bundle
@@ -133,12 +139,14 @@ class Store:
         with files.exclusive_lock(self.path / _LOCK):
             yield
 
-    def _sound(self, folder: Path) -> bool:
+    def _sound(self, folder: Path, wanted: ImageManifest) -> bool:
         try:
-            self.verify(manifests.read(folder), deep=True)
+            found = manifests.read(folder)
+            self.verify(found, deep=True)
         except ImageError:
             return False
-        return True
+        # The hash is that of the files alone: what is said of them may differ.
+        return found.manifest == wanted
 
     def _discard(self, folder: Path) -> None:
         """Remove a bundle: rename it away first, so that a reader sees all of it or nothing."""
@@ -152,10 +160,12 @@ class Store:
 
     def _read_verified(self, bundle: Bundle) -> dict[str, dict[str, int]]:
         try:
-            known = json.loads(self._verified_path(bundle).read_text())
-        except (FileNotFoundError, ValueError):
+            note = json.loads(self._verified_path(bundle).read_text())
+        except (OSError, ValueError):
             return {}
-        return known if isinstance(known, dict) else {}
+        # After a power cut a file may have lost its content, and kept its size and times.
+        valid = isinstance(note, dict) and note.get("boot") == boot_id()
+        return note.get("files", {}) if valid else {}
 
     def _write_verified(self, bundle: Bundle, seen: dict[str, dict[str, int]]) -> None:
         """Note which files have been verified.
@@ -165,8 +175,9 @@ class Store:
         path = self._verified_path(bundle)
         with contextlib.suppress(OSError):
             path.parent.mkdir(exist_ok=True)
-            # Lost in a power cut, it is only hashed again: no reason to wait for the disk.
-            files.write_atomically(path, json.dumps(seen).encode(), durable=False)
+            # It counts within this boot only, so it needn't survive a power cut.
+            note = {"boot": boot_id(), "files": seen}
+            files.write_atomically(path, json.dumps(note), durable=False)
 
 
 def _identity(path: Path) -> dict[str, int]:

@@ -13,7 +13,15 @@ import asyncssh
 import pytest
 
 from actors.bootstrap import ssh as module
-from actors.bootstrap.ssh import NodeUnreachable, Remote, RemoteCommandFailed, make_identity, tar_of
+from actors.bootstrap.ssh import (
+    BadArchive,
+    NodeUnreachable,
+    Remote,
+    RemoteCommandFailed,
+    files_of,
+    make_identity,
+    tar_of,
+)
 from schedulers.base import File
 
 HOST = make_identity("host")
@@ -259,6 +267,70 @@ def test_an_archive_unpacks_with_modes_and_owners(tmp_path):
     subprocess.run(["tar", "-xp", "-C", tmp_path, "--no-same-owner"], input=archive, check=True)
     assert (tmp_path / "etc/munge/key").read_bytes() == b"k" * 1024
     assert (tmp_path / "etc/munge/key").stat().st_mode & 0o7777 == 0o400
+
+
+def archive_with(*, kind: bytes = tarfile.REGTYPE, size: int = 3, mode: str = "w") -> bytes:
+    """An archive of one file, whose header may lie about it."""
+    buffer = BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as opened:
+        entry = tarfile.TarInfo("log")
+        entry.size = 3
+        opened.addfile(entry, BytesIO(b"abc"))
+        if mode == "w":
+            entry.type = kind
+            entry.size = size
+            header = bytearray(entry.tobuf(tarfile.GNU_FORMAT))
+    if mode != "w":
+        return buffer.getvalue()
+    if kind == tarfile.GNUTYPE_SPARSE:
+        # One piece of 3 bytes at 0, and the size that the file claims to have.
+        header[386:410] = b"00000000000\0" + b"00000000003\0"
+        header[483:495] = f"{3 << 30:011o}\0".encode()
+        header[148:156] = b" " * 8
+        header[148:156] = f"{sum(header):06o}\0 ".encode()
+    return bytes(header) + buffer.getvalue()[512:]
+
+
+def test_files_of_an_archive_are_read():
+    assert files_of(archive_with()) == {"/log": b"abc"}
+    assert files_of(b"") == {}
+
+
+@pytest.mark.parametrize(
+    ("archive", "says"),
+    [
+        (archive_with(kind=tarfile.GNUTYPE_SPARSE), "a sparse file, 'log'"),
+        (archive_with(size=5000), "holds more than 4,000 bytes"),
+        (archive_with(mode="w:gz"), "can't be read"),
+        (archive_with(mode="w:xz"), "can't be read"),
+        (archive_with(mode="w:bz2"), "can't be read"),
+        (archive_with(size=3000)[:1024], "can't be read"),
+        (b"no archive" * 100, "can't be read"),
+    ],
+    # Not by their bytes: a packed archive holds the time at which it was made.
+    ids=["sparse", "large", "gz", "xz", "bz2", "cut off", "none"],
+)
+def test_archives_of_nodes_have_a_budget_and_are_neither_packed_nor_sparse(archive, says):
+    with pytest.raises(BadArchive, match=says):
+        files_of(archive, limit=4000)
+
+
+def test_fetched_archive_that_is_none_names_the_node(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "files_of", lambda archive: files_of(b"x" * 600))
+    with pytest.raises(BadArchive, match=r"^n1: an archive of the node"):
+        on_node(lambda r: r.fetch(("/etc/hostname",), timeout_s=20))
+
+
+@pytest.mark.parametrize("where", ["", ">&2"])
+def test_a_command_that_prints_without_end_is_an_error_and_the_connection_lives(monkeypatch, where):
+    monkeypatch.setattr(module, "OUTPUT_LIMIT", 1_000_000)
+
+    async def action(remote):
+        with pytest.raises(RemoteCommandFailed, match=r"`.*yes.*` printed more than 1,000,000"):
+            await remote.run(("sh", "-c", f"yes {where}"), timeout_s=60)
+        return await remote.succeed(("head", "-c", "900000", "/dev/zero"), timeout_s=20)
+
+    assert len(on_node(action)) == 900_000
 
 
 def test_equal_files_give_equal_archives():

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from actors.hosts import ray_session
+from actors.hosts import ray_doorbell, ray_session
 from campaign.core import log
 from campaign.core.errors import ConfigError
 
@@ -27,6 +27,14 @@ def environment(monkeypatch, tmp_path):
     return monkeypatch
 
 
+@pytest.fixture
+def asked(monkeypatch):
+    """The addresses whose Rays were asked whether they want a token; all of them do."""
+    addresses = []
+    monkeypatch.setattr(ray_doorbell, "require_refusal", addresses.append)
+    return addresses
+
+
 def test_a_ray_without_a_token_is_not_joined(environment):
     with pytest.raises(ConfigError, match="would be joined without a token"):
         ray_session.prepare("10.0.0.1:6379")
@@ -36,7 +44,7 @@ def test_a_ray_without_a_token_is_not_joined(environment):
 
 
 @pytest.mark.parametrize("how", ["variable", "path", "home"])
-def test_a_token_may_be_given_in_each_way_that_ray_knows(environment, tmp_path, how):
+def test_a_token_may_be_given_in_each_way_that_ray_knows(environment, asked, tmp_path, how):
     environment.setenv("RAY_AUTH_MODE", "token")
     if how == "variable":
         environment.setenv("RAY_AUTH_TOKEN", "0" * 64)
@@ -47,6 +55,20 @@ def test_a_token_may_be_given_in_each_way_that_ray_knows(environment, tmp_path, 
         if how == "path":
             environment.setenv("RAY_AUTH_TOKEN_PATH", str(file))
     ray_session.prepare("10.0.0.1:6379")
+    assert asked == ["10.0.0.1:6379"]
+
+
+def test_a_ray_that_lets_in_anybody_is_not_joined_whatever_token_we_have(environment, monkeypatch):
+    environment.setenv("RAY_AUTH_MODE", "token")
+    environment.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    monkeypatch.setattr(ray_doorbell, "_ask", lambda address: ["ACCEPTED"])
+    with pytest.raises(ConfigError, match=r"10\.0\.0\.1:6379 lets in who has no token"):
+        ray_session.prepare("10.0.0.1:6379")
+
+
+def test_nobody_is_asked_where_ray_is_our_own(environment, asked):
+    ray_session.prepare(None)
+    assert not asked
 
 
 def test_our_own_ray_gets_a_token_of_its_own_each_time(environment):

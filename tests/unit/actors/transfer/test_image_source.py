@@ -1,5 +1,7 @@
 """Bundles and golden clusters on their way to another host: whole or absent, resumed, verified."""
 
+import shutil
+
 import pytest
 
 from actors.snapshots.snapshot import GoldenDamaged
@@ -8,6 +10,7 @@ from actors.transfer import chunks
 from actors.transfer.chunks import Chunk, TransferFailed
 from actors.transfer.image_source import ImageSource, Incoming
 from campaign.core.errors import ImageError, InfrastructureError
+from campaign.images.bundles import manifest as manifests
 from tests.unit.actors.snapshots import golden_sample
 from tests.unit.campaign.images.test_store import add as add_image
 
@@ -130,6 +133,86 @@ def test_a_bundle_that_is_another_at_its_source_is_refused_and_asked_for_anew(st
     assert incoming.image(bundle, [source]).hash == bundle.hash
 
 
+class Posing(Breaking):
+    """A source that gives another image, or golden cluster, under the key that it is asked for."""
+
+    def __init__(self, source, key):
+        super().__init__(source, 1000)
+        self._key = key
+
+    def manifest(self, kind, key):
+        return self._source.manifest(kind, self._key)
+
+    def chunk(self, kind, key, file, offset):
+        return super().chunk(kind, self._key, file, offset)
+
+
+def away_from(store, tmp_path, name, **content):  # noqa: F811
+    """A bundle that is only at `name`: (bundle, source)."""
+    bundle = add_image(store, **content)
+    away = bundle.path.rename(tmp_path / name)
+    return bundle, ImageSource(name, [type(bundle)(away, bundle.manifest)])
+
+
+@pytest.mark.parametrize("content", [b"other ", b"a longer one "])
+def test_another_image_than_the_one_asked_for_is_refused(store, incoming, tmp_path, content):  # noqa: F811
+    wanted, sound = away_from(store, tmp_path, "sound", content=b"kernel")
+    other, source = away_from(store, tmp_path, "other", content=content)
+    with pytest.raises((ImageError, TransferFailed), match=r"is another one|can't be brought"):
+        incoming.image(wanted, [Posing(source, other.hash)])
+    assert not list((tmp_path / "here").glob("images/[!.]*"))
+    assert incoming.image(wanted, [sound]).manifest == wanted.manifest
+
+
+@pytest.mark.parametrize(
+    "change", [{"facts": {"unit": "evil.service"}}, {"packages": {"bash": "6"}}, {"name": "other"}]
+)
+def test_an_image_of_the_same_bytes_with_another_manifest_is_refused(
+    store,  # noqa: F811
+    incoming,
+    tmp_path,
+    change,
+):
+    wanted = add_image(store)
+    sound = hide(wanted)
+    folder = shutil.copytree(tmp_path / "away", tmp_path / "forged")
+    forged = manifests.write(folder, wanted.manifest.model_copy(update=change))
+    assert forged.hash == wanted.hash
+    with pytest.raises(ImageError, match=f"its {next(iter(change))} differs"):
+        incoming.image(wanted, [ImageSource("evil", [forged])])
+    assert not list((tmp_path / "here").glob("images/[!.]*"))
+    assert incoming.image(wanted, [sound]).manifest == wanted.manifest
+
+
+def test_an_image_whose_manifest_was_another_is_brought_again(store, incoming, tmp_path):  # noqa: F811
+    older = add_image(store)
+    source = hide(older)
+    incoming.image(older, [source])
+    newer = older.manifest.model_copy(update={"facts": {"unit": "y.service"}})
+    bundle = manifests.write(tmp_path / "away", newer)
+    assert incoming.image(bundle, [ImageSource("driver", [bundle])]).manifest == newer
+
+
+def test_another_golden_cluster_than_the_one_asked_for_is_refused(there, here, incoming):
+    golden = golden_sample.add(there, "b")
+    wanted = golden_sample.key("a")
+    with pytest.raises(GoldenDamaged, match="another key"):
+        incoming.golden(wanted, [Posing(ImageSource("there", (), there), golden.digest)])
+    assert here.find(wanted) is None and here.find(golden.key) is None
+
+
+def test_a_golden_cluster_brings_no_file_that_is_none_of_its_own(there, here, incoming):
+    class Adding(Breaking):
+        def manifest(self, kind, key):
+            files = self._source.manifest(kind, key).files
+            return chunks.TransferManifest({**files, "verified.json": 10})
+
+    golden = golden_sample.add(there)
+    with pytest.raises(TransferFailed) as failed:
+        incoming.golden(golden.key, [Adding(ImageSource("there", (), there), 1000)])
+    assert "no file of a golden cluster" in str(failed.value)
+
+
 def test_a_golden_cluster_is_brought_with_its_holes(there, here, incoming):
     golden = golden_sample.add(there)
     brought = incoming.golden(
@@ -183,4 +266,20 @@ def test_a_source_cannot_name_files_elsewhere(incoming, there):
     golden = golden_sample.add(there)
     with pytest.raises(TransferFailed) as failed:
         incoming.golden(golden.key, [Evil(ImageSource("there", (), there), 10)])
+    assert "no file of a golden cluster" in str(failed.value)
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/etc/x", ".hidden", ""])
+def test_a_transfer_takes_plain_names_only(tmp_path, name):
+    class Evil:
+        name = "evil"
+
+        def manifest(self, kind, key):
+            return chunks.TransferManifest({name: 3})
+
+        def chunk(self, kind, key, file, offset):
+            raise AssertionError("it was asked for")
+
+    with pytest.raises(TransferFailed) as failed:
+        chunks.receive("image", "0", tmp_path, [Evil()], accept=lambda offered: None)
     assert "can't be the name" in str(failed.value)

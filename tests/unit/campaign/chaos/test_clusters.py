@@ -84,7 +84,7 @@ def test_what_is_left_of_a_campaign_is_named(environment, tmp_path, monkeypatch)
     from actors.hypervisor.reaper import Reaped
 
     monkeypatch.setattr(clusters, "sweep", lambda settings: Reaped(("c-head",), (), ("c-n1",), ()))
-    monkeypatch.setattr(clusters.ray_session, "sweep", list)
+    monkeypatch.setattr(clusters.ray_folder, "sweep", list)
     left = list(clusters._left(environment))
     assert left == [
         "east: domain c-head",

@@ -17,6 +17,7 @@ from campaign.cli.help import text as help_text
 from campaign.cli.search import USAGE
 from campaign.cli.search import parser as search_parser
 from campaign.config.compose import compose
+from campaign.config.defaults import parameter_rows, setting_rows
 from campaign.config.groups import groups
 from campaign.core.errors import CampaignError, ConfigError
 from campaign.core.exits import TRIALS_FAILED, USER_ERROR
@@ -96,7 +97,9 @@ def test_help_says_every_group_setting_and_tunable(capsys):
     for group, options in groups().items():
         assert any(line.split() == [group, *" | ".join(options).split()] for line in lines), group
     known = [*rows(Campaign), *(row for name in names() for row in rows(adapter(name).Params))]
-    for row in known:
+    stated = [*setting_rows(), *(row for name in names() for row in parameter_rows(name))]
+    assert [row.path for row in stated] == [row.path for row in known]
+    for row in stated:
         bounds = f"({row.allowed_with_unit}; default {row.default})"
         assert any(
             line.split()[:1] == [row.path] and f"{row.help}  {bounds}" in line for line in lines
@@ -342,7 +345,10 @@ def test_the_tables_of_docs_come_from_the_rows(tmp_path, capsys):
     written = {path.name: path.read_text() for path in (tmp_path / "docs").iterdir()}
     assert written == docs.pages()
     assert "| `cluster.memory_mib` | [256 .. 1048576] MiB | 512 |" in written["settings.md"]
-    assert "| `bf_interval` | [1 .. 10800] s | 30 |" in written["settings.md"]
+    assert (
+        "| `bf_interval` | [1 .. 10800] s | 30; scheduler=slurm has {low: 1"
+        in written["settings.md"]
+    )
     assert "| makespan_s | s |" in written["metrics.md"]
 
 

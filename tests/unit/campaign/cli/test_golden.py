@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from actors.hosts import ray_session, state_dir
+from actors.hosts import ray_folder, state_dir
 from actors.hypervisor.reaper import Reaped
 from actors.snapshots.snapshot import SnapshotKey
 from actors.snapshots.store import GoldenStore
@@ -107,7 +107,7 @@ def test_hosts_that_share_a_folder_are_listed_once(store, capsys):
 
 def test_clean_sweeps_what_killed_makers_left(store, hosts, capsys, monkeypatch):
     monkeypatch.setattr(state_dir, "sweep", lambda *_, **__: Reaped((), (), (), ()))
-    monkeypatch.setattr(ray_session, "sweep", tuple)
+    monkeypatch.setattr(ray_folder, "sweep", tuple)
     golden = add(store, 1e9)
     (store.path / ".making-dead").mkdir()
     assert said(capsys, "clean", hosts)[1:] == ["local: removed 1 half-made golden cluster"]

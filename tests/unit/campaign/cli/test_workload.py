@@ -92,7 +92,7 @@ def test_a_file_is_shown_on_the_machine_that_it_is_of(said, file):
     )
     assert found["hash"] == read_swf(Path(file)).hash
     assert found["offered"] == f"load  {(2 * 30 + 64 * 600 + 1) / (64 * 120):.4g}"
-    assert "note          zero run times raised to 1 s: 1 jobs" in shown
+    assert "note          zero run times raised to 1 s: 1 job" in shown
     assert row(shown, "max") == ["60", "64", "600", "900", "0.6667", "38400"]
     assert "33 % of the jobs are 1 slot wide; the widths of 100 % are powers of two" in shown
     for panel in (

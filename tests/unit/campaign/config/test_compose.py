@@ -2,14 +2,17 @@
 where and whence."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from campaign.config.compose import compose, compose_recorded
 from campaign.core.errors import ConfigError
 from campaign.schema.model import Choices, Range
+from campaign.schema.workload import HAVE_EFFECT, WorkloadSettings
 from schedulers.registry import adapter
 
 BF = "scheduler.params.bf_interval"
@@ -216,6 +219,47 @@ def test_an_override_is_named_before_the_file_below_it(own):
     assert "(from override 'cluster.memory_mib=65')" in refused(
         "cluster=broken", "cluster.memory_mib=65", config_dir=own
     )
+
+
+def test_simulation_is_not_held_to_the_memory_of_virtual_machines():
+    given = ["scheduler=volcano", "cluster.memory_mib=300"]
+    assert "needs" in refused(*given)
+    assert compose([*given, "testbed=simulation"]).campaign.cluster.memory_mib == 300
+
+
+@pytest.mark.parametrize(
+    ("overrides", "setting"),
+    [
+        (["workload.path=trace.swf"], "path"),
+        (["workload=lublin", "workload.strict=true"], "strict"),
+        (["workload=swf", "workload.path=t", "workload.seed=3"], "seed"),
+        (["workload=esp", "workload.jobs=20"], "jobs"),
+        (["workload=lublin", "workload.duration_s=10"], "duration_s"),
+        (["workload=demo", "workload.runtime_s=[1,2]"], "runtime_s"),
+        (["workload=batsim", "workload.path=t", "workload.users=[1]"], "users"),
+    ],
+)
+def test_workload_settings_without_effect_on_the_kind_are_refused(overrides, setting):
+    message = refused(*overrides)
+    assert f"workload.{setting} = " in message
+    assert "it has no effect on workload.kind=" in message and "choose workload=" in message
+
+
+def test_workload_settings_without_effect_in_a_users_file_are_refused_and_dumps_are_not(tmp_path):
+    (tmp_path / "workload").mkdir()
+    file = tmp_path / "workload" / "own.yaml"
+    file.write_text("kind: lublin\nruntime_s: [1, 2]\n")
+    assert "workload.runtime_s" in refused("workload=own", config_dir=tmp_path)
+    for group in ("demo", "lublin", "esp"):
+        whole = compose([f"workload={group}"]).campaign.workload.model_dump(mode="json")
+        file.write_text(yaml.safe_dump(whole))
+        assert compose(["workload=own"], tmp_path).campaign.workload.kind == group
+
+
+def test_every_workload_setting_that_is_of_some_kinds_names_settings_and_kinds():
+    kinds = set(get_args(WorkloadSettings.model_fields["kind"].annotation))
+    assert set(WorkloadSettings.model_fields) >= HAVE_EFFECT.keys()
+    assert all(kinds > set(some) for some in HAVE_EFFECT.values())
 
 
 def test_all_nodes_have_the_memory_that_the_neediest_scheduler_needs():

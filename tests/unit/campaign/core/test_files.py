@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from campaign.core import files
+from campaign.core.errors import ConfigError, StorageError
 from campaign.core.files import XDG_FOLDERS, user_path
 
 
@@ -67,6 +69,48 @@ def test_the_file_and_its_folder_are_flushed_unless_that_is_not_wanted(
     assert flushed == [False, True]
 
 
+def flushed_paths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    flushed: list[str] = []
+
+    def flush(descriptor: int) -> None:
+        name = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        flushed.append(name)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    return flushed
+
+
+def test_each_folder_that_is_made_is_flushed_in_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = flushed_paths(monkeypatch)
+    files.write_durably(tmp_path / "a" / "b" / "note", "text")
+    assert {str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")} <= set(flushed)
+
+
+def test_all_that_is_below_a_folder_is_flushed_before_its_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "trial"
+    (folder / "logs").mkdir(parents=True)
+    paths = [folder / "top", folder / "logs" / "head"]
+    for path in paths:
+        path.write_text("log")
+    (folder / "link").symlink_to("/etc/passwd")
+    os.mkfifo(folder / "fifo")
+    flushed = flushed_paths(monkeypatch)
+    files.make_durable(folder)
+    assert set(flushed) == {str(path) for path in (*paths, folder, folder / "logs", tmp_path)}
+    assert flushed[-1] == str(tmp_path)
+
+
+def test_a_folder_in_the_way_is_an_error_in_our_words(tmp_path: Path) -> None:
+    (tmp_path / "note").mkdir()
+    with pytest.raises(StorageError, match="note can't be written: Is a directory") as caught:
+        files.write_durably(tmp_path / "note", "text")
+    assert "Move away what stands at" in caught.value.resolution
+
+
 def test_the_mode_is_what_was_asked_for_less_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
@@ -100,6 +144,45 @@ def test_a_users_folders_are_where_the_xdg_variables_say(text, environment, expe
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert str(user_path(text)) == expected
+
+
+@pytest.mark.parametrize("text", ["~there-is-no-such-user/x", "a\0b", "~/\0"])
+def test_what_can_be_no_path_is_refused_by_name(text):
+    with pytest.raises(ConfigError) as refused:
+        user_path(text)
+    assert text in refused.value.brief or repr(text) in refused.value.brief
+
+
+def test_every_path_of_an_option_or_setting_is_expanded():
+    root = Path(files.__file__).parents[1]
+    for path in root.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "type=Path" not in text, path
+        assert not re.search(r"\bPath\((\w+\.)*(output\.\w+|image\.store|state_dir)\)", text), path
+
+
+def test_drafts_of_killed_writers_are_swept_and_nothing_else(tmp_path):
+    jobs = tmp_path / "jobs"
+    jobs.mkdir()
+    killed = (
+        "import os, sys\nfrom pathlib import Path\nfrom campaign.core import files\n"
+        "with files.writing_atomically(Path(sys.argv[1])) as file:\n"
+        "    file.write(b'x')\n    os._exit(9)\n"
+    )
+    for target in (tmp_path / "report.html", jobs / "trial=00000.parquet"):
+        subprocess.run([sys.executable, "-c", killed, target], check=False)
+    drafts = sorted(path for path in tmp_path.rglob(".*"))
+    assert len(drafts) == 2 and files.sweep_drafts(tmp_path) == []
+    kept = [tmp_path / ".lock", tmp_path / "a.1-00000000", jobs / ".x.1-0000000g"]
+    young = tmp_path / ".report.html.1-00000000"
+    for path in (*kept, young):
+        path.touch()
+    long_ago = time.time() - files.DRAFT_KEPT_S - 60
+    for path in (*drafts, *kept):
+        os.utime(path, (long_ago, long_ago))
+    assert sorted(files.sweep_drafts(tmp_path)) == drafts
+    assert all(path.exists() for path in (*kept, young))
+    assert not any(path.exists() for path in drafts)
 
 
 HOLD = """

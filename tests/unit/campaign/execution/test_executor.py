@@ -84,7 +84,7 @@ def search(composed, testbed, listener=None, appends=None):
         if appends is not None:
             _kill_at(ledger, appends)
         if ledger.history.head is None:
-            ledger.append("campaign", name="demo", config={})
+            ledger.append("campaign", id="d3", name="demo", config={})
         else:
             ledger.append("resumed")
         executor = Executor(

@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -131,6 +132,37 @@ def test_a_torn_note_of_a_verification_is_no_verification(store):
     bundle.kernel.write_bytes(b"damaged")
     with pytest.raises(DamagedImageError):
         store.verify(bundle)
+
+
+def test_a_verification_counts_within_one_boot(store, monkeypatch):
+    """After a power cut a file may be empty, or zeros, with its size and times as they were."""
+    bundle = add(store)
+    read = []
+    monkeypatch.setattr(
+        FileFact, "of", lambda path: read.append(path.name) or bundle.manifest.files[path.name]
+    )
+    store.verify(bundle)
+    assert read == []
+    monkeypatch.setattr("campaign.images.bundles.store.boot_id", lambda: "the next boot")
+    store.verify(bundle)
+    assert sorted(read) == sorted(PARTS)
+
+
+def test_a_bundle_is_on_the_disk_before_it_has_its_name(store, monkeypatch):
+    flushed = []
+    rename = Path.rename
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: flushed.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+    )
+
+    def renamed(path, target):
+        assert {*PARTS, "manifest.json"} <= set(flushed)
+        flushed.clear()
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    add(store)
+    assert flushed == [store.path.name]
 
 
 def test_building_again_mends_a_damaged_bundle(store):

@@ -4,6 +4,7 @@ to."""
 import errno
 import json
 import os
+import random
 import resource
 import subprocess
 import sys
@@ -28,7 +29,7 @@ def record(number, outcome="ok", attempt=1):
 
 def write_three(path):
     with Ledger(path) as ledger:
-        ledger.append("campaign", name="demo", config={})
+        ledger.append("campaign", id="d3", name="demo", config={})
         ledger.append("asked", trial=0, point=POINT, attrs={"note": "é"})
         ledger.append("started", trial=0, attempt=1)
 
@@ -57,7 +58,7 @@ def test_what_is_appended_is_read_again(path):
 
 def test_an_event_is_on_the_disk_when_append_returns(path):
     with Ledger(path) as ledger:
-        ledger.append("campaign", name="demo")
+        ledger.append("campaign", id="d3", name="demo", config={})
         assert [event["event"] for event in read(path)] == ["campaign"]
 
 
@@ -240,3 +241,160 @@ def test_what_lasts_is_settled_whatever_a_resume_forgives():
 def test_the_last_record_of_a_trial_counts():
     told = history(("finished", 1, "invalid"), ("finished", 0, "ok"), ("finished", 1, "ok", 2))
     assert [(r.number, r.attempt, r.outcome) for r in told.final()] == [(0, 1, "ok"), (1, 2, "ok")]
+
+
+def long_ledger(path, trials=6):
+    with Ledger(path) as ledger:
+        ledger.append("campaign", id="d3", name="demo", config={})
+        for number in range(trials):
+            ledger.append("asked", trial=number, point=POINT, attrs={"note": "é"})
+            ledger.append("started", trial=number, attempt=1)
+            ledger.append(
+                "finished",
+                trial=number,
+                record={**record(number), "metrics": {"awrt_s": 5.25 * number}},
+                jobs_sha256="",
+            )
+    return path.read_bytes()
+
+
+def as_written_before(content):
+    """The lines as versions wrote them that had no checksums."""
+    events = [json.loads(line) for line in content.splitlines()]
+    for event in events:
+        del event["n"], event["hash"]
+    return b"".join(json.dumps(event, separators=(",", ":")).encode() + b"\n" for event in events)
+
+
+def assert_found(path):
+    with pytest.raises(LedgerError, match=r"line \d+ is not a valid ledger event"), Ledger(path):
+        pass
+    with pytest.raises(LedgerError):
+        history_of(path)
+
+
+def test_a_flipped_bit_anywhere_is_found(path, flips):
+    whole = long_ledger(path)
+    draw = random.Random(7)
+    for _ in range(flips):
+        bit = draw.randrange(8 * len(whole))
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        assert_found(path)
+        assert path.read_bytes() == damaged, bit
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_a_flipped_bit_in_the_last_line_s_end_is_no_torn_line(path, bit):
+    whole = long_ledger(path)
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1 << bit]))
+    assert_found(path)
+
+
+def test_a_flipped_bit_in_a_head_that_stands_alone_is_found(path):
+    whole = long_ledger(path, trials=0)
+    for bit in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        assert_found(path)
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda lines: lines[1:], 1),
+        (lambda lines: lines[:4] + lines[5:], 5),
+        (lambda lines: [*lines[:5], lines[4], *lines[5:]], 6),
+        (lambda lines: [*lines[:4], lines[7], *lines[5:7], lines[4], *lines[8:]], 5),
+        (lambda lines: [*lines, lines[0]], 20),
+    ],
+    ids=["no head", "lost", "doubled", "moved", "two heads"],
+)
+def test_lines_that_are_lost_doubled_or_moved_are_found(path, change, line, old):
+    whole = long_ledger(path)
+    lines = (as_written_before(whole) if old else whole).splitlines(keepends=True)
+    path.write_bytes(b"".join(change(lines)))
+    with pytest.raises(LedgerError, match=f"line {line} is not"), Ledger(path):
+        pass
+
+
+def test_a_ledger_of_an_earlier_version_goes_on_and_is_covered_from_then_on(path):
+    old = as_written_before(long_ledger(path))
+    path.write_bytes(old)
+    with Ledger(path) as ledger:
+        assert len(ledger.history.records) == 6
+        ledger.append("resumed")
+    with Ledger(path) as ledger:
+        ledger.append("asked", trial=6, point=POINT, attrs={})
+    assert history_of(path).asked[6].point == POINT
+    path.write_bytes(path.read_bytes().replace(b"5.25", b"5.35"))
+    with pytest.raises(LedgerError, match=r"line 20 .* were changed"), Ledger(path):
+        pass
+
+
+def test_a_line_without_checksum_among_those_with_one_is_refused(path):
+    whole = long_ledger(path)
+    path.write_bytes(whole + b'{"event":"resumed","time":1.0}\n')
+    with pytest.raises(LedgerError, match=r"line 20 .* it has no checksum"), Ledger(path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("event", "why"),
+    [
+        ({"event": "campaign", "config": {}}, "campaign: id: Field required"),
+        ({"event": "asked", "trial": -1, "point": {}, "attrs": {}}, "asked for where trial 0"),
+        ({"event": "started", "trial": 99, "attempt": 1}, "trial 99 was never asked for"),
+        ({"event": "started", "trial": 0, "attempt": "x"}, "never asked for"),
+        ({"event": ["asked"]}, "unknown event"),
+    ],
+)
+def test_what_is_wrong_with_an_event_is_said(path, event, why):
+    path.parent.mkdir()
+    head = [] if event["event"] == "campaign" else [{"event": "campaign", "id": "i", "config": {}}]
+    path.write_text("".join(json.dumps(one) + "\n" for one in (*head, event)))
+    with pytest.raises(LedgerError, match=why):
+        history_of(path)
+
+
+def test_a_line_that_is_nested_without_end_is_an_error(path):
+    path.parent.mkdir()
+    path.write_text("[" * 200_000 + "\n")
+    with pytest.raises(LedgerError, match="nested too deeply"):
+        history_of(path)
+
+
+def replaced(path):
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes())
+    other.rename(path)
+
+
+@pytest.mark.parametrize(
+    ("disturb", "what"),
+    [
+        (replaced, "was replaced by another file"),
+        (lambda path: path.unlink(), "was removed"),
+        (lambda path: os.truncate(path, 0), "was changed: it has 0 bytes"),
+        (lambda path: path.open("ab").write(b"x"), "was changed"),
+    ],
+)
+def test_a_ledger_that_is_disturbed_while_it_runs_is_noticed_at_the_next_line(path, disturb, what):
+    with Ledger(path) as ledger:
+        ledger.append("campaign", id="d3", name="demo", config={})
+        disturb(path)
+        before = path.read_bytes() if path.exists() else None
+        with pytest.raises(LedgerError, match=what):
+            ledger.append("asked", trial=0, point=POINT, attrs={})
+        assert ledger.history.asked == {}
+        assert (path.read_bytes() if path.exists() else None) == before
+
+
+def test_a_pipe_is_no_ledger(path):
+    path.parent.mkdir()
+    os.mkfifo(path)
+    with pytest.raises(LedgerError, match="is not a file"), Ledger(path):
+        pass

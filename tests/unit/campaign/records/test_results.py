@@ -78,3 +78,25 @@ def test_a_full_disk_is_an_error_and_leaves_the_earlier_attempt(results, monkeyp
         results.keep(second.record, evaluation(second.jobs, head=b"2"))
     assert str(results.folder) in caught.value.brief and "Free some disk" in caught.value.resolution
     assert results.files(2) == {"logs/head": b"1"}
+
+
+def test_logs_are_on_the_disk_when_an_attempt_is_kept(results, monkeypatch):
+    """Else a power cut leaves a trial that is finished by the ledger with empty logs."""
+    flushed = []
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: flushed.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+    )
+    results.keep(sample(2).record, evaluation(head=b"1"))
+    assert "head" in [Path(path).name for path in flushed]
+    trials = str(results.folder / "trials")
+    assert flushed[-1] == trials and str(results.folder) in flushed
+
+
+def test_the_configuration_is_kept_again_where_it_is_another_one(results):
+    results.keep_config("name: demo\n")
+    before = results.config_path.stat().st_ino
+    results.keep_config("name: demo\n")
+    assert results.config_path.stat().st_ino == before
+    results.config_path.write_bytes(b"")  # as after a power cut
+    results.keep_config("name: demo\n")
+    assert results.config_path.read_text() == "name: demo\n"

@@ -60,7 +60,7 @@ def test_a_hash_names_one_image(store, taken):  # noqa: F811
 def test_a_campaign_goes_on_with_the_image_that_it_began_with(store, taken, ledger):  # noqa: F811
     old = add(store, content=b"old")
     age(old, 100)
-    ledger.append("campaign", config={}, images={"slurm": old.hash})
+    ledger.append("campaign", id="d3", config={}, images={"slurm": old.hash})
     new = add(store, content=b"new")
     assert taken() == taken(f"image.hash={new.hash}") == old
     store.remove(old)

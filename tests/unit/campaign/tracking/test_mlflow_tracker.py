@@ -1,11 +1,13 @@
 """MLflow tracking on a real store: everything of a trial is there, once, whatever was
 interrupted."""
 
+import os
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -13,14 +15,8 @@ from campaign.core.errors import CampaignError
 from campaign.core.phases import TIMED
 from campaign.core.provenance import Provenance
 from campaign.images.bundles.manifest import ImageRecipe
-from campaign.tracking.mlflow_tracker import (
-    Artifacts,
-    Tracker,
-    metrics_of,
-    open_store,
-    parameters,
-    tags_of,
-)
+from campaign.tracking.mlflow_tracker import Tracker, open_store
+from campaign.tracking.run_values import Artifacts, metrics_of, parameters, tags_of
 from tests.samples import COLD, GOLDEN_KEY, PROVENANCE, sample
 
 FILES = {"slurm.conf": b"ClusterName=x\n", "logs/slurmctld.log": b"hello\n"}
@@ -205,6 +201,44 @@ def test_sync_asks_for_artifacts_only_of_what_is_lacking(mlruns, name, tracker):
     assert tracker.sync(records, artifacts) == 0
 
 
+@pytest.mark.parametrize("old", [False, True])
+def test_files_that_a_power_cut_emptied_are_logged_again(mlruns, name, tracker, old):
+    """SQLite's database is flushed by each transaction; the files beside it were not."""
+    one = sample(0)
+    run_id = tracker.log(one.record, artifacts_of(one))
+    client = open_store(mlruns)
+    before = client.get_run(run_id)
+    folder = Path(before.info.artifact_uri)
+    whole = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    if old:
+        client.delete_tag(run_id, "artifact_bytes")
+    assert tracker_of(mlruns, name).sync([one.record], lambda _: artifacts_of(one)) == 0
+    for path in whole:
+        path.write_bytes(b"")
+    assert tracker_of(mlruns, name).sync([one.record], lambda _: artifacts_of(one)) == 1
+    assert {path: path.read_bytes() for path in whole} == whole
+    after = client.get_run(run_id)
+    assert (after.info.status, after.info.end_time) == ("FINISHED", before.info.end_time)
+    assert tracker_of(mlruns, name).sync([one.record], lambda _: artifacts_of(one)) == 0
+
+
+def test_files_are_on_the_disk_before_their_run_is_complete(mlruns, name, tracker, monkeypatch):
+    one = sample(0)
+    flushed = []
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: flushed.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+    )
+    client = tracker._client
+    terminate = client.set_terminated
+
+    def terminated(*arguments, **options):
+        assert {"slurm.conf", "slurmctld.log", "jobs.parquet", "gantt.svg"} <= set(flushed)
+        terminate(*arguments, **options)
+
+    monkeypatch.setattr(client, "set_terminated", terminated)
+    tracker.log(one.record, artifacts_of(one))
+
+
 def test_another_attempt_is_another_run(mlruns, name, tracker):
     tracker.log(sample(1, outcome="infrastructure_failed").record)
     tracker.log(sample(1, attempt=2).record)
@@ -218,19 +252,38 @@ def test_another_attempt_is_another_run(mlruns, name, tracker):
 def test_the_front_moves(mlruns, name, tracker):
     records = [sample(number).record for number in range(3)]
     tracker.sync(records, lambda _: Artifacts())
-    tracker.finish(records[:2], complete=False)
+    tracker.finish(records[:2], ended=2000.0, complete=False)
     assert {run.data.tags["trial"] for run in runs_of(mlruns, name, "tags.front = 'true'")} == {
         "0",
         "1",
     }
-    tracker.finish(records[1:])
+    tracker.finish(records[1:], ended=3000.0)
     assert {run.data.tags["trial"] for run in runs_of(mlruns, name, "tags.front = 'true'")} == {
         "1",
         "2",
     }
     (parent,) = runs_of(mlruns, name, "tags.kind = 'campaign'")
-    assert parent.info.status == "FINISHED"
+    assert parent.info.status == "FINISHED" and parent.info.end_time == 3_000_000
     assert "campaign.yaml" in artifacts(mlruns, parent.info.run_id)
+
+
+def test_the_campaigns_run_ends_when_it_ended_and_a_resume_reopens_it(mlruns, name, tracker):
+    def state():
+        (parent,) = runs_of(mlruns, name, "tags.kind = 'campaign'")
+        return parent.info.status, parent.info.end_time
+
+    tracker.start()
+    assert state() == ("RUNNING", None)
+    tracker.interrupt(1000.0)
+    assert state() == ("KILLED", 1_000_000)
+    later = tracker_of(mlruns, name)
+    later.start()  # as `report` does
+    assert state() == ("KILLED", 1_000_000)
+    later.reopen()
+    assert state()[0] == "RUNNING"
+    for _ in range(2):
+        later.finish([], ended=2000.0)
+        assert state() == ("FINISHED", 2_000_000)
 
 
 def test_a_new_campaign_of_the_same_name_has_runs_of_its_own(mlruns, name, tracker):
@@ -322,7 +375,7 @@ def test_of_several_that_write_to_a_store_one_does_at_a_time(tmp_path, monkeypat
     def campaign(_number):
         tracker = tracker_of(tmp_path, "shared")
         tracker.log(sample(1).record)
-        tracker.finish([sample(1).record])
+        tracker.finish([sample(1).record], ended=1.0)
 
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(campaign, range(3)))

@@ -19,7 +19,6 @@ from campaign.records.ledger import History, Ledger, read
 from campaign.records.results import Results
 from campaign.tracking import worker
 from campaign.tracking.worker import MlflowWorker, artifacts_of, first_line
-from campaign.workloads import load
 from tests.fakes.tracker import FakeTracker
 from tests.samples import campaign_samples, sample
 
@@ -73,10 +72,13 @@ def test_each_judged_trial_is_logged_elsewhere_after_what_was_left_out(follow, t
     told = [(one["step"], one.get("trial"), one.get("files")) for one in tracker.told()]
     assert told == [
         ("start", None, None),
+        ("reopen", None, None),
         ("sync", 0, ["log"]),
         ("log", 1, ["log"]),
         ("log", 2, ["log"]),
+        ("interrupt", None, None),
     ]
+    assert tracker.told("interrupt")[0]["ended"] == before.record.ended
     assert [one["jobs"] for one in tracker.told("log")] == [one.jobs.num_rows for one in now]
     assert os.getpid() not in {one["pid"] for one in tracker.told()}
 
@@ -85,6 +87,7 @@ def test_the_end_logs_what_is_missing_and_closes_the_campaigns_run(follow, track
     assert follow(tracker, results, [sample(1)], [sample(0)], finish=True) == []
     (finish,) = tracker.told("finish")
     assert (finish["front"], finish["complete"]) == (1, False)  # one of four is there
+    assert finish["ended"] == sample(0).record.ended and not tracker.told("interrupt")
     assert [one["trial"] for one in tracker.told("sync")] == [
         0,
         0,
@@ -109,9 +112,43 @@ def test_a_failure_or_death_comes_out_of_the_end(follow, tracker, results, step)
 
 def test_a_busy_mlflow_is_not_waited_for_without_end(follow, tracker, results, monkeypatch):
     tracker.hangs = "start"
-    monkeypatch.setattr(worker, "JOIN_S", 0.5)
+    monkeypatch.setattr(worker, "STALLED_S", 0.5)
     (said,) = follow(tracker, results, [sample(1)])
-    assert "still busy" in said
+    assert said == "MLflow is not up to date: it made no progress for 0.5 s"
+
+
+@pytest.fixture
+def at_info(caplog):
+    caplog.set_level(logging.INFO)
+
+
+@pytest.mark.usefixtures("at_info")
+def test_a_slow_mlflow_is_waited_for_as_long_as_it_moves(follow, tracker, results, monkeypatch):
+    tracker.takes_s = 0.4
+    monkeypatch.setattr(worker, "STALLED_S", 6.0)  # its process takes seconds to start
+    monkeypatch.setattr(worker, "TOLD_EVERY_S", 0.5)
+    monkeypatch.setattr(worker, "TOLD_FIRST_S", 0.1)
+    trials = [sample(number) for number in range(20)]
+    said = follow(tracker, results, trials, finish=True)
+    assert len(tracker.told("log")) == 20 and tracker.told("finish")
+    left = [int(re.match(r"MLflow: (\d+) runs? (?:is|are) left to log", one)[1]) for one in said]
+    assert len(left) > 3 and left[0] > left[-1] and left == sorted(left, reverse=True)
+
+
+@pytest.mark.usefixtures("at_info")
+def test_an_interrupted_campaign_closes_its_run_and_leaves_the_rest(tracker, results, caplog):
+    tracker.takes_s = 0.3
+    large = Evaluation("ok", jobs=sample(0).jobs, files={"log": b"x" * 1_000_000})
+    with (
+        pytest.raises(KeyboardInterrupt),
+        MlflowWorker(tracker, results, history_of([sample(0)]), 50) as follower,
+    ):
+        for number in range(1, 50):
+            follower.finished(sample(number).record, large, settled=True)
+        raise KeyboardInterrupt
+    steps = [one["step"] for one in tracker.told()]
+    assert steps[-1] == "interrupt" and steps.count("log") < 10
+    assert "not logged to MLflow yet; the next start logs them" in caplog.text
 
 
 def test_it_dies_with_its_driver(tmp_path):
@@ -161,9 +198,9 @@ def _conclude(composed, results, track=lambda points: None):
     samples = campaign_samples(10)
     for one in samples:
         results.keep(one.record, Evaluation("ok", jobs=one.jobs))
-    workload = load(composed.campaign.workload, slots=4)
-    facts = summary.facts_of(composed.campaign, composed.space.fixed, workload)
-    result = summary.result_of(facts, composed.schedulers, history_of(samples), results.ledger_path)
+    history = history_of(samples)
+    facts = summary.facts_of(composed, results, history)
+    result = summary.result_of(facts, composed.schedulers, history, results.ledger_path)
     mlruns = Path(composed.campaign.output.mlruns)
     summary.conclude(result, results, mlruns, track=track)
 
@@ -190,8 +227,7 @@ def test_the_report_knows_of_attempts_and_resumes(composed, results):
         for _ in range(2):
             ledger.append("resumed")
     history = History(records={1: [first, last], 2: [other]})
-    workload = load(composed.campaign.workload, slots=4)
-    known = summary.facts_of(composed.campaign, composed.space.fixed, workload)
+    known = summary.facts_of(composed, results, history)
     facts = summary.result_of(known, composed.schedulers, history, results.ledger_path).facts
     assert facts.earlier == (first,)
     assert facts.resumed == tuple(
@@ -205,7 +241,8 @@ def test_the_end_survives_a_broken_mlflow_and_says_so(conclude, composed, result
         raise RuntimeError("database is locked\nSELECT ...")
 
     said = conclude(composed, results, log)
-    assert "is not up to date: database is locked" in said and "campaign report demo" in said
+    assert "is not up to date: database is locked" in said
+    assert f"`hpc-campaign report demo --results {results.folder.parent}` completes it" in said
     assert results.report_path.is_file() and "Pareto front:" in capsys.readouterr().out
 
 

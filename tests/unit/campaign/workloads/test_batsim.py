@@ -11,7 +11,8 @@ from campaign.core.errors import WorkloadError
 from campaign.core.jobs import Workload
 from campaign.schema.workload import WorkloadSettings
 from campaign.workloads import load
-from campaign.workloads.batsim import parse_batsim
+from campaign.workloads.batsim import KILLED, parse_batsim
+from campaign.workloads.traces import NO_REQUEST
 
 PROFILES = {
     "short": {"type": "delay", "delay": 10},
@@ -41,7 +42,9 @@ def test_jobs_are_read_with_the_run_times_of_their_profiles() -> None:
         (9, 9.5, 2, 10.0, 10.0, 0),
         (11, 19.5, 2, 10.0, 10.0, 0),
     ]
-    assert (workload.name, workload.machine_slots, workload.notes) == ("w", 16, {})
+    assert (workload.name, workload.machine_slots) == ("w", 16)
+    assert workload.notes == {NO_REQUEST: "2 jobs; the run time is taken for it"}
+    assert workload.guessed_requests == {9, 11}
 
 
 def test_machine_is_the_widest_job_where_the_file_does_not_say() -> None:
@@ -52,7 +55,10 @@ def test_machine_is_the_widest_job_where_the_file_does_not_say() -> None:
 def test_ids_that_are_text_are_numbered_by_arrival_and_that_is_no_repair() -> None:
     workload = parsed(job("w0!12", 10, 1), job("a!3", 20, 2), job(5, 30, 3), strict=True)
     assert [(each.job_id, each.width) for each in workload.jobs()] == [(1, 1), (2, 2), (3, 3)]
-    assert workload.notes == {"job numbers": "1, 2, .. in order of arrival: the trace's are text"}
+    assert workload.notes == {
+        "job numbers": "1, 2, .. in order of arrival: the trace's are text",
+        NO_REQUEST: "3 jobs; the run time is taken for it",
+    }
     unsorted = parsed(job("w0!12", 30, 1), job("a!3", 10, 2), job(5, 20, 3))
     assert [(each.job_id, each.width) for each in unsorted.jobs()] == [(1, 2), (2, 3), (3, 1)]
 
@@ -69,15 +75,22 @@ def test_ids_that_are_text_are_numbered_by_arrival_and_that_is_no_repair() -> No
         ((job(1, 5), job(2, 3)), "jobs put in order of arrival"),
         ((job(), job(2, res=0)), "unusable jobs dropped"),
         ((job(), job(2, -1)), "unusable jobs dropped"),
-        ((job(walltime=3),), "requested times raised to run times"),
         ((job(res=1.5),), "fractional widths rounded up"),
     ],
 )
 def test_repairs_are_counted_and_refused_when_strict(jobs: tuple[Any, ...], note: str) -> None:
-    counted = {name: text for name, text in parsed(*jobs).notes.items() if name != "job numbers"}
-    assert counted == {note: "1 jobs"}
+    notes = parsed(*jobs).notes
+    counted = {name: notes[name] for name in notes if name not in ("job numbers", NO_REQUEST)}
+    assert counted == {note: "1 job"}
     with pytest.raises(WorkloadError, match=note):
         parsed(*jobs, strict=True)
+
+
+def test_job_is_killed_at_its_walltime_and_that_is_counted_and_no_repair() -> None:
+    killed, whole = parsed(job(1, walltime=3), job(2, walltime=30), strict=True).jobs()
+    assert (killed.runtime_s, killed.requested_s) == (3.0, 3.0)
+    assert (whole.runtime_s, whole.requested_s) == (10.0, 30.0)
+    assert parsed(job(1, walltime=3), job(2, walltime=30)).notes == {KILLED: "1 job"}
 
 
 def test_without_a_delay_there_is_no_usable_job_and_the_reason_is_told() -> None:

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
+from campaign.core.printable import printable
 from campaign.report.workload_picture import (
     characters,
     duration,
     panels,
-    printable,
     sparkline,
     workload_page,
     workload_svg,

@@ -15,6 +15,7 @@ from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
 from campaign.schema.workload import WorkloadSettings
 from campaign.workloads import load, swf
 from campaign.workloads.swf import parse_swf, read_swf, write_swf
+from campaign.workloads.traces import MACHINE, NO_REQUEST
 
 
 def line(
@@ -31,6 +32,11 @@ def line(
 def parsed(*lines: str, end: str = "\n", strict: bool = False) -> Workload:
     content = "".join(f"{each}{end}" for each in lines).encode()
     return parse_swf(io.BytesIO(content), file=Path("trace.swf"), strict=strict)
+
+
+def told(workload: Workload) -> dict[str, str]:
+    """The notes without the one on the machine, whose size most traces here don't say."""
+    return {name: text for name, text in workload.notes.items() if name != MACHINE}
 
 
 @pytest.fixture
@@ -50,7 +56,9 @@ def test_swf_columns_are_those_of_the_format(trace) -> None:
     first, second = workload.jobs()
     assert first == (4, 0.0, 2, 10.0, 60.0, 3)
     assert second == (5, 30.0, 4, 20.0, 20.0, 0)
-    assert workload.notes == {}
+    assert told(workload) == {NO_REQUEST: "1 job; the run time is taken for it"}
+    assert workload.guessed_requests == {5}
+    assert workload.notes[MACHINE].startswith("4 slots, as the widest job has")
 
 
 def test_swf_width_is_what_was_requested_or_else_allocated(trace) -> None:
@@ -85,7 +93,7 @@ def test_swf_repairs_are_counted_and_refused_when_strict(
     trace, lines: tuple[str, ...], note: str
 ) -> None:
     workload = trace(*lines)
-    assert workload.notes == {note: "1 jobs"}
+    assert told(workload) == {note: "1 job"}
     jobs = list(workload.jobs())
     assert len({job.job_id for job in jobs}) == len(jobs)
     assert all(0 < job.runtime_s <= job.requested_s and job.arrival_s >= 0 for job in jobs)
@@ -158,11 +166,11 @@ def test_swf_header_is_kept_wherever_it_stands_and_is_only_text() -> None:
         "; MaxJobs: 9",
         line(2, submit=40),
     )
-    assert workload.notes == {
+    assert told(workload) == {
         "header Computer": "Cray [31m T3E",
         "header Note": "one | two",
         "header UnixStartTime": "1040",
-        "jobs put in order of arrival": "1 jobs",
+        "jobs put in order of arrival": "1 job",
     }
 
 
@@ -177,14 +185,14 @@ def test_swf_white_space_may_be_any(separator: str, end: str) -> None:
 def test_swf_numbers_may_be_written_in_any_way() -> None:
     workload = parsed(line("1", "+0", "1e1", "2.0", "6.5E+1", "3."), line(2, ".5", "00012"))
     assert list(workload.jobs()) == [(1, 0.0, 2, 10.0, 65.0, 3), (2, 0.5, 2, 12.0, 60.0, 3)]
-    assert workload.notes == {}
+    assert told(workload) == {}
 
 
 @pytest.mark.parametrize(
     "number",
     ["1e400", "nan", "inf", "-inf", "0x10", "1_000", "\u0661", "--1", "1,5", '"1"', "1.2.3"],
 )
-@pytest.mark.parametrize("place", [0, 1, 3, 17])
+@pytest.mark.parametrize("place", [0, 1, 3, 11, 15, 17])
 def test_swf_what_is_no_finite_number_is_a_broken_line(number: str, place: int) -> None:
     fields = line().split()
     fields[place] = number
@@ -206,7 +214,7 @@ def test_swf_lines_of_different_lengths_are_read_alike() -> None:
     lines = [line(1), line(2) + " 7", line(3), line(4) + " x y z ; comment"]
     workload = parsed(*lines)
     assert len(workload) == 4
-    assert workload.notes == {"extra fields ignored": "2 jobs"}
+    assert told(workload) == {"extra fields ignored": "2 jobs"}
 
 
 def test_swf_last_line_that_was_broken_off_is_dropped_and_counted() -> None:
@@ -214,7 +222,8 @@ def test_swf_last_line_that_was_broken_off_is_dropped_and_counted() -> None:
     for cut in ("3", "3 20 5 10 -", "3 20 5 1"):
         content = io.BytesIO((whole + cut).encode())
         workload = parse_swf(content, file=Path("t"))
-        assert (len(workload), workload.notes) == (2, {"partial last lines dropped": "1 jobs"})
+        assert len(workload) == 2
+        assert told(workload) == {"partial last lines dropped": "1 job"}
         with pytest.raises(WorkloadError, match="partial last lines dropped"):
             parse_swf(io.BytesIO(content.getvalue()), file=Path("t"), strict=True)
     for wrong in (f"{whole}3 20 x", f"{whole}3 20\n", "3 20"):
@@ -310,8 +319,11 @@ def test_swf_written_is_what_other_programs_read(tmp_path: Path) -> None:
         "; MaxProcs: 4",
         "; Note: workload: trace",
         "; UnixStartTime: 199",
+        "; Note: machine size guessed: 4 slots, as the widest job has, because the trace names no "
+        "size",
+        "; Note: no requested time: 1 job; the run time is taken for it",
         "4 0 -1 10 2 -1 -1 2 60 -1 1 3 -1 -1 -1 -1 -1 -1",
-        "5 30.5 -1 0.0000002 4 -1 -1 4 0.0000002 -1 1 -1 -1 -1 -1 -1 -1 -1",
+        "5 30.5 -1 0.0000002 4 -1 -1 4 -1 -1 1 -1 -1 -1 -1 -1 -1 -1",
     ]
     assert list(tmp_path.iterdir()) == [tmp_path / "t.swf"]
 

@@ -48,24 +48,32 @@ def test_nothing_asked_for_changes_and_notes_nothing() -> None:
 @pytest.mark.parametrize(
     ("asked", "left", "note"),
     [
-        ({"min_width": 2}, [12, 13, 14], "narrow jobs left out: 1 of 4 jobs, below 2 slots"),
-        ({"min_runtime_s": 25}, [11, 12, 13], "short jobs left out: 1 of 4 jobs, below 25 s"),
-        ({"max_runtime_s": 50}, [12, 13, 14], "long jobs left out: 1 of 4 jobs, beyond 50 s"),
+        ({"min_width": 2}, [12, 13, 14], "narrow jobs left out: 1 of 4 jobs (25 %), below 2 slots"),
+        (
+            {"min_runtime_s": 25},
+            [11, 12, 13],
+            "short jobs left out: 1 of 4 jobs (25 %), below 25 s",
+        ),
+        (
+            {"max_runtime_s": 50},
+            [12, 13, 14],
+            "long jobs left out: 1 of 4 jobs (25 %), beyond 50 s",
+        ),
         (
             {"users": [1, 7]},
             [11, 13],
-            "other users' jobs left out: 2 of 4 jobs, of others than 1, 7",
+            "other users' jobs left out: 2 of 4 jobs (50 %), of others than 1, 7",
         ),
         (
             {"window_s": [10, 40]},
             [12, 13],
-            "jobs outside the window left out: 2 of 4 jobs, outside 10 s to 40 s",
+            "jobs outside the window left out: 2 of 4 jobs (50 %), outside 10 s to 40 s",
         ),
-        ({"jobs": 3}, [11, 12, 13], "later jobs left out: 1 of 4 jobs, after the first 3"),
+        ({"jobs": 3}, [11, 12, 13], "later jobs left out: 1 of 4 jobs (25 %), after the first 3"),
         (
             {"wide": "drop", "max_width": 2},
             [11, 12],
-            "jobs wider than allowed left out: 2 of 4 jobs, wider than 2 slots",
+            "jobs wider than allowed left out: 2 of 4 jobs (50 %), wider than 2 slots",
         ),
     ],
 )
@@ -82,7 +90,7 @@ def test_jobs_are_chosen_and_begin_at_0_again(
 def test_a_long_list_of_users_is_told_in_short() -> None:
     note = done(users=list(range(2, 100))).notes["other users' jobs left out"]
     assert note.startswith(
-        "2 of 4 jobs, of others than 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 88 more [jobs "
+        "2 of 4 jobs (50 %), of others than 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 88 more [jobs "
     )
 
 
@@ -118,7 +126,7 @@ def test_wide_jobs_are_cut_and_the_lost_work_is_told() -> None:
     cut = done(slots=4)
     assert column(cut, "width") == [1, 2, 4, 4]
     assert cut.notes["jobs cut to the widest allowed"].startswith(
-        "1 jobs, 4 slots; 0.8947 of the work is left"
+        "1 of 4 jobs (25 %), 4 slots; 0.8947 of the work is left"
     )
     assert column(done(slots=4, max_width=2), "width") == [1, 2, 2, 2]
 

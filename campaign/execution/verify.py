@@ -1,0 +1,89 @@
+"""Looks at every file of a campaign's results, and makes again those that others tell all of."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from campaign.config.compose import compose_recorded
+from campaign.config.yaml_text import campaign_yaml
+from campaign.core.errors import LedgerError
+from campaign.execution.report_again import report_again
+from campaign.records.ledger import History, history_of
+from campaign.records.results import Results
+from campaign.records.verification import Damage, trial_damages
+
+_PAGE_END = "</html>"
+
+
+def damages_of(folder: Path, name: str) -> list[Damage]:
+    """Return what is wrong with the results of the campaign `name` in `folder`.
+
+    Where the ledger is damaged, nothing tells what other files should be, so they aren't looked
+    at. Raises LedgerError where there is no such campaign.
+    """
+    results = Results(folder, name)
+    if not results.ledger_path.is_file() and not results.of_trials():
+        history_of(results.ledger_path)  # raises: nothing is there
+    try:
+        history = history_of(results.ledger_path)
+    except LedgerError as error:
+        return [Damage(results.ledger_path, error.brief)]
+    return [
+        *trial_damages(results, history),
+        *_manifest_damages(results, history),
+        *_workload_damages(results, history),
+        *_derived(results, history),
+    ]
+
+
+def rebuild(folder: Path, name: str) -> None:
+    """Make again what the ledger and the jobs tables tell all of.
+
+    That is the configuration, the report, the fairness manifest, and MLflow's runs. Raises
+    LedgerError where ledger or jobs tables are damaged themselves.
+    """
+    report_again(folder, name)
+
+
+def _manifest_damages(results: Results, history: History) -> Iterator[Damage]:
+    for path in sorted(results.manifests_folder.glob("*.json")):
+        try:
+            known = json.loads(path.read_bytes())["hash"]
+        except (OSError, ValueError, KeyError, TypeError):
+            known = ""
+        if known not in history.images.values():
+            yield Damage(path, "it describes no image of this campaign")
+
+
+def _workload_damages(results: Results, history: History) -> Iterator[Damage]:
+    for group in history.groups:
+        try:
+            results.workload(group)
+        except LedgerError as error:
+            yield Damage(results.workload_path(group.number), error.brief)
+
+
+def _derived(results: Results, history: History) -> Iterator[Damage]:
+    """Yield the files that are derived from the ledger and aren't what they should be."""
+    config = compose_recorded(history.config).campaign
+    if _text(results.config_path) != campaign_yaml(config):
+        yield Damage(results.config_path, "it is not the ledger's configuration", rebuildable=True)
+    reported = any(record.valid for record in history.final())
+    if reported and not _text(results.report_path).rstrip().endswith(_PAGE_END):
+        yield Damage(results.report_path, "it is missing or not whole", rebuildable=True)
+    if history.fairness and _json(results.fairness_path) != history.fairness:
+        yield Damage(results.fairness_path, "it is not the ledger's manifest", rebuildable=True)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
+def _json(path: Path) -> object:
+    try:
+        return json.loads(_text(path))
+    except ValueError:
+        return None

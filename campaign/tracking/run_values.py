@@ -1,0 +1,111 @@
+"""What MLflow is told of a trial: parameters, metrics, tags and files, made from its record."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+import pyarrow as pa
+
+from campaign.core.printable import printable
+from campaign.core.trials import Point, TrialRecord
+from campaign.report.facts import short, shown
+from campaign.report.gantt import chartable, gantt_svg
+from campaign.schema.settings import Scalar
+from campaign.tracking.artifacts import CHECKS
+from search.space import ARMS, SCHEDULER
+
+_TAG_CHARACTERS = 8000  # MLflow refuses longer tags
+_PARAM_CHARACTERS = 6000  # and longer parameters
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """What a trial left beside its record.
+
+    It is the jobs table, and files (logs, rendered configuration) by relative path.
+    """
+
+    jobs: pa.Table | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def parameters(point: Point, fixed: Mapping[str, Scalar]) -> dict[str, str]:
+    """Return a trial's parameters: its point, and the `fixed` ones that no trial varies.
+
+    Those of the scheduler have its own names; those of other schedulers are left out.
+    """
+    merged = {**fixed, **point}
+    foreign = f"{ARMS}.(?!{re.escape(str(point.get(SCHEDULER)))}\\.)"
+    return {
+        printable(short(name)): printable(shown(value))[:_PARAM_CHARACTERS]
+        for name, value in merged.items()
+        if not re.match(foreign, name)  # the parameters of another scheduler
+    }
+
+
+def metrics_of(record: TrialRecord) -> dict[str, float]:
+    """Return a trial's metrics, phases and checks by their names in MLflow.
+
+    A phase is `phase.<name>_s`; a check is `check.<name>`, its value, and `check.<name>.ok`,
+    1 or 0.
+    """
+    values = dict(record.metrics)
+    values.update({phase.metric: seconds for phase, seconds in record.phases.items()})
+    for check in record.checks:
+        values[f"check.{check.name}"] = check.value
+        values[f"check.{check.name}.ok"] = float(check.ok)
+    return values
+
+
+def tags_of(record: TrialRecord) -> dict[str, str]:
+    """Return a trial's tags: all of its provenance, and how it ended."""
+    own = {
+        "trial": str(record.number),
+        "attempt": str(record.attempt),
+        "outcome": record.outcome,
+        "reason": record.reason,
+        "host": record.host,
+        "group": str(record.group),
+    }
+    return {
+        printable(name): printable(value)[:_TAG_CHARACTERS]
+        for name, value in {**record.provenance.facts, **own}.items()
+    }
+
+
+def files_of(record: TrialRecord, artifacts: Artifacts) -> dict[str, bytes]:
+    """Return a trial's files in MLflow by relative path: its artifacts, checks, jobs and chart."""
+    checks = [check.model_dump() for check in record.checks]
+    files = {**artifacts.files, CHECKS: json.dumps(checks, indent=2).encode()}
+    if artifacts.jobs is not None:
+        files["jobs.parquet"] = _parquet(artifacts.jobs)
+        if chartable(artifacts.jobs):
+            files["gantt.svg"] = gantt_svg(artifacts.jobs, title=f"trial {record.number}").encode()
+    return files
+
+
+def _parquet(jobs: pa.Table) -> bytes:
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(jobs, sink, compression="zstd")
+    return bytes(sink.getvalue())
+
+
+def inside(name: str) -> str:
+    """Return `name` as a path that can't leave the folder it is put in."""
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..", ".")]
+    return str(PurePosixPath(*parts)) if parts else "unnamed"
+
+
+def digest(content: bytes) -> str:
+    """Return the SHA-256 of `content`, hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def milliseconds(seconds: float) -> int:
+    """Return a time in Unix seconds as MLflow has it."""
+    return int(seconds * 1000)
