@@ -21,9 +21,13 @@ SLOW_S = 20.0
 SLOW_BYTES = 128 * 2**10
 CUT_S = 15.0
 LOST_S = 0.3
-KEPT_S = 0.7
-LOSSES = 12
-"""Packets are lost for some tenths of a second, then for some not, so many times."""
+KEPT_S = 1.0
+LOSSES = 10
+"""Packets are lost for some tenths of a second, then for a while not, so many times.
+
+The two don't add up to a second: what a kernel repeats once a second (its question for an address)
+would be lost each time, and with it everything.
+"""
 
 # names in QEMU
 _VOID = "chaos-void"

@@ -56,7 +56,7 @@ async def _feed(process, child):
 
 
 async def _hand_on(source, sink):
-    while data := await source.read(65536):
+    while (data := await source.read(65536)) and not sink.is_closing():
         sink.write(data)
 
 
