@@ -1,7 +1,6 @@
 """What tests with real VMs share: running commands as a user would, and proof that nothing is left
 behind."""
 
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from actors.hosts.state_dir import sweep
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.daemon import PrivateLibvirtd
 from campaign.schema.hosts import HostSettings
+from tests.processes import command_lines
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,17 +93,8 @@ class Workplace:
 
 def processes_naming(text: str) -> list[str]:
     """Command lines of living processes other than ours that name `text`."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (
-                (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            )
-        except OSError:
-            continue
-        if text in command and int(folder.name) != os.getpid():
-            found.append(command[:200])
-    return found
+    commands = (" ".join(words) for _, words in command_lines())
+    return [command[:200] for command in commands if text in command]
 
 
 @pytest.fixture(scope="session")

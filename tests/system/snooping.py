@@ -1,6 +1,7 @@
 """Another user of the machine: what it reads of a campaign's files and processes, and which sockets
 let it in."""
 
+import contextlib
 import re
 import subprocess
 import textwrap
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.hypervisor.daemon import PrivateLibvirtd
+from tests.processes import environment, tree
 
 NOBODY = 65534
 SETTLE_S = 3.0
@@ -89,21 +91,15 @@ def secrets_of(workplace, driver):
     Ray's token."""
     found = {}
     for file in (workplace.state_dir / "nodes").glob("*/credentials/*"):
-        found[str(file)] = lines_of(file.read_bytes())
+        with contextlib.suppress(FileNotFoundError):  # its node has ended
+            found[str(file)] = lines_of(file.read_bytes())
     for file in (workplace.state_dir / "golden").glob("*/manifest.json"):
         body = re.search(rb'"client.private": "([^"]+)"', file.read_bytes())
         found[str(file)] = {body[1]}
-    for pid in workers_of(driver) if driver else ():
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
-        if token := re.search(rb"RAY_AUTH_TOKEN=([0-9a-f]{64})", environment):
+    for pid in tree(driver.pid) if driver else ():
+        if token := re.search(rb"RAY_AUTH_TOKEN=([0-9a-f]{64})", environment(pid)):
             found["Ray's token"] = {token[1]}
     return found
-
-
-def workers_of(driver):
-    """The processes below the driver; its own environment shows what it was started with."""
-    children = Path(f"/proc/{driver.pid}/task/{driver.pid}/children").read_text().split()
-    return [int(pid) for pid in children]
 
 
 def folders_of(workplace):

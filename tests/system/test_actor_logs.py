@@ -7,10 +7,11 @@ import re
 import signal
 import time
 
-import psutil
 import pytest
 
+from actors.hypervisor.process import arguments
 from campaign.records.ledger import history_of
+from tests.processes import tree
 from tests.system.driver import Driver
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1500)]
@@ -36,9 +37,9 @@ UNSEEN_S = 15.0
 def actor_of(driver):
     """The process of the host's actor, among all that the driver has started."""
     (found,) = [
-        process.pid
-        for process in psutil.Process(driver.process.pid).children(recursive=True)
-        if " ".join(process.cmdline()).startswith("ray::HostActor")
+        pid
+        for pid in tree(driver.process.pid)
+        if " ".join(arguments(pid)).startswith("ray::HostActor")
     ]
     return found
 

@@ -1,7 +1,6 @@
 """Ray as a campaign starts it: a driver that is told to end leaves nothing of it, and nobody else
 can use it."""
 
-import contextlib
 import os
 import signal
 import stat
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from actors.hosts.ray_session import ENVIRONMENT
+from tests.processes import listening, tree
 
 ROOT = Path(__file__).parents[2]
 DRIVER = textwrap.dedent("""
@@ -232,7 +232,7 @@ def test_its_files_are_behind_a_parent_of_ours_and_sockets_have_room(driver):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 def test_another_user_enters_and_changes_nothing(driver):
     process, folder, _, _ = driver
-    places = _listening(_descendants(process.pid))
+    places = sorted(f"{host}:{port}" for host, port in listening(tree(process.pid)))
     assert places, "Ray listens nowhere"
     below = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
     command = ["/usr/bin/python3", "-c", ATTACKS, str(folder), ",".join(places), ",".join(below)]
@@ -243,32 +243,6 @@ def test_another_user_enters_and_changes_nothing(driver):
     said = attacked.stdout.splitlines()
     assert said[-1] == "done", attacked.stderr
     assert not [line for line in said if line.startswith(("LET", "ANSWERED"))], said
-
-
-def _descendants(pid):
-    """The processes below one, and itself."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(below for child in children for below in _descendants(int(child)))]
-
-
-def _listening(pids):
-    """Where these processes listen for TCP, as HOST:PORT."""
-    inodes = set()
-    for pid in pids:
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                inodes.add(str(link.readlink()))
-    places = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] != "0A" or f"socket:[{fields[9]}]" not in inodes:
-                continue
-            host, _, port = fields[1].partition(":")
-            whole = int(host, 16) if table == "tcp" else 0
-            dotted = ".".join(str(byte) for byte in whole.to_bytes(4, "little"))
-            places.add(f"{'127.0.0.1' if whole == 0 else dotted}:{int(port, 16)}")
-    return sorted(places)
 
 
 @pytest.mark.timeout(180)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import listening, tree
+
 pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user"),
@@ -149,18 +151,7 @@ def test_another_user_finds_the_token_nowhere(ui, store):
 def test_the_ui_has_no_other_port(ui):
     server, port, token, _ = ui
     _wait_until_up(server, port, token)
-    inodes = {
-        str(link.readlink()).removeprefix("socket:[").rstrip("]")
-        for link in Path(f"/proc/{server.pid}/fd").iterdir()
-        if str(link.readlink()).startswith("socket:")
-    }
-    listening = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and fields[9] in inodes:
-                listening.add(fields[1])
-    assert listening == {f"0100007F:{port:04X}"}
+    assert listening(tree(server.pid)) == {("127.0.0.1", port)}
 
 
 def test_who_has_the_token_reads_files_but_no_link(ui, store):
