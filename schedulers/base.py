@@ -5,11 +5,13 @@
 """
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from campaign.core.errors import SchedulerError, WorkloadError
+from campaign.core.printable import printable
 from campaign.schema.settings import Settings
 
 if TYPE_CHECKING:  # a job brings Arrow with it, which --help has no use for
@@ -34,6 +36,9 @@ ASPECTS = {
     "daemons": "daemons on head and nodes",
 }
 """What must be known of two schedulers before their figures are compared, as a report asks it."""
+SHOWN_VERSION = 80
+"""Of a version that can't be read, so many characters are recorded."""
+UNKNOWN_VERSION = "unknown"
 
 
 class Params(Settings):
@@ -48,6 +53,21 @@ class ParseError(SchedulerError):
         # Unpickling calls the class with these arguments again.
         self.args = (what, raw)
         self.raw = raw
+
+
+def version_in(text: str, pattern: str) -> str:
+    """Return the version that `pattern` finds in `text`, as its only group.
+
+    A version is recorded, and nothing depends on it. So where the pattern finds none, the text
+    itself is returned: its first line with anything on it, printable, of at most SHOWN_VERSION
+    characters; UNKNOWN_VERSION where there is no such line. `^` and `$` match at lines' ends.
+    """
+    if found := re.search(pattern, text, re.MULTILINE):
+        version = found[1]
+    else:
+        lines = (line.strip() for line in text.splitlines())
+        version = next(filter(None, lines), UNKNOWN_VERSION)
+    return printable(version, lines=False)[:SHOWN_VERSION]
 
 
 @dataclass(frozen=True)

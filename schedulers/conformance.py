@@ -28,20 +28,9 @@ from schedulers.base import (
 from schedulers.facts import ImageFacts
 from schedulers.interface import BoundScheduler, Scheduler
 from schedulers.renaming import RecordedFacts, mentions, renamed, said_by
-from schedulers.samples import (
-    CLUSTER,
-    PAYLOAD,
-    ROLES,
-    SCRIPT,
-    SLOTS,
-    job,
-    topology,
-)
+from schedulers.samples import BUILD, CLUSTER, FOREIGN, PAYLOAD, ROLES, SCRIPT, SLOTS, job, topology
 from schedulers.systemd_fake import FakeSystemd
 
-FOREIGN = ("", "\n", "no such thing", "{]", "\x00")
-"""Answers that no tool gives when it works; a parser may take at most the empty ones for "nothing
-there"."""
 # In bytes; shorter values may be equal, or show in a text, by chance.
 SHORTEST_SECRET = 8
 Promise = Callable[[Scheduler[Params], ImageFacts], None]
@@ -269,7 +258,6 @@ def foreign_answers_are_errors(scheduler: Scheduler[Params], facts: ImageFacts) 
         "parse_submit": bound.parse_submit,
         "parse_pending": bound.parse_pending,
         "parse_accounting": bound.parse_accounting,
-        "parse_version": bound.parse_version,
         "parse_config": bound.parse_config,
         "final_state": bound.final_state,
     }
@@ -284,6 +272,21 @@ def foreign_answers_are_errors(scheduler: Scheduler[Params], facts: ImageFacts) 
                 not text.strip() and not found and name in ("parse_pending", "parse_accounting")
             )
             _require(nothing, f"{name}({text!r}) gives {found!r}")
+
+
+def versions_are_recorded(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
+    """Raise Broken unless `parse_version` makes a line of text of whatever a tool prints.
+
+    A text that isn't the tool's own is kept: builds of sources call themselves by anything.
+    """
+    parse = scheduler.for_image(facts).parse_version
+    for text in (*FOREIGN, BUILD):
+        try:
+            found = parse(text)
+        except ParseError as error:
+            raise Broken(f"parse_version({text!r}) raises ParseError") from error
+        _require(bool(found) and found.isprintable(), f"parse_version({text!r}) gives {found!r}")
+    _require(BUILD in parse(f"{BUILD}\n"), f"parse_version({BUILD!r}) loses it")
 
 
 def policies_speak_of_parameters(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
@@ -347,6 +350,7 @@ PROMISES: tuple[Promise, ...] = (
     widths_become_nodes,
     scripts_run_the_payload,
     foreign_answers_are_errors,
+    versions_are_recorded,
     policies_speak_of_parameters,
     comparisons_are_answered,
     phases_have_limits,

@@ -217,7 +217,10 @@ class BoundScheduler(Protocol[P]):
         ...
 
     def parse_version(self, text: str) -> str:
-        """Return the version alone; raise ParseError for anything else."""
+        """Return the version alone, or the text as `schedulers.base.version_in` records it.
+
+        Raise nothing: a version is recorded, and no trial is lost for one that can't be read.
+        """
         ...
 
     def verify_command(self) -> tuple[str, ...]:

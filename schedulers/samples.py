@@ -16,6 +16,11 @@ SCRIPT = "/run/conformance/7.sh"
 PAYLOAD = "/bin/echo conforming"
 """What the sample job runs."""
 ROLES: tuple[Role, ...] = get_args(Role)
+FOREIGN = ("", "\n", "no such thing", "{]", "\x00")
+"""Answers that no tool gives when it works; a parser may take at most the empty ones for "nothing
+there"."""
+BUILD = "5a3fc0de-dirty"
+"""A version as a build of sources may have it: a commit."""
 
 
 def topology(compute: int) -> Topology:

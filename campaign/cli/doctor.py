@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from campaign.cli.output import add_json, print_json, say
 
+NEXT_LINE = f"\n{'':22}"
 MARKS = {"ok": "ok     ", "absent": "absent ", "missing": "MISSING"}
 
 
@@ -25,7 +26,8 @@ def run(options: argparse.Namespace) -> int:
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            say(f"{MARKS[finding.state]} {finding.what:<13} {finding.found}")
+            found = finding.found.replace("\n", NEXT_LINE)
+            say(f"{MARKS[finding.state]} {finding.what:<13} {found}")
             if finding.state != "ok":
                 say(f"{'':21} fix: {finding.fix}")
         say(verdict(composed, findings))

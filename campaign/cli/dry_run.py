@@ -94,7 +94,9 @@ def _image(composed: Composed, name: str) -> tuple[str, bool]:
         try:
             require(name, image.builder, extras=image.extras)
         except ImageError as error:
-            fix = f"\n           fix: {error.resolution}" if error.resolution else ""
-            return f"image {name} can't be built: {error.brief}{fix}", False
+            lines = [f"image {name} can't be built: {error.brief}", *error.details.splitlines()]
+            if error.resolution:
+                lines.append(f"fix: {error.resolution}")
+            return f"\n{'':11}".join(lines), False
         return f"image {name} would be built in {store.path}", True
     return f"nothing: image {bundle.manifest.name} {bundle.hash[:12]} is in {store.path}", True

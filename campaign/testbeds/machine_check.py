@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Literal
 
 from campaign.config.compose import Composed
-from campaign.core.errors import CampaignError
+from campaign.core.errors import CampaignError, ImageError
 from campaign.core.files import user_path
 from campaign.core.version import DISTRIBUTION
-from campaign.images.builders import chosen
+from campaign.images.builders import chosen, require
 from campaign.images.bundles import tools
+from campaign.schema.image import ImageSettings
 from campaign.testbeds.preflight import fits, store_of
 
 QEMU = tools.Tool("qemu-system-x86_64", "qemu-system-x86", "runs the VMs")
@@ -207,12 +208,21 @@ def _image(composed: Composed) -> Iterator[Finding]:
         build = f"hpc-campaign image build {name} (a search does it by itself)"
         bundle = next((one for one in store.bundles() if one.manifest.name == name), None)
         if bundle is None:
-            yield _found(
-                image.build == "auto", "image", f"{name} is not in {store.path} yet: {build}", build
-            )
+            yield from _missing_image(name, image, f"{name} is not in {store.path} yet", build)
         else:
             store.verify(bundle)
             yield Finding("ok", "image", f"{name} {bundle.hash[:16]} in {store.path}")
+
+
+def _missing_image(name: str, image: ImageSettings, where: str, build: str) -> Iterator[Finding]:
+    """Yield whether the image can be built, and which files a user must provide for that."""
+    yield _found(image.build == "auto", "image", f"{where}: {build}", build)
+    if image.build != "auto":
+        return
+    try:
+        require(name, image.builder, extras=image.extras)
+    except ImageError as error:
+        yield Finding("missing", "files", f"{error.brief}\n{error.details}", error.resolution)
 
 
 def _image_names(composed: Composed) -> list[str]:

@@ -4,7 +4,7 @@ SHARED = {
     "submission": "one process that stays, over one connection to the API server, on the head",
     "accounting": "conditions and states of pods, whole seconds: the last pod to get a node, the "
     "last one to end",
-    "limits": "the requested time, by timeout(1) in each pod once all have met",
+    "limits": "the requested time and ten seconds, by timeout(1) in each pod once all have met",
     "launch": "kubelet, containerd and runc on each node; pods of a job meet on the head before "
     "they run; no image is "
     "fetched, the network is the node's",

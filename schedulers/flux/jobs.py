@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from schedulers.base import FinalState, NativeTimes, ParseError, Topology, fewest_nodes
+from schedulers.base import FinalState, NativeTimes, ParseError, Topology, fewest_nodes, version_in
 
 if TYPE_CHECKING:
     from campaign.core.jobs import Job
@@ -154,8 +154,5 @@ def final_state(state: str) -> FinalState:
 
 
 def parse_version(text: str) -> str:
-    """Return `0.88.0` from the line `libflux-core: 0.88.0` of `flux version`."""
-    match = re.search(r"^libflux-core:\s+(\d\S*)$", text, re.MULTILINE)
-    if match is None:
-        raise ParseError("the answer of flux version", text)
-    return match.group(1)
+    """Return `0.88.0` from the line `libflux-core: 0.88.0` of `flux version`, or the text."""
+    return version_in(text, r"^libflux-core:\s+(\S+)$")

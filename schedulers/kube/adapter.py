@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from campaign.schema.settings import Scalar
 from schedulers._kubernetes import access, daemons, pods
 from schedulers._kubernetes.access import curl, url
-from schedulers._kubernetes.adapter import BoundKubernetes, Kubernetes, parsed
+from schedulers._kubernetes.adapter import BoundKubernetes, Kubernetes
 from schedulers._kubernetes.plan import MERGE, Control
-from schedulers.base import FinalState, ParseError, Probe
+from schedulers.base import FinalState, Probe, version_in
 from schedulers.facts import ImageFacts
 from schedulers.kube.fairness import FAIRNESS
 from schedulers.kube.params import KubeParams, configuration, parse_config
@@ -137,11 +137,8 @@ class BoundKube(BoundKubernetes[KubeParams]):
         return curl(url("/version"))
 
     def parse_version(self, text: str) -> str:
-        """Return the version without its `v`."""
-        found = parsed("the API server's version", text).get("gitVersion")
-        if not isinstance(found, str) or not found.startswith("v"):
-            raise ParseError("the API server's version", text)
-        return found.removeprefix("v")
+        """Return the version without its `v`, or the text as it is."""
+        return version_in(text, r'"gitVersion":\s*"v?([^"\s]+)"')
 
     def verify_command(self) -> tuple[str, ...]:
         """Ask the scheduler for its configuration."""

@@ -1,5 +1,6 @@
 """What kube-scheduler's parameters mean for a simulation."""
 
+from schedulers._kubernetes.pods import GRACE_S
 from schedulers.kube.params import KubeParams
 from schedulers.policy import PlacementRule, Policy
 
@@ -14,6 +15,7 @@ def policy(params: KubeParams) -> Policy:
     """
     return Policy(
         reserve="skip",
+        grace_s=GRACE_S,
         placement=_PLACEMENT[params.scoringStrategy],
         ignored=tuple(name for name in KubeParams.model_fields if name != "scoringStrategy"),
     )

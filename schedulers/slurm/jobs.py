@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import TYPE_CHECKING
 
-from schedulers.base import FinalState, NativeTimes, ParseError, Topology, fewest_nodes
+from schedulers.base import FinalState, NativeTimes, ParseError, Topology, fewest_nodes, version_in
 
 if TYPE_CHECKING:
     from campaign.core.jobs import Job
@@ -104,11 +104,8 @@ def final_state(state: str) -> FinalState:
 
 
 def parse_version(text: str) -> str:
-    """Return `24.11.5` from `slurm-wlm 24.11.5`."""
-    match = re.fullmatch(r"slurm\S*\s+(\d\S*)", text.strip())
-    if match is None:
-        raise ParseError("the answer of sinfo --version", text)
-    return match.group(1)
+    """Return `24.11.5` from `slurm-wlm 24.11.5`, or the text as it is."""
+    return version_in(text, r"^\s*slurm\S*\s+(\d\S*)\s*$")
 
 
 def parse_accounting(text: str) -> dict[str, NativeTimes]:

@@ -1,7 +1,6 @@
 """Volcano behind the scheduler seam."""
 
 import json
-import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from schedulers._kubernetes import access, daemons, pods
 from schedulers._kubernetes.access import curl, url
 from schedulers._kubernetes.adapter import BoundKubernetes, Kubernetes
 from schedulers._kubernetes.plan import Control
-from schedulers.base import FinalState, ParseError, Probe
+from schedulers.base import FinalState, Probe, version_in
 from schedulers.facts import ImageFacts
 from schedulers.policy import Policy
 from schedulers.volcano.fairness import FAIRNESS
@@ -27,7 +26,8 @@ DEFINITIONS = "/usr/share/volcano/crds"
 _API = "batch.volcano.sh/v1alpha1"
 _COMMANDS = f"/apis/bus.volcano.sh/v1alpha1/namespaces/{pods.NAMESPACE}/commands"
 _QUEUE = "/apis/scheduling.volcano.sh/v1beta1/queues/default"
-_VERSION = re.compile(r"^Version:\s*v?(\d\S*)$", re.MULTILINE)
+# A release is called by its number with a `v`; a build of sources by whatever it was given.
+_VERSION = r"^Version:[ \t]*(?:v(?=\d))?(\S+)\s*$"
 
 
 class Volcano(Kubernetes[VolcanoParams]):
@@ -151,11 +151,8 @@ class BoundVolcano(BoundKubernetes[VolcanoParams]):
         return ("vc-scheduler", "--version")
 
     def parse_version(self, text: str) -> str:
-        """Return the version without its `v`."""
-        found = _VERSION.search(text)
-        if found is None:
-            raise ParseError("the answer of vc-scheduler --version", text)
-        return found[1]
+        """Return the version without its `v`, the commit that a build has for one, or the text."""
+        return version_in(text, _VERSION)
 
     def verify_command(self) -> tuple[str, ...]:
         """Print the process's arguments, what it says it has loaded, and its configuration."""

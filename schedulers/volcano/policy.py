@@ -1,5 +1,6 @@
 """What Volcano's parameters mean for a simulation."""
 
+from schedulers._kubernetes.pods import GRACE_S
 from schedulers.policy import Policy
 from schedulers.volcano.params import VolcanoParams
 
@@ -12,6 +13,7 @@ def policy(params: VolcanoParams) -> Policy:
     """
     return Policy(
         reserve="skip",
+        grace_s=GRACE_S,
         placement="pack" if params.binpack_weight else "least_loaded",
         ignored=tuple(name for name in VolcanoParams.model_fields if name != "binpack_weight"),
     )

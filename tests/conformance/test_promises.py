@@ -8,7 +8,7 @@ import pytest
 from campaign.core.errors import ImageError, WorkloadError
 from schedulers import conformance
 from schedulers._kubernetes import daemons
-from schedulers.base import BootstrapPlan, File, PhaseLimits, Secrets
+from schedulers.base import BootstrapPlan, File, ParseError, PhaseLimits, Secrets
 from schedulers.conformance import PROMISES, Broken, Promise
 from schedulers.facts import ImageFacts
 from schedulers.flux.adapter import BoundFlux, Flux
@@ -156,6 +156,22 @@ class Guessing(BoundSlurm):
         return text.strip() or "1"
 
 
+class Exact(BoundSlurm):
+    """Wants a version to be what it is in Debian."""
+
+    def parse_version(self, text):
+        if not text.startswith("slurm-wlm "):
+            raise ParseError("a version", text)
+        return super().parse_version(text)
+
+
+class Forgetting(BoundSlurm):
+    """Has one word for every version that it doesn't know."""
+
+    def parse_version(self, text):
+        return "unknown"
+
+
 class Foreign(Slurm):
     """Speaks of parameters that it doesn't have."""
 
@@ -292,6 +308,8 @@ def on_images(scheduler, bound):
         (Idle, conformance.scripts_run_the_payload, "doesn't run the payload"),
         (Guessing, conformance.foreign_answers_are_errors, "parse_submit"),
         (Hopeful, conformance.foreign_answers_are_errors, "final_state"),
+        (Exact, conformance.versions_are_recorded, "raises ParseError"),
+        (Forgetting, conformance.versions_are_recorded, "'5a3fc0de-dirty'.* loses it"),
         (Silent, conformance.comparisons_are_answered, "speaks of"),
         (Curt, conformance.comparisons_are_answered, "empty"),
         (Foreign, conformance.policies_speak_of_parameters, "bf_intervall"),

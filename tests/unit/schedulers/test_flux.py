@@ -178,7 +178,6 @@ def test_what_runs_is_read_back() -> None:
         ("parse_pending", '{"id": 7, "state": 8, "annotations": {"sched": "soon"}}'),
         ("parse_accounting", '{"id": 7, "state": 64, "result": 3}'),
         ("parse_accounting", '{"id": 7, "state": 64, "result": 1, "t_run": "now"}'),
-        ("parse_version", "commands: 0.88.0"),
         ("parse_config", '{"sched": "sched-simple"}\n'),
         ("parse_config", RUNS_FLUXION.replace("queue-depth=7", "")),
         ("final_state", "RUN"),

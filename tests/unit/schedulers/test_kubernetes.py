@@ -140,7 +140,7 @@ def requested(template: dict) -> str:
 
 def test_the_limit_begins_when_all_pods_have_met() -> None:
     (alone,), (wide,) = (spec(KUBE, width)["template"]["spec"]["containers"] for width in (1, 5))
-    limited = "exec timeout -k 5 60.500 /bin/bash -c 'echo <it'\"'\"'s>'"
+    limited = "exec timeout -k 5 70.500 /bin/bash -c 'echo <it'\"'\"'s>'"
     assert alone["command"] == ["/bin/bash", "-c", limited]
     meets, _, runs = wide["command"][2].partition(" && exec 3>&- && ")
     assert runs == limited and meets.startswith("exec 3<>/dev/tcp/10.42.0.1/") and "'j7 2'" in meets
@@ -354,6 +354,25 @@ def test_versions_are_the_schedulers_own() -> None:
         VOLCANO.parse_version("API Version: v1alpha1\nVersion: v1.15.1\nGit SHA: 0a56ed33\n")
         == "1.15.1"
     )
+
+
+@pytest.mark.parametrize("commit", ["0a56ed33", "f81d2c06-dirty", "v1.15.1-12-gf81d2c06"])
+def test_a_build_of_sources_has_a_commit_for_a_version(commit: str) -> None:
+    said = VOLCANO.parse_version(f"API Version: v1alpha1\nVersion: {commit}\nGit SHA: {commit}\n")
+    assert said == commit.removeprefix("v")
+
+
+def test_a_version_that_cannot_be_read_is_recorded_as_it_is() -> None:
+    assert KUBE.parse_version("\n<html>\x1b[1m\nsorry") == r"<html>\x1b[1m"
+    assert VOLCANO.parse_version(" \n") == "unknown"
+    assert len(VOLCANO.parse_version("x" * 1000)) == 80
+
+
+@BOTH
+def test_time_limits_leave_a_second_and_more_to_the_start_of_the_wrapper(scheduler) -> None:
+    """A job that runs for all it asked isn't ended because its wrapper takes time to start."""
+    assert pods.GRACE_S > 1.0
+    assert scheduler.scheduler.policy(scheduler.scheduler.Params()).grace_s == pods.GRACE_S
 
 
 @BOTH

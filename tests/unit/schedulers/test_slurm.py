@@ -308,7 +308,6 @@ def test_completion_log_survives_odd_but_legal_values() -> None:
     [
         ("parse_submit", "sbatch: error: invalid partition"),
         ("parse_submit", ""),
-        ("parse_version", "command not found"),
         ("parse_pending", "slurm_load_jobs"),
         ("parse_accounting", "garbage"),
         ("parse_accounting", COMPLETED.replace("EndTime=", "Ended=")),

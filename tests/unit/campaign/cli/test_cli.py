@@ -183,7 +183,9 @@ def test_a_dry_run_says_that_an_image_is_missing(tmp_path, capsys):
 def test_a_dry_run_says_which_files_an_image_still_needs(tmp_path, capsys):
     options = ["--dry-run", "scheduler=flux", f"image.store={tmp_path}", f"image.extras={tmp_path}"]
     assert search.main([*options, "hosts.local.memory_mib=9000"]) == USER_ERROR
-    assert "image flux can't be built: " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "image flux can't be built: image flux needs 1 file that no mirror has" in said
+    assert "flux.tar.zst: it is missing" in said and f"fix: Put them into {tmp_path}" in said
 
 
 def test_a_dry_run_of_a_simulation_builds_and_boots_nothing(capsys):
@@ -357,4 +359,24 @@ def test_the_doctor_names_the_image_of_every_scheduler(tmp_path):
     from campaign.testbeds import machine_check
 
     found = list(machine_check._image(compose(["scheduler=slurm-flux", f"image.store={tmp_path}"])))
-    assert [finding.found.split()[0] for finding in found] == ["flux", "slurm"]
+    images = [finding for finding in found if finding.what == "image"]
+    assert [finding.found.split()[0] for finding in images] == ["flux", "slurm"]
+
+
+def test_the_doctor_names_the_files_that_the_chosen_schedulers_image_needs(tmp_path, monkeypatch):
+    from campaign.config.compose import compose
+    from campaign.testbeds import machine_check
+
+    options = [f"image.store={tmp_path}", f"image.extras={tmp_path}", "image.builder=debian"]
+
+    def files(*more):
+        found = machine_check._image(compose([*options, *more]))
+        return [finding for finding in found if finding.what == "files"]
+
+    (finding,) = files("scheduler=volcano")
+    assert finding.state == "missing"
+    assert "image kubernetes needs 7 files that no mirror has" in finding.found
+    assert "vc-scheduler: it is missing" in finding.found and "usually from" in finding.found
+    assert f"Put them into {tmp_path}" in finding.fix and "sha256sum" in finding.fix
+    assert files("scheduler=slurm") == []
+    assert files("scheduler=volcano", "image.build=never") == []
