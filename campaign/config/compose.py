@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from campaign.config.groups import CONF, groups
 from campaign.config.origins import OVERRIDE, Origins, key_of
+from campaign.config.override_values import SEE_HELP, check_group_choice, value_of
 from campaign.config.renamed import current_name, log_renamed, with_current_names
 from campaign.core.errors import ConfigError
 from campaign.schema.model import Campaign
@@ -196,19 +197,17 @@ def _hydra(
         for override in overrides:
             if override not in of_groups:
                 OmegaConf.update(
-                    values, key_of(override), _value_of(override), merge=False, force_add=True
+                    values, key_of(override), value_of(override), merge=False, force_add=True
                 )
         container = OmegaConf.to_container(values, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
-        raise ConfigError(
-            f"{error.full_key}: a value must be given", resolution=_SEE_HELP
-        ) from None
+        raise ConfigError(f"{error.full_key}: a value must be given", resolution=SEE_HELP) from None
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise ConfigError(
-            f"the configuration can't be composed: {_first_lines(error)}", resolution=_SEE_HELP
+            f"the configuration can't be composed: {_first_lines(error)}", resolution=SEE_HELP
         ) from None
     if not isinstance(container, dict):
-        raise ConfigError(f"{name}.yaml must hold settings by name", resolution=_SEE_HELP)
+        raise ConfigError(f"{name}.yaml must hold settings by name", resolution=SEE_HELP)
     return {str(key): value for key, value in container.items()}, choices
 
 
@@ -220,9 +219,6 @@ def _unresolved(values: Any) -> dict[str, Any]:
     return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
 
 
-_SEE_HELP = "See `hpc-campaign search --help` for groups, options and settings."
-
-
 def _concerns_groups(override: str, known: dict[str, list[str]]) -> bool:
     """Return whether an override chooses, adds or removes, rather than sets a value.
 
@@ -231,28 +227,15 @@ def _concerns_groups(override: str, known: dict[str, list[str]]) -> bool:
     match = OVERRIDE.match(override)
     if match is None or (match["value"] is None and match["sign"] != "~"):
         raise ConfigError(
-            f"override {override!r} is not of the form setting=value", resolution=_SEE_HELP
+            f"override {override!r} is not of the form setting=value", resolution=SEE_HELP
         )
     if match["sign"] == "~" or match["key"].startswith("hydra"):
         return True
-    return match["key"].split("@")[0] in known and not match["value"].startswith(("{", "["))
-
-
-def _value_of(override: str) -> Any:
-    """Return the value of an override by Hydra's grammar: number, list, mapping or quoted text.
-
-    Other text stands for itself.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    text = override.partition("=")[2]
-    try:
-        return OverridesParser.create().parse_override(f"x={text}").value()
-    except HydraException:
-        if text[:1] in "[{'\"":
-            raise
-        return text  # such as a URI, whose ?, = and & are not in the grammar
+    group = match["key"].split("@")[0]
+    if group not in known or match["value"].startswith(("{", "[")):
+        return False
+    check_group_choice(override, known[group])
+    return True
 
 
 def _with_current_name(override: str) -> str:
@@ -317,7 +300,7 @@ def _config_error(problems: Iterable[Problem], origins: Origins) -> ConfigError:
     lines = list(_lines(problems, origins))
     brief = lines[0] if len(lines) == 1 else f"{len(lines)} settings are wrong"
     details = "" if len(lines) == 1 else "\n".join(f"  {line}" for line in lines)
-    return ConfigError(brief, details, _SEE_HELP)
+    return ConfigError(brief, details, SEE_HELP)
 
 
 def _lines(problems: Iterable[Problem], origins: Origins) -> Iterator[str]:
