@@ -7,7 +7,6 @@ import logging
 import mimetypes
 import re
 from collections.abc import Iterator, Mapping
-from http.cookies import CookieError, SimpleCookie
 from pathlib import PurePosixPath
 from typing import BinaryIO
 from urllib.parse import parse_qsl, quote
@@ -110,7 +109,8 @@ class Gate:
             response = self._entrance(request) or await self._answer(request)
         except RefusedRequest as refusal:
             _log.debug("refused: %s %s", request.method, scope["path"])
-            response = PlainTextResponse(f"{refusal.sentence}\n", refusal.status)
+            headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+            response = PlainTextResponse(f"{refusal.sentence}\n", refusal.status, headers)
         if isinstance(response, Response):
             await response(scope, receive, send)
         else:
@@ -130,7 +130,7 @@ class Gate:
                     "Cache-Control": "no-store",
                 }
                 return Response(status_code=303, headers=headers)
-        elif self._is_token(_cookies(request).get(self.cookie, "")):
+        elif any(self._is_token(value) for value in _cookies(request, self.cookie)):
             return None
         raise RefusedRequest(
             401, "Open the address that `hpc-campaign ui` printed; it holds the token of its start."
@@ -180,17 +180,30 @@ def _check_origin(request: Request) -> None:
     foreign = any(origin != own for origin in request.headers.getlist("origin"))
     # A browser says which site asks, also where it sends no origin (for a script or a picture).
     site = request.headers.get("sec-fetch-site", "none")
-    navigates = request.headers.get("sec-fetch-mode") == "navigate" and request.method == "GET"
+    # A link may lead here, but no page of others may hold ours in a frame, under the reader's eyes.
+    navigates = (
+        request.method == "GET"
+        and request.headers.get("sec-fetch-mode") == "navigate"
+        and request.headers.get("sec-fetch-dest", "document") == "document"
+    )
     if foreign or (site not in ("none", "same-origin") and not navigates):
         raise RefusedRequest(403, "The request comes from a page of another origin.")
 
 
-def _cookies(request: Request) -> Mapping[str, str]:
-    try:
-        jar = SimpleCookie("; ".join(request.headers.getlist("cookie")))
-    except CookieError:
-        return {}
-    return {name: morsel.value for name, morsel in jar.items()}
+def _cookies(request: Request, name: str) -> list[str]:
+    """Return the values of the cookie `name`.
+
+    There may be several: a page on another port of this machine can set one of the same name, and
+    must not lock the reader out by it.
+    """
+    # Not by http.cookies: its time grows with the square of what is quoted, which whoever has no
+    # token could use. A token is never quoted.
+    pairs = (
+        pair.strip().partition("=")
+        for line in request.headers.getlist("cookie")
+        for pair in line.split(";")
+    )
+    return [value for given, _, value in pairs if given == name]
 
 
 def _is_static(path: str) -> bool:

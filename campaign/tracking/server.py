@@ -7,15 +7,19 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.types import ASGIApp
 
 from campaign.core import log
 from campaign.core.errors import TrackingError
 from campaign.tracking.artifact_reader import ARTIFACTS, ArtifactReader
 from campaign.tracking.gate import TOKEN, Gate
 from campaign.tracking.mlflow_tracker import DATABASE, ENVIRONMENT, store_uri
+
+if TYPE_CHECKING:
+    import uvicorn
 
 SERVER_ENVIRONMENT = {
     **ENVIRONMENT,
@@ -35,6 +39,7 @@ _UNWANTED = (
     "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS",
     "prometheus_multiproc_dir",
 )
+_LARGEST_HEADERS_BYTES = 64 * 1024
 _GRACE_S = 3
 
 
@@ -81,12 +86,21 @@ def serve(mlruns: Path, listener: socket.socket, token: str) -> None:
     MLflow's application runs in this process, behind our gate: it has no port of its own that
     another user of the machine could reach. Raises TrackingError if MLflow can't open the store.
     """
-    import uvicorn
-
     port = listener.getsockname()[1]
     gate = Gate(_application(mlruns), token, port, ArtifactReader(mlruns))
+    http_server(gate).run(sockets=[listener])
+
+
+def http_server(app: ASGIApp) -> "uvicorn.Server":
+    """Return what speaks HTTP for `app`, and nothing else but HTTP."""
+    import uvicorn
+
     config = uvicorn.Config(
-        gate,
+        app,
+        # The other parser, which is taken where it is installed, keeps headers without an end: who
+        # has no token could fill the memory with them.
+        http="h11",
+        h11_max_incomplete_event_size=_LARGEST_HEADERS_BYTES,
         # MLflow's own start and end clean up after its assistant, which isn't served.
         lifespan="off",
         ws="none",
@@ -97,7 +111,7 @@ def serve(mlruns: Path, listener: socket.socket, token: str) -> None:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    return uvicorn.Server(config)
 
 
 def _application(mlruns: Path) -> Any:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sqlite3
+import sys
 
 import pytest
 
@@ -16,6 +17,7 @@ HOST = "127.0.0.1:5000"
 COOKIE = f"campaign_ui_5000={TOKEN}"
 RUN = "0123456789abcdef0123456789abcdef"
 FOREIGN = "fedcba9876543210fedcba9876543210"
+FRAMED = (("sec-fetch-site", "same-site"), ("sec-fetch-mode", "navigate"))
 LIST = "/ajax-api/2.0/mlflow/artifacts/list"
 
 
@@ -117,6 +119,32 @@ def test_nobody_comes_in_without_the_token(ask, behind, query, cookie):
     assert not behind.heard
 
 
+def test_another_cookie_of_the_same_name_locks_nobody_out(ask):
+    for cookie in (f"campaign_ui_5000=x; {COOKIE}", f"{COOKIE}; campaign_ui_5000=x"):
+        assert ask("/", cookie=cookie)[0] == 200
+
+
+def test_a_cookie_that_is_slow_to_unquote_costs_nothing(ask):
+    quoted = 'campaign_ui_5000="' + "\\" * 60_000 + '"'
+    assert _steps(lambda: ask("/", cookie=quoted)) < 20_000
+
+
+def _steps(action):
+    """Count the calls of Python's functions, which don't depend on how busy the machine is."""
+    counted = 0
+
+    def count(frame, event, argument):
+        nonlocal counted
+        counted += 1
+
+    sys.setprofile(count)
+    try:
+        action()
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
 def test_a_token_is_no_entrance_but_for_the_first_page(ask, behind):
     for path in ("/version", "/get-artifact", "/ajax-api/3.0/mlflow/assistant/config", "/x"):
         assert ask(path, query=f"token={TOKEN}", cookie="")[0] == 401
@@ -137,6 +165,8 @@ def test_a_token_is_no_entrance_but_for_the_first_page(ask, behind):
         (HOST, [("origin", "https://127.0.0.1:5000")]),
         (HOST, [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")]),
         (HOST, [("sec-fetch-site", "same-site"), ("sec-fetch-mode", "no-cors")]),
+        (HOST, [*FRAMED, ("sec-fetch-dest", "iframe")]),
+        (HOST, [*FRAMED, ("sec-fetch-dest", "object")]),
     ],
 )
 def test_pages_of_others_are_refused_though_the_browser_sends_the_cookie(
