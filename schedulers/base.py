@@ -83,7 +83,7 @@ class Node:
 
 @dataclass(frozen=True)
 class PhaseLimits:
-    """How long each phase of making a cluster may take on the reference machine, seconds.
+    """How long each phase of a cluster's life may take on the reference machine, seconds.
 
     Its guests run under hardware virtualization, and it is as fast as
     `actors.hypervisor.calibration` says; a slower host is given as many times more.
@@ -95,6 +95,29 @@ class PhaseLimits:
     """From there to the end of a bootstrap plan, or of a reconfiguration."""
     smoke_test_s: float
     """For a job across all nodes of the idle cluster."""
+    collect_s: float = 180.0
+    """For bringing home what was measured, once a workload has ended."""
+
+
+@dataclass(frozen=True)
+class LaunchLimit:
+    """The longest time that launching a job may take.
+
+    That is from the job's start, by the scheduler's own accounts, to its first instruction, on
+    emulated nodes of a host as fast as the reference machine. Launches on one node share its CPUs:
+    up to `at_once` of them take `latency_s` at most (seconds), more take as many times longer.
+    """
+
+    latency_s: float
+    at_once: int
+
+    def on(self, slowness: float) -> "LaunchLimit":
+        """Return the limit on a host that is by itself so many times slower; less than 1 is 1."""
+        return LaunchLimit(self.latency_s * max(1.0, slowness), self.at_once)
+
+    def allowed_s(self, count: int) -> float:
+        """Return how long each of `count` launches at once on a node may take, seconds."""
+        return self.latency_s * max(1.0, count / self.at_once)
 
 
 def node_name(number: int) -> str:

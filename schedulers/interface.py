@@ -12,6 +12,7 @@ from campaign.schema.settings import Scalar
 from schedulers.base import (
     BootstrapPlan,
     FinalState,
+    LaunchLimit,
     NativeTimes,
     Params,
     PhaseLimits,
@@ -42,9 +43,9 @@ class Scheduler(Protocol[P]):
     """Resolution of the scheduler's own accounting, seconds."""
     gangs: ClassVar[bool]
     """Whether all of a job's nodes are its own before any is, under the defaults."""
-    launch_latency_s: ClassVar[float]
-    """The longest time from a job's start by the scheduler's own accounts to its first instruction,
-    on emulated nodes, seconds."""
+    launch_limit: ClassVar[LaunchLimit]
+    """The longest time from a job's start by the scheduler's own accounts to its first
+    instruction."""
     memory_mib: ClassVar[int]
     """The memory that a node needs for its daemons and a few jobs, MiB."""
     phase_limits: ClassVar[PhaseLimits]

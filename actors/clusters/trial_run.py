@@ -77,6 +77,7 @@ class TrialRun:
         self._files: dict[str, bytes] = {}
         self._provenance = replace(spec.provenance, workload_hash=spec.workload.hash)
         self._host_name = ""
+        self._host_slowness = 1.0
         self._states: list[NodeState] = []
         self._usage = HostUsage(0, 0)
         self._lost = ""
@@ -151,6 +152,8 @@ class TrialRun:
         self._host_name = facts.name
         self._provenance = _with_image(self._provenance, self._cluster_spec)
         self._provenance = _with_host(self._provenance, facts)
+        # Without emulation, which the schedulers' limits of launches count in.
+        self._host_slowness = facts.calibration.slowness
 
     def _note_origin(self, ready: ReadyCluster) -> None:
         """Keep how the cluster came to be: where it comes from, and its plan without secrets."""
@@ -277,7 +280,7 @@ class TrialRun:
             lost_nodes=[state.name for state in self._states if state.state != "running"],
             console_faults=[state.fault for state in self._states if state.fault],
             settings=self._spec.validity,
-            launch_latency_s=scheduler.launch_latency_s,
+            launch_limit=scheduler.launch_limit.on(self._host_slowness),
             resolution_s=scheduler.resolution_s,
         )
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from campaign.core.trials import Check
 from campaign.schema.model import ValiditySettings
 from campaign.schema.settings import row_of
+from schedulers.base import LaunchLimit
 
 if TYPE_CHECKING:
     from campaign.guest.clocks import NodeClock
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 NS_PER_S = 1_000_000_000
 Counts = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+Seconds = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ RULES: dict[str, Rule] = {
     "gap to native starts": Rule(
         "max_native_gap_s",
         meaning="largest difference between the wrapper's start of a job and the scheduler's "
-        "own; what the scheduler "
-        "takes to launch a job and the resolution of its accounts are added to the limit",
+        "own; what the scheduler takes to launch a job, beside as many others at once on a node as "
+        "there were, and the resolution of its accounts are added to the limit",
     ),
     "gap to native ends": Rule(
         "max_native_gap_s",
@@ -104,7 +106,7 @@ def check_trial(
     lost_nodes: Collection[str],
     console_faults: Collection[str],
     settings: ValiditySettings,
-    launch_latency_s: float,
+    launch_limit: LaunchLimit,
     resolution_s: float,
 ) -> tuple[Check, ...]:
     """Check a trial's jobs table (JOBS_SCHEMA) and what was seen around it.
@@ -112,7 +114,7 @@ def check_trial(
     `slots` are those of each compute node and `clocks` the measured clocks of all nodes, by node
     name; `steal` is the CPU time that others took during the workload, as a fraction, by machine;
     `vcpus_per_cpu` and `memory_promised` are what a host had promised to nodes meanwhile, for each
-    of its CPUs and of its memory. `launch_latency_s` and `resolution_s` are the
+    of its CPUs and of its memory. `launch_limit` and `resolution_s` are the
     scheduler's, as `check_accounts` has them.
     """
     clock_error_s = max((clock.error_s for clock in clocks.values()), default=0.0)
@@ -131,7 +133,7 @@ def check_trial(
         *check_accounts(
             jobs,
             settings=settings,
-            launch_latency_s=launch_latency_s,
+            launch_limit=launch_limit,
             resolution_s=resolution_s,
         ),
     )
@@ -141,22 +143,27 @@ def check_accounts(
     jobs: pa.Table,
     *,
     settings: ValiditySettings,
-    launch_latency_s: float,
+    launch_limit: LaunchLimit,
     resolution_s: float,
 ) -> tuple[Check, ...]:
     """Check the scheduler's own accounts in a jobs table (JOBS_SCHEMA) against what was measured.
 
-    A start may differ by `launch_latency_s`, the longest time from a job's start by these accounts
-    to its first instruction, and any time by `resolution_s`, theirs, beside what `settings` allow.
+    A start may differ by what `launch_limit` allows for as many launches at once on a node as there
+    were, and any time by `resolution_s`, that of these accounts, beside what `settings` allow. Of
+    the starts, the one that exceeds its own limit most is told, or that comes closest to it.
     """
     table = _Jobs(jobs, {})
+    allowed_s = np.array([launch_limit.allowed_s(count) for count in table.launches(launch_limit)])
+    gaps_s = table.native_gaps_s("start")
+    worst = int(np.argmax(gaps_s - allowed_s)) if gaps_s.size else None
     found = {
         "jobs missing in native accounting": int((table.missing("native_state") & table.ran).sum()),
-        "gap to native starts": table.native_gap_s("start"),
-        "gap to native ends": table.native_gap_s("end"),
+        "gap to native starts": 0.0 if worst is None else float(gaps_s[worst]),
+        "gap to native ends": float(table.native_gaps_s("end").max(initial=0.0)),
     }
+    launch_s = launch_limit.latency_s if worst is None else float(allowed_s[worst])
     allowances = {
-        "gap to native starts": launch_latency_s + resolution_s,
+        "gap to native starts": launch_s + resolution_s,
         "gap to native ends": resolution_s,
     }
     return tuple(_checks(found, settings, allowances))
@@ -288,16 +295,42 @@ class _Jobs:
         lag = self._whole("submit_ns") - self._whole("intended_ns")
         return _longest_s(lag, ~self.missing("submit_ns") & ~self.missing("intended_ns"))
 
-    def native_gap_s(self, moment: str) -> float:
-        """Return the largest gap (s) between our and the scheduler's own account.
+    def native_gaps_s(self, moment: str) -> Seconds:
+        """Return the gap (s) between our and the scheduler's own account of each job.
 
-        `moment` is "start" or "end".
+        `moment` is "start" or "end". The gap is 0 where either isn't known.
         """
         native = pc.fill_null(self._table.column(f"native_{moment}_s"), 0.0).to_numpy()
-        gap = np.abs(self._whole(f"{moment}_ns") / NS_PER_S - native)[
-            self.ran & ~self.missing(f"native_{moment}_s")
-        ]
-        return float(gap.max(initial=0.0))
+        gap = np.abs(self._whole(f"{moment}_ns") / NS_PER_S - native)
+        return np.asarray(np.where(self._known(moment), gap, 0.0), dtype=np.float64)
+
+    def launches(self, limit: LaunchLimit) -> Counts:
+        """Return how many jobs were launched at once on a node of each job, the job included.
+
+        It is the most on any of its nodes. A launch lasts from the job's start by the scheduler's
+        accounts to its first instruction; another one counts if it falls into that time, or into
+        the first `latency_s` of `limit` of it where it lasted longer.
+        """
+        names = pc.list_flatten(self._table.column("nodes"))
+        node = np.asarray(pc.index_in(names, value_set=names.unique()).to_numpy(), dtype=np.int64)
+        job = np.repeat(np.arange(self._table.num_rows), self._node_counts())
+        known = self._known("start")[job]
+        job = job[known]
+        node = node[known]
+        native = pc.fill_null(self._table.column("native_start_s"), 0.0).to_numpy()[job]
+        begun = self._whole("start_ns")[job] / NS_PER_S
+        until = np.minimum(native + limit.latency_s, np.maximum(begun, native))
+        counts = np.ones(self._table.num_rows, dtype=np.int64)
+        for place in np.unique(node):
+            here = node == place
+            # Those that had begun to be launched by then, less those that already ran before.
+            came = np.searchsorted(np.sort(native[here]), until[here], side="right")
+            ran = np.searchsorted(np.sort(begun[here]), native[here], side="left")
+            np.maximum.at(counts, job[here], came - ran)
+        return counts
+
+    def _known(self, moment: str) -> Flags:
+        return np.asarray(self.ran & ~self.missing(f"native_{moment}_s"), dtype=np.bool_)
 
     def _whole(self, name: str, absent: int = 0) -> Counts:
         return np.asarray(pc.fill_null(self._table.column(name), absent).to_numpy(), dtype=np.int64)

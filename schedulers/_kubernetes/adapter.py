@@ -12,6 +12,7 @@ from schedulers._kubernetes.access import curl, url
 from schedulers.base import (
     BootstrapPlan,
     FinalState,
+    LaunchLimit,
     NativeTimes,
     ParseError,
     PhaseLimits,
@@ -41,7 +42,7 @@ class Kubernetes(ABC, Generic[P]):
 
     image: ClassVar[str] = "kubernetes"
     resolution_s: ClassVar[float] = 1.0
-    launch_latency_s: ClassVar[float] = 60.0
+    launch_limit: ClassVar[LaunchLimit] = LaunchLimit(60.0, at_once=2)
     memory_mib: ClassVar[int] = 1536
     phase_limits: ClassVar[PhaseLimits] = PhaseLimits(
         boot_s=60.0, configure_s=120.0, smoke_test_s=120.0

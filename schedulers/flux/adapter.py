@@ -9,6 +9,7 @@ from campaign.schema.settings import Scalar
 from schedulers.base import (
     BootstrapPlan,
     FinalState,
+    LaunchLimit,
     NativeTimes,
     PhaseLimits,
     Role,
@@ -43,7 +44,7 @@ class Flux:
     Params: ClassVar[type[FluxParams]] = FluxParams
     resolution_s: ClassVar[float] = 0.001
     gangs: ClassVar[bool] = True
-    launch_latency_s: ClassVar[float] = 5.0
+    launch_limit: ClassVar[LaunchLimit] = LaunchLimit(5.0, at_once=4)
     memory_mib: ClassVar[int] = 256
     phase_limits: ClassVar[PhaseLimits] = PhaseLimits(
         boot_s=60.0, configure_s=60.0, smoke_test_s=60.0

@@ -9,6 +9,7 @@ from campaign.schema.settings import Scalar
 from schedulers.base import (
     BootstrapPlan,
     FinalState,
+    LaunchLimit,
     NativeTimes,
     PhaseLimits,
     Role,
@@ -38,7 +39,7 @@ class Slurm:
     Params: ClassVar[type[SlurmParams]] = SlurmParams
     resolution_s: ClassVar[float] = 1.0
     gangs: ClassVar[bool] = True
-    launch_latency_s: ClassVar[float] = 5.0
+    launch_limit: ClassVar[LaunchLimit] = LaunchLimit(5.0, at_once=4)
     memory_mib: ClassVar[int] = 256
     phase_limits: ClassVar[PhaseLimits] = PhaseLimits(
         boot_s=60.0, configure_s=60.0, smoke_test_s=60.0

@@ -102,7 +102,7 @@ def test_an_account_is_broken_where_the_validity_gate_says_so(late_s: float) -> 
     checks = check_accounts(
         jobs,
         settings=ValiditySettings(),
-        launch_latency_s=slurm.launch_latency_s,
+        launch_limit=slurm.launch_limit,
         resolution_s=slurm.resolution_s,
     )
     if valid(checks):

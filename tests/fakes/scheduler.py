@@ -1,6 +1,6 @@
 """A scheduler that needs no bootstrap and runs with whatever parameters it was given."""
 
-from schedulers.base import BootstrapPlan, Params, PhaseLimits, Secrets
+from schedulers.base import BootstrapPlan, LaunchLimit, Params, PhaseLimits, Secrets
 
 SMOKE_TEST = ("srun", "true")
 NOTHING = BootstrapPlan(())
@@ -12,7 +12,7 @@ class FakeScheduler:
     name = "fake"
     Params = Params
     phase_limits = PhaseLimits(boot_s=60.0, configure_s=60.0, smoke_test_s=120.0)
-    launch_latency_s = 1.0
+    launch_limit = LaunchLimit(1.0, at_once=1)
     resolution_s = 1.0
 
     def make_secrets(self):

@@ -13,12 +13,13 @@ from actors.clusters.trial_run import TrialRun, TrialSpec
 from actors.hosts.local import LocalHost
 from campaign import guest
 from campaign.analysis.conformance import (
-    ACCOUNTS,
     FAILING,
     FINAL_STATES,
     OUTCOMES,
+    accounts_agree,
     ending_workload,
     final_states_are_told,
+    jobs_have_accounts,
     sample_workload,
 )
 from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
@@ -101,8 +102,11 @@ def test_it_keeps_its_promises_with_its_defaults_and_with_every_parameter_change
     for evaluation in asyncio.run(evaluations()):
         assert evaluation.outcome == "ok", evaluation.reason
         assert evaluation.provenance.start == "golden"
-        for outcome in (*OUTCOMES, *ACCOUNTS):
+        for outcome in (*OUTCOMES, jobs_have_accounts):
             outcome(scheduler, cluster, evaluation.jobs)
+        # By the limits of the host, as the trial itself was judged.
+        slowness = host.facts.calibration.slowness
+        accounts_agree(scheduler, cluster, evaluation.jobs, slowness=slowness)
 
 
 def trial_of(scheduler, bundle, workload, host):

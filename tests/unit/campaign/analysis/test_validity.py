@@ -13,6 +13,8 @@ from campaign.core.jobs import JOBS_SCHEMA
 from campaign.core.trials import Check
 from campaign.guest.clocks import ClockOffset, NodeClock
 from campaign.schema.model import ValiditySettings
+from schedulers.base import LaunchLimit
+from schedulers.registry import adapter
 
 S = 1_000_000_000
 
@@ -57,7 +59,7 @@ def checks(*rows: dict[str, Any], **changes: Any) -> tuple[Check, ...]:
         "lost_nodes": [],
         "console_faults": [],
         "settings": ValiditySettings(max_native_gap_s=3),
-        "launch_latency_s": 2.0,
+        "launch_limit": LaunchLimit(2.0, at_once=1),
         "resolution_s": 1.0,
     }
     return check_trial(pa.Table.from_pylist(list(rows), schema=JOBS_SCHEMA), **(facts | changes))
@@ -161,18 +163,85 @@ def test_overlap_within_the_clock_error_is_no_overload() -> None:
 def test_native_gaps_allow_for_the_resolution_and_starts_for_the_launch() -> None:
     row = job(1, 10, 20, native_start_s=4.5, native_end_s=23.5)
     assert valid(checks(row))
-    for allowance in ("launch_latency_s", "resolution_s"):
-        assert not valid(checks(row, **{allowance: 0.0}))
+    for allowance in ({"launch_limit": LaunchLimit(0.0, at_once=1)}, {"resolution_s": 0.0}):
+        assert not valid(checks(row, **allowance))
     assert not valid(checks(job(1, 10, 20, native_end_s=24.5)))
+
+
+BURST = {
+    # Seconds from a node to the first instruction, of pods that began at once on one node; their
+    # wrappers ran for ten seconds more.
+    1: [58.0],
+    2: [22.0, 52.0],
+    3: [61.0, 62.0, 63.0],
+    4: [67.0, 75.0, 80.0, 90.0],
+}
+
+
+def burst(took_s: list[float], apart_s: float = 0.0) -> list[dict[str, Any]]:
+    return [
+        job(
+            number,
+            100.5 + number * apart_s + took,
+            200.5 + number * apart_s + took,
+            native_start_s=100.0 + number * apart_s,
+        )
+        for number, took in enumerate(took_s)
+    ]
+
+
+def starts_agree(rows: list[dict[str, Any]], slowness: float = 1.0) -> Check:
+    limit = adapter("volcano").launch_limit.on(slowness)
+    found = checks(*rows, settings=ValiditySettings(), launch_limit=limit)
+    return next(check for check in found if check.name == "gap to native starts")
+
+
+@pytest.mark.parametrize("took_s", BURST.values(), ids=BURST)
+def test_more_launches_at_once_on_a_node_may_take_longer(took_s: list[float]) -> None:
+    assert starts_agree(burst(took_s)).ok
+
+
+def test_a_launch_may_take_long_only_beside_others_on_its_own_node() -> None:
+    late = [80.0, 80.0, 80.0]
+    together = starts_agree(burst(late))
+    assert together.ok and together.limit == 60 * 3 / 2 + 6
+    assert not starts_agree(burst(late[:2])).ok
+    one_after_the_other = starts_agree(burst(late, apart_s=90.0))
+    assert not one_after_the_other.ok and one_after_the_other.limit == 66
+    elsewhere = burst(late)
+    for number, row in enumerate(elsewhere):
+        row["nodes"] = [f"n{number}"]
+    assert not starts_agree(elsewhere).ok
+    wide = [row | {"nodes": ["n1", "n2"], "nodes_requested": 2} for row in burst(late)]
+    assert starts_agree(wide).ok
+
+
+def test_a_launch_that_takes_for_ever_earns_no_more_time_by_that() -> None:
+    """What comes to the node later than a launch should have ended doesn't excuse it."""
+    rows = burst([600.0, *[1.0] * 9], apart_s=61.0)
+    assert not starts_agree(rows).ok and starts_agree(rows).limit == 66
+
+
+def test_the_worst_launch_by_its_own_limit_is_told() -> None:
+    rows = [*burst([100.0, 100.0, 100.0, 100.0]), job(9, 570.5, 580.5, native_start_s=500.0)]
+    told = starts_agree(rows)
+    assert not told.ok and told.value == 70.5 and told.limit == 66
+
+
+def test_a_slow_host_launches_more_slowly() -> None:
+    rows = burst([100.0])
+    assert not starts_agree(rows).ok
+    assert starts_agree(rows, slowness=2.0).ok and starts_agree(rows, slowness=0.1).limit == 66
 
 
 def test_every_check_is_made_and_bounded_by_its_setting() -> None:
     found = checks(*SOUND)
     assert [check.name for check in found] == list(RULES)
     loose = ValiditySettings(**{rule.limit: 1 for rule in RULES.values()})
+    nothing = LaunchLimit(0.0, at_once=1)
     assert all(
         check.limit == 1
-        for check in checks(*SOUND, settings=loose, launch_latency_s=0, resolution_s=0)
+        for check in checks(*SOUND, settings=loose, launch_limit=nothing, resolution_s=0)
     )
     assert {check.name: check.unit for check in found} == {
         name: rule.unit for name, rule in RULES.items()
