@@ -83,3 +83,10 @@ class Policy:
     placement: PlacementRule = "first"
     ignored: tuple[str, ...] = ()
     timing: tuple[str, ...] = ()
+
+    @property
+    def dispatch_delay_s(self) -> float:
+        """How long the first job of the queue may wait for the scheduler's clock, at most."""
+        if self.loop is None:
+            return 0.0
+        return self.loop.delay_s + self.loop.min_interval_s + self.loop.tick_s

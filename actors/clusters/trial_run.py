@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +18,7 @@ from actors.clusters.failures import NodeLost, cause_of, outcome_of, retryable, 
 from actors.clusters.live import LiveCluster
 from actors.clusters.provisioner import Provisioner, ReadyCluster
 from actors.clusters.replay import Replay, Replayed
+from actors.clusters.trial_load import load_of
 from actors.hosts.interface import HostNodes
 from actors.hosts.slot import HostFacts, HostUsage, NodeState
 from campaign.analysis.validity import check_trial, valid
@@ -100,15 +102,23 @@ class TrialRun:
             log.span(_log, f"trial {number}"),
         ):
             self._clock.begin()
+            began = time.monotonic()
             outcome, reason = await self._live()
+            load = await load_of(self._host, self._clock, began)
+            self._provenance = replace(
+                self._provenance,
+                cpu_pressure_pct=load.cpu_pressure_pct,
+                cpu_taken_pct=load.taken_pct,
+            )
             jobs = None
             checks = tuple[Check, ...]()
             if self._replayed is not None:
                 jobs = self._replayed.jobs
-                checks = self._judge(self._replayed)
+                checks = self._judge(self._replayed, load.taken)
                 if outcome == "ok" and not valid(checks):
                     outcome = "invalid"
                     reason = "; ".join(filter(None, (reason, reason_of(checks))))
+            reason = load.explained(outcome, reason)
             _log.debug("outcome: %s%s", outcome, f" ({reason})" if reason else "")
         return Evaluation(
             outcome=outcome,
@@ -119,6 +129,8 @@ class TrialRun:
             provenance=self._provenance,
             checks=checks,
             files=self._files,
+            loads=load.phases,
+            busy=load.held_up(outcome),
             retryable=self._retryable,
         )
 
@@ -267,14 +279,17 @@ class TrialRun:
         # The running scheduler is asked, not the files: it may have ignored what is written there.
         _compare(bound.scheduler.Params(**self._spec.params), bound.parse_config(running))
 
-    def _judge(self, replayed: Replayed) -> tuple[Check, ...]:
+    def _judge(self, replayed: Replayed, cpu_taken: float | None) -> tuple[Check, ...]:
         topology = self._cluster_spec.topology(self._spec.nodes)
         scheduler = self._cluster_spec.scheduler
+        policy = scheduler.policy(scheduler.Params(**self._spec.params))
         return check_trial(
             replayed.jobs,
             slots={node.name: node.slots for node in topology.compute},
             clocks=replayed.conditions.clocks,
             steal={self._host_name: replayed.conditions.steal},
+            cpu_taken=cpu_taken,
+            dispatch_delay_s=policy.dispatch_delay_s,
             vcpus_per_cpu=self._usage.vcpus_per_cpu,
             memory_promised=self._usage.memory,
             lost_nodes=[state.name for state in self._states if state.state != "running"],

@@ -16,6 +16,7 @@ import ray
 
 from actors.hosts.actor_log import LogPlace, sweep_logs
 from actors.hosts.host import Host
+from actors.hosts.load_sampler import LoadSampler, sampler_for
 from actors.hosts.remote_call import RemoteActor, in_callers_context
 from actors.hosts.slot import (
     HostFacts,
@@ -35,6 +36,7 @@ from actors.transfer.chunks import Chunk, Kind, Server, TransferManifest
 from actors.transfer.image_source import ImageSource, Incoming
 from campaign.core import log
 from campaign.core.errors import CampaignError, InfrastructureError
+from campaign.core.host_load import LoadSample
 from campaign.core.version import source_digest
 from campaign.images.bundles.manifest import Bundle
 from campaign.schema.hosts import HostSettings
@@ -62,6 +64,7 @@ class HostActor:
         self._last_ping = time.monotonic()
         self._images: dict[str, Bundle] = {}
         self._log_place: LogPlace | None = None
+        self._sampler: LoadSampler | None = None
         self._logged_states: dict[str, tuple[str, float]] = {}  # by cluster: what, and when
 
     def open(
@@ -98,8 +101,11 @@ class HostActor:
             )
         self._name = name
         self._campaign = campaign
+        answerable = owner or Owner.current()
+        self._sampler = sampler_for(settings, answerable, driver_here=owner is not None)
         with log.span(_log, f"opening host {name} (process {os.getpid()})"):
-            self._open(settings, bundles, owner or Owner.current(), sources)
+            self._open(settings, bundles, answerable, sources)
+        self._sampler.start()
         # Opening may take minutes, in which nobody pings.
         self._last_ping = time.monotonic()
         if owner is None:
@@ -188,6 +194,10 @@ class HostActor:
         """Return what is promised to nodes just now."""
         return self._open_host.usage()
 
+    def load(self, window_s: float) -> dict[str, list[LoadSample]]:
+        """Return how busy this machine was in the last `window_s` seconds, by the host's name."""
+        return {self._name: self._sampler.samples_until_now(window_s)} if self._sampler else {}
+
     @in_callers_context
     def release(self, slot: Slot) -> None:
         """End the nodes of a slot and give it back."""
@@ -251,6 +261,8 @@ class HostActor:
 
     def close(self) -> None:
         """End all that runs on the host for this campaign; harmless if it never opened."""
+        if self._sampler:
+            self._sampler.stop()
         if self._host:
             with log.span(_log, f"closing host {self._name}"):
                 self._host.close()

@@ -10,6 +10,7 @@ from typing import Protocol
 from actors.hosts.slot import HostFacts, HostUsage, NodeBoot, NodeShape, NodeState, Slot
 from actors.snapshots.registry import SnapshotOffer
 from actors.snapshots.snapshot import Golden, SnapshotKey
+from campaign.core.host_load import LoadSample
 
 
 class HostNodes(Protocol):
@@ -52,6 +53,10 @@ class HostNodes(Protocol):
 
     async def usage(self) -> HostUsage:
         """Return what is promised to nodes just now."""
+        ...
+
+    async def load(self, window_s: float) -> Mapping[str, Sequence[LoadSample]]:
+        """Return how busy each host was in the last `window_s` seconds, by its name."""
         ...
 
     async def release(self, slot: Slot) -> None:

@@ -12,6 +12,7 @@ from actors.hosts.host import Host
 from actors.hosts.slot import HostFacts, HostUsage, NodeBoot, NodeShape, NodeState, Slot
 from actors.snapshots.registry import SnapshotOffer
 from actors.snapshots.snapshot import Golden, SnapshotKey
+from campaign.core.host_load import LoadSample
 
 
 class LocalHost:
@@ -72,6 +73,10 @@ class LocalHost:
     async def usage(self) -> HostUsage:
         """See `HostNodes.usage`."""
         return await asyncio.to_thread(self.host.usage)
+
+    async def load(self, window_s: float) -> Mapping[str, Sequence[LoadSample]]:
+        """Return nothing: no actor samples this host, so its load stays unknown."""
+        return {}
 
     async def release(self, slot: Slot) -> None:
         """See `HostNodes.release`."""

@@ -7,7 +7,7 @@ hosts.
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from actors.hosts.slot import (
 )
 from actors.hypervisor.capacity import Resources
 from actors.hypervisor.overlay import Bridge, Overlay
+from campaign.core.host_load import LoadSample
 
 T = TypeVar("T")
 
@@ -121,6 +122,13 @@ class MultiHost:
         for usage in await _together(part.host.usage() for part in self._parts):
             most |= usage
         return most
+
+    async def load(self, window_s: float) -> Mapping[str, Sequence[LoadSample]]:
+        """Return how busy each of the hosts was."""
+        found: dict[str, Sequence[LoadSample]] = {}
+        for load in await _together(part.host.load(window_s) for part in self._parts):
+            found |= load
+        return found
 
     async def release(self, slot: Slot) -> None:
         """Release the slots on all hosts, also if one of them fails; then raise its error."""

@@ -15,6 +15,7 @@ from actors.hosts.slot import (
 )
 from actors.snapshots.registry import SnapshotOffer
 from actors.snapshots.snapshot import Golden, SnapshotKey
+from campaign.core.host_load import LoadSample
 
 
 class RemoteHost:
@@ -73,6 +74,10 @@ class RemoteHost:
     async def usage(self) -> HostUsage:
         """See `HostNodes.usage`."""
         return await self._actor.call(HostActor.usage)
+
+    async def load(self, window_s: float) -> Mapping[str, Sequence[LoadSample]]:
+        """See `HostNodes.load`."""
+        return await self._actor.call(HostActor.load, window_s)
 
     async def release(self, slot: Slot) -> None:
         """See `HostNodes.release`."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from campaign.analysis.dispatch import dispatch_lag_s
 from campaign.core.trials import Check
 from campaign.schema.model import ValiditySettings
 from campaign.schema.settings import row_of
@@ -74,6 +75,11 @@ RULES: dict[str, Rule] = {
     "unmeasured clocks": Rule("max_unmeasured_clocks"),
     "clock error": Rule("max_clock_error_s"),
     "CPU steal": Rule("max_steal"),
+    "CPU time taken by others": Rule(
+        "max_cpu_taken",
+        meaning="share of the CPU time that nodes wanted while jobs ran and that other programs "
+        "on the host had; the limit is 1 where no job was dispatched late (docs/hosts.md)",
+    ),
     "vCPUs per CPU": Rule("max_vcpus_per_cpu"),
     "memory promised": Rule("max_memory_promised"),
     "lost nodes": Rule("max_lost_nodes"),
@@ -101,6 +107,8 @@ def check_trial(
     slots: Mapping[str, int],
     clocks: Mapping[str, "NodeClock"],
     steal: Mapping[str, float],
+    cpu_taken: float | None,
+    dispatch_delay_s: float,
     vcpus_per_cpu: float,
     memory_promised: float,
     lost_nodes: Collection[str],
@@ -113,6 +121,9 @@ def check_trial(
 
     `slots` are those of each compute node and `clocks` the measured clocks of all nodes, by node
     name; `steal` is the CPU time that others took during the workload, as a fraction, by machine;
+    `cpu_taken` is the share of the CPU time that nodes wanted and other programs of the host had
+    (see `campaign.core.host_load`), None where that is unknown: then it isn't checked.
+    `dispatch_delay_s` is how long the scheduler itself may wait before it looks at a job.
     `vcpus_per_cpu` and `memory_promised` are what a host had promised to nodes meanwhile, for each
     of its CPUs and of its memory. `launch_limit` and `resolution_s` are the
     scheduler's, as `check_accounts` has them.
@@ -122,14 +133,21 @@ def check_trial(
         "unmeasured clocks": len(set(slots) - set(clocks)),
         "clock error": clock_error_s,
         "CPU steal": max(steal.values(), default=0.0),
+        "CPU time taken by others": cpu_taken or 0.0,
         "vCPUs per CPU": vcpus_per_cpu,
         "memory promised": memory_promised,
         "lost nodes": len(lost_nodes),
         "console faults": len(console_faults),
     }
+    if cpu_taken is None:
+        del found["CPU time taken by others"]
+    # Others do no harm unless something came late. Many nodes on few CPUs wait for one another, and
+    # a scheduler may be told to wait: neither is the doing of others.
+    late = dispatch_lag_s(jobs) > dispatch_delay_s + launch_limit.latency_s / 2
+    harmless = {} if late else {"CPU time taken by others": 1.0 - settings.max_cpu_taken}
     return (
         *check_schedule(jobs, slots=slots, settings=settings, clock_error_s=clock_error_s),
-        *_checks(found, settings),
+        *_checks(found, settings, harmless),
         *check_accounts(
             jobs,
             settings=settings,

@@ -19,6 +19,8 @@ class PhaseClock:
     def __init__(self) -> None:
         self.phases: dict[Phase, float] = {}
         """The seconds that each phase took."""
+        self.spans: list[tuple[Phase, float, float]] = []
+        """Each phase as it was lived through, with its begin and its end (monotonic seconds)."""
         self.status = Status(Phase.PLACED, time.time())
         self._since = time.monotonic()
         self._whole: PhaseClock | None = None
@@ -49,6 +51,7 @@ class PhaseClock:
         now = time.monotonic()
         took = now - self._since
         self.phases[phase] = self.phases.get(phase, 0.0) + took
+        self.spans.append((phase, self._since, now))
         self._since = now
         done = {"event": "end", "span": phase.value, "duration_s": round(took, 6)}
         _log.debug("%sphase %s: done after %.3f s", self._prefix, phase, took, extra=done)
@@ -60,6 +63,13 @@ class PhaseClock:
         seconds = min(max(seconds, 0.0), self.phases[phase])
         self.phases[first] = seconds
         self.phases[phase] -= seconds
+        place, (begin, end) = next(
+            (place, span)
+            for place, (name, *span) in reversed(list(enumerate(self.spans)))
+            if name == phase
+        )
+        turn = min(begin + seconds, end)
+        self.spans[place : place + 1] = [(first, begin, turn), (phase, turn, end)]
 
     def detail(self, text: str) -> None:
         """Say how far the present phase is, in words for people."""

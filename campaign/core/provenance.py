@@ -98,6 +98,15 @@ class Provenance:
         group=Group.MEASURED,
         default=None,
     )
+    cpu_pressure_pct: int | None = _fact(
+        "CPU pressure of the host while jobs ran", unit="%", group=Group.MEASURED, default=None
+    )
+    cpu_taken_pct: int | None = _fact(
+        "CPU time that nodes wanted and other programs had",
+        unit="%",
+        group=Group.MEASURED,
+        default=None,
+    )
     other: Mapping[str, str] = field(default_factory=dict)
     """Facts that other versions of this software have written into a ledger; they are shown."""
 

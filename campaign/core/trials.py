@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator
 
+from campaign.core.host_load import HostLoad
 from campaign.core.phases import TIMED, Phase
 from campaign.core.provenance import Provenance
 from campaign.schema.settings import Scalar, Settings
@@ -51,6 +52,8 @@ class TrialRecord(Settings):
 
     All that is shown of a trial later (MLflow, report, front) is derived from this. `group` is the
     number of the group whose trials it may be compared with (see `campaign.records.groups`).
+    `loads` are those of its hosts, phase by phase. `busy` names a host that others kept busy where
+    that has probably spoiled the trial.
     """
 
     number: int
@@ -64,6 +67,8 @@ class TrialRecord(Settings):
     phases: Annotated[dict[Phase, float], BeforeValidator(_known_phases)] = {}  # seconds
     provenance: Provenance = Provenance()
     checks: tuple[Check, ...] = ()
+    loads: tuple[HostLoad, ...] = ()
+    busy: str = ""
     retryable: bool | None = None  # by the error that ended it; None where there was none
     started: float = 0.0  # Unix seconds
     ended: float = 0.0
@@ -84,7 +89,8 @@ class Evaluation:
     """A testbed's answer for one trial.
 
     `files` are logs and rendered configuration, by relative path. `retryable` is that of the error
-    that ended the trial; None if there was none, or if nothing tells.
+    that ended the trial; None if there was none, or if nothing tells. `loads` and `busy` are as in
+    its record.
     """
 
     outcome: Outcome
@@ -95,4 +101,6 @@ class Evaluation:
     provenance: Provenance = field(default_factory=Provenance)
     checks: tuple[Check, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
+    loads: tuple[HostLoad, ...] = ()
+    busy: str = ""
     retryable: bool | None = None

@@ -334,6 +334,8 @@ def judge(
         phases=dict(evaluation.phases),
         provenance=evaluation.provenance,
         checks=evaluation.checks,
+        loads=evaluation.loads,
+        busy=evaluation.busy,
         retryable=evaluation.retryable,
         started=times[0],
         ended=times[1],

@@ -25,6 +25,7 @@ from campaign.records.results import Results
 from campaign.records.verification import check_results
 from campaign.report.facts import CampaignFacts
 from campaign.schema.model import Campaign, SearchSettings
+from campaign.schema.settings import rows, written
 from campaign.testbeds import backend_for
 from campaign.testbeds.preflight import workload_for
 from campaign.tracking.worker import MlflowWorker, parameters_of, tracker_for
@@ -218,6 +219,7 @@ def _check_same_campaign(campaign: Campaign, ledger: Ledger, folder: Path) -> No
         for path in sorted(before.keys() | now.keys())
         if before.get(path) != now.get(path)
         and not any(path == k or path.startswith(f"{k}.") for k in MAY_CHANGE)
+        and not (path not in before and _at_default(path, now[path]))
     ]
     if changed:
         differ = "1 setting differs" if len(changed) == 1 else f"{len(changed)} settings differ"
@@ -226,6 +228,11 @@ def _check_same_campaign(campaign: Campaign, ledger: Ledger, folder: Path) -> No
             "\n".join(changed),
             "Use another name=, or put the settings back to resume that campaign.",
         )
+
+
+def _at_default(path: str, value: Any) -> bool:
+    # An earlier version had no such setting: at its default, it changes no campaign.
+    return any(row.path == path and row.default == written(value) for row in rows(Campaign))
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

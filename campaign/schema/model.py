@@ -243,6 +243,14 @@ class ValiditySettings(Settings):
     max_steal: float = setting(
         0.10, help="CPU time that others took from this machine", unit="fraction", ge=0, le=1
     )
+    max_cpu_taken: float = setting(
+        0.5,
+        help="CPU time that nodes wanted while jobs ran and other programs of the host had; "
+        "it bounds trials in which a job was dispatched late",
+        unit="fraction",
+        ge=0,
+        le=1,
+    )
     max_vcpus_per_cpu: float = setting(
         8.0,
         help="virtual CPUs that a host promises to nodes while the workload runs",

@@ -53,6 +53,7 @@ class FakeHost:
         self.golden_cluster = None
         self.refuses = set(refuses)
         self.made = 0
+        self.samples = []  # of its load
 
     def _do(self, what):
         if what in self.refuses:
@@ -127,6 +128,10 @@ class FakeHost:
 
     async def usage(self):
         return HostUsage(0.0, 0.0)
+
+    async def load(self, window_s):
+        self._do("load")
+        return {"h": self.samples}
 
     async def release(self, slot):
         self.released.append(slot.cluster)

@@ -1,6 +1,7 @@
 """A scheduler that needs no bootstrap and runs with whatever parameters it was given."""
 
 from schedulers.base import BootstrapPlan, LaunchLimit, Params, PhaseLimits, Secrets
+from schedulers.policy import Policy
 
 SMOKE_TEST = ("srun", "true")
 NOTHING = BootstrapPlan(())
@@ -14,6 +15,9 @@ class FakeScheduler:
     phase_limits = PhaseLimits(boot_s=60.0, configure_s=60.0, smoke_test_s=120.0)
     launch_limit = LaunchLimit(1.0, at_once=1)
     resolution_s = 1.0
+
+    def policy(self, params):
+        return Policy()
 
     def make_secrets(self):
         return Secrets()

@@ -14,8 +14,9 @@ from actors.clusters.replay import Replayed, SchedulerDied
 from actors.clusters.trial_run import TrialRun, TrialSpec
 from campaign.core import log
 from campaign.core.errors import StallError
+from campaign.core.host_load import LoadSample
 from campaign.core.jobs import JOBS_SCHEMA
-from campaign.core.trials import Trial
+from campaign.core.trials import Check, Trial
 from campaign.schema.model import ClusterSettings, ValiditySettings
 from tests.fakes.host import FakeHost, connect_to_fakes
 from tests.fakes.scheduler import FakeScheduler
@@ -59,7 +60,7 @@ def lived(monkeypatch):
     monkeypatch.setattr(live, "WATCH_S", 0.01)
     monkeypatch.setattr(live, "SETTLE_S", 0.0)
     monkeypatch.setattr(trial_run, "Replay", FakeReplay)
-    monkeypatch.setattr(TrialRun, "_judge", lambda self, replayed: ())
+    monkeypatch.setattr(TrialRun, "_judge", lambda self, *_: ())
 
     def live_it(host, acting=None, prefetch="none"):
         monkeypatch.setattr(FakeReplay, "acting", acting)
@@ -195,3 +196,42 @@ def test_every_record_names_the_trials_present_phase_also_those_of_older_tasks(l
     assert {"golden", "reachable", "ready", "workload"} <= watched
     own = [record for record in ours if record.getMessage().startswith("phase ")]
     assert all(record.span == record.phase for record in own if record.span != "golden")
+
+
+CROWDED = LoadSample(0.0, 5.0, 2, cpu=0.97, foreign_cpus=1.8, own_cpus=0.2, waited_s=8.0, ran_s=2.0)
+"""Others have nine tenths of two CPUs, and nodes wait for four fifths of what they want."""
+
+
+def test_the_load_of_the_hosts_is_kept_by_phase_and_judged_beside_the_jobs(lived, monkeypatch):
+    seen = []
+    monkeypatch.setattr(TrialRun, "_judge", lambda self, _, taken: seen.append(taken) or ())
+    host = FakeHost()
+    host.samples = [CROWDED]
+    evaluation, _ = lived(host)
+    assert seen == [pytest.approx(0.72)]
+    assert (evaluation.outcome, evaluation.reason, evaluation.busy) == ("ok", "", "")
+    facts = evaluation.provenance.facts
+    assert (facts["cpu_pressure_pct"], facts["cpu_taken_pct"]) == ("97", "72")
+    assert {"placed", "ready", "workload"} <= {load.phase for load in evaluation.loads}
+
+
+def test_a_trial_that_is_invalid_on_a_busy_host_names_the_host_and_its_pressure(lived, monkeypatch):
+    failed = Check(name="submission lag", value=30.5, limit=5, unit="s", ok=False)
+    monkeypatch.setattr(TrialRun, "_judge", lambda self, *_: (failed,))
+    host = FakeHost()
+    assert lived(host)[0].reason == "submission lag: 30.5 s (limit 5)"
+    host.samples = [CROWDED]
+    evaluation, _ = lived(host)
+    cause = (
+        "host h was busy while jobs ran: CPU pressure 97 %, other programs used 1.8 of 2 CPUs, "
+        "which took 72 % of what nodes wanted"
+    )
+    assert evaluation.reason == f"submission lag: 30.5 s (limit 5); likely cause: {cause}"
+    assert evaluation.busy == cause
+
+
+def test_a_trial_whose_host_doesnt_tell_its_load_is_judged_without(lived):
+    evaluation, _ = lived(FakeHost(refuses=["load"]))
+    assert evaluation.outcome == "ok"
+    assert evaluation.loads == ()
+    assert "cpu_taken_pct" not in evaluation.provenance.facts

@@ -54,6 +54,8 @@ def checks(*rows: dict[str, Any], **changes: Any) -> tuple[Check, ...]:
         "slots": {"n1": 4, "n2": 4},
         "clocks": {"head": clock(0.01), "n1": clock(0.01), "n2": clock(0.01)},
         "steal": {"host": 0.01},
+        "cpu_taken": 0.02,
+        "dispatch_delay_s": 1.0,
         "vcpus_per_cpu": 2.0,
         "memory_promised": 0.3,
         "lost_nodes": [],
@@ -106,6 +108,7 @@ def test_a_trial_without_jobs_has_nothing_against_it() -> None:
         ("clock error", [], {"clocks": {"n1": clock(0.26), "n2": clock(0)}}),
         ("submission lag", [job(1, 6, 7, submit_ns=6 * S)], {}),
         ("CPU steal", [], {"steal": {"a": 0.0, "b": 0.2}}),
+        ("CPU time taken by others", [job(1, 2.2, 3)], {"cpu_taken": 0.6}),
         ("lost nodes", [], {"lost_nodes": ["n2"]}),
         ("console faults", [], {"console_faults": ["Kernel panic"]}),
         (
@@ -247,6 +250,65 @@ def test_every_check_is_made_and_bounded_by_its_setting() -> None:
         name: rule.unit for name, rule in RULES.items()
     }
     assert {rule.limit for rule in RULES.values()} == set(ValiditySettings.model_fields)
+
+
+TAKEN = "CPU time taken by others"
+
+
+def others(*rows: dict[str, Any], **changes: Any) -> Check | None:
+    """Return the check of a host of which others take 60 % of what nodes want."""
+    found = checks(*rows, **({"cpu_taken": 0.6} | changes))
+    return next((check for check in found if check.name == TAKEN), None)
+
+
+def test_others_count_only_where_a_job_was_dispatched_late() -> None:
+    """A launch may take 2 s and the scheduler waits 1 s: a job is late after more than 2 s."""
+    prompt = others(job(1, 2.1, 3))
+    assert prompt is not None and prompt.ok and prompt.limit == 1.0
+    late = others(job(1, 2.2, 3))
+    assert late is not None and not late.ok and (late.value, late.limit) == (0.6, 0.5)
+    # The same delay is the scheduler's own, or what its launches take.
+    for allowed in ({"dispatch_delay_s": 1.1}, {"launch_limit": LaunchLimit(2.2, at_once=1)}):
+        found = others(job(1, 2.2, 3), **allowed)
+        assert found is not None and found.ok
+
+
+def test_a_late_job_on_a_host_without_others_is_the_schedulers_own_doing() -> None:
+    found = others(job(1, 60, 61), cpu_taken=0.5)
+    assert found is not None and found.ok
+    assert others(job(1, 60, 61), cpu_taken=None) is None  # unknown is not checked
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        # No room before the job that came first has ended.
+        [job(1, 1, 60, width=8), job(2, 61, 62, submit_ns=S)],
+        # Behind a job that waits, by the order of the queue.
+        [job(1, 1, 60, width=8), job(2, 60, 70, submit_ns=S), job(3, 61, 70, submit_ns=2 * S)],
+        # Backfilled at the scheduler's leisure, while one that came earlier still waits.
+        [
+            job(1, 1, 60, width=4),
+            job(2, 60, 70, width=8, submit_ns=S),
+            job(3, 50, 55, submit_ns=2 * S),
+        ],
+        # The scheduler took long to answer the submission itself.
+        [job(1, 9, 10, accepted_ns=8 * S)],
+        # One that never started, and one behind it.
+        [job(1, 1, 2, start_ns=None, end_ns=None), job(2, 9, 10, submit_ns=2 * S)],
+        [job(1, 1, 2, submit_ns=None)],
+    ],
+)
+def test_a_job_that_waits_its_turn_is_not_late(rows: list[dict[str, Any]]) -> None:
+    found = others(*rows)
+    assert found is not None and found.ok
+
+
+def test_a_job_behind_others_is_late_from_when_its_turn_came() -> None:
+    found = others(job(1, 1, 60), job(2, 5, 60, submit_ns=2 * S))
+    assert found is not None and not found.ok
+    freed = others(job(1, 1, 10, width=8), job(2, 13, 20, submit_ns=2 * S))
+    assert freed is not None and not freed.ok
 
 
 def test_a_threshold_may_be_raised() -> None:

@@ -5,8 +5,8 @@ import pytest
 from campaign.core.host_load import (
     MOST_SLOWING,
     HostLoad,
-    LoadSample,
     LoadRange,
+    LoadSample,
     load_while,
     loads_by_phase,
     slowing,

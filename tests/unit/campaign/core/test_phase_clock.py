@@ -35,6 +35,7 @@ def test_a_phase_is_split_but_never_becomes_longer(clock):
     reached(10, Phase.WORKLOAD)
     made.split(Phase.WORKLOAD, Phase.FIRST_JOB, 4)
     assert made.phases == {Phase.FIRST_JOB: 4, Phase.WORKLOAD: 6}
+    assert made.spans == [(Phase.FIRST_JOB, 100, 104), (Phase.WORKLOAD, 104, 110)]
     made.split(Phase.WORKLOAD, Phase.COLLECTED, 99)
     assert (made.phases[Phase.COLLECTED], made.phases[Phase.WORKLOAD]) == (6, 0)
 

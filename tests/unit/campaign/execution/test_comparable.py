@@ -5,14 +5,17 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from campaign import __main__ as surrounding
 from campaign.config.compose import compose
+from campaign.core.errors import LedgerError
 from campaign.core.exits import USER_ERROR
 from campaign.core.provenance import Provenance
 from campaign.execution.executor import Executor
+from campaign.execution.run import _check_same_campaign
 from campaign.records.ledger import Ledger, history_of
 from campaign.records.results import Results
 from campaign.search import main
@@ -349,3 +352,15 @@ def test_trials_under_another_acceleration_do_not_count(tmp_path):
     first = records[1][0]
     assert first.outcome == "infrastructure_failed" and not first.valid
     assert first.reason.startswith("acceleration: tcg on local, but kvm in the trials before it")
+
+
+def test_a_setting_that_an_earlier_version_lacked_changes_a_campaign_only_beside_its_default():
+    now = compose(["testbed=simulation"]).campaign
+    before = now.model_dump(mode="json")
+    del before["validity"]["max_cpu_taken"]
+    ledger = SimpleNamespace(history=SimpleNamespace(head={"config": before}))
+    _check_same_campaign(now, ledger, Path("r"))
+    other = compose(["testbed=simulation", "validity.max_cpu_taken=0.4"]).campaign
+    with pytest.raises(LedgerError) as refused:
+        _check_same_campaign(other, ledger, Path("r"))
+    assert refused.value.details == "validity.max_cpu_taken: None -> 0.4"
