@@ -12,16 +12,15 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from actors.bootstrap.ssh import Output, Remote, tar_of
+from actors.bootstrap.ssh import DEFAULT_LIMITS, Output, Remote, tar_of
 from campaign.core import log
 from campaign.core.errors import SchedulerError, command_failed, output_tail
 from campaign.core.phase_clock import PhaseClock
+from campaign.core.time_limits import TimeLimits
 from schedulers.base import BootstrapPlan, File, Probe, Stage, Step, Unit
 
-PROBE_TIMEOUT_S = 30.0
-PROBE_MARGIN_S = 30.0
-"""How much later than a probe's command its connection gives up: `timeout` on the node ends it."""
 UNIT_LOG_BYTES = 2000
+SHOWN_WAITS = 2
 
 _log = logging.getLogger(__name__)
 
@@ -36,39 +35,87 @@ async def apply_plan(
     *,
     deadline: float,
     clock: PhaseClock,
+    limits: TimeLimits = DEFAULT_LIMITS,
 ) -> None:
     """Bring the nodes into the state that `plan` describes (see `schedulers.base.Step`).
 
-    Applied again, it changes nothing. `deadline` is in monotonic seconds; `clock` is told which
-    stage begins. Raises a group of BootstrapFailed, and of NodeUnreachable where a connection
-    broke.
+    Applied again, it changes nothing. `deadline` is in monotonic seconds, `limits` are those of the
+    host; `clock` is told which stage begins, and what it waits for. Raises a group of
+    BootstrapFailed, and of NodeUnreachable where a connection broke.
     """
     for stage in plan.stages:
-        clock.detail(stage.name)
         with log.span(_log, f"bootstrap stage {stage.name}"):
-            await _take_all(stage, remotes, deadline)
+            taking = _Taking(deadline, limits)
+            async with clock.waiting(stage.name, taking.waits_for):
+                await taking.all_steps(stage, remotes)
 
 
-async def _take_all(stage: Stage, remotes: Mapping[str, Remote], deadline: float) -> None:
-    async with asyncio.TaskGroup() as group:
-        for node, step in stage.steps.items():
-            group.create_task(_take(step, remotes[node], deadline))
+class _Taking:
+    """The steps of one stage being taken, and what each node waits for meanwhile."""
 
+    def __init__(self, deadline: float, limits: TimeLimits) -> None:
+        self._deadline = deadline
+        self._limits = limits
+        self._waits: dict[str, str] = {}
 
-async def _take(step: Step, remote: Remote, deadline: float) -> None:
-    script = script_of(step)
-    if script:
-        timeout_s = _left(deadline, remote.node)
-        command = ("bash", "-euc", script)
-        output = await remote.run(command, timeout_s=timeout_s, stdin=tar_of(step.files) or None)
-        if not output.ok:
-            raise BootstrapFailed(
-                f"{remote.node}: a bootstrap step failed",
-                await _failure_details(command, output, step, remote),
-            )
-    for probe in step.probes:
-        with log.span(_log, f"{remote.node}: waiting for: {probe.what}"):
-            await _wait_for(probe, step, remote, deadline)
+    def waits_for(self) -> str:
+        """Return what is waited for now, of the first few nodes."""
+        waits = [f"{node}: {what}" for node, what in self._waits.items()]
+        more = f" and {len(waits) - SHOWN_WAITS} more nodes" if len(waits) > SHOWN_WAITS else ""
+        return "; ".join(waits[:SHOWN_WAITS]) + more
+
+    async def all_steps(self, stage: Stage, remotes: Mapping[str, Remote]) -> None:
+        """Take all steps at once, each on its node."""
+        async with asyncio.TaskGroup() as group:
+            for node, step in stage.steps.items():
+                group.create_task(self._take(step, remotes[node]))
+
+    async def _take(self, step: Step, remote: Remote) -> None:
+        script = script_of(step)
+        if script:
+            self._waits[remote.node] = "files, commands and units"
+            timeout_s = _left(self._deadline, remote.node)
+            command = ("bash", "-euc", script)
+            archive = tar_of(step.files) or None
+            output = await remote.run(command, timeout_s=timeout_s, stdin=archive)
+            if not output.ok:
+                raise BootstrapFailed(
+                    f"{remote.node}: a bootstrap step failed",
+                    await self._failure_details(command, output, step, remote),
+                )
+        for probe in step.probes:
+            self._waits[remote.node] = probe.what
+            with log.span(_log, f"{remote.node}: waiting for: {probe.what}"):
+                await self._wait_for(probe, step, remote)
+        self._waits.pop(remote.node, None)
+
+    async def _wait_for(self, probe: Probe, step: Step, remote: Remote) -> None:
+        # A plan is pure and knows no host, so its seconds are those of the reference machine.
+        probe_s = probe.deadline_s * self._limits.stretch
+        until = min(self._deadline, time.monotonic() + probe_s)
+        pattern = re.compile(probe.expect)
+        while True:
+            # Even a late try gets a second to answer in.
+            left = max(1.0, until - time.monotonic())
+            command = ("timeout", f"{min(left, self._limits.probe_s):.1f}", *probe.command)
+            output = await remote.run(command, timeout_s=left + self._limits.margin_s)
+            if output.ok and pattern.fullmatch(output.stdout.strip()):
+                return
+            if time.monotonic() + probe.interval_s >= until:
+                details = await self._failure_details(probe.command, output, step, remote)
+                raise BootstrapFailed(
+                    f"{remote.node}: {probe.what} didn't come true within {probe_s:g} s", details
+                )
+            await asyncio.sleep(probe.interval_s)
+
+    async def _failure_details(
+        self, command: Sequence[str], output: Output, step: Step, remote: Remote
+    ) -> str:
+        """Return how the last command ended, and what the step's units report of themselves."""
+        parts = [command_failed(command, output.status, output.stdout + output.stderr)]
+        for unit in step.units:
+            parts.append(await _unit_log(unit, remote, self._limits.query_s))
+        return "\n".join(parts)
 
 
 def script_of(step: Step) -> str:
@@ -124,42 +171,13 @@ def _starting(step: Step) -> Iterator[str]:
         yield shlex.join(("systemctl", "start", *(unit.name for unit in step.units)))
 
 
-async def _wait_for(probe: Probe, step: Step, remote: Remote, deadline: float) -> None:
-    until = min(deadline, time.monotonic() + probe.deadline_s)
-    pattern = re.compile(probe.expect)
-    while True:
-        # Even a late try gets a second to answer in.
-        left = max(1.0, until - time.monotonic())
-        command = ("timeout", f"{min(left, PROBE_TIMEOUT_S):.1f}", *probe.command)
-        output = await remote.run(command, timeout_s=left + PROBE_MARGIN_S)
-        if output.ok and pattern.fullmatch(output.stdout.strip()):
-            return
-        if time.monotonic() + probe.interval_s >= until:
-            details = await _failure_details(probe.command, output, step, remote)
-            raise BootstrapFailed(
-                f"{remote.node}: {probe.what} didn't come true within {probe.deadline_s:g} s",
-                details,
-            )
-        await asyncio.sleep(probe.interval_s)
-
-
-async def _failure_details(
-    command: Sequence[str], output: Output, step: Step, remote: Remote
-) -> str:
-    """Return how the last command ended, and what the step's units report of themselves."""
-    parts = [command_failed(command, output.status, output.stdout + output.stderr)]
-    for unit in step.units:
-        parts.append(await _unit_log(unit, remote))
-    return "\n".join(parts)
-
-
-async def _unit_log(unit: Unit, remote: Remote) -> str:
+async def _unit_log(unit: Unit, remote: Remote, timeout_s: float) -> str:
     shown = await remote.run(
-        ("systemctl", "status", "--no-pager", "--lines=15", unit.name), timeout_s=PROBE_TIMEOUT_S
+        ("systemctl", "status", "--no-pager", "--lines=15", unit.name), timeout_s=timeout_s
     )
     logged = b""
     if unit.log:
-        logged = await remote.get(unit.log, timeout_s=PROBE_TIMEOUT_S, limit=UNIT_LOG_BYTES)
+        logged = await remote.get(unit.log, timeout_s=timeout_s, limit=UNIT_LOG_BYTES)
     return f"{output_tail(shown.stdout)}\n{logged.decode(errors='replace')}".strip()
 
 

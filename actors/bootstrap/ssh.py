@@ -11,25 +11,28 @@ import shlex
 import socket
 import tarfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import asyncssh
 
 from campaign.core.errors import InfrastructureError, command_failed
+from campaign.core.time_limits import TimeLimits
 from schedulers.base import File
 
 KEEPALIVE_S = 5
 KEEPALIVE_MISSES = 6
 RETRY_S = 0.2
 GREETING_TIMEOUT_S = 1.5
-LOGIN_TIMEOUT_S = 60.0  # a key exchange between emulated, busy CPUs
 OUTPUT_LIMIT = 128_000_000
 """What a command on a node may print, and the files that it sends may hold, in bytes."""
 CHUNK = 1 << 16  # bytes that are read from a node at once
 SHOWN_COMMAND = 120
 """In messages and in the log, so many characters of a command are shown."""
+DEFAULT_LIMITS = TimeLimits()
+"""The limits of nodes whose host isn't known."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,9 +87,16 @@ class Remote:
     exit status and duration; standard input and output, which may be secret, are not.
     """
 
-    def __init__(self, node: str, connection: asyncssh.SSHClientConnection) -> None:
+    def __init__(
+        self,
+        node: str,
+        connection: asyncssh.SSHClientConnection,
+        connect: Callable[[float], Awaitable[asyncssh.SSHClientConnection]],
+    ) -> None:
         self.node = node
         self._connection = connection
+        self._connect = connect
+        self._broken = False
 
     @classmethod
     async def connect(
@@ -96,6 +106,8 @@ class Remote:
         client: Identity,
         host_key: bytes,
         deadline: float,
+        *,
+        limits: TimeLimits = DEFAULT_LIMITS,
     ) -> "Remote":
         """Connect to the node's `endpoint` (address and port), trying until `deadline`.
 
@@ -112,28 +124,21 @@ class Remote:
             "agent_path": None,
             "keepalive_interval": KEEPALIVE_S,
             "keepalive_count_max": KEEPALIVE_MISSES,
-            "login_timeout": LOGIN_TIMEOUT_S,
+            "login_timeout": limits.login_s,
         }
-        last = "no answer"
-        address, port = endpoint
-        begun = time.monotonic()
-        while (left := deadline - time.monotonic()) > 0:
-            try:
-                async with asyncio.timeout(min(left, GREETING_TIMEOUT_S)):
-                    greeted = await _greeted(address, port)
-                async with asyncio.timeout(min(left, LOGIN_TIMEOUT_S)):
-                    connection = await asyncssh.connect(address, port, sock=greeted, **options)
-                _log.debug("%s: connected after %.3f s", node, time.monotonic() - begun)
-                return cls(node, connection)
-            except asyncssh.HostKeyNotVerifiable as error:
-                raise NodeUnreachable(
-                    f"{node} ({address}:{port}) shows a wrong SSH host key: {error}"
-                ) from None
-            except (OSError, asyncssh.Error, TimeoutError) as error:
-                # A TimeoutError has no text, so the last error that has one is kept.
-                last = str(error) or last
-            await asyncio.sleep(min(RETRY_S, max(0.0, deadline - time.monotonic())))
-        raise NodeUnreachable(f"{node} ({address}:{port}) can't be reached by SSH in time: {last}")
+        connect = partial(_connected, node, endpoint, options)
+        return cls(node, await connect(deadline), connect)
+
+    async def renew(self, deadline: float) -> None:
+        """Connect again if the connection has broken; else do nothing.
+
+        Raises what `connect` raises. Programs that were started over the old connection have lost
+        it.
+        """
+        if self._broken:
+            self._connection.abort()
+            self._connection = await self._connect(deadline)
+            self._broken = False
 
     async def run(
         self, command: Sequence[str], *, timeout_s: float, stdin: bytes | None = None
@@ -163,11 +168,13 @@ class Remote:
                 command_failed(line, None, ""),
             ) from None
         except (OSError, asyncssh.Error) as error:
+            self._broken = True
             raise NodeUnreachable(
                 f"{self.node}: connection lost during `{_short(line)}`: {error}"
             ) from None
         # A connection that ends quietly leaves no exit status.
         if done.exit_status is None:
+            self._broken = True
             raise NodeUnreachable(f"{self.node}: connection lost during `{_short(line)}`")
         took = time.monotonic() - begun
         status = done.exit_status
@@ -230,6 +237,7 @@ class Remote:
         try:
             return await self._connection.create_process(shlex.join(command))
         except (OSError, asyncssh.Error) as error:
+            self._broken = True
             raise NodeUnreachable(
                 f"{self.node}: `{_short(shlex.join(command))}` can't be started: {error}"
             ) from None
@@ -238,6 +246,32 @@ class Remote:
         """Cut the connection."""
         # Not close(), which says goodbye first: the node may be gone.
         self._connection.abort()
+
+
+async def _connected(
+    node: str, endpoint: tuple[str, int], options: dict[str, Any], deadline: float
+) -> asyncssh.SSHClientConnection:
+    """Return a connection, tried for until `deadline`; see `Remote.connect`."""
+    last = "no answer"
+    address, port = endpoint
+    begun = time.monotonic()
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            async with asyncio.timeout(min(left, GREETING_TIMEOUT_S)):
+                greeted = await _greeted(address, port)
+            async with asyncio.timeout(min(left, options["login_timeout"])):
+                connection = await asyncssh.connect(address, port, sock=greeted, **options)
+            _log.debug("%s: connected after %.3f s", node, time.monotonic() - begun)
+            return connection
+        except asyncssh.HostKeyNotVerifiable as error:
+            raise NodeUnreachable(
+                f"{node} ({address}:{port}) shows a wrong SSH host key: {error}"
+            ) from None
+        except (OSError, asyncssh.Error, TimeoutError) as error:
+            # A TimeoutError has no text, so the last error that has one is kept.
+            last = str(error) or last
+        await asyncio.sleep(min(RETRY_S, max(0.0, deadline - time.monotonic())))
+    raise NodeUnreachable(f"{node} ({address}:{port}) can't be reached by SSH in time: {last}")
 
 
 async def _greeted(host: str, port: int) -> socket.socket:

@@ -11,6 +11,7 @@ from actors.clusters.identity import topology_of
 from actors.clusters.limits import PhaseLimit, scheduled_limit
 from actors.hosts.slot import NodeShape
 from campaign import guest
+from campaign.core.time_limits import MOST_PRESSURE, TimeLimits, stretch_of
 from campaign.images.bundles.facts import image_facts
 from campaign.images.bundles.manifest import Bundle
 from campaign.schema.model import ClusterSettings
@@ -26,15 +27,17 @@ the node."""
 
 @dataclass(frozen=True)
 class ClusterLimits:
-    """How long each phase of making a cluster may take on one host."""
+    """How long each phase of a cluster's life may take on one host, and each question to a node."""
 
     boot: PhaseLimit
     configure: PhaseLimit
     smoke_test: PhaseLimit
+    collect: PhaseLimit
+    questions: TimeLimits
 
     @property
-    def seconds(self) -> float:
-        """All of them together."""
+    def making_s(self) -> float:
+        """The seconds for all phases of making a cluster together."""
         return self.boot.seconds + self.configure.seconds + self.smoke_test.seconds
 
 
@@ -67,32 +70,36 @@ class ClusterSpec:
         """True if every cluster is booted. One across hosts can't be saved at one instant."""
         return self.settings.start == "cold" or self.settings.hosts > 1
 
-    def limits(self, slowness: float) -> ClusterLimits:
-        """Return the limits of a cluster's phases on a host of this slowness.
+    def limits(self, slowness: float, pressure: float = 1.0) -> ClusterLimits:
+        """Return the limits on a host of this slowness, under this pressure.
 
-        Its value is how many times slower than the reference machine the host is.
-        `cluster.boot_deadline_s` and `cluster.bootstrap_deadline_s` are the limits where a campaign
-        sets them, and the least ones where it doesn't.
+        Slowness is how many times slower than the reference machine the host is, pressure how many
+        times longer work takes at present because of other programs (see
+        `campaign.core.time_limits`). `cluster.boot_deadline_s` and `cluster.bootstrap_deadline_s`
+        are the limits where a campaign sets them, and the least ones where it doesn't.
         """
         own = self.scheduler.phase_limits
+        name = self.scheduler.name
+        stretch = stretch_of(slowness, pressure)
         return ClusterLimits(
-            boot=self._limit("boot", "boot_deadline_s", own.boot_s, slowness),
+            boot=self._limit("boot", "boot_deadline_s", own.boot_s, stretch),
             configure=self._limit(
                 "configure",
                 "bootstrap_deadline_s",
                 own.configure_s,
-                slowness,
+                stretch,
                 factor=ANSIBLE_DEADLINE_FACTOR if self.via == "ansible" else 1,
             ),
-            smoke_test=scheduled_limit(
-                "smoke test", self.scheduler.name, own.smoke_test_s, slowness
-            ),
+            smoke_test=scheduled_limit("smoke test", name, own.smoke_test_s, stretch),
+            collect=scheduled_limit("collecting", name, own.collect_s, stretch),
+            questions=TimeLimits.on(slowness, pressure),
         )
 
     def lease_s(self, slowness: float) -> float:
         """Return how long a slot may be needed at most on such a host, seconds."""
-        made_s = self.limits(slowness).seconds
-        return made_s + self.settings.workload_deadline_s + LEASE_MARGIN_S
+        limits = self.limits(slowness, MOST_PRESSURE)
+        used_s = self.settings.workload_deadline_s + limits.questions.unanswered_s
+        return limits.making_s + used_s + limits.collect.seconds + LEASE_MARGIN_S
 
     def trial_deadline_s(self, slowness: float) -> float:
         """Return how long a trial may take at most on such a host, seconds.
@@ -100,7 +107,7 @@ class ClusterSpec:
         That is one whose golden cluster is made first, can't be restored then, and is replaced by a
         cold boot.
         """
-        return self.lease_s(slowness) + 2 * self.limits(slowness).seconds
+        return self.lease_s(slowness) + 2 * self.limits(slowness, MOST_PRESSURE).making_s
 
     def topology(self, nodes: int) -> Topology:
         """Return a cluster of a head and `nodes` compute nodes."""
@@ -120,12 +127,12 @@ class ClusterSpec:
         return self.bound.plan(self.topology(self.largest), scheduler.Params(), secrets)
 
     def _limit(
-        self, phase: str, setting: str, base_s: float, slowness: float, factor: int = 1
+        self, phase: str, setting: str, base_s: float, stretch: float, factor: int = 1
     ) -> PhaseLimit:
         set_s: float = getattr(self.settings, setting) * factor
         name = self.scheduler.name
         resolution = f"Raise cluster.{setting} if that is merely slow."
-        own = scheduled_limit(phase, name, base_s * factor, slowness)
+        own = scheduled_limit(phase, name, base_s * factor, stretch)
         if setting in self.settings.model_fields_set or set_s >= own.seconds:
             return PhaseLimit(phase, name, set_s, f"cluster.{setting}", resolution)
         return replace(own, resolution=resolution)

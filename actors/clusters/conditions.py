@@ -14,7 +14,6 @@ from campaign import guest
 from campaign.core.errors import InfrastructureError
 from campaign.guest.clocks import ClockOffset, ClockSample, NodeClock, offset, parse_clock
 
-ANSWER_TIMEOUT_S = 60.0
 CLOCK_SAMPLES = 8
 
 
@@ -35,14 +34,18 @@ class ClockReader:
     Starting a shell for each question would cost more than all the questions.
     """
 
-    def __init__(self, node: str, process: "asyncssh.SSHClientProcess[str]") -> None:
+    def __init__(
+        self, node: str, process: "asyncssh.SSHClientProcess[str]", timeout_s: float
+    ) -> None:
         self._node = node
         self._process = process
+        self._timeout_s = timeout_s
 
     @classmethod
-    async def open(cls, remote: Remote) -> "ClockReader":
-        """Start the shell on the node behind `remote`."""
-        return cls(remote.node, await remote.open_shell(guest.clock_command()))
+    async def open(cls, remote: Remote, timeout_s: float) -> "ClockReader":
+        """Start the shell on the node behind `remote`; each answer may take `timeout_s`."""
+        shell = await remote.open_shell(guest.clock_command())
+        return cls(remote.node, shell, timeout_s)
 
     async def offset(self) -> ClockOffset:
         """Return the node's time against ours, by CLOCK_SAMPLES questions of one round trip each.
@@ -58,7 +61,7 @@ class ClockReader:
         # The wall clock and not the monotonic one, since it is compared with the node's.
         sent = time.time()
         self._process.stdin.write("\n")
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+        async with asyncio.timeout(self._timeout_s):
             answer = await self._process.stdout.readline()
         return ClockSample(sent, parse_clock(answer), time.time())
 

@@ -1,4 +1,4 @@
-"""How long each phase of making a cluster may take on its host, and how an overrun is told."""
+"""How long each phase of a cluster's life may take on its host, and how an overrun is told."""
 
 import time
 from collections.abc import AsyncIterator
@@ -50,10 +50,11 @@ class PhaseLimit:
             raise kind(self.exceeded, str(cause), self.resolution) from error
 
 
-def scheduled_limit(phase: str, scheduler: str, base_s: float, slowness: float) -> PhaseLimit:
-    """Return the scheduler's own limit of a phase on a host of this slowness.
+def scheduled_limit(phase: str, scheduler: str, base_s: float, stretch: float) -> PhaseLimit:
+    """Return the scheduler's own limit of a phase on a host.
 
-    It is `base_s` on the reference machine, and `slowness` times as long on the host.
+    It is `base_s` on the reference machine, and `stretch` times as long on the host (see
+    `campaign.core.time_limits`).
     """
-    origin = f"limit {base_s:g} s x {slowness:.1f} for this host's speed"
-    return PhaseLimit(phase, scheduler, base_s * slowness, origin)
+    origin = f"limit {base_s:g} s x {stretch:.1f} for this host's speed"
+    return PhaseLimit(phase, scheduler, base_s * stretch, origin)

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from actors.bootstrap.ansible import Access
-from actors.bootstrap.ssh import Remote
+from actors.bootstrap.ssh import DEFAULT_LIMITS, Remote
 from actors.clusters.failures import NodeLost, cause_of
 from actors.clusters.identity import Keys, credentials, dump_keys, macs
 from actors.hosts.interface import HostNodes, HostSnapshots
@@ -22,11 +22,11 @@ from actors.snapshots.snapshot import Golden, SnapshotKey
 from campaign.core import log
 from campaign.core.errors import CampaignError, InfrastructureError
 from campaign.core.phase_clock import PhaseClock
+from campaign.core.time_limits import TimeLimits
 from campaign.images.bundles.manifest import Bundle
 from schedulers.base import Node, Topology
 
 WATCH_S = 2.0
-SET_CLOCK_TIMEOUT_S = 30.0
 SETTLE_S = 1.0
 """How long nodes are left alone before they are saved, so that closed connections have ended."""
 
@@ -91,8 +91,16 @@ class LiveCluster:
     """
 
     def __init__(
-        self, host: HostNodes, slot: Slot, topology: Topology, image: Bundle, keys: Keys
+        self,
+        host: HostNodes,
+        slot: Slot,
+        topology: Topology,
+        image: Bundle,
+        keys: Keys,
+        *,
+        limits: TimeLimits = DEFAULT_LIMITS,
     ) -> None:
+        """Manage the nodes in `slot`; `limits` are those of questions to them on `host`."""
         self.slot = slot
         self.topology = topology
         self.keys = keys
@@ -100,6 +108,7 @@ class LiveCluster:
         self._image = image
         self._remotes: dict[str, Remote] = {}
         self._host = host
+        self._limits = limits
 
     @property
     def remotes(self) -> Mapping[str, Remote]:
@@ -244,11 +253,16 @@ class LiveCluster:
         async def connect(node: Node) -> None:
             host_key = self.keys.hosts[node.name].public
             remote = await Remote.connect(
-                node.name, endpoints[node.name], self.keys.client, host_key, deadline
+                node.name,
+                endpoints[node.name],
+                self.keys.client,
+                host_key,
+                deadline,
+                limits=self._limits,
             )
             self._remotes[node.name] = remote
             if set_clocks:
-                await _set_clock(remote)
+                await _set_clock(remote, self._limits.set_clock_s)
             clock.detail(f"{len(self._remotes)}/{len(self.topology.nodes)} nodes reachable")
 
         async def connect_all() -> None:
@@ -331,12 +345,10 @@ async def released_on_failure(cluster: LiveCluster) -> AsyncIterator[LiveCluster
         raise
 
 
-async def _set_clock(remote: Remote) -> None:
+async def _set_clock(remote: Remote, timeout_s: float) -> None:
     # A restored node's clock stands at the moment of its saving, and daemons refuse messages from
     # another time.
-    await remote.succeed(
-        ("date", "--utc", "--set", f"@{time.time():.6f}"), timeout_s=SET_CLOCK_TIMEOUT_S
-    )
+    await remote.succeed(("date", "--utc", "--set", f"@{time.time():.6f}"), timeout_s=timeout_s)
 
 
 def _never_awaited(work: Awaitable[object]) -> None:

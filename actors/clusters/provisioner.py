@@ -8,7 +8,8 @@ moved to the trial's parameters.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from actors.bootstrap.apply import BootstrapFailed, apply_plan
@@ -24,13 +25,15 @@ from actors.snapshots.snapshot import Golden
 from campaign import guest
 from campaign.core import log
 from campaign.core.errors import CampaignError, command_failed
+from campaign.core.host_load import slowing
 from campaign.core.phase_clock import PhaseClock
 from campaign.core.phases import Phase
 from campaign.schema.settings import Scalar
 from schedulers.base import BootstrapPlan, File, Params, Topology
 
-COMMAND_TIMEOUT_S = 90.0
 OFFER_POLL_S = 1.0
+PRESSURE_WINDOW_S = 30.0
+"""The load of so many last seconds tells how much longer things take at present."""
 GIVE_UP_AFTER = 3
 """Failures in a row after which golden clusters aren't tried any more: each costs a trial its
 time."""
@@ -58,7 +61,8 @@ class Provisioner:
     Three ways lead to a ReadyCluster; `provision` takes the first that is open:
 
     - prefetched: the next trial's cluster was restored while the trial before it still ran
-      (`prefetch`). It has the largest size and is shrunk to what the trial wants.
+      (`prefetch`), and resumed once that trial was `undisturbed`. It has the largest size and is
+      shrunk to what the trial wants.
     - restored: a golden cluster exists, or is made now, once, and is restored in a fresh slot.
     - cold: the nodes are booted and bootstrapped. This way is taken when the spec asks for it
       (`cold_only`), when a golden cluster failed in this trial, and always once GIVE_UP_AFTER
@@ -73,6 +77,8 @@ class Provisioner:
         self, spec: ClusterSpec, host: HostNodes, snapshots: HostSnapshots | None = None
     ) -> None:
         """Provide clusters on `host`; without `snapshots`, every cluster is booted."""
+        self._undisturbed = asyncio.Event()
+        self._undisturbed.set()
         self._spec = spec
         self._host = host
         self._snapshots = None if spec.cold_only else snapshots
@@ -117,8 +123,23 @@ class Provisioner:
         self._failures += 1
         return ready
 
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Keep the nodes of a prefetched cluster paused while the block measures or collects.
+
+        Those that run already go on.
+        """
+        self._undisturbed.clear()
+        try:
+            yield
+        finally:
+            self._undisturbed.set()
+
     def prefetch(self) -> None:
-        """Begin to restore the next trial's cluster, if there is room beside the present one."""
+        """Begin to restore the next trial's cluster, if there is room beside the present one.
+
+        Its nodes are paused until nothing is `undisturbed` any more.
+        """
         if self._prefetched is None and self._snapshots and self._failures < GIVE_UP_AFTER:
             self._prefetched = asyncio.create_task(self._prefetch(self._snapshots))
 
@@ -143,7 +164,7 @@ class Provisioner:
         async with released_on_failure(cluster):
             await cluster.shrink_to(topology)
             clock.reached(Phase.STARTED, Phase.REACHABLE)
-            async with (await self._limits()).boot.deadline() as deadline:
+            async with (await self.limits()).boot.deadline() as deadline:
                 await cluster.resume(snapshots, topology.nodes, deadline, clock)
             clock.reached(Phase.REACHABLE, Phase.READY)
             plan = self._bound.reconfigure(topology, params)
@@ -212,14 +233,14 @@ class Provisioner:
 
     async def _reach(self, cluster: LiveCluster, clock: PhaseClock) -> None:
         clock.reached(Phase.STARTED, Phase.REACHABLE)
-        async with (await self._limits()).boot.deadline() as deadline:
+        async with (await self.limits()).boot.deadline() as deadline:
             await cluster.reach(deadline, clock)
         clock.reached(Phase.REACHABLE, Phase.READY)
 
     async def _placed(self, name: str, topology: Topology, clock: PhaseClock) -> LiveCluster:
         slot = await self._acquire(name, topology)
         clock.reached(Phase.PLACED, Phase.STARTED)
-        return self._live_cluster(slot, topology, draw_keys(topology))
+        return await self._live_cluster(slot, topology, draw_keys(topology))
 
     async def _restored(
         self,
@@ -231,13 +252,15 @@ class Provisioner:
     ) -> LiveCluster:
         slot = await self._acquire(name, topology)
         clock.reached(Phase.PLACED, Phase.STARTED)
-        cluster = self._live_cluster(slot, topology, load_keys(golden.identity))
+        cluster = await self._live_cluster(slot, topology, load_keys(golden.identity))
         async with released_on_failure(cluster):
             await cluster.restore(snapshots, golden)
         return cluster
 
-    def _live_cluster(self, slot: Slot, topology: Topology, keys: Keys) -> LiveCluster:
-        return LiveCluster(self._host, slot, topology, self._spec.bundle, keys)
+    async def _live_cluster(self, slot: Slot, topology: Topology, keys: Keys) -> LiveCluster:
+        questions = (await self.limits()).questions
+        bundle = self._spec.bundle
+        return LiveCluster(self._host, slot, topology, bundle, keys, limits=questions)
 
     async def _prefetch(self, snapshots: HostSnapshots) -> LiveCluster | None:
         """Restore the next trial's cluster; return None where that isn't possible."""
@@ -259,12 +282,14 @@ class Provisioner:
         topology = self._spec.topology(self._spec.largest)
         # Preemptible: a trial that needs the room now comes before one that is only expected.
         slot = await self._acquire(name, topology, preemptible=True)
-        cluster = self._live_cluster(slot, topology, load_keys(offer.golden.identity))
+        cluster = await self._live_cluster(slot, topology, load_keys(offer.golden.identity))
         async with released_on_failure(cluster):
             await cluster.restore(snapshots, offer.golden)
             # Every trial wants these nodes; the others may be dropped without ever having run.
             certain = self._spec.topology(self._spec.smallest).nodes
-            async with (await self._limits()).boot.deadline() as deadline:
+            # Running nodes need CPUs, which the present trial's head needs to answer with.
+            await self._undisturbed.wait()
+            async with (await self.limits()).boot.deadline() as deadline:
                 # A clock of its own: the phases of the trial that runs meanwhile must not move.
                 await cluster.resume(snapshots, certain, deadline, PhaseClock())
         return cluster
@@ -299,10 +324,11 @@ class Provisioner:
 
         A `fresh` cluster gets the instruments first; a restored one has them.
         """
+        limits = await self.limits()
         if fresh:
             tools = [File(path, content, mode=0o755) for path, content in guest.files().items()]
-            await run_all(*(_equip(remote, tools) for remote in cluster.remotes.values()))
-        limits = await self._limits()
+            query_s = limits.questions.query_s
+            await run_all(*(_equip(remote, tools, query_s) for remote in cluster.remotes.values()))
         async with limits.configure.deadline() as deadline:
             if self._spec.via == "ansible":
                 # Ansible's module takes time to import, which only its users need.
@@ -310,18 +336,21 @@ class Provisioner:
 
                 await play(plan, cluster.access(), deadline=deadline, clock=clock)
             else:
-                await apply_plan(plan, cluster.remotes, deadline=deadline, clock=clock)
-        clock.detail("a job across all nodes")
+                questions = limits.questions
+                await apply_plan(
+                    plan, cluster.remotes, deadline=deadline, clock=clock, limits=questions
+                )
         with log.span(_log, "the smoke test, a job across all nodes"):
-            async with limits.smoke_test.deadline():
-                await self._smoke_test(cluster, limits.smoke_test.seconds)
+            async with limits.smoke_test.deadline(), clock.waiting("a job across all nodes"):
+                await self._smoke_test(cluster, limits)
 
-    async def _smoke_test(self, cluster: LiveCluster, timeout_s: float) -> None:
+    async def _smoke_test(self, cluster: LiveCluster, limits: ClusterLimits) -> None:
         # The node ends the command itself: nothing of it is left when the connection gives up.
         command = self._bound.smoke_test_command(cluster.topology)
-        limited = ("timeout", f"{timeout_s:g}", *command)
+        limit_s = limits.smoke_test.seconds
+        limited = ("timeout", f"{limit_s:g}", *command)
         head = cluster.remotes[cluster.topology.head.name]
-        output = await head.run(limited, timeout_s=timeout_s + COMMAND_TIMEOUT_S)
+        output = await head.run(limited, timeout_s=limit_s + limits.questions.query_s)
         if not output.ok:
             raise BootstrapFailed(
                 "a job across all nodes failed",
@@ -341,8 +370,18 @@ class Provisioner:
     async def _expiry(self) -> int:
         return int(time.time() + self._spec.lease_s(await self._slowness()))
 
-    async def _limits(self) -> ClusterLimits:
-        return self._spec.limits(await self._slowness())
+    async def limits(self) -> ClusterLimits:
+        """Return the limits on this host, as slow and as busy as it is now."""
+        return self._spec.limits(await self._slowness(), await self._pressure())
+
+    async def _pressure(self) -> float:
+        try:
+            load = await self._host.load(PRESSURE_WINDOW_S)
+        except (CampaignError, OSError) as error:
+            # Limits are only shorter without it.
+            _log.debug("the host's load isn't known: %s", error)
+            return 1.0
+        return max(map(slowing, load.values()), default=1.0)
 
     async def _slowness(self) -> float:
         if self._known_slowness is None:
@@ -350,7 +389,7 @@ class Provisioner:
         return self._known_slowness
 
 
-async def _equip(remote: Remote, tools: list[File]) -> None:
-    await remote.put(tools, timeout_s=COMMAND_TIMEOUT_S)
+async def _equip(remote: Remote, tools: list[File], timeout_s: float) -> None:
+    await remote.put(tools, timeout_s=timeout_s)
     # Jobs write their times into the instruments' folder, whichever user they run as.
-    await remote.succeed(("chmod", "1777", guest.FOLDER), timeout_s=COMMAND_TIMEOUT_S)
+    await remote.succeed(("chmod", "1777", guest.FOLDER), timeout_s=timeout_s)

@@ -11,32 +11,37 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.bootstrap.ssh import Remote
+from actors.clusters.asking import Asker
 from actors.clusters.conditions import ClockReader, Conditions, read_cpu, steal_between
 from actors.clusters.failures import run_all
+from actors.clusters.limits import PhaseLimit
 from actors.clusters.stall import StallWatch
 from campaign import guest
 from campaign.core import log
 from campaign.core.errors import InfrastructureError, SchedulerError, StallError, command_failed
 from campaign.core.jobs import Job, Workload
 from campaign.core.phase_clock import PhaseClock
+from campaign.core.time_limits import TimeLimits
 from campaign.guest.clocks import ClockOffset, NodeClock
 from campaign.guest.collect import Collected, jobs_table
-from schedulers.base import File, NativeTimes, Params, Role, Topology
+from schedulers.base import File, NativeTimes, Node, Params, Role, Topology
 from schedulers.interface import BoundScheduler
 
 POLL_INTERVAL_S = 1.0
+POLL_SHARE = 4.0
+"""Between two questions, so many times the seconds that the last answer took: on a head that is
+slow to answer, asking must not be what keeps it busy."""
+MAX_POLL_INTERVAL_S = 30.0
 HEALTH_INTERVAL_S = 10.0
-COMMAND_TIMEOUT_S = 60.0
 LOG_BYTES = 1_000_000
 DAEMON_LOG_BYTES = 3000
 SCRIPTS = f"{guest.FOLDER}/scripts"
-NODE_LOSS_TIMEOUT_S = 60.0
-"""How long a scheduler may take to give up the jobs of a lost node."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +71,7 @@ class Replay:
 
     Its methods are called in this order: `prepare`, `run`, after a lost node `lose`, `collect`. A
     replay that failed or stalled can be collected too, once `run` has begun; `logs` may be called
-    at any time. `clock` is told how far it is.
+    at any time. `clock` is told how far it is; `questions` are the limits of what nodes are asked.
     """
 
     def __init__(
@@ -76,6 +81,8 @@ class Replay:
         topology: Topology,
         remotes: Mapping[str, Remote],
         clock: PhaseClock,
+        *,
+        questions: TimeLimits,
     ) -> None:
         self._workload = workload
         self._bound = bound
@@ -83,6 +90,8 @@ class Replay:
         self._topology = topology
         self._remotes = remotes
         self._clock = clock
+        self._questions = questions
+        self._asker = Asker(questions)
         self._head = remotes[topology.head.name]
         self._clocks: dict[str, ClockReader] = {}
         self._before: dict[str, ClockOffset] = {}
@@ -94,7 +103,7 @@ class Replay:
         """Put the job scripts on the head node, and measure the nodes' clocks."""
         with log.span(_log, "putting job scripts on the head and reading clocks"):
             await run_all(
-                self._head.put(self._scripts(), timeout_s=COMMAND_TIMEOUT_S),
+                self._head.put(self._scripts(), timeout_s=self._questions.query_s),
                 *map(self._open_clock, self._remotes),
             )
             self._before = await self._offsets()
@@ -103,8 +112,9 @@ class Replay:
         """Replay, and wait for the last job.
 
         Raises WorkloadUnfinished after `deadline_s` seconds, SchedulerDied as soon as a daemon is
-        dead, and StallError when jobs wait and none has started or ended for `stall_s` longer than
-        the longest job runs. What was measured until then can be collected.
+        dead, an InfrastructureError for a node that leaves questions unanswered for longer than
+        `TimeLimits.unanswered_s`, and StallError when jobs wait and none has started or ended for
+        `stall_s` longer than the longest job runs. What was measured until then can be collected.
         """
         cpu_before = read_cpu()
         longest_s = max((job.runtime_s for job in self._workload.jobs()), default=0.0)
@@ -118,18 +128,18 @@ class Replay:
     async def lose(self, node: str) -> str:
         """Tell the scheduler that a compute node is lost; return how its jobs ended, in a line.
 
-        The scheduler has NODE_LOSS_TIMEOUT_S to give up the jobs that ran there. Nothing is asked
+        The scheduler has `TimeLimits.loss_s` to give up the jobs that ran there. Nothing is asked
         of the node any more.
         """
         self._lost.add(node)
         self._clock.detail(f"waiting until {self._name} gives up the jobs of {node}, which is lost")
         command = self._bound.lost_command(node)
-        until = time.monotonic() + NODE_LOSS_TIMEOUT_S
+        until = time.monotonic() + self._questions.loss_s
         accepted = False
         while True:
             # A controller that is busy with the loss may refuse the command: it is tried again.
             if not accepted:
-                accepted = (await self._head.run(command, timeout_s=COMMAND_TIMEOUT_S)).ok
+                accepted = (await self._asker.run(self._head, command)).ok
             states = [times.state for times in (await self._accounting()).values()]
             if time.monotonic() > until or any(
                 self._bound.final_state(state) != "completed" for state in states
@@ -141,15 +151,20 @@ class Replay:
         )
         return f"{self._name} reports of the jobs that ended: {counted or 'nothing'}"
 
-    async def collect(self) -> Replayed:
-        """Return what was measured. Raises RuntimeError when nothing has been replayed."""
+    async def collect(self, limit: PhaseLimit) -> Replayed:
+        """Return what was measured.
+
+        What is late or fails is asked for again until the phase's `limit`. Raises an
+        InfrastructureError that names it then, and RuntimeError when nothing has been replayed.
+        """
         if self._cpu is None:
             raise RuntimeError("collect needs a replay that has run")
-        self._clock.detail("fetching records and logs of all nodes")
+        what = "fetching records and logs of all nodes"
         with log.span(_log, "collecting"):
-            after = await self._offsets()
-            clocks = {name: NodeClock(self._before[name], after[name]) for name in after}
-            accounting, _ = await run_all(self._accounting(), self._bring_all())
+            async with limit.deadline() as deadline, self._clock.waiting(what):
+                after = await self._offsets(deadline)
+                clocks = {name: NodeClock(self._before[name], after[name]) for name in after}
+                accounting, _ = await run_all(self._accounting(deadline), self._bring_all(deadline))
         jobs = self._jobs(clocks, accounting)
         return Replayed(jobs, Conditions(clocks, steal_between(*self._cpu)), first_job_s(jobs))
 
@@ -158,8 +173,12 @@ class Replay:
 
         Nodes that don't answer are left out; of a long file the last LOG_BYTES are kept.
         """
-        if not self._brought:
-            await self._bring_all()
+        missing = [node for node in self._nodes_left() if node.name not in self._brought]
+        # Not a TaskGroup: what the other nodes have is kept when one doesn't answer.
+        await asyncio.gather(
+            *(self._bring(node, self._questions.logs_s) for node in missing),
+            return_exceptions=True,
+        )
         kept = {
             node.name: {*self._bound.log_files(node.role), guest.JOBS_FILE}
             for node in self._topology.nodes
@@ -201,14 +220,18 @@ class Replay:
         # In the background and without the connection's pipes, since SSH waits until all of these
         # are closed.
         line = f"{shlex.join(guest.agent_command())} </dev/null >/dev/null 2>&1 &"
-        await self._head.succeed(("setsid", "bash", "-c", line), timeout_s=COMMAND_TIMEOUT_S)
+        # Not asked again where it fails: a second agent would submit all jobs once more.
+        command = ("setsid", "bash", "-c", line)
+        await self._head.succeed(command, timeout_s=self._questions.query_s)
 
     async def _finish(self, deadline: float, stall: StallWatch) -> None:
         """Wait until the agent has submitted everything and the scheduler has no job left."""
         checked = time.monotonic()
         total = len(self._workload)
         while True:
-            pending = await self._pending()
+            asked = time.monotonic()
+            pending = await self._asker.ask(self._head, self._pending)
+            took_s = time.monotonic() - asked
             if pending is not None and not pending:
                 return
             left, submitted = (
@@ -226,15 +249,16 @@ class Replay:
             if now - checked > HEALTH_INTERVAL_S:
                 checked = now
                 await self._check_health()
-            await asyncio.sleep(POLL_INTERVAL_S)
+            pause_s = min(MAX_POLL_INTERVAL_S, POLL_SHARE * took_s)
+            await asyncio.sleep(max(POLL_INTERVAL_S, pause_s))
 
-    async def _pending(self) -> dict[str, str] | None:
+    async def _pending(self, timeout_s: float) -> dict[str, str] | None:
         """Return the jobs that are not done; None while the agent still submits.
 
         Return None too when the scheduler's client fails and all daemons live: it is asked again.
         """
         question = f"test -e {guest.DONE_FILE} && {shlex.join(self._bound.pending_command())}"
-        output = await self._head.run(("bash", "-c", question), timeout_s=COMMAND_TIMEOUT_S)
+        output = await self._head.run(("bash", "-c", question), timeout_s=timeout_s)
         if output.ok:
             return self._bound.parse_pending(output.stdout)
         # A missing DONE_FILE prints nothing, so words on stderr mean that the scheduler's client
@@ -250,11 +274,12 @@ class Replay:
     async def _check_node(self, name: str, role: Role) -> None:
         remote = self._remotes[name]
         for command in self._bound.health_commands(role):
-            output = await remote.run(command, timeout_s=COMMAND_TIMEOUT_S)
+            output = await self._asker.run(remote, command)
             if not output.ok:
                 said = output.stderr or output.stdout
+                query_s = self._questions.query_s
                 ends = [
-                    await remote.get(path, timeout_s=COMMAND_TIMEOUT_S, limit=DAEMON_LOG_BYTES)
+                    await remote.get(path, timeout_s=query_s, limit=DAEMON_LOG_BYTES)
                     for path in self._bound.log_files(role)
                 ]
                 raise SchedulerDied(
@@ -268,33 +293,51 @@ class Replay:
                 )
 
     async def _open_clock(self, node: str) -> None:
-        self._clocks[node] = await ClockReader.open(self._remotes[node])
+        remote = self._remotes[node]
+        self._clocks[node] = await ClockReader.open(remote, self._questions.clock_s)
 
-    async def _offsets(self) -> dict[str, ClockOffset]:
+    async def _offsets(self, deadline: float | None = None) -> dict[str, ClockOffset]:
         # One node after the other, so that none delays another's answer.
         return {
-            name: await clock.offset()
-            for name, clock in self._clocks.items()
+            name: await self._asker.ask(remote, partial(self._offset, name), deadline)
+            for name, remote in self._remotes.items()
             if name not in self._lost
         }
 
-    async def _bring_all(self) -> None:
-        """Fetch logs and records of all nodes; those that don't answer are left out."""
-        measured = (guest.JOBS_FILE, guest.SUBMITS_FILE, guest.STARTED_FILE)
-        nodes = [node for node in self._topology.nodes if node.name not in self._lost]
-        wanted = [
-            self._remotes[n.name].fetch(
-                (*self._bound.log_files(n.role), *measured), timeout_s=COMMAND_TIMEOUT_S
+    async def _offset(self, node: str, timeout_s: float) -> ClockOffset:
+        """Return a node's offset, over a fresh shell where the last one failed."""
+        clock = self._clocks.pop(node, None)
+        try:
+            # Opening a shell has no time limit of its own.
+            async with asyncio.timeout(timeout_s):
+                if clock is None:
+                    clock = await ClockReader.open(self._remotes[node], timeout_s)
+                found = await clock.offset()
+        except TimeoutError:
+            raise InfrastructureError(
+                f"{node}: its clock doesn't answer within {timeout_s:g} s"
+            ) from None
+        # Put back only now: a late answer of a shell would be taken for that to the next question.
+        self._clocks[node] = clock
+        return found
+
+    def _nodes_left(self) -> list[Node]:
+        return [node for node in self._topology.nodes if node.name not in self._lost]
+
+    async def _bring_all(self, deadline: float) -> None:
+        """Fetch logs and records of all nodes, asked for again until `deadline`."""
+        await run_all(
+            *(
+                self._asker.ask(self._remotes[node.name], partial(self._bring, node), deadline)
+                for node in self._nodes_left()
             )
-            for n in nodes
-        ]
-        # Not a TaskGroup: what the other nodes have measured is kept when one doesn't answer.
-        got = await asyncio.gather(*wanted, return_exceptions=True)
-        self._brought = {
-            node.name: files
-            for node, files in zip(nodes, got, strict=True)
-            if isinstance(files, dict)
-        }
+        )
+
+    async def _bring(self, node: Node, timeout_s: float) -> None:
+        measured = (guest.JOBS_FILE, guest.SUBMITS_FILE, guest.STARTED_FILE)
+        paths = (*self._bound.log_files(node.role), *measured)
+        remote = self._remotes[node.name]
+        self._brought[node.name] = await remote.fetch(paths, timeout_s=timeout_s)
 
     def _jobs(
         self, clocks: Mapping[str, NodeClock], accounting: Mapping[str, NativeTimes]
@@ -326,10 +369,13 @@ class Replay:
         )
         return jobs_table(self._workload, collected)
 
-    async def _accounting(self) -> dict[str, NativeTimes]:
-        output = await self._head.succeed(
-            self._bound.accounting_command(), timeout_s=COMMAND_TIMEOUT_S
-        )
+    async def _accounting(self, deadline: float | None = None) -> dict[str, NativeTimes]:
+        command = self._bound.accounting_command()
+
+        async def printed(timeout_s: float) -> str:
+            return await self._head.succeed(command, timeout_s=timeout_s)
+
+        output = await self._asker.ask(self._head, printed, deadline)
         return self._bound.parse_accounting(output)
 
     def _record(self, node: str, path: str) -> str:

@@ -30,13 +30,12 @@ from campaign.core.phase_clock import PhaseClock
 from campaign.core.phases import Phase
 from campaign.core.provenance import Provenance
 from campaign.core.testbed import Status
+from campaign.core.time_limits import TimeLimits
 from campaign.core.trials import Check, Evaluation, Outcome, Trial
 from campaign.schema.model import ValiditySettings
 from campaign.schema.settings import Scalar
 from schedulers.base import Params
 
-COMMAND_TIMEOUT_S = 60.0
-LOGS_TIMEOUT_S = 60.0
 MEMINFO = ("cat", "/proc/meminfo")
 
 _log = logging.getLogger(__name__)
@@ -189,39 +188,48 @@ class TrialRun:
 
         A stall is raised after that, and a lost compute node is kept as the trial's reason.
         """
-        spec = self._spec
-        cluster = ready.cluster
+        questions = (await self._provisioner.limits()).questions
         replay = Replay(
-            spec.workload,
+            self._spec.workload,
             self._cluster_spec.bound,
-            cluster.topology,
-            cluster.remotes,
+            ready.cluster.topology,
+            ready.cluster.remotes,
             self._clock,
+            questions=questions,
         )
         try:
-            await cluster.watch_during(self._prepare(ready, replay))
-            self._clock.reached(Phase.READY, Phase.WORKLOAD)
-            if spec.prefetch == "running":
-                self._provisioner.prefetch()
-            # Before and after: other clusters come and go meanwhile, and the larger figure counts.
-            self._usage = await self._host.usage()
-            stall = await self._run(ready, replay)
-            self._usage |= await self._host.usage()
-            self._clock.reached(Phase.WORKLOAD, Phase.COLLECTED)
-            # Only now, by default: what restores the next cluster must not disturb the measurement.
-            if spec.prefetch == "collecting":
-                self._provisioner.prefetch()
-            self._replayed = await self._collect(ready, replay)
-            self._clock.split(Phase.WORKLOAD, Phase.FIRST_JOB, self._replayed.first_job_s)
-            await self._note_states(cluster)
+            with self._provisioner.undisturbed():
+                stall = await self._measure(ready, replay, questions)
             if stall:
                 raise stall
         finally:
             # Logs are evidence: what fails here must not hide what the trial ended with.
             with contextlib.suppress(CampaignError, OSError, TimeoutError):
-                async with asyncio.timeout(LOGS_TIMEOUT_S):
+                async with asyncio.timeout(questions.logs_s + questions.margin_s):
                     self._files |= await replay.logs()
         self._clock.reached(Phase.COLLECTED, Phase.TORN_DOWN)
+
+    async def _measure(
+        self, ready: ReadyCluster, replay: Replay, questions: TimeLimits
+    ) -> StallError | None:
+        """Replay and collect; return the stall that the workload ended with, if it did."""
+        cluster = ready.cluster
+        await cluster.watch_during(self._prepare(ready, replay, questions.query_s))
+        self._clock.reached(Phase.READY, Phase.WORKLOAD)
+        if self._spec.prefetch == "running":
+            self._provisioner.prefetch()
+        # Before and after: other clusters come and go meanwhile, and the larger figure counts.
+        self._usage = await self._host.usage()
+        stall = await self._run(ready, replay)
+        self._usage |= await self._host.usage()
+        self._clock.reached(Phase.WORKLOAD, Phase.COLLECTED)
+        # Only now, by default: what restores the next cluster must not disturb the measurement.
+        if self._spec.prefetch == "collecting":
+            self._provisioner.prefetch()
+        self._replayed = await self._collect(ready, replay)
+        self._clock.split(Phase.WORKLOAD, Phase.FIRST_JOB, self._replayed.first_job_s)
+        await self._note_states(cluster)
+        return stall
 
     async def _note_states(self, cluster: LiveCluster) -> None:
         self._states = await cluster.node_states()
@@ -229,8 +237,8 @@ class TrialRun:
             hosts = " ".join(f"{state.name}={state.host}" for state in self._states)
             self._provenance = replace(self._provenance, node_hosts=hosts)
 
-    async def _prepare(self, ready: ReadyCluster, replay: Replay) -> None:
-        await run_all(self._check_effective(ready), replay.prepare())
+    async def _prepare(self, ready: ReadyCluster, replay: Replay, query_s: float) -> None:
+        await run_all(self._check_effective(ready, query_s), replay.prepare())
 
     async def _run(self, ready: ReadyCluster, replay: Replay) -> StallError | None:
         """Replay to the end, and return the stall that it ended with, if it did.
@@ -252,11 +260,13 @@ class TrialRun:
         return None
 
     async def _collect(self, ready: ReadyCluster, replay: Replay) -> Replayed:
+        # Asked for again, since the host may have become busier meanwhile.
+        limit = (await self._provisioner.limits()).collect
         if self._lost:
-            return await replay.collect()  # a watcher would only see again what is known
-        return await ready.cluster.watch_during(replay.collect())
+            return await replay.collect(limit)  # a watcher would only see again what is known
+        return await ready.cluster.watch_during(replay.collect(limit))
 
-    async def _check_effective(self, ready: ReadyCluster) -> None:
+    async def _check_effective(self, ready: ReadyCluster, query_s: float) -> None:
         """Raise SchedulerError unless the scheduler runs with every parameter that it was given."""
         bound = self._cluster_spec.bound
         topology = ready.cluster.topology
@@ -265,10 +275,10 @@ class TrialRun:
             ready.cluster.remotes[node.name] for node in (topology.head, topology.compute[0])
         )
         version, running, head_memory, node_memory = await run_all(
-            head.succeed(bound.version_command(), timeout_s=COMMAND_TIMEOUT_S),
-            head.succeed(bound.verify_command(), timeout_s=COMMAND_TIMEOUT_S),
-            head.succeed(MEMINFO, timeout_s=COMMAND_TIMEOUT_S),
-            first.succeed(MEMINFO, timeout_s=COMMAND_TIMEOUT_S),
+            head.succeed(bound.version_command(), timeout_s=query_s),
+            head.succeed(bound.verify_command(), timeout_s=query_s),
+            head.succeed(MEMINFO, timeout_s=query_s),
+            first.succeed(MEMINFO, timeout_s=query_s),
         )
         self._provenance = replace(
             self._provenance,

@@ -1,10 +1,16 @@
 """The clock of a trial's life: how long each phase of it took, and how far the present one is."""
 
+import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from campaign.core.phases import Phase
 from campaign.core.testbed import Status
+
+TELL_S = 15.0
+"""How often work that takes long says that it goes on."""
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +85,27 @@ class PhaseClock:
             # What is polled says the same for minutes; the log needs it once.
             _log.debug("%s: %s", self.status.phase, text)
         self.status = Status(self.status.phase, self.status.since, text)
+
+    @asynccontextmanager
+    async def waiting(self, what: str, on: Callable[[], str] = str) -> AsyncIterator[None]:
+        """Say `what` is done while the block runs, and every TELL_S for how long.
+
+        `on` returns what is waited for at that moment, in words; empty if there are none.
+        """
+        self.detail(what)
+        telling = asyncio.create_task(self._tell(what, on))
+        try:
+            yield
+        finally:
+            telling.cancel()
+
+    async def _tell(self, what: str, on: Callable[[], str]) -> None:
+        begun = time.monotonic()
+        while True:
+            await asyncio.sleep(TELL_S)
+            present = on()
+            waits = f"; waiting for {present}" if present else ""
+            self.detail(f"{what}, for {time.monotonic() - begun:.0f} s{waits}")
 
     def _log_begin(self, phase: Phase) -> None:
         begun = {"event": "begin", "span": phase.value}

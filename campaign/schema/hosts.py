@@ -104,7 +104,8 @@ class TestbedSettings(Settings):
     prefetch: Literal["none", "collecting", "running"] = setting(
         "collecting",
         help="when the next trial's cluster is restored: after this trial, as soon as its last "
-        "job is done, or while its jobs run, which disturbs what is measured",
+        "job is done, or while its jobs run, which disturbs what is measured; its nodes stand "
+        "still until this trial's results are collected",
     )
     policy: Literal["scheduler", "fcfs", "easy", "conservative"] = setting(
         "scheduler",

@@ -38,6 +38,9 @@ class FakeRemote:
     async def put(self, files, *, timeout_s):
         self.commands.append(("put", *(file.path for file in files)))
 
+    async def renew(self, deadline):
+        pass
+
     def close(self):
         self.closed = True
 
@@ -142,7 +145,7 @@ def connect_to_fakes(monkeypatch, made=None):
     """Have `Remote.connect` return fake connections, which `made` keeps by node."""
     from actors.clusters import live
 
-    async def connect(node, *_):
+    async def connect(node, *_, **__):
         remote = FakeRemote(node)
         if made is not None:
             made[node] = remote

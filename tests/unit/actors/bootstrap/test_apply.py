@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from actors.bootstrap.apply import BootstrapFailed, apply_plan, script_of
+from campaign.core.time_limits import TimeLimits
 from schedulers.base import BootstrapPlan, File, Probe, Stage, Step, Unit
 from tests.fakes.clock import RecordingClock
 from tests.fakes.node import ME, LocalNode
@@ -234,3 +235,28 @@ def test_a_script_quotes_its_words_and_groups_its_units():
         "fi",
     ]
     assert script_of(Step()) == ""
+
+
+def test_a_slow_host_stretches_the_deadline_of_a_probe(node):
+    """The answer comes at the third try, long after what is stated for the reference machine."""
+    count = node.path("count")
+    third = ("bash", "-c", f"echo x >>{count}; sleep 0.1; test $(wc -l <{count}) = 3 && echo yes")
+    step = Step(probes=(Probe("the third try", third, "yes", 0.01, 0.001),))
+    plan = BootstrapPlan((Stage("one", {node.node: step}),))
+
+    def apply_on(slowness):
+        asyncio.run(
+            apply_plan(
+                plan,
+                {node.node: node},
+                deadline=time.monotonic() + 600,
+                clock=RecordingClock(),
+                limits=TimeLimits.on(slowness),
+            )
+        )
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        apply_on(1.0)
+    assert "within 0.01 s" in str(caught.value.exceptions[0])
+    Path(count).unlink()
+    apply_on(30_000.0)

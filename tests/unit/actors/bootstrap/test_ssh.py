@@ -361,3 +361,17 @@ def test_commands_are_logged_with_status_and_duration_and_without_what_they_read
     assert connected_to.startswith("n1: connected after ")
     assert ran.startswith("n1: `bash -c 'cat exit 3'` exited with 3 after ")
     assert "secret" not in caplog.text
+
+
+def test_a_connection_that_broke_is_made_anew_and_one_that_holds_is_kept():
+    async def action(remote):
+        held = remote._connection
+        await remote.renew(time.monotonic() + 60)
+        assert remote._connection is held
+        remote.close()
+        with pytest.raises(NodeUnreachable):
+            await remote.run(("true",), timeout_s=60)
+        await remote.renew(time.monotonic() + 60)
+        return await remote.succeed(("echo", "again"), timeout_s=60)
+
+    assert on_node(action) == "again\n"

@@ -43,4 +43,4 @@ def test_a_clock_whose_connection_breaks_is_an_infrastructure_error():
             raise asyncssh.ConnectionLost("gone")
 
     with pytest.raises(InfrastructureError, match="n1: its clock doesn't answer"):
-        asyncio.run(ClockReader("n1", SimpleNamespace(stdin=Pipe())).offset())
+        asyncio.run(ClockReader("n1", SimpleNamespace(stdin=Pipe()), 60.0).offset())

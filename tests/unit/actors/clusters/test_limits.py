@@ -3,6 +3,7 @@ sets."""
 
 import asyncio
 import time
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ from actors.clusters.failures import NodeLost
 from actors.clusters.limits import PhaseLimit, scheduled_limit
 from actors.hypervisor.calibration import EMULATION_SLOWNESS, Calibration
 from campaign.core.errors import InfrastructureError
+from campaign.core.time_limits import MOST_PRESSURE, TimeLimits
 from campaign.schema.model import ClusterSettings
 from schedulers.registry import adapter
 
@@ -46,6 +48,29 @@ def test_what_a_campaign_sets_is_the_limit_and_its_default_the_least():
     assert "cluster.boot_deadline_s" in short.boot.resolution
 
 
+def test_limits_grow_with_slowness_and_pressure_and_are_never_shorter_than_stated():
+    spec = ClusterSpec("test", VOLCANO, ClusterSettings(), None, 1, 1)
+    least = spec.limits(0.1, 0.1)
+    assert least == spec.limits(1.0) and least.questions == TimeLimits()
+    slow = spec.limits(EMULATION_SLOWNESS)
+    busy = spec.limits(EMULATION_SLOWNESS, 2.0)
+    for one in ("configure", "smoke_test", "collect"):
+        stated, longer, longest = (getattr(limits, one).seconds for limits in (least, slow, busy))
+        assert stated < longer < longest
+    for one in asdict(least.questions):
+        stated, longer, longest = (getattr(limits.questions, one) for limits in (least, slow, busy))
+        assert stated < longer < longest
+    assert slow.questions.stretch == EMULATION_SLOWNESS
+    assert spec.limits(1.0, 100.0) == spec.limits(1.0, MOST_PRESSURE)
+
+
+def test_what_is_measured_has_a_deadline_of_its_own_to_be_brought_home():
+    assert limits_of(EMULATION_SLOWNESS).collect.exceeded == (
+        "phase 'collecting' of volcano took longer than 900 s "
+        "(limit 180 s x 5.0 for this host's speed)"
+    )
+
+
 def test_a_playbook_has_longer_whoever_says_so():
     for settings in ({}, {"bootstrap_deadline_s": 10}):
         ours = limits_of(EMULATION_SLOWNESS, **settings).configure.seconds
@@ -55,8 +80,10 @@ def test_a_playbook_has_longer_whoever_says_so():
 
 def test_a_lease_outlives_every_phase():
     spec = ClusterSpec("test", VOLCANO, ClusterSettings(workload_deadline_s=50), None, 1, 1)
-    assert spec.lease_s(5.0) > spec.limits(5.0).seconds + 50 > spec.lease_s(1.0)
-    assert spec.trial_deadline_s(5.0) == spec.lease_s(5.0) + 2 * spec.limits(5.0).seconds
+    busiest = spec.limits(5.0, MOST_PRESSURE)
+    used_s = 50 + busiest.questions.unanswered_s + busiest.collect.seconds
+    assert spec.lease_s(5.0) > busiest.making_s + used_s > spec.lease_s(1.0)
+    assert spec.trial_deadline_s(5.0) == spec.lease_s(5.0) + 2 * busiest.making_s
 
 
 @pytest.mark.parametrize(

@@ -271,7 +271,7 @@ def test_a_lost_node_explains_a_broken_connection(remotes):
 
 
 def test_a_node_that_never_answers_is_told_with_its_console(remotes, monkeypatch):
-    async def connect(node, *_):
+    async def connect(node, *_, **__):
         raise InfrastructureError(f"{node} can't be reached by SSH in time")
 
     async def run():

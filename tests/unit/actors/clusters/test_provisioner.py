@@ -10,6 +10,7 @@ from actors.bootstrap.ssh import Output
 from actors.clusters import live
 from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.provisioner import GIVE_UP_AFTER, Provisioner
+from campaign.core.host_load import LoadSample
 from campaign.core.phase_clock import PhaseClock
 from campaign.schema.model import ClusterSettings
 from schedulers.base import PhaseLimits
@@ -184,3 +185,19 @@ def test_a_smoke_test_that_takes_too_long_names_its_phase_and_limit(remotes, mon
     )
     assert "exit status: 124" in failed.value.details
     assert host.slots == {}
+
+
+def test_limits_grow_with_what_others_take_of_the_host_at_present(remotes):
+    async def run():
+        host = FakeHost()
+        supplier = provisioner_on(host)
+        quiet = await supplier.limits()
+        # Half of the time for which nodes wanted a CPU, others had it.
+        host.samples = [LoadSample(0.0, 10.0, 2, 1.0, foreign_cpus=2.0, waited_s=10.0, ran_s=10.0)]
+        busy = await supplier.limits()
+        assert busy.collect.seconds == pytest.approx(2 * quiet.collect.seconds)
+        assert busy.questions.stretch == pytest.approx(2.0)
+        host.refuses.add("load")
+        assert await supplier.limits() == quiet
+
+    asyncio.run(run())

@@ -21,6 +21,7 @@ from actors.clusters.replay import (
 from actors.clusters.stall import StallWatch
 from campaign import guest
 from campaign.core.errors import InfrastructureError, StallError
+from campaign.core.time_limits import TimeLimits
 from campaign.schema.workload import WorkloadSettings
 from campaign.workloads import load
 from schedulers.base import Node, Topology
@@ -37,6 +38,7 @@ UNITS = {
     "compute": {"munge.service", "slurmd.service"},
 }
 """The daemons of a healthy node, by its role."""
+QUESTIONS = TimeLimits()
 PATIENT = StallWatch(float("inf"))
 GIVEN_UP = (
     "JobId=3 JobState=NODE_FAIL StartTime=2026-11-23T00:27:21 EndTime=2026-11-23T00:27:23 "
@@ -69,6 +71,9 @@ class FakeNode:
         self._pending = iter(pending)
         self.put_files = {}
 
+    async def renew(self, deadline):
+        pass
+
     async def put(self, files, *, timeout_s):
         self.put_files |= {file.path: file for file in files}
 
@@ -99,9 +104,11 @@ class FakeNode:
                 return Output(1, "", text)
 
 
-def replay(head, compute=None, clock=None):
+def replay(head, compute=None, clock=None, questions=QUESTIONS):
     remotes = {"head": head, "n1": compute or FakeNode("n1")}
-    return Replay(WORKLOAD, SLURM, TOPOLOGY, remotes, clock or RecordingClock())
+    return Replay(
+        WORKLOAD, SLURM, TOPOLOGY, remotes, clock or RecordingClock(), questions=questions
+    )
 
 
 @pytest.fixture
@@ -120,7 +127,7 @@ def hurried(monkeypatch):
     ],
 )
 def test_pending_jobs(answer, pending):
-    assert asyncio.run(replay(FakeNode("head", [answer]))._pending()) == pending
+    assert asyncio.run(replay(FakeNode("head", [answer]))._pending(60.0)) == pending
 
 
 def test_a_failing_client_with_a_dead_daemon_is_a_dead_scheduler():
@@ -132,7 +139,7 @@ def test_a_failing_client_with_a_dead_daemon_is_a_dead_scheduler():
         logs={log: b"fatal: out of memory"},
     )
     with pytest.raises(SchedulerDied, match="head: a daemon of slurm died") as caught:
-        asyncio.run(replay(head)._pending())
+        asyncio.run(replay(head)._pending(60.0))
     assert "fatal: out of memory" in caught.value.details
 
 
@@ -190,8 +197,8 @@ def test_jobs_that_wait_while_nothing_happens_are_a_stall_with_its_reasons(hurri
         asyncio.run(replay(FakeNode("head", repeat(halted)))._finish(float("inf"), StallWatch(0.0)))
 
 
-def test_nothing_is_asked_of_a_lost_node_any_more(hurried, monkeypatch):
-    monkeypatch.setattr(module, "NODE_LOSS_TIMEOUT_S", 0.0)
+def test_nothing_is_asked_of_a_lost_node_any_more(hurried):
+    at_once = TimeLimits(loss_s=0.0)
 
     class Head(FakeNode):
         async def run(self, command, *, timeout_s, stdin=None):
@@ -202,7 +209,7 @@ def test_nothing_is_asked_of_a_lost_node_any_more(hurried, monkeypatch):
             assert tuple(command) == SLURM.accounting_command()
             return GIVEN_UP
 
-    made = replay(Head("head"), FakeNode("n1"))
+    made = replay(Head("head"), FakeNode("n1"), questions=at_once)
     asyncio.run(made.prepare())
     assert asyncio.run(made.lose("n1")) == "slurm reports of the jobs that ended: NODE_FAIL (1)"
     assert set(asyncio.run(made._offsets())) == {"head"}
@@ -243,7 +250,12 @@ def test_a_job_of_a_burning_workload_burns_on_its_nodes():
     head = FakeNode("head", pending=[0])
     burning = replace(WORKLOAD, payload="burn")
     files = Replay(
-        burning, SLURM, TOPOLOGY, {"head": head, "n1": FakeNode("n1")}, RecordingClock()
+        burning,
+        SLURM,
+        TOPOLOGY,
+        {"head": head, "n1": FakeNode("n1")},
+        RecordingClock(),
+        questions=TimeLimits(),
     )._scripts()
     scripts = {file.path: file.content.decode() for file in files}
     for job in burning.jobs():

@@ -31,7 +31,7 @@ class FakeReplay:
 
     acting = None
 
-    def __init__(self, workload, bound, topology, remotes, clock):
+    def __init__(self, workload, bound, topology, remotes, clock, *, questions):
         self._clock = clock
         self.told_lost = []
 
@@ -46,7 +46,7 @@ class FakeReplay:
     async def lose(self, node):
         return f"fake gave up what ran on {node}"
 
-    async def collect(self):
+    async def collect(self, limit):
         return Replayed(JOBS_SCHEMA.empty_table(), Conditions({}, 0.0), 0.0)
 
     async def logs(self):

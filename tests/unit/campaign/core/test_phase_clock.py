@@ -1,10 +1,15 @@
 """The clock of a trial's life."""
 
+import asyncio
+import contextlib
+
 import pytest
 
 from campaign.core import phase_clock
 from campaign.core.phase_clock import PhaseClock
 from campaign.core.phases import Phase
+from tests.fakes.clock import RecordingClock
+from tests.fakes.virtual_time import VirtualTime
 
 
 @pytest.fixture
@@ -68,3 +73,33 @@ def test_a_detail_is_logged_when_it_changes(caplog):
         "placed: 1 of 2 jobs done",
         "placed: 2 of 2 jobs done",
     ]
+
+
+def test_work_that_takes_long_says_how_long_and_what_it_waits_for(monkeypatch):
+    clock = RecordingClock()
+    waits = iter(["n1: kubelet", ""])
+
+    async def work():
+        async with clock.waiting("daemons", lambda: next(waits)):
+            await asyncio.sleep(2.5 * phase_clock.TELL_S)
+        await asyncio.sleep(10 * phase_clock.TELL_S)
+
+    VirtualTime(monkeypatch).run(work())
+    assert clock.details == [
+        "daemons",
+        "daemons, for 15 s; waiting for n1: kubelet",
+        "daemons, for 30 s",
+    ]
+
+
+def test_work_that_fails_ends_what_was_said_of_it(monkeypatch):
+    clock = RecordingClock()
+
+    async def work():
+        with contextlib.suppress(ZeroDivisionError):
+            async with clock.waiting("daemons"):
+                raise ZeroDivisionError
+        await asyncio.sleep(10 * phase_clock.TELL_S)
+
+    VirtualTime(monkeypatch).run(work())
+    assert clock.details == ["daemons"]
