@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from campaign.core.files import user_path
 from campaign.schema.image import ImageSettings
+from tests.limits import VARIABLE, default_factor, stretch
 
 settings.register_profile(
     "project", deadline=None
@@ -25,6 +26,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--flips", type=int, default=300, help="bits that each test of damage flips (default: 300)"
     )
+    parser.addoption(
+        "--time-factor",
+        type=float,
+        default=default_factor(),
+        help=f"by how much tests may take longer than they state, on a slow machine ({VARIABLE})",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Stretch the limits of tests for a slow machine."""
+    factor = config.getoption("time_factor")
+    if factor != 1:
+        stretch(items, factor, float(config.getini("timeout")))
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,16 @@ class Asker:
 
         return await self.ask(remote, run_once)
 
+    async def printed(
+        self, remote: Remote, command: Sequence[str], deadline: float | None = None
+    ) -> str:
+        """Return what `command` prints on the node of `remote`; it runs again until it succeeds."""
+
+        async def print_once(timeout_s: float) -> str:
+            return await remote.succeed(command, timeout_s=timeout_s)
+
+        return await self.ask(remote, print_once, deadline)
+
     async def ask(
         self,
         remote: Remote,

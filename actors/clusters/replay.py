@@ -371,11 +371,7 @@ class Replay:
 
     async def _accounting(self, deadline: float | None = None) -> dict[str, NativeTimes]:
         command = self._bound.accounting_command()
-
-        async def printed(timeout_s: float) -> str:
-            return await self._head.succeed(command, timeout_s=timeout_s)
-
-        output = await self._asker.ask(self._head, printed, deadline)
+        output = await self._asker.printed(self._head, command, deadline)
         return self._bound.parse_accounting(output)
 
     def _record(self, node: str, path: str) -> str:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from actors.clusters.asking import Asker
 from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.failures import NodeLost, cause_of, outcome_of, retryable, run_all
 from actors.clusters.live import LiveCluster
@@ -214,7 +215,7 @@ class TrialRun:
     ) -> StallError | None:
         """Replay and collect; return the stall that the workload ended with, if it did."""
         cluster = ready.cluster
-        await cluster.watch_during(self._prepare(ready, replay, questions.query_s))
+        await cluster.watch_during(self._prepare(ready, replay, Asker(questions)))
         self._clock.reached(Phase.READY, Phase.WORKLOAD)
         if self._spec.prefetch == "running":
             self._provisioner.prefetch()
@@ -237,8 +238,8 @@ class TrialRun:
             hosts = " ".join(f"{state.name}={state.host}" for state in self._states)
             self._provenance = replace(self._provenance, node_hosts=hosts)
 
-    async def _prepare(self, ready: ReadyCluster, replay: Replay, query_s: float) -> None:
-        await run_all(self._check_effective(ready, query_s), replay.prepare())
+    async def _prepare(self, ready: ReadyCluster, replay: Replay, asker: Asker) -> None:
+        await run_all(self._check_effective(ready, asker), replay.prepare())
 
     async def _run(self, ready: ReadyCluster, replay: Replay) -> StallError | None:
         """Replay to the end, and return the stall that it ended with, if it did.
@@ -266,7 +267,7 @@ class TrialRun:
             return await replay.collect(limit)  # a watcher would only see again what is known
         return await ready.cluster.watch_during(replay.collect(limit))
 
-    async def _check_effective(self, ready: ReadyCluster, query_s: float) -> None:
+    async def _check_effective(self, ready: ReadyCluster, asker: Asker) -> None:
         """Raise SchedulerError unless the scheduler runs with every parameter that it was given."""
         bound = self._cluster_spec.bound
         topology = ready.cluster.topology
@@ -275,10 +276,10 @@ class TrialRun:
             ready.cluster.remotes[node.name] for node in (topology.head, topology.compute[0])
         )
         version, running, head_memory, node_memory = await run_all(
-            head.succeed(bound.version_command(), timeout_s=query_s),
-            head.succeed(bound.verify_command(), timeout_s=query_s),
-            head.succeed(MEMINFO, timeout_s=query_s),
-            first.succeed(MEMINFO, timeout_s=query_s),
+            asker.printed(head, bound.version_command()),
+            asker.printed(head, bound.verify_command()),
+            asker.printed(head, MEMINFO),
+            asker.printed(first, MEMINFO),
         )
         self._provenance = replace(
             self._provenance,

@@ -19,12 +19,16 @@ from schedulers.slurm.conf import CGROUP_CONF, CONTROLLER_PORT, SlurmNames, slur
 from schedulers.slurm.params import SlurmParams
 
 MUNGE_KEY = "munge.key"
-CLIENT_TIMEOUT_S = 10
+PROBE_TIMEOUT_S = 10
+"""For a client in a probe, which is asked again: one that hangs may miss that the controller has
+come."""
+CLIENT_TIMEOUT_S = 60
+"""For any other client. On a slow head, one that is ended earlier would never answer."""
 
 
-def client(*command: str) -> tuple[str, ...]:
+def client(*command: str, timeout_s: int = CLIENT_TIMEOUT_S) -> tuple[str, ...]:
     """Return a command of Slurm's with a limit: clients hang while the controller is away."""
-    return ("timeout", str(CLIENT_TIMEOUT_S), *command)
+    return ("timeout", str(timeout_s), *command)
 
 
 def bootstrap(
@@ -90,14 +94,15 @@ def _join(head: Node, names: SlurmNames) -> Step:
 
 def _controller_answers() -> Probe:
     # sinfo marks the default partition with a star.
-    return Probe("controller answers", client("sinfo", "-h", "-o", "%P"), r"main\*?", deadline_s=60)
+    asked = client("sinfo", "-h", "-o", "%P", timeout_s=PROBE_TIMEOUT_S)
+    return Probe("controller answers", asked, r"main\*?", deadline_s=60)
 
 
 def _all_idle(topology: Topology) -> Probe:
     count = len(topology.compute)
     return Probe(
         f"{count} nodes idle",
-        client("sinfo", "-h", "-t", "idle", "-o", "%D"),
+        client("sinfo", "-h", "-t", "idle", "-o", "%D", timeout_s=PROBE_TIMEOUT_S),
         str(count),
         deadline_s=120,
     )

@@ -25,6 +25,8 @@ CONF = f"{access.FOLDER}/vc-scheduler.json"
 DEFINITIONS = "/usr/share/volcano/crds"
 _API = "batch.volcano.sh/v1alpha1"
 _COMMANDS = f"/apis/bus.volcano.sh/v1alpha1/namespaces/{pods.NAMESPACE}/commands"
+_UNUSED_GROUP = "flow.volcano.sh"
+"""Of the controllers of job flows and job templates, which don't run here."""
 _QUEUE = "/apis/scheduling.volcano.sh/v1beta1/queues/default"
 # A release is called by its number with a `v`; a build of sources by whatever it was given.
 _VERSION = r"^Version:[ \t]*(?:v(?=\d))?(\S+)\s*$"
@@ -191,7 +193,11 @@ def _ready() -> tuple[Probe, ...]:
 
 
 def _define() -> str:
-    """Return shell commands that make Volcano's kinds known, but for those that are."""
+    """Return shell commands that make Volcano's kinds known, but for those that are.
+
+    Kinds of controllers that are off stay unknown: the API server would describe them anew every
+    few minutes.
+    """
     post = shlex.join(
         curl("-o", "/dev/null", "-H", "Content-Type: application/yaml", "--data-binary")
     )
@@ -199,6 +205,7 @@ def _define() -> str:
     known = f"{shlex.join(curl('-o', '/dev/null'))} {where}/"
     name = "name=${file##*/}; name=${name%.yaml}; group=${name%%_*}; name=${name#*_}"
     return (
-        f"for file in {DEFINITIONS}/*.yaml; do {name}; {known}$name.$group 2>/dev/null || "
+        f"for file in {DEFINITIONS}/*.yaml; do {name}; "
+        f"[[ $group == {_UNUSED_GROUP} ]] && continue; {known}$name.$group 2>/dev/null || "
         f"{post} @$file {where}; done"
     )

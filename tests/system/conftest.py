@@ -13,6 +13,7 @@ from actors.hosts.state_dir import sweep
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.daemon import PrivateLibvirtd
 from campaign.schema.hosts import HostSettings
+from tests.limits import explain, watch_clocks
 from tests.processes import command_lines
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +96,21 @@ def processes_naming(text: str) -> list[str]:
     """Command lines of living processes other than ours that name `text`."""
     commands = (" ".join(words) for _, words in command_lines())
     return [command[:200] for command in commands if text in command]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def phases_are_known():
+    """A test that takes too long says what its trials were doing."""
+    with pytest.MonkeyPatch.context() as patch:
+        watch_clocks(patch)
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    if call.excinfo is not None:
+        explain(call.excinfo.value)
+    return (yield)
 
 
 @pytest.fixture(scope="session")

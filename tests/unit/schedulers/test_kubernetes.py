@@ -379,3 +379,22 @@ def test_time_limits_leave_a_second_and_more_to_the_start_of_the_wrapper(schedul
 def test_what_does_not_fit_holds_up_nothing_in_a_simulation(scheduler) -> None:
     assert scheduler.scheduler.policy(scheduler.scheduler.Params()).reserve == "skip"
     assert scheduler.scheduler.gangs is (scheduler is VOLCANO)
+
+
+def test_only_kinds_of_controllers_that_run_are_made_known(tmp_path: Path) -> None:
+    kinds = ("batch.volcano.sh_jobs", "flow.volcano.sh_jobflows", "scheduling.volcano.sh_queues")
+    for kind in kinds:
+        (tmp_path / f"{kind}.yaml").touch()
+    asked = tmp_path / "asked"
+    curl = tmp_path / "curl"
+    # Nothing is known yet, and whatever is posted is accepted.
+    curl.write_text(f'#!/bin/bash\necho "$@" >>{asked}\n[[ $* == *--data-binary* ]]\n')
+    curl.chmod(0o755)
+    (define,) = VOLCANO.control(VolcanoParams()).before
+    here = [word.replace("/usr/share/volcano/crds", str(tmp_path)) for word in define]
+    subprocess.run(here, check=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    posted = [line for line in asked.read_text().splitlines() if "--data-binary" in line]
+    assert [line.partition("@")[2].split()[0].rpartition("/")[2] for line in posted] == [
+        "batch.volcano.sh_jobs.yaml",
+        "scheduling.volcano.sh_queues.yaml",
+    ]

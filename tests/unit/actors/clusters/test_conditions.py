@@ -1,6 +1,7 @@
 """What surrounds a measurement: stolen CPU time, and clocks that answer or don't."""
 
 import asyncio
+import time
 from types import SimpleNamespace
 
 import asyncssh
@@ -9,6 +10,7 @@ import pytest
 
 from actors.clusters.conditions import ClockReader, read_cpu, steal_between
 from campaign.core.errors import InfrastructureError
+from tests.fakes.virtual_time import VirtualTime
 
 NAMES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 
@@ -35,6 +37,25 @@ def test_cpu_times_are_the_kernels_and_a_guest_is_not_counted_twice(tmp_path, mo
 
 def test_this_machine_has_cpu_times():
     assert set(read_cpu()) == set(NAMES)
+
+
+@pytest.mark.parametrize(("swift", "questions"), [(0, 8), (20, 24), (1000, 64)])
+def test_a_busy_host_is_asked_for_the_time_until_one_answer_is_swift(monkeypatch, swift, questions):
+    """Answers take 0.6 s, that number `swift` alone a hundredth of it."""
+    virtual = VirtualTime(monkeypatch)
+    asked = []
+
+    async def answer():
+        await asyncio.sleep(0.006 if len(asked) == swift else 0.6)
+        asked.append(time.time())
+        return f"{time.time():.6f}\n"
+
+    shell = SimpleNamespace(
+        stdin=SimpleNamespace(write=lambda text: None), stdout=SimpleNamespace(readline=answer)
+    )
+    found = virtual.run(ClockReader("n1", shell, 60.0).offset())
+    assert len(asked) == questions
+    assert (found.error_s < 0.1) == (swift < 64)
 
 
 def test_a_clock_whose_connection_breaks_is_an_infrastructure_error():

@@ -107,7 +107,9 @@ def test_a_host_that_slows_down_tenfold_in_mid_collection_gives_up_what_was_meas
     assert evaluation.jobs.column("native_state").to_pylist() == ["COMPLETED"] * 4
 
 
-@pytest.mark.parametrize("lost", [("head", "accounts"), ("n1", "fetch"), ("head", "pending")])
+@pytest.mark.parametrize(
+    "lost", [("head", "fake"), ("head", "accounts"), ("n1", "fetch"), ("head", "pending")]
+)
 def test_a_connection_that_breaks_is_made_anew_and_what_was_measured_is_kept(evaluate, lost):
     slow = SlowHost(WORKLOAD, lost=[lost, lost])
     evaluation = evaluate(slow)
