@@ -74,6 +74,10 @@ def logged(tmp_path):
         yield read
 
 
+async def no_other(deadline):
+    raise AssertionError("the connection holds")
+
+
 @pytest.mark.parametrize("status", [0, 1])
 @pytest.mark.parametrize("name", names())
 def test_no_secret_of_a_plan_is_logged(name, status, logged, monkeypatch):
@@ -83,7 +87,7 @@ def test_no_secret_of_a_plan_is_logged(name, status, logged, monkeypatch):
     assert any(file.secret for _, file in plan.files()), "the test tests nothing"
     plan = SimpleNamespace(stages=[without_probes(stage) for stage in plan.stages])
     connection = Connection(status)
-    remotes = {node.name: Remote(node.name, connection) for node in topology.nodes}
+    remotes = {node.name: Remote(node.name, connection, no_other) for node in topology.nodes}
     applying = apply_plan(plan, remotes, deadline=time.monotonic() + 60, clock=RecordingClock())
     if status:
         with pytest.raises(BaseExceptionGroup) as caught:
