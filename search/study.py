@@ -28,8 +28,10 @@ from optuna.trial import Trial, TrialState
 
 from campaign.core.trials import Point
 from campaign.schema.model import Bound, Direction, SamplerSettings
+from campaign.schema.settings import Scalar
+from search.distinct import PointKey, another, arms_left, key_of
 from search.samplers import make_sampler
-from search.space import Categorical, Dimension, Integer, Space
+from search.space import SCHEDULER, Categorical, Dimension, Integer, Space
 
 CONSTRAINT_ATTR = "constraints"
 """The trial attribute in which samplers look for constraints; the name is Optuna's."""
@@ -49,7 +51,11 @@ class Suggestion:
 
 
 class Study:
-    """Suggests points and is told their results; trial numbers count from 0 without gaps."""
+    """Suggests points and is told their results; trial numbers count from 0 without gaps.
+
+    With `distinct`, no point is suggested twice while others are left: where the sampler wants one
+    again, a random other point takes its place.
+    """
 
     def __init__(
         self,
@@ -58,8 +64,12 @@ class Study:
         constraints: Mapping[str, Bound],
         sampler: SamplerSettings,
         seed: int,
+        *,
+        distinct: bool = False,
     ) -> None:
         self._space = space
+        self._distinct = distinct
+        self._asked: set[PointKey] = set()
         self._distributions = {path: distribution(d) for path, d in space.dimensions.items()}
         self._objectives = tuple(objectives)
         self._constraints = dict(constraints)
@@ -80,25 +90,29 @@ class Study:
         self._study.sampler = make_sampler(
             self._sampler, seed_for(self._seed, number), conditional=self._space.conditional
         )
-        trial = (
-            self._study.ask() if self._space.conditional else self._study.ask(self._distributions)
-        )
         if self._space.conditional:
-            self._suggest(trial)
+            point = self._drawn(self._study.ask(), number)
+        else:
+            point = cast(Point, dict(self._study.ask(self._distributions).params))
+        if self._distinct and key_of(point) in self._asked:
+            point = another(self._space, point, self._asked, seed_for(self._seed, number))
+            self._set_point(self._trial_id(number), point)
+        self._asked.add(key_of(point))
         attrs = dict(self._storage.get_trial_system_attrs(self._trial_id(number)))
-        return Suggestion(number, cast(Point, dict(trial.params)), attrs)
+        return Suggestion(number, point, attrs)
 
-    def restore(self, suggestion: Suggestion) -> None:
+    def restore(self, suggestion: Suggestion, *, comparable: bool = True) -> None:
         """Put back a trial that was asked for before a resume.
 
-        It is running until `tell`, `fail` or `stall`.
+        It is running until `tell`, `fail` or `stall`. Where it isn't `comparable` to those that
+        follow, its point may be suggested once more.
         """
         trial = self._storage.create_new_trial(self._id)
-        for path, value in suggestion.point.items():
-            known = self._distributions[path]
-            self._storage.set_trial_param(trial, path, known.to_internal_repr(value), known)
+        self._set_point(trial, suggestion.point)
         for name, note in suggestion.attrs.items():
             self._storage.set_trial_system_attr(trial, name, note)
+        if comparable:
+            self._asked.add(key_of(suggestion.point))
 
     def tell(self, number: int, metrics: Mapping[str, float]) -> None:
         """Tell the metrics of a valid trial.
@@ -140,19 +154,44 @@ class Study:
         # As Optuna's own `Study.tell` does, without its copies of the trial.
         self._storage.set_trial_state_values(self._trial_id(number), state, values)
 
-    def _suggest(self, trial: Trial) -> None:
+    def _drawn(self, trial: Trial, number: int) -> Point:
         """Draw a point of a conditional space."""
+        point: Point = {}
         # The scheduler's dimension comes first: it says which of the others exist.
         for path, dimension in self._space.dimensions.items():
-            if not self._space.exists(path, trial.params):
+            if not self._space.exists(path, point):
                 continue
             if isinstance(dimension, Categorical):
-                trial.suggest_categorical(path, dimension.choices)
+                chosen = trial.suggest_categorical(path, dimension.choices)
+                point[path] = cast(Scalar, chosen)
             elif isinstance(dimension, Integer):
                 found = cast(IntDistribution, self._distributions[path])
-                trial.suggest_int(path, found.low, found.high, log=found.log, step=found.step)
+                point[path] = trial.suggest_int(
+                    path, found.low, found.high, log=found.log, step=found.step
+                )
             else:
-                trial.suggest_float(path, dimension.low, dimension.high, log=dimension.log)
+                point[path] = trial.suggest_float(
+                    path, dimension.low, dimension.high, log=dimension.log
+                )
+            if path == SCHEDULER and self._distinct:
+                point[path] = self._with_points_left(str(point[path]), number)
+        return point
+
+    def _with_points_left(self, scheduler: str, number: int) -> str:
+        """Return the scheduler, or another one where all its points were asked for."""
+        left = arms_left(self._space, self._asked)
+        if scheduler in left or not left:
+            return scheduler
+        # Now, since a trial of Optuna's can't lose the parameters of a scheduler again.
+        other = left[seed_for(self._seed, number) % len(left)]
+        self._set_point(self._trial_id(number), {SCHEDULER: other})
+        return other
+
+    def _set_point(self, trial: int, point: Point) -> None:
+        """Set the parameters of a trial, given by its number in the storage."""
+        for path, value in point.items():
+            known = self._distributions[path]
+            self._storage.set_trial_param(trial, path, known.to_internal_repr(value), known)
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)

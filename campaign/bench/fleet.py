@@ -91,7 +91,7 @@ def run(overrides: Sequence[str], folder: Path, rounds: int) -> BenchmarkResults
 
     Raises ConfigError for fewer trials than WINDOWS.
     """
-    composed = compose([*SETTINGS, *overrides])
+    composed = compose([*SETTINGS, *overrides], used_elsewhere=("testbed.parallel",))
     trials = composed.campaign.search.trials
     if trials < WINDOWS:
         raise ConfigError(

@@ -89,7 +89,7 @@ def run_seeds(seeds: Iterable[int]) -> Iterator[ChaosRun]:
 
 def campaign_to_disturb() -> Composed:
     """Return the campaign that every seed runs."""
-    return compose(SETTINGS)
+    return compose(SETTINGS, used_elsewhere=("search.retries", "testbed.parallel"))
 
 
 def run(composed: Composed, seed: int, folder: Path) -> ChaosRun:

@@ -7,7 +7,10 @@ from campaign.config.compose import Composed
 from campaign.core.errors import ImageError
 from campaign.core.exits import USER_ERROR
 from campaign.core.jobs import Workload
+from campaign.execution.attainable import check_metrics
+from campaign.execution.distinct import fewer_trials, trials_of
 from campaign.images.builders import require
+from campaign.records.ledger import History
 from campaign.testbeds.preflight import Fit, fits, store_of, workload_for
 from search.space import dimension_text
 
@@ -15,6 +18,7 @@ from search.space import dimension_text
 def forecast(composed: Composed) -> int:
     """Print the forecast; return 0 if the campaign could begin now, as far as can be told."""
     workload = workload_for(composed.campaign, composed.schedulers, composed.space)
+    check_metrics(composed, workload)
     lines = list(_what(composed))
     possible = True
     if composed.campaign.testbed.kind == "simulation":
@@ -34,7 +38,12 @@ def _what(composed: Composed) -> Iterator[str]:
     campaign = composed.campaign
     goals = ", ".join(f"{name} ({direction})" for name, direction in campaign.objectives.items())
     sampler = campaign.sampler.name
-    yield f"campaign   {campaign.name}: {campaign.search.trials} trials, sampler {sampler}"
+    wanted = campaign.search.trials
+    trials = trials_of(campaign, composed.space, History())
+    count = "1 trial" if trials == 1 else f"{trials} trials"
+    yield f"campaign   {campaign.name}: {count}, sampler {sampler}"
+    if trials < wanted:
+        yield f"           {fewer_trials(trials, wanted)}"
     yield f"objectives {goals}"
 
 
@@ -60,7 +69,10 @@ def _machines(composed: Composed) -> tuple[list[str], bool]:
     lines += [f"capacity   {_capacity(fit)}" for fit in found]
     far = composed.campaign.far_hosts
     lines += [f"capacity   {name}: checked when the campaign connects to it" for name in far]
-    enough = bool(far) or any(not fit.shortfall for fit in found)
+    # As many hosts must have room as a cluster spans; far ones are asked later.
+    enough = bool(far) or (
+        sum(not fit.shortfall for fit in found) >= composed.campaign.cluster.hosts
+    )
     return lines, possible and enough
 
 

@@ -7,13 +7,14 @@ model's business, and it words the error better.
 
 import difflib
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from campaign.config import effects
 from campaign.config.groups import CONF, groups
 from campaign.config.origins import OVERRIDE, Origins, key_of
 from campaign.config.override_values import SEE_HELP, check_group_choice, value_of
@@ -21,7 +22,6 @@ from campaign.config.renamed import current_name, log_renamed, with_current_name
 from campaign.core.errors import ConfigError
 from campaign.schema.model import Campaign
 from campaign.schema.settings import SettingRow, model_below, row_of, rows
-from campaign.schema.workload import HAVE_EFFECT, WorkloadSettings
 from schedulers.base import Params
 from schedulers.interface import Scheduler
 from schedulers.registry import adapter
@@ -61,12 +61,17 @@ class Composed:
 
 
 def compose(
-    overrides: Sequence[str], config_dir: Path | None = None, config_name: str = "config"
+    overrides: Sequence[str],
+    config_dir: Path | None = None,
+    config_name: str = "config",
+    *,
+    used_elsewhere: Collection[str] = (),
 ) -> Composed:
     """Compose the campaign of a command line's `overrides`, and validate it.
 
     `config_dir` is a user's own folder of YAML: its groups stand beside ours and win where names
-    clash. Raises ConfigError with field, value, allowed values and origin of everything wrong.
+    clash. Settings in `used_elsewhere` may be given though the campaign has no use for them. Raises
+    ConfigError with field, value, allowed values and origin of everything wrong.
     """
     if config_dir and not config_dir.is_dir():
         raise ConfigError(f"there is no folder {config_dir}", resolution="Check --config-dir.")
@@ -74,7 +79,7 @@ def compose(
     current = [_with_current_name(override) for override in overrides]
     values, choices = _hydra(current, folders, config_name)
     origins = Origins(tuple(current), folders, config_name, choices)
-    return _validated(with_current_names(values), origins)
+    return _validated(with_current_names(values), origins, used_elsewhere)
 
 
 def compose_recorded(config: dict[str, Any]) -> Composed:
@@ -91,7 +96,9 @@ def recorded(config: Mapping[str, Any]) -> dict[str, Any]:
     return with_current_names(config, of="the ledger", level=logging.INFO)
 
 
-def _validated(values: dict[str, Any], origins: Origins) -> Composed:
+def _validated(
+    values: dict[str, Any], origins: Origins, used_elsewhere: Collection[str] = ()
+) -> Composed:
     try:
         campaign = Campaign.model_validate(values)
     except ValidationError as error:
@@ -100,7 +107,7 @@ def _validated(values: dict[str, Any], origins: Origins) -> Composed:
     problems = [
         *_unknown_metrics(campaign),
         *_one_image_for_several(campaign),
-        *_without_effect(campaign.workload, origins),
+        *effects.problems(campaign, origins, used_elsewhere),
     ]
     try:
         space = space_of(
@@ -108,33 +115,12 @@ def _validated(values: dict[str, Any], origins: Origins) -> Composed:
         )
     except SpaceError as error:
         raise _config_error([*error.problems, *problems], origins) from None
+    problems += effects.parameter_problems(space, schedulers, origins)
     if problems:
         raise _config_error(problems, origins)
     return Composed(
         _with_memory(campaign, schedulers.values(), origins), schedulers, space, origins
     )
-
-
-def _without_effect(workload: WorkloadSettings, origins: Origins) -> Iterator[Problem]:
-    """Yield the workload's settings that somebody gave, though its kind has no use for them."""
-    for name, kinds in HAVE_EFFECT.items():
-        path = f"workload.{name}"
-        if workload.kind in kinds or name not in workload.model_fields_set:
-            continue
-        value = getattr(workload, name)
-        default = WorkloadSettings.model_fields[name].default
-        # A file may be a whole configuration, written by us: there, defaults stand for nothing.
-        # So may `jobs`, which our own groups set for every kind.
-        given = origins.overridden(path) or (
-            origins.in_users_file(path) and value != default and name != "jobs"
-        )
-        if given:
-            yield Problem(
-                path,
-                value,
-                f"choose workload={' or '.join(kinds)}, or leave it out",
-                f"it has no effect on workload.kind={workload.kind}",
-            )
 
 
 def _with_memory(

@@ -88,7 +88,8 @@ def _on_its_machine(file: Path, kind: str, overrides: Sequence[str]) -> NamedWor
     from campaign.workloads.transform import transform
 
     settings = compose(
-        ["workload=swf", "workload.path=''", f"workload.kind={kind}", *overrides]
+        ["workload=swf", "workload.path=''", f"workload.kind={kind}", *overrides],
+        used_elsewhere=("workload.machine",),
     ).campaign.workload
     trace = {"swf": read_swf, "batsim": read_batsim}[kind](file, strict=settings.strict)
     slots = settings.machine or trace.machine_slots or max(trace.table.column("width").to_pylist())

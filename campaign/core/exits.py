@@ -5,9 +5,12 @@
 2  something that the user can fix: one message says what, where, and how
 3  the campaign ended, but some of its trials failed because of the platform or the scheduler, or
    MLflow lacks runs: the message says how to complete it
+4  the campaign ended, and its trials are valid, but none meets the constraints: the message names
+   them, and how near the best trial came
 129, 130, 143  interrupted (terminal closed, Ctrl-C, SIGTERM); what was finished is kept
 """
 
 USER_ERROR = 2
 TRIALS_FAILED = 3
 MLFLOW_INCOMPLETE = 3
+NOTHING_FEASIBLE = 4

@@ -15,6 +15,7 @@ from campaign.core.errors import GaveUpError
 from campaign.core.jobs import tau_of
 from campaign.core.testbed import Status, Testbed
 from campaign.core.trials import Evaluation, Trial, TrialRecord
+from campaign.execution.distinct import in_newest_group, trials_of
 from campaign.records.ledger import History, Ledger, building_up
 from campaign.records.results import Results
 from campaign.schema.model import Campaign, SearchSettings
@@ -143,8 +144,16 @@ class Executor:
         self._listeners = listeners
         self._clock = clock
         search = campaign.search
+        self._search = search.model_copy(
+            update={"trials": trials_of(campaign, space, ledger.history)}
+        )
         self._study = Study(
-            space, campaign.objectives, search.constraints, campaign.sampler, search.seed
+            space,
+            campaign.objectives,
+            search.constraints,
+            campaign.sampler,
+            search.seed,
+            distinct=campaign.testbed.deterministic,
         )
         self._running: dict[int, tuple[Trial, float]] = {}
         self._told = 0
@@ -166,10 +175,9 @@ class Executor:
     def _decide(self) -> Decision:
         running = frozenset(self._running)
         room = self._testbed.room() if len(running) < self._campaign.testbed.parallel else 0
-        search = self._campaign.search
         return decide(
             self._ledger.history,
-            search,
+            self._search,
             running=running,
             told=self._told,
             room=room,
@@ -195,7 +203,10 @@ class Executor:
         with building_up():
             for number in sorted(history.asked):
                 asked = history.asked[number]
-                self._study.restore(Suggestion(number, asked.point, asked.attrs))
+                self._study.restore(
+                    Suggestion(number, asked.point, asked.attrs),
+                    comparable=in_newest_group(history, number),
+                )
             while self._told in history.asked and history.settled(
                 self._told, self._campaign.search.retries
             ):

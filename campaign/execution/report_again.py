@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from campaign.config.compose import Composed, compose_recorded
-from campaign.core.exits import MLFLOW_INCOMPLETE
+from campaign.core.exits import MLFLOW_INCOMPLETE, NOTHING_FEASIBLE
 from campaign.core.files import user_path
 from campaign.core.trials import TrialRecord
+from campaign.execution.distinct import trials_of
 from campaign.execution.summary import conclude, facts_of, result_of
 from campaign.records.ledger import History, history_of
 from campaign.records.results import Results
@@ -32,7 +33,7 @@ def report_again(folder: Path, name: str) -> int:
     parameters = parameters_of(composed.schedulers, composed.space)
     known = {path: history.group.key.get(path, value) for path, value in parameters.items()}
     tracker = tracker_for(campaign, facts.config, known, results, history)
-    wanted = campaign.search.trials
+    wanted = trials_of(campaign, composed.space, history)
     results.keep_config(facts.config)
 
     def track(front: Sequence[TrialRecord]) -> None:
@@ -43,7 +44,9 @@ def report_again(folder: Path, name: str) -> int:
     _log.info("command  %s", facts.command)
     if facts.folder:
         _log.info("given in %s", facts.folder)
-    return 0 if tracked else MLFLOW_INCOMPLETE
+    if not tracked:
+        return MLFLOW_INCOMPLETE
+    return NOTHING_FEASIBLE if result.unmet else 0
 
 
 def begun(results: Results) -> tuple[Composed, History]:

@@ -9,12 +9,15 @@ from typing import Any
 
 from campaign.analysis.fairness import ManifestEntry, plain
 from campaign.config.compose import Composed, compose_recorded, recorded
+from campaign.config.effects import unused
 from campaign.core import log
 from campaign.core.errors import CampaignError, LedgerError
-from campaign.core.exits import MLFLOW_INCOMPLETE, TRIALS_FAILED
+from campaign.core.exits import MLFLOW_INCOMPLETE, NOTHING_FEASIBLE, TRIALS_FAILED
 from campaign.core.files import sweep_drafts, user_path
 from campaign.core.jobs import Workload
 from campaign.core.trials import TrialRecord
+from campaign.execution.attainable import check_metrics
+from campaign.execution.distinct import fewer_trials, trials_of
 from campaign.execution.executor import Executor
 from campaign.execution.progress import Progress
 from campaign.execution.start import Start, key_of, record_start, standing, starts_group
@@ -23,8 +26,9 @@ from campaign.execution.terminal import show
 from campaign.records.ledger import Ledger
 from campaign.records.results import Results
 from campaign.records.verification import check_results
+from campaign.report.constraints import unmet
 from campaign.report.facts import CampaignFacts
-from campaign.schema.model import Campaign, SearchSettings
+from campaign.schema.model import Campaign
 from campaign.schema.settings import rows, written
 from campaign.testbeds import backend_for
 from campaign.testbeds.preflight import workload_for
@@ -99,7 +103,10 @@ def run(
         records, tracked = _carry_out(composed, command, ledger, results)
     if any(record.failed for record in records) or not any(record.valid for record in records):
         return TRIALS_FAILED
-    return 0 if tracked else MLFLOW_INCOMPLETE
+    if not tracked:
+        return MLFLOW_INCOMPLETE
+    comparable = ledger.history.comparable()
+    return NOTHING_FEASIBLE if unmet(comparable, campaign.search.constraints) else 0
 
 
 def _keep_log(stack: ExitStack, path: Path) -> None:
@@ -121,9 +128,10 @@ def _carry_out(
     start = Start(campaign, key_of(campaign, parameters, workload), workload, command.arguments)
     own_group = starts_group(start, ledger.history, results, new_group=command.new_group)
     backend = backend_for(campaign, schedulers, space)
+    trials = trials_of(campaign, space, ledger.history)
+    left = _is_left(composed, workload, trials, ledger)
     images = backend.prepare(ledger.history.images)
-    progress = Progress(campaign.search.trials)
-    left = not _is_done(campaign.search, ledger)
+    progress = Progress(trials)
     if left:
         backend.check()
         record_start(start, images, ledger, results, own_group=own_group)
@@ -136,7 +144,7 @@ def _carry_out(
         _record_fairness(result.facts.fairness, ledger)
         return conclude(result, results, user_path(campaign.output.mlruns), track=worker.finish)
 
-    with MlflowWorker(tracker, results, ledger.history, campaign.search.trials) as worker:
+    with MlflowWorker(tracker, results, ledger.history, trials) as worker:
         if not left:
             tracked = finish()
             return ledger.history.final(), tracked
@@ -190,15 +198,21 @@ def _workload(composed: Composed) -> Workload:
     return workload
 
 
-def _is_done(search: SearchSettings, ledger: Ledger) -> bool:
+def _is_left(composed: Composed, workload: Workload, trials: int, ledger: Ledger) -> bool:
+    """Return whether some of the `trials` are left to do.
+
+    Log how many there are, where that is new. Raises ConfigError where none could be valid.
+    """
+    search = composed.campaign.search
     done = ledger.history.lasting(search.retries)
-    if done < search.trials:
-        return False
-    _log.info(
-        "all %d trials are done already; a larger search.trials goes on, another name= begins anew",
-        done,
-    )
-    return True
+    if trials < search.trials:
+        _log.info("%s", fewer_trials(trials, search.trials))
+    if done < trials:
+        check_metrics(composed, workload)
+        return True
+    more = "" if trials < search.trials else "a larger search.trials goes on, "
+    _log.info("all %d trials are done already; %sanother name= begins anew", done, more)
+    return False
 
 
 def _record_fairness(rows: Sequence[ManifestEntry], ledger: Ledger) -> None:
@@ -214,11 +228,13 @@ def _check_same_campaign(campaign: Campaign, ledger: Ledger, folder: Path) -> No
         return
     before = flatten(recorded(head["config"]))
     now = flatten(campaign.model_dump(mode="json"))
+    # An earlier version took settings without an effect; they make no other campaign.
+    free = {*MAY_CHANGE, *(one.path for one in unused(campaign))}
     changed = [
         f"{path}: {before.get(path)!r} -> {now.get(path)!r}"
         for path in sorted(before.keys() | now.keys())
         if before.get(path) != now.get(path)
-        and not any(path == k or path.startswith(f"{k}.") for k in MAY_CHANGE)
+        and not any(path == k or path.startswith(f"{k}.") for k in free)
         and not (path not in before and _at_default(path, now[path]))
     ]
     if changed:

@@ -103,6 +103,7 @@ def render(result: CampaignResult, jobs: Callable[[int], pa.Table | None]) -> st
         records=records,
         simulated=simulated(records),
         front=best,
+        unmet=result.unmet,
         points=points,
         front_numbers={record.number for record in best},
         dimensions=dimensions(records),

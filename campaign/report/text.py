@@ -50,7 +50,7 @@ def text_front(result: CampaignResult) -> "Group":
         f"Pareto front{of}: {len(best)} of {valid} valid trials ({len(records)} in all)",
         style="bold",
     )
-    apart = [Text(line) for line in _apart(result)]
+    apart = [Text(line) for line in (*_apart(result), *filter(None, [result.unmet]))]
     if not best:
         return Group(title, *apart)
     return Group(

@@ -20,6 +20,8 @@ FIGURES = {
     "cv": "CV",
 }
 
+FIRST = "the first arrival in number 0"
+
 
 def workload_lines(workload: Workload, known: Statistics, *, source: str) -> Iterator[str]:
     """Yield all that is known of a workload but its picture; `source` is where it came from."""
@@ -30,8 +32,9 @@ def workload_lines(workload: Workload, known: Statistics, *, source: str) -> Ite
     serial = percent(known.serial)
     powers = percent(known.powers_of_two)
     yield f"{serial} of the jobs are 1 slot wide; the widths of {powers} are powers of two"
-    yield from _cycle("hour of the day", known.day)
-    yield from _cycle("day of the week", known.week)
+    clock = known.clock
+    yield from _cycle("hour of the day", known.day, f"by the clock of {clock}" if clock else FIRST)
+    yield from _cycle("day of the week", known.week, f"Monday is 0 ({clock})" if clock else FIRST)
 
 
 def identity_lines(workload: Workload) -> Iterator[str]:
@@ -63,10 +66,10 @@ def _table(known: Mapping[str, Distribution]) -> Iterator[str]:
         yield f"{label:<8}" + "".join(f"{number(value):>12}" for value in values)
 
 
-def _cycle(part: str, rates: Sequence[float]) -> Iterator[str]:
+def _cycle(part: str, rates: Sequence[float], counted: str) -> Iterator[str]:
     """Yield a cycle as a row of characters, and its extremes; nothing where there are no rates."""
     if rates:
-        yield f"jobs per hour by {part}, the first arrival in number 0:"
+        yield f"jobs per hour by {part}, {counted}:"
         most = max(rates)
         least = min(rates)
         extremes = (

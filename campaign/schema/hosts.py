@@ -131,3 +131,8 @@ class TestbedSettings(Settings):
         unit="s",
         ge=0,
     )
+
+    @property
+    def deterministic(self) -> bool:
+        """True if each evaluation of a point gives the same, so that one is enough."""
+        return self.kind == "simulation"

@@ -136,6 +136,7 @@ class SimulationTestbed:
             phases={Phase.SIMULATED: time.perf_counter() - begun},
             provenance=provenance,
             checks=checks,
+            retryable=False,  # the same would come out
             files={"policy.json": json.dumps(asdict(policy), indent=1).encode()},
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from campaign.core.jobs import Workload
+from campaign.workloads.local_time import local_times
 from campaign.workloads.transform import offered_load
 
 MINUTE = 60.0
@@ -23,6 +24,7 @@ _DECADES = (0.25, 0.5, 1, 2, 5, 10, 20)  # lengths of a bar of run times
 # spans from which a daily and a weekly cycle can be told from chance
 CYCLE_FROM = 2 * DAY
 WEEK_FROM = 2 * WEEK
+SHORTEST_PART = 1.0  # s: divides nothing by 0, since each cycle is shown over two of its length
 _CALENDAR = (
     *(1.0, 2.0, 5.0, 10.0, 15.0, 30.0),
     *(part * MINUTE for part in (1, 2, 5, 10, 15, 30)),
@@ -70,8 +72,9 @@ class Statistics:
     jobs. `load` is None where the jobs arrive all at once. `arrivals` are jobs per bar, `loads`
     offered load per bar (none without a span), both over seconds since the first arrival. `widths`
     are jobs by width, each edge in the bar below it; `runtimes` jobs by run time in s, each edge in
-    the bar above it. `day` and `week` are jobs per hour by hour of the day and by day of the week,
-    both counted from the first arrival, empty where the span is too short.
+    the bar above it. `day` and `week` are jobs per hour by hour of the day and by day of the week
+    (Monday first), empty where the span is too short. `clock` says whose hours and days they are;
+    where it is empty, both count from the first arrival.
     """
 
     jobs: int
@@ -88,6 +91,7 @@ class Statistics:
     runtimes: Histogram
     day: tuple[float, ...]
     week: tuple[float, ...]
+    clock: str = ""
 
 
 def describe(workload: Workload, slots: int) -> Statistics:
@@ -106,6 +110,7 @@ def describe(workload: Workload, slots: int) -> Statistics:
     span = float(arrival[-1] - arrival[0])
     since = arrival - arrival[0]
     edges = _time_edges(span)
+    local = local_times(workload)
     return Statistics(
         jobs=len(workload),
         slots=slots,
@@ -128,8 +133,9 @@ def describe(workload: Workload, slots: int) -> Statistics:
         else None,
         widths=_by_width(width),
         runtimes=_over(runtime, _decades(runtime)),
-        day=_cycle(since, HOUR, 24) if span > CYCLE_FROM else (),
-        week=_cycle(since, DAY, 7) if span > WEEK_FROM else (),
+        day=_cycle(local.seconds, HOUR, 24) if span > CYCLE_FROM else (),
+        week=_cycle(local.seconds, DAY, 7) if span > WEEK_FROM else (),
+        clock=local.clock,
     )
 
 
@@ -206,12 +212,18 @@ def _histogram(edges: Column, heights: ArrayLike) -> Histogram:
     return Histogram(tuple(edges.tolist()), tuple(np.asarray(heights, dtype=np.float64).tolist()))
 
 
-def _cycle(since: Column, part_s: float, parts: int) -> tuple[float, ...]:
+def _cycle(seconds: Column, part_s: float, parts: int) -> tuple[float, ...]:
     """Return jobs per hour in each part of a cycle, over the time that the span spent in it.
 
-    A part begun counts as such.
+    A cycle begins at each multiple of its length; `seconds` are ascending. A part that the span
+    never met has no jobs either.
     """
-    counts = np.bincount((since // part_s).astype(np.int64) % parts, minlength=parts)
-    whole, rest = divmod(float(since[-1]), part_s * parts)
-    spent = whole * part_s + np.clip(rest - part_s * np.arange(parts), 0, part_s)
-    return tuple((counts * HOUR / spent).tolist())
+    counts = np.bincount((seconds // part_s).astype(np.int64) % parts, minlength=parts)
+    spent = _spent(float(seconds[-1]), part_s, parts) - _spent(float(seconds[0]), part_s, parts)
+    return tuple((counts * HOUR / np.maximum(spent, SHORTEST_PART)).tolist())
+
+
+def _spent(until: float, part_s: float, parts: int) -> Column:
+    """Return the seconds that each part of a cycle had from 0 on."""
+    whole, rest = divmod(until, part_s * parts)
+    return np.asarray(whole * part_s + np.clip(rest - part_s * np.arange(parts), 0, part_s))

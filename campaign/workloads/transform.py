@@ -20,6 +20,8 @@ from campaign.workloads.columns import SHORTEST_S, Columns, columns_of, from_zer
 from campaign.workloads.traces import STARTED
 
 HASH_DIGITS = 12
+TIMES_SCALED = "times scaled"
+LOAD_SET = "offered load set"
 NAMED = 10  # users that a note names one by one
 ALWAYS_WHOLE = "esp"
 """The kind whose jobs are a fixed set, which workload.jobs doesn't shorten."""
@@ -99,11 +101,11 @@ def _steps(settings: WorkloadSettings, workload: Workload, slots: int) -> Iterat
         )
     if settings.time_scale != 1.0:
         yield TransformStep(
-            "time_scale", "times scaled", lambda jobs: _scale_times(jobs, settings.time_scale)
+            "time_scale", TIMES_SCALED, lambda jobs: _scale_times(jobs, settings.time_scale)
         )
     if settings.load is not None:
         load = settings.load
-        yield TransformStep("load", "offered load set", lambda jobs: _set_load(jobs, load, slots))
+        yield TransformStep("load", LOAD_SET, lambda jobs: _set_load(jobs, load, slots))
 
 
 def _choices(settings: WorkloadSettings) -> Iterator[TransformStep]:

@@ -5,7 +5,7 @@ of jobs are over finished jobs; how many are not is a metric too. A metric that 
 trial is absent with a reason, never a number that looks like one. Times are seconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ __all__ = [
     "Computed",
     "MetricDefinition",
     "compute",
+    "without_value",
 ]
 
 
@@ -55,6 +56,15 @@ def compute(
         {name: value for name, value in found.items() if not isinstance(value, NoMeaning)},
         {name: value.why for name, value in found.items() if isinstance(value, NoMeaning)},
     )
+
+
+def without_value(
+    names: Iterable[str], jobs: "pa.Table", cluster: ClusterFacts, phases: Mapping[Phase, float]
+) -> dict[str, str]:
+    """Return which of the metrics `names` have no value for a jobs table, with the reason."""
+    measured = measure(jobs, cluster, phases, BOUNDED_SLOWDOWN_TAU_S)
+    found = {name: _evaluate(METRICS[name], measured) for name in names}
+    return {name: value.why for name, value in found.items() if isinstance(value, NoMeaning)}
 
 
 def _evaluate(row: MetricDefinition, measured: MetricInputs) -> float | NoMeaning:

@@ -189,7 +189,7 @@ def test_a_dry_run_says_which_files_an_image_still_needs(tmp_path, capsys):
 
 
 def test_a_dry_run_of_a_simulation_builds_and_boots_nothing(capsys):
-    assert search.main(["--dry-run", "testbed=simulation", "hosts.local.memory_mib=256"]) == 0
+    assert search.main(["--dry-run", "testbed=simulation", "cluster.nodes=[2,900]"]) == 0
     said = capsys.readouterr().out
     assert "simulate   by discrete events" in said and "20 jobs of demo" in said
     assert "build" not in said.split("nothing is built")[0] and "capacity" not in said
@@ -368,9 +368,10 @@ def test_the_doctor_names_the_files_that_the_chosen_schedulers_image_needs(tmp_p
     from campaign.testbeds import machine_check
 
     options = [f"image.store={tmp_path}", f"image.extras={tmp_path}", "image.builder=debian"]
+    building = ("image.extras", "image.builder")
 
     def files(*more):
-        found = machine_check._image(compose([*options, *more]))
+        found = machine_check._image(compose([*options, *more], used_elsewhere=building))
         return [finding for finding in found if finding.what == "files"]
 
     (finding,) = files("scheduler=volcano")

@@ -221,10 +221,14 @@ def test_an_override_is_named_before_the_file_below_it(own):
     )
 
 
-def test_simulation_is_not_held_to_the_memory_of_virtual_machines():
+def test_simulation_is_not_held_to_the_memory_of_virtual_machines(tmp_path):
     given = ["scheduler=volcano", "cluster.memory_mib=300"]
     assert "needs" in refused(*given)
-    assert compose([*given, "testbed=simulation"]).campaign.cluster.memory_mib == 300
+    # A file may describe a site's virtual machines as well.
+    (tmp_path / "cluster").mkdir()
+    (tmp_path / "cluster" / "own.yaml").write_text("nodes: 2\nmemory_mib: 300\n")
+    simulated = compose(["scheduler=volcano", "cluster=own", "testbed=simulation"], tmp_path)
+    assert simulated.campaign.cluster.memory_mib == 300
 
 
 @pytest.mark.parametrize(

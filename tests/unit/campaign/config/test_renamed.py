@@ -14,6 +14,8 @@ from campaign.schema.settings import rows
 from tests.fakes.tracker import FakeTracker
 
 OLD = ("testbed.silence_s=7", "testbed.overlap=none", "testbed.first_strike_s=1.5")
+# No testbed has a use for all of them.
+USED = tuple(RENAMED.values())
 
 
 def settings_of(composed):
@@ -27,7 +29,7 @@ def test_every_new_name_is_a_setting_and_no_old_one_is():
 
 
 def test_overrides_have_their_old_names(caplog):
-    composed = compose(OLD)
+    composed = compose(OLD, used_elsewhere=USED)
     assert settings_of(composed) == (7, "none", 1.5)
     assert [message.split(";")[0] for message in caplog.messages] == [
         f"{old} is now called {RENAMED[old]}" for old in (one.split("=")[0] for one in OLD)
@@ -35,7 +37,7 @@ def test_overrides_have_their_old_names(caplog):
 
 
 def test_a_campaign_repeats_with_the_present_names():
-    assert "testbed.prefetch=none" in compose(OLD).origins.overrides
+    assert "testbed.prefetch=none" in compose(OLD, used_elsewhere=USED).origins.overrides
 
 
 def test_an_override_of_the_whole_group_may_have_old_names(caplog):
@@ -94,7 +96,7 @@ def with_old_names(config):
 
 def test_a_recorded_configuration_has_its_old_names(caplog):
     caplog.set_level(logging.INFO)
-    composed = compose(["testbed=simulation", *OLD])
+    composed = compose(["testbed=simulation", *OLD], used_elsewhere=USED)
     caplog.clear()
     config = composed.campaign.model_dump(mode="json")
     assert compose_recorded(with_old_names(config)).campaign == composed.campaign
@@ -121,6 +123,6 @@ def test_a_campaign_of_old_names_is_resumed(tmp_path, monkeypatch):
     for event in (head, *rest):  # ledgers had no checksums then
         del event["n"], event["hash"]
     ledger.write_text("".join(json.dumps(event) + "\n" for event in (head, *rest)))
-    assert run(compose([*settings, "search.trials=2", "testbed.prefetch=none"])) == 0
+    assert run(compose([*settings, "search.trials=2"])) == 0
     with pytest.raises(LedgerError, match="1 setting differs"):
         run(compose([*settings, "search.trials=2", "testbed.cycle_offset_s=2"]))

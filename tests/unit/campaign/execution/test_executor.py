@@ -43,7 +43,9 @@ def _composed(*overrides):
         "sampler.population=2",
         "testbed.parallel=3",
     ]
-    return compose([*fixed, *overrides])
+    # The same settings for all samplers, in batches or not.
+    own = [each.partition("=")[0] for each in fixed]
+    return compose([*fixed, *overrides], used_elsewhere=own)
 
 
 def composed_of(folder, *overrides):

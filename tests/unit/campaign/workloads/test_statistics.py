@@ -2,6 +2,7 @@
 nothing."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from statistics import fmean, pstdev
 from xml.etree import ElementTree
@@ -22,6 +23,7 @@ from campaign.report.workload_picture import (
     workload_page,
     workload_svg,
 )
+from campaign.report.workload_text import workload_lines
 from campaign.workloads.statistics import BINS, DAY, DECADE_BINS, HOUR, WEEK, describe, step_of
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -250,3 +252,55 @@ def test_a_million_jobs_stay_columns():
     known = describe(Workload("many", pa.table(columns).cast(WORKLOAD_SCHEMA)), 128)
     assert (known.jobs, known.users, known.serial) == (jobs, 49, pytest.approx(1 / 128, rel=1e-3))
     assert math.isclose(known.load, known.distributions["area"].mean / 128, rel_tol=1e-5)
+
+
+def since_midnight(notes, days=15, every=DAY):
+    """Describe jobs one `every` seconds, for `days`, with the notes of a header."""
+    rows = [(at * every, 1, 1, 1, 1) for at in range(int(days * DAY / every) + 1)]
+    return describe(replace(workload(rows), notes=notes), 8)
+
+
+SUNDAY_NOON = 1_772_366_400  # Unix time of 2026-03-01 12:00 UTC, a Sunday
+BEGAN = {"header UnixStartTime": str(SUNDAY_NOON)}
+
+
+@pytest.mark.parametrize(
+    ("notes", "hour", "clock"),
+    [
+        ({}, 0, ""),
+        (BEGAN, 12, "UTC"),
+        (BEGAN | {"header TimeZoneString": "US/Pacific"}, 4, "US/Pacific"),
+        (BEGAN | {"header TimeZoneString": "Asia/Tokyo (since 1999)"}, 21, "Asia/Tokyo"),
+        (BEGAN | {"header TimeZoneString": "Nowhere/At_all"}, 12, "UTC, since the zone"),
+        (BEGAN | {"header TimeZoneString": "../../etc/passwd"}, 12, "UTC, since the zone"),
+        (BEGAN | {"times scaled": "by 0.1"}, 0, ""),
+        (BEGAN | {"offered load set": "0.7"}, 0, ""),
+        ({"header UnixStartTime": "99999999999"}, 0, ""),
+    ],
+)
+def test_the_hour_of_the_day_is_that_of_the_traces_clock(notes, hour, clock):
+    known = since_midnight(notes, days=6)
+    assert known.day.index(max(known.day)) == hour
+    assert known.clock.startswith(clock) and bool(known.clock) == bool(clock)
+
+
+def test_the_hour_of_the_day_follows_summer_time():
+    known = since_midnight(BEGAN | {"header TimeZoneString": "US/Pacific"}, days=14)
+    # From 2026-03-08 on, noon in UTC is 5 o'clock there.
+    assert {hour for hour, rate in enumerate(known.day) if rate} == {4, 5}
+
+
+def test_the_day_of_the_week_is_that_of_the_traces_clock():
+    rows = [(0, 1, 1, 1, 1), *[(8 * DAY, 1, 1, 1, 1)] * 6, (2 * WEEK + 1, 1, 1, 1, 1)]
+    known = describe(replace(workload(rows), notes=BEGAN), 8)
+    assert known.week.index(max(known.week)) == 0  # a Sunday and eight days: a Monday
+    assert any(
+        "Monday is 0 (UTC)" in line for line in workload_lines(workload(rows), known, source="")
+    )
+
+
+def test_a_part_of_a_cycle_counts_for_as_long_as_it_lasted():
+    # From noon to midnight two days later: 60 hours, of which the mornings had 2 and the
+    # afternoons 3 each.
+    known = since_midnight(BEGAN, days=2.5, every=HOUR / 4)
+    assert known.day[3] == pytest.approx(4) and known.day[15] == pytest.approx(4)
