@@ -22,7 +22,7 @@ MUNGE_KEY = "munge.key"
 PROBE_TIMEOUT_S = 10
 """For a client in a probe, which is asked again: one that hangs may miss that the controller has
 come."""
-CLIENT_TIMEOUT_S = 60
+CLIENT_TIMEOUT_S = 30
 """For any other client. On a slow head, one that is ended earlier would never answer."""
 
 

@@ -128,8 +128,8 @@ def remotes_of(monkeypatch):
     made = {}
     connect = module.Remote.connect.__func__
 
-    async def recorded(cls, node, *arguments):
-        made[node] = await connect(cls, node, *arguments)
+    async def recorded(cls, node, *arguments, **options):
+        made[node] = await connect(cls, node, *arguments, **options)
         return made[node]
 
     monkeypatch.setattr(module.Remote, "connect", classmethod(recorded))
