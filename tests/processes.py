@@ -36,7 +36,7 @@ def environment(pid: int) -> bytes:
 
 def listening(pids: list[int]) -> set[tuple[str, int]]:
     """Return the addresses and ports where these processes listen for TCP."""
-    inodes = {link for pid in pids for link in _descriptors(pid) if link.startswith("socket:")}
+    inodes = _sockets(pids)
     found = set()
     for table in ("tcp", "tcp6"):
         for line in Path("/proc/net", table).read_text().splitlines()[1:]:
@@ -45,6 +45,28 @@ def listening(pids: list[int]) -> set[tuple[str, int]]:
                 address, _, port = fields[1].partition(":")
                 found.add((_address(address), int(port, 16)))
     return found
+
+
+def reached(place: tuple[str, int]) -> str:
+    """Return where a client on this machine reaches one who listens there, as HOST:PORT."""
+    host, port = place
+    wild = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}
+    return (
+        f"[{host}]:{port}" if host not in wild and ":" in host else f"{wild.get(host, host)}:{port}"
+    )
+
+
+def abstract_sockets(pids: list[int]) -> list[str]:
+    """Return the names of these processes' Unix sockets that stand in no folder, without the NUL
+    in front: whoever is on the machine can connect to them."""
+    inodes = _sockets(pids)
+    lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    named = [fields for fields in lines if len(fields) > 7 and fields[7].startswith("@")]
+    return sorted({one[7][1:] for one in named if f"socket:[{one[6]}]" in inodes})
+
+
+def _sockets(pids: list[int]) -> set[str]:
+    return {link for pid in pids for link in _descriptors(pid) if link.startswith("socket:")}
 
 
 def _descriptors(pid: int) -> Iterator[str]:

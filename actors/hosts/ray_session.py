@@ -3,16 +3,26 @@
 Ray reads its environment once, when it is imported, so `prepare` must be called before that.
 """
 
+import logging
 import os
 import secrets
 import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from actors.hosts import ray_doorbell, ray_folder
 from campaign.core import log
 from campaign.core.errors import ConfigError, InfrastructureError
+
+_START_ATTEMPTS = 3
+_OPTIONS: dict[str, Any] = {
+    "log_to_driver": False,
+    "logging_level": "error",
+    "ignore_reinit_error": True,
+}
+_log = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Room for jobs tables and logs; on one host, images never travel through it."""
@@ -81,16 +91,14 @@ def start(address: str | None) -> None:
     import ray
 
     handler = signal.getsignal(signal.SIGTERM)
-    common = {"log_to_driver": False, "logging_level": "error", "ignore_reinit_error": True}
     try:
         if address:
-            ray.init(address=address, **common)
+            ray.init(address=address, **_OPTIONS)
         else:
             ray_folder.sweep()
-            folder = str(ray_folder.make())
-            store = {"object_store_memory": OBJECT_STORE_BYTES, "_temp_dir": folder}
-            ray.init(address="local", include_dashboard=False, num_cpus=1, **store, **common)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            _start_own()
+    # Ray raises a bare Exception where its daemons don't come up.
+    except Exception as error:  # noqa: BLE001
         where = f"Ray at {address}" if address else "a local Ray"
         raise InfrastructureError(
             f"{where} can't be reached or started: {error}",
@@ -99,6 +107,24 @@ def start(address: str | None) -> None:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
+
+
+def _start_own() -> None:
+    import ray
+
+    for attempt in range(1, _START_ATTEMPTS + 1):
+        folder = str(ray_folder.make())
+        store = {"object_store_memory": OBJECT_STORE_BYTES, "_temp_dir": folder}
+        try:
+            ray.init(address="local", include_dashboard=False, num_cpus=1, **store, **_OPTIONS)
+            return
+        except Exception as error:
+            # Ray gives its daemons 30 s, whatever else the machine does; those that came too late
+            # end with this process.
+            if attempt == _START_ATTEMPTS:
+                raise
+            _log.warning("Ray didn't start, so it is started again: %s", error)
+            ray.shutdown()
 
 
 def stop() -> None:

@@ -87,13 +87,13 @@ class Tracker:
     def reopen(self) -> None:
         """Mark the campaign's run as running: trials are to follow."""
         parent = self.start()
-        with _locked(self._mlruns):
+        with locked_store(self._mlruns):
             self._client.update_run(parent, status="RUNNING")
 
     def interrupt(self, ended: float) -> None:
         """Close the campaign's run as killed at `ended` (Unix seconds), without a front."""
         parent = self.start()
-        with _locked(self._mlruns):
+        with locked_store(self._mlruns):
             self._client.set_terminated(parent, "KILLED", end_time=milliseconds(ended))
 
     def log(self, record: TrialRecord, artifacts: Artifacts | None = None) -> str:
@@ -102,7 +102,7 @@ class Tracker:
         A complete run is left as it is.
         """
         self.start()
-        with _locked(self._mlruns):
+        with locked_store(self._mlruns):
             run = self._find(self._key(record)) or self._create(record)
             if run.info.status == "RUNNING":
                 self._complete(run.info.run_id, record, artifacts or Artifacts())
@@ -123,7 +123,7 @@ class Tracker:
             if run is None:
                 self.log(record, artifacts_of(record))
             elif lacks_files(run):
-                with _locked(self._mlruns):
+                with locked_store(self._mlruns):
                     files = self._all_files(record, artifacts_of(record))
                     self._log_files(run.info.run_id, files)
                     self._note_size(run.info.run_id)
@@ -147,7 +147,7 @@ class Tracker:
         campaign's run as killed: it was stopped before all its trials.
         """
         parent = self.start()
-        with _locked(self._mlruns):
+        with locked_store(self._mlruns):
             self._tag_front({(str(record.number), str(record.attempt)) for record in front})
             for path in artifacts:
                 if path.exists():
@@ -164,7 +164,7 @@ class Tracker:
     def _experiment(self) -> str:
         artifacts = self._mlruns / "artifacts" / self._campaign
         client = self._client  # opened before, since opening it takes the same lock
-        with _locked(self._mlruns):
+        with locked_store(self._mlruns):
             found = client.get_experiment_by_name(self._campaign)
             if found is None:
                 return str(
@@ -179,7 +179,7 @@ class Tracker:
         """The campaign's own run; a new one is running."""
         tags = {"campaign": self._identity, "kind": "campaign"}
         experiment = self._experiment  # made before, since making it takes the same lock
-        with _locked(self._mlruns):
+        with locked_store(self._mlruns):
             run = self._find(tags) or self._client.create_run(
                 experiment, tags=tags, run_name=self._named(self._campaign)
             )
@@ -311,7 +311,7 @@ def open_store(mlruns: Path) -> Any:
     Raises TrackingError when the store can't be opened.
     """
     mlflow = _quiet_mlflow()
-    with _locked(mlruns):
+    with locked_store(mlruns):
         try:
             client = mlflow.MlflowClient(tracking_uri=store_uri(mlruns))
             client.search_experiments(max_results=1)
@@ -336,7 +336,7 @@ def _quiet_mlflow() -> Any:
 
 
 @contextmanager
-def _locked(mlruns: Path) -> Iterator[None]:
+def locked_store(mlruns: Path) -> Iterator[None]:
     """Hold the store's lock file, from one thread once at a time; other processes wait.
 
     A fresh database that several processes open at once is ruined for good, and MLflow looks and

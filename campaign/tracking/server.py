@@ -5,7 +5,7 @@ import secrets
 import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from campaign.core import log
 from campaign.core.errors import TrackingError
 from campaign.tracking.artifact_reader import ARTIFACTS, ArtifactReader
 from campaign.tracking.gate import TOKEN, Gate
-from campaign.tracking.mlflow_tracker import DATABASE, ENVIRONMENT, store_uri
+from campaign.tracking.mlflow_tracker import DATABASE, ENVIRONMENT, locked_store, store_uri
 
 if TYPE_CHECKING:
     import uvicorn
@@ -127,9 +127,14 @@ def _application(mlruns: Path) -> Any:
     from mlflow.server.fastapi_app import app
 
     try:
-        handlers.initialize_backend_stores(
-            store_uri(mlruns), store_uri(mlruns), str(folder / ARTIFACTS)
-        )
+        with ExitStack() as stack:
+            # A campaign may be making the store just now, which two at once would ruin. Who can't
+            # write the lock file can't change the store either.
+            with suppress(OSError):
+                stack.enter_context(locked_store(folder))
+            handlers.initialize_backend_stores(
+                store_uri(mlruns), store_uri(mlruns), str(folder / ARTIFACTS)
+            )
     except (MlflowException, SQLAlchemyError) as error:
         raise TrackingError(
             f"MLflow can't open {folder / DATABASE}",

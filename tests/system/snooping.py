@@ -1,84 +1,91 @@
-"""Another user of the machine: what it reads of a campaign's files and processes, and which sockets
-let it in."""
+"""Another user of the machine: what it reads of a campaign's files and processes, and which of its
+attacks on files, sockets, ports and processes succeed."""
 
 import contextlib
+import json
+import os
 import re
 import subprocess
-import textwrap
+import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from actors.hypervisor.daemon import PrivateLibvirtd
-from tests.processes import environment, tree
+from tests.processes import environment, listening, tree
 
 NOBODY = 65534
+AS_NOBODY = {"user": NOBODY, "group": NOBODY, "extra_groups": [], "cwd": "/"}
 SETTLE_S = 3.0
-# Prints all that its user can read below the folders that it is given and of processes, and which
-# sockets let it in.
-SNOOP = textwrap.dedent("""
-    import os, pathlib, socket, sys
+INTRUDER = Path(__file__).with_name("intruder.py")
+PUBLIC = (b"AAAAC3", b"ssh-ed25519")
+"""How lines of credentials begin that are no secrets."""
 
-    def give(path):
-        try:
-            with open(path, "rb") as file:
-                content = file.read(64_000_000)
-            sys.stdout.buffer.write(b"\\n== " + os.fsencode(str(path)) + b"\\n" + content)
-        except OSError:
-            pass
 
-    for top in sys.argv[1:]:
-        for folder, _, names in os.walk(top):
-            for name in names:
-                path = pathlib.Path(folder, name)
-                if path.is_socket():
-                    try:
-                        with socket.socket(socket.AF_UNIX) as knock:
-                            knock.connect(str(path))
-                        print("== let" + " in by", path, flush=True)
-                    except OSError:
-                        pass
-                elif path.is_file():
-                    give(path)
-    for process in pathlib.Path("/proc").glob("[0-9]*"):
-        for name in ("cmdline", "environ", "mem"):
-            give(process / name)
-""")
+@dataclass(frozen=True)
+class Targets:
+    """What another user is to attack.
+
+    `places` are paths as root knows them, and whether even reading or listing them is an attack
+    that must fail; below `tops`, the other user looks for paths itself. `sockets` are names of
+    abstract ones.
+    """
+
+    places: list[tuple[str, bool]] = field(default_factory=list)
+    tops: list[str] = field(default_factory=list)
+    ports: list[tuple[str, int]] = field(default_factory=list)
+    sockets: list[str] = field(default_factory=list)
+    pids: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Look:
-    """What was secret at a moment, by where it stood, and what another user saw then."""
+    """What was secret at a moment, by where it stood, what another user saw then, and what it was
+    let do."""
 
     secrets: dict[str, set[bytes]]
     seen: bytes
+    let: list[str]
 
     def leaks(self, secrets):
-        """Where those of the secrets stood that were seen, public keys aside; and the sockets that
-        let in."""
+        """Where those of the secrets stood that were seen, public keys aside; and what the other
+        user was let do."""
         found = [
             name
             for name, lines in secrets.items()
             if any(line in self.seen for line in lines if not line.startswith(PUBLIC))
         ]
-        return found + re.findall(r"let in by .*", self.seen.decode(errors="replace"))
-
-
-PUBLIC = (b"AAAAC3", b"ssh-ed25519")
-"""How lines of credentials begin that are no secrets."""
+        return found + self.let
 
 
 def look(workplace, driver=None):
     """As root: collect the secrets, and be another user for a moment. The nodes may have begun just
     now."""
     time.sleep(SETTLE_S)
-    return Look(secrets_of(workplace, driver), seen_by_nobody(*folders_of(workplace)))
+    secrets = secrets_of(workplace, driver)
+    running = tree(driver.pid) if driver else []
+    targets = Targets(
+        tops=[str(folder) for folder in folders_of(workplace)],
+        ports=sorted(listening(running)),
+        pids=running,
+    )
+    return Look(secrets, *attacked(targets))
 
 
-def seen_by_nobody(*folders):
-    command = ["/usr/bin/python3", "-c", SNOOP, *map(str, folders)]
-    options = {"user": NOBODY, "group": NOBODY, "extra_groups": [], "cwd": "/"}
-    return subprocess.run(command, capture_output=True, check=True, timeout=120, **options).stdout
+def attacked(targets):
+    """As root: all that another user could read of the targets, and each attack that succeeded."""
+    # In /tmp, on whose file system most of what is attacked lies: what is renamed stays on one.
+    with tempfile.TemporaryDirectory(prefix="ct-intruder-", dir="/tmp") as scratch:
+        os.chown(scratch, NOBODY, NOBODY)
+        asked = json.dumps({"scratch": scratch, **asdict(targets)}).encode()
+        # By its text, since the other user may not be let into this checkout.
+        command = ["/usr/bin/python3", "-c", INTRUDER.read_text()]
+        done = subprocess.run(
+            command, input=asked, capture_output=True, check=False, timeout=280, **AS_NOBODY
+        )
+    *let, last = done.stderr.decode(errors="replace").splitlines() or [""]
+    assert last == "done", done.stderr.decode(errors="replace")[-4000:]
+    return done.stdout, let
 
 
 def lines_of(text):
@@ -105,4 +112,4 @@ def secrets_of(workplace, driver):
 def folders_of(workplace):
     """Where a campaign leaves files, and where processes of this machine share memory."""
     daemon = PrivateLibvirtd(workplace.state_dir).folder
-    return [workplace.folder, "/dev/shm", *Path("/tmp").glob("campaign-*"), daemon]
+    return [workplace.folder, Path("/dev/shm"), *Path("/tmp").glob("campaign-*"), daemon]

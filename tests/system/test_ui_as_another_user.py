@@ -2,25 +2,20 @@
 is read, and nothing changes."""
 
 import os
-import re
-import socket
 import subprocess
-import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.processes import listening, tree
+from tests.system.snooping import AS_NOBODY
+from tests.system.ui import running
 
 pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user"),
 ]
-ROOT = Path(__file__).parents[2]
-NOBODY = 65534
-SECONDS = 240
 # Each line of the output is the status of one attack and its name. The attacks on the assistant
 # and on artifacts are those that once gave root's account and /etc/shadow to nobody.
 ATTACKS = textwrap.dedent("""
@@ -64,10 +59,9 @@ ATTACKS = textwrap.dedent("""
 
 
 def _as_nobody(*command):
-    options = {"user": NOBODY, "group": NOBODY, "extra_groups": [], "cwd": "/"}
     command = ["/usr/bin/python3", "-c", *command]
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=120, **options
+        command, capture_output=True, text=True, check=False, timeout=120, **AS_NOBODY
     )
 
 
@@ -88,28 +82,9 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ui(store, tmp_path_factory):
-    """The running UI: its process, its port and the token that it prints."""
-    mlruns, _ = store
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    home = tmp_path_factory.mktemp("home")
-    command = [sys.executable, "-m", "campaign", "ui", f"--mlruns={mlruns}", f"--port={port}"]
-    with (home / "ui.log").open("w") as log:
-        server = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=os.environ | {"HOME": str(home)},
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    try:
-        printed = re.search(r"/\?token=([\w-]+)#", server.stdout.readline())
-        assert printed, (home / "ui.log").read_text()
-        yield server, port, printed[1], home
-    finally:
-        server.terminate()
-        server.wait(30)
+    """The running UI."""
+    with running(store[0], tmp_path_factory.mktemp("home")) as started:
+        yield started
 
 
 def _contents(mlruns):
@@ -121,21 +96,19 @@ def _contents(mlruns):
 
 
 def test_all_that_another_user_asks_is_refused(ui, store):
-    server, port, token, home = ui
     mlruns, run = store
-    _wait_until_up(server, port, token)
+    ui.wait_until_up()
     before = _contents(mlruns)
-    attacked = _as_nobody(ATTACKS, str(port), run)
+    attacked = _as_nobody(ATTACKS, str(ui.port), run)
     assert attacked.returncode == 0, attacked.stderr
     answers = attacked.stdout.splitlines()
     assert len(answers) == 34
     assert not [line for line in answers if not line.startswith(("401 ", "403 "))], answers
     assert _contents(mlruns) == before, "the store changed"
-    assert not (home / ".mlflow").exists(), "MLflow's assistant was set up"
+    assert not (ui.log.parent / ".mlflow").exists(), "MLflow's assistant was set up"
 
 
 def test_another_user_finds_the_token_nowhere(ui, store):
-    server, port, token, _ = ui
     script = (
         "import pathlib, sys\n"
         "for pid in sys.argv[1:]:\n"
@@ -143,48 +116,21 @@ def test_another_user_finds_the_token_nowhere(ui, store):
         "        try: print(pathlib.Path('/proc', pid, name).read_bytes())\n"
         "        except OSError: pass\n"
     )
-    seen = _as_nobody(script, str(server.pid))
-    assert seen.returncode == 0 and f"{port}" in seen.stdout, seen.stderr
-    assert token not in seen.stdout
+    seen = _as_nobody(script, str(ui.process.pid))
+    assert seen.returncode == 0 and f"{ui.port}" in seen.stdout, seen.stderr
+    assert ui.token not in seen.stdout
 
 
 def test_the_ui_has_no_other_port(ui):
-    server, port, token, _ = ui
-    _wait_until_up(server, port, token)
-    assert listening(tree(server.pid)) == {("127.0.0.1", port)}
+    ui.wait_until_up()
+    assert listening(tree(ui.process.pid)) == {("127.0.0.1", ui.port)}
 
 
 def test_who_has_the_token_reads_files_but_no_link(ui, store):
-    server, port, token, _ = ui
     _, run = store
-    _wait_until_up(server, port, token)
+    ui.wait_until_up()
     file = f"/get-artifact?run_uuid={run}&path"
-    assert _ask(port, token, f"{file}=slurm.conf") == (200, b"ClusterName=x")
-    status, body = _ask(port, token, f"{file}=shadow")
+    assert ui.ask(f"{file}=slurm.conf") == (200, b"ClusterName=x")
+    status, body = ui.ask(f"{file}=shadow")
     assert status == 404 and b"root:" not in body
-    assert _ask(port, token, "/ajax-api/3.0/mlflow/assistant/config")[0] == 403
-
-
-def _wait_until_up(server, port, token):
-    """Until MLflow's pages are served; the port itself is open at once."""
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        assert server.poll() is None
-        try:
-            if _ask(port, token, "/version")[0] == 200:
-                return
-        except OSError:
-            time.sleep(0.3)
-    raise AssertionError(f"the UI wasn't up within {SECONDS} s")
-
-
-def _ask(port, token, path):
-    from http.client import HTTPConnection
-
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
-    try:
-        connection.request("GET", path, headers={"Cookie": f"campaign_ui_{port}={token}"})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
+    assert ui.ask("/ajax-api/3.0/mlflow/assistant/config")[0] == 403

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from actors.hosts import ray_doorbell, ray_session
+from actors.hosts import ray_doorbell, ray_folder, ray_session
 from campaign.core import log
-from campaign.core.errors import ConfigError
+from campaign.core.errors import ConfigError, InfrastructureError
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +87,43 @@ def test_the_token_never_gets_into_a_log(environment, tmp_path):
         logging.getLogger("actors.test").warning("Ray failed: %s", token)
     written = (tmp_path / "log.jsonl").read_text()
     assert token not in written and log.MASK in written
+
+
+class SlowRay:
+    """Ray on a machine where its daemons come up in time at the `works` attempt only."""
+
+    def __init__(self, works):
+        self.works = works
+        self.folders = []
+
+    def init(self, **options):
+        self.folders.append(options["_temp_dir"])
+        if len(self.folders) < self.works:
+            raise Exception("The current node timed out during startup.")  # Ray's own kind
+
+    def shutdown(self):
+        """Nothing is left that could be ended."""
+
+
+@pytest.fixture
+def slow_ray(environment, tmp_path):
+    def of(works):
+        ray = SlowRay(works)
+        environment.setitem(sys.modules, "ray", ray)
+        return ray
+
+    environment.setattr(ray_folder, "_TEMPORARY", tmp_path)
+    return of
+
+
+def test_a_ray_that_is_slow_to_start_is_started_again_in_a_folder_of_its_own(slow_ray, caplog):
+    ray = slow_ray(works=3)
+    ray_session.start(None)
+    assert len(set(ray.folders)) == 3
+    assert "started again" in caplog.text
+
+
+def test_a_ray_that_never_starts_is_an_error_of_ours(slow_ray):
+    slow_ray(works=9)
+    with pytest.raises(InfrastructureError, match="a local Ray can't be reached or started"):
+        ray_session.start(None)
