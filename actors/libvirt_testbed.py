@@ -16,6 +16,7 @@ from actors.clusters.trial_run import TrialRun, TrialSpec
 from actors.hosts.host_actor import HostActor
 from actors.hosts.host_ref import HostChange, HostRef
 from actors.hosts.interface import HostNodes, HostSnapshots
+from actors.hosts.load_watch import LoadWatch
 from actors.hosts.multi_host import HostPart, MultiHost
 from actors.hosts.placement import Needs, Placement, shares
 from actors.hosts.pool import Pool
@@ -24,11 +25,13 @@ from actors.hosts.remote_host import RemoteHost
 from actors.hosts.resources import cluster_resources
 from campaign.core import log
 from campaign.core.errors import CampaignError, CapacityError
+from campaign.core.host_load import HostLoad
 from campaign.core.phases import Phase
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial
 
 STATUS_TIMEOUT_S = 1.0
+LOAD_TIMEOUT_S = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -144,7 +147,9 @@ class LibvirtTestbed:
         self._golden_at: dict[str, set[str]] = {}
         self._joined = 0  # so many cluster actors have been started
         self._lost: list[tuple[Trial, Evaluation]] = []
+        self._load_watch = LoadWatch(pool)
         self._see_to_hosts()
+        self._load_watch.poll(LOAD_TIMEOUT_S)
 
     def room(self) -> int:
         """Return how many more trials fit, whatever their size."""
@@ -160,7 +165,7 @@ class LibvirtTestbed:
             if idle and assignment.scheduler == spec.scheduler
         ]
         idle_on = {host for assignment in assignments for host in assignment.hosts}
-        preferred = (idle_on, self._golden_at.get(spec.scheduler, ()))
+        preferred = (self._load_watch.quiet, idle_on, self._golden_at.get(spec.scheduler, ()))
         hosts = self._placement.place_over(
             trial.number, self._needs(cluster_spec, spec.nodes), preferred=preferred
         )
@@ -189,6 +194,7 @@ class LibvirtTestbed:
         # What has ended comes first, so that a result isn't lost with a host that fails just now.
         ended = [self._ended(reference) for reference in done]
         self._see_to_hosts()
+        self._load_watch.poll()
         self._end_unanswering()
         lost = self._lost
         self._lost = []
@@ -211,6 +217,14 @@ class LibvirtTestbed:
                 one.last_answer = time.monotonic()
             one.asked = None
         return {one.trial.number: one.status for one in self._running.values()}
+
+    def busy(self) -> str:
+        """Return how others keep every open host busy; empty if they leave one of them quiet."""
+        return self._load_watch.busy
+
+    def loads(self) -> Mapping[str, HostLoad]:
+        """Return how busy the open hosts are, as far as they have told."""
+        return self._load_watch.loads
 
     def close(self) -> None:
         """Forget running trials; the pool ends their VMs."""

@@ -129,13 +129,25 @@ class HostLoad(Settings):
         known = [
             *(f"{name} pressure {_percent(spread)}" for name, spread in self._named()),
             *([] if self.foreign_cpus is None else [self._foreign()]),
-            *(
-                []
-                if not self.taken
-                else [f"which took {round(self.taken * 100)} % of what nodes wanted"]
-            ),
         ]
+        if self.taken and self.by_nodes:
+            known.append(f"which took {round(self.taken * 100)} % of what nodes wanted")
         return ", ".join(known) or "pressure and load are unknown"
+
+    @property
+    def introduction(self) -> str:
+        """What to say of the host before the first trial, in words."""
+        if self.busy:
+            return (
+                f"host {self.host} is busy: {self.sentence}; trials there may be disturbed and "
+                "invalid: end what else runs there, use another host, or set "
+                "testbed.wait_for_quiet_s"
+            )
+        lacking = [
+            *([] if self.cpu else ["its kernel tells no pressure (/proc/pressure)"]),
+            *([] if self.foreign_cpus is not None else ["the load of others can't be told there"]),
+        ]
+        return f"host {self.host}: {'; '.join([self.sentence, *lacking])}"
 
     def _named(self) -> list[tuple[str, LoadRange]]:
         # Pressure of memory and disk is worth words only where there is some.

@@ -39,6 +39,10 @@ class Testbed(Protocol):
         """Return how far the running trials are, by trial number."""
         ...
 
+    def busy(self) -> str:
+        """Return why trials would be disturbed now, on every host; empty if they would not."""
+        ...
+
     def close(self) -> None:
         """End what still runs and leave nothing behind."""
         ...

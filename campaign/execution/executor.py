@@ -16,6 +16,7 @@ from campaign.core.jobs import tau_of
 from campaign.core.testbed import Status, Testbed
 from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.execution.distinct import in_newest_group, trials_of
+from campaign.execution.quiet import QuietGate
 from campaign.records.ledger import History, Ledger, building_up
 from campaign.records.results import Results
 from campaign.schema.model import Campaign, SearchSettings
@@ -72,6 +73,7 @@ def decide(
     told: int,
     room: int,
     failures: int = 0,
+    held: frozenset[int] = frozenset(),
 ) -> Decision:
     """Return what to do next; nothing is changed.
 
@@ -82,7 +84,8 @@ def decide(
 
     `running` are the trials being evaluated, `room` is the number of further ones that the testbed
     can take. `told` is the number of trials whose outcome the sampler knows; they are always the
-    first ones. `failures` is the number of attempts that failed since one last succeeded.
+    first ones. `failures` is the number of attempts that failed since one last succeeded. `held`
+    are trials that must not be started yet (see `campaign.execution.quiet`).
     """
     if failures >= search.give_up_after:
         return Wait() if running else GiveUp()
@@ -92,7 +95,8 @@ def decide(
         return Ask(min(begun + search.batch, search.trials) - asked)
     # Trials count from 0 without gaps, so only the last batch can have open ones.
     still_open = [n for n in range(told, asked) if not history.settled(n, search.retries)]
-    waiting = next((n for n in still_open if n not in running), None) if room > 0 else None
+    startable = [n for n in still_open if n not in running and n not in held]
+    waiting = startable[0] if startable and room > 0 else None
     if waiting is not None:
         attempt = history.attempts.get(waiting, 0) + 1
         return StartTrial(
@@ -155,6 +159,7 @@ class Executor:
             search.seed,
             distinct=campaign.testbed.deterministic,
         )
+        self._quiet = QuietGate(testbed.busy, campaign.testbed.wait_for_quiet_s, clock)
         self._running: dict[int, tuple[Trial, float]] = {}
         self._told = 0
         self._failures = 0
@@ -175,9 +180,16 @@ class Executor:
     def _decide(self) -> Decision:
         running = frozenset(self._running)
         room = self._testbed.room() if len(running) < self._campaign.testbed.parallel else 0
+        history = self._ledger.history
+        candidates = [
+            number
+            for number in range(self._told, len(history.asked))
+            if room and number not in running and not history.settled(number, self._search.retries)
+        ]
         return decide(
-            self._ledger.history,
+            history,
             self._search,
+            held=self._quiet.held(history, candidates),
             running=running,
             told=self._told,
             room=room,

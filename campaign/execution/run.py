@@ -51,6 +51,7 @@ MAY_CHANGE = frozenset(
         "testbed.parallel",
         "testbed.prefetch",
         "testbed.ray_address",
+        "testbed.wait_for_quiet_s",
         "workload.path",
     }
 )

@@ -28,6 +28,7 @@ from campaign.report.facts import (
 )
 from campaign.report.gantt import chartable, gantt_svg
 from campaign.report.pages import templates
+from campaign.report.pressures import pressures_of
 from campaign.report.result import CampaignResult
 from campaign.report.times import CALIBRATION, unlike
 from search.pareto import feasible
@@ -117,6 +118,7 @@ def render(result: CampaignResult, jobs: Callable[[int], pa.Table | None]) -> st
         ),
         status=lambda record: _status(record, facts),
         lines=check_lines(records),
+        pressures=pressures_of(records),
         compared=compared,
         metrics=metric_rows(compared, facts),
         tau=_scaled_tau(facts),

@@ -101,6 +101,14 @@ class TestbedSettings(Settings):
         help="trials that fail on a host in a row before it gets no more; the last host is kept",
         ge=1,
     )
+    wait_for_quiet_s: float = setting(
+        0,
+        help="how long a trial waits at most while other programs keep every host busy; 0: it "
+        "starts at once, and is tried again later if a busy host has spoiled it",
+        unit="s",
+        ge=0,
+        le=604_800,
+    )
     prefetch: Literal["none", "collecting", "running"] = setting(
         "collecting",
         help="when the next trial's cluster is restored: after this trial, as soon as its last "

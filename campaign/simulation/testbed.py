@@ -55,6 +55,10 @@ class SimulationTestbed:
         self._ended = []
         return ended
 
+    def busy(self) -> str:
+        """Return nothing: simulated trials are disturbed by nobody."""
+        return ""
+
     def statuses(self) -> Mapping[int, Status]:
         return {}
 

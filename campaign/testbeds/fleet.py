@@ -156,6 +156,10 @@ class FleetTestbed:
                 return ended
         return []
 
+    def busy(self) -> str:
+        """Return nothing: simulated hosts are disturbed by nobody."""
+        return ""
+
     def statuses(self) -> Mapping[int, Status]:
         """Return nothing: nobody watches a simulated trial."""
         return {}

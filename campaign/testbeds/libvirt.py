@@ -101,6 +101,8 @@ class LibvirtBackend:
                 "Use fewer nodes (cluster.nodes), smaller ones (cluster.memory_mib, "
                 "cluster.vcpus), or another host.",
             )
+        for load in testbed.loads().values():
+            _log.log(logging.WARNING if load.busy else logging.INFO, "%s", load.introduction)
         return testbed
 
     def _pool(self, stack: ExitStack, logs: CollectedLogs | None) -> "Pool":

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 import pyarrow as pa
 
+from campaign.core.phases import Phase
 from campaign.core.printable import printable
 from campaign.core.trials import Point, TrialRecord
 from campaign.report.facts import short, shown
@@ -47,13 +48,21 @@ def parameters(point: Point, fixed: Mapping[str, Scalar]) -> dict[str, str]:
 
 
 def metrics_of(record: TrialRecord) -> dict[str, float]:
-    """Return a trial's metrics, phases and checks by their names in MLflow.
+    """Return a trial's metrics, phases, pressures and checks by their names in MLflow.
 
-    A phase is `phase.<name>_s`; a check is `check.<name>`, its value, and `check.<name>.ok`,
+    A phase is `phase.<name>_s`; `pressure.cpu`, `.memory` and `.io` are the hosts' mean pressures
+    (0 to 1) while jobs ran; a check is `check.<name>`, its value, and `check.<name>.ok`,
     1 or 0.
     """
     values = dict(record.metrics)
     values.update({phase.metric: seconds for phase, seconds in record.phases.items()})
+    for load in record.loads:
+        if load.phase == Phase.WORKLOAD:
+            for name, kind in (("cpu", load.cpu), ("memory", load.memory), ("io", load.io)):
+                if kind is not None:
+                    # Of several hosts, the one under the highest pressure counts.
+                    metric = f"pressure.{name}"
+                    values[metric] = max(kind.mean, values.get(metric, 0.0))
     for check in record.checks:
         values[f"check.{check.name}"] = check.value
         values[f"check.{check.name}.ok"] = float(check.ok)

@@ -62,6 +62,9 @@ class FakeTestbed:
         trial = self._running.pop()
         return [(trial, evaluate(trial, self._rule(trial)))]
 
+    def busy(self) -> str:
+        return ""
+
     def statuses(self) -> Mapping[int, Status]:
         return {trial.number: Status(Phase.WORKLOAD, 0.0, "replaying") for trial in self._running}
 

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from campaign.analysis.fairness import ManifestEntry
 from campaign.analysis.metrics import METRICS
-from campaign.core.phases import TIMED
+from campaign.core.host_load import HostLoad, LoadRange
+from campaign.core.phases import TIMED, Phase
 from campaign.report.facts import ABSENT, CampaignFacts, common, number, percent, seconds, shown
 from campaign.report.figures import pareto, phases
 from campaign.report.page import check_lines, metric_rows, render, spread_over, write
@@ -401,3 +402,16 @@ def test_what_differs_between_schedulers_is_a_table_that_escapes(jobs):
     assert "What differs between the schedulers" in page.text and "onerror" in page.text
     assert not [attributes for tag, attributes in page.elements if tag == "img"]
     assert page.text.count("6.12 ") == 1
+
+
+def test_the_pressure_of_hosts_stands_beside_the_checks(records, jobs, page):
+    assert "CPU pressure" not in page.text  # none was sampled
+    load = HostLoad(
+        host="<b>", phase=Phase.WORKLOAD, cpus=2, cpu=LoadRange(0.84, 0.9, 0.97), foreign_cpus=1.6
+    )
+    first, *rest = records
+    sampled = [first.model_copy(update={"loads": (load,)}), *rest]
+    html = render(CampaignResult.of(sampled, FACTS), jobs)
+    section = html[html.index('id="checks"') : html.index('id="method"')]
+    for text in ("&lt;b&gt;", "84 to 97 %", "1.6 to 1.6 of 2", "unknown"):
+        assert f">{text}</td>" in section
