@@ -67,7 +67,10 @@ def _configure_build(parser: argparse.ArgumentParser) -> None:
         "--flake", help="nix: the flake, as Nix names one (default: this project's)"
     )
     parser.add_argument(
-        "--locked", action="store_true", help="debian: refuse versions that differ from the lock"
+        "--locked",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="debian: refuse versions that differ from the lock (default), or take them",
     )
     parser.add_argument(
         "--mirror", help="debian: package mirror (default: the one this machine's apt uses)"

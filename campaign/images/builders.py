@@ -35,7 +35,7 @@ def build(
     store: Store,
     extras: str | None = None,
     mirror: str | None = None,
-    locked: bool = False,
+    locked: bool = True,
     flake: str | None = None,
 ) -> Bundle:
     """Build the image `name`, put it into `store`, and return it; ImageError says why it can't be.

@@ -22,7 +22,11 @@ class ImageSettings(Settings):
         "debian",
         help="what builds it: debian: mmdebstrap; nix: the flake; auto: nix where Nix is",
     )
-    locked: bool = setting(False, help="refuse package versions that differ from the lock file")
+    locked: bool = setting(
+        True,
+        help="refuse package versions that differ from the lock file; false: build another image, "
+        "of what the mirror has",
+    )
     extras: str | None = setting(
         None,
         help="folder of the third-party files that an image needs and no mirror has, with their "

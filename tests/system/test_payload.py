@@ -21,7 +21,7 @@ def burning(image_store):
     """The image whose jobs can burn CPU time."""
     store = Store(image_store)
     found = [one for one in store.bundles() if one.manifest.name == "slurm-burn"]
-    return found[0] if found else builder.build("slurm-burn", store=store)
+    return found[0] if found else builder.build("slurm-burn", store=store, locked=False)
 
 
 @pytest.fixture

@@ -99,19 +99,19 @@ def build(
     store: Store,
     third_party_folder: Path | None = None,
     mirror: str | None = None,
-    locked: bool = False,
+    locked: bool = True,
 ) -> Bundle:
     """Build the image `name`, put it into `store`, and return it; takes a minute or two.
 
     `third_party_folder` holds the files that the image needs and no mirror has; by default
     `third_party.folder_of(None)`. `mirror` is a Debian archive's URI, by default the one that this
     machine's apt uses. Where the mirror has a locked version, that very file is used; where not,
-    a warning is logged of what differs, and the list that was used is kept beside the bundle as
-    `lock.json`. With `locked` this is a LockDriftError instead. Every other failure is an
+    this is a LockDriftError. Without `locked`, a warning is logged of what differs instead, and the
+    list that was used is kept beside the bundle as `lock.json`. Every other failure is an
     ImageError. Nothing half-made is left behind.
     """
     wanted = spec(name)
-    provided = third_party.provided(
+    found = third_party.provided(
         name, wanted.extras, third_party_folder or third_party.folder_of(None)
     )
     tools.require_tools()
@@ -119,6 +119,7 @@ def build(
     with tools.disk_errors(store.path), store.making() as folder:
         tools.require_space(folder)
         work = folder / "work"
+        provided = third_party.copied(found, work / "third-party")
         packages = _fetch(name, wanted, provided, work, mirror=mirror, locked=locked)
         contents = _Contents(packages, provided)
         _log.info("taking the kernel apart")
@@ -196,7 +197,10 @@ def _judge_drift(name: str, drift: list[str], locked: bool) -> None:
     renew = f"renew the lock: hpc-campaign image lock {name}"
     if locked:
         raise LockDriftError(
-            f"the mirror no longer has the locked packages of image {name}", "\n".join(drift), renew
+            f"the mirror no longer has the locked packages of image {name}",
+            "\n".join(drift),
+            "Use a mirror that has them (image.mirror, --mirror), set image.locked=false "
+            "(--no-locked) to build another image of what this one has, or " + renew,
         )
     differs = "WARNING: the mirror differs from the lock in %d packages, so the hash will differ:"
     _log.warning(differs, len(drift))

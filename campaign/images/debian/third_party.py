@@ -8,6 +8,7 @@ or isn't what the list says, is refused.
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,31 @@ def provided(image: str, wanted: Sequence[ThirdPartyFile], folder: Path) -> list
             f"sha256sum {names} >{SUMS}",
         )
     return [ProvidedFile(one, folder / one.file, digest) for one, digest, _ in found]
+
+
+def copied(found: Sequence[ProvidedFile], into: Path) -> list[ProvidedFile]:
+    """Copy the files into the new folder `into`, and return the copies.
+
+    They are used minutes after they were looked at, by root. So what is used is a copy in a folder
+    of ours, and the copy is what is hashed. Raises ImageError for a file that is another by now.
+    """
+    into.mkdir(mode=0o700, parents=True)
+    copies = []
+    for one in found:
+        path = into / one.wanted.file
+        try:
+            shutil.copyfile(one.path, path)
+        except OSError as error:
+            raise ImageError(f"{one.path} can't be copied", str(error)) from error
+        digest = FileFact.of(path).sha256
+        if digest != one.sha256:
+            raise ImageError(
+                f"{one.path} was changed while the image was built",
+                f"sha256 before {one.sha256}\nsha256 now    {digest}",
+                "Find out what writes to it, then build again.",
+            )
+        copies.append(ProvidedFile(one.wanted, path, digest))
+    return copies
 
 
 def user_hooks(users: Mapping[str, int]) -> Iterator[str]:

@@ -301,9 +301,14 @@ def test_arguments_that_are_none_are_refused(arguments):
             {"action": "clear", "overrides": ["hosts.local.uri=x"]},
         ),
         (
-            ["image", "build", "--locked"],
+            ["image", "build"],
             "image",
             {"action": "build", "name": "slurm", "locked": True},
+        ),
+        (
+            ["image", "build", "--no-locked"],
+            "image",
+            {"action": "build", "name": "slurm", "locked": False},
         ),
         (
             ["image", "gc", "--keep", "a", "--keep", "b"],

@@ -49,7 +49,7 @@ def refused(overrides, config_dir=None):
         (["sampler.population=9"], "sampler.population", "sampler=nsga2"),
         (["sampler=nsga2", "sampler.startup_trials=9"], "sampler.startup_trials", "nsga2"),
         (["image.hash=abcdef", "image.build=never"], "image.build", "image.hash names"),
-        (["image.build=never", "image.locked=true"], "image.locked", "builds nothing"),
+        (["image.build=never", "image.locked=false"], "image.locked", "builds nothing"),
         (["image.builder=nix", "image.mirror=m"], "image.mirror", "image.builder=debian"),
         ([*SWF, "workload.machine=64"], "workload.machine", "set workload.wide=scale"),
         (["workload=lublin", "workload.wide=scale", "workload.machine=64"], "workload.machine", ""),

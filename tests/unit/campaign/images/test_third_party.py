@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from campaign.core.errors import ImageError
+from campaign.images.bundles.store import Store
 from campaign.images.debian import apt, builder, third_party
 from campaign.images.debian.third_party import ThirdPartyFile, provided
 
@@ -47,6 +48,45 @@ def test_extras_get_into_the_guest_by_their_rules(folder, tmp_path):
     assert [one.sha256 for one in found] == [
         hashlib.sha256((folder / one.file).read_bytes()).hexdigest() for one in (TREE, TOOL)
     ]
+
+
+def test_what_is_used_is_a_copy_which_later_changes_dont_reach(folder, tmp_path):
+    copies = third_party.copied(provided("x", [TREE, TOOL], folder), tmp_path / "work/copies")
+    (folder / TOOL.file).write_bytes(b"another")
+    (folder / TREE.file).unlink()
+    assert [one.path.parent for one in copies] == [tmp_path / "work/copies"] * 2
+    assert (tmp_path / "work/copies").stat().st_mode & 0o077 == 0
+    for one in copies:
+        assert hashlib.sha256(one.path.read_bytes()).hexdigest() == one.sha256
+        assert str(folder) not in one.hook
+
+
+def test_what_was_swapped_since_it_was_looked_at_is_refused_with_its_list_too(folder, tmp_path):
+    found = provided("x", [TREE, TOOL], folder)
+    (folder / TOOL.file).write_bytes(b"another")
+    listed = subprocess.check_output(["sha256sum", TREE.file, TOOL.file], cwd=folder)
+    (folder / third_party.SUMS).write_bytes(listed)
+    with pytest.raises(ImageError, match="tool was changed while the image was built"):
+        third_party.copied(found, tmp_path / "copies")
+
+
+def test_a_build_uses_the_copies_and_nothing_else(folder, tmp_path, monkeypatch):
+    class Fetching(Exception):
+        pass
+
+    def fetch(name, wanted, provided, work, **options):
+        raise Fetching(*(one.path for one in provided))
+
+    wanted = builder.spec("slurm").model_copy(update={"extras": (TREE, TOOL)})
+    monkeypatch.setattr(builder, "spec", lambda name: wanted)
+    monkeypatch.setattr(builder, "_fetch", fetch)
+    monkeypatch.setattr(builder.tools, "require_tools", lambda: None)
+    monkeypatch.setattr(builder.tools, "require_namespace", lambda: None)
+    monkeypatch.setattr(builder.tools, "require_space", lambda folder: None)
+    with pytest.raises(Fetching) as used:
+        builder.build(store=Store(tmp_path / "store"), third_party_folder=folder)
+    assert len(used.value.args) == 2
+    assert all(path.is_relative_to(tmp_path / "store") for path in used.value.args)
 
 
 def test_all_that_is_missing_is_said_at_once_with_where_it_comes_from_and_how_to_provide_it(

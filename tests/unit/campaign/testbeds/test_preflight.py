@@ -91,8 +91,18 @@ def test_an_image_is_built_where_there_is_none(store, taken, monkeypatch):  # no
         "build",
         lambda name, **options: built.append((name, options["locked"])) or add(store),
     )
-    assert taken("image.locked=true").manifest.name == "slurm"
-    assert built == [("slurm", True)]
+    assert taken().manifest.name == "slurm"
+    assert built == [("slurm", True)], "versions are those of the lock, unless a user wants others"
+
+
+def test_an_image_of_other_versions_is_built_where_the_user_wants_that(store, taken, monkeypatch):  # noqa: F811
+    from campaign.images.debian import builder
+
+    built = []
+    monkeypatch.setattr(
+        builder, "build", lambda name, **options: built.append(options["locked"]) or add(store)
+    )
+    assert taken("image.locked=false").manifest.name == "slurm" and built == [False]
 
 
 def test_what_an_image_lacks_is_said_before_another_is_built(store, ledger, monkeypatch, tmp_path):  # noqa: F811
