@@ -11,7 +11,7 @@ class ChaosRun:
 
     `faults` counts the faults that were injected, by kind; `drivers` and `attempts` are what the
     campaign took; `reaped` counts the clusters that a dead driver left; `broken` has a line for
-    each invariant that did not hold.
+    each invariant that did not hold. `label` names the campaign where no seed drew its faults.
     """
 
     seed: int
@@ -20,12 +20,13 @@ class ChaosRun:
     attempts: int = 0
     reaped: int = 0
     broken: list[str] = field(default_factory=list)
+    label: str = ""
 
 
 def as_text(runs: Sequence[ChaosRun], campaigns: str) -> str:
     """Return the report of `runs`; `campaigns` says what each of them was."""
     faults = sum((run.faults for run in runs), Counter[str]())
-    broken = [f"seed {run.seed}: {line}" for run in runs for line in run.broken]
+    broken = [f"{run.label or f'seed {run.seed}'}: {line}" for run in runs for line in run.broken]
     drivers = sum(run.drivers for run in runs)
     attempts = sum(run.attempts for run in runs)
     reaped = sum(run.reaped for run in runs)

@@ -1,15 +1,24 @@
-"""`hpc-campaign chaos`: inject seeded faults into campaigns and check every invariant."""
+"""`hpc-campaign chaos`: inject faults into campaigns and check every invariant."""
 
 import argparse
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from campaign.cli.arguments import whole_number
 from campaign.cli.output import say
 from campaign.core.files import user_path
 from campaign.schema.image import ImageSettings
 
+if TYPE_CHECKING:
+    from campaign.chaos.runs import ChaosRun
+
 BROKEN = 1
 """The exit status if an invariant was broken."""
 RUNS = 100
+ALL = sys.maxsize
+"""More crash points than there are."""
+Chaos = Callable[[argparse.Namespace, int], tuple[str, bool]]
 STORE = ImageSettings.model_fields["store"].default
 
 
@@ -19,13 +28,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--runs",
         type=whole_number("--runs"),
         metavar="N",
-        help=f"campaigns on simulated hosts (default: {RUNS}; none beside --vms)",
+        help=f"campaigns on simulated hosts (default: {RUNS}; none beside another kind)",
     )
     parser.add_argument(
         "--vms",
         type=whole_number("--vms"),
         metavar="N",
         help="campaigns on virtual machines (default: none)",
+    )
+    parser.add_argument(
+        "--power-cuts",
+        type=whole_number("--power-cuts"),
+        metavar="N",
+        help="power cuts of a disk that campaigns write to; takes root (default: none)",
+    )
+    parser.add_argument(
+        "--crash-points",
+        type=_points,
+        metavar="N|all",
+        help="so many of the steps before which a campaign's driver is killed, or all of them "
+        "(default: none)",
+    )
+    parser.add_argument(
+        "--signals",
+        type=whole_number("--signals"),
+        metavar="N",
+        help="campaigns whose drivers are killed, stopped and told to end (default: none)",
     )
     parser.add_argument(
         "--seed",
@@ -46,10 +74,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run so many campaigns; return exit status 1 if an invariant was broken."""
-    runs = options.runs or (0 if options.vms else RUNS)
+    commanded = (options.power_cuts, options.crash_points, options.signals)
+    runs = options.runs or (0 if options.vms or any(commanded) else RUNS)
     report = ""
     broken = False
-    for count, chaos in ((runs, _simulated), (options.vms or 0, _on_vms)):
+    kinds: list[tuple[int, Chaos]] = [(runs, _simulated), (options.vms or 0, _on_vms)]
+    if any(commanded):
+        # One kind for all three: it takes long to import and compile what their drivers need.
+        kinds.append((1, _commanded))
+    for count, chaos in kinds:
         if count:
             text, failed = chaos(options, count)
             say(text.removesuffix("\n"))
@@ -58,6 +91,11 @@ def run(options: argparse.Namespace) -> int:
     if options.out:
         options.out.write_text(report, encoding="utf-8")
     return BROKEN if broken else 0
+
+
+def _points(text: str) -> int:
+    """Return a number of crash points; ALL for all of them."""
+    return ALL if text == "all" else whole_number("--crash-points")(text)
 
 
 def _simulated(options: argparse.Namespace, count: int) -> tuple[str, bool]:
@@ -79,3 +117,33 @@ def _on_vms(options: argparse.Namespace, count: int) -> tuple[str, bool]:
     report = as_text(runs, clusters.CAMPAIGNS)
     report += f"response times with faults differ from those without by {noise:.1%} in the median\n"
     return report, any(one.broken for one in runs)
+
+
+def _commanded(options: argparse.Namespace, _count: int) -> tuple[str, bool]:
+    """Return the report of campaigns by the command line, and if an invariant was broken."""
+    from campaign.chaos import crash_points, power, signals
+    from campaign.chaos.commanded import commanded_campaigns
+    from campaign.chaos.power_disk import check_possible
+    from campaign.chaos.runs import as_text
+
+    report = ""
+    broken = False
+
+    def add(runs: "Iterator[ChaosRun]", campaigns: str) -> None:
+        nonlocal report, broken
+        done = list(runs)
+        report += as_text(done, campaigns)
+        broken = broken or any(one.broken for one in done)
+
+    if options.power_cuts:
+        check_possible()  # before anything that takes long
+    with commanded_campaigns() as campaigns:
+        if options.power_cuts:
+            cuts = power.run_power_cuts(options.power_cuts, options.seed, campaigns)
+            add(cuts, power.CAMPAIGNS)
+        if options.crash_points:
+            add(crash_points.run_crash_points(options.crash_points), crash_points.CAMPAIGNS)
+        if options.signals:
+            rounds = signals.run_signals(options.signals, options.seed, campaigns)
+            add(rounds, signals.CAMPAIGNS)
+    return report, broken

@@ -26,7 +26,10 @@ LOCK_POLL_S = 0.01
 GO_ON = "start the same command again: it goes on with what is left."
 """How a campaign is continued once its disk takes results again."""
 DRAFT_KEPT_S = 24 * 3600.0
-"""A draft that is older has no writer any more: whatever is written takes seconds."""
+"""A draft that is older has no writer any more: whatever is written takes seconds.
+
+It counts where the file system knows no locks, by which writers are known otherwise.
+"""
 _DRAFT = re.compile(r"\..+\.\d+-[0-9a-f]{8}")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -113,18 +116,36 @@ def in_use(path: Path) -> bool:
 def sweep_drafts(folder: Path) -> list[Path]:
     """Remove drafts that killed writers left in `folder` and in its subfolders; return them.
 
-    Only plain files older than DRAFT_KEPT_S go. What can't be removed stays, without a word.
+    Only plain files go that no writer holds. What can't be removed stays, without a word.
     """
     removed = []
     for place in (folder, *(path for path in folder.glob("*") if path.is_dir())):
         for path in place.glob(".*"):
-            with contextlib.suppress(OSError):
-                status = path.lstat()
-                old = time.time() - status.st_mtime > DRAFT_KEPT_S
-                if old and stat.S_ISREG(status.st_mode) and _DRAFT.fullmatch(path.name):
-                    path.unlink()
-                    removed.append(path)
+            if _DRAFT.fullmatch(path.name):
+                with contextlib.suppress(OSError):
+                    removed += [path] if _remove_abandoned(path) else []
     return removed
+
+
+def _remove_abandoned(draft: Path) -> bool:
+    """Remove a draft, unless its writer is alive; return whether it is gone."""
+    # Open for writing, since NFS locks nothing else; a pipe would wait for its other end.
+    descriptor = os.open(draft, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # no locks here
+            if time.time() - status.st_mtime < DRAFT_KEPT_S:
+                return False
+        draft.unlink()
+        return True
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -138,22 +159,37 @@ def writing_atomically(
     may lose it. If the block raises, or the disk fails (OSError), `path` stays as it was and no
     draft is left.
     """
-    # As _DRAFT has it, by which `sweep_drafts` knows one whose writer was killed.
-    draft = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}"
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    draft, descriptor = _held_draft(path, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             if durable:
                 os.fsync(descriptor)
-        draft.replace(path)
+            # Before it is closed: then nobody holds it, and it may be swept.
+            draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
     if durable:
         # The rename is an entry of the folder, which has a cache of its own.
         flush(path.parent)
+
+
+def _held_draft(path: Path, mode: int) -> tuple[Path, int]:
+    """Make a draft for `path`; return it with its descriptor, which holds a lock on it.
+
+    The lock ends with the writer: by that, `sweep_drafts` knows a draft that was abandoned.
+    """
+    while True:
+        # As _DRAFT has it.
+        draft = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with contextlib.suppress(OSError):  # no locks here
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return draft, descriptor
+        os.close(descriptor)  # swept before it was locked
 
 
 def write_atomically(

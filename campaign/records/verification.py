@@ -92,9 +92,11 @@ def _table_damage(path: Path, number: int, history: History) -> Damage | None:
         return None
     problem = _of_another(path, history)
     if not problem and begun > judged:
-        # A driver may have been killed between an attempt's jobs and its line in the ledger.
+        # Drivers may have been killed between an attempt's jobs and its line in the ledger, and
+        # after that in later attempts before these had any jobs.
         _, record = dataset.origin_of(path)
-        problem = "" if record.attempt == begun else "its checksum is not the ledger's"
+        unjudged = judged < record.attempt <= begun
+        problem = "" if unjudged else "its checksum is not the ledger's"
     elif not problem and not judged:
         problem = "it belongs to no trial of this ledger"
     elif not problem and wanted is not None:  # None in ledgers of earlier versions

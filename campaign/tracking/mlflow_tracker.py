@@ -7,7 +7,7 @@ so that happens at the first use.
 
 import logging
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign.core.errors import TrackingError
-from campaign.core.files import lock, make_durable
+from campaign.core.files import flush, lock, make_folder, sweep_drafts, write_durably
 from campaign.core.trials import TrialRecord
 from campaign.schema.settings import Scalar
 from campaign.tracking.artifacts import ARTIFACT_BYTES, folder_of, lacks_files, size_of
@@ -42,9 +42,9 @@ ENVIRONMENT = {
 _BATCH = 100  # MLflow takes no more parameters or tags at once
 
 
-def store_uri(mlruns: Path) -> str:
+def store_uri(mlruns: Path, database: str = DATABASE) -> str:
     """Return MLflow's address of the store in the folder `mlruns`."""
-    return f"sqlite:///{(mlruns.expanduser().resolve() / DATABASE).as_posix()}"
+    return f"sqlite:///{(mlruns.expanduser().resolve() / database).as_posix()}"
 
 
 class Tracker:
@@ -130,7 +130,19 @@ class Tracker:
             else:
                 continue
             logged += 1
+        self._end_abandoned()
         return logged
+
+    def _end_abandoned(self) -> None:
+        """Mark runs of trials as killed whose writer died, and that nobody will complete.
+
+        They are of attempts that were followed by others.
+        """
+        with _locked(self._mlruns):
+            # Whoever writes a run holds the lock until it is complete.
+            for run in list(self._search({"campaign": self._identity, "kind": "trial"})):
+                if run.info.status == "RUNNING":
+                    self._client.set_terminated(run.info.run_id, "KILLED")
 
     def finish(
         self,
@@ -149,9 +161,8 @@ class Tracker:
         parent = self.start()
         with locked_store(self._mlruns):
             self._tag_front({(str(record.number), str(record.attempt)) for record in front})
-            for path in artifacts:
-                if path.exists():
-                    self._client.log_artifact(parent, str(path))
+            files = {path.name: path.read_bytes() for path in artifacts if path.exists()}
+            self._log_files(parent, files)
             self._client.set_terminated(
                 parent, "FINISHED" if complete else "KILLED", end_time=milliseconds(ended)
             )
@@ -245,14 +256,13 @@ class Tracker:
             )
 
     def _log_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in files.items():
-                target = Path(folder) / inside(name)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
-            self._client.log_artifacts(run_id, folder)
-        # On the disk before the run is complete: the database is there before its files otherwise.
-        make_durable(folder_of(self._client.get_run(run_id)))
+        # Not by MLflow, which leaves them to the kernel's cache: the database would be on the disk
+        # before them, and say that the run is complete.
+        folder = folder_of(self._client.get_run(run_id))
+        make_folder(folder)
+        sweep_drafts(folder)
+        for name, content in files.items():
+            write_durably(folder / inside(name), content)
 
     def _note_size(self, run_id: str) -> None:
         size = size_of(self._client.get_run(run_id))
@@ -313,6 +323,8 @@ def open_store(mlruns: Path) -> Any:
     mlflow = _quiet_mlflow()
     with locked_store(mlruns):
         try:
+            if not (mlruns / DATABASE).exists():
+                _make_database(mlruns)
             client = mlflow.MlflowClient(tracking_uri=store_uri(mlruns))
             client.search_experiments(max_results=1)
         except Exception as error:
@@ -323,6 +335,23 @@ def open_store(mlruns: Path) -> Any:
                 "it from the ledger.",
             ) from error
     return client
+
+
+def _make_database(mlruns: Path) -> None:
+    """Make the store's database, which appears whole or not at all.
+
+    MLflow makes one in hundreds of steps. Where these are cut off, it opens the database never
+    again.
+    """
+    for left in mlruns.glob(f".{DATABASE}.*"):
+        left.unlink()
+    # Another name each time: MLflow remembers the databases that it has opened.
+    draft = mlruns / f".{DATABASE}.{secrets.token_hex(4)}"
+    client = _quiet_mlflow().MlflowClient(tracking_uri=store_uri(mlruns, draft.name))
+    client.search_experiments(max_results=1)
+    flush(draft)
+    draft.replace(mlruns / DATABASE)
+    flush(mlruns)
 
 
 def _quiet_mlflow() -> Any:
@@ -343,7 +372,7 @@ def locked_store(mlruns: Path) -> Iterator[None]:
     inserts in two steps: of two processes that make the same run, or set the same tag for the first
     time, one makes a second or fails.
     """
-    mlruns.mkdir(parents=True, exist_ok=True)
+    make_folder(mlruns)
     with lock(mlruns / ".lock"):
         yield
 

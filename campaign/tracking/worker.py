@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkContext, SpawnContext
 from typing import TYPE_CHECKING, Any, Self
 
 from campaign.core.errors import CampaignError, TrackingError
@@ -46,6 +47,8 @@ STEPS = 0
 LOGGED = 1
 """The places of the counts that the process keeps."""
 PR_SET_PDEATHSIG = 1  # prctl(2)
+START: SpawnContext | ForkContext = multiprocessing.get_context("spawn")
+"""How the process is started: anew, since a fork would share the locks of the driver's threads."""
 _log = logging.getLogger(__name__)
 
 
@@ -133,10 +136,9 @@ class MlflowWorker:
         self._asked = 0
 
     def __enter__(self) -> Self:
-        spawn = multiprocessing.get_context("spawn")
-        self._ours, theirs = spawn.Pipe()
-        self._counts = spawn.Array("q", 2)
-        self._process = spawn.Process(
+        self._ours, theirs = START.Pipe()
+        self._counts = START.Array("q", 2)
+        self._process = START.Process(
             target=_serve,
             args=(theirs, self._tracker, self._results, self._counts),
             daemon=True,

@@ -1,12 +1,23 @@
 """Fault injection's command: how many campaigns of which kind run; its status and report."""
 
+import contextlib
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from campaign.__main__ import main
-from campaign.chaos import clusters, simulated
+from campaign.chaos import (
+    clusters,
+    commanded,
+    crash_points,
+    power,
+    power_disk,
+    signals,
+    simulated,
+)
 from campaign.chaos.runs import ChaosRun
 from campaign.core.exits import USER_ERROR
 
@@ -48,6 +59,37 @@ def test_a_broken_invariant_is_the_exit_status_and_stands_in_the_report(asked, t
     assert "every invariant held: no\n  seed 3: orphans\n" in report
     assert "every invariant held: yes" in report and "by 25.0% in the median" in report
     assert main(["chaos", "--runs", "2"]) == 0
+
+
+def test_drivers_of_the_command_are_disturbed_where_it_is_asked_for(asked, monkeypatch, capsys):
+    def noted(kind, result):
+        def run(*arguments):
+            asked.append((kind, *(one for one in arguments if one is not None)))
+            return iter(result)
+
+        return run
+
+    monkeypatch.setattr(commanded, "commanded_campaigns", contextlib.nullcontext)
+    monkeypatch.setattr(power_disk, "check_possible", lambda: asked.append("possible"))
+    monkeypatch.setattr(power, "run_power_cuts", noted("cuts", [ChaosRun(1)]))
+    monkeypatch.setattr(signals, "run_signals", noted("signals", [ChaosRun(5)]))
+    broken = ChaosRun(9, broken=["it is empty"], label="killed before open")
+    monkeypatch.setattr(crash_points, "run_crash_points", noted("points", [broken]))
+    arguments = ["--power-cuts", "3", "--crash-points", "all", "--signals", "2", "--seed", "5"]
+    assert main(["chaos", *arguments]) == 1
+    assert asked == ["possible", ("cuts", 3, 5), ("points", sys.maxsize), ("signals", 2, 5)]
+    assert "  killed before open: it is empty\n" in capsys.readouterr().out
+    assert main(["chaos", "--crash-points", "7", "--runs", "1"]) == 1
+    assert asked[4:] == [("hosts", [1]), ("points", 7)]
+    assert main(["chaos", "--crash-points", "some"]) == USER_ERROR
+
+
+def test_where_the_power_can_not_be_cut_it_is_said_before_anything_runs(monkeypatch, capsys):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert main(["chaos", "--power-cuts", "1"]) == USER_ERROR
+    said = capsys.readouterr().err
+    assert "the power can't be cut here: only root may mount a disk" in said
+    assert "Run it as root on Linux" in said
 
 
 @pytest.mark.parametrize(

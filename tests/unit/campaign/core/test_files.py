@@ -1,5 +1,6 @@
 """Locks that end with their holder, atomic writes, and a user's paths by the XDG variables."""
 
+import errno
 import fcntl
 import os
 import re
@@ -161,7 +162,7 @@ def test_every_path_of_an_option_or_setting_is_expanded():
         assert not re.search(r"\bPath\((\w+\.)*(output\.\w+|image\.store|state_dir)\)", text), path
 
 
-def test_drafts_of_killed_writers_are_swept_and_nothing_else(tmp_path):
+def test_drafts_of_killed_writers_are_swept_at_once_and_nothing_else(tmp_path):
     jobs = tmp_path / "jobs"
     jobs.mkdir()
     killed = (
@@ -172,17 +173,50 @@ def test_drafts_of_killed_writers_are_swept_and_nothing_else(tmp_path):
     for target in (tmp_path / "report.html", jobs / "trial=00000.parquet"):
         subprocess.run([sys.executable, "-c", killed, target], check=False)
     drafts = sorted(path for path in tmp_path.rglob(".*"))
-    assert len(drafts) == 2 and files.sweep_drafts(tmp_path) == []
+    assert len(drafts) == 2
     kept = [tmp_path / ".lock", tmp_path / "a.1-00000000", jobs / ".x.1-0000000g"]
-    young = tmp_path / ".report.html.1-00000000"
-    for path in (*kept, young):
+    for path in kept:
+        path.touch()
+    pipe = tmp_path / ".pipe.1-00000000"
+    os.mkfifo(pipe)
+    link = tmp_path / ".link.1-00000000"
+    link.symlink_to(kept[0])
+    with files.writing_atomically(tmp_path / "report.html") as file:
+        file.write(b"whole")
+        assert sorted(files.sweep_drafts(tmp_path)) == drafts
+    assert (tmp_path / "report.html").read_bytes() == b"whole"
+    assert all(path.exists() for path in (*kept, pipe, link))
+    assert not any(path.exists() for path in drafts)
+
+
+def test_a_draft_that_is_swept_before_its_writer_holds_it_is_made_again(tmp_path, monkeypatch):
+    flock = fcntl.flock
+    swept = []
+
+    def late(descriptor, operation):
+        if not swept and not operation & fcntl.LOCK_NB:
+            swept.append(None)
+            swept.extend(files.sweep_drafts(tmp_path))
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    files.write_atomically(tmp_path / "a", "whole")
+    assert len(swept) == 2 and (tmp_path / "a").read_text() == "whole"
+
+
+def test_drafts_are_swept_by_their_age_where_there_are_no_locks(tmp_path, monkeypatch):
+    def refuse(descriptor, operation):
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    files.write_atomically(tmp_path / "a", "whole")
+    drafts = [tmp_path / ".young.1-00000000", tmp_path / ".old.1-00000000"]
+    for path in drafts:
         path.touch()
     long_ago = time.time() - files.DRAFT_KEPT_S - 60
-    for path in (*drafts, *kept):
-        os.utime(path, (long_ago, long_ago))
-    assert sorted(files.sweep_drafts(tmp_path)) == drafts
-    assert all(path.exists() for path in (*kept, young))
-    assert not any(path.exists() for path in drafts)
+    os.utime(drafts[1], (long_ago, long_ago))
+    assert files.sweep_drafts(tmp_path) == [drafts[1]]
+    assert drafts[0].exists()
 
 
 HOLD = """

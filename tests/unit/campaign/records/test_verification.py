@@ -128,6 +128,19 @@ def test_a_driver_killed_before_the_line_of_its_results_damages_nothing(tmp_path
     assert damages(results) == []
 
 
+def test_a_driver_killed_before_the_jobs_of_a_further_attempt_damages_nothing(tmp_path):
+    """The first one had left its jobs, but no line in the ledger."""
+    results = begun(tmp_path, trials=1)
+    with Ledger(results.ledger_path) as ledger:
+        finish(ledger, results, sample(1, jobs=7, attempt=1), ask=True, killed=True)
+        ledger.append("started", trial=1, attempt=2)
+    assert damages(results) == []
+    with Ledger(results.ledger_path) as ledger:
+        finish(ledger, results, sample(1, jobs=7, attempt=2))
+    results.keep(sample(1, jobs=7, attempt=1).record, Evaluation("ok", jobs=sample(1).jobs))
+    assert [name for name, _, _ in damages(results)] == ["trial=00001.parquet"]
+
+
 def test_tables_of_an_earlier_version_are_read_as_they_are(tmp_path):
     results = Results(tmp_path, "demo")
     one = sample(0, jobs=4)

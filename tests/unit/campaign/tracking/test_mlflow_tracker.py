@@ -2,6 +2,7 @@
 interrupted."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -225,9 +226,12 @@ def test_files_that_a_power_cut_emptied_are_logged_again(mlruns, name, tracker, 
 def test_files_are_on_the_disk_before_their_run_is_complete(mlruns, name, tracker, monkeypatch):
     one = sample(0)
     flushed = []
-    monkeypatch.setattr(
-        os, "fsync", lambda fd: flushed.append(Path(f"/proc/self/fd/{fd}").readlink().name)
-    )
+
+    def flush(descriptor):
+        place = Path(f"/proc/self/fd/{descriptor}").readlink()
+        flushed.append(re.sub(r"^\.(.+)\.\d+-\w+$", r"\1", place.name))  # as drafts have it
+
+    monkeypatch.setattr(os, "fsync", flush)
     client = tracker._client
     terminate = client.set_terminated
 
@@ -237,6 +241,59 @@ def test_files_are_on_the_disk_before_their_run_is_complete(mlruns, name, tracke
 
     monkeypatch.setattr(client, "set_terminated", terminated)
     tracker.log(one.record, artifacts_of(one))
+
+
+def test_the_report_is_on_the_disk_before_the_campaigns_run_is_complete(
+    mlruns, name, tracker, monkeypatch, tmp_path
+):
+    """Without a moment, either, in which a complete run has an empty one."""
+    report = tmp_path / "report.html"
+    report.write_text("first")
+    tracker.finish([], ended=1.0, artifacts=(report,))
+    folder = Path(open_store(mlruns).get_run(tracker.start()).info.artifact_uri)
+    kept = folder / "report.html"
+    seen = []
+    fsync = os.fsync
+
+    def flush(descriptor):
+        place = Path(f"/proc/self/fd/{descriptor}").readlink()
+        seen.append((place.name, kept.read_text()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    report.write_text("second")
+    tracker_of(mlruns, name).finish([], ended=1.0, artifacts=(report,))
+    of_drafts = {text for place, text in seen if "report.html" in place}
+    assert of_drafts == {"first"} and (folder.name, "second") in seen
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "campaign.yaml",
+        "image",
+        "report.html",
+    ]
+
+
+def test_a_run_whose_writer_was_killed_and_that_nobody_completes_is_ended(mlruns, name, tracker):
+    """Another attempt has taken the place of the one that was half-logged."""
+    first = sample(0)
+    left = tracker._create(first.record).info.run_id
+    second = sample(0, attempt=2)
+    assert tracker.sync([second.record], lambda _: artifacts_of(second)) == 1
+    runs = {run.data.tags["attempt"]: run for run in runs_of(mlruns, name, "tags.kind = 'trial'")}
+    assert runs["1"].info.run_id == left and runs["1"].info.status == "KILLED"
+    assert runs["2"].info.status == "FINISHED"
+
+
+def test_a_store_whose_making_was_cut_off_can_be_opened(tmp_path, monkeypatch):
+    from mlflow.store.db import utils
+
+    with monkeypatch.context() as patched:
+        # By then there are tables, and it is not noted of which version.
+        patched.setattr(utils, "_upgrade_db", lambda engine: 1 / 0)
+        with pytest.raises(CampaignError):
+            open_store(tmp_path / "mlruns")
+    assert not (tmp_path / "mlruns/mlflow.db").exists()
+    assert open_store(tmp_path / "mlruns").search_experiments()
+    assert {path.name for path in (tmp_path / "mlruns").iterdir()} == {".lock", "mlflow.db"}
 
 
 def test_another_attempt_is_another_run(mlruns, name, tracker):
