@@ -29,7 +29,7 @@ ON_MACHINES = (
         f"testbed.{name}"
         for name in (
             *("ray_address", "group", "parallel"),
-            *("heartbeat_timeout_s", "host_failures", "prefetch"),
+            *("heartbeat_timeout_s", "host_failures", "prefetch", "wait_for_quiet_s"),
         )
     ),
 )

@@ -184,8 +184,7 @@ def slowing(samples: Sequence[LoadSample]) -> float:
     Where others take a share t of the CPU time that is wanted, the same work takes 1 / (1 - t)
     times as long; at most MOST_SLOWING. Time limits may be stretched by it.
     """
-    share = taken(samples) or 0.0
-    return min(MOST_SLOWING, 1.0 / max(1.0 - share, 1.0 / MOST_SLOWING))
+    return 1.0 / max(1.0 - (taken(samples) or 0.0), 1.0 / MOST_SLOWING)
 
 
 def loads_by_phase(

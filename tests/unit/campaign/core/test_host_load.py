@@ -123,3 +123,10 @@ def test_samples_go_to_the_phases_in_which_they_were_taken():
 def test_a_record_keeps_a_load_as_it_is():
     load = HostLoad.of("h", Phase.WORKLOAD, [CROWDED])
     assert HostLoad.model_validate_json(load.model_dump_json()) == load
+
+
+def test_a_sample_over_the_turn_of_two_phases_counts_once():
+    spans = [(Phase.READY, 50, 70), (Phase.WORKLOAD, 70, 90)]
+    some = {"h": [sample(28, cpu=0.1), sample(20, cpu=0.9)]}  # 67 to 72 s, and 75 to 80 s
+    found = {load.phase: load.seconds for load in loads_by_phase(spans, some, now=100)}
+    assert found == {Phase.READY: 5, Phase.WORKLOAD: 5}
