@@ -19,7 +19,8 @@ NODES = "cluster.nodes"
 SCHEDULER = "scheduler.name"
 PARAMS = "scheduler.params"
 ARMS = "scheduler.arms"
-MAX_NODES = 1024
+MAX_NODES = {"libvirt": 1024, "simulation": 200_000}
+"""The most compute nodes of a cluster by kind of testbed; the largest machines have 160,000."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,8 @@ def space_of(campaign: Campaign, models: Mapping[str, type[Params]]) -> Space:
     names = campaign.scheduler.names
     if len(names) > 1:
         found.dimensions[SCHEDULER] = Categorical(names)
-    found.take(NODES, campaign.cluster.nodes, ClusterSettings.model_fields["nodes"])
+    nodes = found.take(NODES, campaign.cluster.nodes, ClusterSettings.model_fields["nodes"])
+    found.problems.extend(_too_many_nodes(nodes, found.fixed, campaign.testbed.kind))
     for arm in _arms(campaign, models, found.problems):
         for name, value in arm.values.items():
             path = f"{arm.prefix}.{name}"
@@ -284,10 +286,28 @@ def _numeric(path: str, value: Range, field: FieldInfo) -> Dimension:
 def _check_nodes(path: str, values: list[Any]) -> None:
     # A node count is a number, a range or choices: its declaration alone can't bound it.
     for value in values if path == NODES else ():
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_NODES:
-            raise SpaceError(
-                [Problem(path, value, f"[1 .. {MAX_NODES}] compute nodes", "not a number of nodes")]
-            )
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise SpaceError([Problem(path, value, _NODE_COUNTS, "not a number of nodes")])
+
+
+_NODE_COUNTS = f"[1 .. {MAX_NODES['libvirt']}] compute nodes"
+
+
+def _too_many_nodes(nodes: Dimension | None, fixed: Point, kind: str) -> Iterator[Problem]:
+    """Yield the problem of a cluster that is larger than a testbed of this kind takes."""
+    if isinstance(nodes, Categorical):
+        largest = max(map(int, nodes.choices))
+    else:
+        largest = int(nodes.high if nodes else fixed.get(NODES, 0))
+    most = MAX_NODES[kind]
+    if largest > most:
+        in_simulation = f"; in simulation {MAX_NODES['simulation']}" if kind == "libvirt" else ""
+        yield Problem(
+            NODES,
+            largest,
+            f"[1 .. {most}] compute nodes{in_simulation}",
+            "a cluster can't be so large",
+        )
 
 
 def _beyond_row(name: str, dimension: Dimension, arm: _Arm) -> Iterator[Problem]:

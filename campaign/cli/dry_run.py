@@ -1,17 +1,20 @@
 """`--dry-run`: what a campaign would build, boot and run, and whether what it needs is there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from actors.bootstrap.ansible import check_installed
 from campaign.cli.output import say
 from campaign.config.compose import Composed
-from campaign.core.errors import ImageError
+from campaign.config.effects import ignored_parameters
+from campaign.core import optional
+from campaign.core.errors import CampaignError, ImageError
 from campaign.core.exits import USER_ERROR
 from campaign.core.jobs import Workload
 from campaign.execution.attainable import check_metrics
 from campaign.execution.distinct import fewer_trials, trials_of
 from campaign.images.builders import require
 from campaign.records.ledger import History
-from campaign.testbeds.preflight import Fit, fits, store_of, workload_for
+from campaign.testbeds.preflight import Fit, check_ports, fits, store_of, workload_for
 from search.space import dimension_text
 
 
@@ -61,6 +64,10 @@ def _machines(composed: Composed) -> tuple[list[str], bool]:
         line, there = _image(composed, name)
         lines.append(f"build      {line}")
         possible = possible and there
+    for error in _refusals(composed):
+        fix = f"\n           fix: {error.resolution}" if error.resolution else ""
+        lines.append(f"lacking    {error.brief}{fix}")
+        possible = False
     memory = composed.campaign.cluster.memory_mib
     lines.append(
         f"boot       clusters of {low}..{high} compute nodes and a head, {memory} MiB each"
@@ -76,6 +83,23 @@ def _machines(composed: Composed) -> tuple[list[str], bool]:
     return lines, possible and enough
 
 
+def _refusals(composed: Composed) -> Iterator[CampaignError]:
+    """Yield what a start would refuse on this machine, images and memory aside."""
+    campaign = composed.campaign
+    smallest, _ = composed.space.node_counts()
+    checks: list[Callable[[], None]] = [
+        lambda: optional.require("vm", "testbed.kind = libvirt"),
+        lambda: check_ports(campaign.local_hosts, smallest),
+    ]
+    if campaign.bootstrap.via == "ansible":
+        checks.append(check_installed)
+    for check in checks:
+        try:
+            check()
+        except CampaignError as error:
+            yield error
+
+
 def _capacity(fit: Fit) -> str:
     needed = fit.needed
     total = fit.total
@@ -88,10 +112,13 @@ def _capacity(fit: Fit) -> str:
 
 
 def _settings(composed: Composed) -> Iterator[str]:
+    idle = ignored_parameters(composed.space, composed.schedulers)
     for path, dimension in composed.space.dimensions.items():
         yield f"search     {path} in {dimension_text(dimension)}"
     for path, value in composed.space.fixed.items():
         yield f"fixed      {path} = {value}"
+    for path, why in idle.items():
+        yield f"no effect  {path}: {why}"
 
 
 def _image(composed: Composed, name: str) -> tuple[str, bool]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from campaign.analysis.fairness import ManifestEntry, plain
 from campaign.config.compose import Composed, compose_recorded, recorded
-from campaign.config.effects import unused
+from campaign.config.effects import ignored_parameters, unused
 from campaign.core import log
 from campaign.core.errors import CampaignError, LedgerError
 from campaign.core.exits import MLFLOW_INCOMPLETE, NOTHING_FEASIBLE, TRIALS_FAILED
@@ -210,6 +210,8 @@ def _is_left(composed: Composed, workload: Workload, trials: int, ledger: Ledger
         _log.info("%s", fewer_trials(trials, search.trials))
     if done < trials:
         check_metrics(composed, workload)
+        for path, why in ignored_parameters(composed.space, composed.schedulers).items():
+            _log.info("%s has no effect: %s", path, why)
         return True
     more = "" if trials < search.trials else "a larger search.trials goes on, "
     _log.info("all %d trials are done already; %sanother name= begins anew", done, more)

@@ -96,7 +96,7 @@ class ClusterSettings(Settings):
 
     nodes: Searchable = setting(
         2,
-        help="compute nodes, beside the head node",
+        help="compute nodes, beside the head node; in simulation up to 200000",
         allowed="[1 .. 1024], fixed, [low, high] or {choices: [..]}",
     )
     hosts: int = setting(

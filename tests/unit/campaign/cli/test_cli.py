@@ -359,6 +359,21 @@ def test_the_tables_of_docs_come_from_the_rows(tmp_path, capsys):
     assert "| makespan_s | s |" in written["metrics.md"]
 
 
+def test_a_dry_run_says_what_a_start_would_refuse(tmp_path, capsys, monkeypatch):
+    import importlib.util
+
+    real = importlib.util.find_spec
+    lacking = ("libvirt", "ansible")
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *_: None if name in lacking else real(name)
+    )
+    options = ["--dry-run", f"image.store={tmp_path}", "hosts.local.ports=[65535,65535]"]
+    assert search.main([*options, "bootstrap.via=ansible"]) == USER_ERROR
+    said = capsys.readouterr().out
+    for part in ("needs libvirt-python", "needs ansible-core", "hosts.local.ports", "fix: "):
+        assert part in said
+
+
 def test_the_doctor_names_the_image_of_every_scheduler(tmp_path):
     from campaign.config.compose import compose
     from campaign.testbeds import machine_check

@@ -13,7 +13,8 @@ from campaign.records.results import Results
 
 def begun(root, name, *trials, overrides=()):
     """A campaign of three trials, with (outcome, AWRT, node hours) for each that is judged."""
-    campaign = compose([f"name={name}", "search.trials=3", "search.retries=0", *overrides]).campaign
+    given = [f"name={name}", "search.trials=3", "search.retries=0", *overrides]
+    campaign = compose(given, used_elsewhere=["search.retries"]).campaign
     with Ledger(Results(root, name).ledger_path) as ledger:
         ledger.append("campaign", id=name, name=name, config=campaign.model_dump(mode="json"))
         for number, (outcome, awrt, hours) in enumerate(trials):

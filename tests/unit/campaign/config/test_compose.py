@@ -224,6 +224,10 @@ def test_an_override_is_named_before_the_file_below_it(own):
 def test_simulation_is_not_held_to_the_memory_of_virtual_machines(tmp_path):
     given = ["scheduler=volcano", "cluster.memory_mib=300"]
     assert "needs" in refused(*given)
+    nodes = ["cluster.nodes=[2,2176]", "cluster.slots_per_node=1"]
+    assert "[1 .. 1024] compute nodes; in simulation 200000" in refused(*nodes)
+    assert compose([*nodes, "testbed=simulation"]).space.node_counts() == (2, 2176)
+    assert "[1 .. 200000]" in refused("cluster.nodes=200001", "testbed=simulation")
     # A file may describe a site's virtual machines as well.
     (tmp_path / "cluster").mkdir()
     (tmp_path / "cluster" / "own.yaml").write_text("nodes: 2\nmemory_mib: 300\n")

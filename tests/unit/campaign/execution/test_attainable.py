@@ -126,3 +126,11 @@ def test_what_is_invalid_in_a_simulation_is_not_tried_again(settings, tmp_path):
     given = [*settings, *FOUR_POINTS, "validity.max_submit_lag_s=0", "testbed.submit_s=5"]
     run(compose(given))
     assert len(finished(tmp_path)) == 3
+
+
+def test_parameters_that_are_searched_without_effect_are_said(settings, capsys):
+    composed = compose([*settings, "scheduler.params.SchedulerType=sched/builtin"])
+    assert run(composed) == forecast(composed) == 0
+    out, err = capsys.readouterr()
+    for said in (out, err):
+        assert "slurm ignores it beside SchedulerType=sched/builtin" in said
