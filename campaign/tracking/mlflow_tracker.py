@@ -138,7 +138,7 @@ class Tracker:
 
         They are of attempts that were followed by others.
         """
-        with _locked(self._mlruns):
+        with locked_store(self._mlruns):
             # Whoever writes a run holds the lock until it is complete.
             for run in list(self._search({"campaign": self._identity, "kind": "trial"})):
                 if run.info.status == "RUNNING":
