@@ -97,6 +97,7 @@ class Remote:
         self._connection = connection
         self._connect = connect
         self._broken = False
+        self._renewing = asyncio.Lock()
 
     @classmethod
     async def connect(
@@ -135,10 +136,12 @@ class Remote:
         Raises what `connect` raises. Programs that were started over the old connection have lost
         it.
         """
-        if self._broken:
-            self._connection.abort()
-            self._connection = await self._connect(deadline)
-            self._broken = False
+        # Several questions may have noticed the break: the first connects for all.
+        async with self._renewing:
+            if self._broken:
+                self._connection.abort()
+                self._connection = await self._connect(deadline)
+                self._broken = False
 
     async def run(
         self, command: Sequence[str], *, timeout_s: float, stdin: bytes | None = None
@@ -150,10 +153,11 @@ class Remote:
         """
         line = shlex.join(command)
         begun = time.monotonic()
+        connection = self._connection
         try:
             # asyncssh's own timeout leaves out the time until the node has begun, if it ever does.
             async with asyncio.timeout(timeout_s):
-                process = await self._connection.create_process(line, input=stdin, encoding=None)
+                process = await connection.create_process(line, input=stdin, encoding=None)
                 stdout, stderr = await _outputs(process, OUTPUT_LIMIT)
                 done = await process.wait()
         except _TooMuchOutput:
@@ -168,13 +172,13 @@ class Remote:
                 command_failed(line, None, ""),
             ) from None
         except (OSError, asyncssh.Error) as error:
-            self._broken = True
+            self._lose(connection)
             raise NodeUnreachable(
                 f"{self.node}: connection lost during `{_short(line)}`: {error}"
             ) from None
         # A connection that ends quietly leaves no exit status.
         if done.exit_status is None:
-            self._broken = True
+            self._lose(connection)
             raise NodeUnreachable(f"{self.node}: connection lost during `{_short(line)}`")
         took = time.monotonic() - begun
         status = done.exit_status
@@ -234,13 +238,19 @@ class Remote:
 
     async def open_shell(self, command: Sequence[str]) -> "asyncssh.SSHClientProcess[str]":
         """Start `command` and leave its pipes open."""
+        connection = self._connection
         try:
-            return await self._connection.create_process(shlex.join(command))
+            return await connection.create_process(shlex.join(command))
         except (OSError, asyncssh.Error) as error:
-            self._broken = True
+            self._lose(connection)
             raise NodeUnreachable(
                 f"{self.node}: `{_short(shlex.join(command))}` can't be started: {error}"
             ) from None
+
+    def _lose(self, connection: asyncssh.SSHClientConnection) -> None:
+        # What still ran over an older connection says nothing of the present one.
+        if connection is self._connection:
+            self._broken = True
 
     def close(self) -> None:
         """Cut the connection."""
