@@ -69,7 +69,8 @@ docs: setup ## the generated tables of docs/
 	$(RUN) -m campaign.cli.docs
 
 # What stands in a lock stays as it is where pyproject.toml allows it; ARGS=--upgrade takes the newest.
-COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	--group build
 lock: setup ## renew the locks from pyproject.toml (ARGS=--upgrade: with the newest versions)
 	$(COMPILE) --extra dev $(ARGS) pyproject.toml --output-file requirements.lock
 	$(COMPILE) --extra ui --constraints requirements.lock $(ARGS) pyproject.toml --output-file requirements-light.lock
@@ -86,13 +87,14 @@ $(VENV)/.light: requirements-light.lock pyproject.toml
 	@$(call install,requirements-light.lock)
 	@touch $@
 
-# $(call install,LOCK): the packages of a lock file and this project, in a virtual environment.
+# $(call install,LOCK): the packages of a lock file and this project, in a virtual environment. What is built is built by the
+# setuptools of the lock: build isolation would fetch others, whose hashes nobody has checked.
 define install
 	echo "setting up $(VENV) (once)"; \
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV) || exit 2; \
-	awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.lock > $(VENV)/uv.lock; \
-	$(VENV)/bin/pip install --quiet --require-hashes --requirement $(VENV)/uv.lock || exit 2; \
-	for what in "--require-hashes --requirement $(1)" "--no-deps --editable ."; do \
+	awk '/^(setuptools|uv)==/ {on = 1} on {print} on && !/\\$$/ {on = 0}' requirements.lock > $(VENV)/build.lock; \
+	$(VENV)/bin/pip install --quiet --require-hashes --requirement $(VENV)/build.lock || exit 2; \
+	for what in "--no-build-isolation --require-hashes --requirement $(1)" "--no-build-isolation --no-deps --editable ."; do \
 		VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet $$what || $(VENV)/bin/pip install --quiet $$what || exit 2; done
 endef
 

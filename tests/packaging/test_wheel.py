@@ -1,6 +1,7 @@
 """The wheel: it is whole, and without extras, compiler and libvirt it runs a simulation."""
 
 import json
+import re
 import subprocess
 import zipfile
 from email.parser import Parser
@@ -61,6 +62,17 @@ def test_what_is_required_is_a_range_and_what_is_locked_is_exact(wheel):
     names = {Requirement(pin).name for pin in locked["requirements-light.lock"]}
     assert {one.name for one in required if one.marker is None} <= names
     assert not names & {"ray", "libvirt-python"}
+
+
+def test_what_builds_is_locked_too_and_nothing_else_builds():
+    for name in ("requirements.lock", "requirements-light.lock"):
+        assert re.search(r"^setuptools==\S+ \\\n +--hash=sha256:", (ROOT / name).read_text(), re.M)
+    makefile = (ROOT / "Makefile").read_text()
+    setup = makefile.partition("define install")[2].partition("endef")[0]
+    (kinds,) = re.findall(r"for what in (.*); do", setup)
+    assert all("--no-build-isolation" in kind for kind in re.findall(r'"([^"]+)"', kinds))
+    # Before anything is built.
+    assert setup.index("setuptools") < setup.index("--no-build-isolation")
 
 
 def test_the_version_is_the_same_everywhere(wheel):
