@@ -250,6 +250,11 @@ class Replay:
                 checked = now
                 await self._check_health()
             pause_s = min(MAX_POLL_INTERVAL_S, POLL_SHARE * took_s)
+            while pause_s > HEALTH_INTERVAL_S:
+                await asyncio.sleep(HEALTH_INTERVAL_S)
+                await self._check_health()
+                checked = time.monotonic()
+                pause_s -= HEALTH_INTERVAL_S
             await asyncio.sleep(max(POLL_INTERVAL_S, pause_s))
 
     async def _pending(self, timeout_s: float) -> dict[str, str] | None:

@@ -115,6 +115,7 @@ def replay(head, compute=None, clock=None, questions=QUESTIONS):
 def hurried(monkeypatch):
     """The replay asks as fast as it can."""
     monkeypatch.setattr(module, "POLL_INTERVAL_S", 0.0)
+    monkeypatch.setattr(module, "POLL_SHARE", 0.0)
 
 
 @pytest.mark.parametrize(
