@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from actors.hypervisor.capacity import memory_total_mib
 from actors.snapshots import sealing, snapshot
 from actors.snapshots.snapshot import Golden, GoldenError, SnapshotKey
 from actors.snapshots.store import GoldenStore
@@ -180,6 +181,14 @@ def _golden_files(offered: TransferManifest) -> None:
             continue
         if not _GOLDEN_FILE.fullmatch(name):
             raise TransferFailed(f"{name!r} ({size} bytes) is no file of a golden cluster")
+    # Zeros cost their sender nothing, so that without a limit a transfer might never end. What is
+    # larger than this machine's memory could not run here.
+    total = sum(offered.files.values())
+    if min(offered.files.values(), default=0) < 0 or total > memory_total_mib() * 2**20:
+        raise TransferFailed(
+            f"a golden cluster of {total} bytes is more than this machine's memory",
+            "\n".join(f"{name}: {size} bytes" for name, size in offered.files.items()),
+        )
 
 
 def _require_same(made: ImageManifest, wanted: ImageManifest) -> None:

@@ -1,5 +1,6 @@
 """Bundles and golden clusters on their way to another host: whole or absent, resumed, verified."""
 
+import hashlib
 import shutil
 
 import pytest
@@ -16,6 +17,8 @@ from tests.unit.campaign.images.test_store import add as add_image
 
 # The driver's image store, a fixture.
 from tests.unit.campaign.images.test_store import store  # noqa: F401
+
+ZEROS = hashlib.sha256(bytes(100_000)).hexdigest()
 
 
 @pytest.fixture(autouse=True)
@@ -211,6 +214,60 @@ def test_a_golden_cluster_brings_no_file_that_is_none_of_its_own(there, here, in
     with pytest.raises(TransferFailed) as failed:
         incoming.golden(golden.key, [Adding(ImageSource("there", (), there), 1000)])
     assert "no file of a golden cluster" in str(failed.value)
+
+
+@pytest.mark.parametrize("size", [2**60, -1])
+def test_a_golden_cluster_of_an_absurd_size_is_refused_before_a_byte_of_it_comes(
+    there, incoming, size
+):
+    class Boasting(Breaking):
+        asked = 0
+
+        def manifest(self, kind, key):
+            return chunks.TransferManifest({"n1.ram": size, "manifest.json": 10})
+
+        def chunk(self, kind, key, file, offset):
+            type(self).asked += 1
+            return chunks.Chunk(chunks.CHUNK_BYTES, ZEROS, b"")
+
+    golden = golden_sample.add(there)
+    with pytest.raises(TransferFailed) as failed:
+        incoming.golden(golden.key, [Boasting(ImageSource("there", (), there), 1)])
+    assert "more than this machine's memory" in str(failed.value) and Boasting.asked == 0
+
+
+@pytest.mark.parametrize("size", [2**36, 0, -1])
+def test_a_chunk_of_an_absurd_size_is_refused_before_room_is_made_for_it(
+    store,  # noqa: F811
+    incoming,
+    size,
+):
+    class Boasting(Breaking):
+        def chunk(self, kind, key, file, offset):
+            return chunks.Chunk(size, ZEROS, b"")
+
+    bundle = add_image(store)
+    with pytest.raises(TransferFailed):
+        incoming.image(bundle, [Boasting(hide(bundle), 1)])
+
+
+def test_a_link_where_a_file_is_to_come_is_not_followed(tmp_path):
+    class Giving:
+        name = "giving"
+
+        def manifest(self, kind, key):
+            return chunks.TransferManifest({"kernel": 3})
+
+        def chunk(self, kind, key, file, offset):
+            return chunks.Chunk(3, hashlib.sha256(b"new").hexdigest(), b"new")
+
+    target = tmp_path / "target"
+    target.write_text("")
+    (tmp_path / "incoming").mkdir()
+    (tmp_path / "incoming/kernel").symlink_to(target)
+    with pytest.raises(TransferFailed):
+        chunks.receive("image", "0", tmp_path / "incoming", [Giving()], accept=lambda offered: None)
+    assert target.read_text() == ""
 
 
 def test_a_golden_cluster_is_brought_with_its_holes(there, here, incoming):
