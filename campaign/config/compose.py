@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from campaign.config import effects
 from campaign.config.groups import CONF, groups
+from campaign.config.input_limits import check_files, check_override, is_folder
 from campaign.config.origins import OVERRIDE, Origins, key_of
 from campaign.config.override_values import SEE_HELP, check_group_choice, value_of
 from campaign.config.renamed import current_name, log_renamed, with_current_names
@@ -28,6 +29,7 @@ from schedulers.registry import adapter
 from search.space import Problem, Space, SpaceError, reason_of, space_of
 
 _MEMORY = "cluster.memory_mib"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,9 @@ def compose(
     clash. Settings in `used_elsewhere` may be given though the campaign has no use for them. Raises
     ConfigError with field, value, allowed values and origin of everything wrong.
     """
-    if config_dir and not config_dir.is_dir():
+    for override in overrides:
+        check_override(override)
+    if config_dir and not is_folder(config_dir):
         raise ConfigError(f"there is no folder {config_dir}", resolution="Check --config-dir.")
     folders = (*([config_dir.resolve()] if config_dir else []), CONF)
     current = [_with_current_name(override) for override in overrides]
@@ -146,17 +150,40 @@ def _with_memory(
 def _hydra(
     overrides: list[str], folders: tuple[Path, ...], name: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the composed values, and the chosen option of each group.
+    """Return the composed values, and the chosen option of each group; raise ConfigError only."""
+    from omegaconf.errors import MissingMandatoryValue
+
+    try:
+        return _composed(overrides, folders, name)
+    except ConfigError:
+        raise
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key}: a value must be given", resolution=SEE_HELP) from None
+    except RecursionError:
+        raise _not_composed("it is nested too deeply") from None
+    except OSError as error:  # such as a name that is too long for a file
+        raise _not_composed(error.strerror or str(error)) from None
+    # Hydra, OmegaConf and the grammar's parser answer odd text with errors of any kind.
+    except Exception as error:  # noqa: BLE001
+        _log.debug("Hydra failed", exc_info=True)
+        raise _not_composed(_first_lines(error)) from None
+
+
+def _not_composed(why: str) -> ConfigError:
+    return ConfigError(f"the configuration can't be composed: {why}", resolution=SEE_HELP)
+
+
+def _composed(
+    overrides: list[str], folders: tuple[Path, ...], name: str
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Do as `_hydra` does, and raise whatever Hydra raises.
 
     Hydra gets what concerns groups. Settings are put in afterwards, each in the place of what stood
     there: Hydra would merge a mapping into a mapping, and refuse a list where a mapping stood.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException
     from omegaconf import OmegaConf
-    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-    from yaml import YAMLError
 
     main = next((folder for folder in folders if (folder / f"{name}.yaml").is_file()), None)
     if main is None:
@@ -165,33 +192,28 @@ def _hydra(
             f"there is no {name}.yaml in {where}",
             resolution="Check --config-dir and --config-name.",
         )
+    if folders[0] != CONF:
+        check_files(folders[0], main / f"{name}.yaml", overrides)
     known = groups(folders)
     of_groups = [override for override in overrides if _concerns_groups(override, known)]
     others = [_quoted(f"file://{folder}") for folder in folders if folder != main]
     path = [f"hydra.searchpath=[{','.join(others)}]"] if others else []
-    try:
-        with initialize_config_dir(str(main), version_base="1.3"):
-            config = hydra_compose(name, [*of_groups, *path], return_hydra_config=True)
-        choices = {
-            str(g): str(o)
-            for g, o in config.hydra.runtime.choices.items()
-            if not str(g).startswith("hydra/")
-        }
-        values = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        # Before the overrides, so that they win over what a file sets by an old name.
-        values = OmegaConf.create(with_current_names(_unresolved(values)))
-        for override in overrides:
-            if override not in of_groups:
-                OmegaConf.update(
-                    values, key_of(override), value_of(override), merge=False, force_add=True
-                )
-        container = OmegaConf.to_container(values, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        raise ConfigError(f"{error.full_key}: a value must be given", resolution=SEE_HELP) from None
-    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise ConfigError(
-            f"the configuration can't be composed: {_first_lines(error)}", resolution=SEE_HELP
-        ) from None
+    with initialize_config_dir(str(main), version_base="1.3"):
+        config = hydra_compose(name, [*of_groups, *path], return_hydra_config=True)
+    choices = {
+        str(g): str(o)
+        for g, o in config.hydra.runtime.choices.items()
+        if not str(g).startswith("hydra/")
+    }
+    values = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    # Before the overrides, so that they win over what a file sets by an old name.
+    values = OmegaConf.create(with_current_names(_unresolved(values)))
+    for override in overrides:
+        if override not in of_groups:
+            OmegaConf.update(
+                values, key_of(override), value_of(override), merge=False, force_add=True
+            )
+    container = OmegaConf.to_container(values, resolve=True, throw_on_missing=True)
     if not isinstance(container, dict):
         raise ConfigError(f"{name}.yaml must hold settings by name", resolution=SEE_HELP)
     return {str(key): value for key, value in container.items()}, choices

@@ -121,16 +121,20 @@ class TestbedSettings(Settings):
         "or by an ideal policy, which decides at once whenever something happens",
     )
     submit_s: float = setting(
-        0.0, help="simulation: time that submitting a job takes", unit="s", ge=0
+        0.0, help="simulation: time that submitting a job takes", unit="s", ge=0, le=86_400
     )
     launch_s: float = setting(
-        0.0, help="simulation: time from a decision to the job's start", unit="s", ge=0
+        0.0, help="simulation: time from a decision to the job's start", unit="s", ge=0, le=86_400
     )
     overrun_s: float = setting(
-        0.0, help="simulation: time that a job takes beyond its run time", unit="s", ge=0
+        0.0, help="simulation: time that a job takes beyond its run time", unit="s", ge=0, le=86_400
     )
     release_s: float = setting(
-        0.0, help="simulation: time from a job's end to its slots being free", unit="s", ge=0
+        0.0,
+        help="simulation: time from a job's end to its slots being free",
+        unit="s",
+        ge=0,
+        le=86_400,
     )
     cycle_offset_s: float = setting(
         0.0,
@@ -138,6 +142,7 @@ class TestbedSettings(Settings):
         "works in cycles",
         unit="s",
         ge=0,
+        le=86_400,
     )
 
     @property

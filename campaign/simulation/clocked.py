@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 from campaign.simulation.compiled import ONE, ZERO, compiled
 from campaign.simulation.event_queue import Jobs, Times
 from campaign.simulation.future import Rows, close, copy_step, earliest, reserve, with_room
+from campaign.simulation.ideal import next_event
 from campaign.simulation.nodes import Slots
 from campaign.simulation.work import (
+    GO_ON,
     NEVER,
+    TOO_FAR,
     QueueOrder,
     Running,
     Work,
+    after,
     begin,
     finish,
     give,
@@ -32,11 +36,12 @@ SOON: Any = np.int64(1_000_000_000)
 """The time (ns) after which a backfilled job may start on nodes that another one is leaving."""
 # Places of the state: the time; the last runs by kind, and the next ones; flags: a run is wanted
 # now, or asked for by the clock; something has changed since a run in order saw all that it must,
-# or since a backfill run; the queue's ends.
+# or since a backfill run; the queue's ends; until when backfill runs would find what the last one
+# did.
 TIME, LAST_RUN, LAST_ASKED, LAST_FULL, LAST_BACKFILL, RUN_DUE, ASKED_DUE, FULL_DUE, BACKFILL_DUE = (
     range(9)
 )
-WANTED, ASKED, UNSEEN, CHANGED, QUEUE_FIRST, QUEUE_LAST = range(9, 15)
+WANTED, ASKED, UNSEEN, CHANGED, QUEUE_FIRST, QUEUE_LAST, SAME_UNTIL = range(9, 16)
 # A plain array, which compiled functions can change in place.
 State = NDArray[np.int64]
 
@@ -77,19 +82,24 @@ def run_clocked(
     jobs = work.submit.size
     running = none_running(work, free)
     queue = np.empty(jobs, np.int64)
-    state = np.zeros(15, np.int64)
+    state = np.zeros(16, np.int64)
     # So that a first run isn't held back by one that never was.
     state[LAST_RUN] = -loop.least
     # So that the first run that is asked for comes at `loop.first`.
     state[LAST_ASKED] = loop.first - loop.delay
     arrived = ZERO
-    while arrived < jobs or running.size[0] > 0 or state[QUEUE_FIRST] < state[QUEUE_LAST]:
+    while (
+        arrived < jobs or running.size[0] > 0 or state[QUEUE_FIRST] < state[QUEUE_LAST]
+    ) and work.halt[0] == GO_ON:
+        if order.dynamic and state[QUEUE_FIRST] < state[QUEUE_LAST]:
+            until = next_event(work, running, arrived)
+            _skip_idle_runs(work, queue, state, order, loop, backfill, until)
         _set_alarms(state, order, loop, backfill)
         now = min(state[RUN_DUE], state[ASKED_DUE], state[FULL_DUE], state[BACKFILL_DUE])
-        if arrived < jobs:
-            now = min(now, work.submit[arrived])
-        if running.size[0] > 0:
-            now = min(now, running.ends[0][0])
+        now = min(now, next_event(work, running, arrived))
+        if now >= NEVER:
+            work.halt[0] = TOO_FAR
+            return
         state[TIME] = now
         while running.size[0] > 0 and running.ends[0][0] <= now:
             finish(work, free, running)
@@ -102,6 +112,48 @@ def run_clocked(
         _run_if_due(work, free, running, queue, state, rule, order, loop)
         if now >= state[BACKFILL_DUE]:
             _backfill(work, free, running, queue, state, rule, order, backfill)
+
+
+@compiled
+def _skip_idle_runs(
+    work: Work,
+    queue: Jobs,
+    state: State,
+    order: QueueOrder,
+    loop: LoopTimes,
+    backfill: BackfillTimes,
+    until: int,
+) -> None:
+    """Leave out the runs before `until`, the next event, that would find all as the last ones did.
+
+    Where priorities grow with age, the queue is looked at on each beat, though nothing happens.
+    Once all of its jobs are so old that their order is final, only the time goes on.
+    """
+    if state[WANTED] or state[ASKED] or state[UNSEEN] or state[CHANGED]:
+        return
+    seen = state[LAST_FULL]
+    if backfill.on:
+        seen = min(seen, state[LAST_BACKFILL])
+        until = min(until, state[SAME_UNTIL])
+    if until <= state[TIME] + max(loop.interval, backfill.interval):
+        return
+    if order.age > 0:
+        for index in range(state[QUEUE_FIRST], state[QUEUE_LAST]):
+            if work.submit[queue[index]] + int(order.max_age) + order.period > seen:
+                return
+    # Full runs keep their beat only where it is one of the clock's, and none delays the next.
+    off_beat = loop.interval % loop.tick != 0 or (loop.first - state[LAST_FULL]) % loop.tick != 0
+    following = state[LAST_FULL] + loop.interval
+    if off_beat or loop.interval < loop.least or following < state[LAST_RUN] + loop.least:
+        return
+    runs = max(0, until - 1 - state[LAST_FULL]) // loop.interval
+    if runs > 0:
+        state[LAST_FULL] += runs * loop.interval
+        state[LAST_RUN] = state[LAST_ASKED] = state[LAST_FULL]
+    if backfill.on:
+        runs = max(0, until - 1 - state[LAST_BACKFILL]) // backfill.interval
+        state[LAST_BACKFILL] += runs * backfill.interval
+    state[TIME] = max(state[TIME], state[LAST_FULL], state[LAST_BACKFILL])
 
 
 @compiled
@@ -204,15 +256,20 @@ def _backfill(
     held = np.empty_like(free)
     kept = looked = state[QUEUE_FIRST]
     started = 0
+    # From the first limit on, a running job may end any moment, which moves all plans along.
+    same = running.limit_times[0] if running.size[0] > 0 else NEVER
     while looked < state[QUEUE_LAST] and looked - state[QUEUE_FIRST] < backfill.tests:
         job = queue[looked]
         looked += 1
         # A job that would end just as a reservation begins is in its way.
-        step = earliest(times, rows, steps, work.limit[job] + 1, work, job, rule, held)
+        step = earliest(times, rows, steps, after(work.limit[job], 1), work, job, rule, held)
+        if work.halt[0] != GO_ON:
+            return
         times, rows = with_room(times, rows, steps, 2)
         if step == 0 and not _touches(work, left, job):
             begin(work, free, running, job, now)
-            steps = reserve(times, rows, steps, now, now + work.limit[job], work, job)
+            until = after(now, work.limit[job])
+            steps = reserve(times, rows, steps, now, until, work, job)
             started += 1
             if started == backfill.starts:
                 break
@@ -220,12 +277,17 @@ def _backfill(
         queue[kept] = job
         kept += 1
         begun = times[step] if step > 0 else now + SOON
-        if begun <= now + backfill.window:
+        if begun > now + backfill.window:
+            same = min(same, begun - backfill.window)
+        else:
             since, until = _window(begun, work.limit[job], now, backfill.resolution)
+            # Where a job waits for nodes that are being left, it may start at any later run.
+            same = min(same, since if step > 0 else now)
             if backfill.whole:
                 steps = close(times, rows, steps, since, until, work, job)
             else:
                 steps = reserve(times, rows, steps, since, until, work, job)
+    state[SAME_UNTIL] = now if started else same
     # Jobs that weren't looked at move up behind those that were kept.
     for index in range(looked, state[QUEUE_LAST]):
         queue[kept + index - looked] = queue[index]
@@ -236,9 +298,9 @@ def _backfill(
 def _window(begun: int, limit: int, now: int, resolution: int) -> tuple[int, int]:
     """Return begin and end of a reservation, on multiples of `resolution` but not before now."""
     since = begun - begun % resolution
-    until = begun + limit + resolution - 1
+    until = after(begun, limit) + resolution - 1
     until = max(until - until % resolution, since + resolution)
-    return max(since, now), until
+    return max(since, now), min(until, NEVER)
 
 
 @compiled

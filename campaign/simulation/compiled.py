@@ -14,6 +14,7 @@ import numba
 import numpy as np
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+CompiledLoop = Callable[..., None]
 
 # Numba compiles a function once for each literal that it is called with; these are numbers like any
 # other.
@@ -25,7 +26,8 @@ def compiled(function: Function) -> Function:
     """Return `function`, compiled for the types of its first call."""
     # Numba's own default, a folder beside each file, would miss changes in the other files.
     numba.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or str(_folder())
-    made: Function = numba.njit(cache=True)(function)
+    # Without Python's lock, so that the thread that waits for it can answer signals.
+    made: Function = numba.njit(cache=True, nogil=True)(function)
     return made
 
 

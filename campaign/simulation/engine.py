@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from campaign.simulation.work import QueueOrder, Work
 
 NS = 1_000_000_000
+HORIZON_NS = 2**62
+"""The time before which all jobs must have ended, 146 years after the first arrival (ns).
+
+The sum of two times up to it still fits in 64 bits.
+"""
 Ns = NDArray[np.int64]
 PLACEMENTS = {"first": 0, "least_loaded": 1, "pack": 2}
 
@@ -78,20 +83,21 @@ def simulate(
     """Return the schedule of `jobs` (WORKLOAD_SCHEMA, by arrival, run times above 0).
 
     Which nodes of one slot a job had is found out afterwards, if all jobs together had at most
-    `places` of them. Raises WorkloadError for a job wider than the cluster.
+    `places` of them. Raises WorkloadError for a job wider than the cluster, and where a job would
+    end beyond HORIZON_NS. What the handler of a signal raises ends the simulation soon.
     """
     width = _column(jobs, "width").astype(np.int32)
     _check_width(jobs, width, nodes)
     begun, accepted = _submissions(_ns(_column(jobs, "arrival_s")), int(_ns(delays.submit_s)))
     limit = _limits(_column(jobs, "requested_s"), policy.limit_unit_s)
-    longest = limit + int(_ns(policy.grace_s))
+    longest = _sum(limit, _ns(policy.grace_s))
     runtime = _ns(_column(jobs, "runtime_s"))
-    ran = np.minimum(runtime + int(_ns(delays.overrun_s)), longest)
+    ran = np.minimum(_sum(runtime, _ns(delays.overrun_s)), longest)
     launch = int(_ns(delays.launch_s))
     release = int(_ns(delays.release_s))
-    hold = launch + ran + release
+    hold = _sum(_sum(ran, launch), release)
     # An ideal policy relies on limits: it allows for what machines take.
-    expected = limit if policy.loop else longest + launch + release
+    expected = limit if policy.loop else _sum(_sum(longest, launch), release)
     requests = _Requests(accepted, width, hold, expected)
     decided, placed = _decide(requests, nodes, policy, delays)
     return Schedule(
@@ -125,7 +131,13 @@ def _column(jobs: pa.Table, name: str) -> NDArray[np.float64]:
 
 def _ns(seconds: "float | NDArray[np.float64]") -> Ns:
     # Rounded, not cut: a product of floats may lie just below the whole number that is meant.
-    return np.rint(np.asarray(seconds, np.float64) * NS).astype(np.int64)
+    exact = np.rint(np.asarray(seconds, np.float64) * NS)
+    return np.minimum(exact, float(HORIZON_NS)).astype(np.int64)
+
+
+def _sum(times: Ns, more: "int | Ns") -> Ns:
+    # Both are at most the horizon, so that the sum can't overflow.
+    return np.minimum(times + more, HORIZON_NS)
 
 
 def _check_width(jobs: pa.Table, width: NDArray[np.int32], nodes: Nodes) -> None:
@@ -139,8 +151,19 @@ def _check_width(jobs: pa.Table, width: NDArray[np.int32], nodes: Nodes) -> None
         )
 
 
+def _too_far(what: str) -> WorkloadError:
+    return WorkloadError(
+        f"its {what} end more than {HORIZON_NS / NS / 86_400 / 365.25:.0f} years after the first "
+        "arrival, the longest that a simulation can count",
+        resolution="Set workload.jobs, workload.window_s or workload.max_runtime_s for a part of "
+        "it, or more nodes.",
+    )
+
+
 def _submissions(arrival: Ns, service: int) -> tuple[Ns, Ns]:
     """Return begin and end of each submission; they take `service` ns, one after the other."""
+    if arrival.size and int(arrival[-1]) + (arrival.size + 1) * service >= HORIZON_NS:
+        raise _too_far("submissions")
     # accepted[i] = max over j <= i of arrival[j] + (i - j + 1) * service
     turns = np.arange(arrival.size, dtype=np.int64) * service
     accepted = np.maximum.accumulate(arrival - turns) + turns + service if arrival.size else arrival
@@ -158,6 +181,8 @@ def _decide(
     # Numba takes long to import, so only those who simulate import what it compiles.
     from campaign.simulation.clocked import run_clocked
     from campaign.simulation.ideal import EASY, IN_ORDER, WHATEVER_FITS, run_conservative, run_queue
+    from campaign.simulation.interruptible import run_loop
+    from campaign.simulation.work import TOO_FAR
 
     # Nodes of one slot are all alike: they count as one node with all slots.
     alike = nodes.slots == 1
@@ -166,19 +191,22 @@ def _decide(
     order = _order(policy)
     rule = PLACEMENTS[policy.placement]
     if policy.loop:
-        run_clocked(work, free, rule, order, *_clockwork(policy, delays, whole=not alike))
+        clock = _clockwork(policy, delays, whole=not alike)
+        run_loop(run_clocked, work, free, rule, order, *clock)
     elif policy.reserve == "all":
-        run_conservative(work, free, rule, order)
+        run_loop(run_conservative, work, free, rule, order)
     else:
         overtaking = {"none": IN_ORDER, "first": EASY, "skip": WHATEVER_FITS}[policy.reserve]
-        run_queue(work, free, overtaking, rule, order)
+        run_loop(run_queue, work, free, overtaking, rule, order)
+    if work.halt[0] == TOO_FAR:
+        raise _too_far("jobs")
     if (work.start < 0).any():
         raise AssertionError("unreachable: every job that fits the cluster is started")
     return work.start, work.nodes
 
 
 def _work(requests: _Requests, nodes: Nodes, policy: Policy) -> "Work":
-    from campaign.simulation.work import NOWHERE, Work
+    from campaign.simulation.work import GO_ON, NOWHERE, Work
 
     width = requests.width
     count = np.ones_like(width) if nodes.slots == 1 else -(-width // nodes.slots)
@@ -195,6 +223,7 @@ def _work(requests: _Requests, nodes: Nodes, policy: Policy) -> "Work":
         nodes=np.zeros(place[-1], np.int32),
         amounts=np.zeros(place[-1], np.int32),
         start=np.full(width.size, NOWHERE),
+        halt=np.full(1, GO_ON),
     )
 
 

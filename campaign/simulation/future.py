@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from campaign.simulation.compiled import ZERO, compiled
 from campaign.simulation.nodes import Slots, fits
-from campaign.simulation.work import Work, give, picked, take
+from campaign.simulation.work import GO_ON, Work, after, give, picked, take
 
 Times = NDArray[np.int64]
 Rows = NDArray[np.int32]
@@ -154,16 +154,17 @@ def earliest(
 ) -> int:
     """Choose nodes for a job and return the first step at which it fits on them for `duration`.
 
-    `held` is room for a node's slots each. Returns -1 where even the last step has no room.
+    `held` is room for a node's slots each. Returns -1 where even the last step has no room, and
+    where all loops are to end.
     """
     width = work.width[job]
     count = work.spread[job]
     step = 0
-    while step < steps:
+    while step < steps and work.halt[0] == GO_ON:
         for node in range(held.size):
             held[node] = free[step, node]
         blocked = -1 if fits(held, width, count) else step
-        end = times[step] + duration
+        end = after(times[step], duration)
         later = step + 1
         while blocked < 0 and later < steps and times[later] < end:
             for node in range(held.size):

@@ -18,11 +18,13 @@ from campaign.simulation.event_queue import Jobs, Times
 from campaign.simulation.future import Rows, earliest, from_now, reserve, unreserve, with_room
 from campaign.simulation.nodes import Slots, fits
 from campaign.simulation.work import (
+    GO_ON,
     NEVER,
     NOWHERE,
     QueueOrder,
     Running,
     Work,
+    after,
     arrive,
     begin,
     finish,
@@ -56,7 +58,7 @@ def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: QueueO
     last = ZERO
     arrived = ZERO
     shadow = NOWHERE  # of the first in the queue, while nothing has changed that it depends on
-    while arrived < jobs or running.size[0] > 0:
+    while (arrived < jobs or running.size[0] > 0) and work.halt[0] == GO_ON:
         now = next_event(work, running, arrived)
         again = order.dynamic > 0  # whether jobs that didn't fit before may fit now
         while running.size[0] > 0 and running.ends[0][0] == now:
@@ -78,7 +80,7 @@ def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: QueueO
         # Jobs that came earlier were tried then, and nothing has become free since.
         kept = candidate = first + 1 if again else untried
         idle = total(free)
-        while candidate < last and idle > 0:
+        while candidate < last and idle > 0 and work.halt[0] == GO_ON:
             job = queue[candidate]
             candidate += 1
             fit = work.width[job] <= idle
@@ -88,7 +90,7 @@ def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: QueueO
                 shadow = NEVER
                 if overtaking == EASY:
                     shadow = _shadow(work, free, running, queue[first], rule, spare)
-            brief = now + work.limit[job] <= shadow
+            brief = after(now, work.limit[job]) <= shadow
             if fit and _backfilled(work, free, spare, both, job, rule, brief):
                 begin(work, free, running, job, now)
                 idle -= work.width[job]
@@ -182,7 +184,7 @@ def run_conservative(work: Work, free: Slots, rule: int, order: QueueOrder) -> N
         rows[0, node] = free[node]
     last = ZERO
     arrived = ZERO
-    while arrived < jobs or running.size[0] > 0 or last > 0:
+    while (arrived < jobs or running.size[0] > 0 or last > 0) and work.halt[0] == GO_ON:
         # A reservation may begin when nothing ends any more: what it was behind has moved towards
         # now since.
         now = next_event(work, running, arrived)
@@ -194,7 +196,7 @@ def run_conservative(work: Work, free: Slots, rule: int, order: QueueOrder) -> N
             job = finish(work, free, running)
             times, rows = with_room(times, rows, steps, 2)
             # It was reserved up to its limit; what is left of that becomes free.
-            until = work.start[job] + work.limit[job]
+            until = after(work.start[job], work.limit[job])
             steps = unreserve(times, rows, steps, now, until, work, job)
             early = early or until > now
         last, arrived = arrive(work, queue, last, arrived, now)
@@ -206,6 +208,8 @@ def run_conservative(work: Work, free: Slots, rule: int, order: QueueOrder) -> N
             if early or work.start[job] == NOWHERE:
                 times, rows = with_room(times, rows, steps, 4)
                 steps = _planned(work, times, rows, steps, job, rule, held)
+                if work.halt[0] != GO_ON:
+                    return
             if work.start[job] == now:
                 begin(work, free, running, job, now)
             else:
@@ -226,8 +230,10 @@ def _planned(
     limit = work.limit[job]
     # Given back first: else the job would stand in its own way.
     if since != NOWHERE:
-        steps = unreserve(times, rows, steps, since, since + limit, work, job)
+        steps = unreserve(times, rows, steps, since, after(since, limit), work, job)
     step = earliest(times, rows, steps, limit, work, job, rule, held)
+    if work.halt[0] != GO_ON:
+        return steps
     since = times[step]
     work.start[job] = since
-    return reserve(times, rows, steps, since, since + limit, work, job)
+    return reserve(times, rows, steps, since, after(since, limit), work, job)

@@ -7,11 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaign.simulation.compiled import compiled
+from campaign.simulation.engine import HORIZON_NS
 from campaign.simulation.event_queue import Jobs, Times, insert, remove
 from campaign.simulation.nodes import Slots, choose
 
 NOWHERE: Any = np.int64(-1)
-NEVER: Any = np.int64(2**62)
+NEVER: Any = np.int64(HORIZON_NS)
+"""The time (ns) of all that is beyond the horizon: no time is later, and no job ends then."""
+GO_ON: Any = np.int64(0)
+TOLD_TO_END: Any = np.int64(1)
+TOO_FAR: Any = np.int64(2)
+"""The values of `Work.halt`: nothing, a signal, and a job that would end at NEVER."""
 
 
 class Work(NamedTuple):
@@ -19,7 +25,8 @@ class Work(NamedTuple):
 
     A job's slots are held for `hold`; the scheduler expects `limit`. It is on `spread` nodes, which
     stand in `nodes` and `amounts` from `place` on. `share` is the part of its priority that doesn't
-    change, `rank` all of it when the queue was last sorted. `start` is NOWHERE until decided.
+    change, `rank` all of it when the queue was last sorted. `start` is NOWHERE until decided. All
+    loops end soon, with jobs left undecided, once `halt[0]` is not GO_ON.
     """
 
     submit: Times
@@ -33,6 +40,7 @@ class Work(NamedTuple):
     nodes: Slots
     amounts: Slots
     start: Times
+    halt: NDArray[np.int64]
 
 
 class QueueOrder(NamedTuple):
@@ -73,6 +81,12 @@ def none_running(work: Work, free: Slots) -> Running:
 
 
 @compiled
+def after(time: int, duration: int) -> int:
+    """Return `time` + `duration`, or NEVER where that is later; both are at most NEVER."""
+    return time + min(duration, NEVER - time)
+
+
+@compiled
 def total(free: Slots) -> int:
     """Return the free slots of all nodes together."""
     slots = 0
@@ -106,11 +120,14 @@ def give(work: Work, free: Slots, job: int) -> None:
 @compiled
 def begin(work: Work, free: Slots, running: Running, job: int, now: int) -> None:
     """Let a job have its chosen nodes from now on."""
+    end = after(now, work.hold[job])
+    if end >= NEVER:
+        work.halt[0] = TOO_FAR
     work.start[job] = now
     take(work, free, job)
     size = running.size[0]
-    heapq.heappush(running.ends, (now + work.hold[job], job))
-    insert(running.limit_times, running.limit_jobs, size, now + work.limit[job], job)
+    heapq.heappush(running.ends, (end, job))
+    insert(running.limit_times, running.limit_jobs, size, after(now, work.limit[job]), job)
     running.size[0] = size + 1
 
 
@@ -119,7 +136,8 @@ def finish(work: Work, free: Slots, running: Running) -> int:
     """Give back the slots of the job that ends first, and return the job."""
     job = heapq.heappop(running.ends)[1]
     size = running.size[0]
-    remove(running.limit_times, running.limit_jobs, size, work.start[job] + work.limit[job], job)
+    until = after(work.start[job], work.limit[job])
+    remove(running.limit_times, running.limit_jobs, size, until, job)
     running.size[0] = size - 1
     give(work, free, job)
     return job
@@ -148,6 +166,8 @@ def sort_queue(work: Work, queue: Jobs, first: int, last: int, now: int, order: 
         work.rank[queue[index]] = _priority(work, queue[index], now, order)
     # Ages grow alike: the queue is nearly in order already.
     for index in range(first + 1, last):
+        if work.halt[0] != GO_ON:
+            break
         job = queue[index]
         at = index
         while at > first and _before(work, job, queue[at - 1]):

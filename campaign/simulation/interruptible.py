@@ -1,0 +1,56 @@
+"""Runs a compiled loop so that a signal ends it soon.
+
+Python answers signals between steps of its own, of which compiled code has none. So the loop runs
+in a thread of its own, without Python's lock, and looks at a number that the waiting thread sets.
+"""
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from campaign.simulation.compiled import CompiledLoop
+
+if TYPE_CHECKING:
+    from campaign.simulation.work import Work
+
+PERIOD_S = 0.1
+"""How often signals are looked for while a loop runs."""
+TIMEOUT_S = 5.0
+"""How long to wait for a loop that was told to end; one that is being compiled can't be told."""
+
+
+def run_loop(loop: CompiledLoop, work: "Work", *arguments: Any) -> None:
+    """Run `loop` with `work` and `arguments`; re-raise what it raises.
+
+    An exception that a handler of a signal raises meanwhile ends the loop, and is raised.
+    """
+    # Signals are answered by the main thread alone. Loops without jobs end at once: they are run to
+    # have them compiled, which can be interrupted in this thread.
+    if threading.current_thread() is not threading.main_thread() or not work.submit.size:
+        loop(work, *arguments)
+        return
+    from campaign.simulation.work import TOLD_TO_END
+
+    ended = threading.Event()
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            loop(work, *arguments)
+        except BaseException as error:  # noqa: BLE001 - it is raised below
+            errors.append(error)
+        finally:
+            ended.set()
+
+    # A daemon: what doesn't end by the timeout ends with the process.
+    thread = threading.Thread(target=run, name="simulation", daemon=True)
+    try:
+        thread.start()
+        # Again and again: a signal may reach the loop's thread, which doesn't wake this one.
+        while not ended.wait(PERIOD_S):
+            pass
+    except BaseException:
+        work.halt[0] = TOLD_TO_END
+        ended.wait(TIMEOUT_S)
+        raise
+    if errors:
+        raise errors[0]
