@@ -10,7 +10,7 @@ SYSTEM_PACKAGES := qemu-system-x86 tini libvirt-daemon libvirt-daemon-driver-qem
 TEST_PACKAGES := chromium chromium-driver libxml2-utils openssh-client cpio nix-bin
 PACKAGES = $(SYSTEM_PACKAGES)
 
-.PHONY: help setup setup-test simulate search chaos bench doctor clean ui test test-fast test-vm test-wheel check format lock docs
+.PHONY: help setup setup-test simulate search chaos bench doctor clean ui test test-fast test-vm test-wheel fuzz check format lock docs
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -47,13 +47,16 @@ ui: $(VENV)/.light ## the MLflow UI, on loopback: no VMs, no root
 test: test-fast test-wheel test-vm ## everything: unit tests, the wheel, real VMs, a real browser
 
 test-fast: setup-test ## what needs no VM: unit tests, and the promises of every scheduler
-	$(RUN) -m pytest -q -n auto tests/architecture tests/unit tests/conformance $(ARGS)
+	$(RUN) -m pytest -q -n auto tests/architecture tests/unit tests/conformance tests/fuzz $(ARGS)
 
 test-wheel: setup-test ## the wheel, installed without extras, compiler and libvirt, runs a simulation
 	$(RUN) -m pytest -q tests/packaging $(ARGS)
 
 test-vm: setup-test ## what boots VMs or drives a browser
 	$(RUN) -m pytest -q --durations=30 tests/browser tests/system $(ARGS)
+
+fuzz: setup ## hostile inputs at nightly size: no traceback, no hang, no gigabyte (ARGS="--cases 30000 traces")
+	$(RUN) -m tests.fuzz $(ARGS)
 
 check: setup ## lint, format, types, and which folder may import which
 	$(VENV)/bin/ruff check .

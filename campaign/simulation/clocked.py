@@ -129,10 +129,12 @@ def _skip_idle_runs(
     Where priorities grow with age, the queue is looked at on each beat, though nothing happens.
     Once all of its jobs are so old that their order is final, only the time goes on.
     """
-    if state[WANTED] or state[ASKED] or state[UNSEEN] or state[CHANGED]:
+    if state[WANTED] or state[ASKED] or state[UNSEEN]:
         return
     seen = state[LAST_FULL]
     if backfill.on:
+        if state[CHANGED]:
+            return
         seen = min(seen, state[LAST_BACKFILL])
         until = min(until, state[SAME_UNTIL])
     if until <= state[TIME] + max(loop.interval, backfill.interval):
