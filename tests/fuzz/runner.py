@@ -91,7 +91,7 @@ def run_inside(family: str, folder: Path, *, first: int, last: int, seed: int) -
             fault = "" if str(error).strip() else "an error without words"
             tally.survived += not fault
             tally.faults += [f"{_name(family, seed, number)}: {fault}"] if fault else []
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # this process was told to end
             raise
         except BaseException:  # noqa: BLE001 - whatever it is, it is a fault
             tally.faults.append(f"{_name(family, seed, number)}:\n{traceback.format_exc(-12)}")
