@@ -70,7 +70,8 @@ def test_a_priority_that_grows_for_a_week_still_decides_after_it():
     # Job 2 is larger and wins by its size, as soon as ages are equal: that is after a week.
     loop = SchedulingLoop(delay_s=1, interval_s=60, min_interval_s=0, depth=100)
     backfill = Backfill(interval_s=30, window_s=86_400, resolution_s=60, max_test=100)
-    order = Priority(age=1000, size=500, max_age_s=604_800, period_s=60)
+    # Of the types that the policies above have, for each other one would be compiled anew.
+    order = Priority(age=1000, size=500, max_age_s=604_800.0, period_s=60)
     jobs = workload([1e6, 10.0, 10.0], width=2)
     jobs = jobs.set_column(1, WORKLOAD_SCHEMA.field(1), pa.array([0.0, 10.0, 400_000.0]))
     jobs = jobs.set_column(2, WORKLOAD_SCHEMA.field(2), pa.array([2, 1, 2], pa.int32()))
