@@ -1,5 +1,6 @@
 """Power cuts, crash points and signals: nothing is lost, and each invariant notices when it is."""
 
+import contextlib
 import os
 import re
 import signal
@@ -59,21 +60,20 @@ def test_a_driver_may_be_killed_at_any_step(chaos):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 campaigns of 2 simulated trials" in done.stdout and "2 faults" in done.stdout
     assert "every invariant held: no" not in done.stdout
-    assert list(temporary.iterdir()) == []
+    assert list(temporary.glob("campaign-chaos-*")) == []
 
 
 @pytest.mark.timeout(900)
 def test_a_power_cut_loses_nothing(chaos):
-    done, why_not, _ = chaos
+    done, why_not, temporary = chaos
     if why_not:
         pytest.skip(why_not)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^ +2  power cut$", done.stdout, re.MULTILINE)
-    mounts = Path("/proc/mounts").read_text()
-    assert "campaign-chaos" not in mounts
-    assert b"campaign-chaos" not in b"".join(
-        path.read_bytes() for path in Path("/sys/block").glob("loop*/loop/backing_file")
-    )
+    assert str(temporary) not in Path("/proc/mounts").read_text()
+    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):  # others' disks go meanwhile
+            assert str(temporary) not in path.read_text()
 
 
 @pytest.fixture
