@@ -294,6 +294,9 @@ def test_a_store_whose_making_was_cut_off_can_be_opened(tmp_path, monkeypatch):
     assert not (tmp_path / "mlruns/mlflow.db").exists()
     assert open_store(tmp_path / "mlruns").search_experiments()
     assert {path.name for path in (tmp_path / "mlruns").iterdir()} == {".lock", "mlflow.db"}
+    # Only the draft was left to the kernel.
+    with open_store(tmp_path / "mlruns")._tracking_client.store.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
 
 
 def test_another_attempt_is_another_run(mlruns, name, tracker):
