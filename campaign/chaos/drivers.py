@@ -23,7 +23,7 @@ from typing import Self
 PR_SET_PDEATHSIG = 1  # prctl(2)
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.01
-DRIVER_TIMEOUT_S = 600.0
+DRIVER_TIMEOUT_S = 1800.0
 """How long a driver of a campaign of a few seconds may take, on a host that is very busy."""
 _COMMAND = "campaign.search"
 _BUG = 70  # the status of a driver that ended by an exception
@@ -73,6 +73,8 @@ def warm_up() -> None:
 
     # A fork of a driver has MLflow imported; a new process would take seconds for that.
     worker.START = multiprocessing.get_context("fork")
+    # On a busy host at low priority, MLflow gets a second of CPU time in minutes.
+    worker.STALLED_S = DRIVER_TIMEOUT_S
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     with TemporaryDirectory(prefix="campaign-chaos-") as name, _muted():
         folder = Path(name)
