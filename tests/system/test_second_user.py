@@ -183,8 +183,6 @@ def everything(folder, traps):
         "search.trials=100000",
         f"output.results={folder}/results",
         f"output.mlruns={folder}/mlruns",
-        f"image.store={folder}/images",
-        f"hosts.local.state_dir={folder}/state",
     ]
     command = [sys.executable, "-c", DRIVER, *settings]
     driver = Driver(command, os.environ | places)
