@@ -26,7 +26,8 @@ def dispatch_lag_s(jobs: pa.Table) -> float:
     ends = np.sort(_whole(jobs, "end_ns", _NEVER))
     freed = np.concatenate([[0], ends])[np.searchsorted(ends, start, side="right")]
     lag = start - np.maximum(np.maximum(answered, before), freed)
-    return float(lag[(start < _NEVER) & (before <= start)].max(initial=0)) / NS_PER_S
+    # Where a job that came earlier started later, the lag is below zero and doesn't count.
+    return float(lag[start < _NEVER].max(initial=0)) / NS_PER_S
 
 
 def _whole(jobs: pa.Table, name: str, absent: int) -> NDArray[np.int64]:

@@ -292,6 +292,8 @@ def test_a_late_job_on_a_host_without_others_is_the_schedulers_own_doing() -> No
             job(2, 60, 70, width=8, submit_ns=S),
             job(3, 50, 55, submit_ns=2 * S),
         ],
+        # One after the other, each soon after the one before.
+        [job(number, 1.5 * number, 60) for number in range(1, 5)],
         # The scheduler took long to answer the submission itself.
         [job(1, 9, 10, accepted_ns=8 * S)],
         # One that never started, and one behind it.
