@@ -42,6 +42,8 @@ A cluster shares its cores with another one, which after a fault is a different 
 then.
 """
 SETTLE_S = 15.0  # Ray and watchdogs end after their driver
+END_TIMEOUT_S = 120.0
+"""How long processes of a campaign may take to end after it, on a machine that is busy."""
 
 _log = logging.getLogger(__name__)
 
@@ -195,11 +197,18 @@ def _left(environment: ChaosEnvironment) -> Iterator[str]:
         yield from (f"{name}: domain {one}" for one in (*reaped.domains, *reaped.kept))
         yield from (f"{name}: folder {one}" for one in reaped.folders)
     yield from (f"Ray session {one}" for one in ray_folder.sweep())
-    yield from (
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while (running := _processes(environment)) and time.monotonic() < deadline:
+        time.sleep(1)
+    yield from running
+
+
+def _processes(environment: ChaosEnvironment) -> list[str]:
+    return [
         f"process {pid}: {command[:120]}"
         for pid, command in commands()
         if str(environment.states) in command
-    )
+    ]
 
 
 @contextlib.contextmanager
