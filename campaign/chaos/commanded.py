@@ -13,7 +13,7 @@ from campaign.records.results import Results
 
 _NODES = "cluster.nodes=[1,4]"
 KINDS = (
-    (_NODES, "search.trials=8", "search.batch=4", "testbed.parallel=4"),
+    (_NODES, "search.trials=8", "search.batch=4"),
     (_NODES, "search.trials=6", "sampler=nsga2", "search.batch=3"),
     (_NODES, "search.trials=6", "sampler=random", "scheduler=slurm-flux"),
     ("cluster.nodes=2", "search.trials=5", "workload=poisson", "workload.jobs=30"),
