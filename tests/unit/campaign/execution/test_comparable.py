@@ -355,12 +355,12 @@ def test_trials_under_another_acceleration_do_not_count(tmp_path):
 
 
 def test_a_setting_that_an_earlier_version_lacked_changes_a_campaign_only_beside_its_default():
-    now = compose(["testbed=simulation"]).campaign
+    now = compose([]).campaign
     before = now.model_dump(mode="json")
     del before["validity"]["max_cpu_taken"]
     ledger = SimpleNamespace(history=SimpleNamespace(head={"config": before}))
     _check_same_campaign(now, ledger, Path("r"))
-    other = compose(["testbed=simulation", "validity.max_cpu_taken=0.4"]).campaign
+    other = compose(["validity.max_cpu_taken=0.4"]).campaign
     with pytest.raises(LedgerError) as refused:
         _check_same_campaign(other, ledger, Path("r"))
     assert refused.value.details == "validity.max_cpu_taken: None -> 0.4"
