@@ -117,6 +117,16 @@ class Space:
             if path.startswith(prefix)
         }
 
+    def misfit(self, point: Point) -> str:
+        """Return why `point` isn't one of this space; "" if it is."""
+        wanted = [path for path in self.dimensions if self.exists(path, point)]
+        for path in sorted(point.keys() ^ set(wanted)):
+            return f"{path} is missing" if path in wanted else f"{path} isn't searched"
+        for path in wanted:
+            if not _holds(self.dimensions[path], point[path]):
+                return f"{path}={point[path]} isn't in {dimension_text(self.dimensions[path])}"
+        return ""
+
     def node_counts(self) -> tuple[int, int]:
         """Return the sizes of the smallest and the largest cluster, in compute nodes."""
         dimension = self.dimensions.get(NODES)
@@ -127,6 +137,13 @@ class Space:
 
     def _prefix(self, point: Point) -> str:
         return f"{ARMS}.{self.scheduler(point)}" if self.conditional else PARAMS
+
+
+def _holds(dimension: Dimension, value: Scalar) -> bool:
+    if isinstance(dimension, Categorical):
+        return value in dimension.choices
+    whole = isinstance(value, int) or isinstance(dimension, Real)
+    return _is_number(value) and whole and dimension.low <= float(value) <= dimension.high
 
 
 class _Arm(NamedTuple):

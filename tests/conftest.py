@@ -27,6 +27,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--flips", type=int, default=300, help="bits that each test of damage flips (default: 300)"
     )
     parser.addoption(
+        "--all-faults",
+        action="store_true",
+        help="every size in the tables of faults, of which a part runs otherwise",
+    )
+    parser.addoption(
         "--time-factor",
         type=float,
         default=default_factor(),

@@ -8,11 +8,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from io import TextIOWrapper
+from pathlib import Path
 from types import FrameType, TracebackType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from campaign.core import optional
-from campaign.core.errors import CampaignError
+from campaign.core.errors import CampaignError, UsageError
 from campaign.core.exits import USER_ERROR
 from campaign.core.printable import printable
 
@@ -29,37 +31,106 @@ def guarded(main: Main) -> Callable[..., int]:
     def run(arguments: Sequence[str] | None = None) -> int:
         _open_standard_streams()
         sys.excepthook = _show_bug
-        told_to_end: list[int] = []
-        with _told_once(told_to_end):
-            try:
-                return main(arguments)
-            except (CampaignError, ModuleNotFoundError) as error:
-                explanation = (
-                    error if isinstance(error, CampaignError) else optional.explained(error)
-                )
-                if explanation is None:
-                    raise
-                print(message(explanation), file=sys.stderr)
-                return USER_ERROR
-            except SystemExit:
-                if not told_to_end:
-                    raise
-                return 128 + told_to_end[-1]  # Ray puts a status of its own in the place of ours
-            except KeyboardInterrupt:
-                if not told_to_end:  # a library's own handler was there
-                    print(f"interrupted: {_ENDING}", file=sys.stderr)
-                return 128 + signal.SIGINT
-            except BrokenPipeError:
-                return 128 + signal.SIGPIPE
-            except Exception:
-                # A library that was struck in mid-work may turn the signal into an error of its
-                # own, as OmegaConf does.
-                if not told_to_end:
-                    raise
-                _log.debug("an error after a signal", exc_info=True)
-                return 128 + told_to_end[-1]
+        return _flushed(_status_of(main, arguments))
 
     return run
+
+
+def _status_of(main: Main, arguments: Sequence[str] | None) -> int:
+    told_to_end: list[int] = []
+    with _told_once(told_to_end):
+        try:
+            return main(arguments)
+        except (CampaignError, ModuleNotFoundError) as error:
+            explanation = error if isinstance(error, CampaignError) else optional.explained(error)
+            if explanation is None:
+                raise
+            print(message(explanation), file=sys.stderr)
+            return USER_ERROR
+        except SystemExit:
+            if not told_to_end:
+                raise
+            return 128 + told_to_end[-1]  # Ray puts a status of its own in the place of ours
+        except KeyboardInterrupt:
+            if not told_to_end:  # a library's own handler was there
+                print(f"interrupted: {_ENDING}", file=sys.stderr)
+            return 128 + signal.SIGINT
+        except Exception as error:
+            status = _expected(error, told_to_end)
+            if status is None:
+                raise
+            return status
+
+
+def _expected(error: Exception, told_to_end: Sequence[int]) -> int | None:
+    """Return the exit status after an error that is no bug of ours; None if it is one."""
+    if isinstance(error, BrokenPipeError):
+        return 128 + signal.SIGPIPE
+    # A library that was struck in mid-work may turn the signal into an error of its own, as
+    # OmegaConf does.
+    if told_to_end:
+        _log.debug("an error after a signal", exc_info=True)
+        return 128 + told_to_end[-1]
+    if explanation := _of_surroundings(error):
+        print(message(explanation), file=sys.stderr)
+        return USER_ERROR
+    return None
+
+
+def _of_surroundings(error: Exception) -> CampaignError | None:
+    """Return in our words an error whose cause is where and how the command was given.
+
+    None where it has another cause.
+    """
+    if isinstance(error, FileNotFoundError) and not _stands_somewhere():
+        return UsageError(
+            "the working directory was removed",
+            resolution="Change to another folder, and give the command again.",
+        )
+    if isinstance(error, OSError) and _flush_error(sys.stdout):
+        return _unwritable(error)
+    return None
+
+
+def _stands_somewhere() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _flushed(status: int) -> int:
+    """Flush the standard streams, and return the exit status: `status`, or that of a failure.
+
+    What a stream doesn't take is dropped: the interpreter would try it again, and show a traceback.
+    """
+    error = _flush_error(sys.stdout)
+    if isinstance(error, BrokenPipeError):
+        status = status or 128 + signal.SIGPIPE
+    elif error and status == 0:
+        print(message(_unwritable(error)), file=sys.stderr)
+        status = USER_ERROR
+    for stream in (sys.stdout, sys.stderr):
+        if _flush_error(stream):
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
+    return status
+
+
+def _flush_error(stream: TextIO) -> OSError | None:
+    try:
+        stream.flush()
+    except OSError as error:
+        return error
+    return None
+
+
+def _unwritable(error: OSError) -> UsageError:
+    return UsageError(
+        f"standard output can't be written: {error.strerror}",
+        resolution="Give it another place. Files of results are on the disk: `hpc-campaign list`.",
+    )
 
 
 @contextlib.contextmanager
@@ -105,6 +176,9 @@ def _open_standard_streams() -> None:
     sys.stdin = sys.stdin or open(0, closefd=False, encoding="utf-8")  # noqa: SIM115
     sys.stdout = sys.stdout or open(1, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
+    # A locale such as C takes few characters; what it doesn't take stands there as its escape.
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _show_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -102,13 +103,16 @@ def lock(path: Path, operation: int = fcntl.LOCK_EX) -> Iterator[int]:
 
 
 def in_use(path: Path) -> bool:
-    """Return True if a living process holds the lock file `path`, shared or exclusive."""
+    """Return True if a living process holds the lock file `path`, shared or exclusive.
+
+    Of a file that this user may not read, nobody can tell: it counts as free.
+    """
     try:
         with path.open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return False
     return False
 
@@ -231,6 +235,24 @@ def make_durable(folder: Path) -> None:
                 flush(path)
         flush(Path(inner))
     flush(folder.parent)
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading; OSError for anything else.
+
+    To open or to read a pipe or a device may take for ever.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the content of a regular file; OSError for anything else."""
+    with open_regular(path) as file:
+        return file.read()
 
 
 def has_room(folder: Path, reserved_bytes: int) -> bool:

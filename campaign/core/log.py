@@ -207,8 +207,9 @@ class _FileHandler(logging.FileHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record, unless the disk's last bytes are better used for results."""
-        if files.has_room(Path(self.baseFilename).parent, RESERVED_BYTES):
-            super().emit(record)
+        with contextlib.suppress(OSError):  # the folder may have vanished
+            if files.has_room(Path(self.baseFilename).parent, RESERVED_BYTES):
+                super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Drop the record."""

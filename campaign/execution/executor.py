@@ -257,6 +257,8 @@ class Executor:
             times=(started, self._clock()),
             group=history.group.number,
         )
+        # Where the folder has vanished, it must not be made again without the ledger in it.
+        self._ledger.check_in_place()
         table = self._results.keep(record, evaluation, self._ledger.history.identity)
         self._ledger.append(
             "finished",

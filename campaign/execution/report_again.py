@@ -10,6 +10,7 @@ from campaign.core.exits import MLFLOW_INCOMPLETE, NOTHING_FEASIBLE
 from campaign.core.files import user_path
 from campaign.core.trials import TrialRecord
 from campaign.execution.distinct import trials_of
+from campaign.execution.recorded import check_recorded
 from campaign.execution.summary import conclude, facts_of, result_of
 from campaign.records.ledger import History, history_of
 from campaign.records.results import Results
@@ -52,10 +53,11 @@ def report_again(folder: Path, name: str) -> int:
 def begun(results: Results) -> tuple[Composed, History]:
     """Return a campaign as its ledger last recorded it, with its history.
 
-    Raises LedgerError without one.
+    Raises LedgerError without one, or where its trials can't be of that campaign.
     """
     history = history_of(results.ledger_path)
     composed = compose_recorded(history.config)
+    check_recorded(history, composed.space, composed.campaign.objectives, results.ledger_path)
     output = composed.campaign.output
     mlruns = output.model_copy(
         update={"mlruns": str(_store_of(output.mlruns, output.results, results))}

@@ -20,6 +20,7 @@ from campaign.execution.attainable import check_metrics
 from campaign.execution.distinct import fewer_trials, trials_of
 from campaign.execution.executor import Executor
 from campaign.execution.progress import Progress
+from campaign.execution.recorded import check_recorded
 from campaign.execution.start import Start, key_of, record_start, standing, starts_group
 from campaign.execution.summary import conclude, facts_of, result_of
 from campaign.execution.terminal import show
@@ -96,6 +97,7 @@ def run(
         ledger = stack.enter_context(Ledger(results.ledger_path))
         # Before the log is opened: the folder may be another campaign's.
         _check_same_campaign(campaign, ledger, results.folder)
+        check_recorded(ledger.history, composed.space, campaign.objectives, results.ledger_path)
         check_results(results, ledger.history)
         for draft in sweep_drafts(results.folder):
             _log.debug("removed %s, which a killed driver left", draft)

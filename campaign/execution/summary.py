@@ -6,12 +6,14 @@ All of it is derived from the ledger and the data set.
 import hashlib
 import logging
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import rich
+from rich.console import RenderableType
 
 from campaign.analysis.fairness import ManifestEntry, manifest, plain
 from campaign.config.compose import Composed
@@ -164,8 +166,17 @@ def conclude(result: CampaignResult, results: Results, mlruns: Path, *, track: T
             len(fairness),
             results.fairness_path,
         )
-    rich.print(text_front(result))
+    _show(text_front(result))
     return not failure
+
+
+def _show(front: RenderableType) -> None:
+    # Not printed by Rich: it ends the process with a status of its own where nobody reads.
+    console = rich.get_console()
+    with console.capture() as captured:
+        console.print(front)
+    sys.stdout.write(captured.get())
+    sys.stdout.flush()
 
 
 def _failure_of(track: Track, result: CampaignResult) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from campaign.config.compose import compose_recorded
 from campaign.config.yaml_text import campaign_yaml
-from campaign.core.errors import LedgerError
-from campaign.execution.report_again import report_again
+from campaign.core.errors import ConfigError, LedgerError
+from campaign.core.files import read_regular
+from campaign.execution.report_again import begun, report_again
 from campaign.records.ledger import History, history_of
 from campaign.records.results import Results
 from campaign.records.verification import Damage, trial_damages
@@ -25,8 +26,9 @@ def damages_of(folder: Path, name: str) -> list[Damage]:
     if not results.ledger_path.is_file() and not results.of_trials():
         history_of(results.ledger_path)  # raises: nothing is there
     try:
-        history = history_of(results.ledger_path)
-    except LedgerError as error:
+        # The ledger alone, its settings and what it says of trials.
+        _, history = begun(results)
+    except (LedgerError, ConfigError) as error:
         return [Damage(results.ledger_path, error.brief)]
     return [
         *trial_damages(results, history),
@@ -48,7 +50,7 @@ def rebuild(folder: Path, name: str) -> None:
 def _manifest_damages(results: Results, history: History) -> Iterator[Damage]:
     for path in sorted(results.manifests_folder.glob("*.json")):
         try:
-            known = json.loads(path.read_bytes())["hash"]
+            known = json.loads(read_regular(path))["hash"]
         except (OSError, ValueError, KeyError, TypeError):
             known = ""
         if known not in history.images.values():
@@ -77,7 +79,7 @@ def _derived(results: Results, history: History) -> Iterator[Damage]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_regular(path).decode()
     except (OSError, ValueError):
         return ""
 

@@ -62,11 +62,17 @@ def summaries(root: Path) -> Iterator[CampaignSummary]:
 def summary(name: str, ledger: Path) -> CampaignSummary:
     """Return the campaign of one ledger file."""
     # Before the ledger is read, so that one that ends meanwhile isn't taken for an interrupted one.
-    running = in_use(ledger)
+    running = ledger.is_file() and in_use(ledger)
     try:
-        history = history_of(ledger)
+        return _of_history(name, ledger, history_of(ledger), running=running)
     except CampaignError as error:
-        return CampaignSummary(name, "running" if running else "unreadable", problem=error.brief)
+        problem = error.brief
+    except (KeyError, TypeError, ValueError, AttributeError):
+        problem = f"{ledger}: its settings can't be read"
+    return CampaignSummary(name, "running" if running else "unreadable", problem=problem)
+
+
+def _of_history(name: str, ledger: Path, history: History, *, running: bool) -> CampaignSummary:
     head: Mapping[str, Any] = history.head or {}
     config = history.config
     trials = int(config["search"]["trials"])

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.core.errors import LedgerError
-from campaign.core.files import make_folder, writing_atomically
+from campaign.core.files import make_folder, open_regular, writing_atomically
 from campaign.core.jobs import JOBS_SCHEMA
 from campaign.core.trials import TrialRecord
 
@@ -60,7 +60,7 @@ def origin_of(file: Path) -> tuple[str, TrialRecord]:
     The identity is "" in files of earlier versions. Raises LedgerError where the file can't be
     read, or says nothing of that.
     """
-    with _readable(file), file.open("rb") as source:
+    with _readable(file), open_regular(file) as source:
         metadata = pq.read_schema(source).metadata or {}
         record = TrialRecord.model_validate_json(metadata[b"record"])
         return metadata.get(b"id", b"").decode(), record
@@ -112,7 +112,7 @@ def read_file(file: Path) -> pa.Table:
     """Return the jobs of one trial's file with DATASET_SCHEMA; LedgerError if it can't be read."""
     with _readable(file):
         # A file object, since from a path pyarrow would read `trial=00003` as a partition column.
-        with file.open("rb") as source:
+        with open_regular(file) as source:
             table = pq.read_table(source, page_checksum_verification=True)
         return table.select(DATASET_SCHEMA.names).cast(DATASET_SCHEMA).replace_schema_metadata(None)
 

@@ -11,6 +11,7 @@ have lines without it. They are read as they are, and the first line with a chec
 
 import hashlib
 import json
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ _NUMBER_KEY = "n"
 class Event(BaseModel):
     """What every event has; keys that this version doesn't know are left alone."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     event: str
     time: float = 0.0  # Unix seconds
@@ -110,6 +111,9 @@ class FinishedEvent(Event):
     def _of_one_trial(self) -> Self:
         if self.record.number != self.trial:
             raise ValueError(f"trial {self.trial} has the record of trial {self.record.number}")
+        for name, value in self.record.metrics.items():
+            if not math.isfinite(value):
+                raise ValueError(f"the metric {name} is {value}")
         return self
 
 

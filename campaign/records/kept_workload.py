@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.core.errors import LedgerError
+from campaign.core.files import read_regular
 from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
 
 _ABOUT = b"workload"
@@ -44,7 +45,7 @@ def read(file: Path, sha256: str) -> Workload:
     Raises LedgerError where the file can't be read, or where its content hasn't this SHA-256.
     """
     try:
-        content = file.read_bytes()
+        content = read_regular(file)
     except OSError as error:
         raise _unusable(file, f"can't be read: {error.strerror}") from None
     if digest(content) != sha256:

@@ -24,10 +24,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from io import RawIOBase
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from campaign.core.errors import LedgerError
-from campaign.core.files import flush, make_folder, storage_error
+from campaign.core.files import flush, make_folder, open_regular, storage_error
 from campaign.core.trials import Point, TrialRecord
 from campaign.records.events import (
     AskedEvent,
@@ -229,7 +229,7 @@ class Ledger:
         """
         entry = {"event": event, "time": round(time.time(), 3), **values}
         line = self._chain.sealed(json.dumps(entry, separators=(",", ":")))
-        self._check_in_place()
+        self.check_in_place()
         try:
             _write_whole(self._file, line)
             os.fsync(self._file.fileno())
@@ -240,7 +240,8 @@ class Ledger:
         self._size += len(line)
         self.history.add(self._chain.read(line))
 
-    def _check_in_place(self) -> None:
+    def check_in_place(self) -> None:
+        """Raise LedgerError where the file was removed, replaced or changed since the last line."""
         # Where a file is renamed over ours, lines would go on to one that nobody can open.
         ours = os.fstat(self._file.fileno())
         try:
@@ -265,7 +266,8 @@ def _disturbed(path: Path, what: str) -> LedgerError:
 
 def _check_kind(path: Path) -> None:
     """Raise LedgerError for a pipe, a device or a folder: to open one may take for ever."""
-    if path.exists() and not path.is_file():
+    # A link that leads nowhere is something, though it doesn't exist.
+    if os.path.lexists(path) and not path.is_file():
         raise LedgerError(f"{path} is not a file", resolution="Move it away, or use another name=.")
 
 
@@ -282,7 +284,7 @@ def read(path: Path, chain: Chain | None = None) -> Iterator[dict[str, Any]]:
     that was written there.
     """
     chain = chain or Chain()
-    with path.open("rb") as file:
+    with _opened(path) as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 _check_torn(path, number, line)
@@ -293,6 +295,16 @@ def read(path: Path, chain: Chain | None = None) -> Iterator[dict[str, Any]]:
             except (ValueError, KeyError) as error:
                 raise _no_event(path, number, line, error) from None
             yield event
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return open_regular(path)
+    except OSError as error:
+        raise LedgerError(
+            f"{path} can't be read: {error.strerror}",
+            resolution="Make it readable for this user, or use another folder of results.",
+        ) from None
 
 
 def _check_torn(path: Path, number: int, line: bytes) -> None:
@@ -333,8 +345,20 @@ def _check_order(history: History, event: dict[str, Any]) -> None:
         raise ValueError("the campaign's head is missing before it")
     if kind == "asked" and trial != len(history.asked):
         raise ValueError(f"trial {trial} is asked for where trial {len(history.asked)} is next")
-    if kind in ("started", "finished") and trial not in history.asked:
+    if kind in ("started", "finished") and (
+        not isinstance(trial, int) or trial not in history.asked
+    ):
         raise ValueError(f"trial {trial} was never asked for")
+    if kind == "finished" and isinstance(record := event.get("record"), dict):
+        _check_attempt(record, history.asked[event["trial"]], history.attempts)
+
+
+def _check_attempt(record: dict[str, Any], asked: Asked, attempts: dict[int, int]) -> None:
+    """Raise ValueError for a record that isn't of the attempt that was started last."""
+    if record.get("point") != asked.point:
+        raise ValueError(f"trial {asked.number} has the record of another point")
+    if record.get("attempt") != attempts.get(asked.number):
+        raise ValueError(f"trial {asked.number} has the record of an attempt that never started")
 
 
 @contextmanager
@@ -357,7 +381,8 @@ def history_of(path: Path) -> History:
 
     Raises LedgerError when no campaign was begun there, or when a line can't be read.
     """
-    history = _history(path) if path.is_file() else History()
+    _check_kind(path)
+    history = _history(path) if path.exists() else History()
     if history.head is None:
         raise LedgerError(
             f"there is no campaign at {path.parent}",

@@ -20,7 +20,16 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from campaign.core.files import flush, make_durable, make_folder, storage_errors, write_durably
+from campaign.core.errors import LedgerError
+from campaign.core.files import (
+    flush,
+    make_durable,
+    make_folder,
+    open_regular,
+    read_regular,
+    storage_errors,
+    write_durably,
+)
 from campaign.core.jobs import Workload
 from campaign.core.trials import Evaluation, TrialRecord
 from campaign.images.bundles.manifest import MANIFEST, Bundle, ImageManifest
@@ -80,16 +89,29 @@ class Results:
     def keep_config(self, text: str) -> None:
         """Keep the composed configuration, in place of one that says something else."""
         try:
-            known = self.config_path.read_text(encoding="utf-8")
+            known = read_regular(self.config_path).decode()
         except (OSError, ValueError):  # missing, or damaged
             known = None
         if known != text:
             write_durably(self.config_path, text)
 
     def manifests(self) -> dict[str, bytes]:
-        """Return the manifests of the campaign's images by content hash; none in a simulation."""
-        found = [file.read_bytes() for file in sorted(self.manifests_folder.glob("*.json"))]
-        return {ImageManifest.model_validate_json(raw).hash: raw for raw in found}
+        """Return the manifests of the campaign's images by content hash; none in a simulation.
+
+        Raises LedgerError for a file that is no manifest.
+        """
+        found = {}
+        for file in sorted(self.manifests_folder.glob("*.json")):
+            try:
+                raw = read_regular(file)
+                found[ImageManifest.model_validate_json(raw).hash] = raw
+            except (OSError, ValueError) as error:
+                raise LedgerError(
+                    f"{file} is no manifest of an image",
+                    str(error),
+                    "Restore the file from a copy, or move it away.",
+                ) from None
+        return found
 
     def keep_workload(self, workload: Workload, group: int) -> str:
         """Keep the jobs that the trials of a group replay; return the SHA-256 of the file.
@@ -138,7 +160,7 @@ class Results:
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal digits."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -8,8 +8,9 @@ so that happens at the first use.
 import logging
 import os
 import secrets
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -323,6 +324,7 @@ def open_store(mlruns: Path) -> Any:
     mlflow = _quiet_mlflow()
     with locked_store(mlruns):
         try:
+            _check_database(mlruns / DATABASE)
             if not (mlruns / DATABASE).exists():
                 _make_database(mlruns)
             client = mlflow.MlflowClient(tracking_uri=store_uri(mlruns))
@@ -371,6 +373,20 @@ def _unflushed() -> Iterator[None]:
         yield
     finally:
         event.remove(Engine, "connect", leave_to_the_kernel)
+
+
+def _check_database(database: Path) -> None:
+    """Raise sqlite3.Error for a file that is no database: MLflow would try it for minutes."""
+    if not database.exists():
+        return
+    uri = f"{database.resolve().as_uri()}?mode=rw"
+    with closing(sqlite3.connect(uri, uri=True, timeout=0)) as store:
+        try:
+            store.execute("PRAGMA schema_version").fetchone()
+        except sqlite3.OperationalError as error:
+            # One that somebody writes to is waited for by MLflow itself.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
 
 
 def _quiet_mlflow() -> Any:
