@@ -21,6 +21,7 @@ def begun(root, name, *trials, overrides=()):
             values = {"awrt_s": awrt, "node_hours": hours} if outcome == "ok" else {}
             record = {"number": number, "point": {"cluster.nodes": number + 1}, "attempt": 1}
             ledger.append("asked", trial=number, point=record["point"], attrs={})
+            ledger.append("started", trial=number, attempt=1)
             ledger.append(
                 "finished", trial=number, record={**record, "outcome": outcome, "metrics": values}
             )

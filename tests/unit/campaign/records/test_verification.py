@@ -146,7 +146,7 @@ def test_tables_of_an_earlier_version_are_read_as_they_are(tmp_path):
     one = sample(0, jobs=4)
     with Ledger(results.ledger_path) as ledger:
         ledger.append("campaign", id="d3", config={})
-        ledger.append("asked", trial=0, point={}, attrs={})
+        ledger.append("asked", trial=0, point=one.record.point, attrs={})
         ledger.append("started", trial=0, attempt=1)
         results.keep(one.record, Evaluation("ok", jobs=one.jobs))
         ledger.append("finished", trial=0, record=one.record.model_dump(mode="json"))
