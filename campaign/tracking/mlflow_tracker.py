@@ -8,9 +8,8 @@ so that happens at the first use.
 import logging
 import os
 import secrets
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from campaign.core.files import flush, lock, make_folder, sweep_drafts, write_du
 from campaign.core.trials import TrialRecord
 from campaign.schema.settings import Scalar
 from campaign.tracking.artifacts import ARTIFACT_BYTES, folder_of, lacks_files, size_of
+from campaign.tracking.database import check_database, unflushed
 from campaign.tracking.run_values import (
     Artifacts,
     digest,
@@ -324,7 +324,7 @@ def open_store(mlruns: Path) -> Any:
     mlflow = _quiet_mlflow()
     with locked_store(mlruns):
         try:
-            _check_database(mlruns / DATABASE)
+            check_database(mlruns / DATABASE)
             if not (mlruns / DATABASE).exists():
                 _make_database(mlruns)
             client = mlflow.MlflowClient(tracking_uri=store_uri(mlruns))
@@ -348,45 +348,12 @@ def _make_database(mlruns: Path) -> None:
         left.unlink()
     # Another name each time: MLflow remembers the databases that it has opened.
     draft = mlruns / f".{DATABASE}.{secrets.token_hex(4)}"
-    with _unflushed():
+    with unflushed():
         client = _quiet_mlflow().MlflowClient(tracking_uri=store_uri(mlruns, draft.name))
         client.search_experiments(max_results=1)
     flush(draft)
     draft.replace(mlruns / DATABASE)
     flush(mlruns)
-
-
-@contextmanager
-def _unflushed() -> Iterator[None]:
-    """Let SQLite flush nothing to the disk in connections that are opened inside.
-
-    A draft is flushed once, as a whole. On a busy disk, hundreds of flushes take minutes.
-    """
-    from sqlalchemy import event
-    from sqlalchemy.engine import Engine
-
-    def leave_to_the_kernel(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA synchronous = OFF")
-
-    event.listen(Engine, "connect", leave_to_the_kernel)
-    try:
-        yield
-    finally:
-        event.remove(Engine, "connect", leave_to_the_kernel)
-
-
-def _check_database(database: Path) -> None:
-    """Raise sqlite3.Error for a file that is no database: MLflow would try it for minutes."""
-    if not database.exists():
-        return
-    uri = f"{database.resolve().as_uri()}?mode=rw"
-    with closing(sqlite3.connect(uri, uri=True, timeout=0)) as store:
-        try:
-            store.execute("PRAGMA schema_version").fetchone()
-        except sqlite3.OperationalError as error:
-            # One that somebody writes to is waited for by MLflow itself.
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                raise
 
 
 def _quiet_mlflow() -> Any:
