@@ -162,6 +162,9 @@ def _hydra(
     except RecursionError:
         raise _not_composed("it is nested too deeply") from None
     except OSError as error:  # such as a name that is too long for a file
+        # Without a name it is of the working directory, which whoever runs commands explains.
+        if isinstance(error, FileNotFoundError) and error.filename is None:
+            raise
         raise _not_composed(error.strerror or str(error)) from None
     # Hydra, OmegaConf and the grammar's parser answer odd text with errors of any kind.
     except Exception as error:  # noqa: BLE001

@@ -84,7 +84,7 @@ def campaign(tmp_path):
     one = sample(0)
     with Ledger(results.ledger_path) as ledger:
         ledger.append("campaign", id="d3", config={}, images={})
-        ledger.append("asked", trial=0, point={}, attrs={})
+        ledger.append("asked", trial=0, point=one.record.point, attrs={})
         ledger.append("started", trial=0, attempt=1)
         evaluation = Evaluation("ok", jobs=one.jobs, files={"logs/x.log": b"hello"})
         table = results.keep(one.record, evaluation, "d3")
