@@ -155,7 +155,7 @@ class ForkedDriver:
     @property
     def said(self) -> str:
         """All that was printed so far."""
-        content = self._said.read_bytes()[self._begins :]
+        content = self._said.read_bytes()[self._begins :] if self._said.exists() else b""
         return content.decode(errors="replace")
 
     def wait(self, timeout_s: float = DRIVER_TIMEOUT_S) -> int | None:
@@ -197,33 +197,48 @@ class ForkedDriver:
 def _become_driver(
     parent: int, arguments: Sequence[str], said: Path, sabotage: Callable[[], object] | None
 ) -> None:
-    """Run the command in this process, a fork, and end it; never return."""
+    """Run the command in this process, a fork, and end it; never return.
+
+    Whatever is raised: what this process has inherited is its parent's to clean up.
+    """
     status = _BUG
     try:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(status)  # the parent died before it could take us along
-        os.setpgid(0, 0)
-        # As in a new process: the handlers are those of the command that forks.
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        for stream in (1, 2):
-            os.dup2(output, stream)
-        if sabotage:
-            sabotage()
-        sys.argv = [_COMMAND, *arguments]
+        try:
+            output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            for stream in (1, 2):
+                os.dup2(output, stream)
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:
+                return  # the parent died before it could take us along
+            status = _carry_out(arguments, sabotage)
+        finally:
+            # The command's handlers would raise here what nobody catches.
+            signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+            for child in multiprocessing.active_children():
+                child.kill()
+            sys.stdout.flush()
+            sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def _carry_out(arguments: Sequence[str], sabotage: Callable[[], object] | None) -> int:
+    """Run the command, as in a new process; return its exit status."""
+    os.setpgid(0, 0)
+    # The handlers are those of the command that forks.
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    if sabotage:
+        sabotage()
+    sys.argv = [_COMMAND, *arguments]
+    try:
         # Just as `python -m` does it.
         runpy.run_module(_COMMAND, run_name="__main__", alter_sys=True)
     except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else 1
+        return ended.code if isinstance(ended.code, int) else 1
     except BaseException:  # noqa: BLE001 - as the interpreter does at the end of a process
         traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        for child in multiprocessing.active_children():
-            child.kill()
-        sys.stderr.flush()
-        os._exit(status)
+        return _BUG
+    return 0

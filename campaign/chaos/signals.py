@@ -27,6 +27,7 @@ MLFLOW_KILLED = "MLflow killed"
 STOPPED_S = 0.3
 LONGEST_S = 2.0
 """At most so long after a line of the ledger, a signal is sent."""
+TRACE_CHARACTERS = 3000
 POLL_S = 0.002
 
 _log = logging.getLogger(__name__)
@@ -72,7 +73,8 @@ class SignalledCampaign:
             self.outcome.broken.append(f"the driver ended with {driver.status} after {sent}")
         # A second Ctrl-C interrupts what is done to end in good order.
         if "Traceback" in driver.said and sent.count(signal.SIGINT) < 2:
-            self.outcome.broken.append(f"a traceback after {sent}: {driver.said[-2000:]}")
+            _, _, trace = driver.said.partition("Traceback")
+            self.outcome.broken.append(f"a traceback after {sent}: {trace[:TRACE_CHARACTERS]}")
         self.outcome.broken += [f"after {sent}: {line}" for line in broken_now(self.campaign)]
 
 
