@@ -18,6 +18,7 @@ from campaign.core.commands import OperatorCommand
 from campaign.core.errors import InfrastructureError
 from campaign.core.phases import Phase
 from campaign.core.testbed import Status
+from campaign.core.time_limits import TimeLimits
 from campaign.core.trials import Trial
 from campaign.images.bundles.store import Store
 from campaign.schema import model
@@ -183,9 +184,10 @@ def test_a_trial_that_misses_all_its_deadlines_is_given_up(opened, monkeypatch):
         libvirt_testbed, "_CLUSTER_ACTOR", ray.remote(num_cpus=0, max_concurrency=4)(Endless)
     )
     monkeypatch.setattr(cluster_spec, "LEASE_MARGIN_S", 0)
-    # The smoke test's limit is the scheduler's own; the others are set below.
-    limits = PhaseLimits(boot_s=1.0, configure_s=1.0, smoke_test_s=0.0)
+    # Those that no setting of a campaign has; the others are set below.
+    limits = PhaseLimits(boot_s=1.0, configure_s=1.0, smoke_test_s=0.0, collect_s=0.0)
     monkeypatch.setattr(Slurm, "phase_limits", limits)
+    monkeypatch.setattr(TimeLimits, "unanswered_s", 0.0)
     pool, _ = opened("a")
     testbed = trials_on(
         pool, Placement(), boot_deadline_s=1, bootstrap_deadline_s=1, workload_deadline_s=1
