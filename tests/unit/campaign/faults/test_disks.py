@@ -17,7 +17,7 @@ from tests.unit.campaign.faults.conftest import MORE, TRIALS, Data
 # What commands are forked from compiles the simulation first, which takes as long as it takes.
 pytestmark = pytest.mark.timeout(900)
 
-KIBIBYTES = (12, 16, 20, 24, 32, 48, 64, 96, 128, 256, 1024, 3072, 6656)
+KIBIBYTES = (12, 16, 20, 24, 32, 48, 64, 96, 128, 256, 1024, 3072, 4608)
 FULL = [*(f"size={size}k" for size in KIBIBYTES), "nr_inodes=9", "nr_inodes=14"]
 UNTRACKED = [("untracked",)]
 
