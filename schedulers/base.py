@@ -6,13 +6,14 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from campaign.core.errors import SchedulerError, WorkloadError
 from campaign.core.printable import printable
 from campaign.schema.settings import Settings
+from schedulers.merging import once
 
 if TYPE_CHECKING:  # a job brings Arrow with it, which --help has no use for
     from campaign.core.jobs import Job
@@ -72,13 +73,17 @@ def version_in(text: str, pattern: str) -> str:
 
 @dataclass(frozen=True)
 class Node:
-    """One VM of a cluster as its scheduler sees it."""
+    """A member of a cluster as its scheduler sees it.
+
+    `guest` names the VM that it shares with others; where it is empty, it has one of its own.
+    """
 
     name: str
     role: Role
     address: str  # on the cluster network
     slots: int  # job slots it offers
     memory_mib: int
+    guest: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,12 @@ class LaunchLimit:
         return self.latency_s * max(1.0, count / self.at_once)
 
 
+HEAD = "head"
+"""The name of a cluster's head."""
+LOOPBACK = "127.0.0.1"
+"""The address of every node of a dense cluster."""
+
+
 def node_name(number: int) -> str:
     """Return the name of a cluster's compute node, counted from 1."""
     return f"n{number}"
@@ -134,19 +145,35 @@ class Topology:
 
     @classmethod
     def of_equal_nodes(
-        cls, cluster: str, compute: int, *, slots: int, memory_mib: int
+        cls, cluster: str, compute: int, *, slots: int, memory_mib: int, dense: bool = False
     ) -> "Topology":
         """Return a head and `compute` equal compute nodes with `slots` each.
 
         Addresses are counted from 10.42.0.1, the head's, in a network of the cluster's own. So the
-        nodes of a small cluster are the first ones of a large one.
+        nodes of a small cluster are the first ones of a large one. In a `dense` cluster, all nodes
+        are in the head's guest and have its address for itself: their ports tell them apart.
         """
-        head = Node("head", "head", _address(0), 0, memory_mib)
+        guest = HEAD if dense else ""
+        head = Node(HEAD, "head", _address(0, dense), 0, memory_mib, guest)
         others = [
-            Node(node_name(number), "compute", _address(number), slots, memory_mib)
+            Node(node_name(number), "compute", _address(number, dense), slots, memory_mib, guest)
             for number in range(1, compute + 1)
         ]
         return cls(cluster, (head, *others))
+
+    @property
+    def guests(self) -> tuple[str, ...]:
+        """The names of the VMs, in the order of their first nodes."""
+        return tuple(dict.fromkeys(node.guest or node.name for node in self.nodes))
+
+    @property
+    def dense(self) -> bool:
+        """Whether any nodes share a VM."""
+        return len(self.guests) < len(self.nodes)
+
+    def nodes_of(self, guest: str) -> tuple[Node, ...]:
+        """Return the nodes in the VM called `guest`, in their order."""
+        return tuple(node for node in self.nodes if (node.guest or node.name) == guest)
 
     @property
     def head(self) -> Node:
@@ -164,8 +191,17 @@ class Topology:
         return sum(node.slots for node in self.compute)
 
 
-def _address(index: int) -> str:
-    return f"10.42.{(index + 1) // 256}.{(index + 1) % 256}"
+def _address(index: int, dense: bool) -> str:
+    return LOOPBACK if dense else f"10.42.{(index + 1) // 256}.{(index + 1) % 256}"
+
+
+def require_own_guests(scheduler: str, topology: Topology) -> None:
+    """Raise SchedulerError where nodes share a VM: the adapter called so can't have that."""
+    if topology.dense:
+        raise SchedulerError(
+            f"{scheduler} has no plan for several nodes in one VM (a dense cluster)",
+            resolution="Set cluster.dense=false, or use another scheduler.",
+        )
 
 
 def fewest_nodes(job: "Job", topology: Topology) -> int:
@@ -260,7 +296,7 @@ class Stage:
     """Steps that all nodes take at once; the next stage begins when every node is done."""
 
     name: str
-    steps: Mapping[str, Step]  # by node name
+    steps: Mapping[str, Step]  # by node name; by that of the VM in a plan `by_guest`
 
 
 @dataclass(frozen=True)
@@ -275,6 +311,19 @@ class BootstrapPlan:
             for node, step in stage.steps.items():
                 for file in step.files:
                     yield node, file
+
+    def by_guest(self, topology: Topology) -> "BootstrapPlan":
+        """Return the same plan with one step per VM of the cluster in each stage.
+
+        Steps of nodes that share a VM become one: its files, commands, units and probes are each
+        there once, in the order of the nodes. Raise SchedulerError, which names the VM, where
+        steps want different things of it.
+        """
+        if not topology.dense:
+            return self
+        return BootstrapPlan(
+            tuple(Stage(stage.name, _merged(stage, topology)) for stage in self.stages)
+        )
 
     def describe(self) -> str:
         """Return the plan as text without its secrets; equal plans have equal texts."""
@@ -292,6 +341,30 @@ class BootstrapPlan:
         Two clusters of the same plan with other keys have the same digest.
         """
         return hashlib.sha256(self.describe().encode()).hexdigest()
+
+
+def _merged(stage: Stage, topology: Topology) -> dict[str, Step]:
+    steps: dict[str, Step] = {}
+    for guest in topology.guests:
+        names = [node.name for node in topology.nodes_of(guest)]
+        if own := [stage.steps[name] for name in names if name in stage.steps]:
+            steps[guest] = _one_step(own, f"stage {stage.name} on {guest}")
+    return steps
+
+
+def _one_step(steps: Sequence[Step], where: str) -> Step:
+    """Return one step that does what all of these do; `where` names them in an error."""
+    if len({bool(step.files) for step in steps if step.commands}) > 1:
+        raise SchedulerError(
+            f"{where}: some nodes' commands always run, others' only if a file was written",
+            resolution="Give those nodes stages of their own.",
+        )
+    return Step(
+        once(((file.path, file) for step in steps for file in step.files), where),
+        tuple(dict.fromkeys(command for step in steps for command in step.commands)),
+        once(((unit.name, unit) for step in steps for unit in step.units), where),
+        tuple(dict.fromkeys(probe for step in steps for probe in step.probes)),
+    )
 
 
 def _describe_step(step: Step) -> Iterator[str]:

@@ -14,9 +14,9 @@ from schedulers.base import (
     FinalState,
     LaunchLimit,
     NativeTimes,
+    Node,
     Params,
     PhaseLimits,
-    Role,
     Secrets,
     Topology,
 )
@@ -238,16 +238,33 @@ class BoundScheduler(Protocol[P]):
         """
         ...
 
-    def health_commands(self, role: Role) -> Sequence[tuple[str, ...]]:
-        """Return the commands that each exit 0 while the daemons of a node of `role` are alive.
+    def health_command(self, nodes: Sequence[Node]) -> tuple[str, ...]:
+        """Return the command that exits 0 while every daemon of `nodes` is alive.
 
-        They run on every node of that role, every ten seconds while jobs run. Together they ask for
-        every unit that the plan starts there. Non-zero means that a daemon is dead: the trial ends
-        as `scheduler_failed`. Safe to repeat; they change nothing. Mind that `systemctl is-active`
-        with several units exits 0 as long as one of them is active.
+        All of them are in one VM, where it runs: every ten seconds while jobs run. It asks for
+        every unit that the plan starts for these nodes. Non-zero means that a daemon is dead: the
+        trial ends as `scheduler_failed`; it should then print which. Safe to repeat; it changes
+        nothing. Mind that `systemctl is-active` with several units exits 0 as long as one of them
+        is active: `schedulers.systemd.all_active` doesn't.
         """
         ...
 
-    def log_files(self, role: Role) -> Sequence[str]:
-        """Return the paths of a role's logs and configuration files that are worth keeping."""
+    def log_files(self, node: Node) -> Sequence[str]:
+        """Return the paths of a node's logs and configuration files that are worth keeping."""
+        ...
+
+    def stop_command(self, nodes: Sequence[Node]) -> tuple[str, ...]:
+        """Return the command that ends the daemons of compute nodes that a cluster is to lose.
+
+        It runs in the VM that they share with others, before `reconfigure` is applied to the
+        smaller cluster. Non-zero gives the cluster up. Safe to repeat.
+        """
+        ...
+
+    def payload_node(self, topology: Topology) -> str:
+        """Return what a shell in a job's payload expands to the name of the node that it runs on.
+
+        That is a word such as `$SLURMD_NODENAME`, to be put in double quotes. Where it expands to
+        nothing, the VM's host name is taken: so nothing is needed where no nodes share a VM.
+        """
         ...

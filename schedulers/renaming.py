@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from schedulers.base import Params
 from schedulers.facts import ImageFacts
 from schedulers.interface import BoundScheduler
-from schedulers.samples import CLUSTER, PAYLOAD, ROLES, commands_of, job, plans_of
+from schedulers.samples import CLUSTER, PAYLOAD, commands_of, job, plans_of
 
 
 class RecordedFacts(ImageFacts):
@@ -48,8 +48,8 @@ def said_by(bound: BoundScheduler[Params]) -> Iterator[tuple[str, str]]:
                 yield from ((f"a unit of {name}", f"{unit.name} {unit.log}") for unit in step.units)
     for where, command in commands_of(bound, CLUSTER):
         yield where, " ".join(command)
-    for role in ROLES:
-        yield f"log_files({role!r})", " ".join(bound.log_files(role))
+    for one in (CLUSTER.head, CLUSTER.compute[0]):
+        yield f"log_files of the {one.role}", " ".join(bound.log_files(one))
     yield "job_script", bound.job_script(job(1), CLUSTER, PAYLOAD).decode()
 
 

@@ -70,6 +70,6 @@ def commands_of(
     yield "accounting_command", bound.accounting_command()
     yield "version_command", bound.version_command()
     yield "verify_command", bound.verify_command()
-    for role in ROLES:
-        for command in bound.health_commands(role):
-            yield f"health_commands({role!r})", command
+    for node in (cluster.head, cluster.compute[0]):
+        yield f"health_command of the {node.role}", bound.health_command([node])
+    yield "stop_command", bound.stop_command(cluster.compute)

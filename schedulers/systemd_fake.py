@@ -58,22 +58,28 @@ class FakeSystemd:
 
     def succeeds(self, command: tuple[str, ...], running: Collection[str]) -> bool:
         """Return True if a command exits 0 while exactly the units `running` are active."""
+        try:
+            return self.run(command, running).returncode == 0
+        except FileNotFoundError:  # the node has no such program
+            return False
+
+    def run(
+        self, command: tuple[str, ...], running: Collection[str]
+    ) -> "subprocess.CompletedProcess[str]":
+        """Return how a command ends while exactly the units `running` are active."""
         units = self._place / "units"
         units.write_text("".join(f"{unit}\n" for unit in running), encoding="utf-8")
         # First in PATH, so that it is found before the machine's own systemctl.
         folders = (str(self._place), "/usr/bin", "/bin")
-        try:
-            done = subprocess.run(
-                command,
-                env={"PATH": os.pathsep.join(folders), "FAKE_SYSTEMD_UNITS": str(units)},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_COMMAND_TIMEOUT_S,
-                check=False,
-            )
-        except FileNotFoundError:  # the node has no such program
-            return False
-        return done.returncode == 0
+        return subprocess.run(
+            command,
+            env={"PATH": os.pathsep.join(folders), "FAKE_SYSTEMD_UNITS": str(units)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_COMMAND_TIMEOUT_S,
+            check=False,
+            text=True,
+        )
 
     @property
     def _place(self) -> Path:

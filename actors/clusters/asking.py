@@ -31,6 +31,11 @@ class Asker:
     def __init__(self, limits: TimeLimits) -> None:
         self._limits = limits
 
+    @property
+    def query_s(self) -> float:
+        """How long a question may take at first, seconds."""
+        return self._limits.query_s
+
     async def run(self, remote: Remote, command: Sequence[str]) -> Output:
         """Return how `command` ended on the node of `remote`; it may run again."""
 

@@ -1,7 +1,7 @@
 """Replays a workload on a ready cluster and collects what was measured.
 
 While jobs run, the cluster is disturbed as little as possible: the head node is asked one short
-question every second or two, and every tenth second all nodes are asked whether the daemons live.
+question every second or two, and every tenth second all VMs are asked whether the daemons live.
 """
 
 import asyncio
@@ -20,17 +20,18 @@ from actors.bootstrap.ssh import Remote
 from actors.clusters.asking import Asker
 from actors.clusters.conditions import ClockReader, Conditions, read_cpu, steal_between
 from actors.clusters.failures import run_all
+from actors.clusters.health import HealthCheck
 from actors.clusters.limits import PhaseLimit
 from actors.clusters.stall import StallWatch
 from campaign import guest
 from campaign.core import log
-from campaign.core.errors import InfrastructureError, SchedulerError, StallError, command_failed
+from campaign.core.errors import InfrastructureError, StallError
 from campaign.core.jobs import Job, Workload
 from campaign.core.phase_clock import PhaseClock
 from campaign.core.time_limits import TimeLimits
 from campaign.guest.clocks import ClockOffset, NodeClock
-from campaign.guest.collect import Collected, jobs_table
-from schedulers.base import File, NativeTimes, Node, Params, Role, Topology
+from campaign.guest.collect import Collected, jobs_table, runs_by_node
+from schedulers.base import File, NativeTimes, Params, Topology
 from schedulers.interface import BoundScheduler
 
 POLL_INTERVAL_S = 1.0
@@ -40,14 +41,9 @@ slow to answer, asking must not be what keeps it busy."""
 MAX_POLL_INTERVAL_S = 30.0
 HEALTH_INTERVAL_S = 10.0
 LOG_BYTES = 1_000_000
-DAEMON_LOG_BYTES = 3000
 SCRIPTS = f"{guest.FOLDER}/scripts"
 
 _log = logging.getLogger(__name__)
-
-
-class SchedulerDied(SchedulerError):
-    """A daemon of the scheduler ended while jobs ran; `details` has the ends of its logs."""
 
 
 class WorkloadUnfinished(InfrastructureError):
@@ -67,7 +63,7 @@ class Replayed:
 
 
 class Replay:
-    """One replay of `workload` by the scheduler of `bound` on the nodes behind `remotes`.
+    """One replay of `workload` by the scheduler of `bound` on the VMs behind `remotes`.
 
     Its methods are called in this order: `prepare`, `run`, after a lost node `lose`, `collect`. A
     replay that failed or stalled can be collected too, once `run` has begun; `logs` may be called
@@ -92,6 +88,9 @@ class Replay:
         self._clock = clock
         self._questions = questions
         self._asker = Asker(questions)
+        # By VM; in a dense cluster one has several nodes, and the head's has all of them.
+        self._nodes = {guest: topology.nodes_of(guest) for guest in topology.guests}
+        self._health = HealthCheck(bound, self._nodes, remotes, self._asker)
         self._head = remotes[topology.head.name]
         self._clocks: dict[str, ClockReader] = {}
         self._before: dict[str, ClockOffset] = {}
@@ -169,26 +168,23 @@ class Replay:
         return Replayed(jobs, Conditions(clocks, steal_between(*self._cpu)), first_job_s(jobs))
 
     async def logs(self) -> dict[str, bytes]:
-        """Return the scheduler's logs and the instruments' files, by `logs/<node><path>`.
+        """Return the scheduler's logs and the instruments' files, by `logs/<VM><path>`.
 
-        Nodes that don't answer are left out; of a long file the last LOG_BYTES are kept.
+        VMs that don't answer are left out; of a long file the last LOG_BYTES are kept.
         """
-        missing = [node for node in self._nodes_left() if node.name not in self._brought]
+        missing = [name for name in self._guests_left() if name not in self._brought]
         # Not a TaskGroup: what the other nodes have is kept when one doesn't answer.
         await asyncio.gather(
-            *(self._bring(node, self._questions.logs_s) for node in missing),
+            *(self._bring(name, self._questions.logs_s) for name in missing),
             return_exceptions=True,
         )
-        kept = {
-            node.name: {*self._bound.log_files(node.role), guest.JOBS_FILE}
-            for node in self._topology.nodes
-        }
+        kept = {name: {*self._log_files(name), guest.JOBS_FILE} for name in self._nodes}
         kept[self._topology.head.name] |= {guest.SUBMITS_FILE}
         return {
-            f"logs/{node}{path}": content[-LOG_BYTES:]
-            for node, files in self._brought.items()
+            f"logs/{name}{path}": content[-LOG_BYTES:]
+            for name, files in self._brought.items()
             for path, content in files.items()
-            if path in kept[node]
+            if path in kept[name]
         }
 
     def _scripts(self) -> list[File]:
@@ -214,7 +210,8 @@ class Replay:
 
     def _payload(self, job: Job) -> str:
         nodes = self._bound.scheduler.nodes_needed(job, self._topology)
-        return guest.payload(job, self._workload.payload, nodes)
+        node = self._bound.payload_node(self._topology)
+        return guest.payload(job, self._workload.payload, nodes, node)
 
     async def _start_agent(self) -> None:
         # In the background and without the connection's pipes, since SSH waits until all of these
@@ -248,11 +245,11 @@ class Replay:
                 )
             if now - checked > HEALTH_INTERVAL_S:
                 checked = now
-                await self._check_health()
+                await self._health.check()
             pause_s = min(MAX_POLL_INTERVAL_S, POLL_SHARE * took_s)
             while pause_s > HEALTH_INTERVAL_S:
                 await asyncio.sleep(HEALTH_INTERVAL_S)
-                await self._check_health()
+                await self._health.check()
                 checked = time.monotonic()
                 pause_s -= HEALTH_INTERVAL_S
             await asyncio.sleep(max(POLL_INTERVAL_S, pause_s))
@@ -269,33 +266,12 @@ class Replay:
         # A missing DONE_FILE prints nothing, so words on stderr mean that the scheduler's client
         # failed.
         if output.stderr.strip():
-            await self._check_health()
+            await self._health.check()
         return None
 
-    async def _check_health(self) -> None:
-        """Raise SchedulerDied when a daemon of the scheduler is not alive."""
-        await run_all(*(self._check_node(node.name, node.role) for node in self._topology.nodes))
-
-    async def _check_node(self, name: str, role: Role) -> None:
-        remote = self._remotes[name]
-        for command in self._bound.health_commands(role):
-            output = await self._asker.run(remote, command)
-            if not output.ok:
-                said = output.stderr or output.stdout
-                query_s = self._questions.query_s
-                ends = [
-                    await remote.get(path, timeout_s=query_s, limit=DAEMON_LOG_BYTES)
-                    for path in self._bound.log_files(role)
-                ]
-                raise SchedulerDied(
-                    f"{name}: a daemon of {self._name} died ({' '.join(command)})",
-                    "\n".join(
-                        [
-                            command_failed(command, output.status, said),
-                            *(end.decode(errors="replace") for end in ends),
-                        ]
-                    ),
-                )
+    def _log_files(self, name: str) -> list[str]:
+        """Return the paths of the logs and configuration files of a VM's nodes."""
+        return [path for node in self._nodes[name] for path in self._bound.log_files(node)]
 
     async def _open_clock(self, node: str) -> None:
         remote = self._remotes[node]
@@ -326,23 +302,21 @@ class Replay:
         self._clocks[node] = clock
         return found
 
-    def _nodes_left(self) -> list[Node]:
-        return [node for node in self._topology.nodes if node.name not in self._lost]
+    def _guests_left(self) -> list[str]:
+        return [name for name in self._nodes if name not in self._lost]
 
     async def _bring_all(self, deadline: float) -> None:
-        """Fetch logs and records of all nodes, asked for again until `deadline`."""
+        """Fetch logs and records of all VMs, asked for again until `deadline`."""
         await run_all(
             *(
-                self._asker.ask(self._remotes[node.name], partial(self._bring, node), deadline)
-                for node in self._nodes_left()
+                self._asker.ask(self._remotes[name], partial(self._bring, name), deadline)
+                for name in self._guests_left()
             )
         )
 
-    async def _bring(self, node: Node, timeout_s: float) -> None:
-        measured = (guest.JOBS_FILE, guest.SUBMITS_FILE, guest.STARTED_FILE)
-        paths = (*self._bound.log_files(node.role), *measured)
-        remote = self._remotes[node.name]
-        self._brought[node.name] = await remote.fetch(paths, timeout_s=timeout_s)
+    async def _bring(self, name: str, timeout_s: float) -> None:
+        paths = (*self._log_files(name), guest.JOBS_FILE, guest.SUBMITS_FILE, guest.STARTED_FILE)
+        self._brought[name] = await self._remotes[name].fetch(paths, timeout_s=timeout_s)
 
     def _jobs(
         self, clocks: Mapping[str, NodeClock], accounting: Mapping[str, NativeTimes]
@@ -350,9 +324,12 @@ class Replay:
         head = self._topology.head.name
         submits = guest.parse_submits(self._record(head, guest.SUBMITS_FILE))
         started_us = guest.parse_started(self._record(head, guest.STARTED_FILE))
-        runs = {
-            node.name: guest.parse_runs(self._record(node.name, guest.JOBS_FILE))
-            for node in self._topology.compute
+        found = {
+            name: guest.parse_runs(self._record(name, guest.JOBS_FILE)) for name in self._nodes
+        }
+        names = {
+            name: [node.name for node in nodes if node.role == "compute"] or [name]
+            for name, nodes in self._nodes.items()
         }
         # A submission that was refused has no native id.
         accepted = {
@@ -366,8 +343,8 @@ class Replay:
             head=head,
             started_us=started_us,
             submits=submits,
-            runs=runs,
-            clocks=clocks,
+            runs=runs_by_node(found, names),
+            clocks={node: clock for name, clock in clocks.items() for node in (name, *names[name])},
             nodes_requested=needed,
             native_ids=accepted,
             accounting=accounting,

@@ -44,7 +44,7 @@ class PayloadRun:
     """One run of a job's payload on one node; times are microseconds since 1970 on its clock."""
 
     job_id: int
-    host: str
+    node: str
     start_us: int
     end_us: int
     exit_code: int
@@ -74,13 +74,14 @@ def files() -> dict[str, bytes]:
     return {f"{FOLDER}/{name}": (here / name).read_bytes() for name in INSTRUMENTS}
 
 
-def payload(job: "Job", kind: str, nodes: int) -> str:
+def payload(job: "Job", kind: str, nodes: int, node: str = "") -> str:
     """Return the shell command that a job runs on each of its `nodes` nodes.
 
     `kind` is that of `Workload.payload`. With `burn`, ceil(width / nodes) CPUs are kept busy on
-    each node: as many as hold the job's slots there.
+    each node: as many as hold the job's slots there. `node` is what the shell expands to the name
+    of the node (see `BoundScheduler.payload_node`).
     """
-    command = f"/bin/bash {FOLDER}/run-job {job.job_id} {job.runtime_s:.6f}"
+    command = f'/bin/bash {FOLDER}/run-job {job.job_id} {job.runtime_s:.6f} "{node}"'
     return f"{command} {ceil(job.width / nodes)}" if kind == "burn" else command
 
 

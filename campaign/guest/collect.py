@@ -36,6 +36,25 @@ class Collected:
     accounting: Mapping[str, "NativeTimes"]
 
 
+def runs_by_node(
+    found: Mapping[str, Sequence[PayloadRun]], nodes: Mapping[str, Sequence[str]]
+) -> dict[str, list[PayloadRun]]:
+    """Return the runs that were `found` on each VM by the node that they ran on.
+
+    `nodes` has the names of each VM's nodes. Where there are several, the record says which it was:
+    raise GuestError for any other name. A node that has a VM of its own is known by that.
+    """
+    runs: dict[str, list[PayloadRun]] = {name: [] for names in nodes.values() for name in names}
+    for guest, each in found.items():
+        names = nodes[guest]
+        for run in each:
+            node = run.node if len(names) > 1 else names[0]
+            if node not in names:
+                raise GuestError(f"a job that ran on none of the nodes of {guest}", str(run))
+            runs[node].append(run)
+    return runs
+
+
 def jobs_table(workload: Workload, collected: Collected) -> pa.Table:
     """Return the jobs table (JOBS_SCHEMA) in the workload's order; null for what never happened.
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from campaign.schema.settings import Scalar
+from schedulers import systemd
 from schedulers._kubernetes import access, accounts, daemons, plan, pods
 from schedulers._kubernetes.access import curl, url
 from schedulers.base import (
@@ -14,12 +15,14 @@ from schedulers.base import (
     FinalState,
     LaunchLimit,
     NativeTimes,
+    Node,
     ParseError,
     PhaseLimits,
     Role,
     Secrets,
     Topology,
     fewest_nodes,
+    require_own_guests,
 )
 from schedulers.interface import P
 from schedulers.policy import Policy
@@ -90,6 +93,7 @@ class BoundKubernetes(ABC, Generic[P]):
 
     def plan(self, topology: Topology, params: P, secrets: Secrets) -> BootstrapPlan:
         """Return the plan: API server and nodes, controllers, slots, the scheduler."""
+        require_own_guests("Kubernetes", topology)
         return plan.bootstrap(topology, secrets, self.control(params))
 
     def reconfigure(self, topology: Topology, params: P) -> BootstrapPlan:
@@ -177,13 +181,21 @@ class BoundKubernetes(ABC, Generic[P]):
         """Return the times of jobs that are done, from their pods' conditions."""
         return accounts.parse_accounting(text, self.ended)
 
-    def health_commands(self, role: Role) -> Sequence[tuple[str, ...]]:
-        """Ask systemd for all daemons of the role at once."""
-        return [daemons.all_active(self._units(role))]
+    def health_command(self, nodes: Sequence[Node]) -> tuple[str, ...]:
+        """Ask systemd for all daemons of the nodes at once."""
+        return systemd.all_active([unit for node in nodes for unit in self._units(node.role)])
 
-    def log_files(self, role: Role) -> Sequence[str]:
-        """Return the file of each daemon of the role."""
-        return [daemons.log(unit) for unit in self._units(role)]
+    def log_files(self, node: Node) -> Sequence[str]:
+        """Return the file of each daemon of the node."""
+        return [daemons.log(unit) for unit in self._units(node.role)]
+
+    def stop_command(self, nodes: Sequence[Node]) -> tuple[str, ...]:
+        """Stop the daemons of the nodes."""
+        return systemd.stop([unit for node in nodes for unit in self._units(node.role)])
+
+    def payload_node(self, topology: Topology) -> str:
+        """Return nothing: a pod sees its VM's host name."""
+        return ""
 
     def _units(self, role: Role) -> tuple[str, ...]:
         return (*_UNITS[role], *(self.units if role == "head" else ()))

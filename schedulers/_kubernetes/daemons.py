@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +65,6 @@ def unit(name: str, *command: str, after: str = "", kind: str = "simple") -> Fil
 def log(name: str) -> str:
     """Return the file into which a unit's daemon logs."""
     return f"{LOGS}/{name.removesuffix('.service')}.log"
-
-
-def all_active(units: Sequence[str]) -> tuple[str, ...]:
-    """Return the command that exits 0 while every unit is active, and prints the state of each.
-
-    `systemctl is-active` alone exits 0 as soon as one of several units is active. Asking for each
-    by itself would start as many programs, and those take time on an emulated node.
-    """
-    states = f"states=$(systemctl is-active {shlex.join(units)}); echo $states"
-    living = "grep -cxE 'active|reloading|refreshing' <<<\"$states\""
-    return ("bash", "-c", f"{states}; test $({living}) = {len(units)}")
 
 
 def json_file(path: str, value: Mapping[str, Any]) -> File:

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from campaign.schema.settings import Scalar
+from schedulers import systemd
 from schedulers.base import (
     BootstrapPlan,
     FinalState,
     LaunchLimit,
     NativeTimes,
+    Node,
     PhaseLimits,
-    Role,
     Secrets,
     Topology,
     fewest_nodes,
+    require_own_guests,
 )
 from schedulers.facts import ImageFacts
 from schedulers.flux import jobs, plan
@@ -85,6 +87,7 @@ class BoundFlux:
 
     def plan(self, topology: Topology, params: FluxParams, secrets: Secrets) -> BootstrapPlan:
         """Return the plan: a broker on every node, the scheduler's settings on the head."""
+        require_own_guests("Flux", topology)
         return plan.bootstrap(topology, params, secrets, self.names)
 
     def reconfigure(self, topology: Topology, params: FluxParams) -> BootstrapPlan:
@@ -163,13 +166,21 @@ class BoundFlux:
         """Return those parameters."""
         return parse_config(text)
 
-    def health_commands(self, role: Role) -> Sequence[tuple[str, ...]]:
+    def health_command(self, nodes: Sequence[Node]) -> tuple[str, ...]:
         """Ask systemd for the broker, which every node has."""
-        return [("systemctl", "is-active", "--quiet", UNIT)]
+        return systemd.all_active([UNIT for _ in nodes])
 
-    def log_files(self, role: Role) -> Sequence[str]:
+    def stop_command(self, nodes: Sequence[Node]) -> tuple[str, ...]:
+        """Stop the brokers of the nodes."""
+        return systemd.stop([UNIT for _ in nodes])
+
+    def payload_node(self, topology: Topology) -> str:
+        """Return nothing: no nodes share a VM."""
+        return ""
+
+    def log_files(self, node: Node) -> Sequence[str]:
         """Return the broker's log, and the head's configuration."""
-        if role == "head":
+        if node.role == "head":
             return (BROKER_LOG, CLUSTER_CONF, SCHEDULER_CONF)
         return (BROKER_LOG,)
 

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from campaign.schema.settings import Scalar
+from schedulers import systemd
 from schedulers.base import (
     BootstrapPlan,
     FinalState,
     LaunchLimit,
     NativeTimes,
+    Node,
     PhaseLimits,
-    Role,
     Secrets,
     Topology,
     fewest_nodes,
+    require_own_guests,
 )
 from schedulers.facts import ImageFacts
 from schedulers.policy import Policy
@@ -75,6 +77,7 @@ class BoundSlurm:
 
     def plan(self, topology: Topology, params: SlurmParams, secrets: Secrets) -> BootstrapPlan:
         """Return the plan: munge and the controller, then the nodes' daemons."""
+        require_own_guests("Slurm", topology)
         return plan.bootstrap(topology, params, secrets, self.names)
 
     def reconfigure(self, topology: Topology, params: SlurmParams) -> BootstrapPlan:
@@ -147,15 +150,23 @@ class BoundSlurm:
         """Return the parameters of the controller's configuration."""
         return parse_config(text)
 
-    def health_commands(self, role: Role) -> Sequence[tuple[str, ...]]:
-        """Ask systemd for munge and the daemon of the role."""
-        daemon = self.names.controller_unit if role == "head" else self.names.node_unit
-        return [
-            ("systemctl", "is-active", "--quiet", unit) for unit in (self.names.munge_unit, daemon)
-        ]
+    def health_command(self, nodes: Sequence[Node]) -> tuple[str, ...]:
+        """Ask systemd for munge and the nodes' daemons."""
+        return systemd.all_active([self.names.munge_unit, *map(self._daemon, nodes)])
 
-    def log_files(self, role: Role) -> Sequence[str]:
-        """Return the logs of the role's daemon, and the head's slurm.conf."""
-        if role == "head":
+    def log_files(self, node: Node) -> Sequence[str]:
+        """Return the log of the node's daemon, and the head's slurm.conf."""
+        if node.role == "head":
             return (CONTROLLER_LOG, COMPLETION_LOG, self.names.conf)
         return (NODE_LOG,)
+
+    def stop_command(self, nodes: Sequence[Node]) -> tuple[str, ...]:
+        """Stop the nodes' daemons."""
+        return systemd.stop([*map(self._daemon, nodes)])
+
+    def payload_node(self, topology: Topology) -> str:
+        """Return the variable that slurmd sets for batch scripts and tasks."""
+        return "$SLURMD_NODENAME"
+
+    def _daemon(self, node: Node) -> str:
+        return self.names.controller_unit if node.role == "head" else self.names.node_unit

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import pytest
 
 from campaign.core.errors import ImageError, WorkloadError
-from schedulers import conformance
+from schedulers import conformance, systemd
 from schedulers._kubernetes import daemons
 from schedulers.base import BootstrapPlan, File, ParseError, PhaseLimits, Secrets
 from schedulers.conformance import PROMISES, Broken, Promise
@@ -209,15 +209,15 @@ class Curt(Slurm):
 class Debian(BoundSlurm):
     """Checks the units of Debian's packages, whatever the image calls them."""
 
-    def health_commands(self, role):
-        daemon = "slurmctld.service" if role == "head" else "slurmd.service"
-        return [("systemctl", "is-active", "--quiet", unit) for unit in ("munge.service", daemon)]
+    def health_command(self, nodes):
+        daemon = "slurmctld.service" if nodes[0].role == "head" else "slurmd.service"
+        return systemd.all_active(["munge.service", daemon])
 
 
 class Elsewhere(BoundSlurm):
     """Keeps the configuration file that Debian has."""
 
-    def log_files(self, role):
+    def log_files(self, node):
         return ("/etc/slurm/slurm.conf",)
 
 
@@ -248,31 +248,33 @@ class DebiansFlux(BoundFlux):
 class Unasked(BoundFlux):
     """Takes every node for healthy."""
 
-    def health_commands(self, role):
-        return []
+    def health_command(self, nodes):
+        return ("true",)
 
 
 class AnyDaemon(BoundKube):
     """Forgets that `systemctl is-active` is content with one unit of several."""
 
-    def health_commands(self, role):
-        return [("systemctl", "is-active", "--quiet", *self._units(role))]
+    def health_command(self, nodes):
+        return ("systemctl", "is-active", "--quiet", *self._units(nodes[0].role))
 
 
 class Unscheduled(BoundVolcano):
     """Checks the daemons of Kubernetes, and not those that schedule."""
 
-    def health_commands(self, role):
-        units = (daemons.ETCD, daemons.API_SERVER, daemons.RENDEZVOUS)
-        return [daemons.all_active(units)] if role == "head" else super().health_commands(role)
+    def health_command(self, nodes):
+        if nodes[0].role == "compute":
+            return super().health_command(nodes)
+        return systemd.all_active((daemons.ETCD, daemons.API_SERVER, daemons.RENDEZVOUS))
 
 
 def swapped(whole):
     """A bound class whose health checks take the head for a compute node, and the reverse."""
 
     class Swapped(whole):
-        def health_commands(self, role):
-            return super().health_commands("compute" if role == "head" else "head")
+        def health_command(self, nodes):
+            other = "compute" if nodes[0].role == "head" else "head"
+            return super().health_command([replace(node, role=other) for node in nodes])
 
     return Swapped
 
@@ -315,14 +317,14 @@ def on_images(scheduler, bound):
         (Foreign, conformance.policies_speak_of_parameters, "bf_intervall"),
         (Endless, conformance.phases_have_limits, "smoke_test_s is inf"),
         (Rooted, conformance.adapters_travel, "can't be sent"),
-        (Debian, conformance.renamed_facts_are_obeyed, r"health_commands\(.*'munge.service'"),
-        (Elsewhere, conformance.renamed_facts_are_obeyed, r"log_files\(.*'/etc/slurm/slurm.conf'"),
+        (Debian, conformance.renamed_facts_are_obeyed, r"health_command .*'munge.service'"),
+        (Elsewhere, conformance.renamed_facts_are_obeyed, r"log_files .*'/etc/slurm/slurm.conf'"),
         (
             Keyless,
             conformance.renamed_facts_are_obeyed,
             "munge.key is read, and nothing obeys it",
         ),
-        (swapped(BoundSlurm), conformance.health_checks_know_roles, "fail on a head node"),
+        (swapped(BoundSlurm), conformance.health_checks_know_roles, "fails with"),
     ],
 )
 def test_who_breaks_it_is_found_out(broken: type, promise: Promise, said: str) -> None:
@@ -347,11 +349,11 @@ def test_who_ignores_a_fact_is_found_out(scheduler: type, broken: type, said: st
 @pytest.mark.parametrize(
     ("scheduler", "broken", "said"),
     [
-        (Kube, swapped(BoundKube), "fail on a head node"),
-        (Volcano, swapped(BoundVolcano), "fail on a head node"),
-        (Kube, AnyDaemon, "pass on a head node without"),
-        (Volcano, Unscheduled, "pass on a head node without vc-controller-manager.service"),
-        (Flux, Unasked, "pass on a head node without flux.service"),
+        (Kube, swapped(BoundKube), "fails with"),
+        (Volcano, swapped(BoundVolcano), "fails with"),
+        (Kube, AnyDaemon, "head node passes without"),
+        (Volcano, Unscheduled, "head node passes without vc-controller-manager.service"),
+        (Flux, Unasked, "head node passes without flux.service"),
     ],
 )
 def test_whose_health_checks_miss_a_daemon_is_found_out(

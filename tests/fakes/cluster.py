@@ -46,10 +46,13 @@ class AccountingScheduler(FakeScheduler):
     def parse_accounting(self, text):
         return {one["native_id"]: NativeTimes(**one) for one in json.loads(text)}
 
-    def health_commands(self, role):
-        return [("healthy",)]
+    def health_command(self, nodes):
+        return ("healthy",)
 
-    def log_files(self, role):
+    def payload_node(self, topology):
+        return ""
+
+    def log_files(self, node):
         return ("/var/log/fake.log",)
 
 

@@ -130,9 +130,7 @@ def test_how_jobs_end_shows_as_such(host, bundle_of, name, monkeypatch):
     monkeypatch.setattr(
         guest,
         "payload",
-        lambda job, kind, nodes: (
-            FAILING if FINAL_STATES[job.job_id] == "failed" else payload(job, kind, nodes)
-        ),
+        lambda job, *said: FAILING if FINAL_STATES[job.job_id] == "failed" else payload(job, *said),
     )
     bundle = bundle_of(scheduler.image)
     bound = scheduler.for_image(image_facts(bundle.manifest))

@@ -12,12 +12,8 @@ import pytest
 
 from actors.bootstrap.ssh import Output
 from actors.clusters import replay as module
-from actors.clusters.replay import (
-    Replay,
-    SchedulerDied,
-    WorkloadUnfinished,
-    first_job_s,
-)
+from actors.clusters.health import SchedulerDied
+from actors.clusters.replay import Replay, WorkloadUnfinished, first_job_s
 from actors.clusters.stall import StallWatch
 from campaign import guest
 from campaign.core.errors import InfrastructureError, StallError
@@ -25,6 +21,7 @@ from campaign.core.time_limits import TimeLimits
 from campaign.schema.workload import WorkloadSettings
 from campaign.workloads import load
 from schedulers.base import Node, Topology
+from schedulers.systemd_fake import FakeSystemd
 from tests.adapters import bound
 from tests.fakes.clock import RecordingClock
 
@@ -88,8 +85,11 @@ class FakeNode:
         return FakeShell()
 
     async def run(self, command, *, timeout_s, stdin=None):
-        if command[:3] == ("systemctl", "is-active", "--quiet"):
-            return Output(0 if self.running.intersection(command[3:]) else 3, "", "")
+        own = [node for node in TOPOLOGY.nodes if node.name == self.node]
+        if command == SLURM.health_command(own):
+            with FakeSystemd() as systemd:
+                done = systemd.run(command, self.running)
+            return Output(done.returncode, done.stdout, "")
         assert guest.DONE_FILE in command[-1] and shlex.join(SLURM.pending_command()) in command[-1]
         match next(self._pending):
             case None:
@@ -132,7 +132,7 @@ def test_pending_jobs(answer, pending):
 
 
 def test_a_failing_client_with_a_dead_daemon_is_a_dead_scheduler():
-    log = SLURM.log_files("head")[0]
+    log = SLURM.log_files(TOPOLOGY.head)[0]
     head = FakeNode(
         "head",
         ["Unable to contact slurm controller\n"],
@@ -146,9 +146,11 @@ def test_a_failing_client_with_a_dead_daemon_is_a_dead_scheduler():
 
 def test_each_node_is_asked_for_the_daemons_of_its_role():
     checked = replay(FakeNode("head"), FakeNode("n1"))
-    asyncio.run(checked._check_health())
-    with pytest.raises(SchedulerDied, match=r"n1: a daemon of slurm died .*slurmd.service"):
-        asyncio.run(replay(FakeNode("head"), FakeNode("n1", alive=False))._check_health())
+    asyncio.run(checked._health.check())
+    with pytest.raises(
+        SchedulerDied, match=r"n1: a daemon of slurm died \(slurmd.service: inactive\)"
+    ):
+        asyncio.run(replay(FakeNode("head"), FakeNode("n1", alive=False))._health.check())
 
 
 @pytest.mark.parametrize("health_s", [-1.0])
@@ -260,7 +262,8 @@ def test_a_job_of_a_burning_workload_burns_on_its_nodes():
     )._scripts()
     scripts = {file.path: file.content.decode() for file in files}
     for job in burning.jobs():
-        assert guest.payload(job, "burn", 1) in scripts[f"{module.SCRIPTS}/{job.job_id}.sh"]
+        payload = guest.payload(job, "burn", 1, SLURM.payload_node(TOPOLOGY))
+        assert payload in scripts[f"{module.SCRIPTS}/{job.job_id}.sh"]
 
 
 def test_logs_come_from_every_node_that_still_answers():
@@ -268,14 +271,14 @@ def test_logs_come_from_every_node_that_still_answers():
         async def fetch(self, paths, *, timeout_s):
             raise OSError("gone")
 
-    log = SLURM.log_files("head")[0]
+    log = SLURM.log_files(TOPOLOGY.head)[0]
     found = asyncio.run(replay(FakeNode("head", logs={log: b"text"}), Gone("n1")).logs())
     assert found == {f"logs/head{log}": b"text"}
 
 
 def test_long_logs_are_cut_to_their_ends(monkeypatch):
     monkeypatch.setattr(module, "LOG_BYTES", 3)
-    log = SLURM.log_files("head")[0]
+    log = SLURM.log_files(TOPOLOGY.head)[0]
     found = asyncio.run(replay(FakeNode("head", logs={log: b"a long text"})).logs())
     assert found[f"logs/head{log}"] == b"ext"
 

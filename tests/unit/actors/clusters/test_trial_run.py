@@ -9,8 +9,9 @@ import pytest
 from actors.clusters import live, trial_run
 from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.conditions import Conditions
+from actors.clusters.health import SchedulerDied
 from actors.clusters.provisioner import Provisioner
-from actors.clusters.replay import Replayed, SchedulerDied
+from actors.clusters.replay import Replayed
 from actors.clusters.trial_run import TrialRun, TrialSpec
 from campaign.core import log
 from campaign.core.errors import StallError

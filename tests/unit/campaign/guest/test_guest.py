@@ -71,9 +71,14 @@ def test_run_job_takes_its_time_and_records_it(folder: Path, env: dict[str, str]
     before = time.time_ns() // 1000
     assert start("run-job", "17", "0.25", env=env | {"HOSTNAME": "another"}).wait() == 0
     (run,) = runs_of(folder)
-    assert (run.job_id, run.exit_code, run.host) == (17, 0, os.uname().nodename)
+    assert (run.job_id, run.exit_code, run.node) == (17, 0, os.uname().nodename)
     assert run.end_us - run.start_us >= 250_000
     assert before <= run.start_us < run.end_us <= time.time_ns() // 1000
+
+
+def test_run_job_records_the_node_that_it_is_told(folder: Path, env: dict[str, str]) -> None:
+    assert start("run-job", "17", "0.01", "n7", env=env).wait() == 0
+    assert [run.node for run in runs_of(folder)] == ["n7"]
 
 
 def test_run_job_that_is_told_to_stop_says_so_at_once(folder: Path, env: dict[str, str]) -> None:
@@ -95,9 +100,9 @@ def test_jobs_that_run_at_once_write_whole_lines(folder: Path, env: dict[str, st
 
 def test_the_payload_burns_as_many_cpus_as_a_node_gives_slots() -> None:
     job = Job(5, 0.0, 7, 1.5, 60.0, 0)
-    asleep = f"/bin/bash {guest.FOLDER}/run-job 5 1.500000"
-    assert guest.payload(job, "sleep", 2) == asleep
-    assert [guest.payload(job, "burn", nodes) for nodes in (1, 2, 7)] == [
+    asleep = f'/bin/bash {guest.FOLDER}/run-job 5 1.500000 "$NAME"'
+    assert guest.payload(job, "sleep", 2, "$NAME") == asleep
+    assert [guest.payload(job, "burn", nodes, "$NAME") for nodes in (1, 2, 7)] == [
         f"{asleep} {n}" for n in (7, 4, 1)
     ]
 
@@ -140,7 +145,7 @@ def test_run_job_burns_for_its_time(
     folder: Path, env: dict[str, str], burner: Callable[[str], None]
 ) -> None:
     burner("echo not for us; exec sleep 600")
-    assert start("run-job", "17", "0.5", "3", env=env).wait(timeout=30) == 0
+    assert start("run-job", "17", "0.5", "", "3", env=env).wait(timeout=30) == 0
     (run,) = runs_of(folder)
     number, arguments = burner_of(folder)
     assert (run.job_id, run.exit_code) == (17, 0)
@@ -161,7 +166,7 @@ def test_run_job_that_is_told_to_stop_ends_what_burns(
     folder: Path, env: dict[str, str], burner: Callable[[str], None]
 ) -> None:
     burner("exec sleep 600")
-    process = start("run-job", "3", "600", "1", env=env)
+    process = start("run-job", "3", "600", "", "1", env=env)
     until((folder / "burner.tsv").exists)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 143
@@ -173,7 +178,7 @@ def test_a_stop_that_the_burner_hears_first_is_a_stop(
     folder: Path, env: dict[str, str], burner: Callable[[str], None]
 ) -> None:
     burner("(sleep 0.2; kill $PPID) 3>&- & exit 0")
-    assert start("run-job", "3", "600", "1", env=env).wait(timeout=30) == 143
+    assert start("run-job", "3", "600", "", "1", env=env).wait(timeout=30) == 143
     assert [run.exit_code for run in runs_of(folder)] == [143]
 
 
@@ -187,7 +192,7 @@ def test_what_stops_burning_early_fails_its_job(
 ) -> None:
     burner(does)
     seconds = "1" if "&" in does else "600"
-    assert start("run-job", "3", seconds, "1", env=env).wait(timeout=30) == code
+    assert start("run-job", "3", seconds, "", "1", env=env).wait(timeout=30) == code
     assert [run.exit_code for run in runs_of(folder)] == [code]
 
 
@@ -197,7 +202,8 @@ def test_a_node_without_the_burner_fails_its_job(folder: Path, env: dict[str, st
     for name in ("bash", "mkfifo"):
         (programs / name).symlink_to(str(shutil.which(name)))
     assert (
-        start("run-job", "3", "600", "1", env=env | {"PATH": str(programs)}).wait(timeout=30) == 127
+        start("run-job", "3", "600", "", "1", env=env | {"PATH": str(programs)}).wait(timeout=30)
+        == 127
     )
     assert [run.exit_code for run in runs_of(folder)] == [127]
 
