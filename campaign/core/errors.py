@@ -45,6 +45,7 @@ Errors of other modules are drawn too; a test compares the drawing with the clas
         │   ├── NodeUnreachable *     a node's SSH didn't answer in time, or its connection broke
         │   ├── RemoteCommandFailed * a command on a node ended with an error, or not in time
         │   ├── GuestError *          a measuring instrument on a node left something unreadable
+        │   ├── ExchangeError *       a guest's exchange is too small, or holds no result
         │   ├── BadArchive *          an archive from a node is none, or holds more than it may
         │   ├── TransferFailed *      a folder could not be brought from any host that has it
         │   └── WorkloadUnfinished *  the workload didn't end by its deadline

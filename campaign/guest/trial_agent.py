@@ -1,0 +1,1 @@
+"""The program in a guest in virtual time: does the tasks of its exchange."""
