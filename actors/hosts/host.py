@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from actors.hosts.resources import TB_CACHE_MIB, cluster_resources, host_resources
+from actors.hosts.node_specs import hardware, node_specs
+from actors.hosts.resources import cluster_resources, host_resources
 from actors.hosts.slot import (
     LOOPBACK,
     HostFacts,
@@ -33,12 +34,11 @@ from actors.hypervisor.capacity import (
     Resources,
     available_cpus,
     memory_total_mib,
-    read_cpu_model,
 )
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.console import console_tail, kernel_fault
 from actors.hypervisor.daemon import PrivateLibvirtd, choose_uri
-from actors.hypervisor.domain import MemoryFile, Multicast, NodeSpec, fingerprint
+from actors.hypervisor.domain import MemoryFile, Multicast, NodeSpec
 from actors.hypervisor.errors import HypervisorError
 from actors.hypervisor.lease import Lease, Owner
 from actors.hypervisor.overlay import Bridge, Overlay
@@ -50,6 +50,7 @@ from actors.snapshots.lock import SnapshotLock
 from actors.snapshots.registry import Fetch, SnapshotOffer, SnapshotRegistry
 from actors.snapshots.snapshot import Golden, SnapshotKey
 from campaign.core import log
+from campaign.guest import exchange
 from campaign.images.bundles.manifest import Bundle
 from campaign.schema.hosts import HostSettings
 
@@ -214,7 +215,8 @@ class Host:
 
     def snapshot_key(self, key_inputs: Mapping[str, str], shape: NodeShape) -> SnapshotKey:
         """Return the key of the golden cluster of these inputs on this host."""
-        return SnapshotKey({**key_inputs, **self._hardware(shape)})
+        qemu = self.facts.versions.qemu
+        return SnapshotKey({**key_inputs, **hardware(shape, self._acceleration.kind, qemu)})
 
     def save(self, slot: Slot, names: Sequence[str], identity: Mapping[str, bytes]) -> Golden:
         """Keep the nodes of a slot, which were started by `start_recorded`, as a golden cluster.
@@ -257,6 +259,14 @@ class Host:
     def states(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
         """Return the state of nodes of a slot, in the order of `names`."""
         return [self._state(slot, name) for name in names]
+
+    def progress(self, slot: Slot, name: str) -> exchange.GuestProgress | None:
+        """Return what a guest in virtual time says of its task; None if it has said nothing yet."""
+        return exchange.read_progress(self._folder(slot, name).exchange)
+
+    def result(self, slot: Slot, name: str) -> bytes:
+        """Return what a guest in virtual time has left in its exchange, once it is done."""
+        return exchange.read_result(self._folder(slot, name).exchange)
 
     def usage(self) -> HostUsage:
         """Return how much of this machine is promised to nodes just now."""
@@ -323,56 +333,18 @@ class Host:
                 if wanted(folder.lease()):
                     folder.remove()
 
-    def _hardware(self, shape: NodeShape) -> dict[str, str]:
-        """Return what of this host shapes the memory and the devices of a node."""
-        kind = self._acceleration.kind
-        return {
-            "acceleration": kind,
-            # Under KVM a guest sees the host's own CPU, and its memory fits no other model.
-            "cpu": read_cpu_model() if kind == "kvm" else "emulated",
-            "qemu": self.facts.versions.qemu,
-            "domain": fingerprint(shape.vcpus, shape.memory_mib, kind, TB_CACHE_MIB),
-        }
+    def _state(self, slot: Slot, name: str) -> NodeState:
+        tail = console_tail(self._folder(slot, name).console_log, lines=40)
+        state = self._hypervisor.state(f"{slot.cluster}-{name}")
+        return NodeState(name, state, kernel_fault(tail), tail, self.facts.name)
+
+    def _folder(self, slot: Slot, name: str) -> run_folder.RunFolder:
+        return run_folder.RunFolder(self._run_root / f"{slot.cluster}-{name}")
 
     def _specs(
         self, slot: Slot, boots: Sequence[NodeBoot], memory: Mapping[str, MemoryFile]
     ) -> list[NodeSpec]:
-        pairs = zip(boots, slot.ports, strict=True)
-        return [
-            replace(self._spec(slot, boot, port), memory=memory.get(boot.name))
-            for boot, port in pairs
-        ]
-
-    def _spec(self, slot: Slot, boot: NodeBoot, port: int) -> NodeSpec:
-        name = f"{slot.cluster}-{boot.name}"
-        folder = run_folder.create(self._run_root, name, slot.lease, boot.credentials)
-        return NodeSpec(
-            cluster=slot.cluster,
-            node=boot.name,
-            vcpus=slot.shape.vcpus,
-            memory_mib=slot.shape.memory_mib,
-            kernel=boot.image.kernel,
-            initrd=boot.image.initrd,
-            cmdline=boot.image.manifest.kernel_cmdline,
-            root=boot.image.root,
-            acceleration=self._acceleration.kind,
-            tb_cache_mib=TB_CACHE_MIB,
-            ssh_port=port,
-            ssh_address=slot.address,
-            network=slot.network,
-            management_mac=boot.macs[0],
-            cluster_mac=boot.macs[1],
-            credentials=folder.credentials,
-            console_log=folder.console_log,
-            lease=slot.lease,
-        )
-
-    def _state(self, slot: Slot, name: str) -> NodeState:
-        domain = f"{slot.cluster}-{name}"
-        tail = console_tail(self._run_root / domain / "console.log", lines=40)
-        return NodeState(
-            name, self._hypervisor.state(domain), kernel_fault(tail), tail, self.facts.name
-        )
+        return node_specs(self._run_root, slot, boots, memory, self._acceleration.kind)
 
     def _choose_acceleration(self, bundle: Bundle) -> Acceleration:
         if self._settings.acceleration != "auto":

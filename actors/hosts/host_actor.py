@@ -38,6 +38,7 @@ from campaign.core import log
 from campaign.core.errors import CampaignError, InfrastructureError
 from campaign.core.host_load import LoadSample
 from campaign.core.version import source_digest
+from campaign.guest.exchange import GuestProgress
 from campaign.images.bundles.manifest import Bundle
 from campaign.schema.hosts import HostSettings
 
@@ -189,6 +190,15 @@ class HostActor:
         states = self._open_host.states(slot, names)
         self._log_states(slot.cluster, states)
         return states
+
+    def progress(self, slot: Slot, name: str) -> GuestProgress | None:
+        """Return what a guest in virtual time says of its task."""
+        return self._open_host.progress(slot, name)
+
+    @in_callers_context
+    def result(self, slot: Slot, name: str) -> bytes:
+        """Return what a guest in virtual time has left in its exchange."""
+        return self._open_host.result(slot, name)
 
     def usage(self) -> HostUsage:
         """Return what is promised to nodes just now."""

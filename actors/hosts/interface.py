@@ -11,6 +11,7 @@ from actors.hosts.slot import HostFacts, HostUsage, NodeBoot, NodeShape, NodeSta
 from actors.snapshots.registry import SnapshotOffer
 from actors.snapshots.snapshot import Golden, SnapshotKey
 from campaign.core.host_load import LoadSample
+from campaign.guest.exchange import GuestProgress
 
 
 class HostNodes(Protocol):
@@ -49,6 +50,14 @@ class HostNodes(Protocol):
 
     async def states(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
         """Return the state of nodes of a slot, in the order of `names`."""
+        ...
+
+    async def progress(self, slot: Slot, name: str) -> GuestProgress | None:
+        """Return what a guest in virtual time says of its task; None if it has said nothing yet."""
+        ...
+
+    async def result(self, slot: Slot, name: str) -> bytes:
+        """Return what a guest in virtual time has left in its exchange, once it is done."""
         ...
 
     async def usage(self) -> HostUsage:

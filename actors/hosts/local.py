@@ -13,6 +13,7 @@ from actors.hosts.slot import HostFacts, HostUsage, NodeBoot, NodeShape, NodeSta
 from actors.snapshots.registry import SnapshotOffer
 from actors.snapshots.snapshot import Golden, SnapshotKey
 from campaign.core.host_load import LoadSample
+from campaign.guest.exchange import GuestProgress
 
 
 class LocalHost:
@@ -69,6 +70,14 @@ class LocalHost:
     async def states(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
         """See `HostNodes.states`."""
         return await asyncio.to_thread(self.host.states, slot, names)
+
+    async def progress(self, slot: Slot, name: str) -> GuestProgress | None:
+        """See `HostNodes.progress`."""
+        return await asyncio.to_thread(self.host.progress, slot, name)
+
+    async def result(self, slot: Slot, name: str) -> bytes:
+        """See `HostNodes.result`."""
+        return await asyncio.to_thread(self.host.result, slot, name)
 
     async def usage(self) -> HostUsage:
         """See `HostNodes.usage`."""

@@ -26,6 +26,7 @@ from actors.hosts.slot import (
 from actors.hypervisor.capacity import Resources
 from actors.hypervisor.overlay import Bridge, Overlay
 from campaign.core.host_load import LoadSample
+from campaign.guest.exchange import GuestProgress
 
 T = TypeVar("T")
 
@@ -115,6 +116,16 @@ class MultiHost:
         )
         found = {state.name: state for states in of_each for state in states}
         return [found[name] for name in names]
+
+    async def progress(self, slot: Slot, name: str) -> GuestProgress | None:
+        """Return what a guest says of its task, on whichever host it is."""
+        place = self._place[name]
+        return await self._parts[place].host.progress(slot.parts[place], name)
+
+    async def result(self, slot: Slot, name: str) -> bytes:
+        """Return what a guest has left in its exchange, on whichever host it is."""
+        place = self._place[name]
+        return await self._parts[place].host.result(slot.parts[place], name)
 
     async def usage(self) -> HostUsage:
         """Return the largest usage of any of the hosts, figure by figure."""

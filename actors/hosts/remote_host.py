@@ -16,6 +16,7 @@ from actors.hosts.slot import (
 from actors.snapshots.registry import SnapshotOffer
 from actors.snapshots.snapshot import Golden, SnapshotKey
 from campaign.core.host_load import LoadSample
+from campaign.guest.exchange import GuestProgress
 
 
 class RemoteHost:
@@ -70,6 +71,14 @@ class RemoteHost:
     async def states(self, slot: Slot, names: Sequence[str]) -> list[NodeState]:
         """See `HostNodes.states`."""
         return await self._actor.call(HostActor.states, slot, names)
+
+    async def progress(self, slot: Slot, name: str) -> GuestProgress | None:
+        """See `HostNodes.progress`."""
+        return await self._actor.call(HostActor.progress, slot, name)
+
+    async def result(self, slot: Slot, name: str) -> bytes:
+        """See `HostNodes.result`."""
+        return await self._actor.call(HostActor.result, slot, name)
 
     async def usage(self) -> HostUsage:
         """See `HostNodes.usage`."""

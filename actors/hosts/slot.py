@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from actors.hypervisor.calibration import EMULATION_SLOWNESS, Calibration
 from actors.hypervisor.capacity import Resources
@@ -17,10 +18,16 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class NodeShape:
-    """The size of one node."""
+    """The size of one guest, and what its clock counts.
+
+    A "virtual" clock counts the guest's own instructions and skips its idleness, so what happens in
+    the guest doesn't depend on the host. Such a guest is closed: it has no network and no disk, and
+    gets all that it needs with its task.
+    """
 
     vcpus: int
     memory_mib: int
+    clock: Literal["real", "virtual"] = "real"
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,10 @@ class NodeBoot:
     image: Bundle
     macs: tuple[str, str]
     credentials: Mapping[str, bytes] = field(repr=False)
+    task: bytes = field(default=b"", repr=False)
+    """What a guest in virtual time finds in its exchange when it is started or restored."""
+    task_number: int = 0
+    """The number of that task: higher than that of the last one that a restored guest did."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,7 @@ class NodeState:
 
     name: str
     state: str
-    """What libvirt calls the state of its domain, such as "running"."""
+    """The state of its domain, such as "running"; "halted" if it has stopped itself."""
     fault: str | None
     """The fault that its kernel has reported, if any."""
     console: str

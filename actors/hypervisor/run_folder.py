@@ -1,4 +1,4 @@
-"""The folder of one node on its host: lease, credentials, console log.
+"""The folder of one node on its host: lease, credentials, console log, exchange.
 
 Its lease is in it before anything else, so that it can always be cleaned up.
 """
@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,11 @@ class RunFolder:
     def console_log(self) -> Path:
         """The file of the node's serial console."""
         return self.path / "console.log"
+
+    @property
+    def exchange(self) -> Path:
+        """The file that a guest in virtual time gets its task by, and gives its result."""
+        return self.path / "exchange"
 
     @property
     def credentials(self) -> dict[str, Path]:
@@ -89,12 +94,14 @@ def create(
     credentials: Mapping[str, bytes],
     *,
     links: Sequence[str] = (),
+    fill: Callable[[RunFolder], None] = lambda _: None,
 ) -> RunFolder:
     """Make the folder of the domain `name`, readable by us alone.
 
     It appears with its lease in it or not at all. With `links`, it answers for network links of
-    those names, which are made afterwards. Raises NodeNameTaken if there is one, and DiskFull or
-    another NodeStartFailed if it can't be written; nothing is left then.
+    those names, which are made afterwards. `fill` puts more into it before it appears. Raises
+    NodeNameTaken if there is one, and DiskFull or another NodeStartFailed if it can't be written;
+    nothing is left then.
     """
     for one in (name, *credentials):
         if one in ("", ".", "..") or Path(one).name != one:
@@ -113,8 +120,10 @@ def create(
                 )
             try:
                 _fill(draft, lease, credentials, links)
+                fill(RunFolder(draft))
                 draft.rename(folder)
-            except OSError:
+            # A failing `fill` may raise anything.
+            except BaseException:
                 shutil.rmtree(draft, ignore_errors=True)
                 raise
     except OSError as error:

@@ -57,6 +57,9 @@ class FakeHost:
         self.refuses = set(refuses)
         self.made = 0
         self.samples = []  # of its load
+        self.tasks = {}  # what guests in virtual time were given, by their name
+        self.said = {}  # what they say of it: Progress, and the result's bytes
+        self.results = {}
 
     def _do(self, what):
         if what in self.refuses:
@@ -86,6 +89,7 @@ class FakeHost:
     async def start(self, slot, boots):
         self._do("start")
         self.slots[slot.cluster] = {boot.name: "running" for boot in boots}
+        self.tasks |= {boot.name: (boot.task_number, boot.task) for boot in boots}
 
     async def lookup(self, key_inputs, shape, *, make):
         key = SnapshotKey(key_inputs)
@@ -111,6 +115,7 @@ class FakeHost:
     async def restore(self, slot, boots, golden):
         self._do("restore")
         self.slots[slot.cluster] = {boot.name: "paused" for boot in boots}
+        self.tasks |= {boot.name: (boot.task_number, boot.task) for boot in boots}
 
     async def resume(self, slot, names):
         self._do("resume")
@@ -128,6 +133,12 @@ class FakeHost:
             NodeState(name, nodes.get(name, "none"), None, f"console of {name}", "h")
             for name in names
         ]
+
+    async def progress(self, slot, name):
+        return self.said.get(name)
+
+    async def result(self, slot, name):
+        return self.results[name]
 
     async def usage(self):
         return HostUsage(0.0, 0.0)
