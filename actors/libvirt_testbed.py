@@ -12,7 +12,8 @@ from ray.exceptions import RayError
 
 from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.provisioner import Provisioner
-from actors.clusters.trial_run import TrialRun, TrialSpec
+from actors.clusters.trial_run import TrialRun
+from actors.clusters.trial_spec import TrialSpec
 from actors.hosts.host_actor import HostActor
 from actors.hosts.host_ref import HostChange, HostRef
 from actors.hosts.interface import HostNodes, HostSnapshots

@@ -11,11 +11,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from actors.bootstrap.apply import BootstrapFailed, apply_plan
 from actors.bootstrap.ssh import Remote
 from actors.clusters.cluster_spec import ClusterLimits, ClusterSpec
 from actors.clusters.failures import cause_of, run_all
+from actors.clusters.golden import GoldenSource
 from actors.clusters.identity import Keys, draw_keys, load_keys
 from actors.clusters.live import LiveCluster, released_on_failure
 from actors.hosts.interface import HostNodes, HostSnapshots
@@ -31,7 +33,6 @@ from campaign.core.phases import Phase
 from campaign.schema.settings import Scalar
 from schedulers.base import BootstrapPlan, File, Params, Topology
 
-OFFER_POLL_S = 1.0
 PRESSURE_WINDOW_S = 30.0
 """The load of so many last seconds tells how much longer things take at present."""
 GIVE_UP_AFTER = 3
@@ -157,7 +158,8 @@ class Provisioner:
         params: Params,
         clock: PhaseClock,
     ) -> ReadyCluster:
-        golden = await self._golden(snapshots, clock)
+        make = partial(self._make_golden, snapshots, clock)
+        golden = await self._goldens(snapshots).get(clock, make)
         cluster = await self._take_prefetched()
         if cluster is None:
             cluster = await self._restored(snapshots, name, topology, golden, clock)
@@ -184,34 +186,8 @@ class Provisioner:
             await cluster.watch_during(self._configure(cluster, plan, clock, fresh=True))
         return ReadyCluster(cluster, plan, "", self.cold_because)
 
-    async def _golden(self, snapshots: HostSnapshots, clock: PhaseClock) -> Golden:
-        """Return the golden cluster, made now if there is none yet."""
-        with log.span(_log, "looking up the golden cluster"):
-            offer = await self._golden_or_turn(snapshots, clock)
-        if offer.golden:
-            return offer.golden
-        try:
-            with (
-                log.context(phase=Phase.GOLDEN.value),
-                log.span(_log, "making the golden cluster"),
-            ):
-                return await self._make_golden(snapshots, offer, clock)
-        finally:
-            # After a failure too, since other trials wait until the lock is free.
-            await snapshots.unlock(offer.key)
-            clock.reached(Phase.GOLDEN, Phase.PLACED)
-
-    async def _golden_or_turn(self, snapshots: HostSnapshots, clock: PhaseClock) -> SnapshotOffer:
-        """Wait for an offer that has a golden cluster, or that is ours to make."""
-        while True:
-            offer = await self._offer(snapshots, make=True)
-            if offer.golden or offer.yours:
-                return offer
-            clock.detail("waiting for the golden cluster, which another trial makes")
-            await asyncio.sleep(OFFER_POLL_S)
-
     async def _make_golden(
-        self, snapshots: HostSnapshots, offer: SnapshotOffer, clock: PhaseClock
+        self, snapshots: HostSnapshots, clock: PhaseClock, offer: SnapshotOffer
     ) -> Golden:
         # The trial's own phases begin afterwards.
         making = clock.part("making the golden cluster")
@@ -276,7 +252,7 @@ class Provisioner:
 
     async def _restore_next(self, snapshots: HostSnapshots, name: str) -> LiveCluster | None:
         """Return the largest cluster, restored; nodes that only larger trials want stay paused."""
-        offer = await self._offer(snapshots, make=False)
+        offer = await self._goldens(snapshots).offer(make=False)
         if offer.golden is None:
             return None
         topology = self._spec.topology(self._spec.largest)
@@ -357,8 +333,8 @@ class Provisioner:
                 command_failed(command, output.status, output.stderr or output.stdout),
             )
 
-    async def _offer(self, snapshots: HostSnapshots, *, make: bool) -> SnapshotOffer:
-        return await snapshots.lookup(self._spec.key_inputs(), self._spec.shape, make=make)
+    def _goldens(self, snapshots: HostSnapshots) -> GoldenSource:
+        return GoldenSource(snapshots, self._spec.key_inputs(), self._spec.shape)
 
     async def _acquire(self, name: str, topology: Topology, *, preemptible: bool = False) -> Slot:
         count = len(topology.nodes)

@@ -8,56 +8,38 @@ happens.
 import asyncio
 import contextlib
 import logging
-import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from actors.clusters.asking import Asker
 from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.failures import NodeLost, cause_of, outcome_of, retryable, run_all
+from actors.clusters.judging import Surroundings, checks_of, judged
 from actors.clusters.live import LiveCluster
 from actors.clusters.provisioner import Provisioner, ReadyCluster
 from actors.clusters.replay import Replay, Replayed
+from actors.clusters.trial_facts import (
+    check_effective,
+    plan_files,
+    used_mib,
+    with_host,
+    with_image,
+)
 from actors.clusters.trial_load import load_of
+from actors.clusters.trial_spec import TrialSpec
 from actors.hosts.interface import HostNodes
-from actors.hosts.slot import HostFacts, HostUsage, NodeState
-from campaign.analysis.validity import check_trial, valid
-from campaign.analysis.validity import reason as reason_of
+from actors.hosts.slot import HostUsage, NodeState
 from campaign.core import log
-from campaign.core.errors import CampaignError, SchedulerError, StallError
-from campaign.core.jobs import Workload
+from campaign.core.errors import CampaignError, StallError
 from campaign.core.phase_clock import PhaseClock
 from campaign.core.phases import Phase
-from campaign.core.provenance import Provenance
 from campaign.core.testbed import Status
 from campaign.core.time_limits import TimeLimits
-from campaign.core.trials import Check, Evaluation, Outcome, Trial
-from campaign.schema.model import ValiditySettings
-from campaign.schema.settings import Scalar
-from schedulers.base import Params
+from campaign.core.trials import Check, Evaluation, Outcome
 
 MEMINFO = ("cat", "/proc/meminfo")
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrialSpec:
-    """Everything that evaluating a trial needs to know beside its cluster's spec.
-
-    `provenance` is the driver's part of the trial's; `prefetch` says when the next trial's cluster
-    may be made ready (see testbed.prefetch), and is "none" when no trial is expected to follow.
-    """
-
-    trial: Trial
-    scheduler: str
-    nodes: int
-    params: Mapping[str, Scalar]
-    validity: ValiditySettings
-    workload: Workload
-    provenance: Provenance = field(default_factory=Provenance)
-    prefetch: str = "none"
 
 
 class TrialRun:
@@ -115,9 +97,7 @@ class TrialRun:
             if self._replayed is not None:
                 jobs = self._replayed.jobs
                 checks = self._judge(self._replayed, load.taken)
-                if outcome == "ok" and not valid(checks):
-                    outcome = "invalid"
-                    reason = "; ".join(filter(None, (reason, reason_of(checks))))
+                outcome, reason = judged(outcome, reason, checks)
             reason = load.explained(outcome, reason)
             _log.debug("outcome: %s%s", outcome, f" ({reason})" if reason else "")
         return Evaluation(
@@ -162,20 +142,15 @@ class TrialRun:
     async def _introduce(self) -> None:
         facts = await self._host.facts()
         self._host_name = facts.name
-        self._provenance = _with_image(self._provenance, self._cluster_spec)
-        self._provenance = _with_host(self._provenance, facts)
+        self._provenance = with_image(self._provenance, self._cluster_spec)
+        self._provenance = with_host(self._provenance, facts)
         # Without emulation, which the schedulers' limits of launches count in.
         self._host_slowness = facts.calibration.slowness
 
     def _note_origin(self, ready: ReadyCluster) -> None:
         """Keep how the cluster came to be: where it comes from, and its plan without secrets."""
         plan = ready.plan
-        self._files |= {
-            f"config/{node}{file.path}": file.content
-            for node, file in plan.files()
-            if not file.secret
-        }
-        self._files["plan.txt"] = plan.describe().encode()
+        self._files |= plan_files(plan)
         self._provenance = replace(
             self._provenance,
             plan_digest=plan.digest,
@@ -288,78 +263,17 @@ class TrialRun:
             node_used_mib=used_mib(node_memory),
         )
         # The running scheduler is asked, not the files: it may have ignored what is written there.
-        _compare(bound.scheduler.Params(**self._spec.params), bound.parse_config(running))
+        check_effective(bound.scheduler.Params(**self._spec.params), bound.parse_config(running))
 
     def _judge(self, replayed: Replayed, cpu_taken: float | None) -> tuple[Check, ...]:
-        topology = self._cluster_spec.topology(self._spec.nodes)
-        scheduler = self._cluster_spec.scheduler
-        policy = scheduler.policy(scheduler.Params(**self._spec.params))
-        return check_trial(
-            replayed.jobs,
-            slots={node.name: node.slots for node in topology.compute},
+        around = Surroundings(
+            host=self._host_name,
             clocks=replayed.conditions.clocks,
-            steal={self._host_name: replayed.conditions.steal},
+            steal=replayed.conditions.steal,
             cpu_taken=cpu_taken,
-            dispatch_delay_s=policy.dispatch_delay_s,
-            vcpus_per_cpu=self._usage.vcpus_per_cpu,
-            memory_promised=self._usage.memory,
-            lost_nodes=[state.name for state in self._states if state.state != "running"],
-            console_faults=[state.fault for state in self._states if state.fault],
-            settings=self._spec.validity,
-            launch_limit=scheduler.launch_limit.on(self._host_slowness),
-            resolution_s=scheduler.resolution_s,
+            usage=self._usage,
+            lost=[state.name for state in self._states if state.state != "running"],
+            faults=[state.fault for state in self._states if state.fault],
+            slowness=self._host_slowness,
         )
-
-
-def used_mib(meminfo: str) -> int | None:
-    """Return the MiB of memory that a node's programs occupy, by its /proc/meminfo.
-
-    None if the text doesn't have what is needed.
-    """
-    kib = dict(re.findall(r"^(MemTotal|MemAvailable):\s+(\d+) kB$", meminfo, re.MULTILINE))
-    return (int(kib["MemTotal"]) - int(kib["MemAvailable"])) >> 10 if len(kib) == 2 else None
-
-
-def _compare(params: Params, running: Mapping[str, Scalar]) -> None:
-    wanted = params.model_dump()
-    # A scheduler need not report every parameter; only those that it reports can be compared.
-    shared = sorted(wanted.keys() & running.keys())
-    wrong = [
-        f"{n}: asked {wanted[n]!r}, runs {running[n]!r}" for n in shared if wanted[n] != running[n]
-    ]
-    if wrong:
-        raise SchedulerError(
-            "the scheduler doesn't run with the parameters that it was given", "\n".join(wrong)
-        )
-
-
-def _with_image(provenance: Provenance, cluster_spec: ClusterSpec) -> Provenance:
-    manifest = cluster_spec.bundle.manifest
-    recipe = manifest.recipe
-    return replace(
-        provenance,
-        scheduler=cluster_spec.scheduler.name,
-        image_hash=cluster_spec.bundle.hash,
-        image_name=manifest.name,
-        image_recipe=recipe.id if recipe else "",
-        image_derivation=recipe.derivation if recipe else "",
-        image_flake_rev=recipe.flake_rev if recipe else "",
-        nixpkgs_rev=recipe.nixpkgs_rev if recipe else "",
-        guest_kernel=manifest.kernel_version,
-    )
-
-
-def _with_host(provenance: Provenance, facts: HostFacts) -> Provenance:
-    return replace(
-        provenance,
-        host=facts.name,
-        host_name=facts.versions.host,
-        kernel=facts.versions.kernel,
-        acceleration=facts.acceleration.kind,
-        acceleration_reason=facts.acceleration.reason,
-        libvirt=facts.versions.libvirt,
-        qemu=facts.versions.qemu,
-        host_hash_mib_s=round(facts.calibration.hash_mib_s),
-        host_copy_mib_s=round(facts.calibration.copy_mib_s),
-        host_timer_us=round(facts.calibration.timer_us),
-    )
+        return checks_of(self._cluster_spec, self._spec, replayed.jobs, around)

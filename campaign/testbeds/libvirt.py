@@ -26,7 +26,7 @@ from search.space import Space
 
 if TYPE_CHECKING:
     from actors.clusters.cluster_spec import ClusterSpec
-    from actors.clusters.trial_run import TrialSpec
+    from actors.clusters.trial_spec import TrialSpec
     from actors.hosts.pool import Pool
 
 _log = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ class LibvirtBackend:
         )
 
     def _spec(self, trial: Trial, workload: Workload) -> "TrialSpec":
-        from actors.clusters.trial_run import TrialSpec
+        from actors.clusters.trial_spec import TrialSpec
 
         campaign = self._campaign
         space = self._space

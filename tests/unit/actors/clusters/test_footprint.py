@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from actors.clusters.trial_run import used_mib
+from actors.clusters.trial_facts import used_mib
 
 
 def test_what_is_not_available_is_used() -> None:

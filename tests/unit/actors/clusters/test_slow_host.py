@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from actors.bootstrap.ssh import RemoteCommandFailed
-from actors.clusters import live, provisioner, replay
+from actors.clusters import golden, live, replay
 from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.provisioner import Provisioner
 from actors.clusters.trial_run import TrialRun, TrialSpec
@@ -43,7 +43,7 @@ class Watched(FakeHost):
 def virtual(monkeypatch):
     """Trials without waiting."""
     monkeypatch.setattr(live, "SETTLE_S", 0.0)
-    monkeypatch.setattr(provisioner, "OFFER_POLL_S", 0.0)
+    monkeypatch.setattr(golden, "OFFER_POLL_S", 0.0)
     # What this machine's hypervisor gave to others in the moment that a trial takes here would be
     # judged as if it had been half a minute.
     monkeypatch.setattr(replay, "read_cpu", lambda: {"user": time.time(), "steal": 0.0})
