@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from math import isfinite
-from typing import Any
 
 from campaign.core.errors import WorkloadError
 from campaign.schema.settings import Scalar, choices_of
@@ -25,19 +24,27 @@ from schedulers.base import (
     Secrets,
     Topology,
 )
+from schedulers.broken import Broken, require
+from schedulers.dense_conformance import dense_clusters_are_planned_or_refused
 from schedulers.facts import ImageFacts
 from schedulers.interface import BoundScheduler, Scheduler
 from schedulers.renaming import RecordedFacts, mentions, renamed, said_by
-from schedulers.samples import BUILD, CLUSTER, FOREIGN, PAYLOAD, ROLES, SCRIPT, SLOTS, job, topology
+from schedulers.samples import (
+    BUILD,
+    CLUSTER,
+    FOREIGN,
+    PAYLOAD,
+    ROLES,
+    SCRIPT,
+    SLOTS,
+    job,
+    topology,
+)
 from schedulers.systemd_fake import FakeSystemd
 
 # In bytes; shorter values may be equal, or show in a text, by chance.
 SHORTEST_SECRET = 8
 Promise = Callable[[Scheduler[Params], ImageFacts], None]
-
-
-class Broken(AssertionError):
-    """An adapter doesn't keep a promise."""
 
 
 def other_values(params: type[Params]) -> Iterator[tuple[str, Scalar]]:
@@ -60,9 +67,9 @@ def plans_are_deterministic(scheduler: Scheduler[Params], facts: ImageFacts) -> 
     bound = scheduler.for_image(facts)
     secrets = scheduler.make_secrets()
     one, same = (_plan(bound, secrets=secrets) for _ in range(2))
-    _require(one == same and one.digest == same.digest, "two plans of the same arguments differ")
+    require(one == same and one.digest == same.digest, "two plans of the same arguments differ")
     again = bound.reconfigure(CLUSTER, scheduler.Params())
-    _require(
+    require(
         again == bound.reconfigure(CLUSTER, scheduler.Params()), "two ways to reconfigure differ"
     )
 
@@ -77,17 +84,17 @@ def plans_are_complete(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
         wanted = topology(count)
         plan = _plan(bound, wanted)
         named = {name for stage in plan.stages for name in stage.steps}
-        _require(
+        require(
             named == {node.name for node in wanted.nodes},
             f"the plan for {count} nodes has steps for {named}",
         )
-        _require(
+        require(
             any(step.probes for step in plan.stages[-1].steps.values()),
             "nobody asks whether the last stage is done",
         )
     for _, file in plan.files():
-        _require(file.path.startswith("/"), f"{file.path} is not an absolute path")
-    _require(
+        require(file.path.startswith("/"), f"{file.path} is not an absolute path")
+    require(
         _plan(bound, topology(1)).digest != _plan(bound, topology(3)).digest,
         "plans don't depend on the number of nodes",
     )
@@ -104,9 +111,9 @@ def every_parameter_reaches_the_plan(scheduler: Scheduler[Params], facts: ImageF
     for name, value in other_values(scheduler.Params):
         params = scheduler.Params(**{name: value})
         said = f"is the same for {name}={value} and the default"
-        _require(_plan(bound, params=params).digest != plain, f"plan {said}")
+        require(_plan(bound, params=params).digest != plain, f"plan {said}")
         changed = bound.reconfigure(CLUSTER, params).digest
-        _require(changed != unchanged, f"reconfigure {said}")
+        require(changed != unchanged, f"reconfigure {said}")
 
 
 def reconfiguring_leaves_what_a_bootstrap_leaves(
@@ -121,7 +128,7 @@ def reconfiguring_leaves_what_a_bootstrap_leaves(
         params = scheduler.Params(**{name: value})
         fresh = {(node, file.path): file for node, file in _plan(bound, params=params).files()}
         for node, file in bound.reconfigure(CLUSTER, params).files():
-            _require(
+            require(
                 fresh.get((node, file.path)) == file,
                 f"{name}={value}: {node}:{file.path} differs from a fresh one",
             )
@@ -142,11 +149,11 @@ def renamed_facts_are_obeyed(scheduler: Scheduler[Params], facts: ImageFacts) ->
     for name in sorted(recorded.read):
         old = facts[name]
         for where, text in said:
-            _require(
+            require(
                 not mentions(text, old),
                 f"{where} says {old!r} on an image whose fact {name} is {others[name]!r}",
             )
-        _require(
+        require(
             any(others[name] in text for _, text in said),
             f"the fact {name} is read, and nothing obeys it",
         )
@@ -167,13 +174,13 @@ def health_checks_know_roles(scheduler: Scheduler[Params], facts: ImageFacts) ->
             one = next(node for node in CLUSTER.nodes if node.role == role)
             healthy = partial(systemd.succeeds, bound.health_command([one]))
             own = units[role]
-            _require(healthy(own), f"{health} fails with {sorted(own)}")
+            require(healthy(own), f"{health} fails with {sorted(own)}")
             for unit in sorted(own):
-                _require(not healthy(own - {unit}), f"{health} passes without {unit}")
+                require(not healthy(own - {unit}), f"{health} passes without {unit}")
             for other in ROLES:
                 # Where the other role's nodes run all of these units, nothing tells them apart.
                 told_apart = not own <= units[other]
-                _require(
+                require(
                     not told_apart or not healthy(units[other]),
                     f"{health} passes on a {other} node",
                 )
@@ -188,20 +195,20 @@ def secrets_stay_out_of_sight(scheduler: Scheduler[Params], facts: ImageFacts) -
     secrets = scheduler.make_secrets()
     others = scheduler.make_secrets()
     plan = _plan(bound, secrets=secrets)
-    _require(
+    require(
         plan.digest == _plan(bound, secrets=others).digest,
         "the digest of a plan depends on its secrets",
     )
     printed = plan.describe() + repr(plan) + repr(secrets)
     for name, value in secrets.items():
-        _require(
+        require(
             len(value) < SHORTEST_SECRET or value != others[name],
             f"two clusters have the same {name}",
         )
         for form in _spellings(value):
-            _require(form not in printed, f"{name} shows in print")
+            require(form not in printed, f"{name} shows in print")
         for node, file in plan.files():
-            _require(
+            require(
                 value not in file.content or _hidden(file),
                 f"{name} is in {node}:{file.path}, open to others",
             )
@@ -214,7 +221,7 @@ def widths_become_nodes(scheduler: Scheduler[Params], facts: ImageFacts) -> None
     """
     small = topology(3)
     counts = [scheduler.nodes_needed(job(width), small) for width in range(1, small.slots + 1)]
-    _require(
+    require(
         counts == sorted(counts) and counts[0] == 1 and counts[-1] == 3,
         f"nodes for widths from 1: {counts}",
     )
@@ -222,7 +229,7 @@ def widths_become_nodes(scheduler: Scheduler[Params], facts: ImageFacts) -> None
         try:
             scheduler.nodes_needed(job(width), small)
         except WorkloadError as error:
-            _require("job 7" in error.brief, f"the refusal of job 7 doesn't name it: {error.brief}")
+            require("job 7" in error.brief, f"the refusal of job 7 doesn't name it: {error.brief}")
         else:
             raise Broken(f"a job of {width} slots is accepted on {small.slots}")
 
@@ -235,16 +242,16 @@ def scripts_run_the_payload(scheduler: Scheduler[Params], facts: ImageFacts) -> 
     bound = scheduler.for_image(facts)
     for width in (1, SLOTS, 2 * SLOTS):
         one, same = (bound.job_script(job(width), CLUSTER, PAYLOAD) for _ in range(2))
-        _require(one == same, "two scripts of one job differ")
-        _require(
+        require(one == same, "two scripts of one job differ")
+        require(
             PAYLOAD.encode() in one, f"the script of a job of {width} slots doesn't run the payload"
         )
-    _require(
+    require(
         isinstance(bound.session_command(), tuple),
         "session_command() gives no arguments of a program",
     )
     command = bound.submit_command(job(1), CLUSTER, SCRIPT)
-    _require(any(SCRIPT in word for word in command), f"{command} doesn't submit {SCRIPT}")
+    require(any(SCRIPT in word for word in command), f"{command} doesn't submit {SCRIPT}")
 
 
 def foreign_answers_are_errors(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
@@ -265,12 +272,12 @@ def foreign_answers_are_errors(scheduler: Scheduler[Params], facts: ImageFacts) 
             try:
                 found = parse(text)
             except ParseError as error:
-                _require(isinstance(error.raw, str), f"{name} forgets what it couldn't read")
+                require(isinstance(error.raw, str), f"{name} forgets what it couldn't read")
                 continue
             nothing = (
                 not text.strip() and not found and name in ("parse_pending", "parse_accounting")
             )
-            _require(nothing, f"{name}({text!r}) gives {found!r}")
+            require(nothing, f"{name}({text!r}) gives {found!r}")
 
 
 def versions_are_recorded(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
@@ -284,8 +291,8 @@ def versions_are_recorded(scheduler: Scheduler[Params], facts: ImageFacts) -> No
             found = parse(text)
         except ParseError as error:
             raise Broken(f"parse_version({text!r}) raises ParseError") from error
-        _require(bool(found) and found.isprintable(), f"parse_version({text!r}) gives {found!r}")
-    _require(BUILD in parse(f"{BUILD}\n"), f"parse_version({BUILD!r}) loses it")
+        require(bool(found) and found.isprintable(), f"parse_version({text!r}) gives {found!r}")
+    require(BUILD in parse(f"{BUILD}\n"), f"parse_version({BUILD!r}) loses it")
 
 
 def policies_speak_of_parameters(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
@@ -300,7 +307,7 @@ def policies_speak_of_parameters(scheduler: Scheduler[Params], facts: ImageFacts
     ):
         policy = scheduler.policy(params)
         strangers = {*policy.ignored, *policy.timing} - known
-        _require(
+        require(
             not strangers,
             f"the policy names {', '.join(sorted(strangers))}, which are no parameters",
         )
@@ -309,18 +316,18 @@ def policies_speak_of_parameters(scheduler: Scheduler[Params], facts: ImageFacts
 def comparisons_are_answered(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
     """Raise Broken unless there is a sentence for every aspect, and the same one each time."""
     said = scheduler.fairness()
-    _require(
+    require(
         said.keys() == ASPECTS.keys(),
         f"fairness() speaks of {sorted(said)}, not of {sorted(ASPECTS)}",
     )
-    _require(all(text.strip() for text in said.values()), "fairness() leaves an aspect empty")
-    _require(said == scheduler.fairness(), "fairness() says something else each time")
+    require(all(text.strip() for text in said.values()), "fairness() leaves an aspect empty")
+    require(said == scheduler.fairness(), "fairness() says something else each time")
 
 
 def phases_have_limits(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
     """Raise Broken unless every phase of making a cluster has a limit, in seconds."""
     for phase, limit_s in asdict(scheduler.phase_limits).items():
-        _require(isfinite(limit_s) and limit_s > 0, f"the limit {phase} is {limit_s}")
+        require(isfinite(limit_s) and limit_s > 0, f"the limit {phase} is {limit_s}")
 
 
 def adapters_travel(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
@@ -332,7 +339,7 @@ def adapters_travel(scheduler: Scheduler[Params], facts: ImageFacts) -> None:
         copy, same = pickle.loads(pickle.dumps((plan, bound)))  # noqa: S301 - our own bytes
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise Broken(f"adapter or plan can't be sent to another process: {error}") from error
-    _require(
+    require(
         copy == plan == _plan(same, secrets=secrets) and same.scheduler.name == scheduler.name,
         "adapter or plan is another one after a journey",
     )
@@ -345,6 +352,7 @@ PROMISES: tuple[Promise, ...] = (
     reconfiguring_leaves_what_a_bootstrap_leaves,
     renamed_facts_are_obeyed,
     health_checks_know_roles,
+    dense_clusters_are_planned_or_refused,
     secrets_stay_out_of_sight,
     widths_become_nodes,
     scripts_run_the_payload,
@@ -385,8 +393,3 @@ def _spellings(secret: bytes) -> Iterator[str]:
 
 def _hidden(file: File) -> bool:
     return file.secret and not file.mode & 0o077
-
-
-def _require(kept: Any, otherwise: str) -> None:
-    if not kept:
-        raise Broken(otherwise)

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from schedulers.base import Params
+from schedulers.base import Params, Topology
 from schedulers.facts import ImageFacts
 from schedulers.interface import BoundScheduler
-from schedulers.samples import CLUSTER, PAYLOAD, commands_of, job, plans_of
+from schedulers.samples import PAYLOAD, clusters_of, commands_of, job, plans_of
 
 
 class RecordedFacts(ImageFacts):
@@ -38,7 +38,12 @@ def renamed(facts: ImageFacts) -> ImageFacts:
 
 def said_by(bound: BoundScheduler[Params]) -> Iterator[tuple[str, str]]:
     """Yield all that a bound adapter says to nodes of its image, as (where it says it, text)."""
-    for name, plan in plans_of(bound, CLUSTER):
+    for cluster in clusters_of(bound):
+        yield from _said_of(bound, cluster)
+
+
+def _said_of(bound: BoundScheduler[Params], cluster: Topology) -> Iterator[tuple[str, str]]:
+    for name, plan in plans_of(bound, cluster):
         for node, file in plan.files():
             yield f"a file of {name}", f"{file.path} owner={file.owner}"
             if not file.secret:
@@ -46,11 +51,11 @@ def said_by(bound: BoundScheduler[Params]) -> Iterator[tuple[str, str]]:
         for stage in plan.stages:
             for step in stage.steps.values():
                 yield from ((f"a unit of {name}", f"{unit.name} {unit.log}") for unit in step.units)
-    for where, command in commands_of(bound, CLUSTER):
+    for where, command in commands_of(bound, cluster):
         yield where, " ".join(command)
-    for one in (CLUSTER.head, CLUSTER.compute[0]):
+    for one in (cluster.head, cluster.compute[0]):
         yield f"log_files of the {one.role}", " ".join(bound.log_files(one))
-    yield "job_script", bound.job_script(job(1), CLUSTER, PAYLOAD).decode()
+    yield "job_script", bound.job_script(job(1), cluster, PAYLOAD).decode()
 
 
 def mentions(text: str, value: str) -> bool:

@@ -1,8 +1,10 @@
 """Small clusters and jobs, and all that a bound adapter says of them: what its checks look at."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, get_args
 
+from campaign.core.errors import SchedulerError
 from schedulers.base import BootstrapPlan, Params, Role, Topology
 from schedulers.interface import BoundScheduler
 
@@ -23,12 +25,23 @@ BUILD = "5a3fc0de-dirty"
 """A version as a build of sources may have it: a commit."""
 
 
-def topology(compute: int) -> Topology:
+def topology(compute: int, *, dense: bool = False) -> Topology:
     """Return a cluster with a head and `compute` compute nodes of SLOTS slots."""
-    return Topology.of_equal_nodes("conformance", compute, slots=SLOTS, memory_mib=MEMORY_MIB)
+    return Topology.of_equal_nodes(
+        "conformance", compute, slots=SLOTS, memory_mib=MEMORY_MIB, dense=dense
+    )
 
 
 CLUSTER = topology(2)
+DENSE = topology(3, dense=True)
+
+
+def clusters_of(bound: BoundScheduler[Params]) -> Iterator[Topology]:
+    """Yield CLUSTER, and DENSE too where the adapter has plans for nodes that share a VM."""
+    yield CLUSTER
+    with suppress(SchedulerError):
+        bound.plan(DENSE, bound.scheduler.Params(), bound.scheduler.make_secrets())
+        yield DENSE
 
 
 def job(width: int, *, number: int = 7, arrival_s: float = 0.0) -> "Job":

@@ -4,7 +4,7 @@ OUTCOMES hold on every testbed, of virtual machines or simulated, that has run
 `sample_workload(scheduler, cluster)`; `jobs_have_accounts` and `accounts_agree` hold where a real
 scheduler has kept its own accounts of the same jobs. All judge by the rules and the limits of the
 validity gate, so that what is broken here is invalid in a campaign. A check that fails raises
-`schedulers.conformance.Broken`.
+`schedulers.broken.Broken`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +16,7 @@ from campaign.core.jobs import WORKLOAD_SCHEMA
 from campaign.core.trials import Check
 from campaign.schema.model import ValiditySettings
 from schedulers.base import FinalState, Params, Topology
-from schedulers.conformance import Broken
+from schedulers.broken import Broken
 from schedulers.interface import BoundScheduler, Scheduler
 from schedulers.samples import job
 

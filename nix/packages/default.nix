@@ -20,6 +20,8 @@ final: prev: {
     writeShellApplication = script: final.writeShellApplication (script // { checkPhase = ""; });
   };
 
-  # No node has a screen.
-  slurm = prev.slurm.override { enableX11 = false; };
+  # No node has a screen. The nodes of a dense cluster are daemons beside one another on one machine.
+  slurm = (prev.slurm.override { enableX11 = false; }).overrideAttrs (old: {
+    configureFlags = old.configureFlags ++ [ "--enable-multiple-slurmd" ];
+  });
 }

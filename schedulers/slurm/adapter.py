@@ -17,12 +17,11 @@ from schedulers.base import (
     Secrets,
     Topology,
     fewest_nodes,
-    require_own_guests,
 )
 from schedulers.facts import ImageFacts
 from schedulers.policy import Policy
 from schedulers.slurm import jobs, plan
-from schedulers.slurm.conf import COMPLETION_LOG, CONTROLLER_LOG, NODE_LOG, SlurmNames
+from schedulers.slurm.conf import COMPLETION_LOG, CONTROLLER_LOG, NODE_LOG, SlurmNames, node_log
 from schedulers.slurm.fairness import FAIRNESS
 from schedulers.slurm.params import SlurmParams, parse_config
 from schedulers.slurm.policy import policy
@@ -77,7 +76,6 @@ class BoundSlurm:
 
     def plan(self, topology: Topology, params: SlurmParams, secrets: Secrets) -> BootstrapPlan:
         """Return the plan: munge and the controller, then the nodes' daemons."""
-        require_own_guests("Slurm", topology)
         return plan.bootstrap(topology, params, secrets, self.names)
 
     def reconfigure(self, topology: Topology, params: SlurmParams) -> BootstrapPlan:
@@ -152,21 +150,18 @@ class BoundSlurm:
 
     def health_command(self, nodes: Sequence[Node]) -> tuple[str, ...]:
         """Ask systemd for munge and the nodes' daemons."""
-        return systemd.all_active([self.names.munge_unit, *map(self._daemon, nodes)])
+        return systemd.all_active([self.names.munge_unit, *map(self.names.daemon, nodes)])
 
     def log_files(self, node: Node) -> Sequence[str]:
         """Return the log of the node's daemon, and the head's slurm.conf."""
         if node.role == "head":
             return (CONTROLLER_LOG, COMPLETION_LOG, self.names.conf)
-        return (NODE_LOG,)
+        return (node_log(node.name) if node.guest else NODE_LOG,)
 
     def stop_command(self, nodes: Sequence[Node]) -> tuple[str, ...]:
         """Stop the nodes' daemons."""
-        return systemd.stop([*map(self._daemon, nodes)])
+        return systemd.stop([*map(self.names.daemon, nodes)])
 
     def payload_node(self, topology: Topology) -> str:
         """Return the variable that slurmd sets for batch scripts and tasks."""
         return "$SLURMD_NODENAME"
-
-    def _daemon(self, node: Node) -> str:
-        return self.names.controller_unit if node.role == "head" else self.names.node_unit

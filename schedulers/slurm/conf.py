@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from schedulers.base import Topology
+from schedulers.base import Node, Topology
 from schedulers.facts import ImageFacts
 from schedulers.slurm.params import SlurmParams, conf_values
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 CONTROLLER_PORT = 6817
+FIRST_PORT = 7000
+"""The nodes of a dense cluster listen on the ports after this one."""
 CONTROLLER_LOG = "/var/log/slurm/slurmctld.log"
 NODE_LOG = "/var/log/slurm/slurmd.log"
 COMPLETION_LOG = "/var/log/slurm/jobcomp.log"
@@ -36,6 +38,17 @@ class SlurmNames:
     controller_unit: str
     node_unit: str
 
+    def daemon(self, node: Node) -> str:
+        """Return the unit of the node's daemon: in a dense cluster, an instance of a template."""
+        if node.role == "head":
+            return self.controller_unit
+        return _template_unit(self.node_unit, node.name) if node.guest else self.node_unit
+
+    @property
+    def node_template(self) -> str:
+        """The template unit of which the nodes of a dense cluster have instances."""
+        return _template_unit(self.node_unit, "")
+
     @classmethod
     def of(cls, facts: ImageFacts) -> Self:
         """Read them from an image's facts; raise ImageError for the first that is missing."""
@@ -53,6 +66,11 @@ class SlurmNames:
         )
 
 
+def node_log(name: str) -> str:
+    """Return where the daemon of a node of a dense cluster logs."""
+    return f"/var/log/slurm/slurmd-{name}.log"
+
+
 def slurm_conf(topology: Topology, params: SlurmParams) -> bytes:
     """Return slurm.conf; equal arguments give equal bytes."""
     compute = topology.compute
@@ -62,13 +80,22 @@ def slurm_conf(topology: Topology, params: SlurmParams) -> bytes:
         compute=compute,
         memory_per_slot=min(node.memory_mib // node.slots for node in compute) or 1,
         searched=conf_values(params),
+        dense=topology.dense,
+        first_port=FIRST_PORT,
+        # Slurm puts a node's name for %n.
+        own="-%n" if topology.dense else "",
         controller_log=CONTROLLER_LOG,
-        node_log=NODE_LOG,
+        node_log=node_log("%n") if topology.dense else NODE_LOG,
         completion_log=COMPLETION_LOG,
         over_limit_min=OVER_LIMIT_MIN,
         calculated_every_min=PRIORITIES_EVERY_MIN,
     )
     return text.encode()
+
+
+def _template_unit(unit: str, instance: str) -> str:
+    stem, _, kind = unit.rpartition(".")
+    return f"{stem}@{instance}.{kind}"
 
 
 @cache

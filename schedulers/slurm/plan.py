@@ -1,7 +1,8 @@
 """Slurm's bootstrap plans.
 
 munge and the controller come first, then the compute nodes, which fetch their configuration from
-the controller.
+the controller. In a dense cluster they share its files, and their daemons are instances of one
+unit, each told its node's name.
 """
 
 from schedulers.base import (
@@ -15,10 +16,11 @@ from schedulers.base import (
     Topology,
     Unit,
 )
-from schedulers.slurm.conf import CGROUP_CONF, CONTROLLER_PORT, SlurmNames, slurm_conf
+from schedulers.slurm.conf import CGROUP_CONF, CONTROLLER_PORT, SlurmNames, node_log, slurm_conf
 from schedulers.slurm.params import SlurmParams
 
 MUNGE_KEY = "munge.key"
+UNITS = "/etc/systemd/system"
 PROBE_TIMEOUT_S = 10
 """For a client in a probe, which is asked again: one that hangs may miss that the controller has
 come."""
@@ -51,7 +53,10 @@ def bootstrap(
     )
     # The nodes get munge's key while the controller starts: they need both before they can join.
     waiting = {node.name: Step(files=(key,), units=(munge,)) for node in topology.compute}
-    joining = {node.name: _join(topology.head, names) for node in topology.compute}
+    joining = {
+        node.name: _share(node, names) if node.guest else _join(topology.head, names)
+        for node in topology.compute
+    }
     return BootstrapPlan(
         (
             Stage("controller", {topology.head.name: controller, **waiting}),
@@ -92,6 +97,29 @@ def _join(head: Node, names: SlurmNames) -> Step:
     )
 
 
+def _share(node: Node, names: SlurmNames) -> Step:
+    """Return the step of a node that shares its VM with the controller and other nodes.
+
+    Its daemon reads the controller's slurm.conf and runs as the image's own unit does, which is
+    copied for that: only the image knows where its program is, and what that needs.
+    """
+    settings = (
+        "[Service]",
+        # An empty one forgets the image's, which would win over a variable.
+        "EnvironmentFile=",
+        'Environment="SLURMD_OPTIONS=-N %i"',
+        # It is removed with the first daemon that ends otherwise.
+        "RuntimeDirectoryPreserve=yes",
+    )
+    template = f"{UNITS}/{names.node_template}"
+    copied = f"$(systemctl show --value -p FragmentPath {names.node_unit})"
+    return Step(
+        files=(File(f"{template}.d/node.conf", ("\n".join(settings) + "\n").encode()),),
+        commands=(("bash", "-euc", f'cp -L "{copied}" {template}; systemctl daemon-reload'),),
+        units=(Unit(names.daemon(node), log=node_log(node.name)),),
+    )
+
+
 def _controller_answers() -> Probe:
     # sinfo marks the default partition with a star.
     asked = client("sinfo", "-h", "-o", "%P", timeout_s=PROBE_TIMEOUT_S)
@@ -104,5 +132,6 @@ def _all_idle(topology: Topology) -> Probe:
         f"{count} nodes idle",
         client("sinfo", "-h", "-t", "idle", "-o", "%D", timeout_s=PROBE_TIMEOUT_S),
         str(count),
-        deadline_s=120,
+        # Nodes of one VM start one after the other.
+        deadline_s=120 + (count if topology.dense else 0),
     )

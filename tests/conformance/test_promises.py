@@ -8,8 +8,10 @@ import pytest
 from campaign.core.errors import ImageError, WorkloadError
 from schedulers import conformance, systemd
 from schedulers._kubernetes import daemons
-from schedulers.base import BootstrapPlan, File, ParseError, PhaseLimits, Secrets
-from schedulers.conformance import PROMISES, Broken, Promise
+from schedulers.base import BootstrapPlan, File, ParseError, PhaseLimits, Secrets, Unit
+from schedulers.broken import Broken
+from schedulers.conformance import PROMISES, Promise
+from schedulers.dense_conformance import dense_clusters_are_planned_or_refused
 from schedulers.facts import ImageFacts
 from schedulers.flux.adapter import BoundFlux, Flux
 from schedulers.kube.adapter import BoundKube, Kube
@@ -221,6 +223,63 @@ class Elsewhere(BoundSlurm):
         return ("/etc/slurm/slurm.conf",)
 
 
+class Sharing(BoundSlurm):
+    """Gives all nodes of a VM one daemon."""
+
+    def plan(self, topology, params, secrets):
+        plan = super().plan(topology, params, secrets)
+        if not topology.dense:
+            return plan
+        stages = [
+            replace(
+                stage,
+                steps={
+                    name: replace(step, units=tuple(map(self._shared, step.units)))
+                    for name, step in stage.steps.items()
+                },
+            )
+            for stage in plan.stages
+        ]
+        return BootstrapPlan(tuple(stages))
+
+    def health_command(self, nodes):
+        return systemd.all_active([self._shared(Unit(unit)).name for unit in self._asked(nodes)])
+
+    def _asked(self, nodes):
+        return ["munge.service", *map(self.names.daemon, nodes)]
+
+    def _shared(self, unit):
+        return Unit("slurmd@n1.service") if "slurmd@" in unit.name else unit
+
+
+class Overzealous(BoundSlurm):
+    """Stops every daemon of the VM."""
+
+    def stop_command(self, nodes):
+        return super().stop_command([*nodes, conformance.CLUSTER.head])
+
+
+class Lumped(BoundSlurm):
+    """Knows one log for all nodes of a VM."""
+
+    def log_files(self, node):
+        return super().log_files(replace(node, guest=""))
+
+
+class Anonymous(BoundSlurm):
+    """Lets no payload know on which node it is."""
+
+    def payload_node(self, topology):
+        return ""
+
+
+class Careless(BoundSlurm):
+    """Asks for the first daemon of a VM only."""
+
+    def health_command(self, nodes):
+        return super().health_command(nodes[:2])
+
+
 class Keyless(BoundSlurm):
     """Has no use for munge's key, which it has asked the image for."""
 
@@ -324,6 +383,11 @@ def on_images(scheduler, bound):
             conformance.renamed_facts_are_obeyed,
             "munge.key is read, and nothing obeys it",
         ),
+        (Sharing, dense_clusters_are_planned_or_refused, "n1 has no unit of its own"),
+        (Overzealous, dense_clusters_are_planned_or_refused, "stop_command of n1 stops"),
+        (Lumped, dense_clusters_are_planned_or_refused, "share logs"),
+        (Anonymous, dense_clusters_are_planned_or_refused, "can't learn"),
+        (Careless, dense_clusters_are_planned_or_refused, r"passes without slurmd@n2.service"),
         (swapped(BoundSlurm), conformance.health_checks_know_roles, "fails with"),
     ],
 )

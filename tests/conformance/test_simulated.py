@@ -22,7 +22,7 @@ from campaign.core.jobs import Workload
 from campaign.schema.model import ValiditySettings
 from campaign.simulation.engine import Delays, Nodes, simulate
 from campaign.simulation.table import jobs_table
-from schedulers.conformance import Broken
+from schedulers.broken import Broken
 from schedulers.registry import adapter, names
 from schedulers.samples import SLOTS, topology
 from tests.adapters import bound
