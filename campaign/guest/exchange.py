@@ -8,15 +8,13 @@ guest runs, so nothing that is measured waits for it.
 
 import json
 import os
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from campaign.core.errors import InfrastructureError
+from campaign.guest.agent.channel import CONTENT, PAGE, page_checksum
 
-PAGE = 4096
-CONTENT = 2 * PAGE
 ALIGNMENT = 2 << 20
 """QEMU maps memory devices whose sizes are multiples of this."""
 SIZE = 256 << 20
@@ -84,11 +82,6 @@ def _parsed(page: bytes) -> GuestProgress | None:
     if not text or checksum != page_checksum(text):
         return None
     return GuestProgress(**json.loads(text))
-
-
-def page_checksum(text: bytes) -> bytes:
-    """Return what stands before a page's JSON, with a space between."""
-    return b"%08x" % zlib.crc32(text)
 
 
 def read_result(path: Path) -> bytes:

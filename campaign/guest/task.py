@@ -159,7 +159,7 @@ class GuestResult:
 
 def pack(task: GuestTask) -> bytes:
     """Return the task as the content of an exchange, with the agent; equal tasks, equal bytes."""
-    members = {AGENT: agent_program()}
+    members = _agent_files()
     told = asdict(task)
     for number, stage in enumerate(told["stages"]):
         members[f"stage{number}.tar"] = stage.pop("archive")
@@ -170,8 +170,17 @@ def pack(task: GuestTask) -> bytes:
 
 
 def agent_program() -> bytes:
-    """Return the program that works in the guest; what it is shapes a golden cluster."""
-    return (Path(__file__).parent / AGENT).read_bytes()
+    """Return the program that works in the guest, as a tar; what it is shapes a golden cluster."""
+    return archive_of(_agent_files())
+
+
+def _agent_files() -> dict[str, bytes]:
+    here = Path(__file__).parent
+    # In the guest, the packages above the agent's parts are empty.
+    found = {AGENT: (here / AGENT).read_bytes()}
+    found |= {f"campaign/{package}__init__.py": b"" for package in ("", "guest/")}
+    parts = sorted((here / "agent").glob("*.py"))
+    return found | {f"campaign/guest/agent/{path.name}": path.read_bytes() for path in parts}
 
 
 def archive_of(members: Mapping[str, bytes]) -> bytes:

@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 
 from campaign.guest import GuestError
+from campaign.guest.agent.channel import CONTENT, PAGE, page_checksum
 from campaign.guest.exchange import (
     ALIGNMENT,
-    CONTENT,
-    PAGE,
     ExchangeError,
     GuestProgress,
     create,
-    page_checksum,
     read_progress,
     read_result,
 )
