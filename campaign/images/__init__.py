@@ -4,9 +4,13 @@ The guest contract, which every builder keeps and the hypervisor relies on:
 
 - A bundle is `kernel`, `initrd`, `root.erofs` and `manifest.json`; its hash names the bytes of the
   first three and the kernel command line. The kernel boots by `-kernel`/`-initrd` with the
-  manifest's `kernel_cmdline` and nothing added.
+  manifest's `kernel_cmdline` and nothing added, except in virtual time.
 - `root.erofs` is the first virtio-blk disk (/dev/vda), read-only and shared by all nodes. The guest
   puts a RAM overlay over it, keeps no disk, and writes nothing back.
+- With `root=pmem` on the kernel command line, for virtual time, the guest is closed: the root file
+  system is one memory that QEMU maps (an nvdimm, read-only; its size is a multiple of 2 MiB),
+  the exchange is the only other one. Neither sshd nor an address is started then, but
+  trial-agent.service, which unpacks the task in the exchange and becomes the agent that it brings.
 - All that tells a node from others comes as systemd credentials through QEMU's fw_cfg
   (`-fw_cfg name=opt/io.systemd.credentials/NAME,file=PATH`), so that secrets lie in files, not in
   process arguments:

@@ -17,7 +17,7 @@ from campaign.images.debian import builder
 from schedulers.requirements import Requirements
 
 TARGET = "node.target"
-STARTED = frozenset({"ssh.service", "node-network.service"})
+STARTED = frozenset({"ssh.service", "node-network.service", "trial-agent.service"})
 CREDENTIALS = frozenset({"ssh.authorized_keys.root", "tmpfiles.*"})
 """The credentials that systemd-tmpfiles-setup.service imports.
 
@@ -30,7 +30,7 @@ GIVEN = (
     "/var/lib/systemd/random-seed",
 )
 """Files that each node gets or makes for itself."""
-TOOLS = frozenset({"bash", "ip", "python3", "sshd", "systemctl", "systemd-tmpfiles"})
+TOOLS = frozenset({"bash", "ip", "python3", "sshd", "systemctl", "systemd-tmpfiles", "tail", "tar"})
 """Programs of instruments and plans, whatever the scheduler."""
 
 _UNIT_FOLDERS = ("etc/systemd/system", "usr/lib/systemd/system")

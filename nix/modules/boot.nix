@@ -11,6 +11,7 @@ in
   campaign.image = {
     kernelCmdline = lib.mkBefore shared.kernel_cmdline;
     modules = shared.modules ++ [ "virtio_pci" ];
+    memoryModules = shared.memory_modules;
 
     # Programs are where plans and pods look for them. By store paths, because a pod sees /usr and /nix, but not /run.
     links = {

@@ -16,6 +16,7 @@ let
   description = pkgs.writeText "${cfg.name}.json" (
     builtins.toJSON {
       inherit (cfg) name facts modules;
+      memory_modules = cfg.memoryModules;
       system = pkgs.stdenv.hostPlatform.system;
       kernel_cmdline = lib.concatStringsSep " " cfg.kernelCmdline;
       kernel_version = config.boot.kernelPackages.kernel.modDirVersion;
@@ -46,6 +47,12 @@ in
     modules = mkOption {
       type = types.listOf (types.strMatching "[a-z0-9_]+");
       description = "Drivers between the kernel and its root disk, in the order in which the initramfs loads them.";
+    };
+
+    memoryModules = mkOption {
+      type = types.listOf (types.strMatching "[a-z0-9_]+");
+      default = [ ];
+      description = "Drivers that are loaded as well where the root file system is memory that QEMU maps (`root=pmem`).";
     };
 
     facts = mkOption {

@@ -10,6 +10,8 @@
     ping = "${pkgs.iputils}/bin/ping";
     sshd = "${pkgs.openssh}/bin/sshd";
     cat = "${pkgs.coreutils}/bin/cat";
+    tail = "${pkgs.coreutils}/bin/tail";
+    tar = "${pkgs.gnutar}/bin/tar";
     true = "${pkgs.coreutils}/bin/true";
     env = "${pkgs.coreutils}/bin/env";
     timeout = "${pkgs.coreutils}/bin/timeout";

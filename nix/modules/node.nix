@@ -83,6 +83,7 @@ in
       "dbus.socket"
       "node-network.service"
       "ssh.service"
+      "trial-agent.service"
     ];
     unitConfig.AllowIsolate = true;
   };
@@ -90,6 +91,7 @@ in
   systemd.services.ssh = {
     description = "OpenSSH server";
     unitConfig.DefaultDependencies = false;
+    unitConfig.ConditionKernelCommandLine = "!root=pmem";
     after = [ "systemd-tmpfiles-setup.service" ];
     wants = [ "systemd-tmpfiles-setup.service" ];
     serviceConfig = {
@@ -105,6 +107,7 @@ in
   systemd.services.node-network = {
     description = "Static addresses";
     unitConfig.DefaultDependencies = false;
+    unitConfig.ConditionKernelCommandLine = "!root=pmem";
     after = [ "systemd-tmpfiles-setup.service" ];
     before = [
       "network-online.target"
@@ -116,6 +119,31 @@ in
       Type = "oneshot";
       RemainAfterExit = true;
       ExecStart = "${pkgs.bash}/bin/bash ${guest + "/usr/lib/campaign/network"}";
+    };
+  };
+
+  # In virtual time, the only thing that enters a node: the same script as on Debian.
+  systemd.services.trial-agent = {
+    description = "The tasks of the exchange";
+    unitConfig = {
+      DefaultDependencies = false;
+      ConditionKernelCommandLine = "root=pmem";
+      StartLimitIntervalSec = 0;
+    };
+    after = [ "systemd-tmpfiles-setup.service" ];
+    wants = [ "systemd-tmpfiles-setup.service" ];
+    environment = {
+      HOME = "/root";
+      PATH = lib.mkForce "/usr/bin";
+      PYTHONHASHSEED = "0";
+    };
+    serviceConfig = {
+      Type = "exec";
+      ExecStart = "${pkgs.bash}/bin/bash ${guest + "/usr/lib/campaign/trial-agent"}";
+      KillMode = "process";
+      StandardOutput = "journal+console";
+      Restart = "on-failure";
+      RestartSec = 1;
     };
   };
 

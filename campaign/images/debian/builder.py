@@ -30,7 +30,7 @@ _SPECS = _HERE / "specs"
 _GUEST = _HERE / "guest"
 _LOCK = "lock.json"
 _UNPACKED = ("busybox-static",)  # used for the initramfs, not installed in the guest
-_ADDED = ("modules", "kernel_cmdline", "packages")
+_ADDED = ("modules", "memory_modules", "kernel_cmdline", "packages")
 _NO_DOCS = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 _log = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ class Spec(BaseModel):
     epoch: int
     kernel: str
     modules: tuple[str, ...]
+    memory_modules: tuple[str, ...]
     kernel_cmdline: tuple[str, ...]
     packages: tuple[str, ...]
     extras: tuple[ThirdPartyFile, ...] = ()
@@ -126,6 +127,7 @@ def build(
         version = _boot_files(wanted, packages, work, folder)
         _log.info("installing %d packages and packing the root file system", len(packages))
         _root_file(wanted, contents, work, folder / manifest.ROOT)
+        erofs.pad(folder / manifest.ROOT)
         _log.info("hashing and storing")
         made = _describe(name, wanted, contents, version, folder)
         # `put` moves the whole folder, in which nothing but the bundle may be left.
@@ -223,10 +225,12 @@ def _boot_files(wanted: Spec, packages: list[Package], work: Path, folder: Path)
         raise ImageError(f"package {wanted.kernel} brought no kernel")
     version = image.name.removeprefix("vmlinuz-")
     (folder / manifest.KERNEL).write_bytes(kernel.vmlinux(image.read_bytes()))
+    drivers = tree / "usr/lib/modules" / version
     archive = initramfs.build(
         busybox=(tree / "usr/bin/busybox").read_bytes(),
         init=(_GUEST / "init").read_bytes(),
-        modules=initramfs.drivers(tree / "usr/lib/modules" / version, wanted.modules),
+        modules=initramfs.drivers(drivers, wanted.modules),
+        memory_modules=initramfs.drivers(drivers, wanted.memory_modules),
     )
     (folder / manifest.INITRD).write_bytes(archive)
     return version

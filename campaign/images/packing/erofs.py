@@ -5,6 +5,8 @@ from pathlib import Path
 PROGRAM = "mkfs.erofs"
 # Of every root file system: a random one would change the bytes.
 _UUID = "6f2d9c1e-0d8b-4c53-9c5e-5a7d0b1c2e3f"
+ALIGNMENT = 2 << 20
+"""QEMU maps files as a guest's memory whose sizes are multiples of this."""
 _NOT_PACKED = r"^(dev|proc|run|sys|tmp)/.*$"
 
 
@@ -23,3 +25,9 @@ def command(target: Path, epoch: int) -> list[str]:
         f"--exclude-regex={_NOT_PACKED}",
         str(target),
     ]
+
+
+def pad(target: Path) -> None:
+    """Lengthen the packed `target` by zeros, so that QEMU can map it as memory of a guest."""
+    with target.open("r+b") as file:
+        file.truncate(-(-target.stat().st_size // ALIGNMENT) * ALIGNMENT)

@@ -37,7 +37,8 @@ class Description(BaseModel):
     """The ingredients of a bundle.
 
     `kernel` is the distribution's kernel file, `drivers` the folder with its modules, of which
-    `modules` and what they need get into the initramfs with the static program `busybox`. `closure`
+    `modules` and what they need get into the initramfs with the static program `busybox`, and
+    `memory_modules`, which are loaded only where the root file system is memory. `closure`
     is a file that names the store paths of the root file system, one on a line; `links` are
     symbolic links beside them, by path without a leading slash.
     """
@@ -51,6 +52,7 @@ class Description(BaseModel):
     kernel: Path
     drivers: Path
     modules: tuple[str, ...]
+    memory_modules: tuple[str, ...]
     busybox: Path
     closure: Path
     links: dict[str, str]
@@ -69,12 +71,14 @@ def pack(wanted: Description, target: Path, *, epoch: int = 1) -> Bundle:
         busybox=wanted.busybox.read_bytes(),
         init=_INIT.read_bytes(),
         modules=initramfs.drivers(wanted.drivers, wanted.modules),
+        memory_modules=initramfs.drivers(wanted.drivers, wanted.memory_modules),
     )
     (target / manifest.INITRD).write_bytes(archive)
     with tempfile.TemporaryDirectory() as folder:
         root = _root(Path(folder) / "root", paths, wanted.links)
         packing = erofs.command(target / manifest.ROOT, epoch)
         tools.run([*packing[:-1], "--all-root", packing[-1], str(root)], folder=target)
+    erofs.pad(target / manifest.ROOT)
     files = {part: FileFact.of(target / part) for part in manifest.PARTS}
     return manifest.write(
         target,

@@ -6,7 +6,7 @@ root=$1
 here=$(dirname "$(readlink -f "$0")")
 
 cp -R --no-preserve=ownership,timestamps "$here/root/." "$root/"
-chmod 0755 "$root/usr/lib/campaign/network"
+chmod 0755 "$root"/usr/lib/campaign/*
 
 # What a first boot would write, and what must never be the same on two clusters.
 (cd "$root/etc" && rm -rf hostname machine-id munge/munge.key resolv.conf ssh/ssh_host_* .pwd.lock ./*-)

@@ -229,10 +229,14 @@ def test_a_driver_that_the_kernel_lacks_is_named(tmp_path):
 @pytest.mark.skipif(not shutil.which("cpio"), reason="no cpio to read the archive with")
 def test_the_initramfs_unpacks_with_the_standard_tool(tmp_path):
     archive = initramfs.build(
-        busybox=b"busybox", init=b"#!/bin/sh\n", modules={"b": b"B", "a": b"A" * 5}
+        busybox=b"busybox",
+        init=b"#!/bin/sh\n",
+        modules={"b": b"B", "a": b"A" * 5},
+        memory_modules={"m": b"M"},
     )
     subprocess.run(["cpio", "-id", "--quiet"], input=archive, cwd=tmp_path, check=True)
     assert (tmp_path / "modules/order").read_text() == "b.ko\na.ko\n"
+    assert (tmp_path / "modules/memory").read_text() == "m.ko\n"
     assert (tmp_path / "modules/a.ko").read_bytes() == b"AAAAA"
     assert (tmp_path / "bin/sh").readlink() == Path("busybox")
     assert (tmp_path / "init").stat().st_mode & 0o777 == 0o755

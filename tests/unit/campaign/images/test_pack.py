@@ -38,7 +38,8 @@ def tree():
 def description(tmp_path, tree):
     drivers = tmp_path / "drivers/kernel"
     drivers.mkdir(parents=True)
-    (drivers / "erofs.ko").write_bytes(b"\x7fELF\0depends=\0")
+    for name in ("erofs", "nd_pmem"):
+        (drivers / f"{name}.ko").write_bytes(b"\x7fELF\0depends=\0")
     (tmp_path / "kernel").write_bytes(bzimage(gzip.compress(PVH)))
     (tmp_path / "busybox").write_bytes(b"busybox")
     (tmp_path / "closure").write_text(f"{tree}\n")
@@ -50,6 +51,7 @@ def description(tmp_path, tree):
         "kernel": str(tmp_path / "kernel"),
         "drivers": str(tmp_path / "drivers"),
         "modules": ["erofs"],
+        "memory_modules": ["nd_pmem"],
         "busybox": str(tmp_path / "busybox"),
         "closure": str(tmp_path / "closure"),
         "links": {"sbin/init": f"{tree}/init", "usr/bin": "/nowhere/bin"},
