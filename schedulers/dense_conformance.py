@@ -14,7 +14,8 @@ def dense_clusters_are_planned_or_refused(scheduler: Scheduler[Params], facts: I
     """Raise Broken unless an adapter can have all nodes in one VM, or says that it can't.
 
     If it can, plans are one by VM, each node has units and logs of its own that are checked and
-    stopped by themselves, and a job's payload can learn where it runs.
+    stopped by themselves (or the head has a daemon that stands in for all), and a job's payload can
+    learn where it runs.
     """
     bound = scheduler.for_image(facts)
     if DENSE not in clusters_of(bound):
@@ -42,6 +43,8 @@ def _units(plan: BootstrapPlan) -> dict[str, set[str]]:
 def _check_units(bound: BoundScheduler[Params], units: Mapping[str, set[str]]) -> None:
     health = bound.health_command(DENSE.nodes)
     running = set[str]().union(*units.values())
+    # Where no compute node has any, a daemon of the head stands in for them.
+    planned = any(units[node.name] for node in DENSE.compute)
     with FakeSystemd() as systemd:
         require(systemd.succeeds(health, running), f"health_command fails with {sorted(running)}")
         for node in DENSE.compute:
@@ -49,7 +52,7 @@ def _check_units(bound: BoundScheduler[Params], units: Mapping[str, set[str]]) -
                 *(found for name, found in units.items() if name != node.name)
             )
             own = units[node.name] - others
-            require(own, f"{node.name} has no unit of its own")
+            require(own or not planned, f"{node.name} has no unit of its own")
             for unit in own:
                 require(
                     not systemd.succeeds(health, running - {unit}),

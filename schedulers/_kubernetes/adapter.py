@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from campaign.schema.settings import Scalar
 from schedulers import systemd
-from schedulers._kubernetes import access, accounts, daemons, plan, pods
+from schedulers._kubernetes import access, accounts, daemons, dense, plan, pods
 from schedulers._kubernetes.access import curl, url
 from schedulers.base import (
     BootstrapPlan,
@@ -22,7 +22,6 @@ from schedulers.base import (
     Secrets,
     Topology,
     fewest_nodes,
-    require_own_guests,
 )
 from schedulers.interface import P
 from schedulers.policy import Policy
@@ -93,7 +92,6 @@ class BoundKubernetes(ABC, Generic[P]):
 
     def plan(self, topology: Topology, params: P, secrets: Secrets) -> BootstrapPlan:
         """Return the plan: API server and nodes, controllers, slots, the scheduler."""
-        require_own_guests("Kubernetes", topology)
         return plan.bootstrap(topology, secrets, self.control(params))
 
     def reconfigure(self, topology: Topology, params: P) -> BootstrapPlan:
@@ -183,22 +181,29 @@ class BoundKubernetes(ABC, Generic[P]):
 
     def health_command(self, nodes: Sequence[Node]) -> tuple[str, ...]:
         """Ask systemd for all daemons of the nodes at once."""
-        return systemd.all_active([unit for node in nodes for unit in self._units(node.role)])
+        return systemd.all_active([unit for node in nodes for unit in self._units(node)])
 
     def log_files(self, node: Node) -> Sequence[str]:
-        """Return the file of each daemon of the node."""
-        return [daemons.log(unit) for unit in self._units(node.role)]
+        """Return the file of each daemon of the node; of the stand-in's, for the head."""
+        if node.guest and node.role == "compute":
+            return ()
+        return [daemons.log(unit) for unit in self._units(node)]
 
     def stop_command(self, nodes: Sequence[Node]) -> tuple[str, ...]:
-        """Stop the daemons of the nodes."""
-        return systemd.stop([unit for node in nodes for unit in self._units(node.role)])
+        """Stop the daemons of the nodes; those that have only a stand-in are forgotten."""
+        if any(node.guest for node in nodes):
+            return plan.forget(nodes)
+        return systemd.stop([unit for node in nodes for unit in self._units(node)])
 
     def payload_node(self, topology: Topology) -> str:
-        """Return nothing: a pod sees its VM's host name."""
-        return ""
+        """Return the variable that each pod has for its node's name."""
+        return f"${pods.NODE}"
 
-    def _units(self, role: Role) -> tuple[str, ...]:
-        return (*_UNITS[role], *(self.units if role == "head" else ()))
+    def _units(self, node: Node) -> tuple[str, ...]:
+        standing_in = (dense.KUBELETS,) if node.guest else ()
+        if node.role == "head":
+            return (*_UNITS["head"], *standing_in, *self.units)
+        return standing_in or _UNITS["compute"]
 
 
 def parsed(what: str, text: str) -> dict[str, Any]:

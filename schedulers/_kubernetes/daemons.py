@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,13 @@ runtime_type = "io.containerd.runc.v2"
 """
 
 
-def unit(name: str, *command: str, after: str = "", kind: str = "simple") -> File:
-    """Return a unit that logs into a file of its own, which begins anew with each start."""
+def unit(
+    name: str, *command: str, after: str = "", kind: str = "simple", kill: str = "process"
+) -> File:
+    """Return a unit that logs into a file of its own, which begins anew with each start.
+
+    With `kill` as it is, processes that its daemon has started outlive it, as pods do a kubelet.
+    """
     lines = (
         "[Unit]",
         f"Description={name.removesuffix('.service')}",
@@ -55,7 +60,7 @@ def unit(name: str, *command: str, after: str = "", kind: str = "simple") -> Fil
         f"ExecStart={shlex.join(command)}",
         f"StandardOutput=truncate:{log(name)}",
         "StandardError=inherit",
-        "KillMode=process",  # a node agent's pods outlive it
+        f"KillMode={kill}",
         "LimitNOFILE=65536",
         "TimeoutStartSec=infinity",  # the plan has deadlines of its own
     )
@@ -67,7 +72,7 @@ def log(name: str) -> str:
     return f"{LOGS}/{name.removesuffix('.service')}.log"
 
 
-def json_file(path: str, value: Mapping[str, Any]) -> File:
+def json_file(path: str, value: Mapping[str, Any] | Sequence[Any]) -> File:
     """Return a configuration file; JSON is YAML too."""
     return File(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
 
@@ -76,8 +81,8 @@ def head_files(topology: Topology) -> tuple[File, ...]:
     """Return the API server with its store, and the place where a job's pods meet. No secrets."""
     address = topology.head.address
     programs = [
-        _program(_RENDEZVOUS_PROGRAM, "rendezvous.py"),
-        _program(SESSION_PROGRAM, "session.py"),
+        program(_RENDEZVOUS_PROGRAM, "rendezvous.py"),
+        program(SESSION_PROGRAM, "session.py"),
     ]
     return (_etcd(), _api_server(address), _rendezvous(address), *programs, _log_folder())
 
@@ -155,8 +160,7 @@ def node_files(node: Node) -> tuple[File, ...]:
         "imageGCHighThresholdPercent": 100,
         "localStorageCapacityIsolation": False,
         "makeIPTablesUtilChains": False,
-        # 110 is the kubelet's default, which a node of many slots would exceed.
-        "maxPods": max(110, 2 * node.slots),
+        "maxPods": max_pods(node),
         "resolvConf": "",
     }
     cni = {"cniVersion": "1.0.0", "name": "host", "plugins": [{"type": "loopback"}]}
@@ -182,10 +186,17 @@ def node_files(node: Node) -> tuple[File, ...]:
     )
 
 
+def max_pods(node: Node) -> int:
+    """Return how many pods a node may have."""
+    # 110 is the kubelet's default, which a node of many slots would exceed.
+    return max(110, 2 * node.slots)
+
+
 def _log_folder() -> File:
     # systemd makes the log files, but not the folder that they stand in.
     return File(f"{LOGS}/.keep", b"")
 
 
-def _program(path: str, name: str) -> File:
+def program(path: str, name: str) -> File:
+    """Return the program `name` of this package, to stand at `path`."""
     return File(path, Path(__file__).with_name(name).read_bytes())

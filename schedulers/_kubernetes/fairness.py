@@ -6,7 +6,7 @@ SHARED = {
     "last one to end",
     "limits": "the requested time and ten seconds, by timeout(1) in each pod once all have met",
     "launch": "kubelet, containerd and runc on each node; pods of a job meet on the head before "
-    "they run; no image is "
-    "fetched, the network is the node's",
+    "they run; no image is fetched, the network is the node's. In a dense cluster, one program "
+    "stands in for all kubelets, runtimes and networks: pods are plain processes, started at once",
     "logging": "the daemons' defaults, to files in memory",
 }

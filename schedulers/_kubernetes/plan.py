@@ -2,14 +2,14 @@
 
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from schedulers._kubernetes import access, daemons, image
+from schedulers._kubernetes import access, daemons, dense, image
 from schedulers._kubernetes.access import curl, url
 from schedulers._kubernetes.accounts import TABLE
 from schedulers._kubernetes.pods import SLOT
-from schedulers.base import BootstrapPlan, File, Probe, Secrets, Stage, Step, Topology, Unit
+from schedulers.base import BootstrapPlan, File, Node, Probe, Secrets, Stage, Step, Topology, Unit
 
 _RELOAD = ("systemctl", "daemon-reload")
 _NODES = "/api/v1/nodes"
@@ -35,19 +35,14 @@ class Control:
 def bootstrap(topology: Topology, secrets: Secrets, control: Control) -> BootstrapPlan:
     """Return the plan from booted nodes to a cluster that takes jobs."""
     head = topology.head.name
-    # Units start after the commands of their step, and importing the image needs a containerd.
-    nodes = {
-        node.name: Step(
-            files=(*access.node_files(node.name, topology, secrets), *daemons.node_files(node)),
-            commands=(_RELOAD, ("systemctl", "restart", daemons.CONTAINERD), *_image()),
-            units=(_unit(daemons.CONTAINERD), _unit(daemons.KUBELET)),
-        )
-        for node in topology.compute
-    }
+    standing_in = dense.files(topology) if topology.dense else ()
     serving = Step(
-        files=(*access.head_files(topology, secrets), *daemons.head_files(topology)),
+        files=(*access.head_files(topology, secrets), *daemons.head_files(topology), *standing_in),
         commands=(_RELOAD,),
-        units=(_unit(daemons.ETCD), _unit(daemons.API_SERVER), _unit(daemons.RENDEZVOUS)),
+        units=(
+            *map(_unit, (daemons.ETCD, daemons.API_SERVER, daemons.RENDEZVOUS)),
+            *([_unit(dense.KUBELETS)] if topology.dense else ()),
+        ),
         probes=(
             Probe(
                 "the API server is ready",
@@ -65,12 +60,12 @@ def bootstrap(topology: Topology, secrets: Secrets, control: Control) -> Bootstr
     )
     return BootstrapPlan(
         (
-            Stage("daemons", {head: serving, **nodes}),
+            Stage("daemons", {head: serving, **_nodes(topology, secrets)}),
             Stage("controllers", {head: others}),
             Stage("nodes", {head: Step(probes=(_joined(topology),))}),
             Stage(
                 "slots",
-                {head: Step(commands=tuple(_offer(topology)), probes=(_offered(topology),))},
+                {head: Step(commands=_offer(topology), probes=(_offered(topology),))},
             ),
             Stage("scheduler", {head: _schedule(control)}),
         )
@@ -87,6 +82,31 @@ def reconfigure(topology: Topology, control: Control) -> BootstrapPlan:
     return BootstrapPlan(
         (Stage("nodes", {head: forgotten}), Stage("scheduler", {head: _schedule(control)}))
     )
+
+
+def forget(nodes: Sequence[Node]) -> tuple[str, ...]:
+    """Return the command that has the API server forget these nodes, those that it knows."""
+    names = ",".join(node.name for node in nodes)
+    # curl makes a request for each of the names in braces, over one connection.
+    gone = curl(
+        "-o", "/dev/null", "-w", r"%{http_code}\n", "-X", "DELETE", url(f"{_NODES}/{{{names}}}")
+    )
+    return ("bash", "-c", f"! {shlex.join(gone)} | grep -vxE '200|404'")
+
+
+def _nodes(topology: Topology, secrets: Secrets) -> dict[str, Step]:
+    """Return what compute nodes need that have a VM of their own."""
+    if topology.dense:
+        return {}
+    # Units start after the commands of their step, and importing the image needs a containerd.
+    return {
+        node.name: Step(
+            files=(*access.node_files(node.name, topology, secrets), *daemons.node_files(node)),
+            commands=(_RELOAD, ("systemctl", "restart", daemons.CONTAINERD), *_image()),
+            units=(_unit(daemons.CONTAINERD), _unit(daemons.KUBELET)),
+        )
+        for node in topology.compute
+    }
 
 
 def _schedule(control: Control) -> Step:
@@ -130,14 +150,17 @@ def _joined(topology: Topology) -> Probe:
     )
 
 
-def _offer(topology: Topology) -> Iterable[tuple[str, ...]]:
-    for node in topology.compute:
-        slots = {SLOT: str(node.slots)}
-        # Kubernetes' documented way to advertise an extended resource: a patch of the node's
-        # status.
-        patch = json.dumps({"status": {"capacity": slots, "allocatable": slots}})
-        where = url(f"{_NODES}/{node.name}/status")
-        yield curl("-o", "/dev/null", "-X", "PATCH", "-H", MERGE, "-d", patch, where)
+def _offer(topology: Topology) -> tuple[tuple[str, ...], ...]:
+    # What stands in for kubelets has told the nodes' slots.
+    return () if topology.dense else tuple(map(_offer_of, topology.compute))
+
+
+def _offer_of(node: Node) -> tuple[str, ...]:
+    slots = {SLOT: str(node.slots)}
+    # Kubernetes' documented way to advertise an extended resource: a patch of the node's status.
+    patch = json.dumps({"status": {"capacity": slots, "allocatable": slots}})
+    where = url(f"{_NODES}/{node.name}/status")
+    return curl("-o", "/dev/null", "-X", "PATCH", "-H", MERGE, "-d", patch, where)
 
 
 def _offered(topology: Topology) -> Probe:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 SLOT = "campaign.dev/slot"
 """The resource that stands for job slots: a node can't offer more CPUs than it has."""
 JOB_LABEL = "campaign.dev/job"
+NODE = "NODE_NAME"
+"""The variable in which a pod has its node's name."""
 NAMESPACE = "default"
 TIMED_OUT = 124
 """What timeout(1) ends with when the command was still running."""
@@ -58,6 +60,7 @@ def template(job: str, script: str, slots: int) -> dict[str, Any]:
         "image": image.NAME,
         "imagePullPolicy": "Never",
         "command": ["/bin/bash", "-c", script],
+        "env": [{"name": NODE, "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
         # Of an extended resource, Kubernetes wants request and limit to be equal.
         "resources": {"requests": {SLOT: str(slots)}, "limits": {SLOT: str(slots)}},
         "volumeMounts": [

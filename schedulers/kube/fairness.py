@@ -17,6 +17,6 @@ FAIRNESS = {
     "width isn't a multiple; CPU and memory aren't requested",
     "daemons": "etcd, kube-apiserver, kube-controller-manager (job controller only), "
     "kube-scheduler, and where pods "
-    "meet; containerd and kubelet",
+    "meet; containerd and kubelet, or what stands in for them",
 }
 """An answer to each of `schedulers.base.ASPECTS`."""

@@ -17,6 +17,6 @@ FAIRNESS = {
     "aren't requested",
     "daemons": "etcd, kube-apiserver, vc-controller-manager (job and queue controllers), "
     "vc-scheduler, and where pods "
-    "meet; containerd and kubelet",
+    "meet; containerd and kubelet, or what stands in for them",
 }
 """An answer to each of `schedulers.base.ASPECTS`."""

@@ -315,7 +315,7 @@ class AnyDaemon(BoundKube):
     """Forgets that `systemctl is-active` is content with one unit of several."""
 
     def health_command(self, nodes):
-        return ("systemctl", "is-active", "--quiet", *self._units(nodes[0].role))
+        return ("systemctl", "is-active", "--quiet", *self._units(nodes[0]))
 
 
 class Unscheduled(BoundVolcano):

@@ -28,6 +28,8 @@ class Store:
         self.forgotten = 0
         self.requests = []
         self.hasty = False
+        self.open = threading.Event()  # until it is set, no request of a patch is answered
+        self.open.set()
 
     def pod(self, name, script, *, node="", **spec):
         """Create a pod that runs shell commands, with a node if one is named."""
@@ -82,6 +84,13 @@ class Store:
         self.version += 1
         self.changes.append((self.version, before, after))
         self.changed.notify_all()
+
+    def touch(self, name):
+        """Change something of a pod that nobody looks at."""
+        with self.changed:
+            pod = deepcopy(self.pods[name])
+            pod["metadata"]["labels"] = {"touched": "yes"}
+            self.put(self.pods[name], pod)
 
     def forget(self):
         """Forget all changes: each watch ends, and has to list again."""
@@ -156,6 +165,7 @@ class KubeApi(BaseHTTPRequestHandler):
                 self.answer(201, {"kind": "Node"})
 
     def pod(self, body, name):
+        self.store.open.wait()
         with self.store.changed:
             pod = self.store.pods.get(name)
             given = body.get("metadata", {}) | body.get("preconditions", {})

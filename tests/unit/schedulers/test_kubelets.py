@@ -189,6 +189,21 @@ def test_no_pod_runs_twice_whatever_is_forgotten(api, hasty: bool) -> None:
     assert (api.folder / "goes").read_text() == "n2\n"
 
 
+def test_a_pod_that_has_ended_is_not_begun_by_late_news_of_it(api) -> None:
+    """The server hears of its end only after having told of another change."""
+    with standing_in(api):
+        api.open.clear()
+        api.pod("one", f"echo $$ >>{api.folder}/one", node="n1")
+        until(lambda: (api.folder / "one").exists() and (api.folder / "one").read_text())
+        until(lambda: not living(int((api.folder / "one").read_text())))
+        api.touch("one")
+        api.pod("two", f"touch {api.folder}/two", node="n1")
+        until((api.folder / "two").exists)
+        api.open.set()
+        assert ended(api, "two")["exitCode"] == ended(api, "one")["exitCode"] == 0
+        assert ended(api, "one")["reason"] == "Completed"
+
+
 def test_one_that_is_started_anew_gives_up_what_ran(api) -> None:
     script = f"echo $$ >>{api.folder}/one; sleep 1000"
     with standing_in(api):
