@@ -354,7 +354,7 @@ class LibvirtTestbed:
 
     def _needs(self, cluster_spec: ClusterSpec, nodes: int) -> list[Needs]:
         """Return the resources of a cluster per host, the largest first, keyed by acceleration."""
-        parts = shares(nodes + 1, cluster_spec.settings.hosts)
+        parts = shares(cluster_spec.settings.vms(nodes), cluster_spec.settings.hosts)
         return [
             {kind: cluster_resources(part, cluster_spec.shape, kind) for kind in ("kvm", "tcg")}
             for part in parts

@@ -85,6 +85,11 @@ class Node:
     memory_mib: int
     guest: str = ""
 
+    @property
+    def guest_name(self) -> str:
+        """The name of the VM that it is in."""
+        return self.guest or self.name
+
 
 @dataclass(frozen=True)
 class PhaseLimits:
@@ -164,7 +169,7 @@ class Topology:
     @property
     def guests(self) -> tuple[str, ...]:
         """The names of the VMs, in the order of their first nodes."""
-        return tuple(dict.fromkeys(node.guest or node.name for node in self.nodes))
+        return tuple(dict.fromkeys(node.guest_name for node in self.nodes))
 
     @property
     def dense(self) -> bool:
@@ -173,7 +178,7 @@ class Topology:
 
     def nodes_of(self, guest: str) -> tuple[Node, ...]:
         """Return the nodes in the VM called `guest`, in their order."""
-        return tuple(node for node in self.nodes if (node.guest or node.name) == guest)
+        return tuple(node for node in self.nodes if node.guest_name == guest)
 
     @property
     def head(self) -> Node:

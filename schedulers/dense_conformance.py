@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
+from campaign.core.errors import SchedulerError
 from schedulers.base import BootstrapPlan, Params
-from schedulers.broken import require
+from schedulers.broken import Broken, require
 from schedulers.facts import ImageFacts
 from schedulers.interface import BoundScheduler, Scheduler
-from schedulers.samples import DENSE, clusters_of, plans_of
+from schedulers.samples import DENSE, plans_of
 from schedulers.systemd_fake import FakeSystemd
 
 
@@ -18,7 +19,8 @@ def dense_clusters_are_planned_or_refused(scheduler: Scheduler[Params], facts: I
     learn where it runs.
     """
     bound = scheduler.for_image(facts)
-    if DENSE not in clusters_of(bound):
+    if not scheduler.shared_node_mib:
+        _check_refused(bound)
         return
     plans = dict(plans_of(bound, DENSE))
     for name, plan in plans.items():
@@ -30,6 +32,14 @@ def dense_clusters_are_planned_or_refused(scheduler: Scheduler[Params], facts: I
     _check_units(bound, _units(plans["plan"]))
     logs = [path for node in DENSE.nodes for path in bound.log_files(node)]
     require(len(set(logs)) == len(logs), f"nodes of one VM share logs: {logs}")
+
+
+def _check_refused(bound: BoundScheduler[Params]) -> None:
+    try:
+        next(plans_of(bound, DENSE))
+    except SchedulerError:
+        return
+    raise Broken("there is a plan for a dense cluster, although shared_node_mib is 0")
 
 
 def _units(plan: BootstrapPlan) -> dict[str, set[str]]:

@@ -48,6 +48,9 @@ class Scheduler(Protocol[P]):
     instruction."""
     memory_mib: ClassVar[int]
     """The memory that a node needs for its daemons and a few jobs, MiB."""
+    shared_node_mib: ClassVar[int]
+    """The memory that each further node needs in a VM that it shares, MiB; 0 where the adapter
+    has no plans for that (a dense cluster)."""
     phase_limits: ClassVar[PhaseLimits]
     """How long the phases of making its cluster may take."""
 

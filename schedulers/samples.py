@@ -1,10 +1,8 @@
 """Small clusters and jobs, and all that a bound adapter says of them: what its checks look at."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING, get_args
 
-from campaign.core.errors import SchedulerError
 from schedulers.base import BootstrapPlan, Params, Role, Topology
 from schedulers.interface import BoundScheduler
 
@@ -39,8 +37,7 @@ DENSE = topology(3, dense=True)
 def clusters_of(bound: BoundScheduler[Params]) -> Iterator[Topology]:
     """Yield CLUSTER, and DENSE too where the adapter has plans for nodes that share a VM."""
     yield CLUSTER
-    with suppress(SchedulerError):
-        bound.plan(DENSE, bound.scheduler.Params(), bound.scheduler.make_secrets())
+    if bound.scheduler.shared_node_mib:
         yield DENSE
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from actors.clusters.identity import topology_of
+from actors.clusters.identity import configured_topology
 from actors.clusters.limits import PhaseLimit, scheduled_limit
 from actors.hosts.slot import NodeShape
 from campaign import guest
@@ -15,11 +15,13 @@ from campaign.core.time_limits import MOST_PRESSURE, TimeLimits, stretch_of
 from campaign.images.bundles.facts import image_facts
 from campaign.images.bundles.manifest import Bundle
 from campaign.schema.model import ClusterSettings
-from schedulers.base import BootstrapPlan, Params, Topology
+from schedulers.base import BootstrapPlan, Node, Params, Topology
 from schedulers.interface import BoundScheduler, Scheduler
 
 LEASE_MARGIN_S = 120
 """A slot's lease outlives the sum of the deadlines by this, for what no deadline is on."""
+NODES_LIKE_ONE = 32
+"""So many nodes that start in one VM take as long again as a node by itself may take."""
 ANSIBLE_DEADLINE_FACTOR = 8
 """How many times longer than our own bootstrap a playbook may take: every module starts a Python on
 the node."""
@@ -86,14 +88,19 @@ class ClusterSpec:
             configure=self._limit(
                 "configure",
                 "bootstrap_deadline_s",
-                own.configure_s,
+                own.configure_s * self._crowd,
                 stretch,
                 factor=ANSIBLE_DEADLINE_FACTOR if self.via == "ansible" else 1,
             ),
-            smoke_test=scheduled_limit("smoke test", name, own.smoke_test_s, stretch),
+            smoke_test=scheduled_limit("smoke test", name, own.smoke_test_s * self._crowd, stretch),
             collect=scheduled_limit("collecting", name, own.collect_s, stretch),
             questions=TimeLimits.on(slowness, pressure),
         )
+
+    @property
+    def _crowd(self) -> float:
+        """How many times longer starting all nodes takes than starting one."""
+        return 1 + self.largest / NODES_LIKE_ONE if self.settings.dense else 1.0
 
     def lease_s(self, slowness: float) -> float:
         """Return how long a slot may be needed at most on such a host, seconds."""
@@ -111,7 +118,7 @@ class ClusterSpec:
 
     def topology(self, nodes: int) -> Topology:
         """Return a cluster of a head and `nodes` compute nodes."""
-        return topology_of(nodes, self.settings.slots_per_node, self.settings.memory_mib)
+        return configured_topology(nodes, self.settings, self.scheduler)
 
     def name(self, purpose: str) -> str:
         """Return a host name label for a cluster, unique per campaign, purpose and moment."""
@@ -121,10 +128,25 @@ class ClusterSpec:
         return f"{label}-{purpose}-{digest[:6]}"
 
     def base_plan(self) -> BootstrapPlan:
-        """Return the plan of a golden cluster: the scheduler's defaults, on the largest cluster."""
-        scheduler = self.scheduler
-        secrets = scheduler.make_secrets()
-        return self.bound.plan(self.topology(self.largest), scheduler.Params(), secrets)
+        """Return the plan of a golden cluster: the scheduler's defaults, on the largest cluster.
+
+        It has a step per VM.
+        """
+        return self.cold_plan(self.topology(self.largest), self.scheduler.Params())
+
+    def cold_plan(self, topology: Topology, params: Params) -> BootstrapPlan:
+        """Return the plan from booted VMs to a cluster, with fresh keys and a step per VM."""
+        secrets = self.scheduler.make_secrets()
+        return self.bound.plan(topology, params, secrets).by_guest(topology)
+
+    def surplus(self, topology: Topology) -> dict[str, list[Node]]:
+        """Return by VM the nodes that the largest cluster has there and `topology` doesn't."""
+        largest = self.topology(self.largest)
+        found = {
+            guest: [node for node in largest.nodes_of(guest) if node not in topology.nodes]
+            for guest in topology.guests
+        }
+        return {guest: nodes for guest, nodes in found.items() if nodes}
 
     def _limit(
         self, phase: str, setting: str, base_s: float, stretch: float, factor: int = 1

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from actors.bootstrap.ssh import Identity, make_identity
-from schedulers.base import Node, Topology
+from campaign.schema.model import ClusterSettings
+from schedulers.base import LOOPBACK, Node, Params, Topology
+from schedulers.interface import Scheduler
 
 CLUSTER = "campaign"
 """Every cluster has this name for itself. Clusters never meet, and one that is restored from memory
@@ -20,20 +22,39 @@ MANAGEMENT = {"address": "10.0.2.15/24", "gateway": "10.0.2.2"}
 
 @dataclass(frozen=True)
 class Keys:
-    """A cluster's SSH keys: `client` is ours, `hosts` has the host key of each node by name."""
+    """A cluster's SSH keys: `client` is ours, `hosts` has the host key of each VM by name."""
 
     client: Identity = field(repr=False)
     hosts: Mapping[str, Identity] = field(repr=False)
 
 
-def topology_of(compute_nodes: int, slots: int, memory_mib: int) -> Topology:
-    """Return a cluster of a head and `compute_nodes` compute nodes, with `slots` each."""
-    return Topology.of_equal_nodes(CLUSTER, compute_nodes, slots=slots, memory_mib=memory_mib)
+def topology_of(
+    compute_nodes: int, slots: int, memory_mib: int, *, dense: bool = False
+) -> Topology:
+    """Return a cluster of a head and `compute_nodes` compute nodes, with `slots` each.
+
+    In a `dense` one they share one VM.
+    """
+    return Topology.of_equal_nodes(
+        CLUSTER, compute_nodes, slots=slots, memory_mib=memory_mib, dense=dense
+    )
+
+
+def configured_topology(
+    compute_nodes: int, settings: ClusterSettings, scheduler: Scheduler[Params]
+) -> Topology:
+    """Return a cluster of so many compute nodes by these settings.
+
+    A node of a dense cluster claims the memory that the scheduler needs of a VM: its share of the
+    VM's would depend on the number of nodes.
+    """
+    memory_mib = scheduler.memory_mib if settings.dense else settings.memory_mib
+    return topology_of(compute_nodes, settings.slots_per_node, memory_mib, dense=settings.dense)
 
 
 def draw_keys(topology: Topology) -> Keys:
     """Draw fresh SSH keys for one cluster."""
-    hosts = {node.name: make_identity(node.name) for node in topology.nodes}
+    hosts = {guest: make_identity(guest) for guest in topology.guests}
     return Keys(make_identity(topology.cluster), hosts)
 
 
@@ -59,7 +80,7 @@ def load_keys(dumped: Mapping[str, bytes]) -> Keys:
 
 
 def macs(index: int) -> tuple[str, str]:
-    """Return the MAC addresses (management, cluster) of node number `index` of any cluster.
+    """Return the MAC addresses (management, cluster) of VM number `index` of any cluster.
 
     They are locally administered ones.
     """
@@ -70,19 +91,19 @@ def macs(index: int) -> tuple[str, str]:
 def credentials(
     topology: Topology, node: Node, keys: Keys, mac_pair: tuple[str, str]
 ) -> dict[str, bytes]:
-    """Return the systemd credentials of one node.
+    """Return the systemd credentials of the VM of a node, whose host name is the node's.
 
-    systemd writes the files that `tmpfiles.extra` names before any service starts.
+    The nodes of a dense cluster have no network between them. systemd writes the files that
+    `tmpfiles.extra` names before any service starts.
     """
     files = {
         "/etc/ssh/ssh_host_ed25519_key": ("0600", keys.hosts[node.name].private),
         "/etc/systemd/network/10-management.network": ("0644", _network(mac_pair[0], **MANAGEMENT)),
-        "/etc/systemd/network/20-cluster.network": (
-            "0644",
-            _network(mac_pair[1], f"{node.address}/16"),
-        ),
         "/etc/hosts": ("0644", _hosts(topology)),
     }
+    if node.address != LOOPBACK:
+        network = _network(mac_pair[1], f"{node.address}/16")
+        files["/etc/systemd/network/20-cluster.network"] = ("0644", network)
     return {
         "system.hostname": node.name.encode(),
         "ssh.authorized_keys.root": keys.client.public,

@@ -53,6 +53,7 @@ def checks_of(
         settings=spec.validity,
         launch_limit=scheduler.launch_limit.on(around.slowness),
         resolution_s=scheduler.resolution_s,
+        dense=topology.dense,
     )
 
 

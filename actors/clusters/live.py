@@ -1,4 +1,4 @@
-"""A cluster whose nodes run: booted, or restored from a golden cluster; reached by SSH; watched.
+"""A cluster whose VMs run: booted, or restored from a golden cluster; reached by SSH; watched.
 
 Nothing here knows a scheduler. What can go wrong is an InfrastructureError that names the node and
 shows the end of its console.
@@ -24,7 +24,7 @@ from campaign.core.errors import CampaignError, InfrastructureError
 from campaign.core.phase_clock import PhaseClock
 from campaign.core.time_limits import TimeLimits
 from campaign.images.bundles.manifest import Bundle
-from schedulers.base import Node, Topology
+from schedulers.base import Topology
 
 WATCH_S = 2.0
 SETTLE_S = 1.0
@@ -67,7 +67,9 @@ class WrongClusterState(RuntimeError):
 
 
 class LiveCluster:
-    """The nodes of `topology` in a slot of `host`, all from one image, with our SSH connections.
+    """The VMs of `topology` in a slot of `host`, all from one image, with our SSH connections.
+
+    Each has one node, or, in a dense cluster, several; here they are called nodes all the same.
 
     Its states, and the methods that lead from one to the next:
 
@@ -112,7 +114,7 @@ class LiveCluster:
 
     @property
     def remotes(self) -> Mapping[str, Remote]:
-        """The connections to the nodes that were reached, by node name."""
+        """The connections to the VMs that were reached, by name."""
         self._require("remotes", ClusterState.REACHED, ClusterState.WATCHED)
         return self._remotes
 
@@ -132,11 +134,14 @@ class LiveCluster:
             await snapshots.restore(self.slot, self._boots(credentialed=False), golden)
 
     async def shrink_to(self, topology: Topology) -> None:
-        """End the nodes of a restored cluster that the smaller `topology` doesn't have."""
+        """End the VMs of a restored cluster that the smaller `topology` doesn't have.
+
+        In those that stay, daemons of nodes that it doesn't have run on.
+        """
         # A cluster that was resumed in part stays reached.
         after = self.state
         with self._step("shrink_to", after, ClusterState.RESTORED, ClusterState.REACHED):
-            surplus = [node.name for node in self.topology.nodes if node not in topology.nodes]
+            surplus = [name for name in self.topology.guests if name not in topology.guests]
             if surplus:
                 await self._host.drop(self.slot, surplus)
             self.topology = topology
@@ -145,17 +150,17 @@ class LiveCluster:
                     remote.close()
 
     async def resume(
-        self, snapshots: HostSnapshots, nodes: Sequence[Node], deadline: float, clock: PhaseClock
+        self, snapshots: HostSnapshots, guests: Sequence[str], deadline: float, clock: PhaseClock
     ) -> None:
-        """Let those of the restored `nodes` that are paused run, reach them, and set their clocks.
+        """Let those of the restored VMs `guests` that are paused run, reach them, set their clocks.
 
         `deadline` is in monotonic seconds. Raises what `reach` raises.
         """
         required = (ClusterState.RESTORED, ClusterState.REACHED)
         with self._step("resume", ClusterState.REACHED, *required):
-            paused = [node for node in nodes if node.name not in self._remotes]
+            paused = [name for name in guests if name not in self._remotes]
             if paused:
-                await snapshots.resume(self.slot, [node.name for node in paused])
+                await snapshots.resume(self.slot, paused)
                 await self._connect(paused, deadline, clock, set_clocks=True)
 
     async def reach(self, deadline: float, clock: PhaseClock) -> None:
@@ -165,7 +170,7 @@ class LiveCluster:
         never answers, with the end of its console.
         """
         with self._step("reach", ClusterState.REACHED, ClusterState.BOOTED):
-            await self._connect(self.topology.nodes, deadline, clock, set_clocks=False)
+            await self._connect(self.topology.guests, deadline, clock, set_clocks=False)
 
     async def watch_during(self, work: Awaitable[T]) -> T:
         """Await `work` and return its result, watching the nodes meanwhile.
@@ -181,7 +186,7 @@ class LiveCluster:
             raise
         self._move(ClusterState.WATCHED)
         try:
-            return await self._watch_during(work, [node.name for node in self.topology.nodes])
+            return await self._watch_during(work, self.topology.guests)
         finally:
             self._move(ClusterState.REACHED)
 
@@ -192,24 +197,22 @@ class LiveCluster:
             # end.
             self._disconnect()
             await asyncio.sleep(SETTLE_S)
-            return await snapshots.save(
-                self.slot, [node.name for node in self.topology.nodes], dump_keys(self.keys)
-            )
+            return await snapshots.save(self.slot, self.topology.guests, dump_keys(self.keys))
 
     def access(self) -> dict[str, Access]:
-        """Return how others than `remotes` may log in to the nodes, by node name."""
+        """Return how others than `remotes` may log in to the VMs, by name."""
         self._require("access", ClusterState.REACHED, ClusterState.WATCHED)
         return {
-            node.name: Access(endpoint, self.keys.client, self.keys.hosts[node.name].public)
+            name: Access(endpoint, self.keys.client, self.keys.hosts[name].public)
             # Not strict: a cluster that was shrunk has more endpoints than nodes.
-            for node, endpoint in zip(self.topology.nodes, self.slot.ssh_endpoints, strict=False)
+            for name, endpoint in zip(self.topology.guests, self.slot.ssh_endpoints, strict=False)
         }
 
     async def node_states(self) -> list[NodeState]:
-        """Return how each node's VM is, in the topology's order."""
+        """Return how each VM is, in the topology's order."""
         running = set(ClusterState) - {ClusterState.PLACED, ClusterState.RELEASED}
         self._require("node_states", *sorted(running))
-        return await self._host.states(self.slot, [node.name for node in self.topology.nodes])
+        return await self._host.states(self.slot, self.topology.guests)
 
     async def release(self) -> None:
         """End the nodes and give the slot back; harmless when repeated."""
@@ -244,34 +247,32 @@ class LiveCluster:
         self._move(to)
 
     async def _connect(
-        self, nodes: Sequence[Node], deadline: float, clock: PhaseClock, *, set_clocks: bool
+        self, names: Sequence[str], deadline: float, clock: PhaseClock, *, set_clocks: bool
     ) -> None:
-        endpoints = dict(
-            zip((node.name for node in self.topology.nodes), self.slot.ssh_endpoints, strict=False)
-        )
+        endpoints = dict(zip(self.topology.guests, self.slot.ssh_endpoints, strict=False))
 
-        async def connect(node: Node) -> None:
-            host_key = self.keys.hosts[node.name].public
+        async def connect(name: str) -> None:
+            host_key = self.keys.hosts[name].public
             remote = await Remote.connect(
-                node.name,
-                endpoints[node.name],
+                name,
+                endpoints[name],
                 self.keys.client,
                 host_key,
                 deadline,
                 limits=self._limits,
             )
-            self._remotes[node.name] = remote
+            self._remotes[name] = remote
             if set_clocks:
                 await _set_clock(remote, self._limits.set_clock_s)
-            clock.detail(f"{len(self._remotes)}/{len(self.topology.nodes)} nodes reachable")
+            clock.detail(f"{len(self._remotes)}/{len(self.topology.guests)} nodes reachable")
 
         async def connect_all() -> None:
             async with asyncio.TaskGroup() as group:
-                for node in nodes:
-                    group.create_task(connect(node))
+                for name in names:
+                    group.create_task(connect(name))
 
         try:
-            await self._watch_during(connect_all(), [node.name for node in nodes])
+            await self._watch_during(connect_all(), names)
         except NodeLost:
             raise
         except (CampaignError, OSError) as error:
@@ -320,13 +321,17 @@ class LiveCluster:
         # Restored nodes need no credentials: they have read theirs before they were saved.
         return [
             NodeBoot(
-                node.name,
+                name,
                 self._image,
                 macs(index),
-                credentials(self.topology, node, self.keys, macs(index)) if credentialed else {},
+                self._credentials(name, macs(index)) if credentialed else {},
             )
-            for index, node in enumerate(self.topology.nodes)
+            for index, name in enumerate(self.topology.guests)
         ]
+
+    def _credentials(self, name: str, mac_pair: tuple[str, str]) -> dict[str, bytes]:
+        named, *_ = self.topology.nodes_of(name)
+        return credentials(self.topology, named, self.keys, mac_pair)
 
     def _disconnect(self) -> None:
         for remote in self._remotes.values():

@@ -167,10 +167,10 @@ class Provisioner:
             await cluster.shrink_to(topology)
             clock.reached(Phase.STARTED, Phase.REACHABLE)
             async with (await self.limits()).boot.deadline() as deadline:
-                await cluster.resume(snapshots, topology.nodes, deadline, clock)
+                await cluster.resume(snapshots, topology.guests, deadline, clock)
             clock.reached(Phase.REACHABLE, Phase.READY)
-            plan = self._bound.reconfigure(topology, params)
-            await cluster.watch_during(self._configure(cluster, plan, clock))
+            plan = self._bound.reconfigure(topology, params).by_guest(topology)
+            await cluster.watch_during(self._reconfigure(cluster, plan, clock))
         self._failures = 0
         return ReadyCluster(cluster, plan, golden.digest)
 
@@ -179,10 +179,10 @@ class Provisioner:
     ) -> ReadyCluster:
         cluster = await self._placed(name, topology, clock)
         async with released_on_failure(cluster):
-            clock.detail(f"booting {len(topology.nodes)} nodes")
+            clock.detail(f"booting {_counted(topology)}")
             await cluster.boot()
             await self._reach(cluster, clock)
-            plan = self._bound.plan(topology, params, self._spec.scheduler.make_secrets())
+            plan = self._spec.cold_plan(topology, params)
             await cluster.watch_during(self._configure(cluster, plan, clock, fresh=True))
         return ReadyCluster(cluster, plan, "", self.cold_because)
 
@@ -196,7 +196,7 @@ class Provisioner:
         with log.context(cluster=name):
             cluster = await self._placed(name, topology, making)
             try:
-                making.detail(f"booting {len(topology.nodes)} nodes")
+                making.detail(f"booting {_counted(topology)}")
                 await cluster.boot_recorded(snapshots, offer.key)
                 await self._reach(cluster, making)
                 await cluster.watch_during(
@@ -262,7 +262,7 @@ class Provisioner:
         async with released_on_failure(cluster):
             await cluster.restore(snapshots, offer.golden)
             # Every trial wants these nodes; the others may be dropped without ever having run.
-            certain = self._spec.topology(self._spec.smallest).nodes
+            certain = self._spec.topology(self._spec.smallest).guests
             # Running nodes need CPUs, which the present trial's head needs to answer with.
             await self._undisturbed.wait()
             async with (await self.limits()).boot.deadline() as deadline:
@@ -287,6 +287,19 @@ class Provisioner:
             await cluster.release()
             return None
         return cluster
+
+    async def _reconfigure(
+        self, cluster: LiveCluster, plan: BootstrapPlan, clock: PhaseClock
+    ) -> None:
+        """Apply `plan` to a restored cluster, whose VMs may have more nodes than it."""
+        query_s = (await self.limits()).questions.query_s
+        await run_all(
+            *(
+                cluster.remotes[name].succeed(self._bound.stop_command(nodes), timeout_s=query_s)
+                for name, nodes in self._spec.surplus(cluster.topology).items()
+            )
+        )
+        await self._configure(cluster, plan, clock)
 
     async def _configure(
         self,
@@ -337,7 +350,7 @@ class Provisioner:
         return GoldenSource(snapshots, self._spec.key_inputs(), self._spec.shape)
 
     async def _acquire(self, name: str, topology: Topology, *, preemptible: bool = False) -> Slot:
-        count = len(topology.nodes)
+        count = len(topology.guests)
         with log.span(_log, f"acquiring a slot for {name}"):
             return await self._host.acquire(
                 name, count, self._spec.shape, await self._expiry(), preemptible=preemptible
@@ -363,6 +376,11 @@ class Provisioner:
         if self._known_slowness is None:
             self._known_slowness = (await self._host.facts()).slowness
         return self._known_slowness
+
+
+def _counted(topology: Topology) -> str:
+    nodes = f"{len(topology.nodes)} nodes"
+    return f"{nodes} in one VM" if topology.dense else nodes
 
 
 async def _equip(remote: Remote, tools: list[File], timeout_s: float) -> None:

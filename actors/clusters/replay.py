@@ -162,7 +162,11 @@ class Replay:
         with log.span(_log, "collecting"):
             async with limit.deadline() as deadline, self._clock.waiting(what):
                 after = await self._offsets(deadline)
-                clocks = {name: NodeClock(self._before[name], after[name]) for name in after}
+                clocks = {
+                    node.name: NodeClock(self._before[name], after[name])
+                    for name in after
+                    for node in self._nodes[name]
+                }
                 accounting, _ = await run_all(self._accounting(deadline), self._bring_all(deadline))
         jobs = self._jobs(clocks, accounting)
         return Replayed(jobs, Conditions(clocks, steal_between(*self._cpu)), first_job_s(jobs))
@@ -327,10 +331,6 @@ class Replay:
         found = {
             name: guest.parse_runs(self._record(name, guest.JOBS_FILE)) for name in self._nodes
         }
-        names = {
-            name: [node.name for node in nodes if node.role == "compute"] or [name]
-            for name, nodes in self._nodes.items()
-        }
         # A submission that was refused has no native id.
         accepted = {
             s.job_id: self._bound.parse_submit(s.output) for s in submits if s.exit_status == 0
@@ -343,8 +343,10 @@ class Replay:
             head=head,
             started_us=started_us,
             submits=submits,
-            runs=runs_by_node(found, names),
-            clocks={node: clock for name, clock in clocks.items() for node in (name, *names[name])},
+            runs=runs_by_node(
+                found, {name: [node.name for node in own] for name, own in self._nodes.items()}
+            ),
+            clocks=clocks,
             nodes_requested=needed,
             native_ids=accepted,
             accounting=accounting,

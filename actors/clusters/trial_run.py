@@ -248,7 +248,7 @@ class TrialRun:
         topology = ready.cluster.topology
         # Compute nodes are alike, so the first one stands for all.
         head, first = (
-            ready.cluster.remotes[node.name] for node in (topology.head, topology.compute[0])
+            ready.cluster.remotes[node.guest_name] for node in (topology.head, topology.compute[0])
         )
         version, running, head_memory, node_memory = await run_all(
             asker.printed(head, bound.version_command()),

@@ -116,6 +116,7 @@ def check_trial(
     settings: ValiditySettings,
     launch_limit: LaunchLimit,
     resolution_s: float,
+    dense: bool = False,
 ) -> tuple[Check, ...]:
     """Check a trial's jobs table (JOBS_SCHEMA) and what was seen around it.
 
@@ -126,7 +127,7 @@ def check_trial(
     `dispatch_delay_s` is how long the scheduler itself may wait before it looks at a job.
     `vcpus_per_cpu` and `memory_promised` are what a host had promised to nodes meanwhile, for each
     of its CPUs and of its memory. `launch_limit` and `resolution_s` are the
-    scheduler's, as `check_accounts` has them.
+    scheduler's, as `check_accounts` has them, and `dense` too.
     """
     clock_error_s = max((clock.error_s for clock in clocks.values()), default=0.0)
     found = {
@@ -153,6 +154,7 @@ def check_trial(
             settings=settings,
             launch_limit=launch_limit,
             resolution_s=resolution_s,
+            dense=dense,
         ),
     )
 
@@ -163,15 +165,19 @@ def check_accounts(
     settings: ValiditySettings,
     launch_limit: LaunchLimit,
     resolution_s: float,
+    dense: bool = False,
 ) -> tuple[Check, ...]:
     """Check the scheduler's own accounts in a jobs table (JOBS_SCHEMA) against what was measured.
 
     A start may differ by what `launch_limit` allows for as many launches at once on a node as there
-    were, and any time by `resolution_s`, that of these accounts, beside what `settings` allow. Of
-    the starts, the one that exceeds its own limit most is told, or that comes closest to it.
+    were, and any time by `resolution_s`, that of these accounts, beside what `settings` allow. The
+    nodes of a `dense` cluster share the CPUs of one VM, and count as one for that. Of the starts,
+    the one that exceeds its own limit most is told, or that comes closest to it.
     """
     table = _Jobs(jobs, {})
-    allowed_s = np.array([launch_limit.allowed_s(count) for count in table.launches(launch_limit)])
+    allowed_s = np.array(
+        [launch_limit.allowed_s(count) for count in table.launches(launch_limit, dense)]
+    )
     gaps_s = table.native_gaps_s("start")
     worst = int(np.argmax(gaps_s - allowed_s)) if gaps_s.size else None
     found = {
@@ -322,8 +328,10 @@ class _Jobs:
         gap = np.abs(self._whole(f"{moment}_ns") / NS_PER_S - native)
         return np.asarray(np.where(self._known(moment), gap, 0.0), dtype=np.float64)
 
-    def launches(self, limit: LaunchLimit) -> Counts:
+    def launches(self, limit: LaunchLimit, dense: bool) -> Counts:
         """Return how many jobs were launched at once on a node of each job, the job included.
+
+        In a `dense` cluster, the nodes of all jobs count, one by one.
 
         It is the most on any of its nodes. A launch lasts from the job's start by the scheduler's
         accounts to its first instruction; another one counts if it falls into that time, or into
@@ -331,6 +339,8 @@ class _Jobs:
         """
         names = pc.list_flatten(self._table.column("nodes"))
         node = np.asarray(pc.index_in(names, value_set=names.unique()).to_numpy(), dtype=np.int64)
+        if dense:
+            node = np.zeros_like(node)
         job = np.repeat(np.arange(self._table.num_rows), self._node_counts())
         known = self._known("start")[job]
         job = job[known]

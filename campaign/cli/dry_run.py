@@ -69,8 +69,9 @@ def _machines(composed: Composed) -> tuple[list[str], bool]:
         lines.append(f"lacking    {error.brief}{fix}")
         possible = False
     memory = composed.campaign.cluster.memory_mib
+    how = "all in one VM of" if composed.campaign.cluster.dense else "each a VM of"
     lines.append(
-        f"boot       clusters of {low}..{high} compute nodes and a head, {memory} MiB each"
+        f"boot       clusters of {low}..{high} compute nodes and a head, {how} {memory} MiB"
     )
     found = list(fits(composed.campaign, high))
     lines += [f"capacity   {_capacity(fit)}" for fit in found]
@@ -89,7 +90,7 @@ def _refusals(composed: Composed) -> Iterator[CampaignError]:
     smallest, _ = composed.space.node_counts()
     checks: list[Callable[[], None]] = [
         lambda: optional.require("vm", "testbed.kind = libvirt"),
-        lambda: check_ports(campaign.local_hosts, smallest),
+        lambda: check_ports(campaign.local_hosts, campaign.cluster.vms(smallest)),
     ]
     if campaign.bootstrap.via == "ansible":
         checks.append(check_installed)

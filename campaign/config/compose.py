@@ -21,7 +21,7 @@ from campaign.config.origins import OVERRIDE, Origins, key_of
 from campaign.config.override_values import SEE_HELP, check_group_choice, value_of
 from campaign.config.renamed import current_name, log_renamed, with_current_names
 from campaign.core.errors import ConfigError
-from campaign.schema.model import Campaign
+from campaign.schema.model import Campaign, ClusterSettings
 from campaign.schema.settings import SettingRow, model_below, row_of, rows
 from schedulers.base import Params
 from schedulers.interface import Scheduler
@@ -111,6 +111,7 @@ def _validated(
     problems = [
         *_unknown_metrics(campaign),
         *_one_image_for_several(campaign),
+        *_not_dense(campaign, schedulers.values()),
         *effects.problems(campaign, origins, used_elsewhere),
     ]
     try:
@@ -123,27 +124,51 @@ def _validated(
     if problems:
         raise _config_error(problems, origins)
     return Composed(
-        _with_memory(campaign, schedulers.values(), origins), schedulers, space, origins
+        _with_memory(campaign, schedulers.values(), origins, space.node_counts()[1]),
+        schedulers,
+        space,
+        origins,
     )
 
 
+def _not_dense(campaign: Campaign, schedulers: Iterable[Scheduler[Params]]) -> Iterator[Problem]:
+    names = [scheduler.name for scheduler in schedulers if not scheduler.shared_node_mib]
+    if campaign.cluster.dense and names:
+        yield Problem(
+            "cluster.dense",
+            True,
+            "false",
+            f"{' and '.join(names)} has no plans for several nodes in one VM",
+        )
+
+
 def _with_memory(
-    campaign: Campaign, schedulers: Iterable[Scheduler[Params]], origins: Origins
+    campaign: Campaign,
+    schedulers: Iterable[Scheduler[Params]],
+    origins: Origins,
+    largest: int,
 ) -> Campaign:
-    # All nodes have as much memory as the scheduler that needs most.
+    # All VMs have as much memory as the scheduler that needs most.
+    shared = largest if campaign.cluster.dense else 0
+    default = ClusterSettings.model_fields["memory_mib"].default if shared else 0
+
+    def needed_mib(scheduler: Scheduler[Params]) -> int:
+        own_mib: int = max(default, scheduler.memory_mib)
+        return own_mib + shared * scheduler.shared_node_mib
+
     given = campaign.cluster.memory_mib
-    neediest = max(schedulers, key=lambda scheduler: scheduler.memory_mib)
-    if given >= neediest.memory_mib:
+    neediest = max(schedulers, key=needed_mib)
+    if given >= needed_mib(neediest):
         return campaign
     if "memory_mib" in campaign.cluster.model_fields_set:
         if campaign.testbed.kind == "simulation":
             return campaign  # nothing boots, so what VMs need is no limit
         raise ConfigError(
             f"{_MEMORY} = {given} (from {origins.of(_MEMORY)}): {neediest.name} needs "
-            f"{neediest.memory_mib} MiB",
+            f"{needed_mib(neediest)} MiB",
             resolution="Leave it out, or raise it.",
         )
-    cluster = campaign.cluster.model_copy(update={"memory_mib": neediest.memory_mib})
+    cluster = campaign.cluster.model_copy(update={"memory_mib": needed_mib(neediest)})
     return campaign.model_copy(update={"cluster": cluster})
 
 

@@ -21,7 +21,7 @@ ON_MACHINES = (
     *(
         f"cluster.{name}"
         for name in (
-            *("hosts", "vcpus", "memory_mib", "start", "stall_s"),
+            *("hosts", "dense", "vcpus", "memory_mib", "start", "stall_s"),
             *("boot_deadline_s", "bootstrap_deadline_s", "workload_deadline_s"),
         )
     ),
@@ -185,6 +185,12 @@ def _of_testbed(campaign: Campaign) -> Iterator[Unused]:
             f"the host is not of the group {campaign.testbed.group!r} (testbed.group)",
             "choose another testbed.group, or leave it out",
             by_testbed=True,
+        )
+    if campaign.cluster.dense:
+        yield Unused(
+            "cluster.hosts",
+            "all nodes of a dense cluster are in one VM (cluster.dense)",
+            "leave one of the two out",
         )
     if campaign.testbed.parallel > campaign.search.batch == 1:
         yield Unused(

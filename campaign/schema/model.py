@@ -106,13 +106,18 @@ class ClusterSettings(Settings):
         ge=1,
         le=64,
     )
+    dense: bool = setting(
+        False,
+        help="all nodes are in one VM, as daemons beside one another: for clusters of many nodes",
+    )
     slots_per_node: int = setting(
         4, help="job slots that a compute node offers", unit="slots", ge=1, le=1024
     )
-    vcpus: int = setting(1, help="virtual CPUs of a node", unit="vCPUs", ge=1, le=64)
+    vcpus: int = setting(1, help="virtual CPUs of a VM", unit="vCPUs", ge=1, le=64)
     memory_mib: int = setting(
         512,
-        help="memory of a node; if not given, more where a scheduler needs more",
+        help="memory of a VM; if not given, more where a scheduler needs more, and for the nodes "
+        "of a dense cluster",
         unit="MiB",
         ge=256,
         le=1_048_576,
@@ -148,6 +153,10 @@ class ClusterSettings(Settings):
         ge=1,
         le=604_800,
     )
+
+    def vms(self, nodes: int) -> int:
+        """Return how many VMs a head and `nodes` compute nodes are in."""
+        return 1 if self.dense else nodes + 1
 
 
 class BootstrapSettings(Settings):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from actors.clusters.identity import topology_of
+from actors.clusters.identity import configured_topology
 from campaign.config.compose import Composed
 from campaign.config.default_point import default_point
 from campaign.core.errors import ImageError
@@ -10,7 +10,7 @@ from campaign.images.bundles.facts import image_facts
 from campaign.images.debian.builder import spec
 from campaign.testbeds.preflight import store_of
 from schedulers.ansible import Target, folder
-from schedulers.base import BootstrapPlan, File, Topology
+from schedulers.base import LOOPBACK, BootstrapPlan, File, Topology
 from schedulers.facts import ImageFacts
 from search.space import dimension_text
 
@@ -21,13 +21,13 @@ def files(composed: Composed) -> Sequence[File]:
     scheduler = composed.scheduler
     point = default_point(composed)
     cluster = campaign.cluster
-    topology = topology_of(composed.space.nodes(point), cluster.slots_per_node, cluster.memory_mib)
+    topology = configured_topology(composed.space.nodes(point), cluster, scheduler)
     params = scheduler.Params(**composed.space.params(point))
     bound = scheduler.for_image(_facts(composed))
-    plan = bound.plan(topology, params, scheduler.make_secrets())
+    plan = bound.plan(topology, params, scheduler.make_secrets()).by_guest(topology)
+    machines = [topology.nodes_of(guest)[0] for guest in topology.guests]
     targets = [
-        Target(node.name, f"{node.role}_nodes", {"ansible_host": node.address})
-        for node in topology.nodes
+        Target(node.name, f"{node.role}_nodes", {"ansible_host": node.address}) for node in machines
     ]
     lines = _readme(composed, topology, plan)
     return (File("README.md", ("\n".join(lines) + "\n").encode()), *folder(plan, targets))
@@ -56,10 +56,11 @@ def searched_lines(composed: Composed) -> Iterator[str]:
 def _readme(composed: Composed, topology: Topology, plan: BootstrapPlan) -> Iterator[str]:
     name = composed.scheduler.name
     compute = topology.compute
-    addresses = [node.address.encode() for node in topology.nodes]
+    addresses = [node.address.encode() for node in topology.nodes if node.address != LOOPBACK]
     settings = [f"{path} = {value}" for path, value in composed.space.fixed.items()]
     placed = {file.path: file for _, file in plan.files()}
-    yield f"# {name} on a head and {len(compute)} compute nodes, by Ansible\n"
+    where = ", all on one machine" if topology.dense else ""
+    yield f"# {name} on a head and {len(compute)} compute nodes{where}, by Ansible\n"
     yield (f"Made by `hpc-campaign export ansible` from the campaign `{composed.campaign.name}`.\n")
     yield from (f"- {line}" for line in (*settings, *searched_lines(composed)))
     yield "\n## Before you run it\n"

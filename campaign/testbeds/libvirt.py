@@ -62,7 +62,7 @@ class LibvirtBackend:
         """Raise CampaignError unless clusters fit here and what bootstraps them is installed."""
         smallest, largest = self._space.node_counts()
         check_capacity(self._campaign, largest)
-        check_ports(self._campaign.local_hosts, smallest)
+        check_ports(self._campaign.local_hosts, self._campaign.cluster.vms(smallest))
         if self._campaign.bootstrap.via == "ansible":
             from actors.bootstrap.ansible import check_installed
 

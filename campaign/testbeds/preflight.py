@@ -157,7 +157,7 @@ def fits(campaign: Campaign, largest: int) -> Iterator[Fit]:
     from actors.hosts.state_dir import state_dir_of
 
     cluster = campaign.cluster
-    vms, *_ = shares(largest + 1, cluster.hosts)  # the head is one more
+    vms, *_ = shares(cluster.vms(largest), cluster.hosts)
     for name, settings in campaign.local_hosts.items():
         kind: Literal["kvm", "tcg"] = "kvm" if settings.acceleration == "kvm" else "tcg"
         needed = cluster_resources(vms, NodeShape(cluster.vcpus, cluster.memory_mib), kind)
@@ -174,22 +174,23 @@ def check_capacity(campaign: Campaign, largest: int) -> None:
     enough = sum(not fit.shortfall for fit in found) >= campaign.cluster.hosts
     if not campaign.far_hosts and not enough:
         raise CapacityError(
-            f"cluster.nodes: a cluster of {largest + 1} VMs (the head included) fits on no host",
+            f"cluster.nodes: a cluster of {campaign.cluster.vms(largest)} VMs (the head included) "
+            "fits on no host",
             "\n".join(f"{fit.host}: {fit.shortfall}" for fit in found),
             "Use fewer nodes (cluster.nodes), smaller ones (cluster.memory_mib, cluster.vcpus), "
             "or another host.",
         )
 
 
-def check_ports(hosts: Mapping[str, HostSettings], smallest: int) -> None:
-    """Raise CapacityError unless each of `hosts` has free ports for `smallest` compute nodes.
+def check_ports(hosts: Mapping[str, HostSettings], vms: int) -> None:
+    """Raise CapacityError unless each of `hosts` has free ports for so many VMs.
 
     Other programs may use some of a host's ports, so they are tried.
     """
     for name, settings in hosts.items():
         low, high = settings.ports
         try:
-            free_ports(smallest + 1, range(low, high + 1))
+            free_ports(vms, range(low, high + 1))
         except CapacityError as error:
             raise CapacityError(
                 f"hosts.{name}.ports: {error.brief}", error.details, error.resolution

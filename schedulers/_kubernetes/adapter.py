@@ -46,6 +46,7 @@ class Kubernetes(ABC, Generic[P]):
     resolution_s: ClassVar[float] = 1.0
     launch_limit: ClassVar[LaunchLimit] = LaunchLimit(60.0, at_once=2)
     memory_mib: ClassVar[int] = 1536
+    shared_node_mib: ClassVar[int] = 16
     phase_limits: ClassVar[PhaseLimits] = PhaseLimits(
         boot_s=60.0, configure_s=120.0, smoke_test_s=120.0
     )

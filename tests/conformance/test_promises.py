@@ -259,6 +259,12 @@ class Overzealous(BoundSlurm):
         return super().stop_command([*nodes, conformance.CLUSTER.head])
 
 
+class Modest(Slurm):
+    """Has plans that it doesn't know of."""
+
+    shared_node_mib = 0
+
+
 class Lumped(BoundSlurm):
     """Knows one log for all nodes of a VM."""
 
@@ -385,6 +391,7 @@ def on_images(scheduler, bound):
         ),
         (Sharing, dense_clusters_are_planned_or_refused, "n1 has no unit of its own"),
         (Overzealous, dense_clusters_are_planned_or_refused, "stop_command of n1 stops"),
+        (Modest, dense_clusters_are_planned_or_refused, "although shared_node_mib is 0"),
         (Lumped, dense_clusters_are_planned_or_refused, "share logs"),
         (Anonymous, dense_clusters_are_planned_or_refused, "can't learn"),
         (Careless, dense_clusters_are_planned_or_refused, r"passes without slurmd@n2.service"),

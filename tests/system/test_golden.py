@@ -288,7 +288,7 @@ def test_many_restores_leave_nothing_and_stay_as_fast(host, cluster_spec, state_
             local, slot, topology, cluster_spec.bundle, load_keys(golden.identity)
         )
         await cluster.restore(local, golden)
-        await cluster.resume(local, topology.nodes, began + 120, PhaseClock())
+        await cluster.resume(local, topology.guests, began + 120, PhaseClock())
         await cluster.release()
         return time.monotonic() - began
 

@@ -102,7 +102,7 @@ def test_a_restored_cluster_is_shrunk_and_resumed_and_its_clocks_are_set(remotes
         await cluster.restore(host, GOLDEN)
         assert set(host.slots["c"].values()) == {"paused"}
         await cluster.shrink_to(SMALL)
-        await cluster.resume(host, SMALL.nodes, deadline(), PhaseClock())
+        await cluster.resume(host, SMALL.guests, deadline(), PhaseClock())
         assert host.slots["c"] == {"head": "running", "n1": "running"}
         await cluster.release()
         return cluster.states
@@ -116,11 +116,11 @@ def test_a_cluster_that_was_resumed_in_part_is_resumed_for_the_rest(remotes):
         host = FakeHost()
         cluster = await placed(host)
         await cluster.restore(host, GOLDEN)
-        await cluster.resume(host, SMALL.nodes, deadline(), PhaseClock())
+        await cluster.resume(host, SMALL.guests, deadline(), PhaseClock())
         first = dict(remotes)
         assert sorted(cluster.remotes) == ["head", "n1"]
         await cluster.shrink_to(topology_of(2, 1, 512))
-        await cluster.resume(host, cluster.topology.nodes, deadline(), PhaseClock())
+        await cluster.resume(host, cluster.topology.guests, deadline(), PhaseClock())
         assert sorted(cluster.remotes) == ["head", "n1", "n2"]
         assert all(remotes[node] is remote for node, remote in first.items())
         assert sorted(host.slots["c"]) == ["head", "n1", "n2"]
@@ -151,7 +151,7 @@ CALLS = {
     "boot_recorded": lambda cluster: cluster.boot_recorded(cluster._host, KEY),
     "restore": lambda cluster: cluster.restore(cluster._host, GOLDEN),
     "shrink_to": lambda cluster: cluster.shrink_to(SMALL),
-    "resume": lambda cluster: cluster.resume(cluster._host, SMALL.nodes, deadline(), PhaseClock()),
+    "resume": lambda cluster: cluster.resume(cluster._host, SMALL.guests, deadline(), PhaseClock()),
     "reach": lambda cluster: cluster.reach(deadline(), PhaseClock()),
     "watch_during": lambda cluster: cluster.watch_during(nothing()),
     "save": lambda cluster: cluster.save(cluster._host),
@@ -213,7 +213,7 @@ def test_a_step_that_breaks_off_leaves_a_cluster_that_can_only_be_released(remot
                     await cluster.save(host)
                 else:
                     await cluster.restore(host, GOLDEN)
-                    await cluster.resume(host, LARGE.nodes, deadline(), PhaseClock())
+                    await cluster.resume(host, LARGE.guests, deadline(), PhaseClock())
         assert host.released == ["c"]
         return cluster.states
 

@@ -193,9 +193,11 @@ def burst(took_s: list[float], apart_s: float = 0.0) -> list[dict[str, Any]]:
     ]
 
 
-def starts_agree(rows: list[dict[str, Any]], slowness: float = 1.0) -> Check:
+def starts_agree(
+    rows: list[dict[str, Any]], slowness: float = 1.0, *, dense: bool = False
+) -> Check:
     limit = adapter("volcano").launch_limit.on(slowness)
-    found = checks(*rows, settings=ValiditySettings(), launch_limit=limit)
+    found = checks(*rows, settings=ValiditySettings(), launch_limit=limit, dense=dense)
     return next(check for check in found if check.name == "gap to native starts")
 
 
@@ -215,6 +217,7 @@ def test_a_launch_may_take_long_only_beside_others_on_its_own_node() -> None:
     for number, row in enumerate(elsewhere):
         row["nodes"] = [f"n{number}"]
     assert not starts_agree(elsewhere).ok
+    assert starts_agree(elsewhere, dense=True).ok  # they share the CPUs of one VM
     wide = [row | {"nodes": ["n1", "n2"], "nodes_requested": 2} for row in burst(late)]
     assert starts_agree(wide).ok
 

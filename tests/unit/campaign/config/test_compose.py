@@ -287,6 +287,24 @@ def test_all_nodes_have_the_memory_that_the_neediest_scheduler_needs():
     )
 
 
+def test_the_vm_of_a_dense_cluster_has_memory_for_its_nodes():
+    def memory_mib(*overrides):
+        return compose(["cluster.dense=true", *overrides]).campaign.cluster.memory_mib
+
+    each = adapter("slurm").shared_node_mib
+    assert memory_mib("cluster.nodes=16") == 512 + 16 * each
+    assert memory_mib("cluster.nodes=[1,100]") == 512 + 100 * each
+    assert memory_mib("cluster.nodes=16", "cluster.memory_mib=2048") == 2048
+    message = refused("cluster.dense=true", "cluster.nodes=16", "cluster.memory_mib=600")
+    assert f"slurm needs {512 + 16 * each} MiB" in message
+
+
+def test_a_dense_cluster_wants_a_scheduler_that_has_plans_for_it(monkeypatch):
+    monkeypatch.setattr(type(adapter("slurm")), "shared_node_mib", 0)
+    message = refused("cluster.dense=true")
+    assert "cluster.dense" in message and "slurm has no plans" in message
+
+
 def test_what_a_campaign_recorded_has_the_memory_that_it_had():
     once = compose(["scheduler=volcano"])
     assert compose_recorded(once.campaign.model_dump(mode="json")).campaign == once.campaign

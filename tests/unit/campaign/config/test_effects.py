@@ -25,6 +25,8 @@ def refused(overrides, config_dir=None):
         ([SIMULATION, "cluster.vcpus=2"], "cluster.vcpus", "testbed.kind=simulation"),
         ([SIMULATION, "cluster.memory_mib=1024"], "cluster.memory_mib", "testbed=libvirt"),
         ([SIMULATION, "cluster={nodes: 2, start: cold}"], "cluster.start", "simulation"),
+        ([SIMULATION, "cluster.dense=true"], "cluster.dense", "simulation"),
+        (["cluster.dense=true", "cluster.hosts=1"], "cluster.hosts", "in one VM"),
         ([SIMULATION, "bootstrap.via=ansible"], "bootstrap.via", "simulation"),
         ([SIMULATION, "image.hash=abcdef"], "image.hash", "simulation"),
         ([SIMULATION, "hosts.local.vcpus=8"], "hosts.local.vcpus", "simulation"),

@@ -16,7 +16,7 @@ from campaign import guest
 from campaign.core.jobs import Job
 from campaign.guest import GuestError, PayloadRun, Submission
 from campaign.guest.clocks import ClockOffset, ClockSample, NodeClock, offset, parse_clock
-from campaign.guest.collect import Collected, jobs_table
+from campaign.guest.collect import Collected, jobs_table, runs_by_node
 from campaign.schema.workload import WorkloadSettings
 from campaign.workloads import load
 from schedulers.base import NativeTimes, Node, Topology
@@ -390,6 +390,23 @@ def collected(**changes: object) -> Collected:
         "accounting": {"9": NativeTimes("9", "COMPLETED", 1000.0, 1002.0)},
     }
     return Collected(**(values | changes))  # type: ignore[arg-type]
+
+
+def test_runs_in_a_shared_vm_are_those_of_the_nodes_that_they_name() -> None:
+    found = {"head": [PayloadRun(1, "n1", 1, 2, 0), PayloadRun(1, "n2", 1, 3, 0)]}
+    runs = runs_by_node(found, {"head": ["head", "n1", "n2"]})
+    assert {node: [run.end_us for run in each] for node, each in runs.items()} == {
+        "head": [],
+        "n1": [2],
+        "n2": [3],
+    }
+    with pytest.raises(GuestError, match="none of the nodes of head"):
+        runs_by_node({"head": [PayloadRun(1, "n9", 1, 2, 0)]}, {"head": ["head", "n1"]})
+
+
+def test_runs_in_a_vm_of_one_node_are_its_own_whatever_they_name() -> None:
+    found = {"n1": [PayloadRun(1, "elsewhere", 1, 2, 0)]}
+    assert list(runs_by_node(found, {"head": ["head"], "n1": ["n1"]})["n1"]) == found["n1"]
 
 
 def test_the_jobs_table_is_on_one_clock() -> None:
