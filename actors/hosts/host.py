@@ -38,9 +38,9 @@ from actors.hypervisor.capacity import (
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.console import console_tail, kernel_fault
 from actors.hypervisor.daemon import PrivateLibvirtd, choose_uri
-from actors.hypervisor.domain import MemoryFile, Multicast, NodeSpec
 from actors.hypervisor.errors import HypervisorError
 from actors.hypervisor.lease import Lease, Owner
+from actors.hypervisor.node_spec import MemoryFile, Multicast, NodeSpec
 from actors.hypervisor.overlay import Bridge, Overlay
 from actors.hypervisor.ports import free_ports
 from actors.hypervisor.probe import Acceleration, acceleration
@@ -222,15 +222,17 @@ class Host:
         """Keep the nodes of a slot, which were started by `start_recorded`, as a golden cluster.
 
         They stand still from then on. All are stopped before the first is saved, so that they are
-        saved at one instant. `identity` holds the cluster's secrets.
+        saved at one instant; those that have halted stand still already. `identity` holds the
+        cluster's secrets.
         """
 
         def save_devices(name: str, path: Path) -> None:
             self._hypervisor.save_devices(f"{slot.cluster}-{name}", path)
 
         with _step(slot.cluster, f"saving {len(names)} nodes"):
-            for name in names:
-                self._hypervisor.suspend(f"{slot.cluster}-{name}")
+            for state in self.states(slot, names):
+                if state.state != "halted":
+                    self._hypervisor.suspend(f"{slot.cluster}-{state.name}")
             return self._snapshots.save(slot.cluster, names, identity, save_devices)
 
     def restore(self, slot: Slot, boots: Sequence[NodeBoot], golden: Golden) -> None:

@@ -7,8 +7,8 @@ from typing import Literal
 from actors.hypervisor.calibration import EMULATION_SLOWNESS, Calibration
 from actors.hypervisor.capacity import Resources
 from actors.hypervisor.connection import Versions
-from actors.hypervisor.domain import Multicast
 from actors.hypervisor.lease import Lease
+from actors.hypervisor.node_spec import Multicast
 from actors.hypervisor.overlay import Bridge, Overlay
 from actors.hypervisor.probe import Acceleration
 from campaign.images.bundles.manifest import Bundle

@@ -1,7 +1,8 @@
 """How much a host can carry, counted before anything starts.
 
-Counted are memory with the emulator's share, vCPUs, ports and disk. Memory and CPUs come from
-psutil and the kernel; the limits of control groups are read here, since psutil knows none.
+Counted are memory with the emulator's share, vCPUs, whole CPUs, ports and disk. Memory and CPUs
+come from psutil and the kernel; the limits of control groups are read here, since psutil knows
+none.
 """
 
 import os
@@ -23,17 +24,23 @@ _UNITS = {
     "vcpus": "vCPUs",
     "ports": "TCP ports",
     "disk_mib": "MiB of disk",
+    "cpus": "whole CPUs",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """An amount of everything that nodes occupy on a host: MiB, CPUs and TCP ports."""
+    """An amount of everything that nodes occupy on a host: MiB, CPUs and TCP ports.
+
+    A CPU is promised to several vCPUs, whose guests sleep most of the time. `cpus` counts those of
+    guests that never sleep: such a one has a CPU for itself.
+    """
 
     memory_mib: int = 0
     vcpus: int = 0
     ports: int = 0
     disk_mib: int = 0
+    cpus: int = 0
 
     def __add__(self, other: "Resources") -> "Resources":
         return Resources(**{name: getattr(self, name) + getattr(other, name) for name in _UNITS})
@@ -100,13 +107,17 @@ def node_resources(
     tb_cache_mib: int,
     acceleration: Literal["kvm", "tcg"],
     disk_mib: int = 8,
+    cpus: int = 0,
 ) -> Resources:
     """Return what one node occupies.
 
-    That is its memory and the emulator's, its vCPUs, one port for SSH, and `disk_mib` for its logs.
+    That is its memory and the emulator's, its vCPUs, the `cpus` that it has for itself, one port
+    for SSH, and `disk_mib` for its logs and what else it writes.
     """
     emulator = KVM_OVERHEAD_MIB if acceleration == "kvm" else TCG_OVERHEAD_MIB + tb_cache_mib
-    return Resources(memory_mib=memory_mib + emulator, vcpus=vcpus, ports=1, disk_mib=disk_mib)
+    return Resources(
+        memory_mib=memory_mib + emulator, vcpus=vcpus, ports=1, disk_mib=disk_mib, cpus=cpus
+    )
 
 
 def read_host(
@@ -119,9 +130,9 @@ def read_host(
 ) -> Resources:
     """Return what this machine has for nodes right now.
 
-    That is the memory that is available, less `memory_kept_mib` for everybody else;
-    `vcpus_per_cpu` virtual CPUs for each CPU that we may use; the free disk below `folder`; and
-    `ports` as configured. The limits of our control groups count. `root` stands for / in tests.
+    That is the memory that is available, less `memory_kept_mib` for everybody else; each CPU that
+    we may use, and `vcpus_per_cpu` virtual CPUs for it; the free disk below `folder`; and `ports`
+    as configured. The limits of our control groups count. `root` stands for / in tests.
     """
     memory = min(
         [
@@ -136,6 +147,7 @@ def read_host(
         ports=ports,
         # The folder may not exist yet; its nearest parent is on the disk that it will be on.
         disk_mib=shutil.disk_usage(_existing(folder)).free // _MIB,
+        cpus=max(1, int(cpus)),
     )
 
 

@@ -15,11 +15,10 @@ from typing import Any, Self, TypeVar
 import libvirt
 import psutil
 
-from actors.hypervisor import device_state, monitor
+from actors.hypervisor import device_state, domain_state, monitor
 from actors.hypervisor.domain import (
     LEASE_NAMESPACE,
     LEASE_PREFIX,
-    NodeSpec,
     domain_xml,
     lease_element,
     parse_lease,
@@ -32,6 +31,7 @@ from actors.hypervisor.errors import (
     SnapshotFailed,
 )
 from actors.hypervisor.lease import Lease
+from actors.hypervisor.node_spec import NodeSpec
 from actors.hypervisor.process import arguments, end
 from actors.hypervisor.start_failure import explain
 from actors.hypervisor.timeout import with_timeout
@@ -44,15 +44,6 @@ _ANSWER_TIMEOUT_S = 60.0
 """libvirt itself waits up to 30 s for another request to let go of a domain."""
 _START_TIMEOUT_S = 120.0
 _KILL_TIMEOUT_S = 20.0
-_STATES = {
-    libvirt.VIR_DOMAIN_RUNNING: "running",
-    libvirt.VIR_DOMAIN_BLOCKED: "running",
-    libvirt.VIR_DOMAIN_PAUSED: "paused",
-    libvirt.VIR_DOMAIN_SHUTDOWN: "shutting down",
-    libvirt.VIR_DOMAIN_SHUTOFF: "off",
-    libvirt.VIR_DOMAIN_CRASHED: "crashed",
-    libvirt.VIR_DOMAIN_PMSUSPENDED: "suspended",
-}
 
 
 @dataclass(frozen=True)
@@ -244,14 +235,14 @@ class Hypervisor:
     def state(self, name: str) -> str:
         """Return the state of a domain.
 
-        It is "running", "paused", "shutting down", "off", "crashed", "suspended", or "gone" if
-        there is no such domain.
+        It is "running", "paused", "shutting down", "off", "crashed", "suspended", "halted" if the
+        guest has stopped itself, or "gone" if there is no such domain.
         """
         try:
-            state, _ = self._ask(lambda libvirtd: libvirtd.lookupByName(name).state())
+            state, why = self._ask(lambda libvirtd: libvirtd.lookupByName(name).state())
         except NodeGone:
             return "gone"
-        return _STATES.get(state, f"unknown ({state})")
+        return domain_state.in_words(state, why)
 
     def usage(self, name: str) -> NodeUsage:
         """Return what a running node has used so far; NodeGone if there is no such node."""

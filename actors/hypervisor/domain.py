@@ -1,24 +1,24 @@
-"""What a node is, and the libvirt domain that makes it: pure, nothing is started here.
+"""The libvirt domain that makes a node: pure, nothing is started here.
 
 A node boots its kernel directly, mounts one read-only disk that all nodes share, writes its console
 to a file, and has two network cards. The management card is QEMU's user network with one forwarded
 SSH port and no way out. The cluster card is a multicast group joined on 127.0.0.1, so that no
 traffic leaves the loopback interface; in a cluster that spans hosts it is plugged into a bridge.
 libvirt's own `<interface type='mcast'>` would send on the interface of the default route, so these
-cards are QEMU arguments.
+cards are QEMU arguments. A guest in virtual time differs as `virtual_domain` says.
 """
 
 import hashlib
-import ipaddress
-import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from actors.hypervisor.errors import InvalidLease, InvalidNodeSpec
+from actors.hypervisor import virtual_domain
+from actors.hypervisor.errors import InvalidLease
 from actors.hypervisor.lease import Lease, Owner
+from actors.hypervisor.node_spec import MappedFiles, MemoryFile, Multicast, NodeSpec
 from actors.hypervisor.overlay import Bridge
 
 LEASE_NAMESPACE = "urn:hpc-campaign:lease:1"
@@ -28,188 +28,20 @@ CREDENTIAL_FOLDER = "opt/io.systemd.credentials/"
 """The folder of QEMU's fw_cfg in which systemd looks for credentials."""
 GUEST_ADDRESS = "10.0.2.15"
 """The address that QEMU's user network leases to its only guest."""
-
-_HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
-# QEMU's fw_cfg names have 55 characters, 27 of which are CREDENTIAL_FOLDER.
-_CREDENTIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,27}")
-_LINK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")  # the kernel's names have 15 characters
-# The lowest bit of a unicast address's first byte is 0.
-_UNICAST_MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
-# XML 1.0 can't express most of the excluded characters, not even escaped.
-_XML_TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*")
-_PCI_BUS = {"pc": "pci.0", "q35": "pcie.0"}
 MANAGEMENT_CARD = "mgmt"
 CLUSTER_CARD = "cluster"
 """QEMU's names of a node's two networks; if a cluster spans hosts, libvirt names the second."""
+# QEMU 7.2 emulates CMPXCHG16B wrongly: guest kernels panic within minutes. And it moves "fast"
+# strings byte by byte: without them kernels copy words, and processes start in four fifths of the
+# time.
+_BAD_WHERE_EMULATED = ("cx16", "erms")
+_PCI_BUS = {"pc": "pci.0", "q35": "pcie.0"}
 # Beyond the slots that libvirt hands out from the bottom.
 _MANAGEMENT_SLOT = "0x10"
 _CLUSTER_SLOT = "0x11"
 
 ET.register_namespace(LEASE_PREFIX, LEASE_NAMESPACE)
 ET.register_namespace("qemu", QEMU_NAMESPACE)
-
-
-@dataclass(frozen=True)
-class Multicast:
-    """The multicast group and UDP port that are one cluster's own layer-2 network."""
-
-    group: str
-    port: int
-
-
-@dataclass(frozen=True)
-class MemoryFile:
-    """The file that is a node's memory: one to `record` into, or a golden one to `restore` from.
-
-    A restored node maps the file privately: it reads what the golden node had, straight from the
-    page cache, and keeps what it writes to itself. It starts paused and waits for the state of its
-    devices.
-    """
-
-    path: Path
-    use: Literal["record", "restore"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeSpec:
-    """One node of a cluster. InvalidNodeSpec is raised at once for a value that can't be meant.
-
-    Files are absolute paths on the libvirt host. `credentials` maps systemd credential names to
-    files, so that secrets stand in files that only we can read and not in process arguments.
-    `tb_cache_mib` bounds the translation cache of the software emulator and means nothing under
-    KVM. `machine` is QEMU's: "pc" boots faster than "q35".
-    """
-
-    cluster: str
-    node: str
-    vcpus: int
-    memory_mib: int
-    kernel: Path
-    initrd: Path
-    cmdline: str
-    root: Path
-    acceleration: Literal["kvm", "tcg"]
-    tb_cache_mib: int
-    ssh_port: int
-    network: Multicast | Bridge
-    management_mac: str
-    cluster_mac: str
-    credentials: Mapping[str, Path]
-    console_log: Path
-    lease: Lease
-    machine: Literal["pc", "q35"] = "pc"
-    ssh_address: str = "127.0.0.1"
-    memory: MemoryFile | None = None
-
-    @property
-    def name(self) -> str:
-        """The domain's name."""
-        return f"{self.cluster}-{self.node}"
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """All files that must exist before the node can start."""
-        memory = [self.memory.path] if self.memory else []
-        return (self.kernel, self.initrd, self.root, *self.credentials.values(), *memory)
-
-    def __post_init__(self) -> None:
-        _check_names(self)
-        _check_numbers(self)
-        _check_network(self)
-        for path in (*self.files, self.console_log):
-            if not path.is_absolute() or not _XML_TEXT.fullmatch(str(path)):
-                raise _invalid(
-                    self, "file", path, "must be an absolute path without control characters"
-                )
-        if self.memory and "," in str(self.memory.path):
-            raise _invalid(
-                self,
-                "memory",
-                self.memory.path,
-                "must hold no comma: QEMU separates options by them",
-            )
-
-
-def _check_names(spec: NodeSpec) -> None:
-    for field, value in (("cluster", spec.cluster), ("node", spec.node)):
-        if not _HOST_LABEL.fullmatch(value):
-            raise _invalid(
-                spec,
-                field,
-                value,
-                "must be a host name label: a-z, 0-9 and -, at most 32 characters",
-            )
-    for name in spec.credentials:
-        if not _CREDENTIAL.fullmatch(name):
-            raise _invalid(
-                spec,
-                "credentials",
-                name,
-                "credential names are A-Z a-z 0-9 . _ -, at most 28 characters",
-            )
-    if not _XML_TEXT.fullmatch(spec.cmdline):
-        raise _invalid(spec, "cmdline", spec.cmdline, "must hold no control characters")
-    for field, value, allowed in (
-        ("acceleration", spec.acceleration, ("kvm", "tcg")),
-        ("machine", spec.machine, tuple(_PCI_BUS)),
-    ):
-        if value not in allowed:
-            raise _invalid(spec, field, value, f"must be one of {', '.join(allowed)}")
-
-
-def _check_numbers(spec: NodeSpec) -> None:
-    for field, value, low, high in (
-        ("vcpus", spec.vcpus, 1, 255),
-        ("memory_mib", spec.memory_mib, 64, 2**24),
-        ("tb_cache_mib", spec.tb_cache_mib, 8, 2**16),
-        ("ssh_port", spec.ssh_port, 1024, 65535),
-        *(
-            [("network.port", spec.network.port, 1024, 65535)]
-            if isinstance(spec.network, Multicast)
-            else []
-        ),
-    ):
-        if not low <= value <= high:
-            raise _invalid(spec, field, value, f"must be {low}..{high}")
-
-
-def _check_network(spec: NodeSpec) -> None:
-    for field, mac in (("management_mac", spec.management_mac), ("cluster_mac", spec.cluster_mac)):
-        if not _UNICAST_MAC.fullmatch(mac):
-            raise _invalid(
-                spec,
-                field,
-                mac,
-                "must be a unicast MAC address such as 52:54:00:12:34:56, in lower case",
-            )
-    if spec.management_mac == spec.cluster_mac:
-        raise _invalid(spec, "cluster_mac", spec.cluster_mac, "must differ from management_mac")
-    if _address(spec.ssh_address) is None:
-        raise _invalid(spec, "ssh_address", spec.ssh_address, "must be an IPv4 address")
-    if isinstance(spec.network, Bridge):
-        if not _LINK.fullmatch(spec.network.name):
-            raise _invalid(
-                spec, "network.name", spec.network.name, "must be the name of a network link"
-            )
-        return
-    group = _address(spec.network.group)
-    if group is None or group not in ipaddress.IPv4Network("239.0.0.0/8"):
-        raise _invalid(
-            spec, "network.group", spec.network.group, "must be an IPv4 address in 239.0.0.0/8"
-        )
-
-
-def _address(text: str) -> ipaddress.IPv4Address | None:
-    try:
-        return ipaddress.IPv4Address(text)
-    except ValueError:
-        return None
-
-
-def _invalid(spec: NodeSpec, field: str, value: object, rule: str) -> InvalidNodeSpec:
-    return InvalidNodeSpec(
-        f"node {spec.node!r} of cluster {spec.cluster!r}: {field} is {value!r}, but it {rule}"
-    )
 
 
 def domain_xml(spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> str:
@@ -222,9 +54,10 @@ def domain_xml(spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> str:
     domain = ET.Element("domain", {"type": "kvm" if spec.acceleration == "kvm" else "qemu"})
     _text(domain, "name", spec.name)
     ET.SubElement(domain, "metadata").append(lease_element(spec.lease))
-    # Fresh at each start: a restored kernel sees by it that it is a copy, and draws other random
-    # numbers.
-    ET.SubElement(domain, "genid")
+    if not spec.mapped:
+        # Fresh at each start: a restored kernel sees by it that it is a copy, and draws other
+        # random numbers.
+        ET.SubElement(domain, "genid")
     _text(domain, "memory", str(spec.memory_mib), unit="MiB")
     _text(domain, "vcpu", str(spec.vcpus))
     _add_boot(domain, spec)
@@ -237,17 +70,24 @@ def domain_xml(spec: NodeSpec, *, run_as: tuple[int, int] | None = None) -> str:
         # The plus sign tells libvirt that this is a number and not a user's name.
         _text(label, "label", f"+{run_as[0]}:+{run_as[1]}")
     commandline = ET.SubElement(domain, f"{{{QEMU_NAMESPACE}}}commandline")
-    for argument in (*_network_cards(spec), *_memory(spec)):
+    own = virtual_domain.arguments(spec, spec.mapped) if spec.mapped else _network_cards(spec)
+    for argument in (*own, *_memory(spec)):
         ET.SubElement(commandline, f"{{{QEMU_NAMESPACE}}}arg", {"value": argument})
     return ET.tostring(domain, encoding="unicode")
 
 
 def fingerprint(
-    vcpus: int, memory_mib: int, acceleration: Literal["kvm", "tcg"], tb_cache_mib: int
+    vcpus: int,
+    memory_mib: int,
+    acceleration: Literal["kvm", "tcg"],
+    tb_cache_mib: int,
+    *,
+    exchange_size: int = 0,
 ) -> str:
     """Return a hash of what all nodes of one shape have in common as libvirt sees them.
 
-    It is equal for two nodes where the memory of one fits the other.
+    It is equal for two nodes where the memory of one fits the other. With `exchange_size` (bytes),
+    they are guests in virtual time.
     """
     # What differs between nodes of one shape has a fixed value here.
     nowhere = Path("/")
@@ -271,6 +111,9 @@ def fingerprint(
         lease=Lease(campaign="any", trial="any", expires=1, owner=Owner("any", "0" * 36, 1, 1)),
         memory=MemoryFile(nowhere, "restore"),
     )
+    if exchange_size:
+        mapped = MappedFiles(nowhere, exchange_size, root_size=exchange_size)
+        spec = replace(spec, mapped=mapped, cmdline=virtual_domain.KERNEL_OPTIONS)
     return hashlib.sha256(domain_xml(spec).encode()).hexdigest()
 
 
@@ -317,29 +160,23 @@ def _add_machine(domain: ET.Element, spec: NodeSpec) -> None:
     topology = {"sockets": "1", "dies": "1", "cores": str(spec.vcpus), "threads": "1"}
     ET.SubElement(cpu, "topology", topology)
     if spec.acceleration == "tcg":
-        # QEMU 7.2 emulates CMPXCHG16B wrongly: guest kernels panic within minutes. And it moves
-        # "fast" strings byte by byte: without them kernels copy words, and processes start in four
-        # fifths of the time.
-        for feature in ("cx16", "erms"):
+        slow = virtual_domain.SLOW_WHERE_COUNTED if spec.mapped else ()
+        for feature in (*_BAD_WHERE_EMULATED, *slow):
             ET.SubElement(cpu, "feature", {"policy": "disable", "name": feature})
-    ET.SubElement(domain, "clock", {"offset": "utc"})
+    domain.append(virtual_domain.clock() if spec.mapped else ET.Element("clock", {"offset": "utc"}))
     # By default libvirt starts a guest again that reboots.
-    for event in ("on_poweroff", "on_reboot", "on_crash"):
+    for event in ("on_poweroff", "on_reboot"):
         _text(domain, event, "destroy")
+    _text(domain, "on_crash", virtual_domain.WHEN_HALTED if spec.mapped else "destroy")
 
 
 def _add_devices(domain: ET.Element, spec: NodeSpec) -> None:
     devices = ET.SubElement(domain, "devices")
-    disk = ET.SubElement(devices, "disk", {"type": "file", "device": "disk"})
-    ET.SubElement(disk, "driver", {"name": "qemu", "type": "raw"})
-    ET.SubElement(disk, "source", {"file": str(spec.root)})
-    ET.SubElement(disk, "target", {"dev": "vda", "bus": "virtio"})
-    # Read-only lets several QEMUs lock the image; shareable tells libvirt that others have it too.
-    ET.SubElement(disk, "readonly")
-    ET.SubElement(disk, "shareable")
+    if not spec.mapped:
+        _add_disk(devices, spec.root)
     # libvirt adds a USB controller and a memory balloon unless told otherwise; nodes use neither.
     ET.SubElement(devices, "controller", {"type": "usb", "model": "none"})
-    if isinstance(spec.network, Bridge):
+    if isinstance(spec.network, Bridge) and not spec.mapped:
         card = ET.SubElement(devices, "interface", {"type": "bridge"})
         ET.SubElement(card, "mac", {"address": spec.cluster_mac})
         ET.SubElement(card, "source", {"bridge": spec.network.name})
@@ -351,6 +188,16 @@ def _add_devices(domain: ET.Element, spec: NodeSpec) -> None:
     ET.SubElement(serial, "source", {"path": str(spec.console_log), "append": "on"})
     ET.SubElement(serial, "target", {"port": "0"})
     ET.SubElement(devices, "memballoon", {"model": "none"})
+
+
+def _add_disk(devices: ET.Element, root: Path) -> None:
+    disk = ET.SubElement(devices, "disk", {"type": "file", "device": "disk"})
+    ET.SubElement(disk, "driver", {"name": "qemu", "type": "raw"})
+    ET.SubElement(disk, "source", {"file": str(root)})
+    ET.SubElement(disk, "target", {"dev": "vda", "bus": "virtio"})
+    # Read-only lets several QEMUs lock the image; shareable tells libvirt that others have it too.
+    ET.SubElement(disk, "readonly")
+    ET.SubElement(disk, "shareable")
 
 
 def _network_cards(spec: NodeSpec) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 import re
 
-from actors.hypervisor.domain import NodeSpec
 from actors.hypervisor.errors import (
     DiskFull,
     FileUnusable,
@@ -11,6 +10,7 @@ from actors.hypervisor.errors import (
     NodeStartFailed,
     PortInUse,
 )
+from actors.hypervisor.node_spec import NodeSpec
 
 # Ordered: the first that is found in the message decides.
 _CAUSES: tuple[tuple[str, type[NodeStartFailed], str, str], ...] = (

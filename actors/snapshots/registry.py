@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from actors.hypervisor.domain import MemoryFile
+from actors.hypervisor.node_spec import MemoryFile
 from actors.snapshots import sparse
 from actors.snapshots.lock import SnapshotLock
 from actors.snapshots.snapshot import Golden, GoldenDamaged, GoldenError, SnapshotKey

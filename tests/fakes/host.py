@@ -11,7 +11,7 @@ from actors.hosts.slot import HostFacts, HostUsage, NodeState, Slot
 from actors.hypervisor.calibration import REFERENCE_HASH_MIB_S, Calibration
 from actors.hypervisor.capacity import Resources
 from actors.hypervisor.connection import Versions
-from actors.hypervisor.domain import Multicast
+from actors.hypervisor.node_spec import Multicast
 from actors.hypervisor.probe import Acceleration
 from actors.snapshots.registry import SnapshotOffer
 from actors.snapshots.snapshot import Golden, SnapshotKey

@@ -22,9 +22,9 @@ from actors.hypervisor.capacity import node_resources
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.console import console_tail, kernel_fault
 from actors.hypervisor.daemon import PrivateLibvirtd
-from actors.hypervisor.domain import Multicast, NodeSpec
 from actors.hypervisor.errors import FileUnusable, GuestsRunning, PortInUse
 from actors.hypervisor.lease import Lease, Owner
+from actors.hypervisor.node_spec import Multicast, NodeSpec
 from actors.hypervisor.ports import free_ports
 from actors.hypervisor.probe import acceleration
 from actors.hypervisor.process import arguments

@@ -17,7 +17,7 @@ from actors.clusters.identity import credentials, draw_keys, macs, topology_of
 from actors.hosts.host_actor import HostActor
 from actors.hosts.slot import NodeBoot, NodeShape, Slot
 from actors.hypervisor.capacity import Resources
-from actors.hypervisor.domain import Multicast
+from actors.hypervisor.node_spec import Multicast
 from campaign.core import log
 from campaign.core.errors import CampaignError
 from schedulers.registry import adapter, names

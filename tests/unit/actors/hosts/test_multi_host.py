@@ -9,9 +9,9 @@ from actors.hosts.multi_host import HostPart, MultiHost
 from actors.hosts.placement import shares
 from actors.hosts.slot import LOOPBACK, HostUsage, NodeBoot, NodeShape, NodeState, Slot
 from actors.hypervisor.capacity import Resources
-from actors.hypervisor.domain import Multicast
 from actors.hypervisor.errors import NodeStartFailed
 from actors.hypervisor.lease import Lease, Owner
+from actors.hypervisor.node_spec import Multicast
 from actors.hypervisor.overlay import Bridge, Overlay
 from campaign.core.errors import CapacityError
 

@@ -11,7 +11,7 @@ from actors.hosts.host_actor import HostActor
 from actors.hosts.remote_call import RemoteActor, in_callers_context
 from actors.hosts.slot import NodeBoot, NodeShape, NodeState, Slot
 from actors.hypervisor.capacity import Resources
-from actors.hypervisor.domain import Multicast
+from actors.hypervisor.node_spec import Multicast
 from campaign.core import log
 from campaign.core.errors import InfrastructureError
 

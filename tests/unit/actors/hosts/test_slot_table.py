@@ -8,8 +8,8 @@ import pytest
 from actors.hosts.slot import NodeShape, Slot
 from actors.hosts.slot_table import SlotTable
 from actors.hypervisor.capacity import Resources
-from actors.hypervisor.domain import Multicast
 from actors.hypervisor.lease import Lease, Owner
+from actors.hypervisor.node_spec import Multicast
 from campaign.core.errors import CapacityError
 
 ONE = Resources(vcpus=1)

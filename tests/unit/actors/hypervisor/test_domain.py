@@ -15,14 +15,13 @@ from hypothesis import strategies as st
 from actors.hypervisor.domain import (
     LEASE_NAMESPACE,
     QEMU_NAMESPACE,
-    Multicast,
-    NodeSpec,
     domain_xml,
     lease_element,
     parse_lease,
 )
 from actors.hypervisor.errors import InvalidLease, InvalidNodeSpec
 from actors.hypervisor.lease import Lease, Owner
+from actors.hypervisor.node_spec import Multicast, NodeSpec
 from actors.hypervisor.overlay import Bridge
 
 SCHEMA = Path("/usr/share/libvirt/schemas/domain.rng")

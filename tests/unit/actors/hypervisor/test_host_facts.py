@@ -115,6 +115,7 @@ def test_the_host_offers_its_available_memory_less_what_is_kept(machine):
     host = read_host(machine / "not/there/yet", ports=7, memory_kept_mib=1024, root=machine)
     assert host.memory_mib == 8192 - 1024
     assert host.vcpus == 2 * len(os.sched_getaffinity(0))
+    assert host.cpus == len(os.sched_getaffinity(0))
     assert host.ports == 7
     assert host.disk_mib > 0
 
