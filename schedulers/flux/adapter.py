@@ -17,17 +17,16 @@ from schedulers.base import (
     Secrets,
     Topology,
     fewest_nodes,
-    require_own_guests,
 )
 from schedulers.facts import ImageFacts
 from schedulers.flux import jobs, plan
 from schedulers.flux.conf import (
-    BROKER_LOG,
     CLUSTER_CONF,
     SCHEDULER_CONF,
-    UNIT,
     FluxNames,
     certificate,
+    log_of,
+    unit_of,
 )
 from schedulers.flux.fairness import FAIRNESS
 from schedulers.flux.params import FluxParams, parse_config
@@ -48,7 +47,7 @@ class Flux:
     gangs: ClassVar[bool] = True
     launch_limit: ClassVar[LaunchLimit] = LaunchLimit(5.0, at_once=4)
     memory_mib: ClassVar[int] = 256
-    shared_node_mib: ClassVar[int] = 0
+    shared_node_mib: ClassVar[int] = 32
     phase_limits: ClassVar[PhaseLimits] = PhaseLimits(
         boot_s=60.0, configure_s=60.0, smoke_test_s=60.0
     )
@@ -88,7 +87,6 @@ class BoundFlux:
 
     def plan(self, topology: Topology, params: FluxParams, secrets: Secrets) -> BootstrapPlan:
         """Return the plan: a broker on every node, the scheduler's settings on the head."""
-        require_own_guests("Flux", topology)
         return plan.bootstrap(topology, params, secrets, self.names)
 
     def reconfigure(self, topology: Topology, params: FluxParams) -> BootstrapPlan:
@@ -168,22 +166,22 @@ class BoundFlux:
         return parse_config(text)
 
     def health_command(self, nodes: Sequence[Node]) -> tuple[str, ...]:
-        """Ask systemd for the broker, which every node has."""
-        return systemd.all_active([UNIT for _ in nodes])
+        """Ask systemd for the brokers of the nodes."""
+        return systemd.all_active([*map(unit_of, nodes)])
 
     def stop_command(self, nodes: Sequence[Node]) -> tuple[str, ...]:
         """Stop the brokers of the nodes."""
-        return systemd.stop([UNIT for _ in nodes])
+        return systemd.stop([*map(unit_of, nodes)])
 
     def payload_node(self, topology: Topology) -> str:
-        """Return nothing: no nodes share a VM."""
-        return ""
+        """Return the last word of the address of the node's broker, where nodes share a VM."""
+        return "${FLUX_URI##*/}" if topology.dense else ""
 
     def log_files(self, node: Node) -> Sequence[str]:
         """Return the broker's log, and the head's configuration."""
         if node.role == "head":
-            return (BROKER_LOG, CLUSTER_CONF, SCHEDULER_CONF)
-        return (BROKER_LOG,)
+            return (log_of(node), CLUSTER_CONF, SCHEDULER_CONF)
+        return (log_of(node),)
 
     def _as_owner(self, *command: str) -> tuple[str, ...]:
         # Nobody but the instance's owner may submit. Without a login session, which would take

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from schedulers.base import Topology
+from schedulers.base import Node, Topology
 from schedulers.facts import ImageFacts
 from schedulers.flux.params import FLUXION, FluxParams
 
@@ -23,6 +23,7 @@ SCHEDULER_CONF = f"{CONF_FOLDER}/scheduler.toml"
 BROKER_LOG = "/var/log/flux-broker.log"
 UNIT = "flux.service"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+TEMPLATE_FILE = "/etc/systemd/system/flux@.service"
 # The digits of ZeroMQ's base 85, and those of Python's, in the same order.
 _Z85 = string.digits + string.ascii_lowercase + string.ascii_uppercase + ".-:+=^!/*?&<>()[]{}@%$#"
 _B85 = string.digits + string.ascii_uppercase + string.ascii_lowercase + "!#$%&()*+-;<=>?@^_`{|}~"
@@ -41,14 +42,32 @@ class FluxNames:
         return cls(user=facts["flux.user"], program=facts["flux.program"])
 
 
+def unit_of(node: Node) -> str:
+    """Return the unit of the node's broker: for a compute node that shares its VM, an instance."""
+    return f"flux@{node.name}.service" if _shares(node) else UNIT
+
+
+def log_of(node: Node) -> str:
+    """Return where the node's broker logs."""
+    return BROKER_LOG.replace(".log", f"-{node.name}.log") if _shares(node) else BROKER_LOG
+
+
+def _shares(node: Node) -> bool:
+    # The head is its VM's, and where programs look for a broker by default.
+    return node.role == "compute" and bool(node.guest)
+
+
 def cluster_toml(topology: Topology, user: str) -> bytes:
     """Return what every broker must know of its cluster; equal arguments give equal bytes."""
     text = _template("cluster.toml.j2").render(
         cluster=topology.cluster,
         head=topology.head,
-        nodes=topology.nodes,
+        # Brokers at one address differ by port.
+        nodes=[
+            (node, BROKER_PORT + (number if node.guest else 0))
+            for number, node in enumerate(topology.nodes)
+        ],
         compute=topology.compute,
-        port=BROKER_PORT,
         certificate=CERTIFICATE,
         user=user,
     )
@@ -73,15 +92,18 @@ def core_arguments(params: FluxParams) -> list[str]:
     return [f"queue-depth={params.queue_depth}", "log-level=info"]
 
 
-def unit_file(user: str, program: str) -> bytes:
-    """Return the broker's unit.
+def unit_file(user: str, program: str, *, shared: bool = False) -> bytes:
+    """Return the broker's unit; with `shared`, the template of those of nodes that share a VM.
 
-    Its instance begins with nothing, and is killed when it stops, as throw-away clusters are.
+    Its instance begins with nothing, and is killed when it stops, as throw-away clusters are. Where
+    a VM is shared, the instance is named as the node, and its socket too.
     """
+    folder = "flux-%i" if shared else "flux"
+    log = BROKER_LOG.replace(".log", "-%i.log") if shared else BROKER_LOG
     options = (
         f"--config-path={CONF_FOLDER}",
-        "-Srundir=/run/flux",
-        "-Slocal-uri=local:///run/flux/local",
+        f"-Srundir=/run/{folder}",
+        f"-Slocal-uri=local:///run/{folder}/{'%i' if shared else 'local'}",
         # Without an initial program, the instance lives until it is stopped.
         "-Sbroker.rc2_none",
         # The instance begins with one broker; the plan itself waits for the others.
@@ -96,11 +118,13 @@ def unit_file(user: str, program: str) -> bytes:
         "[Service]",
         f"User={user}",
         f"Group={user}",
-        "RuntimeDirectory=flux",
+        # What a broker takes for its host's name, which it looks for in the configuration.
+        *(["Environment=FLUX_FAKE_HOSTNAME=%i"] if shared else []),
+        f"RuntimeDirectory={folder}",
         "RuntimeDirectoryMode=0755",
         f"ExecStart={program} broker {' '.join(options)}",
-        f"StandardOutput=append:{BROKER_LOG}",
-        f"StandardError=append:{BROKER_LOG}",
+        f"StandardOutput=append:{log}",
+        f"StandardError=append:{log}",
         "KillSignal=SIGKILL",
     )
     return ("\n".join(lines) + "\n").encode()

@@ -1,22 +1,26 @@
 """Flux's bootstrap plans.
 
-Every node has the same certificate and configuration, and a broker that finds the others.
+Every node has the same certificate and configuration, and a broker that finds the others. Where
+nodes share a VM, brokers are instances of one unit, and differ by name and port.
 """
 
 import shlex
 
-from schedulers.base import BootstrapPlan, File, Probe, Secrets, Stage, Step, Topology, Unit
+from schedulers.base import BootstrapPlan, File, Node, Probe, Secrets, Stage, Step, Topology, Unit
 from schedulers.flux.conf import (
     CERTIFICATE,
     CLUSTER_CONF,
     SCHEDULER_CONF,
+    TEMPLATE_FILE,
     UNIT,
     UNIT_FILE,
     FluxNames,
     cluster_toml,
     core_arguments,
+    log_of,
     scheduler_toml,
     unit_file,
+    unit_of,
 )
 from schedulers.flux.params import CORE, FLUXION, FLUXION_FEASIBILITY, FLUXION_RESOURCE, FluxParams
 
@@ -39,17 +43,24 @@ def bootstrap(
     topology: Topology, params: FluxParams, secrets: Secrets, names: FluxNames
 ) -> BootstrapPlan:
     """Return the plan from booted nodes to an instance with all compute nodes up."""
-    broker = (
+    shared = (
         File(CERTIFICATE, secrets[CURVE], mode=0o400, owner=names.user, secret=True),
-        File(UNIT_FILE, unit_file(names.user, names.program)),
         _cluster_file(topology, names),
     )
-    steps = {node.name: _broker(broker) for node in topology.compute}
-    head = {topology.head.name: _broker((*broker, _scheduler_file(params)))}
+    head = topology.head
+    steps = {
+        node.name: _broker(
+            node,
+            _unit_file(node, names),
+            *shared,
+            *([_scheduler_file(params)] if node == head else []),
+        )
+        for node in topology.nodes
+    }
     return BootstrapPlan(
         (
-            Stage("brokers", head | steps),
-            Stage("nodes", {topology.head.name: _met(topology, names)}),
+            Stage("brokers", steps),
+            Stage("nodes", {head.name: _met(topology, names)}),
         )
     )
 
@@ -61,7 +72,7 @@ def reconfigure(topology: Topology, params: FluxParams, names: FluxNames) -> Boo
     same with other parameters: a module reads its part of the configuration when it is loaded.
     """
     brokers = {
-        node.name: Step(files=(_cluster_file(topology, names),), units=(Unit(UNIT),))
+        node.name: Step(files=(_cluster_file(topology, names),), units=(_unit(node),))
         for node in topology.nodes
     }
     scheduler = Step(
@@ -77,8 +88,18 @@ def reconfigure(topology: Topology, params: FluxParams, names: FluxNames) -> Boo
     )
 
 
-def _broker(files: tuple[File, ...]) -> Step:
-    return Step(files=files, commands=(("systemctl", "daemon-reload"),), units=(Unit(UNIT),))
+def _broker(node: Node, *files: File) -> Step:
+    return Step(files=files, commands=(("systemctl", "daemon-reload"),), units=(_unit(node),))
+
+
+def _unit(node: Node) -> Unit:
+    return Unit(unit_of(node), log=log_of(node))
+
+
+def _unit_file(node: Node, names: FluxNames) -> File:
+    shared = unit_of(node) != UNIT
+    content = unit_file(names.user, names.program, shared=shared)
+    return File(TEMPLATE_FILE if shared else UNIT_FILE, content)
 
 
 def _cluster_file(topology: Topology, names: FluxNames) -> File:
@@ -99,7 +120,8 @@ def _met(topology: Topology, names: FluxNames) -> Step:
                 f"{count} brokers are ready",
                 (names.program, "uptime"),
                 expect,
-                deadline_s=120,
+                # Brokers of one VM start one after the other.
+                deadline_s=120 + (2 * count if topology.dense else 0),
             ),
         )
     )
