@@ -179,6 +179,14 @@ class BoundScheduler(Protocol[P]):
         """
         ...
 
+    def idle_command(self) -> tuple[str, ...]:
+        """Return the command that exits 0 when the scheduler has no job left, 1 while it has some.
+
+        Anything else means that the scheduler doesn't answer now, as for `pending_command`. It is
+        for a program on the head that can't read what `pending_command` prints. Safe to repeat.
+        """
+        ...
+
     def cancel_command(self, native_id: str) -> tuple[str, ...]:
         """Return the command that cancels a job, running or not.
 

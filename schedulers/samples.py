@@ -75,6 +75,7 @@ def commands_of(
     yield "submit_command", bound.submit_command(job(1), cluster, SCRIPT)
     yield "session_command", bound.session_command()
     yield "pending_command", bound.pending_command()
+    yield "idle_command", bound.idle_command()
     yield "cancel_command", bound.cancel_command("7")
     yield "lost_command", bound.lost_command(cluster.compute[0].name)
     yield "accounting_command", bound.accounting_command()

@@ -11,6 +11,7 @@ The guest contract, which every builder keeps and the hypervisor relies on:
   system is one memory that QEMU maps (an nvdimm, read-only; its size is a multiple of 2 MiB),
   the exchange is the only other one. Neither sshd nor an address is started then, but
   trial-agent.service, which unpacks the task in the exchange and becomes the agent that it brings.
+  The loopback interface has the address 10.42.0.1 too.
 - All that tells a node from others comes as systemd credentials through QEMU's fw_cfg
   (`-fw_cfg name=opt/io.systemd.credentials/NAME,file=PATH`), so that secrets lie in files, not in
   process arguments:

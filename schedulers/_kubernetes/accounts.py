@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -33,6 +34,26 @@ def jobs_command(jobs_path: str, pods_query: str = "") -> tuple[str, ...]:
         "--next",
         *curl(url(PODS + pods_query))[1:],
     )
+
+
+_NONE_LEFT = """
+import json, sys
+try:
+    states = {str(row["cells"][1]) for row in json.load(sys.stdin)["rows"] or ()}
+except (ValueError, KeyError, TypeError, IndexError):
+    sys.exit(2)
+sys.exit(1 if states - {*sys.argv[1:]} else 0)
+"""
+
+
+def idle_command(jobs_path: str, ended: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the command that exits 0 where every job's state is one of `ended`, else 1.
+
+    It exits 2 where the API server doesn't answer, or says something else.
+    """
+    ask = shlex.join(curl("-H", TABLE, url(f"{jobs_path}?includeObject=None")))
+    judge = shlex.join(("python3", "-c", _NONE_LEFT, *ended))
+    return ("bash", "-c", f"table=$({ask}) || exit 2; {judge} <<<$table")
 
 
 def parse_pending(text: str, ended: Mapping[str, FinalState | None]) -> dict[str, str]:

@@ -154,6 +154,10 @@ class BoundKubernetes(ABC, Generic[P]):
         """Return the jobs that aren't done, with what a pod of each waits for."""
         return accounts.parse_pending(text, self.ended)
 
+    def idle_command(self) -> tuple[str, ...]:
+        """Look for a job that isn't done in the table of all jobs."""
+        return accounts.idle_command(self.jobs_path, tuple(self.ended))
+
     def lost_command(self, node: str) -> tuple[str, ...]:
         """Delete the node and, without grace, its pods."""
         # A lost node can't confirm the end of its pods; without grace they are removed unconfirmed.

@@ -18,6 +18,7 @@ from schedulers.base import (
     Topology,
     fewest_nodes,
 )
+from schedulers.commands import prints_nothing
 from schedulers.facts import ImageFacts
 from schedulers.flux import jobs, plan
 from schedulers.flux.conf import (
@@ -125,6 +126,10 @@ class BoundFlux:
     def parse_pending(self, text: str) -> dict[str, str]:
         """Return those jobs, with the state or reason for which they wait."""
         return jobs.parse_pending(text)
+
+    def idle_command(self) -> tuple[str, ...]:
+        """Ask whether `pending_command` prints nothing."""
+        return prints_nothing(self.pending_command())
 
     def cancel_command(self, native_id: str) -> tuple[str, ...]:
         """Raise a fatal exception of type cancel on the job."""

@@ -18,6 +18,7 @@ from schedulers.base import (
     Topology,
     fewest_nodes,
 )
+from schedulers.commands import prints_nothing
 from schedulers.facts import ImageFacts
 from schedulers.policy import Policy
 from schedulers.slurm import jobs, plan
@@ -111,6 +112,10 @@ class BoundSlurm:
     def parse_pending(self, text: str) -> dict[str, str]:
         """Return the jobs that squeue lists, with their reasons."""
         return jobs.parse_pending(text)
+
+    def idle_command(self) -> tuple[str, ...]:
+        """Ask whether `pending_command` prints nothing."""
+        return prints_nothing(self.pending_command())
 
     def cancel_command(self, native_id: str) -> tuple[str, ...]:
         """Run scancel."""

@@ -37,6 +37,9 @@ class AccountingScheduler(FakeScheduler):
     def pending_command(self):
         return ("pending",)
 
+    def idle_command(self):
+        return ("idle",)
+
     def parse_pending(self, text):
         return json.loads(text)
 

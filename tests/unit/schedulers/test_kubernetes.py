@@ -6,6 +6,8 @@ Texts were recorded from Kubernetes 1.35.6 and Volcano 1.15.1, and shortened.
 
 import io
 import json
+import os
+import shlex
 import struct
 import subprocess
 import tarfile
@@ -163,6 +165,25 @@ def test_a_job_waits_while_one_of_its_pods_has_no_node() -> None:
         "j5": NO_ROOM,
         "j6": "not looked at yet",
     }
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (table(j1="Complete", j2="Failed"), 0),
+        (table(), 0),
+        (table(j1="Complete", j2="Running"), 1),
+        (table(j1="Pending"), 1),
+        ("", 2),
+        ("{}", 2),
+    ],
+)
+def test_it_is_idle_when_no_job_is_left(tmp_path: Path, answer: str, status: int) -> None:
+    curl = tmp_path / "curl"
+    curl.write_text(f"#!/bin/bash\nprintf %s {shlex.quote(answer)}\n")
+    curl.chmod(0o755)
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    assert subprocess.run(KUBE.idle_command(), env=env, check=False).returncode == status
 
 
 def test_a_volcano_job_without_pods_waits_too() -> None:

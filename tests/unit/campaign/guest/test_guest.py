@@ -287,6 +287,7 @@ def test_a_workload_replayed_on_a_small_batch_system(folder: Path, env: dict[str
     submits = replay(folder, env, *guest.schedule(commands).decode().splitlines())
     pending = SLURM.pending_command()[2:]  # without its timeout(1)
     until(lambda: SLURM.parse_pending(subprocess.check_output(pending, env=env, text=True)) == {})
+    assert subprocess.run(SLURM.idle_command(), env=env, check=False).returncode == 0
     table = jobs_table(
         workload,
         Collected(
