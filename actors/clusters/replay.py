@@ -21,17 +21,17 @@ from actors.clusters.asking import Asker
 from actors.clusters.conditions import ClockReader, Conditions, read_cpu, steal_between
 from actors.clusters.failures import run_all
 from actors.clusters.health import HealthCheck
+from actors.clusters.job_records import Records, job_files, table_of
 from actors.clusters.limits import PhaseLimit
 from actors.clusters.stall import StallWatch
 from campaign import guest
 from campaign.core import log
 from campaign.core.errors import InfrastructureError, StallError
-from campaign.core.jobs import Job, Workload
+from campaign.core.jobs import Workload
 from campaign.core.phase_clock import PhaseClock
 from campaign.core.time_limits import TimeLimits
 from campaign.guest.clocks import ClockOffset, NodeClock
-from campaign.guest.collect import Collected, jobs_table, runs_by_node
-from schedulers.base import File, NativeTimes, Params, Topology
+from schedulers.base import NativeTimes, Params, Topology
 from schedulers.interface import BoundScheduler
 
 POLL_INTERVAL_S = 1.0
@@ -41,7 +41,6 @@ slow to answer, asking must not be what keeps it busy."""
 MAX_POLL_INTERVAL_S = 30.0
 HEALTH_INTERVAL_S = 10.0
 LOG_BYTES = 1_000_000
-SCRIPTS = f"{guest.FOLDER}/scripts"
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +101,10 @@ class Replay:
         """Put the job scripts on the head node, and measure the nodes' clocks."""
         with log.span(_log, "putting job scripts on the head and reading clocks"):
             await run_all(
-                self._head.put(self._scripts(), timeout_s=self._questions.query_s),
+                self._head.put(
+                    job_files(self._workload, self._bound, self._topology),
+                    timeout_s=self._questions.query_s,
+                ),
                 *map(self._open_clock, self._remotes),
             )
             self._before = await self._offsets()
@@ -190,32 +192,6 @@ class Replay:
             for path, content in files.items()
             if path in kept[name]
         }
-
-    def _scripts(self) -> list[File]:
-        """Return a batch script per job, and the schedule by which the agent submits them."""
-        jobs = list(self._workload.jobs())
-        scripts = [
-            File(
-                _script(job),
-                self._bound.job_script(job, self._topology, self._payload(job)),
-                mode=0o755,
-            )
-            for job in jobs
-        ]
-        session = self._bound.session_command()
-        schedule = guest.schedule(
-            (job, (_script(job),) if session else self._submission(job)) for job in jobs
-        )
-        stays = [File(guest.SESSION_FILE, guest.session(session))] if session else []
-        return [*scripts, *stays, File(guest.SCHEDULE_FILE, schedule)]
-
-    def _submission(self, job: Job) -> tuple[str, ...]:
-        return self._bound.submit_command(job, self._topology, _script(job))
-
-    def _payload(self, job: Job) -> str:
-        nodes = self._bound.scheduler.nodes_needed(job, self._topology)
-        node = self._bound.payload_node(self._topology)
-        return guest.payload(job, self._workload.payload, nodes, node)
 
     async def _start_agent(self) -> None:
         # In the background and without the connection's pipes, since SSH waits until all of these
@@ -326,32 +302,16 @@ class Replay:
         self, clocks: Mapping[str, NodeClock], accounting: Mapping[str, NativeTimes]
     ) -> pa.Table:
         head = self._topology.head.name
-        submits = guest.parse_submits(self._record(head, guest.SUBMITS_FILE))
-        started_us = guest.parse_started(self._record(head, guest.STARTED_FILE))
-        found = {
-            name: guest.parse_runs(self._record(name, guest.JOBS_FILE)) for name in self._nodes
-        }
-        # A submission that was refused has no native id.
-        accepted = {
-            s.job_id: self._bound.parse_submit(s.output) for s in submits if s.exit_status == 0
-        }
-        needed = {
-            job.job_id: self._bound.scheduler.nodes_needed(job, self._topology)
-            for job in self._workload.jobs()
-        }
-        collected = Collected(
-            head=head,
-            started_us=started_us,
-            submits=submits,
-            runs=runs_by_node(
-                found, {name: [node.name for node in own] for name, own in self._nodes.items()}
-            ),
+        records = Records(
+            started=self._record(head, guest.STARTED_FILE),
+            submits=self._record(head, guest.SUBMITS_FILE),
+            runs={
+                name: guest.parse_runs(self._record(name, guest.JOBS_FILE)) for name in self._nodes
+            },
             clocks=clocks,
-            nodes_requested=needed,
-            native_ids=accepted,
             accounting=accounting,
         )
-        return jobs_table(self._workload, collected)
+        return table_of(self._workload, self._bound, self._topology, records)
 
     async def _accounting(self, deadline: float | None = None) -> dict[str, NativeTimes]:
         command = self._bound.accounting_command()
@@ -372,7 +332,3 @@ def first_job_s(jobs: pa.Table) -> float:
     first = pc.min(jobs.column("start_ns")).as_py()
     # The clocks' errors may put the first start slightly before the workload's.
     return 0.0 if first is None else max(0, first) / 1e9
-
-
-def _script(job: Job) -> str:
-    return f"{SCRIPTS}/{job.job_id}.sh"

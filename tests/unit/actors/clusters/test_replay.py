@@ -13,6 +13,7 @@ import pytest
 from actors.bootstrap.ssh import Output
 from actors.clusters import replay as module
 from actors.clusters.health import SchedulerDied
+from actors.clusters.job_records import SCRIPTS, job_files
 from actors.clusters.replay import Replay, WorkloadUnfinished, first_job_s
 from actors.clusters.stall import StallWatch
 from campaign import guest
@@ -241,7 +242,7 @@ def test_scripts_go_to_the_head_and_every_clock_is_read():
     compute = FakeNode("n1")
     made = replay(head, compute)
     asyncio.run(made.prepare())
-    scripts = {f"{module.SCRIPTS}/{job.job_id}.sh" for job in WORKLOAD.jobs()}
+    scripts = {f"{SCRIPTS}/{job.job_id}.sh" for job in WORKLOAD.jobs()}
     assert set(head.put_files) == scripts | {guest.SCHEDULE_FILE}
     assert compute.put_files == {}
     assert all(head.put_files[path].mode == 0o755 for path in scripts)
@@ -250,20 +251,12 @@ def test_scripts_go_to_the_head_and_every_clock_is_read():
 
 
 def test_a_job_of_a_burning_workload_burns_on_its_nodes():
-    head = FakeNode("head", pending=[0])
     burning = replace(WORKLOAD, payload="burn")
-    files = Replay(
-        burning,
-        SLURM,
-        TOPOLOGY,
-        {"head": head, "n1": FakeNode("n1")},
-        RecordingClock(),
-        questions=TimeLimits(),
-    )._scripts()
+    files = job_files(burning, SLURM, TOPOLOGY)
     scripts = {file.path: file.content.decode() for file in files}
     for job in burning.jobs():
         payload = guest.payload(job, "burn", 1, SLURM.payload_node(TOPOLOGY))
-        assert payload in scripts[f"{module.SCRIPTS}/{job.job_id}.sh"]
+        assert payload in scripts[f"{SCRIPTS}/{job.job_id}.sh"]
 
 
 def test_logs_come_from_every_node_that_still_answers():

@@ -1,0 +1,77 @@
+"""What a replay puts on the head for a workload's jobs, and the jobs table of what it leaves."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from campaign import guest
+from campaign.core.jobs import Job, Workload
+from campaign.guest import PayloadRun
+from campaign.guest.clocks import NodeClock
+from campaign.guest.collect import Collected, jobs_table, runs_by_node
+from schedulers.base import File, NativeTimes, Params, Topology
+from schedulers.interface import BoundScheduler
+
+SCRIPTS = f"{guest.FOLDER}/scripts"
+
+
+def job_files(workload: Workload, bound: BoundScheduler[Params], topology: Topology) -> list[File]:
+    """Return a batch script per job, and the schedule by which the agent submits them."""
+    jobs = list(workload.jobs())
+    node = bound.payload_node(topology)
+    scripts = []
+    for job in jobs:
+        needed = bound.scheduler.nodes_needed(job, topology)
+        payload = guest.payload(job, workload.payload, needed, node)
+        scripts.append(File(_script(job), bound.job_script(job, topology, payload), mode=0o755))
+    session = bound.session_command()
+    schedule = guest.schedule(
+        (job, (_script(job),) if session else bound.submit_command(job, topology, _script(job)))
+        for job in jobs
+    )
+    stays = [File(guest.SESSION_FILE, guest.session(session))] if session else []
+    return [*scripts, *stays, File(guest.SCHEDULE_FILE, schedule)]
+
+
+@dataclass(frozen=True)
+class Records:
+    """What a replay has left.
+
+    `started` and `submits` are the content of the head's STARTED_FILE and SUBMITS_FILE; `runs` are
+    by VM, `clocks` by node, `accounting` by native id.
+    """
+
+    started: str
+    submits: str
+    runs: Mapping[str, Sequence[PayloadRun]]
+    clocks: Mapping[str, NodeClock]
+    accounting: Mapping[str, NativeTimes]
+
+
+def table_of(
+    workload: Workload, bound: BoundScheduler[Params], topology: Topology, records: Records
+) -> pa.Table:
+    """Return the jobs table (JOBS_SCHEMA) of a replay. Raises GuestError for what can't be read."""
+    submits = guest.parse_submits(records.submits)
+    names = {name: [node.name for node in topology.nodes_of(name)] for name in topology.guests}
+    collected = Collected(
+        head=topology.head.name,
+        started_us=guest.parse_started(records.started),
+        submits=submits,
+        runs=runs_by_node(records.runs, names),
+        clocks=records.clocks,
+        nodes_requested={
+            job.job_id: bound.scheduler.nodes_needed(job, topology) for job in workload.jobs()
+        },
+        # A submission that was refused has no native id.
+        native_ids={
+            one.job_id: bound.parse_submit(one.output) for one in submits if one.exit_status == 0
+        },
+        accounting=records.accounting,
+    )
+    return jobs_table(workload, collected)
+
+
+def _script(job: Job) -> str:
+    return f"{SCRIPTS}/{job.job_id}.sh"
