@@ -14,6 +14,7 @@ from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.provisioner import Provisioner
 from actors.clusters.trial_run import TrialRun
 from actors.clusters.trial_spec import TrialSpec
+from actors.clusters.virtual_trial import VirtualTrialRun
 from actors.hosts.host_actor import HostActor
 from actors.hosts.host_ref import HostChange, HostRef
 from actors.hosts.interface import HostNodes, HostSnapshots
@@ -51,17 +52,23 @@ class ClusterActor:
             refs[0].log_place.begin(f"cluster-{name}")
         self._cluster_spec = cluster_spec
         self._host, snapshots = host_of(refs, name)
+        self._snapshots = snapshots
         self._provisioner = Provisioner(cluster_spec, self._host, snapshots)
-        self._cluster: TrialRun | None = None
+        self._cluster: TrialRun | VirtualTrialRun | None = None
 
     async def evaluate(self, spec: TrialSpec) -> Evaluation:
         """Evaluate one trial."""
-        self._cluster = TrialRun(self._cluster_spec, spec, self._host, self._provisioner)
+        self._cluster = self._run_of(spec)
         return await self._cluster.evaluate()
 
     async def status(self) -> Status | None:
         """Return how far the trial is that is evaluated now, or was last."""
         return self._cluster.status if self._cluster else None
+
+    def _run_of(self, spec: TrialSpec) -> TrialRun | VirtualTrialRun:
+        if self._cluster_spec.virtual_time and self._snapshots:
+            return VirtualTrialRun(self._cluster_spec, spec, self._host, self._snapshots)
+        return TrialRun(self._cluster_spec, spec, self._host, self._provisioner)
 
 
 _CLUSTER_ACTOR: Any = ray.remote(num_cpus=0, max_concurrency=4)(ClusterActor)
@@ -171,9 +178,7 @@ class LibvirtTestbed:
             trial.number, self._needs(cluster_spec, spec.nodes), preferred=preferred
         )
         if not hosts:
-            raise CapacityError(
-                f"trial {trial.number} was started, but its {spec.nodes + 1} VMs fit on no host"
-            )
+            raise CapacityError(f"trial {trial.number} was started, but its VMs fit on no host")
         worker = self._worker(_Assignment(hosts, spec.scheduler))
         status = Status(Phase.PLACED, time.time())
         slowness = max(self._pool.facts[host].slowness for host in hosts)

@@ -5,7 +5,7 @@ draws a random number outside `make_secrets`. It reads an image's facts once, in
 that no member can forget them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from campaign.schema.settings import Scalar
@@ -59,8 +59,11 @@ class Scheduler(Protocol[P]):
         """The class of its parameters."""
         ...
 
-    def make_secrets(self) -> Secrets:
-        """Draw the keys of one cluster: new ones at each call."""
+    def make_secrets(self, draw: Callable[[int], bytes] = ...) -> Secrets:
+        """Return the keys of one cluster, made of what `draw` returns: so many bytes at a call.
+
+        By default these are random, and new ones at each call.
+        """
         ...
 
     def policy(self, params: P) -> Policy:

@@ -19,7 +19,7 @@ NODES = "cluster.nodes"
 SCHEDULER = "scheduler.name"
 PARAMS = "scheduler.params"
 ARMS = "scheduler.arms"
-MAX_NODES = {"libvirt": 1024, "simulation": 200_000}
+MAX_NODES = {"libvirt": 1024, "virtual-time": 1024, "simulation": 200_000}
 """The most compute nodes of a cluster by kind of testbed; the largest machines have 160,000."""
 
 
@@ -318,7 +318,7 @@ def _too_many_nodes(nodes: Dimension | None, fixed: Point, kind: str) -> Iterato
         largest = int(nodes.high if nodes else fixed.get(NODES, 0))
     most = MAX_NODES[kind]
     if largest > most:
-        in_simulation = f"; in simulation {MAX_NODES['simulation']}" if kind == "libvirt" else ""
+        in_simulation = f"; in simulation {MAX_NODES['simulation']}" if kind != "simulation" else ""
         yield Problem(
             NODES,
             largest,

@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
+from actors.clusters.guest_task import golden_task, seeded
 from actors.clusters.identity import configured_topology
 from actors.clusters.limits import PhaseLimit, scheduled_limit
 from actors.hosts.slot import NodeShape
 from campaign import guest
 from campaign.core.time_limits import MOST_PRESSURE, TimeLimits, stretch_of
+from campaign.guest.task import pack
 from campaign.images.bundles.facts import image_facts
 from campaign.images.bundles.manifest import Bundle
 from campaign.schema.model import ClusterSettings
-from schedulers.base import BootstrapPlan, Node, Params, Topology
+from schedulers.base import BootstrapPlan, Node, Params, Secrets, Topology
 from schedulers.interface import BoundScheduler, Scheduler
 
 LEASE_MARGIN_S = 120
@@ -44,10 +46,19 @@ class ClusterLimits:
 
 
 @dataclass(frozen=True)
+class VirtualTime:
+    """The limits of a trial in virtual time; `campaign.schema.hosts` says what each means."""
+
+    real_deadline_s: float
+    stuck_s: float
+
+
+@dataclass(frozen=True)
 class ClusterSpec:
     """What all clusters of a campaign under one scheduler have in common.
 
-    `smallest` and `largest` count compute nodes; `via` says who applies bootstrap plans.
+    `smallest` and `largest` count compute nodes; `via` says who applies bootstrap plans. Clusters
+    with `virtual_time` have their nodes in one guest, whose clock counts instructions.
     """
 
     campaign: str
@@ -57,6 +68,7 @@ class ClusterSpec:
     smallest: int
     largest: int
     via: Literal["ssh", "ansible"] = "ssh"
+    virtual_time: VirtualTime | None = None
 
     @cached_property
     def bound(self) -> BoundScheduler[Params]:
@@ -65,7 +77,8 @@ class ClusterSpec:
 
     @property
     def shape(self) -> NodeShape:
-        return NodeShape(self.settings.vcpus, self.settings.memory_mib)
+        clock: Literal["real", "virtual"] = "virtual" if self.virtual_time else "real"
+        return NodeShape(self.settings.vcpus, self.settings.memory_mib, clock)
 
     @property
     def cold_only(self) -> bool:
@@ -104,6 +117,8 @@ class ClusterSpec:
 
     def lease_s(self, slowness: float) -> float:
         """Return how long a slot may be needed at most on such a host, seconds."""
+        if self.virtual_time:
+            return self.virtual_time.real_deadline_s + LEASE_MARGIN_S
         limits = self.limits(slowness, MOST_PRESSURE)
         used_s = self.settings.workload_deadline_s + limits.questions.unanswered_s
         return limits.making_s + used_s + limits.collect.seconds + LEASE_MARGIN_S
@@ -112,8 +127,10 @@ class ClusterSpec:
         """Return how long a trial may take at most on such a host, seconds.
 
         That is one whose golden cluster is made first, can't be restored then, and is replaced by a
-        cold boot.
+        cold boot. In virtual time, the trial's own deadline is meant for that.
         """
+        if self.virtual_time:
+            return self.lease_s(slowness)
         return self.lease_s(slowness) + 2 * self.limits(slowness, MOST_PRESSURE).making_s
 
     def topology(self, nodes: int) -> Topology:
@@ -127,16 +144,22 @@ class ClusterSpec:
         label = re.sub(r"[^a-z0-9]+", "-", self.campaign)[:12].strip("-")
         return f"{label}-{purpose}-{digest[:6]}"
 
-    def base_plan(self) -> BootstrapPlan:
+    def base_plan(self, secrets: Secrets | None = None) -> BootstrapPlan:
         """Return the plan of a golden cluster: the scheduler's defaults, on the largest cluster.
 
-        It has a step per VM.
+        It has a step per VM, and fresh keys if no `secrets` are given.
         """
-        return self.cold_plan(self.topology(self.largest), self.scheduler.Params())
+        return self.cold_plan(self.topology(self.largest), self.scheduler.Params(), secrets)
 
-    def cold_plan(self, topology: Topology, params: Params) -> BootstrapPlan:
-        """Return the plan from booted VMs to a cluster, with fresh keys and a step per VM."""
-        secrets = self.scheduler.make_secrets()
+    def cold_plan(
+        self, topology: Topology, params: Params, secrets: Secrets | None = None
+    ) -> BootstrapPlan:
+        """Return the plan from booted VMs to a cluster, with a step per VM.
+
+        It has fresh keys if no `secrets` are given.
+        """
+        if secrets is None:
+            secrets = self.scheduler.make_secrets()
         return self.bound.plan(topology, params, secrets).by_guest(topology)
 
     def surplus(self, topology: Topology) -> dict[str, list[Node]]:
@@ -163,7 +186,8 @@ class ClusterSpec:
         """Return all that shapes a golden cluster, beside its host."""
         # They are pushed to the nodes before these are saved, so they are part of the snapshot.
         instruments = hashlib.sha256(b"".join(guest.files().values())).hexdigest()
-        return {
+        task = {"task": hashlib.sha256(self._first_task()).hexdigest()} if self.virtual_time else {}
+        return task | {
             "image": self.bundle.hash,
             "scheduler": self.scheduler.name,
             # The digest leaves out the secrets, which are drawn anew each time.
@@ -173,3 +197,8 @@ class ClusterSpec:
             "memory_mib": str(self.settings.memory_mib),
             "instruments": instruments,
         }
+
+    def _first_task(self) -> bytes:
+        """Return a task as a closed guest would be booted with, but for its secrets."""
+        plan = self.base_plan(self.scheduler.make_secrets(seeded("")))
+        return pack(golden_task(self.bound, self.topology(self.largest), plan))

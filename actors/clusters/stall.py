@@ -32,18 +32,21 @@ class StallWatch:
         if self._since is None or seen != self._seen:
             self._seen = seen
             self._since = now
-        waiting = [reason for reason in pending.values() if reason]
-        if not waiting or now - self._since <= self._timeout_s:
+        if not any(pending.values()) or now - self._since <= self._timeout_s:
             return ""
-        common = Counter(waiting).most_common()
-        reasons = "; ".join(f"{reason} ({count})" for reason, count in common[:SHOWN_REASONS])
-        rest = (
-            f"; and {len(common) - SHOWN_REASONS} other reasons"
-            if len(common) > SHOWN_REASONS
-            else ""
-        )
-        return (
-            f"nothing has started or ended for {now - self._since:.0f} s, "
-            f"{len(pending) - len(waiting)} jobs run and "
-            f"{len(waiting)} wait: {reasons}{rest}"
-        )
+        return f"nothing has started or ended for {now - self._since:.0f} s, {reasons_of(pending)}"
+
+
+def reasons_of(pending: Mapping[str, str]) -> str:
+    """Return how many jobs run and how many wait, and for what, in words; empty if none waits.
+
+    `pending` is what `BoundScheduler.parse_pending` returns.
+    """
+    waiting = [reason for reason in pending.values() if reason]
+    if not waiting:
+        return ""
+    common = Counter(waiting).most_common()
+    reasons = "; ".join(f"{reason} ({count})" for reason, count in common[:SHOWN_REASONS])
+    more = len(common) - SHOWN_REASONS
+    rest = f"; and {more} other reasons" if more > 0 else ""
+    return f"{len(pending) - len(waiting)} jobs run and {len(waiting)} wait: {reasons}{rest}"

@@ -270,6 +270,10 @@ class Host:
         """Return what a guest in virtual time has left in its exchange, once it is done."""
         return exchange.read_result(self._folder(slot, name).exchange)
 
+    def cpu_s(self, slot: Slot, name: str) -> float:
+        """Return the CPU time that a running node's emulator has used so far, seconds."""
+        return self._hypervisor.usage(f"{slot.cluster}-{name}").cpu_seconds
+
     def usage(self) -> HostUsage:
         """Return how much of this machine is promised to nodes just now."""
         reserved = self._slots.reserved

@@ -200,6 +200,10 @@ class HostActor:
         """Return what a guest in virtual time has left in its exchange."""
         return self._open_host.result(slot, name)
 
+    def cpu_s(self, slot: Slot, name: str) -> float:
+        """Return the CPU time that a running node's emulator has used so far, seconds."""
+        return self._open_host.cpu_s(slot, name)
+
     def usage(self) -> HostUsage:
         """Return what is promised to nodes just now."""
         return self._open_host.usage()

@@ -60,6 +60,10 @@ class HostNodes(Protocol):
         """Return what a guest in virtual time has left in its exchange, once it is done."""
         ...
 
+    async def cpu_s(self, slot: Slot, name: str) -> float:
+        """Return the CPU time that a running node's emulator has used so far, seconds."""
+        ...
+
     async def usage(self) -> HostUsage:
         """Return what is promised to nodes just now."""
         ...

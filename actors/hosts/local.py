@@ -79,6 +79,10 @@ class LocalHost:
         """See `HostNodes.result`."""
         return await asyncio.to_thread(self.host.result, slot, name)
 
+    async def cpu_s(self, slot: Slot, name: str) -> float:
+        """See `HostNodes.cpu_s`."""
+        return await asyncio.to_thread(self.host.cpu_s, slot, name)
+
     async def usage(self) -> HostUsage:
         """See `HostNodes.usage`."""
         return await asyncio.to_thread(self.host.usage)

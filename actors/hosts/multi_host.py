@@ -127,6 +127,11 @@ class MultiHost:
         place = self._place[name]
         return await self._parts[place].host.result(slot.parts[place], name)
 
+    async def cpu_s(self, slot: Slot, name: str) -> float:
+        """Return the CPU time of a node's emulator, on whichever host it is."""
+        place = self._place[name]
+        return await self._parts[place].host.cpu_s(slot.parts[place], name)
+
     async def usage(self) -> HostUsage:
         """Return the largest usage of any of the hosts, figure by figure."""
         most = HostUsage(0, 0)

@@ -80,6 +80,10 @@ class RemoteHost:
         """See `HostNodes.result`."""
         return await self._actor.call(HostActor.result, slot, name)
 
+    async def cpu_s(self, slot: Slot, name: str) -> float:
+        """See `HostNodes.cpu_s`."""
+        return await self._actor.call(HostActor.cpu_s, slot, name)
+
     async def usage(self) -> HostUsage:
         """See `HostNodes.usage`."""
         return await self._actor.call(HostActor.usage)

@@ -146,7 +146,7 @@ def run(overrides: Sequence[str], folder: Path, rounds: int) -> BenchmarkResults
     composed = compose([*BASE, *overrides])
     smallest, largest = composed.space.node_counts()
     check_capacity(composed.campaign, largest)
-    check_ports(composed.campaign.local_hosts, smallest)
+    check_ports(composed.campaign.local_hosts, smallest + 1)
     plan = _plan(composed, rounds)
     name, settings = next(iter(composed.campaign.hosts.items()))
     measured = measure(plan, name, settings, _facts(composed, plan))

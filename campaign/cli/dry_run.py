@@ -70,8 +70,9 @@ def _machines(composed: Composed) -> tuple[list[str], bool]:
         possible = False
     memory = composed.campaign.cluster.memory_mib
     how = "all in one VM of" if composed.campaign.cluster.dense else "each a VM of"
+    when = ", in virtual time" if composed.campaign.testbed.kind == "virtual-time" else ""
     lines.append(
-        f"boot       clusters of {low}..{high} compute nodes and a head, {how} {memory} MiB"
+        f"boot       clusters of {low}..{high} compute nodes and a head, {how} {memory} MiB{when}"
     )
     found = list(fits(composed.campaign, high))
     lines += [f"capacity   {_capacity(fit)}" for fit in found]
@@ -89,7 +90,7 @@ def _refusals(composed: Composed) -> Iterator[CampaignError]:
     campaign = composed.campaign
     smallest, _ = composed.space.node_counts()
     checks: list[Callable[[], None]] = [
-        lambda: optional.require("vm", "testbed.kind = libvirt"),
+        lambda: optional.require("vm", f"testbed.kind = {campaign.testbed.kind}"),
         lambda: check_ports(campaign.local_hosts, campaign.cluster.vms(smallest)),
     ]
     if campaign.bootstrap.via == "ansible":

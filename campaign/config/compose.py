@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from campaign.config import effects
+from campaign.config.derived import completed
 from campaign.config.groups import CONF, groups
 from campaign.config.input_limits import check_files, check_override, is_folder
 from campaign.config.origins import OVERRIDE, Origins, key_of
@@ -28,7 +29,6 @@ from schedulers.interface import Scheduler
 from schedulers.registry import adapter
 from search.space import Problem, Space, SpaceError, reason_of, space_of
 
-_MEMORY = "cluster.memory_mib"
 _log = logging.getLogger(__name__)
 
 
@@ -123,6 +123,7 @@ def _validated(
     problems += effects.parameter_problems(space, schedulers, origins)
     if problems:
         raise _config_error(problems, origins)
+    campaign = completed(campaign)
     return Composed(
         _with_memory(campaign, schedulers.values(), origins, space.node_counts()[1]),
         schedulers,
@@ -133,13 +134,11 @@ def _validated(
 
 def _not_dense(campaign: Campaign, schedulers: Iterable[Scheduler[Params]]) -> Iterator[Problem]:
     names = [scheduler.name for scheduler in schedulers if not scheduler.shared_node_mib]
-    if campaign.cluster.dense and names:
-        yield Problem(
-            "cluster.dense",
-            True,
-            "false",
-            f"{' and '.join(names)} has no plans for several nodes in one VM",
-        )
+    why = f"{' and '.join(names)} has no plans for several nodes in one VM"
+    if names and campaign.testbed.kind == "virtual-time":
+        yield Problem("testbed.kind", "virtual-time", "libvirt | simulation", why)
+    elif names and campaign.cluster.dense:
+        yield Problem("cluster.dense", True, "false", why)
 
 
 def _with_memory(

@@ -39,6 +39,32 @@ SIMULATED = tuple(
     for name in ("policy", "submit_s", "launch_s", "overrun_s", "release_s", "cycle_offset_s")
 )
 """Settings that have a meaning for simulation only."""
+IN_VIRTUAL_TIME = ("testbed.real_deadline_s", "testbed.stuck_s")
+"""Settings that have a meaning for virtual time only."""
+WHY_NOT_IN_VIRTUAL_TIME = {
+    "cluster.hosts": "the cluster is one virtual machine",
+    "cluster.dense": "all nodes are in one virtual machine, always",
+    "cluster.vcpus": "instructions are counted on one CPU",
+    "cluster.start": "every trial goes on from the golden cluster, at the same instruction",
+    "cluster.boot_deadline_s": "it is testbed.real_deadline_s that ends a guest",
+    "cluster.bootstrap_deadline_s": "it is testbed.real_deadline_s that ends a guest",
+    "bootstrap": "the plan is in the guest before its clock runs, and nobody logs in there",
+    "testbed.prefetch": "there is nothing to wait for when a cluster is restored",
+    "testbed.wait_for_quiet_s": "what is measured doesn't depend on how busy a host is",
+    "workload.payload": "jobs sleep: one that computes would be slower than real time",
+    "validity.max_unmeasured_clocks": "all nodes have one clock, which is right",
+    "validity.max_lost_nodes": "without its only virtual machine, a trial has no results",
+    "validity.max_steal": "the guest's clock stands still while others have the CPU",
+    "validity.max_cpu_taken": "the guest's clock stands still while others have the CPU",
+    "validity.max_vcpus_per_cpu": "the guest's clock stands still while others have the CPU",
+    "validity.max_memory_promised": "the guest's clock stands still while it waits for memory",
+}
+"""Settings, and groups of them, that have no meaning in virtual time, and why."""
+OF_HOSTS_WITH_KVM = {
+    "acceleration": "guests in virtual time are emulated, always",
+    "bridge": "a guest in virtual time has no network",
+}
+"""Settings of a host that have no meaning in virtual time, and why."""
 OF_SAMPLERS = {"startup_trials": "tpe", "population": "nsga2"}
 BUILDING = ("builder", "locked", "mirror", "extras")
 """Settings of how an image is built."""
@@ -166,6 +192,9 @@ def _of_workload(campaign: Campaign) -> Iterator[Unused]:
 def _of_testbed(campaign: Campaign) -> Iterator[Unused]:
     kind = campaign.testbed.kind
     why = f"it has no effect on testbed.kind={kind}"
+    if kind != "virtual-time":
+        for path in IN_VIRTUAL_TIME:
+            yield Unused(path, why, "choose testbed=virtual-time, or leave it out", by_testbed=True)
     if kind == "simulation":
         fix = "choose testbed=libvirt, or leave it out"
         for path in (*ON_MACHINES, *_checks_of_machines()):
@@ -179,6 +208,8 @@ def _of_testbed(campaign: Campaign) -> Iterator[Unused]:
         return
     for path in SIMULATED:
         yield Unused(path, why, "choose testbed=simulation, or leave it out", by_testbed=True)
+    if kind == "virtual-time":
+        yield from _of_virtual_time(campaign)
     for name in campaign.hosts.keys() - campaign.hosts_in_use.keys():
         yield Unused(
             f"hosts.{name}",
@@ -198,6 +229,20 @@ def _of_testbed(campaign: Campaign) -> Iterator[Unused]:
             "trials run side by side only within a batch, and search.batch is 1",
             f"set search.batch={campaign.testbed.parallel} or more, or leave it out",
         )
+
+
+def _of_virtual_time(campaign: Campaign) -> Iterator[Unused]:
+    whys = dict(WHY_NOT_IN_VIRTUAL_TIME)
+    whys |= {
+        f"hosts.{host}.{name}": why
+        for host in campaign.hosts_in_use
+        for name, why in OF_HOSTS_WITH_KVM.items()
+    }
+    if campaign.cluster.dense:
+        del whys["cluster.dense"]
+    for path, why in whys.items():
+        fix = "choose testbed=libvirt, or leave it out"
+        yield Unused(path, f"it has no effect in virtual time: {why}", fix, by_testbed=True)
 
 
 def _checks_of_machines() -> Iterator[str]:

@@ -48,6 +48,25 @@ class Provenance:
     """
 
     testbed: str = _fact("testbed", headline="testbed")
+    guest_clock: Literal["virtual", ""] = _fact(
+        "clock of the nodes", group=Group.RECORDED, headline="clock"
+    )
+    instructions_per_s: int | None = _fact(
+        "instructions in a second of virtual time", group=Group.RECORDED, default=None
+    )
+    stand_ins: str = _fact("stand-ins for parts of the scheduler", group=Group.RECORDED)
+    virtual_s: float | None = _fact(
+        "virtual time from the first submission to the end",
+        unit="s",
+        group=Group.MEASURED,
+        default=None,
+    )
+    virtual_speed: float | None = _fact(
+        "virtual seconds for each of CPU time, while jobs ran", group=Group.MEASURED, default=None
+    )
+    guest_cpu_s: float | None = _fact(
+        "CPU time of the emulator", unit="s", group=Group.MEASURED, default=None
+    )
     simulated_policy: str = _fact("policy of the simulation", headline="simulated_policy")
     simulated_delays: str = _fact("delays of the simulation")
     ignored_parameters: str = _fact("parameters without effect in the simulation")
@@ -119,7 +138,7 @@ class Provenance:
             if name not in _meanings():
                 other[name] = str(value)
             elif name in _numbers():
-                known[name] = int(value) if value != "" else None
+                known[name] = _number(value) if value != "" else None
             else:
                 known[name] = str(value)
         return cls(**known, other=other)
@@ -154,6 +173,13 @@ def _validated(value: object) -> Provenance:
 def _shared(facts: tuple[tuple[str, Any], ...]) -> Provenance:
     # Trials of a campaign have much the same provenance: one object serves many records.
     return Provenance.of(dict(facts))
+
+
+def _number(value: Any) -> int | float:
+    try:
+        return int(value)
+    except ValueError:
+        return float(value)
 
 
 @cache

@@ -31,13 +31,17 @@ class Trial(Settings):
 
 
 class Check(Settings):
-    """One line of the validity gate: `ok` tells whether `value` keeps to `limit`."""
+    """One line of the validity gate: `ok` tells whether `value` keeps to `limit`.
+
+    `note` says why it means nothing for this trial, if it doesn't.
+    """
 
     name: str
     value: float
     limit: float
     unit: str
     ok: bool
+    note: str = ""
 
 
 def _known_phases(phases: object) -> object:

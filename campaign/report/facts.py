@@ -111,6 +111,11 @@ def simulated(records: Iterable[TrialRecord]) -> bool:
     return any(record.provenance.testbed == "simulation" for record in records)
 
 
+def in_virtual_time(records: Iterable[TrialRecord]) -> bool:
+    """Return whether the trials ran in virtual time."""
+    return any(record.provenance.testbed == "virtual-time" for record in records)
+
+
 def common(records: Sequence[TrialRecord]) -> dict[str, str]:
     """Return all provenance of the trials.
 

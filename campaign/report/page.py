@@ -19,6 +19,7 @@ from campaign.report.facts import (
     alike,
     common,
     dimensions,
+    in_virtual_time,
     number,
     percent,
     seconds,
@@ -103,6 +104,7 @@ def render(result: CampaignResult, jobs: Callable[[int], pa.Table | None]) -> st
         facts=facts,
         records=records,
         simulated=simulated(records),
+        virtual=in_virtual_time(records),
         front=best,
         unmet=result.unmet,
         points=points,
@@ -201,7 +203,9 @@ def _line(name: str, found: Sequence[tuple[int, Check]]) -> Line:
         for trial, check in found
         if not check.ok
     )
-    limits = sorted({f"{number(check.limit)} {check.unit}".strip() for _, check in found})
+    limits = sorted(
+        {check.note or f"{number(check.limit)} {check.unit}".strip() for _, check in found}
+    )
     return Line(name, ", ".join(limits), len(found) - len(failed), failed)
 
 

@@ -9,6 +9,7 @@ from campaign.core.trials import TrialRecord
 from campaign.report.facts import (
     alike,
     dimensions,
+    in_virtual_time,
     number,
     percent,
     schedulers_of,
@@ -45,6 +46,7 @@ def text_front(result: CampaignResult) -> "Group":
     objectives = result.facts.objectives
     valid = sum(record.valid for record in records)
     of = " of a simulation" if simulated(records) else ""
+    of = " in virtual time" if in_virtual_time(records) else of
     points = alike(best, objectives)
     title = Text(
         f"Pareto front{of}: {len(best)} of {valid} valid trials ({len(records)} in all)",

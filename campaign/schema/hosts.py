@@ -78,16 +78,23 @@ class HostSettings(Settings):
 class TestbedSettings(Settings):
     """The testbed: the kind of thing that evaluates a trial, and how."""
 
-    kind: Literal["libvirt", "simulation"] = setting(
+    kind: Literal["libvirt", "virtual-time", "simulation"] = setting(
         "libvirt",
-        help="libvirt: real virtual machines; simulation: discrete events, without VMs, root or "
-        "Ray",
+        help="libvirt: real virtual machines; virtual-time: the real scheduler with all nodes in "
+        "one virtual machine, whose clock counts instructions and skips idleness; simulation: "
+        "discrete events, without VMs, root or Ray",
     )
     ray_address: str | None = setting(
         None, help="an existing Ray cluster (default: a local Ray for this campaign)"
     )
     group: str | None = setting(None, help="use only the hosts of this group (hosts.*.group)")
-    parallel: int = setting(1, help="trials that may run at once, capacity allowing", ge=1, le=1024)
+    parallel: int = setting(
+        1,
+        help="trials that may run at once, capacity allowing; if not given, in virtual time all of "
+        "a batch, as far as there are cores",
+        ge=1,
+        le=1024,
+    )
     heartbeat_timeout_s: float = setting(
         60,
         help="an actor that hasn't answered for so long is given up, and with a host's actor all "
@@ -114,6 +121,21 @@ class TestbedSettings(Settings):
         help="when the next trial's cluster is restored: after this trial, as soon as its last "
         "job is done, or while its jobs run, which disturbs what is measured; its nodes stand "
         "still until this trial's results are collected",
+    )
+    real_deadline_s: float = setting(
+        86_400,
+        help="virtual-time: how long a trial may take in real time from its placing to its end",
+        unit="s",
+        ge=60,
+        le=31_622_400,
+    )
+    stuck_s: float = setting(
+        1800,
+        help="virtual-time: a guest has hung if its clock hasn't moved while it used so much CPU "
+        "time, or in four times as much real time",
+        unit="s",
+        ge=1,
+        le=604_800,
     )
     policy: Literal["scheduler", "fcfs", "easy", "conservative"] = setting(
         "scheduler",
@@ -148,4 +170,9 @@ class TestbedSettings(Settings):
     @property
     def deterministic(self) -> bool:
         """True if each evaluation of a point gives the same, so that one is enough."""
-        return self.kind == "simulation"
+        return self.kind in ("simulation", "virtual-time")
+
+    @property
+    def on_machines(self) -> bool:
+        """True if trials run in virtual machines, in real time or in virtual time."""
+        return self.kind != "simulation"

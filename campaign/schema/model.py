@@ -108,7 +108,8 @@ class ClusterSettings(Settings):
     )
     dense: bool = setting(
         False,
-        help="all nodes are in one VM, as daemons beside one another: for clusters of many nodes",
+        help="all nodes are in one VM, as daemons beside one another: for clusters of many nodes; "
+        "in virtual time, they always are",
     )
     slots_per_node: int = setting(
         4, help="job slots that a compute node offers", unit="slots", ge=1, le=1024
@@ -143,12 +144,17 @@ class ClusterSettings(Settings):
         le=7200,
     )
     workload_deadline_s: float = setting(
-        600, help="from the first submission to the end", unit="s", ge=1, le=604_800
+        600,
+        help="from the first submission to the end, on the nodes' clock; 0: as long as any "
+        "scheduler should need for the workload, which is the default in virtual time",
+        unit="s",
+        ge=0,
+        le=316_224_000,
     )
     stall_s: float = setting(
         120,
         help="a trial has stalled when jobs wait and, for so much longer than the longest job "
-        "runs, none has started or ended",
+        "runs, none has started or ended; if not given, 3600 in virtual time",
         unit="s",
         ge=1,
         le=604_800,
@@ -354,7 +360,7 @@ class Campaign(Settings):
 
     @model_validator(mode="after")
     def _enough_hosts(self) -> "Campaign":
-        if self.testbed.kind == "libvirt" and self.cluster.hosts > len(self.hosts_in_use):
+        if self.testbed.on_machines and self.cluster.hosts > len(self.hosts_in_use):
             raise ValueError(
                 f"cluster.hosts: clusters over {self.cluster.hosts} hosts need as many, but "
                 f"there are {len(self.hosts_in_use)} (hosts, testbed.group)"
@@ -362,9 +368,18 @@ class Campaign(Settings):
         return self
 
     @model_validator(mode="after")
+    def _deadline_by_the_workload(self) -> "Campaign":
+        if self.testbed.kind == "libvirt" and self.cluster.workload_deadline_s == 0:
+            raise ValueError(
+                "cluster.workload_deadline_s: 0 leaves it to the workload, which is for "
+                "testbed.kind=virtual-time; real time needs a limit"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _reached_by_a_ray(self) -> "Campaign":
         far = list(self.far_hosts)
-        if far and self.testbed.kind == "libvirt" and self.testbed.ray_address is None:
+        if far and self.testbed.on_machines and self.testbed.ray_address is None:
             raise ValueError(
                 f"hosts.{far[0]}.reach: ray needs testbed.ray_address, the Ray that the host has "
                 "joined"

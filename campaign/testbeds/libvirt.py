@@ -1,4 +1,4 @@
-"""Trials on virtual machines: an image, hosts with room, Ray, and the actors that own them."""
+"""Trials on virtual machines, in real or in virtual time: images, hosts with room, and Ray."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -19,13 +19,18 @@ from campaign.images.bundles.manifest import Bundle
 from campaign.records.collected_logs import CollectedLogs
 from campaign.schema.model import Campaign
 from campaign.testbeds import NodeImages
-from campaign.testbeds.preflight import bundles_for, check_capacity, check_payload, check_ports
+from campaign.testbeds.preflight import (
+    bundles_for,
+    check_capacity,
+    check_payload,
+    check_ports,
+)
 from schedulers.base import Params
 from schedulers.interface import Scheduler
 from search.space import Space
 
 if TYPE_CHECKING:
-    from actors.clusters.cluster_spec import ClusterSpec
+    from actors.clusters.cluster_spec import ClusterSpec, VirtualTime
     from actors.clusters.trial_spec import TrialSpec
     from actors.hosts.pool import Pool
 
@@ -46,7 +51,7 @@ class LibvirtBackend:
     def prepare(self, begun_with: Mapping[str, str]) -> NodeImages:
         """Return the images, built where they are missing, and verified."""
         # Before an image is built, which takes minutes.
-        optional.require("vm", "testbed.kind = libvirt")
+        optional.require("vm", f"testbed.kind = {self._campaign.testbed.kind}")
         image = self._campaign.image
         names = {
             name: image.name_for(scheduler.image) for name, scheduler in self._schedulers.items()
@@ -101,8 +106,10 @@ class LibvirtBackend:
                 "Use fewer nodes (cluster.nodes), smaller ones (cluster.memory_mib, "
                 "cluster.vcpus), or another host.",
             )
+        # Virtual time passes as it does, however busy a host is.
+        disturbed = logging.INFO if settings.kind == "virtual-time" else logging.WARNING
         for load in testbed.loads().values():
-            _log.log(logging.WARNING if load.busy else logging.INFO, "%s", load.introduction)
+            _log.log(disturbed if load.busy else logging.INFO, "%s", load.introduction)
         return testbed
 
     def _pool(self, stack: ExitStack, logs: CollectedLogs | None) -> "Pool":
@@ -149,7 +156,16 @@ class LibvirtBackend:
             smallest=smallest,
             largest=largest,
             via=campaign.bootstrap.via,
+            virtual_time=self._virtual_time(),
         )
+
+    def _virtual_time(self) -> "VirtualTime | None":
+        from actors.clusters.cluster_spec import VirtualTime
+
+        testbed = self._campaign.testbed
+        if testbed.kind != "virtual-time":
+            return None
+        return VirtualTime(testbed.real_deadline_s, testbed.stuck_s)
 
     def _spec(self, trial: Trial, workload: Workload) -> "TrialSpec":
         from actors.clusters.trial_spec import TrialSpec

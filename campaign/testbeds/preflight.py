@@ -158,9 +158,11 @@ def fits(campaign: Campaign, largest: int) -> Iterator[Fit]:
 
     cluster = campaign.cluster
     vms, *_ = shares(cluster.vms(largest), cluster.hosts)
+    virtual = campaign.testbed.kind == "virtual-time"
+    shape = NodeShape(cluster.vcpus, cluster.memory_mib, "virtual" if virtual else "real")
     for name, settings in campaign.local_hosts.items():
         kind: Literal["kvm", "tcg"] = "kvm" if settings.acceleration == "kvm" else "tcg"
-        needed = cluster_resources(vms, NodeShape(cluster.vcpus, cluster.memory_mib), kind)
+        needed = cluster_resources(vms, shape, kind)
         yield Fit(name, kind, needed, host_resources(settings, state_dir_of(settings)))
 
 

@@ -226,7 +226,8 @@ class Tracker:
         )
 
     def _named(self, name: str) -> str:
-        return f"{name} (simulation)" if self._testbed == "simulation" else name
+        kinds = {"simulation": " (simulation)", "virtual-time": " (virtual time)"}
+        return name + kinds.get(self._testbed, "")
 
     def _complete(self, run_id: str, record: TrialRecord, artifacts: Artifacts) -> None:
         # The run's status comes last, so a run that isn't RUNNING lacks nothing.

@@ -6,6 +6,7 @@ topology, and a plan needs no further keys.
 """
 
 import json
+from collections.abc import Callable
 
 from schedulers.base import File, Secrets, Topology
 
@@ -21,39 +22,44 @@ CURL_CONFIG = f"{FOLDER}/curl"
 SERVER_NAME = "kubernetes"
 PORT = 6443
 _ADMIN = "admin"
-_YEARS = 20
+_VALID = (2020, 2070)
+"""The years between which certificates are valid, whatever a node's clock says."""
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""The order of the curve P-256 (FIPS 186-4, D.1.2.3)."""
 
 
-def draw() -> Secrets:
-    """Draw the API server's key with its certificate, and what tokens are made from."""
-    from datetime import UTC, datetime, timedelta
-    from secrets import token_hex
+def secrets_of(draw: Callable[[int], bytes]) -> Secrets:
+    """Return the API server's key with its certificate, and what tokens are made from.
+
+    All are made of what `draw` returns, so many bytes at a call, and of nothing else.
+    """
+    from datetime import UTC, datetime
 
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    key = ec.generate_private_key(ec.SECP256R1())
+    # Any number from 1 up to the curve's order is a key; more bits than that leave no bias.
+    key = ec.derive_private_key(int.from_bytes(draw(48)) % (_ORDER - 1) + 1, ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, SERVER_NAME)])
-    now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))  # a node's clock may be behind
-        .not_valid_after(now + timedelta(days=365 * _YEARS))
+        .serial_number(int.from_bytes(draw(16)) + 1)
+        .not_valid_before(datetime(_VALID[0], 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(_VALID[1], 1, 1, tzinfo=UTC))
         # Go's TLS, which all of Kubernetes uses, ignores the common name.
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(SERVER_NAME)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
+        .sign(key, hashes.SHA256(), ecdsa_deterministic=True)
     )
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     public = certificate.public_bytes(serialization.Encoding.PEM)
-    return Secrets({KEY: private, CERTIFICATE: public, TOKEN: token_hex(32).encode()})
+    return Secrets({KEY: private, CERTIFICATE: public, TOKEN: draw(32).hex().encode()})
 
 
 def head_files(topology: Topology, secrets: Secrets) -> tuple[File, ...]:

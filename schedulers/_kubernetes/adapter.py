@@ -3,7 +3,8 @@
 import json
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from campaign.schema.settings import Scalar
@@ -51,9 +52,9 @@ class Kubernetes(ABC, Generic[P]):
         boot_s=60.0, configure_s=120.0, smoke_test_s=120.0
     )
 
-    def make_secrets(self) -> Secrets:
+    def make_secrets(self, draw: Callable[[int], bytes] = token_bytes) -> Secrets:
         """Draw the API server's key and what all tokens are made from."""
-        return access.draw()
+        return access.secrets_of(draw)
 
     @abstractmethod
     def policy(self, params: P) -> Policy:

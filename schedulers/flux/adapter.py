@@ -1,8 +1,9 @@
 """Flux behind the scheduler seam: gathers what its other modules do."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from secrets import token_bytes
 from typing import TYPE_CHECKING, ClassVar
 
 from campaign.schema.settings import Scalar
@@ -53,11 +54,11 @@ class Flux:
         boot_s=60.0, configure_s=60.0, smoke_test_s=60.0
     )
 
-    def make_secrets(self) -> Secrets:
+    def make_secrets(self, draw: Callable[[int], bytes] = token_bytes) -> Secrets:
         """Draw a CURVE certificate."""
         from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-        key = X25519PrivateKey.generate()
+        key = X25519PrivateKey.from_private_bytes(draw(32))
         return Secrets(
             {plan.CURVE: certificate(key.private_bytes_raw(), key.public_key().public_bytes_raw())}
         )

@@ -1,7 +1,7 @@
 """Slurm behind the scheduler seam: gathers what its other modules do."""
 
 import secrets as random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -48,9 +48,9 @@ class Slurm:
         boot_s=60.0, configure_s=60.0, smoke_test_s=60.0
     )
 
-    def make_secrets(self) -> Secrets:
+    def make_secrets(self, draw: Callable[[int], bytes] = random.token_bytes) -> Secrets:
         """Draw munge's key."""
-        return Secrets({plan.MUNGE_KEY: random.token_bytes(MUNGE_KEY_BYTES)})
+        return Secrets({plan.MUNGE_KEY: draw(MUNGE_KEY_BYTES)})
 
     def policy(self, params: SlurmParams) -> Policy:
         """Return what slurmctld with these parameters does in a simulation."""

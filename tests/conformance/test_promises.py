@@ -130,7 +130,7 @@ class Rooted(Slurm):
 class Shared(Slurm):
     """One key for all clusters."""
 
-    def make_secrets(self):
+    def make_secrets(self, draw=None):
         return Secrets(dict.fromkeys(super().make_secrets(), b"0123456789abcdef"))
 
 

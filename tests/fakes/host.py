@@ -140,6 +140,9 @@ class FakeHost:
     async def result(self, slot, name):
         return self.results[name]
 
+    async def cpu_s(self, slot, name):
+        return 0.0
+
     async def usage(self):
         return HostUsage(0.0, 0.0)
 

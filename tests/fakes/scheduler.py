@@ -19,7 +19,7 @@ class FakeScheduler:
     def policy(self, params):
         return Policy()
 
-    def make_secrets(self):
+    def make_secrets(self, draw=None):
         return Secrets()
 
     def for_image(self, facts):

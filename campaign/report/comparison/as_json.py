@@ -9,7 +9,7 @@ from campaign.analysis.arm import Arm
 from campaign.analysis.compare import Comparison, JobChange
 from campaign.analysis.fairness import ManifestEntry
 from campaign.analysis.fairness import plain as plain_rows
-from campaign.report.facts import simulated
+from campaign.report.facts import in_virtual_time, simulated
 
 
 def plain(found: Comparison, fairness: Sequence[ManifestEntry] = ()) -> dict[str, Any]:
@@ -46,6 +46,7 @@ def _arm(arm: Arm, accounts: int) -> dict[str, Any]:
         "attempt": record.attempt,
         "outcome": record.outcome,
         "simulated": simulated([record]),
+        "virtual_time": in_virtual_time([record]),
         "settings": {**arm.fixed, **record.point},
         "nodes": arm.nodes,
         "slots": arm.slots,

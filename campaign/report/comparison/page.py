@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from campaign.analysis.compare import Comparison
 from campaign.report.comparison.text import Section, Table, title
-from campaign.report.facts import simulated
+from campaign.report.facts import in_virtual_time, simulated
 from campaign.report.gantt import chartable, gantt_svg
 from campaign.report.pages import templates
 
@@ -22,6 +22,7 @@ def page(found: Comparison, written: Iterable[Section]) -> str:
         title=title(found),
         names=[arm.name for arm in found.arms],
         simulated=simulated([arm.record for arm in found.arms]),
+        virtual=in_virtual_time([arm.record for arm in found.arms]),
         sections=list(written),
         charts=[Markup(chart) for chart in _charts(found)],  # noqa: S704  escaped by gantt
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from campaign.analysis.arm import RESPONSE_PARTS, Arm, JobStart
 from campaign.analysis.compare import Comparison, Divergence, JobChange
 from campaign.analysis.fairness import ManifestEntry
-from campaign.report.facts import ABSENT, number, short, simulated
+from campaign.report.facts import ABSENT, in_virtual_time, number, short, simulated
 from campaign.schema.model import BETTER
 
 VISIBLE_S = 0.005  # two decimals are shown, so a smaller change of a response is none
@@ -89,6 +89,8 @@ def _short(found: Comparison) -> Iterator[str]:
     for arm in found.arms:
         if simulated([arm.record]):
             yield f"{arm.name} is a simulation: nothing of it was measured"
+        if in_virtual_time([arm.record]):
+            yield f"{arm.name} ran in virtual time"
         if not arm.record.valid:
             why = arm.record.reason.partition("\n")[0]
             yield (

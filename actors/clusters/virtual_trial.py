@@ -1,0 +1,284 @@
+"""The life of one trial in virtual time: one guest is the whole cluster, and does all by itself.
+
+It goes on from a golden cluster at the very instruction at which that was saved, with a task of its
+own: another configuration, a job across all nodes, the workload. What is measured waits for nobody
+on the host, so it is the same on every machine, however busy.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pyarrow as pa
+
+from actors.clusters import guest_task
+from actors.clusters.cluster_spec import ClusterSpec, VirtualTime
+from actors.clusters.failures import cause_of, outcome_of, retryable
+from actors.clusters.golden import GoldenSource
+from actors.clusters.guest_outcome import ONE_CLOCK, failure_of, jobs_of, logs_of
+from actors.clusters.judging import Surroundings, checks_of, judged
+from actors.clusters.standstill import where
+from actors.clusters.trial_facts import (
+    check_effective,
+    plan_files,
+    used_mib,
+    with_host,
+    with_image,
+)
+from actors.clusters.trial_spec import TrialSpec
+from actors.clusters.virtual_guest import VirtualGuest
+from actors.clusters.virtual_watch import VirtualWatch
+from actors.hosts.interface import HostNodes, HostSnapshots
+from actors.hosts.slot import HostUsage
+from actors.snapshots.registry import SnapshotOffer
+from actors.snapshots.snapshot import Golden
+from campaign.core import log
+from campaign.core.errors import CampaignError, InfrastructureError, StallError
+from campaign.core.phase_clock import PhaseClock
+from campaign.core.phases import Phase
+from campaign.core.testbed import Status
+from campaign.core.trials import Check, Evaluation, Outcome
+from campaign.guest.task import GuestReplay, GuestResult
+from schedulers.base import Topology
+
+NOT_IN_VIRTUAL_TIME = frozenset(
+    {
+        "unmeasured clocks",
+        "CPU steal",
+        "CPU time taken by others",
+        "vCPUs per CPU",
+        "memory promised",
+        "lost nodes",
+    }
+)
+"""The checks of what disturbs a measurement in real time, and none in virtual time."""
+NOTE = "doesn't apply: the nodes' clock counts their own instructions"
+
+_log = logging.getLogger(__name__)
+
+
+class VirtualTrialRun:
+    """One trial in one guest on `host`: restored, resumed, waited for, judged and released."""
+
+    def __init__(
+        self, cluster_spec: ClusterSpec, spec: TrialSpec, host: HostNodes, snapshots: HostSnapshots
+    ) -> None:
+        """Evaluate `spec` on a cluster of `cluster_spec`, which has limits of virtual time."""
+        self._cluster_spec = cluster_spec
+        self._limits: VirtualTime = _limits_of(cluster_spec)
+        self._spec = spec
+        self._host = host
+        self._snapshots = snapshots
+        self._bound = cluster_spec.bound
+        self._clock = PhaseClock()
+        self._watch = VirtualWatch(self._clock, spec.workload, self._topology.slots)
+        self._host_name = ""
+        self._jobs: pa.Table | None = None
+        self._files: dict[str, bytes] = {}
+        self._provenance = replace(spec.provenance, workload_hash=spec.workload.hash)
+        self._retryable: bool | None = None
+
+    @property
+    def status(self) -> Status:
+        """How far the trial is."""
+        return self._clock.status
+
+    @property
+    def _topology(self) -> Topology:
+        return self._cluster_spec.topology(self._spec.nodes)
+
+    async def evaluate(self) -> Evaluation:
+        """Live the trial's life, and return what it came to.
+
+        Raises nothing that a trial can meet: its outcome and reason say it.
+        """
+        number = self._spec.trial.number
+        campaign = self._cluster_spec.campaign
+        with (
+            log.context(campaign=campaign, trial=number, phase=self._clock.phase_name),
+            log.span(_log, f"trial {number}"),
+        ):
+            self._clock.begin()
+            outcome, reason = await self._live()
+            checks = () if self._jobs is None else self._judge(self._jobs)
+            outcome, reason = judged(outcome, reason, checks)
+            if outcome == "invalid":
+                self._retryable = False  # it would be so again, to the nanosecond
+            _log.debug("outcome: %s%s", outcome, f" ({reason})" if reason else "")
+        return Evaluation(
+            outcome=outcome,
+            reason=reason,
+            host=self._host_name,
+            jobs=self._jobs,
+            phases=self._clock.phases,
+            provenance=self._provenance,
+            checks=checks,
+            files=self._files,
+            retryable=self._retryable,
+        )
+
+    async def _live(self) -> tuple[Outcome, str]:
+        name = self._cluster_spec.name(f"t{self._spec.trial.number}")
+        with log.context(cluster=name):
+            try:
+                async with self._real_deadline():
+                    await self._introduce()
+                    with log.context(host=self._host_name):
+                        await self._use(name)
+            # Any other error is a bug and not an outcome (see `cause_of`).
+            except (CampaignError, OSError, ExceptionGroup) as error:
+                cause = cause_of(error)
+                self._retryable = retryable(cause)
+                return outcome_of(cause), str(cause)
+            finally:
+                self._clock.reached(Phase.TORN_DOWN, Phase.JUDGED)
+        return "ok", ""
+
+    @asynccontextmanager
+    async def _real_deadline(self) -> AsyncIterator[None]:
+        limit_s = self._limits.real_deadline_s
+        deadline = asyncio.timeout(limit_s)
+        try:
+            async with deadline:
+                yield
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise InfrastructureError(
+                f"the trial didn't end within {limit_s:g} s of real time; the guest is at "
+                f"{where(self._watch.last)}",
+                resolution="Raise testbed.real_deadline_s, or replay fewer jobs.",
+            ) from error
+
+    async def _introduce(self) -> None:
+        facts = await self._host.facts()
+        self._host_name = facts.name
+        provenance = with_host(with_image(self._provenance, self._cluster_spec), facts)
+        self._provenance = replace(
+            provenance,
+            acceleration="tcg",
+            acceleration_reason="virtual time counts instructions, which takes an emulator",
+            guest_clock="virtual",
+            instructions_per_s=guest_task.INSTRUCTIONS_PER_S,
+            stand_ins="none",
+        )
+
+    async def _use(self, name: str) -> None:
+        """Let a guest do the trial's task, and keep what it brings home."""
+        spec = self._cluster_spec
+        golden = await GoldenSource(self._snapshots, spec.key_inputs(), spec.shape).get(
+            self._clock, self._make_golden
+        )
+        plan = self._bound.reconfigure(self._topology, spec.scheduler.Params(**self._spec.params))
+        self._files |= plan_files(plan)
+        self._provenance = replace(
+            self._provenance, plan_digest=plan.digest, start="golden", golden_key=golden.digest
+        )
+        task = guest_task.trial_task(
+            self._bound, spec.topology(spec.largest), self._topology, plan, self._replay()
+        )
+        async with self._placed(name, self._clock) as guest:
+            await guest.restore(self._snapshots, golden, task)
+            self._clock.reached(Phase.STARTED, Phase.READY)
+            await guest.resume(self._snapshots)
+            result = await guest.finish(1, self._limits.stuck_s, self._watch.look)
+            self._watch.end(result)
+            self._keep(result)
+            self._clock.reached(Phase.COLLECTED, Phase.TORN_DOWN)
+        if failure := failure_of(result, self._bound):
+            raise failure
+
+    def _replay(self) -> GuestReplay:
+        settings = self._cluster_spec.settings
+        workload = self._spec.workload
+        return guest_task.replay_of(
+            workload,
+            self._bound,
+            self._topology,
+            deadline_s=settings.workload_deadline_s
+            or guest_task.generous_s(workload, self._topology.slots),
+            stall_s=settings.stall_s,
+        )
+
+    async def _make_golden(self, offer: SnapshotOffer) -> Golden:
+        spec = self._cluster_spec
+        # The trial's own phases begin afterwards.
+        making = self._clock.part("making the golden cluster")
+        watch = VirtualWatch(making)
+        secrets = spec.scheduler.make_secrets(guest_task.seeded(offer.key.digest))
+        topology = spec.topology(spec.largest)
+        task = guest_task.golden_task(self._bound, topology, spec.base_plan(secrets))
+        name = spec.name("golden")
+        with log.context(cluster=name):
+            async with self._placed(name, making) as guest:
+                await guest.boot_recorded(self._snapshots, offer.key, task)
+                result = await guest.finish(0, self._limits.stuck_s, watch.look)
+                if failure := failure_of(result, self._bound):
+                    self._files |= logs_of(result, "golden")
+                    raise failure
+                return await guest.save(self._snapshots)
+
+    @asynccontextmanager
+    async def _placed(self, name: str, clock: PhaseClock) -> AsyncIterator[VirtualGuest]:
+        """Give the block a guest in a slot of its own, and release it afterwards."""
+        spec = self._cluster_spec
+        expires = int(time.time() + spec.lease_s(1.0))
+        with log.span(_log, f"acquiring a slot for {name}"):
+            slot = await self._host.acquire(name, 1, spec.shape, expires)
+        clock.reached(Phase.PLACED, Phase.STARTED)
+        [head] = self._topology.guests
+        guest = VirtualGuest(self._host, slot, head, spec.bundle)
+        try:
+            yield guest
+        finally:
+            await guest.release()
+
+    def _keep(self, result: GuestResult) -> None:
+        """Keep what a guest brought home of the trial, whatever it ended with.
+
+        Raises SchedulerError where the scheduler ran with other parameters than the trial's.
+        """
+        bound = self._bound
+        self._files |= logs_of(result, self._topology.head.name)
+        told = result.outputs
+        if guest_task.VERSION in told:
+            self._provenance = replace(
+                self._provenance, scheduler_version=bound.parse_version(told[guest_task.VERSION])
+            )
+        if guest_task.MEMINFO in told:
+            self._provenance = replace(
+                self._provenance, head_used_mib=used_mib(told[guest_task.MEMINFO])
+            )
+        self._provenance = self._watch.noted(self._provenance)
+        if guest_task.CONFIG in told:
+            # The running scheduler was asked, not the files: it may have ignored what is there.
+            params = bound.scheduler.Params(**self._spec.params)
+            check_effective(params, bound.parse_config(told[guest_task.CONFIG]))
+        if isinstance(failure_of(result, bound), StallError | None):
+            self._jobs = jobs_of(result, self._spec.workload, bound, self._topology)
+
+    def _judge(self, jobs: pa.Table) -> tuple[Check, ...]:
+        clocks = dict.fromkeys((node.name for node in self._topology.nodes), ONE_CLOCK)
+        around = Surroundings(
+            host=self._host_name,
+            clocks=clocks,
+            steal=0.0,
+            cpu_taken=0.0,
+            usage=HostUsage(0.0, 0.0),
+            lost=(),
+            faults=(),
+            slowness=1.0,
+        )
+        return tuple(
+            check.model_copy(update={"note": NOTE}) if check.name in NOT_IN_VIRTUAL_TIME else check
+            for check in checks_of(self._cluster_spec, self._spec, jobs, around)
+        )
+
+
+def _limits_of(cluster_spec: ClusterSpec) -> VirtualTime:
+    if cluster_spec.virtual_time is None:
+        raise ValueError("a trial in virtual time needs a cluster spec with virtual_time")
+    return cluster_spec.virtual_time

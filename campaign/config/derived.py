@@ -1,0 +1,29 @@
+"""Settings that nobody gave and that the kind of testbed decides: the limits of virtual time."""
+
+from typing import Any
+
+from campaign.schema.model import Campaign
+
+VIRTUAL_STALL_S = 3600.0
+"""In virtual time, an hour without a start or an end costs seconds."""
+
+
+def completed(campaign: Campaign) -> Campaign:
+    """Return the campaign with what its testbed needs and nobody gave."""
+    if campaign.testbed.kind != "virtual-time":
+        return campaign
+    cluster = {"dense": True} | _unless_given(
+        campaign.cluster, {"workload_deadline_s": 0.0, "stall_s": VIRTUAL_STALL_S}
+    )
+    # All of a batch may run at once: a guest keeps one core busy, and placement counts cores.
+    testbed = _unless_given(campaign.testbed, {"parallel": campaign.search.batch})
+    return campaign.model_copy(
+        update={
+            "cluster": campaign.cluster.model_copy(update=cluster),
+            "testbed": campaign.testbed.model_copy(update=testbed),
+        }
+    )
+
+
+def _unless_given(settings: Any, values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in settings.model_fields_set}
