@@ -59,7 +59,8 @@ class VirtualProgress:
         return f"virtual {virtual_text(virtual_s)}{at}, {jobs}{left}"
 
     def _speed(self) -> float:
-        (begun, first), (now, last) = self._seen[0], self._seen[-1]
+        begun, first = self._seen[0]
+        now, last = self._seen[-1]
         return (last - first) / (now - begun) if now > begun else 0.0
 
     def _left(self, progress: GuestProgress, speed: float) -> str:

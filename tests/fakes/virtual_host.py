@@ -162,7 +162,7 @@ class AtOnce(FakeScheduler):
         return f"touch {mark}; {held}; rm {mark}\n".encode()
 
     def pending_command(self):
-        return ("ls", RUNNING)
+        return ("false",) if self.broken == "daemon" else ("ls", RUNNING)
 
     def parse_pending(self, text):
         return dict.fromkeys(text.split(), "held by the fake" if self.broken == "jobs" else "")
@@ -187,12 +187,10 @@ class AtOnce(FakeScheduler):
         return ("echo", "a wrong" if self.broken == "parameters" else "a right")
 
     def health_command(self, nodes):
-        # The daemon lives until the first job runs.
-        return (
-            ("bash", "-c", f"[[ -z $(ls {RUNNING} 2>/dev/null) ]]")
-            if (self.broken == "daemon")
-            else ("true",)
-        )
+        if self.broken != "daemon":
+            return ("true",)
+        # It lives until all jobs are submitted.
+        return ("bash", "-c", "[[ ! -e /run/campaign/agent.done ]]")
 
     def stop_command(self, nodes):
         return ("touch", *(f"/run/fake/stopped-{node.name}" for node in nodes))

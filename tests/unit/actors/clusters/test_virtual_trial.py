@@ -21,6 +21,7 @@ from tests.fakes.virtual_host import AtOnce, VirtualHost
 MANIFEST = SimpleNamespace(name="fake", facts={}, recipe=None, kernel_version="6.1")
 BUNDLE = SimpleNamespace(hash="0" * 64, manifest=MANIFEST)
 WORKLOAD = load(WorkloadSettings(kind="demo", jobs=4, duration_s=5), slots=8)
+OURS = {"dense": True, "slots_per_node": 32, "workload_deadline_s": 0}
 OWN_MOUNTS = (
     shutil.which("unshare") is not None
     and subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode
@@ -38,7 +39,7 @@ def run_on(monkeypatch):
     monkeypatch.setattr(guest_task, "SETTLE_S", 0.0)
 
     def run(host, scheduler, nodes=2, limits=None, **settings):
-        cluster = ClusterSettings(**{"dense": True, "workload_deadline_s": 0} | settings)
+        cluster = ClusterSettings(**OURS | settings)
         limits = limits or VirtualTime(real_deadline_s=300.0, stuck_s=100.0)
         spec = ClusterSpec("test", scheduler, cluster, BUNDLE, 1, 2, virtual_time=limits)
         trial = TrialSpec(
@@ -114,7 +115,7 @@ def test_what_the_scheduler_does_wrong_is_the_trials_outcome(
 
 
 def test_a_workload_that_goes_on_for_ever_ends_at_its_deadline(run_on, tmp_path):
-    evaluation, _ = run_on(VirtualHost(tmp_path), AtOnce("jobs"), workload_deadline_s=1)
+    evaluation, _ = run_on(VirtualHost(tmp_path), AtOnce("jobs"), workload_deadline_s=1.0)
     assert (evaluation.outcome, evaluation.retryable) == ("infrastructure_failed", False)
     assert "4 of 4 jobs are left" in evaluation.reason
     assert "cluster.workload_deadline_s" in evaluation.reason

@@ -10,6 +10,7 @@ from campaign.schema.model import Campaign
 from campaign.schema.settings import rows
 
 SIMULATION = "testbed=simulation"
+VIRTUAL = "testbed=virtual-time"
 SWF = ("workload=swf", "workload.path=t.swf")
 
 
@@ -40,6 +41,17 @@ def refused(overrides, config_dir=None):
             "an ideal policy",
         ),
         (["testbed.policy=easy"], "testbed.policy", "testbed.kind=libvirt"),
+        (["testbed.stuck_s=9"], "testbed.stuck_s", "choose testbed=virtual-time"),
+        ([SIMULATION, "cluster.dense=true"], "cluster.dense", "simulation"),
+        ([VIRTUAL, "cluster.dense=false"], "cluster.dense", "all nodes are in one"),
+        ([VIRTUAL, "cluster.start=cold"], "cluster.start", "the same instruction"),
+        ([VIRTUAL, "bootstrap.via=ansible"], "bootstrap.via", "nobody logs in"),
+        ([VIRTUAL, "testbed.prefetch=none"], "testbed.prefetch", "in virtual time"),
+        ([VIRTUAL, "testbed.wait_for_quiet_s=9"], "testbed.wait_for_quiet_s", "how busy a host"),
+        ([VIRTUAL, "testbed.launch_s=1"], "testbed.launch_s", "choose testbed=simulation"),
+        ([VIRTUAL, "validity.max_steal=0.5"], "validity.max_steal", "clock stands still"),
+        ([VIRTUAL, "workload.payload=burn"], "workload.payload", "jobs sleep"),
+        ([VIRTUAL, "hosts.local.acceleration=tcg"], "hosts.local.acceleration", "emulated"),
         (["testbed.launch_s=1"], "testbed.launch_s", "choose testbed=simulation"),
         (["testbed.parallel=4"], "testbed.parallel", "set search.batch=4"),
         (
@@ -86,6 +98,13 @@ def test_a_setting_without_effect_is_refused(overrides, path, why):
         [SIMULATION, "validity.max_submit_lag_s=9", "testbed.policy=easy", "testbed.launch_s=1"],
         [SIMULATION, "testbed.cycle_offset_s=1"],
         ["testbed.parallel=4", "search.batch=4"],
+        [
+            VIRTUAL,
+            "cluster.dense=true",
+            "testbed.stuck_s=9",
+            "search.retries=2",
+            "hosts.local.vcpus=2",
+        ],
         ["sampler=nsga2", "sampler.population=9"],
         ["image.hash=abcdef", "image.store=/x"],
         [*SWF, "workload.wide=scale", "workload.machine=64"],
@@ -100,7 +119,7 @@ def test_a_setting_with_an_effect_is_taken(overrides):
     assert compose(overrides)
 
 
-@pytest.mark.parametrize("kind", ["simulation", "libvirt"])
+@pytest.mark.parametrize("kind", ["simulation", "virtual-time", "libvirt"])
 def test_a_whole_configuration_that_we_wrote_is_taken(tmp_path, kind):
     whole = compose([f"testbed={kind}"]).campaign.model_dump(mode="json")
     (tmp_path / "campaign.yaml").write_text(yaml.safe_dump(whole))
