@@ -61,7 +61,7 @@ def jobs_of(
         started=_text(result.files, guest.STARTED_FILE),
         submits=_text(result.files, guest.SUBMITS_FILE),
         runs={name: guest.parse_runs(_text(result.files, guest.JOBS_FILE))},
-        clocks={name: ONE_CLOCK},
+        clocks=dict.fromkeys((node.name for node in topology.nodes), ONE_CLOCK),
         accounting=_accounting(result, bound),
     )
     return table_of(workload, bound, topology, records)

@@ -61,9 +61,12 @@ def seeded(seed: str) -> Callable[[int], bytes]:
 def golden_task(
     bound: BoundScheduler[Params], topology: Topology, plan: BootstrapPlan
 ) -> GuestTask:
-    """Return the first task of a guest: become the cluster that `plan` describes."""
+    """Return the first task of a guest: become the cluster that `plan` describes.
+
+    The plan has a step per VM, of which there is one.
+    """
     return GuestTask(
-        stages=(_instruments(), *_stages(plan, topology)),
+        stages=(_instruments(), *_stages(plan)),
         smoke_test=bound.smoke_test_command(topology),
         settle_s=SETTLE_S,
         health_command=bound.health_command(topology.nodes),
@@ -73,17 +76,17 @@ def golden_task(
 
 def trial_task(
     bound: BoundScheduler[Params],
-    whole: Topology,
     topology: Topology,
     plan: BootstrapPlan,
+    surplus: Sequence[Node],
     replay: GuestReplay,
 ) -> GuestTask:
-    """Return the task of a guest that was restored as the golden cluster `whole`.
+    """Return the task of a guest that was restored as a golden cluster.
 
-    It gives up the nodes that `topology` doesn't have, takes `plan`, and does the replay.
+    It gives up the `surplus` nodes, which `topology` doesn't have, takes `plan` (which has a step
+    per VM), and does the replay.
     """
-    surplus = [node for node in whole.nodes if node not in topology.nodes]
-    stages = [*_stages(plan, topology)]
+    stages = [*_stages(plan)]
     if surplus:
         stages.insert(0, GuestStage("surplus nodes", shlex.join(bound.stop_command(surplus))))
     records = (guest.JOBS_FILE, guest.SUBMITS_FILE, guest.STARTED_FILE)
@@ -153,8 +156,8 @@ def _instruments() -> GuestStage:
     return _stage("instruments", Step(tools, commands=(("chmod", "1777", guest.FOLDER),)))
 
 
-def _stages(plan: BootstrapPlan, topology: Topology) -> Iterator[GuestStage]:
-    for stage in plan.by_guest(topology).stages:
+def _stages(plan: BootstrapPlan) -> Iterator[GuestStage]:
+    for stage in plan.stages:
         for step in stage.steps.values():
             yield _stage(stage.name, step)
 

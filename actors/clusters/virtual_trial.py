@@ -172,14 +172,16 @@ class VirtualTrialRun:
         golden = await GoldenSource(self._snapshots, spec.key_inputs(), spec.shape).get(
             self._clock, self._make_golden
         )
-        plan = self._bound.reconfigure(self._topology, spec.scheduler.Params(**self._spec.params))
+        topology = self._topology
+        params = spec.scheduler.Params(**self._spec.params)
+        plan = self._bound.reconfigure(topology, params).by_guest(topology)
         self._files |= plan_files(plan)
         self._provenance = replace(
             self._provenance, plan_digest=plan.digest, start="golden", golden_key=golden.digest
         )
-        task = guest_task.trial_task(
-            self._bound, spec.topology(spec.largest), self._topology, plan, self._replay()
-        )
+        [head] = topology.guests
+        surplus = spec.surplus(topology).get(head, [])
+        task = guest_task.trial_task(self._bound, topology, plan, surplus, self._replay())
         async with self._placed(name, self._clock) as guest:
             await guest.restore(self._snapshots, golden, task)
             self._clock.reached(Phase.STARTED, Phase.READY)
@@ -261,10 +263,9 @@ class VirtualTrialRun:
             self._jobs = jobs_of(result, self._spec.workload, bound, self._topology)
 
     def _judge(self, jobs: pa.Table) -> tuple[Check, ...]:
-        clocks = dict.fromkeys((node.name for node in self._topology.nodes), ONE_CLOCK)
         around = Surroundings(
             host=self._host_name,
-            clocks=clocks,
+            clocks=dict.fromkeys((node.name for node in self._topology.nodes), ONE_CLOCK),
             steal=0.0,
             cpu_taken=0.0,
             usage=HostUsage(0.0, 0.0),

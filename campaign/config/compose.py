@@ -29,6 +29,7 @@ from schedulers.interface import Scheduler
 from schedulers.registry import adapter
 from search.space import Problem, Space, SpaceError, reason_of, space_of
 
+_MEMORY = "cluster.memory_mib"
 _log = logging.getLogger(__name__)
 
 

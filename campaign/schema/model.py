@@ -145,8 +145,8 @@ class ClusterSettings(Settings):
     )
     workload_deadline_s: float = setting(
         600,
-        help="from the first submission to the end, on the nodes' clock; 0: as long as any "
-        "scheduler should need for the workload, which is the default in virtual time",
+        help="from the first submission to the end; 0 (the default in virtual time): as long as "
+        "any scheduler should need for the workload",
         unit="s",
         ge=0,
         le=316_224_000,
@@ -370,10 +370,7 @@ class Campaign(Settings):
     @model_validator(mode="after")
     def _deadline_by_the_workload(self) -> "Campaign":
         if self.testbed.kind == "libvirt" and self.cluster.workload_deadline_s == 0:
-            raise ValueError(
-                "cluster.workload_deadline_s: 0 leaves it to the workload, which is for "
-                "testbed.kind=virtual-time; real time needs a limit"
-            )
+            raise ValueError("cluster.workload_deadline_s: real time needs a limit other than 0")
         return self
 
     @model_validator(mode="after")

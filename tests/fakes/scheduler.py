@@ -15,6 +15,7 @@ class FakeScheduler:
     phase_limits = PhaseLimits(boot_s=60.0, configure_s=60.0, smoke_test_s=120.0)
     launch_limit = LaunchLimit(1.0, at_once=1)
     resolution_s = 1.0
+    memory_mib = 256
 
     def policy(self, params):
         return Policy()

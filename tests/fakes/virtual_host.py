@@ -124,6 +124,8 @@ class AtOnce(FakeScheduler):
 
     name = "at-once"
     gangs = True
+    memory_mib = 256
+    shared_node_mib = 8
 
     def __init__(self, broken=""):
         self.broken = broken
