@@ -153,9 +153,12 @@ def replay(
 
 
 def runs(folder: Path, job: int, nodes: int = 1) -> tuple[int, str]:
-    """A job that runs at once on so many nodes, and the command that submits it."""
-    line = shlex.join(("/bin/bash", f"{folder}/run-job", str(job), "0.01"))
-    return nodes, "; ".join(f"({line} >/dev/null 2>&1 &)" for _ in range(nodes)) + "; echo 7"
+    """A job that begins at once and takes longer from node to node, and what submits it."""
+    lines = [
+        shlex.join(("/bin/bash", f"{folder}/run-job", str(job), str(0.01 + 0.6 * node)))
+        for node in range(nodes)
+    ]
+    return nodes, "; ".join(f"({line} >/dev/null 2>&1 &)" for line in lines) + "; echo 7"
 
 
 def test_a_task_is_done_from_its_plan_to_its_files(agent: RunningAgent, tmp_path: Path) -> None:
@@ -163,7 +166,8 @@ def test_a_task_is_done_from_its_plan_to_its_files(agent: RunningAgent, tmp_path
     come = tmp_path / "come"
     step = Step(files=(written,), commands=(bash(f"(sleep 0.4; touch {come}) >/dev/null 2>&1 &"),))
     answers = Probe("it answers", bash(f"test -e {come} && echo yes"), "yes", DEADLINE_S, 0.05)
-    ended = f"[[ $(wc -l <{tmp_path}/jobs.tsv) == 3 ]] && touch {tmp_path}/asked"
+    # The agent asks only when all lines are there, so that the answer is always yes.
+    asked = f"wc -l <{tmp_path}/jobs.tsv >>{tmp_path}/asked"
     result = agent.do(
         GuestTask(
             stages=(GuestStage("first", script_of(step), tar_of(step.files), (answers,)),),
@@ -175,7 +179,7 @@ def test_a_task_is_done_from_its_plan_to_its_files(agent: RunningAgent, tmp_path
                 GuestCommand("odd", bash("echo kept; exit 4"), needed=False),
             ),
             replay=replay(
-                tmp_path, [runs(tmp_path, 1), runs(tmp_path, 2, nodes=2), (1, "false")], idle=ended
+                tmp_path, [runs(tmp_path, 1), runs(tmp_path, 2, nodes=2), (1, "false")], idle=asked
             ),
             collect=(GuestCommand("accounting", ("echo", "accounts")),),
             files=(
@@ -196,7 +200,7 @@ def test_a_task_is_done_from_its_plan_to_its_files(agent: RunningAgent, tmp_path
     assert "/nowhere" not in result.files
     phases = ["stage first", "smoke test", "settling", "checks", "workload", "collecting"]
     assert [name for name in result.phases_s if name != "boot"] == phases
-    assert (tmp_path / "asked").exists()
+    assert (tmp_path / "asked").read_text() == "3\n"
     progress = read_progress(agent.exchange)
     assert progress is not None
     assert (progress.jobs_done, progress.jobs_total, progress.length) != (0, 0, 0)
