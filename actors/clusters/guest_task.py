@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from actors.bootstrap.apply import script_of
 from actors.bootstrap.ssh import tar_of
+from actors.clusters.identity import hosts_file
 from actors.clusters.job_records import job_files
 from actors.clusters.virtual_progress import work_s
 from campaign import guest
@@ -66,7 +67,7 @@ def golden_task(
     The plan has a step per VM, of which there is one.
     """
     return GuestTask(
-        stages=(_instruments(), *_stages(plan)),
+        stages=(_named(topology), _instruments(), *_stages(plan)),
         smoke_test=bound.smoke_test_command(topology),
         settle_s=SETTLE_S,
         health_command=bound.health_command(topology.nodes),
@@ -117,7 +118,6 @@ def replay_of(
     stall_s: float,
 ) -> GuestReplay:
     """Return how a guest replays the workload; the limits are seconds of its clock."""
-    pending = bound.pending_command()
     return GuestReplay(
         archive=tar_of(job_files(workload, bound, topology)),
         submit_command=guest.agent_command(),
@@ -125,8 +125,8 @@ def replay_of(
         jobs_file=guest.JOBS_FILE,
         submits_file=guest.SUBMITS_FILE,
         done_file=guest.DONE_FILE,
-        pending_command=pending,
-        idle_command=("bash", "-c", f"left=$({shlex.join(pending)}) || exit 2; [[ -z $left ]]"),
+        pending_command=bound.pending_command(),
+        idle_command=bound.idle_command(),
         longest_s=longest_s(workload),
         stall_s=stall_s,
         deadline_s=deadline_s,
@@ -148,6 +148,14 @@ def generous_s(workload: Workload, slots: int) -> float:
 def longest_s(workload: Workload) -> float:
     """Return the run time of the longest job, seconds."""
     return float(pc.max(workload.table.column("runtime_s")).as_py() or 0)
+
+
+def _named(topology: Topology) -> GuestStage:
+    """Return the stage that gives the guest its name, which other nodes have as a credential."""
+    name = topology.head.name
+    files = (File("/etc/hosts", hosts_file(topology)), File("/etc/hostname", f"{name}\n".encode()))
+    command = ("bash", "-c", f"echo {name} >/proc/sys/kernel/hostname")
+    return _stage("name", Step(files, commands=(command,)))
 
 
 def _instruments() -> GuestStage:

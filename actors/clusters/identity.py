@@ -99,7 +99,7 @@ def credentials(
     files = {
         "/etc/ssh/ssh_host_ed25519_key": ("0600", keys.hosts[node.name].private),
         "/etc/systemd/network/10-management.network": ("0644", _network(mac_pair[0], **MANAGEMENT)),
-        "/etc/hosts": ("0644", _hosts(topology)),
+        "/etc/hosts": ("0644", hosts_file(topology)),
     }
     if node.address != LOOPBACK:
         network = _network(mac_pair[1], f"{node.address}/16")
@@ -119,7 +119,8 @@ def _network(mac: str, address: str, gateway: str = "") -> bytes:
     return f"[Match]\nMACAddress={mac}\n[Network]\nAddress={address}\n{route}".encode()
 
 
-def _hosts(topology: Topology) -> bytes:
+def hosts_file(topology: Topology) -> bytes:
+    """Return the content of /etc/hosts: the names of all nodes."""
     lines = ["127.0.0.1 localhost", *(f"{node.address} {node.name}" for node in topology.nodes)]
     return ("\n".join(lines) + "\n").encode()
 

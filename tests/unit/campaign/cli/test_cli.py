@@ -155,7 +155,7 @@ def test_a_dry_run_says_what_would_happen(tmp_path, capsys):
     for part in (
         "demo: 10 trials, sampler tpe",
         "image slurm would be built",
-        "2..4 compute nodes and a head, 512 MiB each",
+        "2..4 compute nodes and a head, each a VM of 512 MiB",
         "20 jobs of demo",
         "bf_interval in [1, 30], log",
         "9000 MiB",
