@@ -25,6 +25,20 @@ API_SERVER = "kube-apiserver.service"
 RENDEZVOUS = "rendezvous.service"
 CONTAINERD = "containerd.service"
 KUBELET = "kubelet.service"
+_QUIET_STORE = (
+    # A store without peers needs no heartbeats, and what it holds need not be on a disk soon.
+    "--heartbeat-interval=2000",
+    "--election-timeout=10000",
+    "--backend-batch-interval=10s",
+)
+_QUIET_SERVER = (
+    # The cache of each kind of object would wake every second.
+    "--watch-cache=false",
+    "--etcd-compaction-interval=0",
+    "--etcd-count-metric-poll-period=0",
+    "--etcd-db-metric-poll-interval=0",
+    "--feature-gates=APIServerIdentity=false,DetectCacheInconsistency=false",
+)
 _CONTAINERD_TOML = f"""\
 version = 2
 disabled_plugins = [
@@ -80,14 +94,15 @@ def json_file(path: str, value: Mapping[str, Any] | Sequence[Any]) -> File:
 def head_files(topology: Topology) -> tuple[File, ...]:
     """Return the API server with its store, and the place where a job's pods meet. No secrets."""
     address = topology.head.address
+    quiet = topology.dense
     programs = [
         program(_RENDEZVOUS_PROGRAM, "rendezvous.py"),
         program(SESSION_PROGRAM, "session.py"),
     ]
-    return (_etcd(), _api_server(address), _rendezvous(address), *programs, _log_folder())
+    return (_etcd(quiet), _api_server(address, quiet), _rendezvous(address), *programs, _log_folder())
 
 
-def _etcd() -> File:
+def _etcd(quiet: bool) -> File:
     return unit(
         ETCD,
         "/usr/bin/etcd",
@@ -101,13 +116,12 @@ def _etcd() -> File:
         f"--initial-advertise-peer-urls={_PEERS}",
         f"--initial-cluster=default={_PEERS}",
         # An emulated node may stand still for a second: that is no reason for an election.
-        "--heartbeat-interval=500",
-        "--election-timeout=5000",
+        *(_QUIET_STORE if quiet else ("--heartbeat-interval=500", "--election-timeout=5000")),
         kind="notify",
     )
 
 
-def _api_server(address: str) -> File:
+def _api_server(address: str, quiet: bool) -> File:
     return unit(
         API_SERVER,
         "/usr/bin/kube-apiserver",
@@ -131,6 +145,7 @@ def _api_server(address: str) -> File:
         "--endpoint-reconciler-type=none",
         "--enable-priority-and-fairness=false",
         "--profiling=false",
+        *(_QUIET_SERVER if quiet else ()),
         kind="notify",
         after=ETCD,
     )

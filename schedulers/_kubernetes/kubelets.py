@@ -320,11 +320,15 @@ def _environment(pod: Pod, container: dict[str, Any]) -> dict[str, str]:
     found = {"PATH": os.environ.get("PATH", os.defpath), "HOSTNAME": pod["spec"]["nodeName"]}
     for one in container.get("env", ()):
         field = one.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
-        value = (
-            reduce(lambda part, key: part[key], field.split("."), pod) if field else one["value"]
-        )
-        found[one["name"]] = str(value)
+        found[one["name"]] = str(_field(pod, field) if field else one["value"])
     return found
+
+
+def _field(pod: Pod, path: str) -> Any:
+    """Return a field of the pod, such as spec.nodeName or metadata.labels['example.org/of']."""
+    path, _, key = path.partition("['")
+    keys = [*path.split("."), *([key.removesuffix("']")] if key else ())]
+    return reduce(lambda part, name: part[name], keys, pod)
 
 
 def _running(life: PodLife) -> dict[str, Any]:

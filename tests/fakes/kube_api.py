@@ -31,18 +31,21 @@ class Store:
         self.open = threading.Event()  # until it is set, no request of a patch is answered
         self.open.set()
 
-    def pod(self, name, script, *, node="", **spec):
+    def pod(self, name, script, *, node="", env=(), **spec):
         """Create a pod that runs shell commands, with a node if one is named."""
         container = {
             "name": "job",
             "image": "i",
             "command": ["/bin/bash", "-c", script],
-            "env": [
-                {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
-            ],
+            "env": [variable("NODE_NAME", "spec.nodeName"), *env],
         }
         with self.changed:
-            metadata = {"name": name, "namespace": "default", "uid": f"{name}-{self.version}"}
+            metadata = {
+                "name": name,
+                "namespace": "default",
+                "uid": f"{name}-{self.version}",
+                "labels": {"example.org/of": "a.job"},
+            }
             scheduled = {"type": "PodScheduled", "status": "True" if node else "False"}
             pod = {
                 "metadata": metadata,
@@ -103,6 +106,11 @@ class Store:
         """The phase of a pod, or nothing where it is gone."""
         with self.changed:
             return self.pods[name]["status"]["phase"] if name in self.pods else ""
+
+
+def variable(name, field):
+    """A container's variable that has a field of its pod."""
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": field}}}
 
 
 def merged(old, new):

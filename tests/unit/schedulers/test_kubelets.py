@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from schedulers._kubernetes import kubelets
-from tests.fakes.kube_api import serving, until
+from tests.fakes.kube_api import serving, until, variable
 
 LISTED = ("GET", "/api/v1/pods")
 
@@ -158,6 +158,18 @@ def test_a_pods_own_deadline_ends_it(api) -> None:
         reasons = {api.pods[name]["status"]["reason"] for name in ("long", "tidy")}
         phases = {api.phase(name) for name in ("long", "tidy")}
     assert found == [137, 0] and phases == {"Failed"} and reasons == {"DeadlineExceeded"}
+
+
+def test_variables_are_values_or_fields_of_the_pod(api) -> None:
+    """Controllers give pods a variable with a label of theirs."""
+    of = variable("OF", "metadata.labels['example.org/of']")
+    env = [of, {"name": "PLAIN", "value": "b"}, variable("UID_", "metadata.uid")]
+    with standing_in(api):
+        api.pod("one", f"echo $OF $PLAIN $UID_ >>{api.folder}/one", node="n1", env=env)
+        assert ended(api, "one")["exitCode"] == 0
+        api.pod("two", "true", node="n1", env=[variable("NO", "metadata.labels['none']")])
+        assert ended(api, "two")["exitCode"] == 128
+    assert (api.folder / "one").read_text() == f"a.job b {api.pods['one']['metadata']['uid']}\n"
 
 
 def test_a_command_that_isnt_there_is_a_failure(api) -> None:
