@@ -99,7 +99,13 @@ def head_files(topology: Topology) -> tuple[File, ...]:
         program(_RENDEZVOUS_PROGRAM, "rendezvous.py"),
         program(SESSION_PROGRAM, "session.py"),
     ]
-    return (_etcd(quiet), _api_server(address, quiet), _rendezvous(address), *programs, _log_folder())
+    return (
+        _etcd(quiet),
+        _api_server(address, quiet),
+        _rendezvous(address),
+        *programs,
+        _log_folder(),
+    )
 
 
 def _etcd(quiet: bool) -> File:

@@ -10,10 +10,19 @@ KUBELETS = "kubelets.service"
 NODES_FILE = f"{access.FOLDER}/nodes.json"
 _PROGRAM = "/var/lib/campaign/kubelets.py"
 _RAN = "/run/kubelets"
+_OF = ("etcd", "kube-", "vc-")
+_QUIET = (
+    # Clients would ask an idle server every half minute whether it is there.
+    "HTTP2_READ_IDLE_TIMEOUT_SECONDS=0",
+    # Go would collect garbage every two minutes, however little there is.
+    "GOGC=off",
+    "GOMEMLIMIT=512MiB",
+)
 
 
 def files(topology: Topology) -> tuple[File, ...]:
-    """Return the program that stands in, its unit, and the nodes that it registers."""
+    """Return the program that stands in, its unit, the nodes that it registers, and what quiets
+    the daemons of the head."""
     unit = daemons.unit(
         KUBELETS,
         "/usr/bin/python3",
@@ -26,7 +35,10 @@ def files(topology: Topology) -> tuple[File, ...]:
         kill="control-group",
     )
     nodes = daemons.json_file(NODES_FILE, [_node(node) for node in topology.compute])
-    return (daemons.program(_PROGRAM, "kubelets.py"), nodes, unit)
+    # systemd reads these folders for every unit whose name begins so.
+    quiet = f"[Service]\nEnvironment={' '.join(_QUIET)}\n".encode()
+    settings = (File(f"/etc/systemd/system/{of}.service.d/quiet.conf", quiet) for of in _OF)
+    return (daemons.program(_PROGRAM, "kubelets.py"), nodes, unit, *settings)
 
 
 def _node(node: Node) -> dict[str, Any]:

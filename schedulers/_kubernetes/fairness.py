@@ -10,3 +10,10 @@ SHARED = {
     "stands in for all kubelets, runtimes and networks: pods are plain processes, started at once",
     "logging": "the daemons' defaults, to files in memory",
 }
+
+DENSE_DAEMONS = (
+    "in a dense cluster, a stand-in for the latter two, the API server without its watch cache and "
+    "compaction, etcd with a heartbeat every 2 s and commits every 10 s, and all of them with more "
+    "memory before garbage is collected"
+)
+"""What `daemons` says besides; nothing of it decides where or when a job runs."""

@@ -1,6 +1,6 @@
 """What to know of kube-scheduler, as it is driven here, before it is compared with others."""
 
-from schedulers._kubernetes.fairness import SHARED
+from schedulers._kubernetes.fairness import DENSE_DAEMONS, SHARED
 
 FAIRNESS = {
     **SHARED,
@@ -17,6 +17,6 @@ FAIRNESS = {
     "width isn't a multiple; CPU and memory aren't requested",
     "daemons": "etcd, kube-apiserver, kube-controller-manager (job controller only), "
     "kube-scheduler, and where pods "
-    "meet; containerd and kubelet, or what stands in for them",
+    f"meet; containerd and kubelet; {DENSE_DAEMONS}",
 }
 """An answer to each of `schedulers.base.ASPECTS`."""

@@ -1,6 +1,6 @@
 """What to know of Volcano, as it is driven here, before it is compared with others."""
 
-from schedulers._kubernetes.fairness import SHARED
+from schedulers._kubernetes.fairness import DENSE_DAEMONS, SHARED
 
 FAIRNESS = {
     **SHARED,
@@ -17,6 +17,6 @@ FAIRNESS = {
     "aren't requested",
     "daemons": "etcd, kube-apiserver, vc-controller-manager (job and queue controllers), "
     "vc-scheduler, and where pods "
-    "meet; containerd and kubelet, or what stands in for them",
+    f"meet; containerd and kubelet; {DENSE_DAEMONS}",
 }
 """An answer to each of `schedulers.base.ASPECTS`."""

@@ -49,6 +49,21 @@ def test_the_head_has_everything_and_no_kubelet_runs(scheduler) -> None:
 
 
 @BOTH
+def test_daemons_are_quieted_only_where_all_nodes_share_a_vm(scheduler) -> None:
+    ordinary = Topology.of_equal_nodes("c", 3, slots=4, memory_mib=512)
+    params = scheduler.scheduler.Params()
+    secrets = scheduler.scheduler.make_secrets()
+    for topology in (cluster(3), ordinary):
+        found = {file.path: file for _, file in scheduler.plan(topology, params, secrets).files()}
+        server = found[f"/etc/systemd/system/{daemons.API_SERVER}"].content.decode()
+        store = found[f"/etc/systemd/system/{daemons.ETCD}"].content.decode()
+        assert ("--watch-cache=false" in server) is topology.dense
+        assert ("--heartbeat-interval=500" in store) is not topology.dense
+        settings = [path for path in found if path.endswith("quiet.conf")]
+        assert len(settings) == (3 if topology.dense else 0)
+
+
+@BOTH
 def test_nodes_offer_their_slots_without_further_commands(scheduler) -> None:
     made = plan(scheduler)
     (nodes,) = (
