@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 
 from actors.bootstrap.apply import script_of
 from actors.bootstrap.ssh import tar_of
-from actors.clusters.identity import hosts_file
 from actors.clusters.job_records import job_files
 from actors.clusters.virtual_progress import work_s
 from campaign import guest
@@ -67,7 +66,7 @@ def golden_task(
     The plan has a step per VM, of which there is one.
     """
     return GuestTask(
-        stages=(_named(topology), _instruments(), *_stages(plan)),
+        stages=(_instruments(), *_stages(plan)),
         smoke_test=bound.smoke_test_command(topology),
         settle_s=SETTLE_S,
         health_command=bound.health_command(topology.nodes),
@@ -148,14 +147,6 @@ def generous_s(workload: Workload, slots: int) -> float:
 def longest_s(workload: Workload) -> float:
     """Return the run time of the longest job, seconds."""
     return float(pc.max(workload.table.column("runtime_s")).as_py() or 0)
-
-
-def _named(topology: Topology) -> GuestStage:
-    """Return the stage that gives the guest its name, which other nodes have as a credential."""
-    name = topology.head.name
-    files = (File("/etc/hosts", hosts_file(topology)), File("/etc/hostname", f"{name}\n".encode()))
-    command = ("bash", "-c", f"echo {name} >/proc/sys/kernel/hostname")
-    return _stage("name", Step(files, commands=(command,)))
 
 
 def _instruments() -> GuestStage:

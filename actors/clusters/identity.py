@@ -99,16 +99,28 @@ def credentials(
     files = {
         "/etc/ssh/ssh_host_ed25519_key": ("0600", keys.hosts[node.name].private),
         "/etc/systemd/network/10-management.network": ("0644", _network(mac_pair[0], **MANAGEMENT)),
-        "/etc/hosts": ("0644", hosts_file(topology)),
     }
     if node.address != LOOPBACK:
         network = _network(mac_pair[1], f"{node.address}/16")
         files["/etc/systemd/network/20-cluster.network"] = ("0644", network)
     return {
-        "system.hostname": node.name.encode(),
         "ssh.authorized_keys.root": keys.client.public,
+        **closed_credentials(topology, node, files),
+    }
+
+
+def closed_credentials(
+    topology: Topology, node: Node, files: Mapping[str, tuple[str, bytes]] | None = None
+) -> dict[str, bytes]:
+    """Return the systemd credentials of a VM to which nobody logs in: its own and others' names.
+
+    `files` are written too: mode and content by path.
+    """
+    written = {"/etc/hosts": ("0644", _hosts(topology)), **(files or {})}
+    return {
+        "system.hostname": node.name.encode(),
         "tmpfiles.extra": "".join(
-            _tmpfile(path, mode, content) for path, (mode, content) in files.items()
+            _tmpfile(path, mode, content) for path, (mode, content) in written.items()
         ).encode(),
     }
 
@@ -119,8 +131,7 @@ def _network(mac: str, address: str, gateway: str = "") -> bytes:
     return f"[Match]\nMACAddress={mac}\n[Network]\nAddress={address}\n{route}".encode()
 
 
-def hosts_file(topology: Topology) -> bytes:
-    """Return the content of /etc/hosts: the names of all nodes."""
+def _hosts(topology: Topology) -> bytes:
     lines = ["127.0.0.1 localhost", *(f"{node.address} {node.name}" for node in topology.nodes)]
     return ("\n".join(lines) + "\n").encode()
 

@@ -6,7 +6,7 @@ Nobody can log in to it. Its host gives it a task, reads how far it is, and gets
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
 from actors.clusters.failures import NodeLost
@@ -47,17 +47,22 @@ class VirtualGuest:
         self._image = image
 
     async def boot_recorded(
-        self, snapshots: HostSnapshots, key: SnapshotKey, task: GuestTask
+        self,
+        snapshots: HostSnapshots,
+        key: SnapshotKey,
+        task: GuestTask,
+        credentials: Mapping[str, bytes],
     ) -> None:
         """Start the guest with its first task, such that it can be saved under `key`."""
         with self._step("booting"):
-            boot = await asyncio.to_thread(self._boot, task, 0)
+            boot = await asyncio.to_thread(self._boot, task, 0, credentials)
             await snapshots.start_recorded(self.slot, [boot], key)
 
     async def restore(self, snapshots: HostSnapshots, golden: Golden, task: GuestTask) -> None:
         """Load the guest from a golden cluster, with another task; it is paused."""
         with self._step("restoring"):
-            boot = await asyncio.to_thread(self._boot, task, 1)
+            # It has read its credentials before it was saved.
+            boot = await asyncio.to_thread(self._boot, task, 1, {})
             await snapshots.restore(self.slot, [boot], golden)
 
     async def resume(self, snapshots: HostSnapshots) -> None:
@@ -111,8 +116,11 @@ class VirtualGuest:
         content = await self._host.result(self.slot, self.name)
         return await asyncio.to_thread(unpack, content)
 
-    def _boot(self, task: GuestTask, number: int) -> NodeBoot:
-        return NodeBoot(self.name, self._image, macs(0), {}, task=pack(task), task_number=number)
+    def _boot(self, task: GuestTask, number: int, credentials: Mapping[str, bytes]) -> NodeBoot:
+        content = pack(task)
+        return NodeBoot(
+            self.name, self._image, macs(0), credentials, task=content, task_number=number
+        )
 
     def _step(self, what: str) -> AbstractContextManager[None]:
         return log.span(_log, f"{what} the guest of {self.slot.cluster}")

@@ -19,6 +19,7 @@ from actors.clusters.cluster_spec import ClusterSpec, VirtualTime
 from actors.clusters.failures import cause_of, outcome_of, retryable
 from actors.clusters.golden import GoldenSource
 from actors.clusters.guest_outcome import ONE_CLOCK, failure_of, jobs_of, logs_of
+from actors.clusters.identity import closed_credentials
 from actors.clusters.judging import Surroundings, checks_of, judged
 from actors.clusters.standstill import where
 from actors.clusters.trial_facts import (
@@ -216,7 +217,8 @@ class VirtualTrialRun:
         name = spec.name("golden")
         with log.context(cluster=name):
             async with self._placed(name, making) as guest:
-                await guest.boot_recorded(self._snapshots, offer.key, task)
+                names = closed_credentials(topology, topology.head)
+                await guest.boot_recorded(self._snapshots, offer.key, task, names)
                 result = await guest.finish(0, self._limits.stuck_s, watch.look)
                 if failure := failure_of(result, self._bound):
                     self._files |= logs_of(result, "golden")

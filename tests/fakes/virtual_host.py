@@ -104,7 +104,9 @@ class VirtualHost(FakeHost):
         agent = (sys.executable, place / "task/trial_agent.py", place / "exchange")
         line = 'mount --bind "$0" /run && exec "$@"'
         root = () if os.geteuid() == 0 else ("--map-root-user",)
-        command = ("unshare", "--mount", *root, "bash", "-c", line, place / "run", *agent)
+        # With processes of its own, so that the jobs of a guest that is ended end with it.
+        own = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+        command = ("unshare", *own, *root, "bash", "-c", line, place / "run", *agent)
         self._agents[slot.cluster] = subprocess.Popen(
             [*command, "touch", place / "halted"], start_new_session=True
         )
@@ -165,6 +167,10 @@ class AtOnce(FakeScheduler):
 
     def pending_command(self):
         return ("false",) if self.broken == "daemon" else ("ls", RUNNING)
+
+    def idle_command(self):
+        asked = " ".join(self.pending_command())
+        return ("bash", "-c", f"left=$({asked}) || exit 2; [[ -z $left ]]")
 
     def parse_pending(self, text):
         return dict.fromkeys(text.split(), "held by the fake" if self.broken == "jobs" else "")
