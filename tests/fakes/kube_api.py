@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from secrets import token_bytes
 from urllib.parse import parse_qs, urlsplit
 
 from schedulers._kubernetes import access
@@ -248,7 +249,7 @@ def selects(selector, pod):
 @contextmanager
 def serving(folder: Path):
     """A store that is served on loopback, and the kubeconfig that leads to it."""
-    for name, content in access.draw().items():
+    for name, content in access.secrets_of(token_bytes).items():
         (folder / name).write_bytes(content)
     store = Store()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Served", (KubeApi,), {"store": store}))

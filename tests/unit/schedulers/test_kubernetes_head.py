@@ -12,6 +12,7 @@ import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from secrets import token_bytes
 
 import pytest
 
@@ -145,7 +146,7 @@ class Api(BaseHTTPRequestHandler):
 def api(folder: Path, *, hasty: bool):
     """An Api on loopback with a certificate as clusters have; the kubeconfig that leads to it, and
     what it has."""
-    secrets = access.draw()
+    secrets = access.secrets_of(token_bytes)
     for name, content in secrets.items():
         (folder / name).write_bytes(content)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
@@ -190,7 +191,9 @@ def test_the_session_submits_over_a_connection_it_trusts(tmp_path: Path, hasty: 
 
 def test_the_session_talks_to_nobody_else(tmp_path: Path) -> None:
     with api(tmp_path, hasty=False) as (kubeconfig, created):
-        (tmp_path / access.CERTIFICATE).write_bytes(access.draw()[access.CERTIFICATE])
+        (tmp_path / access.CERTIFICATE).write_bytes(
+            access.secrets_of(token_bytes)[access.CERTIFICATE]
+        )
         done = subprocess.run(
             [sys.executable, session.__file__, kubeconfig, KUBE.jobs_path],
             input="",
