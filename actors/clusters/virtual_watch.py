@@ -35,7 +35,9 @@ class VirtualWatch:
         self.last = progress or self.last
         self._cpu_s = cpu_s
         if progress is None:
-            self._clock.detail("the guest boots")
+            # A restored guest says nothing for a moment, until it has found its task.
+            ready = self._clock.status.phase is Phase.READY
+            self._clock.detail("" if ready else "the guest boots")
             return
         self._workload_s = progress.workload_s
         if not progress.workload_s:

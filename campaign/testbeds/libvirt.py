@@ -106,10 +106,10 @@ class LibvirtBackend:
                 "Use fewer nodes (cluster.nodes), smaller ones (cluster.memory_mib, "
                 "cluster.vcpus), or another host.",
             )
-        # Virtual time passes as it does, however busy a host is.
-        disturbed = logging.INFO if settings.kind == "virtual-time" else logging.WARNING
         for load in testbed.loads().values():
-            _log.log(disturbed if load.busy else logging.INFO, "%s", load.introduction)
+            if settings.kind == "virtual-time" and load.busy:
+                continue  # nothing is disturbed by that, so there is nothing to be warned of
+            _log.log(logging.WARNING if load.busy else logging.INFO, "%s", load.introduction)
         return testbed
 
     def _pool(self, stack: ExitStack, logs: CollectedLogs | None) -> "Pool":

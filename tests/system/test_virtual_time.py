@@ -1,0 +1,74 @@
+"""Campaigns of the real Slurm in virtual time: they end well, and a point has one result only."""
+
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+from campaign.core.jobs import JOBS_SCHEMA
+from campaign.records.dataset import path_of
+from campaign.records.ledger import history_of, read
+from tests.system.conftest import Workplace
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
+
+SETTINGS = (
+    "testbed=virtual-time",
+    "cluster.nodes=4",
+    "cluster.slots_per_node=4",
+    "workload=poisson",
+    "workload.jobs=15",
+    "workload.runtime_s=[120,1200]",
+    "search.batch=2",
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, image_store, bundle):
+    """A workplace, on which nothing is left afterwards."""
+    workplace = Workplace(tmp_path_factory.mktemp("virtual"), image_store)
+    yield workplace
+    workplace.clear()
+
+
+@pytest.fixture(scope="module")
+def alone(place):
+    """A campaign of two trials; the history of its ledger."""
+    return searched(place, "alone", "search.trials=2")
+
+
+def searched(place, name, *settings):
+    done = place.search(f"name={name}", *SETTINGS, *settings, timeout=1500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return history_of(list(read(place.results / name / "ledger.jsonl")))
+
+
+def jobs(place, name, trial):
+    path = path_of(place.results / name / "jobs", trial)
+    return pq.read_table(path, partitioning=None).select(JOBS_SCHEMA.names)
+
+
+def test_trials_end_well_and_say_that_their_time_was_virtual(place, alone):
+    for number in (0, 1):
+        record = alone.records[number][-1]
+        assert (record.outcome, record.reason) == ("ok", "")
+        facts = record.provenance
+        assert (facts.testbed, facts.guest_clock, facts.acceleration) == (
+            "virtual-time",
+            "virtual",
+            "tcg",
+        )
+        assert facts.virtual_s > 600 and facts.virtual_speed > 1 and facts.start == "golden"
+    assert alone.records[0][-1].provenance.golden_key == alone.records[1][-1].provenance.golden_key
+
+
+def test_the_same_point_has_the_same_jobs_beside_a_busy_program(place, alone):
+    burner = subprocess.Popen(["nice", "-n", "19", sys.executable, "-c", "while True: pass"])
+    try:
+        again = searched(place, "again", "search.trials=1")
+    finally:
+        burner.kill()
+        burner.wait()
+    assert again.records[0][-1].point == alone.records[0][-1].point
+    assert jobs(place, "again", 0).equals(jobs(place, "alone", 0))
