@@ -27,10 +27,6 @@ HALTED = "halted"
 _log = logging.getLogger(__name__)
 
 
-class GuestStuck(InfrastructureError):
-    """The clock of a guest in virtual time stands still, or the guest ended within its task."""
-
-
 class VirtualGuest:
     """The guest `name` in `slot` of `host`, whose image is `image`.
 
@@ -76,8 +72,8 @@ class VirtualGuest:
         """Wait until the guest has done task `number` and has halted; return its result.
 
         `look` is told its progress and its CPU time at each turn. Raises NodeLost where its VM
-        ended or its kernel failed, and GuestStuck where it halted before it was done or where its
-        clock stands still (see `StandstillWatch`).
+        ended or its kernel failed, and InfrastructureError where it halted before it was done or
+        where its clock stands still (see `StandstillWatch`).
         """
         watch = StandstillWatch(stuck_s)
         while True:
@@ -91,13 +87,13 @@ class VirtualGuest:
             look(progress, self.cpu_s)
             if state.state == HALTED:
                 if progress is None or (progress.number, progress.state) != (number, "done"):
-                    raise GuestStuck(
+                    raise InfrastructureError(
                         f"the guest halted before its task was done, at {where(progress)}",
                         state.console,
                     )
                 return await self._result()
             if hung := watch.observe(progress, self.cpu_s, time.monotonic()):
-                raise GuestStuck(
+                raise InfrastructureError(
                     hung, state.console, "Raise testbed.stuck_s if it was merely slow."
                 )
             await asyncio.sleep(POLL_S)

@@ -210,7 +210,7 @@ def test_a_snapshot_that_qemu_refuses_is_replaced_by_a_cold_boot(host, cluster_s
         async with cluster_of(provisioner, nodes=1):
             pass
         monkeypatch.setattr(
-            "actors.hosts.host.TB_CACHE_MIB", 64
+            "actors.hosts.node_specs.TB_CACHE_MIB", 64
         )  # shapes no memory, so this one would work
         monkeypatch.setattr(host._hypervisor, "load_devices", refuse)
         async with cluster_of(provisioner, nodes=1) as (ready, _):

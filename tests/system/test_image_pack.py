@@ -91,6 +91,7 @@ def test_a_packed_bundle_boots_to_its_init(bundle, store_path, tmp_path):
         kernel=bundle.kernel,
         drivers=initramfs / "modules",
         modules=builder.spec("_base").modules,
+        memory_modules=builder.spec("_base").memory_modules,
         busybox=busybox,
         closure=tmp_path / "closure",
         links={"sbin/init": str(store_path / "init")},
