@@ -51,6 +51,8 @@ class Scheduler(Protocol[P]):
     shared_node_mib: ClassVar[int]
     """The memory that each further node needs in a VM that it shares, MiB; 0 where the adapter
     has no plans for that (a dense cluster)."""
+    stand_ins: ClassVar[str]
+    """What of its cluster isn't real where nodes share a VM, in words; empty where all of it is."""
     phase_limits: ClassVar[PhaseLimits]
     """How long the phases of making its cluster may take."""
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import asyncssh
 
+from campaign.core.archives import BadArchive, plain_files
 from campaign.core.errors import InfrastructureError, command_failed
 from campaign.core.time_limits import TimeLimits
 from schedulers.base import File
@@ -60,10 +61,6 @@ class RemoteCommandFailed(InfrastructureError):
 
 class _TooMuchOutput(Exception):
     """A command printed more than it may."""
-
-
-class BadArchive(InfrastructureError):
-    """An archive that a node sent isn't one, or is beyond what it may hold."""
 
 
 @dataclass(frozen=True)
@@ -340,18 +337,7 @@ def files_of(archive: bytes, *, limit: int = OUTPUT_LIMIT) -> dict[str, bytes]:
     """
     if not archive:
         return {}
-    try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as opened:
-            entries = [entry for entry in opened if entry.isfile()]
-            if sparse := next((entry.name for entry in entries if entry.issparse()), None):
-                raise BadArchive(f"an archive of the node has a sparse file, {sparse!r}")
-            if sum(entry.size for entry in entries) > limit:
-                raise BadArchive(f"an archive of the node holds more than {limit:,} bytes")
-            found = {f"/{entry.name}": opened.extractfile(entry) for entry in entries}
-            return {path: file.read() for path, file in found.items() if file}
-    # A size of a header that is no number is a ValueError in some versions of tarfile.
-    except (tarfile.TarError, ValueError) as error:
-        raise BadArchive(f"an archive of the node can't be read: {error}") from None
+    return {f"/{name}": content for name, content in plain_files(archive, limit).items()}
 
 
 async def _outputs(process: "asyncssh.SSHClientProcess[bytes]", limit: int) -> tuple[bytes, bytes]:

@@ -47,11 +47,13 @@ def plan_files(plan: BootstrapPlan) -> dict[str, bytes]:
 
 def with_image(provenance: Provenance, cluster_spec: ClusterSpec) -> Provenance:
     """Return the provenance with the image and the scheduler of a cluster."""
+    scheduler = cluster_spec.scheduler
     manifest = cluster_spec.bundle.manifest
     recipe = manifest.recipe
     return replace(
         provenance,
-        scheduler=cluster_spec.scheduler.name,
+        scheduler=scheduler.name,
+        stand_ins=(scheduler.stand_ins or "none") if cluster_spec.settings.dense else "",
         image_hash=cluster_spec.bundle.hash,
         image_name=manifest.name,
         image_recipe=recipe.id if recipe else "",

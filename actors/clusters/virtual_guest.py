@@ -13,7 +13,7 @@ from actors.clusters.failures import NodeLost
 from actors.clusters.identity import macs
 from actors.clusters.standstill import StandstillWatch, where
 from actors.hosts.interface import HostNodes, HostSnapshots
-from actors.hosts.slot import NodeBoot, Slot
+from actors.hosts.slot import NodeBoot, NodeState, Slot
 from actors.snapshots.snapshot import Golden, SnapshotKey
 from campaign.core import log
 from campaign.core.errors import InfrastructureError
@@ -41,6 +41,7 @@ class VirtualGuest:
         """The CPU time that its emulator had used when it was last looked at."""
         self._host = host
         self._image = image
+        self._task = GuestTask()
 
     async def boot_recorded(
         self,
@@ -78,12 +79,13 @@ class VirtualGuest:
         watch = StandstillWatch(stuck_s)
         while True:
             # In this order: what a guest that has halted says is its last word.
-            [state] = await self._host.states(self.slot, [self.name])
+            state = await self._alive()
             progress = await self._host.progress(self.slot, self.name)
-            if state.state not in ("running", HALTED) or state.fault:
-                why = state.fault or f"its VM is {state.state}"
-                raise NodeLost(self.name, f"{why}, at {where(progress)}", state.console)
-            self.cpu_s = await self._host.cpu_s(self.slot, self.name)
+            try:
+                self.cpu_s = await self._host.cpu_s(self.slot, self.name)
+            except InfrastructureError:
+                await self._alive()  # a guest that has just ended explains it
+                raise
             look(progress, self.cpu_s)
             if state.state == HALTED:
                 if progress is None or (progress.number, progress.state) != (number, "done"):
@@ -108,12 +110,22 @@ class VirtualGuest:
         with self._step("releasing"):
             await self._host.release(self.slot)
 
+    async def _alive(self) -> NodeState:
+        """Return the guest's state; NodeLost, with where it was, if it runs no more."""
+        [state] = await self._host.states(self.slot, [self.name])
+        if state.state in ("running", HALTED) and not state.fault:
+            return state
+        why = state.fault or f"its VM is {state.state}"
+        at = where(await self._host.progress(self.slot, self.name))
+        raise NodeLost(self.name, f"{why}, at {at}", state.console)
+
     async def _result(self) -> GuestResult:
         content = await self._host.result(self.slot, self.name)
-        return await asyncio.to_thread(unpack, content)
+        return await asyncio.to_thread(unpack, content, self._task)
 
     def _boot(self, task: GuestTask, number: int, credentials: Mapping[str, bytes]) -> NodeBoot:
         content = pack(task)
+        self._task = task
         return NodeBoot(
             self.name, self._image, macs(0), credentials, task=content, task_number=number
         )

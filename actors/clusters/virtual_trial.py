@@ -36,6 +36,7 @@ from actors.hosts.interface import HostNodes, HostSnapshots
 from actors.hosts.slot import HostUsage
 from actors.snapshots.registry import SnapshotOffer
 from actors.snapshots.snapshot import Golden
+from campaign.analysis.rules import RULES
 from campaign.core import log
 from campaign.core.errors import CampaignError, InfrastructureError, StallError
 from campaign.core.phase_clock import PhaseClock
@@ -44,19 +45,6 @@ from campaign.core.testbed import Status
 from campaign.core.trials import Check, Evaluation, Outcome
 from campaign.guest.task import GuestReplay, GuestResult
 from schedulers.base import Topology
-
-NOT_IN_VIRTUAL_TIME = frozenset(
-    {
-        "unmeasured clocks",
-        "CPU steal",
-        "CPU time taken by others",
-        "vCPUs per CPU",
-        "memory promised",
-        "lost nodes",
-    }
-)
-"""The checks of what disturbs a measurement in real time, and none in virtual time."""
-NOTE = "doesn't apply: the nodes' clock counts their own instructions"
 
 _log = logging.getLogger(__name__)
 
@@ -107,7 +95,7 @@ class VirtualTrialRun:
             checks = () if self._jobs is None else self._judge(self._jobs)
             outcome, reason = judged(outcome, reason, checks)
             if outcome == "invalid":
-                self._retryable = False  # it would be so again, to the nanosecond
+                self._retryable = False  # it would be so again
             _log.debug("outcome: %s%s", outcome, f" ({reason})" if reason else "")
         return Evaluation(
             outcome=outcome,
@@ -164,7 +152,6 @@ class VirtualTrialRun:
             acceleration_reason="virtual time counts instructions, which takes an emulator",
             guest_clock="virtual",
             instructions_per_s=guest_task.INSTRUCTIONS_PER_S,
-            stand_ins="none",
         )
 
     async def _use(self, name: str) -> None:
@@ -275,10 +262,13 @@ class VirtualTrialRun:
             faults=(),
             slowness=1.0,
         )
-        return tuple(
-            check.model_copy(update={"note": NOTE}) if check.name in NOT_IN_VIRTUAL_TIME else check
-            for check in checks_of(self._cluster_spec, self._spec, jobs, around)
-        )
+        return tuple(map(_noted, checks_of(self._cluster_spec, self._spec, jobs, around)))
+
+
+def _noted(check: Check) -> Check:
+    """Return the check with a note where it doesn't apply in virtual time."""
+    why = RULES[check.name].real_only
+    return check.model_copy(update={"note": f"doesn't apply: {why}"}) if why else check
 
 
 def _limits_of(cluster_spec: ClusterSpec) -> VirtualTime:

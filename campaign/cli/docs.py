@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from campaign.analysis.metrics import METRICS
-from campaign.analysis.validity import RULES
+from campaign.analysis.rules import RULES
 from campaign.cli.output import say
 from campaign.config.defaults import parameter_rows, setting_rows
 from campaign.core.files import XDG_FOLDERS

@@ -52,14 +52,9 @@ WHY_NOT_IN_VIRTUAL_TIME = {
     "testbed.prefetch": "there is nothing to wait for when a cluster is restored",
     "testbed.wait_for_quiet_s": "what is measured doesn't depend on how busy a host is",
     "workload.payload": "jobs sleep: one that computes would be slower than real time",
-    "validity.max_unmeasured_clocks": "all nodes have one clock, which is right",
-    "validity.max_lost_nodes": "without its only virtual machine, a trial has no results",
-    "validity.max_steal": "the guest's clock stands still while others have the CPU",
-    "validity.max_cpu_taken": "the guest's clock stands still while others have the CPU",
-    "validity.max_vcpus_per_cpu": "the guest's clock stands still while others have the CPU",
-    "validity.max_memory_promised": "the guest's clock stands still while it waits for memory",
 }
-"""Settings, and groups of them, that have no meaning in virtual time, and why."""
+"""Settings, and groups of them, that have no meaning in virtual time, and why; so have some of the
+validity gate (see `campaign.analysis.validity.RULES`)."""
 OF_HOSTS_WITH_KVM = {
     "acceleration": "guests in virtual time are emulated, always",
     "bridge": "a guest in virtual time has no network",
@@ -232,7 +227,10 @@ def _of_testbed(campaign: Campaign) -> Iterator[Unused]:
 
 
 def _of_virtual_time(campaign: Campaign) -> Iterator[Unused]:
+    from campaign.analysis.rules import RULES
+
     whys = dict(WHY_NOT_IN_VIRTUAL_TIME)
+    whys |= {rule.setting: rule.real_only for rule in RULES.values() if rule.real_only}
     whys |= {
         f"hosts.{host}.{name}": why
         for host in campaign.hosts_in_use
@@ -246,7 +244,7 @@ def _of_virtual_time(campaign: Campaign) -> Iterator[Unused]:
 
 
 def _checks_of_machines() -> Iterator[str]:
-    from campaign.analysis.validity import RULES
+    from campaign.analysis.rules import RULES
 
     of_jobs = {rule.limit for rule in RULES.values() if rule.of_jobs}
     for name in ValiditySettings.model_fields:

@@ -8,10 +8,13 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
+from campaign.core.archives import plain_files
 from campaign.guest import GuestError
 from schedulers.base import Probe, Unit
 
@@ -19,6 +22,8 @@ AGENT = "trial_agent.py"
 TASK = "task.json"
 RESULT = "result.json"
 REPLAY_FILES = "replay.tar"
+RESULT_LIMIT = 256 << 20
+"""Bytes of all that a guest brings home."""
 Reason = Literal[
     "ok",
     "stage_failed",
@@ -169,18 +174,14 @@ def pack(task: GuestTask) -> bytes:
     return archive_of(members)
 
 
-def agent_program() -> bytes:
-    """Return the program that works in the guest, as a tar; what it is shapes a golden cluster."""
-    return archive_of(_agent_files())
-
-
 def _agent_files() -> dict[str, bytes]:
     here = Path(__file__).parent
     # In the guest, the packages above the agent's parts are empty.
     found = {AGENT: (here / AGENT).read_bytes()}
-    found |= {f"campaign/{package}__init__.py": b"" for package in ("", "guest/")}
-    parts = sorted((here / "agent").glob("*.py"))
-    return found | {f"campaign/guest/agent/{path.name}": path.read_bytes() for path in parts}
+    found |= {f"campaign/{package}__init__.py": b"" for package in ("", "core/", "guest/")}
+    parts = [*sorted((here / "agent").glob("*.py")), here.parent / "core/errors.py"]
+    root = here.parents[1]
+    return found | {str(path.relative_to(root)): path.read_bytes() for path in parts}
 
 
 def archive_of(members: Mapping[str, bytes]) -> bytes:
@@ -194,24 +195,17 @@ def archive_of(members: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(content: bytes) -> GuestResult:
-    """Return the result that `campaign.guest.exchange.read_result` gave.
+def unpack(content: bytes, task: GuestTask) -> GuestResult:
+    """Return the result of `task` that `campaign.guest.exchange.read_result` gave.
 
-    Raises GuestError for anything else.
+    Of its files, those that the task asked for. Raises GuestError or BadArchive for anything else.
     """
+    members = plain_files(content, RESULT_LIMIT)
+    asked = {file.path: file.limit for file in task.files}
+    found = {f"/{name.removeprefix('files/')}": data for name, data in members.items()}
+    files = {path: found[path][-limit:] for path, limit in asked.items() if path in found}
     try:
-        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-            members = {entry.name: _member(archive, entry) for entry in archive}
-        told: dict[str, Any] = json.loads(members.pop(RESULT))
-        known = {one.name for one in fields(GuestResult)}
-        files = {f"/{name.removeprefix('files/')}": data for name, data in members.items()}
-        return GuestResult(**{key: told[key] for key in told.keys() & known}, files=files)
-    except (tarfile.TarError, KeyError, TypeError, ValueError) as error:
+        told: dict[str, Any] = json.loads(members[RESULT])
+        return TypeAdapter(GuestResult).validate_python(told | {"files": files})
+    except (KeyError, TypeError, ValueError) as error:
         raise GuestError("the result of a guest", f"{type(error).__name__}: {error}") from error
-
-
-def _member(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
-    file = archive.extractfile(entry)
-    if file is None:
-        raise GuestError("the result of a guest", f"{entry.name} is no file")
-    return file.read()

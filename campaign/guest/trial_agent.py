@@ -2,9 +2,10 @@
 
     python3 trial_agent.py EXCHANGE [HALT ...]
 
-It travels in the task (`campaign.guest.task`), with `campaign.guest.agent`, and needs nothing but
-the standard library. Whatever happens, it leaves a result with a reason, and takes the next task
-when the guest goes on. HALT is a command to run where there is no device that halts.
+It travels in the task (`campaign.guest.task`), with `campaign.guest.agent` and the words of the
+project's errors, and needs nothing else but the standard library. Whatever happens, it leaves a
+result with a reason, and takes the next task when the guest goes on. HALT is a command to run where
+there is no device that halts.
 """
 
 import io
@@ -20,8 +21,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from campaign.core.errors import OUTPUT_TAIL
 from campaign.guest.agent.channel import Exchange, Teller
-from campaign.guest.agent.commands import FOLDER, OUTPUT_TAIL, TaskFailed, run, text_of
+from campaign.guest.agent.commands import FOLDER, TaskFailed, run, text_of
 from campaign.guest.agent.replaying import Health, Replaying
 
 HALTING = ("0x1b36", "0x0011")

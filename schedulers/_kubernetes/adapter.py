@@ -48,6 +48,7 @@ class Kubernetes(ABC, Generic[P]):
     launch_limit: ClassVar[LaunchLimit] = LaunchLimit(60.0, at_once=2)
     memory_mib: ClassVar[int] = 1536
     shared_node_mib: ClassVar[int] = 16
+    stand_ins: ClassVar[str] = "kubelets, container runtimes, networks of pods"
     phase_limits: ClassVar[PhaseLimits] = PhaseLimits(
         boot_s=60.0, configure_s=120.0, smoke_test_s=120.0
     )

@@ -13,7 +13,8 @@ SHARED = {
 
 DENSE_DAEMONS = (
     "in a dense cluster, a stand-in for the latter two, the API server without its watch cache and "
-    "compaction, etcd with a heartbeat every 2 s and commits every 10 s, and all of them with more "
-    "memory before garbage is collected"
+    "compaction, polls for metrics and two features that wake it (a lease, checks of caches), "
+    "etcd with a heartbeat every 2 s and commits every 10 s, and all of them without pings between "
+    "them and with more memory before garbage is collected"
 )
 """What `daemons` says besides; nothing of it decides where or when a job runs."""

@@ -50,6 +50,7 @@ class Flux:
     launch_limit: ClassVar[LaunchLimit] = LaunchLimit(5.0, at_once=4)
     memory_mib: ClassVar[int] = 256
     shared_node_mib: ClassVar[int] = 32
+    stand_ins: ClassVar[str] = ""
     phase_limits: ClassVar[PhaseLimits] = PhaseLimits(
         boot_s=60.0, configure_s=60.0, smoke_test_s=60.0
     )

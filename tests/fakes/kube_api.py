@@ -249,12 +249,19 @@ def selects(selector, pod):
 @contextmanager
 def serving(folder: Path):
     """A store that is served on loopback, and the kubeconfig that leads to it."""
-    for name, content in access.secrets_of(token_bytes).items():
-        (folder / name).write_bytes(content)
     store = Store()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Served", (KubeApi,), {"store": store}))
     server.daemon_threads = True
     server.block_on_close = False
+    with secured(server, folder, TOKEN) as kubeconfig:
+        yield store, kubeconfig
+
+
+@contextmanager
+def secured(server, folder, token):
+    """Serve with a certificate as clusters have; the kubeconfig that leads there with `token`."""
+    for name, content in access.secrets_of(token_bytes).items():
+        (folder / name).write_bytes(content)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / access.CERTIFICATE, folder / access.KEY)
     server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -262,12 +269,12 @@ def serving(folder: Path):
         "server": f"https://127.0.0.1:{server.server_port}",
         "certificate-authority": str(folder / access.CERTIFICATE),
     }
-    config = {"clusters": [{"cluster": cluster}], "users": [{"user": {"token": TOKEN}}]}
+    config = {"clusters": [{"cluster": cluster}], "users": [{"user": {"token": token}}]}
     (folder / "kubeconfig").write_text(json.dumps(config))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield store, folder / "kubeconfig"
+        yield folder / "kubeconfig"
     finally:
         server.shutdown()
         thread.join()

@@ -16,6 +16,7 @@ class FakeScheduler:
     launch_limit = LaunchLimit(1.0, at_once=1)
     resolution_s = 1.0
     memory_mib = 256
+    stand_ins = ""
 
     def policy(self, params):
         return Policy()

@@ -128,6 +128,7 @@ class AtOnce(FakeScheduler):
     gangs = True
     memory_mib = 256
     shared_node_mib = 8
+    stand_ins = "daemons that are none"
 
     def __init__(self, broken=""):
         self.broken = broken

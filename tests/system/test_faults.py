@@ -20,10 +20,10 @@ pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
 TOPOLOGY = topology_of(1, 2, 512)
 SENT = 50
-FILE = "/usr/lib/x86_64-linux-gnu/libc.so.6"
+# Not a file of a running program: the pages that it has mapped stay in memory.
 READ = (
-    f"echo 3 > /proc/sys/vm/drop_caches; s=$EPOCHREALTIME; cat {FILE} > /dev/null; echo $s "
-    "$EPOCHREALTIME"
+    "echo 3 > /proc/sys/vm/drop_caches; s=$EPOCHREALTIME; head -c 2000000 /usr/bin/python3 | wc -c "
+    ">&2; echo $s $EPOCHREALTIME"
 )
 
 
@@ -111,7 +111,7 @@ def test_each_fault_of_a_guest_is_felt_by_one_node_and_ends(environment, host, b
 
             quick = max(await seconds_to_read(remotes))
             slow = sorted(await seen_during("guest's disk slow", seconds_to_read(remotes)))
-            assert slow[0] < 3 * quick + 1 and slow[1] > slow[0] + 2, (quick, slow)
+            assert slow[0] < 3 * quick + 1 and slow[1] > 5 * quick + 1, (quick, slow)
 
             assert 3 <= await seen_during("guest's packets lost", lost_of(remotes)) <= SENT - 10
             assert await lost_of(remotes) == 0

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -77,4 +78,5 @@ def test_the_same_point_has_the_same_schedule_beside_a_busy_program(place, alone
         jobs(place, name, 0).column("start_ns").to_numpy() / 1e9 for name in ("alone", "again")
     )
     assert len(then) == len(now) == 15
-    assert (abs(then - now) < 1.0).mean() > 0.8
+    apart = abs(then - now)
+    assert np.median(apart) < 0.05 and (apart < 1.0).mean() > 0.8

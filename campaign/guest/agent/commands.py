@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-OUTPUT_TAIL = 2000
-COMMAND_HEAD = 300
+from campaign.core.errors import command_failed
+
 FOLDER = Path(__file__).resolve().parents[3]
 """Where the task was unpacked: the agent keeps its own files there."""
 
@@ -35,17 +35,8 @@ class Ran:
     stderr: str
 
     def told(self) -> str:
-        """Return command, status and output as `campaign.core.errors.command_failed` does."""
-        line = self.command
-        line = line if len(line) <= COMMAND_HEAD else f"{line[:COMMAND_HEAD]}..."
-        output = (self.stdout + self.stderr).strip()
-        tail = output if len(output) <= OUTPUT_TAIL else f"...{output[-OUTPUT_TAIL:]}"
-        ended = str(self.status)
-        if self.status is None:
-            ended = "none: it was ended because its time was over"
-        elif self.status < 0:
-            ended = f"none: it was ended by signal {-self.status}"
-        return f"command: {line}\nexit status: {ended}\noutput: {tail or '(none)'}"
+        """Return command, status and output, as errors have them."""
+        return command_failed(self.command, self.status, self.stdout + self.stderr)
 
 
 def run(command: Sequence[str], timeout_s: float, stdin: Path = Path(os.devnull)) -> Ran:

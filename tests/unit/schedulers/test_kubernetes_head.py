@@ -4,7 +4,6 @@ submits jobs."""
 import asyncio
 import json
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from campaign.core.jobs import Job
 from schedulers._kubernetes import access, daemons, pods, rendezvous, session
 from schedulers.samples import topology
 from tests.adapters import bound
+from tests.fakes.kube_api import secured
 
 KUBE = bound("kube")
 CLUSTER = topology(3)
@@ -146,29 +146,11 @@ class Api(BaseHTTPRequestHandler):
 def api(folder: Path, *, hasty: bool):
     """An Api on loopback with a certificate as clusters have; the kubeconfig that leads to it, and
     what it has."""
-    secrets = access.secrets_of(token_bytes)
-    for name, content in secrets.items():
-        (folder / name).write_bytes(content)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
     server.names = []
     server.hasty = hasty
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / access.CERTIFICATE, folder / access.KEY)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    cluster = {
-        "server": f"https://127.0.0.1:{server.server_port}",
-        "certificate-authority": str(folder / access.CERTIFICATE),
-    }
-    config = {"clusters": [{"cluster": cluster}], "users": [{"user": {"token": "sesame"}}]}
-    (folder / "kubeconfig").write_text(json.dumps(config))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield folder / "kubeconfig", server.names
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with secured(server, folder, "sesame") as kubeconfig:
+        yield kubeconfig, server.names
 
 
 @pytest.mark.parametrize("hasty", [False, True], ids=["kept", "closed after each answer"])

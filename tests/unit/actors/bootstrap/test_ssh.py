@@ -14,7 +14,6 @@ import pytest
 
 from actors.bootstrap import ssh as module
 from actors.bootstrap.ssh import (
-    BadArchive,
     NodeUnreachable,
     Remote,
     RemoteCommandFailed,
@@ -22,6 +21,7 @@ from actors.bootstrap.ssh import (
     make_identity,
     tar_of,
 )
+from campaign.core.archives import BadArchive
 from schedulers.base import File
 
 HOST = make_identity("host")

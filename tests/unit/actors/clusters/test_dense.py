@@ -4,9 +4,6 @@ import asyncio
 import time
 from types import SimpleNamespace
 
-import pytest
-
-from actors.clusters import live
 from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.identity import credentials, draw_keys, macs, topology_of
 from actors.clusters.live import LiveCluster
@@ -21,7 +18,7 @@ from campaign.workloads import load
 from schedulers.base import BootstrapPlan, File, Stage, Step
 from tests.adapters import bound
 from tests.fakes.clock import RecordingClock
-from tests.fakes.host import FakeHost, FakeRemote, connect_to_fakes
+from tests.fakes.host import FakeHost, FakeRemote
 from tests.fakes.scheduler import FakeScheduler
 
 DENSE = topology_of(3, 4, 256, dense=True)
@@ -41,15 +38,6 @@ class SharingScheduler(FakeScheduler):
 
     def stop_command(self, nodes):
         return ("stop", *(node.name for node in nodes))
-
-
-@pytest.fixture
-def remotes(monkeypatch):
-    """The connections that clusters make, the last by VM."""
-    made = {}
-    connect_to_fakes(monkeypatch, made)
-    monkeypatch.setattr(live, "SETTLE_S", 0.0)
-    return made
 
 
 def spec_of(largest=3, **settings):

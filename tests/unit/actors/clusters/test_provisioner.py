@@ -7,7 +7,6 @@ import pytest
 
 from actors.bootstrap.apply import BootstrapFailed
 from actors.bootstrap.ssh import Output
-from actors.clusters import live
 from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.provisioner import GIVE_UP_AFTER, Provisioner
 from campaign.core.host_load import LoadSample
@@ -15,17 +14,8 @@ from campaign.core.phase_clock import PhaseClock
 from campaign.schema.model import ClusterSettings
 from schedulers.base import PhaseLimits
 from tests.fakes.clock import RecordingClock
-from tests.fakes.host import FakeHost, FakeRemote, connect_to_fakes
+from tests.fakes.host import FakeHost, FakeRemote
 from tests.fakes.scheduler import SMOKE_TEST, FakeScheduler
-
-
-@pytest.fixture
-def remotes(monkeypatch):
-    """The connections that clusters make, the last by node."""
-    made = {}
-    connect_to_fakes(monkeypatch, made)
-    monkeypatch.setattr(live, "SETTLE_S", 0.0)
-    return made
 
 
 def provisioner_on(host, start="golden"):

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from actors.clusters import guest_task, virtual_guest, virtual_trial, virtual_watch
+from actors.clusters import guest_task, virtual_guest, virtual_watch
 from actors.clusters.cluster_spec import ClusterSpec, VirtualTime
 from actors.clusters.trial_spec import TrialSpec
 from actors.clusters.virtual_trial import VirtualTrialRun
+from campaign.core.errors import InfrastructureError
 from campaign.core.phases import Phase
 from campaign.core.trials import Trial
 from campaign.schema.model import ClusterSettings, ValiditySettings
@@ -65,11 +66,11 @@ def test_a_trial_goes_on_from_a_golden_cluster_that_it_makes_once(run_on, tmp_pa
     assert (facts.guest_clock, facts.instructions_per_s, facts.stand_ins) == (
         "virtual",
         10**9,
-        "none",
+        "daemons that are none",
     )
     assert facts.virtual_s > 0 and facts.golden_key and facts.acceleration == "tcg"
     notes = {check.name: check.note for check in evaluation.checks}
-    assert notes["CPU steal"] == virtual_trial.NOTE and notes["incomplete jobs"] == ""
+    assert notes["CPU steal"].startswith("doesn't apply: ") and notes["incomplete jobs"] == ""
     assert "plan.txt" in evaluation.files
     assert living.status.phase is Phase.JUDGED and host.slots == {}
 
@@ -132,6 +133,19 @@ def test_a_killed_guest_is_the_platforms_failure(run_on, tmp_path, monkeypatch):
     evaluation, _ = run_on(host, AtOnce())
     assert (evaluation.outcome, evaluation.retryable) == ("infrastructure_failed", True)
     assert "its VM is off" in evaluation.reason and host.slots == {}
+
+
+def test_a_guest_that_ends_between_two_questions_is_lost_all_the_same(run_on, tmp_path):
+    class Vanishing(VirtualHost):
+        async def cpu_s(self, slot, name):
+            if "-t7-" in slot.cluster:
+                self.kill(slot.cluster)
+                raise InfrastructureError("there is no such domain")
+            return 0.0
+
+    host = Vanishing(tmp_path)
+    evaluation, _ = run_on(host, AtOnce())
+    assert "head was lost: its VM is off, at " in evaluation.reason and host.slots == {}
 
 
 def test_a_guest_that_stands_still_is_given_up_and_says_where_it_was(run_on, tmp_path):

@@ -1,8 +1,6 @@
 """The domain of a guest in virtual time: libvirt's schema, what QEMU gets, and what is refused."""
 
 import dataclasses
-import shutil
-import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -14,7 +12,12 @@ from actors.hypervisor.domain_state import in_words
 from actors.hypervisor.errors import InvalidNodeSpec
 from actors.hypervisor.node_spec import MappedFiles, MemoryFile
 from actors.hypervisor.overlay import Bridge
-from tests.unit.actors.hypervisor.test_domain import SCHEMA, SPEC, qemu_arguments
+from tests.unit.actors.hypervisor.test_domain import (
+    SPEC,
+    assert_fits_schema,
+    needs_schema,
+    qemu_arguments,
+)
 
 MIB = 2**20
 MAPPED = MappedFiles(Path("/run/c1/exchange"), 256 * MIB, 136 * MIB)
@@ -31,23 +34,12 @@ def options(xml, name):
     return [arguments[place + 1] for place, one in enumerate(arguments) if one == name]
 
 
-@pytest.mark.skipif(
-    not (SCHEMA.exists() and shutil.which("xmllint")),
-    reason="libvirt's schema or xmllint is missing",
-)
+@needs_schema
 @pytest.mark.parametrize("run_as", [None, (1000, 100)])
 @pytest.mark.parametrize("use", [None, "record", "restore"])
 def test_fits_libvirts_own_schema(run_as, use, tmp_path):
-    file = tmp_path / "domain.xml"
     memory = MemoryFile(Path("/proc/1/fd/9"), use) if use else None
-    file.write_text(domain_xml(changed(memory=memory), run_as=run_as))
-    checked = subprocess.run(
-        ["xmllint", "--noout", "--relaxng", str(SCHEMA), str(file)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stderr
+    assert_fits_schema(domain_xml(changed(memory=memory), run_as=run_as), tmp_path)
 
 
 @pytest.mark.parametrize("network", [SPEC.network, Bridge("cbr-0a1b2c", 1450)], ids=str)

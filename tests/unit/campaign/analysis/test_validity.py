@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.analysis.validity import RULES, check_schedule, check_trial, reason, valid
+from campaign.analysis.rules import RULES
+from campaign.analysis.validity import check_schedule, check_trial, reason, valid
 from campaign.core.jobs import JOBS_SCHEMA
 from campaign.core.trials import Check
 from campaign.guest.clocks import ClockOffset, NodeClock

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from campaign.analysis.metrics import METRICS
-from campaign.analysis.validity import RULES
+from campaign.analysis.rules import RULES
 from campaign.cli.docs import pages
 
 ROOT = Path(__file__).parents[4]

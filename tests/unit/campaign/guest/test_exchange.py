@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from campaign.guest import GuestError
+from campaign.core.errors import InfrastructureError
 from campaign.guest.agent.channel import CONTENT, PAGE, page_checksum
 from campaign.guest.exchange import (
     ALIGNMENT,
@@ -126,14 +126,34 @@ def test_a_task_is_packed_with_its_agent_and_archives_apart() -> None:
 
 def test_a_result_comes_back_with_its_files() -> None:
     told = {"number": 2, "reason": "stalled", "brief": "why", "outputs": {"version": "1"}}
-    content = archive_of({RESULT: json.dumps(told).encode(), "files/var/log/x": b"line"})
-    result = unpack(content)
+    content = archive_of({RESULT: json.dumps(told).encode(), "files/var/log/x": b"a line"})
+    result = unpack(content, GuestTask(files=(GuestFile("/var/log/x", 4), GuestFile("/none"))))
     assert (result.number, result.reason, result.brief) == (2, "stalled", "why")
     assert result.outputs == {"version": "1"}
     assert result.files == {"/var/log/x": b"line"}
 
 
-@pytest.mark.parametrize("content", [b"", b"no tar", archive_of({RESULT: b"{}"}), archive_of({})])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no tar",
+        archive_of({RESULT: b"{}"}),
+        archive_of({}),
+        archive_of({RESULT: b'{"number": 1, "reason": "ok", "outputs": [1]}'}),
+    ],
+)
 def test_a_result_that_is_none_is_an_error_of_the_guest(content: bytes) -> None:
-    with pytest.raises(GuestError, match="result of a guest"):
-        unpack(content)
+    with pytest.raises(InfrastructureError, match=r"result of a guest|archive of the node"):
+        unpack(content, GuestTask())
+
+
+def test_a_result_has_no_file_that_was_not_asked_for() -> None:
+    content = archive_of(
+        {
+            RESULT: json.dumps({"number": 1, "reason": "ok"}).encode(),
+            "files/../../home/x": b"",
+            "files/log": b"",
+        }
+    )
+    assert unpack(content, GuestTask(files=(GuestFile("/log"),))).files == {"/log": b""}

@@ -64,6 +64,7 @@ class RunningAgent:
     def give(self, task: GuestTask) -> None:
         """Put the next task into the exchange, as for a guest that has just been restored."""
         content = pack(task)
+        self._task = task
         self.number += 1
         (self.folder / "halted").unlink(missing_ok=True)
         if not self.exchange.exists():
@@ -91,7 +92,7 @@ class RunningAgent:
         while not (self.folder / "halted").exists():
             assert time.monotonic() < until, "the agent doesn't halt"
             time.sleep(0.05)
-        return unpack(read_result(self.exchange))
+        return unpack(read_result(self.exchange), self._task)
 
     def do(self, task: GuestTask) -> GuestResult:
         """Give a task, start the agent if it doesn't run, and return the result."""
