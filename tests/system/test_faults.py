@@ -22,7 +22,7 @@ TOPOLOGY = topology_of(1, 2, 512)
 SENT = 50
 # Not a file of a running program: the pages that it has mapped stay in memory.
 READ = (
-    "echo 3 > /proc/sys/vm/drop_caches; s=$EPOCHREALTIME; head -c 2000000 /usr/bin/python3 | wc -c "
+    "echo 3 > /proc/sys/vm/drop_caches; s=$EPOCHREALTIME; head -c 600000 /usr/bin/python3 | wc -c "
     ">&2; echo $s $EPOCHREALTIME"
 )
 
