@@ -23,9 +23,26 @@ TB_CACHE_MIB = 256
 SLOW_WHERE_COUNTED = ()
 """Features of the CPU without which the emulator is faster, beside those that no emulated node
 has."""
-KERNEL_OPTIONS = "root=pmem highres=off"
-"""What is added to the kernel's command line of a bundle: where the root is; and timers on ticks,
-since daemons that wait for a whole second would spin until the next tick."""
+KERNEL_OPTIONS = " ".join(
+    (
+        "root=pmem",
+        # Timers on ticks: daemons that wait for a whole second would spin until the next tick.
+        "highres=off",
+        # Each of the others ends a timer of the kernel's own, since an idle guest costs what wakes
+        # it. The time-stamp counter is the count of instructions: no other clock need watch it.
+        "tsc=reliable",
+        # A lockup can't be told by this clock; the host sees one (`actors.clusters.standstill`).
+        "nowatchdog",
+        # Pressure averages, which nobody reads.
+        "psi=0",
+        # Looking for memory to make large pages of, and compacting it beforehand.
+        "transparent_hugepage=never",
+        "sysctl.vm.compaction_proactiveness=0",
+        # Folding counters of memory each second.
+        "sysctl.vm.stat_interval=3600",
+    )
+)
+"""What is added to the kernel's command line of a bundle."""
 WHEN_HALTED = "preserve"
 """What libvirt does with a guest that has stopped itself: it leaves it alone."""
 _SEED = 1

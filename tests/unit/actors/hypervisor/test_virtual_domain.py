@@ -7,6 +7,7 @@ from pathlib import Path
 import libvirt
 import pytest
 
+from actors.hypervisor import virtual_domain
 from actors.hypervisor.domain import domain_xml, fingerprint
 from actors.hypervisor.domain_state import in_words
 from actors.hypervisor.errors import InvalidNodeSpec
@@ -119,3 +120,9 @@ def test_guests_whose_memory_fits_no_other_have_other_fingerprints():
     larger = fingerprint(1, 1024, "tcg", 256, exchange_size=128 * MIB)
     assert len({real, virtual, larger}) == 3
     assert virtual == fingerprint(1, 1024, "tcg", 256, exchange_size=64 * MIB)
+
+
+def test_a_guest_fits_none_whose_kernel_was_told_otherwise(monkeypatch):
+    told = fingerprint(1, 1024, "tcg", 256, exchange_size=64 * MIB)
+    monkeypatch.setattr(virtual_domain, "KERNEL_OPTIONS", "root=pmem")
+    assert fingerprint(1, 1024, "tcg", 256, exchange_size=64 * MIB) != told
