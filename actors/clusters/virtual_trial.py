@@ -7,7 +7,6 @@ on the host, so it is the same on every machine, however busy.
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,11 +14,9 @@ from dataclasses import replace
 import pyarrow as pa
 
 from actors.clusters import guest_task
-from actors.clusters.cluster_spec import ClusterSpec, VirtualTime
+from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.failures import cause_of, outcome_of, retryable
-from actors.clusters.golden import GoldenSource
 from actors.clusters.guest_outcome import ONE_CLOCK, failure_of, jobs_of, logs_of
-from actors.clusters.identity import closed_credentials
 from actors.clusters.judging import Surroundings, checks_of, judged
 from actors.clusters.standstill import where
 from actors.clusters.trial_facts import (
@@ -30,12 +27,10 @@ from actors.clusters.trial_facts import (
     with_image,
 )
 from actors.clusters.trial_spec import TrialSpec
-from actors.clusters.virtual_guest import VirtualGuest
+from actors.clusters.virtual_cluster import VirtualCluster
 from actors.clusters.virtual_watch import VirtualWatch
 from actors.hosts.interface import HostNodes, HostSnapshots
 from actors.hosts.slot import HostUsage
-from actors.snapshots.registry import SnapshotOffer
-from actors.snapshots.snapshot import Golden
 from campaign.analysis.rules import RULES
 from campaign.core import log
 from campaign.core.errors import CampaignError, InfrastructureError, StallError
@@ -57,7 +52,8 @@ class VirtualTrialRun:
     ) -> None:
         """Evaluate `spec` on a cluster of `cluster_spec`, which has limits of virtual time."""
         self._cluster_spec = cluster_spec
-        self._limits: VirtualTime = _limits_of(cluster_spec)
+        self._cluster = VirtualCluster(cluster_spec, host, snapshots)
+        self._limits = self._cluster.limits
         self._spec = spec
         self._host = host
         self._snapshots = snapshots
@@ -157,9 +153,10 @@ class VirtualTrialRun:
     async def _use(self, name: str) -> None:
         """Let a guest do the trial's task, and keep what it brings home."""
         spec = self._cluster_spec
-        golden = await GoldenSource(self._snapshots, spec.key_inputs(), spec.shape).get(
-            self._clock, self._make_golden
-        )
+        try:
+            golden = await self._cluster.golden(self._clock)
+        finally:
+            self._files |= self._cluster.logs
         topology = self._topology
         params = spec.scheduler.Params(**self._spec.params)
         plan = self._bound.reconfigure(topology, params).by_guest(topology)
@@ -170,7 +167,7 @@ class VirtualTrialRun:
         [head] = topology.guests
         surplus = spec.surplus(topology).get(head, [])
         task = guest_task.trial_task(self._bound, topology, plan, surplus, self._replay())
-        async with self._placed(name, self._clock) as guest:
+        async with self._cluster.placed(name, self._clock) as guest:
             await guest.restore(self._snapshots, golden, task)
             self._clock.reached(Phase.STARTED, Phase.READY)
             await guest.resume(self._snapshots)
@@ -192,40 +189,6 @@ class VirtualTrialRun:
             or guest_task.generous_s(workload, self._topology.slots),
             stall_s=settings.stall_s,
         )
-
-    async def _make_golden(self, offer: SnapshotOffer) -> Golden:
-        spec = self._cluster_spec
-        # The trial's own phases begin afterwards.
-        making = self._clock.part("making the golden cluster")
-        watch = VirtualWatch(making)
-        secrets = spec.scheduler.make_secrets(guest_task.seeded(offer.key.digest))
-        topology = spec.topology(spec.largest)
-        task = guest_task.golden_task(self._bound, topology, spec.base_plan(secrets))
-        name = spec.name("golden")
-        with log.context(cluster=name):
-            async with self._placed(name, making) as guest:
-                names = closed_credentials(topology, topology.head)
-                await guest.boot_recorded(self._snapshots, offer.key, task, names)
-                result = await guest.finish(0, self._limits.stuck_s, watch.look)
-                if failure := failure_of(result, self._bound):
-                    self._files |= logs_of(result, "golden")
-                    raise failure
-                return await guest.save(self._snapshots)
-
-    @asynccontextmanager
-    async def _placed(self, name: str, clock: PhaseClock) -> AsyncIterator[VirtualGuest]:
-        """Give the block a guest in a slot of its own, and release it afterwards."""
-        spec = self._cluster_spec
-        expires = int(time.time() + spec.lease_s(1.0))
-        with log.span(_log, f"acquiring a slot for {name}"):
-            slot = await self._host.acquire(name, 1, spec.shape, expires)
-        clock.reached(Phase.PLACED, Phase.STARTED)
-        [head] = self._topology.guests
-        guest = VirtualGuest(self._host, slot, head, spec.bundle)
-        try:
-            yield guest
-        finally:
-            await guest.release()
 
     def _keep(self, result: GuestResult) -> None:
         """Keep what a guest brought home of the trial, whatever it ended with.
@@ -269,9 +232,3 @@ def _noted(check: Check) -> Check:
     """Return the check with a note where it doesn't apply in virtual time."""
     why = RULES[check.name].real_only
     return check.model_copy(update={"note": f"doesn't apply: {why}"}) if why else check
-
-
-def _limits_of(cluster_spec: ClusterSpec) -> VirtualTime:
-    if cluster_spec.virtual_time is None:
-        raise ValueError("a trial in virtual time needs a cluster spec with virtual_time")
-    return cluster_spec.virtual_time
