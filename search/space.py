@@ -184,7 +184,10 @@ def space_of(campaign: Campaign, models: Mapping[str, type[Params]]) -> Space:
             for name in arm.values
             if (path := f"{arm.prefix}.{name}") in found.fixed
         }
-        found.problems.extend(_row_problems(fixed, arm))
+        found.problems.extend(wrong := _row_problems(fixed, arm))
+        if not wrong:
+            read = arm.model(**fixed)  # a scheduler's own spelling becomes a value
+            found.fixed.update({f"{arm.prefix}.{name}": getattr(read, name) for name in fixed})
     if found.problems:
         raise SpaceError(found.problems)
     return Space(found.dimensions, found.fixed, names)
@@ -242,7 +245,7 @@ def _dimension(path: str, value: Any, field: FieldInfo) -> Dimension | None:
         _check_nodes(path, value.choices)
         return Categorical(tuple(value.choices))
     if isinstance(value, list):
-        if choices_of(field):
+        if choices_of(field) or field.annotation is str:
             return Categorical(tuple(value))
         if len(value) != 2 or not all(_is_number(end) for end in value):
             raise SpaceError(
@@ -329,9 +332,12 @@ def _too_many_nodes(nodes: Dimension | None, fixed: Point, kind: str) -> Iterato
 
 def _beyond_row(name: str, dimension: Dimension, arm: _Arm) -> Iterator[Problem]:
     """Yield the problems of a searched parameter's extremes against its declaration."""
-    # A declaration allows an interval, so where both ends fit, all between them does.
+    # A declaration allows an interval, so where both ends fit, all between them does; but for 0,
+    # which some take for no value.
     values = (
-        dimension.choices if isinstance(dimension, Categorical) else (dimension.low, dimension.high)
+        dimension.choices
+        if isinstance(dimension, Categorical)
+        else (dimension.low, dimension.high, *((0,) if dimension.low < 0 < dimension.high else ()))
     )
     for value in values:
         path = f"{arm.prefix}.{name}"

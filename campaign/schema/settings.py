@@ -59,12 +59,14 @@ def tunable(
     le: float | None = None,
     log: bool = False,
     step: int | None = None,
+    allowed: str = "",
 ) -> Any:
     """Declare one tunable of a scheduler: a setting that a search may vary.
 
-    `log` and `step` are how a range of it is sampled, unless the campaign sets them.
+    `log` and `step` are how a range of it is sampled, unless the campaign sets them. `allowed` says
+    in words what type and bounds can't.
     """
-    extra: dict[str, Any] = {"unit": unit, "log": log, "step": step}
+    extra: dict[str, Any] = {"unit": unit, "log": log, "step": step, "allowed": allowed}
     return Field(default, ge=ge, le=le, description=help, json_schema_extra=extra)
 
 

@@ -121,9 +121,11 @@ class SimulationTestbed:
         settings = self._campaign.testbed
         nodes = Nodes(self._space.nodes(trial.point), self._campaign.cluster.slots_per_node)
         scheduler = self._space.scheduler(trial.point)
-        policy = self.policy(scheduler, self._space.params(trial.point))
+        params = self._space.params(trial.point)
+        policy = self.policy(scheduler, params)
         delays = Delays(**{field.name: getattr(settings, field.name) for field in fields(Delays)})
-        provenance = self._provenance(scheduler, policy, delays)
+        ignored = ", ".join(name for name in policy.ignored if name in params)
+        provenance = replace(self._provenance(scheduler, delays), ignored_parameters=ignored)
         try:
             schedule = simulate(self._workload.table, nodes, policy, delays)
         except CampaignError as error:
@@ -144,7 +146,7 @@ class SimulationTestbed:
             files={"policy.json": json.dumps(asdict(policy), indent=1).encode()},
         )
 
-    def _provenance(self, scheduler: str, policy: Policy, delays: Delays) -> Provenance:
+    def _provenance(self, scheduler: str, delays: Delays) -> Provenance:
         return replace(
             software(),
             testbed="simulation",
@@ -153,7 +155,6 @@ class SimulationTestbed:
             simulated_delays=", ".join(
                 f"{name}={value:g}" for name, value in asdict(delays).items()
             ),
-            ignored_parameters=", ".join(policy.ignored),
             workload=self._workload.name,
             workload_hash=self._workload.hash,
         )

@@ -3,38 +3,46 @@
 Units and defaults are those of slurm.conf(5).
 """
 
-import re
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator
 
 from campaign.schema.settings import Scalar, choices_of, tunable
 from schedulers.base import Params, ParseError
+from schedulers.slurm.options import RareOptions
+from schedulers.slurm.spelling import (
+    ALLOCATED,
+    FLAGS,
+    not_zero,
+    seconds,
+    select_parameters,
+    whole_minutes,
+)
 
-SelectParameters = Literal[
-    "CR_Core",
-    "CR_CPU",
-    "CR_Core_Memory",
-    "CR_CPU_Memory",
-    "CR_Core,CR_LLN",
-    "CR_CPU,CR_LLN",
-    "CR_Core,CR_Pack_Nodes",
-    "CR_CPU,CR_Pack_Nodes",
-]
+SelectParameters = Annotated[str, AfterValidator(select_parameters)]
+Period = Annotated[int, AfterValidator(not_zero)]
 WEIGHT_MAX = 1_000_000_000
 
 
-class SlurmParams(Params):
-    """Slurm's scheduling parameters.
+class CommonParams(Params):
+    """Options of SchedulerParameters and lines of slurm.conf that many sites set.
 
-    Lower-case names are options of SchedulerParameters, the others are lines of slurm.conf. Slurm
-    ignores bf_* under sched/builtin and PriorityWeight* under priority/basic. They are written all
-    the same: what runs can then be compared with what was asked for, whatever the point.
+    Slurm ignores bf_* under sched/builtin and PriorityWeight* under priority/basic. They are
+    written all the same: what runs can then be compared with what was asked for, whatever the
+    point.
     """
 
     SchedulerType: Literal["sched/backfill", "sched/builtin"] = tunable(
         "sched/backfill", help="backfill later jobs into gaps, or strictly in order of priority"
     )
-    bf_interval: int = tunable(
-        30, unit="s", ge=1, le=10_800, log=True, help="time between backfill cycles"
+    bf_interval: Period = tunable(
+        30,
+        unit="s",
+        ge=-1,
+        le=10_800,
+        log=True,
+        help="time between backfill cycles, -1: none",
+        allowed="-1 or [1 .. 10800]",
     )
     bf_window: int = tunable(
         1440, unit="min", ge=1, le=43_200, log=True, help="how far backfill looks ahead"
@@ -59,15 +67,20 @@ class SlurmParams(Params):
         log=True,
         help="jobs tried when an event sets off the main scheduler",
     )
-    sched_interval: int = tunable(
-        60, unit="s", ge=1, le=3600, log=True, help="time between runs over the whole queue"
+    sched_interval: Period = tunable(
+        60,
+        unit="s",
+        ge=-1,
+        le=3600,
+        log=True,
+        help="time between runs over the whole queue, -1: backfill alone starts jobs",
+        allowed="-1 or [1 .. 3600]",
     )
     sched_min_interval: int = tunable(
         2,
         unit="us",
-        ge=1,
+        ge=0,
         le=10_000_000,
-        log=True,
         help="least time between two runs of the main scheduler",
     )
     batch_sched_delay: int = tunable(
@@ -93,7 +106,7 @@ class SlurmParams(Params):
     PriorityFavorSmall: bool = tunable(
         False, help="narrow jobs get the larger size factor, not wide ones"
     )
-    PriorityMaxAge: int = tunable(
+    PriorityMaxAge: Annotated[int, BeforeValidator(whole_minutes)] = tunable(
         10_080,
         unit="min",
         ge=1,
@@ -104,17 +117,29 @@ class SlurmParams(Params):
     SelectTypeParameters: SelectParameters = tunable(
         "CR_Core",
         help="what is allocated; LLN: least loaded nodes first, Pack_Nodes: fill node after node",
+        allowed=f"one of {', '.join(ALLOCATED)}; and any of {', '.join(FLAGS)}",
     )
+
+
+class SlurmParams(RareOptions, CommonParams):
+    """All of Slurm's scheduling parameters."""
+
+
+OPTIONS = tuple(
+    name for name in SlurmParams.model_fields if name[0].islower() or name == "Ignore_NUMA"
+)
+"""What stands in SchedulerParameters; the other parameters are lines of slurm.conf."""
 
 
 def scheduler_parameters(params: SlurmParams) -> str:
     """Return the value of slurm.conf's SchedulerParameters, without the flags that are off."""
-    options = [
-        (name, getattr(params, name)) for name in SlurmParams.model_fields if name[0].islower()
-    ]
+    values = {name: getattr(params, name) for name in OPTIONS}
+    for name, field in RareOptions.model_fields.items():
+        if values[name] == field.default:
+            del values[name]
     return ",".join(
         name if value is True else f"{name}={value}"
-        for name, value in options
+        for name, value in values.items()
         if value is not False
     )
 
@@ -124,13 +149,13 @@ def conf_values(params: SlurmParams) -> dict[str, str]:
     lines = {
         name: _written(name, getattr(params, name))
         for name in SlurmParams.model_fields
-        if name[0].isupper()
+        if name not in OPTIONS
     }
     return {"SchedulerParameters": scheduler_parameters(params)} | lines
 
 
 def _written(name: str, value: Scalar) -> str:
-    if name == "PriorityMaxAge":  # Slurm rounds it up to whole minutes
+    if name == "PriorityMaxAge":
         hours, minutes = divmod(int(value), 60)
         return f"{hours // 24}-{hours % 24:02}:{minutes:02}:00"
     if isinstance(value, bool):
@@ -141,22 +166,20 @@ def _written(name: str, value: Scalar) -> str:
 def parse_config(text: str) -> dict[str, Scalar]:
     """Return the parameters of a running controller, from what `scontrol show config` prints.
 
-    Flags that are off are False. Under priority/basic Slurm shows no other Priority* line, and none
-    is returned. Raise ParseError for a line that is missing or has a value that no parameter of
-    ours has.
+    Flags that are off are False, and rare options that aren't shown have their default. Under
+    priority/basic Slurm shows no other Priority* line, and none is returned. Raise ParseError for a
+    line that is missing or has a value that no parameter of ours has.
     """
     shown = _shown_lines(text)
     options = _shown_options(shown.get("schedulerparameters", ""))
     found: dict[str, Scalar] = {}
     for name, field in SlurmParams.model_fields.items():
-        source, absent = (
-            (options, "no" if field.annotation is bool else None)
-            if name[0].islower()
-            else (shown, None)
-        )
-        value = source.get(name.lower(), absent)
+        source = options if name in OPTIONS else shown
+        value = source.get(name.lower())
         if value is not None:
             found[name] = _read(name, value)
+        elif name in RareOptions.model_fields or (name in OPTIONS and field.annotation is bool):
+            found[name] = field.default
         elif not (name.startswith("Priority") and found.get("PriorityType") == "priority/basic"):
             raise ParseError(
                 f"scontrol show config ({name} missing)", shown.get("schedulerparameters", "")
@@ -172,30 +195,17 @@ def _shown_lines(text: str) -> dict[str, str]:
 
 def _shown_options(value: str) -> dict[str, str]:
     pairs = (option.partition("=") for option in value.split(","))
-    return {key: number if separator else "yes" for key, separator, number in pairs}
+    return {key.lower(): number if separator else "yes" for key, separator, number in pairs}
 
 
 def _read(name: str, shown: str) -> Scalar:
     field = SlurmParams.model_fields[name]
     for option in choices_of(field):
-        if _same(_written(name, option), shown):
+        if _written(name, option).lower() == shown.lower():
             return option
-    if name == "PriorityMaxAge":
-        return _minutes(shown)
-    if field.annotation is int and shown.isdecimal():
-        return int(shown)
-    raise ParseError(f"scontrol show config ({name})", shown)
-
-
-def _same(written: str, shown: str) -> bool:
-    """Return True if two lists of options are equal but for case and order."""
-    return sorted(written.lower().split(",")) == sorted(shown.lower().split(","))
-
-
-def _minutes(duration: str) -> int:
-    """Return the minutes in `D-HH:MM:SS` or `HH:MM:SS`."""
-    match = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):\d\d", duration)
-    if match is None:
-        raise ParseError("a duration of scontrol show config", duration)
-    days, hours, minutes = (int(part or 0) for part in match.groups())
-    return (days * 24 + hours) * 60 + minutes
+    try:
+        if name == "PriorityMaxAge":
+            return seconds(shown) // 60
+        return int(shown) if field.annotation is int else select_parameters(shown)
+    except ValueError:
+        raise ParseError(f"scontrol show config ({name})", shown) from None

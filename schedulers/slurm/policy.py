@@ -7,9 +7,14 @@ sched/backfill and priority/multifactor), slurmd (req.c) and slurm.conf(5).
 
 from schedulers.policy import Backfill, PlacementRule, Policy, Priority, SchedulingLoop
 from schedulers.slurm.conf import OVER_LIMIT_MIN, PRIORITIES_EVERY_MIN
+from schedulers.slurm.options import RareOptions
 from schedulers.slurm.params import SlurmParams
 
 MINUTE = 60.0
+OFF = -1
+"""Slurm's word for a scheduler that never runs."""
+NEVER_S = 2.0**32
+"""Longer than any workload."""
 IGNORED = {
     "defer": "no batch job is tried as it is submitted, and without an epilog its end waits for "
     "the clock anyway",
@@ -17,6 +22,7 @@ IGNORED = {
     "PriorityWeightFairshare": "there is no slurmdbd",
     "PriorityWeightPartition": "there is one partition",
     "PriorityWeightQOS": "there is no slurmdbd",
+    **dict.fromkeys(RareOptions.model_fields, "not simulated"),
 }
 """Parameters without a meaning in a simulation, and why."""
 BACKFILL_ONLY = frozenset(
@@ -38,16 +44,11 @@ PRIORITY_ONLY = frozenset(
 
 def policy(params: SlurmParams) -> Policy:
     """Return the policy of a controller that runs with `params`, with those that it ignores."""
-    backfills = params.SchedulerType == "sched/backfill"
+    backfills = params.SchedulerType == "sched/backfill" and params.bf_interval != OFF
     ranks = params.PriorityType == "priority/multifactor"
     ignored = {*IGNORED, *(() if backfills else BACKFILL_ONLY), *(() if ranks else PRIORITY_ONLY)}
     return Policy(
-        loop=SchedulingLoop(
-            delay_s=params.batch_sched_delay,
-            interval_s=params.sched_interval,
-            min_interval_s=params.sched_min_interval / 1e6,
-            depth=params.default_queue_depth,
-        ),
+        loop=_loop(params),
         backfill=_backfill(params) if backfills else None,
         priority=_priority(params) if ranks else Priority(),
         limit_unit_s=MINUTE,
@@ -55,6 +56,16 @@ def policy(params: SlurmParams) -> Policy:
         placement=_placement(params.SelectTypeParameters),
         ignored=tuple(name for name in SlurmParams.model_fields if name in ignored),
         timing=TIMING,
+    )
+
+
+def _loop(params: SlurmParams) -> SchedulingLoop:
+    runs = params.sched_interval != OFF
+    return SchedulingLoop(
+        delay_s=params.batch_sched_delay,
+        interval_s=params.sched_interval if runs else NEVER_S,
+        min_interval_s=params.sched_min_interval / 1e6,
+        depth=params.default_queue_depth if runs else 0,
     )
 
 

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +19,8 @@ from campaign.core.jobs import Job
 from schedulers.base import File, Node, ParseError, Topology
 from schedulers.facts import ImageFacts
 from schedulers.registry import adapter, names
-from schedulers.slurm.params import SelectParameters, SlurmParams, conf_values, parse_config
+from schedulers.slurm.params import SlurmParams, conf_values, parse_config
+from schedulers.slurm.spelling import ALLOCATED, FLAGS, seconds, select_parameters
 from tests.adapters import bound, facts_of
 
 SLURM = bound("slurm")
@@ -69,14 +69,23 @@ def shown(params: SlurmParams) -> str:
 params = st.builds(
     SlurmParams,
     SchedulerType=st.sampled_from(["sched/backfill", "sched/builtin"]),
-    bf_interval=st.integers(1, 10_800),
+    bf_interval=st.integers(1, 10_800) | st.just(-1),
+    bf_max_job_user=st.integers(0, 10**6),
+    bf_hetjob_prio=st.sampled_from(["off", "min", "avg", "max"]),
+    bf_licenses=st.booleans(),
+    Ignore_NUMA=st.booleans(),
+    sched_interval=st.integers(1, 3600) | st.just(-1),
     bf_continue=st.booleans(),
     defer=st.booleans(),
     PriorityType=st.sampled_from(["priority/multifactor", "priority/basic"]),
     PriorityWeightFairshare=st.integers(0, 10**9),
     PriorityFavorSmall=st.booleans(),
     PriorityMaxAge=st.integers(1, 525_600),
-    SelectTypeParameters=st.sampled_from(get_args(SelectParameters)),
+    SelectTypeParameters=st.builds(
+        lambda unit, flags: ",".join([unit, *flags]),
+        st.sampled_from(ALLOCATED),
+        st.lists(st.sampled_from(FLAGS), unique=True),
+    ),
 )
 
 
@@ -117,7 +126,13 @@ def test_config_that_is_not_ours_is_an_error(old: str, new: str) -> None:
     "wrong",
     [
         {"bf_interval": 0},
+        {"sched_interval": 0},
         {"bf_window": 43_201},
+        {"max_rpc_cnt": 1001},
+        {"PriorityMaxAge": "a week"},
+        {"SelectTypeParameters": "CR_LLN"},
+        {"SelectTypeParameters": "CR_Core,CR_Core"},
+        {"SelectTypeParameters": "CR_Core,CR_Socket"},
         {"SchedulerType": "sched/hold"},
         {"bf_intervall": 3},
         {"defer": 7},
@@ -126,6 +141,39 @@ def test_config_that_is_not_ours_is_an_error(old: str, new: str) -> None:
 def test_params_out_of_bounds_are_refused_by_name(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         SlurmParams(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [
+        ("7-0", 604_800),
+        ("1-02:03:04", 93_784),
+        ("1-2:3", 93_780),
+        ("2:03:04", 7384),
+        ("5:30", 330),
+        ("90", 5400),
+    ],
+)
+def test_durations_are_read_as_slurm_reads_them(text: str, means: int) -> None:
+    assert seconds(text) == means
+
+
+@pytest.mark.parametrize("text", ["", "7-", "-0", "1:2:3:4", "1-2:3:4:5", "1.5", "a", "٣"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="Slurm writes a duration"):
+        seconds(text)
+
+
+def test_a_sites_own_spelling_is_understood() -> None:
+    params = SlurmParams(PriorityMaxAge="7-0", SelectTypeParameters="cr_lln,CR_CORE_MEMORY")  # type: ignore[arg-type]
+    assert params.PriorityMaxAge == 7 * 24 * 60
+    assert params.SelectTypeParameters == select_parameters("CR_Core_Memory,CR_LLN")
+
+
+def test_options_that_few_sites_set_are_written_where_they_are_set() -> None:
+    line = conf_values(SlurmParams(max_rpc_cnt=150, defer_batch=True))["SchedulerParameters"]
+    assert line.endswith("batch_sched_delay=3,max_rpc_cnt=150,defer_batch")
+    assert "bf_max_job_user" not in line
 
 
 def conf_of(*, params: SlurmParams | None = None) -> list[str]:

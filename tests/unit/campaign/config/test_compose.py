@@ -124,6 +124,7 @@ def test_the_last_of_two_overrides_wins():
         (f"{BF}=10801", [f"{BF} = 10801", "[1 .. 10800] s"]),
         (f"{BF}=[1,10801]", [f"{BF} = 10801", "[1 .. 10800] s"]),
         (f"{BF}={{low: 0, high: 9, log: false}}", [f"{BF} = 0", "[1 .. 10800] s"]),
+        (f"{BF}={{low: -1, high: 9, log: false}}", [f"{BF} = 0", "-1 switches it off"]),
         (f"{BF}=[0,9]", ["logarithmic", "low > 0"]),
         (f"{BF}=[1.5,9]", ["whole numbers"]),
         (f"{BF}={{choices: [5, 99999]}}", [f"{BF} = 99999"]),
@@ -387,3 +388,12 @@ def test_several_schedulers_have_no_image_in_common(override):
 def test_an_arm_of_a_scheduler_that_is_not_searched_is_found():
     with pytest.raises(ConfigError, match=r"scheduler\.arms\.tiny = 'tiny': not searched here"):
         compose(["scheduler=slurm-flux", "scheduler.arms.tiny={x: 1}"])
+
+
+def test_a_sites_own_settings_in_slurms_spelling_are_taken():
+    composed = compose(["scheduler=site"], Path(__file__).with_name("cases"))
+    params = composed.space.params({})
+    assert params["PriorityMaxAge"] == 7 * 24 * 60
+    assert params["SelectTypeParameters"] == "CR_Core_Memory,CR_LLN"
+    assert (params["bf_max_job_user"], params["max_rpc_cnt"]) == (100, 150)
+    assert params["bf_continue"] is True

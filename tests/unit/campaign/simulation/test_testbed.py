@@ -78,13 +78,24 @@ def test_delays_shift_what_happens() -> None:
     assert ran == pytest.approx(first["runtime_s"] + 0.25)
 
 
-def test_ignored_parameters_are_named() -> None:
-    builtin = evaluated(made(), {"scheduler.params.SchedulerType": "sched/builtin"}).provenance
-    assert (
-        "bf_interval" in builtin.ignored_parameters and "bf_continue" in builtin.ignored_parameters
+def test_parameters_that_are_set_and_ignored_are_named() -> None:
+    testbed = made(
+        "+scheduler.params.bf_continue=true",
+        "+scheduler.params.max_rpc_cnt=150",
+        "+scheduler.params.PriorityWeightAge=7",
+        "scheduler.params.bf_interval=5",
     )
-    backfill = evaluated(made()).provenance.ignored_parameters
-    assert "defer" in backfill and "bf_interval" not in backfill and "PriorityWeightQOS" in backfill
+    builtin = evaluated(testbed, {"scheduler.params.SchedulerType": "sched/builtin"}).provenance
+    assert builtin.ignored_parameters == "bf_interval, bf_continue, max_rpc_cnt"
+    backfill = evaluated(testbed).provenance.ignored_parameters
+    assert backfill == "bf_continue, max_rpc_cnt"
+
+
+def test_backfill_alone_starts_jobs_where_the_main_scheduler_is_off() -> None:
+    testbed = made("scheduler.params.sched_interval=-1", "scheduler.params.bf_interval=30")
+    found = evaluated(testbed, {"scheduler.params.SchedulerType": "sched/backfill"})
+    starts = [value / 1e9 for value in found.jobs.column("start_ns").to_pylist()]
+    assert all(start % 30 == pytest.approx(starts[0] % 30) for start in starts)
 
 
 def test_a_job_beyond_its_limit_is_killed_and_the_trial_invalid() -> None:
