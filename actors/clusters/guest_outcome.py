@@ -10,6 +10,7 @@ from actors.clusters.health import SchedulerDied
 from actors.clusters.job_records import Records, table_of
 from actors.clusters.replay import WorkloadUnfinished
 from actors.clusters.stall import reasons_of
+from actors.clusters.standstill import virtual_text
 from campaign import guest
 from campaign.core.errors import CampaignError, InfrastructureError, SchedulerError, StallError
 from campaign.core.jobs import Workload
@@ -30,6 +31,7 @@ _KINDS: dict[str, type[CampaignError]] = {
     "unfinished": WorkloadUnfinished,
 }
 _FIXES = {
+    "daemon_died": "What the daemons logged is in the trial's folder.",
     "stalled": "If that is no stall, raise cluster.stall_s.",
     "unfinished": "Raise cluster.workload_deadline_s, or replay fewer jobs.",
 }
@@ -43,10 +45,22 @@ def failure_of(result: GuestResult, bound: BoundScheduler[Params]) -> CampaignEr
     if result.reason == "ok":
         return None
     kind = _KINDS.get(result.reason, InfrastructureError)
-    brief = result.brief or result.reason.replace("_", " ")
-    if result.reason == "stalled" and (waits := reasons_of(bound.parse_pending(result.pending))):
-        brief = f"{brief}; {waits}"
+    brief = f"{result.brief or result.reason.replace('_', ' ')}, {_moment(result)}"
+    if result.reason == "stalled":
+        if waits := reasons_of(bound.parse_pending(result.pending)):
+            brief = f"{brief}; {waits}"
+        else:
+            # The scheduler has started all: it is the jobs that don't come to an end.
+            kind = WorkloadUnfinished
+            brief = f"{brief}; no job waits, but some run that should have ended"
     return kind(brief, result.details, _FIXES.get(result.reason, ""), retryable=False)
+
+
+def _moment(result: GuestResult) -> str:
+    """Return when a guest's task ended, in virtual time."""
+    if result.workload_s:
+        return f"{virtual_text(result.workload_s)} after the workload began"
+    return f"{virtual_text(result.virtual_s)} after the guest booted"
 
 
 def jobs_of(

@@ -96,7 +96,10 @@ class VirtualGuest:
                 return await self._result()
             if hung := watch.observe(progress, self.cpu_s, time.monotonic()):
                 raise InfrastructureError(
-                    hung, state.console, "Raise testbed.stuck_s if it was merely slow."
+                    hung,
+                    state.console,
+                    "Raise testbed.stuck_s if it was merely slow; if it used no CPU time, look "
+                    "whether something has stopped its QEMU.",
                 )
             await asyncio.sleep(POLL_S)
 

@@ -40,12 +40,15 @@ class VirtualProgress:
     def __init__(self, least_s: float) -> None:
         self._least_s = least_s
         self._seen: deque[tuple[float, float]] = deque()  # (real, virtual) seconds
+        self._in_workload = False
 
     def observe(self, progress: GuestProgress, now: float) -> str:
         """Return how far the guest is; `now` is in monotonic seconds."""
         virtual_s = progress.workload_s or progress.virtual_s
-        if self._seen and virtual_s < self._seen[-1][1]:
-            self._seen.clear()  # the workload has just begun
+        if bool(progress.workload_s) != self._in_workload:
+            # Another count of seconds, and another speed.
+            self._in_workload = bool(progress.workload_s)
+            self._seen.clear()
         self._seen.append((now, virtual_s))
         while len(self._seen) > 2 and now - self._seen[0][0] > WINDOW_S:
             self._seen.popleft()

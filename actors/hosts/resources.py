@@ -7,14 +7,15 @@ from typing import Literal
 from actors.hosts.slot import NodeShape
 from actors.hypervisor import virtual_domain
 from actors.hypervisor.capacity import Resources, node_resources, read_host
+from campaign.guest import exchange
 from campaign.schema.hosts import HostSettings
 
 TB_CACHE_MIB = 128
 """Translation cache of an emulated node: unbounded, it grows to three times the guest's memory."""
 VCPUS_PER_CPU = 8
 """Nodes sleep most of the time, so a host's CPUs may be promised several times over."""
-EXCHANGE_DISK_MIB = 64
-"""What the exchange of a guest in virtual time may take on the disk: its task and its result."""
+EXCHANGE_DISK_MIB = exchange.RESERVED // 2**20
+"""What the exchange of a guest in virtual time takes on the disk: its task and its result."""
 
 
 def host_resources(settings: HostSettings, state_dir: Path) -> Resources:

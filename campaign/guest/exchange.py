@@ -12,17 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from pydantic import FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
+
 from campaign.core.errors import InfrastructureError
 from campaign.guest.agent.channel import CONTENT, PAGE, page_checksum
 
 ALIGNMENT = 2 << 20
 """QEMU maps memory devices whose sizes are multiples of this."""
 SIZE = 256 << 20
-"""Of a new exchange; it takes room on the disk for what is written only."""
+"""Of a new exchange; it takes room on the disk for RESERVED bytes, and beyond for what is written
+only."""
+RESERVED = 64 << 20
+"""A guest that writes where its host's disk has no room is killed, so that much is taken before it
+runs: more than a task and a result usually have."""
 
 
 class ExchangeError(InfrastructureError):
-    """An exchange is too small for its task, or holds no result that can be read."""
+    """An exchange is gone, too small for its task, or holds nothing that can be read."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +43,22 @@ class GuestProgress:
     number: int
     state: Literal["running", "done"]
     phase: str
-    virtual_s: float
-    workload_s: float = 0.0
-    jobs_done: int = 0
-    jobs_total: int = 0
+    virtual_s: FiniteFloat
+    workload_s: FiniteFloat = 0.0
+    jobs_done: NonNegativeInt = 0
+    jobs_total: NonNegativeInt = 0
     waits_for: str = ""
-    length: int = 0
+    length: NonNegativeInt = 0
+
+
+_PROGRESS = TypeAdapter(GuestProgress)
 
 
 def create(path: Path, content: bytes, number: int, *, size: int = SIZE) -> None:
     """Make the exchange `path`, which holds task `number` of `content`; it must not exist yet.
 
-    Raises ExchangeError where the content doesn't fit, and FileExistsError.
+    Raises ExchangeError where the content doesn't fit, FileExistsError, and OSError where the disk
+    is full.
     """
     if size % ALIGNMENT or CONTENT + len(content) > size:
         raise ExchangeError(
@@ -59,6 +69,7 @@ def create(path: Path, content: bytes, number: int, *, size: int = SIZE) -> None
     head = json.dumps({"number": number, "length": len(content)}).encode()
     with path.open("xb") as file:
         file.truncate(size)
+        os.posix_fallocate(file.fileno(), 0, min(size, RESERVED))
         file.write(head.ljust(PAGE, b"\0"))
         file.seek(CONTENT)
         file.write(content)
@@ -68,12 +79,23 @@ def read_progress(source: Path | bytes) -> GuestProgress | None:
     """Return what the guest says of itself; None where it has said nothing yet.
 
     `source` is the exchange, or the bytes of its first two pages. None too while the guest is just
-    writing: ask again.
+    writing: ask again. Raises ExchangeError where the file is gone, or says what no guest says.
     """
     if isinstance(source, Path):
-        with source.open("rb") as file:
+        with _opened(source) as file:
             source = file.read(CONTENT)
     return _parsed(source[PAGE:CONTENT])
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise ExchangeError(
+            "the guest's exchange is gone: another program has removed it",
+            str(path),
+            "Leave the files below hosts.NAME.state_dir alone while a campaign runs.",
+        ) from None
 
 
 def _parsed(page: bytes) -> GuestProgress | None:
@@ -81,7 +103,10 @@ def _parsed(page: bytes) -> GuestProgress | None:
     checksum, _, text = page.rstrip(b"\0").partition(b" ")
     if not text or checksum != page_checksum(text):
         return None
-    return GuestProgress(**json.loads(text))
+    try:
+        return _PROGRESS.validate_json(text)
+    except ValidationError as error:
+        raise ExchangeError("the guest's progress can't be read", str(error)) from None
 
 
 def read_result(path: Path) -> bytes:
@@ -90,7 +115,7 @@ def read_result(path: Path) -> bytes:
     if progress is None or progress.state != "done":
         said = "nothing yet" if progress is None else f"it is in phase {progress.phase!r}"
         raise ExchangeError("the guest has left no result", f"{path}: {said}")
-    with path.open("rb") as file:
+    with _opened(path) as file:
         return _read(file, CONTENT, progress.length)
 
 

@@ -121,7 +121,8 @@ class VirtualHost(FakeHost):
 class AtOnce(FakeScheduler):
     """A scheduler without daemons that runs each job on n1 as soon as it is submitted.
 
-    `broken` names what fails: "plan", "smoke", "daemon", "jobs" (they never end) or "parameters".
+    `broken` names what fails: "plan", "smoke", "daemon", "jobs" (they wait for ever), "endless"
+    (they run for ever) or "parameters".
     """
 
     name = "at-once"
@@ -163,7 +164,7 @@ class AtOnce(FakeScheduler):
 
     def job_script(self, job, topology, payload):
         mark = f"{RUNNING}/j{job.job_id}"
-        held = "sleep 1000" if self.broken == "jobs" else payload
+        held = "sleep 1000" if self.broken in ("jobs", "endless") else payload
         return f"touch {mark}; {held}; rm {mark}\n".encode()
 
     def pending_command(self):
@@ -199,7 +200,7 @@ class AtOnce(FakeScheduler):
         if self.broken != "daemon":
             return ("true",)
         # It lives until all jobs are submitted.
-        return ("bash", "-c", "[[ ! -e /run/campaign/agent.done ]]")
+        return ("bash", "-c", "[[ ! -e /run/campaign/agent.done ]] || ! echo fake.service: failed")
 
     def stop_command(self, nodes):
         return ("touch", *(f"/run/fake/stopped-{node.name}" for node in nodes))

@@ -17,6 +17,8 @@ from campaign.guest.agent.channel import Teller
 from campaign.guest.agent.commands import FOLDER, Ran, TaskFailed, run, text_of
 
 HEALTH_S = 300.0
+SHOWN = 300
+"""Of what the health command prints, so many characters stand in the reason."""
 
 
 class Replaying:
@@ -182,7 +184,9 @@ class Health:
             return
         said = run(self._command, HEALTH_S)
         if said.status != 0:
-            raise TaskFailed("daemon_died", "a daemon of the scheduler died", said.told())
+            which = " ".join(said.stdout.split())[:SHOWN] or "it doesn't say which"
+            brief = f"a daemon of the scheduler died ({which})"
+            raise TaskFailed("daemon_died", brief, said.told())
 
     def check_each(self, interval_s: float) -> None:
         """Check if the last check is so long ago."""

@@ -2,7 +2,13 @@
 
 import pytest
 
-from actors.clusters.standstill import REAL_PER_CPU, StandstillWatch, virtual_text, where
+from actors.clusters.standstill import (
+    REAL_PER_CPU,
+    STOPPED_S,
+    StandstillWatch,
+    virtual_text,
+    where,
+)
 from campaign.guest.exchange import GuestProgress
 
 
@@ -29,6 +35,21 @@ def test_a_guest_that_never_says_anything_is_found():
     watch = StandstillWatch(10.0)
     assert watch.observe(None, 1.0, 0.0) == ""
     assert "at its boot: it has said nothing yet" in watch.observe(None, 12.0, 1.0)
+
+
+def test_an_emulator_that_does_nothing_at_all_is_not_waited_for_as_long_as_a_slow_one():
+    stopped = StandstillWatch(10 * STOPPED_S)
+    slow = StandstillWatch(10 * STOPPED_S)
+    for watch in (stopped, slow):
+        assert watch.observe(progress(5.0), 100.0, 0.0) == ""
+    assert stopped.observe(progress(5.0), 100.0, STOPPED_S - 1) == ""
+    assert slow.observe(progress(5.0), 101.0, STOPPED_S + 1) == ""
+    assert "its emulator used no CPU time" in stopped.observe(progress(5.0), 100.0, STOPPED_S + 1)
+
+
+def test_in_a_workload_the_place_has_its_jobs():
+    said = GuestProgress(1, "running", "workload", 60.0, 50.0, 3, 10)
+    assert where(said) == "00:01:00 (workload, 3 of 10 jobs done)"
 
 
 def test_virtual_time_is_told_in_days_and_by_the_clock():

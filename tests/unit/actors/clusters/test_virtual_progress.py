@@ -44,6 +44,13 @@ def test_the_speed_is_that_of_the_last_minute():
     assert " at 100x," in told
 
 
+def test_how_slow_configuring_was_says_nothing_of_the_workload():
+    words = VirtualProgress(7200.0)
+    words.observe(said(7.0, waits_for="4 nodes idle"), now=0.0)
+    assert words.observe(said(68.0, 60.0), now=10.0) == "virtual 00:01:00, 0 of 300 jobs"
+    assert words.observe(said(188.0, 180.0), now=11.0).startswith("virtual 00:03:00 at 120x, ")
+
+
 def test_before_the_workload_it_says_what_the_guest_waits_for():
     words = VirtualProgress(100.0)
     assert (

@@ -95,7 +95,12 @@ def test_the_golden_cluster_has_the_same_secrets_on_every_host(run_on, tmp_path)
     ("broken", "outcome", "words", "kept"),
     [
         ("plan", "scheduler_failed", "stage reconfigure of the plan failed", False),
-        ("daemon", "scheduler_failed", "a daemon of the scheduler died", False),
+        (
+            "daemon",
+            "scheduler_failed",
+            "a daemon of the scheduler died (fake.service: failed), 00:0",
+            False,
+        ),
         ("parameters", "scheduler_failed", "doesn't run with the parameters", False),
         ("jobs", "stalled", "0 jobs run and 4 wait: held by the fake (4)", True),
     ],
@@ -113,6 +118,13 @@ def test_what_the_scheduler_does_wrong_is_the_trials_outcome(
     assert not evaluation.retryable
     assert (evaluation.jobs is not None) == kept
     assert host.slots == {}
+
+
+def test_jobs_that_run_on_while_none_waits_are_no_stall(run_on, tmp_path):
+    evaluation, _ = run_on(VirtualHost(tmp_path), AtOnce("endless"), stall_s=1)
+    assert (evaluation.outcome, evaluation.retryable) == ("infrastructure_failed", False)
+    assert evaluation.reason.startswith("no job has ended for ")
+    assert "no job waits, but some run that should have ended" in evaluation.reason
 
 
 def test_a_workload_that_goes_on_for_ever_ends_at_its_deadline(run_on, tmp_path):

@@ -11,6 +11,8 @@ from campaign.core.errors import InfrastructureError
 from campaign.guest.agent.channel import CONTENT, PAGE, page_checksum
 from campaign.guest.exchange import (
     ALIGNMENT,
+    RESERVED,
+    SIZE,
     ExchangeError,
     GuestProgress,
     create,
@@ -51,6 +53,35 @@ def replay() -> GuestReplay:
         stall_s=5.0,
         deadline_s=100.0,
     )
+
+
+def test_a_guest_has_room_for_its_result_before_it_runs(tmp_path: Path) -> None:
+    """QEMU would be killed by the first write that the host's disk has no room for."""
+    create(tmp_path / "exchange", b"task", 1)
+    found = (tmp_path / "exchange").stat()
+    assert found.st_size == SIZE and RESERVED <= 512 * found.st_blocks < SIZE
+
+
+def test_an_exchange_that_is_gone_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ExchangeError, match="another program has removed it") as raised:
+        read_progress(tmp_path / "exchange")
+    assert str(tmp_path / "exchange") in raised.value.details
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[]",
+        b"nothing",
+        b'{"number": 1}',
+        b'{"number": 1, "state": "lost", "phase": "", "virtual_s": 1}',
+        b'{"number": 1, "state": "done", "phase": "", "virtual_s": 1, "length": -1}',
+        b'{"number": 1, "state": "running", "phase": "", "virtual_s": Infinity}',
+    ],
+)
+def test_a_page_with_a_right_sum_may_be_wrong_all_the_same(text: bytes) -> None:
+    with pytest.raises(ExchangeError, match="progress can't be read"):
+        read_progress(bytes(PAGE) + progress_page(text))
 
 
 def test_an_exchange_holds_its_task_behind_a_page_that_says_how_long_it_is(tmp_path: Path) -> None:
