@@ -29,7 +29,7 @@ simulate: $(VENV)/.light ## the same in simulation: no VMs, no root (ARGS="searc
 	@$(RUN) -m campaign.search testbed=simulation search.trials=200 $(ARGS)
 
 # On simulated hosts it needs no libvirt.
-chaos: $(if $(findstring --vms,$(ARGS)),setup,$(VENV)/.light) ## seeded faults over campaigns: does every invariant hold? (ARGS="--power-cuts 9 --vms 10")
+chaos: $(if $(findstring --vms,$(ARGS))$(findstring --virtual,$(ARGS)),setup,$(VENV)/.light) ## seeded faults over campaigns: does every invariant hold? (ARGS="--power-cuts 9 --vms 10")
 	@$(RUN) -m campaign chaos $(ARGS)
 
 bench: setup ## how fast clusters are there, how fast simulation is, how far the two are apart (ARGS="simulation --rounds 1")

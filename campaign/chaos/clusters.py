@@ -21,7 +21,15 @@ from actors.hosts import ray_folder
 from actors.hosts.state_dir import sweep
 from actors.hypervisor.daemon import PrivateLibvirtd
 from campaign.chaos import faults
-from campaign.chaos.environment import HOSTS, NAME, TRIALS, ChaosEnvironment, commands
+from campaign.chaos.environment import (
+    HOSTS,
+    NAME,
+    REAL_TIME,
+    TRIALS,
+    ChaosEnvironment,
+    DisturbedKind,
+    commands,
+)
 from campaign.chaos.invariants import records_broken
 from campaign.chaos.runs import ChaosRun
 from campaign.core.errors import CampaignError
@@ -30,17 +38,8 @@ from campaign.records.ledger import history_of
 from campaign.records.results import Results
 from campaign.schema.hosts import HostSettings
 
-CAMPAIGNS = f"{TRIALS} trials on VMs of {len(HOSTS)} libvirts (one without faults)"
-"""The campaigns in the words of the report."""
 MOST_DRIVERS = 12
 DRIVER_TIMEOUT_S = 1200.0
-NOISE = 0.5
-NOISE_S = 5.0
-"""How far a trial's times may be from those without faults: a share of them, plus some seconds.
-
-A cluster shares its cores with another one, which after a fault is a different one, or boots just
-then.
-"""
 SETTLE_S = 15.0  # Ray and watchdogs end after their driver
 END_TIMEOUT_S = 120.0
 """How long processes of a campaign may take to end after it, on a machine that is busy."""
@@ -48,7 +47,16 @@ END_TIMEOUT_S = 120.0
 _log = logging.getLogger(__name__)
 
 
-def run_seeds(seeds: Iterable[int], image_store: Path) -> tuple[list[ChaosRun], float]:
+def described(kind: DisturbedKind) -> str:
+    """Return what the campaigns are, in the words of the report."""
+    return (
+        f"{TRIALS} trials in {kind.clock} time on VMs of {len(HOSTS)} libvirts (one without faults)"
+    )
+
+
+def run_seeds(
+    seeds: Iterable[int], image_store: Path, kind: DisturbedKind = REAL_TIME
+) -> tuple[list[ChaosRun], float]:
     """Run a campaign without faults, then one with each seed's; return outcomes and noise.
 
     The noise is that of the campaigns with faults (see `noise_of`). Golden clusters are kept from
@@ -63,10 +71,17 @@ def run_seeds(seeds: Iterable[int], image_store: Path) -> tuple[list[ChaosRun], 
         # The first campaign has no faults; it tells what the others' trials should look like.
         for seed in (0, *seeds):
             folder = top / str(seed)
-            kinds = faults.drawn(seed) if seed else ()
-            places = {"states": top / "hosts", "image_store": image_store}
+            kinds = faults.drawn(seed, kind.clock) if seed else ()
             with small_disk(folder):
-                outcome = run(seed, kinds, folder, calm=calm, **places)
+                outcome = run(
+                    seed,
+                    kinds,
+                    folder,
+                    states=top / "hosts",
+                    image_store=image_store,
+                    calm=calm,
+                    kind=kind,
+                )
                 if calm:
                     found[seed] = records(folder)
                 else:
@@ -86,6 +101,7 @@ def run(
     states: Path,
     image_store: Path,
     calm: Mapping[int, TrialRecord] | None = None,
+    kind: DisturbedKind = REAL_TIME,
 ) -> ChaosRun:
     """Run the campaign in `folder` with faults of these `kinds`, at moments that the seed draws.
 
@@ -94,11 +110,11 @@ def run(
     """
     outcome = ChaosRun(seed)
     draw = random.Random(seed)  # noqa: S311 - no secret
-    environment = ChaosEnvironment(folder, states, image_store, draw)
+    environment = ChaosEnvironment(folder, states, image_store, draw, kind=kind)
     folder.mkdir(parents=True, exist_ok=True)
     if not os.path.ismount(folder / "results"):
         # Without a disk of its own, this would fill somebody else's.
-        kinds = [kind for kind in kinds if kind != "disk full"]
+        kinds = [one for one in kinds if one != "disk full"]
     try:
         _carry_out(environment, kinds, outcome)
         outcome.broken += [f"at the end: {line}" for line in _ended_badly(environment, calm or {})]
@@ -132,7 +148,7 @@ def _carry_out(environment: ChaosEnvironment, kinds: Sequence[str], outcome: Cha
             if not _under_way(environment) or not environment.wait(environment.draw.uniform(2, 25)):
                 break
             # A fault that finds nothing to hit is tried again later: none is left out.
-            if faults.FAULTS[left[0]](environment):
+            if faults.FAULTS_BY_CLOCK[environment.kind.clock][left[0]](environment):
                 kind = left.pop(0)
                 outcome.faults[kind] += 1
                 outcome.broken += [f"after {kind}: {line}" for line in _broken(environment)]
@@ -175,10 +191,10 @@ def _ended_badly(environment: ChaosEnvironment, calm: Mapping[int, TrialRecord])
         if not record.valid:
             yield f"trial {number} ended as {record.outcome}: {record.reason}"
         if number in calm:
-            yield from _differences(record, calm[number])
+            yield from _differences(record, calm[number], environment.kind)
 
 
-def _differences(record: TrialRecord, calm: TrialRecord) -> Iterator[str]:
+def _differences(record: TrialRecord, calm: TrialRecord, kind: DisturbedKind) -> Iterator[str]:
     """Yield a line for each difference from the trial without faults that isn't noise."""
     if record.point != calm.point:
         yield f"trial {record.number} was at another point: {record.point} instead of {calm.point}"
@@ -186,7 +202,7 @@ def _differences(record: TrialRecord, calm: TrialRecord) -> Iterator[str]:
         if name in calm.metrics and name in record.metrics:
             found = record.metrics[name]
             expected = calm.metrics[name]
-            if abs(found - expected) > NOISE * expected + NOISE_S:
+            if abs(found - expected) > kind.noise * expected + kind.noise_s:
                 yield f"trial {record.number}: {name} is {found:.1f}, without faults {expected:.1f}"
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -20,29 +21,74 @@ from campaign.records.results import Results
 HOSTS = ("east", "west")
 TRIALS = 4
 NAME = "chaos"
-SETTINGS = (
+_OF_ALL = (
     f"name={NAME}",
     f"search.trials={TRIALS}",
     "search.batch=2",
     "testbed.parallel=2",
     # Short, so that a stopped actor is noticed soon.
     "testbed.heartbeat_timeout_s=15",
-    "cluster.nodes=1",
     "cluster.slots_per_node=2",
-    "workload.jobs=6",
-    "workload.duration_s=6",
     # Faults cost attempts, and none of them may use up a trial's.
     "search.retries=10",
     "search.give_up_after=20",
-    "cluster.stall_s=60",
-    # A scheduler's cycle begins at another moment in each cluster: a short one makes trials
-    # repeatable.
-    "scheduler.params.sched_interval=2",
-    "scheduler.params.bf_interval=[1,4]",
-    # Two emulated clusters share few cores.
-    "validity.max_native_gap_s=20",
-    "validity.max_submit_lag_s=30",
-    "validity.max_clock_error_s=1",
+)
+
+
+@dataclass(frozen=True)
+class DisturbedKind:
+    """A kind of campaign on VMs that faults are injected into, by the clock of its guests.
+
+    A trial's times may be `noise`, a share of them, plus `noise_s` seconds from those without
+    faults.
+    """
+
+    clock: Literal["real", "virtual"]
+    own_settings: tuple[str, ...]
+    noise: float
+    noise_s: float
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The settings of the campaign, but for its places."""
+        return (*self.own_settings, *_OF_ALL)
+
+
+# A cluster shares its cores with another one, which after a fault is a different one, or boots just
+# then.
+REAL_TIME = DisturbedKind(
+    "real",
+    (
+        "cluster.nodes=1",
+        "workload.jobs=6",
+        "workload.duration_s=6",
+        "cluster.stall_s=60",
+        # A scheduler's cycle begins at another moment in each cluster: a short one makes trials
+        # repeatable.
+        "scheduler.params.sched_interval=2",
+        "scheduler.params.bf_interval=[1,4]",
+        # Two emulated clusters share few cores.
+        "validity.max_native_gap_s=20",
+        "validity.max_submit_lag_s=30",
+        "validity.max_clock_error_s=1",
+    ),
+    noise=0.5,
+    noise_s=5.0,
+)
+VIRTUAL_TIME = DisturbedKind(
+    "virtual",
+    (
+        "testbed=virtual-time",
+        "cluster.nodes=3",
+        "workload=poisson",
+        "workload.jobs=12",
+        "workload.runtime_s=[120,900]",
+        "scheduler.params.bf_interval=[20,60]",
+        # Short, so that a stopped guest is noticed soon.
+        "testbed.stuck_s=30",
+    ),
+    noise=0.005,
+    noise_s=1.0,
 )
 _OF_A_TRIAL = re.compile(rf"{NAME}-t\d+-")
 
@@ -60,6 +106,7 @@ class ChaosEnvironment:
     image_store: Path
     draw: random.Random
     driver: "subprocess.Popen[bytes] | None" = None
+    kind: DisturbedKind = REAL_TIME
 
     @property
     def results(self) -> Results:
@@ -79,7 +126,12 @@ class ChaosEnvironment:
             f"output.mlruns={self.folder}/mlruns",
             "output.log=plain",
         )
-        settings = (*SETTINGS, f"hosts={{{hosts}}}", *output, f"image.store={self.image_store}")
+        settings = (
+            *self.kind.settings,
+            f"hosts={{{hosts}}}",
+            *output,
+            f"image.store={self.image_store}",
+        )
         return [sys.executable, "-m", "campaign.search", *settings]
 
     def start(self) -> None:

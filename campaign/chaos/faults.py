@@ -6,13 +6,15 @@ import random
 import re
 import signal
 from collections.abc import Callable
+from typing import Literal
 
 from actors.hypervisor import watchdog
 from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.daemon import PrivateLibvirtd
 from actors.hypervisor.domain import CLUSTER_CARD, MANAGEMENT_CARD
 from actors.hypervisor.errors import HypervisorError
-from campaign.chaos.environment import HOSTS, ChaosEnvironment
+from actors.hypervisor.run_folder import RUN_FOLDERS
+from campaign.chaos.environment import HOSTS, NAME, ChaosEnvironment
 
 FROZEN_S = 10.0
 FULL_S = 60.0  # longer than a trial takes, so that something is to be written meanwhile
@@ -39,13 +41,13 @@ GuestRequest = Callable[[Hypervisor, str], object]
 """A request to the libvirt of the guest that is named."""
 
 
-def drawn(seed: int) -> list[str]:
-    """Return the faults of a seed, in their order.
+def drawn(seed: int, clock: Literal["real", "virtual"] = "real") -> list[str]:
+    """Return the faults of a seed, in their order, for guests with such a clock.
 
     Each kind is the first of some seed's; up to three others follow it.
     """
     draw = random.Random(seed)  # noqa: S311 - no secret
-    kinds = sorted(FAULTS)
+    kinds = sorted(FAULTS_BY_CLOCK[clock])
     first = kinds.pop(seed % len(kinds))
     return [first, *draw.sample(kinds, draw.randint(1, 3))]
 
@@ -89,6 +91,39 @@ def _guest_frozen(environment: ChaosEnvironment) -> bool:
         # Not a plain sleep, since nothing needs to stay frozen when the driver has ended.
         environment.wait(FROZEN_S)
         os.kill(pid, signal.SIGCONT)
+    return True
+
+
+def _guest_stopped(environment: ChaosEnvironment) -> bool:
+    """Stop the QEMU of a trial's guest for good."""
+    found = environment.processes(rf"qemu-system.*guest={NAME}-t")
+    if found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(environment.draw.choice(found), signal.SIGSTOP)
+    return bool(found)
+
+
+def _exchange_removed(environment: ChaosEnvironment) -> bool:
+    """Remove the file by which the host and a trial's guest talk."""
+    found = sorted(environment.states.glob(f"*/{RUN_FOLDERS}/{NAME}-t*/exchange"))
+    if found:
+        environment.draw.choice(found).unlink(missing_ok=True)
+    return bool(found)
+
+
+def _golden_damaged(environment: ChaosEnvironment) -> bool:
+    """Put a damaged file in the place of one of a golden cluster; who uses that keeps the old."""
+    found = sorted(environment.states.glob("*/golden/[0-9a-f]*/*.state"))
+    if not found:
+        return False
+    state = environment.draw.choice(found)
+    damaged = state.with_name(".damaged")
+    # It may be evicted or discarded meanwhile.
+    with contextlib.suppress(FileNotFoundError):
+        content = bytearray(state.read_bytes())
+        content[len(content) // 2] ^= 1
+        damaged.write_bytes(content)
+        damaged.rename(state)
     return True
 
 
@@ -180,3 +215,18 @@ FAULTS: dict[str, FaultInjector] = {
     "driver killed": _driver_killed,
     "disk full": _disk_full,
 }
+_OF_OPEN_GUESTS = (
+    "guest's clock late",
+    "guest's disk slow",
+    "guest's packets lost",
+    "guest's connections cut",
+)
+"""What a guest in virtual time can't meet: it has neither disk nor network, nor the host's time."""
+VIRTUAL_FAULTS: dict[str, FaultInjector] = {
+    **{kind: inject for kind, inject in FAULTS.items() if kind not in _OF_OPEN_GUESTS},
+    "guest suspended": _on_a_guest(Hypervisor.suspend, Hypervisor.resume, LATE_S),
+    "guest stopped": _guest_stopped,
+    "exchange removed": _exchange_removed,
+    "golden cluster damaged": _golden_damaged,
+}
+FAULTS_BY_CLOCK = {"real": FAULTS, "virtual": VIRTUAL_FAULTS}

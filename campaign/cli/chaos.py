@@ -11,6 +11,7 @@ from campaign.core.files import user_path
 from campaign.schema.image import ImageSettings
 
 if TYPE_CHECKING:
+    from campaign.chaos.environment import DisturbedKind
     from campaign.chaos.runs import ChaosRun
 
 BROKEN = 1
@@ -19,41 +20,27 @@ RUNS = 100
 ALL = sys.maxsize
 """More crash points than there are."""
 Chaos = Callable[[argparse.Namespace, int], tuple[str, bool]]
+_COUNTS = {
+    "--runs": f"campaigns on simulated hosts (default: {RUNS}; none beside another kind)",
+    "--vms": "campaigns on virtual machines (default: none)",
+    "--virtual": "campaigns on virtual machines in virtual time (default: none)",
+    "--power-cuts": "power cuts of a disk that campaigns write to; takes root (default: none)",
+    "--signals": "campaigns whose drivers are killed, stopped and told to end (default: none)",
+}
+"""The kinds of which so many campaigns are run."""
 STORE = ImageSettings.model_fields["store"].default
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument(
-        "--runs",
-        type=whole_number("--runs"),
-        metavar="N",
-        help=f"campaigns on simulated hosts (default: {RUNS}; none beside another kind)",
-    )
-    parser.add_argument(
-        "--vms",
-        type=whole_number("--vms"),
-        metavar="N",
-        help="campaigns on virtual machines (default: none)",
-    )
-    parser.add_argument(
-        "--power-cuts",
-        type=whole_number("--power-cuts"),
-        metavar="N",
-        help="power cuts of a disk that campaigns write to; takes root (default: none)",
-    )
+    for option, what in _COUNTS.items():
+        parser.add_argument(option, type=whole_number(option), metavar="N", help=what)
     parser.add_argument(
         "--crash-points",
         type=_points,
         metavar="N|all",
         help="so many of the steps before which a campaign's driver is killed, or all of them "
         "(default: none)",
-    )
-    parser.add_argument(
-        "--signals",
-        type=whole_number("--signals"),
-        metavar="N",
-        help="campaigns whose drivers are killed, stopped and told to end (default: none)",
     )
     parser.add_argument(
         "--seed",
@@ -67,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=user_path,
         default=STORE,
         metavar="FOLDER",
-        help=f"--vms: the image store (default: {STORE})",
+        help=f"--vms, --virtual: the image store (default: {STORE})",
     )
     parser.add_argument("--out", type=user_path, metavar="FILE", help="write the report there, too")
 
@@ -75,10 +62,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run so many campaigns; return exit status 1 if an invariant was broken."""
     commanded = (options.power_cuts, options.crash_points, options.signals)
-    runs = options.runs or (0 if options.vms or any(commanded) else RUNS)
+    others = (options.vms, options.virtual, *commanded)
+    runs = options.runs or (0 if any(others) else RUNS)
     report = ""
     broken = False
-    kinds: list[tuple[int, Chaos]] = [(runs, _simulated), (options.vms or 0, _on_vms)]
+    kinds: list[tuple[int, Chaos]] = [
+        (runs, _simulated),
+        (options.vms or 0, _on_vms),
+        (options.virtual or 0, _in_virtual_time),
+    ]
     if any(commanded):
         # One kind for all three: it takes long to import and compile what their drivers need.
         kinds.append((1, _commanded))
@@ -109,13 +101,26 @@ def _simulated(options: argparse.Namespace, count: int) -> tuple[str, bool]:
 
 def _on_vms(options: argparse.Namespace, count: int) -> tuple[str, bool]:
     """Return the report of campaigns on VMs, and whether an invariant was broken."""
+    from campaign.chaos.environment import REAL_TIME
+
+    return _disturbed(options, count, REAL_TIME)
+
+
+def _in_virtual_time(options: argparse.Namespace, count: int) -> tuple[str, bool]:
+    """Return the report of campaigns in virtual time, and whether an invariant was broken."""
+    from campaign.chaos.environment import VIRTUAL_TIME
+
+    return _disturbed(options, count, VIRTUAL_TIME)
+
+
+def _disturbed(options: argparse.Namespace, count: int, kind: "DisturbedKind") -> tuple[str, bool]:
     from campaign.chaos import clusters
     from campaign.chaos.runs import as_text
 
     seeds = range(options.seed, options.seed + count)
-    runs, noise = clusters.run_seeds(seeds, options.store)
-    report = as_text(runs, clusters.CAMPAIGNS)
-    report += f"response times with faults differ from those without by {noise:.1%} in the median\n"
+    runs, noise = clusters.run_seeds(seeds, options.store, kind)
+    report = as_text(runs, clusters.described(kind))
+    report += f"response times with faults differ from those without by {noise:.3%} in the median\n"
     return report, any(one.broken for one in runs)
 
 

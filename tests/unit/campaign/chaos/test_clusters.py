@@ -12,8 +12,8 @@ import pytest
 from actors.hosts.host_actor import HostActor
 from actors.libvirt_testbed import ClusterActor
 from campaign.chaos import clusters
-from campaign.chaos.environment import ChaosEnvironment
-from campaign.chaos.faults import FAULTS, drawn
+from campaign.chaos.environment import NAME, REAL_TIME, VIRTUAL_TIME, ChaosEnvironment
+from campaign.chaos.faults import FAULTS, FAULTS_BY_CLOCK, VIRTUAL_FAULTS, drawn
 from campaign.core.trials import TrialRecord
 
 ROOT = Path(__file__).parents[4]
@@ -24,9 +24,11 @@ def record(awrt_s, makespan_s=20.0, point=None):
     return TrialRecord(number=1, point=point or {"x": 1}, attempt=1, outcome="ok", metrics=metrics)
 
 
-def test_a_seed_draws_its_faults_and_so_many_seeds_draw_every_kind():
-    assert drawn(4) == drawn(4) and 2 <= len(drawn(4)) <= 4
-    assert {drawn(seed)[0] for seed in range(1, 1 + len(FAULTS))} == set(FAULTS)
+@pytest.mark.parametrize("clock", FAULTS_BY_CLOCK)
+def test_a_seed_draws_its_faults_and_so_many_seeds_draw_every_kind(clock):
+    kinds = FAULTS_BY_CLOCK[clock]
+    assert drawn(4, clock) == drawn(4, clock) and 2 <= len(drawn(4, clock)) <= 4
+    assert {drawn(seed, clock)[0] for seed in range(1, 1 + len(kinds))} == set(kinds)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,31 @@ def test_a_seed_draws_its_faults_and_so_many_seeds_draw_every_kind():
     ],
 )
 def test_a_trial_that_is_another_is_noticed(found, said):
-    assert list(clusters._differences(found, record(10))) == said
+    assert list(clusters._differences(found, record(10), REAL_TIME)) == said
+
+
+def test_in_virtual_time_a_trial_is_another_by_little():
+    found = clusters._differences(record(102), record(100), VIRTUAL_TIME)
+    assert list(found) == ["trial 1: awrt_s is 102.0, without faults 100.0"]
+    assert not list(clusters._differences(record(101), record(100), VIRTUAL_TIME))
+
+
+def test_files_of_guests_in_virtual_time_are_hit_where_they_are(tmp_path):
+    """The files lie where hosts keep them: tests/system sees that these faults hit."""
+    environment = ChaosEnvironment(tmp_path, tmp_path / "states", tmp_path, random.Random(1))
+    for kind in ("exchange removed", "golden cluster damaged", "guest stopped"):
+        assert not VIRTUAL_FAULTS[kind](environment)
+    exchange = tmp_path / f"states/east/nodes/{NAME}-t0-abcdef-head/exchange"
+    state = tmp_path / "states/east/golden/0123/head.state"
+    for path in (exchange, state):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"whole")
+    with state.open("rb") as used:
+        assert VIRTUAL_FAULTS["exchange removed"](environment) and not exchange.exists()
+        assert VIRTUAL_FAULTS["golden cluster damaged"](environment)
+        assert used.read() == b"whole" and len(state.read_bytes()) == 5
+        assert state.read_bytes() != b"whole"
+    assert [path.name for path in state.parent.iterdir()] == ["head.state"]
 
 
 @pytest.fixture

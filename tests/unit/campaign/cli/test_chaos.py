@@ -33,8 +33,8 @@ def asked(monkeypatch):
         done.append(("hosts", list(seeds)))
         return [ChaosRun(seed, broken=["orphans"] if seed == 3 else []) for seed in seeds]
 
-    def on_vms(seeds, store):
-        done.append(("vms", list(seeds), store))
+    def on_vms(seeds, store, kind):
+        done.append((kind.clock, list(seeds), store))
         return [ChaosRun(seed) for seed in seeds], 0.25
 
     monkeypatch.setattr(simulated, "run_seeds", on_hosts)
@@ -47,8 +47,10 @@ def test_a_hundred_campaigns_on_simulated_hosts_run_unless_it_is_said_otherwise(
     main(["chaos", "--vms", "2", "--store", "/images"])
     main(["chaos", "--vms", "1", "--runs", "2", "--seed", "7"])
     assert asked[0] == ("hosts", list(range(1, 101)))
-    assert asked[1] == ("vms", [1, 2], Path("/images"))
-    assert asked[2] == ("hosts", [7, 8]) and asked[3][:2] == ("vms", [7])
+    main(["chaos", "--virtual", "1", "--seed", "3"])
+    assert asked[1] == ("real", [1, 2], Path("/images"))
+    assert asked[2] == ("hosts", [7, 8]) and asked[3][:2] == ("real", [7])
+    assert [one[:2] for one in asked[4:]] == [("virtual", [3])]
 
 
 def test_a_broken_invariant_is_the_exit_status_and_stands_in_the_report(asked, tmp_path, capsys):
@@ -57,7 +59,7 @@ def test_a_broken_invariant_is_the_exit_status_and_stands_in_the_report(asked, t
     report = out.read_text()
     assert report == capsys.readouterr().out
     assert "every invariant held: no\n  seed 3: orphans\n" in report
-    assert "every invariant held: yes" in report and "by 25.0% in the median" in report
+    assert "every invariant held: yes" in report and "by 25.000% in the median" in report
     assert main(["chaos", "--runs", "2"]) == 0
 
 
