@@ -1,6 +1,7 @@
 """`hpc-campaign bench`: how fast clusters and simulation are, and how far the two agree.
 
-Each benchmark is a module `campaign.bench.NAME` with `run(overrides, folder, rounds)`.
+Each benchmark is a module of `campaign.bench` with `run(overrides, folder, rounds)`, called as the
+benchmark is, with `_` for `-`.
 """
 
 import argparse
@@ -17,6 +18,7 @@ BENCHMARKS = {
     "clusters": "how long a cluster takes, booted and restored",
     "simulation": "how fast the simulation is, and its memory, beside a public simulator",
     "validation": "how far simulation and virtual machines are apart",
+    "virtual-time": "how fast virtual time passes, idle and with queues of jobs",
     "fleet": "what the driver itself costs, over a thousand simulated hosts",
 }
 
@@ -51,11 +53,16 @@ def run(options: argparse.Namespace) -> int:
     """Run the benchmarks, one after the other; print each one's table and leave its files."""
     names, overrides = benchmarks_of(options.words)
     for name in names:
-        benchmark = importlib.import_module(f"campaign.bench.{name}")
+        benchmark = importlib.import_module(module_of(name))
         results = benchmark.run(overrides, options.out, options.rounds)
         results.write(options.out)
         say(f"\n{results.table}\n{options.out} holds {', '.join(results.files)}")
     return 0
+
+
+def module_of(name: str) -> str:
+    """Return the module of a benchmark."""
+    return f"campaign.bench.{name.replace('-', '_')}"
 
 
 def benchmarks_of(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -7,7 +7,7 @@ import pytest
 
 from campaign.__main__ import main
 from campaign.bench.results import BenchmarkResults
-from campaign.cli.bench import BENCHMARKS, benchmarks_of
+from campaign.cli.bench import BENCHMARKS, benchmarks_of, module_of
 from campaign.core.errors import UsageError
 from campaign.core.exits import USER_ERROR
 
@@ -25,7 +25,7 @@ def done(monkeypatch):
         return run
 
     for name in BENCHMARKS:
-        monkeypatch.setattr(import_module(f"campaign.bench.{name}"), "run", stand_in(name))
+        monkeypatch.setattr(import_module(module_of(name)), "run", stand_in(name))
     return asked
 
 
