@@ -23,7 +23,6 @@ from actors.hosts.host import Host
 from actors.hosts.local import LocalHost
 from actors.hypervisor.capacity import read_cpu_model
 from actors.hypervisor.lease import Owner
-from campaign import guest
 from campaign.bench.results import BenchmarkResults
 from campaign.bench.virtual_load import (
     QUEUES,
@@ -178,7 +177,7 @@ class _Guest:
         return GuestTask(
             health_command=spec.bound.health_command(topology.nodes),
             replay=replace(replay, submit_command=submit_command()),
-            files=(GuestFile(USAGE_FILE), GuestFile(guest.SUBMITS_FILE, guest_task.RECORDS_BYTES)),
+            files=(GuestFile(USAGE_FILE),),
         )
 
     def _look(self, progress: GuestProgress | None, cpu_s: float) -> None:
