@@ -68,6 +68,7 @@ def cluster_toml(topology: Topology, user: str) -> bytes:
             for number, node in enumerate(topology.nodes)
         ],
         compute=topology.compute,
+        dense=topology.dense,
         certificate=CERTIFICATE,
         user=user,
     )

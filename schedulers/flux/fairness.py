@@ -15,6 +15,8 @@ FAIRNESS = {
     "width isn't a multiple",
     "launch": "a job shell on each node, by the brokers' tree",
     "logging": "info, to files in memory",
-    "daemons": "a broker with all services; a broker",
+    "daemons": "a broker with all services; a broker. In a dense cluster, a heartbeat each minute "
+    "instead of each 2 s, and no others between brokers; nothing of it decides where or when a job "
+    "runs",
 }
 """An answer to each of `schedulers.base.ASPECTS`."""

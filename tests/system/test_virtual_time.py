@@ -1,4 +1,4 @@
-"""Campaigns of the real Slurm in virtual time: they end well, and a point has one result."""
+"""Campaigns of real schedulers in virtual time: they end well, and a point has one result."""
 
 import subprocess
 import sys
@@ -39,6 +39,13 @@ def alone(place):
     return searched(place, "alone", "search.trials=2")
 
 
+@pytest.fixture
+def flux(bundle_of):
+    """The settings of a campaign of Flux; the test is skipped where its files aren't provided."""
+    bundle_of("flux")
+    return ("scheduler=flux", "search.trials=1")
+
+
 def searched(place, name, *settings):
     done = place.search(f"name={name}", *SETTINGS, *settings, timeout=1500)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -48,6 +55,12 @@ def searched(place, name, *settings):
 def jobs(place, name, trial):
     path = path_of(place.results / name / "jobs", trial)
     return pq.read_table(path, partitioning=None).select(JOBS_SCHEMA.names)
+
+
+def apart_s(then, now):
+    """How far apart the starts of each job are."""
+    first, second = (table.column("start_ns").to_numpy() / 1e9 for table in (then, now))
+    return abs(first - second)
 
 
 def test_trials_end_well_and_say_that_their_time_was_virtual(place, alone):
@@ -74,9 +87,19 @@ def test_the_same_point_has_the_same_schedule_beside_a_busy_program(place, alone
     assert again.records[0][-1].point == alone.records[0][-1].point
     # A busy host may delay QEMU's own loop, and with it a timer of the guest by microseconds: where
     # such a delay crosses a tick of the scheduler, a few jobs differ by more.
-    then, now = (
-        jobs(place, name, 0).column("start_ns").to_numpy() / 1e9 for name in ("alone", "again")
-    )
-    assert len(then) == len(now) == 15
-    apart = abs(then - now)
+    then, now = (jobs(place, name, 0) for name in ("alone", "again"))
+    assert then.num_rows == now.num_rows == 15
+    apart = apart_s(then, now)
     assert np.median(apart) < 0.05 and (apart < 1.0).mean() > 0.8
+
+
+def test_flux_has_the_same_schedule_alone_and_again(place, flux):
+    """Every job has its nodes, its times by the wrapper, and those of Flux's own accounts."""
+    for name in ("flux", "flux-again"):
+        [record] = searched(place, name, *flux).records[0]
+        assert (record.outcome, record.reason) == ("ok", "")
+        assert record.provenance.guest_clock == "virtual" and record.provenance.virtual_speed > 1
+    first, again = (jobs(place, name, 0) for name in ("flux", "flux-again"))
+    assert first.num_rows == 15 and not first.column("native_start_s").null_count
+    assert first.column("nodes").equals(again.column("nodes"))
+    assert apart_s(first, again).max() < 0.1

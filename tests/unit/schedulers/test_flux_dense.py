@@ -1,9 +1,10 @@
 """Flux's nodes in one VM: brokers of one unit, told apart by name, port and socket."""
 
 import tomllib
+from typing import Any
 
 from schedulers.base import BootstrapPlan, Step
-from schedulers.flux.conf import CLUSTER_CONF, TEMPLATE_FILE, UNIT_FILE
+from schedulers.flux.conf import CLUSTER_CONF, TEMPLATE_FILE, UNIT_FILE, cluster_toml
 from schedulers.flux.params import FluxParams
 from schedulers.samples import topology
 from tests.adapters import bound
@@ -20,6 +21,10 @@ def made_by_vm(nodes: int) -> BootstrapPlan:
 
 def head_step(nodes: int = 2) -> Step:
     return made_by_vm(nodes).stages[0].steps["head"]
+
+
+def conf(*, dense: bool) -> dict[str, Any]:
+    return tomllib.loads(cluster_toml(topology(2, dense=dense), "flux").decode())
 
 
 def content_of(path: str) -> str:
@@ -46,6 +51,14 @@ def test_a_node_s_broker_is_an_instance_that_takes_its_name_for_the_host_s() -> 
         "flux@n1.service",
         "flux@n2.service",
     ]
+
+
+def test_brokers_of_one_vm_wake_each_other_more_rarely() -> None:
+    dense = conf(dense=True)
+    apart = conf(dense=False)
+    assert dense["heartbeat"] == {"period": "1m", "timeout": "0"}
+    assert dense["tbon"] == apart["tbon"] | {"torpid_min": "1h"}
+    assert "heartbeat" not in apart
 
 
 def test_the_head_s_broker_is_where_programs_look_for_one() -> None:
