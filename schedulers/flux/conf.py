@@ -112,6 +112,8 @@ def unit_file(user: str, program: str, *, shared: bool = False) -> bytes:
         "-Slog-stderr-level=6",
         # By default the head's broker would print the others' log lines too.
         "-Slog-stderr-mode=local",
+        # By its host's name, a broker finds itself in the configuration.
+        *(["-Shostname=%i"] if shared else []),
     )
     lines = (
         "[Unit]",
@@ -119,8 +121,6 @@ def unit_file(user: str, program: str, *, shared: bool = False) -> bytes:
         "[Service]",
         f"User={user}",
         f"Group={user}",
-        # What a broker takes for its host's name, which it looks for in the configuration.
-        *(["Environment=FLUX_FAKE_HOSTNAME=%i"] if shared else []),
         f"RuntimeDirectory={folder}",
         "RuntimeDirectoryMode=0755",
         f"ExecStart={program} broker {' '.join(options)}",

@@ -43,7 +43,7 @@ def test_brokers_at_one_address_have_names_and_ports_of_their_own() -> None:
 
 def test_a_node_s_broker_is_an_instance_that_takes_its_name_for_the_host_s() -> None:
     template = content_of(TEMPLATE_FILE)
-    assert "Environment=FLUX_FAKE_HOSTNAME=%i\n" in template
+    assert " -Shostname=%i\n" in template
     assert "RuntimeDirectory=flux-%i\n" in template and "-Srundir=/run/flux-%i " in template
     assert "flux-broker-%i.log" in template
     assert [unit.name for unit in head_step().units] == [
@@ -64,7 +64,7 @@ def test_brokers_of_one_vm_wake_each_other_more_rarely() -> None:
 def test_the_head_s_broker_is_where_programs_look_for_one() -> None:
     unit = content_of(UNIT_FILE)
     assert "-Slocal-uri=local:///run/flux/local " in unit
-    assert "FLUX_FAKE_HOSTNAME" not in unit
+    assert "hostname" not in unit
 
 
 def test_a_payload_finds_its_node_in_the_address_of_its_broker() -> None:
