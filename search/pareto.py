@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaign.core.trials import TrialRecord
-from campaign.schema.model import Bound, Direction
+from campaign.schema.model import Direction
+from campaign.schema.search import Bound
 
 
 def front(

@@ -7,7 +7,7 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from campaign.schema.model import SamplerSettings
+from campaign.schema.search import SamplerSettings
 
 
 class _OrderedNsga2(NSGAIISampler):

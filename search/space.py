@@ -123,7 +123,7 @@ class Space:
         for path in sorted(point.keys() ^ set(wanted)):
             return f"{path} is missing" if path in wanted else f"{path} isn't searched"
         for path in wanted:
-            if not _holds(self.dimensions[path], point[path]):
+            if not holds(self.dimensions[path], point[path]):
                 return f"{path}={point[path]} isn't in {dimension_text(self.dimensions[path])}"
         return ""
 
@@ -139,11 +139,15 @@ class Space:
         return f"{ARMS}.{self.scheduler(point)}" if self.conditional else PARAMS
 
 
-def _holds(dimension: Dimension, value: Scalar) -> bool:
+def holds(dimension: Dimension, value: Scalar) -> bool:
+    """Return True if `value` is one of the dimension's."""
     if isinstance(dimension, Categorical):
         return value in dimension.choices
-    whole = isinstance(value, int) or isinstance(dimension, Real)
-    return _is_number(value) and whole and dimension.low <= float(value) <= dimension.high
+    if not _is_number(value) or not dimension.low <= float(value) <= dimension.high:
+        return False
+    if isinstance(dimension, Real):
+        return True
+    return isinstance(value, int) and (value - dimension.low) % dimension.step == 0
 
 
 class _Arm(NamedTuple):

@@ -12,7 +12,7 @@ only, and its tests hold them against the version that is installed.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -27,7 +27,8 @@ from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 
 from campaign.core.trials import Point
-from campaign.schema.model import Bound, Direction, SamplerSettings
+from campaign.schema.model import Direction
+from campaign.schema.search import Bound, SamplerSettings
 from campaign.schema.settings import Scalar
 from search.distinct import PointKey, another, arms_left, key_of
 from search.samplers import make_sampler
@@ -43,16 +44,21 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A point to evaluate; `attrs` are the sampler's notes: JSON values that belong to it."""
+    """A point to evaluate; `attrs` are the sampler's notes: JSON values that belong to it.
+
+    `given` tells if the study was given the point, instead of choosing it.
+    """
 
     number: int
     point: Point
     attrs: dict[str, Any]
+    given: bool = False
 
 
 class Study:
     """Suggests points and is told their results; trial numbers count from 0 without gaps.
 
+    The points that come `first` are suggested before any other, unless they were asked for already.
     With `distinct`, no point is suggested twice while others are left: where the sampler wants one
     again, a random other point takes its place.
     """
@@ -65,9 +71,11 @@ class Study:
         sampler: SamplerSettings,
         seed: int,
         *,
+        first: Sequence[Point] = (),
         distinct: bool = False,
     ) -> None:
         self._space = space
+        self._first = tuple(first)
         self._distinct = distinct
         self._asked: set[PointKey] = set()
         self._distributions = {path: distribution(d) for path, d in space.dimensions.items()}
@@ -90,6 +98,10 @@ class Study:
         self._study.sampler = make_sampler(
             self._sampler, seed_for(self._seed, number), conditional=self._space.conditional
         )
+        given = next((one for one in self._first if key_of(one) not in self._asked), None)
+        if given is not None:
+            # Optuna's next trial takes these values, and the sampler makes its notes all the same.
+            self._study.enqueue_trial(dict(given))
         if self._space.conditional:
             point = self._drawn(self._study.ask(), number)
         else:
@@ -99,7 +111,7 @@ class Study:
             self._set_point(self._trial_id(number), point)
         self._asked.add(key_of(point))
         attrs = dict(self._storage.get_trial_system_attrs(self._trial_id(number)))
-        return Suggestion(number, point, attrs)
+        return Suggestion(number, point, attrs, given=given is not None)
 
     def restore(self, suggestion: Suggestion, *, comparable: bool = True) -> None:
         """Put back a trial that was asked for before a resume.

@@ -43,7 +43,6 @@ from campaign.bench.clusters_table import (
 )
 from campaign.bench.results import BenchmarkResults
 from campaign.config.compose import Composed, compose
-from campaign.config.default_point import default_point
 from campaign.core.errors import BenchmarkError
 from campaign.core.phase_clock import PhaseClock
 from campaign.core.phases import Phase
@@ -179,7 +178,7 @@ def measure(
 
 
 def _plan(composed: Composed, rounds: int) -> ClusterPlan:
-    point = default_point(composed)
+    point = composed.baseline.point
     nodes = composed.space.nodes(point)
     spec = OwnGolden(
         campaign=composed.campaign.name,

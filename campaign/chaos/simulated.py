@@ -181,6 +181,7 @@ def _drive(
         ledger=ledger,
         results=results,
         testbed=fleet,
+        baseline=composed.baseline.point,
         clock=fleet.now,
     )
     return executor.run()

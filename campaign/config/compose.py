@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from campaign.config import effects
+from campaign.config.baseline import Baseline, baseline_of, baseline_problems, in_words
 from campaign.config.derived import completed
 from campaign.config.groups import CONF, groups
 from campaign.config.input_limits import check_files, check_override, is_folder
@@ -52,6 +53,16 @@ class Composed:
                 resolution=f"Use one of the groups, such as scheduler={names[0]}.",
             )
         return self.schedulers[names[0]]
+
+    @property
+    def baseline(self) -> Baseline:
+        """The point with which a campaign's other trials are compared."""
+        return baseline_of(self.space, self.schedulers, self.campaign.search.baseline)
+
+    @property
+    def baseline_in_words(self) -> str:
+        """What the baseline is, as one sentence says it."""
+        return in_words(self.baseline, self.space, self.schedulers)
 
     def image_name(self, scheduler: Scheduler[Params]) -> str:
         """Return the name of the image that nodes boot under `scheduler`."""
@@ -122,6 +133,7 @@ def _validated(
     except SpaceError as error:
         raise _config_error([*error.problems, *problems], origins) from None
     problems += effects.parameter_problems(space, schedulers, origins)
+    problems += baseline_problems(space, campaign.search.baseline)
     if problems:
         raise _config_error(problems, origins)
     campaign = completed(campaign)

@@ -55,7 +55,8 @@ class TrialRecord(Settings):
     """The record of a judged trial.
 
     All that is shown of a trial later (MLflow, report, front) is derived from this. `group` is the
-    number of the group whose trials it may be compared with (see `campaign.records.groups`).
+    number of the group whose trials it may be compared with (see `campaign.records.groups`), and
+    `baseline` tells if it is the one that these are compared with first.
     `loads` are those of its hosts, phase by phase. `busy` names a host that others kept busy where
     that has probably spoiled the trial.
     """
@@ -77,6 +78,7 @@ class TrialRecord(Settings):
     started: float = 0.0  # Unix seconds
     ended: float = 0.0
     group: int = 0
+    baseline: bool = False
 
     @property
     def valid(self) -> bool:

@@ -8,18 +8,19 @@ before MLflow and the sampler hear of the attempt. A resume rebuilds both from t
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from campaign.analysis.metrics import ClusterFacts, Computed, compute
 from campaign.core.errors import GaveUpError
 from campaign.core.jobs import tau_of
 from campaign.core.testbed import Status, Testbed
-from campaign.core.trials import Evaluation, Trial, TrialRecord
+from campaign.core.trials import Evaluation, Point, Trial, TrialRecord
 from campaign.execution.distinct import in_newest_group, trials_of
 from campaign.execution.quiet import QuietGate
-from campaign.records.ledger import History, Ledger, building_up
+from campaign.records.ledger import Asked, History, Ledger, building_up
 from campaign.records.results import Results
-from campaign.schema.model import Campaign, SearchSettings
+from campaign.schema.model import Campaign
+from campaign.schema.search import SearchSettings
 from search.space import Space
 from search.study import Study, Suggestion
 
@@ -113,8 +114,8 @@ def decide(
 class Listener(Protocol):
     """Is told of a campaign's progress, in the driver's thread: it must return soon."""
 
-    def asked(self, trial: int, point: Mapping[str, Any]) -> None:
-        """Take note that a point was chosen for the trial of this number."""
+    def asked(self, trial: Asked) -> None:
+        """Take note that a point was chosen for a trial."""
 
     def started(self, trial: Trial) -> None:
         """Take note that an attempt at a trial has started."""
@@ -127,7 +128,10 @@ class Listener(Protocol):
 
 
 class Executor:
-    """Runs one campaign on one testbed and records it in one ledger."""
+    """Runs one campaign on one testbed and records it in one ledger.
+
+    Its first trial is the `baseline`, where there is one; so is the first of each later group.
+    """
 
     def __init__(
         self,
@@ -137,6 +141,7 @@ class Executor:
         ledger: Ledger,
         results: Results,
         testbed: Testbed,
+        baseline: Point | None = None,
         listeners: tuple[Listener, ...] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -157,6 +162,7 @@ class Executor:
             search.constraints,
             campaign.sampler,
             search.seed,
+            first=() if baseline is None else (baseline,),
             distinct=campaign.testbed.deterministic,
         )
         self._quiet = QuietGate(testbed.busy, campaign.testbed.wait_for_quiet_s, clock)
@@ -227,10 +233,14 @@ class Executor:
     def _ask(self) -> None:
         suggestion = self._study.ask()
         self._ledger.append(
-            "asked", trial=suggestion.number, point=suggestion.point, attrs=suggestion.attrs
+            "asked",
+            trial=suggestion.number,
+            point=suggestion.point,
+            attrs=suggestion.attrs,
+            baseline=suggestion.given,
         )
         for listener in self._listeners:
-            listener.asked(suggestion.number, suggestion.point)
+            listener.asked(self._ledger.history.asked[suggestion.number])
 
     def _start(self, trial: Trial) -> None:
         self._ledger.append("started", trial=trial.number, attempt=trial.attempt)
@@ -256,6 +266,7 @@ class Executor:
             self._space,
             times=(started, self._clock()),
             group=history.group.number,
+            baseline=history.asked[trial.number].baseline,
         )
         # Where the folder has vanished, it must not be made again without the ledger in it.
         self._ledger.check_in_place()
@@ -323,6 +334,7 @@ def judge(
     *,
     times: tuple[float, float],
     group: int = 0,
+    baseline: bool = False,
 ) -> TrialRecord:
     """Return the record of an evaluated trial of a `group`, with its metrics and outcome.
 
@@ -365,4 +377,5 @@ def judge(
         started=times[0],
         ended=times[1],
         group=group,
+        baseline=baseline,
     )

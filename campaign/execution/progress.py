@@ -2,13 +2,15 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from campaign.core.phases import Phase
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.execution.terminal import PHASE
+from campaign.records.ledger import Asked
+from campaign.report.facts import change, number
 
 _log = logging.getLogger(__name__)
 
@@ -16,27 +18,41 @@ _log = logging.getLogger(__name__)
 class Progress:
     """Listens to the executor and logs what happens; `total` trials are wanted in all.
 
-    Each record has an `event` (asked, started, phase, finished) and the event's `data`.
+    Each record has an `event` (asked, started, phase, finished) and the event's `data`. Trials are
+    compared with the baseline in the metrics `objectives`.
     """
 
-    def __init__(self, total: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        total: int,
+        clock: Callable[[], float] = time.time,
+        *,
+        objectives: Iterable[str] = (),
+    ) -> None:
         self._total = total
+        self._objectives = tuple(objectives)
+        self._baseline: TrialRecord | None = None
         self._clock = clock
         self._began = clock()
         self._done = self._done_here = 0
         self._shown: dict[int, tuple[str, str]] = {}
 
-    def resumed(self, done: int) -> None:
-        """Count the `done` trials that were settled by an earlier driver, and log them if any."""
+    def resumed(self, done: int, baseline: TrialRecord | None = None) -> None:
+        """Count the `done` trials that were settled by an earlier driver, and log them if any.
+
+        The `baseline` may be among them.
+        """
         self._done = done
+        self._baseline = baseline
         self._began = self._clock()
         if done:
             _log.info("resuming: %d of %d trials are done", done, self._total)
 
-    def asked(self, trial: int, point: Mapping[str, Any]) -> None:
+    def asked(self, trial: Asked) -> None:
         """Log the point that was chosen for a trial."""
-        data = {"trial": trial, "point": dict(point)}
-        _log_event("asked", f"trial {trial}: {point_text(point)}", data)
+        data = {"trial": trial.number, "point": trial.point, "baseline": trial.baseline}
+        of = " (baseline)" if trial.baseline else ""
+        _log_event("asked", f"trial {trial.number}{of}: {point_text(trial.point)}", data)
 
     def started(self, trial: Trial) -> None:
         """Log that an attempt at a trial begins."""
@@ -47,11 +63,11 @@ class Progress:
 
     def running(self, statuses: Mapping[int, Status]) -> None:
         """Log what each running trial does now, where that has changed."""
-        for number, status in statuses.items():
-            if self._shown.get(number) != (status.phase, status.detail):
-                self._shown[number] = (status.phase, status.detail)
-                data = {"trial": number, "phase": status.phase, "detail": status.detail}
-                _log_event(PHASE, f"trial {number} {status_text(status)}", data)
+        for trial, status in statuses.items():
+            if self._shown.get(trial) != (status.phase, status.detail):
+                self._shown[trial] = (status.phase, status.detail)
+                data = {"trial": trial, "phase": status.phase, "detail": status.detail}
+                _log_event(PHASE, f"trial {trial} {status_text(status)}", data)
 
     def finished(self, record: TrialRecord, evaluation: Evaluation, *, settled: bool) -> None:
         """Log how an attempt ended and how much is left to do."""
@@ -61,15 +77,30 @@ class Progress:
         reason = f" ({record.reason.splitlines()[0]})" if record.reason else ""
         took = duration_text(record.ended - record.started)
         left = self._left() if settled else "another attempt follows"
+        if record.baseline:
+            self._baseline = record
         text = (
             f"trial {record.number} {record.outcome}{reason} after "
-            f"{took}{_cold_text(record)}; {left}"
+            f"{took}{_cold_text(record)}{self._values_text(record)}; {left}"
         )
         _log_event(
             "finished",
             text,
             {"trial": record.number, "record": record.model_dump(mode="json"), "settled": settled},
         )
+
+    def _values_text(self, record: TrialRecord) -> str:
+        if not record.valid:
+            return ""
+        found = (
+            (name, number(record.metrics[name]), change(record, self._baseline, name))
+            for name in self._objectives
+        )
+        parts = (
+            f"{name} {value} ({changed})" if changed else f"{name} {value}"
+            for name, value, changed in found
+        )
+        return f" with {', '.join(parts)}" if self._objectives else ""
 
     def _left(self) -> str:
         # The pace is that of this run, parallel trials and retries included.

@@ -24,12 +24,14 @@ from campaign.execution.recorded import check_recorded
 from campaign.execution.start import Start, key_of, record_start, standing, starts_group
 from campaign.execution.summary import conclude, facts_of, result_of
 from campaign.execution.terminal import show
-from campaign.records.ledger import Ledger
+from campaign.records.ledger import History, Ledger
 from campaign.records.results import Results
 from campaign.records.verification import check_results
 from campaign.report.constraints import unmet
 from campaign.report.facts import CampaignFacts
+from campaign.report.result import baseline_among
 from campaign.schema.model import Campaign
+from campaign.schema.search import SearchSettings
 from campaign.schema.settings import rows, written
 from campaign.testbeds import backend_for
 from campaign.testbeds.preflight import workload_for
@@ -134,11 +136,11 @@ def _carry_out(
     trials = trials_of(campaign, space, ledger.history)
     left = _is_left(composed, workload, trials, ledger)
     images = backend.prepare(ledger.history.images)
-    progress = Progress(trials)
+    progress = Progress(trials, objectives=campaign.objectives)
     if left:
         backend.check()
         record_start(start, images, ledger, results, own_group=own_group)
-        progress.resumed(ledger.history.lasting(campaign.search.retries))
+        progress.resumed(*_done(ledger.history, campaign.search))
     facts = _recorded_facts(composed, ledger, results, begun=left)
     tracker = tracker_for(campaign, facts.config, parameters, results, ledger.history)
 
@@ -161,6 +163,7 @@ def _carry_out(
                     testbed=backend.open(
                         stack, workload, results.actor_logs(ledger.history.identity)
                     ),
+                    baseline=composed.baseline.point,
                     listeners=(progress, worker),
                 )
                 records = executor.run()
@@ -172,6 +175,11 @@ def _carry_out(
             raise
         tracked = finish()
     return records, tracked
+
+
+def _done(history: History, search: SearchSettings) -> tuple[int, TrialRecord | None]:
+    """Return how many trials are settled, and the baseline, if it has a record."""
+    return history.lasting(search.retries), baseline_among(history.comparable())
 
 
 def _recorded_facts(
@@ -214,6 +222,7 @@ def _is_left(composed: Composed, workload: Workload, trials: int, ledger: Ledger
         check_metrics(composed, workload)
         for path, why in ignored_parameters(composed.space, composed.schedulers).items():
             _log.info("%s has no effect: %s", path, why)
+        _log.info("baseline: %s", composed.baseline_in_words)
         return True
     more = "" if trials < search.trials else "a larger search.trials goes on, "
     _log.info("all %d trials are done already; %sanother name= begins anew", done, more)

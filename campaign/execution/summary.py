@@ -60,6 +60,7 @@ def facts_of(composed: Composed, results: Results, history: History) -> Campaign
         workload=_workload_facts(workload, history),
         workload_notes=tuple(workload.sentences) if workload else (),
         tau_s=tau_of(campaign.workload.time_scale),
+        baseline=composed.baseline_in_words,
         config=config,
         config_hash=hashlib.sha256(config.encode()).hexdigest(),
         command=_command(results, history),

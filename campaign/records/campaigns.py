@@ -10,7 +10,8 @@ from campaign.core.errors import CampaignError
 from campaign.core.files import in_use
 from campaign.records.ledger import History, history_of
 from campaign.records.results import Results
-from campaign.schema.model import Bound, Direction
+from campaign.schema.model import Direction
+from campaign.schema.search import Bound
 from search.pareto import front
 
 State = Literal["running", "finished", "failed", "interrupted", "unreadable"]

@@ -83,11 +83,12 @@ class GroupEvent(Event):
 
 
 class AskedEvent(Event):
-    """A point was chosen, with the sampler's notes."""
+    """A point was chosen, with the sampler's notes; `baseline` tells if it is the baseline."""
 
     trial: NonNegativeInt
     point: Point
     attrs: dict[str, Any]
+    baseline: bool = False
 
 
 class StartedEvent(Event):

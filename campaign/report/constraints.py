@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from campaign.core.trials import TrialRecord
 from campaign.report.facts import number
-from campaign.schema.model import Bound
+from campaign.schema.search import Bound
 from search.pareto import feasible
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from campaign.analysis.fairness import ManifestEntry
 from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
 from campaign.core.trials import TrialRecord
-from campaign.schema.model import Bound, Direction
+from campaign.schema.model import Direction
+from campaign.schema.search import Bound
 from campaign.schema.settings import Scalar
 from search.space import ARMS, NODES, PARAMS, SCHEDULER
 
@@ -34,7 +35,8 @@ class CampaignFacts:
 
     `fixed` are the parameters that no trial varied, by dotted setting (with `cluster.nodes`, if
     fixed); `workload` says what was replayed, `workload_notes` what was done to get it, `tau_s`
-    what bounded its slowdowns; `command` repeats the campaign when it is given in `folder`.
+    what bounded its slowdowns; `baseline` says what the baseline is; `command` repeats the
+    campaign when it is given in `folder`.
     `earlier` are the attempts that were tried again; `earlier_groups` are the trials that can't be
     compared with those that are shown; `fairness` says what differs between compared schedulers;
     `resumed` tells when drivers took the campaign up again (Unix seconds).
@@ -48,6 +50,7 @@ class CampaignFacts:
     workload: Mapping[str, str] = field(default_factory=dict)
     workload_notes: tuple[str, ...] = ()
     tau_s: float = BOUNDED_SLOWDOWN_TAU_S
+    baseline: str = ""
     config: str = ""
     config_hash: str = ""
     command: str = ""
@@ -137,6 +140,20 @@ def number(value: float | None) -> str:
     if value == int(value) and abs(value) < 1e6:
         return str(int(value))
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def change(record: TrialRecord, baseline: TrialRecord | None, metric: str) -> str:
+    """Return by how much a trial's metric differs from the `baseline`'s, in per cent.
+
+    Empty for the baseline itself, and where one of the two has no value to compare.
+    """
+    before = baseline.metrics.get(metric) if baseline and not record.baseline else None
+    now = record.metrics.get(metric)
+    if not before or now is None:
+        return ""
+    # Never -0.0: a change that can't be seen is none.
+    points = round(100 * (now / before - 1), 1) + 0.0
+    return f"{points:+.1f} %" if abs(points) < 10 else f"{points:+.0f} %"
 
 
 def seconds(value: float) -> str:

@@ -17,6 +17,7 @@ from campaign.report.facts import (
     ABSENT,
     CampaignFacts,
     alike,
+    change,
     common,
     dimensions,
     in_virtual_time,
@@ -108,6 +109,9 @@ def render(result: CampaignResult, jobs: Callable[[int], pa.Table | None]) -> st
         front=best,
         unmet=result.unmet,
         points=points,
+        baseline=result.baseline,
+        baseline_row=result.baseline_behind,
+        change=change,
         front_numbers={record.number for record in best},
         dimensions=dimensions(records),
         headline=[

@@ -1,6 +1,6 @@
 """What a campaign ended with, computed once and handed to the page, the terminal and MLflow."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -18,15 +18,21 @@ class CampaignResult:
     `facts` are what the campaign is: its configuration as text with the text's hash, the command
     that repeats it, its fairness manifest. `records` hold each trial's last attempt, in order of
     trials; `front` are those of them that no other beats, best in the first objective first;
-    `cost` says where the time went. `unmet` names the constraints that no trial meets, empty where
-    one meets all.
+    `baseline` is the trial that the others are compared with, if there is one; `cost` says where
+    the time went. `unmet` names the constraints that no trial meets, empty where one meets all.
     """
 
     facts: CampaignFacts
     records: tuple[TrialRecord, ...]
     front: tuple[TrialRecord, ...]
     cost: Cost
+    baseline: TrialRecord | None = None
     unmet: str = ""
+
+    @property
+    def baseline_behind(self) -> bool:
+        """Whether there is a baseline that isn't on the front."""
+        return self.baseline is not None and self.baseline not in self.front
 
     @classmethod
     def of(cls, records: Sequence[TrialRecord], facts: CampaignFacts) -> Self:
@@ -37,5 +43,11 @@ class CampaignResult:
             tuple(records),
             tuple(best),
             cost_of(records, facts),
+            baseline_among(records),
             unmet(records, facts.constraints),
         )
+
+
+def baseline_among(records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """Return the trial that the others of its group are compared with; None without one."""
+    return next((record for record in records if record.baseline), None)

@@ -8,6 +8,7 @@ from campaign.core.printable import printable
 from campaign.core.trials import TrialRecord
 from campaign.report.facts import (
     alike,
+    change,
     dimensions,
     in_virtual_time,
     number,
@@ -58,7 +59,7 @@ def text_front(result: CampaignResult) -> "Group":
     return Group(
         title,
         *apart,
-        _table(points, objectives, dimensions(records)),
+        _table(points, result, dimensions(records)),
         Text(printable(scatter(records, best, objectives))),
     )
 
@@ -141,10 +142,10 @@ def _letters(schedulers: Sequence[str]) -> dict[str, str]:
 
 def _table(
     points: Sequence[tuple[TrialRecord, Sequence[TrialRecord]]],
-    objectives: Mapping[str, Direction],
+    result: CampaignResult,
     names: Sequence[str],
 ) -> "Table":
-    """Return a table with a row per point.
+    """Return a table with a row per point, and one of the baseline.
 
     Of trials with equal values it has the first one's settings, and how many others there are.
     """
@@ -154,20 +155,29 @@ def _table(
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("trial", justify="right")
+    baseline = result.baseline
+    objectives = result.facts.objectives
     for name, direction in objectives.items():
         head = Text(f"{_folded(printable(name))}\n{ARROWS[direction]}")
         table.add_column(head, justify="right", style="bold", overflow="fold")
     for name in names:
         table.add_column(Text(_folded(printable(short(name)))), overflow="fold")
-    for record, others in points:
-        values = [number(record.metrics[name]) for name in objectives]
+    behind = [baseline] if baseline and result.baseline_behind else []
+    for record, others in (*points, *((one, ()) for one in behind)):
+        values = [_value(record, baseline, name) for name in objectives]
         label = f"{record.number}" + (f" +{len(others)}" if others else "")
+        if record.baseline:
+            label = f"{label}\nbaseline"
         # As texts, since brackets in a string would be markup.
         point = [printable(shown(record.point.get(name)), lines=False) for name in names]
         table.add_row(label, *values, *(Text(_folded(value)) for value in point))
     if any(others for _, others in points):
         table.caption = "+n: so many other trials have the same values"
     return table
+
+
+def _value(record: TrialRecord, baseline: TrialRecord | None, metric: str) -> str:
+    return f"{number(record.metrics.get(metric))}\n{change(record, baseline, metric)}".rstrip()
 
 
 def _folded(name: str, width: int = 12) -> str:

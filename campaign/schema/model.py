@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from campaign.schema.hosts import HostSettings, TestbedSettings
 from campaign.schema.image import ImageSettings
+from campaign.schema.search import SamplerSettings, SearchSettings
 from campaign.schema.settings import NAME_PATTERN, Scalar, Settings, setting
 from campaign.schema.workload import WorkloadSettings
 
@@ -173,54 +174,6 @@ class BootstrapSettings(Settings):
         help="ssh: by this program; ansible: by ansible-playbook (the extra `ansible`), which "
         "takes longer",
     )
-
-
-class Bound(Settings):
-    """A constraint on one metric: points outside are infeasible, not invalid."""
-
-    max: float | None = setting(None, help="highest feasible value")
-    min: float | None = setting(None, help="lowest feasible value")
-
-    @model_validator(mode="after")
-    def _some(self) -> "Bound":
-        if self.max is None and self.min is None:
-            raise ValueError("a constraint needs max, min or both")
-        return self
-
-
-class SearchSettings(Settings):
-    """The number of trials, and how the search goes on."""
-
-    trials: int = setting(
-        12,
-        help="points to evaluate in all; raise it to extend a finished campaign",
-        ge=1,
-        le=1_000_000,
-    )
-    batch: int = setting(
-        1, help="points asked for at once; testbed.parallel of them run together", ge=1, le=1024
-    )
-    seed: int = setting(1, help="seed of the sampler", ge=0)
-    retries: int = setting(
-        1,
-        help="further attempts at a trial that failed because of the host, or was invalid",
-        ge=0,
-        le=10,
-    )
-    give_up_after: int = setting(
-        3, help="attempts that fail in a row before the campaign stops", ge=1
-    )
-    constraints: dict[str, Bound] = setting(
-        factory=dict, help="metric: {max: ..} or {min: ..}", allowed="metric: {max: .., min: ..}"
-    )
-
-
-class SamplerSettings(Settings):
-    """The sampler that chooses the next point."""
-
-    name: Literal["tpe", "nsga2", "random"] = setting("tpe", help="tpe, nsga2 or random")
-    startup_trials: int = setting(6, help="random points before TPE begins to model", ge=1)
-    population: int = setting(8, help="population of NSGA-II", ge=2)
 
 
 class ValiditySettings(Settings):

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from actors.clusters.identity import configured_topology
 from campaign.config.compose import Composed
-from campaign.config.default_point import default_point
 from campaign.core.errors import ImageError
 from campaign.images.bundles.facts import image_facts
 from campaign.images.debian.builder import spec
@@ -19,7 +18,7 @@ def files(composed: Composed) -> Sequence[File]:
     """Return the folder's files, with fresh keys for the cluster."""
     campaign = composed.campaign
     scheduler = composed.scheduler
-    point = default_point(composed)
+    point = composed.baseline.point
     cluster = campaign.cluster
     topology = configured_topology(composed.space.nodes(point), cluster, scheduler)
     params = scheduler.Params(**composed.space.params(point))
@@ -45,7 +44,7 @@ def _facts(composed: Composed) -> ImageFacts:
 
 def searched_lines(composed: Composed) -> Iterator[str]:
     """Yield a line for each searched setting: the value that was taken, and out of what."""
-    point = default_point(composed)
+    point = composed.baseline.point
     for path, dimension in composed.space.dimensions.items():
         yield (
             f"{path} = {point[path]} (searched in {dimension_text(dimension)}; set {path}=... "

@@ -78,6 +78,7 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         "reason": record.reason,
         "host": record.host,
         "group": str(record.group),
+        **({"baseline": "true"} if record.baseline else {}),
     }
     return {
         printable(name): printable(value)[:_TAG_CHARACTERS]

@@ -24,7 +24,7 @@ from campaign.core.errors import CampaignError, TrackingError
 from campaign.core.files import user_path
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
-from campaign.records.ledger import History
+from campaign.records.ledger import Asked, History
 from campaign.records.results import Results
 from campaign.schema.model import Campaign
 from campaign.schema.settings import Scalar
@@ -158,7 +158,7 @@ class MlflowWorker:
         if self._failure:
             _log.warning("MLflow is not up to date: %s", self._failure)
 
-    def asked(self, trial: int, point: Mapping[str, Any]) -> None:
+    def asked(self, trial: Asked) -> None:
         """Log nothing: MLflow gets an attempt once it has ended."""
 
     def started(self, trial: Trial) -> None:

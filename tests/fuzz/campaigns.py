@@ -12,7 +12,6 @@ from typing import Any
 from campaign.analysis.metrics import compute
 from campaign.analysis.metrics.measured import ClusterFacts
 from campaign.config.compose import Composed, compose, compose_recorded
-from campaign.config.default_point import default_point
 from campaign.core.errors import CampaignError
 from campaign.core.trials import Trial
 from campaign.execution.executor import Executor
@@ -178,7 +177,7 @@ def unlimited(folder: Path) -> Callable[[random.Random, int], bool]:
 
 def _evaluated(composed: Composed) -> bool:
     """Evaluate a trial; check that every job ran after it came, or that the reason is told."""
-    trial = Trial(number=0, point=default_point(composed))
+    trial = Trial(number=0, point=composed.baseline.point)
     evaluation = _testbed(composed).evaluate(trial)
     if evaluation.jobs is None:
         assert evaluation.reason

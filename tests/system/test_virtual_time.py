@@ -77,6 +77,14 @@ def test_trials_end_well_and_say_that_their_time_was_virtual(place, alone):
     assert alone.records[0][-1].provenance.golden_key == alone.records[1][-1].provenance.golden_key
 
 
+def test_trial_0_is_the_baseline_with_the_schedulers_defaults(place, alone):
+    first, second = (alone.records[number][-1] for number in (0, 1))
+    assert first.baseline and not second.baseline
+    assert first.point["scheduler.params.bf_interval"] == 30
+    conf = place.results / "alone/trials/00000/config/head/etc/slurm/slurm.conf"
+    assert "bf_interval=30," in conf.read_text()
+
+
 def test_the_same_point_has_the_same_schedule_beside_a_busy_program(place, alone):
     burner = subprocess.Popen(["nice", "-n", "19", sys.executable, "-c", "while True: pass"])
     try:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from campaign.schema.model import SamplerSettings
+from campaign.schema.search import SamplerSettings
 from search.distinct import another, arms_left, key_of, size_of
 from search.space import Categorical, Integer, Real, Space
 from search.study import Study

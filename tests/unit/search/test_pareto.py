@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.core.trials import TrialRecord
-from campaign.schema.model import Bound
+from campaign.schema.search import Bound
 from search.pareto import dominates, feasible, front
 
 BOTH = {"wait": "minimize", "use": "maximize"}

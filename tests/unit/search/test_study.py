@@ -5,7 +5,7 @@ import json
 import optuna
 import pytest
 
-from campaign.schema.model import Bound, SamplerSettings
+from campaign.schema.search import Bound, SamplerSettings
 from search.space import Categorical, Integer, Real, Space
 from search.study import Study, Suggestion, distribution, seed_for, violations
 
@@ -37,13 +37,28 @@ BATCH = 3
 BATCHES = 9
 
 
-def study_of(sampler, constraints=None, seed=1, space=SPACE):
+HERE = {
+    "cluster.nodes": 16,
+    "scheduler.params.interval": 30,
+    "scheduler.params.factor": 0.25,
+    "scheduler.params.kind": True,
+}
+THERE = {
+    "scheduler.name": "other",
+    "cluster.nodes": 16,
+    "scheduler.arms.other.depth": 10,
+    "scheduler.arms.other.factor": 0.25,
+}
+
+
+def study_of(sampler, constraints=None, seed=1, space=SPACE, **options):
     return Study(
         space,
         OBJECTIVES,
         constraints or {},
         SamplerSettings(name=sampler, startup_trials=4, population=4),
         seed,
+        **options,
     )
 
 
@@ -98,6 +113,40 @@ def test_a_restored_study_goes_on_with_the_same_suggestions(sampler, constraints
         for suggestion in kept[: cut - cut % BATCH]:
             tell(resumed, suggestion)
         assert ask_all(resumed, len(whole), kept)[cut:] == whole[cut:], cut
+
+
+@pytest.mark.parametrize(("space", "first"), [(SPACE, HERE), (ACROSS, THERE)])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_given_point_comes_first_and_a_resume_does_not_ask_for_it_again(sampler, space, first):
+    def study():
+        return study_of(sampler, space=space, first=(first,), distinct=True)
+
+    whole = ask_all(study(), BATCH * BATCHES)
+    assert (whole[0].point, whole[0].given) == (first, True)
+    assert [s.point for s in whole].count(first) == 1 and not any(s.given for s in whole[1:])
+    for cut in (1, 2, 3, 14):
+        resumed = study()
+        kept = [as_kept(suggestion) for suggestion in whole[:cut]]
+        for suggestion in kept:
+            resumed.restore(suggestion)
+        for suggestion in kept[: cut - cut % BATCH]:
+            tell(resumed, suggestion)
+        assert ask_all(resumed, len(whole), kept)[cut:] == whole[cut:], cut
+
+
+def test_a_given_point_is_told_like_any_other():
+    study = study_of("tpe", first=(HERE,))
+    tell(study, study.ask())
+    assert study._study.trials[0].params == HERE
+    assert study._study.trials[0].values == [metrics_of(HERE)[name] for name in OBJECTIVES]
+
+
+def test_a_given_point_is_asked_for_again_where_the_earlier_trials_can_not_be_compared():
+    study = study_of("random", first=(HERE,))
+    study.restore(Suggestion(0, HERE, {}), comparable=False)
+    study.fail(0)
+    again = study.ask()
+    assert (again.number, again.point, again.given) == (1, HERE, True)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

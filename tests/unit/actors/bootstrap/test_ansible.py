@@ -21,8 +21,6 @@ from actors.bootstrap.apply import BootstrapFailed, apply_plan
 from actors.bootstrap.playbook_events import Transcript, task_details
 from actors.bootstrap.ssh import NodeUnreachable, make_identity
 from campaign import __main__ as command
-from campaign.config.compose import compose
-from campaign.config.default_point import default_point
 from campaign.core.errors import ConfigError
 from schedulers.ansible import Target, folder
 from schedulers.base import BootstrapPlan, File, Probe, Stage, Step, Unit
@@ -183,20 +181,6 @@ def test_an_export_overwrites_nothing(tmp_path, capsys):
     assert command.main(["export", "ansible", "--out", str(tmp_path)]) == 2
     assert f"{tmp_path} exists" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
-
-
-@pytest.mark.parametrize(
-    ("override", "path", "value"),
-    [
-        ("cluster.nodes=[1,4]", "cluster.nodes", 2),
-        ("cluster.nodes=[3,4]", "cluster.nodes", 3),
-        ("cluster.nodes={choices: [4, 8]}", "cluster.nodes", 4),
-        ("scheduler.params.defer={choices: [true, false]}", "scheduler.params.defer", False),
-        ("scheduler.params.bf_interval=[1,10]", "scheduler.params.bf_interval", 1),
-    ],
-)
-def test_a_searched_setting_is_exported_at_its_default_or_else_the_lowest(override, path, value):
-    assert default_point(compose([override]))[path] == value
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from campaign.execution.executor import (
 )
 from campaign.records.ledger import History, Ledger, read
 from campaign.records.results import Results
-from campaign.schema.model import SearchSettings
+from campaign.schema.search import SearchSettings
 from tests.fakes.testbed import FakeTestbed, Killed, always_ok, by_attempt
 
 INFRA = "infrastructure_failed"
@@ -65,8 +65,8 @@ class Listening:
     def __init__(self):
         self.heard = []
 
-    def asked(self, trial, point):
-        self.heard.append(("asked", trial))
+    def asked(self, trial):
+        self.heard.append(("asked", trial.number))
 
     def started(self, trial):
         self.heard.append(("started", trial.number))
@@ -95,6 +95,7 @@ def search(composed, testbed, listener=None, appends=None):
             ledger=ledger,
             results=results,
             testbed=testbed,
+            baseline=composed.baseline.point,
             listeners=(listener,) if listener else (),
         )
         return executor.run()
@@ -130,6 +131,19 @@ def test_a_campaign_evaluates_every_trial_once(tmp_path):
     assert testbed.started == [(n, 1) for n in range(6)]
     assert all(r.metrics["awrt_s"] > 0 and r.ended >= r.started for r in records)
     assert [h for h in listener.heard if h[0] == "asked"] == [("asked", n) for n in range(6)]
+
+
+@pytest.mark.parametrize("appends", [2, 3, 4, 5])
+def test_trial_0_is_the_baseline_and_a_driver_that_died_makes_no_second_one(tmp_path, appends):
+    composed = composed_of(tmp_path, "search.baseline.cluster.nodes=3")
+    with pytest.raises(Killed):
+        search(composed, FakeTestbed(), appends=appends)
+    records = search(composed, FakeTestbed())
+    assert [record.baseline for record in records] == [True, *[False] * 5]
+    assert records[0].point == composed.baseline.point
+    assert records[0].point["cluster.nodes"] == 3
+    asked = [event for event in events_of(composed) if event["event"] == "asked"]
+    assert [event["trial"] for event in asked if event["baseline"]] == [0]
 
 
 def test_one_point_at_a_time_is_asked_run_and_told(tmp_path):

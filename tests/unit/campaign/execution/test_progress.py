@@ -8,6 +8,7 @@ from campaign.core.phases import Phase
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.execution.progress import Progress, duration_text, point_text, status_text
+from campaign.records.ledger import Asked
 
 EVALUATION = Evaluation("ok")
 
@@ -59,6 +60,28 @@ def test_each_settled_trial_counts_and_the_pace_gives_what_is_left(progress, clo
     assert caplog.messages[-1].endswith("3 of 4 done, about 60 s left")
     finish(progress, clock, 3)
     assert caplog.messages[-1].endswith("; done")
+
+
+def test_trials_are_compared_with_the_baseline_in_each_objective(clock, caplog):
+    progress = Progress(4, clock, objectives=("awrt_s", "node_hours"))
+    finish(progress, clock, 0, baseline=True, metrics={"awrt_s": 200.0, "node_hours": 8.0})
+    assert " with awrt_s 200, node_hours 8; 1 of" in caplog.messages[-1]
+    finish(progress, clock, 1, metrics={"awrt_s": 150.0, "node_hours": 8.4})
+    assert " with awrt_s 150 (-25 %), node_hours 8.4 (+5.0 %); 2 of" in caplog.messages[-1]
+    finish(progress, clock, 2, outcome="stalled")
+    assert "stalled after 60 s; 3 of" in caplog.messages[-1]
+
+
+def test_a_resumed_campaign_knows_its_baseline(clock, caplog):
+    progress = Progress(4, clock, objectives=("awrt_s",))
+    progress.resumed(1, record(0, baseline=True, metrics={"awrt_s": 200.0}))
+    finish(progress, clock, 1, metrics={"awrt_s": 210.0})
+    assert " with awrt_s 210 (+5.0 %); 2 of" in caplog.messages[-1]
+
+
+def test_the_baseline_is_named_when_it_is_asked_for(progress, caplog):
+    progress.asked(Asked(0, {"cluster.nodes": 2}, {}, baseline=True))
+    assert caplog.messages[-1] == "trial 0 (baseline): nodes=2"
 
 
 def test_an_attempt_that_is_tried_again_is_not_done(progress, clock, caplog):
@@ -143,7 +166,7 @@ def test_a_detail_that_says_no_more_than_the_phase_is_left_out(detail, text):
 
 
 def test_each_event_has_its_data(progress, clock, caplog):
-    progress.asked(0, {"cluster.nodes": 2, "scheduler.params.defer": True})
+    progress.asked(Asked(0, {"cluster.nodes": 2, "scheduler.params.defer": True}, {}))
     progress.started(Trial(number=0, point={}))
     progress.running({0: Status(Phase.WORKLOAD, 0.0, "3 of 30")})
     finish(progress, clock, 0, outcome="stalled")

@@ -15,13 +15,22 @@ from campaign.analysis.fairness import ManifestEntry
 from campaign.analysis.metrics import METRICS
 from campaign.core.host_load import HostLoad, LoadRange
 from campaign.core.phases import TIMED, Phase
-from campaign.report.facts import ABSENT, CampaignFacts, common, number, percent, seconds, shown
+from campaign.report.facts import (
+    ABSENT,
+    CampaignFacts,
+    change,
+    common,
+    number,
+    percent,
+    seconds,
+    shown,
+)
 from campaign.report.figures import pareto, phases
 from campaign.report.page import check_lines, metric_rows, render, spread_over, write
 from campaign.report.result import CampaignResult
 from campaign.report.text import scatter, text_front, time_lines
 from campaign.report.times import cost_of, phases_of
-from campaign.schema.model import Bound
+from campaign.schema.search import Bound
 from search.pareto import front
 from tests.samples import OBJECTIVES, campaign_samples, sample
 
@@ -336,6 +345,52 @@ def test_the_terminal_shows_the_front_in_80_columns(records):
             text,
             re.MULTILINE,
         )
+
+
+@pytest.fixture
+def compared(records):
+    """The records with a baseline that every other trial beats."""
+    worst = {name: 2 * max(r.metrics.get(name, 0.0) for r in records) for name in OBJECTIVES}
+    baseline = records[0].model_copy(
+        update={
+            "baseline": True,
+            "outcome": "ok",
+            "metrics": {**records[0].metrics, **worst},
+        }
+    )
+    return [baseline, *records[1:]]
+
+
+def test_the_terminal_has_the_baseline_and_the_change_against_it(compared):
+    result = CampaignResult.of(compared, FACTS)
+    text = printed(text_front(result))
+    assert max(map(len, text.splitlines())) <= 80
+    table = text.partition("Pareto front")[2]
+    assert table.count("baseline") == 1
+    best = result.front[0]
+    percent = 100 * (best.metrics["awrt_s"] / compared[0].metrics["awrt_s"] - 1)
+    assert f"{percent:.0f} %" in table
+
+
+def test_the_page_has_the_baseline_and_the_change_against_it(compared, jobs):
+    facts = replace(FACTS, baseline="the defaults of <slurm>")
+    page = Page(render(CampaignResult.of(compared, facts), jobs))
+    assert "against the baseline, trial 0: the defaults of <slurm>." in page.text
+    assert "0, baseline" in page.text and "ok , baseline" in page.text
+    front_changes = [
+        change(record, compared[0], "awrt_s") for record in front(compared, OBJECTIVES)
+    ]
+    assert front_changes and all(one in page.text for one in front_changes)
+
+
+def test_a_change_is_in_per_cent_and_the_baseline_has_none(compared):
+    baseline = compared[0].model_copy(update={"metrics": {"awrt_s": 200.0, "node_hours": 0.0}})
+    other = compared[1].model_copy(update={"metrics": {"awrt_s": 199.99, "node_hours": 5.0}})
+    assert change(other, baseline, "awrt_s") == "+0.0 %"
+    assert change(other, baseline, "node_hours") == ""
+    assert change(baseline, baseline, "awrt_s") == change(other, None, "awrt_s") == ""
+    half = other.model_copy(update={"metrics": {"awrt_s": 99.0}})
+    assert change(half, baseline, "awrt_s") == "-50 %"
 
 
 def test_the_end_says_where_the_time_went_in_two_lines(records):

@@ -368,6 +368,12 @@ def test_long_text_fits_what_mlflow_takes(mlruns, name, tracker):
     assert len(run.data.tags["reason"]) == len(tags_of(record)["reason"]) == 8000
 
 
+def test_the_baselines_run_is_tagged_and_no_other():
+    record = sample(0).record
+    assert "baseline" not in tags_of(record)
+    assert tags_of(record.model_copy(update={"baseline": True}))["baseline"] == "true"
+
+
 def test_the_point_wins_over_fixed_parameters():
     assert parameters({"scheduler.params.defer": True}, FIXED)["defer"] == "true"
 
