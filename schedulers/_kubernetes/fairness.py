@@ -15,6 +15,7 @@ DENSE_DAEMONS = (
     "in a dense cluster, a stand-in for the latter two, the API server without its watch cache and "
     "compaction, polls for metrics and two features that wake it (a lease, checks of caches), "
     "etcd with a heartbeat every 2 s and commits every 10 s, and all of them without pings between "
-    "them and with more memory before garbage is collected"
+    "them, with more memory before garbage is collected, and with timers up to 20 ms late, so that "
+    "several wake them once"
 )
 """What `daemons` says besides; nothing of it decides where or when a job runs."""

@@ -1,6 +1,7 @@
 """Kubernetes where all nodes share the head's VM: what stands in, and what asks for it."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -60,7 +61,26 @@ def test_daemons_are_quieted_only_where_all_nodes_share_a_vm(scheduler) -> None:
         assert ("--watch-cache=false" in server) is topology.dense
         assert ("--heartbeat-interval=500" in store) is not topology.dense
         settings = [path for path in found if path.endswith("quiet.conf")]
-        assert len(settings) == (3 if topology.dense else 0)
+        assert len(settings) == (len(dense.HEAPS_MIB) if topology.dense else 0)
+
+
+def heap_mib(scheduler, unit: str) -> int:
+    """Return the limit of the unit's heap, by the folder with the longest beginning of its name, of
+    which systemd takes a file that other folders have too."""
+    found = {Path(f.path).parent.name: f.content.decode() for _, f in plan(scheduler).files()}
+    of = {name.removesuffix(".service.d"): text for name, text in found.items()}
+    name = unit.removesuffix(".service")
+    fits = [one for one in of if one == name or (one.endswith("-") and name.startswith(one))]
+    return int(re.search(r"GOMEMLIMIT=(\d+)MiB", of[max(fits, key=len)])[1])
+
+
+@BOTH
+def test_the_daemons_heaps_leave_room_in_the_least_memory_of_a_vm(scheduler) -> None:
+    daemons_of_go = (daemons.ETCD, daemons.API_SERVER, *scheduler.units)
+    heaps = [heap_mib(scheduler, unit) for unit in daemons_of_go]
+    assert min(heaps) >= 128
+    # The rest is for the system, the store's files, and programs in Python.
+    assert sum(heaps) <= scheduler.scheduler.memory_mib - 512
 
 
 @BOTH
