@@ -15,7 +15,9 @@ DENSE_DAEMONS = (
     "in a dense cluster, a stand-in for the latter two, the API server without its watch cache and "
     "compaction, polls for metrics and two features that wake it (a lease, checks of caches), "
     "etcd with a heartbeat every 2 s and commits every 10 s, and all of them without pings between "
-    "them, with more memory before garbage is collected, and with timers up to 20 ms late, so that "
-    "several wake them once"
+    "them, with more memory before garbage is collected, and with timers that may be late while "
+    "nothing else happens, so that several wake them once: by 100 ms in API server and etcd, by "
+    "20 ms in what schedules"
 )
-"""What `daemons` says besides; nothing of it decides where or when a job runs."""
+"""What `daemons` says besides. Nothing of it decides where a job runs; when it does is as much
+later as the timers of what schedules."""

@@ -61,26 +61,37 @@ def test_daemons_are_quieted_only_where_all_nodes_share_a_vm(scheduler) -> None:
         assert ("--watch-cache=false" in server) is topology.dense
         assert ("--heartbeat-interval=500" in store) is not topology.dense
         settings = [path for path in found if path.endswith("quiet.conf")]
-        assert len(settings) == (len(dense.HEAPS_MIB) if topology.dense else 0)
+        assert len(settings) == (len(dense.QUIET) if topology.dense else 0)
 
 
-def heap_mib(scheduler, unit: str) -> int:
-    """Return the limit of the unit's heap, by the folder with the longest beginning of its name, of
-    which systemd takes a file that other folders have too."""
-    found = {Path(f.path).parent.name: f.content.decode() for _, f in plan(scheduler).files()}
-    of = {name.removesuffix(".service.d"): text for name, text in found.items()}
+def quiet_of(scheduler, unit: str) -> str:
+    """Return the unit's file quiet.conf: that of the folder with the longest beginning of its name,
+    as systemd does."""
+    found = {
+        Path(file.path).parent.name.removesuffix(".service.d"): file.content.decode()
+        for _, file in plan(scheduler).files()
+        if file.path.endswith("quiet.conf")
+    }
     name = unit.removesuffix(".service")
-    fits = [one for one in of if one == name or (one.endswith("-") and name.startswith(one))]
-    return int(re.search(r"GOMEMLIMIT=(\d+)MiB", of[max(fits, key=len)])[1])
+    fits = [one for one in found if one == name or (one.endswith("-") and name.startswith(one))]
+    return found[max(fits, key=len)]
 
 
 @BOTH
 def test_the_daemons_heaps_leave_room_in_the_least_memory_of_a_vm(scheduler) -> None:
-    daemons_of_go = (daemons.ETCD, daemons.API_SERVER, *scheduler.units)
-    heaps = [heap_mib(scheduler, unit) for unit in daemons_of_go]
+    units = (daemons.ETCD, daemons.API_SERVER, *scheduler.units)
+    heaps = [int(re.search(r"GOMEMLIMIT=(\d+)MiB", quiet_of(scheduler, unit))[1]) for unit in units]
     assert min(heaps) >= 128
     # The rest is for the system, the store's files, and programs in Python.
     assert sum(heaps) <= scheduler.scheduler.memory_mib - 512
+
+
+@BOTH
+def test_timers_of_daemons_that_decide_are_hardly_late(scheduler) -> None:
+    for unit in scheduler.units:
+        assert "TimerSlackNSec=20ms" in quiet_of(scheduler, unit).splitlines()
+    for unit in (daemons.ETCD, daemons.API_SERVER):
+        assert "TimerSlackNSec=100ms" in quiet_of(scheduler, unit).splitlines()
 
 
 @BOTH
