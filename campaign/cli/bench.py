@@ -17,7 +17,7 @@ from campaign.core.files import user_path
 BENCHMARKS = {
     "clusters": "how long a cluster takes, booted and restored",
     "simulation": "how fast the simulation is, and its memory, beside a public simulator",
-    "validation": "how far simulation and virtual machines are apart",
+    "agreement": "how far the simulation and the real scheduler are apart",
     "virtual-time": "how fast virtual time passes, idle and with queues of jobs",
     "fleet": "what the driver itself costs, over a thousand simulated hosts",
 }

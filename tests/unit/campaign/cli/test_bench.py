@@ -47,10 +47,10 @@ def test_a_benchmark_that_does_not_exist_is_refused():
 
 def test_each_benchmark_gets_what_was_asked_and_its_files_are_written(done, tmp_path, capsys):
     out = tmp_path / "here"
-    words = ["validation", "--rounds", "2", "clusters", "--out", str(out), "cluster.nodes=3"]
+    words = ["agreement", "--rounds", "2", "clusters", "--out", str(out), "cluster.nodes=3"]
     assert main(["bench", *words]) == 0
-    assert done == [(name, ("cluster.nodes=3",), out, 2) for name in ("validation", "clusters")]
-    assert sorted(file.name for file in out.iterdir()) == ["clusters.txt", "validation.txt"]
+    assert done == [(name, ("cluster.nodes=3",), out, 2) for name in ("agreement", "clusters")]
+    assert sorted(file.name for file in out.iterdir()) == ["agreement.txt", "clusters.txt"]
     said = capsys.readouterr().out
     assert "table of clusters" in said and f"{out} holds clusters.txt" in said
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from campaign.bench.validation_table import apart, as_json, as_text, overrides
+from campaign.bench.agreement_table import SHOWN, apart, as_json, as_text, overrides
 from campaign.schema.workload import WorkloadSettings
 from campaign.simulation.calibration import COMPARED, CalibrationCase, differences, fit, simulated
 from campaign.simulation.engine import Delays, Nodes, simulate
@@ -97,7 +97,7 @@ def test_the_table_and_the_json_have_every_point_and_the_overrides() -> None:
     text = as_text(cases, cases[:2], TRUE)
     assert overrides(TRUE) in text and "testbed.launch_s=0.8" in text
     rows = [line for line in text.splitlines() if line.startswith("  nodes=")]
-    assert len(rows) == (2 + 2) * len(COMPARED)
+    assert len(rows) == (2 + 2) * len(SHOWN)
     assert all(line.endswith("+0.0%") for line in rows)
     found = json.loads(as_json(cases, cases[:2], TRUE))
     assert found["delays"]["release_s"] == 1.6 and len(found["trials"]) == 5
