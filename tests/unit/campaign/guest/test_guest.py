@@ -83,7 +83,7 @@ def test_run_job_records_the_node_that_it_is_told(folder: Path, env: dict[str, s
 
 def test_run_job_that_is_told_to_stop_says_so_at_once(folder: Path, env: dict[str, str]) -> None:
     process = start("run-job", "3", "600", env=env)
-    until((folder / "never").exists)
+    until((folder / f"never-{os.getuid()}").exists)
     time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 143
@@ -206,6 +206,21 @@ def test_a_node_without_the_burner_fails_its_job(folder: Path, env: dict[str, st
         == 127
     )
     assert [run.exit_code for run in runs_of(folder)] == [127]
+
+
+def test_a_job_waits_although_another_user_waits_in_its_folder(
+    folder: Path, env: dict[str, str]
+) -> None:
+    (folder / "never").mkdir()  # what can't be opened, as the pipe of another user
+    assert start("run-job", "3", "0.5", env=env).wait(timeout=30) == 0
+    [run] = runs_of(folder)
+    assert run.end_us - run.start_us >= 500_000
+
+
+def test_a_job_that_cannot_wait_fails(folder: Path, env: dict[str, str]) -> None:
+    (folder / f"never-{os.getuid()}").mkdir()
+    assert start("run-job", "3", "600", env=env).wait(timeout=30) == 1
+    assert [run.exit_code for run in runs_of(folder)] == [1]
 
 
 def test_clock_answers_each_line(env: dict[str, str]) -> None:
