@@ -278,7 +278,8 @@ class GoldenStore:
         return GoldenStoreFull(
             f"the disk of the golden cluster store {self.path} is full: {free} MiB free",
             details,
-            "Free some space, or lower hosts.*.golden_mib; until then clusters boot cold.",
+            "Free some space, or lower hosts.*.golden_mib; until then clusters boot cold, and none "
+            "is there in virtual time.",
         )
 
 

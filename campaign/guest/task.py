@@ -38,9 +38,10 @@ Reason = Literal[
 """How a task ended.
 
 stage_failed: a plan's script exited non-zero or took too long; probe_failed: a probe never came
-true; check_failed: a command whose output is needed failed; daemon_died: the health command failed;
-stalled: nothing has ended for `longest_s + stall_s` although jobs are there; unfinished: the
-workload's deadline passed; agent_failed: the submit agent or the agent itself broke.
+true; check_failed: a command whose output is needed failed; daemon_died: the health command failed,
+or jobs were left and the scheduler didn't say which; stalled: nothing has ended for
+`longest_s + stall_s` although jobs are there; unfinished: the workload's deadline passed;
+agent_failed: the submit agent or the agent itself broke.
 """
 
 

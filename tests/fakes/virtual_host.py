@@ -121,8 +121,8 @@ class VirtualHost(FakeHost):
 class AtOnce(FakeScheduler):
     """A scheduler without daemons that runs each job on n1 as soon as it is submitted.
 
-    `broken` names what fails: "plan", "smoke", "daemon", "jobs" (they wait for ever), "endless"
-    (they run for ever) or "parameters".
+    `broken` names what fails: "plan", "smoke", "daemon", "deaf" (it lives and doesn't answer),
+    "jobs" (they wait for ever), "endless" (they run for ever) or "parameters".
     """
 
     name = "at-once"
@@ -164,11 +164,11 @@ class AtOnce(FakeScheduler):
 
     def job_script(self, job, topology, payload):
         mark = f"{RUNNING}/j{job.job_id}"
-        held = "sleep 1000" if self.broken in ("jobs", "endless") else payload
+        held = "sleep 1000" if self.broken in ("jobs", "endless", "deaf") else payload
         return f"touch {mark}; {held}; rm {mark}\n".encode()
 
     def pending_command(self):
-        return ("false",) if self.broken == "daemon" else ("ls", RUNNING)
+        return ("false",) if self.broken in ("daemon", "deaf") else ("ls", RUNNING)
 
     def idle_command(self):
         asked = " ".join(self.pending_command())

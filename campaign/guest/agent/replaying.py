@@ -138,10 +138,12 @@ class Replaying:
 
     def _left(self, reason: str, brief: str) -> TaskFailed:
         said = run(self._wanted["pending_command"], self._wanted["ask_s"])
-        if said.status != 0:
-            self._health.check()
         self.pending = said.stdout
-        return TaskFailed(reason, brief, said.told())
+        if said.status == 0:
+            return TaskFailed(reason, brief, said.told())
+        self._health.check()
+        deaf = f"the scheduler doesn't answer although its daemons live; {brief}"
+        return TaskFailed("daemon_died", deaf, said.told())
 
     def _said(self) -> str:
         return text_of(FOLDER / "submitting")

@@ -101,6 +101,7 @@ def test_the_golden_cluster_has_the_same_secrets_on_every_host(run_on, tmp_path)
             "a daemon of the scheduler died (fake.service: failed), 00:0",
             False,
         ),
+        ("deaf", "scheduler_failed", "doesn't answer although its daemons live; no job has", False),
         ("parameters", "scheduler_failed", "doesn't run with the parameters", False),
         ("jobs", "stalled", "0 jobs run and 4 wait: held by the fake (4)", True),
     ],
