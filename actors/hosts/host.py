@@ -226,8 +226,12 @@ class Host:
         cluster's secrets.
         """
 
+        hypervisor = self._hypervisor
+        virtual = slot.shape.clock == "virtual"
+        save = hypervisor.save_devices_at_once if virtual else hypervisor.save_devices
+
         def save_devices(name: str, path: Path) -> None:
-            self._hypervisor.save_devices(f"{slot.cluster}-{name}", path)
+            save(f"{slot.cluster}-{name}", path)
 
         with _step(slot.cluster, f"saving {len(names)} nodes"):
             for state in self.states(slot, names):

@@ -167,6 +167,10 @@ class Hypervisor:
         """
         self._stream(device_state.save_devices, name, path)
 
+    def save_devices_at_once(self, name: str, path: Path) -> None:
+        """Do that of a guest in virtual time, which has halted."""
+        self._stream(device_state.save_devices_at_once, name, path)
+
     def load_devices(self, name: str, path: Path) -> None:
         """Give a node that was started to be restored the state of its devices from `path`.
 

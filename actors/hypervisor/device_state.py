@@ -26,6 +26,21 @@ def save_devices(domain: Any, path: Path) -> None:
     _stream(domain, handle, "migrate")
 
 
+def save_devices_at_once(domain: Any, path: Path) -> None:
+    """Write the state of the devices of `domain`, which has halted, to the new file `path`.
+
+    QEMU's own loop does it, which may read the clocks of a guest that counts instructions (see
+    `virtual_domain`); the thread that `save_devices` starts in QEMU may not, and QEMU would abort.
+    """
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        # QEMU's user needs no right to the path: the file is open already.
+        opened = f"/proc/{os.getpid()}/fd/{handle}"
+        ask(domain, "xen-save-devices-state", {"filename": opened, "live": False})
+    finally:
+        os.close(handle)
+
+
 def load_devices(domain: Any, path: Path) -> None:
     """Read the state of devices from `path` into `domain`, started with `-incoming defer`."""
     _stream(domain, os.open(path, os.O_RDONLY), "migrate-incoming")

@@ -57,7 +57,7 @@ def test_its_clock_counts_instructions_and_nothing_of_a_boot_is_drawn_by_lot():
     clock = ET.fromstring(xml).find("clock")
     assert (clock.get("offset"), clock.get("start")) == ("absolute", "1893456000")
     assert clock.find("timer[@name='rtc']").get("track") == "guest"
-    assert options(xml, "-icount") == ["shift=0,sleep=off"]
+    assert options(xml, "-icount") == ["shift=0,sleep=off,rr=record,rrfile=/dev/null"]
     assert options(xml, "-seed") == ["1"]
     assert options(xml, "-smbios") == ["type=1,uuid=00000000-0000-4000-8000-000000000001"]
 
