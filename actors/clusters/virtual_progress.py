@@ -5,11 +5,15 @@ from collections import deque
 import pyarrow.compute as pc
 
 from actors.clusters.standstill import virtual_text
+from campaign.core.durations import duration_text
 from campaign.core.jobs import Workload
 from campaign.guest.exchange import GuestProgress
 
 WINDOW_S = 60.0
-"""The speed is that of so many last seconds."""
+"""The speed is that of so many last seconds,"""
+LEAST_STEPS = 5
+"""or of so many last steps of the guest's clock, if those took longer: a guest says how far it is
+once in a minute of its own, which a slow one may take long for."""
 
 
 def least_span_s(workload: Workload, slots: int) -> float:
@@ -49,10 +53,11 @@ class VirtualProgress:
             # Another count of seconds, and another speed.
             self._in_workload = bool(progress.workload_s)
             self._seen.clear()
-        self._seen.append((now, virtual_s))
-        while len(self._seen) > 2 and now - self._seen[0][0] > WINDOW_S:
+        if not self._seen or virtual_s > self._seen[-1][1]:
+            self._seen.append((now, virtual_s))
+        while len(self._seen) > LEAST_STEPS + 1 and now - self._seen[0][0] > WINDOW_S:
             self._seen.popleft()
-        speed = self._speed()
+        speed = self._speed(now)
         at = f" at {speed:.3g}x" if speed else ""
         if not progress.workload_s:
             waits = progress.waits_for or progress.phase
@@ -61,10 +66,14 @@ class VirtualProgress:
         jobs = f"{progress.jobs_done} of {progress.jobs_total} jobs"
         return f"virtual {virtual_text(virtual_s)}{at}, {jobs}{left}"
 
-    def _speed(self) -> float:
+    def _speed(self, now: float) -> float:
         begun, first = self._seen[0]
-        now, last = self._seen[-1]
-        return (last - first) / (now - begun) if now > begun else 0.0
+        stepped, last = self._seen[-1]
+        if stepped <= begun:
+            return 0.0
+        step_s = (stepped - begun) / (len(self._seen) - 1)
+        # How far it is between two steps, nobody knows; a step that is late counts.
+        return (last - first) / (max(stepped, now - step_s) - begun)
 
     def _left(self, progress: GuestProgress, speed: float) -> str:
         """Return how much real time is left, in words; empty where nobody can tell."""
@@ -75,9 +84,4 @@ class VirtualProgress:
             ahead_s = progress.workload_s / progress.jobs_done * missing
         if speed <= 0 or ahead_s <= 0 or not missing:
             return ""
-        seconds = ahead_s / speed
-        return (
-            f", about {seconds:.0f} s left"
-            if seconds < 90
-            else f", about {seconds / 60:.0f} min left"
-        )
+        return f", about {duration_text(ahead_s / speed)} left"

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from campaign.core.durations import duration_text
 from campaign.core.phases import Phase
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
@@ -132,8 +133,3 @@ def status_text(status: Status) -> str:
 def _cold_text(record: TrialRecord) -> str:
     because = record.provenance.cold_because
     return f", booted cold instead of restored ({because.splitlines()[0]})" if because else ""
-
-
-def duration_text(seconds: float) -> str:
-    """Return a duration as people say it: in seconds below 90 of them, else in minutes."""
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

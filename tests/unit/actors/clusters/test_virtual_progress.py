@@ -51,6 +51,22 @@ def test_how_slow_configuring_was_says_nothing_of_the_workload():
     assert words.observe(said(188.0, 180.0), now=11.0).startswith("virtual 00:03:00 at 120x, ")
 
 
+def test_a_guest_that_seldom_says_how_far_it_is_has_a_steady_speed():
+    words = VirtualProgress(1e6)
+    told = [
+        words.observe(said(0.0, 60.0 + second // 40 * 60), now=float(second))
+        for second in range(400)
+    ]
+    assert {one.split(" at ")[1].split("x")[0] for one in told[200:]} <= {"1.5", "1.49", "1.51"}
+
+
+def test_a_guest_whose_clock_stands_becomes_slower():
+    words = VirtualProgress(1e6)
+    for second in range(10):
+        words.observe(said(0.0, 10.0 + second), now=float(second))
+    assert " at 0.0521x" in words.observe(said(0.0, 19.0), now=101.0)
+
+
 def test_before_the_workload_it_says_what_the_guest_waits_for():
     words = VirtualProgress(100.0)
     assert (

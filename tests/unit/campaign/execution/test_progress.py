@@ -7,7 +7,7 @@ import pytest
 from campaign.core.phases import Phase
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
-from campaign.execution.progress import Progress, duration_text, point_text, status_text
+from campaign.execution.progress import Progress, point_text, status_text
 from campaign.records.ledger import Asked
 
 EVALUATION = Evaluation("ok")
@@ -178,9 +178,8 @@ def test_each_event_has_its_data(progress, clock, caplog):
     assert finished["record"]["outcome"] == "stalled" and finished["settled"] is True
 
 
-def test_text_of_points_and_durations():
+def test_text_of_points():
     assert (
         point_text({"cluster.nodes": 2, "scheduler.params.bf_interval": 30})
         == "nodes=2 bf_interval=30"
     )
-    assert [duration_text(s) for s in (0.4, 89, 90, 3600)] == ["0 s", "89 s", "2 min", "60 min"]
