@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 
@@ -21,6 +23,11 @@ SHAPE = NodeShape(1, 512, "virtual")
 MACS = ("52:54:00:99:00:01", "52:54:00:99:00:02")
 PATIENCE_S = 600
 HOUR = "date +%s; cat /proc/sys/kernel/random/uuid; sleep 3600; date +%s; hostname"
+WAKES = """python3 -c '
+import time
+for _ in range(6000):
+    time.sleep(0.003)
+    print(time.monotonic_ns())'"""
 FOREVER = "while :; do sleep 1; done"
 
 
@@ -71,6 +78,19 @@ def halted(host, slot):
     result = unpack(host.result(slot, "head"), GuestTask())
     assert (result.number, result.reason) == (said.number, "ok"), result
     return result.outputs["said"].split()
+
+
+@contextmanager
+def busy(programs):
+    """So many programs that each want a CPU."""
+    burn = [sys.executable, "-c", "while True: pass"]
+    burners = [subprocess.Popen(burn) for _ in range(programs)]
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
 
 
 def emulator(slot):
@@ -140,6 +160,18 @@ def test_a_guest_can_be_watched_without_being_disturbed(host, image, first):
             assert seen <= {(1, "running"), (1, "done")}
             found.append(halted(host, slot))
     assert found[0] == found[1]
+
+
+def test_a_guest_wakes_at_the_same_nanoseconds_beside_busy_programs(host, image, first):
+    _, golden = first
+    found = []
+    for name, programs in (("calm", 0), ("pressed", 4), ("pressed-more", 8)):
+        with busy(programs), slot_on(host, name) as slot:
+            host.restore(slot, [boot(image, 1, WAKES)], golden)
+            host.resume(slot, ["head"])
+            found.append(halted(host, slot))
+    assert len(found[0]) == 6000
+    assert found[0] == found[1] == found[2]
 
 
 def test_a_guest_whose_emulator_is_killed_is_gone_and_leaves_nothing(host, image):
