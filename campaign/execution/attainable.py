@@ -21,8 +21,7 @@ def check_metrics(composed: Composed, workload: Workload) -> None:
     facts = ClusterFacts(
         nodes=nodes, slots=nodes * campaign.cluster.slots_per_node, cost=campaign.cost
     )
-    simulated = campaign.testbed.kind == "simulation"
-    phases = {Phase.SIMULATED if simulated else Phase.WORKLOAD: 1.0}
+    phases = {} if campaign.testbed.deterministic else {Phase.WORKLOAD: 1.0}
     wanted = {name: f"objectives.{name}" for name in campaign.objectives}
     wanted |= {name: f"search.constraints.{name}" for name in campaign.search.constraints}
     absent = without_value(wanted, _at_once(workload), facts, phases)

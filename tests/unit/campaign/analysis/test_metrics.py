@@ -361,6 +361,18 @@ def test_a_trial_without_an_objective_is_invalid_and_says_why() -> None:
     )
 
 
+def test_real_hours_are_not_counted_where_time_is_virtual() -> None:
+    hours = {}
+    for kind in ("libvirt", "virtual-time"):
+        composed = compose([f"testbed={kind}", "cluster.nodes=2"])
+        evaluation = Evaluation("ok", jobs=FILLED, phases=PHASES)
+        trial = Trial(number=0, point={})
+        record = judge(trial, evaluation, composed.campaign, composed.space, times=(0.0, 1.0))
+        hours[kind] = record.metrics.get("node_hours_provisioned")
+        assert record.phases == PHASES
+    assert hours == {"libvirt": pytest.approx(0.1), "virtual-time": None}
+
+
 SLOTS = 4
 WHOLE = st.integers(0, 8)
 JOBS = st.lists(
