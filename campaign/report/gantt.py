@@ -25,6 +25,7 @@ _ROOM = 900.0  # pixels that all rows together may take
 _MANY = 2_000  # jobs beyond which bars carry no label and no tool tip
 TONES = ("#33658a", "#5b8e7d", "#6f8fa6", "#2f4858", "#7d8c5c", "#6c8ead")
 FAILED = "#d55e00"  # Okabe-Ito vermilion: told from the others without seeing red or green
+IN_HOURS_S = 10_800.0  # longer charts have an axis in hours
 MOST_BARS = 20_000  # on all nodes together, beyond which a chart is a grey area and megabytes long
 _STYLE = (
     "text{font:11px system-ui,sans-serif;fill:#333}.node{font-weight:600}.tick{fill:#666}"
@@ -188,12 +189,13 @@ def _x(chart: Chart, at: float) -> float:
 
 
 def _axis(chart: Chart, bottom: float) -> Iterator[str]:
-    for tick in _ticks(chart.end):
-        x = _x(chart, tick)
+    unit, unit_s = ("hours", 3600.0) if chart.end > IN_HOURS_S else ("seconds", 1.0)
+    for tick in _ticks(chart.end / unit_s):
+        x = _x(chart, tick * unit_s)
         yield svg.line(x, HEAD, x, bottom, css="grid")
         yield svg.text(x, bottom + 15, f"{tick:g}", css="tick", anchor="middle")
     middle = (LEFT + WIDTH - RIGHT) / 2
-    yield svg.text(middle, bottom + 30, "seconds", css="tick", anchor="middle")
+    yield svg.text(middle, bottom + 30, unit, css="tick", anchor="middle")
 
 
 def _ticks(end: float) -> list[float]:

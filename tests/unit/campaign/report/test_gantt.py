@@ -55,6 +55,20 @@ def test_a_job_takes_as_many_slots_as_it_is_wide():
     assert list(slots.values()) == jobs.column("width").to_pylist()
 
 
+@pytest.mark.parametrize(
+    ("end_s", "unit", "last"),
+    [(5, "seconds", "5"), (10_000, "seconds", "10000"), (50_000, "hours", "12")],
+)
+def test_the_axis_of_a_long_workload_is_in_hours(end_s, unit, last):
+    svg = gantt_svg(table(one_job(end_ns=end_s * SECOND)), nodes=["n1"], slots_per_node=1)
+    ticks = [
+        text.text
+        for text in ElementTree.fromstring(svg).iter(f"{SVG}text")
+        if text.get("text-anchor") == "middle" and text.get("class") == "tick"
+    ]
+    assert ticks[-2:] == [last, unit]
+
+
 def test_unused_nodes_and_slots_show():
     svg = gantt_svg(table(one_job()), nodes=["n1", "n2"], slots_per_node=4)
     heights = [float(row.get("height")) for row in rects(svg, "row")]
