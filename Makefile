@@ -22,10 +22,10 @@ test test-fast test-wheel test-vm setup-test: PACKAGES = $(SYSTEM_PACKAGES) $(TE
 setup-test: setup
 	@$(call need,$(PACKAGES))
 
-search: setup ## the demo campaign: a Pareto front over real Slurm clusters (ARGS="search.trials=20 ...")
-	@$(RUN) -m campaign.search $(ARGS)
+search: setup ## the demo campaign: a Pareto front of the real Slurm in virtual time (ARGS=testbed=libvirt: in real time, on real VMs)
+	@$(RUN) -m campaign.search testbed=virtual-time $(ARGS)
 
-simulate: $(VENV)/.light ## the same in simulation: no VMs, no root (ARGS="search.trials=500 ...")
+simulate: $(VENV)/.light ## hundreds of trials in simulation: no VMs, no root (ARGS="search.trials=500 ...")
 	@$(RUN) -m campaign.search testbed=simulation search.trials=200 $(ARGS)
 
 # On simulated hosts it needs no libvirt.

@@ -16,7 +16,8 @@ USAGE = f"""\
 
 Searches cluster sizes and scheduler settings on throw-away virtual clusters, up to a Pareto front.
 
-  {PROGRAM} search                                        the demo campaign
+  {PROGRAM} search testbed=virtual-time                   the demo campaign of `make search`
+  {PROGRAM} search                                        a small one in real time, on real VMs
   {PROGRAM} search cluster.nodes=[1,4] search.trials=12   more nodes, more trials
   {PROGRAM} search scheduler.params.bf_window=600 name=mine
   {PROGRAM} search workload=swf workload.path=trace.swf --dry-run

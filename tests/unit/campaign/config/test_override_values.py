@@ -21,7 +21,7 @@ from campaign.core.errors import ConfigError
         ),
         ("scheduler.name=slurm,flux", ["scheduler.name=[slurm,flux]"]),
         ("scheduler=slurm,flux", ["slurm-flux", "scheduler.name=[slurm,flux]"]),
-        ("workload=swf,lublin", ["one of batsim, demo"]),
+        ("workload=swf,lublin", ["one of afternoon, batsim, demo"]),
         ("workload.jobs=1,2,3", ["one value", "can't be searched"]),
         ("name=a,b", ["one value", "\"name='a,b'\""]),
         ("cluster.nodes={choices: [2,4]", ["Check brackets"]),
