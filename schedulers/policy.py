@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Reserve = Literal["none", "first", "all", "skip"]
-PlacementRule = Literal["first", "least_loaded", "pack"]
+PlacementRule = Literal["first", "least_loaded", "pack", "best_fit"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ class Backfill:
 
     A job is started where that delays no job before it, at most `max_start` jobs a run (0: any
     number). Another is given a reservation of whole nodes within `window_s`. Reservations begin and
-    end on multiples of `resolution_s`. All times are in seconds.
+    end on multiples of `resolution_s`. The limits of running jobs are looked at in windows: the
+    first is `foresight_s` long, each further one twice as long, and a job is planned for the end of
+    a window (0: one limit after the other). All times are in seconds.
     """
 
     interval_s: float
@@ -57,6 +59,7 @@ class Backfill:
     resolution_s: float
     max_test: int
     max_start: int = 0
+    foresight_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,8 @@ class Policy:
 
     A job's requested time counts in whole `limit_unit_s` (seconds), and the job is killed `grace_s`
     after that. `placement` chooses among nodes with room: the first one, the one with most free
-    slots, or the one with fewest. `ignored` names the parameters that have no meaning here,
-    `timing` those that make loop and backfill.
+    slots, the one with fewest, or those of the smallest run of neighbours. `ignored` names the
+    parameters that have no meaning here, `timing` those that make loop and backfill.
     """
 
     reserve: Reserve = "none"

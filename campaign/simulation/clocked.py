@@ -6,14 +6,14 @@ queue in order ends at the first job that doesn't fit; a backfill run plans the 
 whole nodes aside for the jobs that have to wait.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from campaign.simulation.compiled import ONE, ZERO, compiled
-from campaign.simulation.event_queue import Jobs, Times
-from campaign.simulation.future import Rows, close, copy_step, earliest, reserve, with_room
+from campaign.simulation.backfill import BackfillTimes, backfill_nodes, backfill_slots, leaving
+from campaign.simulation.compiled import ZERO, compiled
+from campaign.simulation.event_queue import Jobs
 from campaign.simulation.ideal import next_event
 from campaign.simulation.nodes import Slots
 from campaign.simulation.work import (
@@ -23,17 +23,13 @@ from campaign.simulation.work import (
     QueueOrder,
     Running,
     Work,
-    after,
     begin,
     finish,
-    give,
     none_running,
     picked,
     sort_queue,
 )
 
-SOON: Any = np.int64(1_000_000_000)
-"""The time (ns) after which a backfilled job may start on nodes that another one is leaving."""
 # Places of the state: the time; the last runs by kind, and the next ones; flags: a run is wanted
 # now, or asked for by the clock; something has changed since a run in order saw all that it must,
 # or since a backfill run; the queue's ends; until when backfill runs would find what the last one
@@ -47,7 +43,10 @@ State = NDArray[np.int64]
 
 
 class LoopTimes(NamedTuple):
-    """schedulers.policy.SchedulingLoop in ns; `first` is when the clock first ticks."""
+    """schedulers.policy.SchedulingLoop in ns; `first` is when the clock first ticks.
+
+    No node that a job has left within `release` is given to another one.
+    """
 
     first: int
     delay: int
@@ -55,22 +54,6 @@ class LoopTimes(NamedTuple):
     least: int
     depth: int
     tick: int
-
-
-class BackfillTimes(NamedTuple):
-    """schedulers.policy.Backfill in ns; `on` is 0 where there is none.
-
-    `whole` reserves all slots of a node. Nodes that a job has left within `release` are not given
-    to another one yet.
-    """
-
-    on: int
-    interval: int
-    window: int
-    resolution: int
-    tests: int
-    starts: int
-    whole: int
     release: int
 
 
@@ -111,7 +94,7 @@ def run_clocked(
             arrived += 1
         _run_if_due(work, free, running, queue, state, rule, order, loop)
         if now >= state[BACKFILL_DUE]:
-            _backfill(work, free, running, queue, state, rule, order, backfill)
+            _backfill(work, free, running, queue, state, rule, order, loop, backfill)
 
 
 @compiled
@@ -222,13 +205,18 @@ def _run_if_due(
     state[UNSEEN] = 0
     if order.dynamic:
         sort_queue(work, queue, state[QUEUE_FIRST], state[QUEUE_LAST], now, order)
+    left = leaving(work, free, running, now, loop.release)
+    usable = free if loop.release == 0 else free.copy()
     seen = 0
     while state[QUEUE_FIRST] < state[QUEUE_LAST]:
         if seen == loop.depth and not full:
             state[UNSEEN] = 1
             break
+        if loop.release > 0:
+            for node in range(free.size):
+                usable[node] = 0 if left[node] else free[node]
         job = queue[state[QUEUE_FIRST]]
-        if not picked(work, free, job, rule):
+        if not picked(work, usable, job, rule):
             break
         begin(work, free, running, job, now)
         state[QUEUE_FIRST] += 1
@@ -245,106 +233,20 @@ def _backfill(
     state: State,
     rule: int,
     order: QueueOrder,
+    loop: LoopTimes,
     backfill: BackfillTimes,
 ) -> None:
     """Plan the queue anew: start what delays no job before it, and reserve nodes for the rest."""
     now = state[TIME]
     state[LAST_BACKFILL] = now
     state[CHANGED] = 0
+    ends = (state[QUEUE_FIRST], state[QUEUE_LAST])
     if order.dynamic:
-        sort_queue(work, queue, state[QUEUE_FIRST], state[QUEUE_LAST], now, order)
-    times, rows, steps = _outlook(work, free, running, now)
-    left = _left(work, free, running, now, backfill.release)
-    held = np.empty_like(free)
-    kept = looked = state[QUEUE_FIRST]
-    started = 0
-    # From the first limit on, a running job may end any moment, which moves all plans along.
-    same = running.limit_times[0] if running.size[0] > 0 else NEVER
-    while looked < state[QUEUE_LAST] and looked - state[QUEUE_FIRST] < backfill.tests:
-        job = queue[looked]
-        looked += 1
-        # A job that would end just as a reservation begins is in its way.
-        step = earliest(times, rows, steps, after(work.limit[job], 1), work, job, rule, held)
-        if work.halt[0] != GO_ON:
-            return
-        times, rows = with_room(times, rows, steps, 2)
-        if step == 0 and not _touches(work, left, job):
-            begin(work, free, running, job, now)
-            until = after(now, work.limit[job])
-            steps = reserve(times, rows, steps, now, until, work, job)
-            started += 1
-            if started == backfill.starts:
-                break
-            continue
-        queue[kept] = job
-        kept += 1
-        begun = times[step] if step > 0 else now + SOON
-        if begun > now + backfill.window:
-            same = min(same, begun - backfill.window)
-        else:
-            since, until = _window(begun, work.limit[job], now, backfill.resolution)
-            # Where a job waits for nodes that are being left, it may start at any later run.
-            same = min(same, since if step > 0 else now)
-            if backfill.whole:
-                steps = close(times, rows, steps, since, until, work, job)
-            else:
-                steps = reserve(times, rows, steps, since, until, work, job)
-    state[SAME_UNTIL] = now if started else same
-    # Jobs that weren't looked at move up behind those that were kept.
-    for index in range(looked, state[QUEUE_LAST]):
-        queue[kept + index - looked] = queue[index]
-    state[QUEUE_LAST] -= looked - kept
-
-
-@compiled
-def _window(begun: int, limit: int, now: int, resolution: int) -> tuple[int, int]:
-    """Return begin and end of a reservation, on multiples of `resolution` but not before now."""
-    since = begun - begun % resolution
-    until = after(begun, limit) + resolution - 1
-    until = max(until - until % resolution, since + resolution)
-    return max(since, now), min(until, NEVER)
-
-
-@compiled
-def _outlook(work: Work, free: Slots, running: Running, now: int) -> tuple[Times, Rows, int]:
-    """Return the free slots from now on, if every running job ends at its limit.
-
-    A job that is over its limit may end any moment. The answer is times, rows of free slots by
-    node, and the number of steps.
-    """
-    size = running.size[0]
-    times = np.empty(size + 8, np.int64)
-    rows = np.empty((size + 8, free.size), np.int32)
-    steps = ONE
-    times[0] = now
-    for node in range(free.size):
-        rows[0, node] = free[node]
-    for index in range(size):
-        until = max(running.limit_times[index], now + 1)
-        if until > times[steps - 1]:
-            times[steps] = until
-            copy_step(rows, steps - 1, rows, steps)
-            steps += 1
-        give(work, rows[steps - 1], running.limit_jobs[index])
-    return times, rows, steps
-
-
-@compiled
-def _left(work: Work, free: Slots, running: Running, now: int, release: int) -> Slots:
-    """Return, for each node, how many jobs have ended there whose slots are not free yet."""
-    left = np.zeros_like(free)
-    for index in range(running.size[0]):
-        until, job = running.ends[index]
-        if until - release <= now:
-            for place in range(work.place[job], work.place[job] + work.spread[job]):
-                left[work.nodes[place]] += 1
-    return left
-
-
-@compiled
-def _touches(work: Work, left: Slots, job: int) -> bool:
-    """Return True if another job is still leaving one of the nodes chosen for this one."""
-    for place in range(work.place[job], work.place[job] + work.spread[job]):
-        if left[work.nodes[place]] > 0:
-            return True
-    return False
+        sort_queue(work, queue, ends[0], ends[1], now, order)
+    if backfill.whole:
+        left = leaving(work, free, running, now, loop.release)
+        last, same = backfill_nodes(work, free, left, running, queue, ends, now, rule, backfill)
+    else:
+        last, same = backfill_slots(work, free, running, queue, ends, now, rule, backfill)
+    state[QUEUE_LAST] = last
+    state[SAME_UNTIL] = same

@@ -11,7 +11,8 @@ from campaign.core.errors import WorkloadError
 from schedulers.policy import Policy
 
 if TYPE_CHECKING:
-    from campaign.simulation.clocked import BackfillTimes, LoopTimes
+    from campaign.simulation.backfill import BackfillTimes
+    from campaign.simulation.clocked import LoopTimes
     from campaign.simulation.work import QueueOrder, Work
 
 NS = 1_000_000_000
@@ -21,7 +22,7 @@ HORIZON_NS = 2**62
 The sum of two times up to it still fits in 64 bits.
 """
 Ns = NDArray[np.int64]
-PLACEMENTS = {"first": 0, "least_loaded": 1, "pack": 2}
+PLACEMENTS = {"first": 0, "least_loaded": 1, "pack": 2, "best_fit": 3}
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,8 @@ def _shares(width: NDArray[np.int32], nodes: Nodes, policy: Policy) -> NDArray[n
 
 
 def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[LoopTimes, BackfillTimes]":
-    from campaign.simulation.clocked import BackfillTimes, LoopTimes
+    from campaign.simulation.backfill import BackfillTimes
+    from campaign.simulation.clocked import LoopTimes
 
     if policy.loop is None:
         raise ValueError("a policy without a loop has no clock")
@@ -263,6 +265,7 @@ def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[LoopTim
         least=int(_ns(beat.min_interval_s)),
         depth=beat.depth,
         tick=int(_ns(beat.tick_s)),
+        release=int(_ns(delays.release_s)) if whole else 0,
     )
     if plan is None:
         return loop, BackfillTimes(0, 0, 0, 1, 0, 0, 0, 0)
@@ -274,7 +277,7 @@ def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[LoopTim
         tests=plan.max_test,
         starts=plan.max_start,
         whole=int(whole),
-        release=int(_ns(delays.release_s)) if whole else 0,
+        foresight=int(_ns(plan.foresight_s)),
     )
 
 

@@ -125,23 +125,6 @@ def unreserve(
 
 
 @compiled
-def close(times: Times, free: Rows, steps: int, begin: int, end: int, work: Work, job: int) -> int:
-    """Leave no slot free on a job's chosen nodes from `begin` to `end`.
-
-    Returns the number of steps, two more at most.
-    """
-    if begin >= end:
-        return steps
-    steps, first = _split(times, free, steps, begin)
-    steps, last = _split(times, free, steps, end)
-    place = work.place[job]
-    for step in range(first, last):
-        for index in range(place, place + work.spread[job]):
-            free[step, work.nodes[index]] = 0
-    return steps
-
-
-@compiled
 def earliest(
     times: Times,
     free: Rows,

@@ -8,6 +8,7 @@ changes nothing.
 import numpy as np
 from numpy.typing import NDArray
 
+from campaign.simulation.best_fit import best_fit
 from campaign.simulation.compiled import compiled
 
 Slots = NDArray[np.int32]
@@ -16,6 +17,7 @@ Jobs = NDArray[np.int64]
 FIRST = 0
 LEAST_LOADED = 1
 PACK = 2
+BEST_FIT = 3
 
 
 @compiled
@@ -36,8 +38,10 @@ def choose(
     """Choose the nodes that a job gets, and its slots on each; return False if it doesn't fit.
 
     They are written into `nodes` and `amounts`, `count` places from `place` on. Several nodes are
-    those with most free slots, filled in their order.
+    those with most free slots, filled in their order, unless the rule finds others.
     """
+    if rule == BEST_FIT and best_fit(free, width, count, nodes, amounts, place):
+        return True
     if count == 1:
         best = _single(free, width, rule)
         nodes[place] = best

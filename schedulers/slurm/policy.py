@@ -15,6 +15,8 @@ OFF = -1
 """Slurm's word for a scheduler that never runs."""
 NEVER_S = 2.0**32
 """Longer than any workload."""
+FORESIGHT_S = 30.0
+"""The first window in which select/cons_tres lets running jobs end to see where one would fit."""
 IGNORED = {
     "defer": "no batch job is tried as it is submitted, and without an epilog its end waits for "
     "the clock anyway",
@@ -65,7 +67,8 @@ def _loop(params: SlurmParams) -> SchedulingLoop:
         delay_s=params.batch_sched_delay,
         interval_s=params.sched_interval if runs else NEVER_S,
         min_interval_s=params.sched_min_interval / 1e6,
-        depth=params.default_queue_depth if runs else 0,
+        # It compares before it counts, so it looks at one job more than it is told.
+        depth=params.default_queue_depth + 1 if runs else 0,
     )
 
 
@@ -76,6 +79,7 @@ def _backfill(params: SlurmParams) -> Backfill:
         resolution_s=params.bf_resolution,
         max_test=params.bf_max_job_test,
         max_start=params.bf_max_job_start,
+        foresight_s=FORESIGHT_S,
     )
 
 
@@ -92,4 +96,4 @@ def _priority(params: SlurmParams) -> Priority:
 def _placement(select: str) -> PlacementRule:
     if "CR_LLN" in select:
         return "least_loaded"
-    return "pack" if "CR_Pack_Nodes" in select else "first"
+    return "pack" if "CR_Pack_Nodes" in select else "best_fit"

@@ -205,3 +205,31 @@ def test_backfilling_is_in_the_order_of_priorities() -> None:
     assert starts(jobs, BACKFILLING, Nodes(3, 1)) == [0, 100, 30, 60]
     by_size = replace(backfill(), loop=replace(RHYTHM, delay_s=50), priority=SMALL_FIRST.priority)
     assert starts(jobs, by_size, Nodes(3, 1)) == [0, 100, 50, 30]
+
+
+def test_limits_are_foreseen_in_windows_that_double() -> None:
+    """Four nodes of two slots; the first three are taken until 100, 400 and 500. At 30, three nodes
+    are wanted from 400 on, if each limit counts alone: they are 1, 2 and 4, and on the last one
+    nobody may run for so long before. In windows from 100 on, 400 is in one with 500: then all
+    nodes are free, and the first three are taken."""
+    jobs = [(0, 2, 100, 100), (0, 2, 400, 400), (0, 2, 500, 500), (5, 6, 9, 9), (6, 2, 371, 371)]
+    assert starts(jobs, backfill(), Nodes(4, 2)) == [0, 0, 0, 400, 409]
+    assert starts(jobs, backfill(foresight_s=30), Nodes(4, 2)) == [0, 0, 0, 401, 30]
+
+
+def test_only_jobs_for_which_slots_were_looked_for_count_as_tested() -> None:
+    """Two nodes of two slots, one of them taken until 100. The first two waiting jobs want both.
+    The second one may run into the reservation of the first, so no node is open for it within the
+    window, and no slots are looked for. The third one ends before."""
+    jobs = [(0, 2, 100, 100), (5, 4, 500, 500), (6, 4, 10, 90), (7, 1, 10, 10)]
+    windowed = backfill(window_s=80, max_test=2)
+    assert starts(jobs, windowed, Nodes(2, 2)) == [0, 100, 600, 30]
+    assert starts(jobs, backfill(window_s=80, max_test=1), Nodes(2, 2)) == [0, 100, 600, 610]
+
+
+def test_no_node_is_given_away_that_a_job_is_leaving() -> None:
+    """The first job has ended at 20, and its slot is free at 25. The last one comes at 22: it gets
+    the other slot of the node when nobody leaves it."""
+    jobs = [(0, 1, 20, 20), (22, 1, 10, 10)]
+    assert starts(jobs, IN_ORDER, Nodes(1, 2), release_s=0) == [0, 22]
+    assert starts(jobs, IN_ORDER, Nodes(1, 2), release_s=5) == [0, 25]
