@@ -132,7 +132,8 @@ class TestbedSettings(Settings):
     stuck_s: float = setting(
         1800,
         help="virtual-time: a guest has hung if its clock hasn't moved while it used so much CPU "
-        "time, or in four times as much real time",
+        "time, or in four times as much real time; in any case after five minutes without any "
+        "CPU time",
         unit="s",
         ge=1,
         le=604_800,
