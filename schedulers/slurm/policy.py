@@ -2,7 +2,8 @@
 
 That is when slurmctld looks at its queue, in which order, and how it backfills. Read off slurmctld
 of Slurm 24.11 (job_mgr.c, job_scheduler.c, controller.c, proc_req.c, agent.c; plugins
-sched/backfill and priority/multifactor), slurmd (req.c) and slurm.conf(5).
+sched/backfill, priority/multifactor, select/cons_tres and topology/default), slurmd (req.c) and
+slurm.conf(5).
 """
 
 from schedulers.policy import Backfill, PlacementRule, Policy, Priority, SchedulingLoop
