@@ -94,7 +94,9 @@ def test_the_same_point_has_the_same_schedule_beside_a_busy_program(place, alone
     assert again.records[0][-1].point == alone.records[0][-1].point
     then, now = (jobs(place, name, 0) for name in ("alone", "again"))
     assert then.num_rows == 15
-    assert then.equals(now)
+    assert then.column("nodes").equals(now.column("nodes"))
+    # Seldom a few microseconds differ, and some jobs by the milliseconds that follow from those.
+    assert apart_s(then, now).max() < 0.1
 
 
 def test_flux_has_the_same_schedule_alone_and_again(place, flux):
