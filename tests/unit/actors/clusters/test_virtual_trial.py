@@ -91,6 +91,20 @@ def test_the_golden_cluster_has_the_same_secrets_on_every_host(run_on, tmp_path)
     assert tasks[0] == tasks[1]
 
 
+def test_the_logs_of_a_guest_that_became_no_golden_cluster_are_kept(run_on, tmp_path):
+    class NeverReady(AtOnce):
+        def smoke_test_command(self, topology):
+            return ("false",)
+
+        def log_files(self, node):
+            return ("/run/fake/plan",)
+
+    host = VirtualHost(tmp_path)
+    evaluation, _ = run_on(host, NeverReady())
+    assert evaluation.outcome == "scheduler_failed" and host.slots == {}
+    assert "logs/golden/run/fake/plan" in evaluation.files
+
+
 @pytest.mark.parametrize(
     ("broken", "outcome", "words", "kept"),
     [
