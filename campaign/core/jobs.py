@@ -31,6 +31,36 @@ WORKLOAD_SCHEMA = pa.schema(
     ]
 )
 
+NAME = pa.dictionary(pa.int32(), pa.string())
+TRAITS_SCHEMA = pa.schema(
+    [
+        ("nodes", pa.int32()),  # asked for
+        ("memory_per_slot_mib", pa.float64()),
+        ("memory_per_node_mib", pa.float64()),
+        ("gpus", pa.int32()),  # of the whole job
+        ("gpu_type", NAME),
+        ("features", NAME),  # the constraint on nodes, as the source writes it
+        ("exclusive", pa.bool_()),
+        ("user_name", NAME),
+        ("group", NAME),
+        ("account", NAME),
+        ("partition", NAME),
+        ("qos", NAME),
+        ("reservation", NAME),
+        ("array", pa.int64()),  # the array that the job is a task of
+        ("array_limit", pa.int32()),  # how many of the array's tasks may run at once
+        ("after", pa.list_(pa.int64())),  # job_id of the jobs that it depends on
+        ("after_kind", NAME),  # afterok, afterany, afternotok, after, aftercorr
+        ("think_s", pa.float64()),  # from the end of the job before to the submission
+        ("recorded_wait_s", pa.float64()),
+        ("recorded_state", NAME),  # completed, failed, timeout, cancelled, ...
+    ]
+)
+"""What a source may know of a job beside WORKLOAD_SCHEMA; null where it doesn't know.
+
+What begins with `recorded_` became of the job where it ran; no scheduler is told.
+"""
+
 JOBS_SCHEMA = pa.schema(
     [
         *WORKLOAD_SCHEMA,
@@ -76,7 +106,8 @@ class Workload:
     `table` has WORKLOAD_SCHEMA; `notes` say what was done to get it (repairs, scaling), by name.
     `machine_slots` are those of the machine that a trace or model describes, None where it isn't
     known. `payload` is what the jobs do on VMs. `guessed_requests` are the numbers of the jobs
-    whose requested time the source doesn't know: their `requested_s` is their run time.
+    whose requested time the source doesn't know: their `requested_s` is their run time. `traits`
+    has the columns of TRAITS_SCHEMA of which the source knows anything, a row per job of `table`.
     """
 
     name: str
@@ -85,6 +116,7 @@ class Workload:
     machine_slots: int | None = None
     payload: str = "sleep"
     guessed_requests: frozenset[int] = frozenset()
+    traits: pa.Table = field(default_factory=lambda: pa.table({}))
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -115,10 +147,28 @@ class Workload:
         """SHA-256 of the jobs' values (not of the name): equal jobs have equal hashes."""
         digest = hashlib.sha256()
         for name in WORKLOAD_SCHEMA.names:
-            digest.update(
-                self.table.column(name).combine_chunks().to_numpy(zero_copy_only=False).tobytes()
-            )
+            digest.update(_bytes_of(self.table.column(name)))
+        for name in self.traits.column_names:
+            column = self.traits.column(name)
+            digest.update(name.encode())
+            digest.update(_bytes_of(column.is_valid()))
+            digest.update(_known_bytes(column))
         return digest.hexdigest()
+
+
+def _known_bytes(column: pa.ChunkedArray) -> bytes:
+    """Return bytes that tell the column's values but its nulls."""
+    known = column.drop_null()
+    if pa.types.is_dictionary(known.type):
+        return "\0".join(known.cast(pa.string()).to_pylist()).encode()
+    if pa.types.is_list(known.type):
+        return repr(known.to_pylist()).encode()
+    return _bytes_of(known)
+
+
+def _bytes_of(column: pa.ChunkedArray) -> bytes:
+    content: bytes = column.combine_chunks().to_numpy(zero_copy_only=False).tobytes()
+    return content
 
 
 def tau_of(time_scale: float) -> float:

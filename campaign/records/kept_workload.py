@@ -9,10 +9,12 @@ import pyarrow.parquet as pq
 
 from campaign.core.errors import LedgerError
 from campaign.core.files import read_regular
-from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
+from campaign.core.jobs import TRAITS_SCHEMA, WORKLOAD_SCHEMA, Workload
+from campaign.workloads.traits import traits_of
 
 _ABOUT = b"workload"
 """The key of the file's metadata under which all but the jobs stands, as JSON."""
+TRAITS = frozenset(TRAITS_SCHEMA.names)
 _GUESSED = "requested_guessed"
 """The column that tells of each job whether its requested time was guessed."""
 
@@ -27,6 +29,8 @@ def content_of(workload: Workload) -> bytes:
     }
     table = workload.table.select(WORKLOAD_SCHEMA.names).cast(WORKLOAD_SCHEMA)
     table = table.append_column(_GUESSED, pa.array(workload.is_guessed))
+    for name in workload.traits.column_names:
+        table = table.append_column(name, workload.traits.column(name))
     sink = pa.BufferOutputStream()
     pq.write_table(
         table.replace_schema_metadata({_ABOUT: json.dumps(about)}), sink, compression="zstd"
@@ -59,6 +63,7 @@ def read(file: Path, sha256: str) -> Workload:
         about["machine_slots"],
         about["payload"],
         frozenset(table.filter(table.column(_GUESSED)).column("job_id").to_pylist()),
+        traits_of({name: table.column(name) for name in table.column_names if name in TRAITS}),
     )
 
 

@@ -45,7 +45,7 @@ def table_of(jobs: Columns, *, where: str) -> pa.Table:
     for rule, broken in _rules(jobs):
         if broken.any():
             first = int(broken.argmax())
-            found = ", ".join(f"{name} {column[first]:g}" for name, column in jobs.items())
+            found = ", ".join(f"{name} {jobs[name][first]:g}" for name in WORKLOAD_SCHEMA.names)
             raise WorkloadError(f"{where}: job {first + 1} of {broken.size}: {rule}", found)
     arrays = [jobs[field.name].astype(_dtype(field.type), copy=False) for field in WORKLOAD_SCHEMA]
     return pa.table([pa.array(array) for array in arrays], schema=WORKLOAD_SCHEMA)

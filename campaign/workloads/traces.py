@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from campaign.core.errors import WorkloadError
@@ -25,6 +26,7 @@ from campaign.workloads.columns import (
     table_of,
     taken,
 )
+from campaign.workloads.traits import NONE, OUTSIDE, picked, tied
 
 NO_VALUE = -1
 ZERO_RUN_S = 1.0  # traces count in seconds: 0 means less than one
@@ -35,6 +37,8 @@ NO_REQUEST = "no requested time"
 DONE_ABOUT = {NO_REQUEST: "the run time is taken for it"}
 """What is done about a kind of repair whose name doesn't say so."""
 MACHINE = "machine size guessed"
+ROW = "row"
+"""Names the column with the jobs' places in the source."""
 
 
 @contextmanager
@@ -80,17 +84,21 @@ def workload_of(
     began: int | None = None,
     notes: dict[str, str] | None = None,
     requests_optional: bool = False,
+    traits: pa.Table = NONE,
 ) -> Workload:
     """Return the usable jobs of a trace in the order of arrival, the first at 0.
 
     What had to be repaired stands in the notes. `jobs` are the trace's numbers under the names of
     WORKLOAD_SCHEMA, all finite, negative where unknown. `repairs` are those made while reading;
     `machine` the slots of the trace's machine where it says so (else its widest job's); `began` the
-    Unix time of the trace's time 0. Where the format has `requests_optional`, a job without a
-    requested time is no repair, but is counted in the notes too. Raises WorkloadError when no job
-    is usable, and in strict mode when anything had to be repaired.
+    Unix time of the trace's time 0; `traits` has a row per job. Where the format has
+    `requests_optional`, a job without a requested time is no repair, but is counted in the notes
+    too. Raises WorkloadError when no job is usable, and in strict mode when anything had to be
+    repaired.
     """
-    jobs = _repaired(jobs, repairs)
+    own = jobs["job_id"]
+    jobs = _repaired(jobs | {ROW: np.arange(own.size)}, repairs)
+    rows = jobs.pop(ROW)
     guessed = jobs["job_id"][jobs.pop(NO_REQUEST)]
     made = {
         name: count
@@ -113,6 +121,8 @@ def workload_of(
         if began is None
         else {**(notes or {}), STARTED: str(began + int(jobs["arrival_s"][0]))}
     )
+    traits, lost = tied(picked(traits, rows), _new_numbers(own[rows], jobs["job_id"]))
+    told |= counted({OUTSIDE: lost})
     widest = int(jobs["width"].max())
     if machine is None:
         told[MACHINE] = f"{widest} slots, as the widest job has, because the trace names no size"
@@ -122,6 +132,7 @@ def workload_of(
         told | counted(repairs),
         machine_slots=machine or widest,
         guessed_requests=frozenset(guessed.astype(int).tolist()),
+        traits=traits,
     )
 
 
@@ -192,6 +203,13 @@ def _users(user: NDArray[np.float64], repairs: dict[str, int]) -> NDArray[np.flo
     odd = (user > 0) & strange(user, 0, WIDEST)
     repairs["users that are no number made unknown"] = int(odd.sum())
     return np.where(odd | (user < 0), 0.0, user)
+
+
+def _new_numbers(own: NDArray[np.float64], given: NDArray[np.float64]) -> dict[int, int]:
+    """Return the jobs' numbers by those of the trace, where these tell one job from another."""
+    alone = ~(repeated(own) | repeated(own[::-1])[::-1] | strange(own, 0, LARGEST_NUMBER))
+    by_own = zip(own[alone].astype(int).tolist(), given[alone].astype(int).tolist(), strict=True)
+    return dict(by_own)
 
 
 def _numbers(number: NDArray[np.float64], repairs: dict[str, int]) -> NDArray[np.float64]:

@@ -17,7 +17,8 @@ from campaign.core.errors import WorkloadError
 from campaign.core.jobs import Workload, tau_of
 from campaign.schema.workload import WorkloadSettings
 from campaign.workloads.columns import SHORTEST_S, Columns, columns_of, from_zero, table_of, taken
-from campaign.workloads.traces import STARTED
+from campaign.workloads.traces import ROW, STARTED, counted
+from campaign.workloads.traits import OUTSIDE, picked, scaled, tied
 
 HASH_DIGITS = 12
 TIMES_SCALED = "times scaled"
@@ -53,6 +54,7 @@ def transform(workload: Workload, settings: WorkloadSettings, *, slots: int) -> 
     get too long.
     """
     jobs = columns_of(workload.table)
+    jobs[ROW] = np.arange(len(workload))
     notes = dict(workload.notes)
     for step in _steps(settings, workload, slots):
         before = jobs
@@ -66,7 +68,9 @@ def transform(workload: Workload, settings: WorkloadSettings, *, slots: int) -> 
             notes[step.note] = f"{words} [jobs {_hash(jobs, step.setting)}]"
     if STARTED in notes:
         notes[STARTED] = str(int(notes[STARTED]) + _skipped(workload, jobs))
-    return replace(workload, table=table_of(from_zero(jobs), where=workload.name), notes=notes)
+    table = table_of(from_zero(jobs), where=workload.name)
+    traits, lost = _traits_left(workload, jobs, settings.time_scale)
+    return replace(workload, table=table, notes=notes | counted({OUTSIDE: lost}), traits=traits)
 
 
 def offered_load(table: pa.Table, slots: int) -> float | None:
@@ -248,6 +252,14 @@ def _load(jobs: Columns, slots: int) -> float | None:
 def _work(jobs: Columns) -> float:
     """Return the jobs' slot seconds."""
     return float((jobs["width"] * jobs["runtime_s"]).sum())
+
+
+def _traits_left(workload: Workload, jobs: Columns, scale: float) -> tuple[pa.Table, int]:
+    """Return the traits of the jobs that are left, and how many dependencies these have lost."""
+    if not workload.traits.num_columns:
+        return workload.traits, 0
+    traits = scaled(picked(workload.traits, jobs[ROW]), scale)
+    return tied(traits, {number: number for number in jobs["job_id"].tolist()})
 
 
 def _hash(jobs: Columns, setting: str) -> str:
