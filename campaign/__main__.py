@@ -22,6 +22,7 @@ COMMANDS = {
     "verify": "whether a campaign's files are what its ledger says; rebuild what follows from it",
     "workload": "show, convert and generate workloads: figures, distributions, a picture, SWF "
     "files",
+    "import": "read a site's own log (sacct, a table, a trace) into one file that campaigns replay",
     "image": "list, build, show, compare, verify, lock, remove image bundles",
     "golden": "list and remove golden clusters: snapshots of booted and joined clusters, from "
     "which trials start",

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import keyword
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,5 +66,6 @@ def command_of(arguments: Sequence[str]) -> str | None:
 
 
 def module(command: str) -> Any:
-    """Import the module of a command."""
-    return importlib.import_module(f"campaign.cli.{command}")
+    """Import the module of a command; an underscore follows a name that Python keeps for itself."""
+    ending = "_" if keyword.iskeyword(command) else ""
+    return importlib.import_module(f"campaign.cli.{command}{ending}")

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from campaign.config import effects
 from campaign.config.baseline import Baseline, baseline_of, baseline_problems, in_words
 from campaign.config.derived import completed
+from campaign.config.file_kind import kind_by_file
 from campaign.config.groups import CONF, groups
 from campaign.config.input_limits import check_files, check_override, is_folder
 from campaign.config.origins import OVERRIDE, Origins, key_of
@@ -94,6 +95,9 @@ def compose(
     folders = (*([config_dir.resolve()] if config_dir else []), CONF)
     current = [_with_current_name(override) for override in overrides]
     values, choices = _hydra(current, folders, config_name)
+    if kind := kind_by_file(current, choices):
+        current.append(f"workload={kind}")
+        values, choices = _hydra(current, folders, config_name)
     origins = Origins(tuple(current), folders, config_name, choices)
     return _validated(with_current_names(values), origins, used_elsewhere)
 

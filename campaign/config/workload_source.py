@@ -8,8 +8,8 @@ from campaign.config.compose import Composed, compose
 from campaign.core.errors import ConfigError
 from campaign.core.files import user_path
 from campaign.core.jobs import Workload
+from campaign.schema.workload import TRACES
 
-TRACE_KINDS = ("swf", "batsim")
 SETTINGS_USAGE = "settings as for a search (workload=lublin workload.jobs=500 cluster.nodes=8)"
 FILE_USAGE = "a trace file (all its jobs, on its own machine; workload settings may follow)"
 
@@ -41,14 +41,17 @@ def find_workload(words: Sequence[str], *, generated: bool = False) -> NamedWork
         if generated:
             _refuse_trace(composed.campaign.workload.kind)
         return _of_campaign(composed)
-    kind = "batsim" if files[0].endswith((".json", ".json.gz")) else "swf"
+    from campaign.workloads.kinds import kind_of
+
+    file = user_path(files[0])
+    kind = kind_of(file)
     if generated:
         _refuse_trace(kind)
-    return _on_its_machine(user_path(files[0]), kind, [word for word in words if word not in files])
+    return _on_its_machine(file, kind, [word for word in words if word not in files])
 
 
 def _refuse_trace(kind: str) -> None:
-    if kind in TRACE_KINDS:
+    if kind in TRACES:
         raise ConfigError(
             f"workload.kind = {kind}: a trace is read, not generated",
             resolution="Use `hpc-campaign workload convert` for traces, or choose a model: "
@@ -62,7 +65,7 @@ def _of_campaign(composed: Composed) -> NamedWorkload:
 
     settings = composed.campaign.workload
     slots = composed.smallest_slots
-    origin = settings.path if settings.kind in TRACE_KINDS else f"seed {settings.seed}"
+    origin = settings.path if settings.kind in TRACES else f"seed {settings.seed}"
     source = f"{settings.kind}, {origin}, for the campaign's smallest cluster"
     return NamedWorkload(load(settings, slots=slots), slots, source)
 
@@ -83,15 +86,14 @@ def _on_its_machine(file: Path, kind: str, overrides: Sequence[str]) -> NamedWor
                 resolution=f"For a cluster of yours, use workload={kind} workload.path={file} "
                 f"{word}.",
             )
-    from campaign.workloads.batsim import read_batsim
-    from campaign.workloads.swf import read_swf
+    from campaign.workloads import read_trace
     from campaign.workloads.transform import transform
 
     settings = compose(
-        ["workload=swf", "workload.path=''", f"workload.kind={kind}", *overrides],
+        [f"workload={kind}", "workload.path=''", *overrides],
         used_elsewhere=("workload.machine",),
     ).campaign.workload
-    trace = {"swf": read_swf, "batsim": read_batsim}[kind](file, strict=settings.strict)
+    trace = read_trace(settings.model_copy(update={"path": str(file)}))
     slots = settings.machine or trace.machine_slots or max(trace.table.column("width").to_pylist())
     source = f"{kind}, {file}, on its own machine"
     return NamedWorkload(transform(trace, settings, slots=slots), slots, source)

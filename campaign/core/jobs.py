@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
+from campaign.core.replayed import not_replayed
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -128,10 +130,14 @@ class Workload:
 
     @property
     def sentences(self) -> list[str]:
-        """Say what was done to get these jobs: each repair, choice, cut and guess, counted."""
-        return [
+        """Say what was done to get these jobs, and what of them isn't replayed, counted.
+
+        What was done are repairs, choices, cuts and guesses.
+        """
+        done = (
             f"{name}: {text}" for name, text in self.notes.items() if not name.startswith(HEADER)
-        ]
+        )
+        return [*done, *not_replayed(self.traits)]
 
     @cached_property
     def is_guessed(self) -> "NDArray[np.bool_]":

@@ -1,7 +1,6 @@
-"""The workload as it was replayed, kept beside the results: jobs and notes in one Parquet file."""
+"""The workload as it was replayed, kept beside the results and told by the hash of its file."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,33 +8,10 @@ import pyarrow.parquet as pq
 
 from campaign.core.errors import LedgerError
 from campaign.core.files import read_regular
-from campaign.core.jobs import TRAITS_SCHEMA, WORKLOAD_SCHEMA, Workload
-from campaign.workloads.traits import traits_of
+from campaign.core.jobs import Workload
+from campaign.workloads.kept import content_of, workload_in
 
-_ABOUT = b"workload"
-"""The key of the file's metadata under which all but the jobs stands, as JSON."""
-TRAITS = frozenset(TRAITS_SCHEMA.names)
-_GUESSED = "requested_guessed"
-"""The column that tells of each job whether its requested time was guessed."""
-
-
-def content_of(workload: Workload) -> bytes:
-    """Return the content of the file that keeps `workload`, the order of its notes included."""
-    about = {
-        "name": workload.name,
-        "notes": list(workload.notes.items()),
-        "machine_slots": workload.machine_slots,
-        "payload": workload.payload,
-    }
-    table = workload.table.select(WORKLOAD_SCHEMA.names).cast(WORKLOAD_SCHEMA)
-    table = table.append_column(_GUESSED, pa.array(workload.is_guessed))
-    for name in workload.traits.column_names:
-        table = table.append_column(name, workload.traits.column(name))
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        table.replace_schema_metadata({_ABOUT: json.dumps(about)}), sink, compression="zstd"
-    )
-    return bytes(sink.getvalue())
+__all__ = ["content_of", "digest", "read"]
 
 
 def digest(content: bytes) -> str:
@@ -54,17 +30,7 @@ def read(file: Path, sha256: str) -> Workload:
         raise _unusable(file, f"can't be read: {error.strerror}") from None
     if digest(content) != sha256:
         raise _unusable(file, "isn't the file that the campaign has kept: its hash differs")
-    table = pq.read_table(pa.BufferReader(content))
-    about = json.loads(table.schema.metadata[_ABOUT])
-    return Workload(
-        about["name"],
-        table.select(WORKLOAD_SCHEMA.names).replace_schema_metadata(None),
-        dict(about["notes"]),
-        about["machine_slots"],
-        about["payload"],
-        frozenset(table.filter(table.column(_GUESSED)).column("job_id").to_pylist()),
-        traits_of({name: table.column(name) for name in table.column_names if name in TRAITS}),
-    )
+    return workload_in(pq.read_table(pa.BufferReader(content)))
 
 
 def _unusable(file: Path, why: str) -> LedgerError:

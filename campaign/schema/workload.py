@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from campaign.schema.settings import Settings, setting
 
 DRAWN_JOBS = 20
-TRACES = ("swf", "batsim")
+TRACES = ("swf", "batsim", "sacct", "table")
 MODELS = ("demo", "lublin", "downey", "poisson", "esp")
 HAVE_EFFECT: dict[str, tuple[str, ...]] = {
     "path": TRACES,
@@ -16,7 +16,9 @@ HAVE_EFFECT: dict[str, tuple[str, ...]] = {
     "jobs": (*TRACES, *(kind for kind in MODELS if kind != "esp")),
     "duration_s": ("demo",),
     "runtime_s": ("poisson",),
-    "users": ("swf",),
+    "users": ("swf", "sacct", "table"),
+    "columns": ("table",),
+    "time_zone": ("sacct", "table"),
 }
 """The kinds for which a setting has an effect; a setting that isn't here has one for all."""
 
@@ -24,12 +26,30 @@ HAVE_EFFECT: dict[str, tuple[str, ...]] = {
 class WorkloadSettings(Settings):
     """The source of the jobs and what is done to them; every trial replays the same ones."""
 
-    kind: Literal["demo", "swf", "batsim", "lublin", "downey", "poisson", "esp"] = setting(
+    kind: Literal[
+        "demo", "swf", "batsim", "sacct", "table", "lublin", "downey", "poisson", "esp"
+    ] = setting(
         "demo",
-        help="swf, batsim: a file; lublin, downey: models of real workloads; esp: the ESP-2 mix; "
-        "poisson: a model for teaching; demo: built in, and short",
+        help="swf, batsim, sacct, table: a file; lublin, downey: models of real workloads; esp: "
+        "the ESP-2 mix; poisson: a model for teaching; demo: built in, and short",
     )
-    path: str | None = setting(None, help="trace file (kind=swf, batsim)")
+    path: str | None = setting(
+        None,
+        help="file of the jobs (kind=swf, batsim, sacct, table); where no kind is chosen, it is "
+        "that of the file",
+    )
+    columns: dict[str, str] | None = setting(
+        None,
+        help="table: which column is which, as {job_id: ID, arrival: SUBMITTED, width: CORES, "
+        "..}; with a unit where it isn't seconds or MiB, as in 'limit in min'",
+        allowed="mapping to names of columns",
+    )
+    time_zone: str | None = setting(
+        None,
+        help="sacct, table: zone of the clock that times without a zone are by (UTC where it "
+        "isn't set)",
+        allowed="IANA name, such as Europe/Paris",
+    )
     jobs: int | None = setting(
         None,
         help="number of jobs: of a trace the first so many, all where it isn't set; of a model 20 "

@@ -22,6 +22,14 @@ def load(settings: WorkloadSettings, *, slots: int) -> Workload:
     return replace(transform(drawn, settings, slots=slots), payload=settings.payload)
 
 
+def read_trace(settings: WorkloadSettings) -> Workload:
+    """Return all jobs of the trace that settings name, as its reader makes them.
+
+    Raises as `load` does.
+    """
+    return SOURCES[settings.kind](settings, 0)
+
+
 def _demo(settings: WorkloadSettings, slots: int) -> Workload:
     from campaign.workloads.demo import demo
 
@@ -38,6 +46,24 @@ def _batsim(settings: WorkloadSettings, slots: int) -> Workload:
     from campaign.workloads.batsim import read_batsim
 
     return read_batsim(_file(settings, "a Batsim workload (JSON)"), strict=settings.strict)
+
+
+def _sacct(settings: WorkloadSettings, slots: int) -> Workload:
+    from campaign.workloads.sacct import read_sacct
+
+    file = _file(settings, "what sacct has written (-P or --json)")
+    return read_sacct(file, strict=settings.strict, time_zone=settings.time_zone)
+
+
+def _table(settings: WorkloadSettings, slots: int) -> Workload:
+    from campaign.workloads.table import read_table
+
+    return read_table(
+        _file(settings, "a table (CSV, TSV or Parquet)"),
+        settings.columns,
+        strict=settings.strict,
+        time_zone=settings.time_zone,
+    )
 
 
 def _lublin(settings: WorkloadSettings, slots: int) -> Workload:
@@ -69,6 +95,8 @@ SOURCES: dict[str, Callable[[WorkloadSettings, int], Workload]] = {
     "demo": _demo,
     "swf": _swf,
     "batsim": _batsim,
+    "sacct": _sacct,
+    "table": _table,
     "lublin": _lublin,
     "downey": _downey,
     "poisson": _poisson,

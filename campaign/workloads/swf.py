@@ -23,7 +23,7 @@ from pyarrow import csv
 from campaign.core.errors import WorkloadError
 from campaign.core.files import write_atomically
 from campaign.core.jobs import HEADER, Workload
-from campaign.workloads import swf_records
+from campaign.workloads import swf_records, swf_traits
 from campaign.workloads.budgets import BUDGET, Budget, check_lines, too_large
 from campaign.workloads.columns import WIDEST, Columns
 from campaign.workloads.swf_records import NUMBER, USER, Words, jobs_among
@@ -37,10 +37,16 @@ RUN = 3
 ALLOCATED = 4
 REQUESTED_WIDTH = 7
 REQUESTED_TIME = 8
-STATUS = 10
-PRECEDING = 16
-READ = (JOB, SUBMIT, RUN, ALLOCATED, REQUESTED_WIDTH, REQUESTED_TIME, STATUS, USER, PRECEDING)
-COMPLETED = 1
+OTHERS = {
+    swf_traits.WAIT_FIELD: swf_traits.WAIT,
+    swf_traits.MEMORY_FIELD: swf_traits.MEMORY,
+    swf_traits.STATUS_FIELD: swf_records.STATUS,
+    **swf_traits.NAMED,
+    swf_traits.PRECEDING_FIELD: swf_records.PRECEDING,
+    swf_traits.THINK_FIELD: swf_traits.THINK,
+}
+"""The names of columns that become traits, by their place."""
+READ = (JOB, SUBMIT, RUN, ALLOCATED, REQUESTED_WIDTH, REQUESTED_TIME, USER, *OTHERS)
 BLOCK = 1 << 23  # bytes of a trace that are looked at together
 EXCERPT = 120  # characters of a broken line that a message shows
 KEPT = (
@@ -91,6 +97,7 @@ def parse_swf(
         found.add(block)
     left_out: dict[str, int] = {}
     jobs = jobs_among(found.jobs(), left_out)
+    traits = swf_traits.traits_among(jobs, found.words)
     header = found.header
     machine = next(
         (slots for label in ("MaxProcs", "MaxNodes") if (slots := _slots(header.get(label, "")))),
@@ -107,6 +114,7 @@ def parse_swf(
         machine=machine,
         began=int(began[0]) if began else None,
         notes=notes,
+        traits=traits,
     )
 
 
@@ -160,9 +168,7 @@ class _Blocks:
             "runtime_s": of[RUN],
             "requested_s": of[REQUESTED_TIME],
             "user": self.words.numbered(of[USER]),
-            swf_records.STATUS: of[STATUS],
-            swf_records.PRECEDING: of[PRECEDING],
-        }
+        } | {name: of[place] for place, name in OTHERS.items()}
 
     def _whole(self, text: bytes) -> bytes:
         """Return the last block without its last line if that was only begun to be written.
@@ -190,6 +196,7 @@ class _Blocks:
             if match and match[2]:
                 label = match[1]
                 value = _printable(match[2])
+                swf_traits.read_naming(label, value, self.words)
                 before = (
                     f"{self.header[label]} | " if label == "Note" and label in self.header else ""
                 )
@@ -326,6 +333,7 @@ def _header(workload: Workload) -> Iterator[str]:
         f"; MaxJobs: {jobs}",
         f"; MaxRecords: {jobs}",
         f"; MaxProcs: {slots}",
+        *map(_printable, swf_traits.naming_lines(workload)),
     )
     for name, text in ({"workload": workload.name} | workload.notes).items():
         label = f"{name.removeprefix(HEADER)}: " if name.startswith(HEADER) else f"Note: {name}: "
@@ -341,7 +349,6 @@ def _lines(workload: Workload) -> list[str]:
     """Return a line per job."""
     table = workload.table
     fields: list[pa.Array | str] = [str(NO_VALUE)] * FIELDS
-    fields[STATUS] = str(COMPLETED)
     width = table.column("width").combine_chunks().cast(pa.string())
     user = table.column("user").combine_chunks()
     for place, column in (
@@ -354,6 +361,8 @@ def _lines(workload: Workload) -> list[str]:
         (USER, pc.if_else(pc.equal(user, 0), NO_VALUE, user).cast(pa.string())),
     ):
         fields[place] = column
+    for place, column in swf_traits.fields_of(workload).items():
+        fields[place] = pc.fill_null(_decimals(pa.chunked_array([column])), str(NO_VALUE))
     lines: list[str] = pc.binary_join_element_wise(*fields, " ").to_pylist()
     return lines
 

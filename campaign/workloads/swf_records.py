@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from campaign.workloads.columns import Columns, taken
+from campaign.workloads.columns import LARGEST_NUMBER, Columns, taken
 from campaign.workloads.traces import NO_VALUE
 
 PARTIAL_EXECUTIONS = (2, 3, 4)
@@ -22,7 +22,10 @@ PRECEDING = "preceding"
 NAMES_SHOWN = 20  # names of a column that a note holds
 USERS = "users"
 USER = 11
-NAMED = {USER: USERS, 12: "groups", 13: "applications", 14: "queues", 15: "partitions"}
+GROUP = 12
+QUEUE = 14
+PARTITION = 15
+NAMED = {USER: USERS, GROUP: "groups", 13: "applications", QUEUE: "queues", PARTITION: "partitions"}
 """Columns that may hold names, by their place in a line, and what these are names of."""
 NUMBER = re.compile(rb"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 NAME = re.compile(r"(?!(?:nan|inf|infinity)$)[^\W\d_][\w.@:+/-]{0,99}", re.IGNORECASE)
@@ -30,20 +33,17 @@ FIRST_WORD = -(2.0**40)  # stands for the first name of a column until names are
 WITHDRAWN = "jobs withdrawn before they started left out"
 PARTS = "partial executions left out, for the whole jobs have lines of their own"
 MERGED = "partial executions without a line of the whole job put together"
-DEPENDENT = "dependencies on preceding jobs ignored"
 
 
 def jobs_among(lines: Columns, counts: dict[str, int]) -> Columns:
     """Return the jobs among the lines of a trace; `counts` gets what was not a job, by sentence.
 
-    `lines` have the names of WORKLOAD_SCHEMA, STATUS and PRECEDING; the jobs have the first only.
+    `lines` have the names of WORKLOAD_SCHEMA, STATUS and any others, which the jobs have too.
     """
     status = lines[STATUS]
     withdrawn = (status == CANCELLED) & (lines["runtime_s"] <= 0)
     counts[WITHDRAWN] = int(withdrawn.sum())
-    lines = _whole(taken(lines, ~withdrawn), counts)
-    counts[DEPENDENT] = int((lines[PRECEDING] > 0).sum())
-    return {name: column for name, column in lines.items() if name not in (STATUS, PRECEDING)}
+    return _whole(taken(lines, ~withdrawn) if withdrawn.any() else lines, counts)
 
 
 def _whole(lines: Columns, counts: dict[str, int]) -> Columns:
@@ -89,17 +89,22 @@ def _combined(
 
 @dataclass
 class Words:
-    """Names in columns for which the format has numbers; `lines` have at least one."""
+    """Names in columns for which the format has numbers; `lines` have at least one.
+
+    `names` are those that the header tells, by the place of the column and the number.
+    """
 
     lines: int = 0
+    names: dict[tuple[int, float], str] = field(default_factory=dict)
     _names: dict[str, dict[str, int]] = field(default_factory=dict)
+    _lists: dict[str, list[str]] = field(default_factory=dict)
     _offset: int = 1
 
     def numbers(self, fields: Sequence[bytes]) -> list[float]:
         """Return the numbers of a line with names in columns for them.
 
-        No numbers if it has names elsewhere. A user's name becomes a number that `numbered`
-        understands, any other name an unknown number.
+        No numbers if it has names elsewhere. A name becomes a number that `numbered` and `name`
+        understand.
         """
         row = []
         names = []
@@ -116,9 +121,21 @@ class Words:
         for place, name in names:
             known = self._names.setdefault(NAMED[place], {})
             found = known.setdefault(name, len(known))
-            if place == USER:
-                row[place] = FIRST_WORD - found
+            row[place] = FIRST_WORD - found
         return row
+
+    def name(self, place: int, number: float) -> str | None:
+        """Return the name that a number in a column of names has; None for an unknown one."""
+        if number <= FIRST_WORD:
+            return self._listed(NAMED[place])[int(FIRST_WORD - number)]
+        known = 0 <= number < LARGEST_NUMBER
+        return self.names.get((place, number), f"{number:.15g}") if known else None
+
+    def _listed(self, column: str) -> list[str]:
+        listed = self._lists.get(column, [])
+        if len(listed) < len(self._names[column]):
+            self._lists[column] = listed = list(self._names[column])
+        return listed
 
     def numbered(self, users: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the users' numbers, those with a name after those that have a number.
@@ -129,6 +146,8 @@ class Words:
             return users
         named = users <= FIRST_WORD
         self._offset = int(users.max(initial=0)) + 1
+        for name, number in self._names[USERS].items():
+            self.names[USER, float(self._offset + number)] = name
         return np.where(named, FIRST_WORD - users + self._offset, users)
 
     def notes(self) -> dict[str, str]:

@@ -121,8 +121,10 @@ def workload_of(
         if began is None
         else {**(notes or {}), STARTED: str(began + int(jobs["arrival_s"][0]))}
     )
-    traits, lost = tied(picked(traits, rows), _new_numbers(own[rows], jobs["job_id"]))
-    told |= counted({OUTSIDE: lost})
+    traits = picked(traits, rows)
+    if "after" in traits.column_names:
+        traits, lost = tied(traits, _new_numbers(own[rows], jobs["job_id"]))
+        told |= counted({OUTSIDE: lost})
     widest = int(jobs["width"].max())
     if machine is None:
         told[MACHINE] = f"{widest} slots, as the widest job has, because the trace names no size"

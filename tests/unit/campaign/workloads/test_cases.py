@@ -11,9 +11,12 @@ from campaign.core.jobs import Workload
 from campaign.core.trials import Trial
 from campaign.simulation.testbed import SimulationTestbed
 from campaign.workloads.batsim import KILLED, read_batsim
+from campaign.workloads.sacct import read_sacct
+from campaign.workloads.sacct_records import NEVER
 from campaign.workloads.statistics import describe
 from campaign.workloads.swf import parse_swf, read_swf, write_swf
-from campaign.workloads.swf_records import DEPENDENT, MERGED, PARTS, WITHDRAWN
+from campaign.workloads.swf_records import MERGED, PARTS, WITHDRAWN
+from campaign.workloads.table import read_table
 from campaign.workloads.traces import MACHINE, NO_REQUEST
 
 CASES = Path(__file__).parent / "cases"
@@ -102,8 +105,44 @@ def test_partial_executions_without_the_whole_job_make_it() -> None:
     assert workload.notes[MERGED] == "2 jobs"
 
 
+def test_a_log_of_slurm_has_jobs_resources_and_arrays() -> None:
+    workload = read_sacct(CASES / "sacct-P.txt", strict=True)
+    table = workload.table.to_pydict()
+    assert table["width"] == [8, 4, 4]
+    assert table["runtime_s"] == [600.0, 3600.0, 1800.0]
+    assert table["requested_s"] == [1800.0, 86_400.0, 7200.0]
+    assert table["arrival_s"] == [0.0, 60.0, 180.0]
+    assert workload.notes[NEVER] == "1 job"
+    traits = workload.traits.to_pydict()
+    assert traits["memory_per_node_mib"] == [4000.0, 4000.0, 16_384.0]
+    assert traits["gpus"] == [None, None, 2]
+    assert traits["array"] == [None, 102, None]
+    assert traits["user_name"] == ["u1", "u2", "u3"]
+    assert traits["partition"] == ["normal", "normal", "gpu"]
+    assert traits["recorded_wait_s"] == [5.0, 10.0, 30.0]
+    assert traits["recorded_state"] == ["completed", "timeout", "completed"]
+
+
+def test_a_table_of_other_names_is_read_by_a_map() -> None:
+    columns = {"job_id": "job_id", "user": "user", "width": "cores", "gpus": "gpus"}
+    columns |= {"arrival": "submit_time", "start": "start_time", "end": "end_time"}
+    workload = read_table(CASES / "job-log.csv", columns | {"requested": "limit_s"}, strict=True)
+    table = workload.table.to_pydict()
+    assert table["width"] == [8, 4]
+    assert table["runtime_s"] == [600.0, 3600.0]
+    assert table["requested_s"] == [1800.0, 86_400.0]
+    assert workload.traits.column("gpus").to_pylist() == [0, 2]
+    assert "GPUs of 1 job: not replayed" in workload.sentences
+
+
 def test_dependencies_are_ignored_with_a_word() -> None:
-    assert read_swf(CASES / "swf-dependency.swf").notes == {DEPENDENT: "1 job"}
+    workload = read_swf(CASES / "swf-dependency.swf")
+    assert workload.notes == {}
+    assert "dependency on other jobs of 1 job: not replayed" in workload.sentences
+    assert workload.traits.select(["after", "after_kind", "think_s"]).to_pylist() == [
+        {"after": None, "after_kind": None, "think_s": None},
+        {"after": [1], "after_kind": "afterany", "think_s": 10.0},
+    ]
 
 
 def test_unknown_requested_times_stay_unknown(tmp_path: Path) -> None:
