@@ -5,6 +5,7 @@ where it is empty. Lines with another number of columns than the first line are 
 counted.
 """
 
+import codecs
 import csv as plain_csv
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -22,7 +23,8 @@ BLOCK = 1 << 23
 DELIMITERS = "|\t;,"
 MOST_COLUMNS = 10_000
 WRONG_WIDTH = "lines with more or fewer columns than the first line left out"
-NOT_UTF8 = "values that are not UTF-8 read with marks in their place"
+NOT_UTF8 = "lines that are not UTF-8 read with marks in place of what isn't"
+MARK = "\N{REPLACEMENT CHARACTER}"
 SHOWN = 120
 """Characters of a first line that a message shows."""
 
@@ -62,43 +64,57 @@ def read_delimited(
     found = TextColumns(names, {})
     if not rest.strip() and len(rest) < budget.line:
         raise WorkloadError(f"{file}: no jobs in it", resolution="Give a log with jobs.")
+    text = _Stream(rest, stream, file)
     table, found.repairs[WRONG_WIDTH] = _table(
-        _Stream(rest, stream, file),
+        text,
         len(names),
         list(chosen.values()),
         delimiter=delimiter,
         quoted=quoted,
         file=file,
     )
-    found.repairs[NOT_UTF8] = 0
-    for name, place in chosen.items():
-        found.columns[name], odd = _text(table.column(place))
-        found.repairs[NOT_UTF8] += odd
+    found.repairs[NOT_UTF8] = text.odd
+    found.columns = {name: _text(table.column(place)) for name, place in chosen.items()}
     return found
 
 
 class _Stream:
-    """The bytes after the first line, as Arrow reads them; NUL bytes are refused."""
+    """The bytes after the first line, as Arrow reads them: UTF-8 throughout, without NUL bytes."""
 
     closed = False
 
     def __init__(self, rest: bytes, stream: BinaryIO, file: Path) -> None:
-        self._rest = rest
+        self.odd = 0  # lines that were not UTF-8
         self._stream = stream
         self._file = file
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._waiting = self._sound(rest)
 
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes, none at the end."""
-        if self._rest:
-            block = self._rest[:size] if size >= 0 else self._rest
-            self._rest = self._rest[len(block) :]
-        else:
+        while not self._waiting:
             block = self._stream.read(size)
-        _refuse_nul(block, self._file)
-        return block
+            self._waiting = self._sound(block)
+            if not block:
+                break
+        given = self._waiting if size < 0 else self._waiting[:size]
+        self._waiting = self._waiting[len(given) :]
+        return given
 
     def close(self) -> None:
         """Leave the stream open: who opened it closes it."""
+
+    def _sound(self, block: bytes) -> bytes:
+        """Return the block, with the beginning of a character that the one before ended with."""
+        _refuse_nul(block, self._file)
+        pending = self._decoder.getstate()[0]
+        if block.isascii() and block and not pending:
+            return block
+        text = self._decoder.decode(block, final=not block)
+        sound = text.encode()
+        if sound.count(MARK.encode()) > (pending + block).count(MARK.encode()):
+            self.odd += sum(MARK in line for line in text.split("\n"))
+        return sound
 
 
 def _refuse_nul(block: bytes, file: Path) -> None:
@@ -178,7 +194,7 @@ def _table(
             ),
             csv.ConvertOptions(
                 include_columns=places,
-                column_types=dict.fromkeys(places, pa.dictionary(pa.int32(), pa.binary())),
+                column_types=dict.fromkeys(places, pa.dictionary(pa.int32(), pa.string())),
                 null_values=[""],
                 strings_can_be_null=True,
             ),
@@ -195,19 +211,6 @@ def _table(
     return table, wrong
 
 
-def _text(column: pa.ChunkedArray) -> tuple[pa.DictionaryArray, int]:
-    """Return the column as text, each value once, and how many values were no UTF-8."""
+def _text(column: pa.ChunkedArray) -> pa.DictionaryArray:
     whole = column.unify_dictionaries().combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):  # of no chunks
-        whole = pa.array([], column.type)
-    try:
-        return pa.DictionaryArray.from_arrays(whole.indices, whole.dictionary.cast(pa.string())), 0
-    except pa.ArrowInvalid:
-        pass
-    values = whole.dictionary.to_pylist()
-    texts = [value.decode("utf-8", errors="replace") for value in values]
-    odd = {place for place, text in enumerate(texts) if text.encode() != values[place]}
-    count = sum(place in odd for place in whole.indices.to_pylist())
-    # Anew, since values that differed may have become equal.
-    made = pa.array([None if at is None else texts[at] for at in whole.indices.to_pylist()])
-    return made.cast(pa.string()).dictionary_encode(), count
+    return pa.array([], column.type) if isinstance(whole, pa.ChunkedArray) else whole

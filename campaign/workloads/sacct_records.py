@@ -218,7 +218,7 @@ def _joined(records: Records, job: list[int], left_out: NDArray[np.bool_]) -> in
     if len(parts) > 1:
         columns["runtime_s"][last] = sum(columns["runtime_s"][row] for row in parts)
         columns["width"][last] = max(columns["width"][row] for row in parts)
-    columns["arrival_s"][last] = np.nanmin(columns["submit"][job])
+    columns["arrival_s"][last] = np.fmin.reduce(columns["submit"][job])
     return last
 
 
@@ -236,7 +236,7 @@ def _join_parts(columns: Columns, dropped: NDArray[np.bool_], counts: dict[str, 
         leader, *others = parts.tolist()
         for name in ("width", "gpus", "nodes"):
             columns[name][leader] = np.nansum(columns[name][parts]) or np.nan
-        columns["runtime_s"][leader] = np.nanmax(columns["runtime_s"][parts])
+        columns["runtime_s"][leader] = np.fmax.reduce(columns["runtime_s"][parts])
         for name in UNLIKE:
             if np.unique(columns[name][parts]).size > 1:
                 columns[name][leader] = np.nan

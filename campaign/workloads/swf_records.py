@@ -97,7 +97,7 @@ class Words:
     lines: int = 0
     names: dict[tuple[int, float], str] = field(default_factory=dict)
     _names: dict[str, dict[str, int]] = field(default_factory=dict)
-    _lists: dict[str, list[str]] = field(default_factory=dict)
+    _lists: dict[str, dict[float, str]] = field(default_factory=dict)
     _offset: int = 1
 
     def numbers(self, fields: Sequence[bytes]) -> list[float]:
@@ -127,14 +127,15 @@ class Words:
     def name(self, place: int, number: float) -> str | None:
         """Return the name that a number in a column of names has; None for an unknown one."""
         if number <= FIRST_WORD:
-            return self._listed(NAMED[place])[int(FIRST_WORD - number)]
+            return self._listed(NAMED[place]).get(FIRST_WORD - number)
         known = 0 <= number < LARGEST_NUMBER
         return self.names.get((place, number), f"{number:.15g}") if known else None
 
-    def _listed(self, column: str) -> list[str]:
-        listed = self._lists.get(column, [])
-        if len(listed) < len(self._names[column]):
-            self._lists[column] = listed = list(self._names[column])
+    def _listed(self, column: str) -> dict[float, str]:
+        listed = self._lists.setdefault(column, {})
+        names = self._names.get(column, {})
+        if len(listed) < len(names):
+            listed.update((float(place), name) for name, place in names.items())
         return listed
 
     def numbered(self, users: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -78,8 +78,9 @@ def _texts(numbers: NDArray[np.float64], named: Any) -> pa.DictionaryArray | Non
     texts = [named(number) for number in encoded.dictionary.to_pylist()]
     if not any(text is not None for text in texts):
         return None
-    text = pa.array(texts, pa.string())
-    return pa.DictionaryArray.from_arrays(encoded.indices, text).cast(pa.string())
+    known = pa.array([place if text is not None else None for place, text in enumerate(texts)])
+    text = pa.array(["" if text is None else text for text in texts], pa.string())
+    return pa.DictionaryArray.from_arrays(known.take(encoded.indices).cast(pa.int32()), text)
 
 
 def read_naming(label: str, value: str, words: Words) -> None:

@@ -110,10 +110,10 @@ def _mapped(key: str, text: str, known: list[str], file: Path) -> Mapped:
     kind = KINDS[name]
     if text in known:
         return Mapped(text, kind)
-    column, _, unit = (part.strip() for part in text.rpartition(" in "))
-    if column in known and unit in UNITS.get(kind, {}):
-        return Mapped(column, kind, UNITS[kind][unit])
-    if column in known:
+    column, states_unit, unit = (part.strip() for part in text.rpartition(" in "))
+    if states_unit and column in known:
+        if unit in UNITS.get(kind, {}):
+            return Mapped(column, kind, UNITS[kind][unit])
         allowed = ", ".join(UNITS.get(kind, ())) or "none: it is no amount"
         raise ConfigError(
             f"{where} = {text!r}: {unit!r} is no unit of it", resolution=f"Units: {allowed}."

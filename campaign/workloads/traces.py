@@ -121,7 +121,8 @@ def workload_of(
         if began is None
         else {**(notes or {}), STARTED: str(began + int(jobs["arrival_s"][0]))}
     )
-    traits = picked(traits, rows)
+    if not np.array_equal(rows, np.arange(own.size)):
+        traits = picked(traits, rows)
     if "after" in traits.column_names:
         traits, lost = tied(traits, _new_numbers(own[rows], jobs["job_id"]))
         told |= counted({OUTSIDE: lost})

@@ -76,6 +76,18 @@ def _typed(column: Any, kind: pa.DataType) -> pa.ChunkedArray:
         column = pa.array(column, kind.value_type if pa.types.is_dictionary(kind) else kind)
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_dictionary(kind):
-        # Anew, so that no name stays that no job has.
-        return pa.chunked_array([whole.cast(pa.string()).dictionary_encode()])
+        return pa.chunked_array([_anew(whole)])
     return pa.chunked_array([whole.cast(kind)])
+
+
+def _anew(names: Any) -> pa.DictionaryArray:
+    """Return the names with a dictionary in order of appearance, without a name that no job has."""
+    if pa.types.is_dictionary(names.type):
+        known = names.dictionary.cast(pa.string())
+        if known.null_count == 0 and len(known.unique()) == len(known):
+            # By the names' places, which are told apart sooner than names.
+            places = names.indices.dictionary_encode()
+            return pa.DictionaryArray.from_arrays(
+                places.indices.cast(pa.int32()), known.take(places.dictionary)
+            )
+    return names.cast(pa.string()).dictionary_encode()

@@ -32,6 +32,7 @@ class Family:
 
 FAMILIES = {
     "traces": Family("traces", 31_637, 500),
+    "logs": Family("logs", 10_000, 300),
     "campaigns": Family("campaigns", 1_800, 15, function="campaigns"),
     "unlimited": Family("campaigns", 1_999, 12, function="unlimited"),
     "overrides": Family("configs", 2_319, 30, function="overrides"),

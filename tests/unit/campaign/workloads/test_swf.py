@@ -322,8 +322,8 @@ def test_swf_written_is_what_other_programs_read(tmp_path: Path) -> None:
         "; Note: machine size guessed: 4 slots, as the widest job has, because the trace names no "
         "size",
         "; Note: no requested time: 1 job; the run time is taken for it",
-        "4 0 -1 10 2 -1 -1 2 60 -1 1 3 -1 -1 -1 -1 -1 -1",
-        "5 30.5 -1 0.0000002 4 -1 -1 4 -1 -1 1 -1 -1 -1 -1 -1 -1 -1",
+        "4 0 5 10 2 -1 -1 2 60 -1 1 3 1 -1 1 1 -1 -1",
+        "5 30.5 5 0.0000002 4 -1 -1 4 -1 -1 1 -1 1 -1 1 1 -1 -1",
     ]
     assert list(tmp_path.iterdir()) == [tmp_path / "t.swf"]
 
