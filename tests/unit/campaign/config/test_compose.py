@@ -239,7 +239,7 @@ def test_simulation_is_not_held_to_the_memory_of_virtual_machines(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "setting"),
     [
-        (["workload.path=trace.swf"], "path"),
+        (["workload=demo", "workload.path=trace.swf"], "path"),
         (["workload=lublin", "workload.strict=true"], "strict"),
         (["workload=swf", "workload.path=t", "workload.seed=3"], "seed"),
         (["workload=esp", "workload.jobs=20"], "jobs"),
