@@ -7,7 +7,8 @@ from campaign.config.override_values import value_of
 from campaign.core.errors import ConfigError
 from campaign.core.files import user_path
 
-DEFAULT = "demo"
+DEFAULTS = ("demo", "afternoon")
+"""What a campaign replays that chooses nothing, in real and in virtual time."""
 PATH = "workload.path"
 
 
@@ -17,7 +18,7 @@ def kind_by_file(overrides: Sequence[str], choices: Mapping[str, str]) -> str | 
     `choices` are the options of all groups.
     """
     keys = {key_of(override) for override in overrides}
-    if choices.get("workload") != DEFAULT or keys & {"workload", "workload.kind"}:
+    if choices.get("workload") not in DEFAULTS or keys & {"workload", "workload.kind"}:
         return None
     given = [override for override in overrides if key_of(override) == PATH]
     path = value_of(given[-1]) if given else None
