@@ -134,7 +134,8 @@ def _told(moment: Moments, first: Mask, second: Mask) -> Moments:
 
 def _by_number(submit: Moments, numbers: Times) -> Moments:
     """Return submissions, those told that stand before or after the one turn back of the clock."""
-    first, second = submit.first.copy(), submit.second.copy()
+    first = submit.first.copy()
+    second = submit.second.copy()
     rows = np.flatnonzero(submit.unclear)
     rows = rows[np.argsort(first[rows], kind="stable")]
     turns = np.cumsum(np.diff(first[rows], prepend=first[rows][:1]) > DAY_S)
@@ -143,7 +144,8 @@ def _by_number(submit: Moments, numbers: Times) -> Moments:
         here = here[np.argsort(numbers[here], kind="stable")]
         back = np.flatnonzero(np.diff(submit.first[here]) < -1)
         if back.size == 1:
-            before, after = here[: back[0] + 1], here[back[0] + 1 :]
+            before = here[: back[0] + 1]
+            after = here[back[0] + 1 :]
             second[before] = first[before]
             first[after] = second[after]
     return Moments(first, second)

@@ -26,12 +26,12 @@ from campaign.workloads.columns import WIDEST, Columns
 from campaign.workloads.delimited import TextColumns, read_delimited
 from campaign.workloads.sacct_command import COLUMNS, COMMAND
 from campaign.workloads.sacct_json import json_columns, looks_like_json
-from campaign.workloads.sacct_records import Records, jobs_of, tasks_in
+from campaign.workloads.sacct_records import AccountLines, jobs_of, tasks_in
 from campaign.workloads.submit_lines import Submissions, submissions
 from campaign.workloads.traces import counted, opened, workload_of
 from campaign.workloads.values import (
     Memory,
-    Resources,
+    TrackedResources,
     count,
     duration_s,
     memory,
@@ -101,7 +101,8 @@ class _Pushed:
         self._stream = stream
 
     def read(self, size: int = -1) -> bytes:
-        head, self._head = self._head, b""
+        head = self._head
+        self._head = b""
         rest: bytes = self._stream.read(size if size < 0 else max(size - len(head), 0))
         return head + rest
 
@@ -186,15 +187,15 @@ class _Log:
         if name not in self.columns:
             return np.full((self.rows, 4), math.nan), [None] * self.rows
         column = self.columns[name]
-        known: list[Resources] = []
+        known: list[TrackedResources] = []
         bad = []
         for text in column.dictionary.to_pylist():
             try:
                 known.append(resources(text))
             except (ValueError, OverflowError):
                 bad.append(len(known))
-                known.append(Resources())
-        known.append(Resources())
+                known.append(TrackedResources())
+        known.append(TrackedResources())
         at = places(column)
         self._count(name, int(np.isin(at, bad).sum()))
         types = [each.gpu_type for each in known]
@@ -249,7 +250,7 @@ def _workload(log: _Log, *, strict: bool, time_zone: str | None) -> Workload:
     )
 
 
-def _records(log: _Log) -> Records:
+def _records(log: _Log) -> AccountLines:
     """Return the lines that have a job's number."""
     parts = _parts(log)
     known = pc.is_valid(pc.struct_field(parts, "number"))
@@ -267,7 +268,7 @@ def _records(log: _Log) -> Records:
     columns["limit"] = _limits(columns["number"], pending, said.array_limits)
     log.notes |= counted(said.counts)
     names = {trait: log.columns[name] for trait, name in NAMES.items() if name in log.columns}
-    return Records(
+    return AccountLines(
         columns,
         places(log.columns["jobid"]),
         states,

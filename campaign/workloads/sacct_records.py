@@ -36,7 +36,7 @@ UNLIKE = ("memory_per_slot_mib", "memory_per_node_mib")
 
 
 @dataclass
-class Records:
+class AccountLines:
     """Lines of accounts; all columns have a value per line, NaN where it is unknown.
 
     `columns` has `number` and `task` of the JobID, `part` in a heterogeneous job, `raw`, the
@@ -64,7 +64,7 @@ class Jobs:
     notes: dict[str, str]
 
 
-def jobs_of(records: Records, counts: dict[str, int], repairs: dict[str, int]) -> Jobs:
+def jobs_of(records: AccountLines, counts: dict[str, int], repairs: dict[str, int]) -> Jobs:
     """Return the jobs among the lines, in the order of submission.
 
     `counts` gets what is left out by definition, `repairs` what is wrong, each by its sentence.
@@ -104,17 +104,17 @@ def tasks_in(text: str) -> int:
     for part in text.partition("%")[0].split(","):
         match = TASKS.fullmatch(part.strip())
         if match:
-            first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
-            total += max((last - first) // max(step, 1) + 1, 0)
+            step = max(int(match[3] or 1), 1)
+            total += max((int(match[2] or match[1]) - int(match[1])) // step + 1, 0)
     return max(total, 1)
 
 
-def _in(records: Records, states: tuple[str, ...]) -> NDArray[np.bool_]:
+def _in(records: AccountLines, states: tuple[str, ...]) -> NDArray[np.bool_]:
     codes = [place for place, state in enumerate(records.states) if state in states]
     return np.isin(records.state, codes)
 
 
-def _never_started(records: Records) -> NDArray[np.bool_]:
+def _never_started(records: AccountLines) -> NDArray[np.bool_]:
     columns = records.columns
     start = columns["start"]
     none = columns["elapsed"] == 0
@@ -125,7 +125,7 @@ def _never_started(records: Records) -> NDArray[np.bool_]:
     return np.asarray(unknown | withdrawn | (_in(records, WAITING) & ~ran))
 
 
-def _unended(records: Records) -> NDArray[np.bool_]:
+def _unended(records: AccountLines) -> NDArray[np.bool_]:
     running = _in(records, RUNNING)
     if not records.has_end:
         return running
@@ -139,7 +139,7 @@ def _run_times(columns: Columns) -> NDArray[np.float64]:
 
 
 def _join_runs(
-    records: Records,
+    records: AccountLines,
     left_out: NDArray[np.bool_],
     dropped: NDArray[np.bool_],
     counts: dict[str, int],
@@ -175,7 +175,9 @@ def _groups(key: NDArray[np.int64], order: NDArray[np.float64]) -> Iterator[list
         first = end + 1
 
 
-def _without_twins(records: Records, rows: list[int], left_out: NDArray[np.bool_]) -> list[int]:
+def _without_twins(
+    records: AccountLines, rows: list[int], left_out: NDArray[np.bool_]
+) -> list[int]:
     """Return the rows without those that tell of the same run; the one that ended is kept."""
     submit = records.columns["submit"]
     found: list[int] = []
@@ -188,7 +190,7 @@ def _without_twins(records: Records, rows: list[int], left_out: NDArray[np.bool_
     return found
 
 
-def _jobs_in(records: Records, runs: list[int]) -> Iterator[list[int]]:
+def _jobs_in(records: AccountLines, runs: list[int]) -> Iterator[list[int]]:
     """Yield the runs of each job among those with its number.
 
     A job goes on after a run that was repeated, unless another user's follows: numbers begin anew
@@ -206,7 +208,7 @@ def _jobs_in(records: Records, runs: list[int]) -> Iterator[list[int]]:
         yield job
 
 
-def _joined(records: Records, job: list[int], left_out: NDArray[np.bool_]) -> int:
+def _joined(records: AccountLines, job: list[int], left_out: NDArray[np.bool_]) -> int:
     """Return the row that stands for all runs of a job, as changed by the others."""
     ran = [row for row in job if not left_out[row]]
     last = job[-1]
@@ -222,7 +224,7 @@ def _joined(records: Records, job: list[int], left_out: NDArray[np.bool_]) -> in
     return last
 
 
-def _state(records: Records, row: int) -> str:
+def _state(records: AccountLines, row: int) -> str:
     place = int(records.state[row])
     return records.states[place]
 
@@ -273,7 +275,9 @@ def _numbered(user: pa.DictionaryArray) -> NDArray[np.float64]:
     return np.asarray(indices + 1)
 
 
-def _traits(records: Records, rows: NDArray[np.intp], numbers: NDArray[np.float64]) -> pa.Table:
+def _traits(
+    records: AccountLines, rows: NDArray[np.intp], numbers: NDArray[np.float64]
+) -> pa.Table:
     columns = records.columns
     found: dict[str, Any] = {}
     for name in ("nodes", "gpus", *UNLIKE):
@@ -301,7 +305,7 @@ def _nullable(values: NDArray[np.float64], *, least: float = -np.inf) -> pa.Arra
 
 
 def _dependencies(
-    records: Records, rows: NDArray[np.intp], numbers: NDArray[np.float64]
+    records: AccountLines, rows: NDArray[np.intp], numbers: NDArray[np.float64]
 ) -> dict[str, Any]:
     """Return what jobs depend on, by the numbers that the jobs have here."""
     by_name: dict[str, list[int]] = {}

@@ -35,7 +35,7 @@ class Memory(NamedTuple):
     per: str
 
 
-class Resources(NamedTuple):
+class TrackedResources(NamedTuple):
     """What a list of trackable resources holds; NaN and None where it doesn't say."""
 
     slots: float = math.nan
@@ -133,7 +133,7 @@ def memory(text: str) -> Memory:
     return Memory(mib or math.nan, match[3].lower())  # 0: nothing asked for in particular
 
 
-def resources(text: str) -> Resources:
+def resources(text: str) -> TrackedResources:
     """Return what a list such as `cpu=8,gres/gpu:a100=2,mem=16G,node=1` holds."""
     amounts: dict[str, str] = {}
     for part in text.split(","):
@@ -144,7 +144,7 @@ def resources(text: str) -> Resources:
     typed = {name: count(amount) for name, amount in amounts.items() if name[:9] == f"{GPU}:"}
     types = [name[9:] for name, gpus in typed.items() if gpus > 0]
     gpus = count(amounts[GPU]) if GPU in amounts else sum(typed.values()) if typed else math.nan
-    return Resources(
+    return TrackedResources(
         count(amounts.get("cpu", "")),
         memory(amounts.get("mem", "")).mib,
         count(amounts.get("node", "")),
