@@ -50,12 +50,13 @@ Promise = Callable[[Scheduler[Params], ImageFacts], None]
 def other_values(params: type[Params]) -> Iterator[tuple[str, Scalar]]:
     """Yield each parameter with a value that is not its default."""
     for name, field in params.model_fields.items():
-        options = choices_of(field) or tuple(
+        bounds = [
             bound
             for item in field.metadata
             for key in ("ge", "le")
             if (bound := getattr(item, key, None)) is not None
-        )
+        ]
+        options = choices_of(field) or field.examples or bounds
         found = [option for option in options if option != field.default]
         if not found:
             raise Broken(f"parameter {name} has no choices and no bounds: a search can't vary it")

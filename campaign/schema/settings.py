@@ -60,14 +60,17 @@ def tunable(
     log: bool = False,
     step: int | None = None,
     allowed: str = "",
+    examples: list[Any] | None = None,
 ) -> Any:
     """Declare one tunable of a scheduler: a setting that a search may vary.
 
     `log` and `step` are how a range of it is sampled, unless the campaign sets them. `allowed` says
-    in words what type and bounds can't.
+    in words what type and bounds can't, and `examples` are some of those values.
     """
     extra: dict[str, Any] = {"unit": unit, "log": log, "step": step, "allowed": allowed}
-    return Field(default, ge=ge, le=le, description=help, json_schema_extra=extra)
+    return Field(
+        default, ge=ge, le=le, description=help, examples=examples, json_schema_extra=extra
+    )
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,7 @@ class CommonParams(Params):
         "CR_Core",
         help="what is allocated; LLN: least loaded nodes first, Pack_Nodes: fill node after node",
         allowed=f"one of {', '.join(ALLOCATED)}; and any of {', '.join(FLAGS)}",
+        examples=["CR_CPU", "CR_Core_Memory", "CR_Core,CR_LLN"],
     )
 
 

@@ -353,7 +353,7 @@ def test_the_tables_of_docs_come_from_the_rows(tmp_path, capsys):
     assert written == docs.pages()
     assert "| `cluster.memory_mib` | [256 .. 1048576] MiB | 512 |" in written["settings.md"]
     assert (
-        "| `bf_interval` | [1 .. 10800] s | 30; scheduler=slurm has {low: 1"
+        "| `bf_interval` | -1 or [1 .. 10800] s | 30; scheduler=slurm has {low: 1"
         in written["settings.md"]
     )
     assert "| makespan_s | s |" in written["metrics.md"]

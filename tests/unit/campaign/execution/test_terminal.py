@@ -12,6 +12,7 @@ from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.execution.progress import Progress
 from campaign.execution.terminal import show
+from campaign.records.ledger import Asked
 
 LOGGER = logging.getLogger("campaign.test")
 
@@ -30,7 +31,7 @@ def tell_all(style, stream, **options):
         LOGGER.info("building [1, 4] [/usr/bin] [bold]x")
         with log.context(host="local"):
             LOGGER.debug("a detail of %s", "[/it]")
-        progress.asked(0, {"cluster.nodes": 2, "scheduler.params.defer": True})
+        progress.asked(Asked(0, {"cluster.nodes": 2, "scheduler.params.defer": True}, {}))
         progress.started(Trial(number=0, point={}))
         progress.running({0: Status(Phase.WORKLOAD, 0.0, "[/] 3 of 30")})
         record = TrialRecord(
