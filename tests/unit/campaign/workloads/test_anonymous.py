@@ -1,5 +1,6 @@
 """An anonymous workload schedules as the original does, and names nobody."""
 
+import io
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -8,6 +9,7 @@ from campaign.core.jobs import NAME, TRAITS_SCHEMA
 from campaign.workloads.anonymous import NOTE, anonymous
 from campaign.workloads.kept import content_of
 from campaign.workloads.sacct import read_sacct
+from campaign.workloads.swf import parse_swf
 from campaign.workloads.table import read_table
 from campaign.workloads.traces import STARTED
 
@@ -78,6 +80,15 @@ def test_what_scheduling_needs_stays(tmp_path: Path) -> None:
     assert traits["recorded_state"] == ["completed", None, "timeout"]
     assert len(found.guessed_requests) == 3
     assert all(found.traits.column(name).type == NAME for name in ("partition", "qos", "gpu_type"))
+
+
+def test_users_that_are_numbers_get_others() -> None:
+    line = "{} {} -1 5 1 -1 -1 1 60 -1 1 {} 1 -1 1 1 -1 -1\n"
+    users = (4711, -1, 12, 4711)
+    text = "".join(line.format(job, job, user) for job, user in enumerate(users, start=1))
+    workload = parse_swf(io.BytesIO(text.encode()), file=Path("t.swf"))
+    assert workload.table.column("user").to_pylist() == [4711, 0, 12, 4711]
+    assert anonymous(workload).table.column("user").to_pylist() == [1, 0, 2, 1]
 
 
 def test_notes_that_count_stay_and_dates_only_if_asked(tmp_path: Path) -> None:
