@@ -70,6 +70,8 @@ def baseline_problems(space: Space, given: Mapping[str, Scalar]) -> Iterator[Pro
     chosen: Point = {SCHEDULER: given[SCHEDULER]} if SCHEDULER in given else {}
     for path, value in given.items():
         where = f"{SETTING}.{path}"
+        if path in space.fixed and space.fixed[path] == value:
+            continue  # every trial has it
         if path not in space.dimensions:
             searched = ", ".join(space.dimensions) or "none: nothing is searched"
             yield Problem(where, value, searched, "this setting isn't searched")

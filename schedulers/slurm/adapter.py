@@ -3,6 +3,7 @@
 import secrets as random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from campaign.schema.settings import Scalar
@@ -21,11 +22,13 @@ from schedulers.base import (
 from schedulers.commands import prints_nothing
 from schedulers.facts import ImageFacts
 from schedulers.policy import Policy
+from schedulers.site_settings import SiteSettings
 from schedulers.slurm import jobs, plan
 from schedulers.slurm.conf import COMPLETION_LOG, CONTROLLER_LOG, NODE_LOG, SlurmNames, node_log
 from schedulers.slurm.fairness import FAIRNESS
 from schedulers.slurm.params import SlurmParams, parse_config
 from schedulers.slurm.policy import policy
+from schedulers.slurm.site import read_site
 
 if TYPE_CHECKING:
     from campaign.core.jobs import Job
@@ -45,6 +48,7 @@ class Slurm:
     memory_mib: ClassVar[int] = 256
     shared_node_mib: ClassVar[int] = 16
     stand_ins: ClassVar[str] = ""
+    site_file: ClassVar[str] = "slurm.conf"
     phase_limits: ClassVar[PhaseLimits] = PhaseLimits(
         boot_s=60.0, configure_s=60.0, smoke_test_s=60.0
     )
@@ -64,6 +68,10 @@ class Slurm:
     def nodes_needed(self, job: "Job", topology: Topology) -> int:
         """Return the fewest nodes that hold the job; raise WorkloadError where there are none."""
         return fewest_nodes(job, topology)
+
+    def read_site(self, file: Path) -> SiteSettings:
+        """Return what a site's slurm.conf says."""
+        return read_site(file)
 
     def for_image(self, facts: ImageFacts) -> "BoundSlurm":
         """Bind the adapter to paths, unit names and munge's user of an image."""

@@ -12,6 +12,7 @@ from schedulers.slurm.params import SlurmParams, conf_values
 if TYPE_CHECKING:
     from jinja2 import Template
 
+TEMPLATE = Path(__file__).with_name("slurm.conf.j2")
 CONTROLLER_PORT = 6817
 FIRST_PORT = 7000
 """The nodes of a dense cluster listen on the ports after this one."""
@@ -108,6 +109,4 @@ def _template() -> "Template":
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - no HTML is made
     )
-    return environment.from_string(
-        Path(__file__).with_name("slurm.conf.j2").read_text(encoding="utf-8")
-    )
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))

@@ -43,6 +43,43 @@ def test_a_log_becomes_a_file_that_a_campaign_replays_as_the_log(capsys):
         assert replayed.hash == workload.hash
 
 
+CONF = """\
+SchedulerParameters=bf_interval=60,bf_foo=1
+PriorityWeightAge=1000
+PartitionName=normal Nodes=n[1-9]
+"""
+
+
+def test_a_sites_settings_become_an_option_of_the_group_scheduler_and_the_baseline(folder, capsys):
+    (folder / "slurm.conf").write_text(CONF)
+    (folder / "site" / "scheduler").mkdir(parents=True)
+    assert imported("slurm.conf", "--out", "site/scheduler/ours.yaml") == 0
+    said = capsys.readouterr().out
+    assert "site/scheduler/ours.yaml: 2 parameters of slurm" in said
+    assert "line 1: bf_foo=1 (Slurm 24.11 has no such option" in said
+    assert "line 3: PartitionName=normal (there is one partition" in said
+    searched = "scheduler.params.bf_interval=[10,120]"
+    composed = compose(["testbed=simulation", "scheduler=ours", searched], folder / "site")
+    assert composed.space.fixed["scheduler.params.PriorityWeightAge"] == 1000
+    # Slurm's own default is 30.
+    assert composed.baseline.point["scheduler.params.bf_interval"] == 60
+
+
+@pytest.mark.parametrize(
+    ("content", "out", "says"),
+    [
+        ("PriorityWeightAge=1\n", "x.parquet", "x.parquet is no FILE.yaml"),
+        ("ClusterName=x\n", "x.yaml", "no line of it is a parameter"),
+        ("no pair\n", "x.yaml", "slurm.conf, line 1: not Key=value"),
+    ],
+)
+def test_settings_that_cannot_be_imported_are_refused(content, out, says, folder, capsys):
+    (folder / "slurm.conf").write_text(content)
+    assert imported("slurm.conf", "--out", out) == USER_ERROR
+    assert says in capsys.readouterr().err
+    assert not (folder / out).exists()
+
+
 def test_help_prints_the_command_that_writes_a_log(capsys):
     with pytest.raises(SystemExit):
         imported("--help")

@@ -39,6 +39,11 @@ def test_a_searched_setting_is_at_its_default_or_the_nearest_value(override, pat
     assert composed.space.misfit(composed.baseline.point) == ""
 
 
+def test_what_every_trial_has_may_stand_in_the_baseline():
+    composed = compose([f"{BF_INTERVAL}=60", f"search.baseline.{BF_INTERVAL}=60"])
+    assert BF_INTERVAL not in composed.baseline.point
+
+
 def test_of_several_schedulers_the_first_is_the_baseline_unless_another_is_given():
     first = compose(["scheduler=slurm-flux"])
     other = compose(["scheduler=slurm-flux", "search.baseline.scheduler.name=flux"])

@@ -1,0 +1,49 @@
+"""A site's own settings of a scheduler, and what was made of each line of its files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from campaign.schema.settings import Scalar
+
+Verdict = Literal["taken", "same", "fixed", "refused", "missing", "other"]
+VERDICTS: Mapping[Verdict, str] = {
+    "taken": "taken: parameters of every trial, and of the baseline where they are searched",
+    "same": "the same in every trial here anyway",
+    "fixed": "otherwise in every trial here",
+    "refused": "not taken: no value that the scheduler takes, or no option that it knows",
+    "missing": "not taken, though it decides which job starts when: not expressed here",
+    "other": "not taken: not known to decide which job starts when",
+}
+
+
+@dataclass(frozen=True)
+class SiteLine:
+    """A setting in a site's file, what was made of it, and why."""
+
+    file: Path
+    line: int
+    name: str
+    value: str
+    verdict: Verdict
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class SiteSettings:
+    """A scheduler's parameters as a site has them, and all that its files say, in their order."""
+
+    scheduler: str
+    params: Mapping[str, Scalar]
+    lines: tuple[SiteLine, ...]
+
+
+class ReadsSiteSettings(Protocol):
+    """An adapter that understands a site's own configuration file."""
+
+    site_file: str
+    """What that file is called."""
+
+    def read_site(self, file: Path) -> SiteSettings:
+        """Return what the file says; raise ConfigError where it can't be read."""

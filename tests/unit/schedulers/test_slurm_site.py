@@ -1,0 +1,131 @@
+"""A site's own slurm.conf: read as slurmctld reads it, with a verdict on every line."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from campaign.core.errors import ConfigError
+from schedulers.site_settings import SiteSettings
+from schedulers.slurm.conf_file import read_conf
+from schedulers.slurm.params import SlurmParams
+from schedulers.slurm.site import read_site
+
+SITE = """\
+# A cluster of a university.
+ClusterName=Big
+SlurmctldHost=ctl1
+SlurmctldHost=ctl2(10.0.0.2)
+SchedulerType=sched/backfill
+SchedulerParameters=bf_window=10080,bf_max_job_user=100,\\
+BF_continue=no,max_rpc_cnt=150,bf_foo=3,bf_interval=0,bf_window=7
+PriorityMaxAge=7-0
+PriorityMaxAge=14-0   # the one that counts
+PriorityFavorSmall=NO
+SelectType=select/cons_tres
+SelectTypeParameters=cr_core_memory,CR_LLN
+PreemptMode=REQUEUE
+ReturnToService=1
+Epilog="/etc/slurm/a b.sh" Prolog=/etc/slurm/c\\#1.sh
+NodeName=DEFAULT RealMemory=190000 State=UNKNOWN
+nodename=n[001-100] CPUs=48 Gres=gpu:a100:4
+PartitionName=normal Nodes=n[001-100] Default=YES PriorityTier=2
+"""
+
+
+def written(folder: Path, text: str, name: str = "slurm.conf") -> Path:
+    file = folder / name
+    file.write_text(text)
+    return file
+
+
+def verdicts(found: SiteSettings) -> dict[str, list[str]]:
+    by_verdict: dict[str, list[str]] = {}
+    for line in found.lines:
+        by_verdict.setdefault(line.verdict, []).append(line.name)
+    return by_verdict
+
+
+def test_what_is_a_parameter_is_taken_and_every_other_line_has_a_verdict(tmp_path: Path) -> None:
+    found = read_site(written(tmp_path, SITE))
+    assert found.params == {
+        "SchedulerType": "sched/backfill",
+        "bf_window": 10080,
+        "bf_max_job_user": 100,
+        "bf_continue": True,  # a flag is on as soon as it stands there
+        "max_rpc_cnt": 150,
+        "PriorityMaxAge": 14 * 24 * 60,
+        "PriorityFavorSmall": False,
+        "SelectTypeParameters": "CR_Core_Memory,CR_LLN",
+    }
+    SlurmParams.model_validate(found.params)
+    told = verdicts(found)
+    assert told["refused"] == ["bf_foo", "bf_interval"]
+    assert told["missing"] == ["PreemptMode", "Prolog", "NodeName", "nodename", "PartitionName"]
+    assert told["fixed"] == ["ReturnToService"]
+    assert told["same"] == ["SelectType"]
+    assert told["other"] == [
+        "ClusterName",
+        "SlurmctldHost",
+        "SlurmctldHost",
+        "bf_window",
+        "PriorityMaxAge",
+        "Epilog",
+    ]
+    assert {line.why for line in found.lines if line.name == "ReturnToService"} == {"2 here"}
+
+
+def test_values_are_read_with_their_places_quotes_and_escapes(tmp_path: Path) -> None:
+    pairs = {pair.key: pair for pair in read_conf(written(tmp_path, SITE))}
+    assert pairs["Epilog"].value == "/etc/slurm/a b.sh"
+    assert pairs["Prolog"].value == "/etc/slurm/c#1.sh"
+    assert (pairs["Prolog"].line, pairs["Prolog"].first, pairs["Epilog"].first) == (15, False, True)
+    assert pairs["SchedulerParameters"].line == 6
+
+
+def test_included_files_stand_in_their_place(tmp_path: Path) -> None:
+    written(tmp_path, "PriorityWeightAge=7\n", "big-priority.conf")
+    file = written(tmp_path, "ClusterName=Big\ninclude %c-priority.conf\nPriorityFavorSmall=YES\n")
+    found = read_site(file)
+    assert found.params == {"PriorityWeightAge": 7, "PriorityFavorSmall": True}
+    assert [line.file.name for line in found.lines] == [
+        "slurm.conf",
+        "big-priority.conf",
+        "slurm.conf",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("SchedulerType sched/backfill\n", "line 1: not Key=value"),
+        ("# fine\n\nPriorityWeightAge=\n", "line 3: not Key=value"),
+        ("SchedulerParameters=defer,\\\n  bf_continue\n", "line 1: not Key=value: 'bf_continue'"),
+        ("Include none.conf\n", "none.conf: No such file"),
+        ("Include slurm.conf\n", "includes"),
+        ("A\0B=1\n", "not a text file"),
+    ],
+)
+def test_what_slurm_would_not_read_is_refused_by_its_place(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        read_site(written(tmp_path, text))
+
+
+def test_mutated_files_are_read_or_refused_in_words(tmp_path: Path) -> None:
+    draw = random.Random(20)
+    read = 0
+    for _ in range(2000):
+        text = list(SITE)
+        for _ in range(draw.randint(1, 8)):
+            place = draw.randrange(len(text))
+            text[place] = draw.choice(["", text[place] * 2, chr(draw.randrange(1, 300)), "\\\n"])
+        try:
+            found = read_site(written(tmp_path, "".join(text)))
+        except ConfigError as error:
+            assert str(tmp_path) in error.brief
+            continue
+        SlurmParams.model_validate(found.params)
+        read += 1
+    assert read > 500
