@@ -39,6 +39,17 @@ class SiteSettings:
     lines: tuple[SiteLine, ...]
 
 
+@dataclass(frozen=True)
+class SiteChange:
+    """A change of a site's files: parameters with their values before and after, and contents.
+
+    `contents` has the whole text of each file that changes, as it is and as it would be.
+    """
+
+    params: Mapping[str, tuple[Scalar, Scalar]]
+    contents: Mapping[Path, tuple[str, str]]
+
+
 class ReadsSiteSettings(Protocol):
     """An adapter that understands a site's own configuration file."""
 
@@ -47,3 +58,9 @@ class ReadsSiteSettings(Protocol):
 
     def read_site(self, file: Path) -> SiteSettings:
         """Return what the file says; raise ConfigError where it can't be read."""
+
+    def changed_site(self, file: Path, params: Mapping[str, Scalar]) -> SiteChange:
+        """Return the change by which the site would have these parameters.
+
+        Raise ConfigError where that can't be written.
+        """

@@ -86,3 +86,11 @@ def file_to_write(option: str, *endings: str) -> Callable[[str], Path]:
         return place
 
     return parse
+
+
+def trial_of(text: str) -> tuple[str, int]:
+    """Return the campaign and the trial that `NAME:TRIAL` names; UsageError for anything else."""
+    name, colon, number = text.rpartition(":")
+    if not (name and colon and number.isdecimal()):
+        raise UsageError(f"{text!r} names no trial", resolution="Write NAME:TRIAL, such as demo:3.")
+    return name, int(number)

@@ -15,6 +15,8 @@ from typing import cast
 from campaign.config.baseline import SETTING
 from campaign.core.errors import ConfigError
 from schedulers import registry
+from schedulers.base import Params
+from schedulers.interface import Scheduler
 from schedulers.site_settings import VERDICTS, ReadsSiteSettings, SiteLine, SiteSettings
 from search.space import PARAMS
 
@@ -36,6 +38,17 @@ def read_site_file(file: Path) -> SiteSettings:
             return reader.read_site(file)
     known = ", ".join(reader.site_file for reader in _readers())
     raise ConfigError(f"{file}: no scheduler's configuration", resolution=f"Give a {known}.")
+
+
+def reader_for(scheduler: Scheduler[Params]) -> ReadsSiteSettings:
+    """Return the scheduler as one that knows a site's files; ConfigError where it doesn't."""
+    if not hasattr(scheduler, "changed_site"):
+        known = ", ".join(cast(Scheduler[Params], one).name for one in _readers())
+        raise ConfigError(
+            f"{scheduler.name} has no configuration file of a site's that is understood here",
+            resolution=f"Choose a trial of {known}.",
+        )
+    return cast(ReadsSiteSettings, scheduler)
 
 
 def group_file(settings: SiteSettings, source: Path) -> str:

@@ -22,13 +22,14 @@ from schedulers.base import (
 from schedulers.commands import prints_nothing
 from schedulers.facts import ImageFacts
 from schedulers.policy import Policy
-from schedulers.site_settings import SiteSettings
+from schedulers.site_settings import SiteChange, SiteSettings
 from schedulers.slurm import jobs, plan
 from schedulers.slurm.conf import COMPLETION_LOG, CONTROLLER_LOG, NODE_LOG, SlurmNames, node_log
 from schedulers.slurm.fairness import FAIRNESS
 from schedulers.slurm.params import SlurmParams, parse_config
 from schedulers.slurm.policy import policy
 from schedulers.slurm.site import read_site
+from schedulers.slurm.site_change import changed_site
 
 if TYPE_CHECKING:
     from campaign.core.jobs import Job
@@ -72,6 +73,10 @@ class Slurm:
     def read_site(self, file: Path) -> SiteSettings:
         """Return what a site's slurm.conf says."""
         return read_site(file)
+
+    def changed_site(self, file: Path, params: Mapping[str, Scalar]) -> SiteChange:
+        """Return the change of a site's slurm.conf by which it would have these parameters."""
+        return changed_site(file, params)
 
     def for_image(self, facts: ImageFacts) -> "BoundSlurm":
         """Bind the adapter to paths, unit names and munge's user of an image."""

@@ -5,9 +5,10 @@ continued lines, Include and keys that it doesn't know, and doesn't say where a 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from campaign.core.errors import ConfigError
 
@@ -17,7 +18,9 @@ PAIR = re.compile(r'\s*([\w.]+)\s*[-*+/]?=\s*(?:"([^"]*)"|(\S+))(?=\s|$)', re.AS
 INCLUDE = re.compile(r"include\s+(\S+)", re.IGNORECASE)
 COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)#.*")
 CONTINUED = re.compile(r"(?<!\\)((?:\\\\)*)\\\s*$")
+BOM = "\ufeff"
 ESCAPE = re.compile(r"\\(.?)")
+NOTHING: Mapping[Path, str] = MappingProxyType({})
 SHOWN = 80  # characters of a wrong line that a message shows
 
 
@@ -36,24 +39,29 @@ class ConfPair:
     first: bool
 
 
-def read_conf(file: Path) -> list[ConfPair]:
+def read_conf(file: Path, instead: Mapping[Path, str] = NOTHING) -> list[ConfPair]:
     """Return the pairs of slurm.conf, those of included files in their place.
 
-    Raises ConfigError, naming file and line, for what can't be read or isn't `Key=value`.
+    Files in `instead` are read as if they had that content. Raises ConfigError, naming file and
+    line, for what can't be read or isn't `Key=value`.
     """
-    return list(_pairs(file, file.parent, {}, ()))
+    return list(_pairs(file, file.parent, instead, {}, ()))
 
 
 def _pairs(
-    file: Path, folder: Path, known: dict[str, str], above: tuple[Path, ...]
+    file: Path,
+    folder: Path,
+    instead: Mapping[Path, str],
+    known: dict[str, str],
+    above: tuple[Path, ...],
 ) -> Iterator[ConfPair]:
     if file in above or len(above) == DEEPEST:
         chain = " includes ".join(map(str, (*above, file)))
         raise ConfigError(f"{chain}", resolution="Leave the last Include out.")
-    for number, text in _lines(_content(file)):
+    for number, text in _lines(instead.get(file) or content_of(file)):
         if include := INCLUDE.match(text):
             name = include[1].replace("%c", known.get("clustername", "%c").lower())
-            yield from _pairs(folder / name, folder, known, (*above, file))
+            yield from _pairs(folder / name, folder, instead, known, (*above, file))
             continue
         end = 0
         while match := PAIR.match(text, end):
@@ -69,7 +77,8 @@ def _pairs(
             )
 
 
-def _content(file: Path) -> str:
+def content_of(file: Path) -> str:
+    """Return the text of a file; ConfigError where it can't be read or is too large."""
     try:
         with file.open("rb") as opened:
             content = opened.read(LARGEST + 1)
@@ -82,19 +91,24 @@ def _content(file: Path) -> str:
             f"{file}: not a text file of at most {LARGEST // 10**6} MB",
             resolution="Name a slurm.conf.",
         )
-    return content.decode("utf-8-sig", errors="replace")
+    return content.decode(errors="replace")
+
+
+def spans(content: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield each line's number, with its text and that of those which continue it."""
+    lines: list[str] = []
+    for number, line in enumerate(content.split("\n"), start=1):
+        lines.append(line)
+        if not CONTINUED.search(COMMENT.sub(r"\1", line)):
+            yield number - len(lines) + 1, lines
+            lines = []
+    if lines:
+        yield content.count("\n") + 2 - len(lines), lines
 
 
 def _lines(content: str) -> Iterator[tuple[int, str]]:
     """Yield the lines without comments, continued ones joined, with the number of the first."""
-    joined = ""
-    began = 1
-    for number, line in enumerate(content.splitlines(), start=1):
-        began = began if joined else number
-        bare = COMMENT.sub(r"\1", line)
-        joined += CONTINUED.sub(r"\1", bare)
-        if not CONTINUED.search(bare):
-            yield began, ESCAPE.sub(r"\1", joined).strip()
-            joined = ""
-    if joined:
-        yield began, ESCAPE.sub(r"\1", joined).strip()
+    for number, lines in spans(content):
+        bare = (COMMENT.sub(r"\1", line.rstrip("\r").lstrip(BOM)) for line in lines)
+        joined = "".join(CONTINUED.sub(r"\1", line) for line in bare)
+        yield number, ESCAPE.sub(r"\1", joined).strip()

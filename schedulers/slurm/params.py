@@ -139,23 +139,27 @@ def scheduler_parameters(params: SlurmParams) -> str:
         if values[name] == field.default:
             del values[name]
     return ",".join(
-        name if value is True else f"{name}={value}"
-        for name, value in values.items()
-        if value is not False
+        option_text(name, value) for name, value in values.items() if value is not False
     )
+
+
+def option_text(name: str, value: Scalar) -> str:
+    """Return how an option that isn't off stands in SchedulerParameters."""
+    return name if value is True else f"{name}={value}"
 
 
 def conf_values(params: SlurmParams) -> dict[str, str]:
     """Return the lines of slurm.conf that carry the parameters, by key."""
     lines = {
-        name: _written(name, getattr(params, name))
+        name: conf_value(name, getattr(params, name))
         for name in SlurmParams.model_fields
         if name not in OPTIONS
     }
     return {"SchedulerParameters": scheduler_parameters(params)} | lines
 
 
-def _written(name: str, value: Scalar) -> str:
+def conf_value(name: str, value: Scalar) -> str:
+    """Return how a parameter's value stands in its line of slurm.conf."""
     if name == "PriorityMaxAge":
         hours, minutes = divmod(int(value), 60)
         return f"{hours // 24}-{hours % 24:02}:{minutes:02}:00"
@@ -202,7 +206,7 @@ def _shown_options(value: str) -> dict[str, str]:
 def _read(name: str, shown: str) -> Scalar:
     field = SlurmParams.model_fields[name]
     for option in choices_of(field):
-        if _written(name, option).lower() == shown.lower():
+        if conf_value(name, option).lower() == shown.lower():
             return option
     try:
         if name == "PriorityMaxAge":

@@ -1,7 +1,7 @@
 """What of a site's slurm.conf is taken over: the parameters, and a verdict on every other line."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from campaign.schema.settings import Scalar
 from schedulers.site_settings import SiteLine, SiteSettings, Verdict
 from schedulers.slurm.conf import TEMPLATE
-from schedulers.slurm.conf_file import ConfPair, read_conf
+from schedulers.slurm.conf_file import NOTHING, ConfPair, read_conf
 from schedulers.slurm.params import OPTIONS, SlurmParams
 
 OPTIONS_LINE = "schedulerparameters"
@@ -35,13 +35,13 @@ DECIDE = frozenset(
 FIXED_LINE = re.compile(r"^(\w+)=([^{\n]*)$", re.MULTILINE)
 
 
-def read_site(file: Path) -> SiteSettings:
+def read_site(file: Path, instead: Mapping[Path, str] = NOTHING) -> SiteSettings:
     """Return what a site's slurm.conf says; ConfigError where it can't be read.
 
-    Of a line that stands there twice, Slurm takes the last; of an option of SchedulerParameters,
-    the first.
+    Files in `instead` are read as if they had that content. Of a line that stands there twice,
+    Slurm takes the last; of an option of SchedulerParameters, the first.
     """
-    pairs = read_conf(file)
+    pairs = read_conf(file, instead)
     last = {pair.key.lower(): pair for pair in pairs}
     params: dict[str, Scalar] = {}
     lines: list[SiteLine] = []

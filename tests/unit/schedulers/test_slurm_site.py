@@ -10,6 +10,7 @@ from schedulers.site_settings import SiteSettings
 from schedulers.slurm.conf_file import read_conf
 from schedulers.slurm.params import SlurmParams
 from schedulers.slurm.site import read_site
+from schedulers.slurm.site_change import changed_site
 
 SITE = """\
 # A cluster of a university.
@@ -129,3 +130,54 @@ def test_mutated_files_are_read_or_refused_in_words(tmp_path: Path) -> None:
         SlurmParams.model_validate(found.params)
         read += 1
     assert read > 500
+
+
+def changed(file: Path, **params: object) -> str:
+    found = changed_site(file, params)  # type: ignore[arg-type]
+    for place, (before, after) in found.contents.items():
+        assert before == place.read_text()
+        place.write_text(after)
+    site = read_site(file).params
+    for name, value in params.items():
+        assert site.get(name, SlurmParams.model_fields[name].default) == value
+    return file.read_text()
+
+
+def test_a_change_touches_the_lines_that_it_needs(tmp_path: Path) -> None:
+    file = written(tmp_path, SITE)
+    text = changed(file, PriorityMaxAge=60, bf_interval=24, bf_continue=False, PriorityWeightQOS=5)
+    assert "PriorityMaxAge=0-01:00:00   # the one that counts\n" in text
+    options = (
+        "bf_window=10080,bf_max_job_user=100,max_rpc_cnt=150,bf_foo=3,bf_interval=24,bf_window=7"
+    )
+    assert f"SchedulerParameters={options}\n" in text
+    assert text.endswith("PriorityTier=2\nPriorityWeightQOS=5\n")
+    untouched = [line for line in SITE.splitlines() if "Priority" not in line and "F_" not in line]
+    assert [line for line in untouched if line not in text.splitlines()] == [
+        "SchedulerParameters=bf_window=10080,bf_max_job_user=100,\\"
+    ]
+
+
+def test_a_line_without_an_option_left_becomes_a_comment(tmp_path: Path) -> None:
+    file = written(tmp_path, "SchedulerParameters=defer\nSchedulerType=sched/builtin\n")
+    text = changed(file, defer=False, SchedulerType="sched/backfill")
+    assert text == "# SchedulerParameters=defer\nSchedulerType=sched/backfill\n"
+
+
+def test_what_stands_in_an_included_file_is_changed_there(tmp_path: Path) -> None:
+    included = written(tmp_path, "PriorityWeightAge = 7\n", "priority.conf")
+    file = written(tmp_path, "Include priority.conf\n")
+    assert changed(file, PriorityWeightAge=9) == "Include priority.conf\n"
+    assert included.read_text() == "PriorityWeightAge = 9\n"
+
+
+def test_a_change_that_would_lose_a_line_of_the_sites_is_refused(tmp_path: Path) -> None:
+    file = written(tmp_path, "SchedulerParameters=defer,\\\nbf_interval=9 KillWait=60\n")
+    with pytest.raises(ConfigError, match="says other things too"):
+        changed_site(file, {"bf_interval": 24})
+
+
+def test_nothing_changes_where_all_is_as_wanted(tmp_path: Path) -> None:
+    found = changed_site(written(tmp_path, SITE), {"bf_window": 10080, "bf_interval": 30})
+    assert not found.params
+    assert not found.contents

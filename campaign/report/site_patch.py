@@ -1,0 +1,48 @@
+"""The change by which a site would run as a trial did: a unified diff, and what it is good for."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+
+from campaign.core.trials import TrialRecord
+from campaign.report.facts import change, number, shown
+from schedulers.site_settings import SiteChange
+from search.space import NODES
+
+
+def site_patch(
+    found: SiteChange,
+    record: TrialRecord,
+    baseline: TrialRecord | None,
+    objectives: Iterable[str],
+) -> str:
+    """Return the patch, with a heading that says which trial it is of and what it changed.
+
+    `patch -p0` takes the text as it is.
+    """
+    lines = [*_heading(record, baseline, objectives), *_settings(found, record)]
+    for file, (old, new) in found.contents.items():
+        parts = (old.split("\n"), new.split("\n"))
+        lines += difflib.unified_diff(*parts, str(file), str(file), lineterm="")
+    return "\n".join(lines) + "\n"
+
+
+def _settings(found: SiteChange, record: TrialRecord) -> Iterator[str]:
+    unseen = record.provenance.ignored_parameters.split(", ")
+    for name, (before, after) in found.params.items():
+        but = " (not simulated: no effect of it was seen)" if name in unseen else ""
+        yield f"# {name}: {shown(before)} -> {shown(after)}{but}"
+
+
+def _heading(
+    record: TrialRecord, baseline: TrialRecord | None, objectives: Iterable[str]
+) -> Iterator[str]:
+    how = record.provenance.testbed
+    beside = f", beside the baseline, trial {baseline.number}" if baseline else ""
+    yield f"# Trial {record.number} ({how}){beside}:"
+    nodes = record.point.get(NODES)
+    if baseline and nodes != baseline.point.get(NODES):
+        yield f"#   on {nodes} nodes, and the baseline on {baseline.point.get(NODES)}"
+    for name in objectives:
+        changed = change(record, baseline, name)
+        before = f"{number(baseline.metrics.get(name))} -> " if baseline else ""
+        yield f"#   {name} {before}{number(record.metrics.get(name))}{changed and f' ({changed})'}"

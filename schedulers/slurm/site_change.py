@@ -1,0 +1,110 @@
+"""Writes a trial's parameters into a site's slurm.conf, and leaves all else in it as it is."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from campaign.core.errors import ConfigError
+from campaign.schema.settings import Scalar
+from schedulers.site_settings import SiteChange
+from schedulers.slurm.conf_file import ConfPair, content_of, read_conf, spans
+from schedulers.slurm.params import OPTIONS, SlurmParams, conf_value, option_text
+from schedulers.slurm.site import OPTIONS_LINE, read_site
+
+OPTIONS_KEY = "SchedulerParameters"
+
+
+def changed_site(file: Path, params: Mapping[str, Scalar]) -> SiteChange:
+    """Return the site's files such that the scheduler has these parameters.
+
+    A parameter that stands in no line has its default. Raises ConfigError where a file can't be
+    read, or where a line can't be changed without touching others of the site.
+    """
+    site = read_site(file).params
+    fields = SlurmParams.model_fields
+    before = {name: site.get(name, fields[name].default) for name in params}
+    wanted = {name: value for name, value in params.items() if value != before[name]}
+    values = {
+        name: conf_value(name, value) for name, value in wanted.items() if name not in OPTIONS
+    }
+    if options := {name: value for name, value in wanted.items() if name in OPTIONS}:
+        values[OPTIONS_KEY] = _options(_last(file, OPTIONS_KEY), options)
+    contents: dict[Path, str] = {}
+    for key, value in values.items():
+        pair = _last(file, key)
+        place = pair.file if pair else file
+        content = contents.get(place) or content_of(place)
+        if pair:
+            contents[place] = _replaced(content, pair, value)
+        elif value:
+            contents[place] = f"{content.rstrip()}\n{key}={value}\n"
+    _check(file, contents, {**before, **wanted})
+    return SiteChange(
+        {name: (before[name], value) for name, value in wanted.items()},
+        {place: (content_of(place), content) for place, content in contents.items()},
+    )
+
+
+def _last(file: Path, key: str) -> ConfPair | None:
+    found = [pair for pair in read_conf(file) if pair.key.lower() == key.lower()]
+    return found[-1] if found else None
+
+
+def _options(pair: ConfPair | None, wanted: Mapping[str, Scalar]) -> str:
+    """Return the value of SchedulerParameters with the options that are wanted, others kept."""
+    left = dict(wanted)
+    parts = []
+    for part in filter(None, pair.value.split(",") if pair else ()):
+        said = part.partition("=")[0].strip().lower()
+        name = next((name for name in wanted if name.lower() == said), None)
+        if name is None:
+            parts.append(part)
+        elif name in left:
+            parts.append(_option(name, left.pop(name)))
+    parts += [_option(name, value) for name, value in left.items()]
+    return ",".join(filter(None, parts))
+
+
+def _option(name: str, value: Scalar) -> str:
+    # What has its default needs no word.
+    return "" if value == SlurmParams.model_fields[name].default else option_text(name, value)
+
+
+def _replaced(content: str, pair: ConfPair, value: str) -> str:
+    """Return the content with another value of a pair, in its line or in place of it."""
+    out = []
+    for number, lines in spans(content):
+        if number != pair.line:
+            out += lines
+        elif not value:
+            out += [f"# {line}" for line in lines]
+        elif len(lines) == 1:
+            stands = re.compile(rf'(?<![\w.])({re.escape(pair.key)}\s*=\s*)("[^"]*"|[^\s#]+)')
+            out.append(stands.sub(lambda found: f"{found[1]}{value}", lines[0], count=1))
+        else:
+            out.append(f"{pair.key}={value}")
+    return "\n".join(out)
+
+
+def _check(file: Path, contents: Mapping[Path, str], wanted: Mapping[str, Scalar]) -> None:
+    """Raise ConfigError unless the files, read again, say what is wanted and else what they did."""
+    before = _others(file, {})
+    if _others(file, contents) != before:
+        raise ConfigError(
+            f"{file}: a line with a parameter says other things too, which would be lost",
+            resolution=f"Give {OPTIONS_KEY} and the Priority lines a line each.",
+        )
+    found = read_site(file, contents).params
+    for name, value in wanted.items():
+        if found.get(name, SlurmParams.model_fields[name].default) != value:
+            raise ConfigError(
+                f"{file}: {name}={value} can't be written into it",
+                resolution=f"Give {name} a line of its own, in {file}.",
+            )
+
+
+def _others(file: Path, contents: Mapping[Path, str]) -> list[tuple[str, str]]:
+    """Return all pairs that are no parameters."""
+    ours = {OPTIONS_LINE, *(name.lower() for name in SlurmParams.model_fields)}
+    pairs = read_conf(file, contents)
+    return [(pair.key, pair.value) for pair in pairs if pair.key.lower() not in ours]

@@ -1,0 +1,94 @@
+"""`export config` as its users meet it: what a trial would change in a site's slurm.conf."""
+
+import subprocess
+
+import pytest
+
+from campaign import __main__ as surrounding
+from campaign.config.compose import compose
+from campaign.core.exits import USER_ERROR
+from campaign.execution.run import run
+from schedulers.slurm.site import read_site
+from tests.fakes.tracker import FakeTracker
+
+CONF = """\
+ClusterName=big  # ours
+SchedulerParameters=bf_max_job_user=100,\\
+bf_interval=60,bf_continue
+PriorityWeightAge=1000
+PartitionName=normal Nodes=n[1-9]
+"""
+SEARCHED = (
+    "scheduler.params.bf_interval=[1,300]",
+    "scheduler.params.bf_max_job_user={choices: [100, 144]}",
+    "scheduler.params.PriorityWeightJobSize=[0,1000]",
+    "search.baseline={scheduler.params.bf_interval: 60, scheduler.params.bf_max_job_user: 100}",
+)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """A folder with the results of a simulated campaign of four trials."""
+    folder = tmp_path_factory.mktemp("exported")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("campaign.execution.run.tracker_for", lambda *_: FakeTracker(folder / "told"))
+        own = (f"output.results={folder}/r", "output.log=plain", "name=site", "search.trials=4")
+        assert run(compose(["testbed=simulation", *own, "cluster.nodes=[2,4]", *SEARCHED])) == 0
+    return folder / "r"
+
+
+@pytest.fixture
+def conf(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "slurm.conf"
+    file.write_text(CONF)
+    return file
+
+
+def exported(results, *arguments):
+    return surrounding.main(["export", "config", *arguments, "--results", str(results)])
+
+
+def test_the_patched_file_has_the_trials_settings_and_all_else_as_before(results, conf, capsys):
+    assert exported(results, "site:2", "--against", "slurm.conf", "--out", "x.patch") == 0
+    assert "`patch -p0 < x.patch` makes it" in capsys.readouterr().out
+    subprocess.run(["patch", "-p0", "--input", "x.patch"], check=True, capture_output=True)
+    text = conf.read_text()
+    for line in CONF.splitlines():
+        assert line in text or line.startswith(("SchedulerParameters", "bf_interval"))
+    # It would be the baseline of another campaign, with nothing more to change.
+    assert exported(results, "site:2", "--against", "slurm.conf") == 0
+    assert "has the settings of site:2 already" in capsys.readouterr().out
+    assert read_site(conf).params["bf_continue"] is True
+
+
+def test_the_patch_says_what_it_is_good_for(results, conf, capsys):
+    assert exported(results, "site:3", "--against", "slurm.conf") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("# Trial 3 (simulation), beside the baseline, trial 0:\n")
+    assert "#   awrt_s " in said
+    assert "# PriorityWeightJobSize: 0 -> " in said
+    assert "+PriorityWeightJobSize=" in said
+    assert conf.read_text() == CONF
+
+
+def test_settings_without_an_effect_on_the_trial_are_named(results, conf, capsys):
+    for trial in range(4):
+        assert exported(results, f"site:{trial}", "--against", "slurm.conf") == 0
+    said = capsys.readouterr().out
+    assert "# bf_max_job_user: 100 -> 144 (not simulated: no effect of it was seen)" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("site:9", "--against", "slurm.conf"), "site:9: the campaign site has no such trial"),
+        (("site", "--against", "slurm.conf"), "'site' names no trial"),
+        (("site:1",), "it takes a trial and the site's file"),
+        (("site:1", "--against", "none.conf"), "none.conf: No such file"),
+        (("none:1", "--against", "slurm.conf"), "none"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(results, conf, arguments, says, capsys):
+    assert exported(results, *arguments) == USER_ERROR
+    assert says in capsys.readouterr().err
