@@ -65,7 +65,8 @@ def tunable(
     """Declare one tunable of a scheduler: a setting that a search may vary.
 
     `log` and `step` are how a range of it is sampled, unless the campaign sets them. `allowed` says
-    in words what type and bounds can't, and `examples` are some of those values.
+    in words what type and bounds can't, and `examples` are values that make sense, where bounds
+    are none to try.
     """
     extra: dict[str, Any] = {"unit": unit, "log": log, "step": step, "allowed": allowed}
     return Field(

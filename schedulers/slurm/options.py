@@ -33,28 +33,61 @@ class BackfillOptions(Params):
         20, unit="tasks", ge=0, le=1000, help="tasks of an array that get reservations"
     )
     bf_max_time: int = tunable(
-        0, unit="s", ge=0, le=3600, help="how long a cycle may take, 0: as bf_interval"
+        0,
+        unit="s",
+        ge=0,
+        le=3600,
+        help="how long a cycle may take, 0: as bf_interval",
+        examples=[60],
     )
     bf_min_age_reserve: int = tunable(
-        0, unit="s", ge=0, le=2_592_000, help="how long a job waits before it gets a reservation"
+        0,
+        unit="s",
+        ge=0,
+        le=2_592_000,
+        help="how long a job waits before it gets a reservation",
+        examples=[60],
     )
     bf_min_prio_reserve: int = tunable(
-        0, ge=0, le=4_294_967_295, help="the priority from which jobs get reservations, 0: all do"
+        0,
+        ge=0,
+        le=4_294_967_295,
+        help="the priority from which jobs get reservations, 0: all do",
+        examples=[1_000],
     )
     bf_job_part_count_reserve: int = tunable(
         0, unit="jobs", ge=0, le=100_000, help="jobs per partition that get reservations, 0: all do"
     )
     bf_node_space_size: int = tunable(
-        0, ge=0, le=2_000_000, help="records of the plan, 0: as bf_max_job_test; else at least 2"
+        0,
+        ge=0,
+        le=2_000_000,
+        help="records of the plan, 0: as bf_max_job_test; else at least 2",
+        examples=[1_000],
     )
     bf_window_linear: int = tunable(
-        0, unit="s", ge=0, le=86_400, help="by how much ends are grouped more coarsely, 0: doubled"
+        0,
+        unit="s",
+        ge=0,
+        le=86_400,
+        help="by how much ends are grouped more coarsely, 0: doubled",
+        examples=[60],
     )
     bf_yield_interval: int = tunable(
-        2_000_000, unit="us", ge=1, le=MICROSECONDS_MAX, help="how long locks are held at once"
+        2_000_000,
+        unit="us",
+        ge=1,
+        le=MICROSECONDS_MAX,
+        help="how long locks are held at once",
+        examples=[1_000_000],
     )
     bf_yield_sleep: int = tunable(
-        500_000, unit="us", ge=1, le=MICROSECONDS_MAX, help="how long locks are left then"
+        500_000,
+        unit="us",
+        ge=1,
+        le=MICROSECONDS_MAX,
+        help="how long locks are left then",
+        examples=[200_000],
     )
     bf_busy_nodes: bool = tunable(False, help="prefer nodes that are in use already")
     bf_one_resv_per_job: bool = tunable(False, help="at most one reservation for each job")
@@ -83,13 +116,23 @@ class MainOptions(Params):
         help="jobs started per run of the main scheduler, 0: any",
     )
     max_sched_time: int = tunable(
-        0, unit="s", ge=0, le=30, help="how long the main scheduler may run, 0: 2"
+        0, unit="s", ge=0, le=30, help="how long the main scheduler may run, 0: 2", examples=[1]
     )
     build_queue_timeout: int = tunable(
-        2_000_000, unit="us", ge=100, le=60_000_000, help="how long building the queue may take"
+        2_000_000,
+        unit="us",
+        ge=100,
+        le=60_000_000,
+        help="how long building the queue may take",
+        examples=[1_000_000],
     )
     max_rpc_cnt: int = tunable(
-        0, unit="threads", ge=0, le=1000, help="don't schedule while so many are busy, 0: always do"
+        0,
+        unit="threads",
+        ge=0,
+        le=1000,
+        help="don't schedule while so many are busy, 0: always do",
+        examples=[150],
     )
     defer_batch: bool = tunable(False, help="don't try to start batch jobs as they are submitted")
     assoc_limit_stop: bool = tunable(
@@ -109,7 +152,12 @@ class MainOptions(Params):
     )
     delay_boot: int = tunable(0, unit="min", ge=0, le=525_600, help="before a node is rebooted")
     max_array_tasks: int = tunable(
-        0, unit="tasks", ge=0, le=4_000_001, help="tasks of an array, 0: as MaxArraySize"
+        0,
+        unit="tasks",
+        ge=0,
+        le=4_000_001,
+        help="tasks of an array, 0: as MaxArraySize",
+        examples=[1_000],
     )
     max_depend_depth: int = tunable(
         10, unit="jobs", ge=1, le=10_000, help="how deep circular dependencies are looked for"
@@ -118,10 +166,15 @@ class MainOptions(Params):
         300, unit="s", ge=0, le=2_592_000, help="how long a job waits for few switches"
     )
     max_script_size: int = tunable(
-        4_194_304, unit="bytes", ge=1, le=536_870_912, help="of a batch script"
+        4_194_304,
+        unit="bytes",
+        ge=1,
+        le=536_870_912,
+        help="of a batch script",
+        examples=[1_000_000],
     )
     max_submit_line_size: int = tunable(
-        1_048_576, unit="bytes", ge=1, le=2_097_152, help="of a submit line"
+        1_048_576, unit="bytes", ge=1, le=2_097_152, help="of a submit line", examples=[500_000]
     )
     step_retry_count: int = tunable(
         8, unit="steps", ge=1, le=100_000, help="steps that are tried again as one ends"

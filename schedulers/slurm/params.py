@@ -43,6 +43,7 @@ class CommonParams(Params):
         log=True,
         help="time between backfill cycles, -1: none",
         allowed="-1 or [1 .. 10800]",
+        examples=[15, 120],
     )
     bf_window: int = tunable(
         1440, unit="min", ge=1, le=43_200, log=True, help="how far backfill looks ahead"
@@ -75,6 +76,7 @@ class CommonParams(Params):
         log=True,
         help="time between runs over the whole queue, -1: backfill alone starts jobs",
         allowed="-1 or [1 .. 3600]",
+        examples=[15, 120],
     )
     sched_min_interval: int = tunable(
         2,
