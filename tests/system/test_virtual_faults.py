@@ -221,7 +221,7 @@ def test_a_stopped_emulator_is_told_from_a_slow_one(faulty, monkeypatch):
 
 
 def test_a_deadline_in_real_time_says_where_the_guest_was(faulty):
-    late = faulty.evaluate(PlantedSlurm(endless=1), limits=VirtualTime(15.0, 400.0))
+    late = faulty.evaluate(PlantedSlurm(SPINS), limits=VirtualTime(15.0, 400.0))
     assert late.outcome == "infrastructure_failed"
     assert "didn't end within 15 s of real time; the guest is at 00:" in late.reason
 
