@@ -50,6 +50,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _ansible(options: argparse.Namespace) -> None:
+    if options.against is not None:
+        raise UsageError(
+            "export ansible: --against has no effect on it",
+            resolution="Leave it out, or use `export config`.",
+        )
     from actors.bootstrap.ansible import write
     from campaign.config.compose import compose
     from campaign.testbeds.ansible_export import files, searched_lines

@@ -55,14 +55,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read the log or the settings, write the file, and say what was done."""
-    source = Path(options.words[0])
-    settings = len(options.words) == 1 and is_site_file(source)
+    first = options.words[0]
+    source = Path(first)
+    settings = len(options.words) == 1 and "=" not in first and is_site_file(source)
     place = options.out
     ending = SETTINGS_ENDING if settings else ENDING
     if place is None or place.suffix != ending:
         raise UsageError(
             f"import: {'no file to write' if place is None else f'{place} is no FILE{ending}'}",
             resolution=f"Use --out FILE{ending}.",
+        )
+    if settings and options.anonymise:
+        raise UsageError(
+            "import: --anonymise has no effect on settings", resolution="Leave it out."
         )
     if options.with_dates and not options.anonymise:
         raise UsageError(
@@ -74,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
             resolution=f"Choose another --out FILE{ending}, or add --force to replace it.",
         )
     if settings:
-        _import_settings(user_path(str(source)), place)
+        _import_settings(user_path(first), place)
     else:
         _import_log(options, place)
     return 0

@@ -21,9 +21,15 @@ def site_patch(
     """
     lines = [*_heading(record, baseline, objectives), *_settings(found, record)]
     for file, (old, new) in found.contents.items():
-        parts = (old.split("\n"), new.split("\n"))
+        parts = (_lines(old), _lines(new))
         lines += difflib.unified_diff(*parts, str(file), str(file), lineterm="")
     return "\n".join(lines) + "\n"
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of a file as a patch has them: a last one without its end says so."""
+    *lines, rest = text.split("\n")
+    return [*lines, f"{rest}\n\\ No newline at end of file"] if rest else lines
 
 
 def _settings(found: SiteChange, record: TrialRecord) -> Iterator[str]:

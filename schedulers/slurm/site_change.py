@@ -12,6 +12,7 @@ from schedulers.slurm.params import OPTIONS, SlurmParams, conf_value, option_tex
 from schedulers.slurm.site import OPTIONS_LINE, read_site
 
 OPTIONS_KEY = "SchedulerParameters"
+UNREADABLE = "\ufffd"  # stands for bytes that are no text
 
 
 def changed_site(file: Path, params: Mapping[str, Scalar]) -> SiteChange:
@@ -28,16 +29,17 @@ def changed_site(file: Path, params: Mapping[str, Scalar]) -> SiteChange:
         name: conf_value(name, value) for name, value in wanted.items() if name not in OPTIONS
     }
     if options := {name: value for name, value in wanted.items() if name in OPTIONS}:
-        values[OPTIONS_KEY] = _options(_last(file, OPTIONS_KEY), options)
+        values[OPTIONS_KEY] = _options(_last(file, OPTIONS_KEY, {}), options)
     contents: dict[Path, str] = {}
     for key, value in values.items():
-        pair = _last(file, key)
+        pair = _last(file, key, contents)
         place = pair.file if pair else file
-        content = contents.get(place) or content_of(place)
+        content = contents.get(place) or _plain(place)
         if pair:
             contents[place] = _replaced(content, pair, value)
         elif value:
-            contents[place] = f"{content.rstrip()}\n{key}={value}\n"
+            end = "" if content.endswith("\n") or not content else "\n"
+            contents[place] = f"{content}{end}{key}={value}\n"
     _check(file, contents, {**before, **wanted})
     return SiteChange(
         {name: (before[name], value) for name, value in wanted.items()},
@@ -45,9 +47,20 @@ def changed_site(file: Path, params: Mapping[str, Scalar]) -> SiteChange:
     )
 
 
-def _last(file: Path, key: str) -> ConfPair | None:
-    found = [pair for pair in read_conf(file) if pair.key.lower() == key.lower()]
+def _last(file: Path, key: str, contents: Mapping[Path, str]) -> ConfPair | None:
+    found = [pair for pair in read_conf(file, contents) if pair.key.lower() == key.lower()]
     return found[-1] if found else None
+
+
+def _plain(file: Path) -> str:
+    """Return the text of a file that a patch can speak of; ConfigError where it isn't UTF-8."""
+    content = content_of(file)
+    if UNREADABLE in content:
+        raise ConfigError(
+            f"{file}: not UTF-8, so that no patch of it can be written",
+            resolution="Convert it (iconv), or correct its comments.",
+        )
+    return content
 
 
 def _options(pair: ConfPair | None, wanted: Mapping[str, Scalar]) -> str:

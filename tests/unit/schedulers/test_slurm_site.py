@@ -171,6 +171,13 @@ def test_what_stands_in_an_included_file_is_changed_there(tmp_path: Path) -> Non
     assert included.read_text() == "PriorityWeightAge = 9\n"
 
 
+def test_continued_lines_that_change_leave_the_places_of_later_ones(tmp_path: Path) -> None:
+    text = "PriorityWeightAge=\\\n7\nPriorityWeightQOS=\\\n8\nPriorityMaxAge=1-0\n"
+    file = written(tmp_path, text)
+    new = changed(file, PriorityWeightAge=9, PriorityWeightQOS=6, PriorityMaxAge=60)
+    assert new == "PriorityWeightAge=9\nPriorityWeightQOS=6\nPriorityMaxAge=0-01:00:00\n"
+
+
 def test_a_change_that_would_lose_a_line_of_the_sites_is_refused(tmp_path: Path) -> None:
     file = written(tmp_path, "SchedulerParameters=defer,\\\nbf_interval=9 KillWait=60\n")
     with pytest.raises(ConfigError, match="says other things too"):

@@ -49,10 +49,33 @@ def exported(results, *arguments):
     return surrounding.main(["export", "config", *arguments, "--results", str(results)])
 
 
+def patched(patch):
+    # Without fuzz: each line of context must stand where the patch says.
+    command = ("patch", "-p0", "--fuzz=0", "--input", patch)
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "offset" not in done.stdout
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n\n"])
+def test_a_patch_that_reaches_the_end_of_the_file_fits(results, conf, end):
+    conf.write_text(f"SchedulerParameters=bf_interval=60{end}")
+    assert exported(results, "site:3", "--against", "slurm.conf", "--out", "x.patch") == 0
+    patched("x.patch")
+    lines = conf.read_text().splitlines()
+    assert lines[-1].startswith("PriorityWeightJobSize=")
+    assert lines.count("") == max(len(end) - 1, 0)
+
+
+def test_a_file_that_is_not_utf_8_is_read_and_not_patched(results, conf, capsys):
+    conf.write_bytes(b"# caf\xe9\nPriorityWeightAge=1\n")
+    assert exported(results, "site:3", "--against", "slurm.conf") == USER_ERROR
+    assert "not UTF-8" in capsys.readouterr().err
+
+
 def test_the_patched_file_has_the_trials_settings_and_all_else_as_before(results, conf, capsys):
     assert exported(results, "site:2", "--against", "slurm.conf", "--out", "x.patch") == 0
     assert "`patch -p0 < x.patch` makes it" in capsys.readouterr().out
-    subprocess.run(["patch", "-p0", "--input", "x.patch"], check=True, capture_output=True)
+    patched("x.patch")
     text = conf.read_text()
     for line in CONF.splitlines():
         assert line in text or line.startswith(("SchedulerParameters", "bf_interval"))

@@ -80,6 +80,12 @@ def test_settings_that_cannot_be_imported_are_refused(content, out, says, folder
     assert not (folder / out).exists()
 
 
+def test_settings_are_not_anonymised_in_silence(folder, capsys):
+    (folder / "slurm.conf").write_text(CONF)
+    assert imported("slurm.conf", "--out", "x.yaml", "--anonymise") == USER_ERROR
+    assert "--anonymise has no effect on settings" in capsys.readouterr().err
+
+
 def test_help_prints_the_command_that_writes_a_log(capsys):
     with pytest.raises(SystemExit):
         imported("--help")
