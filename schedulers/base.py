@@ -8,15 +8,13 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from campaign.core.errors import SchedulerError, WorkloadError
+from campaign.core.cluster import PLAIN, ClusterModel
+from campaign.core.errors import SchedulerError
 from campaign.core.printable import printable
 from campaign.schema.settings import Settings
 from schedulers.merging import once
-
-if TYPE_CHECKING:  # a job brings Arrow with it, which --help has no use for
-    from campaign.core.jobs import Job
 
 Role = Literal["head", "compute"]
 FinalState = Literal["completed", "failed", "timeout", "cancelled", "node_lost"]
@@ -75,7 +73,8 @@ def version_in(text: str, pattern: str) -> str:
 class Node:
     """A member of a cluster as its scheduler sees it.
 
-    `guest` names the VM that it shares with others; where it is empty, it has one of its own.
+    `guest` names the VM that it shares with others; where it is empty, it has one of its own. It is
+    one of the nodes of `group`, if the cluster has groups.
     """
 
     name: str
@@ -84,6 +83,10 @@ class Node:
     slots: int  # job slots it offers
     memory_mib: int
     guest: str = ""
+    group: str = ""
+    gpus: int = 0
+    gpu_type: str | None = None
+    features: tuple[str, ...] = ()
 
     @property
     def guest_name(self) -> str:
@@ -143,10 +146,11 @@ def node_name(number: int) -> str:
 
 @dataclass(frozen=True)
 class Topology:
-    """A cluster: the head first, then the compute nodes."""
+    """A cluster: the head first, then the compute nodes; and what it is beside them."""
 
     cluster: str
     nodes: tuple[Node, ...]
+    model: ClusterModel = PLAIN
 
     @classmethod
     def of_equal_nodes(
@@ -207,25 +211,6 @@ def require_own_guests(scheduler: str, topology: Topology) -> None:
             f"{scheduler} has no plan for several nodes in one VM (a dense cluster)",
             resolution="Set cluster.dense=false, or use another scheduler.",
         )
-
-
-def fewest_nodes(job: "Job", topology: Topology) -> int:
-    """Return the fewest compute nodes that hold the job's slots.
-
-    Raise WorkloadError where the cluster has fewer slots than the job is wide.
-    """
-    if not 1 <= job.width <= topology.slots:
-        raise WorkloadError(
-            f"job {job.job_id} is {job.width} slots wide; cluster {topology.cluster} has "
-            f"{topology.slots}",
-            resolution="Set workload.max_width, or use more nodes or slots.",
-        )
-    held = 0
-    for count, node in enumerate(sorted(topology.compute, key=lambda node: -node.slots), start=1):
-        held += node.slots
-        if held >= job.width:
-            return count
-    raise AssertionError("unreachable: the width fits the cluster")
 
 
 class Secrets(dict[str, bytes]):

@@ -8,6 +8,7 @@ that no member can forget them.
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
+from campaign.core.levers import Lever
 from campaign.schema.settings import Scalar
 from schedulers.base import (
     BootstrapPlan,
@@ -43,6 +44,9 @@ class Scheduler(Protocol[P]):
     """Resolution of the scheduler's own accounting, seconds."""
     gangs: ClassVar[bool]
     """Whether all of a job's nodes are its own before any is, under the defaults."""
+    expresses: ClassVar[frozenset[Lever]]
+    """What of the cluster and job model the adapter can tell its scheduler, on some image of its;
+    a campaign that wants more is refused."""
     launch_limit: ClassVar[LaunchLimit]
     """The longest time from a job's start by the scheduler's own accounts to its first
     instruction."""
@@ -107,6 +111,11 @@ class BoundScheduler(Protocol[P]):
     @property
     def scheduler(self) -> Scheduler[P]:
         """The adapter that was bound: its name, its parameters, its policy."""
+        ...
+
+    @property
+    def expresses(self) -> frozenset[Lever]:
+        """Return what of `Scheduler.expresses` this image has the programs for."""
         ...
 
     def plan(self, topology: Topology, params: P, secrets: Secrets) -> BootstrapPlan:

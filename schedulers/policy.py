@@ -6,8 +6,12 @@ It is the other thing that an adapter makes of its parameters, beside a bootstra
 from dataclasses import dataclass
 from typing import Literal
 
+from campaign.core.levers import Lever
+
 Reserve = Literal["none", "first", "all", "skip"]
 PlacementRule = Literal["first", "least_loaded", "pack", "best_fit"]
+SIMULATED: frozenset[Lever] = frozenset()
+"""What of the cluster and job model (`campaign.core.levers`) a simulation obeys."""
 
 
 @dataclass(frozen=True)

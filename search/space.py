@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from campaign.core.trials import Point
-from campaign.schema.model import Campaign, Choices, ClusterSettings, Range
+from campaign.schema.model import Campaign, ClusterSettings
+from campaign.schema.searchable import Choices, Range
 from campaign.schema.settings import Scalar, allowed_of, choices_of, row_of, sampling_of
 from schedulers.base import Params
 
@@ -169,7 +170,10 @@ def space_of(campaign: Campaign, models: Mapping[str, type[Params]]) -> Space:
     names = campaign.scheduler.names
     if len(names) > 1:
         found.dimensions[SCHEDULER] = Categorical(names)
-    nodes = found.take(NODES, campaign.cluster.nodes, ClusterSettings.model_fields["nodes"])
+    cluster = campaign.cluster
+    # Groups have their nodes together, and the search knows one number.
+    counted = cluster.nodes_of_groups if cluster.groups else cluster.nodes
+    nodes = found.take(NODES, counted, ClusterSettings.model_fields["nodes"])
     found.problems.extend(_too_many_nodes(nodes, found.fixed, campaign.testbed.kind))
     for arm in _arms(campaign, models, found.problems):
         for name, value in arm.values.items():

@@ -12,6 +12,7 @@ from actors.clusters.identity import configured_topology
 from actors.clusters.limits import PhaseLimit, scheduled_limit
 from actors.hosts.slot import NodeShape
 from campaign import guest
+from campaign.core.cluster import ClusterModel
 from campaign.core.time_limits import MOST_PRESSURE, TimeLimits, stretch_of
 from campaign.guest.task import pack
 from campaign.images.bundles.facts import image_facts
@@ -58,7 +59,8 @@ class ClusterSpec:
     """What all clusters of a campaign under one scheduler have in common.
 
     `smallest` and `largest` count compute nodes; `via` says who applies bootstrap plans. Clusters
-    with `virtual_time` have their nodes in one guest, whose clock counts instructions.
+    with `virtual_time` have their nodes in one guest, whose clock counts instructions. `model` has
+    the users of the workload's jobs, beside what the settings say.
     """
 
     campaign: str
@@ -69,6 +71,7 @@ class ClusterSpec:
     largest: int
     via: Literal["ssh", "ansible"] = "ssh"
     virtual_time: VirtualTime | None = None
+    model: ClusterModel | None = None
 
     @cached_property
     def bound(self) -> BoundScheduler[Params]:
@@ -135,7 +138,7 @@ class ClusterSpec:
 
     def topology(self, nodes: int) -> Topology:
         """Return a cluster of a head and `nodes` compute nodes."""
-        return configured_topology(nodes, self.settings, self.scheduler)
+        return configured_topology(nodes, self.settings, self.scheduler, self.model)
 
     def name(self, purpose: str) -> str:
         """Return a host name label for a cluster, unique per campaign, purpose and moment."""

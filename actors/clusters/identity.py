@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from actors.bootstrap.ssh import Identity, make_identity
+from campaign.core.cluster import ClusterModel
 from campaign.schema.model import ClusterSettings
+from schedulers import topologies
 from schedulers.base import LOOPBACK, Node, Params, Topology
 from schedulers.interface import Scheduler
 
@@ -41,15 +43,18 @@ def topology_of(
 
 
 def configured_topology(
-    compute_nodes: int, settings: ClusterSettings, scheduler: Scheduler[Params]
+    compute_nodes: int,
+    settings: ClusterSettings,
+    scheduler: Scheduler[Params],
+    model: ClusterModel | None = None,
 ) -> Topology:
-    """Return a cluster of so many compute nodes by these settings.
+    """Return a cluster of so many compute nodes by these settings, with the users of `model`.
 
     A node of a dense cluster claims the memory that the scheduler needs of a VM: its share of the
     VM's would depend on the number of nodes.
     """
     memory_mib = scheduler.memory_mib if settings.dense else settings.memory_mib
-    return topology_of(compute_nodes, settings.slots_per_node, memory_mib, dense=settings.dense)
+    return topologies.topology_of(CLUSTER, compute_nodes, settings, memory_mib, model)
 
 
 def draw_keys(topology: Topology) -> Keys:

@@ -66,7 +66,7 @@ def _arm(results: Results, number: int, composed: Composed, history: History) ->
             f"{name}: the campaign {results.name} {what}", resolution=f"See {results.report_path}."
         )
     space = composed.space
-    slots_per_node = composed.campaign.cluster.slots_per_node
+    slots_per_node = composed.campaign.cluster.node_slots
     fixed = {path: value for path, value in space.fixed.items() if space.exists(path, record.point)}
     return Arm(
         name,

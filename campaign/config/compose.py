@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from campaign.config import effects
+from campaign.config import cluster_check, effects
 from campaign.config.baseline import Baseline, baseline_of, baseline_problems, in_words
 from campaign.config.derived import completed
 from campaign.config.file_kind import kind_by_file
@@ -72,7 +72,7 @@ class Composed:
     @property
     def smallest_slots(self) -> int:
         """The slots of the campaign's smallest cluster, for which its workload is made."""
-        return self.space.node_counts()[0] * self.campaign.cluster.slots_per_node
+        return self.campaign.cluster.slots(self.space.node_counts()[0])
 
 
 def compose(
@@ -128,6 +128,8 @@ def _validated(
         *_unknown_metrics(campaign),
         *_one_image_for_several(campaign),
         *_not_dense(campaign, schedulers.values()),
+        *cluster_check.inconsistencies(campaign),
+        *cluster_check.not_expressed(campaign, schedulers.values()),
         *effects.problems(campaign, origins, used_elsewhere),
     ]
     try:

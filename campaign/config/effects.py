@@ -81,6 +81,7 @@ class Unused(NamedTuple):
 def unused(campaign: Campaign) -> Iterator[Unused]:
     """Yield the settings that have no effect on this campaign, whether anybody gave them or not."""
     yield from _of_workload(campaign)
+    yield from _of_cluster(campaign)
     yield from _of_testbed(campaign)
     yield from _of_image(campaign)
     yield from _of_search(campaign)
@@ -181,6 +182,24 @@ def _of_workload(campaign: Campaign) -> Iterator[Unused]:
             "workload.machine",
             f"a model ({workload.kind}) is made for the smallest cluster",
             "leave it out",
+        )
+
+
+def _of_cluster(campaign: Campaign) -> Iterator[Unused]:
+    if campaign.cluster.groups:
+        for name in ("nodes", "slots_per_node"):
+            yield Unused(
+                f"cluster.{name}",
+                "the nodes are those of cluster.groups",
+                "leave one of the two out",
+            )
+    cluster = campaign.cluster
+    named = (cluster.partitions, cluster.accounts, cluster.qos, cluster.reservations)
+    if not (cluster.own_users or any(named)):
+        yield Unused(
+            "workload.unknown",
+            "the cluster has nothing that jobs could name",
+            "give it partitions, accounts, qos, reservations or users, or leave it out",
         )
 
 

@@ -6,7 +6,7 @@ from campaign.config.origins import key_of
 from campaign.core.errors import ConfigError
 
 SEE_HELP = "See `hpc-campaign search --help` for groups, options and settings."
-SEARCHABLE = ("cluster.nodes", "scheduler.params.", "scheduler.arms.")
+SEARCHABLE = ("cluster.nodes", "cluster.groups.", "scheduler.params.", "scheduler.arms.")
 """Settings that a search may vary, by what their names begin with."""
 
 

@@ -90,6 +90,34 @@ HEADER = "header "
 """Begins the names of notes that hold what a trace's header says of its machine."""
 
 
+@dataclass(frozen=True)
+class JobTraits:
+    """What a job asks for beside slots and time, as far as schedulers are told; else None.
+
+    The fields are those of TRAITS_SCHEMA, those of memory in MiB.
+    """
+
+    nodes: int | None = None
+    memory_per_slot_mib: float | None = None
+    memory_per_node_mib: float | None = None
+    gpus: int | None = None
+    gpu_type: str | None = None
+    features: str | None = None
+    exclusive: bool | None = None
+    user_name: str | None = None
+    account: str | None = None
+    partition: str | None = None
+    qos: str | None = None
+    reservation: str | None = None
+    array: int | None = None
+    array_limit: int | None = None
+    after: tuple[int, ...] | None = None
+    after_kind: str | None = None
+
+
+NO_TRAITS = JobTraits()
+
+
 class Job(NamedTuple):
     """One job of a workload; times in seconds, width in slots."""
 
@@ -99,6 +127,7 @@ class Job(NamedTuple):
     runtime_s: float
     requested_s: float
     user: int
+    traits: JobTraits = NO_TRAITS
 
 
 @dataclass(frozen=True)
@@ -109,7 +138,8 @@ class Workload:
     `machine_slots` are those of the machine that a trace or model describes, None where it isn't
     known. `payload` is what the jobs do on VMs. `guessed_requests` are the numbers of the jobs
     whose requested time the source doesn't know: their `requested_s` is their run time. `traits`
-    has the columns of TRAITS_SCHEMA of which the source knows anything, a row per job of `table`.
+    has the columns of TRAITS_SCHEMA of which the source knows anything, a row per job of `table`;
+    `obeyed` names those of them that schedulers are told.
     """
 
     name: str
@@ -119,14 +149,29 @@ class Workload:
     payload: str = "sleep"
     guessed_requests: frozenset[int] = frozenset()
     traits: pa.Table = field(default_factory=lambda: pa.table({}))
+    obeyed: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
     def jobs(self) -> Iterator[Job]:
-        """Yield the jobs in order of arrival."""
+        """Yield the jobs in order of arrival, with those of their traits that are obeyed."""
         columns = [self.table.column(name).to_pylist() for name in WORKLOAD_SCHEMA.names]
-        return (Job(*values) for values in zip(*columns, strict=True))
+        names = [name for name in self.traits.column_names if name in self.obeyed]
+        if not names:
+            return (Job(*values) for values in zip(*columns, strict=True))
+        return (
+            Job(*values)._replace(traits=traits)
+            for *values, traits in zip(*columns, self._traits_of_jobs(names), strict=True)
+        )
+
+    def _traits_of_jobs(self, names: list[str]) -> Iterator[JobTraits]:
+        columns = [self.traits.column(name).to_pylist() for name in names]
+        for values in zip(*columns, strict=True):
+            told = dict(zip(names, values, strict=True))
+            if told.get("after") is not None:
+                told["after"] = tuple(told["after"])
+            yield JobTraits(**told)
 
     @property
     def sentences(self) -> list[str]:
@@ -137,7 +182,7 @@ class Workload:
         done = (
             f"{name}: {text}" for name, text in self.notes.items() if not name.startswith(HEADER)
         )
-        return [*done, *not_replayed(self.traits)]
+        return [*done, *not_replayed(self.traits, self.obeyed)]
 
     @cached_property
     def is_guessed(self) -> "NDArray[np.bool_]":
@@ -150,7 +195,7 @@ class Workload:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of the jobs' values (not of the name): equal jobs have equal hashes."""
+        """SHA-256 of the jobs' values, and of what of them is obeyed: not of the name."""
         digest = hashlib.sha256()
         for name in WORKLOAD_SCHEMA.names:
             digest.update(_bytes_of(self.table.column(name)))
@@ -159,6 +204,8 @@ class Workload:
             digest.update(name.encode())
             digest.update(_bytes_of(column.is_valid()))
             digest.update(_known_bytes(column))
+        if self.obeyed:
+            digest.update(repr(sorted(self.obeyed)).encode())
         return digest.hexdigest()
 
 

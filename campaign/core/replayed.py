@@ -1,11 +1,11 @@
-"""What sources know of jobs and replays don't use yet, in sentences: one for each such trait."""
+"""What sources know of jobs and a replay doesn't use, in sentences: one for each such trait."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-NOT_REPLAYED = {
+IN_WORDS = {
     "nodes": "number of nodes",
     "memory_per_slot_mib": "memory per slot",
     "memory_per_node_mib": "memory per node",
@@ -23,16 +23,18 @@ NOT_REPLAYED = {
     "array_limit": "limit on an array's tasks at once",
     "after": "dependency on other jobs",
 }
-"""The traits that neither a scheduler's adapter nor the simulation obeys, in words.
+"""The traits that schedulers may be told, in words.
 
-What is obeyed some day leaves this table. A dependency's kind and think time go with it.
+A dependency's kind and think time go with it.
 """
 
 
-def not_replayed(traits: pa.Table) -> Iterator[str]:
-    """Yield a sentence for each trait that jobs have and no replay obeys, with their number."""
-    for name, words in NOT_REPLAYED.items():
-        if name in traits.column_names and (jobs := _asking(traits.column(name))):
+def not_replayed(traits: pa.Table, obeyed: Collection[str] = ()) -> Iterator[str]:
+    """Yield a sentence for each trait that jobs have and that isn't `obeyed`, with their number."""
+    for name, words in IN_WORDS.items():
+        if name in obeyed or name not in traits.column_names:
+            continue
+        if jobs := _asking(traits.column(name)):
             yield f"{words} of {'1 job' if jobs == 1 else f'{jobs} jobs'}: not replayed"
 
 

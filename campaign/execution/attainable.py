@@ -18,9 +18,7 @@ def check_metrics(composed: Composed, workload: Workload) -> None:
     """
     campaign = composed.campaign
     nodes = composed.space.node_counts()[0]
-    facts = ClusterFacts(
-        nodes=nodes, slots=nodes * campaign.cluster.slots_per_node, cost=campaign.cost
-    )
+    facts = ClusterFacts(nodes=nodes, slots=campaign.cluster.slots(nodes), cost=campaign.cost)
     phases = {} if campaign.testbed.deterministic else {Phase.WORKLOAD: 1.0}
     wanted = {name: f"objectives.{name}" for name in campaign.objectives}
     wanted |= {name: f"search.constraints.{name}" for name in campaign.search.constraints}

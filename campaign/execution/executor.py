@@ -346,9 +346,7 @@ def judge(
     computed = Computed({}, {})
     if evaluation.jobs is not None:
         nodes = space.nodes(trial.point)
-        facts = ClusterFacts(
-            nodes=nodes, slots=nodes * campaign.cluster.slots_per_node, cost=campaign.cost
-        )
+        facts = ClusterFacts(nodes=nodes, slots=campaign.cluster.slots(nodes), cost=campaign.cost)
         tau_s = tau_of(campaign.workload.time_scale)
         # In virtual time, the phases took seconds of another clock than the jobs'.
         phases = {} if campaign.testbed.deterministic else evaluation.phases

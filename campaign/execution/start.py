@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from campaign.core.cluster import model_parts
 from campaign.core.errors import LedgerError
 from campaign.core.files import user_path
 from campaign.core.jobs import Workload
@@ -66,6 +67,7 @@ def key_of(
         WORKLOAD: workload.hash,
         SOURCES: source_digest(),
         "testbed": campaign.testbed.kind,
+        **model_parts(campaign.cluster),
         **{path: str(value) for path, value in parameters.items()},
     }
 

@@ -56,7 +56,7 @@ def facts_of(composed: Composed, results: Results, history: History) -> Campaign
         objectives=campaign.objectives,
         constraints=campaign.search.constraints,
         fixed=composed.space.fixed,
-        slots_per_node=campaign.cluster.slots_per_node,
+        slots_per_node=campaign.cluster.node_slots,
         workload=_workload_facts(workload, history),
         workload_notes=tuple(workload.sentences) if workload else (),
         tau_s=tau_of(campaign.workload.time_scale),

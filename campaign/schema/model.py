@@ -5,65 +5,21 @@ searches the whole range, `nodes: {choices: [1, 2, 4]}` searches what is listed.
 """
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from campaign.schema.cluster import ClusterModelSettings
 from campaign.schema.hosts import HostSettings, TestbedSettings
 from campaign.schema.image import ImageSettings
 from campaign.schema.search import SamplerSettings, SearchSettings
-from campaign.schema.settings import NAME_PATTERN, Scalar, Settings, setting
+from campaign.schema.searchable import Searchable
+from campaign.schema.settings import NAME_PATTERN, Settings, setting
 from campaign.schema.workload import WorkloadSettings
 
 Direction = Literal["minimize", "maximize"]
 BETTER: dict[Direction, str] = {"minimize": "less", "maximize": "more"}
 """How much of a metric is better, in a word."""
-
-
-class Range(Settings):
-    """A searched range, both ends included; `[low, high]` is its short form."""
-
-    low: float = setting(help="lowest value")
-    high: float = setting(help="highest value")
-    log: bool | None = setting(None, help="sample on a logarithmic scale")
-    step: int | None = setting(None, help="distance between neighbouring values", ge=1)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Range":
-        if self.low > self.high:
-            raise ValueError(
-                f"the range [{self.low:g}, {self.high:g}] has its ends the wrong way round"
-            )
-        return self
-
-
-class Choices(Settings):
-    """A searched list of values."""
-
-    choices: list[Scalar] = setting(help="the values to choose from")
-
-    @model_validator(mode="after")
-    def _several(self) -> "Choices":
-        if not self.choices or len(set(map(repr, self.choices))) != len(self.choices):
-            raise ValueError("choices must hold at least one value, each once")
-        return self
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, Choices) or (isinstance(value, dict) and "choices" in value):
-        return "choices"
-    if isinstance(value, Range | dict):
-        return "range"
-    return "list" if isinstance(value, list | tuple) else "fixed"
-
-
-Searchable = Annotated[
-    Annotated[Scalar, Tag("fixed")]
-    | Annotated[list[Scalar], Tag("list")]
-    | Annotated[Range, Tag("range")]
-    | Annotated[Choices, Tag("choices")],
-    Discriminator(_kind),
-]
 
 
 class SchedulerSettings(Settings):
@@ -92,12 +48,13 @@ class SchedulerSettings(Settings):
         return (self.name,) if isinstance(self.name, str) else tuple(dict.fromkeys(self.name))
 
 
-class ClusterSettings(Settings):
-    """The size of one virtual cluster: a head node and `nodes` compute nodes."""
+class ClusterSettings(ClusterModelSettings):
+    """One virtual cluster: a head node and `nodes` compute nodes, or groups of unlike ones."""
 
     nodes: Searchable = setting(
         2,
-        help="compute nodes, beside the head node; in simulation up to 200000",
+        help="compute nodes, beside the head node; in simulation up to 200000; with groups, theirs "
+        "together",
         allowed="[1 .. 1024], fixed, [low, high] or {choices: [..]}",
     )
     hosts: int = setting(
@@ -160,6 +117,20 @@ class ClusterSettings(Settings):
         ge=1,
         le=604_800,
     )
+
+    @property
+    def node_slots(self) -> int:
+        """The slots of a compute node; where nodes are unlike, those of the largest."""
+        if not self.groups:
+            return self.slots_per_node
+        return max(group.slots for group in self.groups.values())
+
+    def slots(self, nodes: int) -> int:
+        """Return the slots of `nodes` compute nodes together."""
+        if not self.groups:
+            return nodes * self.slots_per_node
+        counted = self.group_sizes(nodes).items()
+        return sum(count * self.groups[name].slots for name, count in counted)
 
     def vms(self, nodes: int) -> int:
         """Return how many VMs a head and `nodes` compute nodes are in."""

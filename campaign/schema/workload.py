@@ -12,6 +12,7 @@ MODELS = ("demo", "lublin", "downey", "poisson", "esp")
 HAVE_EFFECT: dict[str, tuple[str, ...]] = {
     "path": TRACES,
     "strict": TRACES,
+    "obey": TRACES,
     "seed": MODELS,
     "jobs": (*TRACES, *(kind for kind in MODELS if kind != "esp")),
     "duration_s": ("demo",),
@@ -112,6 +113,17 @@ class WorkloadSettings(Settings):
         unit="fraction",
         ge=0.001,
         le=100,
+    )
+    obey: list[Literal["nodes", "exclusive", "dependencies", "arrays"]] = setting(
+        factory=list,
+        help="what of the jobs' own wishes schedulers are told beside slots and time limit; what "
+        "the cluster has (memory, GPUs, features, partitions, ..) they are told in any case",
+        allowed="list of nodes, exclusive, dependencies, arrays",
+    )
+    unknown: Literal["map", "refuse"] = setting(
+        "map",
+        help="jobs that name a partition, account, quality of service, reservation or user that "
+        "the cluster doesn't have: they get the default one, counted, or are refused",
     )
     payload: Literal["sleep", "burn"] = setting(
         "sleep",

@@ -89,7 +89,7 @@ class SimulationTestbed:
     def warm_up(self) -> None:
         """Compile what trials will run, so that compiling is not in the time of the first one."""
         for name in self._schedulers:
-            nodes = Nodes(1, self._campaign.cluster.slots_per_node)
+            nodes = Nodes(1, self._campaign.cluster.node_slots)
             # Without jobs: Numba compiles for types, whatever the values.
             simulate(self._workload.table.slice(0, 0), nodes, self.policy(name, {}))
 
@@ -119,7 +119,7 @@ class SimulationTestbed:
         """Return a trial's evaluation: the same each time, but for the seconds that it took."""
         begun = time.perf_counter()
         settings = self._campaign.testbed
-        nodes = Nodes(self._space.nodes(trial.point), self._campaign.cluster.slots_per_node)
+        nodes = Nodes(self._space.nodes(trial.point), self._campaign.cluster.node_slots)
         scheduler = self._space.scheduler(trial.point)
         params = self._space.params(trial.point)
         policy = self.policy(scheduler, params)

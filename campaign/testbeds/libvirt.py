@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from campaign.core import optional
+from campaign.core.cluster import ClusterModel
 from campaign.core.commands import CommandFile
 from campaign.core.errors import CapacityError
 from campaign.core.files import user_path
@@ -22,8 +23,10 @@ from campaign.testbeds import NodeImages
 from campaign.testbeds.preflight import (
     bundles_for,
     check_capacity,
+    check_expressed,
     check_payload,
     check_ports,
+    cluster_model,
 )
 from schedulers.base import Params
 from schedulers.interface import Scheduler
@@ -60,7 +63,8 @@ class LibvirtBackend:
         for name, bundle in self._images.items():
             check_payload(self._campaign.workload.payload, bundle)
             # An image that lacks a fact is told now, before anything is started.
-            self._schedulers[name].for_image(image_facts(bundle.manifest))
+            bound = self._schedulers[name].for_image(image_facts(bundle.manifest))
+            check_expressed(self._campaign, name, bound.expresses, bundle.manifest.name)
         return NodeImages(self._images)
 
     def check(self) -> None:
@@ -77,15 +81,19 @@ class LibvirtBackend:
         self, stack: ExitStack, workload: Workload, logs: CollectedLogs | None = None
     ) -> Testbed:
         """Start Ray, open the hosts and return the testbed on them."""
-        return self.open_for(stack, lambda trial: workload, logs)
+        largest = self._space.node_counts()[1]
+        model = cluster_model(self._campaign, largest, workload)
+        return self.open_for(stack, lambda trial: workload, logs, model=model)
 
     def open_for(
         self,
         stack: ExitStack,
         workload_of: Callable[[Trial], Workload],
         logs: CollectedLogs | None = None,
+        *,
+        model: ClusterModel | None = None,
     ) -> Testbed:
-        """Do as `open` does, with a workload for each trial."""
+        """Do as `open` does, with a workload for each trial; `model` has the users of all jobs."""
         settings = self._campaign.testbed
         pool = self._pool(stack, logs)
         from actors.hosts.placement import Placement
@@ -93,7 +101,7 @@ class LibvirtBackend:
 
         testbed = LibvirtTestbed(
             pool,
-            {name: self._cluster_spec(name) for name in self._schedulers},
+            {name: self._cluster_spec(name, model) for name in self._schedulers},
             lambda trial: self._spec(trial, workload_of(trial)),
             Placement(settings.host_failures),
             heartbeat_timeout_s=settings.heartbeat_timeout_s,
@@ -143,7 +151,7 @@ class LibvirtBackend:
             )
         return pool
 
-    def _cluster_spec(self, name: str) -> "ClusterSpec":
+    def _cluster_spec(self, name: str, model: ClusterModel | None) -> "ClusterSpec":
         from actors.clusters.cluster_spec import ClusterSpec
 
         campaign = self._campaign
@@ -157,6 +165,7 @@ class LibvirtBackend:
             largest=largest,
             via=campaign.bootstrap.via,
             virtual_time=self._virtual_time(),
+            model=model,
         )
 
     def _virtual_time(self) -> "VirtualTime | None":

@@ -1,24 +1,28 @@
 """Checks before anything is started: the workload can be read, images are sound, clusters fit."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from actors.hosts.placement import shares
 from actors.hypervisor.capacity import Capacity, Resources
 from actors.hypervisor.ports import free_ports
+from campaign.core.cluster import ClusterModel, model_of
 from campaign.core.errors import CapacityError, ConfigError, ImageError
 from campaign.core.files import user_path
 from campaign.core.jobs import Job, Workload
+from campaign.core.levers import Lever, levers_in_use
 from campaign.images.bundles.manifest import Bundle
 from campaign.images.bundles.store import Store
 from campaign.schema.hosts import HostSettings
 from campaign.schema.image import ImageSettings
 from campaign.schema.model import Campaign
 from campaign.workloads import load
-from schedulers.base import Params, Topology
+from campaign.workloads.known_names import known_to
+from schedulers.base import Params
 from schedulers.interface import Scheduler
+from schedulers.topologies import topology_of
 from search.space import Space
 
 _log = logging.getLogger(__name__)
@@ -30,26 +34,56 @@ def workload_for(
 ) -> Workload:
     """Return the campaign's jobs, sized for the smallest cluster that is searched.
 
-    Raises WorkloadError when they can't be read, or when one of the schedulers could not run a job
-    on that cluster.
+    They name nothing that the cluster lacks. Raises WorkloadError when they can't be read, or when
+    one of the schedulers could not run a job on that cluster.
     """
     cluster = campaign.cluster
     smallest = space.node_counts()[0]
-    workload = load(campaign.workload, slots=smallest * cluster.slots_per_node)
-    topology = Topology.of_equal_nodes(
-        "smallest", smallest, slots=cluster.slots_per_node, memory_mib=cluster.memory_mib
-    )
-    for job in _one_of_each_width(workload):
+    drawn = load(campaign.workload, slots=cluster.slots(smallest))
+    workload, model = _known(campaign, smallest, drawn)
+    topology = topology_of("smallest", smallest, cluster, cluster.memory_mib, model)
+    for job in _one_of_each(workload):
         for scheduler in schedulers.values():
             scheduler.nodes_needed(job, topology)
     return workload
 
 
-def _one_of_each_width(workload: Workload) -> Iterator[Job]:
+def cluster_model(campaign: Campaign, nodes: int, workload: Workload) -> ClusterModel:
+    """Return the model of the campaign's cluster of so many nodes, with the workload's users."""
+    return _known(campaign, nodes, workload)[1]
+
+
+def _known(campaign: Campaign, nodes: int, workload: Workload) -> tuple[Workload, ClusterModel]:
+    levers = {used.lever for used in levers_in_use(campaign.cluster, campaign.workload)}
+    refuse = campaign.workload.unknown == "refuse"
+    return known_to(model_of(campaign.cluster, nodes), workload, levers, refuse=refuse)
+
+
+def _one_of_each(workload: Workload) -> Iterator[Job]:
+    """Yield a job of each kind that may need other nodes than the rest do."""
+    if workload.obeyed:
+        kinds = {
+            (job.width, replace(job.traits, after=None, user_name=None, array=None)): job
+            for job in workload.jobs()
+        }
+        return iter(kinds.values())
     import numpy as np
 
     _, places = np.unique(workload.table.column("width").to_numpy(), return_index=True)
     return Workload(workload.name, workload.table.take(places)).jobs()
+
+
+def check_expressed(
+    campaign: Campaign, name: str, expresses: Collection[Lever], image: str
+) -> None:
+    """Raise ConfigError for what the cluster wants and the scheduler can't do on this image."""
+    for used in levers_in_use(campaign.cluster, campaign.workload):
+        if used.lever not in expresses:
+            raise ConfigError(
+                f"{used.path} = {used.value!r}: {name} can't express {used.lever.value} on the "
+                f"image {image}",
+                resolution="Use another image (image.name), or leave it out.",
+            )
 
 
 def store_of(image: ImageSettings) -> Store:

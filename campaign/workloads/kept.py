@@ -21,12 +21,14 @@ GUESSED = "requested_guessed"
 
 def content_of(workload: Workload) -> bytes:
     """Return the content of the file that keeps `workload`, the order of its notes included."""
-    about = {
+    about: dict[str, Any] = {
         "name": workload.name,
         "notes": list(workload.notes.items()),
         "machine_slots": workload.machine_slots,
         "payload": workload.payload,
     }
+    if workload.obeyed:
+        about["obeyed"] = sorted(workload.obeyed)
     table = workload.table.select(WORKLOAD_SCHEMA.names).cast(WORKLOAD_SCHEMA)
     table = table.append_column(GUESSED, pa.array(workload.is_guessed))
     for name in workload.traits.column_names:
@@ -58,4 +60,5 @@ def workload_in(table: pa.Table) -> Workload:
         about["payload"],
         frozenset(guessed.to_pylist()),
         traits_of({name: table.column(name) for name in table.column_names if name in TRAITS}),
+        frozenset(about.get("obeyed", ())),
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from secrets import token_bytes
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
+from campaign.core.levers import Lever
 from campaign.schema.settings import Scalar
 from schedulers import systemd
 from schedulers._kubernetes import access, accounts, daemons, dense, plan, pods
@@ -22,8 +23,8 @@ from schedulers.base import (
     Role,
     Secrets,
     Topology,
-    fewest_nodes,
 )
+from schedulers.fitting import fewest_nodes
 from schedulers.interface import P
 from schedulers.policy import Policy
 
@@ -45,6 +46,7 @@ class Kubernetes(ABC, Generic[P]):
 
     image: ClassVar[str] = "kubernetes"
     resolution_s: ClassVar[float] = 1.0
+    expresses: ClassVar[frozenset[Lever]] = frozenset()
     launch_limit: ClassVar[LaunchLimit] = LaunchLimit(60.0, at_once=2)
     memory_mib: ClassVar[int] = 1536
     shared_node_mib: ClassVar[int] = 16
@@ -77,6 +79,7 @@ class BoundKubernetes(ABC, Generic[P]):
     jobs_path: ClassVar[str]
     ended: ClassVar[Mapping[str, FinalState | None]]
     units: ClassVar[tuple[str, ...]]
+    expresses: ClassVar[frozenset[Lever]] = Kubernetes.expresses
 
     @abstractmethod
     def control(self, params: P) -> plan.Control:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from secrets import token_bytes
 from typing import TYPE_CHECKING, ClassVar
 
+from campaign.core.levers import Lever
 from campaign.schema.settings import Scalar
 from schedulers import systemd
 from schedulers.base import (
@@ -17,10 +18,10 @@ from schedulers.base import (
     PhaseLimits,
     Secrets,
     Topology,
-    fewest_nodes,
 )
 from schedulers.commands import prints_nothing
 from schedulers.facts import ImageFacts
+from schedulers.fitting import fewest_nodes
 from schedulers.flux import jobs, plan
 from schedulers.flux.conf import (
     CLUSTER_CONF,
@@ -47,6 +48,7 @@ class Flux:
     Params: ClassVar[type[FluxParams]] = FluxParams
     resolution_s: ClassVar[float] = 0.001
     gangs: ClassVar[bool] = True
+    expresses: ClassVar[frozenset[Lever]] = frozenset()
     launch_limit: ClassVar[LaunchLimit] = LaunchLimit(5.0, at_once=4)
     memory_mib: ClassVar[int] = 256
     shared_node_mib: ClassVar[int] = 32
@@ -87,6 +89,11 @@ class BoundFlux:
 
     scheduler: Flux
     names: FluxNames
+
+    @property
+    def expresses(self) -> frozenset[Lever]:
+        """Return what the adapter expresses: each image of its has the programs for that."""
+        return self.scheduler.expresses
 
     def plan(self, topology: Topology, params: FluxParams, secrets: Secrets) -> BootstrapPlan:
         """Return the plan: a broker on every node, the scheduler's settings on the head."""

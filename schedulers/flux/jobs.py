@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from schedulers.base import FinalState, NativeTimes, ParseError, Topology, fewest_nodes, version_in
+from schedulers.base import FinalState, NativeTimes, ParseError, Topology, version_in
+from schedulers.fitting import fewest_nodes
 
 if TYPE_CHECKING:
     from campaign.core.jobs import Job

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from campaign.core.levers import Lever
 from campaign.schema.settings import Scalar
 from schedulers import systemd
 from schedulers.base import (
@@ -17,10 +18,10 @@ from schedulers.base import (
     PhaseLimits,
     Secrets,
     Topology,
-    fewest_nodes,
 )
 from schedulers.commands import prints_nothing
 from schedulers.facts import ImageFacts
+from schedulers.fitting import fewest_nodes
 from schedulers.policy import Policy
 from schedulers.site_settings import SiteChange, SiteSettings
 from schedulers.slurm import jobs, plan
@@ -45,6 +46,7 @@ class Slurm:
     Params: ClassVar[type[SlurmParams]] = SlurmParams
     resolution_s: ClassVar[float] = 1.0
     gangs: ClassVar[bool] = True
+    expresses: ClassVar[frozenset[Lever]] = frozenset()
     launch_limit: ClassVar[LaunchLimit] = LaunchLimit(5.0, at_once=4)
     memory_mib: ClassVar[int] = 256
     shared_node_mib: ClassVar[int] = 16
@@ -89,6 +91,11 @@ class BoundSlurm:
 
     scheduler: Slurm
     names: SlurmNames
+
+    @property
+    def expresses(self) -> frozenset[Lever]:
+        """Return what the adapter expresses: each image of its has the programs for that."""
+        return self.scheduler.expresses
 
     def plan(self, topology: Topology, params: SlurmParams, secrets: Secrets) -> BootstrapPlan:
         """Return the plan: munge and the controller, then the nodes' daemons."""

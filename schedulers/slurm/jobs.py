@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import TYPE_CHECKING
 
-from schedulers.base import FinalState, NativeTimes, ParseError, Topology, fewest_nodes, version_in
+from schedulers.base import FinalState, NativeTimes, ParseError, Topology, version_in
+from schedulers.fitting import fewest_nodes
 
 if TYPE_CHECKING:
     from campaign.core.jobs import Job

@@ -17,6 +17,7 @@ class FakeScheduler:
     resolution_s = 1.0
     memory_mib = 256
     stand_ins = ""
+    expresses = frozenset()
 
     def policy(self, params):
         return Policy()

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from campaign.core.jobs import Job
 from schedulers._kubernetes import access, daemons, image, pods
-from schedulers.base import ParseError, fewest_nodes
+from schedulers.base import ParseError
+from schedulers.fitting import fewest_nodes
 from schedulers.kube.params import KubeParams
 from schedulers.samples import topology
 from schedulers.volcano.params import VolcanoParams

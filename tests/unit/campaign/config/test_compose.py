@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from campaign.config.compose import compose, compose_recorded
 from campaign.core.errors import ConfigError
-from campaign.schema.model import Choices, Range
+from campaign.schema.searchable import Choices, Range
 from campaign.schema.workload import HAVE_EFFECT, WorkloadSettings
 from schedulers.registry import adapter
 

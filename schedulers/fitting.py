@@ -1,0 +1,100 @@
+"""Which compute nodes a job may have, and how many of them it needs."""
+
+import re
+from typing import TYPE_CHECKING
+
+from campaign.core.errors import WorkloadError
+from schedulers.base import Node, Topology
+
+if TYPE_CHECKING:  # a job brings Arrow with it, which --help has no use for
+    from campaign.core.jobs import Job, JobTraits
+
+_ALL_OF = re.compile(r"[\w.-]+(?:[&,][\w.-]+)*")
+"""A constraint that wants each of its features; whatever else there is, only schedulers read."""
+
+
+def fewest_nodes(job: "Job", topology: Topology) -> int:
+    """Return the fewest compute nodes that hold the job, or as many as it asks for beyond that.
+
+    Raise WorkloadError where the cluster can never hold it.
+    """
+    if not 1 <= job.width <= topology.slots:
+        raise WorkloadError(
+            f"job {job.job_id} is {job.width} slots wide; cluster {topology.cluster} has "
+            f"{topology.slots}",
+            resolution="Set workload.max_width, or use more nodes or slots.",
+        )
+    nodes = fitting_nodes(job, topology)
+    slots = _fewest([_room(node, job.traits) for node in nodes], job.width)
+    gpus = _fewest([node.gpus for node in nodes], job.traits.gpus or 0)
+    asked = min(job.traits.nodes or 1, job.width)
+    if slots is None or gpus is None or asked > len(nodes):
+        raise WorkloadError(
+            f"job {job.job_id} ({_wants(job)}) fits no nodes of cluster {topology.cluster} that it "
+            "may have",
+            resolution="Give the cluster such nodes (cluster.groups), or leave such jobs out.",
+        )
+    return max(slots, gpus, asked)
+
+
+def fitting_nodes(job: "Job", topology: Topology) -> list[Node]:
+    """Return the compute nodes on which a part of the job could run."""
+    partition = topology.model.partition(job.traits.partition)
+    groups = partition.groups if partition else ()
+    return [
+        node
+        for node in topology.compute
+        if (not groups or node.group in groups)
+        and _room(node, job.traits) > 0
+        and _has_gpus(node, job.traits)
+        and _has_features(node, job.traits.features)
+    ]
+
+
+def _room(node: Node, traits: "JobTraits") -> int:
+    """Return how many of the job's slots the empty node could hold."""
+    if traits.memory_per_node_mib and traits.memory_per_node_mib > node.memory_mib:
+        return 0
+    if not traits.memory_per_slot_mib:
+        return node.slots
+    return min(node.slots, int(node.memory_mib // traits.memory_per_slot_mib))
+
+
+def _has_gpus(node: Node, traits: "JobTraits") -> bool:
+    if not traits.gpus:
+        return True
+    return node.gpus > 0 and traits.gpu_type in (None, node.gpu_type)
+
+
+def _has_features(node: Node, constraint: str | None) -> bool:
+    if not constraint or not _ALL_OF.fullmatch(constraint):
+        return True
+    return set(re.split("[&,]", constraint)) <= set(node.features)
+
+
+def _fewest(rooms: list[int], wanted: int) -> int | None:
+    """Return how many of the largest rooms are needed; None where all are too small."""
+    held = 0
+    for count, room in enumerate(sorted(rooms, reverse=True), start=1):
+        held += room
+        if held >= wanted:
+            return count
+    return None
+
+
+def _wants(job: "Job") -> str:
+    traits = job.traits
+    wishes = {
+        "slots": job.width,
+        "nodes": traits.nodes,
+        "MiB a slot": traits.memory_per_slot_mib,
+        "MiB a node": traits.memory_per_node_mib,
+        "GPUs": traits.gpus,
+    }
+    words = [f"{value:g} {name}" for name, value in wishes.items() if value]
+    names = {
+        "type": traits.gpu_type,
+        "features": traits.features,
+        "partition": traits.partition,
+    }
+    return ", ".join(words + [f"{name} {value}" for name, value in names.items() if value])
