@@ -25,13 +25,14 @@ class Quiet(NamedTuple):
 QUIET = {
     # The queues of Kubernetes' daemons have a timer of half a second each, some forty in the API
     # server. Neither it nor the store decides anything, so theirs may be later.
-    "etcd": Quiet(128, 100),
-    "kube-apiserver": Quiet(448, 100),
-    "kube-": Quiet(160, 20),
-    "vc-": Quiet(160, 20),
+    "etcd": Quiet(128, 1000),
+    "kube-apiserver": Quiet(448, 1000),
+    "kube-": Quiet(160, 100),
+    "vc-": Quiet(160, 100),
 }
-"""By the beginnings of units' names, of which the longest counts. While eight jobs of 20 nodes
-came, 91 MiB lived in the API server's heap, 17 in etcd's and 11 in kube-scheduler's."""
+"""By the beginnings of units' names, of which the longest counts. How late a scheduler may be, its
+parameters say (`plan.Control`). While eight jobs of 20 nodes came, 91 MiB lived in the API server's
+heap, 17 in etcd's and 11 in kube-scheduler's."""
 _ENVIRONMENT = (
     # Clients would ask an idle server every half minute whether it is there.
     "HTTP2_READ_IDLE_TIMEOUT_SECONDS=0",
@@ -61,15 +62,26 @@ def files(topology: Topology) -> tuple[File, ...]:
 
 def _quiet(beginning: str, quiet: Quiet) -> File:
     environment = " ".join((*_ENVIRONMENT, f"GOMEMLIMIT={quiet.heap_mib}MiB"))
-    lines = (
-        "[Service]",
-        f"Environment={environment}",
-        f"TimerSlackNSec={quiet.slack_ms}ms",
-    )
     # systemd reads such a folder for every unit whose name begins so, and of files of one name that
     # of the longest beginning.
-    path = f"/etc/systemd/system/{beginning}.service.d/quiet.conf"
-    return File(path, ("\n".join(lines) + "\n").encode())
+    return _settings(
+        f"{beginning}.service", "quiet", f"Environment={environment}", _slack(quiet.slack_ms)
+    )
+
+
+def late(unit: str, slack_ms: int) -> File:
+    """Return what lets the unit's daemon wake so much later, whatever QUIET says of it."""
+    # Of settings that are there twice, the file whose name comes last counts.
+    return _settings(unit, "slack", _slack(slack_ms))
+
+
+def _slack(ms: int) -> str:
+    return f"TimerSlackNSec={ms}ms"
+
+
+def _settings(unit: str, name: str, *lines: str) -> File:
+    path = f"/etc/systemd/system/{unit}.d/{name}.conf"
+    return File(path, ("\n".join(("[Service]", *lines)) + "\n").encode())
 
 
 def _node(node: Node) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class Control:
     """What schedules: a daemon whose files parameters shape, and units that they don't.
 
     `before` are commands that must have run before either starts; `ready` asks whether it takes
-    jobs.
+    jobs. In a dense cluster that idles, the scheduler may wake `late_ms` later than it asked for.
     """
 
     scheduler: str
@@ -29,6 +29,7 @@ class Control:
     others: tuple[File, ...]
     other_units: tuple[str, ...]
     ready: tuple[Probe, ...]
+    late_ms: int
     before: tuple[tuple[str, ...], ...] = ()
 
 
@@ -67,7 +68,7 @@ def bootstrap(topology: Topology, secrets: Secrets, control: Control) -> Bootstr
                 "slots",
                 {head: Step(commands=_offer(topology), probes=(_offered(topology),))},
             ),
-            Stage("scheduler", {head: _schedule(control)}),
+            Stage("scheduler", {head: _schedule(topology, control)}),
         )
     )
 
@@ -80,7 +81,10 @@ def reconfigure(topology: Topology, control: Control) -> BootstrapPlan:
     head = topology.head.name
     forgotten = Step(commands=(("bash", "-euc", _forget(topology)),), probes=(_offered(topology),))
     return BootstrapPlan(
-        (Stage("nodes", {head: forgotten}), Stage("scheduler", {head: _schedule(control)}))
+        (
+            Stage("nodes", {head: forgotten}),
+            Stage("scheduler", {head: _schedule(topology, control)}),
+        )
     )
 
 
@@ -109,9 +113,10 @@ def _nodes(topology: Topology, secrets: Secrets) -> dict[str, Step]:
     }
 
 
-def _schedule(control: Control) -> Step:
+def _schedule(topology: Topology, control: Control) -> Step:
+    late = (dense.late(control.scheduler, control.late_ms),) if topology.dense else ()
     return Step(
-        files=control.files,
+        files=(*control.files, *late),
         commands=(_RELOAD,),
         units=(_unit(control.scheduler),),
         probes=control.ready,

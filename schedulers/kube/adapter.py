@@ -20,6 +20,8 @@ SCHEDULER_UNIT = "kube-scheduler.service"
 CONTROLLERS_UNIT = "kube-controller-manager.service"
 CONF = f"{access.FOLDER}/scheduler.json"
 _OWN = "https://127.0.0.1:10259"
+_LATE_MS = 100
+"""A tenth of the second after which it looks again for pods to try once more."""
 
 
 class Kube(Kubernetes[KubeParams]):
@@ -95,6 +97,7 @@ class BoundKube(BoundKubernetes[KubeParams]):
             others=(controllers,),
             other_units=(CONTROLLERS_UNIT,),
             ready=(ready,),
+            late_ms=_LATE_MS,
         )
 
     def manifest(self, name: str, script: str, shares: Sequence[int]) -> dict[str, Any]:

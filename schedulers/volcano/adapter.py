@@ -99,6 +99,7 @@ class BoundVolcano(BoundKubernetes[VolcanoParams]):
             others=(controllers,),
             other_units=(CONTROLLERS_UNIT,),
             ready=_ready(),
+            late_ms=_late_ms(params.schedule_period),
             before=(("bash", "-euc", _define()),),
         )
 
@@ -169,6 +170,14 @@ class BoundVolcano(BoundKubernetes[VolcanoParams]):
     def parse_config(self, text: str) -> dict[str, Scalar]:
         """Return the parameters of all three."""
         return parse_config(text)
+
+
+def _late_ms(schedule_period_s: float) -> int:
+    """Return a tenth of the pause between two runs, and 100 ms at most.
+
+    vc-scheduler also looks for pods to bind each 20 ms, which are bound so much later at most.
+    """
+    return min(100, round(schedule_period_s * 100))
 
 
 def _ready() -> tuple[Probe, ...]:

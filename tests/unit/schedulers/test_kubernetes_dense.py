@@ -64,23 +64,26 @@ def test_daemons_are_quieted_only_where_all_nodes_share_a_vm(scheduler) -> None:
         assert len(settings) == (len(dense.QUIET) if topology.dense else 0)
 
 
-def quiet_of(scheduler, unit: str) -> str:
-    """Return the unit's file quiet.conf: that of the folder with the longest beginning of its name,
-    as systemd does."""
-    found = {
-        Path(file.path).parent.name.removesuffix(".service.d"): file.content.decode()
-        for _, file in plan(scheduler).files()
-        if file.path.endswith("quiet.conf")
-    }
+def settings_of(made, unit: str) -> dict[str, str]:
+    """Return the unit's settings, as systemd takes them from the plan's files: of files of one name
+    that of the folder with the longest beginning of the unit's, then by the files' names."""
     name = unit.removesuffix(".service")
-    fits = [one for one in found if one == name or (one.endswith("-") and name.startswith(one))]
-    return found[max(fits, key=len)]
+    chosen: dict[str, tuple[int, str]] = {}
+    for _, file in made.files():
+        path = Path(file.path)
+        one = path.parent.name.removesuffix(".service.d")
+        if path.suffix == ".conf" and (one == name or (one[-1] == "-" and name.startswith(one))):
+            found = (len(one), file.content.decode())
+            chosen[path.name] = max(chosen.get(path.name, found), found)
+    lines = [line for _, (_, text) in sorted(chosen.items()) for line in text.splitlines()]
+    return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 @BOTH
 def test_the_daemons_heaps_leave_room_in_the_least_memory_of_a_vm(scheduler) -> None:
     units = (daemons.ETCD, daemons.API_SERVER, *scheduler.units)
-    heaps = [int(re.search(r"GOMEMLIMIT=(\d+)MiB", quiet_of(scheduler, unit))[1]) for unit in units]
+    environments = [settings_of(plan(scheduler), unit)["Environment"] for unit in units]
+    heaps = [int(re.search(r"GOMEMLIMIT=(\d+)MiB", found)[1]) for found in environments]
     assert min(heaps) >= 128
     # The rest is for the system, the store's files, and programs in Python.
     assert sum(heaps) <= scheduler.scheduler.memory_mib - 512
@@ -88,10 +91,26 @@ def test_the_daemons_heaps_leave_room_in_the_least_memory_of_a_vm(scheduler) -> 
 
 @BOTH
 def test_timers_of_daemons_that_decide_are_hardly_late(scheduler) -> None:
+    made = plan(scheduler)
     for unit in scheduler.units:
-        assert "TimerSlackNSec=20ms" in quiet_of(scheduler, unit).splitlines()
+        assert settings_of(made, unit)["TimerSlackNSec"] == "100ms"
     for unit in (daemons.ETCD, daemons.API_SERVER):
-        assert "TimerSlackNSec=100ms" in quiet_of(scheduler, unit).splitlines()
+        assert settings_of(made, unit)["TimerSlackNSec"] == "1000ms"
+
+
+@pytest.mark.parametrize(("period_s", "late"), [(0.05, "5ms"), (0.5, "50ms"), (60.0, "100ms")])
+def test_volcano_is_never_late_by_more_than_a_tenth_of_its_pause(period_s, late) -> None:
+    volcano = bound("volcano")
+    params = volcano.scheduler.Params(schedule_period=period_s)
+    scheduler, controllers = volcano.units
+    made = volcano.plan(cluster(3), params, volcano.scheduler.make_secrets())
+    assert settings_of(made, scheduler)["TimerSlackNSec"] == late
+    assert settings_of(made, controllers)["TimerSlackNSec"] == "100ms"
+    # Nothing is set where nodes have VMs of their own, and a trial's own parameters count.
+    ordinary = Topology.of_equal_nodes("c", 3, slots=4, memory_mib=512)
+    assert not settings_of(volcano.reconfigure(ordinary, params), scheduler)
+    again = settings_of(volcano.reconfigure(cluster(3), params), scheduler)
+    assert again == {"TimerSlackNSec": late}
 
 
 @BOTH
