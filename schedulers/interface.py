@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # a job brings Arrow with it, which --help has no use for
     from campaign.core.jobs import Job
 
 P = TypeVar("P", bound=Params)
+SLOTS_OF_A_NODE = 16
+"""Of a node that shares its VM, in what it needs of memory: each slot may have a job of its own."""
 
 
 class Scheduler(Protocol[P]):
@@ -53,8 +55,8 @@ class Scheduler(Protocol[P]):
     memory_mib: ClassVar[int]
     """The memory that a node needs for its daemons and a few jobs, MiB."""
     shared_node_mib: ClassVar[int]
-    """The memory that each further node needs in a VM that it shares, MiB; 0 where the adapter
-    has no plans for that (a dense cluster)."""
+    """The memory that each further node of SLOTS_OF_A_NODE slots at most needs in a VM that it
+    shares, MiB; 0 where the adapter has no plans for that (a dense cluster)."""
     stand_ins: ClassVar[str]
     """What of its cluster isn't real where nodes share a VM, in words; empty where all of it is."""
     phase_limits: ClassVar[PhaseLimits]

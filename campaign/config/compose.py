@@ -27,7 +27,7 @@ from campaign.core.errors import ConfigError
 from campaign.schema.model import Campaign, ClusterSettings
 from campaign.schema.settings import SettingRow, model_below, row_of, rows
 from schedulers.base import Params
-from schedulers.interface import Scheduler
+from schedulers.interface import SLOTS_OF_A_NODE, Scheduler
 from schedulers.registry import adapter
 from search.space import Problem, Space, SpaceError, reason_of, space_of
 
@@ -167,7 +167,7 @@ def _with_memory(
     largest: int,
 ) -> Campaign:
     # All VMs have as much memory as the scheduler that needs most.
-    shared = largest if campaign.cluster.dense else 0
+    shared = _shares(campaign.cluster, largest) if campaign.cluster.dense else 0
     default = ClusterSettings.model_fields["memory_mib"].default if shared else 0
 
     def needed_mib(scheduler: Scheduler[Params]) -> int:
@@ -188,6 +188,14 @@ def _with_memory(
         )
     cluster = campaign.cluster.model_copy(update={"memory_mib": needed_mib(neediest)})
     return campaign.model_copy(update={"cluster": cluster})
+
+
+def _shares(cluster: ClusterSettings, nodes: int) -> int:
+    """Return for how many nodes' daemons and jobs a VM that they share needs memory.
+
+    A node with more slots than SLOTS_OF_A_NODE counts as several: its slots may all have jobs.
+    """
+    return max(nodes, -(-cluster.slots(nodes) // SLOTS_OF_A_NODE))
 
 
 def _hydra(

@@ -296,6 +296,10 @@ def test_the_vm_of_a_dense_cluster_has_memory_for_its_nodes():
     assert memory_mib("cluster.nodes=16") == 512 + 16 * each
     assert memory_mib("cluster.nodes=[1,100]") == 512 + 100 * each
     assert memory_mib("cluster.nodes=16", "cluster.memory_mib=2048") == 2048
+    # One with many slots counts as several, for each slot may have a job.
+    many = ("cluster.nodes=16", "cluster.slots_per_node=40")
+    assert memory_mib(*many, "scheduler=slurm") == 512 + 40 * each
+    assert memory_mib("cluster.nodes=16", "cluster.slots_per_node=16") == 512 + 16 * each
     message = refused("cluster.dense=true", "cluster.nodes=16", "cluster.memory_mib=600")
     assert f"slurm needs {512 + 16 * each} MiB" in message
 
