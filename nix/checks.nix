@@ -11,7 +11,7 @@ let
     lib.listToAttrs (
       map (
         scheduler:
-        lib.nameValuePair "cluster-${scheduler}" (
+        lib.nameValuePair "cluster-${role.check or scheduler}" (
           import ./tests/job-across-nodes.nix {
             inherit
               lib

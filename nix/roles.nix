@@ -7,6 +7,14 @@ in
     modules = [ (modules + "/slurm.nix") ];
     schedulers = [ "slurm" ];
   };
+  slurm-accounting = {
+    modules = [
+      (modules + "/slurm.nix")
+      (modules + "/accounting.nix")
+    ];
+    schedulers = [ "slurm" ];
+    check = "slurm-accounting"; # of a scheduler's second image, by a name of its own
+  };
   flux = {
     modules = [ (modules + "/flux.nix") ];
     schedulers = [ "flux" ];

@@ -18,6 +18,10 @@ class ImageFacts:
     image: str
     values: Mapping[str, str]
 
+    def __contains__(self, name: str) -> bool:
+        """Return whether the image says anything of `name`: it may have a part that others lack."""
+        return name in self.values
+
     def __getitem__(self, name: str) -> str:
         """Return the fact `name`.
 

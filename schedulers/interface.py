@@ -42,6 +42,8 @@ class Scheduler(Protocol[P]):
     name: ClassVar[str]
     image: ClassVar[str]
     """The image specification that has its programs."""
+    images: ClassVar[Mapping[Lever, str]]
+    """The image instead, for clusters with such a lever: it has programs that `image` lacks."""
     resolution_s: ClassVar[float]
     """Resolution of the scheduler's own accounting, seconds."""
     gangs: ClassVar[bool]
@@ -49,6 +51,8 @@ class Scheduler(Protocol[P]):
     expresses: ClassVar[frozenset[Lever]]
     """What of the cluster and job model the adapter can tell its scheduler, on some image of its;
     a campaign that wants more is refused."""
+    acts_with: ClassVar[Mapping[str, frozenset[Lever]]]
+    """Parameters that act only on a cluster with one of these levers, by name."""
     launch_limit: ClassVar[LaunchLimit]
     """The longest time from a job's start by the scheduler's own accounts to its first
     instruction."""

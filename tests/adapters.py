@@ -5,9 +5,15 @@ from schedulers.facts import ImageFacts
 from schedulers.registry import adapter
 
 
-def facts_of(scheduler) -> ImageFacts:
-    """The facts of the image that an adapter names."""
-    return ImageFacts(scheduler.image, builder.spec(scheduler.image).facts)
+def facts_of(scheduler, image: str | None = None) -> ImageFacts:
+    """The facts of an image that an adapter names, by default of its first."""
+    name = image or scheduler.image
+    return ImageFacts(name, builder.spec(name).facts)
+
+
+def images_of(scheduler) -> list[str]:
+    """The images that an adapter names."""
+    return list(dict.fromkeys((scheduler.image, *scheduler.images.values())))
 
 
 def bound(name: str):

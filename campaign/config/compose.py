@@ -19,7 +19,9 @@ from campaign.config.baseline import Baseline, baseline_of, baseline_problems, i
 from campaign.config.derived import completed
 from campaign.config.file_kind import kind_by_file
 from campaign.config.groups import CONF, groups
+from campaign.config.image_choice import image_name
 from campaign.config.input_limits import check_files, check_override, is_folder
+from campaign.config.lever_params import without_lever
 from campaign.config.origins import OVERRIDE, Origins, key_of
 from campaign.config.override_values import SEE_HELP, check_group_choice, value_of
 from campaign.config.renamed import current_name, log_renamed, with_current_names
@@ -67,7 +69,7 @@ class Composed:
 
     def image_name(self, scheduler: Scheduler[Params]) -> str:
         """Return the name of the image that nodes boot under `scheduler`."""
-        return self.campaign.image.name_for(scheduler.image)
+        return image_name(self.campaign, scheduler)
 
     @property
     def smallest_slots(self) -> int:
@@ -139,6 +141,7 @@ def _validated(
     except SpaceError as error:
         raise _config_error([*error.problems, *problems], origins) from None
     problems += effects.parameter_problems(space, schedulers, origins)
+    problems += without_lever(campaign, space, schedulers, origins)
     problems += baseline_problems(space, campaign.search.baseline)
     if problems:
         raise _config_error(problems, origins)

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from campaign.config.image_choice import image_name
 from campaign.core import optional
 from campaign.core.cluster import ClusterModel
 from campaign.core.commands import CommandFile
@@ -55,11 +56,11 @@ class LibvirtBackend:
         """Return the images, built where they are missing, and verified."""
         # Before an image is built, which takes minutes.
         optional.require("vm", f"testbed.kind = {self._campaign.testbed.kind}")
-        image = self._campaign.image
         names = {
-            name: image.name_for(scheduler.image) for name, scheduler in self._schedulers.items()
+            name: image_name(self._campaign, scheduler)
+            for name, scheduler in self._schedulers.items()
         }
-        self._images = bundles_for(image, names, begun_with)
+        self._images = bundles_for(self._campaign.image, names, begun_with)
         for name, bundle in self._images.items():
             check_payload(self._campaign.workload.payload, bundle)
             # An image that lacks a fact is told now, before anything is started.

@@ -47,6 +47,8 @@ class Kubernetes(ABC, Generic[P]):
     image: ClassVar[str] = "kubernetes"
     resolution_s: ClassVar[float] = 1.0
     expresses: ClassVar[frozenset[Lever]] = frozenset()
+    images: ClassVar[Mapping[Lever, str]] = {}
+    acts_with: ClassVar[Mapping[str, frozenset[Lever]]] = {}
     launch_limit: ClassVar[LaunchLimit] = LaunchLimit(60.0, at_once=2)
     memory_mib: ClassVar[int] = 1536
     shared_node_mib: ClassVar[int] = 16

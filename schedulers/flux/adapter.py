@@ -49,6 +49,8 @@ class Flux:
     resolution_s: ClassVar[float] = 0.001
     gangs: ClassVar[bool] = True
     expresses: ClassVar[frozenset[Lever]] = frozenset()
+    images: ClassVar[Mapping[Lever, str]] = {}
+    acts_with: ClassVar[Mapping[str, frozenset[Lever]]] = {}
     launch_limit: ClassVar[LaunchLimit] = LaunchLimit(5.0, at_once=4)
     memory_mib: ClassVar[int] = 256
     shared_node_mib: ClassVar[int] = 32

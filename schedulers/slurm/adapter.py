@@ -24,11 +24,12 @@ from schedulers.facts import ImageFacts
 from schedulers.fitting import fewest_nodes
 from schedulers.policy import Policy
 from schedulers.site_settings import SiteChange, SiteSettings
-from schedulers.slurm import jobs, plan
+from schedulers.slurm import accounts, database, jobs, plan
 from schedulers.slurm.conf import COMPLETION_LOG, CONTROLLER_LOG, NODE_LOG, SlurmNames, node_log
 from schedulers.slurm.fairness import FAIRNESS
 from schedulers.slurm.params import SlurmParams, parse_config
 from schedulers.slurm.policy import policy
+from schedulers.slurm.shares import ShareParams
 from schedulers.slurm.site import read_site
 from schedulers.slurm.site_change import changed_site
 
@@ -46,7 +47,11 @@ class Slurm:
     Params: ClassVar[type[SlurmParams]] = SlurmParams
     resolution_s: ClassVar[float] = 1.0
     gangs: ClassVar[bool] = True
-    expresses: ClassVar[frozenset[Lever]] = frozenset()
+    expresses: ClassVar[frozenset[Lever]] = database.LEVERS
+    images: ClassVar[Mapping[Lever, str]] = dict.fromkeys(database.LEVERS, "slurm-accounting")
+    acts_with: ClassVar[Mapping[str, frozenset[Lever]]] = dict.fromkeys(
+        ShareParams.model_fields, frozenset({Lever.ACCOUNTS, Lever.QOS})
+    )
     launch_limit: ClassVar[LaunchLimit] = LaunchLimit(5.0, at_once=4)
     memory_mib: ClassVar[int] = 256
     shared_node_mib: ClassVar[int] = 16
@@ -94,8 +99,9 @@ class BoundSlurm:
 
     @property
     def expresses(self) -> frozenset[Lever]:
-        """Return what the adapter expresses: each image of its has the programs for that."""
-        return self.scheduler.expresses
+        """Return what the adapter expresses, without what takes slurmdbd where that is missing."""
+        without = frozenset() if self.names.accounting else database.LEVERS
+        return self.scheduler.expresses - without
 
     def plan(self, topology: Topology, params: SlurmParams, secrets: Secrets) -> BootstrapPlan:
         """Return the plan: munge and the controller, then the nodes' daemons."""
@@ -148,11 +154,15 @@ class BoundSlurm:
         return plan.client("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
 
     def accounting_command(self) -> tuple[str, ...]:
-        """Print the controller's completion log."""
+        """Print slurmdbd's accounts by sacct, or else the controller's completion log."""
+        if self.names.accounting:
+            return accounts.command()
         return ("cat", COMPLETION_LOG)
 
     def parse_accounting(self, text: str) -> dict[str, NativeTimes]:
-        """Return the jobs of the completion log."""
+        """Return the jobs of slurmdbd's accounts, or else of the completion log."""
+        if self.names.accounting:
+            return accounts.parse(text)
         return jobs.parse_accounting(text)
 
     def final_state(self, state: str) -> FinalState:
@@ -176,13 +186,17 @@ class BoundSlurm:
         return parse_config(text)
 
     def health_command(self, nodes: Sequence[Node]) -> tuple[str, ...]:
-        """Ask systemd for munge and the nodes' daemons."""
-        return systemd.all_active([self.names.munge_unit, *map(self.names.daemon, nodes)])
+        """Ask systemd for munge, the nodes' daemons, and the head's slurmdbd and database."""
+        on_head = any(node.role == "head" for node in nodes)
+        accounting = self.names.accounting.units if self.names.accounting and on_head else ()
+        daemons = map(self.names.daemon, nodes)
+        return systemd.all_active([self.names.munge_unit, *accounting, *daemons])
 
     def log_files(self, node: Node) -> Sequence[str]:
         """Return the log of the node's daemon, and the head's slurm.conf."""
         if node.role == "head":
-            return (CONTROLLER_LOG, COMPLETION_LOG, self.names.conf)
+            own = (CONTROLLER_LOG, COMPLETION_LOG, self.names.conf)
+            return (*own, database.DBD_LOG) if self.names.accounting else own
         return (node_log(node.name) if node.guest else NODE_LOG,)
 
     def stop_command(self, nodes: Sequence[Node]) -> tuple[str, ...]:

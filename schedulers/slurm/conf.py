@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from schedulers.base import Node, Topology
 from schedulers.facts import ImageFacts
+from schedulers.slurm.database import DBD_PORT, AccountingNames
 from schedulers.slurm.params import SlurmParams, conf_values
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ CGROUP_CONF = b"CgroupPlugin=disabled\n"
 
 @dataclass(frozen=True)
 class SlurmNames:
-    """What an image calls what Slurm's plans and checks name: paths, units, munge's user."""
+    """What an image calls what Slurm's plans and checks name: paths, units, munge's user.
+
+    `accounting` is None for an image without slurmdbd.
+    """
 
     conf: str
     cgroup_conf: str
@@ -38,6 +42,7 @@ class SlurmNames:
     munge_unit: str
     controller_unit: str
     node_unit: str
+    accounting: AccountingNames | None = None
 
     def daemon(self, node: Node) -> str:
         """Return the unit of the node's daemon: in a dense cluster, an instance of a template."""
@@ -64,6 +69,7 @@ class SlurmNames:
             munge_unit=facts["unit.munge"],
             controller_unit=facts["unit.slurmctld"],
             node_unit=facts["unit.slurmd"],
+            accounting=AccountingNames.of(facts),
         )
 
 
@@ -72,8 +78,8 @@ def node_log(name: str) -> str:
     return f"/var/log/slurm/slurmd-{name}.log"
 
 
-def slurm_conf(topology: Topology, params: SlurmParams) -> bytes:
-    """Return slurm.conf; equal arguments give equal bytes."""
+def slurm_conf(topology: Topology, params: SlurmParams, *, accounting: bool = False) -> bytes:
+    """Return slurm.conf, with slurmdbd if `accounting`; equal arguments give equal bytes."""
     compute = topology.compute
     text = _template().render(
         cluster=topology.cluster,
@@ -90,6 +96,9 @@ def slurm_conf(topology: Topology, params: SlurmParams) -> bytes:
         completion_log=COMPLETION_LOG,
         over_limit_min=OVER_LIMIT_MIN,
         calculated_every_min=PRIORITIES_EVERY_MIN,
+        accounting=accounting,
+        dbd_port=DBD_PORT,
+        gpus=any(node.gpus for node in compute),
     )
     return text.encode()
 

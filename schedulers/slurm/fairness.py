@@ -9,11 +9,12 @@ FAIRNESS = {
     "submission": "sbatch, a process for each job, on the head",
     "rates": "none",
     "queues": "one partition; priorities as PriorityType and its weights say",
-    "accounting": "the controller's completion log, whole seconds; no database",
+    "accounting": "whole seconds: the controller's completion log, or slurmdbd where the cluster "
+    "has accounts",
     "limits": "the requested time, rounded up to whole minutes; a job is killed a minute later",
     "allocation": "the slots asked for, on the fewest nodes that hold them",
     "launch": "slurmd runs the batch script on the first node; with several, srun starts the tasks",
     "logging": "info, to files in memory",
-    "daemons": "munged and slurmctld; munged and slurmd",
+    "daemons": "munged and slurmctld, with accounts slurmdbd and MariaDB too; munged and slurmd",
 }
 """An answer to each of `schedulers.base.ASPECTS`."""

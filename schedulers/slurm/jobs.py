@@ -26,6 +26,7 @@ _FINAL_STATES: dict[str, FinalState] = {
     "TIMEOUT": "timeout",
     "DEADLINE": "timeout",
     "CANCELLED": "cancelled",
+    "PREEMPTED": "cancelled",
     "NODE_FAIL": "node_lost",
     "BOOT_FAIL": "node_lost",
 }

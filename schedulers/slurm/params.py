@@ -10,10 +10,12 @@ from pydantic import AfterValidator, BeforeValidator
 from campaign.schema.settings import Scalar, choices_of, tunable
 from schedulers.base import Params, ParseError
 from schedulers.slurm.options import RareOptions
+from schedulers.slurm.shares import WEIGHT_MAX, PriorityFlagParams, ShareParams
 from schedulers.slurm.spelling import (
     ALLOCATED,
     FLAGS,
     not_zero,
+    priority_flags,
     seconds,
     select_parameters,
     whole_minutes,
@@ -21,7 +23,9 @@ from schedulers.slurm.spelling import (
 
 SelectParameters = Annotated[str, AfterValidator(select_parameters)]
 Period = Annotated[int, AfterValidator(not_zero)]
-WEIGHT_MAX = 1_000_000_000
+IN_MINUTES = ("PriorityMaxAge", "PriorityDecayHalfLife")
+SPELLED = {"SelectTypeParameters": select_parameters, "PriorityFlags": priority_flags}
+"""Lines whose value is a list of words, and what reads them."""
 
 
 class CommonParams(Params):
@@ -95,15 +99,9 @@ class CommonParams(Params):
     PriorityWeightAge: int = tunable(
         0, ge=0, le=WEIGHT_MAX, help="weight of the time spent waiting"
     )
-    PriorityWeightFairshare: int = tunable(
-        0, ge=0, le=WEIGHT_MAX, help="weight of fair share (0 without slurmdbd)"
-    )
     PriorityWeightJobSize: int = tunable(0, ge=0, le=WEIGHT_MAX, help="weight of a job's width")
     PriorityWeightPartition: int = tunable(
         0, ge=0, le=WEIGHT_MAX, help="weight of the partition (there is one)"
-    )
-    PriorityWeightQOS: int = tunable(
-        0, ge=0, le=WEIGHT_MAX, help="weight of quality of service (0 without slurmdbd)"
     )
     PriorityFavorSmall: bool = tunable(
         False, help="narrow jobs get the larger size factor, not wide ones"
@@ -124,7 +122,7 @@ class CommonParams(Params):
     )
 
 
-class SlurmParams(RareOptions, CommonParams):
+class SlurmParams(RareOptions, PriorityFlagParams, ShareParams, CommonParams):
     """All of Slurm's scheduling parameters."""
 
 
@@ -162,7 +160,7 @@ def conf_values(params: SlurmParams) -> dict[str, str]:
 
 def conf_value(name: str, value: Scalar) -> str:
     """Return how a parameter's value stands in its line of slurm.conf."""
-    if name == "PriorityMaxAge":
+    if name in IN_MINUTES:
         hours, minutes = divmod(int(value), 60)
         return f"{hours // 24}-{hours % 24:02}:{minutes:02}:00"
     if isinstance(value, bool):
@@ -211,8 +209,8 @@ def _read(name: str, shown: str) -> Scalar:
         if conf_value(name, option).lower() == shown.lower():
             return option
     try:
-        if name == "PriorityMaxAge":
+        if name in IN_MINUTES:
             return seconds(shown) // 60
-        return int(shown) if field.annotation is int else select_parameters(shown)
+        return SPELLED[name](shown) if name in SPELLED else int(shown)
     except ValueError:
         raise ParseError(f"scontrol show config ({name})", shown) from None

@@ -2,8 +2,11 @@
 
 munge and the controller come first, then the compute nodes, which fetch their configuration from
 the controller. In a dense cluster they share its files, and their daemons are instances of one
-unit, each told its node's name.
+unit, each told its node's name. Where the image has slurmdbd, it comes before all of them, with its
+database.
 """
+
+from collections.abc import Iterator
 
 from schedulers.base import (
     BootstrapPlan,
@@ -16,7 +19,15 @@ from schedulers.base import (
     Topology,
     Unit,
 )
+from schedulers.slurm import database
+from schedulers.slurm.associations import (
+    ASSOCIATIONS,
+    add_cluster_command,
+    associations,
+    tell_command,
+)
 from schedulers.slurm.conf import CGROUP_CONF, CONTROLLER_PORT, SlurmNames, node_log, slurm_conf
+from schedulers.slurm.database import AccountingNames
 from schedulers.slurm.params import SlurmParams
 
 MUNGE_KEY = "munge.key"
@@ -39,15 +50,17 @@ def bootstrap(
     """Return the plan from booted nodes to a cluster whose compute nodes are all idle."""
     key = File(names.munge_key, secrets[MUNGE_KEY], mode=0o400, owner=names.munge_user, secret=True)
     munge = Unit(names.munge_unit)
+    files = (
+        key,
+        _conf_file(topology, params, names),
+        File(names.cgroup_conf, CGROUP_CONF),
+        # Debian's own includes files that there are none of.
+        File(names.plugstack_conf, b""),
+        _controller_defaults(names),
+    )
     controller = Step(
-        files=(
-            key,
-            _conf_file(topology, params, names),
-            File(names.cgroup_conf, CGROUP_CONF),
-            # Debian's own includes files that there are none of.
-            File(names.plugstack_conf, b""),
-            _controller_defaults(names),
-        ),
+        files=files,
+        commands=(add_cluster_command(topology.cluster),) if names.accounting else (),
         units=(munge, Unit(names.controller_unit)),
         probes=(_controller_answers(),),
     )
@@ -59,7 +72,9 @@ def bootstrap(
     }
     return BootstrapPlan(
         (
+            *_database(topology.head, files, munge, names.accounting),
             Stage("controller", {topology.head.name: controller, **waiting}),
+            *_people(topology, names.accounting),
             Stage("nodes", {topology.head.name: Step(probes=(_all_idle(topology),)), **joining}),
         )
     )
@@ -80,8 +95,35 @@ def reconfigure(topology: Topology, params: SlurmParams, names: SlurmNames) -> B
     return BootstrapPlan((Stage("reconfigure", {topology.head.name: step}),))
 
 
+def _database(
+    head: Node, files: tuple[File, ...], munge: Unit, names: AccountingNames | None
+) -> Iterator[Stage]:
+    """Yield the stage of database and slurmdbd, which the controller looks for as it starts.
+
+    `files` are the controller's: sacctmgr reads them too.
+    """
+    if names is None:
+        return
+    step = Step(
+        files=(*files, *database.files(head, names)),
+        commands=(database.make_command(names), ("systemctl", "daemon-reload")),
+        units=(munge, *database.units(names)),
+        probes=(database.answers(client("sacctmgr", timeout_s=PROBE_TIMEOUT_S)),),
+    )
+    yield Stage("database", {head.name: step})
+
+
+def _people(topology: Topology, names: AccountingNames | None) -> Iterator[Stage]:
+    """Yield the stage in which slurmdbd is told of accounts, users and qualities of service."""
+    if names is None or not (text := associations(topology)):
+        return
+    step = Step(files=(File(ASSOCIATIONS, text),), commands=(tell_command(),))
+    yield Stage("accounts", {topology.head.name: step})
+
+
 def _conf_file(topology: Topology, params: SlurmParams, names: SlurmNames) -> File:
-    return File(names.conf, slurm_conf(topology, params))
+    accounting = names.accounting is not None
+    return File(names.conf, slurm_conf(topology, params, accounting=accounting))
 
 
 def _controller_defaults(names: SlurmNames) -> File:

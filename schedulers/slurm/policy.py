@@ -10,6 +10,7 @@ from schedulers.policy import Backfill, PlacementRule, Policy, Priority, Schedul
 from schedulers.slurm.conf import OVER_LIMIT_MIN, PRIORITIES_EVERY_MIN
 from schedulers.slurm.options import RareOptions
 from schedulers.slurm.params import SlurmParams
+from schedulers.slurm.shares import ShareParams
 
 MINUTE = 60.0
 OFF = -1
@@ -22,9 +23,9 @@ IGNORED = {
     "defer": "no batch job is tried as it is submitted, and without an epilog its end waits for "
     "the clock anyway",
     "bf_continue": "a simulated backfill cycle never yields its locks",
-    "PriorityWeightFairshare": "there is no slurmdbd",
     "PriorityWeightPartition": "there is one partition",
-    "PriorityWeightQOS": "there is no slurmdbd",
+    **dict.fromkeys(ShareParams.model_fields, "nobody has an account"),
+    "PriorityFlags": "age counts from submission on, and nothing else depends on it",
     **dict.fromkeys(RareOptions.model_fields, "not simulated"),
 }
 """Parameters without a meaning in a simulation, and why."""

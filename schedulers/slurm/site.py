@@ -24,9 +24,8 @@ DESCRIBED = {
 DECIDE = frozenset(
     """
     accountingstorageenforce accountingstoragetres completewait defmempernode enforcepartlimits
-    fairsharedampeningfactor grestypes jobrequeue jobsubmitplugins killwait licenses maxarraysize
-    maxmempercpu maxmempernode preemptexempttime preemptmode preempttype prioritydecayhalflife
-    priorityparameters prioritysitefactorplugin priorityusageresetperiod priorityweightassoc
+    grestypes jobrequeue jobsubmitplugins killwait licenses maxarraysize maxmempercpu maxmempernode
+    preemptexempttime preemptmode preempttype priorityparameters prioritysitefactorplugin
     priorityweighttres prolog prologflags prologslurmctld resvoverrun suspendtime topologyparam
     topologyplugin unkillablesteptimeout
     """.split()  # noqa: SIM905 - a list would take a line for each

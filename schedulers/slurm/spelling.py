@@ -16,6 +16,21 @@ FLAGS = (
     "ONE_TASK_PER_SHARING_GRES",
 )
 """What may stand beside it."""
+PRIORITY_FLAGS = (
+    "ACCRUE_ALWAYS",
+    "SMALL_RELATIVE_TO_TIME",
+    "CALCULATE_RUNNING",
+    "DEPTH_OBLIVIOUS",
+    "INCR_ONLY",
+    "MAX_TRES",
+    "NO_FAIR_TREE",
+    "NO_NORMAL_ASSOC",
+    "NO_NORMAL_PART",
+    "NO_NORMAL_QOS",
+    "NO_NORMAL_TRES",
+)
+"""What PriorityFlags names; fair tree is what there is without NO_FAIR_TREE."""
+ALL_NORMAL = "NO_NORMAL_ALL"
 WITH_DAYS = re.compile(
     r"(?P<days>\d+)-(?P<hours>\d+)(:(?P<minutes>\d+)(:(?P<seconds>\d+))?)?", re.ASCII
 )
@@ -55,6 +70,22 @@ def select_parameters(text: str) -> str:
     if len(allocated) != 1:
         raise ValueError("one of " + ", ".join(ALLOCATED) + " must stand in it")
     return ",".join([*allocated, *(flag for flag in FLAGS if flag in words)])
+
+
+def priority_flags(text: str) -> str:
+    """Return the value of PriorityFlags as slurm.conf(5) spells it, in one order.
+
+    Raises ValueError where it isn't made of PRIORITY_FLAGS, separated by commas. What one of them
+    brings along stands there too, as Slurm itself shows it.
+    """
+    words = {word.strip().upper() for word in text.split(",")}
+    if ALL_NORMAL in words:
+        words = words - {ALL_NORMAL} | {one for one in PRIORITY_FLAGS if "NO_NORMAL" in one}
+    if "DEPTH_OBLIVIOUS" in words:
+        words.add("NO_FAIR_TREE")
+    if strange := words - set(PRIORITY_FLAGS):
+        raise ValueError(f"{', '.join(sorted(strange))!r} is no part of PriorityFlags")
+    return ",".join(flag for flag in PRIORITY_FLAGS if flag in words)
 
 
 def not_zero(value: int) -> int:

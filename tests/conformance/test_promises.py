@@ -18,13 +18,15 @@ from schedulers.kube.adapter import BoundKube, Kube
 from schedulers.registry import adapter, names
 from schedulers.slurm.adapter import BoundSlurm, Slurm
 from schedulers.volcano.adapter import BoundVolcano, Volcano
-from tests.adapters import facts_of
+from tests.adapters import facts_of, images_of
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-@pytest.mark.parametrize("name", names())
-def test_it_is_kept(name: str, promise: Promise) -> None:
-    promise(adapter(name), facts_of(adapter(name)))
+@pytest.mark.parametrize(
+    ("name", "image"), [(name, image) for name in names() for image in images_of(adapter(name))]
+)
+def test_it_is_kept(name: str, image: str, promise: Promise) -> None:
+    promise(adapter(name), facts_of(adapter(name), image))
 
 
 def mapped(plan: BootstrapPlan, change: Callable[[File], File]) -> BootstrapPlan:

@@ -1,5 +1,8 @@
 """A scheduler that needs no bootstrap and runs with whatever parameters it was given."""
 
+from typing import ClassVar
+
+from campaign.core.levers import Lever
 from schedulers.base import BootstrapPlan, LaunchLimit, Params, PhaseLimits, Secrets
 from schedulers.policy import Policy
 
@@ -18,6 +21,8 @@ class FakeScheduler:
     memory_mib = 256
     stand_ins = ""
     expresses = frozenset()
+    images: ClassVar[dict[Lever, str]] = {}
+    acts_with: ClassVar[dict[str, frozenset[Lever]]] = {}
 
     def policy(self, params):
         return Policy()

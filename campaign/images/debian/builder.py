@@ -79,14 +79,16 @@ def spec(name: str) -> Spec:
 def _settings(name: str) -> dict[str, Any]:
     """Return the content of `NAME.toml`.
 
-    Where it `extends` another file, whatever it leaves out is the other's, and the lists in _ADDED
-    add up.
+    Where it `extends` another file, whatever it leaves out is the other's; the lists in _ADDED add
+    up, and so do the facts.
     """
     own = tomllib.loads((_SPECS / f"{name}.toml").read_text())
     if "extends" not in own:
         return own
     base = _settings(own.pop("extends"))
-    return base | own | {key: [*base[key], *own.get(key, ())] for key in _ADDED}
+    added = {key: [*base[key], *own.get(key, ())] for key in _ADDED}
+    facts = base.get("facts", {}) | own.get("facts", {})
+    return base | own | added | {"facts": facts}
 
 
 def lock_path(name: str) -> Path:

@@ -21,6 +21,7 @@ from schedulers.facts import ImageFacts
 from schedulers.registry import adapter, names
 from schedulers.requirements import requirements_of
 from schedulers.samples import topology
+from tests.adapters import images_of
 from tests.conftest import CANNOT_RUN_HERE
 
 ROOT = Path(__file__).parents[3]
@@ -187,11 +188,11 @@ def test_the_recipes_are_those_that_are_written_down(flake):
     assert recipes(flake) == WRITTEN
 
 
-def test_the_written_recipes_are_of_the_three_images_on_every_system():
+def test_the_written_recipes_are_of_the_four_images_on_every_system():
     images = {
         f"packages.{system}.image-{name}"
         for system in SYSTEMS
-        for name in ("slurm", "flux", "volcano")
+        for name in ("slurm", "slurm-accounting", "flux", "volcano")
     }
     assert images <= set(WRITTEN)
     assert all(re.fullmatch(r"/nix/store/[0-9a-z]{32}-\S+", path) for path in WRITTEN.values())
@@ -205,7 +206,13 @@ def test_the_written_recipes_are_of_the_three_images_on_every_system():
 @pytest.mark.parametrize(
     ("module", "old", "new", "changed"),
     [
-        ("slurm.nix", 'TasksMax = "infinity"', "TasksMax = 4096", {"slurm"}),
+        (
+            "slurm.nix",
+            'TasksMax = "infinity"',
+            "TasksMax = 4096",
+            {"slurm", "slurm-accounting"},
+        ),
+        ("accounting.nix", "LimitNOFILE = 65536", "LimitNOFILE = 4096", {"slurm-accounting"}),
         ("flux.nix", 'home = "/var/lib/flux"', 'home = "/var/empty"', {"flux"}),
         (
             "volcano.nix",
@@ -217,7 +224,7 @@ def test_the_written_recipes_are_of_the_three_images_on_every_system():
             "node.nix",
             "rateLimitBurst = 0",
             "rateLimitBurst = 1",
-            {"slurm", "flux", "volcano", "kubernetes"},
+            {"slurm", "slurm-accounting", "flux", "volcano", "kubernetes"},
         ),
     ],
 )
@@ -239,11 +246,11 @@ def test_evaluated_images_keep_the_contract_of_those_that_boot(flake):
     for guests in found.values():
         by_image = {"kubernetes": guests["volcano"], **guests}
         for name in names():
-            scheduler = adapter(name)
-            guest = Guest.of_evaluation(by_image[scheduler.image])
-            bound = scheduler.for_image(ImageFacts(scheduler.image, guest.facts))
-            found_wrong = list(violations(scheduler.image, guest, requirements_of(bound)))
-            assert found_wrong == [], name
+            for image in images_of(adapter(name)):
+                guest = Guest.of_evaluation(by_image[image])
+                bound = adapter(name).for_image(ImageFacts(image, guest.facts))
+                found_wrong = list(violations(image, guest, requirements_of(bound)))
+                assert found_wrong == [], (name, image)
 
 
 @needs_nixpkgs
