@@ -77,8 +77,10 @@ class Policy:
 
     A job's requested time counts in whole `limit_unit_s` (seconds), and the job is killed `grace_s`
     after that. `placement` chooses among nodes with room: the first one, the one with most free
-    slots, the one with fewest, or those of the smallest run of neighbours. `ignored` names the
-    parameters that have no meaning here, `timing` those that make loop and backfill.
+    slots, the one with fewest, or those of the smallest run of neighbours. With `even`, which
+    `best_fit` knows nothing of, all nodes of a job give it the same number of slots: more than it
+    asked for where they don't divide its width. `ignored` names the parameters that have no meaning
+    here, `timing` those that make loop and backfill.
     """
 
     reserve: Reserve = "none"
@@ -88,6 +90,7 @@ class Policy:
     limit_unit_s: float = 0.0
     grace_s: float = 0.0
     placement: PlacementRule = "first"
+    even: bool = False
     ignored: tuple[str, ...] = ()
     timing: tuple[str, ...] = ()
 

@@ -211,11 +211,13 @@ def _work(requests: _Requests, nodes: Nodes, policy: Policy) -> "Work":
 
     width = requests.width
     count = np.ones_like(width) if nodes.slots == 1 else -(-width // nodes.slots)
+    each = -(-width // count) if policy.even else np.ones_like(width)
     place = np.concatenate([[0], np.cumsum(count, dtype=np.int64)])
     return Work(
         submit=requests.accepted,
-        width=width,
+        width=each * count if policy.even else width,
         spread=count,
+        each=each,
         hold=requests.hold,
         limit=requests.limit,
         share=_shares(width, nodes, policy),

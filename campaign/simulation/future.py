@@ -142,17 +142,18 @@ def earliest(
     """
     width = work.width[job]
     count = work.spread[job]
+    each = work.each[job]
     step = 0
     while step < steps and work.halt[0] == GO_ON:
         for node in range(held.size):
             held[node] = free[step, node]
-        blocked = -1 if fits(held, width, count) else step
+        blocked = -1 if fits(held, width, count, each) else step
         end = after(times[step], duration)
         later = step + 1
         while blocked < 0 and later < steps and times[later] < end:
             for node in range(held.size):
                 held[node] = min(held[node], free[later, node])
-            if not fits(held, width, count):
+            if not fits(held, width, count, each):
                 blocked = later
             later += 1
         if blocked < 0:

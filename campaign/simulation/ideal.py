@@ -139,7 +139,7 @@ def _shadow(work: Work, free: Slots, running: Running, job: int, rule: int, spar
         while index < running.size[0] and running.limit_times[index] == shadow:
             give(work, spare, running.limit_jobs[index])
             index += 1
-        if fits(spare, work.width[job], work.spread[job]):
+        if fits(spare, work.width[job], work.spread[job], work.each[job]):
             break
     picked(work, spare, job, rule)
     take(work, spare, job)

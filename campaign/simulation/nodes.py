@@ -1,8 +1,8 @@
 """Free slots by node, and which nodes a job gets. Compiled.
 
-A job needs slots on exactly `count` nodes, at least one on each. A cluster whose nodes have one
-slot each is given as one node with all slots: its nodes are all alike, and which of them a job gets
-changes nothing.
+A job needs slots on exactly `count` nodes, at least `each` on each of several. A cluster whose
+nodes have one slot each is given as one node with all slots: its nodes are all alike, and which of
+them a job gets changes nothing.
 """
 
 import numpy as np
@@ -21,19 +21,26 @@ BEST_FIT = 3
 
 
 @compiled
-def fits(free: Slots, width: int, count: int) -> bool:
-    """Return True if some `count` nodes have `width` free slots together, and each of them one."""
+def fits(free: Slots, width: int, count: int, each: int) -> bool:
+    """Return True if some `count` nodes have `width` free slots together, and `each` of them."""
     if count == 1:
         for node in range(free.size):
             if free[node] >= width:
                 return True
         return False
-    return _threshold(free, width, count) > 0
+    return _threshold(free, width, count, each) > 0
 
 
 @compiled
 def choose(
-    free: Slots, width: int, count: int, rule: int, nodes: Slots, amounts: Slots, place: int
+    free: Slots,
+    width: int,
+    count: int,
+    each: int,
+    rule: int,
+    nodes: Slots,
+    amounts: Slots,
+    place: int,
 ) -> bool:
     """Choose the nodes that a job gets, and its slots on each; return False if it doesn't fit.
 
@@ -47,7 +54,7 @@ def choose(
         nodes[place] = best
         amounts[place] = width
         return best >= 0
-    least = _threshold(free, width, count)
+    least = _threshold(free, width, count, each)
     if least == 0:
         return False
     above = 0
@@ -59,8 +66,8 @@ def choose(
     for node in range(free.size):
         if free[node] > least or (free[node] == least and level > 0):
             level -= free[node] == least
-            # Each of the nodes to come needs at least one slot of what is left.
-            here = min(free[node], left - (count - taken - 1))
+            # Each of the nodes to come needs its share of what is left.
+            here = min(free[node], left - each * (count - taken - 1))
             nodes[place + taken] = node
             amounts[place + taken] = here
             left -= here
@@ -84,10 +91,10 @@ def _single(free: Slots, width: int, rule: int) -> int:
 
 
 @compiled
-def _threshold(free: Slots, width: int, count: int) -> int:
+def _threshold(free: Slots, width: int, count: int, each: int) -> int:
     """Return the free slots of the last of the `count` nodes with most of them.
 
-    0 where those have less than `width` together, or where one of them has none.
+    0 where those have less than `width` together, or where one of them has less than `each`.
     """
     most = 0
     for node in range(free.size):
@@ -98,7 +105,7 @@ def _threshold(free: Slots, width: int, count: int) -> int:
         if free[node] > 0:
             with_slots[free[node]] += 1
     held = taken = 0
-    for slots in range(most, 0, -1):
+    for slots in range(most, each - 1, -1):
         here = min(with_slots[slots], count - taken)
         taken += here
         held += here * slots

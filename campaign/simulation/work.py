@@ -24,14 +24,16 @@ class Work(NamedTuple):
     """Jobs by order of submission; ns and slots.
 
     A job's slots are held for `hold`; the scheduler expects `limit`. It is on `spread` nodes, which
-    stand in `nodes` and `amounts` from `place` on. `share` is the part of its priority that doesn't
-    change, `rank` all of it when the queue was last sorted. `start` is NOWHERE until decided. All
-    loops end soon, with jobs left undecided, once `halt[0]` is not GO_ON.
+    stand in `nodes` and `amounts` from `place` on; of several, each gives it at least `each` slots.
+    `share` is the part of its priority that doesn't change, `rank` all of it when the queue was
+    last sorted. `start` is NOWHERE until decided. All loops end soon, with jobs left undecided,
+    once `halt[0]` is not GO_ON.
     """
 
     submit: Times
     width: NDArray[np.int32]
     spread: NDArray[np.int32]
+    each: NDArray[np.int32]
     hold: Times
     limit: Times
     share: NDArray[np.float64]
@@ -99,7 +101,14 @@ def total(free: Slots) -> int:
 def picked(work: Work, free: Slots, job: int, rule: int) -> bool:
     """Choose the job's nodes among `free`; return False if it doesn't fit."""
     return choose(
-        free, work.width[job], work.spread[job], rule, work.nodes, work.amounts, work.place[job]
+        free,
+        work.width[job],
+        work.spread[job],
+        work.each[job],
+        rule,
+        work.nodes,
+        work.amounts,
+        work.place[job],
     )
 
 

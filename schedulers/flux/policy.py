@@ -31,5 +31,6 @@ def policy(params: FluxParams) -> Policy:
     return Policy(
         reserve=reserve,
         grace_s=GRACE_S,
+        even=True,
         ignored=tuple(name for name in FluxParams.model_fields if name in ignored),
     )

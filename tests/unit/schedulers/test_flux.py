@@ -224,7 +224,7 @@ def test_certificates_hold_keys_as_zeromq_writes_them(secret: bytes, public: byt
 )
 def test_policies_reserve_as_fluxs_do(params: dict, reserve: str) -> None:
     policy = FLUX.scheduler.policy(FluxParams(**params))
-    assert policy.reserve == reserve and policy.loop is None
+    assert policy.reserve == reserve and policy.loop is None and policy.even
     assert ("queue_policy" in policy.ignored) == ("sched" in params)
 
 

@@ -86,11 +86,13 @@ def table(requests: Iterable[Sequence[float]]) -> pa.Table:
     ).cast(WORKLOAD_SCHEMA)
 
 
-def place(free: Free, width: int, slots: int, rule: str = "first") -> dict[int, int] | None:
+def place(
+    free: Free, width: int, slots: int, rule: str = "first", *, even: bool = False
+) -> dict[int, int] | None:
     """The job's slots by node, on as few nodes as can hold it; None where it doesn't fit.
 
     One node is chosen by the rule; several are those with most free slots, filled in their order,
-    one slot at least.
+    one slot at least. With `even`, they give the same number of slots each.
     """
     count = -(-width // slots)
     if count == 1:
@@ -102,6 +104,9 @@ def place(free: Free, width: int, slots: int, rule: str = "first") -> dict[int, 
         able = sorted((node for node in range(len(free)) if free[node] >= width), key=wanted[rule])
         return {able[0]: width} if able else None
     chosen = sorted(sorted(range(len(free)), key=lambda node: -free[node])[:count])
+    if even:
+        each = -(-width // count)
+        return dict.fromkeys(chosen, each) if all(free[node] >= each for node in chosen) else None
     if min(free[node] for node in chosen) == 0 or sum(free[node] for node in chosen) < width:
         return None
     given: dict[int, int] = {}
@@ -133,7 +138,8 @@ def reference(jobs: Sequence[Request], nodes: Nodes, policy: Policy, **more: Any
     """The reference's run of jobs; nodes of one slot, which are all alike, are one node with all
     slots."""
     total = [nodes.count] if nodes.slots == 1 else [nodes.slots] * nodes.count
-    return Reference(jobs, total, max(total), policy.reserve, policy.placement, **more).run()
+    chosen = {"rule": policy.placement, "even": policy.even}
+    return Reference(jobs, total, max(total), policy.reserve, **chosen, **more).run()
 
 
 @dataclass
@@ -150,6 +156,7 @@ class Reference:
     slots: int
     reserve: str
     rule: str = "first"
+    even: bool = False
     rank: Callable[[int, int], float] | None = None
     queue: list[int] = field(default_factory=list)
     running: dict[int, Held] = field(default_factory=dict)
@@ -210,7 +217,7 @@ class Reference:
         return free
 
     def _place(self, free: Free, job: int) -> dict[int, int] | None:
-        return place(free, self.jobs[job].width, self.slots, self.rule)
+        return place(free, self.jobs[job].width, self.slots, self.rule, even=self.even)
 
     def _in_order(self, now: int) -> None:
         while self.queue and (where := self._place(self._after(now, set()), self.queue[0])):

@@ -33,6 +33,7 @@ def policies(**more: st.SearchStrategy) -> st.SearchStrategy[Policy]:
         Policy,
         reserve=st.sampled_from(IDEAL),
         placement=st.sampled_from(["first", "least_loaded", "pack"]),
+        even=st.booleans(),
         limit_unit_s=st.sampled_from([0, 0, 5]),
         grace_s=st.sampled_from([0, 0, 3]),
         **more,
@@ -209,6 +210,15 @@ def test_a_reservation_may_begin_when_nothing_comes_or_goes() -> None:
     assert seconds(simulate(table(jobs), Nodes(3, 1), Policy("all")).start) == [0, 0, 5, 3, 6]
 
 
+def test_a_shadow_time_is_when_every_node_has_its_even_share() -> None:
+    """Two nodes of four. The third job has three slots on each or none: not when the first job has
+    left one of them, but when the second has left the other too. The fourth would be in its way."""
+    jobs = [(0, 4, 4, 4), (0, 2, 10, 10), (0, 5, 1, 1), (0, 2, 20, 20)]
+    for even, starts in ((True, [0, 0, 10, 11]), (False, [0, 0, 4, 5])):
+        found = simulate(table(jobs), Nodes(2, 4), Policy("first", even=even))
+        assert seconds(found.start) == starts
+
+
 @checked
 @given(st.data(), clusters(slots=[2, 3, 4]))
 def test_whole_nodes_are_like_nodes_of_one_slot(data, nodes) -> None:
@@ -241,3 +251,15 @@ def test_whole_nodes_are_like_nodes_of_one_slot(data, nodes) -> None:
 )
 def test_the_plain_simulator_places_as_is_said(rule, free, width, where) -> None:
     assert place(free, width, 4, rule) == where
+
+
+@pytest.mark.parametrize(
+    ("free", "width", "where"),
+    [
+        ([2, 4, 3, 1], 5, {1: 3, 2: 3}),
+        ([2, 4, 2, 1], 5, None),
+        ([2, 4, 2, 1], 3, {1: 3}),
+    ],
+)
+def test_where_it_gives_each_node_the_same_share_it_places_as_is_said(free, width, where) -> None:
+    assert place(free, width, 4, even=True) == where
