@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from schedulers.base import Node, Topology
 from schedulers.facts import ImageFacts
-from schedulers.slurm.database import DBD_PORT, AccountingNames
+from schedulers.slurm.database import AccountingNames, conf_lines
 from schedulers.slurm.params import SlurmParams, conf_values
 
 if TYPE_CHECKING:
@@ -96,9 +96,7 @@ def slurm_conf(topology: Topology, params: SlurmParams, *, accounting: bool = Fa
         completion_log=COMPLETION_LOG,
         over_limit_min=OVER_LIMIT_MIN,
         calculated_every_min=PRIORITIES_EVERY_MIN,
-        accounting=accounting,
-        dbd_port=DBD_PORT,
-        gpus=any(node.gpus for node in compute),
+        accounting=conf_lines(topology) if accounting else (),
     )
     return text.encode()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from campaign.core.levers import Lever
-from schedulers.base import File, Node, Probe, Unit
+from schedulers.base import File, Node, Probe, Topology, Unit
 from schedulers.facts import ImageFacts
 
 LEVERS = frozenset(
@@ -118,6 +118,22 @@ def make_command(names: AccountingNames) -> tuple[str, ...]:
     )
     owner = (f"--reuid={OWNER}", f"--regid={OWNER}", "--init-groups")
     return ("setpriv", *owner, "bash", "-euo", "pipefail", "-c", script)
+
+
+def conf_lines(topology: Topology) -> tuple[str, ...]:
+    """Return the lines of slurm.conf by which the controller keeps its accounts in slurmdbd.
+
+    Shares, limits and qualities of service act then, and who has no account may not submit.
+    """
+    # No limit on GPUs is understood without it.
+    gpus = any(node.gpus for node in topology.compute)
+    return (
+        "AccountingStorageType=accounting_storage/slurmdbd",
+        f"AccountingStorageHost={topology.head.address}",
+        f"AccountingStoragePort={DBD_PORT}",
+        "AccountingStorageEnforce=associations,limits,qos,safe",
+        *(("AccountingStorageTRES=gres/gpu",) if gpus else ()),
+    )
 
 
 def units(names: AccountingNames) -> tuple[Unit, ...]:

@@ -76,6 +76,21 @@ def test_what_is_a_parameter_is_taken_and_every_other_line_has_a_verdict(tmp_pat
     assert {line.why for line in found.lines if line.name == "ReturnToService"} == {"2 here"}
 
 
+def test_shares_are_taken_and_what_is_enforced_is_said_to_be_missing(tmp_path: Path) -> None:
+    text = (
+        "PriorityWeightFairShare=7\nPriorityDecayHalfLife=14-0\nPriorityFlags=no_fair_tree\n"
+        "AccountingStorageEnforce=associations,limits,qos,safe\n"
+    )
+    found = read_site(written(tmp_path, text))
+    assert found.params == {
+        "PriorityWeightFairshare": 7,
+        "PriorityDecayHalfLife": 14 * 24 * 60,
+        "PriorityFlags": "NO_FAIR_TREE",
+    }
+    # It is not the same in every trial: a cluster without accounts enforces nothing.
+    assert verdicts(found)["missing"] == ["AccountingStorageEnforce"]
+
+
 def test_values_are_read_with_their_places_quotes_and_escapes(tmp_path: Path) -> None:
     pairs = {pair.key: pair for pair in read_conf(written(tmp_path, SITE))}
     assert pairs["Epilog"].value == "/etc/slurm/a b.sh"
