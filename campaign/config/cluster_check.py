@@ -132,11 +132,13 @@ def _defaults(cluster: ClusterSettings) -> Iterator[Problem]:
         yield Problem(f"cluster.partitions.{name}.default", True, "false", why)
     for name, partition in cluster.partitions.items():
         path = f"cluster.partitions.{name}"
-        low, high = partition.min_nodes, partition.max_nodes
+        low = partition.min_nodes
+        high = partition.max_nodes
         if low is not None and high is not None and low > high:
             why = f"no job could have {low} nodes or more, and {high} or fewer"
             yield Problem(f"{path}.min_nodes", low, f"[1 .. {high}]", why)
-        default_s, most_s = partition.default_time_s, partition.max_time_s
+        default_s = partition.default_time_s
+        most_s = partition.max_time_s
         if default_s is not None and most_s is not None and default_s > most_s:
             why = f"the partition's longest is {most_s:g} s"
             yield Problem(f"{path}.default_time_s", default_s, f"[1 .. {most_s:g}] s", why)
