@@ -15,6 +15,7 @@ from actors.clusters.provisioner import Provisioner
 from actors.clusters.trial_run import TrialRun
 from actors.clusters.trial_spec import TrialSpec
 from actors.clusters.virtual_trial import VirtualTrialRun
+from actors.hosts.device_leases import device_resources
 from actors.hosts.host_actor import HostActor
 from actors.hosts.host_ref import HostChange, HostRef
 from actors.hosts.interface import HostNodes, HostSnapshots
@@ -355,12 +356,19 @@ class LibvirtTestbed:
     def _room(self, cluster_spec: ClusterSpec) -> int:
         """Return how many clusters of the largest size fit, each on as many hosts as it spans."""
         parts = self._needs(cluster_spec, cluster_spec.largest)
-        return self._placement.room(parts[0]) // len(parts)
+        # The head's part is the largest, but has no devices for the head.
+        return min(self._placement.room(part) for part in parts) // len(parts)
 
     def _needs(self, cluster_spec: ClusterSpec, nodes: int) -> list[Needs]:
         """Return the resources of a cluster per host, the largest first, keyed by acceleration."""
-        parts = shares(cluster_spec.settings.vms(nodes), cluster_spec.settings.hosts)
+        hosts = cluster_spec.settings.hosts
+        parts = shares(cluster_spec.settings.vms(nodes), hosts)
+        devices = cluster_spec.devices(cluster_spec.topology(nodes))
         return [
-            {kind: cluster_resources(part, cluster_spec.shape, kind) for kind in ("kvm", "tcg")}
-            for part in parts
+            {
+                kind: cluster_resources(part, cluster_spec.shape, kind)
+                + device_resources(devices[place::hosts])
+                for kind in ("kvm", "tcg")
+            }
+            for place, part in enumerate(parts)
         ]

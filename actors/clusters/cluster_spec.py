@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
+from actors.clusters.attachments import cards_of, devices_of
 from actors.clusters.guest_task import golden_task, seeded
 from actors.clusters.identity import configured_topology
 from actors.clusters.limits import PhaseLimit, scheduled_limit
+from actors.hosts.device_leases import Wanted
 from actors.hosts.slot import NodeShape
+from actors.hypervisor.attached import NetworkCard
 from campaign import guest
 from campaign.core.cluster import ClusterModel
 from campaign.core.time_limits import MOST_PRESSURE, TimeLimits, stretch_of
@@ -85,8 +88,13 @@ class ClusterSpec:
 
     @property
     def cold_only(self) -> bool:
-        """True if every cluster is booted. One across hosts can't be saved at one instant."""
-        return self.settings.start == "cold" or self.settings.hosts > 1
+        """True if every cluster is booted.
+
+        One across hosts can't be saved at one instant, a real device's state not at all, and copies
+        of one card can't be on a network together.
+        """
+        settings = self.settings
+        return settings.start == "cold" or settings.hosts > 1 or settings.attached
 
     def limits(self, slowness: float, pressure: float = 1.0) -> ClusterLimits:
         """Return the limits on a host of this slowness, under this pressure.
@@ -139,6 +147,14 @@ class ClusterSpec:
     def topology(self, nodes: int) -> Topology:
         """Return a cluster of a head and `nodes` compute nodes."""
         return configured_topology(nodes, self.settings, self.scheduler, self.model)
+
+    def devices(self, topology: Topology) -> tuple[Wanted, ...]:
+        """Return the devices that each VM of a cluster wants, in their order."""
+        return () if self.virtual_time else devices_of(self.settings, len(topology.compute))
+
+    def cards(self, topology: Topology, cluster: str) -> dict[str, tuple[NetworkCard, ...]]:
+        """Return the cards on further networks of the VMs in the slot `cluster`, by VM."""
+        return {} if self.virtual_time else cards_of(self.settings, len(topology.compute), cluster)
 
     def name(self, purpose: str) -> str:
         """Return a host name label for a cluster, unique per campaign, purpose and moment."""

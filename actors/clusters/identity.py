@@ -5,10 +5,11 @@ Pure, except that keys are drawn at random.
 
 import base64
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from actors.bootstrap.ssh import Identity, make_identity
+from actors.hypervisor.attached import NetworkCard
 from campaign.core.cluster import ClusterModel
 from campaign.schema.model import ClusterSettings
 from schedulers import topologies
@@ -94,12 +95,16 @@ def macs(index: int) -> tuple[str, str]:
 
 
 def credentials(
-    topology: Topology, node: Node, keys: Keys, mac_pair: tuple[str, str]
+    topology: Topology,
+    node: Node,
+    keys: Keys,
+    mac_pair: tuple[str, str],
+    cards: Sequence[NetworkCard] = (),
 ) -> dict[str, bytes]:
     """Return the systemd credentials of the VM of a node, whose host name is the node's.
 
-    The nodes of a dense cluster have no network between them. systemd writes the files that
-    `tmpfiles.extra` names before any service starts.
+    `cards` are those on further networks. The nodes of a dense cluster have no network between
+    them. systemd writes the files that `tmpfiles.extra` names before any service starts.
     """
     files = {
         "/etc/ssh/ssh_host_ed25519_key": ("0600", keys.hosts[node.name].private),
@@ -108,6 +113,10 @@ def credentials(
     if node.address != LOOPBACK:
         network = _network(mac_pair[1], f"{node.address}/16")
         files["/etc/systemd/network/20-cluster.network"] = ("0644", network)
+    for card in cards:
+        if card.address:
+            path = f"/etc/systemd/network/30-{card.network}.network"
+            files[path] = ("0644", _network(card.mac, card.address))
     return {
         "ssh.authorized_keys.root": keys.client.public,
         **closed_credentials(topology, node, files),

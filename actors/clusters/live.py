@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TypeVar
 
 from actors.bootstrap.ansible import Access
@@ -18,6 +19,7 @@ from actors.clusters.failures import NodeLost, cause_of
 from actors.clusters.identity import Keys, credentials, dump_keys, macs
 from actors.hosts.interface import HostNodes, HostSnapshots
 from actors.hosts.slot import NodeBoot, NodeState, Slot
+from actors.hypervisor.attached import NetworkCard
 from actors.snapshots.snapshot import Golden, SnapshotKey
 from campaign.core import log
 from campaign.core.errors import CampaignError, InfrastructureError
@@ -101,8 +103,12 @@ class LiveCluster:
         keys: Keys,
         *,
         limits: TimeLimits = DEFAULT_LIMITS,
+        cards: Mapping[str, tuple[NetworkCard, ...]] = MappingProxyType({}),
     ) -> None:
-        """Manage the nodes in `slot`; `limits` are those of questions to them on `host`."""
+        """Manage the nodes in `slot`; `limits` are those of questions to them on `host`.
+
+        `cards` are those of nodes on further networks, by node.
+        """
         self.slot = slot
         self.topology = topology
         self.keys = keys
@@ -111,6 +117,7 @@ class LiveCluster:
         self._remotes: dict[str, Remote] = {}
         self._host = host
         self._limits = limits
+        self._cards = cards
 
     @property
     def remotes(self) -> Mapping[str, Remote]:
@@ -325,13 +332,15 @@ class LiveCluster:
                 self._image,
                 macs(index),
                 self._credentials(name, macs(index)) if credentialed else {},
+                cards=self._cards.get(name, ()),
             )
             for index, name in enumerate(self.topology.guests)
         ]
 
     def _credentials(self, name: str, mac_pair: tuple[str, str]) -> dict[str, bytes]:
         named, *_ = self.topology.nodes_of(name)
-        return credentials(self.topology, named, self.keys, mac_pair)
+        cards = self._cards.get(name, ())
+        return credentials(self.topology, named, self.keys, mac_pair, cards)
 
     def _disconnect(self) -> None:
         for remote in self._remotes.values():

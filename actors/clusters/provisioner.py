@@ -236,7 +236,8 @@ class Provisioner:
     async def _live_cluster(self, slot: Slot, topology: Topology, keys: Keys) -> LiveCluster:
         questions = (await self.limits()).questions
         bundle = self._spec.bundle
-        return LiveCluster(self._host, slot, topology, bundle, keys, limits=questions)
+        cards = self._spec.cards(topology, slot.cluster)
+        return LiveCluster(self._host, slot, topology, bundle, keys, limits=questions, cards=cards)
 
     async def _prefetch(self, snapshots: HostSnapshots) -> LiveCluster | None:
         """Restore the next trial's cluster; return None where that isn't possible."""
@@ -353,7 +354,12 @@ class Provisioner:
         count = len(topology.guests)
         with log.span(_log, f"acquiring a slot for {name}"):
             return await self._host.acquire(
-                name, count, self._spec.shape, await self._expiry(), preemptible=preemptible
+                name,
+                count,
+                self._spec.shape,
+                await self._expiry(),
+                preemptible=preemptible,
+                devices=self._spec.devices(topology),
             )
 
     async def _expiry(self) -> int:

@@ -11,9 +11,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from actors.hosts.device_leases import Wanted, device_resources, lease_devices
 from actors.hosts.node_specs import hardware, node_specs
 from actors.hosts.resources import cluster_resources, host_resources
 from actors.hosts.slot import (
@@ -39,17 +41,20 @@ from actors.hypervisor.connection import Hypervisor
 from actors.hypervisor.console import console_tail, kernel_fault
 from actors.hypervisor.daemon import PrivateLibvirtd, choose_uri
 from actors.hypervisor.errors import HypervisorError
+from actors.hypervisor.host_hardware import require_devices
 from actors.hypervisor.lease import Lease, Owner
 from actors.hypervisor.node_spec import MemoryFile, Multicast, NodeSpec
 from actors.hypervisor.overlay import Bridge, Overlay
 from actors.hypervisor.ports import free_ports
 from actors.hypervisor.probe import Acceleration, acceleration
 from actors.hypervisor.reaper import reap
+from actors.hypervisor.starting import start_attached
 from actors.hypervisor.watchdog import Watchdog
 from actors.snapshots.lock import SnapshotLock
 from actors.snapshots.registry import Fetch, SnapshotOffer, SnapshotRegistry
 from actors.snapshots.snapshot import Golden, SnapshotKey
 from campaign.core import log
+from campaign.core.errors import CampaignError
 from campaign.guest import exchange
 from campaign.images.bundles.manifest import Bundle
 from campaign.schema.hosts import HostSettings
@@ -112,9 +117,10 @@ class Host:
         """The right to make golden clusters on this host."""
         return self._snapshots.lock
 
-    def needs(self, nodes: int, shape: NodeShape) -> Resources:
+    def needs(self, nodes: int, shape: NodeShape, devices: Sequence[Wanted] = ()) -> Resources:
         """Return what a cluster of `nodes` VMs would occupy."""
-        return cluster_resources(nodes, shape, self._acceleration.kind)
+        room = cluster_resources(nodes, shape, self._acceleration.kind)
+        return room + device_resources(devices)
 
     def acquire(
         self,
@@ -127,15 +133,18 @@ class Host:
         preemptible: bool = False,
         holder: str = "",
         shared: SharedNetwork | None = None,
+        devices: Sequence[Wanted] = (),
     ) -> Slot:
         """Give a cluster of `nodes` VMs its slot until `release`.
 
         Raises CapacityError, which says what is missing. A `preemptible` slot is taken back when
         its room is needed; `pin` makes it a lasting one. `expires` is when its lease runs out, in
         Unix seconds. `holder` names who uses it, for `release_all_of`; `shared` is for a cluster
-        that has nodes on other hosts, too.
+        that has nodes on other hosts, too. `devices` are those that each node wants, if any does.
         """
-        needed = self.needs(nodes, shape)
+        if any(devices):
+            require_devices(self.facts.name, self._settings.devices)
+        needed = self.needs(nodes, shape, devices)
         for slot in self._slots.to_preempt(nodes, needed, preemptible=preemptible):
             self.release(slot)
         lease = Lease(campaign=campaign, trial=cluster, expires=expires, owner=self._owner)
@@ -149,12 +158,19 @@ class Host:
             # The lowest SSH port is unique among live slots, so it serves as the cluster's
             # multicast port too.
             own = Multicast(MULTICAST_GROUP, ports[0])
+            given = lease_devices(self._run_root, lease, self._settings.devices, devices)
             network = self._joined(shared.network, lease) if shared and shared.network else own
-            return Slot(cluster, ports, network, lease, needed, shape, address)
+            return Slot(cluster, ports, network, lease, needed, shape, address, devices=given)
 
         with _step(cluster, f"acquiring a slot for {nodes} nodes"):
-            slot = self._slots.add(nodes, needed, make, holder=holder, preemptible=preemptible)
+            try:
+                slot = self._slots.add(nodes, needed, make, holder=holder, preemptible=preemptible)
+            except (CampaignError, OSError):
+                # What was leased for it beside a slot must not stay so.
+                self._remove_folders(lambda one: (one.trial, one.owner) == (cluster, self._owner))
+                raise
             _log.debug("holder %s, ports %s, network %s", holder, slot.ports, slot.network)
+            _log.debug("devices %s", slot.devices or "none")
         return slot
 
     def _joined(self, network: Multicast | Bridge | Overlay, lease: Lease) -> Multicast | Bridge:
@@ -194,7 +210,7 @@ class Host:
         On return all run; at a failure the caller releases the slot.
         """
         with _step(slot.cluster, f"starting {len(boots)} nodes"):
-            _at_once(self._hypervisor.start, self._specs(slot, boots, {}))
+            _at_once(partial(start_attached, self._hypervisor), self._specs(slot, boots, {}))
 
     def start_recorded(self, slot: Slot, boots: Sequence[NodeBoot], key: SnapshotKey) -> None:
         """Start nodes with their memory in files, so that `save` can keep them under `key`."""
@@ -338,6 +354,9 @@ class Host:
         # A busy emulator takes seconds to die.
         _at_once(self._hypervisor.destroy_owned, list(self._hypervisor.ours(wanted)))
         # The folders come last, since nodes use the credentials in them until they have ended.
+        self._remove_folders(wanted)
+
+    def _remove_folders(self, wanted: Callable[[Lease], bool]) -> None:
         for folder in run_folder.all_folders(self._run_root):
             with contextlib.suppress(HypervisorError):
                 if wanted(folder.lease()):

@@ -15,6 +15,7 @@ from dataclasses import replace
 import ray
 
 from actors.hosts.actor_log import LogPlace, sweep_logs
+from actors.hosts.device_leases import Wanted
 from actors.hosts.host import Host
 from actors.hosts.load_sampler import LoadSampler, sampler_for
 from actors.hosts.remote_call import RemoteActor, in_callers_context
@@ -156,6 +157,7 @@ class HostActor:
         preemptible: bool,
         holder: str,
         shared: SharedNetwork | None,
+        devices: Sequence[Wanted],
     ) -> Slot:
         """Give a cluster its slot."""
         return self._open_host.acquire(
@@ -167,6 +169,7 @@ class HostActor:
             preemptible=preemptible,
             holder=holder,
             shared=shared,
+            devices=devices,
         )
 
     @in_callers_context

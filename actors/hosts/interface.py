@@ -7,6 +7,7 @@ machines can't be saved at one instant.
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from actors.hosts.device_leases import Wanted
 from actors.hosts.slot import HostFacts, HostUsage, NodeBoot, NodeShape, NodeState, Slot
 from actors.snapshots.registry import SnapshotOffer
 from actors.snapshots.snapshot import Golden, SnapshotKey
@@ -32,8 +33,12 @@ class HostNodes(Protocol):
         expires: int,
         *,
         preemptible: bool = False,
+        devices: Sequence[Wanted] = (),
     ) -> Slot:
-        """Give the cluster a slot; CapacityError if there is no room."""
+        """Give the cluster a slot; CapacityError if there is no room.
+
+        `devices` are those that each node wants, if any does.
+        """
         ...
 
     async def pin(self, slot: Slot, expires: int) -> None:

@@ -105,8 +105,8 @@ def sampler_for(settings: HostSettings, owner: Owner, *, driver_here: bool) -> L
 def _domains_of(settings: HostSettings, owner: Owner) -> set[str]:
     found = set()
     for folder in all_folders(run_root(state_dir_of(settings))):
-        # A folder may vanish meanwhile; one with links is a network's, not a node's.
+        # A folder may vanish meanwhile.
         with contextlib.suppress(HypervisorError, OSError):
-            if not folder.links and folder.lease().owner == owner:
+            if folder.of_node and folder.lease().owner == owner:
                 found.add(folder.path.name)
     return found

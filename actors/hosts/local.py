@@ -8,6 +8,7 @@ use `RemoteHost`; that both behave alike is what `HostNodes` and `HostSnapshots`
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from actors.hosts.device_leases import Wanted
 from actors.hosts.host import Host
 from actors.hosts.slot import HostFacts, HostUsage, NodeBoot, NodeShape, NodeState, Slot
 from actors.snapshots.registry import SnapshotOffer
@@ -40,6 +41,7 @@ class LocalHost:
         expires: int,
         *,
         preemptible: bool = False,
+        devices: Sequence[Wanted] = (),
     ) -> Slot:
         """See `HostNodes.acquire`."""
         taken = await asyncio.to_thread(
@@ -51,6 +53,7 @@ class LocalHost:
             expires=expires,
             preemptible=preemptible,
             holder=self._campaign,
+            devices=devices,
         )
         self.slots.append(taken)
         return taken

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from actors.hosts.device_leases import Wanted
 from actors.hosts.placement import shares
 from actors.hosts.remote_host import RemoteHost
 from actors.hosts.slot import (
@@ -69,6 +70,7 @@ class MultiHost:
         expires: int,
         *,
         preemptible: bool = False,
+        devices: Sequence[Wanted] = (),
     ) -> Slot:
         """Acquire a slot on each host, one after the other; where one has no room, none is kept."""
         taken: list[Slot] = []
@@ -82,6 +84,7 @@ class MultiHost:
                     shape,
                     expires,
                     preemptible=preemptible,
+                    devices=devices[place :: len(self._parts)],
                     shared=self._shared_network(place, cluster, taken),
                 )
                 taken.append(slot)

@@ -51,9 +51,12 @@ def node_specs(
     kind: Literal["kvm", "tcg"],
 ) -> list[NodeSpec]:
     """Make the run folders of nodes, and return the nodes; `memory` is by the node's name."""
+    devices = slot.devices or ((),) * len(boots)
     specs = [
-        _node_spec(slot, boot, port, folder=_folder(run_root, slot, boot), kind=kind)
-        for boot, port in zip(boots, slot.ports, strict=True)
+        _node_spec(
+            replace(slot, lease=replace(slot.lease, devices=own)), boot, port, run_root, kind
+        )
+        for boot, port, own in zip(boots, slot.ports, devices, strict=True)
     ]
     return [replace(spec, memory=memory.get(spec.node)) for spec in specs]
 
@@ -69,8 +72,10 @@ def _folder(run_root: Path, slot: Slot, boot: NodeBoot) -> RunFolder:
 
 
 def _node_spec(
-    slot: Slot, boot: NodeBoot, port: int, *, folder: RunFolder, kind: Literal["kvm", "tcg"]
+    slot: Slot, boot: NodeBoot, port: int, run_root: Path, kind: Literal["kvm", "tcg"]
 ) -> NodeSpec:
+    """Make a node's run folder, and return the node; the slot's lease is its own, with devices."""
+    folder = _folder(run_root, slot, boot)
     spec = NodeSpec(
         cluster=slot.cluster,
         node=boot.name,
@@ -90,6 +95,10 @@ def _node_spec(
         credentials=folder.credentials,
         console_log=folder.console_log,
         lease=slot.lease,
+        # What is behind a PCI Express link needs a machine that has such links.
+        machine="q35" if slot.lease.devices else "pc",
+        devices=slot.lease.devices,
+        cards=boot.cards,
     )
     return _in_virtual_time(spec, folder) if slot.shape.clock == "virtual" else spec
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from actors.hosts.device_leases import Wanted
 from actors.hosts.host_actor import HostActor
 from actors.hosts.remote_call import RemoteActor
 from actors.hosts.slot import (
@@ -42,6 +43,7 @@ class RemoteHost:
         expires: int,
         *,
         preemptible: bool = False,
+        devices: Sequence[Wanted] = (),
         shared: SharedNetwork | None = None,
     ) -> Slot:
         """See `HostNodes.acquire`; `shared` is for a cluster that has nodes on other hosts, too."""
@@ -54,6 +56,7 @@ class RemoteHost:
             preemptible=preemptible,
             holder=self._holder,
             shared=shared,
+            devices=devices,
         )
 
     async def pin(self, slot: Slot, expires: int) -> None:

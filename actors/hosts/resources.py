@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from actors.hosts.device_leases import device_resources
 from actors.hosts.slot import NodeShape
 from actors.hypervisor import virtual_domain
 from actors.hypervisor.capacity import Resources, node_resources, read_host
@@ -23,7 +24,8 @@ def host_resources(settings: HostSettings, state_dir: Path) -> Resources:
     low, high = settings.ports
     found = read_host(state_dir, ports=high - low + 1, vcpus_per_cpu=VCPUS_PER_CPU)
     memory = found.memory_mib if settings.memory_mib is None else settings.memory_mib
-    return replace(found, memory_mib=memory, vcpus=settings.vcpus or found.vcpus)
+    devices = device_resources([{device.kind: 1} for device in settings.devices.values()])
+    return replace(found, memory_mib=memory, vcpus=settings.vcpus or found.vcpus) + devices
 
 
 def cluster_resources(nodes: int, shape: NodeShape, kind: Literal["kvm", "tcg"]) -> Resources:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from actors.hypervisor.attached import NetworkCard
 from actors.hypervisor.calibration import EMULATION_SLOWNESS, Calibration
 from actors.hypervisor.capacity import Resources
 from actors.hypervisor.connection import Versions
@@ -67,6 +68,8 @@ class Slot:
     address: str = LOOPBACK
     parts: tuple["Slot", ...] = ()
     """The slots on each host of a cluster that spans hosts, over which its nodes are dealt."""
+    devices: tuple[tuple[str, ...], ...] = ()
+    """The PCI addresses of each node's devices, in the nodes' order; empty if there are none."""
 
     @property
     def ssh_endpoints(self) -> tuple[tuple[str, int], ...]:
@@ -115,6 +118,8 @@ class NodeBoot:
     """What a guest in virtual time finds in its exchange when it is started or restored."""
     task_number: int = 0
     """The number of that task: higher than that of the last one that a restored guest did."""
+    cards: tuple[NetworkCard, ...] = ()
+    """Its cards on further networks."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """How much a host can carry, counted before anything starts.
 
-Counted are memory with the emulator's share, vCPUs, whole CPUs, ports and disk. Memory and CPUs
-come from psutil and the kernel; the limits of control groups are read here, since psutil knows
-none.
+Counted are memory with the emulator's share, vCPUs, whole CPUs, ports, disk and PCI devices.
+Memory and CPUs come from psutil and the kernel; the limits of control groups are read here, since
+psutil knows none.
 """
 
 import os
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
+
+from campaign.schema.devices import DeviceKind
 
 # Resident memory of QEMU beyond guest memory and translation cache: program, device models, and the
 # emulator's tables. Measured under TCG: 110 MiB (QEMU 7.2, 2 vCPUs, a guest that uses its memory,
@@ -25,7 +27,18 @@ _UNITS = {
     "ports": "TCP ports",
     "disk_mib": "MiB of disk",
     "cpus": "whole CPUs",
+    "gpus": "GPUs",
+    "fpgas": "FPGAs",
+    "nics": "network controllers to pass through",
+    "other_devices": "other PCI devices to pass through",
 }
+DEVICES: dict[DeviceKind, str] = {
+    "gpu": "gpus",
+    "fpga": "fpgas",
+    "nic": "nics",
+    "other": "other_devices",
+}
+"""The resource that counts the PCI devices of a kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +46,8 @@ class Resources:
     """An amount of everything that nodes occupy on a host: MiB, CPUs and TCP ports.
 
     A CPU is promised to several vCPUs, whose guests sleep most of the time. `cpus` counts those of
-    guests that never sleep: such a one has a CPU for itself.
+    guests that never sleep: such a one has a CPU for itself. PCI devices that are passed through
+    are counted by kind.
     """
 
     memory_mib: int = 0
@@ -41,6 +55,10 @@ class Resources:
     ports: int = 0
     disk_mib: int = 0
     cpus: int = 0
+    gpus: int = 0
+    fpgas: int = 0
+    nics: int = 0
+    other_devices: int = 0
 
     def __add__(self, other: "Resources") -> "Resources":
         return Resources(**{name: getattr(self, name) + getattr(other, name) for name in _UNITS})

@@ -219,6 +219,10 @@ class Hypervisor:
             )
         )
 
+    def networks(self) -> list[str]:
+        """Return the names of libvirt's own networks that are active."""
+        return sorted(self._ask(lambda libvirtd: libvirtd.listNetworks()))
+
     def renew(self, name: str, expires: int) -> Lease:
         """Let the lease of a running domain end at `expires` (Unix seconds) instead.
 

@@ -5,7 +5,8 @@ to a file, and has two network cards. The management card is QEMU's user network
 SSH port and no way out. The cluster card is a multicast group joined on 127.0.0.1, so that no
 traffic leaves the loopback interface; in a cluster that spans hosts it is plugged into a bridge.
 libvirt's own `<interface type='mcast'>` would send on the interface of the default route, so these
-cards are QEMU arguments. A guest in virtual time differs as `virtual_domain` says.
+cards are QEMU arguments. PCI devices of the host's, and cards on further networks, are libvirt's to
+take and to give back (`attached`). A guest in virtual time differs as `virtual_domain` says.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from actors.hypervisor import virtual_domain
+from actors.hypervisor import attached, virtual_domain
 from actors.hypervisor.errors import InvalidLease
 from actors.hypervisor.lease import Lease, Owner
 from actors.hypervisor.node_spec import MappedFiles, MemoryFile, Multicast, NodeSpec
@@ -184,6 +185,10 @@ def _add_devices(domain: ET.Element, spec: NodeSpec) -> None:
         ET.SubElement(card, "mtu", {"size": str(spec.network.mtu)})
         # No boot ROM, as for the cards in `_network_cards`.
         ET.SubElement(card, "rom", {"enabled": "no"})
+    for further in spec.cards:
+        attached.add_card(devices, further, spec.name)
+    for address in spec.devices:
+        attached.add_hostdev(devices, address)
     serial = ET.SubElement(devices, "serial", {"type": "file"})
     ET.SubElement(serial, "source", {"path": str(spec.console_log), "append": "on"})
     ET.SubElement(serial, "target", {"port": "0"})

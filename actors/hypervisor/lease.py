@@ -13,6 +13,7 @@ from typing import Any
 
 from actors.hypervisor.errors import InvalidLease
 from actors.hypervisor.process import boot_id, start_ticks
+from campaign.schema.devices import PCI_PATTERN
 
 # Campaign and trial names go into XML, folder names and log lines.
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -70,12 +71,16 @@ class Owner:
 
 @dataclass(frozen=True)
 class Lease:
-    """The right of one trial to a domain and its files, until `expires` (Unix seconds)."""
+    """The right of one trial to a domain and its files, until `expires` (Unix seconds).
+
+    `devices` are the PCI addresses of what else of the host's it covers.
+    """
 
     campaign: str
     trial: str
     expires: int
     owner: Owner
+    devices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field, value in (("campaign", self.campaign), ("trial", self.trial)):
@@ -83,6 +88,8 @@ class Lease:
                 raise InvalidLease(f"a lease's {field} must match {_LABEL.pattern}, not {value!r}")
         if self.expires <= 0:
             raise InvalidLease(f"a lease's expiry must be Unix seconds, not {self.expires}")
+        if wrong := [one for one in self.devices if not re.fullmatch(PCI_PATTERN, one)]:
+            raise InvalidLease(f"a lease's devices must be PCI addresses, not {wrong[0]!r}")
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "Lease":
@@ -92,16 +99,20 @@ class Lease:
             trial = fields["trial"]
             expires = int(fields["expires"])
             owner = Owner.parse(fields["owner"])
+            devices = tuple(fields.get("devices", "").split())
             if not (isinstance(campaign, str) and isinstance(trial, str)):
                 raise TypeError("campaign and trial must be text")
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InvalidLease(f"not a lease: {error!r}", repr(dict(fields))) from error
-        return cls(campaign=campaign, trial=trial, expires=expires, owner=owner)
+        return cls(campaign=campaign, trial=trial, expires=expires, owner=owner, devices=devices)
 
     def fields(self) -> dict[str, str]:
         """Return the lease as text: the attributes of its XML element, the keys of its file."""
         # asdict would take the owner apart; it is written as one text instead.
-        return {name: str(value) for name, value in (asdict(self) | {"owner": self.owner}).items()}
+        fields = asdict(self) | {"owner": self.owner, "devices": " ".join(self.devices)}
+        if not self.devices:
+            del fields["devices"]
+        return {name: str(value) for name, value in fields.items()}
 
     def expired(self, now: float) -> bool:
         """Return True if the lease is over at `now` (Unix seconds)."""

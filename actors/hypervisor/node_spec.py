@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from actors.hypervisor import attached
+from actors.hypervisor.attached import UNICAST_MAC, NetworkCard
 from actors.hypervisor.errors import InvalidNodeSpec
 from actors.hypervisor.lease import Lease
 from actors.hypervisor.overlay import Bridge
@@ -23,8 +25,6 @@ _HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 # QEMU's fw_cfg names have 55 characters, 27 of which are systemd's folder of credentials there.
 _CREDENTIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,27}")
 _LINK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")  # the kernel's names have 15 characters
-# The lowest bit of a unicast address's first byte is 0.
-_UNICAST_MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 # XML 1.0 can't express most of the excluded characters, not even escaped.
 _XML_TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]*")
 
@@ -70,7 +70,9 @@ class NodeSpec:
     files, so that secrets stand in files that only we can read and not in process arguments.
     `tb_cache_mib` bounds the translation cache of the software emulator and means nothing under
     KVM. `machine` is QEMU's: "pc" boots faster than "q35". With `mapped` it is a guest in virtual
-    time, of which port, network and addresses say nothing: it has no network.
+    time, of which port, network and addresses say nothing: it has no network. `devices` are the
+    addresses of PCI functions that are passed through, `cards` those on further networks; a node
+    with either is neither saved nor restored, and not in virtual time.
     """
 
     cluster: str
@@ -94,6 +96,8 @@ class NodeSpec:
     ssh_address: str = "127.0.0.1"
     memory: MemoryFile | None = None
     mapped: MappedFiles | None = None
+    devices: tuple[str, ...] = ()
+    cards: tuple[NetworkCard, ...] = ()
 
     @property
     def name(self) -> str:
@@ -112,6 +116,7 @@ class NodeSpec:
         _check_names(self)
         _check_numbers(self)
         _check_network(self)
+        _check_attached(self)
         for path in (*self.files, self.console_log):
             if not path.is_absolute() or not _XML_TEXT.fullmatch(str(path)):
                 raise _invalid(
@@ -191,7 +196,7 @@ def _check_mapped(spec: NodeSpec, mapped: MappedFiles) -> None:
 
 def _check_network(spec: NodeSpec) -> None:
     for field, mac in (("management_mac", spec.management_mac), ("cluster_mac", spec.cluster_mac)):
-        if not _UNICAST_MAC.fullmatch(mac):
+        if not UNICAST_MAC.fullmatch(mac):
             raise _invalid(
                 spec,
                 field,
@@ -213,6 +218,19 @@ def _check_network(spec: NodeSpec) -> None:
         raise _invalid(
             spec, "network.group", spec.network.group, "must be an IPv4 address in 239.0.0.0/8"
         )
+
+
+def _check_attached(spec: NodeSpec) -> None:
+    for field, value, rule in attached.problems(spec.devices, spec.cards):
+        raise _invalid(spec, field, value, rule)
+    for field, given in (("devices", spec.devices), ("cards", spec.cards)):
+        if not given:
+            continue
+        # A real device's state can't be saved, and another node's card would have the same address.
+        if spec.memory:
+            raise _invalid(spec, field, given, "must be empty for a node that is saved or restored")
+        if spec.mapped:
+            raise _invalid(spec, field, given, "must be empty in virtual time")
 
 
 def _address(text: str) -> ipaddress.IPv4Address | None:

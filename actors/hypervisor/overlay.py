@@ -4,18 +4,15 @@ It needs root. VXLAN is RFC 7348. The names of the links are written into a run 
 before they are made, so the reaper finds them.
 """
 
-import shutil
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from actors.hypervisor.errors import NetworkUnusable
-from campaign.core.errors import command_failed
+from actors.hypervisor import link_command
 
 VXLAN_PORT = 4789
 VXLAN_MTU = 1450
 """What is left of an Ethernet frame of 1500 bytes after VXLAN's headers."""
-COMMAND_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -70,10 +67,10 @@ def remove(links: Iterable[str]) -> None:
     """Remove links of ours; harmless where there are none."""
     for link in links:
         subprocess.run(
-            (_program("ip"), "link", "del", link),
+            (link_command.program("ip"), "link", "del", link),
             capture_output=True,
             check=False,
-            timeout=COMMAND_TIMEOUT_S,
+            timeout=link_command.COMMAND_TIMEOUT_S,
         )
 
 
@@ -82,20 +79,7 @@ def _ip(*arguments: object) -> None:
 
 
 def _run(program: str, *arguments: object) -> None:
-    command = (_program(program), *map(str, arguments))
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT_S
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise NetworkUnusable(f"`{' '.join(command)}` can't be run", str(error), _FIX) from None
-    if done.returncode:
-        details = command_failed(command, done.returncode, done.stderr)
-        raise NetworkUnusable(f"`{' '.join(command)}` failed", details, _FIX)
-
-
-def _program(name: str) -> str:
-    return shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin") or name
+    link_command.run(program, *arguments, fix=_FIX)
 
 
 _FIX = (

@@ -26,6 +26,8 @@ from campaign.core import files
 
 RUN_FOLDERS = "nodes"
 """The folder of the run folders of a host's nodes, below its state folder."""
+DEVICES_SUFFIX = "-devices"
+"""Ends the name of a folder whose lease alone counts, by the devices that it names."""
 _LEASE = "lease.json"
 _LINKS = "links"
 _UNFINISHED = ".unfinished"  # suffix of a folder whose making was interrupted
@@ -60,6 +62,11 @@ class RunFolder:
             return tuple((self.path / _LINKS).read_text(encoding="ascii").split())
         except FileNotFoundError:
             return ()
+
+    @property
+    def of_node(self) -> bool:
+        """True if it is a domain's, and not that of a cluster's network or devices."""
+        return not self.links and not self.path.name.endswith(DEVICES_SUFFIX)
 
     def lease(self) -> Lease:
         """Return the lease that covers the folder; InvalidLease if there is none to be read."""

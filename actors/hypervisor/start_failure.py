@@ -21,6 +21,25 @@ _CAUSES: tuple[tuple[str, type[NodeStartFailed], str, str], ...] = (
         "End what listens there (ss -ltnp shows it), or set hosts.*.ports to another range.",
     ),
     (
+        r"PCI device .* (is in use|is already in use)|vfio.*(resource busy|not viable)",
+        NodeStartFailed,
+        "somebody else has one of its PCI devices",
+        "End what uses it, or take it out of hosts.*.devices.",
+    ),
+    (
+        r"interface MTU on|[Nn]etwork not found|network '.*' is not active",
+        NodeStartFailed,
+        "one of its networks isn't there",
+        "Make the bridge or start the network, or name another one: cluster.networks.",
+    ),
+    (
+        r"tc (qdisc|class|filter)",
+        NodeStartFailed,
+        "the host's kernel can't keep the rate of one of its cards",
+        "Use a kernel with sch_htb, sch_sfq, cls_fw, cls_u32 and act_police, or leave "
+        "cluster.networks.*.rate_mbit out.",
+    ),
+    (
         r"No space left on device|Disk quota exceeded",
         DiskFull,
         "there is no space left on the device",

@@ -14,6 +14,7 @@ from campaign.execution.attainable import check_metrics
 from campaign.execution.distinct import fewer_trials, trials_of
 from campaign.images.builders import require
 from campaign.records.ledger import History
+from campaign.testbeds.hardware_check import hardware_errors
 from campaign.testbeds.preflight import Fit, check_ports, fits, store_of, workload_for
 from search.space import dimension_text
 
@@ -88,7 +89,7 @@ def _machines(composed: Composed) -> tuple[list[str], bool]:
 def _refusals(composed: Composed) -> Iterator[CampaignError]:
     """Yield what a start would refuse on this machine, images and memory aside."""
     campaign = composed.campaign
-    smallest, _ = composed.space.node_counts()
+    smallest, largest = composed.space.node_counts()
     checks: list[Callable[[], None]] = [
         lambda: optional.require("vm", f"testbed.kind = {campaign.testbed.kind}"),
         lambda: check_ports(campaign.local_hosts, campaign.cluster.vms(smallest)),
@@ -100,6 +101,7 @@ def _refusals(composed: Composed) -> Iterator[CampaignError]:
             check()
         except CampaignError as error:
             yield error
+    yield from hardware_errors(campaign, largest)
 
 
 def _capacity(fit: Fit) -> str:

@@ -86,6 +86,8 @@ def _references(cluster: ClusterSettings) -> Iterator[Problem]:
 
 def _named(cluster: ClusterSettings) -> Iterator[tuple[str, Iterable[str], str]]:
     """Yield each setting that names others: its path, those names, and what they are names of."""
+    for name, group in cluster.groups.items():
+        yield f"cluster.groups.{name}.networks", group.networks or (), "networks"
     for name, partition in cluster.partitions.items():
         path = f"cluster.partitions.{name}"
         yield f"{path}.groups", partition.groups, "groups"

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from campaign.config import cluster_check, effects
+from campaign.config.attached_problems import attached_problems
 from campaign.config.baseline import Baseline, baseline_of, baseline_problems, in_words
 from campaign.config.derived import completed
 from campaign.config.file_kind import kind_by_file
@@ -142,6 +143,7 @@ def _validated(
         raise _config_error([*error.problems, *problems], origins) from None
     problems += effects.parameter_problems(space, schedulers, origins)
     problems += without_lever(campaign, space, schedulers, origins)
+    problems += attached_problems(campaign, space)
     problems += baseline_problems(space, campaign.search.baseline)
     if problems:
         raise _config_error(problems, origins)

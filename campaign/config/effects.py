@@ -9,57 +9,21 @@ from pydantic import BaseModel, ValidationError
 
 from campaign.config.origins import OVERRIDE, Origins
 from campaign.config.override_values import value_of
-from campaign.schema.model import Campaign, ValiditySettings
+from campaign.config.scopes import (
+    IN_VIRTUAL_TIME,
+    OF_HOSTS_WITH_KVM,
+    ON_MACHINES,
+    SIMULATED,
+    WHY_NOT_ATTACHED_IN_VIRTUAL_TIME,
+    WHY_NOT_IN_VIRTUAL_TIME,
+)
+from campaign.schema.model import Campaign, ClusterSettings, ValiditySettings
 from campaign.schema.settings import choices_of
 from campaign.schema.workload import HAVE_EFFECT, MODELS
 from schedulers.base import Params
 from schedulers.interface import Scheduler
 from search.space import ARMS, PARAMS, Categorical, Problem, Space
 
-ON_MACHINES = (
-    *("bootstrap", "hosts", "image", "workload.payload", "search.retries"),
-    *(
-        f"cluster.{name}"
-        for name in (
-            *("hosts", "dense", "vcpus", "memory_mib", "start", "stall_s"),
-            *("boot_deadline_s", "bootstrap_deadline_s", "workload_deadline_s"),
-        )
-    ),
-    *(
-        f"testbed.{name}"
-        for name in (
-            *("ray_address", "group", "parallel"),
-            *("heartbeat_timeout_s", "host_failures", "prefetch", "wait_for_quiet_s"),
-        )
-    ),
-)
-"""Settings, and groups of them, that have a meaning for virtual machines only."""
-SIMULATED = tuple(
-    f"testbed.{name}"
-    for name in ("policy", "submit_s", "launch_s", "overrun_s", "release_s", "cycle_offset_s")
-)
-"""Settings that have a meaning for simulation only."""
-IN_VIRTUAL_TIME = ("testbed.real_deadline_s", "testbed.stuck_s")
-"""Settings that have a meaning for virtual time only."""
-WHY_NOT_IN_VIRTUAL_TIME = {
-    "cluster.hosts": "the cluster is one virtual machine",
-    "cluster.dense": "all nodes are in one virtual machine, always",
-    "cluster.vcpus": "instructions are counted on one CPU",
-    "cluster.start": "every trial goes on from the golden cluster, at the same instruction",
-    "cluster.boot_deadline_s": "it is testbed.real_deadline_s that ends a guest",
-    "cluster.bootstrap_deadline_s": "it is testbed.real_deadline_s that ends a guest",
-    "bootstrap": "the plan is in the guest before its clock runs, and nobody logs in there",
-    "testbed.prefetch": "there is nothing to wait for when a cluster is restored",
-    "testbed.wait_for_quiet_s": "what is measured doesn't depend on how busy a host is",
-    "workload.payload": "jobs sleep: one that computes would be slower than real time",
-}
-"""Settings, and groups of them, that have no meaning in virtual time, and why; so have some of the
-validity gate (see `campaign.analysis.validity.RULES`)."""
-OF_HOSTS_WITH_KVM = {
-    "acceleration": "guests in virtual time are emulated, always",
-    "bridge": "a guest in virtual time has no network",
-}
-"""Settings of a host that have no meaning in virtual time, and why."""
 OF_SAMPLERS = {"startup_trials": "tpe", "population": "nsga2"}
 BUILDING = ("builder", "locked", "mirror", "extras")
 """Settings of how an image is built."""
@@ -187,7 +151,7 @@ def _of_workload(campaign: Campaign) -> Iterator[Unused]:
 
 def _of_cluster(campaign: Campaign) -> Iterator[Unused]:
     if campaign.cluster.groups:
-        for name in ("nodes", "slots_per_node"):
+        for name in ("nodes", "slots_per_node", "devices"):
             yield Unused(
                 f"cluster.{name}",
                 "the nodes are those of cluster.groups",
@@ -211,7 +175,8 @@ def _of_testbed(campaign: Campaign) -> Iterator[Unused]:
             yield Unused(path, why, "choose testbed=virtual-time, or leave it out", by_testbed=True)
     if kind == "simulation":
         fix = "choose testbed=libvirt, or leave it out"
-        for path in (*ON_MACHINES, *_checks_of_machines()):
+        attached = _attached(campaign.cluster)
+        for path in (*ON_MACHINES, *attached, *_checks_of_machines()):
             yield Unused(path, why, fix, by_testbed=True)
         if campaign.testbed.policy != "scheduler":
             yield Unused(
@@ -231,17 +196,34 @@ def _of_testbed(campaign: Campaign) -> Iterator[Unused]:
             "choose another testbed.group, or leave it out",
             by_testbed=True,
         )
-    if campaign.cluster.dense:
-        yield Unused(
-            "cluster.hosts",
-            "all nodes of a dense cluster are in one VM (cluster.dense)",
-            "leave one of the two out",
-        )
+    yield from _of_machines(campaign.cluster)
     if campaign.testbed.parallel > campaign.search.batch == 1:
         yield Unused(
             "testbed.parallel",
             "trials run side by side only within a batch, and search.batch is 1",
             f"set search.batch={campaign.testbed.parallel} or more, or leave it out",
+        )
+
+
+def _attached(cluster: ClusterSettings) -> Iterator[str]:
+    """Yield the paths of what nodes may have of their hosts: devices, and cards on networks."""
+    yield from ("cluster.devices", "cluster.networks")
+    for name in cluster.groups:
+        yield from (f"cluster.groups.{name}.devices", f"cluster.groups.{name}.networks")
+
+
+def _of_machines(cluster: ClusterSettings) -> Iterator[Unused]:
+    """Yield the settings of a cluster of VMs that others make vain."""
+    if cluster.dense:
+        why = "all nodes of a dense cluster are in one VM (cluster.dense)"
+        for path in ("cluster.hosts", *_attached(cluster)):
+            yield Unused(path, why, "leave one of the two out")
+    elif cluster.start == "golden" and cluster.attached:
+        yield Unused(
+            "cluster.start",
+            "real devices can't be saved, nor can copies of a card be on one network "
+            "(cluster.devices, cluster.networks): such clusters are booted for every trial",
+            "set cluster.start=cold, or leave it out",
         )
 
 
@@ -255,6 +237,7 @@ def _of_virtual_time(campaign: Campaign) -> Iterator[Unused]:
         for host in campaign.hosts_in_use
         for name, why in OF_HOSTS_WITH_KVM.items()
     }
+    whys |= dict.fromkeys(_attached(campaign.cluster), WHY_NOT_ATTACHED_IN_VIRTUAL_TIME)
     if campaign.cluster.dense:
         del whys["cluster.dense"]
     for path, why in whys.items():

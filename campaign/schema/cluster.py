@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from campaign.schema.devices import DEVICES_ALLOWED, DeviceCounts
 from campaign.schema.searchable import Choices, Range, Searchable
 from campaign.schema.settings import Scalar, Settings, setting
 
@@ -51,6 +52,18 @@ class GroupSettings(Settings):
     gpu_type: Name | None = setting(None, help="type of these GPUs")
     features: list[Name] = setting(
         factory=list, help="features that jobs may ask for", allowed=_NAMES
+    )
+    devices: DeviceCounts = setting(
+        factory=dict,
+        help="PCI devices that each node gets for itself, of those that its host has "
+        "(hosts.NAME.devices)",
+        allowed=DEVICES_ALLOWED,
+    )
+    networks: list[Name] | None = setting(
+        None,
+        help="further networks on which each node has a card, of cluster.networks; if not given, "
+        "all of them",
+        allowed=_NAMES,
     )
 
 

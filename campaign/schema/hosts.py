@@ -1,13 +1,13 @@
 """Settings of the testbed on which trials are evaluated, and of its hosts."""
 
+import re
+from collections import Counter
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from campaign.schema.settings import Settings, setting
-
-LINK_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$"
-"""The pattern of a network link's name on Linux."""
+from campaign.schema.devices import LINK_PATTERN, DeviceSettings
+from campaign.schema.settings import NAME_PATTERN, Settings, setting
 
 
 class HostSettings(Settings):
@@ -55,6 +55,21 @@ class HostSettings(Settings):
         help="loopback TCP ports for SSH to the nodes",
         allowed="[low, high] within 1024..65535",
     )
+    devices: dict[str, DeviceSettings] = setting(
+        factory=dict,
+        help="name: device, the PCI devices that nodes may be given",
+        allowed="name: {setting: value}",
+    )
+
+    @field_validator("devices")
+    @classmethod
+    def _each_once(cls, devices: dict[str, DeviceSettings]) -> dict[str, DeviceSettings]:
+        if wrong := [name for name in devices if not re.fullmatch(NAME_PATTERN, name)]:
+            raise ValueError(f"names of devices match {NAME_PATTERN}, but {wrong[0]!r} doesn't")
+        named = Counter(one for device in devices.values() for one in device.functions)
+        if twice := [address for address, times in named.items() if times > 1]:
+            raise ValueError(f"{twice[0]} is named twice: a device belongs to one node at a time")
+        return devices
 
     @field_validator("uri")
     @classmethod

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from campaign.schema.cluster import ClusterModelSettings
+from campaign.schema.devices import DEVICES_ALLOWED, DeviceCounts, Networks
 from campaign.schema.hosts import HostSettings, TestbedSettings
 from campaign.schema.image import ImageSettings
 from campaign.schema.search import SamplerSettings, SearchSettings
@@ -81,6 +82,19 @@ class ClusterSettings(ClusterModelSettings):
         ge=256,
         le=1_048_576,
     )
+    devices: DeviceCounts = setting(
+        factory=dict,
+        help="PCI devices that each compute node gets for itself, of those that its host has "
+        "(hosts.NAME.devices); with groups, each says its own; such clusters are booted for every "
+        "trial",
+        allowed=DEVICES_ALLOWED,
+    )
+    networks: Networks = setting(
+        factory=dict,
+        help="name: network, further networks on which each compute node has a card; such "
+        "clusters are booted for every trial",
+        allowed="name: {setting: value}",
+    )
     start: Literal["golden", "cold"] = setting(
         "golden",
         help="golden: restored from a saved, joined cluster, which is made once; cold: booted "
@@ -131,6 +145,30 @@ class ClusterSettings(ClusterModelSettings):
             return nodes * self.slots_per_node
         counted = self.group_sizes(nodes).items()
         return sum(count * self.groups[name].slots for name, count in counted)
+
+    def devices_by_node(self, nodes: int) -> list[DeviceCounts]:
+        """Return the devices that each of `nodes` compute nodes asks for, in their order."""
+        if not self.groups:
+            return [self.devices] * nodes
+        counted = self.group_sizes(nodes).items()
+        return [self.groups[name].devices for name, count in counted for _ in range(count)]
+
+    def networks_by_node(self, nodes: int) -> list[Networks]:
+        """Return the further networks of each of `nodes` compute nodes, in their order."""
+        if not self.groups:
+            return [self.networks] * nodes
+        counted = self.group_sizes(nodes).items()
+        named = [self.groups[name].networks for name, count in counted for _ in range(count)]
+        return [
+            self.networks if names is None else {one: self.networks[one] for one in names}
+            for names in named
+        ]
+
+    @property
+    def attached(self) -> bool:
+        """Whether any node has something of its host's: a device, or a card on its networks."""
+        of_groups = any(group.devices for group in self.groups.values())
+        return bool(self.networks or self.devices or of_groups)
 
     def vms(self, nodes: int) -> int:
         """Return how many VMs a head and `nodes` compute nodes are in."""

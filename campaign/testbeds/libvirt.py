@@ -21,6 +21,7 @@ from campaign.images.bundles.manifest import Bundle
 from campaign.records.collected_logs import CollectedLogs
 from campaign.schema.model import Campaign
 from campaign.testbeds import NodeImages
+from campaign.testbeds.hardware_check import check_hardware
 from campaign.testbeds.preflight import (
     bundles_for,
     check_capacity,
@@ -73,6 +74,7 @@ class LibvirtBackend:
         smallest, largest = self._space.node_counts()
         check_capacity(self._campaign, largest)
         check_ports(self._campaign.local_hosts, self._campaign.cluster.vms(smallest))
+        check_hardware(self._campaign, largest)
         if self._campaign.bootstrap.via == "ansible":
             from actors.bootstrap.ansible import check_installed
 

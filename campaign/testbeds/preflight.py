@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Literal
 
 from actors.hosts.placement import shares
@@ -186,6 +186,8 @@ def fits(campaign: Campaign, largest: int) -> Iterator[Fit]:
 
     A host on which guests may run under software emulation is judged for that: it needs more.
     """
+    from actors.clusters.attachments import devices_of
+    from actors.hosts.device_leases import device_resources
     from actors.hosts.resources import cluster_resources, host_resources
     from actors.hosts.slot import NodeShape
     from actors.hosts.state_dir import state_dir_of
@@ -193,10 +195,13 @@ def fits(campaign: Campaign, largest: int) -> Iterator[Fit]:
     cluster = campaign.cluster
     vms, *_ = shares(cluster.vms(largest), cluster.hosts)
     virtual = campaign.testbed.kind == "virtual-time"
+    wanted = () if virtual else devices_of(cluster, largest)
+    dealt = [device_resources(wanted[place :: cluster.hosts]) for place in range(cluster.hosts)]
+    devices = max(dealt, key=lambda part: sum(astuple(part)))
     shape = NodeShape(cluster.vcpus, cluster.memory_mib, "virtual" if virtual else "real")
     for name, settings in campaign.local_hosts.items():
         kind: Literal["kvm", "tcg"] = "kvm" if settings.acceleration == "kvm" else "tcg"
-        needed = cluster_resources(vms, shape, kind)
+        needed = cluster_resources(vms, shape, kind) + devices
         yield Fit(name, kind, needed, host_resources(settings, state_dir_of(settings)))
 
 

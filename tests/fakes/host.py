@@ -60,6 +60,8 @@ class FakeHost:
         self.tasks = {}  # what guests in virtual time were given, by their name
         self.said = {}  # what they say of it: Progress, and the result's bytes
         self.results = {}
+        self.wanted = {}  # by slot: the devices that each node wants
+        self.cards = {}  # by slot: the cards of each node
 
     def _do(self, what):
         if what in self.refuses:
@@ -76,9 +78,10 @@ class FakeHost:
             pid=1,
         )
 
-    async def acquire(self, cluster, nodes, shape, expires, *, preemptible=False):
+    async def acquire(self, cluster, nodes, shape, expires, *, preemptible=False, devices=()):
         self._do("acquire")
         self.slots[cluster] = {}
+        self.wanted[cluster] = devices
         ports = tuple(range(2200, 2200 + nodes))
         return Slot(cluster, ports, NETWORK, None, Resources(), shape)
 
@@ -90,6 +93,7 @@ class FakeHost:
         self._do("start")
         self.slots[slot.cluster] = {boot.name: "running" for boot in boots}
         self.tasks |= {boot.name: (boot.task_number, boot.task) for boot in boots}
+        self.cards[slot.cluster] = {boot.name: boot.cards for boot in boots}
 
     async def lookup(self, key_inputs, shape, *, make):
         key = SnapshotKey(key_inputs)

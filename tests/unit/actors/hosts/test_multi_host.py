@@ -29,7 +29,9 @@ class Host:
         self.nodes = {}
         self.networks = []
 
-    async def acquire(self, cluster, nodes, shape, expires, *, preemptible=False, shared=None):
+    async def acquire(
+        self, cluster, nodes, shape, expires, *, preemptible=False, devices=(), shared=None
+    ):
         if self.full:
             raise CapacityError(f"{self.name} is full")
         self.networks.append(shared.network)

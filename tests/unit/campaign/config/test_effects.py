@@ -4,13 +4,17 @@ import pytest
 import yaml
 
 from campaign.config.compose import compose, compose_recorded
-from campaign.config.effects import ON_MACHINES, SIMULATED, given, ignored_parameters, unused
+from campaign.config.effects import given, ignored_parameters, unused
+from campaign.config.scopes import ON_MACHINES, SIMULATED
 from campaign.core.errors import ConfigError
 from campaign.schema.model import Campaign
 from campaign.schema.settings import rows
 
 SIMULATION = "testbed=simulation"
 VIRTUAL = "testbed=virtual-time"
+BRIDGED = "cluster.networks.fabric={bridge: br0}"
+GROUPED = "cluster.groups={big: {nodes: 2, devices: {gpu: 1}}}"
+HOST_GPU = "hosts.local.devices.a={address: '0000:65:00.0', kind: gpu}"
 SWF = ("workload=swf", "workload.path=t.swf")
 
 
@@ -45,6 +49,17 @@ def refused(overrides, config_dir=None):
         ([SIMULATION, "cluster.dense=true"], "cluster.dense", "simulation"),
         ([VIRTUAL, "cluster.dense=false"], "cluster.dense", "all nodes are in one"),
         ([VIRTUAL, "cluster.start=cold"], "cluster.start", "the same instruction"),
+        ([VIRTUAL, "cluster.devices={gpu: 1}"], "cluster.devices.gpu", "clock of its own"),
+        ([VIRTUAL, BRIDGED], "cluster.networks.fabric.bridge", "has no network"),
+        ([VIRTUAL, GROUPED], "cluster.groups.big.devices.gpu", "clock of its own"),
+        ([VIRTUAL, HOST_GPU], "hosts.local.devices.a.kind", "clock of its own"),
+        ([SIMULATION, BRIDGED], "cluster.networks.fabric.bridge", "simulation"),
+        ([SIMULATION, "cluster.devices.gpu=1"], "cluster.devices.gpu", "simulation"),
+        (["cluster.dense=true", "cluster.devices.gpu=1"], "cluster.devices.gpu", "in one VM"),
+        (["cluster.dense=true", BRIDGED], "cluster.networks.fabric.bridge", "in one VM"),
+        (["cluster.start=golden", BRIDGED], "cluster.start", "booted for every trial"),
+        (["cluster.start=golden", GROUPED], "cluster.start", "can't be saved"),
+        ([GROUPED, "cluster.devices.gpu=1"], "cluster.devices.gpu", "cluster.groups"),
         ([VIRTUAL, "bootstrap.via=ansible"], "bootstrap.via", "nobody logs in"),
         ([VIRTUAL, "testbed.prefetch=none"], "testbed.prefetch", "in virtual time"),
         ([VIRTUAL, "testbed.wait_for_quiet_s=9"], "testbed.wait_for_quiet_s", "how busy a host"),

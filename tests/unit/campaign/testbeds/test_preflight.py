@@ -5,9 +5,17 @@ from dataclasses import replace
 
 import pytest
 
+from actors.hypervisor.host_hardware import HostHardware
 from campaign.config.compose import compose
-from campaign.core.errors import CapacityError, ConfigError, ImageError, WorkloadError
+from campaign.core.errors import (
+    CampaignError,
+    CapacityError,
+    ConfigError,
+    ImageError,
+    WorkloadError,
+)
 from campaign.records.ledger import Ledger
+from campaign.testbeds import hardware_check
 from campaign.testbeds.libvirt import LibvirtBackend
 from campaign.testbeds.preflight import (
     BURNER,
@@ -17,6 +25,7 @@ from campaign.testbeds.preflight import (
     fits,
     workload_for,
 )
+from tests.fakes.sysfs import FakeSysfs
 
 # A fixture and its helpers.
 from tests.unit.campaign.images.test_store import add, age, store  # noqa: F401
@@ -193,3 +202,37 @@ def test_jobs_are_cut_to_the_smallest_cluster():
 def test_a_workload_that_cannot_be_read_stops_everything(tmp_path):
     with pytest.raises(WorkloadError, match=r"none\.swf"):
         jobs_of("workload=swf", f"workload.path={tmp_path}/none.swf")
+
+
+GPUS = "hosts.local.devices={a: {address: '0000:65:00.0', kind: gpu}}"
+
+
+def test_devices_count_too_and_the_head_wants_none():
+    check_capacity_of(GPUS, "cluster.devices.gpu=1", "cluster.nodes=1")
+    with pytest.raises(CapacityError) as caught:
+        check_capacity_of(GPUS, "cluster.devices.gpu=1", "cluster.nodes=2")
+    assert "2 GPUs are needed, 1 are free" in caught.value.details
+
+
+def test_what_a_host_lacks_of_devices_and_networks_is_told_before_anything_starts(
+    monkeypatch, tmp_path
+):
+    sysfs = FakeSysfs(tmp_path)
+    sysfs.function("0000:65:00.0")
+    monkeypatch.setattr(
+        hardware_check, "HostHardware", lambda: HostHardware(sysfs.root, privileged=True)
+    )
+    campaign, _ = sized(GPUS)
+    hardware_check.check_hardware(campaign, 1)  # no node asks for it
+    campaign, _ = sized(GPUS, "cluster.devices.gpu=1", "cluster.networks.fabric.bridge=br0")
+    told = [str(one) for one in hardware_check.hardware_errors(campaign, 1)]
+    assert ["IOMMU" in one for one in told] == [True, False]
+    assert "no driver vfio-pci" in told[0]
+    assert "cluster.networks on the host local: fabric: the bridge br0 doesn't exist" in told[1]
+    with pytest.raises(CampaignError, match=r"hosts\.local\.devices: 2 things are missing"):
+        hardware_check.check_hardware(campaign, 1)
+    sysfs.link("br0", bridge=True)
+    sysfs.driver("vfio-pci")
+    sysfs.unplug("0000:65:00.0")
+    sysfs.function("0000:65:00.0", group=1)
+    hardware_check.check_hardware(campaign, 1)
