@@ -1,7 +1,7 @@
 """Whether a host can give nodes what they ask for: PCI devices, bridges, rates and latencies.
 
-All of it is looked for before anything starts, below `root`, which is / but in tests. What is
-missing is a line each, for one error together.
+All of it is looked for before anything starts. What is missing is a line each, for one error
+together.
 """
 
 import os
@@ -9,7 +9,7 @@ import platform
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from actors.hypervisor import shaping
+from actors.hypervisor import link_command, shaping
 from actors.hypervisor.errors import HypervisorError
 from campaign.schema.devices import DeviceSettings, NetworkSettings
 
@@ -26,11 +26,20 @@ _NO_IOMMU = (
 
 
 class HostHardware:
-    """The devices and links of this machine, as its kernel shows them below `root`."""
+    """The devices of this machine, as its kernel shows them below `root`, and its links.
 
-    def __init__(self, root: Path = Path("/"), *, privileged: bool | None = None) -> None:
+    `links` returns the names of its links, of one kind or all.
+    """
+
+    def __init__(
+        self,
+        root: Path = Path("/"),
+        *,
+        privileged: bool | None = None,
+        links: Callable[..., Collection[str]] = link_command.links,
+    ) -> None:
         self._pci = root / "sys/bus/pci/devices"
-        self._net = root / "sys/class/net"
+        self._links = links
         self._root = root
         self._privileged = os.geteuid() == 0 if privileged is None else privileged
 
@@ -70,8 +79,8 @@ class HostHardware:
             return
         found = known() if any(one.network for one in networks.values()) else ()
         for name, one in networks.items():
-            if one.bridge and not (self._net / one.bridge / "bridge").is_dir():
-                what = "is no bridge" if (self._net / one.bridge).exists() else "doesn't exist"
+            if one.bridge and one.bridge not in self._links("bridge"):
+                what = "is no bridge" if one.bridge in self._links() else "doesn't exist"
                 yield f"{name}: the bridge {one.bridge} {what} (ip link show type bridge)"
             if one.network and one.network not in found:
                 yield f"{name}: libvirt has no active network {one.network} (virsh net-list)"

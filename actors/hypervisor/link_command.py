@@ -1,5 +1,6 @@
 """Runs commands of iproute2 on the host's network links."""
 
+import json
 import shutil
 import subprocess
 
@@ -14,8 +15,23 @@ def program(name: str) -> str:
     return shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin") or name
 
 
-def run(name: str, *arguments: object, fix: str) -> None:
-    """Run a command; NetworkUnusable says what was in the way, and `fix` how to mend it."""
+def links(kind: str = "") -> list[str]:
+    """Return the names of the network links that this process sees, of one kind or all.
+
+    The kernel's files below /sys may show those of another network namespace. Raises
+    NetworkUnusable.
+    """
+    wanted = ("type", kind) if kind else ()
+    shown = run("ip", "-json", "link", "show", *wanted, fix="Install iproute2.")
+    # Links of other kinds are empty objects.
+    return [one["ifname"] for one in json.loads(shown or "[]") if "ifname" in one]
+
+
+def run(name: str, *arguments: object, fix: str) -> str:
+    """Run a command, and return what it prints.
+
+    NetworkUnusable says what was in the way, and `fix` how to mend it.
+    """
     command = (program(name), *map(str, arguments))
     try:
         done = subprocess.run(
@@ -26,3 +42,4 @@ def run(name: str, *arguments: object, fix: str) -> None:
     if done.returncode:
         details = command_failed(command, done.returncode, done.stderr)
         raise NetworkUnusable(f"`{' '.join(command)}` failed", details, fix)
+    return done.stdout

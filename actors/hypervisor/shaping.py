@@ -36,7 +36,7 @@ tc filter add dev lo parent ffff: protocol all u32 match u32 0 0 \\
 class Run(Protocol):
     """Runs a program with arguments; NetworkUnusable where that fails."""
 
-    def __call__(self, name: str, *arguments: object, fix: str) -> None: ...
+    def __call__(self, name: str, *arguments: object, fix: str) -> object: ...
 
 
 def delay(card: NetworkCard, domain: str, run: Run = link_command.run) -> None:

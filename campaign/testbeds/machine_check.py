@@ -20,6 +20,7 @@ from campaign.core.version import DISTRIBUTION
 from campaign.images.builders import chosen, require
 from campaign.images.bundles import tools
 from campaign.schema.image import ImageSettings
+from campaign.testbeds.hardware_check import hardware_errors
 from campaign.testbeds.preflight import fits, store_of
 
 QEMU = tools.Tool("qemu-system-x86_64", "qemu-system-x86", "runs the VMs")
@@ -65,7 +66,7 @@ def examine(composed: Composed) -> Iterator[Finding]:
     checks: list[Check] = [_disk]
     # Without libvirt's package nothing can be asked of virtual machines, and it has been told.
     if not _simulated(composed) and all(finding.state != "missing" for finding in packages):
-        machines = (_libvirt, _ray, _capacity, _image, _acceleration)
+        machines = (_libvirt, _ray, _capacity, _hardware, _image, _acceleration)
         checks = [_programs, _namespace, *machines, _disk]
     for check in checks:
         try:
@@ -199,6 +200,16 @@ def _capacity(composed: Composed) -> Iterator[Finding]:
         yield _found(
             not fit.shortfall, "capacity", found + needed, "fewer nodes: cluster.nodes=[1,2]"
         )
+
+
+def _hardware(composed: Composed) -> Iterator[Finding]:
+    campaign = composed.campaign
+    errors = list(hardware_errors(campaign, composed.space.node_counts()[1]))
+    for error in errors:
+        details = f"\n{error.details}" if error.details else ""
+        yield Finding("missing", "hardware", error.brief + details, error.resolution)
+    if campaign.cluster.attached and not errors:
+        yield Finding("ok", "hardware", "the devices and networks that nodes ask for are there")
 
 
 def _image(composed: Composed) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""A machine's PCI functions, drivers, IOMMU groups and links, as files below a folder."""
+"""A machine's PCI functions, drivers and IOMMU groups as files below a folder, and its links."""
 
 import platform
 from pathlib import Path
@@ -11,7 +11,7 @@ class FakeSysfs:
         self.root = root
         self._pci = root / "sys/bus/pci"
         (self._pci / "devices").mkdir(parents=True)
-        (root / "sys/class/net").mkdir(parents=True)
+        self._kinds = {}
 
     def function(self, address, pci_class="030000", group=None, driver=None):
         """Plug a PCI function in."""
@@ -41,8 +41,10 @@ class FakeSysfs:
         folder.mkdir(parents=True)
         (folder / "modules.dep").write_text(f"kernel/drivers/vfio/pci/{name}.ko.xz: a.ko\n")
 
-    def link(self, name, *, bridge=False):
+    def link(self, name, kind="dummy"):
         """Make a network link."""
-        (self.root / "sys/class/net" / name / ("bridge" if bridge else "queues")).mkdir(
-            parents=True
-        )
+        self._kinds[name] = kind
+
+    def links(self, kind=""):
+        """The links of a kind, or all."""
+        return [name for name, own in self._kinds.items() if kind in ("", own)]

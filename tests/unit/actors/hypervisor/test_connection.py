@@ -171,6 +171,45 @@ def test_a_failed_start_names_node_cause_and_cure(message, kind):
         assert "22001" in error.brief
 
 
+@pytest.mark.parametrize(
+    ("message", "cause", "setting"),
+    [
+        (
+            "Requested operation is not valid: PCI device 0000:65:00.0 is in use by driver QEMU, "
+            "domain c2-n1",
+            "somebody else has one of its PCI devices",
+            "hosts.*.devices",
+        ),
+        (
+            "vfio 0000:65:00.0: failed to open /dev/vfio/12: Device or resource busy",
+            "somebody else has one of its PCI devices",
+            "hosts.*.devices",
+        ),
+        (
+            "Cannot get interface MTU on 'br0': No such device",
+            "one of its networks isn't there",
+            "cluster.networks",
+        ),
+        (
+            "Network not found: no network with matching name 'fabric'",
+            "one of its networks isn't there",
+            "cluster.networks",
+        ),
+        (
+            "internal error: Child process (tc qdisc add dev cnt-0 parent 1:1 handle 2: sfq "
+            "perturb 10) unexpected exit status 2: Error: Specified qdisc kind is unknown.",
+            "can't keep the rate",
+            "rate_mbit",
+        ),
+    ],
+)
+def test_a_start_that_fails_by_what_a_node_has_of_its_host_names_the_setting(
+    message, cause, setting
+):
+    error = explain(message, SPEC, "qemu:///system")
+    assert cause in error.brief and setting in error.resolution and error.details == message
+
+
 def test_socket_paths_stay_short_enough_for_the_kernel(tmp_path):
     assert short_folder(Path("/var/x")) == Path("/var/x/libvirt")
     deep = tmp_path / ("d" * 100)

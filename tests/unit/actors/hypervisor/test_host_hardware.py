@@ -81,7 +81,7 @@ def test_without_vfio_and_without_root_both_are_told(machine, tmp_path):
 
 def networks(machine, known=(), refused=None, privileged=True, **settings):
     found = {name: NetworkSettings(**one) for name, one in settings.items()}
-    hardware = HostHardware(machine.root, privileged=privileged)
+    hardware = HostHardware(machine.root, privileged=privileged, links=machine.links)
     said = refused or {}
 
     def kernel(*, rate, latency):
@@ -92,7 +92,7 @@ def networks(machine, known=(), refused=None, privileged=True, **settings):
 
 
 def test_a_bridge_must_be_there_and_be_one(machine):
-    machine.link("br0", bridge=True)
+    machine.link("br0", "bridge")
     machine.link("eth0")
     assert networks(machine, a={"bridge": "br0"}) == []
     (told,) = networks(machine, a={"bridge": "eth0"})
@@ -108,7 +108,7 @@ def test_a_network_of_libvirts_must_be_active(machine):
 
 
 def test_what_the_kernel_cannot_do_is_told_by_the_setting_that_wants_it(machine):
-    machine.link("br0", bridge=True)
+    machine.link("br0", "bridge")
     refused = {"rate": "no police", "latency": "no netem"}
     assert networks(machine, refused=refused, a={"bridge": "br0"}) == []
     (told,) = networks(machine, refused=refused, a={"bridge": "br0", "latency_ms": 1})
@@ -118,7 +118,7 @@ def test_what_the_kernel_cannot_do_is_told_by_the_setting_that_wants_it(machine)
 
 
 def test_cards_need_root(machine):
-    machine.link("br0", bridge=True)
+    machine.link("br0", "bridge")
     (told,) = networks(machine, privileged=False, a={"bridge": "br0"})
     assert "root" in told
 

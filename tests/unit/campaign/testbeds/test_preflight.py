@@ -15,7 +15,7 @@ from campaign.core.errors import (
     WorkloadError,
 )
 from campaign.records.ledger import Ledger
-from campaign.testbeds import hardware_check
+from campaign.testbeds import hardware_check, machine_check
 from campaign.testbeds.libvirt import LibvirtBackend
 from campaign.testbeds.preflight import (
     BURNER,
@@ -219,9 +219,8 @@ def test_what_a_host_lacks_of_devices_and_networks_is_told_before_anything_start
 ):
     sysfs = FakeSysfs(tmp_path)
     sysfs.function("0000:65:00.0")
-    monkeypatch.setattr(
-        hardware_check, "HostHardware", lambda: HostHardware(sysfs.root, privileged=True)
-    )
+    hardware = HostHardware(sysfs.root, privileged=True, links=sysfs.links)
+    monkeypatch.setattr(hardware_check, "HostHardware", lambda: hardware)
     campaign, _ = sized(GPUS)
     hardware_check.check_hardware(campaign, 1)  # no node asks for it
     campaign, _ = sized(GPUS, "cluster.devices.gpu=1", "cluster.networks.fabric.bridge=br0")
@@ -231,8 +230,20 @@ def test_what_a_host_lacks_of_devices_and_networks_is_told_before_anything_start
     assert "cluster.networks on the host local: fabric: the bridge br0 doesn't exist" in told[1]
     with pytest.raises(CampaignError, match=r"hosts\.local\.devices: 2 things are missing"):
         hardware_check.check_hardware(campaign, 1)
-    sysfs.link("br0", bridge=True)
+    sysfs.link("br0", "bridge")
     sysfs.driver("vfio-pci")
     sysfs.unplug("0000:65:00.0")
     sysfs.function("0000:65:00.0", group=1)
     hardware_check.check_hardware(campaign, 1)
+
+
+def test_the_doctor_looks_at_what_nodes_ask_for(monkeypatch, tmp_path):
+    sysfs = FakeSysfs(tmp_path)
+    hardware = HostHardware(sysfs.root, privileged=True, links=sysfs.links)
+    monkeypatch.setattr(hardware_check, "HostHardware", lambda: hardware)
+    composed = compose(["cluster.networks.fabric.bridge=br0"])
+    (missing,) = machine_check._hardware(composed)
+    assert missing.state == "missing" and "the bridge br0 doesn't exist" in missing.found
+    sysfs.link("br0", "bridge")
+    (there,) = machine_check._hardware(composed)
+    assert there.state == "ok" and list(machine_check._hardware(compose([]))) == []
