@@ -38,6 +38,8 @@ ASPECTS = {
 SHOWN_VERSION = 80
 """Of a version that can't be read, so many characters are recorded."""
 UNKNOWN_VERSION = "unknown"
+TimedCommand = tuple[float, tuple[str, ...]]
+"""A command, and the seconds after the workload's start at which it runs on the head."""
 
 
 class Params(Settings):

@@ -28,7 +28,7 @@ from schedulers.broken import Broken, require
 from schedulers.dense_conformance import dense_clusters_are_planned_or_refused
 from schedulers.facts import ImageFacts
 from schedulers.interface import BoundScheduler, Scheduler
-from schedulers.lever_conformance import what_it_expresses_is_said
+from schedulers.lever_conformance import LEVER_PROMISES
 from schedulers.renaming import RecordedFacts, mentions, renamed, said_by
 from schedulers.samples import (
     BUILD,
@@ -364,7 +364,7 @@ PROMISES: tuple[Promise, ...] = (
     comparisons_are_answered,
     phases_have_limits,
     adapters_travel,
-    what_it_expresses_is_said,
+    *LEVER_PROMISES,
 )
 
 

@@ -19,6 +19,7 @@ from schedulers.base import (
     Params,
     PhaseLimits,
     Secrets,
+    TimedCommand,
     Topology,
 )
 from schedulers.facts import ImageFacts
@@ -155,7 +156,8 @@ class BoundScheduler(Protocol[P]):
         """Return the command that submits `job`, whose batch script stands at path `script`.
 
         The agent on the head runs it once, at the job's time. Non-zero means that the job was
-        refused: it counts as not submitted. Not safe to repeat: it may make a second job.
+        refused: it counts as not submitted. Not safe to repeat: it may make a second job. The agent
+        puts in native ids of jobs submitted before (`schedulers.commands.native_id_of`).
         """
         ...
 
@@ -181,6 +183,14 @@ class BoundScheduler(Protocol[P]):
 
         The scheduler runs it, not we; what `payload` exits with is the job's exit status. Raise
         WorkloadError for a job that doesn't fit.
+        """
+        ...
+
+    def timed_commands(self, topology: Topology) -> Sequence[TimedCommand]:
+        """Return what the agent on the head runs at its time: reservations, and node events.
+
+        Each runs once, as root, before the jobs that arrive at the same moment. Non-zero means that
+        the cluster was another than the campaign wants: the trial ends as `scheduler_failed`.
         """
         ...
 

@@ -73,6 +73,8 @@ def commands_of(
                     yield f"a probe of {name}", probe.command
     yield "smoke_test_command", bound.smoke_test_command(cluster)
     yield "submit_command", bound.submit_command(job(1), cluster, SCRIPT)
+    for _, command in bound.timed_commands(cluster):
+        yield "a timed command", command
     yield "session_command", bound.session_command()
     yield "pending_command", bound.pending_command()
     yield "idle_command", bound.idle_command()

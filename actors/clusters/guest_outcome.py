@@ -77,6 +77,7 @@ def jobs_of(
         runs={name: guest.parse_runs(_text(result.files, guest.JOBS_FILE))},
         clocks=dict.fromkeys((node.name for node in topology.nodes), ONE_CLOCK),
         accounting=_accounting(result, bound),
+        events=_text(result.files, guest.EVENTS_FILE),
     )
     return table_of(workload, bound, topology, records)
 

@@ -89,7 +89,7 @@ def trial_task(
     stages = [*_stages(plan)]
     if surplus:
         stages.insert(0, GuestStage("surplus nodes", shlex.join(bound.stop_command(surplus))))
-    records = (guest.JOBS_FILE, guest.SUBMITS_FILE, guest.STARTED_FILE)
+    records = (guest.JOBS_FILE, guest.SUBMITS_FILE, guest.STARTED_FILE, guest.EVENTS_FILE)
     return GuestTask(
         stages=tuple(stages),
         smoke_test=bound.smoke_test_command(topology),

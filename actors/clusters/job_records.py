@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from campaign import guest
+from campaign.core.errors import SchedulerError
 from campaign.core.jobs import Job, Workload
 from campaign.guest import PayloadRun
 from campaign.guest.clocks import NodeClock
@@ -26,12 +27,19 @@ def job_files(workload: Workload, bound: BoundScheduler[Params], topology: Topol
         payload = guest.payload(job, workload.payload, needed, node)
         scripts.append(File(_script(job), bound.job_script(job, topology, payload), mode=0o755))
     session = bound.session_command()
-    schedule = guest.schedule(
+    eventful = topology.model.reservations or topology.model.events
+    commands = [
         (job, (_script(job),) if session else bound.submit_command(job, topology, _script(job)))
         for job in jobs
-    )
+    ]
+    schedule = guest.schedule(commands, bound.timed_commands(topology) if eventful else ())
     stays = [File(guest.SESSION_FILE, guest.session(session))] if session else []
-    return [*scripts, *stays, File(guest.SCHEDULE_FILE, schedule)]
+    return [*scripts, *stays, *records_of_all(topology), File(guest.SCHEDULE_FILE, schedule)]
+
+
+def records_of_all(topology: Topology) -> list[File]:
+    """Return the instruments' file into which the jobs of several users write, where there are."""
+    return [File(guest.JOBS_FILE, b"", mode=0o666)] if topology.model.own_users else []
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class Records:
     """What a replay has left.
 
     `started` and `submits` are the content of the head's STARTED_FILE and SUBMITS_FILE; `runs` are
-    by VM, `clocks` by node, `accounting` by native id.
+    by VM, `clocks` by node, `accounting` by native id; `events` is the content of EVENTS_FILE.
     """
 
     started: str
@@ -47,12 +55,23 @@ class Records:
     runs: Mapping[str, Sequence[PayloadRun]]
     clocks: Mapping[str, NodeClock]
     accounting: Mapping[str, NativeTimes]
+    events: str = ""
 
 
 def table_of(
     workload: Workload, bound: BoundScheduler[Params], topology: Topology, records: Records
 ) -> pa.Table:
-    """Return the jobs table (JOBS_SCHEMA) of a replay. Raises GuestError for what can't be read."""
+    """Return the jobs table (JOBS_SCHEMA) of a replay.
+
+    Raises GuestError for what can't be read, and SchedulerError where reservations or node events
+    could not be made: the cluster was another then.
+    """
+    if failed := guest.failed_events(records.events):
+        raise SchedulerError(
+            f"{bound.scheduler.name} refused what was to happen to the cluster: {failed[0]}",
+            "\n".join(failed),
+            "See cluster.reservations and cluster.events.",
+        )
     submits = guest.parse_submits(records.submits)
     names = {name: [node.name for node in topology.nodes_of(name)] for name in topology.guests}
     collected = Collected(

@@ -21,7 +21,7 @@ from actors.clusters.asking import Asker
 from actors.clusters.conditions import ClockReader, Conditions, read_cpu, steal_between
 from actors.clusters.failures import run_all
 from actors.clusters.health import HealthCheck
-from actors.clusters.job_records import Records, job_files, table_of
+from actors.clusters.job_records import Records, job_files, records_of_all, table_of
 from actors.clusters.limits import PhaseLimit
 from actors.clusters.stall import StallWatch
 from campaign import guest
@@ -104,6 +104,11 @@ class Replay:
                 self._head.put(
                     job_files(self._workload, self._bound, self._topology),
                     timeout_s=self._questions.query_s,
+                ),
+                *(
+                    remote.put(files, timeout_s=self._questions.query_s)
+                    for name, remote in self._remotes.items()
+                    if (files := records_of_all(self._topology)) and remote is not self._head
                 ),
                 *map(self._open_clock, self._remotes),
             )
@@ -295,7 +300,8 @@ class Replay:
         )
 
     async def _bring(self, name: str, timeout_s: float) -> None:
-        paths = (*self._log_files(name), guest.JOBS_FILE, guest.SUBMITS_FILE, guest.STARTED_FILE)
+        paths = (*self._log_files(name), guest.JOBS_FILE, guest.SUBMITS_FILE)
+        paths += (guest.STARTED_FILE, guest.EVENTS_FILE)
         self._brought[name] = await self._remotes[name].fetch(paths, timeout_s=timeout_s)
 
     def _jobs(
@@ -310,6 +316,7 @@ class Replay:
             },
             clocks=clocks,
             accounting=accounting,
+            events=self._record(head, guest.EVENTS_FILE),
         )
         return table_of(self._workload, self._bound, self._topology, records)
 

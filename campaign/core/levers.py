@@ -130,6 +130,9 @@ def _of_people(cluster: ClusterSettings) -> Iterator[LeverInUse]:
         yield LeverInUse(Lever.USERS, "cluster.submit_as", cluster.submit_as)
     for name in cluster.accounts:
         yield LeverInUse(Lever.ACCOUNTS, f"cluster.accounts.{name}", name)
+    # Accounts are users', so jobs are too.
+    for name in cluster.accounts:
+        yield LeverInUse(Lever.USERS, f"cluster.accounts.{name}", name)
     for name in cluster.users:
         yield LeverInUse(Lever.USERS, f"cluster.users.{name}", name)
     for kind, people in (("accounts", cluster.accounts), ("users", cluster.users)):

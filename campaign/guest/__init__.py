@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from campaign.core.errors import InfrastructureError
+from schedulers.base import TimedCommand
+from schedulers.commands import NATIVE_ID
 
 if TYPE_CHECKING:
     from campaign.core.jobs import Job
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 FOLDER = "/run/campaign"
 JOBS_FILE = f"{FOLDER}/jobs.tsv"
 SUBMITS_FILE = f"{FOLDER}/submits.tsv"
+EVENTS_FILE = f"{FOLDER}/events.tsv"
 SCHEDULE_FILE = f"{FOLDER}/schedule.tsv"
 SESSION_FILE = f"{FOLDER}/session"
 STARTED_FILE = f"{FOLDER}/agent.t0"
@@ -101,17 +104,51 @@ def clock_command() -> tuple[str, ...]:
     return ("/bin/bash", f"{FOLDER}/clock")
 
 
-def schedule(commands: Iterable[tuple["Job", Sequence[str]]]) -> bytes:
+def schedule(
+    commands: Iterable[tuple["Job", Sequence[str]]], events: Sequence[TimedCommand] = ()
+) -> bytes:
     """Return the content of SCHEDULE_FILE: jobs in order of arrival, each with its command.
 
     The command submits the job; where a session submits (see SESSION_FILE), it is the line that the
-    session is given instead.
+    session is given instead. `events` are run at their times, before jobs of the same moment. They
+    may go on after the last job: a line says that all are submitted.
     """
-    lines = (
-        f"{round(job.arrival_s * 1e6)}\t{job.job_id}\t{shlex.join(command)}\n"
-        for job, command in commands
+    jobs = [
+        (round(job.arrival_s * 1e6), str(job.job_id), _shell(command)) for job, command in commands
+    ]
+    others = [(round(at_s * 1e6), "-", _shell(command)) for at_s, command in events]
+    if others and jobs:
+        jobs.append((jobs[-1][0], ".", ":"))
+    # Sorting is stable: what happens comes first, and jobs stay in their order.
+    lines = sorted([*others, *jobs], key=lambda line: line[0])
+    return "".join(f"{at}\t{job}\t{command}\n" for at, job, command in lines).encode()
+
+
+def _shell(command: Sequence[str]) -> str:
+    """Return the command as the agent's shell reads it, with native ids put in."""
+    return " ".join(_shell_word(word) for word in command)
+
+
+def _shell_word(word: str) -> str:
+    # Numbers of jobs stand at the odd places.
+    parts = NATIVE_ID.split(word)
+    return "".join(
+        f'"${{ids[{part}]}}"' if place % 2 else (shlex.quote(part) if part or not place else "")
+        for place, part in enumerate(parts)
     )
-    return "".join(lines).encode()
+
+
+def failed_events(text: str) -> list[str]:
+    """Return what those commands of EVENTS_FILE have said that failed, with the commands.
+
+    Raises GuestError for a torn or foreign line.
+    """
+
+    def said(fields: list[str], line: str) -> str:
+        status = _whole("an event", fields[0], line)
+        return f"{fields[1]} exited with {status}: {_unescaped(fields[2])}" if status else ""
+
+    return list(filter(None, _rows("an event", 3, text, said)))
 
 
 def session(command: Sequence[str]) -> bytes:

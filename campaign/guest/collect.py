@@ -112,6 +112,7 @@ class _Timeline:
     def ran(self, runs: list[tuple[str, PayloadRun]]) -> dict[str, Any]:
         if not runs:
             return {"nodes": []}
+        runs = self._last_time(runs)
         starts = [self._ns(node, run.start_us) for node, run in runs]
         return {
             "nodes": sorted(node for node, _ in runs),
@@ -120,6 +121,14 @@ class _Timeline:
             "end_ns": max(self._ns(node, run.end_us) for node, run in runs),
             "exit_code": max(run.exit_code for _, run in runs),
         }
+
+    def _last_time(self, runs: list[tuple[str, PayloadRun]]) -> list[tuple[str, PayloadRun]]:
+        """Return the runs of the last time that a job ran: one that was requeued ran before."""
+        asked = self._collected.nodes_requested.get(runs[0][1].job_id)
+        if asked is None or len(runs) <= asked:
+            return runs
+        last_ns = max(self._ns(node, run.start_us) for node, run in runs)
+        return [(node, run) for node, run in runs if self._ns(node, run.end_us) >= last_ns]
 
     def native(self, native_id: str | None) -> dict[str, Any]:
         times = self._collected.accounting.get(native_id) if native_id is not None else None

@@ -1,5 +1,6 @@
 """Names of a workload that its cluster doesn't have: replaced by what stands for them, counted."""
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from campaign.core.jobs import Workload
 from campaign.core.levers import Lever, obeyed_traits
 from campaign.workloads.traits import traits_of
 
+_CONSTRAINT = re.compile(r"[\w.&|,()\[\]*-]+")
+_FEATURE = re.compile(r"[A-Za-z_][\w.-]*")
 SHOWN = 5
 """So many of the names that a cluster lacks are told."""
 
@@ -30,6 +33,7 @@ def known_to(
     for trait, there, words, instead in _kinds(model):
         if trait in told.obeyed:
             told = _mapped(told, trait, there, (words, instead), refuse=refuse)
+    told = _without_strange_features(told, model, refuse=refuse)
     if not model.own_users:
         return told, model
     return _with_users(told, model, refuse=refuse)
@@ -46,6 +50,8 @@ def _kinds(model: ClusterModel) -> Iterator[tuple[str, set[str], str, str]]:
     )
     yield "account", {each.name for each in model.accounts}, "accounts", "they have their user's"
     yield "qos", {each.name for each in model.qos}, "qualities of service", "they have the default"
+    kinds = {group.gpu_type for group in model.groups if group.gpu_type}
+    yield "gpu_type", kinds, "types of GPU", "they take any"
     reservations = {each.name for each in model.reservations}
     yield "reservation", reservations, "reservations", "they run outside of any"
 
@@ -72,6 +78,21 @@ def _mapped(
         traits=traits_of(columns | {trait: kept}),
         notes=workload.notes | {f"{words[0]} that the cluster doesn't have": note},
     )
+
+
+def _without_strange_features(workload: Workload, model: ClusterModel, *, refuse: bool) -> Workload:
+    """Return the workload without constraints that speak of what no node has."""
+    if "features" not in workload.obeyed or "features" not in workload.traits.column_names:
+        return workload
+    there = {feature for group in model.groups for feature in group.features}
+    written = pc.unique(workload.traits.column("features").cast(pa.string())).drop_null()
+    known = {
+        text
+        for text in written.to_pylist()
+        if _CONSTRAINT.fullmatch(text) and set(_FEATURE.findall(text)) <= there
+    }
+    words = ("constraints on features", "they have none")
+    return _mapped(workload, "features", known, words, refuse=refuse)
 
 
 def _with_users(

@@ -22,6 +22,7 @@ from schedulers.base import (
     PhaseLimits,
     Role,
     Secrets,
+    TimedCommand,
     Topology,
 )
 from schedulers.fitting import fewest_nodes
@@ -152,6 +153,10 @@ class BoundKubernetes(ABC, Generic[P]):
     def parse_submit(self, text: str) -> str:
         """Return the job's name."""
         return accounts.parse_name(text)
+
+    def timed_commands(self, topology: Topology) -> Sequence[TimedCommand]:
+        """Return none: it expresses nothing that happens while a workload runs."""
+        return ()
 
     def pending_command(self) -> tuple[str, ...]:
         """Ask for all jobs, and for the pods that are pending."""

@@ -17,6 +17,7 @@ from schedulers.base import (
     Node,
     PhaseLimits,
     Secrets,
+    TimedCommand,
     Topology,
 )
 from schedulers.commands import prints_nothing
@@ -129,6 +130,10 @@ class BoundFlux:
     def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
         """Return the job's jobspec."""
         return jobs.jobspec(job, topology, payload)
+
+    def timed_commands(self, topology: Topology) -> Sequence[TimedCommand]:
+        """Return none: it expresses nothing that happens while a workload runs."""
+        return ()
 
     def pending_command(self) -> tuple[str, ...]:
         """List the owner's jobs that aren't done."""

@@ -17,6 +17,7 @@ from schedulers.base import (
     Node,
     PhaseLimits,
     Secrets,
+    TimedCommand,
     Topology,
 )
 from schedulers.commands import prints_nothing
@@ -24,7 +25,8 @@ from schedulers.facts import ImageFacts
 from schedulers.fitting import fewest_nodes
 from schedulers.policy import Policy
 from schedulers.site_settings import SiteChange, SiteSettings
-from schedulers.slurm import accounts, database, jobs, plan
+from schedulers.slurm import accounts, database, job_options, jobs, plan, timeline
+from schedulers.slurm.cluster_conf import EXPRESSED, WHOLE
 from schedulers.slurm.conf import COMPLETION_LOG, CONTROLLER_LOG, NODE_LOG, SlurmNames, node_log
 from schedulers.slurm.fairness import FAIRNESS
 from schedulers.slurm.params import SlurmParams, parse_config
@@ -47,7 +49,7 @@ class Slurm:
     Params: ClassVar[type[SlurmParams]] = SlurmParams
     resolution_s: ClassVar[float] = 1.0
     gangs: ClassVar[bool] = True
-    expresses: ClassVar[frozenset[Lever]] = database.LEVERS
+    expresses: ClassVar[frozenset[Lever]] = EXPRESSED | database.LEVERS
     images: ClassVar[Mapping[Lever, str]] = dict.fromkeys(database.LEVERS, "slurm-accounting")
     acts_with: ClassVar[Mapping[str, frozenset[Lever]]] = dict.fromkeys(
         ShareParams.model_fields, frozenset({Lever.ACCOUNTS, Lever.QOS})
@@ -114,11 +116,12 @@ class BoundSlurm:
     def smoke_test_command(self, topology: Topology) -> tuple[str, ...]:
         """Run `true` on every node by srun, which waits for it."""
         count = str(len(topology.compute))
-        return ("srun", "--nodes", count, "--ntasks", count, "true")
+        where = ("--partition", WHOLE) if topology.model.partitions else ()
+        return ("srun", *where, "--nodes", count, "--ntasks", count, "true")
 
     def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:
-        """Run sbatch, which prints the job's id."""
-        return ("sbatch", "--parsable", script)
+        """Run sbatch, which prints the job's id, as the job's user where it has one."""
+        return job_options.submit_command(job, topology, script)
 
     def parse_submit(self, text: str) -> str:
         """Return the id that sbatch prints."""
@@ -131,6 +134,10 @@ class BoundSlurm:
     def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
         """Return the batch script, with its options in #SBATCH lines."""
         return jobs.job_script(job, topology, payload)
+
+    def timed_commands(self, topology: Topology) -> Sequence[TimedCommand]:
+        """Make the reservations at once, and have scontrol change nodes at their times."""
+        return tuple(timeline.timed_commands(topology))
 
     def pending_command(self) -> tuple[str, ...]:
         """Ask squeue for id, state and reason."""

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Self
 
 from schedulers.base import Node, Topology
 from schedulers.facts import ImageFacts
+from schedulers.slurm.cluster_conf import node_options, partition_lines, preemption_lines
 from schedulers.slurm.database import AccountingNames, conf_lines
 from schedulers.slurm.params import SlurmParams, conf_values
 
@@ -43,6 +44,11 @@ class SlurmNames:
     controller_unit: str
     node_unit: str
     accounting: AccountingNames | None = None
+
+    @property
+    def gres_conf(self) -> str:
+        """Where Slurm looks for gres.conf: beside slurm.conf."""
+        return str(PurePosixPath(self.conf).with_name("gres.conf"))
 
     def daemon(self, node: Node) -> str:
         """Return the unit of the node's daemon: in a dense cluster, an instance of a template."""
@@ -97,6 +103,12 @@ def slurm_conf(topology: Topology, params: SlurmParams, *, accounting: bool = Fa
         over_limit_min=OVER_LIMIT_MIN,
         calculated_every_min=PRIORITIES_EVERY_MIN,
         accounting=conf_lines(topology) if accounting else (),
+        of_model=(
+            *(("GresTypes=gpu",) if any(node.gpus for node in compute) else ()),
+            *preemption_lines(topology.model),
+        ),
+        node_options=node_options,
+        partitions=tuple(partition_lines(topology)),
     )
     return text.encode()
 

@@ -8,7 +8,8 @@ FAIRNESS = {
     "admission": "none beside slurmctld's own checks",
     "submission": "sbatch, a process for each job, on the head",
     "rates": "none",
-    "queues": "one partition; priorities as PriorityType and its weights say",
+    "queues": "one partition, or those of cluster.partitions; priorities as PriorityType and its "
+    "weights say",
     "accounting": "whole seconds: the controller's completion log, or slurmdbd where the cluster "
     "has accounts",
     "limits": "the requested time, rounded up to whole minutes; a job is killed a minute later",

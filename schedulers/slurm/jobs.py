@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from schedulers.base import FinalState, NativeTimes, ParseError, Topology, version_in
 from schedulers.fitting import fewest_nodes
+from schedulers.slurm import job_options
 
 if TYPE_CHECKING:
     from campaign.core.jobs import Job
@@ -46,8 +47,7 @@ def job_script(job: "Job", topology: Topology, payload: str) -> bytes:
         "chdir": "/",
         "input": "none",
         "output": "/dev/null",
-        # A job of a lost node ends instead of starting anew.
-        "no-requeue": None,
+        **job_options.options(job, topology),
     }
     lines = [
         f"#SBATCH --{key}" + ("" if value is None else f"={value}")

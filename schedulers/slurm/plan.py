@@ -26,9 +26,11 @@ from schedulers.slurm.associations import (
     associations,
     tell_command,
 )
+from schedulers.slurm.cluster_conf import ONLY_PARTITION, gpu_command, gres_conf
 from schedulers.slurm.conf import CGROUP_CONF, CONTROLLER_PORT, SlurmNames, node_log, slurm_conf
 from schedulers.slurm.database import AccountingNames
 from schedulers.slurm.params import SlurmParams
+from schedulers.users import users_step
 
 MUNGE_KEY = "munge.key"
 UNITS = "/etc/systemd/system"
@@ -52,7 +54,7 @@ def bootstrap(
     munge = Unit(names.munge_unit)
     files = (
         key,
-        _conf_file(topology, params, names),
+        *_conf_files(topology, params, names),
         File(names.cgroup_conf, CGROUP_CONF),
         # Debian's own includes files that there are none of.
         File(names.plugstack_conf, b""),
@@ -62,16 +64,22 @@ def bootstrap(
         files=files,
         commands=(add_cluster_command(topology.cluster),) if names.accounting else (),
         units=(munge, Unit(names.controller_unit)),
-        probes=(_controller_answers(),),
+        probes=(_controller_answers(topology),),
     )
     # The nodes get munge's key while the controller starts: they need both before they can join.
-    waiting = {node.name: Step(files=(key,), units=(munge,)) for node in topology.compute}
+    waiting = {
+        node.name: Step(
+            files=(key,), commands=(gpu_command(node),) if node.gpus else (), units=(munge,)
+        )
+        for node in topology.compute
+    }
     joining = {
         node.name: _share(node, names) if node.guest else _join(topology.head, names)
         for node in topology.compute
     }
     return BootstrapPlan(
         (
+            *_users(topology),
             *_database(topology.head, files, munge, names.accounting),
             Stage("controller", {topology.head.name: controller, **waiting}),
             *_people(topology, names.accounting),
@@ -88,9 +96,9 @@ def reconfigure(topology: Topology, params: SlurmParams, names: SlurmNames) -> B
     ours applies. A file that Slurm refuses ends the controller, and the probe finds no answer.
     """
     step = Step(
-        files=(_conf_file(topology, params, names),),
+        files=tuple(_conf_files(topology, params, names)),
         commands=(client("scontrol", "reconfigure"),),
-        probes=(_controller_answers(), _all_idle(topology)),
+        probes=(_controller_answers(topology), _all_idle(topology)),
     )
     return BootstrapPlan((Stage("reconfigure", {topology.head.name: step}),))
 
@@ -121,9 +129,18 @@ def _people(topology: Topology, names: AccountingNames | None) -> Iterator[Stage
     yield Stage("accounts", {topology.head.name: step})
 
 
-def _conf_file(topology: Topology, params: SlurmParams, names: SlurmNames) -> File:
+def _conf_files(topology: Topology, params: SlurmParams, names: SlurmNames) -> Iterator[File]:
     accounting = names.accounting is not None
-    return File(names.conf, slurm_conf(topology, params, accounting=accounting))
+    yield File(names.conf, slurm_conf(topology, params, accounting=accounting))
+    if gpus := gres_conf(topology):
+        yield File(names.gres_conf, gpus)
+
+
+def _users(topology: Topology) -> Iterator[Stage]:
+    """Yield the stage in which all nodes get the cluster's users, if it has any."""
+    if topology.model.users:
+        step = users_step(topology.model)
+        yield Stage("users", {node.name: step for node in topology.nodes})
 
 
 def _controller_defaults(names: SlurmNames) -> File:
@@ -162,10 +179,11 @@ def _share(node: Node, names: SlurmNames) -> Step:
     )
 
 
-def _controller_answers() -> Probe:
-    # sinfo marks the default partition with a star.
+def _controller_answers(topology: Topology) -> Probe:
+    # sinfo marks the default partition with a star, and has a line for each.
+    told = r"\S[\s\S]*" if topology.model.partitions else rf"{ONLY_PARTITION}\*?"
     asked = client("sinfo", "-h", "-o", "%P", timeout_s=PROBE_TIMEOUT_S)
-    return Probe("controller answers", asked, r"main\*?", deadline_s=60)
+    return Probe("controller answers", asked, told, deadline_s=60)
 
 
 def _all_idle(topology: Topology) -> Probe:

@@ -48,7 +48,8 @@ def contents(slurm=SLURM) -> dict[str, str]:
 
 
 def test_slurmdbd_answers_before_the_controller_starts_and_people_are_told_after_it() -> None:
-    stages = plan().stages
+    users, *stages = plan().stages
+    assert users.name == "users"
     assert [stage.name for stage in stages] == ["database", "controller", "accounts", "nodes"]
     heads = [stage.steps["head"] for stage in stages]
     assert [unit.name for unit in heads[0].units] == [
@@ -62,7 +63,7 @@ def test_slurmdbd_answers_before_the_controller_starts_and_people_are_told_after
 
 
 def test_an_image_without_slurmdbd_has_the_plan_that_it_had() -> None:
-    assert [stage.name for stage in plan(slurm=PLAIN).stages] == ["controller", "nodes"]
+    assert [stage.name for stage in plan(slurm=PLAIN).stages] == ["users", "controller", "nodes"]
     assert (
         "AccountingStorageType=accounting_storage/none\n"
         in contents(PLAIN)["/etc/slurm/slurm.conf"]
@@ -74,7 +75,7 @@ def test_the_controller_enforces_what_slurmdbd_keeps_after_a_change_too() -> Non
     conf = contents()["/etc/slurm/slurm.conf"]
     assert "AccountingStorageType=accounting_storage/slurmdbd\n" in conf
     assert "AccountingStorageEnforce=associations,limits,qos,safe\n" in conf
-    [(_, again)] = SLURM.reconfigure(TOPOLOGY, SlurmParams()).files()
+    [(_, again)] = SLURM.reconfigure(replace(TOPOLOGY, model=MODEL), SlurmParams()).files()
     assert again.content.decode() == conf
 
 
@@ -82,8 +83,8 @@ def test_limits_on_gpus_are_tracked_where_nodes_have_some() -> None:
     head, *others = TOPOLOGY.nodes
     nodes = (head, *(replace(node, gpus=2) for node in others))
     with_gpus = SLURM.reconfigure(replace(TOPOLOGY, nodes=nodes), SlurmParams())
-    [(_, conf)] = with_gpus.files()
-    assert b"AccountingStorageTRES=gres/gpu\n" in conf.content
+    files = {file.path: file.content for _, file in with_gpus.files()}
+    assert b"AccountingStorageTRES=gres/gpu\n" in files["/etc/slurm/slurm.conf"]
     assert "AccountingStorageTRES" not in contents()["/etc/slurm/slurm.conf"]
 
 

@@ -81,6 +81,12 @@ def test_equal_nodes_pull_no_lever() -> None:
     assert not list(levers_in_use(ClusterSettings(), CAMPAIGN.workload))
 
 
+def test_accounts_make_jobs_their_users_own() -> None:
+    cluster = ClusterSettings.model_validate({"accounts": {"physics": {}}})
+    used = {one.lever for one in levers_in_use(cluster, CAMPAIGN.workload)}
+    assert used == {Lever.ACCOUNTS, Lever.USERS} and cluster.own_users
+
+
 def test_what_the_simulation_cannot_express_is_refused_by_name() -> None:
     with pytest.raises(ConfigError) as caught:
         compose([SIMULATED, "cluster.partitions={debug: {priority_tier: 2}}"])

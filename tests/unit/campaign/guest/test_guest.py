@@ -20,6 +20,7 @@ from campaign.guest.collect import Collected, jobs_table, runs_by_node
 from campaign.schema.workload import WorkloadSettings
 from campaign.workloads import load
 from schedulers.base import NativeTimes, Node, Topology
+from schedulers.commands import native_id_of
 from tests.adapters import bound
 
 FAKES = Path(__file__).parents[3] / "fakes" / "slurm"
@@ -257,6 +258,39 @@ def test_agent_submits_on_time_and_in_order(folder: Path, env: dict[str, str]) -
     assert all(submit.intended_us <= submit.submit_us <= submit.accepted_us for submit in submits)
 
 
+def test_agent_runs_what_happens_beside_the_jobs_and_says_when_all_are_submitted(
+    folder: Path, env: dict[str, str]
+) -> None:
+    jobs = [Job(number, 0.05 * number, 1, 1.0, 60.0, 0) for number in (1, 2)]
+    events = [
+        (0.1, ("test", "-e", f"{folder}/agent.done")),  # before the job of that moment
+        (0.2, ("test", "-e", f"{folder}/agent.done")),
+        (0.3, ("echo", "made")),
+    ]
+    lines = guest.schedule(((job, ("echo", str(job.job_id))) for job in jobs), events)
+    submits = replay(folder, env, *lines.decode().splitlines())
+    assert [one.output for one in submits] == ["1", "2"]
+    said = (folder / "events.tsv").read_text()
+    assert [line.split("\t")[0] for line in said.splitlines()] == ["1", "0", "0"]
+    assert [line.partition(" exited")[0] for line in guest.failed_events(said)] == [
+        f"test -e {folder}/agent.done"
+    ]
+
+
+def test_agent_puts_in_the_native_ids_of_jobs_submitted_before(
+    folder: Path, env: dict[str, str]
+) -> None:
+    commands = {
+        7: ("echo", "1001;cluster"),
+        8: ("false",),
+        9: ("echo", f"--after=ok:{native_id_of(7)}:{native_id_of(8)}", "it's mine"),
+    }
+    jobs = [Job(number, 0.0, 1, 1.0, 60.0, 0) for number in commands]
+    lines = guest.schedule((job, commands[job.job_id]) for job in jobs)
+    submits = replay(folder, env, *lines.decode().splitlines())
+    assert submits[2].output == "--after=ok:1001: it's mine"
+
+
 def test_agent_records_a_refusal_and_goes_on(folder: Path, env: dict[str, str]) -> None:
     refused, accepted = replay(
         folder, env, "0\t1\tprintf 'a\\tb\\\\'; echo bad >&2; exit 7", "0\t2\techo 5"
@@ -448,6 +482,17 @@ def test_the_jobs_table_is_on_one_clock() -> None:
     assert (
         second["submit_ns"] is second["start_ns"] is second["end_ns"] is second["native_id"] is None
     )
+
+
+def test_of_a_job_that_ran_again_the_last_time_counts() -> None:
+    first, again = (
+        PayloadRun(1, "head", start, start + 500_000, code)
+        for start, code in ((1_002_000_000, 143), (1_004_000_000, 0))
+    )
+    found = collected(runs={"head": [first, again]}, nodes_requested={1: 1})
+    workload = load(WorkloadSettings(jobs=2, duration_s=5), slots=4)
+    ran, _ = jobs_table(workload, found).to_pylist()
+    assert (ran["nodes"], ran["exit_code"], ran["start_ns"]) == (["head"], 0, 4_000_000_000)
 
 
 def test_a_refused_job_was_never_accepted() -> None:
