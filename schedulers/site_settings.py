@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+from campaign.schema.cluster import ClusterModelSettings
 from campaign.schema.settings import Scalar
 
-Verdict = Literal["taken", "same", "fixed", "refused", "missing", "other"]
+Verdict = Literal["taken", "cluster", "passed", "same", "fixed", "refused", "missing", "other"]
 VERDICTS: Mapping[Verdict, str] = {
     "taken": "taken: parameters of every trial, and of the baseline where they are searched",
+    "cluster": "taken into the cluster: its nodes, partitions, people and reservations",
+    "passed": "passed through, as they are: written into the configuration of every trial",
     "same": "the same in every trial here anyway",
     "fixed": "otherwise in every trial here",
     "refused": "not taken: no value that the scheduler takes, or no option that it knows",
@@ -40,6 +44,30 @@ class SiteSettings:
 
 
 @dataclass(frozen=True)
+class SiteFiles:
+    """The files in which a site describes its cluster: the scheduler's own, and dumps of others.
+
+    `devices` says more of nodes' GPUs, `people` has accounts, users and qualities of service.
+    Reservations count from `begin` on, in the site's own time.
+    """
+
+    conf: Path
+    devices: Path | None = None
+    people: tuple[Path, ...] = ()
+    reservations: Path | None = None
+    begin: datetime | None = None
+
+
+@dataclass(frozen=True)
+class SiteCluster:
+    """A site's cluster, what was made of each line of its files, and what holds of the whole."""
+
+    model: ClusterModelSettings
+    lines: tuple[SiteLine, ...]
+    sentences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class SiteChange:
     """A change of a site's files: parameters with their values before and after, and contents.
 
@@ -58,6 +86,9 @@ class ReadsSiteSettings(Protocol):
 
     def read_site(self, file: Path) -> SiteSettings:
         """Return what the file says; raise ConfigError where it can't be read."""
+
+    def read_site_cluster(self, files: SiteFiles) -> SiteCluster:
+        """Return the cluster that the files describe; raise ConfigError where one can't be read."""
 
     def changed_site(self, file: Path, params: Mapping[str, Scalar]) -> SiteChange:
         """Return the change by which the site would have these parameters.

@@ -7,22 +7,34 @@ searched.
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
 from typing import cast
 
+import yaml
+
 from campaign.config.baseline import SETTING
+from campaign.config.site_scale import nodes_of, scaled
 from campaign.core.errors import ConfigError
 from schedulers import registry
 from schedulers.base import Params
 from schedulers.interface import Scheduler
-from schedulers.site_settings import VERDICTS, ReadsSiteSettings, SiteLine, SiteSettings
+from schedulers.site_settings import (
+    VERDICTS,
+    ReadsSiteSettings,
+    SiteCluster,
+    SiteFiles,
+    SiteLine,
+    SiteSettings,
+)
 from search.space import PARAMS
 
 NAMED = 12
 """Of the lines with which nothing is done, so many names are shown."""
-QUIET = ("other", "same")
+QUIET = ("cluster", "other", "same")
 """Verdicts of lines that are named only."""
 
 
@@ -33,11 +45,32 @@ def is_site_file(file: Path) -> bool:
 
 def read_site_file(file: Path) -> SiteSettings:
     """Return what a site's own configuration file says; ConfigError where it can't be read."""
-    for reader in _readers():
-        if file.suffix == Path(reader.site_file).suffix:
-            return reader.read_site(file)
-    known = ", ".join(reader.site_file for reader in _readers())
-    raise ConfigError(f"{file}: no scheduler's configuration", resolution=f"Give a {known}.")
+    return _reader_of(file).read_site(file)
+
+
+def read_site_cluster(
+    files: SiteFiles, *, share: Fraction | None = None, nodes: int | None = None
+) -> SiteCluster:
+    """Return the cluster that a site's files describe, scaled to a share or a number of its nodes.
+
+    Raises ConfigError where a file can't be read, or nothing is left to scale.
+    """
+    found = _reader_of(files.conf).read_site_cluster(files)
+    if nodes is not None:
+        share = Fraction(nodes, max(1, sum(nodes_of(found.model).values())))
+    if share is None:
+        return found
+    model, sentences = scaled(found.model, share)
+    return replace(found, model=model, sentences=(*found.sentences, *sentences))
+
+
+def lines_of(settings: SiteSettings, cluster: SiteCluster | None) -> tuple[SiteLine, ...]:
+    """Return what was made of each line; where the cluster was read too, that says it."""
+    if cluster is None:
+        return settings.lines
+    places = {(line.file, line.line, line.name) for line in cluster.lines}
+    others = [line for line in settings.lines if (line.file, line.line, line.name) not in places]
+    return (*others, *cluster.lines)
 
 
 def reader_for(scheduler: Scheduler[Params]) -> ReadsSiteSettings:
@@ -51,12 +84,12 @@ def reader_for(scheduler: Scheduler[Params]) -> ReadsSiteSettings:
     return cast(ReadsSiteSettings, scheduler)
 
 
-def group_file(settings: SiteSettings, source: Path) -> str:
-    """Return the YAML of the option of the group `scheduler` that has these parameters.
+def group_file(settings: SiteSettings, source: Path, cluster: SiteCluster | None = None) -> str:
+    """Return the YAML of the option of the group `scheduler` with these parameters and cluster.
 
-    Raises ConfigError where there are none.
+    Raises ConfigError where there are neither.
     """
-    if not settings.params:
+    if not settings.params and cluster is None:
         raise ConfigError(
             f"{source}: no line of it is a parameter",
             resolution=f"Give the {settings.scheduler} configuration that the site runs with.",
@@ -66,32 +99,55 @@ def group_file(settings: SiteSettings, source: Path) -> str:
         f"# The settings of {settings.scheduler} in {source.name}, which also are the baseline.",
         "scheduler:",
         f"  name: {settings.scheduler}",
-        "  params:",
-        *(f"    {name}: {json.dumps(value)}" for name, value in settings.params.items()),
-        "search:",
-        f"  {SETTING.rpartition('.')[2]}:",
-        *(f"    {PARAMS}.{name}: {json.dumps(value)}" for name, value in settings.params.items()),
     ]
-    return "\n".join(lines) + "\n"
+    if settings.params:
+        lines += ["  params:", *_values(settings, "    ", "")]
+        lines += ["search:", f"  {SETTING.rpartition('.')[2]}:"]
+        lines += _values(settings, "    ", f"{PARAMS}.")
+    text = "\n".join(lines) + "\n"
+    return text if cluster is None else text + _cluster_yaml(cluster)
 
 
-def verdict_lines(settings: SiteSettings) -> Iterator[str]:
+def _values(settings: SiteSettings, indent: str, prefix: str) -> Iterator[str]:
+    for name, value in settings.params.items():
+        yield f"{indent}{prefix}{name}: {json.dumps(value)}"
+
+
+def _cluster_yaml(cluster: SiteCluster) -> str:
+    model = cluster.model.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    for name, group in cluster.model.groups.items():
+        model["groups"][name] = {
+            "nodes": group.nodes,
+            "slots": group.slots,
+            **model["groups"][name],
+        }
+    said = "".join(f"# {sentence}\n" for sentence in cluster.sentences)
+    text: str = yaml.safe_dump(
+        {"cluster": model}, sort_keys=False, default_flow_style=None, width=120
+    )
+    return said + text
+
+
+def verdict_lines(lines: Iterable[SiteLine]) -> Iterator[str]:
     """Yield what was made of each line of the site's files, in words, by verdict."""
     order = list(VERDICTS)
-    ranked = sorted(settings.lines, key=lambda one: order.index(one.verdict))
+    kept = list(lines)
+    several = len({line.file for line in kept}) > 1
+    ranked = sorted(kept, key=lambda one: order.index(one.verdict))
     for verdict, found in groupby(ranked, key=lambda one: one.verdict):
-        lines = list(found)
-        yield f"{len(lines)} {VERDICTS[verdict]}"
+        alike = list(found)
+        yield f"{len(alike)} {VERDICTS[verdict]}"
         if verdict in QUIET:
-            yield f"  {_names(lines)}"
+            yield f"  {_names(alike)}"
         else:
-            yield from (f"  {_shown(line)}" for line in lines)
+            yield from (f"  {_shown(line, several)}" for line in alike)
 
 
-def _shown(line: SiteLine) -> str:
+def _shown(line: SiteLine, several: bool) -> str:
+    place = f"{line.file.name}, line" if several else "line"
     value = f"={line.value}" if line.value else ""
     why = f" ({line.why})" if line.why else ""
-    return f"line {line.line}: {line.name}{value}{why}"
+    return f"{place} {line.line}: {line.name}{value}{why}"
 
 
 def _names(lines: list[SiteLine]) -> str:
@@ -99,6 +155,14 @@ def _names(lines: list[SiteLine]) -> str:
     shown = list(counts)[:NAMED]
     more = len(counts) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _reader_of(file: Path) -> ReadsSiteSettings:
+    for reader in _readers():
+        if file.suffix == Path(reader.site_file).suffix:
+            return reader
+    known = ", ".join(reader.site_file for reader in _readers())
+    raise ConfigError(f"{file}: no scheduler's configuration", resolution=f"Give a {known}.")
 
 
 def _readers() -> Iterator[ReadsSiteSettings]:

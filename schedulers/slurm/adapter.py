@@ -24,7 +24,7 @@ from schedulers.commands import prints_nothing
 from schedulers.facts import ImageFacts
 from schedulers.fitting import fewest_nodes
 from schedulers.policy import Policy
-from schedulers.site_settings import SiteChange, SiteSettings
+from schedulers.site_settings import SiteChange, SiteCluster, SiteFiles, SiteSettings
 from schedulers.slurm import accounts, database, job_options, jobs, plan, timeline
 from schedulers.slurm.cluster_conf import EXPRESSED, WHOLE
 from schedulers.slurm.conf import COMPLETION_LOG, CONTROLLER_LOG, NODE_LOG, SlurmNames, node_log
@@ -34,6 +34,7 @@ from schedulers.slurm.policy import policy
 from schedulers.slurm.shares import ShareParams
 from schedulers.slurm.site import read_site
 from schedulers.slurm.site_change import changed_site
+from schedulers.slurm.site_cluster import read_cluster
 
 if TYPE_CHECKING:
     from campaign.core.jobs import Job
@@ -82,6 +83,10 @@ class Slurm:
     def read_site(self, file: Path) -> SiteSettings:
         """Return what a site's slurm.conf says."""
         return read_site(file)
+
+    def read_site_cluster(self, files: SiteFiles) -> SiteCluster:
+        """Return the cluster of a site's slurm.conf, gres.conf and dumps."""
+        return read_cluster(files)
 
     def changed_site(self, file: Path, params: Mapping[str, Scalar]) -> SiteChange:
         """Return the change of a site's slurm.conf by which it would have these parameters."""

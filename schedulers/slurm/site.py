@@ -15,9 +15,9 @@ from schedulers.slurm.params import OPTIONS, SlurmParams
 
 OPTIONS_LINE = "schedulerparameters"
 DESCRIBED = {
-    "nodename": "set cluster.nodes and cluster.slots_per_node",
-    "nodeset": "set cluster.nodes and cluster.slots_per_node",
-    "partitionname": "there is one partition, main, of all nodes",
+    "nodename": "import with --cluster, or set cluster.nodes and cluster.slots_per_node",
+    "nodeset": "import with --cluster, or set cluster.nodes and cluster.slots_per_node",
+    "partitionname": "import with --cluster; else there is one partition, main, of all nodes",
     "downnodes": "all nodes are up",
 }
 """Lines that describe more than one thing, and what stands in for them here."""

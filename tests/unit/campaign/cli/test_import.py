@@ -57,7 +57,7 @@ def test_a_sites_settings_become_an_option_of_the_group_scheduler_and_the_baseli
     said = capsys.readouterr().out
     assert "site/scheduler/ours.yaml: 2 parameters of slurm" in said
     assert "line 1: bf_foo=1 (Slurm 24.11 has no such option" in said
-    assert "line 3: PartitionName=normal (there is one partition" in said
+    assert "line 3: PartitionName=normal (import with --cluster" in said
     searched = "scheduler.params.bf_interval=[10,120]"
     composed = compose(["testbed=simulation", "scheduler=ours", searched], folder / "site")
     assert composed.space.fixed["scheduler.params.PriorityWeightAge"] == 1000
