@@ -19,6 +19,7 @@ COMMANDS = {
     "search": "search a campaign's settings until its Pareto front is known",
     "list": "the campaigns in the results folder: state, trials done, best values",
     "report": "write a campaign's report again, from its ledger; compare two trials",
+    "fidelity": "what the jobs of a replayed log waited, beside what they waited where it is of",
     "verify": "whether a campaign's files are what its ledger says; rebuild what follows from it",
     "workload": "show, convert and generate workloads: figures, distributions, a picture, SWF "
     "files",

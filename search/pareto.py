@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from campaign.core.trials import TrialRecord
 from campaign.schema.model import Direction
 from campaign.schema.search import Bound
+from search.constraints import Limit, limits_among
 
 
 def front(
@@ -18,17 +19,18 @@ def front(
 ) -> list[TrialRecord]:
     """Return the valid, feasible, non-dominated trials, best in the first objective first.
 
+    Constraints by the baseline are those by the baseline among `records`.
     A trial that lacks an objective's value (absent or not finite) can't be compared and is left
     out. A point that was measured several times with the same values counts once, as its lowest
     trial number; different points with equal values all stay.
     """
+    compared = list(records)
+    limits = limits_among(constraints or {}, compared)
     candidates = _distinct(
         [
             record
-            for record in records
-            if record.valid
-            and _measured(record, objectives)
-            and feasible(record, constraints or {})
+            for record in compared
+            if record.valid and _measured(record, objectives) and feasible(record, limits)
         ],
         objectives,
     )
@@ -46,17 +48,9 @@ def dominates(one: TrialRecord, other: TrialRecord, objectives: Mapping[str, Dir
     return all(a <= b for a, b in zip(ours, theirs, strict=True)) and ours != theirs
 
 
-def feasible(record: TrialRecord, constraints: Mapping[str, Bound]) -> bool:
-    """Return True if every constrained metric was measured and keeps to its bounds."""
-    return all(
-        _within(record.metrics.get(metric, math.nan), bound)
-        for metric, bound in constraints.items()
-    )
-
-
-def _within(value: float, bound: Bound) -> bool:
-    # Comparisons with NaN are false, so an unmeasured metric is infeasible.
-    return (bound.max is None or value <= bound.max) and (bound.min is None or value >= bound.min)
+def feasible(record: TrialRecord, limits: Iterable[Limit]) -> bool:
+    """Return True if every limited metric was measured and keeps to its limits."""
+    return all(limit.kept(record.metrics) for limit in limits)
 
 
 def _measured(record: TrialRecord, objectives: Mapping[str, Direction]) -> bool:

@@ -30,6 +30,7 @@ from campaign.core.trials import Point
 from campaign.schema.model import Direction
 from campaign.schema.search import Bound, SamplerSettings
 from campaign.schema.settings import Scalar
+from search.constraints import limits
 from search.distinct import PointKey, another, arms_left, key_of
 from search.samplers import make_sampler
 from search.space import SCHEDULER, Categorical, Dimension, Integer, Space
@@ -81,6 +82,7 @@ class Study:
         self._distributions = {path: distribution(d) for path, d in space.dimensions.items()}
         self._objectives = tuple(objectives)
         self._constraints = dict(constraints)
+        self._baseline: Mapping[str, float] | None = None
         self._sampler = sampler
         self._seed = seed
         self._storage = optuna.storages.InMemoryStorage()
@@ -126,14 +128,17 @@ class Study:
         if comparable:
             self._asked.add(key_of(suggestion.point))
 
-    def tell(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Tell the metrics of a valid trial.
+    def tell(self, number: int, metrics: Mapping[str, float], *, baseline: bool = False) -> None:
+        """Tell the metrics of a valid trial; those of the `baseline` limit all that are told later.
 
         Raise KeyError for an objective that is missing: Optuna itself would fail the trial in
         silence.
         """
+        if baseline:
+            self._baseline = metrics
+        found = violations(metrics, self._constraints, self._baseline)
         # First, since Optuna takes no attribute of a finished trial.
-        for name, violation in violations(metrics, self._constraints).items():
+        for name, violation in found.items():
             self._storage.set_trial_system_attr(
                 self._trial_id(number), f"{CONSTRAINT_ATTR}:{name}", violation
             )
@@ -217,18 +222,21 @@ def seed_for(campaign_seed: int, number: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{campaign_seed}:{number}".encode()).digest()[:4])
 
 
-def violations(metrics: Mapping[str, float], constraints: Mapping[str, Bound]) -> dict[str, float]:
+def violations(
+    metrics: Mapping[str, float],
+    constraints: Mapping[str, Bound],
+    baseline: Mapping[str, float] | None = None,
+) -> dict[str, float]:
     """Return by how much each constraint is violated, in the metric's unit; 0 or less is kept.
 
-    A metric without a value violates its constraints without limit.
+    A metric without a value violates its constraints without limit, and so does every metric where
+    a constraint is by a `baseline` that has no value.
     """
     found: dict[str, float] = {}
-    for name, bound in constraints.items():
-        value = metrics.get(name)
-        if bound.max is not None:
-            found[f"{name}.max"] = float("inf") if value is None else value - bound.max
-        if bound.min is not None:
-            found[f"{name}.min"] = float("inf") if value is None else bound.min - value
+    for limit in limits(constraints, baseline):
+        name = f"{limit.metric}.{limit.kind}"
+        violation = limit.violation(metrics)
+        found[name] = max(violation, found.get(name, violation))
     return found
 
 

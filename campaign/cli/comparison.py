@@ -16,7 +16,8 @@ from campaign.records.ledger import History
 from campaign.records.results import Results
 from campaign.report.comparison.as_json import plain
 from campaign.report.comparison.page import page
-from campaign.report.comparison.text import lines, sections, title
+from campaign.report.comparison.text import sections, title
+from campaign.report.sections import lines
 from campaign.schema.model import Direction
 
 

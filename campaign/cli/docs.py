@@ -6,6 +6,7 @@ from pathlib import Path
 
 from campaign.analysis.metrics import METRICS
 from campaign.analysis.rules import RULES
+from campaign.cli.metric_prose import classes_text, shares_text
 from campaign.cli.output import say
 from campaign.config.defaults import parameter_rows, setting_rows
 from campaign.core.files import XDG_FOLDERS
@@ -59,7 +60,7 @@ def metrics_page() -> str:
         f"{_cell(m.source)} |\n"
         for name, m in METRICS.items()
     )
-    return head + "".join(lines) + _phases() + _validity()
+    return head + "".join(lines) + classes_text() + shares_text() + _phases() + _validity()
 
 
 def _phases() -> str:

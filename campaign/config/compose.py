@@ -23,6 +23,7 @@ from campaign.config.groups import CONF, groups
 from campaign.config.image_choice import image_name
 from campaign.config.input_limits import check_files, check_override, is_folder
 from campaign.config.lever_params import without_lever
+from campaign.config.metric_settings import metric_problems, put
 from campaign.config.origins import OVERRIDE, Origins, key_of
 from campaign.config.override_values import SEE_HELP, check_group_choice, value_of
 from campaign.config.renamed import current_name, log_renamed, with_current_names
@@ -128,7 +129,7 @@ def _validated(
         raise _config_error((_problem_of(dict(item)) for item in error.errors()), origins) from None
     schedulers = {name: adapter(name) for name in campaign.scheduler.names}
     problems = [
-        *_unknown_metrics(campaign),
+        *metric_problems(campaign),
         *_one_image_for_several(campaign),
         *_not_dense(campaign, schedulers.values()),
         *cluster_check.inconsistencies(campaign),
@@ -269,9 +270,7 @@ def _composed(
     values = OmegaConf.create(with_current_names(_unresolved(values)))
     for override in overrides:
         if override not in of_groups:
-            OmegaConf.update(
-                values, key_of(override), value_of(override), merge=False, force_add=True
-            )
+            put(values, key_of(override), value_of(override))
     container = OmegaConf.to_container(values, resolve=True, throw_on_missing=True)
     if not isinstance(container, dict):
         raise ConfigError(f"{name}.yaml must hold settings by name", resolution=SEE_HELP)
@@ -387,14 +386,3 @@ def _one_image_for_several(campaign: Campaign) -> Iterator[Problem]:
     for path, value in chosen.items():
         if value is not None and len(campaign.scheduler.names) > 1:
             yield Problem(path, value, "not set", "each of several schedulers boots its own image")
-
-
-def _unknown_metrics(campaign: Campaign) -> Iterator[Problem]:
-    from campaign.analysis.metrics import METRICS
-
-    named = [(f"objectives.{name}", name) for name in campaign.objectives]
-    named += [(f"search.constraints.{name}", name) for name in campaign.search.constraints]
-    known = ", ".join(sorted(METRICS))
-    for path, name in named:
-        if name not in METRICS:
-            yield Problem(path, name, f"one of {known}", "there is no such metric")

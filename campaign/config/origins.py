@@ -12,7 +12,10 @@ from campaign.config.renamed import old_names
 _GLOBAL_PACKAGE = (
     "# @package _global_"  # Hydra's: the file's settings stand at the top, not below its group
 )
-OVERRIDE = re.compile(r"^(?P<sign>\+\+|\+|~)?(?P<key>[^=]+?)(=(?P<value>.*))?$", re.DOTALL)
+# Names of metrics hold = in brackets.
+OVERRIDE = re.compile(
+    r"^(?P<sign>\+\+|\+|~)?(?P<key>(?:[^=\[]|\[[^\[\]]*\])+?)(=(?P<value>.*))?$", re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Origins:
         """Return the origin of the value at the dotted `path`, in words."""
         for override in reversed(self.overrides):
             key = key_of(override)
-            if self.choices.get(key) == override.partition("=")[2]:
+            if self.choices.get(key) == text_of(override):
                 continue  # it chose a group's file, which is searched below
             if path == key or path.startswith(f"{key}.") or key.startswith(f"{path}."):
                 return f"override {override!r}"
@@ -82,6 +85,12 @@ def key_of(override: str) -> str:
     """Return the name of the setting or group that an override is about."""
     match = OVERRIDE.match(override)
     return match["key"] if match else override
+
+
+def text_of(override: str) -> str:
+    """Return the text that an override gives as a value; empty where it gives none."""
+    match = OVERRIDE.match(override)
+    return (match["value"] or "") if match else override.partition("=")[2]
 
 
 def _holds(content: Any, path: str) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from campaign.config.origins import key_of
+from campaign.config.origins import key_of, text_of
 from campaign.core.errors import ConfigError
 
 SEE_HELP = "See `hpc-campaign search --help` for groups, options and settings."
@@ -19,16 +19,31 @@ def value_of(override: str) -> Any:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    text = override.partition("=")[2]
+    text = text_of(override)
     try:
         parsed = OverridesParser.create().parse_override(f"x={text}")
     except HydraException as error:
+        if (mapping := _mapping(text)) is not None:
+            return mapping
         if text[:1] in "[{'\"":
             raise _unreadable(override, text, str(error)) from None
         return text  # such as a URI, whose ?, = and & are not in the grammar
     if parsed.is_sweep_override():
         raise _several_values(key_of(override), text)
     return parsed.value()
+
+
+def _mapping(text: str) -> dict[str, Any] | None:
+    """Return a mapping with quoted names, which Hydra's grammar lacks; None for anything else."""
+    import yaml
+
+    if not text.startswith("{") or not set(text) & set("'\""):
+        return None
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def check_group_choice(override: str, options: list[str]) -> None:

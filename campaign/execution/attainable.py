@@ -12,17 +12,16 @@ from campaign.core.phases import Phase
 
 
 def check_metrics(composed: Composed, workload: Workload) -> None:
-    """Raise ConfigError for an objective or a constraint on which no trial could have a value.
+    """Raise ConfigError for a metric that settings name and of which no trial could have a value.
 
     That is judged by the best schedule that there can be: each job starts when it arrives.
     """
     campaign = composed.campaign
     nodes = composed.space.node_counts()[0]
-    facts = ClusterFacts(nodes=nodes, slots=campaign.cluster.slots(nodes), cost=campaign.cost)
+    facts = ClusterFacts.of(campaign, nodes)
     phases = {} if campaign.testbed.deterministic else {Phase.WORKLOAD: 1.0}
-    wanted = {name: f"objectives.{name}" for name in campaign.objectives}
-    wanted |= {name: f"search.constraints.{name}" for name in campaign.search.constraints}
-    absent = without_value(wanted, _at_once(workload), facts, phases)
+    wanted = campaign.named_metrics
+    absent = without_value(wanted, _at_once(workload), facts, phases, workload)
     if not absent:
         return
     lines = [

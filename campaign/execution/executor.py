@@ -12,7 +12,7 @@ from typing import Protocol
 
 from campaign.analysis.metrics import ClusterFacts, Computed, compute
 from campaign.core.errors import GaveUpError
-from campaign.core.jobs import tau_of
+from campaign.core.jobs import Workload, tau_of
 from campaign.core.testbed import Status, Testbed
 from campaign.core.trials import Evaluation, Point, Trial, TrialRecord
 from campaign.execution.distinct import in_newest_group, trials_of
@@ -131,6 +131,7 @@ class Executor:
     """Runs one campaign on one testbed and records it in one ledger.
 
     Its first trial is the `baseline`, where there is one; so is the first of each later group.
+    `workload` is what its trials replay; without it, no metric of a class of jobs has a value.
     """
 
     def __init__(
@@ -142,11 +143,13 @@ class Executor:
         results: Results,
         testbed: Testbed,
         baseline: Point | None = None,
+        workload: Workload | None = None,
         listeners: tuple[Listener, ...] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._campaign = campaign
         self._space = space
+        self._workload = workload
         self._ledger = ledger
         self._results = results
         self._testbed = testbed
@@ -267,6 +270,7 @@ class Executor:
             times=(started, self._clock()),
             group=history.group.number,
             baseline=history.asked[trial.number].baseline,
+            workload=self._workload,
         )
         # Where the folder has vanished, it must not be made again without the ledger in it.
         self._ledger.check_in_place()
@@ -290,7 +294,7 @@ class Executor:
             # Values of other jobs or other software would mislead the sampler.
             self._study.fail(number)
         elif record.valid:
-            self._study.tell(number, record.metrics)
+            self._study.tell(number, record.metrics, baseline=record.baseline)
         elif record.outcome == "stalled":
             self._study.stall(number)
         else:
@@ -335,22 +339,31 @@ def judge(
     times: tuple[float, float],
     group: int = 0,
     baseline: bool = False,
+    workload: Workload | None = None,
 ) -> TrialRecord:
     """Return the record of an evaluated trial of a `group`, with its metrics and outcome.
 
-    `times` are the attempt's start and end (Unix seconds). A trial that ran to its end but lacks an
-    objective's value is invalid: there is nothing to tell the sampler.
+    `times` are the attempt's start and end (Unix seconds); `workload` knows the classes of jobs. A
+    trial that ran to its end but lacks an objective's value is invalid: there is nothing to tell
+    the sampler.
     """
     outcome = evaluation.outcome
     reason = evaluation.reason
     computed = Computed({}, {})
     if evaluation.jobs is not None:
         nodes = space.nodes(trial.point)
-        facts = ClusterFacts(nodes=nodes, slots=campaign.cluster.slots(nodes), cost=campaign.cost)
+        facts = ClusterFacts.of(campaign, nodes)
         tau_s = tau_of(campaign.workload.time_scale)
         # In virtual time, the phases took seconds of another clock than the jobs'.
         phases = {} if campaign.testbed.deterministic else evaluation.phases
-        computed = compute(evaluation.jobs, facts, phases, tau_s=tau_s)
+        computed = compute(
+            evaluation.jobs,
+            facts,
+            phases,
+            tau_s=tau_s,
+            named=campaign.named_metrics,
+            workload=workload,
+        )
     missing = [name for name in campaign.objectives if name not in computed.values]
     if outcome == "ok" and missing:
         why = (

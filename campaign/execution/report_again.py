@@ -10,6 +10,7 @@ from campaign.core.exits import MLFLOW_INCOMPLETE, NOTHING_FEASIBLE
 from campaign.core.files import user_path
 from campaign.core.trials import TrialRecord
 from campaign.execution.distinct import trials_of
+from campaign.execution.fidelity import fidelity_of_baseline
 from campaign.execution.recorded import check_recorded
 from campaign.execution.summary import conclude, facts_of, result_of
 from campaign.records.ledger import History, history_of
@@ -41,7 +42,9 @@ def report_again(folder: Path, name: str) -> int:
         bring_up_to_date(tracker, results, history.final(), front, wanted)
 
     result = result_of(facts, composed.schedulers, history, results.ledger_path)
-    tracked = conclude(result, results, user_path(campaign.output.mlruns), track=track)
+    mlruns = user_path(campaign.output.mlruns)
+    fidelity = fidelity_of_baseline(results, composed, history)
+    tracked = conclude(result, results, mlruns, track=track, fidelity=fidelity)
     _log.info("command  %s", facts.command)
     if facts.folder:
         _log.info("given in %s", facts.folder)

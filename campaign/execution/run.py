@@ -19,10 +19,11 @@ from campaign.core.trials import TrialRecord
 from campaign.execution.attainable import check_metrics
 from campaign.execution.distinct import fewer_trials, trials_of
 from campaign.execution.executor import Executor
+from campaign.execution.fidelity import fidelity_of_baseline
 from campaign.execution.progress import Progress
 from campaign.execution.recorded import check_recorded
 from campaign.execution.start import Start, key_of, record_start, standing, starts_group
-from campaign.execution.summary import conclude, facts_of, result_of
+from campaign.execution.summary import Track, conclude, facts_of, result_of
 from campaign.execution.terminal import show
 from campaign.records.ledger import History, Ledger
 from campaign.records.results import Results
@@ -145,9 +146,7 @@ def _carry_out(
     tracker = tracker_for(campaign, facts.config, parameters, results, ledger.history)
 
     def finish() -> bool:
-        result = result_of(facts, schedulers, ledger.history, ledger.path)
-        _record_fairness(result.facts.fairness, ledger)
-        return conclude(result, results, user_path(campaign.output.mlruns), track=worker.finish)
+        return _concluded(composed, facts, ledger, results, worker.finish)
 
     with MlflowWorker(tracker, results, ledger.history, trials) as worker:
         if not left:
@@ -164,6 +163,7 @@ def _carry_out(
                         stack, workload, results.actor_logs(ledger.history.identity)
                     ),
                     baseline=composed.baseline.point,
+                    workload=workload,
                     listeners=(progress, worker),
                 )
                 records = executor.run()
@@ -175,6 +175,17 @@ def _carry_out(
             raise
         tracked = finish()
     return records, tracked
+
+
+def _concluded(
+    composed: Composed, facts: CampaignFacts, ledger: Ledger, results: Results, track: Track
+) -> bool:
+    """Bring all that follows from the ledger up to date; return whether MLflow has all of it."""
+    result = result_of(facts, composed.schedulers, ledger.history, ledger.path)
+    _record_fairness(result.facts.fairness, ledger)
+    fidelity = fidelity_of_baseline(results, composed, ledger.history)
+    mlruns = user_path(composed.campaign.output.mlruns)
+    return conclude(result, results, mlruns, track=track, fidelity=fidelity)
 
 
 def _done(history: History, search: SearchSettings) -> tuple[int, TrialRecord | None]:

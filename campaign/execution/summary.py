@@ -16,6 +16,7 @@ import rich
 from rich.console import RenderableType
 
 from campaign.analysis.fairness import ManifestEntry, manifest, plain
+from campaign.analysis.fidelity import FidelityFindings
 from campaign.config.compose import Composed
 from campaign.config.yaml_text import campaign_yaml
 from campaign.core.errors import CampaignError
@@ -137,17 +138,24 @@ def _earlier_groups(facts: CampaignFacts, history: History) -> Iterator[EarlierG
         )
 
 
-def conclude(result: CampaignResult, results: Results, mlruns: Path, *, track: Track) -> bool:
+def conclude(
+    result: CampaignResult,
+    results: Results,
+    mlruns: Path,
+    *,
+    track: Track,
+    fidelity: FidelityFindings | None = None,
+) -> bool:
     """Bring report and MLflow (by `track`) up to date and print the front.
 
-    `mlruns` is MLflow's folder. A failure of MLflow is logged, and stops nothing else. Return
-    whether MLflow has all that it should.
+    `mlruns` is MLflow's folder; `fidelity` is the baseline's, where a log was replayed. A failure
+    of MLflow is logged, and stops nothing else. Return whether MLflow has all that it should.
     """
     fairness = result.facts.fairness
     if fairness:
         text = json_text(plain(fairness), indent=1)
         write_durably(results.fairness_path, f"{text}\n")
-    page.write(results.report_path, result, results.trial_jobs)
+    page.write(results.report_path, result, results.trial_jobs, fidelity)
     failure = _failure_of(track, result)
     for heading, line in time_lines(result.cost):
         _log.info("%-8s %s", heading, line)

@@ -1,50 +1,58 @@
 """Constraints that no trial meets: which ones, and how near the best trial came."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from campaign.core.trials import TrialRecord
 from campaign.report.facts import number
 from campaign.schema.search import Bound
+from search.constraints import IMPOSSIBLE, Limit, limits_among
 from search.pareto import feasible
 
 
 def unmet(records: Sequence[TrialRecord], constraints: Mapping[str, Bound]) -> str:
     """Say why no trial is feasible; empty where one is, and where none is valid.
 
-    Each bound is named that no valid trial keeps to, with the value that came nearest. Where each
-    bound is kept by some trial, but all of them by none, all are named.
+    Each limit is named that no valid trial keeps to, with the value that came nearest. Where each
+    limit is kept by some trial, but all of them by none, all are named.
     """
     valid = [record for record in records if record.valid]
-    if not constraints or not valid or any(feasible(record, constraints) for record in valid):
+    limits = limits_among(constraints, records)
+    if not limits or not valid or any(feasible(record, limits) for record in valid):
         return ""
-    bounds = list(_bounds(constraints))
-    by_none = [
-        (name, bound)
-        for name, bound in bounds
-        if not any(feasible(record, {name: bound}) for record in valid)
-    ]
-    lines = [_nearest(name, bound, valid) for name, bound in by_none or bounds]
+    by_none = [limit for limit in limits if not any(limit.kept(record.metrics) for record in valid)]
+    lines = [_nearest(limit, valid) for limit in by_none or limits]
     what = "this constraint" if len(lines) == 1 else "these constraints"
     together = "" if by_none else " all at once (some trial meets each of them)"
     return f"no trial meets {what}{together}: {'; '.join(lines)}"
 
 
-def _bounds(constraints: Mapping[str, Bound]) -> Iterator[tuple[str, Bound]]:
-    """Yield each bound by itself, below the name of its metric."""
-    for name, bound in constraints.items():
-        if bound.max is not None:
-            yield name, Bound(max=bound.max)
-        if bound.min is not None:
-            yield name, Bound(min=bound.min)
+def said(constraints: Mapping[str, Bound]) -> str:
+    """Return the constraints as one sentence of the report says them."""
+    return "; ".join(f"{name} {_bounds(bound)}" for name, bound in constraints.items())
 
 
-def _nearest(name: str, bound: Bound, valid: Sequence[TrialRecord]) -> str:
-    kind = "min" if bound.max is None else "max"
-    limit = bound.min if bound.max is None else bound.max
-    setting = f"search.constraints.{name}.{kind} = {limit:g}"
-    measured = [record for record in valid if name in record.metrics]
+def _bounds(bound: Bound) -> str:
+    parts = [
+        f"{sign} {number(value)}{of}"
+        for sign, of, value in (
+            ("\u2265", "", bound.min),
+            ("\u2264", "", bound.max),
+            ("\u2265", " x baseline", bound.min_x_baseline),
+            ("\u2264", " x baseline", bound.max_x_baseline),
+        )
+        if value is not None
+    ]
+    return " and ".join(parts)
+
+
+def _nearest(limit: Limit, valid: Sequence[TrialRecord]) -> str:
+    if abs(limit.value) == IMPOSSIBLE:
+        return f"{limit.setting} (the baseline has no value)"
+    what = limit.setting if limit.metric in limit.setting else f"{limit.setting}, {limit.metric}"
+    by_baseline = f", here {number(limit.value)}" if "_x_baseline" in limit.setting else ""
+    measured = [record for record in valid if limit.metric in record.metrics]
     if not measured:
-        return f"{setting} (no trial has a value)"
-    pick = max if bound.max is None else min
-    best = pick(measured, key=lambda record: record.metrics[name])
-    return f"{setting} (the nearest is {number(best.metrics[name])}, of trial {best.number})"
+        return f"{what}{by_baseline} (no trial has a value)"
+    best = min(measured, key=lambda record: limit.violation(record.metrics))
+    nearest = number(best.metrics[limit.metric])
+    return f"{what}{by_baseline} (the nearest is {nearest}, of trial {best.number})"

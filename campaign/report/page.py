@@ -1,18 +1,21 @@
 """The report of a campaign: one self-contained HTML page that loads nothing from anywhere."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 import pyarrow as pa
 
-from campaign.analysis.metrics import METRICS, MetricDefinition
+from campaign.analysis.fidelity import FidelityFindings
+from campaign.analysis.metrics import METRICS, MetricDefinition, definition_of
 from campaign.core import files
 from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
 from campaign.core.provenance import Group, headline, names_of
 from campaign.core.trials import Check, TrialRecord
 from campaign.report import figures
+from campaign.report.constraints import said
 from campaign.report.facts import (
     ABSENT,
     CampaignFacts,
@@ -28,11 +31,14 @@ from campaign.report.facts import (
     shown,
     simulated,
 )
+from campaign.report.fidelity import fidelity_sections
 from campaign.report.gantt import chartable, gantt_svg
 from campaign.report.pages import templates
 from campaign.report.pressures import pressures_of
 from campaign.report.result import CampaignResult
+from campaign.report.sections import Table
 from campaign.report.times import CALIBRATION, unlike
+from search.constraints import Limit, limits_among
 from search.pareto import feasible
 
 MOST_CHARTS = 12
@@ -77,18 +83,27 @@ class MetricRow:
     cells: tuple[Cell, ...]
 
 
-def write(target: Path, result: CampaignResult, jobs: Callable[[int], pa.Table | None]) -> Path:
+def write(
+    target: Path,
+    result: CampaignResult,
+    jobs: Callable[[int], pa.Table | None],
+    fidelity: FidelityFindings | None = None,
+) -> Path:
     """Write the page to the file `target`, whole or not at all, and return it.
 
-    `jobs` gives a trial's jobs table, or None where it left none. Raises StorageError when the disk
-    doesn't take it.
+    `jobs` gives a trial's jobs table, or None where it left none; `fidelity` is the baseline's
+    where a log was replayed. Raises StorageError when the disk doesn't take it.
     """
-    page = render(result, jobs)
+    page = render(result, jobs, fidelity)
     files.write_durably(target, page)
     return target
 
 
-def render(result: CampaignResult, jobs: Callable[[int], pa.Table | None]) -> str:
+def render(
+    result: CampaignResult,
+    jobs: Callable[[int], pa.Table | None],
+    fidelity: FidelityFindings | None = None,
+) -> str:
     """Return the page as text. All that comes from workloads, configuration or nodes is escaped."""
     from markupsafe import Markup
 
@@ -97,10 +112,11 @@ def render(result: CampaignResult, jobs: Callable[[int], pa.Table | None]) -> st
     best = result.front
     points = alike(best, facts.objectives)
     charts = _charts([first for first, _ in points], facts, jobs)
-    provenance = common(records)
     compared = spread_over([first for first, _ in points], MOST_COLUMNS)
+    limits = limits_among(facts.constraints, records)
     environment = templates()
     environment.filters |= FILTERS
+    environment.tests["table"] = lambda part: isinstance(part, Table)
     return environment.get_template("page.html.j2").render(
         facts=facts,
         records=records,
@@ -114,15 +130,10 @@ def render(result: CampaignResult, jobs: Callable[[int], pa.Table | None]) -> st
         change=change,
         front_numbers={record.number for record in best},
         dimensions=dimensions(records),
-        headline=[
-            (label, provenance[name]) for name, label in headline().items() if name in provenance
-        ],
-        provenance=sorted(
-            (name, value)
-            for name, value in provenance.items()
-            if name not in names_of(Group.EXPLANATION)
-        ),
-        status=lambda record: _status(record, facts),
+        **_provenance(records),
+        status=lambda record: _status(record, limits),
+        fidelity=list(fidelity_sections(fidelity)) if fidelity else [],
+        constraints=said(facts.constraints),
         lines=check_lines(records),
         pressures=pressures_of(records),
         compared=compared,
@@ -141,6 +152,19 @@ def render(result: CampaignResult, jobs: Callable[[int], pa.Table | None]) -> st
     )
 
 
+def _provenance(records: Sequence[TrialRecord]) -> dict[str, list[tuple[str, str]]]:
+    """Return what the page says of where results are from: at its head, and all of it."""
+    known = common(records)
+    return {
+        "headline": [(label, known[name]) for name, label in headline().items() if name in known],
+        "provenance": sorted(
+            (name, value)
+            for name, value in known.items()
+            if name not in names_of(Group.EXPLANATION)
+        ),
+    }
+
+
 def spread_over(best: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
     """Return at most `most` (two or more) of the front's trials: both ends and evenly between."""
     if len(best) <= most:
@@ -149,7 +173,7 @@ def spread_over(best: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
 
 
 def metric_rows(compared: Sequence[TrialRecord], facts: CampaignFacts) -> list[MetricRow]:
-    """Return all metrics over these trials.
+    """Return all metrics over these trials, those of classes of jobs too.
 
     A reason that neighbouring trials share stands once.
     """
@@ -162,8 +186,18 @@ def metric_rows(compared: Sequence[TrialRecord], facts: CampaignFacts) -> list[M
             metric.source,
             tuple(_cells(metric, compared)),
         )
-        for metric in METRICS.values()
+        for metric in (*METRICS.values(), *_of_classes(compared))
     ]
+
+
+def _of_classes(compared: Sequence[TrialRecord]) -> list[MetricDefinition]:
+    """Return the metrics of classes of jobs that some of the trials have, or lack with a reason."""
+    names = (name for record in compared for name in (*record.metrics, *record.absent))
+    found = []
+    for name in dict.fromkeys(names):
+        with suppress(ValueError):  # a ledger of another version may have other metrics
+            found.append(definition_of(name))
+    return [metric for metric in found if metric.name not in METRICS]
 
 
 def _cells(metric: MetricDefinition, compared: Sequence[TrialRecord]) -> Iterator[Cell]:
@@ -213,8 +247,8 @@ def _line(name: str, found: Sequence[tuple[int, Check]]) -> Line:
     return Line(name, ", ".join(limits), len(found) - len(failed), failed)
 
 
-def _status(record: TrialRecord, facts: CampaignFacts) -> str:
-    if record.valid and not feasible(record, facts.constraints):
+def _status(record: TrialRecord, limits: Sequence[Limit]) -> str:
+    if record.valid and not feasible(record, limits):
         return "infeasible"
     return record.outcome.replace("_", " ")
 

@@ -62,9 +62,12 @@ def duration(seconds: float) -> str:
     return f"{number(float(f'{seconds / UNITS[unit]:.3g}'))} {unit}"
 
 
-def sparkline(heights: Sequence[float]) -> str:
-    """Return heights from 0 up as a character each; every height above 0 can be seen."""
-    peak = max(heights, default=0) or 1
+def sparkline(heights: Sequence[float], highest: float = 0.0) -> str:
+    """Return heights from 0 up as a character each; every height above 0 can be seen.
+
+    A full character is the highest of them, or `highest` where that is more.
+    """
+    peak = max([highest, *heights]) or 1
     return "".join(BLOCKS[math.ceil(height / peak * (len(BLOCKS) - 1))] for height in heights)
 
 

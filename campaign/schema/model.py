@@ -292,6 +292,13 @@ class Campaign(Settings):
     output: OutputSettings
 
     @property
+    def named_metrics(self) -> dict[str, str]:
+        """The metrics that settings name, each with the path of the setting."""
+        named = {name: f"objectives.{name}" for name in self.objectives}
+        constrained = {name: f"search.constraints.{name}" for name in self.search.constraints}
+        return dict.fromkeys(self.search.metrics, "search.metrics") | constrained | named
+
+    @property
     def hosts_in_use(self) -> dict[str, HostSettings]:
         """The hosts of the group testbed.group; all hosts, if it isn't set."""
         wanted = self.testbed.group

@@ -13,11 +13,17 @@ class Bound(Settings):
 
     max: float | None = setting(None, help="highest feasible value")
     min: float | None = setting(None, help="lowest feasible value")
+    max_x_baseline: float | None = setting(
+        None, help="highest feasible value, as a multiple of the baseline's", ge=0, le=1e6
+    )
+    min_x_baseline: float | None = setting(
+        None, help="lowest feasible value, as a multiple of the baseline's", ge=0, le=1e6
+    )
 
     @model_validator(mode="after")
     def _some(self) -> "Bound":
-        if self.max is None and self.min is None:
-            raise ValueError("a constraint needs max, min or both")
+        if all(getattr(self, name) is None for name in type(self).model_fields):
+            raise ValueError(f"a constraint needs one of {', '.join(type(self).model_fields)}")
         return self
 
 
@@ -44,7 +50,16 @@ class SearchSettings(Settings):
         3, help="attempts that fail in a row before the campaign stops", ge=1
     )
     constraints: dict[str, Bound] = setting(
-        factory=dict, help="metric: {max: ..} or {min: ..}", allowed="metric: {max: .., min: ..}"
+        factory=dict,
+        help="metric: {max: ..} or {min: ..}; of a class of jobs too, such as wait_mean_s"
+        "[partition=gpu], and of each class by [partition=*]",
+        allowed="metric: {max: .., min: .., max_x_baseline: .., min_x_baseline: ..}",
+    )
+    metrics: list[str] = setting(
+        factory=list,
+        help="metrics of classes of jobs that each trial is to have beside those of objectives and "
+        "constraints, such as wait_p95_s[qos=*]",
+        allowed="list of metrics",
     )
     baseline: dict[str, Scalar] = setting(
         factory=dict,

@@ -19,6 +19,8 @@ from campaign.tracking.artifacts import CHECKS
 from search.space import ARMS, SCHEDULER
 
 _TAG_CHARACTERS = 8000  # MLflow refuses longer tags
+_REFUSED = re.compile(r"[^\w.\- :\[\],=<>]")  # by MLflow, in names of metrics, as it does _WORDS
+_WORDS = {"[": "/", "]": "", ",": " ", ">=": "from ", "<=": "to ", ">": "over ", "<": "below "}
 _PARAM_CHARACTERS = 6000  # and longer parameters
 
 
@@ -50,11 +52,12 @@ def parameters(point: Point, fixed: Mapping[str, Scalar]) -> dict[str, str]:
 def metrics_of(record: TrialRecord) -> dict[str, float]:
     """Return a trial's metrics, phases, pressures and checks by their names in MLflow.
 
-    A phase is `phase.<name>_s`; `pressure.cpu`, `.memory` and `.io` are the hosts' mean pressures
+    A metric of a class of jobs is written without the signs that MLflow refuses (`mlflow_name`). A
+    phase is `phase.<name>_s`; `pressure.cpu`, `.memory` and `.io` are the hosts' mean pressures
     (0 to 1) while jobs ran; a check is `check.<name>`, its value, and `check.<name>.ok`,
     1 or 0.
     """
-    values = dict(record.metrics)
+    values = {mlflow_name(name): value for name, value in record.metrics.items()}
     values.update({phase.metric: seconds for phase, seconds in record.phases.items()})
     for load in record.loads:
         if load.phase == Phase.WORKLOAD:
@@ -67,6 +70,20 @@ def metrics_of(record: TrialRecord) -> dict[str, float]:
         values[f"check.{check.name}"] = check.value
         values[f"check.{check.name}.ok"] = float(check.ok)
     return values
+
+
+def mlflow_name(metric: str) -> str:
+    """Return the name of a metric in MLflow, which allows few signs.
+
+    `wait_mean_s[partition=gpu]` is `wait_mean_s/partition:gpu`, and `[width=>64]` is
+    `/width:over 64`. Where a class' own name has a sign that is refused, some digits of a hash tell
+    the metric from others.
+    """
+    allowed = _REFUSED.sub("_", metric)
+    name = re.sub(r"(?<=[\[,])(\w+)=", r"\1:", allowed)
+    for sign, word in _WORDS.items():
+        name = name.replace(sign, word)
+    return name if allowed == metric else f"{name} {digest(metric.encode())[:8]}"
 
 
 def tags_of(record: TrialRecord) -> dict[str, str]:

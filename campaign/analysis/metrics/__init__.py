@@ -6,14 +6,15 @@ trial is absent with a reason, never a number that looks like one. Times are sec
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from campaign.analysis.metrics.definitions import METRICS, MetricDefinition, NoMeaning
-from campaign.analysis.metrics.measured import ClusterFacts, MetricInputs, measure
-from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
+from campaign.analysis.metrics.definition import MetricDefinition, NoMeaning, evaluated
+from campaign.analysis.metrics.definitions import METRICS
+from campaign.analysis.metrics.measured import ClusterFacts, measure
+from campaign.analysis.metrics.of_classes import class_values
+from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S, Workload
+from campaign.core.metric_names import MetricName
 from campaign.core.phases import Phase
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "Computed",
     "MetricDefinition",
     "compute",
+    "definition_of",
     "without_value",
 ]
 
@@ -43,15 +45,20 @@ def compute(
     phases: Mapping[Phase, float],
     *,
     tau_s: float = BOUNDED_SLOWDOWN_TAU_S,
+    named: Iterable[str] = (),
+    workload: Workload | None = None,
 ) -> Computed:
-    """Compute all metrics of a jobs table (JOBS_SCHEMA).
+    """Compute all metrics of a jobs table (JOBS_SCHEMA), and those of classes that are `named`.
 
     `phases` are a trial's phase clocks (seconds). `tau_s` bounds the slowdown of short jobs: scale
-    it as the workload's times are scaled (`tau_of`). Takes time O(n log n) and memory O(n) for n
-    jobs.
+    it as the workload's times are scaled (`tau_of`). `workload` is what was replayed: it knows the
+    classes of jobs, and whose account they are charged to. Takes time O(n log n) and memory O(n)
+    for n jobs, for each field by which jobs are classed.
     """
-    measured = measure(jobs, cluster, phases, tau_s)
-    found = {row.name: _evaluate(row, measured) for row in METRICS.values()}
+    measured = measure(jobs, cluster, phases, tau_s, workload)
+    found = {row.name: evaluated(row, measured) for row in METRICS.values()}
+    of_classes = [name for name in dict.fromkeys(named) if name not in METRICS]
+    found |= class_values(of_classes, measured, workload)
     return Computed(
         {name: value for name, value in found.items() if not isinstance(value, NoMeaning)},
         {name: value.why for name, value in found.items() if isinstance(value, NoMeaning)},
@@ -59,22 +66,29 @@ def compute(
 
 
 def without_value(
-    names: Iterable[str], jobs: "pa.Table", cluster: ClusterFacts, phases: Mapping[Phase, float]
+    names: Iterable[str],
+    jobs: "pa.Table",
+    cluster: ClusterFacts,
+    phases: Mapping[Phase, float],
+    workload: Workload | None = None,
 ) -> dict[str, str]:
     """Return which of the metrics `names` have no value for a jobs table, with the reason."""
-    measured = measure(jobs, cluster, phases, BOUNDED_SLOWDOWN_TAU_S)
-    found = {name: _evaluate(METRICS[name], measured) for name in names}
-    return {name: value.why for name, value in found.items() if isinstance(value, NoMeaning)}
+    wanted = list(names)
+    absent = compute(jobs, cluster, phases, named=wanted, workload=workload).absent
+    return {name: absent[name] for name in wanted if name in absent}
 
 
-def _evaluate(row: MetricDefinition, measured: MetricInputs) -> float | NoMeaning:
-    if row.of_jobs and not measured.width.size:
-        return NoMeaning("no job finished")
-    value = row.function(measured)
-    if isinstance(value, NoMeaning):
-        return value
-    return (
-        float(value)
-        if np.isfinite(value)
-        else NoMeaning("the jobs table lacks what it is computed from")
-    )
+def definition_of(name: str) -> MetricDefinition:
+    """Return the definition of a metric, of a class of jobs too: its unit is the metric's own.
+
+    Raises ValueError, which says why, for a name that no metric has.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    parts = MetricName.of(name)
+    if parts.base not in METRICS:
+        raise ValueError(f"there is no metric {parts.base!r}")
+    base = METRICS[parts.base]
+    of = f", over the jobs of {', '.join(map(str, parts.classes))}" if parts.classes else ""
+    worst = f"; the worst of the values by {parts.worst}" if parts.worst else ""
+    return replace(base, name=name, definition=f"{base.definition}{of}{worst}")

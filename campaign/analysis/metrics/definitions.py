@@ -1,13 +1,13 @@
 """The metrics: each is a definition (name, unit, words, source) and a function of a trial."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 
+from campaign.analysis.metrics.definition import METRICS, NoMeaning, metric
 from campaign.analysis.metrics.measured import MetricInputs
+from campaign.analysis.metrics.shares import AccountJobs, use_while_waiting
 from campaign.analysis.metrics.timeline import backfilled, idle_while_waiting
-from campaign.schema.model import Direction
+
+__all__ = ["METRICS"]
 
 WARM_UP = 0.1  # part of the arrival span that steady-state utilisation leaves out
 KWH = 3.6e6  # joules
@@ -16,11 +16,14 @@ FEITELSON_1997 = (
     "Feitelson, Rudolph, Schwiegelshohn, Sevcik, Wong 1997, Theory and Practice in "
     "Parallel Job Scheduling"
 )
-FEITELSON_2001 = "Feitelson 2001, Metrics for Parallel Job Scheduling and Their Convergence"
 FRACHTENBERG_2005 = "Frachtenberg, Feitelson 2005, Pitfalls in Parallel Job Scheduling Evaluation"
 JAIN_1984 = (
     "Jain, Chiu, Hawe 1984, A Quantitative Measure of Fairness and Discrimination for "
     "Resource Allocation"
+)
+KAY_1988 = (
+    "Kay, Lauder 1988, A Fair Share Scheduler; the division: Bertsekas, Gallager 1992, Data "
+    "Networks, max-min flow control"
 )
 SCHWIEGELSHOHN_2000 = "Schwiegelshohn, Yahyapour 2000, Fairness in Parallel Job Scheduling"
 WONG_2000 = "Wong, Oliker, Kramer, Kaltz, Bailey 2000, ESP: A System Utilization Benchmark"
@@ -30,137 +33,99 @@ ZHANG_2001 = (
 )
 THIS_PROJECT = "this project"
 BACKFILL = f"{THIS_PROJECT}; backfilling: Lifka 1995, The ANL/IBM SP Scheduling System"
-
-
-@dataclass(frozen=True)
-class NoMeaning:
-    """The reason why a metric has no value for a trial."""
-
-    why: str
-
-
-Function = Callable[[MetricInputs], float | NoMeaning]
-
-
-@dataclass(frozen=True)
-class MetricDefinition:
-    """A metric and what it means.
-
-    `of_jobs`: it has no meaning when no job has finished; `of_tau`: it depends on tau.
-    """
-
-    name: str
-    unit: str
-    definition: str
-    source: str
-    natural_direction: Direction
-    of_jobs: bool
-    of_tau: bool
-    function: Function
-
-    def defined(self, tau: str) -> str:
-        """Return the definition, with the tau that was used if it depends on one."""
-        return f"{self.definition}; tau = {tau}" if self.of_tau else self.definition
-
-
-METRICS: dict[str, MetricDefinition] = {}
 NO_TIME = NoMeaning("no time passed between the first submission and the last end")
 NO_SLOTS = NoMeaning("how many slots the cluster has isn't known")
 NO_NODES = NoMeaning("how many nodes the cluster has isn't known")
 
 
-def _metric(
-    unit: str,
-    definition: str,
-    *,
-    best: Direction = "minimize",
-    source: str = FEITELSON_2001,
-    of_jobs: bool = True,
-    of_tau: bool = False,
-) -> Callable[[Function], Function]:
-    """Register the decorated function under its own name, without the leading underscore."""
-
-    def register(function: Function) -> Function:
-        name = function.__name__.removeprefix("_")
-        METRICS[name] = MetricDefinition(
-            name, unit, definition, source, best, of_jobs, of_tau, function
-        )
-        return function
-
-    return register
-
-
-@_metric("s", "last end - first submission; compares schedules only where all jobs arrive at once")
+@metric("s", "last end - first submission; compares schedules only where all jobs arrive at once")
 def _makespan_s(of: MetricInputs) -> float:
     return of.makespan
 
 
-@_metric("s", "mean of start - submission")
+@metric("s", "mean of start - submission", of_class=True)
 def _wait_mean_s(of: MetricInputs) -> float:
     return float(of.wait.mean())
 
 
-@_metric("s", "median of start - submission")
+@metric("s", "median of start - submission", of_class=True)
 def _wait_median_s(of: MetricInputs) -> float:
     return float(np.median(of.wait))
 
 
-@_metric("s", "95th percentile of start - submission, interpolated linearly")
+@metric("s", "95th percentile of start - submission, interpolated linearly", of_class=True)
 def _wait_p95_s(of: MetricInputs) -> float:
     return float(np.percentile(of.wait, 95))
 
 
-@_metric("s", "longest start - submission")
+@metric("s", "longest start - submission", of_class=True)
 def _wait_max_s(of: MetricInputs) -> float:
     return float(of.wait.max())
 
 
-@_metric("s", "mean of end - submission")
+@metric("s", "mean of end - submission", of_class=True)
 def _response_mean_s(of: MetricInputs) -> float:
     return float(of.response.mean())
 
 
-@_metric("s", "median of end - submission")
+@metric("s", "median of end - submission", of_class=True)
 def _response_median_s(of: MetricInputs) -> float:
     return float(np.median(of.response))
 
 
-@_metric("s", "95th percentile of end - submission, interpolated linearly")
+@metric("s", "95th percentile of end - submission, interpolated linearly", of_class=True)
 def _response_p95_s(of: MetricInputs) -> float:
     return float(np.percentile(of.response, 95))
 
 
-@_metric("s", "longest end - submission")
+@metric("s", "longest end - submission", of_class=True)
 def _response_max_s(of: MetricInputs) -> float:
     return float(of.response.max())
 
 
-@_metric("", "mean of max(1, (wait + run) / max(run, tau))", source=FEITELSON_1997, of_tau=True)
+@metric(
+    "",
+    "mean of max(1, (wait + run) / max(run, tau))",
+    source=FEITELSON_1997,
+    of_tau=True,
+    of_class=True,
+)
 def _bounded_slowdown_mean(of: MetricInputs) -> float:
     return float(of.bounded_slowdown.mean())
 
 
-@_metric("", "median of max(1, (wait + run) / max(run, tau))", source=FEITELSON_1997, of_tau=True)
+@metric(
+    "",
+    "median of max(1, (wait + run) / max(run, tau))",
+    source=FEITELSON_1997,
+    of_tau=True,
+    of_class=True,
+)
 def _bounded_slowdown_median(of: MetricInputs) -> float:
     return float(np.median(of.bounded_slowdown))
 
 
-@_metric(
+@metric(
     "",
     "95th percentile of max(1, (wait + run) / max(run, tau)), interpolated linearly",
     source=FEITELSON_1997,
     of_tau=True,
+    of_class=True,
 )
 def _bounded_slowdown_p95(of: MetricInputs) -> float:
     return float(np.percentile(of.bounded_slowdown, 95))
 
 
-@_metric("", "mean of (wait + run) / run, not bounded (also called stretch); short jobs rule it")
+@metric(
+    "",
+    "mean of (wait + run) / run, not bounded (also called stretch); short jobs rule it",
+    of_class=True,
+)
 def _slowdown_mean(of: MetricInputs) -> float | NoMeaning:
     return _without_run_time(of) or float((of.response / of.run).mean())
 
 
-@_metric("", "median of (wait + run) / run, not bounded (also called stretch)")
+@metric("", "median of (wait + run) / run, not bounded (also called stretch)", of_class=True)
 def _slowdown_median(of: MetricInputs) -> float | NoMeaning:
     return _without_run_time(of) or float(np.median(of.response / of.run))
 
@@ -174,7 +139,12 @@ def _without_run_time(of: MetricInputs) -> NoMeaning | None:
     )
 
 
-@_metric("s", "sum(area x response) / sum(area), area = slots x run", source=SCHWIEGELSHOHN_2000)
+@metric(
+    "s",
+    "sum(area x response) / sum(area), area = slots x run",
+    source=SCHWIEGELSHOHN_2000,
+    of_class=True,
+)
 def _awrt_s(of: MetricInputs) -> float | NoMeaning:
     area = float(of.area.sum())
     return (
@@ -184,13 +154,14 @@ def _awrt_s(of: MetricInputs) -> float | NoMeaning:
     )
 
 
-@_metric(
+@metric(
     "",
     "Jain's index (sum of x)^2 / (users x sum of x^2) over users, x = mean bounded slowdown of a "
     "user's jobs: 1 if all users fare alike, 1 / users if one bears it all",
     best="maximize",
     source=JAIN_1984,
     of_tau=True,
+    of_class=True,
 )
 def _fairness_jain(of: MetricInputs) -> float | NoMeaning:
     if np.isnan(of.user).any():
@@ -202,13 +173,33 @@ def _fairness_jain(of: MetricInputs) -> float | NoMeaning:
     return float(fared.sum() ** 2 / (users.size * (fared**2).sum()))
 
 
-@_metric("fraction", "sum(slots x run) / (cluster's slots x makespan)", best="maximize")
+@metric(
+    "fraction",
+    "sum over accounts of |had - owed| / (2 x sum of had): the part of the slot seconds that went "
+    "to other accounts than they were promised to, while a job of these accounts waited. What is "
+    "owed at each moment are the slots that they hold, divided by their shares, but to none more "
+    "than its running and waiting jobs ask for (weighted max-min fairness); 0 where no job waits",
+    source=KAY_1988,
+)
+def _share_error(of: MetricInputs) -> float | NoMeaning:
+    if len(of.cluster.shares) < 2:
+        return NoMeaning("no shares are promised to two accounts or more")
+    of_account = ~np.isnan(of.account)
+    if np.unique(of.account[of_account]).size < 2:
+        return NoMeaning("fewer than two of the accounts that shares are promised to have jobs")
+    columns = (of.account, of.width, of.submit, of.start, of.end)
+    shares = np.array(list(of.cluster.shares.values()), dtype=np.float64)
+    jobs = AccountJobs(*(column[of_account] for column in columns))
+    return use_while_waiting(jobs, shares).error
+
+
+@metric("fraction", "sum(slots x run) / (cluster's slots x makespan)", best="maximize")
 def _utilisation(of: MetricInputs) -> float | NoMeaning:
     capacity = _capacity(of)
     return capacity if isinstance(capacity, NoMeaning) else float(of.area.sum()) / capacity
 
 
-@_metric(
+@metric(
     "fraction",
     "slots in use / cluster's slots while jobs arrive: from a tenth of the way between the first "
     "and the last submission (warm-up cut) to the last (drain cut)",
@@ -230,13 +221,13 @@ def _utilisation_steady(of: MetricInputs) -> float | NoMeaning:
     return float(used.sum()) / (of.cluster.slots * (last - begin))
 
 
-@_metric("fraction", "1 - utilisation")
+@metric("fraction", "1 - utilisation")
 def _idle_fraction(of: MetricInputs) -> float | NoMeaning:
     used = _utilisation(of)
     return used if isinstance(used, NoMeaning) else 1.0 - used
 
 
-@_metric(
+@metric(
     "fraction",
     "loss of capacity: slot seconds idle while at least one job waits / (cluster's slots x "
     "makespan)",
@@ -256,7 +247,7 @@ def _capacity(of: MetricInputs) -> float | NoMeaning:
     return of.cluster.slots * of.makespan if of.makespan > 0 else NO_TIME
 
 
-@_metric(
+@metric(
     "fraction",
     "jobs that started ahead of the longest-waiting job while that one asked for more slots than "
     "were free / finished jobs",
@@ -269,7 +260,7 @@ def _backfill_rate(of: MetricInputs) -> float | NoMeaning:
     return float(backfilled(of.width, of.submit, of.start, of.end, of.cluster.slots).mean())
 
 
-@_metric(
+@metric(
     "s",
     "mean of start - ready; a job is ready when it is submitted and as many slots as it asks for "
     "are free, and stay so until it starts. Holds what the scheduler takes to notice, decide and "
@@ -280,7 +271,7 @@ def _dispatch_latency_mean_s(of: MetricInputs) -> float | NoMeaning:
     return float(of.dispatch_latency.mean()) if of.cluster.slots > 0 else NO_SLOTS
 
 
-@_metric(
+@metric(
     "s",
     "95th percentile of start - ready (see dispatch_latency_mean_s), interpolated linearly",
     source=THIS_PROJECT,
@@ -289,7 +280,7 @@ def _dispatch_latency_p95_s(of: MetricInputs) -> float | NoMeaning:
     return float(np.percentile(of.dispatch_latency, 95)) if of.cluster.slots > 0 else NO_SLOTS
 
 
-@_metric(
+@metric(
     "s",
     "mean of ready - submission (see dispatch_latency_mean_s): the wait for slots, without the "
     "dispatch latency",
@@ -299,7 +290,7 @@ def _policy_wait_mean_s(of: MetricInputs) -> float | NoMeaning:
     return float((of.wait - of.dispatch_latency).mean()) if of.cluster.slots > 0 else NO_SLOTS
 
 
-@_metric(
+@metric(
     "fraction",
     "ESP-2 only: sum(slots x run time that the job should take) / (cluster's slots x makespan)",
     best="maximize",
@@ -314,17 +305,17 @@ def _esp_efficiency(of: MetricInputs) -> float | NoMeaning:
     return NoMeaning("not an ESP-2 run") if value is None else value
 
 
-@_metric("jobs/h", "finished jobs / makespan", best="maximize")
+@metric("jobs/h", "finished jobs / makespan", best="maximize")
 def _throughput_jobs_per_h(of: MetricInputs) -> float | NoMeaning:
     return of.width.size / of.makespan * 3600 if of.makespan > 0 else NO_TIME
 
 
-@_metric("node h", "compute nodes x makespan", source=THIS_PROJECT)
+@metric("node h", "compute nodes x makespan", source=THIS_PROJECT)
 def _node_hours(of: MetricInputs) -> float | NoMeaning:
     return of.cluster.nodes * of.makespan / 3600 if of.cluster.nodes > 0 else NO_NODES
 
 
-@_metric(
+@metric(
     "node h",
     "(compute nodes + head nodes) x the phases of the trial from restoring or booting its nodes to "
     "teardown, without making a golden cluster, without what was lost on one that couldn't be "
@@ -343,7 +334,7 @@ def _node_hours_provisioned(of: MetricInputs) -> float | NoMeaning:
     )
 
 
-@_metric(
+@metric(
     "",
     "cost.node_hour x (compute nodes + head nodes if cost.head_nodes) x makespan in hours",
     source=THIS_PROJECT,
@@ -356,7 +347,7 @@ def _cost(of: MetricInputs) -> float | NoMeaning:
     )
 
 
-@_metric(
+@metric(
     "kWh",
     "over the makespan: each compute node draws cost.idle_w + (cost.busy_w - cost.idle_w) x slots "
     "in use / its slots, and each head node cost.idle_w if cost.head_nodes; a model, not a "
@@ -375,23 +366,28 @@ def _energy_kwh(of: MetricInputs) -> float | NoMeaning:
     return (idle + busy) / KWH
 
 
-@_metric("s", "mean of submission - intended submission", source=THIS_PROJECT, of_jobs=False)
+@metric("s", "mean of submission - intended submission", source=THIS_PROJECT, of_jobs=False)
 def _submit_lag_mean_s(of: MetricInputs) -> float | NoMeaning:
     return float(of.lags.mean()) if of.lags.size else NoMeaning("no job was submitted")
 
 
-@_metric("s", "longest submission - intended submission", source=THIS_PROJECT, of_jobs=False)
+@metric("s", "longest submission - intended submission", source=THIS_PROJECT, of_jobs=False)
 def _submit_lag_max_s(of: MetricInputs) -> float | NoMeaning:
     return float(of.lags.max()) if of.lags.size else NoMeaning("no job was submitted")
 
 
-@_metric(
-    "jobs", "finished jobs with exit code 0", best="maximize", source=THIS_PROJECT, of_jobs=False
+@metric(
+    "jobs",
+    "finished jobs with exit code 0",
+    best="maximize",
+    source=THIS_PROJECT,
+    of_jobs=False,
+    of_class=True,
 )
 def _jobs_completed(of: MetricInputs) -> float:
     return of.completed
 
 
-@_metric("jobs", "jobs that never finished", source=THIS_PROJECT, of_jobs=False)
+@metric("jobs", "jobs that never finished", source=THIS_PROJECT, of_jobs=False, of_class=True)
 def _jobs_unfinished(of: MetricInputs) -> float:
     return of.unfinished

@@ -3,19 +3,24 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from campaign.analysis.metrics.classes import ClassedJobs
+from campaign.analysis.metrics.shares import promised_shares
 from campaign.analysis.metrics.timeline import Timeline, free_since
+from campaign.core.jobs import Workload
 from campaign.core.phases import Phase
-from campaign.schema.model import CostSettings
+from campaign.schema.model import Campaign, CostSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Array = NDArray[np.float64]
+COLUMNS = ["width", "user", "intended_ns", "submit_ns", "start_ns", "end_ns", "exit_code"]
+"""The columns of a jobs table that are measured."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +28,25 @@ class ClusterFacts:
     """The size of the cluster, and its cost.
 
     `nodes` are compute nodes, `slots` the job slots of all of them together; either is 0 where it
-    isn't known. `head_nodes` run no jobs. `cost` gives the cost of a node.
+    isn't known. `head_nodes` run no jobs. `cost` gives the cost of a node. `shares` are promised to
+    accounts, by their names; only what they are to each other counts.
     """
 
     nodes: int
     slots: int
     head_nodes: int = 1
     cost: CostSettings = field(default_factory=CostSettings)
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, campaign: Campaign, nodes: int) -> Self:
+        """Return the facts of a campaign's cluster of so many compute nodes."""
+        return cls(
+            nodes=nodes,
+            slots=campaign.cluster.slots(nodes),
+            cost=campaign.cost,
+            shares=promised_shares(campaign.cluster.accounts),
+        )
 
     @property
     def paid_heads(self) -> int:
@@ -43,7 +60,8 @@ class MetricInputs:
 
     Times are seconds since the workload's start. `user` is NaN where it isn't known, and `arrival`
     where no time was intended; `lags` are submissions behind their intended times, of all submitted
-    jobs; `table` is the whole jobs table.
+    jobs; `table` is the whole jobs table. `account` is the place of each job's account among those
+    of `cluster.shares`, NaN where it is none of them or isn't known.
     """
 
     width: Array
@@ -59,6 +77,7 @@ class MetricInputs:
     phases: Mapping[Phase, float]
     tau_s: float
     table: "pa.Table"
+    account: Array
 
     @cached_property
     def wait(self) -> Array:
@@ -99,9 +118,16 @@ class MetricInputs:
 
 
 def measure(
-    jobs: "pa.Table", cluster: ClusterFacts, phases: Mapping[Phase, float], tau_s: float
+    jobs: "pa.Table",
+    cluster: ClusterFacts,
+    phases: Mapping[Phase, float],
+    tau_s: float,
+    workload: Workload | None = None,
 ) -> MetricInputs:
-    """Return the columns of a jobs table (JOBS_SCHEMA) from which metrics are computed."""
+    """Return the columns from which metrics are computed, of a jobs table with COLUMNS.
+
+    `workload` knows the accounts, by the table's `job_id`.
+    """
 
     def column(name: str) -> Array:
         return np.asarray(jobs.column(name).to_numpy(), dtype=np.float64)  # null becomes NaN
@@ -125,4 +151,16 @@ def measure(
         phases=phases,
         tau_s=tau_s,
         table=jobs,
+        account=_accounts(jobs, cluster, workload)[finished],
     )
+
+
+def _accounts(jobs: "pa.Table", cluster: ClusterFacts, workload: Workload | None) -> Array:
+    if workload is None or not cluster.shares:
+        return np.full(jobs.num_rows, np.nan)
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    names = ClassedJobs(jobs.select(["job_id"]), workload).column("account").cast(pa.string())
+    places = pc.index_in(names, value_set=pa.array(list(cluster.shares), pa.string()))
+    return np.asarray(places.to_numpy(zero_copy_only=False), dtype=np.float64)

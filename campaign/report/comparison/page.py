@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator
 
 from campaign.analysis.compare import Comparison
-from campaign.report.comparison.text import Section, Table, title
+from campaign.report.comparison.text import title
 from campaign.report.facts import in_virtual_time, simulated
 from campaign.report.gantt import chartable, gantt_svg
 from campaign.report.pages import templates
+from campaign.report.sections import Section, Table
 
 
 def page(found: Comparison, written: Iterable[Section]) -> str:

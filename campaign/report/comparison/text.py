@@ -1,34 +1,18 @@
-"""The comparison of two trials as sections of sentences and tables, and as lines for a terminal."""
+"""The comparison of two trials as sections of sentences and tables."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from campaign.analysis.arm import RESPONSE_PARTS, Arm, JobStart
 from campaign.analysis.compare import Comparison, Divergence, JobChange
 from campaign.analysis.fairness import ManifestEntry
 from campaign.report.facts import ABSENT, in_virtual_time, number, short, simulated
+from campaign.report.sections import Section, Table
 from campaign.schema.model import BETTER
 
 VISIBLE_S = 0.005  # two decimals are shown, so a smaller change of a response is none
 COARSE_S = 0.1  # accounts of a finer resolution need no remark
 _WIDEST = 44  # characters of a value in the table of what differs
 _NAMED = 10  # jobs in an enumeration
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of text; the first column is to the left."""
-
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
-class Section:
-    """A heading, and sentences and tables below it."""
-
-    heading: str
-    body: tuple[str | Table, ...]
 
 
 def title(found: Comparison) -> str:
@@ -70,18 +54,6 @@ def sections(found: Comparison, fairness: Sequence[ManifestEntry], top: int) -> 
     unequal = [row for row in fairness if not row.equal]
     if unequal:
         yield Section("what differs between the schedulers", tuple(_fairness(unequal)))
-
-
-def lines(heading: str, written: Iterable[Section]) -> Iterator[str]:
-    """Yield the sections as lines of text, below `heading`."""
-    yield heading
-    for section in written:
-        yield ""
-        yield section.heading
-        for part in section.body:
-            yield from (
-                f"  {line}" for line in ([part] if isinstance(part, str) else _aligned(part))
-            )
 
 
 def _short(found: Comparison) -> Iterator[str]:
@@ -281,12 +253,3 @@ def _fairness(rows: Iterable[ManifestEntry]) -> Iterator[str]:
 def _cut(value: str) -> str:
     line = value.partition("\n")[0]
     return (line if len(line) <= _WIDEST else f"{line[: _WIDEST - 1]}…") or ABSENT
-
-
-def _aligned(table: Table) -> Iterator[str]:
-    """Yield a table's rows in columns: the first to the left, the others to the right."""
-    cells = [table.head, *table.rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for first, *others in cells:
-        padded = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
-        yield "  ".join((first.ljust(widths[0]), *padded)).rstrip()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from campaign.core.trials import TrialRecord
 from campaign.schema.search import Bound
+from search.constraints import limits
 from search.pareto import dominates, feasible, front
 
 BOTH = {"wait": "minimize", "use": "maximize"}
@@ -105,8 +106,8 @@ def test_a_trial_without_a_usable_value_is_left_out(value):
 
 
 def test_an_unmeasured_constraint_is_not_met():
-    assert not feasible(trial(0, 1, 1), {"p95": Bound(max=3)})
-    assert feasible(trial(0, 1, 1, p95=3), {"p95": Bound(max=3, min=3)})
+    assert not feasible(trial(0, 1, 1), limits({"p95": Bound(max=3)}, None))
+    assert feasible(trial(0, 1, 1, p95=3), limits({"p95": Bound(max=3, min=3)}, None))
 
 
 def test_no_trials_no_front():

@@ -18,7 +18,8 @@ from campaign.core.jobs import JOBS_SCHEMA
 from campaign.core.trials import Check
 from campaign.report.comparison.as_json import plain
 from campaign.report.comparison.page import page
-from campaign.report.comparison.text import lines, sections, title
+from campaign.report.comparison.text import sections, title
+from campaign.report.sections import lines
 from tests.samples import OBJECTIVES, sample
 
 S = 1_000_000_000

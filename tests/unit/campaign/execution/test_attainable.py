@@ -80,6 +80,86 @@ def test_a_metric_without_a_value_is_refused_before_the_first_trial(
     assert not finished(tmp_path)
 
 
+LOG = """job_id,arrival,width,runtime,partition
+1,0,8,60,cpu
+2,1,8,60,gpu
+3,2,4,60,cpu
+4,3,4,60,gpu
+"""
+
+
+@pytest.fixture
+def with_partitions(tmp_path, settings):
+    """Overrides of a campaign whose jobs have partitions."""
+    (tmp_path / "log.csv").write_text(LOG)
+    settings.remove("workload.jobs=5")
+    return [
+        *settings,
+        f"workload.path={tmp_path}/log.csv",
+        "search.metrics=['wait_max_s[width=*]']",
+    ]
+
+
+def test_metrics_of_classes_are_objectives_and_constraints_to_the_end(
+    with_partitions, tmp_path, capsys
+):
+    given = [
+        *with_partitions,
+        'objectives={"wait_mean_s[partition=gpu]": minimize, node_hours: minimize}',
+        "search.constraints.wait_mean_s[partition=*].max_x_baseline=1.2",
+        "search.constraints.wait_p95_s.worst[partition].max=4000",
+    ]
+    composed = compose(given)
+    assert forecast(composed) == run(composed) == 0
+    lines = (tmp_path / "r/demo-simulation/ledger.jsonl").read_text().splitlines()
+    [*_, record] = [event["record"] for event in map(json.loads, lines) if "record" in event]
+    classes = {"partition=cpu", "partition=gpu"}
+    assert {f"wait_mean_s[{one}]" for one in classes} <= record["metrics"].keys()
+    assert {"wait_max_s[width=3-4]", "wait_max_s[width=5-8]"} <= record["metrics"].keys()
+    page = (tmp_path / "r/demo-simulation/report.html").read_text()
+    assert "wait_mean_s[partition=*] \u2264 1.2 x baseline" in page
+    assert "over the jobs of partition=cpu" in page
+    assert report_again(tmp_path / "r", "demo-simulation") == 0
+    assert run(compose(given)) == 0  # a resume composes the same campaign
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("search.constraints.wait_mean_s[partition=fat].max=1", "allowed: cpu, gpu"),
+        ("search.metrics=['wait_mean_s[qos=*]']", "nothing is known of the qos of its jobs"),
+        ("search.constraints.share_error.max=1", "no shares are promised"),
+    ],
+)
+def test_classes_that_the_workload_lacks_are_refused_before_the_first_trial(
+    with_partitions, tmp_path, override, said
+):
+    composed = compose([*with_partitions, override])
+    with pytest.raises(ConfigError) as caught:
+        run(composed)
+    assert said in str(caught.value) and f"from override {override!r}" in str(caught.value)
+    assert not finished(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("search.metrics=['wait_maen_s']", "there is no such metric; allowed: one of wait_mean_s"),
+        ("search.metrics=['utilisation[partition=a]']", "is of all jobs together"),
+        ("search.metrics=['wait_mean_s[colour=red]']", "no class by 'colour'; allowed: partition"),
+        ("search.metrics=['wait_mean_s[width=wide]']", "'wide' is none of N, LOW-HIGH"),
+        ("search.metrics=['wait_mean_s.worst[runtime_s]']", "has no classes of its own; allowed"),
+        ("search.metrics=['wait_mean_s[partition]']", "no class of jobs, such as partition=gpu"),
+        ("search.metrics=['wait_mean_s[qos=*,partition=*]']", "only one field may be *"),
+        ("objectives.wait_mean_s[partition=*]=minimize", "wait_mean_s.worst[partition]"),
+    ],
+)
+def test_a_name_that_no_metric_has_is_refused_at_once(settings, override, said):
+    with pytest.raises(ConfigError) as caught:
+        compose([*settings, override])
+    assert said in str(caught.value)
+
+
 def test_a_metric_that_the_workload_gives_is_none_of_them(settings, capsys):
     esp = ["workload=esp", "objectives={esp_efficiency: maximize, node_hours: minimize}"]
     assert forecast(compose([*settings[:1], *esp])) == 0

@@ -17,7 +17,7 @@ from campaign.core.phases import TIMED
 from campaign.core.provenance import Provenance
 from campaign.images.bundles.manifest import ImageRecipe
 from campaign.tracking.mlflow_tracker import Tracker, open_store
-from campaign.tracking.run_values import Artifacts, metrics_of, parameters, tags_of
+from campaign.tracking.run_values import Artifacts, metrics_of, mlflow_name, parameters, tags_of
 from tests.samples import COLD, GOLDEN_KEY, PROVENANCE, sample
 
 FILES = {"slurm.conf": b"ClusterName=x\n", "logs/slurmctld.log": b"hello\n"}
@@ -462,3 +462,25 @@ def test_a_trial_has_the_parameters_of_its_own_scheduler():
         "flux.match_policy": "first",
         "flux.queue_depth": "8",
     }
+
+
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    [
+        ("wait_mean_s", "wait_mean_s"),
+        ("wait_mean_s[partition=gpu]", "wait_mean_s/partition:gpu"),
+        ("wait_p95_s[width=>64]", "wait_p95_s/width:over 64"),
+        ("w[qos=high,width=<=4].worst[partition]", "w/qos:high width:to 4.worst/partition"),
+    ],
+)
+def test_metrics_of_classes_have_names_that_mlflow_takes(metric, name):
+    assert mlflow_name(metric) == name
+
+
+def test_metrics_of_classes_with_odd_names_stay_apart_and_are_taken():
+    from mlflow.utils.validation import _validate_metric_name
+
+    names = {mlflow_name(f"w[user={user}]") for user in ("a@b", "a/b", "a_b", "../x", "a;b")}
+    assert len(names) == 5
+    for name in names:
+        _validate_metric_name(name)
