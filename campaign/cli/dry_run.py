@@ -66,8 +66,9 @@ def _machines(composed: Composed) -> tuple[list[str], bool]:
         lines.append(f"build      {line}")
         possible = possible and there
     for error in _refusals(composed):
-        fix = f"\n           fix: {error.resolution}" if error.resolution else ""
-        lines.append(f"lacking    {error.brief}{fix}")
+        fix = [f"fix: {error.resolution}"] if error.resolution else []
+        told = f"\n{'':11}".join((error.brief, *error.details.splitlines(), *fix))
+        lines.append(f"lacking    {told}")
         possible = False
     memory = composed.campaign.cluster.memory_mib
     how = "all in one VM of" if composed.campaign.cluster.dense else "each a VM of"
