@@ -21,6 +21,7 @@ COMMANDS = {
     "report": "write a campaign's report again, from its ledger; compare two trials",
     "fidelity": "what the jobs of a replayed log waited, beside what they waited where it is of",
     "verify": "whether a campaign's files are what its ledger says; rebuild what follows from it",
+    "agreement": "how far the simulation is from the trials that a campaign measured",
     "workload": "show, convert and generate workloads: figures, distributions, a picture, SWF "
     "files",
     "import": "read a site's own log (sacct, a table, a trace) into one file that campaigns replay",

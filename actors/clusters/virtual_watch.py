@@ -1,6 +1,7 @@
 """Follows a guest in virtual time through the phases of a trial, and notes how fast its time is."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 from actors.clusters.virtual_progress import VirtualProgress, least_span_s
@@ -11,6 +12,9 @@ from campaign.core.provenance import Provenance
 from campaign.guest.exchange import GuestProgress
 from campaign.guest.task import GuestResult
 
+STAGE = "stage "
+WORKLOAD = "workload"
+"""What the guest's agent calls its phases: each stage of a plan begins with the former."""
 TELL_S = 10.0
 """People hear anew how far a guest is after so many seconds."""
 
@@ -29,6 +33,7 @@ class VirtualWatch:
         self._cpu_s = 0.0
         self._cpu_before_s = 0.0
         self._workload_s = 0.0
+        self._lead_s: float | None = None
 
     def look(self, progress: GuestProgress | None, cpu_s: float) -> None:
         """Take note of what the guest says, and of the CPU time that it has used in all."""
@@ -58,6 +63,7 @@ class VirtualWatch:
         else:
             self._clock.reached(Phase.READY, Phase.COLLECTED)
         self._workload_s = result.workload_s
+        self._lead_s = lead_s(result.phases_s)
 
     def noted(self, provenance: Provenance) -> Provenance:
         """Return the provenance with how long the workload took, and what that cost the host."""
@@ -68,4 +74,20 @@ class VirtualWatch:
             virtual_s=round(self._workload_s, 3),
             guest_cpu_s=round(self._cpu_s, 1),
             virtual_speed=speed,
+            lead_s=self._lead_s,
         )
+
+
+def lead_s(phases_s: Mapping[str, float]) -> float | None:
+    """Return how long before the workload the last stage of configuring began, seconds.
+
+    `phases_s` are those of a result, in their order. None where no workload began.
+    """
+    if WORKLOAD not in phases_s:
+        return None
+    lead = 0.0
+    for name, took_s in phases_s.items():
+        if name == WORKLOAD:
+            break
+        lead = took_s if name.startswith(STAGE) else lead + took_s
+    return round(lead, 3)

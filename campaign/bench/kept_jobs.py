@@ -9,6 +9,9 @@ from campaign.core.errors import BenchmarkError
 from campaign.core.files import make_folder, writing_atomically
 from campaign.core.jobs import JOBS_SCHEMA
 
+LEAD = b"lead_s"
+"""The name of `campaign.core.provenance.Provenance.lead_s` in a file's metadata."""
+
 
 class KeptJobs:
     """The jobs tables (JOBS_SCHEMA) in `folder`, by what the trial was."""
@@ -32,9 +35,16 @@ class KeptJobs:
                 "Remove the file: the trial is measured again.",
             ) from error
 
-    def write(self, identity: str, jobs: pa.Table) -> None:
-        """Keep the jobs of a trial. The file appears whole or not at all."""
+    def lead_s(self, identity: str) -> float | None:
+        """Return the lead of a trial that can be read, if it is known."""
+        found = (pq.read_schema(self._path(identity)).metadata or {}).get(LEAD)
+        return None if found is None else float(found)
+
+    def write(self, identity: str, jobs: pa.Table, lead_s: float | None = None) -> None:
+        """Keep the jobs of a trial, and its lead. The file appears whole or not at all."""
         make_folder(self._folder)
+        if lead_s is not None:
+            jobs = jobs.replace_schema_metadata({LEAD: str(lead_s)})
         with writing_atomically(self._path(identity)) as file:
             pq.write_table(jobs, file, compression="zstd")
 

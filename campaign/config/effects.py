@@ -11,6 +11,7 @@ from campaign.config.origins import OVERRIDE, Origins
 from campaign.config.override_values import value_of
 from campaign.config.scopes import (
     IN_VIRTUAL_TIME,
+    OF_A_CLOCK,
     OF_HOSTS_WITH_KVM,
     ON_MACHINES,
     SIMULATED,
@@ -179,11 +180,12 @@ def _of_testbed(campaign: Campaign) -> Iterator[Unused]:
         for path in (*ON_MACHINES, *attached, *_checks_of_machines()):
             yield Unused(path, why, fix, by_testbed=True)
         if campaign.testbed.policy != "scheduler":
-            yield Unused(
-                "testbed.cycle_offset_s",
-                f"an ideal policy (testbed.policy={campaign.testbed.policy}) has no clock",
-                "choose testbed.policy=scheduler, or leave it out",
-            )
+            for path in OF_A_CLOCK:
+                yield Unused(
+                    path,
+                    f"an ideal policy (testbed.policy={campaign.testbed.policy}) has no clock",
+                    "choose testbed.policy=scheduler, or leave it out",
+                )
         return
     for path in SIMULATED:
         yield Unused(path, why, "choose testbed=simulation, or leave it out", by_testbed=True)

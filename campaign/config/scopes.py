@@ -18,9 +18,11 @@ ON_MACHINES = (
     ),
 )
 """Settings, and groups of them, that have a meaning for virtual machines only."""
-SIMULATED = tuple(
-    f"testbed.{name}"
-    for name in ("policy", "submit_s", "launch_s", "overrun_s", "release_s", "cycle_offset_s")
+OF_A_CLOCK = ("testbed.cycle_offset_s", "testbed.lead_s")
+"""Settings that have a meaning where a scheduler that works in cycles is simulated only."""
+SIMULATED = (
+    *(f"testbed.{name}" for name in ("policy", "submit_s", "launch_s", "overrun_s", "release_s")),
+    *OF_A_CLOCK,
 )
 """Settings that have a meaning for simulation only."""
 IN_VIRTUAL_TIME = ("testbed.real_deadline_s", "testbed.stuck_s")

@@ -61,6 +61,12 @@ class Provenance:
         group=Group.MEASURED,
         default=None,
     )
+    lead_s: float | None = _fact(
+        "how long the scheduler had had its settings when the workload began",
+        unit="s",
+        group=Group.MEASURED,
+        default=None,
+    )
     virtual_speed: float | None = _fact(
         "virtual seconds for each of CPU time, while jobs ran", group=Group.MEASURED, default=None
     )

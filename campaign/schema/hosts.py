@@ -183,6 +183,15 @@ class TestbedSettings(Settings):
         le=86_400,
     )
 
+    lead_s: float = setting(
+        0.0,
+        help="simulation: time for which a scheduler that works in cycles has been running when "
+        "the workload begins",
+        unit="s",
+        ge=0,
+        le=86_400,
+    )
+
     @property
     def deterministic(self) -> bool:
         """True if each evaluation of a point gives the same, so that one is enough."""

@@ -32,7 +32,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CalibrationCase:
-    """A measured trial: its workload, cluster and policy, and its jobs table (JOBS_SCHEMA)."""
+    """A measured trial: its workload, cluster and policy, and its jobs table (JOBS_SCHEMA).
+
+    `lead_s` is how long the scheduler had had its settings when the workload began, if known.
+    """
 
     label: str
     workload: Workload
@@ -40,6 +43,7 @@ class CalibrationCase:
     policy: Policy
     jobs: pa.Table
     tau_s: float
+    lead_s: float | None = None
 
 
 def metrics_of(case: CalibrationCase, jobs: pa.Table) -> dict[str, float]:
@@ -52,9 +56,12 @@ def simulated(case: CalibrationCase, delays: Delays) -> list[pa.Table]:
     """Return the jobs tables that the simulation gives for the case.
 
     There is one for each moment of CYCLE_OFFSETS at which the clock of its scheduler, if it follows
-    one, may first tick: nobody sets that, and no measurement repeats it.
+    one, may first tick: nobody sets that, and no measurement repeats it. A lead that the case knows
+    takes the place of that of `delays`.
     """
     loop = case.policy.loop
+    if case.lead_s is not None:
+        delays = replace(delays, lead_s=case.lead_s)
     firsts = [phase * max(loop.delay_s, loop.tick_s) for phase in CYCLE_OFFSETS] if loop else [0.0]
     each = (replace(delays, cycle_offset_s=first) for first in firsts)
     return [

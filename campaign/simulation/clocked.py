@@ -45,7 +45,8 @@ State = NDArray[np.int64]
 class LoopTimes(NamedTuple):
     """schedulers.policy.SchedulingLoop in ns; `first` is when the clock first ticks.
 
-    No node that a job has left within `release` is given to another one.
+    No node that a job has left within `release` is given to another one. The scheduler began `lead`
+    before the workload.
     """
 
     first: int
@@ -55,6 +56,7 @@ class LoopTimes(NamedTuple):
     depth: int
     tick: int
     release: int
+    lead: int
 
 
 @compiled
@@ -70,6 +72,7 @@ def run_clocked(
     state[LAST_RUN] = -loop.least
     # So that the first run that is asked for comes at `loop.first`.
     state[LAST_ASKED] = loop.first - loop.delay
+    state[LAST_FULL] = state[LAST_BACKFILL] = -loop.lead
     arrived = ZERO
     while (
         arrived < jobs or running.size[0] > 0 or state[QUEUE_FIRST] < state[QUEUE_LAST]
@@ -83,6 +86,8 @@ def run_clocked(
         if now >= NEVER:
             work.halt[0] = TOO_FAR
             return
+        if state[QUEUE_FIRST] == state[QUEUE_LAST] and state[CHANGED] and backfill.on:
+            _backfill_nothing(state, backfill, loop.tick, now)
         state[TIME] = now
         while running.size[0] > 0 and running.ends[0][0] <= now:
             finish(work, free, running)
@@ -163,8 +168,26 @@ def _set_alarms(state: State, order: QueueOrder, loop: LoopTimes, backfill: Back
             state[LAST_FULL] + (missed + 1) * loop.interval, loop.first, loop.tick
         )
     if backfill.on and (state[CHANGED] or order.dynamic):
-        due = state[LAST_BACKFILL] + backfill.interval
-        state[BACKFILL_DUE] = _next_tick(max(due, now), due, loop.tick)
+        state[BACKFILL_DUE] = _next_backfill(state, backfill, loop.tick)
+
+
+@compiled
+def _next_backfill(state: State, backfill: BackfillTimes, tick: int) -> int:
+    """Return when the next backfill run is due, given that something has changed by the time."""
+    due = state[LAST_BACKFILL] + backfill.interval
+    return _next_tick(max(due, state[TIME]), due, tick)
+
+
+@compiled
+def _backfill_nothing(state: State, backfill: BackfillTimes, tick: int, now: int) -> None:
+    """Note the backfill run that an empty queue has seen before `now`, if one was due.
+
+    It found nothing to do, but the interval to the next one counts from it.
+    """
+    due = _next_backfill(state, backfill, tick)
+    if due < now:
+        state[LAST_BACKFILL] = due
+        state[CHANGED] = 0
 
 
 @compiled

@@ -40,7 +40,8 @@ class Delays:
     `submit_s`: submitting a job, one after the other. `launch_s`: from a decision to the job's
     start. `overrun_s`: what a job runs beyond its run time. `release_s`: from a job's end to its
     slots being free. `cycle_offset_s`: from the workload's begin to the first tick of a scheduler
-    that follows a clock; what it did last before the workload may lie within its intervals.
+    that follows a clock. `lead_s`: for how long it has been running when the workload begins; its
+    intervals count from then on.
     """
 
     submit_s: float = 0.0
@@ -48,6 +49,7 @@ class Delays:
     overrun_s: float = 0.0
     release_s: float = 0.0
     cycle_offset_s: float = 0.0
+    lead_s: float = 0.0
 
 
 NO_DELAYS = Delays()
@@ -268,6 +270,7 @@ def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[LoopTim
         depth=beat.depth,
         tick=int(_ns(beat.tick_s)),
         release=int(_ns(delays.release_s)) if whole else 0,
+        lead=int(_ns(delays.lead_s)),
     )
     if plan is None:
         return loop, BackfillTimes(0, 0, 0, 1, 0, 0, 0, 0)

@@ -23,6 +23,8 @@ IGNORED = {
     "defer": "no batch job is tried as it is submitted, and without an epilog its end waits for "
     "the clock anyway",
     "bf_continue": "a simulated backfill cycle never yields its locks",
+    "PriorityWeightAge": "Slurm takes it for 0 where there is no slurmdbd",
+    "PriorityMaxAge": "Slurm takes the weight of age for 0 where there is no slurmdbd",
     "PriorityWeightPartition": "there is one partition",
     **dict.fromkeys(ShareParams.model_fields, "nobody has an account"),
     "PriorityFlags": "age counts from submission on, and nothing else depends on it",
@@ -41,9 +43,7 @@ TIMING = (
     "batch_sched_delay",
 )
 """Parameters that make loop and backfill."""
-PRIORITY_ONLY = frozenset(
-    {"PriorityWeightAge", "PriorityWeightJobSize", "PriorityFavorSmall", "PriorityMaxAge"}
-)
+PRIORITY_ONLY = frozenset({"PriorityWeightJobSize", "PriorityFavorSmall"})
 
 
 def policy(params: SlurmParams) -> Policy:
@@ -87,9 +87,7 @@ def _backfill(params: SlurmParams) -> Backfill:
 
 def _priority(params: SlurmParams) -> Priority:
     return Priority(
-        age=params.PriorityWeightAge,
         size=params.PriorityWeightJobSize,
-        max_age_s=params.PriorityMaxAge * MINUTE,
         favor_small=params.PriorityFavorSmall,
         period_s=PRIORITIES_EVERY_MIN * MINUTE,
     )

@@ -88,8 +88,8 @@ def refused(overrides, config_dir=None):
             "slurm ignores it beside SchedulerType=sched/builtin,",
         ),
         (
-            ["scheduler.params={PriorityType: priority/basic, PriorityMaxAge: [1, 9]}"],
-            "scheduler.params.PriorityMaxAge",
+            ["scheduler.params={PriorityType: priority/basic, PriorityWeightJobSize: [1, 9]}"],
+            "scheduler.params.PriorityWeightJobSize",
             "PriorityType=priority/basic",
         ),
         (

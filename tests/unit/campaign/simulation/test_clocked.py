@@ -88,6 +88,24 @@ def test_the_clock_may_tick_later() -> None:
     assert starts(jobs, PATIENT, cycle_offset_s=2.75) == [2.75, 12.75]
 
 
+def test_intervals_count_from_when_the_scheduler_began() -> None:
+    """Backfilling every 40 s finds room for the third job beside the long one, at 80, before the
+    wide one can start; 3.5 s earlier where the scheduler began so long before the workload."""
+    jobs = [LONG, WIDE, (70, 1, 15, 15)]
+    assert starts(jobs, backfill(interval_s=40)) == [0, 100, 80]
+    assert starts(jobs, backfill(interval_s=40), lead_s=3.5) == [0, 100, 76.5]
+
+
+def test_backfilling_an_empty_queue_begins_the_interval_anew() -> None:
+    """At 40 the long job, which came since the last time, calls for backfilling, and nothing waits.
+    So it is 80 before there is backfilling again, for the small job of 66."""
+    jobs = [LONG, (65, 2, 10, 10), (66, 1, 10, 10)]
+    assert starts(jobs, backfill(interval_s=40)) == [0, 100, 80]
+    # Nothing has changed since 40: whatever comes next is seen on the next stroke of the clock.
+    jobs = [(0, 1, 300, 300), (125, 2, 10, 10), (125.5, 1, 10, 10)]
+    assert starts(jobs, backfill(interval_s=40)) == [0, 300, 165]
+
+
 def test_free_slots_are_seen_by_the_clock() -> None:
     """The first job ends at 10.5, and the clock ticks at 11; or 20 s after the run at 0."""
     jobs = [(0, 2, 10.5, 20), (1, 2, 5, 5)]

@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +18,14 @@ from schedulers.registry import adapter, names
 
 UNLIMITED_S = 2.0**32
 SLURM = adapter("slurm")
-AGED = SLURM.Params(
-    SchedulerType="sched/backfill", PriorityWeightAge=1000, PriorityWeightJobSize=1000
+AGED = replace(
+    SLURM.policy(SLURM.Params()),
+    priority=Priority(age=1000, size=1000, max_age_s=604_800.0, period_s=60),
 )
 POLICIES = {
     **{reserve: Policy(reserve=reserve) for reserve in ("none", "first", "all", "skip")},
     **{name: adapter(name).policy(adapter(name).Params()) for name in names()},
-    "slurm, by age": SLURM.policy(AGED),
+    "slurm, by age": AGED,
 }
 
 
@@ -90,7 +92,7 @@ def tell(*_):
 LONG = {
     "first": (Policy(reserve="first"), 1_000_000),
     "all": (Policy(reserve="all"), 60_000),
-    "slurm": (SLURM.policy(AGED), 200_000),
+    "slurm": (AGED, 200_000),
 }
 
 

@@ -46,7 +46,13 @@ POLICIES = st.builds(
 )
 SOME = st.sampled_from([0.0, 0.3, 2.0])
 DELAYS = st.just(Delays()) | st.builds(
-    Delays, submit_s=SOME, launch_s=SOME, overrun_s=SOME, release_s=SOME, cycle_offset_s=SOME
+    Delays,
+    submit_s=SOME,
+    launch_s=SOME,
+    overrun_s=SOME,
+    release_s=SOME,
+    cycle_offset_s=SOME,
+    lead_s=SOME,
 )
 
 

@@ -86,9 +86,10 @@ def test_parameters_that_are_set_and_ignored_are_named() -> None:
         "scheduler.params.bf_interval=5",
     )
     builtin = evaluated(testbed, {"scheduler.params.SchedulerType": "sched/builtin"}).provenance
-    assert builtin.ignored_parameters == "bf_interval, bf_continue, max_rpc_cnt"
+    assert builtin.ignored_parameters == "bf_interval, bf_continue, PriorityWeightAge, max_rpc_cnt"
     backfill = evaluated(testbed).provenance.ignored_parameters
-    assert backfill == "bf_continue, max_rpc_cnt"
+    # Slurm takes the weight of age for 0 where there is no slurmdbd.
+    assert backfill == "bf_continue, PriorityWeightAge, max_rpc_cnt"
 
 
 def test_backfill_alone_starts_jobs_where_the_main_scheduler_is_off() -> None:
