@@ -97,7 +97,7 @@ class CommonParams(Params):
         "priority/multifactor", help="weighted factors, or order of submission"
     )
     PriorityWeightAge: int = tunable(
-        0, ge=0, le=WEIGHT_MAX, help="weight of the time spent waiting"
+        0, ge=0, le=WEIGHT_MAX, help="weight of the time spent waiting (0 without slurmdbd)"
     )
     PriorityWeightJobSize: int = tunable(0, ge=0, le=WEIGHT_MAX, help="weight of a job's width")
     PriorityWeightPartition: int = tunable(

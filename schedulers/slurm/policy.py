@@ -27,7 +27,7 @@ IGNORED = {
     "PriorityMaxAge": "Slurm takes the weight of age for 0 where there is no slurmdbd",
     "PriorityWeightPartition": "there is one partition",
     **dict.fromkeys(ShareParams.model_fields, "nobody has an account"),
-    "PriorityFlags": "age counts from submission on, and nothing else depends on it",
+    "PriorityFlags": "nothing that depends on it is simulated",
     **dict.fromkeys(RareOptions.model_fields, "not simulated"),
 }
 """Parameters without a meaning in a simulation, and why."""
