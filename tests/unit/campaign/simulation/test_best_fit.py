@@ -10,7 +10,7 @@ def chosen(free: list[int], width: int, count: int) -> dict[int, int] | None:
     """The slots that a job gets by node, None where it doesn't fit."""
     nodes = np.zeros(count, np.int32)
     amounts = np.zeros(count, np.int32)
-    if not choose(np.array(free, np.int32), width, count, BEST_FIT, nodes, amounts, 0):
+    if not choose(np.array(free, np.int32), width, count, 1, BEST_FIT, nodes, amounts, 0):
         return None
     return dict(zip(nodes.tolist(), amounts.tolist(), strict=True))
 
