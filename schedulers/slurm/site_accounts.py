@@ -12,7 +12,7 @@ from typing import Any
 
 from campaign.core.errors import ConfigError
 from schedulers.slurm.conf_file import ConfPair, content_of
-from schedulers.slurm.site_limits import Limit, limits_of
+from schedulers.slurm.site_limits import SlurmLimit, limits_of
 from schedulers.slurm.site_notes import NOTHING, Notes, is_name, pairs_of
 from schedulers.slurm.site_partitions import Preemption
 from schedulers.slurm.site_qos import read_qos
@@ -24,27 +24,27 @@ OPTION = re.compile(r":([A-Za-z]+)=('[^']*'|[^:']*)")
 SHARES = ("fairshare", "share", "rawshares")
 MOST_SHARES = 1_000_000_000
 LIMITS = {
-    "grpjobs": Limit("in_all", "max_jobs"),
-    "grpsubmit": Limit("in_all", "max_submitted"),
-    "grpsubmitjobs": Limit("in_all", "max_submitted"),
-    "grptres": Limit("in_all"),
-    "grpcpus": Limit("in_all", "max_slots"),
-    "grpnodes": Limit("in_all", "max_nodes"),
-    "maxtres": Limit("per_job"),
-    "maxtrespj": Limit("per_job"),
-    "maxtresperjob": Limit("per_job"),
-    "maxcpus": Limit("per_job", "max_slots"),
-    "maxcpusperjob": Limit("per_job", "max_slots"),
-    "maxnodes": Limit("per_job", "max_nodes"),
-    "maxnodesperjob": Limit("per_job", "max_nodes"),
-    "maxwall": Limit("per_job", "max_time_s"),
-    "maxwallpj": Limit("per_job", "max_time_s"),
-    "maxwalldurationperjob": Limit("per_job", "max_time_s"),
+    "grpjobs": SlurmLimit("in_all", "max_jobs"),
+    "grpsubmit": SlurmLimit("in_all", "max_submitted"),
+    "grpsubmitjobs": SlurmLimit("in_all", "max_submitted"),
+    "grptres": SlurmLimit("in_all"),
+    "grpcpus": SlurmLimit("in_all", "max_slots"),
+    "grpnodes": SlurmLimit("in_all", "max_nodes"),
+    "maxtres": SlurmLimit("per_job"),
+    "maxtrespj": SlurmLimit("per_job"),
+    "maxtresperjob": SlurmLimit("per_job"),
+    "maxcpus": SlurmLimit("per_job", "max_slots"),
+    "maxcpusperjob": SlurmLimit("per_job", "max_slots"),
+    "maxnodes": SlurmLimit("per_job", "max_nodes"),
+    "maxnodesperjob": SlurmLimit("per_job", "max_nodes"),
+    "maxwall": SlurmLimit("per_job", "max_time_s"),
+    "maxwallpj": SlurmLimit("per_job", "max_time_s"),
+    "maxwalldurationperjob": SlurmLimit("per_job", "max_time_s"),
 }
 OF_USERS = {
-    "maxjobs": Limit("in_all", "max_jobs"),
-    "maxsubmit": Limit("in_all", "max_submitted"),
-    "maxsubmitjobs": Limit("in_all", "max_submitted"),
+    "maxjobs": SlurmLimit("in_all", "max_jobs"),
+    "maxsubmit": SlurmLimit("in_all", "max_submitted"),
+    "maxsubmitjobs": SlurmLimit("in_all", "max_submitted"),
 }
 """Limits of a user; set for an account, they hold for each of its users by themselves."""
 DECIDE = frozenset(

@@ -14,7 +14,7 @@ NAMES = {"cpu": "max_slots", "node": "max_nodes", "gres/gpu": "max_gpus", "mem":
 
 
 @dataclass(frozen=True)
-class Limit:
+class SlurmLimit:
     """Which limit a key sets: whose, and which one; None for one of trackable resources."""
 
     scope: Scope
@@ -22,7 +22,7 @@ class Limit:
 
 
 def limits_of(
-    pairs: Mapping[str, ConfPair], meanings: Mapping[str, Limit], notes: Notes
+    pairs: Mapping[str, ConfPair], meanings: Mapping[str, SlurmLimit], notes: Notes
 ) -> dict[str, dict[str, Any]]:
     """Return the limits that pairs of known meaning set, by scope and name."""
     found: dict[str, dict[str, Any]] = {}
