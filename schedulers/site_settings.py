@@ -9,11 +9,10 @@ from typing import Literal, Protocol
 from campaign.schema.cluster import ClusterModelSettings
 from campaign.schema.settings import Scalar
 
-Verdict = Literal["taken", "cluster", "passed", "same", "fixed", "refused", "missing", "other"]
+Verdict = Literal["taken", "cluster", "same", "fixed", "refused", "missing", "other"]
 VERDICTS: Mapping[Verdict, str] = {
     "taken": "taken: parameters of every trial, and of the baseline where they are searched",
     "cluster": "taken into the cluster: its nodes, partitions, people and reservations",
-    "passed": "passed through, as they are: written into the configuration of every trial",
     "same": "the same in every trial here anyway",
     "fixed": "otherwise in every trial here",
     "refused": "not taken: no value that the scheduler takes, or no option that it knows",
