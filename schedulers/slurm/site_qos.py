@@ -6,25 +6,25 @@ from typing import Any
 
 from campaign.schema.cluster import QosFlag
 from schedulers.slurm.conf_file import ConfPair
-from schedulers.slurm.site_limits import Limit, limits_of
+from schedulers.slurm.site_limits import SlurmLimit, limits_of
 from schedulers.slurm.site_notes import NOTHING, Notes, is_name, pairs_of
 from schedulers.slurm.site_partitions import Preemption, preempt_mode
 from schedulers.slurm.site_tables import table_rows
 
 LIMITS = {
-    "grpjobs": Limit("in_all", "max_jobs"),
-    "grpsubmit": Limit("in_all", "max_submitted"),
-    "grptres": Limit("in_all"),
-    "maxtres": Limit("per_job"),
-    "maxtrespj": Limit("per_job"),
-    "maxwall": Limit("per_job", "max_time_s"),
-    "maxwallpj": Limit("per_job", "max_time_s"),
-    "maxtrespu": Limit("per_user"),
-    "maxjobspu": Limit("per_user", "max_jobs"),
-    "maxsubmitpu": Limit("per_user", "max_submitted"),
-    "maxtrespa": Limit("per_account"),
-    "maxjobspa": Limit("per_account", "max_jobs"),
-    "maxsubmitpa": Limit("per_account", "max_submitted"),
+    "grpjobs": SlurmLimit("in_all", "max_jobs"),
+    "grpsubmit": SlurmLimit("in_all", "max_submitted"),
+    "grptres": SlurmLimit("in_all"),
+    "maxtres": SlurmLimit("per_job"),
+    "maxtrespj": SlurmLimit("per_job"),
+    "maxwall": SlurmLimit("per_job", "max_time_s"),
+    "maxwallpj": SlurmLimit("per_job", "max_time_s"),
+    "maxtrespu": SlurmLimit("per_user"),
+    "maxjobspu": SlurmLimit("per_user", "max_jobs"),
+    "maxsubmitpu": SlurmLimit("per_user", "max_submitted"),
+    "maxtrespa": SlurmLimit("per_account"),
+    "maxjobspa": SlurmLimit("per_account", "max_jobs"),
+    "maxsubmitpa": SlurmLimit("per_account", "max_submitted"),
 }
 FLAGS: Mapping[str, QosFlag] = {
     "denyonlimit": "deny_on_limit",
