@@ -33,11 +33,11 @@ from campaign.simulation.work import (
 # Places of the state: the time; the last runs by kind, and the next ones; flags: a run is wanted
 # now, or asked for by the clock; something has changed since a run in order saw all that it must,
 # or since a backfill run; the queue's ends; until when backfill runs would find what the last one
-# did.
+# did; whether the last one left a job waiting, so that the next one keeps the beat.
 TIME, LAST_RUN, LAST_ASKED, LAST_FULL, LAST_BACKFILL, RUN_DUE, ASKED_DUE, FULL_DUE, BACKFILL_DUE = (
     range(9)
 )
-WANTED, ASKED, UNSEEN, CHANGED, QUEUE_FIRST, QUEUE_LAST, SAME_UNTIL = range(9, 16)
+WANTED, ASKED, UNSEEN, CHANGED, QUEUE_FIRST, QUEUE_LAST, SAME_UNTIL, BEATS = range(9, 17)
 # A plain array, which compiled functions can change in place.
 State = NDArray[np.int64]
 
@@ -67,7 +67,7 @@ def run_clocked(
     jobs = work.submit.size
     running = none_running(work, free)
     queue = np.empty(jobs, np.int64)
-    state = np.zeros(16, np.int64)
+    state = np.zeros(17, np.int64)
     # So that a first run isn't held back by one that never was.
     state[LAST_RUN] = -loop.least
     # So that the first run that is asked for comes at `loop.first`.
@@ -86,7 +86,7 @@ def run_clocked(
         if now >= NEVER:
             work.halt[0] = TOO_FAR
             return
-        if state[QUEUE_FIRST] == state[QUEUE_LAST] and state[CHANGED] and backfill.on:
+        if state[QUEUE_FIRST] == state[QUEUE_LAST] and backfill.on:
             _backfill_nothing(state, backfill, loop.tick, now)
         state[TIME] = now
         while running.size[0] > 0 and running.ends[0][0] <= now:
@@ -167,15 +167,22 @@ def _set_alarms(state: State, order: QueueOrder, loop: LoopTimes, backfill: Back
         state[FULL_DUE] = _next_tick(
             state[LAST_FULL] + (missed + 1) * loop.interval, loop.first, loop.tick
         )
-    if backfill.on and (state[CHANGED] or order.dynamic):
-        state[BACKFILL_DUE] = _next_backfill(state, backfill, loop.tick)
+    if backfill.on:
+        news = state[CHANGED] or order.dynamic
+        if news or (state[BEATS] and state[SAME_UNTIL] < NEVER):
+            since = now if news else max(now, state[SAME_UNTIL])
+            state[BACKFILL_DUE] = _next_backfill(state, backfill, loop.tick, since)
 
 
 @compiled
-def _next_backfill(state: State, backfill: BackfillTimes, tick: int) -> int:
-    """Return when the next backfill run is due, given that something has changed by the time."""
+def _next_backfill(state: State, backfill: BackfillTimes, tick: int, since: int) -> int:
+    """Return when the next backfill run is due for something that is new `since` then.
+
+    Runs that leave a job waiting keep their beat: such a job has nodes planned for it, which is a
+    change by itself. Where nothing has changed, the clock looks on each tick.
+    """
     due = state[LAST_BACKFILL] + backfill.interval
-    return _next_tick(max(due, state[TIME]), due, tick)
+    return _next_tick(max(due, since), due, backfill.interval if state[BEATS] else tick)
 
 
 @compiled
@@ -184,10 +191,11 @@ def _backfill_nothing(state: State, backfill: BackfillTimes, tick: int, now: int
 
     It found nothing to do, but the interval to the next one counts from it.
     """
-    due = _next_backfill(state, backfill, tick)
-    if due < now:
-        state[LAST_BACKFILL] = due
-        state[CHANGED] = 0
+    if state[CHANGED] or state[BEATS]:
+        due = _next_backfill(state, backfill, tick, state[TIME])
+        if due < now:
+            state[LAST_BACKFILL] = due
+            state[CHANGED] = state[BEATS] = 0
 
 
 @compiled
@@ -271,5 +279,6 @@ def _backfill(
         last, same = backfill_nodes(work, free, left, running, queue, ends, now, rule, backfill)
     else:
         last, same = backfill_slots(work, free, running, queue, ends, now, rule, backfill)
+    state[BEATS] = last > ends[0]
     state[QUEUE_LAST] = last
     state[SAME_UNTIL] = same
