@@ -139,7 +139,7 @@ def test_the_last_of_two_overrides_wins():
         ("objectives.awrt_s=sideways", ["objectives.awrt_s = 'sideways'", "minimize"]),
         ("~objectives.awrt_s", ["objectives", "two or three", "override '~objectives.awrt_s'"]),
         ("search.constraints.speed.max=1", ["search.constraints.speed", "no such metric"]),
-        ("search.constraints.awrt_s={}", ["search.constraints.awrt_s", "max, min or both"]),
+        ("search.constraints.awrt_s={}", ["search.constraints.awrt_s", "needs one of max, min,"]),
         ("hosts={}", ["hosts", "at least one host", "override 'hosts={}'"]),
         ("hosts={East: {}}", ["hosts", "host names match ^[a-z0-9]", "'East'"]),
         ("hosts.local.ports=[1,2]", ["hosts.local.ports = [1, 2]", "1024..65535"]),

@@ -222,7 +222,10 @@ def test_the_sampler_is_not_told_values_of_another_group(place, monkeypatch):
     monkeypatch.setattr(
         Study,
         "tell",
-        lambda self, number, metrics: (told.append(number), tell(self, number, metrics)),
+        lambda self, number, *given, **named: (
+            told.append(number),
+            tell(self, number, *given, **named),
+        ),
     )
     search(5, "--new-group")
     assert told == [3, 4]

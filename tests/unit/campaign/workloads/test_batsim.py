@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from campaign.core.errors import WorkloadError
-from campaign.core.jobs import Workload
+from campaign.core.jobs import Job, Workload
 from campaign.schema.workload import WorkloadSettings
 from campaign.workloads import load
 from campaign.workloads.batsim import KILLED, parse_batsim
@@ -38,9 +38,9 @@ def test_jobs_are_read_with_the_run_times_of_their_profiles() -> None:
         job(3, 50.5, 4, "long", walltime=200), job(9, 60, walltime=-1), job(11, 70), strict=True
     )
     assert list(workload.jobs()) == [
-        (3, 0.0, 4, 100.5, 200.0, 0),
-        (9, 9.5, 2, 10.0, 10.0, 0),
-        (11, 19.5, 2, 10.0, 10.0, 0),
+        Job(3, 0.0, 4, 100.5, 200.0, 0),
+        Job(9, 9.5, 2, 10.0, 10.0, 0),
+        Job(11, 19.5, 2, 10.0, 10.0, 0),
     ]
     assert (workload.name, workload.machine_slots) == ("w", 16)
     assert workload.notes == {NO_REQUEST: "2 jobs; the run time is taken for it"}

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from campaign.core.errors import WorkloadError
-from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
+from campaign.core.jobs import WORKLOAD_SCHEMA, Job, Workload
 from campaign.schema.workload import WorkloadSettings
 from campaign.workloads import load, swf
 from campaign.workloads.swf import parse_swf, read_swf, write_swf
@@ -54,8 +54,8 @@ def trace(tmp_path: Path):
 def test_swf_columns_are_those_of_the_format(trace) -> None:
     workload = trace("; Version: 2.2", "", line(4, 100, 10, 2, 60, 3), line(5, 130, 20, 4, -1, -1))
     first, second = workload.jobs()
-    assert first == (4, 0.0, 2, 10.0, 60.0, 3)
-    assert second == (5, 30.0, 4, 20.0, 20.0, 0)
+    assert first == Job(4, 0.0, 2, 10.0, 60.0, 3)
+    assert second == Job(5, 30.0, 4, 20.0, 20.0, 0)
     assert told(workload) == {NO_REQUEST: "1 job; the run time is taken for it"}
     assert workload.guessed_requests == {5}
     assert workload.notes[MACHINE].startswith("4 slots, as the widest job has")
@@ -184,7 +184,10 @@ def test_swf_white_space_may_be_any(separator: str, end: str) -> None:
 
 def test_swf_numbers_may_be_written_in_any_way() -> None:
     workload = parsed(line("1", "+0", "1e1", "2.0", "6.5E+1", "3."), line(2, ".5", "00012"))
-    assert list(workload.jobs()) == [(1, 0.0, 2, 10.0, 65.0, 3), (2, 0.5, 2, 12.0, 60.0, 3)]
+    assert list(workload.jobs()) == [
+        Job(1, 0.0, 2, 10.0, 65.0, 3),
+        Job(2, 0.5, 2, 12.0, 60.0, 3),
+    ]
     assert told(workload) == {}
 
 
