@@ -185,11 +185,16 @@ def parse_config(text: str) -> dict[str, Scalar]:
             found[name] = _read(name, value)
         elif name in RareOptions.model_fields or (name in OPTIONS and field.annotation is bool):
             found[name] = field.default
-        elif not (name.startswith("Priority") and found.get("PriorityType") == "priority/basic"):
+        elif not (_is_factor(name) and found.get("PriorityType") == "priority/basic"):
             raise ParseError(
                 f"scontrol show config ({name} missing)", shown.get("schedulerparameters", "")
             )
     return found
+
+
+def _is_factor(name: str) -> bool:
+    """Return whether it is a parameter of weighted factors, which Slurm shows under them only."""
+    return name.startswith("Priority") or name in ShareParams.model_fields
 
 
 def _shown_lines(text: str) -> dict[str, str]:
