@@ -7,7 +7,7 @@ ARGS ?=
 # What VMs and their images need, and what only the tests need beside it.
 SYSTEM_PACKAGES := qemu-system-x86 tini libvirt-daemon libvirt-daemon-driver-qemu libvirt-dev pkg-config gcc python3-dev python3-venv \
 	mmdebstrap uidmap erofs-utils zstd debian-archive-keyring
-TEST_PACKAGES := chromium chromium-driver libxml2-utils openssh-client cpio nix-bin
+TEST_PACKAGES := chromium chromium-driver libxml2-utils openssh-client cpio nix-bin iproute2 patch
 PACKAGES = $(SYSTEM_PACKAGES)
 
 .PHONY: help setup setup-test simulate search chaos bench doctor clean ui test test-fast test-vm test-wheel fuzz check format lock docs
