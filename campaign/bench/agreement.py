@@ -51,7 +51,7 @@ TESTED_AT: tuple[Point, ...] = (
     {"bf_interval": 120},
     {"bf_window": 60},
     {"bf_max_job_test": 5},
-    {"PriorityWeightAge": 1000, "PriorityWeightJobSize": 1000},
+    {"PriorityWeightJobSize": 1000},
 )
 """The points that are measured of each workload: what differs from Slurm's defaults."""
 ATTEMPTS = 2

@@ -3,12 +3,11 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from campaign.cli.arguments import add_results
 from campaign.cli.output import add_json, print_json, say
 from campaign.core.errors import UsageError
-from campaign.core.files import user_path
 
 if TYPE_CHECKING:
     from campaign.simulation.engine import Delays
@@ -24,12 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="delays of the simulation, as `hpc-campaign bench agreement` prints them (default: "
         "those of the campaign's configuration)",
     )
-    parser.add_argument(
-        "--results",
-        type=user_path,
-        default=Path("results"),
-        help="folder of results (default: results)",
-    )
+    add_results(parser)
     add_json(parser)
 
 

@@ -65,6 +65,16 @@ def whole_number(option: str, *, least: int = 1) -> Callable[[str], int]:
     return parse
 
 
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """Declare `--results`."""
+    parser.add_argument(
+        "--results",
+        type=user_path,
+        default=Path("results"),
+        help="folder of results (default: results)",
+    )
+
+
 def file_to_write(option: str, *endings: str) -> Callable[[str], Path]:
     """Return a type for `option`: a file to write that has one of these endings.
 

@@ -3,11 +3,10 @@
 import argparse
 import re
 from dataclasses import asdict
-from pathlib import Path
 
+from campaign.cli.arguments import add_results
 from campaign.cli.output import add_json, print_json, say
 from campaign.core.errors import UsageError
-from campaign.core.files import user_path
 
 _TRIAL = re.compile(r"(?P<name>[^:]+)(?::(?P<trial>\d+))?")
 
@@ -19,12 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME[:TRIAL]",
         help="a trial of a campaign that replayed a log; without a number, the baseline",
     )
-    parser.add_argument(
-        "--results",
-        type=user_path,
-        default=Path("results"),
-        help="folder of results (default: results)",
-    )
+    add_results(parser)
     add_json(parser)
 
 

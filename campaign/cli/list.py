@@ -2,11 +2,10 @@
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from campaign.cli.arguments import add_results
 from campaign.cli.output import add_json, print_json, say, table
-from campaign.core.files import user_path
 
 if TYPE_CHECKING:
     from campaign.records.campaigns import CampaignSummary
@@ -16,12 +15,7 @@ HEADS = ("name", "state", "trials", "testbed", "schedulers", "changed", "best va
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument(
-        "--results",
-        type=user_path,
-        default=Path("results"),
-        help="folder of results (default: results)",
-    )
+    add_results(parser)
     add_json(parser)
 
 

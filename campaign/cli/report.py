@@ -7,6 +7,7 @@ import argparse
 import re
 from pathlib import Path
 
+from campaign.cli.arguments import add_results
 from campaign.core.errors import ConfigError, UsageError
 from campaign.core.files import user_path
 
@@ -24,12 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="name of the campaign; or `compare NAME:TRIAL NAME:TRIAL`: two "
         "trials of the same jobs",
     )
-    parser.add_argument(
-        "--results",
-        type=user_path,
-        default=Path("results"),
-        help="folder of results (default: results)",
-    )
+    add_results(parser)
     parser.add_argument(
         "--top",
         type=_count,

@@ -3,11 +3,10 @@
 import argparse
 import contextlib
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from campaign.cli.arguments import add_results
 from campaign.cli.output import add_json, print_json, say
-from campaign.core.files import user_path
 
 if TYPE_CHECKING:
     from campaign.records.verification import Damage
@@ -18,12 +17,7 @@ DAMAGED = 2
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("name", help="name of the campaign")
-    parser.add_argument(
-        "--results",
-        type=user_path,
-        default=Path("results"),
-        help="folder of results (default: results)",
-    )
+    add_results(parser)
     parser.add_argument(
         "--rebuild",
         action="store_true",

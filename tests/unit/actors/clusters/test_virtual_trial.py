@@ -11,6 +11,7 @@ from actors.clusters import guest_task, virtual_guest, virtual_watch
 from actors.clusters.cluster_spec import ClusterSpec, VirtualTime
 from actors.clusters.trial_spec import TrialSpec
 from actors.clusters.virtual_trial import VirtualTrialRun
+from actors.clusters.virtual_watch import lead_s
 from campaign.core.errors import InfrastructureError
 from campaign.core.phases import Phase
 from campaign.core.trials import Trial
@@ -188,3 +189,9 @@ def test_a_trial_has_a_deadline_in_real_time(run_on, tmp_path):
     assert evaluation.outcome == "infrastructure_failed"
     assert "didn't end within 10 s of real time; the guest is at" in evaluation.reason
     assert host.slots == {}
+
+
+def test_the_lead_counts_from_the_last_stage_of_configuring() -> None:
+    took = {"boot": 9.0, "stage users": 5.0, "stage reconfigure": 0.5, "smoke test": 2.0}
+    assert lead_s({**took, "checks": 0.25, "workload": 100.0, "collecting": 3.0}) == 2.75
+    assert lead_s(took) is None

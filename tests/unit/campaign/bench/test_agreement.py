@@ -14,11 +14,12 @@ from campaign.core.errors import BenchmarkError
 from campaign.core.jobs import JOBS_SCHEMA
 from campaign.core.trials import Evaluation
 from campaign.schema.workload import WorkloadSettings
-from campaign.simulation.calibration import CalibrationCase
+from campaign.simulation.calibration import CalibrationCase, simulated
 from campaign.simulation.engine import NO_DELAYS, Nodes, simulate
 from campaign.simulation.table import jobs_table
 from campaign.workloads import load
 from schedulers.policy import Policy
+from schedulers.registry import adapter
 
 SMALL = ("cluster.nodes=2", "workload.jobs=8")
 
@@ -178,6 +179,19 @@ def test_an_invalid_trial_is_tried_once_more(testbeds, tmp_path) -> None:
     invalid.append(3)
     agreement.run(SMALL, tmp_path, rounds=1)
     assert [one for one in opened[0].started if one[0] == 3] == [(3, 1), (3, 2)]
+
+
+def test_the_lead_of_a_trial_is_kept_with_its_jobs_and_simulated(tmp_path) -> None:
+    kept = KeptJobs(tmp_path)
+    kept.write("a" * 64, jobs(0, 1), lead_s=3.65)
+    kept.write("b" * 64, jobs(0, 1))
+    assert (kept.lead_s("a" * 64), kept.lead_s("b" * 64)) == (3.65, None)
+    assert kept.read("a" * 64).equals(jobs(0, 1))
+    slurm = adapter("slurm")
+    policy = slurm.policy(slurm.Params(SchedulerType="sched/backfill", bf_interval=300))
+    one = replace(case("one"), policy=policy)
+    late, early = (simulated(replace(one, lead_s=lead), NO_DELAYS) for lead in (0.0, 250.0))
+    assert any(not a.equals(b) for a, b in zip(late, early, strict=True))
 
 
 def test_jobs_that_cannot_be_read_are_named(tmp_path) -> None:
