@@ -1,7 +1,6 @@
 """Logs on their way home: of living and dead actors, near and far, once and in several visits."""
 
 import threading
-import time
 
 import pytest
 
@@ -175,23 +174,23 @@ def test_a_silent_host_delays_nobody(home, settings, place, tmp_path, monkeypatc
     """A request returns at once; other hosts are served when the silent one was given up."""
     asked = threading.Event()
     given_up = threading.Event()
+    answered = threading.Event()
 
     class Silent(InProcess):
         def call_within(self, *_):
             asked.set()
             given_up.wait(20)
+            answered.set()
             raise InfrastructureError("host bert didn't answer within 5 s")
 
     write(place, DEAD, b"its end")
     collector = LogCollector(home)
-    begun = time.monotonic()
     collector.request("bert", far(settings), Silent(None))
     collector.request("anna", settings, None)
-    assert time.monotonic() - begun < 1
-    assert asked.wait(10) and home.size(DEAD) == 0
+    assert asked.wait(10) and not answered.is_set() and home.size(DEAD) == 0
     monkeypatch.setattr(log_collector, "FINISH_TIMEOUT_S", 0.2)
     collector.finish()
-    assert collector._thread.is_alive() and time.monotonic() - begun < 10
+    assert collector._thread.is_alive() and not answered.is_set()
     given_up.set()
     collector._thread.join(20)
     assert read(tmp_path, DEAD) == b"its end"
