@@ -12,6 +12,8 @@ Sample = dict[str, Any]
 """Settings of a cluster; those of a job's traits under `job`."""
 _PAIR: Sample = {"groups": {"a": {"nodes": 1}, "b": {"nodes": 1}}}
 _LIMIT: Sample = {"in_all": {"max_jobs": 3}}
+_SIZE: Sample = {"in_all": {"max_slots": 3}}
+_RANKED: Sample = {"job": {"qos": "s"}}
 PULLS: dict[Lever, tuple[Sample, Sample]] = {
     Lever.UNLIKE_NODES: ({"groups": {"a": {"nodes": 1}, "b": {"nodes": 1, "slots": 8}}}, _PAIR),
     Lever.MEMORY: (
@@ -32,7 +34,11 @@ PULLS: dict[Lever, tuple[Sample, Sample]] = {
     ),
     Lever.PARTITION_LIMITS: ({"partitions": {"p": {"max_nodes": 1}}}, {"partitions": {"p": {}}}),
     Lever.PARTITION_PRIORITY: (
-        {"partitions": {"p": {"priority_tier": 7}}},
+        {"partitions": {"p": {"priority_tier": 7}, "q": {}}, "job": {"partition": "p"}},
+        {"partitions": {"p": {}, "q": {}}, "job": {"partition": "p"}},
+    ),
+    Lever.PARTITION_FACTORS: (
+        {"partitions": {"p": {"priority_factor": 7}}},
         {"partitions": {"p": {}}},
     ),
     Lever.PARTITION_ACCESS: (
@@ -49,7 +55,21 @@ PULLS: dict[Lever, tuple[Sample, Sample]] = {
         {"accounts": {"c": {}, "d": {"shares": 3}}, "job": {"account": "d"}},
         {"accounts": {"c": {}, "d": {"shares": 3}}},
     ),
-    Lever.QOS: ({"qos": {"s": {"priority": 5}}}, {"qos": {"s": {}}}),
+    Lever.ACCOUNT_TREES: (
+        {"accounts": {"c": {}, "d": {"parent": "c"}}},
+        {"accounts": {"c": {}, "d": {}}},
+    ),
+    Lever.ACCOUNT_SIZES: ({"accounts": {"c": _SIZE}}, {"accounts": {"c": {}}}),
+    Lever.USER_SHARES: (
+        {"accounts": {"c": {}}, "users": {"u": {"accounts": ["c"], "shares": 3}}},
+        {"accounts": {"c": {}}, "users": {"u": {"accounts": ["c"]}}},
+    ),
+    Lever.QOS: ({"qos": {"s": {"priority": 5}}, **_RANKED}, {"qos": {"s": {}}, **_RANKED}),
+    Lever.QOS_LIMITS: ({"qos": {"s": {"per_user": {"max_jobs": 1}}}}, {"qos": {"s": {}}}),
+    Lever.QOS_ACCESS: (
+        {"qos": {"s": {}}, "accounts": {"c": {"qos": ["s"]}}},
+        {"qos": {"s": {}}, "accounts": {"c": {}}},
+    ),
     Lever.LIMITS: ({"accounts": {"c": _LIMIT}}, {"accounts": {"c": {}}}),
     Lever.RESERVATIONS: (
         {"users": {"u": {}}, "reservations": {"r": {"duration_s": 60, "users": ["u"]}}},

@@ -1,11 +1,12 @@
 """What a cluster or its jobs may ask of a scheduler, piece by piece: who can't do one says so."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
 from campaign.schema.cluster import JobLimitSettings, SharedLimitSettings
 from campaign.schema.model import ClusterSettings
+from campaign.schema.settings import Settings
 from campaign.schema.workload import WorkloadSettings
 
 
@@ -19,12 +20,18 @@ class Lever(StrEnum):
     PARTITIONS = "partitions"
     PARTITION_LIMITS = "limits of partitions"
     PARTITION_PRIORITY = "priorities of partitions"
+    PARTITION_FACTORS = "priority factors of partitions"
     PARTITION_ACCESS = "partitions that aren't everybody's"
     PARTITION_QOS = "a partition's own quality of service"
     PREEMPTION = "preemption"
     USERS = "jobs submitted by their users"
     ACCOUNTS = "accounts and shares"
+    ACCOUNT_TREES = "accounts within accounts"
+    ACCOUNT_SIZES = "slots, GPUs and memory of an account in all"
+    USER_SHARES = "shares of users"
     QOS = "qualities of service"
+    QOS_LIMITS = "limits, flags and usage factors of qualities of service"
+    QOS_ACCESS = "qualities of service that aren't everybody's"
     LIMITS = "limits of accounts and users"
     RESERVATIONS = "reservations"
     NODE_EVENTS = "nodes that fail or are drained"
@@ -107,17 +114,13 @@ def _of_partitions(cluster: ClusterSettings) -> Iterator[LeverInUse]:
         path = f"cluster.partitions.{name}"
         yield LeverInUse(Lever.PARTITIONS, path, name)
         for lever, fields in _OF_PARTITIONS.items():
-            for field in fields:
-                value = getattr(partition, field)
-                if value != type(partition).model_fields[field].get_default(
-                    call_default_factory=True
-                ):
-                    yield LeverInUse(lever, f"{path}.{field}", value)
+            yield from _changed(partition, fields, path, lever)
 
 
 _OF_PARTITIONS = {
     Lever.PARTITION_LIMITS: ("max_time_s", "default_time_s", "max_nodes", "min_nodes"),
-    Lever.PARTITION_PRIORITY: ("priority_tier", "priority_factor"),
+    Lever.PARTITION_PRIORITY: ("priority_tier",),
+    Lever.PARTITION_FACTORS: ("priority_factor",),
     Lever.PARTITION_ACCESS: ("allow_accounts", "allow_qos"),
     Lever.PARTITION_QOS: ("qos",),
     Lever.EXCLUSIVE: ("exclusive",),
@@ -138,23 +141,46 @@ def _of_people(cluster: ClusterSettings) -> Iterator[LeverInUse]:
     for kind, people in (("accounts", cluster.accounts), ("users", cluster.users)):
         for name, one in people.items():
             path = f"cluster.{kind}.{name}"
-            for scope in ("per_job", "in_all"):
-                yield from _limits(getattr(one, scope), f"{path}.{scope}", Lever.LIMITS)
+            yield from _limits(one.per_job, f"{path}.per_job")
+            yield from _limits(one.in_all, f"{path}.in_all", _SIZES if kind == "accounts" else ())
             if one.qos:
                 yield LeverInUse(Lever.QOS, f"{path}.qos", one.qos)
+                yield LeverInUse(Lever.QOS_ACCESS, f"{path}.qos", one.qos)
+    for name, account in cluster.accounts.items():
+        yield from _changed(account, ("parent",), f"cluster.accounts.{name}", Lever.ACCOUNT_TREES)
+    for name, user in cluster.users.items():
+        yield from _changed(user, ("shares",), f"cluster.users.{name}", Lever.USER_SHARES)
+
+
+_SIZES = ("max_slots", "max_gpus", "max_memory_mib")
 
 
 def _of_qos(cluster: ClusterSettings) -> Iterator[LeverInUse]:
     for name, qos in cluster.qos.items():
         path = f"cluster.qos.{name}"
         yield LeverInUse(Lever.QOS, path, name)
+        yield from _changed(qos, _OF_QOS, path, Lever.QOS_LIMITS)
         if qos.preempts:
             yield LeverInUse(Lever.PREEMPTION, f"{path}.preempts", qos.preempts)
 
 
+_OF_QOS = ("per_job", "per_user", "per_account", "in_all", "usage_factor", "flags")
+
+
 def _limits(
-    limits: JobLimitSettings | SharedLimitSettings, path: str, lever: Lever
+    limits: JobLimitSettings | SharedLimitSettings, path: str, sizes: Collection[str] = ()
 ) -> Iterator[LeverInUse]:
     for name, value in limits:
         if value is not None:
+            lever = Lever.ACCOUNT_SIZES if name in sizes else Lever.LIMITS
             yield LeverInUse(lever, f"{path}.{name}", value)
+
+
+def _changed(
+    settings: Settings, fields: Iterable[str], path: str, lever: Lever
+) -> Iterator[LeverInUse]:
+    """Yield the lever for each of the fields that isn't at its default."""
+    for field in fields:
+        value = getattr(settings, field)
+        if value != type(settings).model_fields[field].get_default(call_default_factory=True):
+            yield LeverInUse(lever, f"{path}.{field}", value)

@@ -21,6 +21,7 @@ EXPRESSED = frozenset(
         Lever.PARTITIONS,
         Lever.PARTITION_LIMITS,
         Lever.PARTITION_PRIORITY,
+        Lever.PARTITION_FACTORS,
         Lever.PREEMPTION,
         Lever.USERS,
         Lever.RESERVATIONS,

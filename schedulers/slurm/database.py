@@ -12,7 +12,18 @@ from schedulers.base import File, Node, Probe, Topology, Unit
 from schedulers.facts import ImageFacts
 
 LEVERS = frozenset(
-    {Lever.ACCOUNTS, Lever.LIMITS, Lever.QOS, Lever.PARTITION_QOS, Lever.PARTITION_ACCESS}
+    {
+        Lever.ACCOUNTS,
+        Lever.ACCOUNT_TREES,
+        Lever.ACCOUNT_SIZES,
+        Lever.USER_SHARES,
+        Lever.LIMITS,
+        Lever.QOS,
+        Lever.QOS_LIMITS,
+        Lever.QOS_ACCESS,
+        Lever.PARTITION_QOS,
+        Lever.PARTITION_ACCESS,
+    }
 )
 """What of a cluster's model only slurmdbd keeps."""
 DBD_PORT = 6819

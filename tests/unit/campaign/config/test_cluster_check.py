@@ -87,6 +87,30 @@ def test_accounts_make_jobs_their_users_own() -> None:
     assert used == {Lever.ACCOUNTS, Lever.USERS} and cluster.own_users
 
 
+@pytest.mark.parametrize(
+    ("cluster", "levers"),
+    [
+        ({"partitions": {"p": {"priority_tier": 3}}}, {Lever.PARTITION_PRIORITY}),
+        ({"partitions": {"p": {"priority_factor": 3}}}, {Lever.PARTITION_FACTORS}),
+        ({"qos": {"q": {"priority": 3}}}, {Lever.QOS}),
+        ({"qos": {"q": {"usage_factor": 3}}}, {Lever.QOS, Lever.QOS_LIMITS}),
+        ({"qos": {"q": {"per_user": {"max_jobs": 3}}}}, {Lever.QOS, Lever.QOS_LIMITS}),
+        ({"users": {"u": {"qos": ["q"]}}, "qos": {"q": {}}}, {Lever.QOS, Lever.QOS_ACCESS}),
+        ({"users": {"u": {"shares": 3}}}, {Lever.USER_SHARES}),
+        ({"accounts": {"a": {}, "b": {"parent": "a"}}}, {Lever.ACCOUNT_TREES}),
+        ({"accounts": {"a": {"in_all": {"max_gpus": 3}}}}, {Lever.ACCOUNT_SIZES}),
+        ({"accounts": {"a": {"in_all": {"max_jobs": 3}}}}, {Lever.LIMITS}),
+        ({"users": {"u": {"in_all": {"max_gpus": 3}}}}, {Lever.LIMITS}),
+    ],
+)
+def test_a_setting_pulls_its_own_lever(cluster, levers) -> None:
+    """So an adapter that has priorities and no limits can say so."""
+    plain = {Lever.PARTITIONS, Lever.USERS, Lever.ACCOUNTS}
+    read = ClusterSettings.model_validate(cluster)
+    used = {one.lever for one in levers_in_use(read, CAMPAIGN.workload)}
+    assert used - plain == levers
+
+
 def test_what_the_simulation_cannot_express_is_refused_by_name() -> None:
     with pytest.raises(ConfigError) as caught:
         compose([SIMULATED, "cluster.partitions={debug: {priority_tier: 2}}"])
@@ -96,10 +120,11 @@ def test_what_the_simulation_cannot_express_is_refused_by_name() -> None:
 
 
 def test_each_lever_is_refused_once_for_each_who_cannot() -> None:
-    campaign = campaign_with(events=[{"at_s": 1, "node": "n1", "becomes": "down"}])
+    kept = {"duration_s": 60, "maintenance": True}
+    campaign = campaign_with(reservations={"a": kept, "b": kept})
     found = [problem.why for problem in not_expressed(campaign, [adapter("kube")])]
     assert found == [
-        f"{who} can't express {Lever.NODE_EVENTS.value}" for who in ("kube", "the simulation")
+        f"{who} can't express {Lever.RESERVATIONS.value}" for who in ("kube", "the simulation")
     ]
 
 
