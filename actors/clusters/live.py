@@ -215,6 +215,12 @@ class LiveCluster:
             for name, endpoint in zip(self.topology.guests, self.slot.ssh_endpoints, strict=False)
         }
 
+    @property
+    def devices(self) -> str:
+        """Return the nodes with PCI devices of their own, and the addresses of these."""
+        given = self.slot.devices_of(self.topology.guests)
+        return " ".join(f"{name}={','.join(addresses)}" for name, addresses in given.items())
+
     async def node_states(self) -> list[NodeState]:
         """Return how each VM is, in the topology's order."""
         running = set(ClusterState) - {ClusterState.PLACED, ClusterState.RELEASED}

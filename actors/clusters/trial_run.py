@@ -157,6 +157,7 @@ class TrialRun:
             start="golden" if ready.golden_key else "cold",
             golden_key=ready.golden_key,
             cold_because=ready.cold_because,
+            devices=ready.cluster.devices,
         )
 
     async def _use(self, ready: ReadyCluster) -> None:

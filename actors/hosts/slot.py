@@ -1,6 +1,6 @@
 """What a host and the clusters on it tell each other: its facts, its slots, the nodes to start."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -79,6 +79,19 @@ class Slot:
         dealt = [list(part.ssh_endpoints) for part in self.parts]
         # Node i is on part i modulo n, which is how `MultiHost` deals the nodes.
         return tuple(dealt[index % len(dealt)].pop(0) for index in range(sum(map(len, dealt))))
+
+    def devices_of(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return the PCI addresses of the devices of each of these nodes that has any.
+
+        `names` are those of all nodes, in their order.
+        """
+        parts = self.parts or (self,)
+        found = {
+            name: devices
+            for place, part in enumerate(parts)
+            for name, devices in zip(names[place :: len(parts)], part.devices, strict=False)
+        }
+        return {name: found[name] for name in names if found.get(name)}
 
 
 @dataclass(frozen=True)

@@ -75,10 +75,12 @@ def add_results(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def file_to_write(option: str, *endings: str) -> Callable[[str], Path]:
+def file_to_write(
+    option: str, *endings: str, folder_is_made: bool = False
+) -> Callable[[str], Path]:
     """Return a type for `option`: a file to write that has one of these endings.
 
-    Its folder must exist. UsageError for anything else.
+    Its folder must exist, unless whoever writes the file makes it. UsageError for anything else.
     """
     usage = " or ".join(f"{option} FILE{ending}" for ending in endings)
 
@@ -88,7 +90,7 @@ def file_to_write(option: str, *endings: str) -> Callable[[str], Path]:
             raise UsageError(
                 f"{option} {text}: not the name of a file to write", resolution=f"Use {usage}."
             )
-        if not place.parent.is_dir():
+        if not (folder_is_made or place.parent.is_dir()):
             raise UsageError(
                 f"{option} {text}: there is no folder {place.parent}",
                 resolution=f"Create it, or use {usage}.",

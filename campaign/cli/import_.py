@@ -18,7 +18,7 @@ from campaign.config.site_file import (
 from campaign.config.workload_source import FILE_USAGE, SETTINGS_USAGE, find_workload
 from campaign.core.errors import UsageError, WorkloadError
 from campaign.core.files import user_path, write_atomically
-from campaign.workloads.sacct_command import COMMAND
+from campaign.core.sacct_command import COMMAND
 from schedulers.site_settings import SiteFiles
 
 ENDING = ".parquet"
@@ -56,9 +56,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=file_to_write("--out", ENDING, SETTINGS_ENDING),
+        type=file_to_write("--out", ENDING, SETTINGS_ENDING, folder_is_made=True),
         metavar="FILE",
-        help=f"the file to write: FILE{ENDING}, or FILE{SETTINGS_ENDING} for settings",
+        help=f"the file to write: FILE{ENDING}, or FILE{SETTINGS_ENDING} for settings; its folder "
+        "is made if there is none",
     )
     parser.add_argument("--force", action="store_true", help="replace FILE if there is one")
     parser.add_argument(
@@ -218,6 +219,7 @@ def _import_log(options: argparse.Namespace, place: Path) -> None:
 
 def _write(place: Path, content: bytes) -> None:
     try:
+        place.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(place, content)
     except OSError as error:
         raise WorkloadError(

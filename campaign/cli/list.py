@@ -21,9 +21,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a line per campaign, the most recently changed first."""
+    from campaign.execution.distinct import recorded_trials
     from campaign.records.campaigns import summaries
 
-    found = list(summaries(options.results))
+    found = list(summaries(options.results, recorded_trials))
     if options.json:
         print_json([asdict(one) for one in found])
     elif found:

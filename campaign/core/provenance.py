@@ -111,6 +111,7 @@ class Provenance:
     golden_key: str = _fact("golden cluster")
     cold_because: str = _fact("why no golden cluster was used", group=Group.EXPLANATION)
     node_hosts: str = _fact("hosts of the nodes")
+    devices: str = _fact("PCI devices that nodes had for themselves")
     head_used_mib: int | None = _fact(
         "memory in use on the head before the workload",
         unit="MiB",

@@ -2,6 +2,8 @@
 
 import math
 
+from campaign.config.compose import compose_recorded
+from campaign.core.errors import CampaignError
 from campaign.records.ledger import History
 from campaign.schema.model import Campaign
 from search.distinct import key_of, size_of
@@ -20,6 +22,18 @@ def trials_of(campaign: Campaign, space: Space, history: History) -> int:
         return wanted
     asked = {key_of(history.asked[n].point) for n in history.asked if in_newest_group(history, n)}
     return min(wanted, len(history.asked) + int(size) - len(asked))
+
+
+def recorded_trials(history: History) -> int:
+    """Return what `trials_of` does, by the settings that a ledger recorded.
+
+    Where they are those of another version, and can't be read here, it is search.trials.
+    """
+    try:
+        composed = compose_recorded(history.config)
+    except CampaignError:
+        return int(history.config["search"]["trials"])
+    return trials_of(composed.campaign, composed.space, history)
 
 
 def in_newest_group(history: History, number: int) -> bool:

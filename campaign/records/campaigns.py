@@ -1,6 +1,6 @@
 """The campaigns of a results folder: which there are, how far each is, and its best values."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,8 @@ State = Literal["running", "finished", "failed", "interrupted", "unreadable"]
 """`running`: a living process holds the ledger. `finished`: every trial is settled, and at least
 one is valid. `failed`: every trial is settled, none is valid. `interrupted`: trials are left, and
 nobody works on them. `unreadable`: the ledger can't be read."""
+TrialCount = Callable[[History], int]
+"""How many trials a campaign comes to: fewer than search.trials where its space has no more."""
 
 
 @dataclass(frozen=True)
@@ -53,19 +55,24 @@ def names_in(root: Path) -> list[str]:
     return sorted(ledger.parent.name for ledger in root.glob("*/ledger.jsonl"))
 
 
-def summaries(root: Path) -> Iterator[CampaignSummary]:
+def _searched(history: History) -> int:
+    return int(history.config["search"]["trials"])
+
+
+def summaries(root: Path, trials_of: TrialCount = _searched) -> Iterator[CampaignSummary]:
     """Yield every campaign in the results folder `root`, the most recently changed first."""
     ledgers = {name: Results(root, name).ledger_path for name in names_in(root)}
     for name in sorted(ledgers, key=lambda name: ledgers[name].stat().st_mtime, reverse=True):
-        yield summary(name, ledgers[name])
+        yield summary(name, ledgers[name], trials_of)
 
 
-def summary(name: str, ledger: Path) -> CampaignSummary:
+def summary(name: str, ledger: Path, trials_of: TrialCount = _searched) -> CampaignSummary:
     """Return the campaign of one ledger file."""
     # Before the ledger is read, so that one that ends meanwhile isn't taken for an interrupted one.
     running = ledger.is_file() and in_use(ledger)
     try:
-        return _of_history(name, ledger, history_of(ledger), running=running)
+        history = history_of(ledger)
+        return _of_history(name, ledger, history, trials_of(history), running=running)
     except CampaignError as error:
         problem = error.brief
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -73,10 +80,11 @@ def summary(name: str, ledger: Path) -> CampaignSummary:
     return CampaignSummary(name, "running" if running else "unreadable", problem=problem)
 
 
-def _of_history(name: str, ledger: Path, history: History, *, running: bool) -> CampaignSummary:
+def _of_history(
+    name: str, ledger: Path, history: History, trials: int, *, running: bool
+) -> CampaignSummary:
     head: Mapping[str, Any] = history.head or {}
     config = history.config
-    trials = int(config["search"]["trials"])
     done = history.lasting(int(config["search"]["retries"]))
     names = config["scheduler"]["name"]
     return CampaignSummary(

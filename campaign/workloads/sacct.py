@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from campaign.core.errors import WorkloadError
 from campaign.core.jobs import HEADER, Workload
+from campaign.core.sacct_command import COLUMNS, COMMAND
 from campaign.workloads import clock_times
 from campaign.workloads.budgets import BUDGET, Budget
 from campaign.workloads.clock_times import CLOCK_OF_UTC, TIMES_TOLD, moments, resolved, zone_of
 from campaign.workloads.columns import WIDEST, Columns
 from campaign.workloads.delimited import TextColumns, read_delimited
-from campaign.workloads.sacct_command import COLUMNS, COMMAND
 from campaign.workloads.sacct_json import json_columns, looks_like_json
 from campaign.workloads.sacct_records import AccountLines, jobs_of, tasks_in
 from campaign.workloads.submit_lines import Submissions, submissions

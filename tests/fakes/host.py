@@ -83,7 +83,11 @@ class FakeHost:
         self.slots[cluster] = {}
         self.wanted[cluster] = devices
         ports = tuple(range(2200, 2200 + nodes))
-        return Slot(cluster, ports, NETWORK, None, Resources(), shape)
+        given = tuple(
+            tuple(f"0000:0{node}:00.{function}" for function in range(sum(of_node.values())))
+            for node, of_node in enumerate(devices)
+        )
+        return Slot(cluster, ports, NETWORK, None, Resources(), shape, devices=given)
 
     async def pin(self, slot, expires):
         if slot.cluster not in self.slots:

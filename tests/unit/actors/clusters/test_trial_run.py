@@ -63,9 +63,9 @@ def lived(monkeypatch):
     monkeypatch.setattr(trial_run, "Replay", FakeReplay)
     monkeypatch.setattr(TrialRun, "_judge", lambda self, *_: ())
 
-    def live_it(host, acting=None, prefetch="none"):
+    def live_it(host, acting=None, prefetch="none", **settings):
         monkeypatch.setattr(FakeReplay, "acting", acting)
-        spec = ClusterSpec("test", FakeScheduler(), ClusterSettings(), BUNDLE, 1, 2)
+        spec = ClusterSpec("test", FakeScheduler(), ClusterSettings(**settings), BUNDLE, 1, 2)
         trial = TrialSpec(
             Trial(number=7, point={}),
             "fake",
@@ -106,6 +106,15 @@ def test_a_trial_that_goes_well_passes_all_phases_and_leaves_nothing(lived):
     )
     assert evaluation.files["logs/head/x"] == b"log"
     assert host.slots == {}
+
+
+def test_it_is_kept_which_devices_the_nodes_had(lived):
+    evaluation, _ = lived(FakeHost(), devices={"gpu": 2})
+    assert evaluation.provenance.devices == (
+        "n1=0000:01:00.0,0000:01:00.1 n2=0000:02:00.0,0000:02:00.1"
+    )
+    evaluation, _ = lived(FakeHost())
+    assert evaluation.provenance.devices == ""
 
 
 def test_a_host_that_has_no_slot_is_told_and_the_phase_is_in_the_log(lived, caplog):

@@ -2,6 +2,7 @@
 what is given back."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -74,6 +75,14 @@ def acquired(several, nodes):
 
 def boots(*names):
     return [NodeBoot(name, None, ("", ""), {}) for name in names]
+
+
+def test_each_node_has_the_devices_that_its_own_host_gave_it():
+    slot = acquired(multi_host(Host("a"), Host("b")), 3)
+    assert slot.devices_of(["head", "n1", "n2"]) == {}
+    a, b = slot.parts
+    given = replace(slot, parts=(replace(a, devices=((), ("A",))), replace(b, devices=(("B",),))))
+    assert given.devices_of(["head", "n1", "n2"]) == {"n1": ("B",), "n2": ("A",)}
 
 
 def test_nodes_are_dealt_in_turn():

@@ -7,9 +7,9 @@ import pytest
 from campaign import __main__ as surrounding
 from campaign.config.compose import compose
 from campaign.core.exits import USER_ERROR
+from campaign.core.sacct_command import COMMAND
 from campaign.testbeds.preflight import workload_for
 from campaign.workloads.sacct import read_sacct
-from campaign.workloads.sacct_command import COMMAND
 from campaign.workloads.swf import read_swf
 from campaign.workloads.table import read_table
 
@@ -52,7 +52,6 @@ PartitionName=normal Nodes=n[1-9]
 
 def test_a_sites_settings_become_an_option_of_the_group_scheduler_and_the_baseline(folder, capsys):
     (folder / "slurm.conf").write_text(CONF)
-    (folder / "site" / "scheduler").mkdir(parents=True)
     assert imported("slurm.conf", "--out", "site/scheduler/ours.yaml") == 0
     said = capsys.readouterr().out
     assert "site/scheduler/ours.yaml: 2 parameters of slurm" in said

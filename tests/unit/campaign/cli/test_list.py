@@ -50,6 +50,18 @@ def test_the_state_follows_from_what_is_settled(tmp_path, trials, state, done):
     assert (found.name, found.state, found.done, found.trials) == ("mine", state, done, 3)
 
 
+def test_a_search_that_has_no_points_left_is_finished(tmp_path, capsys):
+    space = ["testbed=simulation", "cluster.nodes={choices: [1, 2]}"]
+    fixed = {"SchedulerType": "sched/backfill", "bf_interval": 30, "sched_interval": 60}
+    space += [f"scheduler.params.{name}={value}" for name, value in fixed.items()]
+    begun(tmp_path, "whole", *[("ok", 5.0, 1.0)] * 2, overrides=space)
+    begun(tmp_path, "half", ("ok", 5.0, 1.0), overrides=space)
+    assert entry.main(["list", "--results", str(tmp_path)]) == 0
+    _, *lines = capsys.readouterr().out.splitlines()
+    states = {line.split()[0]: line.split()[1:3] for line in lines}
+    assert states == {"whole": ["finished", "2/2"], "half": ["interrupted", "1/2"]}
+
+
 def test_a_campaign_whose_ledger_is_held_runs(tmp_path):
     with Ledger(begun(tmp_path, "mine", ("ok", 1.0, 1.0))):
         assert only(tmp_path).state == "running"

@@ -9,10 +9,10 @@ import pytest
 
 from campaign.core.errors import ConfigError, WorkloadError
 from campaign.core.jobs import HEADER, Workload
+from campaign.core.sacct_command import COLUMNS
 from campaign.workloads.clock_times import SKIPPED, TIMES_TOLD, UNCLEAR
 from campaign.workloads.delimited import NOT_UTF8, WRONG_WIDTH
 from campaign.workloads.sacct import NO_NUMBER, STEPS, read_sacct
-from campaign.workloads.sacct_command import COLUMNS
 from campaign.workloads.sacct_records import (
     FRESH,
     NEVER,
