@@ -34,6 +34,7 @@ def fewest_nodes(job: "Job", topology: Topology) -> int:
             "may have",
             resolution="Give the cluster such nodes (cluster.groups), or leave such jobs out.",
         )
+    _check_partition(job, max(slots, gpus, asked), topology)
     return max(slots, gpus, asked)
 
 
@@ -49,6 +50,24 @@ def fitting_nodes(job: "Job", topology: Topology) -> list[Node]:
         and _has_gpus(node, job.traits)
         and _has_features(node, job.traits.features)
     ]
+
+
+def _check_partition(job: "Job", nodes: int, topology: Topology) -> None:
+    """Raise WorkloadError where the job's partition is for smaller jobs, or for larger ones."""
+    partition = topology.model.partition(job.traits.partition)
+    if partition is None:
+        return
+    flags = next((q.flags for q in topology.model.qos if q.name == job.traits.qos), ())
+    most = None if "partition_max_nodes" in flags else partition.max_nodes
+    least = None if "partition_min_nodes" in flags else partition.min_nodes
+    if (most is None or nodes <= most) and (least is None or nodes >= least):
+        return
+    raise WorkloadError(
+        f"job {job.job_id} ({_wants(job)}) needs {nodes} nodes, and its partition "
+        f"{partition.name} is for jobs of {least or 1} to {most or 'all'}",
+        resolution=f"Change cluster.partitions.{partition.name}.max_nodes or min_nodes, or leave "
+        "such jobs out (workload.max_width, workload.min_width).",
+    )
 
 
 def _room(node: Node, traits: "JobTraits") -> int:

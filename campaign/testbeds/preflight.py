@@ -20,6 +20,7 @@ from campaign.schema.image import ImageSettings
 from campaign.schema.model import Campaign
 from campaign.workloads import load
 from campaign.workloads.known_names import known_to
+from campaign.workloads.partition_limits import within_partitions
 from schedulers.base import Params
 from schedulers.interface import Scheduler
 from schedulers.topologies import topology_of
@@ -41,6 +42,7 @@ def workload_for(
     smallest = space.node_counts()[0]
     drawn = load(campaign.workload, slots=cluster.slots(smallest))
     workload, model = _known(campaign, smallest, drawn)
+    workload = within_partitions(workload, model)
     topology = topology_of("smallest", smallest, cluster, cluster.memory_mib, model)
     for job in _one_of_each(workload):
         for scheduler in schedulers.values():

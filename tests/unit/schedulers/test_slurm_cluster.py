@@ -58,8 +58,11 @@ def test_unlike_nodes_are_told_what_they_have() -> None:
 def test_each_gpu_has_what_stands_for_its_device(tmp_path) -> None:
     """Slurm counts no GPU without."""
     plan = SLURM.plan(cluster(), SlurmParams(), SLURM.scheduler.make_secrets())
-    [(*shell, script)] = plan.stages[0].steps["n3"].commands
-    assert not plan.stages[0].steps["n1"].commands
+    stage = plan.stages[0]
+    [(*shell, script)] = stage.steps["n3"].commands
+    assert "n1" not in stage.steps
+    # Commands of a step with files don't run where all files are there already.
+    assert not stage.steps["n3"].files
     subprocess.run([*shell, script.replace("/etc/", f"{tmp_path}/")], check=True)
     found = sorted((tmp_path / "campaign-gpus").iterdir())
     assert [file.name for file in found] == ["gpu0", "gpu1"]
@@ -148,6 +151,26 @@ def test_a_job_needs_the_fewest_nodes_that_have_what_it_wishes(one, nodes) -> No
 def test_a_job_that_no_node_could_hold_is_named(one) -> None:
     with pytest.raises(WorkloadError, match=r"job 5 .* fits no nodes"):
         fewest_nodes(one, cluster())
+
+
+@pytest.mark.parametrize(
+    ("one", "limits", "allowed"),
+    [
+        (job(9), {"max_nodes": 1}, "1 to 1"),
+        (job(1), {"min_nodes": 2}, "2 to all"),
+        (job(9), {"min_nodes": 1, "max_nodes": 2}, None),
+        (job(9, qos="free"), {"max_nodes": 1}, None),
+        (job(1, qos="free"), {"min_nodes": 2}, "2 to all"),
+    ],
+)
+def test_a_job_that_its_partition_would_hold_for_ever_is_named(one, limits, allowed) -> None:
+    qos = {"free": {"flags": ["partition_max_nodes"]}}
+    topology = cluster(partitions={"day": limits}, qos=qos)
+    if allowed is None:
+        fewest_nodes(one, topology)
+        return
+    with pytest.raises(WorkloadError, match=rf"partition day is for jobs of {allowed}"):
+        fewest_nodes(one, topology)
 
 
 def test_each_job_is_its_users_and_waits_for_others_by_their_native_ids() -> None:

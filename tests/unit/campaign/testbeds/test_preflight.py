@@ -199,6 +199,14 @@ def test_jobs_are_cut_to_the_smallest_cluster():
     assert jobs_of().hash == jobs_of().hash
 
 
+def test_no_job_asks_for_more_time_than_its_partition_gives():
+    given = ("testbed=virtual-time", "workload=poisson", "workload.runtime_s=[30,200]")
+    jobs = jobs_of(*given, "cluster.partitions={short: {max_time_s: 120}}")
+    assert max(job.requested_s for job in jobs.jobs()) <= 120
+    assert 0 < len(jobs) < len(jobs_of(*given))
+    assert any(said.startswith("jobs that run longer than any job") for said in jobs.sentences)
+
+
 def test_a_workload_that_cannot_be_read_stops_everything(tmp_path):
     with pytest.raises(WorkloadError, match=r"none\.swf"):
         jobs_of("workload=swf", f"workload.path={tmp_path}/none.swf")
