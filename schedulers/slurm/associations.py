@@ -44,12 +44,6 @@ def associations(topology: Topology) -> bytes:
     return "".join(f"{line}\n" for line in _lines(topology.model)).encode()
 
 
-def add_cluster_command(cluster: str) -> tuple[str, ...]:
-    """Return the command that makes slurmdbd know the cluster: no controller starts before."""
-    known = f"[[ $(timeout 60 sacctmgr -n -P show cluster {cluster} format=cluster) ]]"
-    return ("bash", "-c", f"{known} || timeout 60 sacctmgr -i add cluster {cluster}")
-
-
 def tell_command() -> tuple[str, ...]:
     """Return the command that has sacctmgr read the text, once in the life of a database.
 

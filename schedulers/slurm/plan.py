@@ -22,7 +22,6 @@ from schedulers.base import (
 from schedulers.slurm import database
 from schedulers.slurm.associations import (
     ASSOCIATIONS,
-    add_cluster_command,
     associations,
     tell_command,
 )
@@ -62,17 +61,11 @@ def bootstrap(
     )
     controller = Step(
         files=files,
-        commands=(add_cluster_command(topology.cluster),) if names.accounting else (),
         units=(munge, Unit(names.controller_unit)),
         probes=(_controller_answers(topology),),
     )
     # The nodes get munge's key while the controller starts: they need both before they can join.
-    waiting = {
-        node.name: Step(
-            files=(key,), commands=(gpu_command(node),) if node.gpus else (), units=(munge,)
-        )
-        for node in topology.compute
-    }
+    waiting = {node.name: Step(files=(key,), units=(munge,)) for node in topology.compute}
     joining = {
         node.name: _share(node, names) if node.guest else _join(topology.head, names)
         for node in topology.compute
@@ -80,6 +73,7 @@ def bootstrap(
     return BootstrapPlan(
         (
             *_users(topology),
+            *_gpus(topology),
             *_database(topology.head, files, munge, names.accounting),
             Stage("controller", {topology.head.name: controller, **waiting}),
             *_people(topology, names.accounting),
@@ -141,6 +135,17 @@ def _users(topology: Topology) -> Iterator[Stage]:
     if topology.model.users:
         step = users_step(topology.model)
         yield Stage("users", {node.name: step for node in topology.nodes})
+
+
+def _gpus(topology: Topology) -> Iterator[Stage]:
+    """Yield the stage in which nodes get what stands for their GPUs, if any has some.
+
+    It has no files: in a dense cluster, those of another stage may all be there already, and a
+    step's commands wouldn't run then.
+    """
+    with_gpus = [node for node in topology.compute if node.gpus]
+    if with_gpus:
+        yield Stage("GPUs", {node.name: Step(commands=(gpu_command(node),)) for node in with_gpus})
 
 
 def _controller_defaults(names: SlurmNames) -> File:
