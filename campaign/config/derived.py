@@ -1,4 +1,4 @@
-"""Settings that nobody gave and that the kind of testbed decides: the limits of virtual time."""
+"""Settings that nobody gave and that the kind of testbed decides: room, and limits in time."""
 
 from typing import Any
 
@@ -10,13 +10,15 @@ VIRTUAL_STALL_S = 3600.0
 
 def completed(campaign: Campaign) -> Campaign:
     """Return the campaign with what its testbed needs and nobody gave."""
-    if campaign.testbed.kind != "virtual-time":
+    if not campaign.testbed.deterministic:
         return campaign
-    cluster = {"dense": True} | _unless_given(
-        campaign.cluster, {"workload_deadline_s": 0.0, "stall_s": VIRTUAL_STALL_S}
-    )
-    # All of a batch may run at once: a guest keeps one core busy, and placement counts cores.
+    # All of a batch may run at once: each trial keeps one core busy, and the testbed counts cores.
     testbed = _unless_given(campaign.testbed, {"parallel": campaign.search.batch})
+    cluster: dict[str, Any] = {}
+    if campaign.testbed.kind == "virtual-time":
+        cluster = {"dense": True} | _unless_given(
+            campaign.cluster, {"workload_deadline_s": 0.0, "stall_s": VIRTUAL_STALL_S}
+        )
     return campaign.model_copy(
         update={
             "cluster": campaign.cluster.model_copy(update=cluster),

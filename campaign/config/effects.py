@@ -48,6 +48,7 @@ def unused(campaign: Campaign) -> Iterator[Unused]:
     yield from _of_workload(campaign)
     yield from _of_cluster(campaign)
     yield from _of_testbed(campaign)
+    yield from _of_batches(campaign)
     yield from _of_image(campaign)
     yield from _of_search(campaign)
 
@@ -199,6 +200,9 @@ def _of_testbed(campaign: Campaign) -> Iterator[Unused]:
             by_testbed=True,
         )
     yield from _of_machines(campaign.cluster)
+
+
+def _of_batches(campaign: Campaign) -> Iterator[Unused]:
     if campaign.testbed.parallel > campaign.search.batch == 1:
         yield Unused(
             "testbed.parallel",

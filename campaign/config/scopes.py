@@ -12,7 +12,7 @@ ON_MACHINES = (
     *(
         f"testbed.{name}"
         for name in (
-            *("ray_address", "group", "parallel"),
+            "group",
             *("heartbeat_timeout_s", "host_failures", "prefetch", "wait_for_quiet_s"),
         )
     ),

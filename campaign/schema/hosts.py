@@ -100,13 +100,15 @@ class TestbedSettings(Settings):
         "discrete events, without VMs, root or Ray",
     )
     ray_address: str | None = setting(
-        None, help="an existing Ray cluster (default: a local Ray for this campaign)"
+        None,
+        help="an existing Ray cluster (default: a local Ray for this campaign, and none for a "
+        "simulation)",
     )
     group: str | None = setting(None, help="use only the hosts of this group (hosts.*.group)")
     parallel: int = setting(
         1,
-        help="trials that may run at once, capacity allowing; if not given, in virtual time all of "
-        "a batch, as far as there are cores",
+        help="trials that may run at once, capacity allowing; if not given, in virtual time and in "
+        "simulation all of a batch, as far as there are cores",
         ge=1,
         le=1024,
     )

@@ -2,6 +2,7 @@
 
 Python answers signals between steps of its own, of which compiled code has none. So the loop runs
 in a thread of its own, without Python's lock, and looks at a number that the waiting thread sets.
+Loops in threads of somebody else's are ended by `end_loops`.
 """
 
 import threading
@@ -16,6 +17,12 @@ PERIOD_S = 0.1
 """How often signals are looked for while a loop runs."""
 TIMEOUT_S = 5.0
 """How long to wait for a loop that was told to end; one that is being compiled can't be told."""
+_elsewhere: "dict[int, Work]" = {}
+"""The work of loops in threads beside the main one, by the number of the thread."""
+
+
+class LoopEndedError(Exception):
+    """A loop was told to end before its jobs had run."""
 
 
 def run_loop(loop: CompiledLoop, work: "Work", *arguments: Any) -> None:
@@ -23,9 +30,13 @@ def run_loop(loop: CompiledLoop, work: "Work", *arguments: Any) -> None:
 
     An exception that a handler of a signal raises meanwhile ends the loop, and is raised.
     """
-    # Signals are answered by the main thread alone. Loops without jobs end at once: they are run to
-    # have them compiled, which can be interrupted in this thread.
-    if threading.current_thread() is not threading.main_thread() or not work.submit.size:
+    # Signals are answered by the main thread alone.
+    if threading.current_thread() is not threading.main_thread():
+        _run_elsewhere(loop, work, *arguments)
+        return
+    # Loops without jobs end at once: they are run to have them compiled, which can be interrupted
+    # in this thread.
+    if not work.submit.size:
         loop(work, *arguments)
         return
     from campaign.simulation.work import TOLD_TO_END
@@ -54,3 +65,25 @@ def run_loop(loop: CompiledLoop, work: "Work", *arguments: Any) -> None:
         raise
     if errors:
         raise errors[0]
+
+
+def _run_elsewhere(loop: CompiledLoop, work: "Work", *arguments: Any) -> None:
+    from campaign.simulation.work import TOLD_TO_END
+
+    thread = threading.get_ident()
+    _elsewhere[thread] = work
+    try:
+        loop(work, *arguments)
+    finally:
+        del _elsewhere[thread]
+    if work.halt[0] == TOLD_TO_END:
+        raise LoopEndedError
+
+
+def end_loops() -> None:
+    """Tell the loops that run in threads beside the main one to end; they raise LoopEndedError."""
+    if _elsewhere:
+        from campaign.simulation.work import TOLD_TO_END
+
+        for work in list(_elsewhere.values()):
+            work.halt[0] = TOLD_TO_END

@@ -1,4 +1,4 @@
-"""Trials in simulation: nothing is needed, started or left behind."""
+"""Trials in simulation: nothing is needed or left behind, and a Ray is joined only if named."""
 
 import logging
 from collections.abc import Mapping
@@ -8,8 +8,10 @@ from campaign.core.jobs import Workload
 from campaign.core.testbed import Testbed
 from campaign.records.collected_logs import CollectedLogs
 from campaign.schema.model import Campaign
+from campaign.simulation.lanes import on_threads
 from campaign.simulation.testbed import SimulationTestbed
 from campaign.testbeds import NodeImages
+from campaign.testbeds.simulated_on_ray import on_ray
 from schedulers.base import Params
 from schedulers.interface import Scheduler
 from search.space import Space
@@ -37,7 +39,7 @@ class SimulationBackend:
     def open(
         self, stack: ExitStack, workload: Workload, logs: CollectedLogs | None = None
     ) -> Testbed:
-        """Return a simulated testbed, compiled and ready."""
+        """Return a simulated testbed, compiled and ready, on as many cores as trials may use."""
         testbed = SimulationTestbed(self._campaign, self._schedulers, self._space, workload)
         _log.info(
             "this is a SIMULATION of %s by discrete events, not a measurement (%s); compiling it, "
@@ -52,4 +54,12 @@ class SimulationBackend:
                 "these searched settings have no effect in this simulation: %s",
                 ", ".join(searched),
             )
-        return testbed
+        settings = self._campaign.testbed
+        if settings.ray_address:
+            lanes = on_ray(stack, testbed, settings.ray_address, settings.parallel)
+        elif settings.parallel > 1:
+            lanes = on_threads(testbed.evaluate, settings.parallel)
+        else:
+            return testbed
+        stack.callback(lanes.close)
+        return lanes

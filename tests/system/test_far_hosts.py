@@ -106,6 +106,28 @@ def trials(said, phase):
     return {found[1] for line in said if (found := re.search(rf"trial (\d) {phase}", line))}
 
 
+SIMULATED = (
+    *("name=simulated", "testbed=simulation", "output.log=plain", "search.trials=6"),
+    *("search.batch=3", "workload=lublin", "workload.jobs=500", "workload.load=1.0"),
+    *("cluster.nodes=64", "cluster.slots_per_node=4"),
+)
+
+
+def test_simulated_trials_run_on_every_host_with_the_same_results(network, tmp_path):
+    """In the same order and to the same values as on this machine alone."""
+    found = {}
+    for where in ([f"testbed.ray_address={network.ray_address}"], ["testbed.parallel=1"]):
+        folder = tmp_path / str(len(found))
+        output = [*outputs(folder), f"output.mlruns={folder}/mlruns"]
+        command = [sys.executable, "-m", "campaign.search", *SIMULATED, *output, *where]
+        told = network.run(DRIVER, *command, check=True)
+        ledger = history_of(folder / "results/simulated/ledger.jsonl")
+        found[where[0]] = [(one.point, one.outcome, one.metrics) for one in ledger.final()]
+        assert ("on 3 CPUs of the Ray" in told.stdout + told.stderr) == (len(found) == 1)
+    there, here = found.values()
+    assert there == here and {outcome for _, outcome, _ in here} == {"ok"}
+
+
 def test_one_host_is_cut_off_and_another_loses_its_libvirtd(network, places, search, tmp_path):
     # The first trial makes the golden cluster on one host; then the others are added, and get
     # theirs from there.
