@@ -3,13 +3,15 @@
 It is the other thing that an adapter makes of its parameters, beside a bootstrap plan.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from campaign.core.levers import Lever
 
 Reserve = Literal["none", "first", "all", "skip"]
 PlacementRule = Literal["first", "least_loaded", "pack", "best_fit"]
+ShareKind = Literal["tree", "classic", "oblivious"]
+Forgotten = Literal["never", "daily", "weekly", "monthly", "quarterly", "yearly"]
 SIMULATED: frozenset[Lever] = frozenset()
 """What of the cluster and job model (`campaign.core.levers`) a simulation obeys."""
 
@@ -28,6 +30,49 @@ class Priority:
     max_age_s: float = 604_800.0
     favor_small: bool = False
     period_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class FairShare:
+    """How much it counts for a job what its account and user had of the cluster already.
+
+    `tree` ranks users, first by their accounts; `classic` weighs what they had against their
+    shares, `damping` times less; `oblivious` does so however deep in the tree of accounts they are.
+    What somebody had counts half after `half_life_s` (0: it never fades), and is forgotten at the
+    end of each day, week, month, quarter or year.
+    """
+
+    weight: float = 0.0
+    kind: ShareKind = "tree"
+    half_life_s: float = 604_800.0
+    forgotten: Forgotten = "never"
+    damping: float = 1.0
+
+
+@dataclass(frozen=True)
+class Multifactor(Priority):
+    """The order of the queue where jobs are in partitions and people's own.
+
+    To a job's priority come the factors of its partition and its quality of service, against the
+    highest of all (or as they are: `plain_partition`, `plain_qos`), and that of fair share, each
+    (0..1) times its weight. Age counts from when a job could start, with `age_of_all` from its
+    submission on. With `size_by_time`, a job's size is divided by its limit in minutes. With
+    `rising`, a priority never falls.
+    """
+
+    partition: float = 0.0
+    qos: float = 0.0
+    fair_share: FairShare = FairShare()
+    age_of_all: bool = False
+    size_by_time: bool = False
+    rising: bool = False
+    plain_partition: bool = False
+    plain_qos: bool = False
+
+    @property
+    def without_accounts(self) -> "Multifactor":
+        """The same where nobody keeps accounts: no age, no fair share, no quality of service."""
+        return replace(self, age=0.0, qos=0.0, fair_share=FairShare())
 
 
 @dataclass(frozen=True)
@@ -79,8 +124,10 @@ class Policy:
     after that. `placement` chooses among nodes with room: the first one, the one with most free
     slots, the one with fewest, or those of the smallest run of neighbours. With `even`, which
     `best_fit` knows nothing of, all nodes of a job give it the same number of slots: more than it
-    asked for where they don't divide its width. `ignored` names the parameters that have no meaning
-    here, `timing` those that make loop and backfill.
+    asked for where they don't divide its width. `multifactor` stands for `priority` on a cluster
+    with a model. `ignored` names the parameters that have no meaning here, `timing` those that make
+    loop and backfill. Of those ignored, `with_model` act on a cluster with a model,
+    `with_accounts` where it has accounts too.
     """
 
     reserve: Reserve = "none"
@@ -91,8 +138,11 @@ class Policy:
     grace_s: float = 0.0
     placement: PlacementRule = "first"
     even: bool = False
+    multifactor: Multifactor | None = None
     ignored: tuple[str, ...] = ()
     timing: tuple[str, ...] = ()
+    with_model: tuple[str, ...] = ()
+    with_accounts: tuple[str, ...] = ()
 
     @property
     def dispatch_delay_s(self) -> float:

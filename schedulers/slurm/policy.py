@@ -6,7 +6,17 @@ sched/backfill, priority/multifactor, select/cons_tres and topology/default), sl
 slurm.conf(5).
 """
 
-from schedulers.policy import Backfill, PlacementRule, Policy, Priority, SchedulingLoop
+from schedulers.policy import (
+    Backfill,
+    FairShare,
+    Forgotten,
+    Multifactor,
+    PlacementRule,
+    Policy,
+    Priority,
+    SchedulingLoop,
+    ShareKind,
+)
 from schedulers.slurm.conf import OVER_LIMIT_MIN, PRIORITIES_EVERY_MIN
 from schedulers.slurm.options import RareOptions
 from schedulers.slurm.params import SlurmParams
@@ -31,6 +41,22 @@ IGNORED = {
     **dict.fromkeys(RareOptions.model_fields, "not simulated"),
 }
 """Parameters without a meaning in a simulation, and why."""
+WITH_MODEL = ("PriorityWeightPartition", "PriorityFlags")
+"""Those of them that act on a cluster with a model."""
+WITH_ACCOUNTS = (
+    "PriorityWeightAge",
+    "PriorityMaxAge",
+    *(name for name in ShareParams.model_fields if name != "PriorityWeightAssoc"),
+)
+"""Those that act where it has accounts too."""
+FORGOTTEN: dict[str, Forgotten] = {
+    "NONE": "never",
+    "DAILY": "daily",
+    "WEEKLY": "weekly",
+    "MONTHLY": "monthly",
+    "QUARTERLY": "quarterly",
+    "YEARLY": "yearly",
+}
 BACKFILL_ONLY = frozenset(
     {"bf_interval", "bf_window", "bf_resolution", "bf_max_job_test", "bf_max_job_start"}
 )
@@ -55,11 +81,14 @@ def policy(params: SlurmParams) -> Policy:
         loop=_loop(params),
         backfill=_backfill(params) if backfills else None,
         priority=_priority(params) if ranks else Priority(),
+        multifactor=_multifactor(params) if ranks else None,
         limit_unit_s=MINUTE,
         grace_s=OVER_LIMIT_MIN * MINUTE,
         placement=_placement(params.SelectTypeParameters),
         ignored=tuple(name for name in SlurmParams.model_fields if name in ignored),
         timing=TIMING,
+        with_model=WITH_MODEL if ranks else (),
+        with_accounts=WITH_ACCOUNTS if ranks else (),
     )
 
 
@@ -90,6 +119,32 @@ def _priority(params: SlurmParams) -> Priority:
         size=params.PriorityWeightJobSize,
         favor_small=params.PriorityFavorSmall,
         period_s=PRIORITIES_EVERY_MIN * MINUTE,
+    )
+
+
+def _multifactor(params: SlurmParams) -> Multifactor:
+    flags = params.PriorityFlags.split(",")
+    kind: ShareKind = "classic" if "NO_FAIR_TREE" in flags else "tree"
+    return Multifactor(
+        age=params.PriorityWeightAge,
+        size=params.PriorityWeightJobSize,
+        max_age_s=params.PriorityMaxAge * MINUTE,
+        favor_small=params.PriorityFavorSmall,
+        period_s=PRIORITIES_EVERY_MIN * MINUTE,
+        partition=params.PriorityWeightPartition,
+        qos=params.PriorityWeightQOS,
+        fair_share=FairShare(
+            weight=params.PriorityWeightFairshare,
+            kind="oblivious" if "DEPTH_OBLIVIOUS" in flags else kind,
+            half_life_s=params.PriorityDecayHalfLife * MINUTE,
+            forgotten=FORGOTTEN[params.PriorityUsageResetPeriod],
+            damping=params.FairShareDampeningFactor,
+        ),
+        age_of_all="ACCRUE_ALWAYS" in flags,
+        size_by_time="SMALL_RELATIVE_TO_TIME" in flags,
+        rising="INCR_ONLY" in flags,
+        plain_partition="NO_NORMAL_PART" in flags,
+        plain_qos="NO_NORMAL_QOS" in flags,
     )
 
 
