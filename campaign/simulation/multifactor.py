@@ -22,7 +22,6 @@ sites, and weights of single resources are unknown to the model.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from campaign.core.cluster import ClusterModel
 from campaign.simulation.compiled import compiled
@@ -39,7 +38,7 @@ from campaign.simulation.fair_share import (
     fade,
     rank,
 )
-from campaign.simulation.people import Community, Ownership
+from campaign.simulation.people import Community, Ownership, Sizes
 from schedulers.policy import Multifactor
 
 NOT_YET = HORIZON_NS
@@ -69,14 +68,6 @@ class Factors(NamedTuple):
     partition: Numbers
     qos: Numbers
     priority: Times
-
-
-class Sizes(NamedTuple):
-    """What jobs ask for, a row each: slots, nodes, and time limits (min)."""
-
-    slots: NDArray[np.int64]
-    nodes: NDArray[np.int64]
-    limit_min: NDArray[np.int64]
 
 
 def factors_of(

@@ -85,6 +85,16 @@ class Ownership(NamedTuple):
     partition: Indices
 
 
+class Sizes(NamedTuple):
+    """What jobs ask for, a row each: slots, nodes, time limits (min), GPUs, and memory (MiB)."""
+
+    slots: NDArray[np.int64]
+    nodes: NDArray[np.int64]
+    limit_min: NDArray[np.int64]
+    gpus: NDArray[np.int64]
+    memory: NDArray[np.int64]
+
+
 def people_of(model: ClusterModel) -> Community:
     """Return the people of a cluster."""
     paths = {TOP: "/"}

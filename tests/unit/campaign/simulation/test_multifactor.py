@@ -7,13 +7,12 @@ from campaign.core.cluster import Account, ClusterModel, NodeGroup, Partition, Q
 from campaign.simulation.fair_share import shares_of
 from campaign.simulation.multifactor import (
     NOT_YET,
-    Sizes,
     enter,
     factors_of,
     leave,
     recalculate,
 )
-from campaign.simulation.people import Ownership, people_of
+from campaign.simulation.people import Ownership, Sizes, people_of
 from schedulers.policy import FairShare, Multifactor
 
 NS = 1_000_000_000
@@ -38,7 +37,14 @@ class Queue:
         people = people_of(MODEL)
         submitted = np.array(submitted_s or [0] * len(jobs), np.int64) * NS
         self.shares = shares_of(people, wanted.fair_share)
-        self.factors = factors_of(wanted, MODEL, people, owners, Sizes(*columns[3:]), submitted)
+        self.factors = factors_of(
+            wanted,
+            MODEL,
+            people,
+            owners,
+            Sizes(*columns[3:], 0 * columns[3], 0 * columns[3]),
+            submitted,
+        )
         self.active = np.arange(len(jobs))
         self.begun = np.full(len(jobs), -1)
 
