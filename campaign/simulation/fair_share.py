@@ -43,6 +43,11 @@ TRACE = float(np.finfo(np.float64).tiny)
 LOG_2 = 0.693
 """The logarithm of 2, to as many places as it is counted with."""
 
+CALENDAR = np.datetime64("2030-01-01")
+"""The day on which a workload begins: as it does for a guest in virtual time."""
+SUNDAY = np.datetime64("2030-01-06")
+DAY_S = 86_400
+
 
 class Shares(NamedTuple):
     """The associations, the top one first, by their places among people.
@@ -124,20 +129,21 @@ def shares_of(
 
 
 def _resets(forgotten: str) -> Times:
-    """Return when all use is forgotten (s): as if the workload began with a year, on a Sunday."""
-    days = np.arange("2023-01-01", "2169-01-01", dtype="datetime64[D]")[1:]
+    """Return when all use is forgotten (s), as if the workload began at CALENDAR; weeks begin on
+    Sundays."""
+    days = np.arange(CALENDAR, CALENDAR + np.timedelta64(146 * 365, "D"))[1:]
     months = days.astype("datetime64[M]")
     first = days == months.astype("datetime64[D]")
     of_year = months.astype(np.int64) % 12
     chosen = {
         "never": days[:0],
         "daily": days,
-        "weekly": days[6::7],
+        "weekly": days[(days - SUNDAY).astype(np.int64) % 7 == 0],
         "monthly": days[first],
         "quarterly": days[first & (of_year % 3 == 0)],
         "yearly": days[first & (of_year == 0)],
     }[forgotten]
-    return (chosen - np.datetime64("2023-01-01")).astype(np.int64) * 86_400
+    return (chosen - CALENDAR).astype(np.int64) * DAY_S
 
 
 @compiled

@@ -172,7 +172,7 @@ def test_new_use_fades_from_its_beginning():
 
 @pytest.mark.parametrize(
     ("period", "day"),
-    [("daily", 1), ("weekly", 7), ("monthly", 31), ("quarterly", 90), ("yearly", 365)],
+    [("daily", 1), ("weekly", 5), ("monthly", 31), ("quarterly", 90), ("yearly", 365)],
 )
 def test_use_is_forgotten_at_its_time(period, day):
     one = Tree(TWO, forgotten=period, **NO_FADING)
