@@ -3,10 +3,12 @@
 `limits_of` makes them of a cluster's people. A job is counted twice:
 
 - `submit(limits, job)` when it is submitted returns 0, or the reason why it is refused; a job that
-  isn't counts as submitted until `withdraw(limits, job)` at its end.
+  isn't counts as submitted until `withdraw(limits, job)` at its end. One that is queued again
+  after that counts by `submit_again(limits, job)`.
 - `blocked_by(limits, job, nodes, place, count)` returns 0, or the reason why it may not start now
-  on `count` nodes, which stand in `nodes` from `place` on; without nodes (0), why it may not start
-  at all. `hold(..)` when it starts and `release(..)` when it has ended take the same.
+  on `count` nodes, which stand in `nodes` from `place` on. With 0, which nodes doesn't matter yet:
+  limits on nodes are left out. With NO_NODES, none were found: all that it wants count as new.
+  `hold(..)` when it starts and `release(..)` when it has ended take nodes alike.
 
 A job that `barred[job]` names a reason for never starts: it wants more than one job may have, and
 waits for good. `in_words` says any reason. `wants[job]` is what a job counts for; a scheduler that
@@ -49,6 +51,7 @@ SCOPES = (
 IN_ALL, PER_ACCOUNT, PER_USER, OF_MEMBER, JOB_OF_QOS, JOB_OF_MEMBER = range(len(SCOPES))
 OF_QOS = {IN_ALL: "in_all", PER_ACCOUNT: "per_account", PER_USER: "per_user"}
 """The fields of Qos that have such limits."""
+NO_NODES = -1
 NO_ACCOUNT = 1
 NO_QOS = 2
 REFUSALS = {
@@ -285,9 +288,16 @@ def submit(limits: Limits, job: int) -> int:
         used = limits.used[limits.counter[index], SUBMITTED]
         if limits.resource[index] == SUBMITTED and used >= limits.most[index]:
             return limits.reason[index]
+    submit_again(limits, job)
+    return limits.refused[job]
+
+
+@compiled
+def submit_again(limits: Limits, job: int) -> None:
+    """Count the job as submitted, whatever the limits: it was let in already."""
+    kind = limits.kind[job]
     for index in range(limits.counts[kind], limits.counts[kind + 1]):
         limits.used[limits.counted[index], SUBMITTED] += 1
-    return limits.refused[job]
 
 
 @compiled
@@ -306,7 +316,7 @@ def blocked_by(limits: Limits, job: int, nodes: Numbers, place: int, count: int)
     kind = limits.kind[job]
     for index in range(limits.check[kind], limits.check[kind + 1]):
         what = limits.resource[index]
-        if what == SUBMITTED:
+        if what == SUBMITTED or (what == NODES and count == 0):
             continue
         counter = limits.counter[index]
         wanted = limits.wants[job, what]

@@ -16,12 +16,14 @@ from campaign.core.cluster import (
     User,
 )
 from campaign.simulation.limits import (
+    NO_NODES,
     blocked_by,
     hold,
     in_words,
     limits_of,
     release,
     submit,
+    submit_again,
     withdraw,
 )
 from campaign.simulation.people import NOBODY, Ownership, Sizes, people_of
@@ -78,9 +80,9 @@ class Site:
     def submit(self, *jobs):
         return [self.words(submit(self.limits, job)) for job in jobs]
 
-    def blocked(self, job, *nodes):
+    def blocked(self, job, *nodes, count=NO_NODES):
         found = np.array(nodes, np.int64)
-        return self.words(blocked_by(self.limits, job, found, 0, found.size))
+        return self.words(blocked_by(self.limits, job, found, 0, found.size or count))
 
     def start(self, job, *nodes):
         self.on[job] = np.array(nodes or (0,), np.int64)
@@ -168,7 +170,8 @@ def test_a_node_counts_once_however_many_jobs_are_on_it():
     site.start(0, 0, 1)
     assert site.blocked(1, 2, 3) == of_account("nodes")
     assert site.blocked(1, 1, 2) == ""
-    assert site.blocked(1) == of_account("nodes")  # as long as nobody knows which nodes
+    assert site.blocked(1) == of_account("nodes")  # no nodes were found for it
+    assert site.blocked(1, count=0) == ""  # they may be those that are in use
     site.start(1, 1, 2)
     assert site.blocked(2, 2, 3) == of_account("nodes")
     assert site.blocked(2, 0, 2) == ""
@@ -260,6 +263,10 @@ def test_so_many_submitted_refuse_a_job():
     assert site.submit(2) == [of_account("submitted jobs")]
     site.end(0)
     assert site.submit(2) == [""]
+    site.start(2)
+    site.end(2)
+    submit_again(site.limits, 2)
+    assert site.submit(3) == [of_account("submitted jobs")]
 
 
 @pytest.mark.parametrize(
