@@ -13,8 +13,8 @@ from typing import Literal
 from campaign.core.cluster import PLAIN, ClusterModel
 from campaign.core.errors import SchedulerError
 from campaign.core.printable import printable
-from campaign.schema.settings import Settings
 from schedulers.merging import once
+from schedulers.parameters import Params as Params  # noqa: PLC0414 - part of what adapters use
 
 Role = Literal["head", "compute"]
 FinalState = Literal["completed", "failed", "timeout", "cancelled", "node_lost"]
@@ -40,10 +40,6 @@ SHOWN_VERSION = 80
 UNKNOWN_VERSION = "unknown"
 TimedCommand = tuple[float, tuple[str, ...]]
 """A command, and the seconds after the workload's start at which it runs on the head."""
-
-
-class Params(Settings):
-    """Base of a scheduler's parameters: a `tunable` for each, under the scheduler's own names."""
 
 
 class ParseError(SchedulerError):

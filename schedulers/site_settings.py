@@ -9,9 +9,10 @@ from typing import Literal, Protocol
 from campaign.schema.cluster import ClusterModelSettings
 from campaign.schema.settings import Scalar
 
-Verdict = Literal["taken", "cluster", "same", "fixed", "refused", "missing", "other"]
+Verdict = Literal["taken", "passed", "cluster", "same", "fixed", "refused", "missing", "other"]
 VERDICTS: Mapping[Verdict, str] = {
     "taken": "taken: parameters of every trial, and of the baseline where they are searched",
+    "passed": "passed on: written as they stand into every trial's configuration",
     "cluster": "taken into the cluster: its nodes, partitions, people and reservations",
     "same": "the same in every trial here anyway",
     "fixed": "otherwise in every trial here",

@@ -14,7 +14,7 @@ from campaign.core.trials import Point
 from campaign.schema.model import Campaign, ClusterSettings
 from campaign.schema.searchable import Choices, Range
 from campaign.schema.settings import Scalar, allowed_of, choices_of, row_of, sampling_of
-from schedulers.base import Params
+from schedulers.parameters import Params, WrongParameter
 
 NODES = "cluster.nodes"
 SCHEDULER = "scheduler.name"
@@ -178,14 +178,16 @@ def space_of(campaign: Campaign, models: Mapping[str, type[Params]]) -> Space:
     for arm in _arms(campaign, models, found.problems):
         for name, value in arm.values.items():
             path = f"{arm.prefix}.{name}"
-            if name not in arm.model.model_fields:
-                known = ", ".join(arm.model.model_fields)
+            field = arm.model.field_of(name)
+            if field is None:
+                named = (f"{prefix}NAME" for prefix in arm.model.open)
+                known = ", ".join((*arm.model.model_fields, *named))
                 found.problems.append(
                     Problem(
                         path, value, f"one of {known}", f"{arm.scheduler} has no such parameter"
                     )
                 )
-            elif dimension := found.take(path, value, arm.model.model_fields[name]):
+            elif dimension := found.take(path, value, field):
                 found.problems.extend(_beyond_row(name, dimension, arm))
         fixed = {
             name: found.fixed[path]
@@ -363,11 +365,15 @@ def _row_problems(values: dict[str, Scalar], arm: _Arm) -> list[Problem]:
 
 
 def _problem(item: dict[str, Any], arm: _Arm) -> Problem:
+    cause = item.get("ctx", {}).get("error")
+    if isinstance(cause, WrongParameter):
+        return Problem(f"{arm.prefix}.{cause.name}", item["input"][cause.name], "", str(cause))
     if not item["loc"]:
         return Problem(arm.prefix, item["input"], "", reason_of(item))
     name = str(item["loc"][0])
-    row = row_of(name, arm.model.model_fields[name])
-    return Problem(f"{arm.prefix}.{name}", item["input"], row.allowed_with_unit, reason_of(item))
+    field = arm.model.field_of(name)
+    allowed = row_of(name, field).allowed_with_unit if field else ""
+    return Problem(f"{arm.prefix}.{name}", item["input"], allowed, reason_of(item))
 
 
 def reason_of(item: Mapping[str, Any]) -> str:

@@ -2,11 +2,26 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from campaign.cli.arguments import trial_of
 from campaign.cli.output import say
 from campaign.core.errors import ConfigError, LedgerError, UsageError
 from campaign.core.files import user_path, write_atomically
+
+if TYPE_CHECKING:
+    from campaign.config.compose import Composed
+    from campaign.core.trials import TrialRecord
+    from schedulers.site_settings import SiteChange
+
+
+class SiteTrial(NamedTuple):
+    """A trial, the one that it is compared with, and the change by which a site would run so."""
+
+    composed: "Composed"
+    record: "TrialRecord"
+    baseline: "TrialRecord | None"
+    change: "SiteChange"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -14,46 +29,46 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         choices=["ansible", "config"],
-        help="ansible: one point's bootstrap plan; config: the change of a site's own "
-        "configuration by which it would run as a trial did",
+        help="config: the change of a site's own configuration by which it would run as a trial "
+        "did, as a patch; ansible: the same as a playbook, or one point's bootstrap plan",
     )
     parser.add_argument(
         "words",
         nargs="*",
         metavar="SETTING|NAME:TRIAL",
-        help="ansible: settings as for a search: cluster.nodes=3; config: the trial: demo:3",
+        help="the trial: demo:3; or for ansible without --against, settings as for a search: "
+        "cluster.nodes=3",
     )
     parser.add_argument(
         "--out",
         type=user_path,
         metavar="PLACE",
-        help="ansible: the folder (default: NAME-ansible); config: the file (default: the screen)",
+        help="the file of a change (default: the screen); the folder of a plan (default: "
+        "NAME-ansible)",
     )
-    parser.add_argument(
-        "--against", type=user_path, metavar="CONF", help="config: the site's slurm.conf"
-    )
+    parser.add_argument("--against", type=user_path, metavar="CONF", help="the site's slurm.conf")
     parser.add_argument(
         "--results",
         type=user_path,
         default=Path("results"),
-        help="config: folder of results (default: results)",
+        help="folder of results, of the trial (default: results)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Write what is wanted, and say what is in it."""
-    if options.what == "config":
-        _config(options)
+    if options.what == "ansible" and options.against is None:
+        _plan(options)
     else:
-        _ansible(options)
+        _change(options)
     return 0
 
 
-def _ansible(options: argparse.Namespace) -> None:
-    if options.against is not None:
+def _plan(options: argparse.Namespace) -> None:
+    if any(":" in word and "=" not in word for word in options.words):
         raise UsageError(
-            "export ansible: --against has no effect on it",
-            resolution="Leave it out, or use `export config`.",
+            f"export ansible {options.words[0]}: a trial's change is one of a site's file",
+            resolution="Add --against slurm.conf.",
         )
     from actors.bootstrap.ansible import write
     from campaign.config.compose import compose
@@ -70,18 +85,38 @@ def _ansible(options: argparse.Namespace) -> None:
     say(f"{place} holds the playbook; {place}/README.md says what to fill in")
 
 
-def _config(options: argparse.Namespace) -> None:
+def _change(options: argparse.Namespace) -> None:
     if len(options.words) != 1 or options.against is None:
         raise UsageError(
-            "export config: it takes a trial and the site's file",
-            resolution="Use `export config NAME:TRIAL --against slurm.conf`.",
+            f"export {options.what}: it takes a trial and the site's file",
+            resolution=f"Use `export {options.what} NAME:TRIAL --against slurm.conf`.",
         )
+    found = _site_trial(options)
+    if not found.change.params:
+        say(f"{options.against} has the settings of {options.words[0]} already")
+        return
+    text = _playbook(found, options.against) if options.what == "ansible" else _patch(found)
+    if options.out is None:
+        say(text.rstrip("\n"))
+        return
+    try:
+        write_atomically(options.out, text.encode())
+    except OSError as error:
+        raise ConfigError(
+            f"{options.out}: {error.strerror}", resolution="Name a file that can be written."
+        ) from error
+    names = ", ".join(found.change.params)
+    tool = "ansible-playbook" if options.what == "ansible" else "patch -p0 <"
+    say(f"{options.out}: the change of {names}; `{tool} {options.out}` makes it")
+
+
+def _site_trial(options: argparse.Namespace) -> SiteTrial:
+    """Return the trial and its change of the site's file; LedgerError if it isn't a valid one."""
     name, number = trial_of(options.words[0])
     from campaign.config.site_file import reader_for
     from campaign.execution.report_again import begun
     from campaign.records.results import Results
     from campaign.report.result import baseline_among
-    from campaign.report.site_patch import site_patch
 
     composed, history = begun(Results(options.results, name))
     record = next((one for one in history.final() if one.number == number), None)
@@ -92,24 +127,29 @@ def _config(options: argparse.Namespace) -> None:
         )
     space = composed.space
     reader = reader_for(composed.schedulers[space.scheduler(record.point)])
-    found = reader.changed_site(options.against, space.params(record.point))
-    if not found.params:
-        say(f"{options.against} has the settings of {name}:{number} already")
-        return
-    text = site_patch(
-        found,
-        record,
-        baseline_among(history.comparable(record.group)),
-        composed.campaign.objectives,
+    change = reader.changed_site(options.against, space.params(record.point))
+    return SiteTrial(composed, record, baseline_among(history.comparable(record.group)), change)
+
+
+def _patch(found: SiteTrial) -> str:
+    from campaign.report.site_patch import site_patch
+
+    objectives = found.composed.campaign.objectives
+    return site_patch(found.change, found.record, found.baseline, objectives)
+
+
+def _playbook(found: SiteTrial, conf: Path) -> str:
+    from campaign.report.site_playbook import site_playbook
+
+    composed = found.composed
+    params = composed.schedulers[composed.space.scheduler(found.record.point)].Params
+    declared = {name: params.model_fields.get(name) for name in found.change.params}
+    helps = {name: one.description or "" for name, one in declared.items() if one}
+    return site_playbook(
+        found.change,
+        conf,
+        found.record,
+        found.baseline,
+        objectives=composed.campaign.objectives,
+        helps=helps,
     )
-    if options.out is None:
-        say(text.rstrip("\n"))
-        return
-    try:
-        write_atomically(options.out, text.encode())
-    except OSError as error:
-        raise ConfigError(
-            f"{options.out}: {error.strerror}", resolution="Name a file that can be written."
-        ) from error
-    names = ", ".join(found.params)
-    say(f"{options.out}: the change of {names}; `patch -p0 < {options.out}` makes it")

@@ -22,6 +22,8 @@ from search.space import (
 )
 
 SETTING = "search.baseline"
+NO_DEFAULT = "what there is without it"
+"""The default of a parameter that people name by themselves, in words."""
 
 
 class StandIn(NamedTuple):
@@ -59,9 +61,10 @@ def baseline_of(
         if path in given:
             point[path] = given[path]
             continue
-        point[path] = nearest(dimension, defaults[path])
-        if point[path] != defaults[path]:
-            instead.append(StandIn(path, point[path], defaults[path]))
+        default = defaults.get(path, NO_DEFAULT)
+        point[path] = nearest(dimension, default)
+        if point[path] != default:
+            instead.append(StandIn(path, point[path], default))
     return Baseline(point, given, tuple(instead))
 
 
@@ -94,12 +97,12 @@ def in_words(baseline: Baseline, space: Space, schedulers: Mapping[str, Schedule
     parts += [
         f"{_short(path)} {written(value)}, as {SETTING} says"
         for path, value in baseline.given.items()
-        if path != NODES and value != defaults[path]
+        if path != NODES and value != defaults.get(path)
     ]
     parts += [
         f"{_short(path)} {written(value)}, as in every trial"
         for path, value in space.fixed.items()
-        if path != NODES and space.exists(path, baseline.point) and value != defaults[path]
+        if path != NODES and space.exists(path, baseline.point) and value != defaults.get(path)
     ]
     but = f", but {'; '.join(parts)}" if parts else ""
     return f"the defaults of {name} on {space.nodes(baseline.point)} nodes{but}"
@@ -108,7 +111,7 @@ def in_words(baseline: Baseline, space: Space, schedulers: Mapping[str, Schedule
 def nearest(dimension: Dimension, wanted: Scalar) -> Scalar:
     """Return the value of a dimension that is nearest to the one that is `wanted`.
 
-    Where there is no telling, that is the first choice.
+    Where there is no telling, that is the first choice, or the lowest value.
     """
     if holds(dimension, wanted):
         return wanted
@@ -117,6 +120,8 @@ def nearest(dimension: Dimension, wanted: Scalar) -> Scalar:
         if not _is_number(wanted) or not numbers:
             return dimension.choices[0]
         return min(numbers, key=lambda choice: abs(float(choice) - float(wanted)))
+    if not _is_number(wanted):
+        return dimension.low
     within = min(max(float(wanted), dimension.low), dimension.high)
     if not isinstance(dimension, Integer):
         return within

@@ -11,8 +11,9 @@ from typing import Any
 
 from campaign.config.groups import CONF
 from campaign.schema.model import Campaign
-from campaign.schema.settings import SettingRow, rows, written
+from campaign.schema.settings import SettingRow, row_of, rows, written
 from schedulers import registry
+from schedulers.base import Params
 
 GLOBAL = "# @package _global_"
 
@@ -27,10 +28,17 @@ def setting_rows() -> Iterator[SettingRow]:
 def parameter_rows(scheduler: str) -> Iterator[SettingRow]:
     """Yield the row of each parameter of a scheduler, with what its group sets or searches."""
     group = _content(f"scheduler/{scheduler}.yaml").get("params", {})
-    for row in rows(registry.adapter(scheduler).Params):
+    model = registry.adapter(scheduler).Params
+    for row in (*rows(model), *_named_rows(model)):
         given = group.get(row.path)
         searched = f"{row.default}; scheduler={scheduler} has {_shown(given)}"
         yield row if given is None else replace(row, default=searched)
+
+
+def _named_rows(model: type[Params]) -> Iterator[SettingRow]:
+    """Yield the rows of parameters that people name by themselves."""
+    for prefix, field in model.open.items():
+        yield replace(row_of(f"{prefix}NAME", field), default="not there")
 
 
 def _composed() -> dict[str, Any]:

@@ -98,7 +98,8 @@ def ignored_parameters(space: Space, schedulers: Mapping[str, Scheduler[Params]]
     for name, scheduler in schedulers.items():
         prefix = f"{ARMS}.{name}." if space.conditional else f"{PARAMS}."
         named = _below({**space.fixed, **space.dimensions}, prefix)
-        everywhere = named.keys() & _ignored_everywhere(space, scheduler, prefix)
+        known = named.keys() & scheduler.Params.model_fields.keys()
+        everywhere = known & _ignored_everywhere(space, scheduler, prefix)
         for ignored in sorted(everywhere - _never_used(scheduler) if everywhere else ()):
             beside = _options(space, scheduler, prefix)
             found[f"{prefix}{ignored}"] = f"{name} ignores it beside {beside}"

@@ -7,7 +7,7 @@ searched.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from itertools import groupby
@@ -19,6 +19,7 @@ import yaml
 from campaign.config.baseline import SETTING
 from campaign.config.site_scale import nodes_of, scaled
 from campaign.core.errors import ConfigError
+from campaign.schema.settings import Scalar
 from schedulers import registry
 from schedulers.base import Params
 from schedulers.interface import Scheduler
@@ -101,16 +102,27 @@ def group_file(settings: SiteSettings, source: Path, cluster: SiteCluster | None
         f"  name: {settings.scheduler}",
     ]
     if settings.params:
-        lines += ["  params:", *_values(settings, "    ", "")]
+        lines += ["  params:", *_params(settings)]
         lines += ["search:", f"  {SETTING.rpartition('.')[2]}:"]
-        lines += _values(settings, "    ", f"{PARAMS}.")
+        lines += (f"    {PARAMS}.{line}" for line in _values(settings.params))
     text = "\n".join(lines) + "\n"
     return text if cluster is None else text + _cluster_yaml(cluster)
 
 
-def _values(settings: SiteSettings, indent: str, prefix: str) -> Iterator[str]:
+def _params(settings: SiteSettings) -> Iterator[str]:
+    """Yield the lines of the parameters; those that a group of names begins stand below it."""
+    grouped: dict[str, dict[str, Scalar]] = {}
     for name, value in settings.params.items():
-        yield f"{indent}{prefix}{name}: {json.dumps(value)}"
+        group, _, below = name.rpartition(".")
+        grouped.setdefault(group, {})[below] = value
+    yield from (f"    {line}" for line in _values(grouped.pop("", {})))
+    for group, values in grouped.items():
+        yield f"    {group}:"
+        yield from (f"      {line}" for line in _values(values))
+
+
+def _values(values: Mapping[str, Scalar]) -> Iterator[str]:
+    return (f"{name}: {json.dumps(value)}" for name, value in values.items())
 
 
 def _cluster_yaml(cluster: SiteCluster) -> str:
@@ -138,7 +150,7 @@ def verdict_lines(lines: Iterable[SiteLine]) -> Iterator[str]:
         alike = list(found)
         yield f"{len(alike)} {VERDICTS[verdict]}"
         if verdict in QUIET:
-            yield f"  {_names(alike)}"
+            yield from (f"  {line}" for line in _by_reason(alike))
         else:
             yield from (f"  {_shown(line, several)}" for line in alike)
 
@@ -148,6 +160,13 @@ def _shown(line: SiteLine, several: bool) -> str:
     value = f"={line.value}" if line.value else ""
     why = f" ({line.why})" if line.why else ""
     return f"{place} {line.line}: {line.name}{value}{why}"
+
+
+def _by_reason(lines: list[SiteLine]) -> Iterator[str]:
+    """Yield the names of lines that have a reason in common; those without one come first."""
+    for why in sorted({line.why for line in lines}):
+        names = _names([line for line in lines if line.why == why])
+        yield f"{why}: {names}" if why else names
 
 
 def _names(lines: list[SiteLine]) -> str:

@@ -1,12 +1,15 @@
 """The change by which a site would run as a trial did: a unified diff, and what it is good for."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from campaign.core.trials import TrialRecord
 from campaign.report.facts import change, number, shown
 from schedulers.site_settings import SiteChange
 from search.space import NODES
+
+NO_HELP: Mapping[str, str] = MappingProxyType({})
 
 
 def site_patch(
@@ -19,7 +22,7 @@ def site_patch(
 
     `patch -p0` takes the text as it is.
     """
-    lines = [*_heading(record, baseline, objectives), *_settings(found, record)]
+    lines = [*effects_of(record, baseline, objectives), *settings_of(found, record)]
     for file, (old, new) in found.contents.items():
         parts = (_lines(old), _lines(new))
         lines += difflib.unified_diff(*parts, str(file), str(file), lineterm="")
@@ -32,16 +35,21 @@ def _lines(text: str) -> list[str]:
     return [*lines, f"{rest}\n\\ No newline at end of file"] if rest else lines
 
 
-def _settings(found: SiteChange, record: TrialRecord) -> Iterator[str]:
+def settings_of(
+    found: SiteChange, record: TrialRecord, helps: Mapping[str, str] = NO_HELP
+) -> Iterator[str]:
+    """Yield a comment for each setting that changes; `helps` says what some of them are."""
     unseen = record.provenance.ignored_parameters.split(", ")
     for name, (before, after) in found.params.items():
         but = " (not simulated: no effect of it was seen)" if name in unseen else ""
-        yield f"# {name}: {shown(before)} -> {shown(after)}{but}"
+        what = f": {helps[name]}" if name in helps else ""
+        yield f"# {name}: {shown(before)} -> {shown(after)}{what}{but}"
 
 
-def _heading(
+def effects_of(
     record: TrialRecord, baseline: TrialRecord | None, objectives: Iterable[str]
 ) -> Iterator[str]:
+    """Yield comments that say which trial it is, and what it did to the objectives."""
     how = record.provenance.testbed
     beside = f", beside the baseline, trial {baseline.number}" if baseline else ""
     yield f"# Trial {record.number} ({how}){beside}:"

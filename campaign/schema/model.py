@@ -14,7 +14,7 @@ from campaign.schema.devices import DEVICES_ALLOWED, DeviceCounts, Networks
 from campaign.schema.hosts import HostSettings, TestbedSettings
 from campaign.schema.image import ImageSettings
 from campaign.schema.search import SamplerSettings, SearchSettings
-from campaign.schema.searchable import Searchable
+from campaign.schema.searchable import Searchable, without_groups
 from campaign.schema.settings import NAME_PATTERN, Settings, setting
 from campaign.schema.workload import WorkloadSettings
 
@@ -42,6 +42,18 @@ class SchedulerSettings(Settings):
         "searched",
         allowed="scheduler: {parameter: value}",
     )
+
+    @field_validator("params", mode="before")
+    @classmethod
+    def _params_of_groups(cls, params: object) -> object:
+        return without_groups(params)
+
+    @field_validator("arms", mode="before")
+    @classmethod
+    def _arms_of_groups(cls, arms: object) -> object:
+        if not isinstance(arms, dict):
+            return arms
+        return {name: without_groups(params) for name, params in arms.items()}
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -36,6 +36,25 @@ class Choices(Settings):
         return self
 
 
+_SEARCHED = {*Range.model_fields, *Choices.model_fields}
+
+
+def without_groups(values: object) -> object:
+    """Return a mapping in which a setting of the group `lines` is called `lines.NAME`.
+
+    What isn't a mapping, or one that says what is searched, stays as it is.
+    """
+    if not isinstance(values, dict):
+        return values
+    found: dict[object, object] = {}
+    for name, value in values.items():
+        if isinstance(value, dict) and value and not value.keys() & _SEARCHED:
+            found |= {f"{name}.{below}": one for below, one in value.items()}
+        else:
+            found[name] = value
+    return found
+
+
 def _kind(value: Any) -> str:
     if isinstance(value, Choices) or (isinstance(value, dict) and "choices" in value):
         return "choices"

@@ -80,10 +80,11 @@ class SimulationTestbed:
         """The searched settings without a meaning here, even with all others at their defaults."""
         return frozenset(
             path
-            for name in self._schedulers
-            for ignored in self.policy(name, {}).ignored
+            for name, scheduler in self._schedulers.items()
+            for ignored in (*self.policy(name, {}).ignored, *scheduler.Params.open)
             for path in self._space.dimensions
-            if path in (f"{PARAMS}.{ignored}", f"{ARMS}.{name}.{ignored}")
+            for own in (f"{PARAMS}.{ignored}", f"{ARMS}.{name}.{ignored}")
+            if path == own or (own.endswith(".") and path.startswith(own))
         )
 
     def warm_up(self) -> None:

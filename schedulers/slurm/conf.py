@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Self
 
 from schedulers.base import Node, Topology
@@ -10,11 +10,11 @@ from schedulers.facts import ImageFacts
 from schedulers.slurm.cluster_conf import node_options, partition_lines, preemption_lines
 from schedulers.slurm.database import AccountingNames, conf_lines
 from schedulers.slurm.params import SlurmParams, conf_values
+from schedulers.slurm.template import TEMPLATE
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-TEMPLATE = Path(__file__).with_name("slurm.conf.j2")
 CONTROLLER_PORT = 6817
 FIRST_PORT = 7000
 """The nodes of a dense cluster listen on the ports after this one."""

@@ -10,8 +10,10 @@ from pydantic import AfterValidator, BeforeValidator
 from campaign.schema.settings import Scalar, choices_of, tunable
 from schedulers.base import Params, ParseError
 from schedulers.slurm.options import RareOptions
+from schedulers.slurm.passed_on import PassedOnParams
 from schedulers.slurm.shares import WEIGHT_MAX, PriorityFlagParams, ShareParams
 from schedulers.slurm.spelling import (
+    ALL_NORMAL,
     ALLOCATED,
     FLAGS,
     not_zero,
@@ -122,7 +124,7 @@ class CommonParams(Params):
     )
 
 
-class SlurmParams(RareOptions, PriorityFlagParams, ShareParams, CommonParams):
+class SlurmParams(RareOptions, PriorityFlagParams, ShareParams, CommonParams, PassedOnParams):
     """All of Slurm's scheduling parameters."""
 
 
@@ -138,6 +140,7 @@ def scheduler_parameters(params: SlurmParams) -> str:
     for name, field in RareOptions.model_fields.items():
         if values[name] == field.default:
             del values[name]
+    values |= params.options
     return ",".join(
         option_text(name, value) for name, value in values.items() if value is not False
     )
@@ -155,7 +158,7 @@ def conf_values(params: SlurmParams) -> dict[str, str]:
         for name in SlurmParams.model_fields
         if name not in OPTIONS
     }
-    return {"SchedulerParameters": scheduler_parameters(params)} | lines
+    return {"SchedulerParameters": scheduler_parameters(params)} | lines | params.lines
 
 
 def conf_value(name: str, value: Scalar) -> str:
@@ -172,8 +175,9 @@ def parse_config(text: str) -> dict[str, Scalar]:
     """Return the parameters of a running controller, from what `scontrol show config` prints.
 
     Flags that are off are False, and rare options that aren't shown have their default. Under
-    priority/basic Slurm shows no other Priority* line, and none is returned. Raise ParseError for a
-    line that is missing or has a value that no parameter of ours has.
+    priority/basic Slurm shows no other Priority* line, and none is returned; neither is what was
+    passed on, which it may show in other words. Raise ParseError for a line that is missing or has
+    a value that no parameter of ours has.
     """
     shown = _shown_lines(text)
     options = _shown_options(shown.get("schedulerparameters", ""))
@@ -181,6 +185,8 @@ def parse_config(text: str) -> dict[str, Scalar]:
     for name, field in SlurmParams.model_fields.items():
         source = options if name in OPTIONS else shown
         value = source.get(name.lower())
+        if name == "PriorityFlags" and value is not None and ALL_NORMAL in value:
+            continue  # Slurm shows this word for any of those that it stands for
         if value is not None:
             found[name] = _read(name, value)
         elif name in RareOptions.model_fields or (name in OPTIONS and field.annotation is bool):

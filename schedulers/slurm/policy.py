@@ -85,7 +85,10 @@ def policy(params: SlurmParams) -> Policy:
         limit_unit_s=MINUTE,
         grace_s=OVER_LIMIT_MIN * MINUTE,
         placement=_placement(params.SelectTypeParameters),
-        ignored=tuple(name for name in SlurmParams.model_fields if name in ignored),
+        ignored=(
+            *(name for name in SlurmParams.model_fields if name in ignored),
+            *(params.model_extra or ()),
+        ),
         timing=TIMING,
         with_model=WITH_MODEL if ranks else (),
         with_accounts=WITH_ACCOUNTS if ranks else (),

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 from campaign.schema.settings import tunable
 from schedulers.base import Params
-from schedulers.slurm.spelling import PRIORITY_FLAGS, priority_flags, whole_minutes
+from schedulers.slurm.spelling import FAIR_TREE, PRIORITY_FLAGS, priority_flags, whole_minutes
 
 WEIGHT_MAX = 1_000_000_000
 Minutes = Annotated[int, BeforeValidator(whole_minutes)]
@@ -49,7 +49,8 @@ class PriorityFlagParams(Params):
 
     PriorityFlags: Annotated[str, AfterValidator(priority_flags)] = tunable(
         "ACCRUE_ALWAYS",
-        help="NO_FAIR_TREE: classic fair share; ACCRUE_ALWAYS: age counts from submission on",
-        allowed=f"any of {', '.join(PRIORITY_FLAGS)}",
+        help="NO_FAIR_TREE: classic fair share; ACCRUE_ALWAYS: age counts from submission on; "
+        "FAIR_TREE: none of them",
+        allowed=f"any of {', '.join(PRIORITY_FLAGS)}; or {FAIR_TREE}",
         examples=["ACCRUE_ALWAYS,NO_FAIR_TREE"],
     )

@@ -9,9 +9,12 @@ from pydantic import ValidationError
 
 from campaign.schema.settings import Scalar
 from schedulers.site_settings import SiteLine, SiteSettings, Verdict
-from schedulers.slurm.conf import TEMPLATE
 from schedulers.slurm.conf_file import NOTHING, ConfPair, read_conf
 from schedulers.slurm.params import OPTIONS, SlurmParams
+from schedulers.slurm.passed_on import LINES
+from schedulers.slurm.passed_on import OPTIONS as PASSED_OPTIONS
+from schedulers.slurm.site_lines import PASSED_ON, verdict_on
+from schedulers.slurm.template import fixed_lines
 
 OPTIONS_LINE = "schedulerparameters"
 DESCRIBED = {
@@ -21,17 +24,6 @@ DESCRIBED = {
     "downnodes": "all nodes are up",
 }
 """Lines that describe more than one thing, and what stands in for them here."""
-DECIDE = frozenset(
-    """
-    accountingstorageenforce accountingstoragetres completewait defmempernode enforcepartlimits
-    grestypes jobrequeue jobsubmitplugins killwait licenses maxarraysize maxmempercpu maxmempernode
-    preemptexempttime preemptmode preempttype priorityparameters prioritysitefactorplugin
-    priorityweighttres prolog prologflags prologslurmctld resvoverrun suspendtime topologyparam
-    topologyplugin unkillablesteptimeout
-    """.split()  # noqa: SIM905 - a list would take a line for each
-)
-"""Lines that decide which job starts when, and that nothing here expresses, in lower case."""
-FIXED_LINE = re.compile(r"^(\w+)=([^{\n]*)$", re.MULTILINE)
 
 
 def read_site(file: Path, instead: Mapping[Path, str] = NOTHING) -> SiteSettings:
@@ -52,7 +44,7 @@ def read_site(file: Path, instead: Mapping[Path, str] = NOTHING) -> SiteSettings
         if described is not None:
             if pair.first:
                 lines.append(_line(pair, "missing", described))
-        elif last[key] is not pair and (key == OPTIONS_LINE or key in _names()):
+        elif last[key] is not pair and key in {OPTIONS_LINE, *_names(), *PASSED_ON}:
             lines.append(_line(pair, "other", f"line {last[key].line} says it anew"))
         elif key == OPTIONS_LINE:
             lines += _options(pair, params)
@@ -67,10 +59,13 @@ def _of_pair(pair: ConfPair, params: dict[str, Scalar]) -> SiteLine:
     if name := _names().get(key):
         if name not in OPTIONS:
             return _taken(pair, name, pair.value, params)
-    elif key in _fixed():
-        same = _fixed()[key].lower() == pair.value.lower()
-        return _line(pair, "same" if same else "fixed", "" if same else f"{_fixed()[key]} here")
-    return _line(pair, "missing" if key in DECIDE else "other")
+    elif key in fixed_lines():
+        ours = fixed_lines()[key]
+        same = ours.lower() == pair.value.lower()
+        return _line(pair, "same" if same else "fixed", "" if same else f"{ours} here")
+    elif key in PASSED_ON:
+        return _passed(pair, f"{LINES}{pair.key}", params)
+    return _line(pair, *verdict_on(key))
 
 
 def _options(pair: ConfPair, params: dict[str, Scalar]) -> Iterator[SiteLine]:
@@ -80,7 +75,7 @@ def _options(pair: ConfPair, params: dict[str, Scalar]) -> Iterator[SiteLine]:
         one = ConfPair(pair.file, pair.line, said, value, first=False)
         name = _names().get(said.strip().lower())
         if name is None or name not in OPTIONS:
-            yield _line(one, "refused", "Slurm 24.11 has no such option of SchedulerParameters")
+            yield _passed(one, f"{PASSED_OPTIONS}{said.strip()}", params, flag="=" not in option)
         elif name in params:
             yield _line(one, "other", "Slurm takes the first of its kind")
         else:
@@ -89,12 +84,30 @@ def _options(pair: ConfPair, params: dict[str, Scalar]) -> Iterator[SiteLine]:
             yield _taken(one, name, "yes" if flag else value, params)
 
 
-def _taken(pair: ConfPair, name: str, value: str, params: dict[str, Scalar]) -> SiteLine:
+def _passed(
+    pair: ConfPair, name: str, params: dict[str, Scalar], *, flag: bool = False
+) -> SiteLine:
+    """Return the verdict on what is no parameter by itself and is written as it stands."""
+    if name.lower() in {one.lower() for one in params}:
+        return _line(pair, "other", "Slurm takes the first of its kind")
+    value: Scalar = pair.value
+    if flag:
+        value = True
+    elif re.fullmatch(r"0|[1-9][0-9]{0,9}", pair.value):
+        value = int(pair.value)  # a search may be over numbers, of which this is one
+    line = _taken(pair, name, value, params)
+    if line.verdict != "taken":
+        return line
+    why = "" if name.startswith(LINES) else "no option that Slurm 24.11 is known to have"
+    return _line(pair, "passed", why)
+
+
+def _taken(pair: ConfPair, name: str, value: Scalar, params: dict[str, Scalar]) -> SiteLine:
     try:
-        read = getattr(SlurmParams.model_validate({name: value}, strict=False), name)
+        read = SlurmParams.model_validate({name: value}, strict=False)
     except ValidationError as error:
         return _line(pair, "refused", str(error.errors()[0]["msg"]).removeprefix("Value error, "))
-    params[name] = read
+    params[name] = read.model_dump()[name]
     return _line(pair, "taken")
 
 
@@ -106,10 +119,3 @@ def _line(pair: ConfPair, verdict: Verdict, why: str = "") -> SiteLine:
 def _names() -> dict[str, str]:
     """Return the parameters' names by how Slurm compares them, in lower case."""
     return {name.lower(): name for name in SlurmParams.model_fields}
-
-
-@cache
-def _fixed() -> dict[str, str]:
-    """Return the lines of our slurm.conf that are the same in every trial, by lower-case key."""
-    found = FIXED_LINE.findall(TEMPLATE.read_text(encoding="utf-8"))
-    return {key.lower(): value for key, value in found}

@@ -1,7 +1,7 @@
 """Writes a trial's parameters into a site's slurm.conf, and leaves all else in it as it is."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from campaign.core.errors import ConfigError
@@ -9,6 +9,8 @@ from campaign.schema.settings import Scalar
 from schedulers.site_settings import SiteChange
 from schedulers.slurm.conf_file import ConfPair, content_of, read_conf, spans
 from schedulers.slurm.params import OPTIONS, SlurmParams, conf_value, option_text
+from schedulers.slurm.passed_on import LINES, written
+from schedulers.slurm.passed_on import OPTIONS as PASSED_OPTIONS
 from schedulers.slurm.site import OPTIONS_LINE, read_site
 
 OPTIONS_KEY = "SchedulerParameters"
@@ -21,14 +23,14 @@ def changed_site(file: Path, params: Mapping[str, Scalar]) -> SiteChange:
     A parameter that stands in no line has its default. Raises ConfigError where a file can't be
     read, or where a line can't be changed without touching others of the site.
     """
-    site = read_site(file).params
-    fields = SlurmParams.model_fields
-    before = {name: site.get(name, fields[name].default) for name in params}
-    wanted = {name: value for name, value in params.items() if value != before[name]}
+    before = _said(file, params, {})
+    wanted = {name: value for name, value in params.items() if not _same(name, value, before[name])}
     values = {
-        name: conf_value(name, value) for name, value in wanted.items() if name not in OPTIONS
+        name.removeprefix(LINES): _line(name, value)
+        for name, value in wanted.items()
+        if not _is_option(name)
     }
-    if options := {name: value for name, value in wanted.items() if name in OPTIONS}:
+    if options := {name: value for name, value in wanted.items() if _is_option(name)}:
         values[OPTIONS_KEY] = _options(_last(file, OPTIONS_KEY, {}), options)
     contents: dict[Path, str] = {}
     for key, value in values.items():
@@ -40,11 +42,54 @@ def changed_site(file: Path, params: Mapping[str, Scalar]) -> SiteChange:
         elif value:
             end = "" if content.endswith("\n") or not content else "\n"
             contents[place] = f"{content}{end}{key}={value}\n"
-    _check(file, contents, {**before, **wanted})
+    _check(file, contents, params)
     return SiteChange(
-        {name: (before[name], value) for name, value in wanted.items()},
+        {name: (_shown(before[name]), value) for name, value in wanted.items()},
         {place: (content_of(place), content) for place, content in contents.items()},
     )
+
+
+def _said(
+    file: Path, names: Iterable[str], contents: Mapping[Path, str]
+) -> dict[str, Scalar | None]:
+    """Return what the files say of parameters: else the default, or None where there is none."""
+    site = read_site(file, contents).params
+    found: dict[str, Scalar | None] = {}
+    for name in names:
+        if field := SlurmParams.model_fields.get(name):
+            found[name] = site.get(name, field.default)
+        elif name.startswith(LINES):
+            pair = _last(file, name.removeprefix(LINES), contents)
+            found[name] = pair.value if pair else None
+        else:
+            own = {one.lower(): value for one, value in site.items()}
+            found[name] = own.get(name.lower())
+    return found
+
+
+def _same(name: str, one: Scalar | None, other: Scalar | None) -> bool:
+    """Return whether two values of a parameter are written in the same way."""
+    if name in SlurmParams.model_fields:
+        return one == other
+    absent = (None, False) if _is_option(name) else (None,)
+    if one in absent or other in absent:
+        return one in absent and other in absent
+    return _line(name, one).strip('"') == _line(name, other).strip('"')
+
+
+def _is_option(name: str) -> bool:
+    return name in OPTIONS or name.startswith(PASSED_OPTIONS)
+
+
+def _line(name: str, value: Scalar | None) -> str:
+    """Return how a value stands in its line."""
+    if name in SlurmParams.model_fields and value is not None:
+        return conf_value(name, value)
+    return "" if value is None else written(value)
+
+
+def _shown(value: Scalar | None) -> Scalar:
+    return "not there" if value is None else value
 
 
 def _last(file: Path, key: str, contents: Mapping[Path, str]) -> ConfPair | None:
@@ -69,7 +114,7 @@ def _options(pair: ConfPair | None, wanted: Mapping[str, Scalar]) -> str:
     parts = []
     for part in filter(None, pair.value.split(",") if pair else ()):
         said = part.partition("=")[0].strip().lower()
-        name = next((name for name in wanted if name.lower() == said), None)
+        name = next((name for name in wanted if _bare(name).lower() == said), None)
         if name is None:
             parts.append(part)
         elif name in left:
@@ -80,7 +125,13 @@ def _options(pair: ConfPair | None, wanted: Mapping[str, Scalar]) -> str:
 
 def _option(name: str, value: Scalar) -> str:
     # What has its default needs no word.
-    return "" if value == SlurmParams.model_fields[name].default else option_text(name, value)
+    field = SlurmParams.model_fields.get(name)
+    default = field.default if field else False
+    return "" if value == default else option_text(_bare(name), value)
+
+
+def _bare(name: str) -> str:
+    return name.removeprefix(PASSED_OPTIONS)
 
 
 def _replaced(content: str, pair: ConfPair, value: str) -> str:
@@ -101,23 +152,25 @@ def _replaced(content: str, pair: ConfPair, value: str) -> str:
 
 def _check(file: Path, contents: Mapping[Path, str], wanted: Mapping[str, Scalar]) -> None:
     """Raise ConfigError unless the files, read again, say what is wanted and else what they did."""
-    before = _others(file, {})
-    if _others(file, contents) != before:
+    ours = {name.removeprefix(LINES).lower() for name in wanted}
+    if _others(file, contents, ours) != _others(file, {}, ours):
         raise ConfigError(
             f"{file}: a line with a parameter says other things too, which would be lost",
             resolution=f"Give {OPTIONS_KEY} and the Priority lines a line each.",
         )
-    found = read_site(file, contents).params
+    found = _said(file, wanted, contents)
     for name, value in wanted.items():
-        if found.get(name, SlurmParams.model_fields[name].default) != value:
+        if not _same(name, value, found[name]):
             raise ConfigError(
                 f"{file}: {name}={value} can't be written into it",
                 resolution=f"Give {name} a line of its own, in {file}.",
             )
 
 
-def _others(file: Path, contents: Mapping[Path, str]) -> list[tuple[str, str]]:
-    """Return all pairs that are no parameters."""
-    ours = {OPTIONS_LINE, *(name.lower() for name in SlurmParams.model_fields)}
+def _others(
+    file: Path, contents: Mapping[Path, str], changed: Collection[str]
+) -> list[tuple[str, str]]:
+    """Return all pairs that are no parameters, and none of the lines that change."""
+    ours = {OPTIONS_LINE, *changed, *(name.lower() for name in SlurmParams.model_fields)}
     pairs = read_conf(file, contents)
     return [(pair.key, pair.value) for pair in pairs if pair.key.lower() not in ours]

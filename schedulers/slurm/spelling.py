@@ -29,7 +29,9 @@ PRIORITY_FLAGS = (
     "NO_NORMAL_QOS",
     "NO_NORMAL_TRES",
 )
-"""What PriorityFlags names; fair tree is what there is without NO_FAIR_TREE."""
+"""What PriorityFlags names."""
+FAIR_TREE = "FAIR_TREE"
+"""What there is without NO_FAIR_TREE: it says nothing, and is the word for no flag at all."""
 ALL_NORMAL = "NO_NORMAL_ALL"
 WITH_DAYS = re.compile(
     r"(?P<days>\d+)-(?P<hours>\d+)(:(?P<minutes>\d+)(:(?P<seconds>\d+))?)?", re.ASCII
@@ -76,16 +78,16 @@ def priority_flags(text: str) -> str:
     """Return the value of PriorityFlags as slurm.conf(5) spells it, in one order.
 
     Raises ValueError where it isn't made of PRIORITY_FLAGS, separated by commas. What one of them
-    brings along stands there too, as Slurm itself shows it.
+    brings along stands there too, as Slurm itself shows it; where there is none, FAIR_TREE does.
     """
-    words = {word.strip().upper() for word in text.split(",")}
+    words = {word.strip().upper() for word in text.split(",")} - {FAIR_TREE, ""}
     if ALL_NORMAL in words:
         words = words - {ALL_NORMAL} | {one for one in PRIORITY_FLAGS if "NO_NORMAL" in one}
     if "DEPTH_OBLIVIOUS" in words:
         words.add("NO_FAIR_TREE")
     if strange := words - set(PRIORITY_FLAGS):
         raise ValueError(f"{', '.join(sorted(strange))!r} is no part of PriorityFlags")
-    return ",".join(flag for flag in PRIORITY_FLAGS if flag in words)
+    return ",".join(flag for flag in PRIORITY_FLAGS if flag in words) or FAIR_TREE
 
 
 def not_zero(value: int) -> int:

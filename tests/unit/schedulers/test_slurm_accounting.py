@@ -199,6 +199,8 @@ def test_flags_are_spelled_as_slurm_shows_them(text: str, means: str) -> None:
     assert priority_flags(text) == means
 
 
-def test_fair_tree_is_no_flag_and_a_stranger_is_refused() -> None:
-    with pytest.raises(ValueError, match=re.escape("'FAIR_TREE'")):
-        priority_flags("FAIR_TREE")
+def test_fair_tree_is_the_word_for_no_flag_and_a_stranger_is_refused() -> None:
+    assert priority_flags("FAIR_TREE,MAX_TRES") == "MAX_TRES"
+    assert priority_flags("FAIR_TREE") == priority_flags("") == "FAIR_TREE"
+    with pytest.raises(ValueError, match=re.escape("'STRANGER'")):
+        priority_flags("STRANGER")

@@ -58,10 +58,12 @@ def test_what_is_a_parameter_is_taken_and_every_other_line_has_a_verdict(tmp_pat
         "PriorityMaxAge": 14 * 24 * 60,
         "PriorityFavorSmall": False,
         "SelectTypeParameters": "CR_Core_Memory,CR_LLN",
+        "options.bf_foo": 3,  # Slurm ignores what it doesn't know, or another version knows it
     }
     SlurmParams.model_validate(found.params)
     told = verdicts(found)
-    assert told["refused"] == ["bf_foo", "bf_interval"]
+    assert told["refused"] == ["bf_interval"]
+    assert told["passed"] == ["bf_foo"]
     assert told["missing"] == ["PreemptMode", "Prolog", "NodeName", "nodename", "PartitionName"]
     assert told["fixed"] == ["ReturnToService"]
     assert told["same"] == ["SelectType"]
@@ -74,6 +76,30 @@ def test_what_is_a_parameter_is_taken_and_every_other_line_has_a_verdict(tmp_pat
         "Epilog",
     ]
     assert {line.why for line in found.lines if line.name == "ReturnToService"} == {"2 here"}
+
+
+def test_harmless_lines_are_passed_on_and_of_others_it_is_said_why_not(tmp_path: Path) -> None:
+    text = (
+        "CompleteWait=32\nEnforcePartLimits=ANY\nCompleteWait=16\nPreemptExemptTime=0:10:00\n"
+        "SchedulerParameters=made_up,bf_continue,Made_Up=2\n"
+        "TopologyPlugin=topology/tree\nSlurmctldPort=6817\nMadeUpKey=1\nKillWait=9$\n"
+        "PriorityFlags=FAIR_TREE\n"
+    )
+    found = read_site(written(tmp_path, text))
+    assert found.params == {
+        "lines.EnforcePartLimits": "ANY",
+        "lines.CompleteWait": 16,
+        "lines.PreemptExemptTime": "0:10:00",
+        "options.made_up": True,
+        "bf_continue": True,
+        "PriorityFlags": "FAIR_TREE",
+    }
+    whys = {line.name: (line.verdict, line.why) for line in found.lines if line.line > 4}
+    assert whys["Made_Up"] == ("other", "Slurm takes the first of its kind")
+    assert whys["TopologyPlugin"] == ("missing", "nodes have no topology here")
+    assert whys["SlurmctldPort"] == ("other", "ports")
+    assert whys["MadeUpKey"] == ("refused", "Slurm 24.11 has no such line")
+    assert whys["KillWait"][0] == "refused"
 
 
 def test_shares_are_taken_and_what_is_enforced_is_said_to_be_missing(tmp_path: Path) -> None:
@@ -184,6 +210,31 @@ def test_what_stands_in_an_included_file_is_changed_there(tmp_path: Path) -> Non
     file = written(tmp_path, "Include priority.conf\n")
     assert changed(file, PriorityWeightAge=9) == "Include priority.conf\n"
     assert included.read_text() == "PriorityWeightAge = 9\n"
+
+
+def test_lines_and_options_that_were_passed_on_change_where_they_stand(tmp_path: Path) -> None:
+    file = written(
+        tmp_path, "SchedulerParameters=made_up=1,old\ncompletewait=32 # sic\nKillWait=9\n"
+    )
+    wanted = {
+        "options.made_up": 2,
+        "options.old": False,
+        "options.new": True,
+        "lines.CompleteWait": 0,
+        "lines.KillWait": 9,
+        "lines.EnforcePartLimits": "ALL",
+    }
+    found = changed_site(file, wanted)
+    assert found.params["lines.CompleteWait"] == ("32", 0)
+    assert found.params["lines.EnforcePartLimits"] == ("not there", "ALL")
+    assert "lines.KillWait" not in found.params
+    [(_, after)] = found.contents.values()
+    assert after == (
+        "SchedulerParameters=made_up=2,new\ncompletewait=0 # sic\nKillWait=9\n"
+        "EnforcePartLimits=ALL\n"
+    )
+    file.write_text(after)
+    assert not changed_site(file, wanted).params
 
 
 def test_continued_lines_that_change_leave_the_places_of_later_ones(tmp_path: Path) -> None:

@@ -54,12 +54,13 @@ def test_a_sites_settings_become_an_option_of_the_group_scheduler_and_the_baseli
     (folder / "slurm.conf").write_text(CONF)
     assert imported("slurm.conf", "--out", "site/scheduler/ours.yaml") == 0
     said = capsys.readouterr().out
-    assert "site/scheduler/ours.yaml: 2 parameters of slurm" in said
-    assert "line 1: bf_foo=1 (Slurm 24.11 has no such option" in said
+    assert "site/scheduler/ours.yaml: 3 parameters of slurm" in said
+    assert "line 1: bf_foo=1 (no option that Slurm 24.11 is known to have)" in said
     assert "line 3: PartitionName=normal (import with --cluster" in said
     searched = "scheduler.params.bf_interval=[10,120]"
     composed = compose(["testbed=simulation", "scheduler=ours", searched], folder / "site")
     assert composed.space.fixed["scheduler.params.PriorityWeightAge"] == 1000
+    assert composed.space.fixed["scheduler.params.options.bf_foo"] == 1
     # Slurm's own default is 30.
     assert composed.baseline.point["scheduler.params.bf_interval"] == 60
 
