@@ -3,6 +3,7 @@
 from typing import Any
 
 from campaign.core.levers import Lever
+from schedulers.arrays import SubmitsArrays
 from schedulers.base import Params, Topology
 from schedulers.broken import require
 from schedulers.facts import ImageFacts
@@ -114,10 +115,14 @@ def _told(bound: BoundScheduler[Params], sample: Sample) -> tuple[object, ...]:
     job = Job(7, 0.0, 2, 1.0, 60.0, 0, wishes)
     cluster = _topology({key: value for key, value in sample.items() if key != "job"})
     secrets = bound.scheduler.make_secrets(lambda count: b"x" * count)
+    arrays: tuple[object, ...] = ()
+    if isinstance(bound, SubmitsArrays) and wishes.array is not None:
+        arrays = tuple(bound.submit_array_commands([job, job], cluster, "/7.sh"))
     return (
         bound.plan(cluster, bound.scheduler.Params(), secrets).describe(),
         bound.job_script(job, cluster, "true"),
         bound.submit_command(job, cluster, "/7.sh"),
+        arrays,
         tuple(bound.timed_commands(cluster)),
     )
 

@@ -25,6 +25,7 @@ from campaign.guest.task import (
 )
 from schedulers.base import BootstrapPlan, File, Node, Params, Step, Topology
 from schedulers.interface import BoundScheduler
+from schedulers.job_log import job_log_of
 
 RECORDS_BYTES = 64 << 20
 """Of the instruments' files, which are the measurement, all is brought home."""
@@ -40,6 +41,7 @@ VERSION = "version"
 CONFIG = "config"
 MEMINFO = "meminfo"
 ACCOUNTING = "accounting"
+JOB_LOG = "job log"
 
 
 def seeded(seed: str) -> Callable[[int], bytes]:
@@ -89,7 +91,11 @@ def trial_task(
     stages = [*_stages(plan)]
     if surplus:
         stages.insert(0, GuestStage("surplus nodes", shlex.join(bound.stop_command(surplus))))
-    records = (guest.JOBS_FILE, guest.SUBMITS_FILE, guest.STARTED_FILE, guest.EVENTS_FILE)
+    records = [guest.JOBS_FILE, guest.SUBMITS_FILE, guest.STARTED_FILE, guest.EVENTS_FILE]
+    collect = [GuestCommand(ACCOUNTING, bound.accounting_command())]
+    if job_log := job_log_of(bound, guest.STARTED_FILE):
+        records += job_log.files
+        collect.append(GuestCommand(JOB_LOG, job_log.command, needed=False))
     return GuestTask(
         stages=tuple(stages),
         smoke_test=bound.smoke_test_command(topology),
@@ -100,7 +106,7 @@ def trial_task(
             GuestCommand(MEMINFO, ("cat", "/proc/meminfo")),
         ),
         replay=replay,
-        collect=(GuestCommand(ACCOUNTING, bound.accounting_command()),),
+        collect=tuple(collect),
         files=(
             *(GuestFile(path, RECORDS_BYTES) for path in records),
             *_logs(bound, topology.nodes),

@@ -1,5 +1,6 @@
 """What a replay puts on the head for a workload's jobs, and the jobs table of what it leaves."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,30 +12,59 @@ from campaign.core.jobs import Job, Workload
 from campaign.guest import PayloadRun
 from campaign.guest.clocks import NodeClock
 from campaign.guest.collect import Collected, jobs_table, runs_by_node
+from schedulers.arrays import SubmitsArrays
 from schedulers.base import File, NativeTimes, Params, Topology
 from schedulers.interface import BoundScheduler
 
 SCRIPTS = f"{guest.FOLDER}/scripts"
+MISSING_LOG = "job-log-missing.txt"
+"""The file of a trial that says why its scheduler's log of all jobs isn't there."""
+
+_log = logging.getLogger(__name__)
 
 
 def job_files(workload: Workload, bound: BoundScheduler[Params], topology: Topology) -> list[File]:
-    """Return a batch script per job, and the schedule by which the agent submits them."""
+    """Return a batch script per submission, and the schedule by which the agent submits the jobs.
+
+    A submission is a job, or an array where the scheduler knows arrays.
+    """
     jobs = list(workload.jobs())
-    node = bound.payload_node(topology)
-    scripts = []
-    for job in jobs:
-        needed = bound.scheduler.nodes_needed(job, topology)
-        payload = guest.payload(job, workload.payload, needed, node)
-        scripts.append(File(_script(job), bound.job_script(job, topology, payload), mode=0o755))
     session = bound.session_command()
+    scripts = []
+    commands: dict[int, tuple[str, ...]] = {}
+    for tasks in _submissions(jobs):
+        path = _script(tasks[0])
+        payloads = [_payload(job, workload.payload, bound, topology) for job in tasks]
+        if tasks[0].traits.array is not None and isinstance(bound, SubmitsArrays):
+            payload = bound.array_payload(payloads)
+            told = bound.submit_array_commands(tasks, topology, path)
+        else:
+            [payload] = payloads
+            told = [(path,) if session else bound.submit_command(tasks[0], topology, path)]
+        scripts.append(File(path, bound.job_script(tasks[0], topology, payload), mode=0o755))
+        commands |= zip((job.job_id for job in tasks), told, strict=True)
     eventful = topology.model.reservations or topology.model.events
-    commands = [
-        (job, (_script(job),) if session else bound.submit_command(job, topology, _script(job)))
-        for job in jobs
-    ]
-    schedule = guest.schedule(commands, bound.timed_commands(topology) if eventful else ())
+    schedule = guest.schedule(
+        [(job, commands[job.job_id]) for job in jobs],
+        bound.timed_commands(topology) if eventful else (),
+    )
     stays = [File(guest.SESSION_FILE, guest.session(session))] if session else []
     return [*scripts, *stays, *records_of_all(topology), File(guest.SCHEDULE_FILE, schedule)]
+
+
+def _submissions(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Return the jobs that are submitted at once, in the order of the first of each."""
+    found: dict[tuple[str, int], list[Job]] = {}
+    for job in jobs:
+        array = job.traits.array
+        key = ("job", job.job_id) if array is None else ("array", array)
+        found.setdefault(key, []).append(job)
+    return list(found.values())
+
+
+def _payload(job: Job, kind: str, bound: BoundScheduler[Params], topology: Topology) -> str:
+    nodes = bound.scheduler.nodes_needed(job, topology)
+    return guest.payload(job, kind, nodes, bound.payload_node(topology))
 
 
 def records_of_all(topology: Topology) -> list[File]:
@@ -56,6 +86,14 @@ class Records:
     clocks: Mapping[str, NodeClock]
     accounting: Mapping[str, NativeTimes]
     events: str = ""
+
+
+def missing_log(said: str) -> dict[str, bytes]:
+    """Return the file that says what of the log of all jobs (`JobLog`) couldn't be written."""
+    if not (why := said.strip()):
+        return {}
+    _log.warning("the trial is without its scheduler's log of all jobs: %s", why)
+    return {MISSING_LOG: f"{why}\n".encode()}
 
 
 def table_of(

@@ -21,7 +21,7 @@ from actors.clusters.asking import Asker
 from actors.clusters.conditions import ClockReader, Conditions, read_cpu, steal_between
 from actors.clusters.failures import run_all
 from actors.clusters.health import HealthCheck
-from actors.clusters.job_records import Records, job_files, records_of_all, table_of
+from actors.clusters.job_records import Records, job_files, missing_log, records_of_all, table_of
 from actors.clusters.limits import PhaseLimit
 from actors.clusters.stall import StallWatch
 from campaign import guest
@@ -33,6 +33,7 @@ from campaign.core.time_limits import TimeLimits
 from campaign.guest.clocks import ClockOffset, NodeClock
 from schedulers.base import NativeTimes, Params, Topology
 from schedulers.interface import BoundScheduler
+from schedulers.job_log import job_log_of
 
 POLL_INTERVAL_S = 1.0
 POLL_SHARE = 4.0
@@ -82,6 +83,8 @@ class Replay:
         self._workload = workload
         self._bound = bound
         self._name = bound.scheduler.name
+        self._job_log = job_log_of(bound, guest.STARTED_FILE)
+        self._missing_log: dict[str, bytes] = {}
         self._topology = topology
         self._remotes = remotes
         self._clock = clock
@@ -174,6 +177,7 @@ class Replay:
                     for name in after
                     for node in self._nodes[name]
                 }
+                await self._write_job_log(deadline)
                 accounting, _ = await run_all(self._accounting(deadline), self._bring_all(deadline))
         jobs = self._jobs(clocks, accounting)
         return Replayed(jobs, Conditions(clocks, steal_between(*self._cpu)), first_job_s(jobs))
@@ -181,7 +185,8 @@ class Replay:
     async def logs(self) -> dict[str, bytes]:
         """Return the scheduler's logs and the instruments' files, by `logs/<VM><path>`.
 
-        VMs that don't answer are left out; of a long file the last LOG_BYTES are kept.
+        VMs that don't answer are left out; of a long file the last LOG_BYTES are kept, of the log
+        of jobs all.
         """
         missing = [name for name in self._guests_left() if name not in self._brought]
         # Not a TaskGroup: what the other nodes have is kept when one doesn't answer.
@@ -190,9 +195,10 @@ class Replay:
             return_exceptions=True,
         )
         kept = {name: {*self._log_files(name), guest.JOBS_FILE} for name in self._nodes}
-        kept[self._topology.head.name] |= {guest.SUBMITS_FILE}
-        return {
-            f"logs/{name}{path}": content[-LOG_BYTES:]
+        whole = self._job_log.files if self._job_log else ()
+        kept[self._topology.head.name] |= {guest.SUBMITS_FILE, *whole}
+        return self._missing_log | {
+            f"logs/{name}{path}": content if path in whole else content[-LOG_BYTES:]
             for name, files in self._brought.items()
             for path, content in files.items()
             if path in kept[name]
@@ -290,6 +296,18 @@ class Replay:
     def _guests_left(self) -> list[str]:
         return [name for name in self._nodes if name not in self._lost]
 
+    async def _write_job_log(self, deadline: float) -> None:
+        """Have the scheduler write its log of all jobs, for which nobody waits for long."""
+        if self._job_log is None:
+            return
+        limit_s = min(self._questions.query_s, max(0.0, deadline - time.monotonic()) / 2)
+        try:
+            said = await self._head.run(self._job_log.command, timeout_s=limit_s)
+        except (InfrastructureError, OSError) as error:
+            self._missing_log = missing_log(str(error))
+        else:
+            self._missing_log = missing_log(said.stdout + said.stderr)
+
     async def _bring_all(self, deadline: float) -> None:
         """Fetch logs and records of all VMs, asked for again until `deadline`."""
         await run_all(
@@ -302,6 +320,7 @@ class Replay:
     async def _bring(self, name: str, timeout_s: float) -> None:
         paths = (*self._log_files(name), guest.JOBS_FILE, guest.SUBMITS_FILE)
         paths += (guest.STARTED_FILE, guest.EVENTS_FILE)
+        paths += self._job_log.files if self._job_log else ()
         self._brought[name] = await self._remotes[name].fetch(paths, timeout_s=timeout_s)
 
     def _jobs(

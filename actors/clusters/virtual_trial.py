@@ -17,6 +17,7 @@ from actors.clusters import guest_task
 from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.failures import cause_of, outcome_of, retryable
 from actors.clusters.guest_outcome import ONE_CLOCK, failure_of, jobs_of, logs_of
+from actors.clusters.job_records import missing_log
 from actors.clusters.judging import Surroundings, checks_of, judged
 from actors.clusters.standstill import where
 from actors.clusters.trial_facts import (
@@ -206,6 +207,7 @@ class VirtualTrialRun:
             self._provenance = replace(
                 self._provenance, head_used_mib=used_mib(told[guest_task.MEMINFO])
             )
+        self._files |= missing_log(told.get(guest_task.JOB_LOG, ""))
         self._provenance = self._watch.noted(self._provenance)
         if guest_task.CONFIG in told:
             # The running scheduler was asked, not the files: it may have ignored what is there.

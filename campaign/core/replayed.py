@@ -22,10 +22,11 @@ IN_WORDS = {
     "array": "array",
     "array_limit": "limit on an array's tasks at once",
     "after": "dependency on other jobs",
+    "think_s": "think time after the job before",
 }
-"""The traits that schedulers may be told, in words.
+"""The traits that schedulers may be told, in words; a dependency's kind goes with it.
 
-A dependency's kind and think time go with it.
+No scheduler is told of think time.
 """
 
 

@@ -11,6 +11,7 @@ from campaign.core.cluster import ClusterModel, User
 from campaign.core.errors import WorkloadError
 from campaign.core.jobs import Workload
 from campaign.core.levers import Lever, obeyed_traits
+from campaign.workloads.arrays import with_like_tasks
 from campaign.workloads.traits import traits_of
 
 _CONSTRAINT = re.compile(r"[\w.&|,()\[\]*-]+")
@@ -34,9 +35,9 @@ def known_to(
         if trait in told.obeyed:
             told = _mapped(told, trait, there, (words, instead), refuse=refuse)
     told = _without_strange_features(told, model, refuse=refuse)
-    if not model.own_users:
-        return told, model
-    return _with_users(told, model, refuse=refuse)
+    if model.own_users:
+        told, model = _with_users(told, model, refuse=refuse)
+    return with_like_tasks(told), model
 
 
 def _kinds(model: ClusterModel) -> Iterator[tuple[str, set[str], str, str]]:

@@ -286,7 +286,8 @@ def _traits(
     array = np.where(np.isnan(columns["task"]), np.nan, columns["number"])
     found["array"] = _nullable(array[rows])
     found["array_limit"] = _nullable(columns["limit"][rows])
-    found["recorded_wait_s"] = _nullable((columns["start"] - columns["submit"])[rows], least=0)
+    # A requeued job has waited since it was first submitted.
+    found["recorded_wait_s"] = _nullable((columns["start"] - columns["arrival_s"])[rows], least=0)
     states = pa.DictionaryArray.from_arrays(
         pa.array(records.state[rows], pa.int32()), pa.array(records.states, pa.string())
     )

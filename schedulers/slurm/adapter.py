@@ -23,9 +23,10 @@ from schedulers.base import (
 from schedulers.commands import prints_nothing
 from schedulers.facts import ImageFacts
 from schedulers.fitting import fewest_nodes
+from schedulers.job_log import JobLog
 from schedulers.policy import Policy
 from schedulers.site_settings import SiteChange, SiteCluster, SiteFiles, SiteSettings
-from schedulers.slurm import accounts, database, job_options, jobs, plan, timeline
+from schedulers.slurm import accounts, database, job_log, job_options, jobs, plan, timeline
 from schedulers.slurm.cluster_conf import EXPRESSED, WHOLE
 from schedulers.slurm.conf import COMPLETION_LOG, CONTROLLER_LOG, NODE_LOG, SlurmNames, node_log
 from schedulers.slurm.fairness import FAIRNESS
@@ -128,6 +129,16 @@ class BoundSlurm:
         """Run sbatch, which prints the job's id, as the job's user where it has one."""
         return job_options.submit_command(job, topology, script)
 
+    def array_payload(self, payloads: Sequence[str]) -> str:
+        """Have the shell choose by the number of the task that slurmd gives."""
+        return job_options.array_payload(payloads)
+
+    def submit_array_commands(
+        self, tasks: "Sequence[Job]", topology: Topology, script: str
+    ) -> Sequence[tuple[str, ...]]:
+        """Run sbatch --array with the first task, and name the others after what it prints."""
+        return job_options.submit_array_commands(tasks, topology, script)
+
     def parse_submit(self, text: str) -> str:
         """Return the id that sbatch prints."""
         return jobs.parse_submit(text)
@@ -145,8 +156,8 @@ class BoundSlurm:
         return tuple(timeline.timed_commands(topology))
 
     def pending_command(self) -> tuple[str, ...]:
-        """Ask squeue for id, state and reason."""
-        return plan.client("squeue", "-h", "-o", jobs.PENDING)
+        """Ask squeue for id, state and reason, of each task of an array."""
+        return plan.client("squeue", "-h", "-r", "-o", jobs.PENDING)
 
     def parse_pending(self, text: str) -> dict[str, str]:
         """Return the jobs that squeue lists, with their reasons."""
@@ -176,6 +187,10 @@ class BoundSlurm:
         if self.names.accounting:
             return accounts.parse(text)
         return jobs.parse_accounting(text)
+
+    def job_log(self, started_file: str) -> JobLog | None:
+        """Have sacct write what a site's log has, where slurmdbd keeps the accounts."""
+        return job_log.job_log(started_file) if self.names.accounting else None
 
     def final_state(self, state: str) -> FinalState:
         """Return how a job ended, by the first word of its state."""

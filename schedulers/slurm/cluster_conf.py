@@ -29,6 +29,7 @@ EXPRESSED = frozenset(
         Lever.NODE_COUNTS,
         Lever.EXCLUSIVE,
         Lever.DEPENDENCIES,
+        Lever.ARRAYS,
     }
 )
 """What Slurm is told by itself: what takes slurmdbd comes beside it."""

@@ -136,14 +136,15 @@ def conf_lines(topology: Topology) -> tuple[str, ...]:
 
     Shares, limits and qualities of service act then, and who has no account may not submit.
     """
-    # No limit on GPUs is understood without it.
-    gpus = any(node.gpus for node in topology.compute)
+    # No limit on GPUs is understood without it, and no type of theirs is in the accounts.
+    kinds = dict.fromkeys(node.gpu_type for node in topology.compute if node.gpus)
+    tracked = ("gres/gpu", *(f"gres/gpu:{kind}" for kind in kinds if kind))
     return (
         "AccountingStorageType=accounting_storage/slurmdbd",
         f"AccountingStorageHost={topology.head.address}",
         f"AccountingStoragePort={DBD_PORT}",
         "AccountingStorageEnforce=associations,limits,qos,safe",
-        *(("AccountingStorageTRES=gres/gpu",) if gpus else ()),
+        *((f"AccountingStorageTRES={','.join(tracked)}",) if kinds else ()),
     )
 
 

@@ -72,8 +72,11 @@ def _once_per_node(payload: str, nodes: int) -> str:
 
 
 def parse_submit(text: str) -> str:
-    """Return the job id that `sbatch --parsable` prints, as `ID` or `ID;CLUSTER`."""
-    match = re.fullmatch(r"(\d+)(;\S+)?", text.strip())
+    """Return the job id that `sbatch --parsable` prints, as `ID` or `ID;CLUSTER`.
+
+    That of an array's task is `ID_TASK`.
+    """
+    match = re.fullmatch(r"(\d+(?:_\d+)?)(;\S+)?", text.strip())
     if match is None:
         raise ParseError("the answer of sbatch --parsable", text)
     return match.group(1)
@@ -124,8 +127,10 @@ def _completed(line: str) -> NativeTimes:
     missing = [key for key in ("JobId", "JobState", "StartTime", "EndTime") if key not in fields]
     if missing:
         raise ParseError(f"Slurm's completion log ({', '.join(missing)} missing)", line)
+    # A task of an array has a number of its own too, which sbatch doesn't tell.
+    task = [fields[key] for key in ("ArrayJobId", "ArrayTaskId") if key in fields]
     return NativeTimes(
-        native_id=fields["JobId"],
+        native_id="_".join(task) if task else fields["JobId"],
         state=fields["JobState"],
         start_s=_unix_seconds(fields["StartTime"], line),
         end_s=_unix_seconds(fields["EndTime"], line),

@@ -341,6 +341,11 @@ def test_completion_log_is_read_in_utc() -> None:
     assert times.start_s == 1_795_393_641.0
 
 
+def test_a_task_of_an_array_is_called_by_the_arrays_number_in_the_completion_log() -> None:
+    told = f"{COMPLETED} ArrayJobId=18 ArrayTaskId=4"
+    assert list(SLURM.parse_accounting(told)) == ["18_4"]
+
+
 def test_completion_log_survives_odd_but_legal_values() -> None:
     never = COMPLETED.replace("StartTime=2026-11-23T00:27:21", "StartTime=Unknown").replace(
         "=COMPLETED", "=CANCELLED"

@@ -3,18 +3,24 @@
 Texts of sacct and sacctmgr were recorded from slurm-wlm 24.11.5.
 """
 
+import gzip
+import os
 import re
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from campaign.core.cluster import Account, ClusterModel, JobLimits, Qos, SharedLimits, User
 from campaign.core.levers import Lever
+from campaign.core.sacct_command import COLUMNS
 from campaign.images.debian import builder
 from schedulers.base import ParseError, Topology
 from schedulers.facts import ImageFacts
+from schedulers.job_log import job_log_of
 from schedulers.registry import adapter
-from schedulers.slurm import accounts, database
+from schedulers.slurm import accounts, database, job_log
 from schedulers.slurm.associations import ASSOCIATIONS, associations
 from schedulers.slurm.params import SlurmParams
 from schedulers.slurm.spelling import PRIORITY_FLAGS, priority_flags
@@ -85,6 +91,10 @@ def test_limits_on_gpus_are_tracked_where_nodes_have_some() -> None:
     with_gpus = SLURM.reconfigure(replace(TOPOLOGY, nodes=nodes), SlurmParams())
     files = {file.path: file.content for _, file in with_gpus.files()}
     assert b"AccountingStorageTRES=gres/gpu\n" in files["/etc/slurm/slurm.conf"]
+    typed = (head, replace(others[0], gpus=2, gpu_type="a100"), replace(others[1], gpu_type="v100"))
+    conf = SLURM.reconfigure(replace(TOPOLOGY, nodes=typed), SlurmParams())
+    [text] = [file.content for _, file in conf.files() if file.path == "/etc/slurm/slurm.conf"]
+    assert b"AccountingStorageTRES=gres/gpu,gres/gpu:a100\n" in text
     assert "AccountingStorageTRES" not in contents()["/etc/slurm/slurm.conf"]
 
 
@@ -152,7 +162,7 @@ def test_nobody_is_told_where_there_is_nobody() -> None:
 def test_slurmdbds_accounts_are_read() -> None:
     text = (
         "3|COMPLETED|1767225650|1767225710\n4|CANCELLED by 0|None|1767225711\n"
-        "5|PENDING|Unknown|Unknown\n"
+        "5|PENDING|Unknown|Unknown\n6_1|COMPLETED|1|2\n6_[2-4%1]|CANCELLED by 0|None|9\n"
     )
     found = accounts.parse(text)
     assert (found["3"].state, found["3"].start_s, found["3"].end_s) == (
@@ -161,6 +171,8 @@ def test_slurmdbds_accounts_are_read() -> None:
         1767225710.0,
     )
     assert (found["4"].start_s, found["5"].end_s) == (None, None)
+    # Tasks of an array by their numbers, but for those that never began.
+    assert list(found) == ["3", "4", "5", "6_1"]
     assert SLURM.parse_accounting(text) == found
     assert SLURM.final_state("PREEMPTED") == "cancelled"
 
@@ -172,6 +184,56 @@ def test_what_is_no_line_of_sacct_is_an_error_that_keeps_it(line: str) -> None:
     with pytest.raises(ParseError) as caught:
         accounts.parse(line)
     assert caught.value.raw == line
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """Have a sacct of so many lines per format write the log; what is said, and the files."""
+    files = {f"{tmp_path}/{path.rpartition('/')[2]}": of for path, of in job_log.FILES.items()}
+    monkeypatch.setattr(job_log, "FILES", files)
+    (tmp_path / "t0").write_text("1893456000123456\n")
+    (tmp_path / "sdiag").write_text("#!/bin/sh\necho 'DBD Agent queue size: 0 '\n")
+
+    def write(sacct):
+        (tmp_path / "sacct").write_text(f"#!/bin/bash\n{sacct}\n")
+        for program in ("sacct", "sdiag"):
+            (tmp_path / program).chmod(0o755)
+        log = job_log_of(SLURM, f"{tmp_path}/t0")
+        done = subprocess.run(
+            log.command,
+            env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "TZ": "Asia/Tokyo"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        there = [path for path in map(Path, log.files) if path.exists()]
+        return done.stdout, [gzip.decompress(path.read_bytes()).decode() for path in there]
+
+    return write
+
+
+def test_the_log_of_all_jobs_is_what_import_asks_sites_for(written) -> None:
+    said, [table, whole] = written('echo "$TZ $*"')
+    since = "-a -X -D -S 2030-01-01T00:00:01\n"
+    assert (said, whole) == ("", f"UTC0 --json {since}")
+    assert table == f"UTC0 -P --format={COLUMNS} {since}"
+
+
+def test_what_of_the_log_cannot_be_written_is_said_and_fails_nothing(written) -> None:
+    said, [table] = written('[[ $1 = -P ]] && exec echo table; echo "no parser" >&2; exit 1')
+    assert table == "table\n"
+    assert re.fullmatch(r"\S+/sacct.json.gz: sacct --json .* failed: no parser\n", said)
+
+
+def test_a_log_that_is_too_large_stays_where_it_is(written, monkeypatch) -> None:
+    monkeypatch.setattr(job_log, "LARGEST", 1000)
+    said, [table] = written("[[ $1 = -P ]] && exec echo table; head -c 9000 /dev/urandom")
+    assert table == "table\n"
+    assert said.endswith("/sacct.json.gz: more than 1000 bytes\n")
+
+
+def test_only_slurmdbd_has_a_log_of_all_jobs() -> None:
+    assert job_log_of(PLAIN, "t0") is None and job_log_of(bound("flux"), "t0") is None
 
 
 def test_health_asks_for_database_and_slurmdbd_on_the_head_alone() -> None:

@@ -1,5 +1,6 @@
 """Slurm's files, scripts and commands for a cluster that is more than equal nodes."""
 
+import os
 import subprocess
 
 import pytest
@@ -8,6 +9,7 @@ from campaign.core.cluster import model_of
 from campaign.core.errors import SchedulerError, WorkloadError
 from campaign.core.jobs import Job, JobTraits
 from campaign.schema.model import ClusterSettings
+from schedulers.commands import NATIVE_ID
 from schedulers.fitting import fewest_nodes
 from schedulers.slurm.cluster_conf import gres_conf
 from schedulers.slurm.conf import slurm_conf
@@ -121,7 +123,6 @@ def test_a_script_says_what_the_job_wishes() -> None:
         "--gpus=a100:2",
         "--partition=day",
         "--reservation=kept",
-        "--exclusive",
     ):
         assert f"#SBATCH {option}" in lines
 
@@ -181,6 +182,8 @@ def test_each_job_is_its_users_and_waits_for_others_by_their_native_ids() -> Non
     waits = "--dependency=afterok:@native-id-of:3@:@native-id-of:4@"
     assert command[-4:] == ("sbatch", "--parsable", waits, "/s.sh")
     assert SLURM.submit_command(job(), topology, "/s.sh") == ("sbatch", "--parsable", "/s.sh")
+    # Slurm's accounts have the command, and nothing of the script.
+    assert "--exclusive" in SLURM.submit_command(job(exclusive=True), topology, "/s.sh")
 
 
 def test_reservations_and_node_events_have_their_times() -> None:
@@ -235,3 +238,58 @@ def test_users_are_added_once_and_never_take_the_place_of_a_nodes_own(tmp_path) 
     (tmp_path / "passwd").write_text("ada:x:7:7::/:/bin/sh\n")
     refused = subprocess.run(command, check=False, capture_output=True, text=True)
     assert refused.returncode == 1 and "a user ada of its own" in refused.stderr
+
+
+def ran(command, ids, folder, *, status=0):
+    """What a submission prints where sbatch answers 7 and jobs have these native ids."""
+    sbatch = folder / "sbatch"
+    sbatch.write_text(
+        f"#!/bin/bash\necho \"$@\" >{folder}/given\necho '7;cluster'\nexit {status}\n"
+    )
+    sbatch.chmod(0o755)
+    words = [NATIVE_ID.sub(lambda match: ids.get(match[1], ""), word) for word in command]
+    done = subprocess.run(
+        words,
+        env={"PATH": f"{folder}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout.strip()
+
+
+def test_an_array_is_submitted_once_and_each_task_has_its_id(tmp_path) -> None:
+    traits = JobTraits(array=40, array_limit=2, after=(3,), after_kind="afterok", exclusive=True)
+    tasks = [Job(number, 0.0, 1, 1.0, 60.0, 0, traits) for number in (41, 42, 43)]
+    first, *others = SLURM.submit_array_commands(tasks, cluster(), "/s.sh")
+    assert ran(first, {"3": "5"}, tmp_path) == (0, "7_0")
+    given = (tmp_path / "given").read_text().split()
+    wishes = ["--array=0-2%2", "--exclusive", "--dependency=afterok:5"]
+    assert given == ["--parsable", *wishes, "/s.sh"]
+    assert [ran(one, {"41": "7_0"}, tmp_path) for one in others] == [(0, "7_1"), (0, "7_2")]
+    assert SLURM.parse_submit("7_2") == "7_2"
+
+
+def test_where_an_array_is_refused_none_of_its_tasks_was_submitted(tmp_path) -> None:
+    tasks = [Job(number, 0.0, 1, 1.0, 60.0, 0, JobTraits(array=40)) for number in (41, 42)]
+    first, other = SLURM.submit_array_commands(tasks, cluster(), "/s.sh")
+    assert ran(first, {}, tmp_path, status=3) == (3, "")
+    assert "--array=0-1 " in (tmp_path / "given").read_text()
+    assert ran(other, {}, tmp_path) == (1, "")
+
+
+@pytest.mark.parametrize("width", [1, 6])
+def test_each_task_of_an_array_runs_its_own_payload(width, tmp_path) -> None:
+    payloads = [f'/bin/echo "{n} on $SLURMD_NODENAME"' for n in (41, 42)]
+    script = SLURM.job_script(job(width), cluster(), SLURM.array_payload(payloads))
+    (tmp_path / "srun").write_text(
+        '#!/bin/bash\nwhile [[ $1 != /bin/bash ]]; do shift; done; "$@"\n'
+    )
+    (tmp_path / "srun").chmod(0o755)
+    for place, said in enumerate(("41 on n1", "42 on n1")):
+        told = {"SLURM_ARRAY_TASK_ID": str(place), "SLURMD_NODENAME": "n1"}
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash"], input=script, env={"PATH": path, **told}, capture_output=True, check=True
+        )
+        assert done.stdout.decode().strip() == said

@@ -13,15 +13,21 @@ import pytest
 from actors.bootstrap.ssh import Output
 from actors.clusters import replay as module
 from actors.clusters.health import SchedulerDied
-from actors.clusters.job_records import SCRIPTS, job_files
+from actors.clusters.job_records import MISSING_LOG, SCRIPTS, job_files
+from actors.clusters.limits import PhaseLimit
 from actors.clusters.replay import Replay, WorkloadUnfinished, first_job_s
 from actors.clusters.stall import StallWatch
 from campaign import guest
 from campaign.core.errors import InfrastructureError, StallError
+from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
 from campaign.core.time_limits import TimeLimits
+from campaign.images.debian import builder
 from campaign.schema.workload import WorkloadSettings
 from campaign.workloads import load
+from campaign.workloads.traits import traits_of
 from schedulers.base import Node, Topology
+from schedulers.facts import ImageFacts
+from schedulers.registry import adapter
 from schedulers.systemd_fake import FakeSystemd
 from tests.adapters import bound
 from tests.fakes.clock import RecordingClock
@@ -42,6 +48,13 @@ GIVEN_UP = (
     "JobId=3 JobState=NODE_FAIL StartTime=2026-11-23T00:27:21 EndTime=2026-11-23T00:27:23 "
     "NodeList=n1 NodeCnt=1"
 )
+
+
+ACCOUNTED = adapter("slurm").for_image(
+    ImageFacts("slurm-accounting", builder.spec("slurm-accounting").facts)
+)
+"""Slurm with slurmdbd."""
+JOB_LOG = ACCOUNTED.job_log(guest.STARTED_FILE)
 
 
 class FakeShell:
@@ -105,10 +118,10 @@ class FakeNode:
                 return Output(1, "", text)
 
 
-def replay(head, compute=None, clock=None, questions=QUESTIONS):
+def replay(head, compute=None, clock=None, questions=QUESTIONS, scheduler=SLURM):
     remotes = {"head": head, "n1": compute or FakeNode("n1")}
     return Replay(
-        WORKLOAD, SLURM, TOPOLOGY, remotes, clock or RecordingClock(), questions=questions
+        WORKLOAD, scheduler, TOPOLOGY, remotes, clock or RecordingClock(), questions=questions
     )
 
 
@@ -259,6 +272,25 @@ def test_a_job_of_a_burning_workload_burns_on_its_nodes():
         assert payload in scripts[f"{SCRIPTS}/{job.job_id}.sh"]
 
 
+def test_an_array_has_one_script_and_a_line_for_each_of_its_tasks():
+    alike = [
+        {"arrival_s": 0.0, "width": 1, "requested_s": 9.0, "user": 0, "runtime_s": n}
+        for n in (1, 2, 3)
+    ]
+    rows = [row | {"job_id": number} for number, row in enumerate(alike, start=11)]
+    table = pa.Table.from_pylist(rows, WORKLOAD_SCHEMA)
+    traits = traits_of({"array": [5, None, 5], "array_limit": [1, None, 1]})
+    told = Workload("w", table, traits=traits, obeyed=frozenset({"array", "array_limit"}))
+    files = {file.path: file.content.decode() for file in job_files(told, SLURM, TOPOLOGY)}
+    schedule = files.pop(guest.SCHEDULE_FILE).splitlines()
+    assert list(files) == [f"{SCRIPTS}/11.sh", f"{SCRIPTS}/12.sh"]
+    assert "run-job 11 1.0" in files[f"{SCRIPTS}/11.sh"]
+    assert "run-job 13 3.0" in files[f"{SCRIPTS}/11.sh"]
+    assert [line.split("\t")[1] for line in schedule] == ["11", "12", "13"]
+    assert ["--array=0-1%1" in line for line in schedule] == [True, False, False]
+    assert '"${ids[11]}"' in schedule[2]
+
+
 def test_logs_come_from_every_node_that_still_answers():
     class Gone(FakeNode):
         async def fetch(self, paths, *, timeout_s):
@@ -267,6 +299,53 @@ def test_logs_come_from_every_node_that_still_answers():
     log = SLURM.log_files(TOPOLOGY.head)[0]
     found = asyncio.run(replay(FakeNode("head", logs={log: b"text"}), Gone("n1")).logs())
     assert found == {f"logs/head{log}": b"text"}
+
+
+class Accounting(FakeNode):
+    """A head whose slurmdbd has told all of its jobs; writing them down ends as `ending` says."""
+
+    def __init__(self, ending=None):
+        super().__init__("head", [0], logs={guest.STARTED_FILE: b"1000000\n"})
+        self._ending = ending
+
+    async def succeed(self, command, *, timeout_s):
+        return ""
+
+    async def run(self, command, *, timeout_s, stdin=None):
+        if command != JOB_LOG.command:
+            return await super().run(command, timeout_s=timeout_s)
+        if isinstance(self._ending, Exception):
+            raise self._ending
+        self.logs |= dict.fromkeys(JOB_LOG.files[self._ending is not None :], b"every job")
+        return Output(0, self._ending or "", "")
+
+
+def collected(head):
+    """The files of a replay that has been run and collected."""
+
+    async def live():
+        made = replay(head, scheduler=ACCOUNTED)
+        await made.prepare()
+        await made.run(100.0, 100.0)
+        await made.collect(PhaseLimit("collecting", "slurm", 60.0, "a test"))
+        return await made.logs()
+
+    return asyncio.run(live())
+
+
+def test_the_schedulers_log_of_all_jobs_is_written_before_it_is_fetched(hurried, monkeypatch):
+    monkeypatch.setattr(module, "LOG_BYTES", 3)
+    found = collected(Accounting())
+    assert found == {f"logs/head{path}": b"every job" for path in JOB_LOG.files}
+
+
+@pytest.mark.parametrize(
+    ("ending", "there"), [("sacct failed\n", 1), (InfrastructureError("no answer in time"), 0)]
+)
+def test_a_log_of_jobs_that_is_not_written_is_told_and_fails_nothing(hurried, ending, there):
+    found = collected(Accounting(ending))
+    assert found.pop(MISSING_LOG).decode().strip() == str(ending).strip()
+    assert len(found) == there
 
 
 def test_long_logs_are_cut_to_their_ends(monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 
 from actors.clusters import guest_task, virtual_guest, virtual_watch
 from actors.clusters.cluster_spec import ClusterSpec, VirtualTime
+from actors.clusters.job_records import MISSING_LOG
 from actors.clusters.trial_spec import TrialSpec
 from actors.clusters.virtual_trial import VirtualTrialRun
 from actors.clusters.virtual_watch import lead_s
@@ -18,6 +19,7 @@ from campaign.core.trials import Trial
 from campaign.schema.model import ClusterSettings, ValiditySettings
 from campaign.schema.workload import WorkloadSettings
 from campaign.workloads import load
+from schedulers.job_log import JobLog
 from tests.fakes.virtual_host import AtOnce, VirtualHost
 
 MANIFEST = SimpleNamespace(name="fake", facts={}, recipe=None, kernel_version="6.1")
@@ -80,6 +82,34 @@ def test_a_trial_goes_on_from_a_golden_cluster_that_it_makes_once(run_on, tmp_pa
     assert "logs/head/run/fake/stopped-n2" not in again.files  # it is no node of this one
     assert b"stopped-n2" in host.given[-1]
     assert Phase.GOLDEN not in again.phases
+
+
+class Logging(AtOnce):
+    """It leaves a log of all jobs, or says why it doesn't."""
+
+    def __init__(self, ending):
+        super().__init__()
+        self.ending = ending
+
+    def job_log(self, started_file):
+        return JobLog(
+            ("bash", "-c", f"test -s {started_file} && {{ {self.ending}; }}"), ("/run/fake/log",)
+        )
+
+
+def test_the_schedulers_log_of_all_jobs_comes_home_whole(run_on, tmp_path):
+    long = "head -c 2000000 /dev/zero"
+    evaluation, _ = run_on(VirtualHost(tmp_path), Logging(f"{long} >/run/fake/log"))
+    assert evaluation.outcome == "ok"
+    assert evaluation.files["logs/head/run/fake/log"] == bytes(2_000_000)
+    assert MISSING_LOG not in evaluation.files
+
+
+def test_a_trial_that_has_no_log_of_all_jobs_says_why_and_is_fine(run_on, tmp_path):
+    evaluation, _ = run_on(VirtualHost(tmp_path), Logging("echo no accounts; exit 1"))
+    assert evaluation.outcome == "ok"
+    assert evaluation.files[MISSING_LOG] == b"no accounts\n"
+    assert "logs/head/run/fake/log" not in evaluation.files
 
 
 def test_the_golden_cluster_has_the_same_secrets_on_every_host(run_on, tmp_path):

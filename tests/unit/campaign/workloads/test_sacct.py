@@ -27,6 +27,8 @@ from campaign.workloads.submit_lines import ELSEWHERE, MIXED
 from campaign.workloads.traces import NO_REQUEST, STARTED
 from campaign.workloads.traits import OUTSIDE
 
+CASES = Path(__file__).parent / "cases"
+WAIT = "recorded_wait_s"
 SHORT = "JobID|User|Submit|Start|End|Elapsed|Timelimit|AllocCPUS|State"
 
 
@@ -69,6 +71,54 @@ def test_steps_are_no_jobs(tmp_path: Path) -> None:
     found = log(tmp_path, line("7"), *steps, strict=True)
     assert column(found, "job_id") == [7]
     assert found.notes[STEPS] == "3 lines"
+
+
+@pytest.mark.parametrize("name", ["sacct-slurm-24.11.txt", "sacct-slurm-24.11.json"])
+def test_what_a_real_slurm_wrote_is_read_as_the_jobs_that_it_had(name: str) -> None:
+    """Both were written by one slurm-wlm 24.11.5, of the same jobs."""
+    found = read_sacct(CASES / name)
+    assert column(found, "job_id") == [2, *range(12, 18), 20, 21, 22, 23, 18, 19]
+    assert column(found, "width") == [1, 8, 2, 1, 1, 2, 2, *[1] * 6]
+    assert column(found, "requested_s") == [600] * 13
+    assert column(found, "user_name") == ["ada", *["eve"] * 12]
+    assert column(found, "account") == ["one", *["staff"] * 12]
+    assert column(found, "qos") == ["plain", "urgent", *["plain"] * 11]
+    assert column(found, "partition") == ["main"] * 13
+    assert known(found, "gpus") == {13: 2} and known(found, "gpu_type") == {13: "a100"}
+    assert known(found, "nodes") == {12: 4, 16: 2}
+    assert known(found, "exclusive") == {17: True}
+    assert known(found, "after") == {15: [14], 19: [20, 21, 22, 23, 18]}
+    assert known(found, "after_kind") == {15: "afterok", 19: "afterok"}
+    tasks = (20, 21, 22, 23, 18)
+    assert known(found, "array") == dict.fromkeys(tasks, 18)
+    assert known(found, "array_limit") == dict.fromkeys(tasks, 2)
+    # One had more slots than it asked for, since its node was its own.
+    memory = memory_of_nodes(found)
+    assert memory.pop(17) and memory.pop(16) == 100 and memory.pop(14) == 6000
+    assert memory.pop(12) == memory.pop(13) == 4096 and set(memory.values()) == {2048}
+    # The first was requeued: it has waited since it was first submitted.
+    assert found.notes[RUNS] == "1 job"
+    waited = zip(column(found, "arrival_s"), column(found, WAIT), strict=True)
+    begun = [arrival + wait for arrival, wait in waited]
+    assert begun == [147, 13, 19, 26, 34, 26, 26, 26, 26, 31, 34, 37, 43]
+    assert column(found, "runtime_s") == [21, 5, 6, 5, 3, 4, 4, 6, 4, 4, 5, 3, 2]
+
+
+def known(workload: Workload, name: str) -> dict[int, Any]:
+    """A trait of the jobs that have it, by their numbers."""
+    pairs = zip(column(workload, "job_id"), column(workload, name), strict=True)
+    return {job: value for job, value in pairs if value is not None}
+
+
+def memory_of_nodes(workload: Workload) -> dict[int, float]:
+    """What each job has of each of its nodes, MiB, whichever way the log says it."""
+    found = known(workload, "memory_per_node_mib")
+    if "memory_per_slot_mib" in workload.traits.column_names:
+        width = known(workload, "width")
+        nodes = known(workload, "nodes")
+        of_slots = known(workload, "memory_per_slot_mib")
+        found |= {job: mib * width[job] / nodes.get(job, 1) for job, mib in of_slots.items()}
+    return found
 
 
 def test_what_never_started_or_had_not_ended_is_left_out(tmp_path: Path) -> None:
