@@ -3,9 +3,20 @@
 import re
 import shlex
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from campaign.core.jobs import Job
 
 NATIVE_ID = re.compile(r"@native-id-of:(\d+)@")
 """What stands in a command for the native id of a job that was submitted before."""
+
+_KINDS = {
+    "after": "after",
+    "afternotok": "afternotok",
+    "afterok": "afterok",
+    "aftercorr": "afterok",
+}
 
 
 def prints_nothing(command: Sequence[str]) -> tuple[str, ...]:
@@ -22,6 +33,14 @@ def native_id_of(job_id: int) -> str:
     Whoever runs the command puts it in; a job that was refused has none, and leaves nothing.
     """
     return f"@native-id-of:{job_id}@"
+
+
+def dependency_kind(job: "Job") -> str:
+    """Return what Slurm and Flux call the kind of the job's dependencies.
+
+    Those of an array's tasks are of single jobs here.
+    """
+    return _KINDS.get(job.traits.after_kind or "", "afterany")
 
 
 def as_user(uid: int, command: Sequence[str]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Which compute nodes a job may have, and how many of them it needs."""
 
 import re
+from math import ceil
 from typing import TYPE_CHECKING
 
 from campaign.core.errors import WorkloadError
@@ -10,7 +11,7 @@ if TYPE_CHECKING:  # a job brings Arrow with it, which --help has no use for
     from campaign.core.jobs import Job, JobTraits
 
 _ALL_OF = re.compile(r"[\w.-]+(?:[&,][\w.-]+)*")
-"""A constraint that wants each of its features; whatever else there is, only schedulers read."""
+_ANY_OF = re.compile(r"[\w.-]+(?:\|[\w.-]+)+")
 
 
 def fewest_nodes(job: "Job", topology: Topology) -> int:
@@ -36,6 +37,46 @@ def fewest_nodes(job: "Job", topology: Topology) -> int:
         )
     _check_partition(job, max(slots, gpus, asked), topology)
     return max(slots, gpus, asked)
+
+
+def fewest_equal_nodes(job: "Job", topology: Topology) -> int:
+    """Return the fewest compute nodes that hold the job where each gives it an equal part.
+
+    That is what schedulers do that know but one kind of part: more nodes, where nodes are unlike,
+    than those that could hold it by unequal parts. Raise WorkloadError where the cluster can never
+    hold it so, and for constraints on features that such schedulers don't know.
+    """
+    wanted = job.traits.features
+    if wanted and alternatives(wanted) is None:
+        raise WorkloadError(
+            f"job {job.job_id} wants nodes with features {wanted}",
+            "only features that are joined by & alone, or by | alone, are known here",
+            "Leave such jobs out, or use Slurm.",
+        )
+    nodes = fitting_nodes(job, topology)
+    for count in range(fewest_nodes(job, topology), min(len(nodes), job.width) + 1):
+        slots = ceil(job.width / count)
+        gpus = ceil((job.traits.gpus or 0) / count)
+        able = [each for each in nodes if _room(each, job.traits) >= slots and each.gpus >= gpus]
+        if len(able) >= count:
+            return count
+    raise WorkloadError(
+        f"job {job.job_id} ({_wants(job)}) fits no nodes of cluster {topology.cluster} by equal "
+        "parts",
+        resolution="Make groups more alike (cluster.groups), or leave such jobs out.",
+    )
+
+
+def alternatives(constraint: str) -> tuple[tuple[str, ...], ...] | None:
+    """Return sets of features of which a node must have one, by a constraint of `&` or of `|`.
+
+    Return None for any other constraint.
+    """
+    if _ALL_OF.fullmatch(constraint):
+        return (tuple(re.split("[&,]", constraint)),)
+    if _ANY_OF.fullmatch(constraint):
+        return tuple((feature,) for feature in constraint.split("|"))
+    return None
 
 
 def fitting_nodes(job: "Job", topology: Topology) -> list[Node]:
@@ -86,9 +127,10 @@ def _has_gpus(node: Node, traits: "JobTraits") -> bool:
 
 
 def _has_features(node: Node, constraint: str | None) -> bool:
-    if not constraint or not _ALL_OF.fullmatch(constraint):
+    known = alternatives(constraint) if constraint else None
+    if known is None:  # only schedulers read what else there is
         return True
-    return set(re.split("[&,]", constraint)) <= set(node.features)
+    return any(set(features) <= set(node.features) for features in known)
 
 
 def _fewest(rooms: list[int], wanted: int) -> int | None:

@@ -12,6 +12,7 @@ from schedulers.interface import BoundScheduler, Scheduler
 Sample = dict[str, Any]
 """Settings of a cluster; those of a job's traits under `job`."""
 _PAIR: Sample = {"groups": {"a": {"nodes": 1}, "b": {"nodes": 1}}}
+_APART: Sample = {"partitions": {"p": {"groups": ["a"]}, "q": {"groups": ["b"]}}}
 _LIMIT: Sample = {"in_all": {"max_jobs": 3}}
 _SIZE: Sample = {"in_all": {"max_slots": 3}}
 _RANKED: Sample = {"job": {"qos": "s"}}
@@ -30,8 +31,8 @@ PULLS: dict[Lever, tuple[Sample, Sample]] = {
         {"groups": {"a": {"nodes": 2, "features": ["ib"]}}},
     ),
     Lever.PARTITIONS: (
-        {"partitions": {"p": {}, "q": {}}, "job": {"partition": "q"}},
-        {"partitions": {"p": {}, "q": {}}},
+        {**_PAIR, **_APART, "job": {"partition": "q"}},
+        {**_PAIR, **_APART},
     ),
     Lever.PARTITION_LIMITS: ({"partitions": {"p": {"max_nodes": 1}}}, {"partitions": {"p": {}}}),
     Lever.PARTITION_PRIORITY: (

@@ -10,8 +10,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic
 from campaign.core.levers import Lever
 from campaign.schema.settings import Scalar
 from schedulers import systemd
-from schedulers._kubernetes import access, accounts, daemons, dense, plan, pods
+from schedulers._kubernetes import (
+    access,
+    accounts,
+    daemons,
+    dense,
+    plan,
+    pods,
+    session,
+    timeline,
+    wishes,
+)
 from schedulers._kubernetes.access import curl, url
+from schedulers._kubernetes.offers import SLOT
+from schedulers._kubernetes.ranks import class_of
+from schedulers._kubernetes.wishes import JobPods
 from schedulers.base import (
     BootstrapPlan,
     FinalState,
@@ -25,17 +38,36 @@ from schedulers.base import (
     TimedCommand,
     Topology,
 )
-from schedulers.fitting import fewest_nodes
+from schedulers.fitting import fewest_equal_nodes
 from schedulers.interface import P
 from schedulers.policy import Policy
 
 if TYPE_CHECKING:
     from campaign.core.jobs import Job
 
+DEFAULT_QUEUE = "default"
 _UNITS: dict[Role, tuple[str, ...]] = {
     "head": (daemons.ETCD, daemons.API_SERVER, daemons.RENDEZVOUS),
     "compute": (daemons.CONTAINERD, daemons.KUBELET),
 }
+
+
+EXPRESSED = frozenset(
+    {
+        Lever.UNLIKE_NODES,
+        Lever.MEMORY,
+        Lever.GPUS,
+        Lever.FEATURES,
+        Lever.PARTITIONS,
+        Lever.PARTITION_PRIORITY,
+        Lever.USERS,
+        Lever.QOS,
+        Lever.NODE_EVENTS,
+        Lever.NODE_COUNTS,
+        Lever.EXCLUSIVE,
+    }
+)
+"""What every scheduler for Kubernetes can be told."""
 
 
 class Kubernetes(ABC, Generic[P]):
@@ -47,7 +79,7 @@ class Kubernetes(ABC, Generic[P]):
 
     image: ClassVar[str] = "kubernetes"
     resolution_s: ClassVar[float] = 1.0
-    expresses: ClassVar[frozenset[Lever]] = frozenset()
+    expresses: ClassVar[frozenset[Lever]] = EXPRESSED
     images: ClassVar[Mapping[Lever, str]] = {}
     acts_with: ClassVar[Mapping[str, frozenset[Lever]]] = {}
     launch_limit: ClassVar[LaunchLimit] = LaunchLimit(60.0, at_once=2)
@@ -67,8 +99,11 @@ class Kubernetes(ABC, Generic[P]):
         """Return what the subclass's scheduler does in a simulation."""
 
     def nodes_needed(self, job: "Job", topology: Topology) -> int:
-        """Return the fewest nodes that hold the job; raise WorkloadError where there are none."""
-        return fewest_nodes(job, topology)
+        """Return the fewest nodes that hold equal parts of the job, a pod each.
+
+        Raise WorkloadError where there are none.
+        """
+        return fewest_equal_nodes(job, topology)
 
 
 class BoundKubernetes(ABC, Generic[P]):
@@ -82,18 +117,24 @@ class BoundKubernetes(ABC, Generic[P]):
     jobs_path: ClassVar[str]
     ended: ClassVar[Mapping[str, FinalState | None]]
     units: ClassVar[tuple[str, ...]]
-    expresses: ClassVar[frozenset[Lever]] = Kubernetes.expresses
+    scheduler: Kubernetes[P]
+
+    @property
+    def expresses(self) -> frozenset[Lever]:
+        """Return what the adapter expresses: its image has the programs for all of that."""
+        return self.scheduler.expresses
 
     @abstractmethod
-    def control(self, params: P) -> plan.Control:
-        """Return what schedules, with these parameters."""
+    def control(self, params: P, topology: Topology) -> plan.Control:
+        """Return what schedules on this cluster, with these parameters."""
 
     @abstractmethod
-    def manifest(self, name: str, script: str, shares: Sequence[int]) -> dict[str, Any]:
-        """Return a job called `name` with a pod for each of `shares`, the pod's slots.
+    def manifest(self, pods: JobPods, queue: str) -> dict[str, Any]:
+        """Return the job of these pods; `queue` is where it waits, if anything has queues."""
 
-        Every pod runs the shell commands `script`.
-        """
+    def queue_of(self, job: "Job", topology: Topology) -> str:
+        """Return the queue in which the job waits: the only one, by default."""
+        return DEFAULT_QUEUE
 
     @abstractmethod
     def parse_config(self, text: str) -> dict[str, Scalar]:
@@ -101,17 +142,16 @@ class BoundKubernetes(ABC, Generic[P]):
 
     def plan(self, topology: Topology, params: P, secrets: Secrets) -> BootstrapPlan:
         """Return the plan: API server and nodes, controllers, slots, the scheduler."""
-        return plan.bootstrap(topology, secrets, self.control(params))
+        return plan.bootstrap(topology, secrets, self.control(params, topology))
 
     def reconfigure(self, topology: Topology, params: P) -> BootstrapPlan:
         """Return the plan that restarts the scheduler; the API server forgets lost nodes."""
-        return plan.reconfigure(topology, self.control(params))
+        return plan.reconfigure(topology, self.control(params, topology))
 
     def smoke_test_command(self, topology: Topology) -> tuple[str, ...]:
         """Create a job with a pod for each node, and ask until it has completed."""
-        spec = json.dumps(
-            self.manifest("NAME", "true", [1] * len(topology.compute)), sort_keys=True
-        )
+        everywhere = JobPods("NAME", "true", ({SLOT: 1},) * len(topology.compute))
+        spec = json.dumps(self.manifest(everywhere, DEFAULT_QUEUE), sort_keys=True)
         done = "|".join(f'"{state}"' for state, end in self.ended.items() if end == "completed")
         post = shlex.join(curl("-o", "/dev/null", "-H", "Content-Type: application/json", "-d"))
         ask = shlex.join(curl("-H", accounts.TABLE))
@@ -127,9 +167,11 @@ class BoundKubernetes(ABC, Generic[P]):
 
     def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:
         """Send the manifest to the API server, and print the job's name."""
+        user = job.traits.user_name
         post = curl(
             "-o",
             "/dev/null",
+            *(("-H", f"Impersonate-User: {user}") if user else ()),
             "-H",
             "Content-Type: application/json",
             "--data-binary",
@@ -145,9 +187,22 @@ class BoundKubernetes(ABC, Generic[P]):
 
     def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
         """Return the job's manifest as JSON."""
-        nodes = fewest_nodes(job, topology)
-        script = pods.command(job, topology, nodes, payload)
-        manifest = self.manifest(pods.name_of(job), script, pods.shares(job.width, nodes))
+        nodes = fewest_equal_nodes(job, topology)
+        name = pods.name_of(job)
+        asked = wishes.requests(job, nodes)
+        rank = class_of(job, topology)
+        affinity = wishes.placement(job, name, topology, asked)
+        spec = {"affinity": affinity} if affinity else {}
+        made = JobPods(
+            name,
+            pods.command(job, topology, nodes, payload),
+            asked,
+            spec | ({"priorityClassName": rank} if rank else {}),
+        )
+        manifest = self.manifest(made, self.queue_of(job, topology))
+        if user := job.traits.user_name:
+            # By it, whoever submits knows whose the job is.
+            manifest["metadata"]["annotations"] = {session.USER: user}
         return json.dumps(manifest, sort_keys=True).encode()
 
     def parse_submit(self, text: str) -> str:
@@ -155,8 +210,8 @@ class BoundKubernetes(ABC, Generic[P]):
         return accounts.parse_name(text)
 
     def timed_commands(self, topology: Topology) -> Sequence[TimedCommand]:
-        """Return none: it expresses nothing that happens while a workload runs."""
-        return ()
+        """Cordon nodes, end their pods and use them again at their times."""
+        return tuple(timeline.timed_commands(topology))
 
     def pending_command(self) -> tuple[str, ...]:
         """Ask for all jobs, and for the pods that are pending."""
@@ -172,15 +227,9 @@ class BoundKubernetes(ABC, Generic[P]):
 
     def lost_command(self, node: str) -> tuple[str, ...]:
         """Delete the node and, without grace, its pods."""
-        # A lost node can't confirm the end of its pods; without grace they are removed unconfirmed.
-        now = '{"kind":"DeleteOptions","apiVersion":"v1","gracePeriodSeconds":0}'
-        delete = curl(
-            "-o", "/dev/null", "-X", "DELETE", "-H", "Content-Type: application/json", "-d", now
-        )
-        pods_there = url(f"{accounts.PODS}?fieldSelector=spec.nodeName%3D{node}")
         lines = (
-            shlex.join((*delete, url(f"/api/v1/nodes/{node}"))),
-            shlex.join((*delete, pods_there)),
+            shlex.join((*timeline.delete(), url(f"{plan.NODES}/{node}"))),
+            shlex.join(timeline.delete_pods_of(node)),
         )
         return ("bash", "-c", " && ".join(lines))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from schedulers._kubernetes import access, image
+from schedulers._kubernetes import access, image, offers
 from schedulers.base import File, Node, Topology
 
 LOGS = "/var/log/kubernetes"
@@ -185,6 +185,7 @@ def node_files(node: Node) -> tuple[File, ...]:
         "resolvConf": "",
     }
     cni = {"cniVersion": "1.0.0", "name": "host", "plugins": [{"type": "loopback"}]}
+    labels = ",".join(f"{key}={value}" for key, value in offers.labels(node).items())
     agent = unit(
         KUBELET,
         "/usr/bin/kubelet",
@@ -192,6 +193,7 @@ def node_files(node: Node) -> tuple[File, ...]:
         f"--kubeconfig={access.KUBECONFIG}",
         f"--hostname-override={node.name}",
         f"--node-ip={node.address}",
+        *([f"--node-labels={labels}"] if labels else ()),
         kind="notify",
         after=CONTAINERD,
     )

@@ -2,8 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from schedulers._kubernetes import access, daemons
-from schedulers._kubernetes.pods import SLOT
+from schedulers._kubernetes import access, daemons, offers
 from schedulers.base import File, Node, Topology
 
 KUBELETS = "kubelets.service"
@@ -55,7 +54,7 @@ def files(topology: Topology) -> tuple[File, ...]:
         # It can't find a pod's process again, so none may outlive it.
         kill="control-group",
     )
-    nodes = daemons.json_file(NODES_FILE, [_node(node) for node in topology.compute])
+    nodes = daemons.json_file(NODES_FILE, [_node(node, topology) for node in topology.compute])
     settings = (_quiet(beginning, quiet) for beginning, quiet in QUIET.items())
     return (daemons.program(_PROGRAM, "kubelets.py"), nodes, unit, *settings)
 
@@ -84,17 +83,18 @@ def _settings(unit: str, name: str, *lines: str) -> File:
     return File(path, ("\n".join(("[Service]", *lines)) + "\n").encode())
 
 
-def _node(node: Node) -> dict[str, Any]:
-    """Return the node as a kubelet would register it, with its slots."""
+def _node(node: Node, topology: Topology) -> dict[str, Any]:
+    """Return the node as a kubelet would register it, with what it offers."""
     resources = {
         "cpu": str(node.slots),
         "memory": f"{node.memory_mib}Mi",
         "pods": str(daemons.max_pods(node)),
-        SLOT: str(node.slots),
+        **offers.offers_of(node, topology),
     }
     pressures = ("MemoryPressure", "DiskPressure", "PIDPressure")
     ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
-    labels = {"kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux"}
+    own = {"kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux"}
+    labels = own | offers.labels(node)
     return {
         "apiVersion": "v1",
         "kind": "Node",

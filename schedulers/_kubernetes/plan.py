@@ -4,15 +4,16 @@ import json
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from schedulers._kubernetes import access, daemons, dense, image
+from schedulers._kubernetes import access, daemons, dense, image, offers
 from schedulers._kubernetes.access import curl, url
 from schedulers._kubernetes.accounts import TABLE
-from schedulers._kubernetes.pods import SLOT
+from schedulers._kubernetes.offers import SLOT
 from schedulers.base import BootstrapPlan, File, Node, Probe, Secrets, Stage, Step, Topology, Unit
 
 _RELOAD = ("systemctl", "daemon-reload")
-_NODES = "/api/v1/nodes"
+NODES = "/api/v1/nodes"
 MERGE = "Content-Type: application/merge-patch+json"
 
 
@@ -22,6 +23,7 @@ class Control:
 
     `before` are commands that must have run before either starts; `ready` asks whether it takes
     jobs. In a dense cluster that idles, the scheduler may wake `late_ms` later than it asked for.
+    `objects` are made before it starts: each is the path of its kind, and the object.
     """
 
     scheduler: str
@@ -30,6 +32,7 @@ class Control:
     other_units: tuple[str, ...]
     ready: tuple[Probe, ...]
     late_ms: int
+    objects: tuple[tuple[str, dict[str, Any]], ...] = ()
     before: tuple[tuple[str, ...], ...] = ()
 
 
@@ -63,6 +66,7 @@ def bootstrap(topology: Topology, secrets: Secrets, control: Control) -> Bootstr
         (
             Stage("daemons", {head: serving, **_nodes(topology, secrets)}),
             Stage("controllers", {head: others}),
+            *([Stage("objects", {head: _made(control)})] if control.objects else ()),
             Stage("nodes", {head: Step(probes=(_joined(topology),))}),
             Stage(
                 "slots",
@@ -93,7 +97,7 @@ def forget(nodes: Sequence[Node]) -> tuple[str, ...]:
     names = ",".join(node.name for node in nodes)
     # curl makes a request for each of the names in braces, over one connection.
     gone = curl(
-        "-o", "/dev/null", "-w", r"%{http_code}\n", "-X", "DELETE", url(f"{_NODES}/{{{names}}}")
+        "-o", "/dev/null", "-w", r"%{http_code}\n", "-X", "DELETE", url(f"{NODES}/{{{names}}}")
     )
     return ("bash", "-c", f"! {shlex.join(gone)} | grep -vxE '200|404'")
 
@@ -111,6 +115,18 @@ def _nodes(topology: Topology, secrets: Secrets) -> dict[str, Step]:
         )
         for node in topology.compute
     }
+
+
+def _made(control: Control) -> Step:
+    """Return a step that makes the objects that aren't there yet."""
+    files = []
+    commands = []
+    for number, (path, value) in enumerate(control.objects):
+        files.append(daemons.json_file(f"{access.FOLDER}/objects/{number}.json", value))
+        what = ("-H", "Content-Type: application/json", "--data-binary", f"@{files[-1].path}")
+        asked = curl("-o", "/dev/null", "-w", r"%{http_code}\n", *what, url(path))
+        commands.append(("bash", "-c", f"{shlex.join(asked)} | grep -xE '201|409'"))
+    return Step(files=tuple(files), commands=tuple(commands))
 
 
 def _schedule(topology: Topology, control: Control) -> Step:
@@ -143,7 +159,7 @@ def _image() -> Iterable[tuple[str, ...]]:
 def _joined(topology: Topology) -> Probe:
     count = len(topology.compute)
     asked = (
-        f"{shlex.join(curl('-H', TABLE, url(_NODES + '?includeObject=None')))} | grep -o "
+        f"{shlex.join(curl('-H', TABLE, url(NODES + '?includeObject=None')))} | grep -o "
         "'\"Ready\"' | wc -l"
     )
     return Probe(
@@ -156,15 +172,15 @@ def _joined(topology: Topology) -> Probe:
 
 
 def _offer(topology: Topology) -> tuple[tuple[str, ...], ...]:
-    # What stands in for kubelets has told the nodes' slots.
-    return () if topology.dense else tuple(map(_offer_of, topology.compute))
+    # What stands in for kubelets has told what nodes offer.
+    return () if topology.dense else tuple(_offer_of(node, topology) for node in topology.compute)
 
 
-def _offer_of(node: Node) -> tuple[str, ...]:
-    slots = {SLOT: str(node.slots)}
+def _offer_of(node: Node, topology: Topology) -> tuple[str, ...]:
+    own = offers.offers_of(node, topology)
     # Kubernetes' documented way to advertise an extended resource: a patch of the node's status.
-    patch = json.dumps({"status": {"capacity": slots, "allocatable": slots}})
-    where = url(f"{_NODES}/{node.name}/status")
+    patch = json.dumps({"status": {"capacity": own, "allocatable": own}})
+    where = url(f"{NODES}/{node.name}/status")
     return curl("-o", "/dev/null", "-X", "PATCH", "-H", MERGE, "-d", patch, where)
 
 
@@ -174,7 +190,7 @@ def _offered(topology: Topology) -> Probe:
     Each node says twice how many slots it has: as its capacity, and as what of it is free to give.
     """
     lines = sum(1 for _ in topology.compute) * 2
-    asked = f'{shlex.join(curl(url(_NODES)))} | grep -c \'"{SLOT}": "[1-9]\''
+    asked = f'{shlex.join(curl(url(NODES)))} | grep -c \'"{SLOT}": "[1-9]\''
     return Probe(
         f"{len(topology.compute)} nodes offer slots",
         ("bash", "-c", asked),
@@ -185,10 +201,10 @@ def _offered(topology: Topology) -> Probe:
 
 def _forget(topology: Topology) -> str:
     names = "|".join(node.name for node in topology.compute)
-    table = shlex.join(curl("-H", TABLE, url(_NODES + "?includeObject=None")))
+    table = shlex.join(curl("-H", TABLE, url(NODES + "?includeObject=None")))
     gone = shlex.join(curl("-o", "/dev/null", "-X", "DELETE"))
     found = f"{table} | grep -A1 '\"cells\"' | grep -o '\"n[0-9]*\"' | tr -d '\"'"
     return (
-        f"for node in $({found}); do case $node in {names}) ;; *) {gone} {url(_NODES)}/$node "
+        f"for node in $({found}); do case $node in {names}) ;; *) {gone} {url(NODES)}/$node "
         ";; esac; done"
     )

@@ -1,6 +1,7 @@
 """Jobs as pods: what each is given and runs, and how they wait until all of a job are there."""
 
 import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from schedulers._kubernetes import image
@@ -10,8 +11,6 @@ from schedulers.base import Topology
 if TYPE_CHECKING:
     from campaign.core.jobs import Job
 
-SLOT = "campaign.dev/slot"
-"""The resource that stands for job slots: a node can't offer more CPUs than it has."""
 JOB_LABEL = "campaign.dev/job"
 NODE = "NODE_NAME"
 """The variable in which a pod has its node's name."""
@@ -48,12 +47,15 @@ def command(job: "Job", topology: Topology, pods: int, payload: str) -> str:
     return f"{met} && exec 3>&- && {limited}"
 
 
-def template(job: str, script: str, slots: int) -> dict[str, Any]:
-    """Return a pod of `slots` slots that runs the shell commands `script`.
+def template(
+    job: str, script: str, requests: Mapping[str, int], spec: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a pod that runs the shell commands `script`, and asks for these extended resources.
 
-    It has the node's programs, network and /run/campaign. Nothing is fetched, asked for or waited
-    for besides.
+    It has the node's programs, network and /run/campaign, and what `spec` says besides. Nothing is
+    fetched or waited for.
     """
+    asked = {name: str(count) for name, count in requests.items()}
     volumes = [(f"v{number}", path) for number, path in enumerate(image.MOUNTS)]
     container = {
         "name": "job",
@@ -62,7 +64,7 @@ def template(job: str, script: str, slots: int) -> dict[str, Any]:
         "command": ["/bin/bash", "-c", script],
         "env": [{"name": NODE, "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
         # Of an extended resource, Kubernetes wants request and limit to be equal.
-        "resources": {"requests": {SLOT: str(slots)}, "limits": {SLOT: str(slots)}},
+        "resources": {"requests": asked, "limits": asked},
         "volumeMounts": [
             {"name": name, "mountPath": path, "readOnly": path in image.PROGRAMS}
             for name, path in volumes
@@ -82,6 +84,7 @@ def template(job: str, script: str, slots: int) -> dict[str, Any]:
             "dnsPolicy": "Default",
             "enableServiceLinks": False,
             "automountServiceAccountToken": False,
+            **spec,
         },
     }
 

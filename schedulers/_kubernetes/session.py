@@ -12,6 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+USER = "campaign.dev/user"
+"""The annotation of a manifest that says who submits it; without it, the kubeconfig's user does."""
+
 
 def main(kubeconfig: str, path: str) -> None:
     """Submit until the input ends."""
@@ -28,7 +31,9 @@ def main(kubeconfig: str, path: str) -> None:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     def post(manifest: bytes) -> Any:
-        server.request("POST", path, manifest, headers)
+        user = json.loads(manifest)["metadata"].get("annotations", {}).get(USER)
+        own = {"Impersonate-User": user} if user else {}
+        server.request("POST", path, manifest, headers | own)
         return json.loads(server.getresponse().read())
 
     print("ready")

@@ -22,8 +22,8 @@ from schedulers.base import (
 )
 from schedulers.commands import prints_nothing
 from schedulers.facts import ImageFacts
-from schedulers.fitting import fewest_nodes
-from schedulers.flux import jobs, plan
+from schedulers.fitting import fewest_equal_nodes
+from schedulers.flux import jobs, plan, submission, timeline
 from schedulers.flux.conf import (
     CLUSTER_CONF,
     SCHEDULER_CONF,
@@ -35,6 +35,7 @@ from schedulers.flux.conf import (
 from schedulers.flux.fairness import FAIRNESS
 from schedulers.flux.params import FluxParams, parse_config
 from schedulers.flux.policy import policy
+from schedulers.flux.queues import EXPRESSED
 from schedulers.policy import Policy
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Flux:
     Params: ClassVar[type[FluxParams]] = FluxParams
     resolution_s: ClassVar[float] = 0.001
     gangs: ClassVar[bool] = True
-    expresses: ClassVar[frozenset[Lever]] = frozenset()
+    expresses: ClassVar[frozenset[Lever]] = EXPRESSED
     images: ClassVar[Mapping[Lever, str]] = {}
     acts_with: ClassVar[Mapping[str, frozenset[Lever]]] = {}
     launch_limit: ClassVar[LaunchLimit] = LaunchLimit(5.0, at_once=4)
@@ -78,8 +79,11 @@ class Flux:
         return FAIRNESS
 
     def nodes_needed(self, job: "Job", topology: Topology) -> int:
-        """Return the fewest nodes that hold the job; raise WorkloadError where there are none."""
-        return fewest_nodes(job, topology)
+        """Return the fewest nodes that hold equal parts of the job.
+
+        Raise WorkloadError where there are none.
+        """
+        return fewest_equal_nodes(job, topology)
 
     def for_image(self, facts: ImageFacts) -> "BoundFlux":
         """Bind the adapter to the owner and the program of an image."""
@@ -117,23 +121,23 @@ class BoundFlux:
 
     def submit_command(self, job: "Job", topology: Topology, script: str) -> tuple[str, ...]:
         """Submit a jobspec as the instance's owner."""
-        return self._as_owner(self.names.program, "job", "submit", script)
+        return self._as_owner(*submission.submit_command(job, topology, script, self.names.program))
 
     def parse_submit(self, text: str) -> str:
         """Return the job's id as a decimal number."""
         return jobs.parse_submit(text)
 
     def session_command(self) -> tuple[str, ...]:
-        """Run `jobs.SESSION` in Flux's Python, as the instance's owner."""
-        return self._as_owner(self.names.program, "python", "-u", "-c", jobs.SESSION)
+        """Run `submission.SESSION` in Flux's Python, as the instance's owner."""
+        return self._as_owner(self.names.program, "python", "-u", "-c", submission.SESSION)
 
     def job_script(self, job: "Job", topology: Topology, payload: str) -> bytes:
         """Return the job's jobspec."""
         return jobs.jobspec(job, topology, payload)
 
     def timed_commands(self, topology: Topology) -> Sequence[TimedCommand]:
-        """Return none: it expresses nothing that happens while a workload runs."""
-        return ()
+        """Drain nodes, end their jobs and use them again at their times."""
+        return tuple(timeline.timed_commands(topology, self.names.program))
 
     def pending_command(self) -> tuple[str, ...]:
         """List the owner's jobs that aren't done."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from schedulers.base import Node, Topology
 from schedulers.facts import ImageFacts
 from schedulers.flux.params import FLUXION, FluxParams
+from schedulers.flux.queues import properties, queues
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -67,7 +68,8 @@ def cluster_toml(topology: Topology, user: str) -> bytes:
             (node, BROKER_PORT + (number if node.guest else 0))
             for number, node in enumerate(topology.nodes)
         ],
-        compute=topology.compute,
+        compute=[(node, properties(node, topology.model)) for node in topology.compute],
+        queues=queues(topology.model),
         dense=topology.dense,
         certificate=CERTIFICATE,
         user=user,

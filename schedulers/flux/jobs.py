@@ -3,31 +3,18 @@
 import json
 import re
 from collections.abc import Iterator
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from schedulers.base import FinalState, NativeTimes, ParseError, Topology, version_in
-from schedulers.fitting import fewest_nodes
+from schedulers.commands import dependency_kind
+from schedulers.fitting import fewest_equal_nodes
+from schedulers.flux import queues
+from schedulers.flux.submission import name_of
 
 if TYPE_CHECKING:
     from campaign.core.jobs import Job
 
-GRACE_S = 10.0
-"""Trace jobs often ran for exactly their limit, and Flux counts the launch too and ends a job at a
-whole second."""
-SESSION = """\
-import sys
-import flux.job
-instance = flux.Flux()
-print("ready")
-for line in sys.stdin:
-    try:
-        with open(line.strip()) as spec:
-            print(0, flux.job.submit(instance, spec.read()).f58plain, sep="\\t")
-    except OSError as error:
-        print(1, " ".join(str(error).split()), sep="\\t")
-"""
-"""A program for Flux's Python that submits the jobspecs whose paths it reads, as
-BoundScheduler.session_command has it."""
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 # Flux numbers its states and results by powers of two.
 _WAITING = {1: "NEW", 2: "DEPEND", 4: "PRIORITY", 8: "SCHED"}
@@ -46,27 +33,58 @@ _FINAL_STATES: dict[str, FinalState] = {
 def jobspec(job: "Job", topology: Topology, payload: str) -> bytes:
     """Return a jobspec that runs the shell command `payload` once on each of the job's nodes.
 
-    It has the fewest nodes that hold the job, and is of version 1 (RFC 25), which knows but one
-    kind of slot. So each node gives the same number of cores: a job whose width its nodes don't
-    divide gets a core more on some of them than it asked for. The time limit is GRACE_S seconds
-    more than what was asked for.
+    It has the fewest nodes that hold equal parts of the job, and is of version 1 (RFC 25), which
+    knows but one kind of slot. So each node gives the same number of cores and GPUs: a job whose
+    width its nodes don't divide gets a core more on some of them than it asked for. The time limit
+    is GRACE_S seconds more than what was asked for.
     """
-    nodes = fewest_nodes(job, topology)
-    return _spec(
-        f"j{job.job_id}", nodes, -(-job.width // nodes), payload, job.requested_s + GRACE_S
-    )
+    nodes = fewest_equal_nodes(job, topology)
+    partition = topology.model.partition(job.traits.partition)
+    node = _node(nodes, ceil(job.width / nodes), ceil((job.traits.gpus or 0) / nodes))
+    if job.traits.exclusive or (partition and partition.exclusive):
+        node["exclusive"] = True
+    wishes = {
+        "queue": queues.queue_of(job, topology),
+        "constraints": queues.constraint(job, topology),
+        "dependencies": _dependencies(job),
+    }
+    spec = _spec(name_of(job.job_id), node, payload, job.requested_s + queues.GRACE_S, wishes)
+    if (urgency := queues.urgency(job, topology.model)) != queues.URGENCY:
+        # Flux itself takes no notice of this: whoever submits does.
+        spec["attributes"]["user"] = {"urgency": urgency}
+    return json.dumps(spec, sort_keys=True).encode()
 
 
 def smoke_test(topology: Topology) -> bytes:
     """Return a jobspec that does nothing on every compute node."""
-    return _spec("smoke-test", len(topology.compute), 1, "true", 60.0)
+    everywhere = _node(len(topology.compute), 1, 0)
+    wishes = {"queue": queues.WHOLE if topology.model.partitions else None}
+    spec = _spec("smoke-test", everywhere, "true", 60.0, wishes)
+    return json.dumps(spec, sort_keys=True).encode()
 
 
-def _spec(name: str, nodes: int, cores: int, command: str, limit_s: float) -> bytes:
-    slot = {"type": "slot", "count": 1, "label": "task", "with": [{"type": "core", "count": cores}]}
-    spec = {
+def _node(count: int, cores: int, gpus: int) -> dict[str, Any]:
+    parts = [{"type": "core", "count": cores}]
+    if gpus:
+        parts.append({"type": "gpu", "count": gpus})
+    slot = {"type": "slot", "count": 1, "label": "task", "with": parts}
+    return {"type": "node", "count": count, "with": [slot]}
+
+
+def _dependencies(job: "Job") -> list[dict[str, str]] | None:
+    """Return the job's dependencies (RFC 26); others are called by their names until it is
+    submitted."""
+    scheme = dependency_kind(job)
+    return [{"scheme": scheme, "value": name_of(other)} for other in job.traits.after or ()] or None
+
+
+def _spec(
+    name: str, node: dict[str, Any], command: str, limit_s: float, wishes: dict[str, Any]
+) -> dict[str, Any]:
+    told = {key: value for key, value in wishes.items() if value is not None}
+    return {
         "version": 1,
-        "resources": [{"type": "node", "count": nodes, "with": [slot]}],
+        "resources": [node],
         "tasks": [
             {"command": ["/bin/bash", "-c", command], "slot": "task", "count": {"per_slot": 1}}
         ],
@@ -78,10 +96,10 @@ def _spec(name: str, nodes: int, cores: int, command: str, limit_s: float) -> by
                 "job": {"name": name},
                 # Payloads sleep: where they may run is nothing to arrange.
                 "shell": {"options": {"cpu-affinity": "off", "gpu-affinity": "off"}},
+                **told,
             }
         },
     }
-    return json.dumps(spec, sort_keys=True).encode()
 
 
 def parse_submit(text: str) -> str:

@@ -5,6 +5,7 @@ nodes share a VM, brokers are instances of one unit, and differ by name and port
 """
 
 import shlex
+from collections.abc import Iterator
 
 from schedulers.base import BootstrapPlan, File, Node, Probe, Secrets, Stage, Step, Topology, Unit
 from schedulers.flux.conf import (
@@ -61,6 +62,7 @@ def bootstrap(
         (
             Stage("brokers", steps),
             Stage("nodes", {head.name: _met(topology, names)}),
+            *_started(topology, names),
         )
     )
 
@@ -82,6 +84,7 @@ def reconfigure(topology: Topology, params: FluxParams, names: FluxNames) -> Boo
         (
             Stage("brokers", brokers),
             Stage("nodes", {topology.head.name: _met(topology, names)}),
+            *_started(topology, names),
             Stage("scheduler", {topology.head.name: scheduler}),
             Stage("scheduled", {topology.head.name: Step(probes=(_schedules(params, names),))}),
         )
@@ -125,6 +128,13 @@ def _met(topology: Topology, names: FluxNames) -> Step:
             ),
         )
     )
+
+
+def _started(topology: Topology, names: FluxNames) -> Iterator[Stage]:
+    """Yield the stage that starts the queues, if there are any: they begin stopped."""
+    if topology.model.partitions:
+        start = (names.program, "queue", "start", "--all", "--quiet")
+        yield Stage("queues", {topology.head.name: Step(commands=(start,))})
 
 
 def _reload(params: FluxParams, names: FluxNames) -> str:

@@ -6,8 +6,8 @@ versions of the Debian image. The flake's NixOS image has flux-core 0.86, which 
 `policy` says holds there as far as these files are the same.
 """
 
-from schedulers.flux.jobs import GRACE_S
 from schedulers.flux.params import FLUXION, FLUXION_ONLY, FluxParams
+from schedulers.flux.queues import GRACE_S
 from schedulers.policy import Policy, Reserve
 
 _RESERVES: dict[str, Reserve] = {"fcfs": "none", "easy": "first", "conservative": "all"}

@@ -1,15 +1,18 @@
 """kube-scheduler behind the scheduler seam."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from campaign.schema.settings import Scalar
-from schedulers._kubernetes import access, daemons, pods
+from schedulers._kubernetes import access, daemons, ranks
 from schedulers._kubernetes.access import curl, url
 from schedulers._kubernetes.adapter import BoundKubernetes, Kubernetes
+from schedulers._kubernetes.offers import SLOT
 from schedulers._kubernetes.plan import MERGE, Control
-from schedulers.base import FinalState, Probe, version_in
+from schedulers._kubernetes.pods import NAMESPACE, template
+from schedulers._kubernetes.wishes import JobPods
+from schedulers.base import FinalState, Probe, Topology, version_in
 from schedulers.facts import ImageFacts
 from schedulers.kube.fairness import FAIRNESS
 from schedulers.kube.params import KubeParams, configuration, parse_config
@@ -51,14 +54,14 @@ class BoundKube(BoundKubernetes[KubeParams]):
     scheduler: Kube
 
     units: ClassVar[tuple[str, ...]] = (SCHEDULER_UNIT, CONTROLLERS_UNIT)
-    jobs_path: ClassVar[str] = f"/apis/batch/v1/namespaces/{pods.NAMESPACE}/jobs"
+    jobs_path: ClassVar[str] = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
     ended: ClassVar[Mapping[str, FinalState | None]] = {
         "Complete": "completed",
         "Suspended": "cancelled",
         "Failed": None,
     }
 
-    def control(self, params: KubeParams) -> Control:
+    def control(self, params: KubeParams, topology: Topology) -> Control:
         """Return kube-scheduler with its configuration, and the job controller."""
         allowed = "/configz,/healthz,/livez,/readyz"
         scheduler = daemons.unit(
@@ -78,7 +81,7 @@ class BoundKube(BoundKubernetes[KubeParams]):
             "--controllers=job-controller",
             "--bind-address=127.0.0.1",
         )
-        settings = configuration(params, access.KUBECONFIG, pods.SLOT)
+        settings = configuration(params, access.KUBECONFIG, SLOT)
         ready = Probe(
             "kube-scheduler is ready",
             # -k: its certificate is one that it has signed itself, and loopback needs no other
@@ -98,25 +101,26 @@ class BoundKube(BoundKubernetes[KubeParams]):
             other_units=(CONTROLLERS_UNIT,),
             ready=(ready,),
             late_ms=_LATE_MS,
+            objects=tuple((ranks.PATH, one) for one in ranks.classes(topology.model)),
         )
 
-    def manifest(self, name: str, script: str, shares: Sequence[int]) -> dict[str, Any]:
+    def manifest(self, pods: JobPods, queue: str) -> dict[str, Any]:
         """Return an indexed Job with equal pods.
 
-        A width that its nodes don't divide gets more slots than it asked for.
+        What doesn't come in equal parts is more than what was asked for.
         """
-        count = len(shares)
+        count = len(pods.requests)
         return {
             "apiVersion": "batch/v1",
             "kind": "Job",
-            "metadata": {"name": name},
+            "metadata": {"name": pods.name},
             "spec": {
                 "completionMode": "Indexed",
                 "completions": count,
                 "parallelism": count,
                 # By default, a failed pod would be replaced and its work begun again.
                 "backoffLimit": 0,
-                "template": pods.template(name, script, shares[0]),
+                "template": template(pods.name, pods.script, pods.requests[0], pods.spec),
             },
         }
 

@@ -6,14 +6,11 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from schedulers.base import Topology
-from schedulers.commands import as_user, native_id_of
+from schedulers.commands import as_user, dependency_kind, native_id_of
 from schedulers.slurm.cluster_conf import requeues
 
 if TYPE_CHECKING:
     from campaign.core.jobs import Job
-
-KINDS = {"after": "after", "afternotok": "afternotok", "afterok": "afterok", "aftercorr": "afterok"}
-"""What Slurm calls kinds of dependencies; those of an array's tasks are of single jobs here."""
 
 
 def options(job: "Job", topology: Topology) -> dict[str, str | int | None]:
@@ -53,7 +50,7 @@ def submit_command(job: "Job", topology: Topology, script: str, array: str = "")
     wishes = [f"--array={array}"] if array else []
     wishes += ["--exclusive"] if traits.exclusive else []
     if traits.after:
-        kind = KINDS.get(traits.after_kind or "", "afterany")
+        kind = dependency_kind(job)
         ids = (native_id_of(number) for number in traits.after)
         wishes.append(f"--dependency={kind}:{':'.join(ids)}")
     command = ("sbatch", "--parsable", *wishes, script)

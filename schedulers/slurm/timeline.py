@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from math import ceil
 
-from campaign.core.cluster import NodeEvent, Reservation
+from campaign.core.cluster import Reservation
 from schedulers.base import TimedCommand, Topology
+from schedulers.node_events import nodes_of
 from schedulers.slurm.cluster_conf import WHOLE
 
 _STATES = {
@@ -25,7 +26,7 @@ def timed_commands(topology: Topology) -> Iterator[TimedCommand]:
     for event in topology.model.events:
         for state in _STATES[event.becomes]:
             reason = () if event.becomes == "up" else ("Reason=event",)
-            names = ",".join(_nodes(event, topology))
+            names = ",".join(nodes_of(event, topology))
             yield event.at_s, ("scontrol", "update", f"NodeName={names}", state, *reason)
 
 
@@ -48,9 +49,3 @@ def _reservation(reservation: Reservation, topology: Topology) -> Iterator[str]:
         yield f"Accounts={','.join(reservation.accounts)}"
     if reservation.maintenance:
         yield "Flags=MAINT,IGNORE_JOBS"
-
-
-def _nodes(event: NodeEvent, topology: Topology) -> list[str]:
-    if event.node is not None:
-        return [event.node]
-    return [node.name for node in topology.compute if node.group == event.group][: event.count]

@@ -5,29 +5,37 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from campaign.core.cluster import ClusterModel
+from campaign.core.levers import Lever
 from campaign.schema.settings import Scalar
-from schedulers._kubernetes import access, daemons, pods
+from schedulers._kubernetes import access, daemons, ranks
 from schedulers._kubernetes.access import curl, url
-from schedulers._kubernetes.adapter import BoundKubernetes, Kubernetes
+from schedulers._kubernetes.adapter import EXPRESSED, BoundKubernetes, Kubernetes
+from schedulers._kubernetes.offers import SLOT
 from schedulers._kubernetes.plan import Control
-from schedulers.base import FinalState, Probe, version_in
+from schedulers._kubernetes.pods import NAMESPACE, template
+from schedulers._kubernetes.wishes import JobPods
+from schedulers.base import FinalState, Probe, Topology, version_in
 from schedulers.facts import ImageFacts
 from schedulers.policy import Policy
+from schedulers.volcano import queues
 from schedulers.volcano.fairness import FAIRNESS
 from schedulers.volcano.params import VolcanoParams, configuration, flags, parse_config
 from schedulers.volcano.policy import policy
+
+if TYPE_CHECKING:
+    from campaign.core.jobs import Job
 
 SCHEDULER_UNIT = "vc-scheduler.service"
 CONTROLLERS_UNIT = "vc-controller-manager.service"
 CONF = f"{access.FOLDER}/vc-scheduler.json"
 DEFINITIONS = "/usr/share/volcano/crds"
 _API = "batch.volcano.sh/v1alpha1"
-_COMMANDS = f"/apis/bus.volcano.sh/v1alpha1/namespaces/{pods.NAMESPACE}/commands"
+_COMMANDS = f"/apis/bus.volcano.sh/v1alpha1/namespaces/{NAMESPACE}/commands"
 _UNUSED_GROUP = "flow.volcano.sh"
 """Of the controllers of job flows and job templates, which don't run here."""
-_QUEUE = "/apis/scheduling.volcano.sh/v1beta1/queues/default"
 # A release is called by its number with a `v`; a build of sources by whatever it was given.
 _VERSION = r"^Version:[ \t]*(?:v(?=\d))?(\S+)\s*$"
 
@@ -37,6 +45,7 @@ class Volcano(Kubernetes[VolcanoParams]):
 
     name: ClassVar[str] = "volcano"
     gangs: ClassVar[bool] = True
+    expresses: ClassVar[frozenset[Lever]] = EXPRESSED | queues.LEVERS
     Params: ClassVar[type[VolcanoParams]] = VolcanoParams
 
     def policy(self, params: VolcanoParams) -> Policy:
@@ -59,7 +68,7 @@ class BoundVolcano(BoundKubernetes[VolcanoParams]):
     scheduler: Volcano
 
     units: ClassVar[tuple[str, ...]] = (SCHEDULER_UNIT, CONTROLLERS_UNIT)
-    jobs_path: ClassVar[str] = f"/apis/{_API}/namespaces/{pods.NAMESPACE}/jobs"
+    jobs_path: ClassVar[str] = f"/apis/{_API}/namespaces/{NAMESPACE}/jobs"
     ended: ClassVar[Mapping[str, FinalState | None]] = {
         "Completed": "completed",
         "Aborted": "cancelled",
@@ -67,7 +76,7 @@ class BoundVolcano(BoundKubernetes[VolcanoParams]):
         "Terminated": None,
     }
 
-    def control(self, params: VolcanoParams) -> Control:
+    def control(self, params: VolcanoParams, topology: Topology) -> Control:
         """Return vc-scheduler with its configuration, and Volcano's controllers."""
         common = (
             f"--kubeconfig={access.KUBECONFIG}",
@@ -95,42 +104,50 @@ class BoundVolcano(BoundKubernetes[VolcanoParams]):
         )
         return Control(
             scheduler=SCHEDULER_UNIT,
-            files=(scheduler, daemons.json_file(CONF, configuration(params, pods.SLOT))),
+            files=(scheduler, daemons.json_file(CONF, configuration(params, SLOT))),
             others=(controllers,),
             other_units=(CONTROLLERS_UNIT,),
-            ready=_ready(),
+            ready=_ready(queues.names(topology.model)),
             late_ms=_late_ms(params.schedule_period),
+            objects=_objects(topology.model),
             before=(("bash", "-euc", _define()),),
         )
 
-    def manifest(self, name: str, script: str, shares: Sequence[int]) -> dict[str, Any]:
-        """Return a Volcano job that is a gang, with a task for each size of pod."""
+    def queue_of(self, job: "Job", topology: Topology) -> str:
+        """Return the queue of the job's account."""
+        return queues.queue_of(job, topology)
+
+    def manifest(self, pods: JobPods, queue: str) -> dict[str, Any]:
+        """Return a Volcano job that is a gang, with a task for each kind of pod."""
         tasks = []
-        for slots, count in sorted(Counter(shares).items(), reverse=True):
-            template = pods.template(name, script, slots)
-            template["spec"]["schedulerName"] = "volcano"
+        spec = {"schedulerName": "volcano", **pods.spec}
+        kinds = Counter(tuple(sorted(asked.items())) for asked in pods.requests)
+        for number, (asked, count) in enumerate(kinds.items()):
             tasks.append(
                 {
-                    "name": f"s{slots}",
+                    "name": f"t{number}",
                     "replicas": count,
                     "minAvailable": count,
-                    "template": template,
+                    "template": template(pods.name, pods.script, dict(asked), spec),
                 }
             )
         ended = [
             {"event": event, "action": "TerminateJob"} for event in ("PodFailed", "PodEvicted")
         ]
+        rank = pods.spec.get("priorityClassName")
         return {
             "apiVersion": _API,
             "kind": "Job",
-            "metadata": {"name": name},
+            "metadata": {"name": pods.name},
             "spec": {
                 "schedulerName": "volcano",
-                "queue": "default",
-                "minAvailable": len(shares),
+                "queue": queue,
+                "minAvailable": len(pods.requests),
                 "maxRetry": 1,
                 "policies": ended,
                 "tasks": tasks,
+                # The pods' own one only ranks them within their job.
+                **({"priorityClassName": rank} if rank else {}),
             },
         }
 
@@ -180,7 +197,12 @@ def _late_ms(schedule_period_s: float) -> int:
     return min(100, round(schedule_period_s * 100))
 
 
-def _ready() -> tuple[Probe, ...]:
+def _objects(model: ClusterModel) -> tuple[tuple[str, dict[str, Any]], ...]:
+    classes = [(ranks.PATH, one) for one in ranks.classes(model)]
+    return (*classes, *((queues.PATH, one) for one in queues.queues(model)))
+
+
+def _ready(names: Sequence[str]) -> tuple[Probe, ...]:
     # The log begins anew with each start, so the line is there once.
     initialized = f"grep -c 'completes Initialization' {daemons.log(SCHEDULER_UNIT)}"
     return (
@@ -191,12 +213,15 @@ def _ready() -> tuple[Probe, ...]:
             deadline_s=120,
             interval_s=1.0,
         ),
-        Probe(
-            "the queue is open",
-            curl(url(_QUEUE)),
-            r'(?s).*"state":\s*"Open".*',
-            deadline_s=120,
-            interval_s=1.0,
+        *(
+            Probe(
+                f"the queue {name} is open",
+                curl(url(f"{queues.PATH}/{name}")),
+                r'(?s).*"state":\s*"Open".*',
+                deadline_s=120,
+                interval_s=1.0,
+            )
+            for name in names
         ),
     )
 

@@ -4,16 +4,14 @@ import re
 import subprocess
 import sys
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from campaign.core.jobs import JOBS_SCHEMA, TRAITS_SCHEMA, WORKLOAD_SCHEMA, Workload
+from campaign.core.jobs import JOBS_SCHEMA
 from campaign.records.dataset import path_of
 from campaign.records.ledger import history_of
-from campaign.workloads.kept import content_of
-from campaign.workloads.traits import traits_of
 from tests.system.conftest import Workplace
+from tests.system.modelled import replayed, workload_file
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
 
@@ -134,48 +132,37 @@ MODELLED = (
     "cluster.events=[{at_s: 1000, node: n2, becomes: drain}]",
     "workload.obey=[dependencies]",
 )
-COLUMNS = ("job_id", "arrival_s", "width", "user_name", "partition")
 WISHES = (
     # The first two fit one node each; the third waits for the first.
-    ((1, 0, 1, "ada", "day"), {"memory_per_node_mib": 4096.0}),
-    ((2, 5, 1, "grace", "day"), {"gpus": 2, "gpu_type": "a100"}),
-    ((3, 10, 1, "ada", "debug"), {"after": [1], "after_kind": "afterok"}),
-    ((4, 15, 1, "somebody", "gone"), {}),
-    ((5, 20, 1, "grace", "debug"), {"reservation": "kept"}),
+    {"job_id": 1, "arrival_s": 0, "user_name": "ada", "memory_per_node_mib": 4096.0},
+    {"job_id": 2, "arrival_s": 5, "user_name": "grace", "gpus": 2, "gpu_type": "a100"},
+    {
+        "job_id": 3,
+        "arrival_s": 10,
+        "user_name": "ada",
+        "partition": "debug",
+        "after": [1],
+        "after_kind": "afterok",
+    },
+    {"job_id": 4, "arrival_s": 15, "user_name": "somebody", "partition": "gone"},
+    {
+        "job_id": 5,
+        "arrival_s": 20,
+        "user_name": "grace",
+        "partition": "debug",
+        "reservation": "kept",
+    },
     # One of the two nodes of their partition is drained by then.
-    ((6, 1100, 4, "ada", "debug"), {}),
-    ((7, 1101, 4, "grace", "debug"), {}),
+    {"job_id": 6, "arrival_s": 1100, "width": 4, "user_name": "ada", "partition": "debug"},
+    {"job_id": 7, "arrival_s": 1101, "width": 4, "user_name": "grace", "partition": "debug"},
 )
-
-
-def modelled_workload(folder):
-    """Write seven jobs of two minutes, each with a wish of its own; the user is its number."""
-    rows = [dict(zip(COLUMNS, own, strict=True)) | wishes for own, wishes in WISHES]
-    times = {"runtime_s": 120.0, "requested_s": 300.0}
-    table = pa.Table.from_pylist(
-        [row | times | {"user": row["job_id"]} for row in rows], WORKLOAD_SCHEMA
-    )
-    names = {name for row in rows for name in row} & set(TRAITS_SCHEMA.names)
-    traits = traits_of({name: [row.get(name) for row in rows] for name in names})
-    file = folder / "wishes.parquet"
-    file.write_bytes(content_of(Workload("wishes", table, traits=traits)))
-    return file
 
 
 def test_slurm_obeys_the_model_of_a_cluster(place):
     """By Slurm's own accounts: each job where, when and whose it should be."""
-    file = modelled_workload(place.results.parent)
-    done = place.search(
-        "name=modelled",
-        "testbed=virtual-time",
-        "search.trials=1",
-        f"workload.path={file}",
-        *MODELLED,
-        timeout=1500,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    [record] = history_of(place.results / "modelled/ledger.jsonl").records[0]
-    assert (record.outcome, record.reason) == ("ok", "")
+    rows = [{"partition": "day", "runtime_s": 120} | row for row in WISHES]
+    file = workload_file(place.results.parent, rows)
+    replayed(place, "modelled", f"workload.path={file}", *MODELLED)
     log = place.results / "modelled/trials/00000/logs/head/var/log/slurm/jobcomp.log"
     said = [dict(re.findall(r"(\w+)=(\S+)", line)) for line in log.read_text().splitlines()]
     jobs = {one["Name"]: one for one in said if one["Name"].startswith("j")}

@@ -4,8 +4,6 @@ Texts of Flux's tools were recorded from flux-core 0.88.0 with flux-sched 0.54.0
 """
 
 import json
-import subprocess
-import sys
 import tomllib
 
 import pytest
@@ -16,8 +14,8 @@ from campaign.core.errors import WorkloadError
 from campaign.core.jobs import Job
 from schedulers.base import ParseError
 from schedulers.flux.conf import CLUSTER_CONF, SCHEDULER_CONF, certificate, scheduler_toml
-from schedulers.flux.jobs import GRACE_S
 from schedulers.flux.params import FluxParams
+from schedulers.flux.queues import GRACE_S
 from schedulers.samples import topology
 from tests.adapters import bound
 
@@ -226,31 +224,3 @@ def test_policies_reserve_as_fluxs_do(params: dict, reserve: str) -> None:
     policy = FLUX.scheduler.policy(FluxParams(**params))
     assert policy.reserve == reserve and policy.loop is None and policy.even
     assert ("queue_policy" in policy.ignored) == ("sched" in params)
-
-
-def test_the_session_submits_by_fluxs_own_python(tmp_path, monkeypatch) -> None:
-    """With a `flux` of our own, which knows one job and refuses the others."""
-    package = tmp_path / "flux"
-    package.mkdir()
-    (package / "__init__.py").write_text("class Flux:\n    pass\n")
-    (package / "job.py").write_text(
-        "class Id:\n    f58plain = 'f6RxvRRy'\n\n"
-        "def submit(handle, spec):\n"
-        "    if spec != 'good':\n        raise OSError(22, 'Invalid\\nargument')\n"
-        "    return Id()\n"
-    )
-    (tmp_path / "good.json").write_text("good")
-    (tmp_path / "bad.json").write_text("bad")
-    *owner, _, _, unbuffered, _, program = FLUX.session_command()
-    assert owner[0] == "setpriv" and unbuffered == "-u"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        input=f"{tmp_path}/good.json\n{tmp_path}/bad.json\n{tmp_path}/none.json\n",
-        env={"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    ready, good, bad, none = done.stdout.splitlines()
-    assert (ready, good) == ("ready", "0\tf6RxvRRy")
-    assert bad == "1\t[Errno 22] Invalid argument" and none.startswith("1\t[Errno 2]")

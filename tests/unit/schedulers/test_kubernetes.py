@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.core.jobs import Job
-from schedulers._kubernetes import access, daemons, image, pods
+from schedulers._kubernetes import access, daemons, image, offers, pods
 from schedulers.base import ParseError
 from schedulers.fitting import fewest_nodes
 from schedulers.kube.params import KubeParams
@@ -138,7 +138,7 @@ def test_a_kubernetes_job_has_equal_pods_and_a_volcano_job_a_task_for_each_size(
 
 def requested(template: dict) -> str:
     (container,) = template["spec"]["containers"]
-    return container["resources"]["requests"][pods.SLOT]
+    return container["resources"]["requests"][offers.SLOT]
 
 
 def test_the_limit_begins_when_all_pods_have_met() -> None:
@@ -412,7 +412,7 @@ def test_only_kinds_of_controllers_that_run_are_made_known(tmp_path: Path) -> No
     # Nothing is known yet, and whatever is posted is accepted.
     curl.write_text(f'#!/bin/bash\necho "$@" >>{asked}\n[[ $* == *--data-binary* ]]\n')
     curl.chmod(0o755)
-    (define,) = VOLCANO.control(VolcanoParams()).before
+    (define,) = VOLCANO.control(VolcanoParams(), CLUSTER).before
     here = [word.replace("/usr/share/volcano/crds", str(tmp_path)) for word in define]
     subprocess.run(here, check=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
     posted = [line for line in asked.read_text().splitlines() if "--data-binary" in line]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from campaign.core.jobs import Job
-from schedulers._kubernetes import access, daemons, dense, pods
+from schedulers._kubernetes import access, daemons, dense, offers
 from schedulers.base import Topology
 from schedulers.systemd_fake import FakeSystemd
 from tests.adapters import bound
@@ -121,7 +121,9 @@ def test_nodes_offer_their_slots_without_further_commands(scheduler) -> None:
     )
     assert [node["metadata"]["name"] for node in nodes] == ["n1", "n2", "n3"]
     for node in nodes:
-        assert node["status"]["capacity"][pods.SLOT] == node["status"]["allocatable"]["cpu"] == "4"
+        assert (
+            node["status"]["capacity"][offers.SLOT] == node["status"]["allocatable"]["cpu"] == "4"
+        )
     (slots,) = (stage.steps["head"] for stage in made.stages if stage.name == "slots")
     assert not slots.commands and len(slots.probes) == 1
 

@@ -15,7 +15,7 @@ from secrets import token_bytes
 
 import pytest
 
-from campaign.core.jobs import Job
+from campaign.core.jobs import Job, JobTraits
 from schedulers._kubernetes import access, daemons, pods, rendezvous, session
 from schedulers.samples import topology
 from tests.adapters import bound
@@ -128,6 +128,7 @@ class Api(BaseHTTPRequestHandler):
             self.answer(409, {"kind": "Status", "message": f'jobs.batch "{name}"\nalready exists'})
         else:
             self.server.names.append(name)
+            self.server.users.append(self.headers["Impersonate-User"])
             self.answer(201, {"kind": "Job", "metadata": {"name": name}})
         self.close_connection = self.server.hasty
 
@@ -145,19 +146,21 @@ class Api(BaseHTTPRequestHandler):
 @contextmanager
 def api(folder: Path, *, hasty: bool):
     """An Api on loopback with a certificate as clusters have; the kubeconfig that leads to it, and
-    what it has."""
+    the server, which knows the names of jobs and whose they are."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
     server.names = []
+    server.users = []
     server.hasty = hasty
     with secured(server, folder, "sesame") as kubeconfig:
-        yield kubeconfig, server.names
+        yield kubeconfig, server
 
 
 @pytest.mark.parametrize("hasty", [False, True], ids=["kept", "closed after each answer"])
 def test_the_session_submits_over_a_connection_it_trusts(tmp_path: Path, hasty: bool) -> None:
-    for number in (1, 2):
-        (tmp_path / f"{number}.sh").write_bytes(KUBE.job_script(job(1, number), CLUSTER, "true"))
-    with api(tmp_path, hasty=hasty) as (kubeconfig, created):
+    for number, user in ((1, None), (2, "ada")):
+        one = job(1, number)._replace(traits=JobTraits(user_name=user))
+        (tmp_path / f"{number}.sh").write_bytes(KUBE.job_script(one, CLUSTER, "true"))
+    with api(tmp_path, hasty=hasty) as (kubeconfig, server):
         done = subprocess.run(
             [sys.executable, session.__file__, kubeconfig, KUBE.jobs_path],
             input="".join(f"{tmp_path}/{name}.sh\n" for name in (1, 1, 3, 2)),
@@ -166,13 +169,14 @@ def test_the_session_submits_over_a_connection_it_trusts(tmp_path: Path, hasty: 
             check=True,
         )
     ready, first, again, none, second = done.stdout.splitlines()
-    assert (ready, first, second) == ("ready", "0\tj1", "0\tj2") and created == ["j1", "j2"]
+    assert (ready, first, second) == ("ready", "0\tj1", "0\tj2")
+    assert (server.names, server.users) == (["j1", "j2"], [None, "ada"])
     assert again == '1\tjobs.batch "j1" already exists' and none.startswith("1\t[Errno 2]")
     assert KUBE.parse_submit(first.partition("\t")[2]) == "j1"
 
 
 def test_the_session_talks_to_nobody_else(tmp_path: Path) -> None:
-    with api(tmp_path, hasty=False) as (kubeconfig, created):
+    with api(tmp_path, hasty=False) as (kubeconfig, server):
         (tmp_path / access.CERTIFICATE).write_bytes(
             access.secrets_of(token_bytes)[access.CERTIFICATE]
         )
@@ -183,4 +187,4 @@ def test_the_session_talks_to_nobody_else(tmp_path: Path) -> None:
             text=True,
             check=False,
         )
-    assert done.returncode == 1 and "CERTIFICATE_VERIFY_FAILED" in done.stderr and not created
+    assert done.returncode == 1 and "CERTIFICATE_VERIFY_FAILED" in done.stderr and not server.names
