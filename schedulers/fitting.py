@@ -59,6 +59,7 @@ def fewest_equal_nodes(job: "Job", topology: Topology) -> int:
         gpus = ceil((job.traits.gpus or 0) / count)
         able = [each for each in nodes if _room(each, job.traits) >= slots and each.gpus >= gpus]
         if len(able) >= count:
+            _check_partition(job, count, topology)
             return count
     raise WorkloadError(
         f"job {job.job_id} ({_wants(job)}) fits no nodes of cluster {topology.cluster} by equal "

@@ -8,7 +8,8 @@ FAIRNESS = {
     "come and go",
     "submission": "one process that stays, by Flux's own Python, on the head",
     "rates": "none",
-    "queues": "one queue; all jobs have one priority",
+    "queues": "one queue, or one for each partition; jobs have one urgency, or that of their "
+    "quality of service",
     "accounting": "the jobs' event logs, microseconds",
     "limits": "the requested time and ten seconds, within which a launch is counted too",
     "allocation": "as many cores on each of the fewest nodes: more than asked for where the "

@@ -11,7 +11,8 @@ FAIRNESS = {
     "within its backoff",
     "admission": "the API server's admission plugins; the Job controller then creates the pods",
     "rates": "qps and burst of the scheduler; 20 requests/s of the controller manager",
-    "queues": "one queue; all pods have one priority",
+    "queues": "one queue; pods rank by the tier of their partition and their quality of service, "
+    "where a cluster has them, and else by when they came",
     "allocation": "as many slots (an extended resource) in each of the fewest pods: more than "
     "asked for where the "
     "width isn't a multiple; CPU and memory aren't requested",

@@ -10,8 +10,8 @@ FAIRNESS = {
     "admission": "the API server's admission plugins, without Volcano's webhooks; enqueue lets "
     "jobs have pods",
     "rates": "kube_api_qps and kube_api_burst of the scheduler; 50 requests/s of the controllers",
-    "queues": "one queue of weight 1; all jobs have one priority, then drf if it is on, then "
-    "their submission",
+    "queues": "one queue, or one for each account by its share; in it, jobs rank by partition and "
+    "quality of service where there are any, then drf if it is on, then their submission",
     "allocation": "the width in slots (an extended resource), as even as can be over the fewest "
     "pods; CPU and memory "
     "aren't requested",

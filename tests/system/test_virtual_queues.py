@@ -50,6 +50,8 @@ OF_FLUX = (
     {"job_id": 12, "arrival_s": 240, "runtime_s": 10, "after": [6], "after_kind": "afterok"},
 )
 SHARES = (
+    # With `enqueue`, shares are of what has pods, which not all that waits has.
+    "scheduler.params.actions='allocate, backfill'",
     "cluster.nodes=4",
     "cluster.slots_per_node=3",
     "cluster.accounts={one: {shares: 1}, three: {shares: 3}, "
