@@ -1,6 +1,7 @@
 """A cluster beside its nodes, as adapters and the simulation get it: groups, partitions, people.
 
 Plain values of what `campaign.schema.cluster` lets people set; that says what each field means.
+Limits are the settings themselves: they hold nothing but numbers.
 All times are seconds, those of reservations and events from the workload's start on. None and
 empty tuples stand for "not set".
 """
@@ -11,17 +12,19 @@ from typing import Any, TypeVar
 
 from campaign.schema.cluster import (
     ClusterModelSettings,
-    JobLimitSettings,
+    JobLimits,
     NodeState,
     PreemptMode,
     QosFlag,
-    SharedLimitSettings,
+    SharedLimits,
 )
 from campaign.schema.model import ClusterSettings
 from campaign.schema.settings import Settings
 
 FIRST_UID = 20_001
 """The number of the first user on the nodes, above all that an image or a site gives away."""
+NO_JOB_LIMITS = JobLimits()
+NO_LIMITS = SharedLimits()
 T = TypeVar("T")
 
 
@@ -59,37 +62,14 @@ class Partition:
 
 
 @dataclass(frozen=True)
-class JobLimits:
-    """The most that one job may ask for."""
-
-    max_slots: int | None = None
-    max_nodes: int | None = None
-    max_gpus: int | None = None
-    max_memory_mib: int | None = None
-    max_time_s: float | None = None
-
-
-@dataclass(frozen=True)
-class SharedLimits:
-    """The most that all jobs of somebody may have together."""
-
-    max_jobs: int | None = None
-    max_submitted: int | None = None
-    max_slots: int | None = None
-    max_nodes: int | None = None
-    max_gpus: int | None = None
-    max_memory_mib: int | None = None
-
-
-@dataclass(frozen=True)
 class Account:
     """An account below `parent`, or at the top; `qos` begins with what its jobs have unasked."""
 
     name: str
     parent: str | None = None
     shares: int = 1
-    per_job: JobLimits = JobLimits()
-    in_all: SharedLimits = SharedLimits()
+    per_job: JobLimits = NO_JOB_LIMITS
+    in_all: SharedLimits = NO_LIMITS
     qos: tuple[str, ...] = ()
 
 
@@ -101,8 +81,8 @@ class User:
     uid: int
     accounts: tuple[str, ...] = ()
     shares: int = 1
-    per_job: JobLimits = JobLimits()
-    in_all: SharedLimits = SharedLimits()
+    per_job: JobLimits = NO_JOB_LIMITS
+    in_all: SharedLimits = NO_LIMITS
     qos: tuple[str, ...] = ()
 
 
@@ -112,10 +92,10 @@ class Qos:
 
     name: str
     priority: int = 0
-    per_job: JobLimits = JobLimits()
-    per_user: SharedLimits = SharedLimits()
-    per_account: SharedLimits = SharedLimits()
-    in_all: SharedLimits = SharedLimits()
+    per_job: JobLimits = NO_JOB_LIMITS
+    per_user: SharedLimits = NO_LIMITS
+    per_account: SharedLimits = NO_LIMITS
+    in_all: SharedLimits = NO_LIMITS
     preempts: tuple[str, ...] = ()
     preempt: PreemptMode = "off"
     usage_factor: float = 1.0
@@ -239,10 +219,4 @@ def _fields(settings: Settings) -> dict[str, Any]:
 
 
 def _plain(value: object) -> Any:
-    if isinstance(value, list):
-        return tuple(value)
-    if isinstance(value, SharedLimitSettings):
-        return SharedLimits(**dict(value))
-    if isinstance(value, JobLimitSettings):
-        return JobLimits(**dict(value))
-    return value
+    return tuple(value) if isinstance(value, list) else value

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from campaign.schema.cluster import JobLimitSettings, SharedLimitSettings
+from campaign.schema.cluster import JobLimits, SharedLimits
 from campaign.schema.model import ClusterSettings
 from campaign.schema.settings import Settings
 from campaign.schema.workload import WorkloadSettings
@@ -168,7 +168,7 @@ _OF_QOS = ("per_job", "per_user", "per_account", "in_all", "usage_factor", "flag
 
 
 def _limits(
-    limits: JobLimitSettings | SharedLimitSettings, path: str, sizes: Collection[str] = ()
+    limits: JobLimits | SharedLimits, path: str, sizes: Collection[str] = ()
 ) -> Iterator[LeverInUse]:
     for name, value in limits:
         if value is not None:

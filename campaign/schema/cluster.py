@@ -103,7 +103,7 @@ class PartitionSettings(Settings):
     )
 
 
-class JobLimitSettings(Settings):
+class JobLimits(Settings):
     """What one job may ask for."""
 
     max_slots: int | None = setting(None, help="slots of a job", ge=1)
@@ -113,7 +113,7 @@ class JobLimitSettings(Settings):
     max_time_s: float | None = setting(None, help="time limit of a job", unit="s", ge=1)
 
 
-class SharedLimitSettings(Settings):
+class SharedLimits(Settings):
     """What all jobs of somebody may have together."""
 
     max_jobs: int | None = setting(None, help="jobs that run at once", ge=0)
@@ -124,36 +124,37 @@ class SharedLimitSettings(Settings):
     max_memory_mib: int | None = setting(None, help="memory in use", unit="MiB", ge=0)
 
 
-class AccountSettings(Settings):
-    """An account: who pays for jobs, and what share was promised to it."""
+class ShareSettings(Settings):
+    """What an account has, and a user in it."""
 
-    parent: Name | None = setting(None, help="the account that it is a part of")
-    shares: int = setting(1, help="its share, against its siblings'", ge=0, le=1_000_000_000)
-    per_job: JobLimitSettings = JobLimitSettings()
-    in_all: SharedLimitSettings = SharedLimitSettings()
+    shares: int = setting(
+        1,
+        help="the share, against those of others in the same account",
+        ge=0,
+        le=1_000_000_000,
+    )
+    per_job: JobLimits = JobLimits()
+    in_all: SharedLimits = SharedLimits()
     qos: list[Name] = setting(
         factory=list,
-        help="qualities of service that its jobs may have, the first is what they have unasked",
+        help="qualities of service that the jobs may have, the first is what they have unasked; "
+        "where none is named, those of the account above",
         allowed=_NAMES,
     )
 
 
-class UserSettings(Settings):
-    """A user, who submits the jobs that have this name."""
+class AccountSettings(ShareSettings):
+    """An account: who pays for jobs, and what share was promised to it."""
+
+    parent: Name | None = setting(None, help="the account that it is a part of")
+
+
+class UserSettings(ShareSettings):
+    """A user, who submits the jobs that have this name, with these shares of each account."""
 
     accounts: list[Name] = setting(
         factory=list,
         help="accounts of the user, the first is that of jobs that name none",
-        allowed=_NAMES,
-    )
-    shares: int = setting(
-        1, help="the user's share of each of these accounts", ge=0, le=1_000_000_000
-    )
-    per_job: JobLimitSettings = JobLimitSettings()
-    in_all: SharedLimitSettings = SharedLimitSettings()
-    qos: list[Name] = setting(
-        factory=list,
-        help="qualities of service of the user, as for an account; the account's, if none is named",
         allowed=_NAMES,
     )
 
@@ -162,10 +163,10 @@ class QosSettings(Settings):
     """A quality of service: a rank of jobs, with limits of its own."""
 
     priority: int = setting(0, help="rank of its jobs", ge=0, le=4_294_967_293)
-    per_job: JobLimitSettings = JobLimitSettings()
-    per_user: SharedLimitSettings = SharedLimitSettings()
-    per_account: SharedLimitSettings = SharedLimitSettings()
-    in_all: SharedLimitSettings = SharedLimitSettings()
+    per_job: JobLimits = JobLimits()
+    per_user: SharedLimits = SharedLimits()
+    per_account: SharedLimits = SharedLimits()
+    in_all: SharedLimits = SharedLimits()
     preempts: list[Name] = setting(
         factory=list, help="qualities of service whose jobs give way to its own", allowed=_NAMES
     )

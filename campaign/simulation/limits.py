@@ -30,7 +30,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from campaign.core.cluster import ClusterModel, JobLimits, Qos, SharedLimits
+from campaign.core.cluster import ClusterModel, Qos
+from campaign.schema.cluster import JobLimits, SharedLimits
 from campaign.simulation.compiled import compiled
 from campaign.simulation.people import NOBODY, Community, Member, Ownership, Sizes
 

@@ -11,15 +11,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from campaign.core.cluster import ClusterModel, JobLimits, Qos, SharedLimits
+from campaign.core.cluster import NO_JOB_LIMITS, NO_LIMITS, ClusterModel, Qos
 from campaign.core.jobs import Workload
+from campaign.schema.cluster import JobLimits, SharedLimits
 
 TOP = "root"
 """The account at the top, and its user."""
 OTHERS = "others"
 """The account of users who have none."""
-NO_JOB_LIMITS = JobLimits()
-NO_LIMITS = SharedLimits()
 UNASKED = Qos("normal")
 """The quality of service that jobs have where nobody says another."""
 NOBODY = -1
@@ -69,7 +68,7 @@ class Community:
         for one in self.above(place):
             own = self.associations[one].per_job
             missing = {name: each for name, each in vars(own).items() if vars(found)[name] is None}
-            found = replace(found, **missing)
+            found = found.model_copy(update=missing)
         return found
 
 

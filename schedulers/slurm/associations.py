@@ -9,11 +9,10 @@ from math import ceil
 from campaign.core.cluster import (
     Account,
     ClusterModel,
-    JobLimits,
     Qos,
-    SharedLimits,
     User,
 )
+from campaign.schema.cluster import JobLimits, SharedLimits
 from schedulers.base import Topology
 
 ASSOCIATIONS = "/etc/slurm/associations.txt"

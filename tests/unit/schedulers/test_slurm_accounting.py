@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from campaign.core.cluster import Account, ClusterModel, JobLimits, Qos, SharedLimits, User
+from campaign.core.cluster import Account, ClusterModel, Qos, User
 from campaign.core.levers import Lever
 from campaign.core.sacct_command import COLUMNS
 from campaign.images.debian import builder
+from campaign.schema.cluster import JobLimits, SharedLimits
 from schedulers.base import ParseError, Topology
 from schedulers.facts import ImageFacts
 from schedulers.job_log import job_log_of
@@ -132,7 +133,9 @@ def test_sacctmgr_is_told_of_parents_and_qualities_before_those_who_name_them() 
 
 
 def test_every_limit_of_a_quality_of_service_has_its_place() -> None:
-    shared = SharedLimits(1, 2, 3, 4, 5, 6)
+    counts = {"max_jobs": 1, "max_submitted": 2}
+    sizes = {"max_slots": 3, "max_nodes": 4, "max_gpus": 5, "max_memory_mib": 6}
+    shared = SharedLimits(**counts, **sizes)
     one = JobLimits(max_slots=7, max_nodes=8, max_gpus=9, max_memory_mib=10, max_time_s=90)
     qos = Qos("all", per_job=one, per_user=shared, per_account=shared, in_all=shared)
     [line, _] = (

@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from campaign.core.cluster import (
     Account,
     ClusterModel,
-    JobLimits,
     Partition,
     Qos,
-    SharedLimits,
     User,
 )
+from campaign.schema.cluster import JobLimits, SharedLimits
 from campaign.simulation.limits import (
     NO_NODES,
     blocked_by,

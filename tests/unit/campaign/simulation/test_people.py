@@ -5,12 +5,12 @@ import pyarrow as pa
 from campaign.core.cluster import (
     Account,
     ClusterModel,
-    JobLimits,
     Partition,
     Qos,
     User,
 )
 from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
+from campaign.schema.cluster import JobLimits
 from campaign.simulation.people import NOBODY, ownership, people_of
 from campaign.workloads.traits import traits_of
 
