@@ -22,7 +22,10 @@ from schedulers.base import (
 from schedulers.slurm import database
 from schedulers.slurm.associations import (
     ASSOCIATIONS,
+    GPU_LIMITS,
+    add_cluster_command,
     associations,
+    gpu_limits,
     tell_command,
 )
 from schedulers.slurm.cluster_conf import ONLY_PARTITION, gpu_command, gres_conf
@@ -75,8 +78,9 @@ def bootstrap(
             *_users(topology),
             *_gpus(topology),
             *_database(topology.head, files, munge, names.accounting),
-            Stage("controller", {topology.head.name: controller, **waiting}),
             *_people(topology, names.accounting),
+            Stage("controller", {topology.head.name: controller, **waiting}),
+            *_gpu_limits(topology, names.accounting),
             Stage("nodes", {topology.head.name: Step(probes=(_all_idle(topology),)), **joining}),
         )
     )
@@ -116,11 +120,18 @@ def _database(
 
 
 def _people(topology: Topology, names: AccountingNames | None) -> Iterator[Stage]:
-    """Yield the stage in which slurmdbd is told of accounts, users and qualities of service."""
-    if names is None or not (text := associations(topology)):
-        return
-    step = Step(files=(File(ASSOCIATIONS, text),), commands=(tell_command(),))
-    yield Stage("accounts", {topology.head.name: step})
+    """Yield the stage in which slurmdbd is told of whom the cluster is for."""
+    if names is not None and (text := associations(topology)):
+        commands = (add_cluster_command(topology.cluster), tell_command(ASSOCIATIONS))
+        step = Step(files=(File(ASSOCIATIONS, text),), commands=commands)
+        yield Stage("accounts", {topology.head.name: step})
+
+
+def _gpu_limits(topology: Topology, names: AccountingNames | None) -> Iterator[Stage]:
+    """Yield the stage in which slurmdbd is told of limits on GPUs, which the controller counts."""
+    if names is not None and (text := gpu_limits(topology)):
+        step = Step(files=(File(GPU_LIMITS, text),), commands=(tell_command(GPU_LIMITS),))
+        yield Stage("limits on GPUs", {topology.head.name: step})
 
 
 def _conf_files(topology: Topology, params: SlurmParams, names: SlurmNames) -> Iterator[File]:

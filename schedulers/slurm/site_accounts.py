@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign.core.errors import ConfigError
+from schedulers.slurm.associations import UNASKED
 from schedulers.slurm.conf_file import ConfPair, content_of
 from schedulers.slurm.site_limits import SlurmLimit, limits_of
 from schedulers.slurm.site_notes import NOTHING, Notes, is_name, pairs_of
@@ -220,6 +221,8 @@ def _qos(one: Association, notes: Notes) -> list[str]:
     if default is not None and default.value:
         notes.add(default, "cluster")
         names = [default.value, *names]
+    elif UNASKED in names:
+        names = [UNASKED, *names]  # Slurm lists them by name, and takes this one unasked
     return list(dict.fromkeys(filter(is_name, names)))
 
 

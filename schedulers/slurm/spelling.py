@@ -3,7 +3,7 @@
 import re
 
 UNITS = ("CR_Core", "CR_CPU", "CR_Socket")
-ALLOCATED = (*UNITS, *(f"{unit}_Memory" for unit in UNITS), "CR_Memory")
+ALLOCATED = (*UNITS, *(f"{unit}_Memory" for unit in UNITS))
 """What SelectTypeParameters lets a job have; exactly one of these stands in it."""
 FLAGS = (
     "CR_ONE_TASK_PER_CORE",
@@ -70,7 +70,7 @@ def select_parameters(text: str) -> str:
             raise ValueError(f"{word!r} is no part of SelectTypeParameters, or stands there twice")
     allocated = [word for word in words if word in ALLOCATED]
     if len(allocated) != 1:
-        raise ValueError("one of " + ", ".join(ALLOCATED) + " must stand in it")
+        raise ValueError("select/cons_tres wants one of " + ", ".join(ALLOCATED) + " in it")
     return ",".join([*allocated, *(flag for flag in FLAGS if flag in words)])
 
 

@@ -22,7 +22,7 @@ from schedulers.facts import ImageFacts
 from schedulers.job_log import job_log_of
 from schedulers.registry import adapter
 from schedulers.slurm import accounts, database, job_log
-from schedulers.slurm.associations import ASSOCIATIONS, associations
+from schedulers.slurm.associations import ASSOCIATIONS, associations, gpu_limits
 from schedulers.slurm.params import SlurmParams
 from schedulers.slurm.spelling import PRIORITY_FLAGS, priority_flags
 from tests.adapters import bound
@@ -54,10 +54,10 @@ def contents(slurm=SLURM) -> dict[str, str]:
     return {file.path: file.content.decode() for _, file in files if not file.secret}
 
 
-def test_slurmdbd_answers_before_the_controller_starts_and_people_are_told_after_it() -> None:
+def test_slurmdbd_knows_its_people_before_the_controller_starts() -> None:
     users, *stages = plan().stages
     assert users.name == "users"
-    assert [stage.name for stage in stages] == ["database", "controller", "accounts", "nodes"]
+    assert [stage.name for stage in stages] == ["database", "accounts", "controller", "nodes"]
     heads = [stage.steps["head"] for stage in stages]
     assert [unit.name for unit in heads[0].units] == [
         "munge.service",
@@ -66,7 +66,7 @@ def test_slurmdbd_answers_before_the_controller_starts_and_people_are_told_after
     ]
     assert heads[0].probes[0].what == "slurmdbd answers"
     # The nodes have nothing of it.
-    assert "n1" not in stages[0].steps and "n1" not in stages[2].steps
+    assert "n1" not in stages[0].steps and "n1" not in stages[1].steps
 
 
 def test_an_image_without_slurmdbd_has_the_plan_that_it_had() -> None:
@@ -141,11 +141,11 @@ def test_every_limit_of_a_quality_of_service_has_its_place() -> None:
     [line, _] = (
         associations(replace(TOPOLOGY, model=ClusterModel(qos=(qos,)))).decode().splitlines()
     )
-    resources = "cpu=3,node=4,gres/gpu=5,mem=6M"
+    resources = "cpu=3,node=4,mem=6M"
     assert set(line.split()[3:]) == {
         "Priority=0",
         "UsageFactor=1",
-        "MaxTRESPerJob=cpu=7,node=8,gres/gpu=9,mem=10M",
+        "MaxTRESPerJob=cpu=7,node=8,mem=10M",
         "MaxWallDurationPerJob=2",
         *(f"Grp{what}" for what in ("Jobs=1", "SubmitJobs=2", f"TRES={resources}")),
         *(
@@ -154,6 +154,37 @@ def test_every_limit_of_a_quality_of_service_has_its_place() -> None:
             for what, value in (("Jobs", 1), ("SubmitJobs", 2), ("TRES", resources))
         ),
     }
+
+
+def test_limits_on_gpus_are_told_once_a_controller_counts_gpus() -> None:
+    three = SharedLimits(max_gpus=3, max_slots=8)
+    model = ClusterModel(
+        accounts=(Account("lab", in_all=three),),
+        users=(User("ada", 20_001, ("lab",), per_job=JobLimits(max_gpus=1)),),
+        qos=(Qos("high", per_user=three),),
+    )
+    head, *others = TOPOLOGY.nodes
+    nodes = (head, *(replace(node, gpus=2) for node in others))
+    topology = replace(TOPOLOGY, nodes=nodes, model=model)
+    assert b"gres" not in associations(topology)
+    assert gpu_limits(topology).decode().splitlines() == [
+        "modify qos high set MaxTRESPerUser=gres/gpu=3",
+        "modify account lab set GrpTRES=gres/gpu=3",
+        "modify user ada set MaxTRESPerJob=gres/gpu=1",
+    ]
+    stages = [
+        stage.name
+        for stage in SLURM.plan(topology, SlurmParams(), SLURM.scheduler.make_secrets()).stages
+    ]
+    assert stages[-4:] == ["accounts", "controller", "limits on GPUs", "nodes"]
+    # Slurm would refuse them where no node has one, and nobody gets one there.
+    assert gpu_limits(replace(TOPOLOGY, model=model)) == b""
+
+
+def test_the_quality_of_service_that_slurm_makes_is_changed_and_not_made() -> None:
+    model = ClusterModel(qos=(Qos("normal", priority=10),))
+    told = associations(replace(TOPOLOGY, model=model)).decode().splitlines()
+    assert told[0] == "modify qos normal set Priority=10 UsageFactor=1"
 
 
 def test_nobody_is_told_where_there_is_nobody() -> None:
