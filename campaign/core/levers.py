@@ -159,21 +159,24 @@ def _of_qos(cluster: ClusterSettings) -> Iterator[LeverInUse]:
     for name, qos in cluster.qos.items():
         path = f"cluster.qos.{name}"
         yield LeverInUse(Lever.QOS, path, name)
-        yield from _changed(qos, _OF_QOS, path, Lever.QOS_LIMITS)
+        for scope in ("per_job", "per_user", "per_account", "in_all"):
+            limits = getattr(qos, scope)
+            yield from _limits(limits, f"{path}.{scope}", lever=Lever.QOS_LIMITS)
+        yield from _changed(qos, ("usage_factor", "flags"), path, Lever.QOS_LIMITS)
         if qos.preempts:
             yield LeverInUse(Lever.PREEMPTION, f"{path}.preempts", qos.preempts)
 
 
-_OF_QOS = ("per_job", "per_user", "per_account", "in_all", "usage_factor", "flags")
-
-
 def _limits(
-    limits: JobLimits | SharedLimits, path: str, sizes: Collection[str] = ()
+    limits: JobLimits | SharedLimits,
+    path: str,
+    sizes: Collection[str] = (),
+    lever: Lever = Lever.LIMITS,
 ) -> Iterator[LeverInUse]:
     for name, value in limits:
         if value is not None:
-            lever = Lever.ACCOUNT_SIZES if name in sizes else Lever.LIMITS
-            yield LeverInUse(lever, f"{path}.{name}", value)
+            own = Lever.ACCOUNT_SIZES if name in sizes else lever
+            yield LeverInUse(own, f"{path}.{name}", value)
 
 
 def _changed(
