@@ -18,36 +18,36 @@ KNOWN = frozenset(
     backupcontroller batchstarttimeout bcastexclude bcastparameters burstbufferparameters
     burstbuffertype certmgrparameters certmgrtype clifilterplugins clustername
     communicationparameters completewait controladdr controlmachine corespecplugin cpufreqdef
-    cpufreqgovernors credtype cryptotype dataparserparameters debugflags defmempercpu
-    defmempernode dependencyparameters disablerootjobs downnodes eiotimeout enforcepartlimits
-    epilog epilogmsgtime epilogslurmctld extsensorsfreq extsensorstype fairsharedampeningfactor
-    fastschedule federationparameters firstjobid frontendname getenvtimeout gpufreqdef grestypes
-    groupupdateforce groupupdatetime hashplugin healthcheckinterval healthchecknodestate
-    healthcheckprogram inactivelimit interactivestepoptions jobacctgatherfrequency
-    jobacctgatherparams jobacctgathertype jobcomphost jobcomploc jobcompparams jobcomppass
-    jobcompport jobcomptype jobcompuser jobcontainertype jobcredentialprivatekey
-    jobcredentialpubliccertificate jobfileappend jobrequeue jobsubmitplugins keepalivetime
-    killonbadexit killwait launchparameters launchtype licenses logtimeformat maildomain
-    mailprog maxarraysize maxbatchrequeue maxdbdmsgs maxjobcount maxjobid maxmempercpu
-    maxmempernode maxnodecount maxstepcount maxtaskspernode mcsparameters mcsplugin
-    messagetimeout minjobage mpidefault mpiparams nodefeaturesplugins nodename nodeset
-    overtimelimit partitionname plugindir plugstackconfig powerparameters powerplugin
-    preemptexempttime preemptmode preemptparameters preempttype prepparameters prepplugins
-    prioritycalcperiod prioritydecayhalflife priorityfavorsmall priorityflags prioritymaxage
-    priorityparameters prioritysitefactorparameters prioritysitefactorplugin prioritytype
-    priorityusageresetperiod priorityweightage priorityweightassoc priorityweightfairshare
-    priorityweightjobsize priorityweightpartition priorityweightqos priorityweighttres
-    privatedata proctracktype prolog prologepilogtimeout prologflags prologslurmctld
-    propagateprioprocess propagateresourcelimits propagateresourcelimitsexcept rebootprogram
-    reconfigflags requeueexit requeueexithold resumefailprogram resumeprogram resumerate
-    resumetimeout resvepilog resvoverrun resvprolog returntoservice routeplugin
+    cpufreqgovernors credtype cryptotype dataparserparameters debugflags defcpupergpu
+    defmempercpu defmempergpu defmempernode dependencyparameters disablerootjobs downnodes
+    eiotimeout enforcepartlimits epilog epilogmsgtime epilogslurmctld extsensorsfreq
+    extsensorstype fairsharedampeningfactor fastschedule federationparameters firstjobid
+    frontendname getenvtimeout gpufreqdef grestypes groupupdateforce groupupdatetime hashplugin
+    healthcheckinterval healthchecknodestate healthcheckprogram inactivelimit
+    interactivestepoptions jobacctgatherfrequency jobacctgatherparams jobacctgathertype
+    jobcomphost jobcomploc jobcompparams jobcomppass jobcompport jobcomptype jobcompuser
+    jobcontainertype jobcredentialprivatekey jobcredentialpubliccertificate jobfileappend
+    jobrequeue jobsubmitplugins keepalivetime killonbadexit killwait launchparameters launchtype
+    licenses logtimeformat maildomain mailprog maxarraysize maxbatchrequeue maxdbdmsgs
+    maxjobcount maxjobid maxmempercpu maxmempernode maxnodecount maxstepcount maxtaskspernode
+    mcsparameters mcsplugin messagetimeout minjobage mpidefault mpiparams nodefeaturesplugins
+    nodename nodeset overtimelimit partitionname plugindir plugstackconfig powerparameters
+    powerplugin preemptexempttime preemptmode preemptparameters preempttype prepparameters
+    prepplugins prioritycalcperiod prioritydecayhalflife priorityfavorsmall priorityflags
+    prioritymaxage priorityparameters prioritysitefactorparameters prioritysitefactorplugin
+    prioritytype priorityusageresetperiod priorityweightage priorityweightassoc
+    priorityweightfairshare priorityweightjobsize priorityweightpartition priorityweightqos
+    priorityweighttres privatedata proctracktype prolog prologepilogtimeout prologflags
+    prologslurmctld propagateprioprocess propagateresourcelimits propagateresourcelimitsexcept
+    rebootprogram reconfigflags requeueexit requeueexithold resumefailprogram resumeprogram
+    resumerate resumetimeout resvepilog resvoverrun resvprolog returntoservice routeplugin
     sallocdefaultcommand sbcastparameters schedulerparameters schedulertimeslice schedulertype
     scronparameters selecttype selecttypeparameters slurmctldaddr slurmctlddebug slurmctldhost
     slurmctldlogfile slurmctldparameters slurmctldpidfile slurmctldport slurmctldprimaryoffprog
     slurmctldprimaryonprog slurmctldsyslogdebug slurmctldtimeout slurmddebug slurmdlogfile
-    slurmdparameters slurmdport slurmdspooldir slurmdsyslogdebug slurmdtimeout slurmduser
-    slurmschedlogfile slurmschedloglevel slurmuser srunepilog srunportrange srunprolog
-    statesavelocation suspendexcnodes suspendexcparts suspendexcstates suspendprogram
+    slurmdparameters slurmdpidfile slurmdport slurmdspooldir slurmdsyslogdebug slurmdtimeout
+    slurmduser slurmschedlogfile slurmschedloglevel slurmuser srunepilog srunportrange
+    srunprolog statesavelocation suspendexcnodes suspendexcparts suspendexcstates suspendprogram
     suspendrate suspendtime suspendtimeout switchparameters switchtype taskepilog taskplugin
     taskpluginparam taskprolog tcptimeout tlsparameters tlstype tmpfs topologyparam
     topologyplugin trackwckey treewidth unkillablestepprogram unkillablesteptimeout usepam

@@ -78,6 +78,16 @@ def preempt_mode(pair: ConfPair, notes: Notes) -> PreemptMode | None:
     return next((WORDS[word] for word in words if word in WORDS), None)
 
 
+def whole_nodes(pairs: Iterable[ConfPair], notes: Notes) -> bool:
+    """Return whether the site gives jobs whole nodes: select/linear, in words of partitions."""
+    last = {pair.key.lower(): pair for pair in beside_described(pairs)}
+    select = last.get("selecttype")
+    if select is None or select.value.lower() != "select/linear":
+        return False
+    notes.add(select, "cluster", "a job has its nodes for itself")
+    return True
+
+
 def read_partitions(
     pairs: list[ConfPair],
     nodes: SiteNodes,
@@ -88,6 +98,7 @@ def read_partitions(
     """Return the partitions that take jobs; `people` has the known accounts and qos."""
     found: dict[str, SitePartition] = {}
     default: Entry | None = None
+    whole = whole_nodes(pairs, notes)
     for entry in entries(pairs, "partitionname", PARTITION, notes):
         name = entry.head.value
         if why := _left_out(entry, found):
@@ -101,7 +112,7 @@ def read_partitions(
         settings = {
             **_limits(entry, notes),
             **_rights(entry, people, notes),
-            **_shared(entry, notes),
+            "exclusive": _exclusive(entry, notes) or whole,
             "preempt": _preempt(entry, preemption, notes),
         }
         found[name] = SitePartition(settings, tuple(own))
@@ -165,12 +176,12 @@ def _rights(entry: Entry, people: Mapping[str, Collection[str]], notes: Notes) -
     }
 
 
-def _shared(entry: Entry, notes: Notes) -> dict[str, Any]:
+def _exclusive(entry: Entry, notes: Notes) -> bool:
     pair = entry.pair("oversubscribe", "shared")
     word = pair.value.lower() if pair else "no"
     if pair and word not in ("no", "exclusive"):
         notes.add(pair, "missing", "a slot has one job at a time here")
-    return {"exclusive": word == "exclusive"}
+    return word == "exclusive"
 
 
 def _preempt(entry: Entry, cluster: Preemption, notes: Notes) -> PreemptMode:

@@ -152,6 +152,12 @@ def test_sets_states_and_whole_nodes_are_understood() -> None:
     assert read_cluster(files_of(SITES / "cloud")).model.groups.keys() == {"static", "dyn"}
 
 
+def test_a_site_that_gives_whole_nodes_has_partitions_that_do() -> None:
+    found = read_cluster(files_of(SITES / "old"))
+    assert all(one.exclusive for one in found.model.partitions.values())
+    assert whys(found)["SelectType"] == "a job has its nodes for itself"
+
+
 def test_reservations_count_from_the_workloads_begin() -> None:
     files = files_of(SITES / "university")
     found = read_cluster(files).model.reservations
