@@ -1,7 +1,7 @@
 """What a replay puts on the head for a workload's jobs, and the jobs table of what it leaves."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -88,9 +88,13 @@ class Records:
     events: str = ""
 
 
-def missing_log(said: str) -> dict[str, bytes]:
-    """Return the file that says what of the log of all jobs (`JobLog`) couldn't be written."""
-    if not (why := said.strip()):
+def missing_log(said: str, absent: Iterable[str] = ()) -> dict[str, bytes]:
+    """Return the file that says what of the log of all jobs (`JobLog`) couldn't be written.
+
+    `said` is what its command has printed; `absent` are files that weren't brought home.
+    """
+    untold = (f"{path}: not written" for path in absent if path not in said)
+    if not (why := "\n".join(filter(None, (said.strip(), *untold)))):
         return {}
     _log.warning("the trial is without its scheduler's log of all jobs: %s", why)
     return {MISSING_LOG: f"{why}\n".encode()}

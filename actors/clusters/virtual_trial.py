@@ -39,8 +39,10 @@ from campaign.core.phase_clock import PhaseClock
 from campaign.core.phases import Phase
 from campaign.core.testbed import Status
 from campaign.core.trials import Check, Evaluation, Outcome
+from campaign.guest import STARTED_FILE
 from campaign.guest.task import GuestReplay, GuestResult
 from schedulers.base import Topology
+from schedulers.job_log import job_log_of
 
 _log = logging.getLogger(__name__)
 
@@ -207,7 +209,9 @@ class VirtualTrialRun:
             self._provenance = replace(
                 self._provenance, head_used_mib=used_mib(told[guest_task.MEMINFO])
             )
-        self._files |= missing_log(told.get(guest_task.JOB_LOG, ""))
+        if guest_task.JOB_LOG in told and (wanted := job_log_of(bound, STARTED_FILE)):
+            absent = (path for path in wanted.files if path not in result.files)
+            self._files |= missing_log(told[guest_task.JOB_LOG], absent)
         self._provenance = self._watch.noted(self._provenance)
         if guest_task.CONFIG in told:
             # The running scheduler was asked, not the files: it may have ignored what is there.

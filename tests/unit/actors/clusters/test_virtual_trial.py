@@ -105,10 +105,17 @@ def test_the_schedulers_log_of_all_jobs_comes_home_whole(run_on, tmp_path):
     assert MISSING_LOG not in evaluation.files
 
 
-def test_a_trial_that_has_no_log_of_all_jobs_says_why_and_is_fine(run_on, tmp_path):
-    evaluation, _ = run_on(VirtualHost(tmp_path), Logging("echo no accounts; exit 1"))
+@pytest.mark.parametrize(
+    ("ending", "why"),
+    [
+        ("echo /run/fake/log: no accounts; exit 1", b"/run/fake/log: no accounts\n"),
+        ("exit 1", b"/run/fake/log: not written\n"),
+    ],
+)
+def test_a_trial_that_has_no_log_of_all_jobs_says_why_and_is_fine(run_on, tmp_path, ending, why):
+    evaluation, _ = run_on(VirtualHost(tmp_path), Logging(ending))
     assert evaluation.outcome == "ok"
-    assert evaluation.files[MISSING_LOG] == b"no accounts\n"
+    assert evaluation.files[MISSING_LOG] == why
     assert "logs/head/run/fake/log" not in evaluation.files
 
 
