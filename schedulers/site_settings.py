@@ -1,7 +1,7 @@
 """A site's own settings of a scheduler, and what was made of each line of its files."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
@@ -60,11 +60,15 @@ class SiteFiles:
 
 @dataclass(frozen=True)
 class SiteCluster:
-    """A site's cluster, what was made of each line of its files, and what holds of the whole."""
+    """A site's cluster, what was made of each line of its files, and what holds of the whole.
+
+    `params` are parameters of the scheduler that speak of pieces of this cluster.
+    """
 
     model: ClusterModelSettings
     lines: tuple[SiteLine, ...]
     sentences: tuple[str, ...] = ()
+    params: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

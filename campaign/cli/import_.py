@@ -150,7 +150,8 @@ def _import_settings(options: argparse.Namespace, place: Path) -> None:
         )
         cluster = read_site_cluster(files, share=options.scale, nodes=options.nodes)
     _write(place, group_file(read, source, cluster).encode())
-    say(f"{place}: {len(read.params)} parameters of {read.scheduler}, of {source}")
+    count = len(read.params) + len(cluster.params if cluster else ())
+    say(f"{place}: {count} parameters of {read.scheduler}, of {source}")
     if cluster is not None:
         model = cluster.model
         kinds = ("groups", "partitions", "accounts", "users", "qos", "reservations")

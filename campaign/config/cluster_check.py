@@ -12,7 +12,7 @@ from campaign.schema.model import Campaign, ClusterSettings
 from schedulers.base import Params
 from schedulers.interface import Scheduler
 from schedulers.policy import SIMULATED
-from search.space import Problem
+from search.space import ARMS, PARAMS, Problem
 
 RESERVED_USERS = frozenset({"root", "daemon", "nobody", "slurm", "munge", "flux", "sshd", "bin"})
 """Names that nodes have for their own."""
@@ -24,6 +24,7 @@ def inconsistencies(campaign: Campaign) -> Iterator[Problem]:
     yield from _names(cluster)
     yield from _groups(cluster)
     yield from _references(cluster)
+    yield from _of_partitions(campaign)
     yield from _parents(cluster)
     yield from _defaults(cluster)
     yield from _times(cluster)
@@ -46,6 +47,22 @@ def not_expressed(campaign: Campaign, schedulers: Iterable[Scheduler[Params]]) -
 def _can(levers: Collection[Lever]) -> str:
     known = sorted(lever.value for lever in levers)
     return f"only {', '.join(known)}" if known else "equal nodes and nothing beside them"
+
+
+def _of_partitions(campaign: Campaign) -> Iterator[Problem]:
+    """Yield the parameters of partitions that aren't there."""
+    settings = campaign.scheduler
+    arms = {
+        PARAMS: settings.params,
+        **{f"{ARMS}.{name}": own for name, own in settings.arms.items()},
+    }
+    for prefix, params in arms.items():
+        for name in params:
+            group, _, below = name.partition(".")
+            partition = below.rpartition(".")[0]
+            if group == "partitions" and partition not in campaign.cluster.partitions:
+                there = ", ".join(campaign.cluster.partitions) or "none: set cluster.partitions"
+                yield Problem(f"{prefix}.{name}", partition, there, "there is no such partition")
 
 
 def _names(cluster: ClusterSettings) -> Iterator[Problem]:

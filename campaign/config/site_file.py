@@ -101,28 +101,27 @@ def group_file(settings: SiteSettings, source: Path, cluster: SiteCluster | None
         "scheduler:",
         f"  name: {settings.scheduler}",
     ]
-    if settings.params:
-        lines += ["  params:", *_params(settings)]
+    params = {**settings.params, **(cluster.params if cluster else {})}
+    if params:
+        lines += ["  params:", *_params(params, "    ")]
         lines += ["search:", f"  {SETTING.rpartition('.')[2]}:"]
-        lines += (f"    {PARAMS}.{line}" for line in _values(settings.params))
+        lines += (f"    {PARAMS}.{name}: {json.dumps(value)}" for name, value in params.items())
     text = "\n".join(lines) + "\n"
     return text if cluster is None else text + _cluster_yaml(cluster)
 
 
-def _params(settings: SiteSettings) -> Iterator[str]:
-    """Yield the lines of the parameters; those that a group of names begins stand below it."""
-    grouped: dict[str, dict[str, Scalar]] = {}
-    for name, value in settings.params.items():
-        group, _, below = name.rpartition(".")
-        grouped.setdefault(group, {})[below] = value
-    yield from (f"    {line}" for line in _values(grouped.pop("", {})))
-    for group, values in grouped.items():
-        yield f"    {group}:"
-        yield from (f"      {line}" for line in _values(values))
-
-
-def _values(values: Mapping[str, Scalar]) -> Iterator[str]:
-    return (f"{name}: {json.dumps(value)}" for name, value in values.items())
+def _params(params: Mapping[str, Scalar], indent: str) -> Iterator[str]:
+    """Yield the lines of parameters; those with a dot in their names stand in groups."""
+    groups: dict[str, dict[str, Scalar]] = {}
+    for name, value in params.items():
+        group, dot, below = name.partition(".")
+        if dot:
+            groups.setdefault(group, {})[below] = value
+        else:
+            yield f"{indent}{name}: {json.dumps(value)}"
+    for group, own in groups.items():
+        yield f"{indent}{group}:"
+        yield from _params(own, f"{indent}  ")
 
 
 def _cluster_yaml(cluster: SiteCluster) -> str:

@@ -39,17 +39,20 @@ class Choices(Settings):
 _SEARCHED = {*Range.model_fields, *Choices.model_fields}
 
 
-def without_groups(values: object) -> object:
+def without_groups(values: object, depth: int = 2) -> object:
     """Return a mapping in which a setting of the group `lines` is called `lines.NAME`.
 
-    What isn't a mapping, or one that says what is searched, stays as it is.
+    Groups may stand in groups, `depth` deep. What isn't a mapping, or one that says what is
+    searched, stays as it is.
     """
     if not isinstance(values, dict):
         return values
     found: dict[object, object] = {}
     for name, value in values.items():
-        if isinstance(value, dict) and value and not value.keys() & _SEARCHED:
-            found |= {f"{name}.{below}": one for below, one in value.items()}
+        group = isinstance(value, dict) and value and not value.keys() & _SEARCHED
+        below = without_groups(value, depth - 1) if group and depth else value
+        if group and depth and isinstance(below, dict):
+            found |= {f"{name}.{one}": each for one, each in below.items()}
         else:
             found[name] = value
     return found

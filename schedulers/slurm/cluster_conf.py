@@ -4,7 +4,7 @@ A cluster without a model has one partition of all its nodes, `main`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import ceil
 
 from campaign.core.cluster import ClusterModel, Partition
@@ -49,8 +49,13 @@ def node_options(node: Node) -> str:
     return found
 
 
-def partition_lines(topology: Topology) -> Iterator[str]:
-    """Yield the lines of slurm.conf that define the partitions."""
+def partition_lines(
+    topology: Topology, passed_on: Mapping[str, Mapping[str, str]]
+) -> Iterator[str]:
+    """Yield the lines of slurm.conf that define the partitions.
+
+    `passed_on` has what they say beside the model, by partition and key.
+    """
     model = topology.model
     everything = ",".join(node.name for node in topology.compute)
     if not model.partitions:
@@ -60,7 +65,9 @@ def partition_lines(topology: Topology) -> Iterator[str]:
         )
         return
     for partition in model.partitions:
-        yield " ".join(_partition(partition, topology))
+        more = passed_on.get(partition.name, {})
+        own = (one for one in _partition(partition, topology) if one.partition("=")[0] not in more)
+        yield " ".join((*own, *(f"{key}={value}" for key, value in more.items())))
     yield (
         f"PartitionName={WHOLE} Nodes={everything} RootOnly=YES Hidden=YES MaxTime=INFINITE "
         "State=UP"

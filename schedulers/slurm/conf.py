@@ -108,7 +108,7 @@ def slurm_conf(topology: Topology, params: SlurmParams, *, accounting: bool = Fa
             *preemption_lines(topology.model),
         ),
         node_options=node_options,
-        partitions=tuple(partition_lines(topology)),
+        partitions=tuple(partition_lines(topology, params.partitions)),
     )
     return text.encode()
 

@@ -1,6 +1,5 @@
 """What of a site's slurm.conf is taken over: the parameters, and a verdict on every other line."""
 
-import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -11,7 +10,7 @@ from campaign.schema.settings import Scalar
 from schedulers.site_settings import SiteLine, SiteSettings, Verdict
 from schedulers.slurm.conf_file import NOTHING, ConfPair, read_conf
 from schedulers.slurm.params import OPTIONS, SlurmParams
-from schedulers.slurm.passed_on import LINES
+from schedulers.slurm.passed_on import LINES, read_value
 from schedulers.slurm.passed_on import OPTIONS as PASSED_OPTIONS
 from schedulers.slurm.site_lines import PASSED_ON, verdict_on
 from schedulers.slurm.template import fixed_lines
@@ -90,12 +89,7 @@ def _passed(
     """Return the verdict on what is no parameter by itself and is written as it stands."""
     if name.lower() in {one.lower() for one in params}:
         return _line(pair, "other", "Slurm takes the first of its kind")
-    value: Scalar = pair.value
-    if flag:
-        value = True
-    elif re.fullmatch(r"0|[1-9][0-9]{0,9}", pair.value):
-        value = int(pair.value)  # a search may be over numbers, of which this is one
-    line = _taken(pair, name, value, params)
+    line = _taken(pair, name, True if flag else read_value(pair.value), params)
     if line.verdict != "taken":
         return line
     why = "" if name.startswith(LINES) else "no option that Slurm 24.11 is known to have"

@@ -9,7 +9,7 @@ from campaign.schema.settings import Scalar
 from schedulers.site_settings import SiteChange
 from schedulers.slurm.conf_file import ConfPair, content_of, read_conf, spans
 from schedulers.slurm.params import OPTIONS, SlurmParams, conf_value, option_text
-from schedulers.slurm.passed_on import LINES, written
+from schedulers.slurm.passed_on import LINES, PARTITIONS, written
 from schedulers.slurm.passed_on import OPTIONS as PASSED_OPTIONS
 from schedulers.slurm.site import OPTIONS_LINE, read_site
 
@@ -28,7 +28,7 @@ def changed_site(file: Path, params: Mapping[str, Scalar]) -> SiteChange:
     values = {
         name.removeprefix(LINES): _line(name, value)
         for name, value in wanted.items()
-        if not _is_option(name)
+        if not (_is_option(name) or name.startswith(PARTITIONS))
     }
     if options := {name: value for name, value in wanted.items() if _is_option(name)}:
         values[OPTIONS_KEY] = _options(_last(file, OPTIONS_KEY, {}), options)
@@ -42,6 +42,9 @@ def changed_site(file: Path, params: Mapping[str, Scalar]) -> SiteChange:
         elif value:
             end = "" if content.endswith("\n") or not content else "\n"
             contents[place] = f"{content}{end}{key}={value}\n"
+    for name, setting in wanted.items():
+        if name.startswith(PARTITIONS):
+            _change_partition(file, name, _line(name, setting), contents)
     _check(file, contents, params)
     return SiteChange(
         {name: (_shown(before[name]), value) for name, value in wanted.items()},
@@ -61,10 +64,48 @@ def _said(
         elif name.startswith(LINES):
             pair = _last(file, name.removeprefix(LINES), contents)
             found[name] = pair.value if pair else None
+        elif name.startswith(PARTITIONS):
+            _, pair = _of_partition(file, name, contents)
+            found[name] = pair.value if pair else None
         else:
             own = {one.lower(): value for one, value in site.items()}
             found[name] = own.get(name.lower())
     return found
+
+
+def _of_partition(
+    file: Path, name: str, contents: Mapping[Path, str]
+) -> tuple[ConfPair | None, ConfPair | None]:
+    """Return the first pair of a partition's line, and that of a key: of the line, or DEFAULT's."""
+    partition, _, key = name.removeprefix(PARTITIONS).rpartition(".")
+    head: ConfPair | None = None
+    found: ConfPair | None = None
+    holds = False
+    for pair in read_conf(file, contents):
+        if pair.first:
+            described = pair.key.lower() == "partitionname"
+            its = described and pair.value == partition
+            holds = its or (described and pair.value.upper() == "DEFAULT" and head is None)
+            head = pair if its else head
+        if holds and pair.key.lower() == key.lower():
+            found = pair
+    return head, found
+
+
+def _change_partition(file: Path, name: str, value: str, contents: dict[Path, str]) -> None:
+    """Change a key of a partition's line, or add it; ConfigError where there is no such line."""
+    head, pair = _of_partition(file, name, contents)
+    if head is None:
+        raise ConfigError(
+            f"{file}: no line describes the partition of {name}",
+            resolution="Give the files that the campaign's settings are from.",
+        )
+    content = contents.get(head.file) or _plain(head.file)
+    if pair and (pair.file, pair.line) == (head.file, head.line):
+        contents[head.file] = _replaced(content, pair, value)
+    else:
+        key = name.rpartition(".")[2]
+        contents[head.file] = _replaced(content, head, f"{head.value} {key}={value}")
 
 
 def _same(name: str, one: Scalar | None, other: Scalar | None) -> bool:
@@ -152,7 +193,7 @@ def _replaced(content: str, pair: ConfPair, value: str) -> str:
 
 def _check(file: Path, contents: Mapping[Path, str], wanted: Mapping[str, Scalar]) -> None:
     """Raise ConfigError unless the files, read again, say what is wanted and else what they did."""
-    ours = {name.removeprefix(LINES).lower() for name in wanted}
+    ours = {name.rpartition(".")[2].lower() for name in wanted}
     if _others(file, contents, ours) != _others(file, {}, ours):
         raise ConfigError(
             f"{file}: a line with a parameter says other things too, which would be lost",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from campaign.schema.cluster import ClusterModelSettings
 from schedulers.site_settings import SiteCluster, SiteFiles
 from schedulers.slurm.conf_file import read_conf
+from schedulers.slurm.passed_on import PARTITIONS
 from schedulers.slurm.site_accounts import read_people
 from schedulers.slurm.site_gres import Gpus, typed
 from schedulers.slurm.site_nodes import Shape, SiteNodes, read_nodes
@@ -44,8 +45,13 @@ def read_cluster(files: SiteFiles) -> SiteCluster:
         "qos": people.qos,
         "reservations": reservations,
     }
+    passed_on = {
+        f"{PARTITIONS}{name}.{key}": value
+        for name, partition in partitions.items()
+        for key, value in partition.passed_on.items()
+    }
     return SiteCluster(
-        ClusterModelSettings.model_validate(model), notes.lines, tuple(notes.sentences)
+        ClusterModelSettings.model_validate(model), notes.lines, tuple(notes.sentences), passed_on
     )
 
 

@@ -1,11 +1,14 @@
 """The partitions of a site's slurm.conf, and which of a partition's jobs give way."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from campaign.schema.cluster import PreemptMode
+from campaign.schema.settings import Scalar
 from schedulers.slurm.conf_file import ConfPair
+from schedulers.slurm.passed_on import read_value
 from schedulers.slurm.site_entries import Entry, LineKeys, beside_described, entries
 from schedulers.slurm.site_nodes import SiteNodes, listed
 from schedulers.slurm.site_notes import Notes, is_name
@@ -26,6 +29,13 @@ PARTITION = LineKeys(
         """.split()  # noqa: SIM905 - a list would take a line for each
     ),
 )
+PASSED_ON = frozenset(
+    """
+    defmempercpu defmempernode exclusiveuser gracetime lln maxcpuspernode maxcpuspersocket
+    maxmempercpu maxmempernode overtimelimit
+    """.split()  # noqa: SIM905 - a list would take a line for each
+)
+"""Keys that every trial's partition gets as they stand."""
 MOST = 65_533
 WORDS: Mapping[str, PreemptMode] = {
     "off": "off",
@@ -47,10 +57,11 @@ class Preemption:
 
 @dataclass(frozen=True)
 class SitePartition:
-    """A partition's settings but its groups, and its nodes."""
+    """A partition's settings but its groups, its nodes, and keys of its line that are passed on."""
 
     settings: Mapping[str, Any]
     nodes: tuple[str, ...]
+    passed_on: Mapping[str, Scalar]
 
 
 def read_preemption(pairs: Iterable[ConfPair], notes: Notes) -> Preemption:
@@ -115,14 +126,14 @@ def read_partitions(
             "exclusive": _exclusive(entry, notes) or whole,
             "preempt": _preempt(entry, preemption, notes),
         }
-        found[name] = SitePartition(settings, tuple(own))
+        found[name] = SitePartition(settings, tuple(own), _passed_on(entry, notes))
         if entry.text("default") == "yes":
             default = entry
     if default is None and found:
         notes.say(f"no partition is the default: jobs that name none go to {next(iter(found))}")
     if default is not None:
         name = default.head.value
-        found[name] = SitePartition({**found[name].settings, "default": True}, found[name].nodes)
+        found[name] = replace(found[name], settings={**found[name].settings, "default": True})
     return found
 
 
@@ -196,3 +207,18 @@ def _harmless(entry: Entry, notes: Notes) -> None:
     for key in PARTITION.decide:
         if entry.text(key) in HARMLESS:
             notes.add(entry.values[key], "other")
+
+
+def _passed_on(entry: Entry, notes: Notes) -> dict[str, Scalar]:
+    """Return the keys of a partition's line that say something and are passed on."""
+    found: dict[str, Scalar] = {}
+    for key in sorted(PASSED_ON):
+        pair = entry.values.get(key)
+        if pair is None or pair.value.lower() in HARMLESS:
+            continue
+        if re.fullmatch(r"[\w.:,/%+-]{1,200}", pair.value, re.ASCII):
+            notes.add(pair, "passed")
+            found[pair.key] = read_value(pair.value)
+        else:
+            notes.add(pair, "refused", "no value of one word")
+    return found

@@ -1,9 +1,12 @@
 """Lines of slurm.conf and options that nothing here knows: set, searched, written and refused."""
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
 from campaign.config.compose import compose
+from campaign.core.cluster import ClusterModel, Partition
 from campaign.core.errors import ConfigError
 from schedulers.base import Topology
 from schedulers.slurm.conf import slurm_conf
@@ -58,6 +61,9 @@ def test_lines_and_options_are_written_as_they_stand() -> None:
         ("lines.bf_window", 7, "set bf_window"),
         ("options.bf_window", 7, "set bf_window"),
         ("options.made_up", "1,bf_window=7", "a value is one line"),
+        ("partitions.day.MaxTime", 7, "set it by cluster.partitions.day"),
+        ("partitions.GraceTime", 7, "whose key it is"),
+        ("partitions.day.LLN", "YES # no", "a value is one line"),
         ("lines.Made Up", 1, "no key"),
         ("lines.", 1, "no key"),
         ("lines.MadeUp", "1\nNodeName=n9", "a value is one line"),
@@ -122,3 +128,30 @@ def test_a_simulation_has_no_use_for_them_and_says_so() -> None:
     found = policy(SlurmParams.model_validate({"lines.KillWait": 60}))
     assert "lines.KillWait" in found.ignored
     assert "lines.KillWait" not in policy(SlurmParams()).ignored
+
+
+def test_keys_of_partitions_stand_in_their_lines_fixed_or_searched() -> None:
+    found = composed(
+        "testbed=virtual-time",
+        "cluster.partitions={day: {exclusive: true}, night: {}}",
+        "scheduler.params.partitions={day: {LLN: true, OverSubscribe: 'FORCE:2'}}",
+        "scheduler.params.partitions.night.GraceTime={choices: [0, 120]}",
+    )
+    assert found.space.dimensions["scheduler.params.partitions.night.GraceTime"].choices == (0, 120)
+    params = SlurmParams(**found.space.params(found.baseline.point))
+    model = ClusterModel(partitions=(Partition("day", exclusive=True), Partition("night")))
+    lines = slurm_conf(replace(TOPOLOGY, model=model), params).decode().splitlines()
+    day, night = (
+        next(line for line in lines if line.startswith(f"PartitionName={name} "))
+        for name in ("day", "night")
+    )
+    assert day.endswith(" State=UP LLN=YES OverSubscribe=FORCE:2") and "EXCLUSIVE" not in day
+    assert night.endswith(" State=UP GraceTime=0")
+
+
+def test_a_key_of_a_partition_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigError) as error:
+        composed("scheduler.params.partitions.day.LLN=true")
+    assert "scheduler.params.partitions.day.LLN = 'day': there is no such partition" in (
+        error.value.brief
+    )

@@ -237,6 +237,30 @@ def test_lines_and_options_that_were_passed_on_change_where_they_stand(tmp_path:
     assert not changed_site(file, wanted).params
 
 
+def test_keys_of_partitions_change_in_their_lines(tmp_path: Path) -> None:
+    text = (
+        "PartitionName=DEFAULT LLN=NO GraceTime=9\nPartitionName=day Nodes=a GraceTime=60 # sic\n"
+        "PartitionName=night Nodes=a # too\n"
+    )
+    file = written(tmp_path, text)
+    wanted = {
+        "partitions.day.GraceTime": 120,
+        "partitions.night.GraceTime": 9,
+        "partitions.night.LLN": True,
+    }
+    found = changed_site(file, wanted)
+    assert list(found.params) == ["partitions.day.GraceTime", "partitions.night.LLN"]
+    [(_, after)] = found.contents.values()
+    assert after == (
+        "PartitionName=DEFAULT LLN=NO GraceTime=9\nPartitionName=day Nodes=a GraceTime=120 # sic\n"
+        "PartitionName=night LLN=YES Nodes=a # too\n"
+    )
+    file.write_text(after)
+    assert not changed_site(file, wanted).params
+    with pytest.raises(ConfigError, match="no line describes the partition"):
+        changed_site(file, {"partitions.noon.LLN": True})
+
+
 def test_continued_lines_that_change_leave_the_places_of_later_ones(tmp_path: Path) -> None:
     text = "PriorityWeightAge=\\\n7\nPriorityWeightQOS=\\\n8\nPriorityMaxAge=1-0\n"
     file = written(tmp_path, text)

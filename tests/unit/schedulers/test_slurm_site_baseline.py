@@ -24,6 +24,7 @@ PARTITION = frozenset(
     """
     partitionname nodes default maxtime defaulttime maxnodes minnodes prioritytier qos rootonly
     priorityjobfactor allowaccounts allowqos oversubscribe preemptmode hidden state
+    defmempercpu exclusiveuser gracetime lln
     """.split()  # noqa: SIM905 - a list would take a line for each
 )
 """What a partition's line may say."""

@@ -152,6 +152,17 @@ def test_sets_states_and_whole_nodes_are_understood() -> None:
     assert read_cluster(files_of(SITES / "cloud")).model.groups.keys() == {"static", "dyn"}
 
 
+def test_keys_of_partitions_are_passed_on_where_they_say_something() -> None:
+    assert read_cluster(files_of(SITES / "gpu-lab")).params == {
+        "partitions.scavenge.GraceTime": 120,
+        "partitions.desk.ExclusiveUser": "YES",
+    }
+    # What DEFAULT says holds for each.
+    assert read_cluster(files_of(SITES / "bio")).params == {
+        f"partitions.{name}.DefMemPerCPU": 4000 for name in ("all", "owners_a", "owners_b")
+    }
+
+
 def test_a_site_that_gives_whole_nodes_has_partitions_that_do() -> None:
     found = read_cluster(files_of(SITES / "old"))
     assert all(one.exclusive for one in found.model.partitions.values())
