@@ -21,6 +21,8 @@ from schedulers.interface import BoundScheduler
 
 ONE_CLOCK = NodeClock(ClockOffset(0.0, 0.0, 0.0), ClockOffset(0.0, 0.0, 0.0))
 """All nodes have the guest's clock, and their times are told by it."""
+MICROSECONDS = 1_000_000
+SECONDS_OF_A_DAY = 86_400
 _KINDS: dict[str, type[CampaignError]] = {
     "stage_failed": BootstrapFailed,
     "probe_failed": BootstrapFailed,
@@ -80,6 +82,16 @@ def jobs_of(
         events=_text(result.files, guest.EVENTS_FILE),
     )
     return table_of(workload, bound, topology, records)
+
+
+def clock_s(result: GuestResult) -> float | None:
+    """Return what the guest's clock showed when the workload began, in seconds since midnight.
+
+    None where no workload began.
+    """
+    if not (started := _text(result.files, guest.STARTED_FILE)):
+        return None
+    return round(guest.parse_started(started) / MICROSECONDS % SECONDS_OF_A_DAY, 6)
 
 
 def logs_of(result: GuestResult, name: str) -> dict[str, bytes]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from actors.clusters import guest_task
 from actors.clusters.cluster_spec import ClusterSpec
 from actors.clusters.failures import cause_of, outcome_of, retryable
-from actors.clusters.guest_outcome import ONE_CLOCK, failure_of, jobs_of, logs_of
+from actors.clusters.guest_outcome import ONE_CLOCK, clock_s, failure_of, jobs_of, logs_of
 from actors.clusters.job_records import missing_log
 from actors.clusters.judging import Surroundings, checks_of, judged
 from actors.clusters.standstill import where
@@ -219,6 +219,7 @@ class VirtualTrialRun:
             check_effective(params, bound.parse_config(told[guest_task.CONFIG]))
         if isinstance(failure_of(result, bound), StallError | None):
             self._jobs = jobs_of(result, self._spec.workload, bound, self._topology)
+            self._provenance = replace(self._provenance, clock_s=clock_s(result))
 
     def _judge(self, jobs: pa.Table) -> tuple[Check, ...]:
         around = Surroundings(

@@ -66,7 +66,7 @@ class _Planned:
 
     trial: Trial
     workload: Workload
-    case: Callable[[pa.Table, float | None], CalibrationCase]
+    case: Callable[[pa.Table, float | None, float | None], CalibrationCase]
     identity: str
 
 
@@ -81,7 +81,10 @@ def run(overrides: Sequence[str], folder: Path, rounds: int) -> BenchmarkResults
     planned = list(_planned(campaigns, rounds))
     kept = KeptJobs(folder / "agreement")
     _measure(campaigns[0], planned, kept)
-    cases = [one.case(kept.read(one.identity), kept.lead_s(one.identity)) for one in planned]
+    cases = [
+        one.case(kept.read(one.identity), kept.lead_s(one.identity), kept.clock_s(one.identity))
+        for one in planned
+    ]
     fitted_on = [case for case in cases if case.workload is cases[0].workload]
     tested_on = cases[len(fitted_on) :]
     delays = fit(fitted_on)
@@ -120,7 +123,7 @@ def _trial(
     nodes = Nodes(composed.space.nodes(point), campaign.cluster.slots_per_node)
     params = composed.scheduler.Params(**composed.space.params(point))
 
-    def case(jobs: pa.Table, lead_s: float | None) -> CalibrationCase:
+    def case(jobs: pa.Table, lead_s: float | None, clock_s: float | None) -> CalibrationCase:
         return CalibrationCase(
             label=_label(changed),
             workload=workload,
@@ -129,6 +132,7 @@ def _trial(
             jobs=jobs,
             tau_s=tau_of(campaign.workload.time_scale),
             lead_s=lead_s,
+            clock_s=clock_s,
         )
 
     identity: dict[str, Scalar] = {
@@ -159,7 +163,9 @@ def _measure(first: Composed, planned: Sequence[_Planned], kept: KeptJobs) -> No
         waiting = [one.trial for one in missing]
         identities = {one.trial.number: one.identity for one in missing}
         for trial, evaluation in _evaluated(testbed, waiting, at_once):
-            kept.write(identities[trial.number], evaluation.jobs, evaluation.provenance.lead_s)
+            facts = evaluation.provenance
+            identity = identities[trial.number]
+            kept.write(identity, evaluation.jobs, facts.lead_s, facts.clock_s)
             _log.info("trial %d is done: %s", trial.number, _label(trial.point))
 
 

@@ -10,7 +10,8 @@ from campaign.core.files import make_folder, writing_atomically
 from campaign.core.jobs import JOBS_SCHEMA
 
 LEAD = b"lead_s"
-"""The name of `campaign.core.provenance.Provenance.lead_s` in a file's metadata."""
+CLOCK = b"clock_s"
+"""The names of these facts of `campaign.core.provenance.Provenance` in a file's metadata."""
 
 
 class KeptJobs:
@@ -37,16 +38,31 @@ class KeptJobs:
 
     def lead_s(self, identity: str) -> float | None:
         """Return the lead of a trial that can be read, if it is known."""
-        found = (pq.read_schema(self._path(identity)).metadata or {}).get(LEAD)
-        return None if found is None else float(found)
+        return self._noted(identity, LEAD)
 
-    def write(self, identity: str, jobs: pa.Table, lead_s: float | None = None) -> None:
-        """Keep the jobs of a trial, and its lead. The file appears whole or not at all."""
+    def clock_s(self, identity: str) -> float | None:
+        """Return what the clock of such a trial showed when its workload began, if it is known."""
+        return self._noted(identity, CLOCK)
+
+    def write(
+        self,
+        identity: str,
+        jobs: pa.Table,
+        lead_s: float | None = None,
+        clock_s: float | None = None,
+    ) -> None:
+        """Keep a trial's jobs, its lead and clock. The file appears whole or not at all."""
         make_folder(self._folder)
-        if lead_s is not None:
-            jobs = jobs.replace_schema_metadata({LEAD: str(lead_s)})
+        noted = {LEAD: lead_s, CLOCK: clock_s}
+        known = {name: str(value) for name, value in noted.items() if value is not None}
+        if known:
+            jobs = jobs.replace_schema_metadata(known)
         with writing_atomically(self._path(identity)) as file:
             pq.write_table(jobs, file, compression="zstd")
+
+    def _noted(self, identity: str, name: bytes) -> float | None:
+        found = (pq.read_schema(self._path(identity)).metadata or {}).get(name)
+        return None if found is None else float(found)
 
     def _path(self, identity: str) -> Path:
         return self._folder / f"{identity[:32]}.parquet"

@@ -173,6 +173,7 @@ def _case(
         jobs=jobs,
         tau_s=tau_of(composed.campaign.workload.time_scale),
         lead_s=record.provenance.lead_s,
+        clock_s=record.provenance.clock_s,
     )
 
 

@@ -67,6 +67,12 @@ class Provenance:
         group=Group.MEASURED,
         default=None,
     )
+    clock_s: float | None = _fact(
+        "what the scheduler's clock showed when the workload began, since midnight",
+        unit="s",
+        group=Group.MEASURED,
+        default=None,
+    )
     virtual_speed: float | None = _fact(
         "virtual seconds for each of CPU time, while jobs ran", group=Group.MEASURED, default=None
     )

@@ -193,6 +193,14 @@ class TestbedSettings(Settings):
         ge=0,
         le=86_400,
     )
+    clock_s: float = setting(
+        0.0,
+        help="simulation: what the clock of a scheduler that works in cycles shows when the "
+        "workload begins, since midnight",
+        unit="s",
+        ge=0,
+        le=86_400,
+    )
 
     @property
     def deterministic(self) -> bool:

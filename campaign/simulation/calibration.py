@@ -34,7 +34,8 @@ Floats = NDArray[np.float64]
 class CalibrationCase:
     """A measured trial: its workload, cluster and policy, and its jobs table (JOBS_SCHEMA).
 
-    `lead_s` is how long the scheduler had had its settings when the workload began, if known.
+    `lead_s` is how long the scheduler had had its settings when the workload began, and `clock_s`
+    what its clock showed then, if known.
     """
 
     label: str
@@ -44,6 +45,7 @@ class CalibrationCase:
     jobs: pa.Table
     tau_s: float
     lead_s: float | None = None
+    clock_s: float | None = None
 
 
 def metrics_of(case: CalibrationCase, jobs: pa.Table) -> dict[str, float]:
@@ -56,12 +58,14 @@ def simulated(case: CalibrationCase, delays: Delays) -> list[pa.Table]:
     """Return the jobs tables that the simulation gives for the case.
 
     There is one for each moment of CYCLE_OFFSETS at which the clock of its scheduler, if it follows
-    one, may first tick: nobody sets that, and no measurement repeats it. A lead that the case knows
-    takes the place of that of `delays`.
+    one, may first tick: nobody sets that, and no measurement repeats it. A lead and a clock that
+    the case knows take the place of those of `delays`.
     """
     loop = case.policy.loop
     if case.lead_s is not None:
         delays = replace(delays, lead_s=case.lead_s)
+    if case.clock_s is not None:
+        delays = replace(delays, clock_s=case.clock_s)
     firsts = [phase * max(loop.delay_s, loop.tick_s) for phase in CYCLE_OFFSETS] if loop else [0.0]
     each = (replace(delays, cycle_offset_s=first) for first in firsts)
     return [

@@ -46,7 +46,7 @@ class LoopTimes(NamedTuple):
     """schedulers.policy.SchedulingLoop in ns; `first` is when the clock first ticks.
 
     No node that a job has left within `release` is given to another one. The scheduler began `lead`
-    before the workload.
+    before its clock showed 0, or after that where it is negative.
     """
 
     first: int

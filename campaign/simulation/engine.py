@@ -41,7 +41,8 @@ class Delays:
     start. `overrun_s`: what a job runs beyond its run time. `release_s`: from a job's end to its
     slots being free. `cycle_offset_s`: from the workload's begin to the first tick of a scheduler
     that follows a clock. `lead_s`: for how long it has been running when the workload begins; its
-    intervals count from then on.
+    intervals count from then on. `clock_s`: what its clock shows then; what it plans by multiples
+    of a time are multiples on its clock.
     """
 
     submit_s: float = 0.0
@@ -50,6 +51,7 @@ class Delays:
     release_s: float = 0.0
     cycle_offset_s: float = 0.0
     lead_s: float = 0.0
+    clock_s: float = 0.0
 
 
 NO_DELAYS = Delays()
@@ -101,8 +103,10 @@ def simulate(
     hold = _sum(_sum(ran, launch), release)
     # An ideal policy relies on limits: it allows for what machines take.
     expected = limit if policy.loop else _sum(_sum(longest, launch), release)
-    requests = _Requests(accepted, width, hold, expected)
+    clock = int(_ns(delays.clock_s)) if policy.loop else 0
+    requests = _Requests(accepted + clock, width, hold, expected)
     decided, placed = _decide(requests, nodes, policy, delays)
+    decided = decided - clock
     return Schedule(
         begun=begun,
         accepted=accepted,
@@ -262,15 +266,16 @@ def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[LoopTim
         raise ValueError("a policy without a loop has no clock")
     beat = policy.loop
     plan = policy.backfill
+    clock = int(_ns(delays.clock_s))
     loop = LoopTimes(
-        first=int(_ns(delays.cycle_offset_s)),
+        first=clock + int(_ns(delays.cycle_offset_s)),
         delay=int(_ns(beat.delay_s)),
         interval=int(_ns(max(beat.interval_s, beat.tick_s))),
         least=int(_ns(beat.min_interval_s)),
         depth=beat.depth,
         tick=int(_ns(beat.tick_s)),
         release=int(_ns(delays.release_s)) if whole else 0,
-        lead=int(_ns(delays.lead_s)),
+        lead=int(_ns(delays.lead_s)) - clock,
     )
     if plan is None:
         return loop, BackfillTimes(0, 0, 0, 1, 0, 0, 0, 0)

@@ -91,7 +91,15 @@ def _settings(draw: random.Random, config: dict[str, Any]) -> None:
         "max_runtime_s": choice((None, None, 100.0)),
         "window_s": choice((None, None, [0.0, 50.0])),
     }
-    for name in ("submit_s", "launch_s", "overrun_s", "release_s", "cycle_offset_s", "lead_s"):
+    for name in (
+        "submit_s",
+        "launch_s",
+        "overrun_s",
+        "release_s",
+        "cycle_offset_s",
+        "lead_s",
+        "clock_s",
+    ):
         config["testbed"][name] = choice((0.0, 0.0, 0.5, 86_400.0))
     config["search"] |= {"trials": choice((1, 2, 3)), "retries": 0, "seed": draw.randint(0, 9)}
     config["sampler"]["name"] = choice(("tpe", "nsga2", "random"))

@@ -71,6 +71,7 @@ def test_a_trial_goes_on_from_a_golden_cluster_that_it_makes_once(run_on, tmp_pa
         10**9,
         "daemons that are none",
     )
+    assert facts.lead_s is not None and 0 <= facts.clock_s < 86_400
     assert facts.virtual_s > 0 and facts.golden_key and facts.acceleration == "tcg"
     notes = {check.name: check.note for check in evaluation.checks}
     assert notes["CPU steal"].startswith("doesn't apply: ") and notes["incomplete jobs"] == ""

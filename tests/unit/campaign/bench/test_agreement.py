@@ -181,11 +181,12 @@ def test_an_invalid_trial_is_tried_once_more(testbeds, tmp_path) -> None:
     assert [one for one in opened[0].started if one[0] == 3] == [(3, 1), (3, 2)]
 
 
-def test_the_lead_of_a_trial_is_kept_with_its_jobs_and_simulated(tmp_path) -> None:
+def test_lead_and_clock_of_a_trial_are_kept_with_its_jobs_and_simulated(tmp_path) -> None:
     kept = KeptJobs(tmp_path)
-    kept.write("a" * 64, jobs(0, 1), lead_s=3.65)
+    kept.write("a" * 64, jobs(0, 1), lead_s=3.65, clock_s=7.5)
     kept.write("b" * 64, jobs(0, 1))
     assert (kept.lead_s("a" * 64), kept.lead_s("b" * 64)) == (3.65, None)
+    assert (kept.clock_s("a" * 64), kept.clock_s("b" * 64)) == (7.5, None)
     assert kept.read("a" * 64).equals(jobs(0, 1))
     slurm = adapter("slurm")
     policy = slurm.policy(slurm.Params(SchedulerType="sched/backfill", bf_interval=300))

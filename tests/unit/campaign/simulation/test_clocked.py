@@ -96,6 +96,15 @@ def test_intervals_count_from_when_the_scheduler_began() -> None:
     assert starts(jobs, backfill(interval_s=40), lead_s=3.5) == [0, 100, 76.5]
 
 
+def test_plans_are_on_multiples_of_the_schedulers_clock() -> None:
+    """At 80 the third job would end at 95, before the wide one starts at 100. A plan in minutes has
+    the nodes from 60 on; where the clock showed 20 as the workload began, from 100 on, its 120."""
+    jobs = [LONG, WIDE, (70, 1, 15, 15)]
+    plan = backfill(interval_s=40, resolution_s=60)
+    assert starts(jobs, plan) == [0, 100, 110]
+    assert starts(jobs, plan, clock_s=20) == [0, 100, 80]
+
+
 def test_backfilling_an_empty_queue_begins_the_interval_anew() -> None:
     """At 40 the long job, which came since the last time, calls for backfilling, and nothing waits.
     So it is 80 before there is backfilling again, for the small job of 66."""
