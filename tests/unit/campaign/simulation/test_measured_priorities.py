@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from campaign.core.cluster import ClusterModel, NodeGroup
-from campaign.simulation.fair_share import shares_of
+from campaign.simulation.fair_share import count_use, shares_of
 from campaign.simulation.multifactor import enter, factors_of, leave, recalculate
 from campaign.simulation.people import Sizes, ownership, people_of
 from campaign.testbeds.preflight import cluster_model
@@ -17,8 +17,12 @@ NS = 1_000_000_000
 PERIOD_S = 60
 RECALCULATED_S = 1
 """When priorities were first counted anew, on the clock of the kept seconds."""
-APART = {"classic": 4}
-"""Of priorities up to 100,000: seconds of use make them, which Slurm counts a moment later."""
+APART = {"classic": 1}
+"""Of priorities up to 100,000: seconds of use make them, and what happened first within one of them
+isn't known."""
+ADMINISTRATOR = 1
+"""The association of who ran the smoke test, for a second on a slot of each node, before all
+else."""
 RECALCULATES, ENDS, IS_SUBMITTED, IS_LOGGED, BEGINS = range(5)
 """What happens, in the order in which it is counted within one second."""
 
@@ -49,6 +53,7 @@ class Replay:
             ),
             *shares_of(people, wanted.fair_share),
         )
+        count_use(*self.state[1:], ADMINISTRATOR, float(nodes), 0, 1)
         self.begun = np.full(jobs.num_rows, -1, np.int64)
         self.active: list[int] = []
 
