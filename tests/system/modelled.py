@@ -12,7 +12,10 @@ from campaign.workloads.traits import traits_of
 
 def workload_file(folder, rows):
     """Write jobs, each a mapping of columns and traits; the user is the job's number."""
-    full = [{"width": 1, "requested_s": 300.0} | row | {"user": row["job_id"]} for row in rows]
+    full = [
+        {"width": 1, "requested_s": 300.0} | row | {"user": row["job_id"]}
+        for row in sorted(rows, key=lambda row: row["arrival_s"])
+    ]
     table = pa.Table.from_pylist(full, WORKLOAD_SCHEMA)
     names = {name for row in full for name in row} & set(TRAITS_SCHEMA.names)
     traits = traits_of({name: [row.get(name) for row in full] for name in names})

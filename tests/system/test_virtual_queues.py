@@ -20,9 +20,9 @@ CLUSTER = (
 )
 GPUS = {"gpus": 2, "gpu_type": "a100"}
 WISHES = (
-    {"job_id": 1, "arrival_s": 0, "runtime_s": 60, "memory_per_node_mib": 4096.0},
+    {"job_id": 1, "arrival_s": 5, "runtime_s": 60, "memory_per_node_mib": 4096.0},
     {"job_id": 2, "arrival_s": 5, "runtime_s": 60, **GPUS},
-    {"job_id": 3, "arrival_s": 10, "runtime_s": 60, "features": "ib"},
+    {"job_id": 3, "arrival_s": 0, "runtime_s": 60, "features": "ib"},
     {"job_id": 4, "arrival_s": 100, "runtime_s": 60, "width": 2, "nodes": 2, "exclusive": True},
     {"job_id": 5, "arrival_s": 110, "runtime_s": 20, "width": 4, "features": "ib"},
     # The two GPUs are for one after the other, by their ranks.
@@ -104,7 +104,7 @@ def test_jobs_on_kubernetes_run_where_they_wish_and_by_their_ranks(
 
 def test_jobs_of_flux_run_where_they_wish_and_by_their_urgency(place, bundle_of, tmp_path):
     bundle_of("flux")
-    file = workload_file(tmp_path, sorted(OF_FLUX, key=lambda job: job["arrival_s"]))
+    file = workload_file(tmp_path, OF_FLUX)
     _, jobs = replayed(place, "flux", f"workload.path={file}", *FLUX)
     have_their_wishes(jobs)
     assert "n4" not in jobs[9]["nodes"]
