@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pydantic.fields import FieldInfo
 
-from campaign.schema.settings import Settings
+from campaign.schema.settings import Settings, conditions_of
 
 
 class Params(Settings):
@@ -16,6 +16,17 @@ class Params(Settings):
     """
 
     open: ClassVar[Mapping[str, FieldInfo]] = {}
+
+    @property
+    def idle(self) -> frozenset[str]:
+        """The parameters without an effect, since one that they depend on has another value."""
+        return frozenset(
+            name
+            for name, field in type(self).model_fields.items()
+            if any(
+                getattr(self, other) not in values for other, values in conditions_of(field).items()
+            )
+        )
 
     @classmethod
     def field_of(cls, name: str) -> FieldInfo | None:

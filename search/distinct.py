@@ -4,10 +4,11 @@ import itertools
 import math
 import random
 from collections.abc import Collection, Iterator, Mapping
+from typing import cast
 
 from campaign.core.trials import Point
 from campaign.schema.settings import Scalar
-from search.space import SCHEDULER, Categorical, Dimension, Integer, Real, Space
+from search.space import Categorical, Dimension, Integer, Real, Space
 
 DRAWS = 100
 """Random points that are tried before all are gone through, which a nearly empty space needs."""
@@ -21,30 +22,32 @@ def key_of(point: Point) -> PointKey:
 
 def size_of(space: Space) -> float:
     """Return the number of points of a space; infinite where a dimension is continuous."""
-    if not space.conditional:
-        return math.prod(map(_values, space.dimensions.values()))
-    return sum(_size_of_arm(space, name) for name in space.schedulers)
+    return _size_with(space, {})
 
 
-def arms_left(space: Space, asked: Collection[PointKey]) -> list[str]:
-    """Return the schedulers of a conditional space that have points not among those `asked`."""
-    used = dict.fromkeys(space.schedulers, 0)
-    for key in asked:
-        used[_arm_of(key)] += 1
-    return [name for name in space.schedulers if used[name] < _size_of_arm(space, name)]
+def choices_left(
+    space: Space, path: str, point: Point, asked: Collection[PointKey]
+) -> list[Scalar]:
+    """Return the choices of a deciding dimension that lead to points not among those `asked`.
+
+    `point` has what comes before it.
+    """
+    choices = cast(Categorical, space.dimensions[path]).choices
+    return [choice for choice in choices if _any_left(space, {**point, path: choice}, asked)]
 
 
 def another(space: Space, point: Point, asked: Collection[PointKey], seed: int) -> Point:
-    """Return a point that was not `asked` for, under the same scheduler as `point`.
+    """Return a point that was not `asked` for, with the same dimensions as `point`.
 
-    It is drawn at random, the same for the same `seed`. Return `point` where none is left.
+    So it has the same scheduler, and the same of all else that decides which dimensions exist. It
+    is drawn at random, the same for the same `seed`. Return `point` where none is left.
     """
     dimensions = {
         path: dimension
         for path, dimension in space.dimensions.items()
-        if path != SCHEDULER and space.exists(path, point)
+        if path not in space.deciding and space.exists(path, point)
     }
-    fixed = {SCHEDULER: point[SCHEDULER]} if space.conditional else {}
+    fixed = {path: point[path] for path in space.deciding if path in point}
     draw = random.Random(seed)  # noqa: S311  no secret
     drawn = (
         {path: _drawn(dimension, draw) for path, dimension in dimensions.items()}
@@ -57,18 +60,22 @@ def another(space: Space, point: Point, asked: Collection[PointKey], seed: int) 
     return point
 
 
-def _arm_of(key: PointKey) -> str:
-    # The value stands in the key as Python writes it.
-    return dict(key)[SCHEDULER].strip("'\"")
-
-
-def _size_of_arm(space: Space, name: str) -> float:
-    point: Point = {SCHEDULER: name}
+def _size_with(space: Space, point: Point) -> float:
+    """Return how many points have what `point` has, the first ones of the deciding dimensions."""
+    for path in space.deciding:
+        if path not in point and space.exists(path, point):
+            choices = cast(Categorical, space.dimensions[path]).choices
+            return sum(_size_with(space, {**point, path: choice}) for choice in choices)
     return math.prod(
         _values(dimension)
         for path, dimension in space.dimensions.items()
-        if path != SCHEDULER and space.exists(path, point)
+        if path not in space.deciding and space.exists(path, point)
     )
+
+
+def _any_left(space: Space, point: Point, asked: Collection[PointKey]) -> bool:
+    given = set(key_of(point))
+    return sum(given <= set(key) for key in asked) < _size_with(space, point)
 
 
 def _values(dimension: Dimension) -> float:

@@ -31,9 +31,9 @@ from campaign.schema.model import Direction
 from campaign.schema.search import Bound, SamplerSettings
 from campaign.schema.settings import Scalar
 from search.constraints import limits
-from search.distinct import PointKey, another, arms_left, key_of
+from search.distinct import PointKey, another, choices_left, key_of
 from search.samplers import make_sampler
-from search.space import SCHEDULER, Categorical, Dimension, Integer, Space
+from search.space import Categorical, Dimension, Integer, Space
 
 CONSTRAINT_ATTR = "constraints"
 """The trial attribute in which samplers look for constraints; the name is Optuna's."""
@@ -107,7 +107,8 @@ class Study:
         if self._space.conditional:
             point = self._drawn(self._study.ask(), number)
         else:
-            point = cast(Point, dict(self._study.ask(self._distributions).params))
+            found = {path: self._distributions[path] for path in self._space.existing({})}
+            point = cast(Point, dict(self._study.ask(found).params))
         if self._distinct and key_of(point) in self._asked:
             point = another(self._space, point, self._asked, seed_for(self._seed, number))
             self._set_point(self._trial_id(number), point)
@@ -126,7 +127,7 @@ class Study:
         for name, note in suggestion.attrs.items():
             self._storage.set_trial_system_attr(trial, name, note)
         if comparable:
-            self._asked.add(key_of(suggestion.point))
+            self._asked.add(key_of(self._space.effective(suggestion.point)))
 
     def tell(self, number: int, metrics: Mapping[str, float], *, baseline: bool = False) -> None:
         """Tell the metrics of a valid trial; those of the `baseline` limit all that are told later.
@@ -174,7 +175,7 @@ class Study:
     def _drawn(self, trial: Trial, number: int) -> Point:
         """Draw a point of a conditional space."""
         point: Point = {}
-        # The scheduler's dimension comes first: it says which of the others exist.
+        # Those dimensions come first that decide which of the others exist.
         for path, dimension in self._space.dimensions.items():
             if not self._space.exists(path, point):
                 continue
@@ -190,18 +191,19 @@ class Study:
                 point[path] = trial.suggest_float(
                     path, dimension.low, dimension.high, log=dimension.log
                 )
-            if path == SCHEDULER and self._distinct:
-                point[path] = self._with_points_left(str(point[path]), number)
+            if path in self._space.deciding and self._distinct:
+                point[path] = self._with_points_left(path, point, number)
         return point
 
-    def _with_points_left(self, scheduler: str, number: int) -> str:
-        """Return the scheduler, or another one where all its points were asked for."""
-        left = arms_left(self._space, self._asked)
-        if scheduler in left or not left:
-            return scheduler
-        # Now, since a trial of Optuna's can't lose the parameters of a scheduler again.
+    def _with_points_left(self, path: str, point: Point, number: int) -> Scalar:
+        """Return what `point` has at `path`, or a choice that leads to points not asked for yet."""
+        before = {name: value for name, value in point.items() if name != path}
+        left = choices_left(self._space, path, before, self._asked)
+        if point[path] in left or not left:
+            return point[path]
+        # Now, since a trial of Optuna's can't lose the parameters that exist with a choice again.
         other = left[seed_for(self._seed, number) % len(left)]
-        self._set_point(self._trial_id(number), {SCHEDULER: other})
+        self._set_point(self._trial_id(number), {path: other})
         return other
 
     def _set_point(self, trial: int, point: Point) -> None:

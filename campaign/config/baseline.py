@@ -19,6 +19,7 @@ from search.space import (
     Space,
     dimension_text,
     holds,
+    is_number,
 )
 
 SETTING = "search.baseline"
@@ -116,11 +117,11 @@ def nearest(dimension: Dimension, wanted: Scalar) -> Scalar:
     if holds(dimension, wanted):
         return wanted
     if isinstance(dimension, Categorical):
-        numbers = [choice for choice in dimension.choices if _is_number(choice)]
-        if not _is_number(wanted) or not numbers:
+        numbers = [choice for choice in dimension.choices if is_number(choice)]
+        if not is_number(wanted) or not numbers:
             return dimension.choices[0]
         return min(numbers, key=lambda choice: abs(float(choice) - float(wanted)))
-    if not _is_number(wanted):
+    if not is_number(wanted):
         return dimension.low
     within = min(max(float(wanted), dimension.low), dimension.high)
     if not isinstance(dimension, Integer):
@@ -134,7 +135,7 @@ def nearest(dimension: Dimension, wanted: Scalar) -> Scalar:
 def _defaults(space: Space, schedulers: Mapping[str, Scheduler[Params]]) -> dict[str, Scalar]:
     found: dict[str, Scalar] = {NODES: space.node_counts()[1], SCHEDULER: space.schedulers[0]}
     for name, scheduler in schedulers.items():
-        prefix = f"{ARMS}.{name}" if space.conditional else PARAMS
+        prefix = f"{ARMS}.{name}" if space.has_arms else PARAMS
         for key, field in scheduler.Params.model_fields.items():
             found[f"{prefix}.{key}"] = field.default
     return found
@@ -142,7 +143,3 @@ def _defaults(space: Space, schedulers: Mapping[str, Scheduler[Params]]) -> dict
 
 def _short(path: str) -> str:
     return path.rpartition(".")[2] if path.startswith((f"{PARAMS}.", f"{ARMS}.")) else path
-
-
-def _is_number(value: Scalar) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -33,7 +33,8 @@ from campaign.schema.settings import SettingRow, model_below, row_of, rows
 from schedulers.base import Params
 from schedulers.interface import SLOTS_OF_A_NODE, Scheduler
 from schedulers.registry import adapter
-from search.space import Problem, Space, SpaceError, reason_of, space_of
+from search.reading import reason_of, space_of
+from search.space import Problem, Space, SpaceError
 
 _MEMORY = "cluster.memory_mib"
 _log = logging.getLogger(__name__)

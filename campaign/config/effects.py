@@ -96,7 +96,7 @@ def ignored_parameters(space: Space, schedulers: Mapping[str, Scheduler[Params]]
     """
     found = {}
     for name, scheduler in schedulers.items():
-        prefix = f"{ARMS}.{name}." if space.conditional else f"{PARAMS}."
+        prefix = f"{ARMS}.{name}." if space.has_arms else f"{PARAMS}."
         named = _below({**space.fixed, **space.dimensions}, prefix)
         known = named.keys() & scheduler.Params.model_fields.keys()
         everywhere = known & _ignored_everywhere(space, scheduler, prefix)

@@ -24,7 +24,7 @@ def without_lever(
     """
     used = {one.lever for one in levers_in_use(campaign.cluster, campaign.workload)}
     for name, scheduler in schedulers.items():
-        prefix = f"{ARMS}.{name}." if space.conditional else f"{PARAMS}."
+        prefix = f"{ARMS}.{name}." if space.has_arms else f"{PARAMS}."
         for param, levers in scheduler.acts_with.items():
             path = f"{prefix}{param}"
             searched = path in space.dimensions

@@ -20,7 +20,11 @@ def trials_of(campaign: Campaign, space: Space, history: History) -> int:
     size = size_of(space)
     if not campaign.testbed.deterministic or math.isinf(size):
         return wanted
-    asked = {key_of(history.asked[n].point) for n in history.asked if in_newest_group(history, n)}
+    asked = {
+        key_of(space.effective(history.asked[number].point))
+        for number in history.asked
+        if in_newest_group(history, number)
+    }
     return min(wanted, len(history.asked) + int(size) - len(asked))
 
 

@@ -4,7 +4,7 @@ Validation, `--help`, error messages, Optuna distributions, the docs table and t
 all read these rows; none of them repeats a bound.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -61,14 +61,16 @@ def tunable(
     step: int | None = None,
     allowed: str = "",
     examples: list[Any] | None = None,
+    only: Mapping[str, Sequence[Scalar]] | None = None,
 ) -> Any:
     """Declare one tunable of a scheduler: a setting that a search may vary.
 
     `log` and `step` are how a range of it is sampled, unless the campaign sets them. `allowed` says
     in words what type and bounds can't, and `examples` are values that make sense, where bounds
-    are none to try.
+    are none to try. It has an effect `only` where other tunables have one of these values.
     """
     extra: dict[str, Any] = {"unit": unit, "log": log, "step": step, "allowed": allowed}
+    extra["only"] = {name: list(values) for name, values in (only or {}).items()}
     return Field(
         default, ge=ge, le=le, description=help, examples=examples, json_schema_extra=extra
     )
@@ -157,6 +159,16 @@ def sampling_of(field: FieldInfo) -> tuple[bool, int | None]:
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     step = extra.get("step")
     return bool(extra.get("log")), step if isinstance(step, int) else None
+
+
+def conditions_of(field: FieldInfo) -> dict[str, tuple[Scalar, ...]]:
+    """Return the other tunables on which it depends whether this one has an effect.
+
+    It has one where each of them has one of its values.
+    """
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    only: Any = extra.get("only") or {}
+    return {name: tuple(values) for name, values in only.items()}
 
 
 def _bound(field: FieldInfo, key: str) -> Any:

@@ -185,7 +185,7 @@ class LibvirtBackend:
         campaign = self._campaign
         space = self._space
         # Of several schedulers, nobody knows whose cluster the next trial wants.
-        unknown = space.conditional or trial.number + 1 >= campaign.search.trials
+        unknown = space.has_arms or trial.number + 1 >= campaign.search.trials
         return TrialSpec(
             trial=trial,
             scheduler=space.scheduler(trial.point),

@@ -81,7 +81,7 @@ def parameters_of(schedulers: Mapping[str, Scheduler[Params]], space: Space) -> 
     Those that the campaign doesn't set have their scheduler's defaults.
     """
     defaults = {
-        f"{ARMS}.{name}.{key}" if space.conditional else f"{PARAMS}.{key}": value
+        f"{ARMS}.{name}.{key}" if space.has_arms else f"{PARAMS}.{key}": value
         for name, scheduler in schedulers.items()
         for key, value in scheduler.Params().model_dump().items()
     }

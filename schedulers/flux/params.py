@@ -12,7 +12,8 @@ FLUXION_RESOURCE = "sched-fluxion-resource"
 FLUXION_FEASIBILITY = "sched-fluxion-feasibility"
 CORE = ("sched-simple", "sched-fifo", "sched-backfill")
 """flux-core's own schedulers."""
-FLUXION_ONLY = ("queue_policy", "reservation_depth", "match_policy")
+OF_FLUXION = {"sched": (FLUXION,)}
+"""Where a parameter of Fluxion has an effect."""
 _READY = re.compile(r"ready: queue-depth=(\d+)")
 
 
@@ -20,7 +21,7 @@ class FluxParams(Params):
     """Flux's scheduling parameters.
 
     `sched` is the module that schedules: Fluxion's, or one of flux-core's. All parameters are
-    written whatever it is; those in FLUXION_ONLY have a meaning for Fluxion alone. See
+    written whatever it is; some have a meaning for Fluxion alone. See
     flux-config-sched-fluxion-qmanager(5), flux-config-sched-fluxion-resource(5) and flux-core's
     sched-*.py.
     """
@@ -35,6 +36,7 @@ class FluxParams(Params):
         "fcfs",
         help="Fluxion: for how many waiting jobs resources are reserved: none, the first, all, "
         "some",
+        only=OF_FLUXION,
     )
     queue_depth: int = tunable(
         32,
@@ -51,18 +53,23 @@ class FluxParams(Params):
         le=100_000,
         log=True,
         help="Fluxion: waiting jobs that hybrid reserves resources for",
+        only=OF_FLUXION,
     )
     match_policy: Literal[
         "first", "low", "high", "lonode", "hinode", "firstnodex", "lonodex", "hinodex"
-    ] = tunable("first", help="Fluxion: which resources are chosen; -nodex: whole nodes only")
+    ] = tunable(
+        "first",
+        help="Fluxion: which resources are chosen; -nodex: whole nodes only",
+        only=OF_FLUXION,
+    )
 
 
 def parse_config(text: str) -> dict[str, Scalar]:
     """Return the parameters of a running instance, from what the verify command prints.
 
     That is a line of JSON with the scheduling module and Fluxion's parameters (`plan.VERIFY`), and
-    for flux-core's schedulers the line that they logged when they were ready. Those in FLUXION_ONLY
-    are left out under another scheduler. Raise ParseError for anything else.
+    for flux-core's schedulers the line that they logged when they were ready. Fluxion's own
+    are left out under another module. Raise ParseError for anything else.
     """
     first, _, rest = text.strip().partition("\n")
     try:

@@ -6,7 +6,7 @@ versions of the Debian image. The flake's NixOS image has flux-core 0.86, which 
 `policy` says holds there as far as these files are the same.
 """
 
-from schedulers.flux.params import FLUXION, FLUXION_ONLY, FluxParams
+from schedulers.flux.params import FLUXION, FluxParams
 from schedulers.flux.queues import GRACE_S
 from schedulers.policy import Policy, Reserve
 
@@ -19,9 +19,8 @@ def policy(params: FluxParams) -> Policy:
     The number of waiting jobs that are looked at isn't simulated, nor the choice of cores. `hybrid`
     is taken for EASY when it reserves for one job, and for conservative backfilling otherwise.
     """
-    ignored = {"queue_depth", "match_policy"}
+    ignored = {"queue_depth", "match_policy", *params.idle}
     if params.sched != FLUXION:
-        ignored |= set(FLUXION_ONLY)
         reserve: Reserve = "first" if params.sched == "sched-backfill" else "none"
     elif params.queue_policy == "hybrid":
         reserve = "first" if params.reservation_depth == 1 else "all"

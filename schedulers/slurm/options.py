@@ -9,6 +9,8 @@ from typing import Literal
 from campaign.schema.settings import tunable
 from schedulers.base import Params
 
+BACKFILLING = {"SchedulerType": ("sched/backfill",)}
+"""Where an option of backfill has an effect."""
 MOST_JOBS = 1_000_000
 MICROSECONDS_MAX = 10_000_000
 """The most that backfill takes for its yields."""
@@ -18,19 +20,44 @@ class BackfillOptions(Params):
     """What backfill does beside its clock and its window; sched/builtin ignores it."""
 
     bf_max_job_user: int = tunable(
-        0, unit="jobs", ge=0, le=MOST_JOBS, help="jobs of a user tried per cycle, 0: any"
+        0,
+        unit="jobs",
+        ge=0,
+        le=MOST_JOBS,
+        help="jobs of a user tried per cycle, 0: any",
+        only=BACKFILLING,
     )
     bf_max_job_part: int = tunable(
-        0, unit="jobs", ge=0, le=MOST_JOBS, help="jobs of a partition tried per cycle, 0: any"
+        0,
+        unit="jobs",
+        ge=0,
+        le=MOST_JOBS,
+        help="jobs of a partition tried per cycle, 0: any",
+        only=BACKFILLING,
     )
     bf_max_job_user_part: int = tunable(
-        0, unit="jobs", ge=0, le=MOST_JOBS, help="jobs of a user in a partition, 0: any"
+        0,
+        unit="jobs",
+        ge=0,
+        le=MOST_JOBS,
+        help="jobs of a user in a partition, 0: any",
+        only=BACKFILLING,
     )
     bf_max_job_assoc: int = tunable(
-        0, unit="jobs", ge=0, le=MOST_JOBS, help="jobs of an association tried per cycle, 0: any"
+        0,
+        unit="jobs",
+        ge=0,
+        le=MOST_JOBS,
+        help="jobs of an association tried per cycle, 0: any",
+        only=BACKFILLING,
     )
     bf_max_job_array_resv: int = tunable(
-        20, unit="tasks", ge=0, le=1000, help="tasks of an array that get reservations"
+        20,
+        unit="tasks",
+        ge=0,
+        le=1000,
+        help="tasks of an array that get reservations",
+        only=BACKFILLING,
     )
     bf_max_time: int = tunable(
         0,
@@ -39,6 +66,7 @@ class BackfillOptions(Params):
         le=3600,
         help="how long a cycle may take, 0: as bf_interval",
         examples=[60],
+        only=BACKFILLING,
     )
     bf_min_age_reserve: int = tunable(
         0,
@@ -47,6 +75,7 @@ class BackfillOptions(Params):
         le=2_592_000,
         help="how long a job waits before it gets a reservation",
         examples=[60],
+        only=BACKFILLING,
     )
     bf_min_prio_reserve: int = tunable(
         0,
@@ -54,9 +83,15 @@ class BackfillOptions(Params):
         le=4_294_967_295,
         help="the priority from which jobs get reservations, 0: all do",
         examples=[1_000],
+        only=BACKFILLING,
     )
     bf_job_part_count_reserve: int = tunable(
-        0, unit="jobs", ge=0, le=100_000, help="jobs per partition that get reservations, 0: all do"
+        0,
+        unit="jobs",
+        ge=0,
+        le=100_000,
+        help="jobs per partition that get reservations, 0: all do",
+        only=BACKFILLING,
     )
     bf_node_space_size: int = tunable(
         0,
@@ -64,6 +99,7 @@ class BackfillOptions(Params):
         le=2_000_000,
         help="records of the plan, 0: as bf_max_job_test; else at least 2",
         examples=[1_000],
+        only=BACKFILLING,
     )
     bf_window_linear: int = tunable(
         0,
@@ -72,6 +108,7 @@ class BackfillOptions(Params):
         le=86_400,
         help="by how much ends are grouped more coarsely, 0: doubled",
         examples=[60],
+        only=BACKFILLING,
     )
     bf_yield_interval: int = tunable(
         2_000_000,
@@ -80,6 +117,7 @@ class BackfillOptions(Params):
         le=MICROSECONDS_MAX,
         help="how long locks are held at once",
         examples=[1_000_000],
+        only=BACKFILLING,
     )
     bf_yield_sleep: int = tunable(
         500_000,
@@ -88,18 +126,33 @@ class BackfillOptions(Params):
         le=MICROSECONDS_MAX,
         help="how long locks are left then",
         examples=[200_000],
+        only=BACKFILLING,
     )
-    bf_busy_nodes: bool = tunable(False, help="prefer nodes that are in use already")
-    bf_one_resv_per_job: bool = tunable(False, help="at most one reservation for each job")
-    bf_running_job_reserve: bool = tunable(False, help="reserve for running jobs of whole nodes")
-    bf_allow_magnetic_slot: bool = tunable(False, help="plan around magnetic reservations")
-    bf_licenses: bool = tunable(False, help="plan licenses too")
-    bf_hetjob_immediate: bool = tunable(False, help="start a het job as soon as all parts can")
+    bf_busy_nodes: bool = tunable(
+        False, help="prefer nodes that are in use already", only=BACKFILLING
+    )
+    bf_one_resv_per_job: bool = tunable(
+        False, help="at most one reservation for each job", only=BACKFILLING
+    )
+    bf_running_job_reserve: bool = tunable(
+        False, help="reserve for running jobs of whole nodes", only=BACKFILLING
+    )
+    bf_allow_magnetic_slot: bool = tunable(
+        False, help="plan around magnetic reservations", only=BACKFILLING
+    )
+    bf_licenses: bool = tunable(False, help="plan licenses too", only=BACKFILLING)
+    bf_hetjob_immediate: bool = tunable(
+        False, help="start a het job as soon as all parts can", only=BACKFILLING
+    )
     bf_hetjob_prio: Literal["off", "min", "avg", "max"] = tunable(
-        "off", help="the priority of a het job among those of its parts"
+        "off", help="the priority of a het job among those of its parts", only=BACKFILLING
     )
-    bf_topopt_enable: bool = tunable(False, help="delay jobs for a better placement")
-    bf_topopt_iterations: int = tunable(10, ge=2, le=30, help="how often a job may be delayed so")
+    bf_topopt_enable: bool = tunable(
+        False, help="delay jobs for a better placement", only=BACKFILLING
+    )
+    bf_topopt_iterations: int = tunable(
+        10, ge=2, le=30, help="how often a job may be delayed so", only=BACKFILLING
+    )
 
 
 class MainOptions(Params):

@@ -9,9 +9,9 @@ from pydantic import AfterValidator, BeforeValidator
 
 from campaign.schema.settings import Scalar, choices_of, tunable
 from schedulers.base import Params, ParseError
-from schedulers.slurm.options import RareOptions
+from schedulers.slurm.options import BACKFILLING, RareOptions
 from schedulers.slurm.passed_on import PassedOnParams
-from schedulers.slurm.shares import WEIGHT_MAX, PriorityFlagParams, ShareParams
+from schedulers.slurm.shares import RANKING, WEIGHT_MAX, PriorityFlagParams, ShareParams
 from schedulers.slurm.spelling import (
     ALL_NORMAL,
     ALLOCATED,
@@ -33,9 +33,8 @@ SPELLED = {"SelectTypeParameters": select_parameters, "PriorityFlags": priority_
 class CommonParams(Params):
     """Options of SchedulerParameters and lines of slurm.conf that many sites set.
 
-    Slurm ignores bf_* under sched/builtin and PriorityWeight* under priority/basic. They are
-    written all the same: what runs can then be compared with what was asked for, whatever the
-    point.
+    Those without an effect beside others (`only`) are written all the same: what runs can then be
+    compared with what was asked for, whatever the point.
     """
 
     SchedulerType: Literal["sched/backfill", "sched/builtin"] = tunable(
@@ -50,21 +49,47 @@ class CommonParams(Params):
         help="time between backfill cycles, -1: none",
         allowed="-1 or [1 .. 10800]",
         examples=[15, 120],
+        only=BACKFILLING,
     )
     bf_window: int = tunable(
-        1440, unit="min", ge=1, le=43_200, log=True, help="how far backfill looks ahead"
+        1440,
+        unit="min",
+        ge=1,
+        le=43_200,
+        log=True,
+        help="how far backfill looks ahead",
+        only=BACKFILLING,
     )
     bf_resolution: int = tunable(
-        60, unit="s", ge=1, le=3600, log=True, help="granularity of backfill's time slots"
+        60,
+        unit="s",
+        ge=1,
+        le=3600,
+        log=True,
+        help="granularity of backfill's time slots",
+        only=BACKFILLING,
     )
     bf_max_job_test: int = tunable(
-        500, unit="jobs", ge=1, le=1_000_000, log=True, help="jobs tried per backfill cycle"
+        500,
+        unit="jobs",
+        ge=1,
+        le=1_000_000,
+        log=True,
+        help="jobs tried per backfill cycle",
+        only=BACKFILLING,
     )
     bf_max_job_start: int = tunable(
-        0, unit="jobs", ge=0, le=10_000, help="jobs started per backfill cycle, 0: any"
+        0,
+        unit="jobs",
+        ge=0,
+        le=10_000,
+        help="jobs started per backfill cycle, 0: any",
+        only=BACKFILLING,
     )
     bf_continue: bool = tunable(
-        False, help="go on with the same list of jobs after backfill has yielded its locks"
+        False,
+        help="go on with the same list of jobs after backfill has yielded its locks",
+        only=BACKFILLING,
     )
     default_queue_depth: int = tunable(
         100,
@@ -99,14 +124,26 @@ class CommonParams(Params):
         "priority/multifactor", help="weighted factors, or order of submission"
     )
     PriorityWeightAge: int = tunable(
-        0, ge=0, le=WEIGHT_MAX, help="weight of the time spent waiting (0 without slurmdbd)"
+        0,
+        ge=0,
+        le=WEIGHT_MAX,
+        help="weight of the time spent waiting (0 without slurmdbd)",
+        only=RANKING,
     )
-    PriorityWeightJobSize: int = tunable(0, ge=0, le=WEIGHT_MAX, help="weight of a job's width")
+    PriorityWeightJobSize: int = tunable(
+        0, ge=0, le=WEIGHT_MAX, help="weight of a job's width", only=RANKING
+    )
     PriorityWeightPartition: int = tunable(
-        0, ge=0, le=WEIGHT_MAX, help="weight of the partition (there is one)"
+        0,
+        ge=0,
+        le=WEIGHT_MAX,
+        help="weight of the partition (there is one)",
+        only=RANKING,
     )
     PriorityFavorSmall: bool = tunable(
-        False, help="narrow jobs get the larger size factor, not wide ones"
+        False,
+        help="narrow jobs get the larger size factor, not wide ones",
+        only=RANKING,
     )
     PriorityMaxAge: Annotated[int, BeforeValidator(whole_minutes)] = tunable(
         10_080,
@@ -115,12 +152,14 @@ class CommonParams(Params):
         le=525_600,
         log=True,
         help="waiting time at which the age factor is full",
+        only=RANKING,
     )
     SelectTypeParameters: SelectParameters = tunable(
         "CR_Core",
         help="what is allocated; LLN: least loaded nodes first, Pack_Nodes: fill node after node",
         allowed=f"one of {', '.join(ALLOCATED)}; and any of {', '.join(FLAGS)}",
         examples=["CR_CPU", "CR_Core_Memory", "CR_Core,CR_LLN"],
+        only=RANKING,
     )
 
 

@@ -6,6 +6,7 @@ sched/backfill, priority/multifactor, select/cons_tres and topology/default), sl
 slurm.conf(5).
 """
 
+from campaign.schema.settings import conditions_of
 from schedulers.policy import (
     Backfill,
     FairShare,
@@ -18,8 +19,8 @@ from schedulers.policy import (
     ShareKind,
 )
 from schedulers.slurm.conf import OVER_LIMIT_MIN, PRIORITIES_EVERY_MIN
-from schedulers.slurm.options import RareOptions
-from schedulers.slurm.params import SlurmParams
+from schedulers.slurm.options import BACKFILLING, RareOptions
+from schedulers.slurm.params import CommonParams, SlurmParams
 from schedulers.slurm.shares import ShareParams
 
 MINUTE = 60.0
@@ -57,26 +58,28 @@ FORGOTTEN: dict[str, Forgotten] = {
     "QUARTERLY": "quarterly",
     "YEARLY": "yearly",
 }
-BACKFILL_ONLY = frozenset(
-    {"bf_interval", "bf_window", "bf_resolution", "bf_max_job_test", "bf_max_job_start"}
+OF_BACKFILL = tuple(
+    name
+    for name, field in CommonParams.model_fields.items()
+    if conditions_of(field) == BACKFILLING and name not in IGNORED
 )
+"""Parameters that decide when and how far backfill plans."""
 TIMING = (
     "SchedulerType",
-    *sorted(BACKFILL_ONLY),
+    *sorted(OF_BACKFILL),
     "default_queue_depth",
     "sched_interval",
     "sched_min_interval",
     "batch_sched_delay",
 )
 """Parameters that make loop and backfill."""
-PRIORITY_ONLY = frozenset({"PriorityWeightJobSize", "PriorityFavorSmall"})
 
 
 def policy(params: SlurmParams) -> Policy:
     """Return the policy of a controller that runs with `params`, with those that it ignores."""
     backfills = params.SchedulerType == "sched/backfill" and params.bf_interval != OFF
     ranks = params.PriorityType == "priority/multifactor"
-    ignored = {*IGNORED, *(() if backfills else BACKFILL_ONLY), *(() if ranks else PRIORITY_ONLY)}
+    ignored = {*IGNORED, *params.idle, *(() if backfills else OF_BACKFILL)}
     return Policy(
         loop=_loop(params),
         backfill=_backfill(params) if backfills else None,

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from campaign.schema.search import SamplerSettings
-from search.distinct import another, arms_left, key_of, size_of
-from search.space import Categorical, Integer, Real, Space
+from search.distinct import another, choices_left, key_of, size_of
+from search.space import Categorical, Condition, Integer, Real, Space
 from search.study import Study
 
 SMALL = Space(
@@ -27,6 +27,27 @@ ARMS = Space(
     {},
     ("one", "other"),
 )
+KIND = "scheduler.params.kind"
+DEEP = Space(
+    {
+        KIND: Categorical(("flat", "deep")),
+        "scheduler.params.more": Categorical((False, True)),
+        "cluster.nodes": Integer(1, 2),
+        "scheduler.params.depth": Integer(1, 3),
+        "scheduler.params.deeper": Integer(1, 2),
+    },
+    {},
+    ("one",),
+    {
+        "scheduler.params.more": (Condition(KIND, ("deep",), "flat"),),
+        "scheduler.params.depth": (Condition(KIND, ("deep",), "flat"),),
+        "scheduler.params.deeper": (
+            Condition(KIND, ("deep",), "flat"),
+            Condition("scheduler.params.more", (True,), False),
+        ),
+    },
+)
+"""Two points are flat; of the deep ones, six have no more, and twelve have."""
 OBJECTIVES = {"time": "minimize", "use": "maximize"}
 SAMPLERS = ["tpe", "nsga2", "random"]
 
@@ -46,6 +67,7 @@ def told(study, suggestion):
     [
         (SMALL, 4),
         (ARMS, 2 * 3 + 2 * 2),
+        (DEEP, 2 + 6 + 12),
         (Space({}, {}, ("one",)), 1),
         (Space({"x": Integer(1, 10, step=4)}, {}, ("one",)), 3),
         (Space({"x": Real(1.0, 1.0), "y": Categorical((1, True))}, {}, ("one",)), 2),
@@ -57,7 +79,7 @@ def test_the_size_of_a_space(space, size):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("space", [SMALL, ARMS])
+@pytest.mark.parametrize("space", [SMALL, ARMS, DEEP])
 def test_each_point_is_suggested_once(sampler, space):
     study = study_of(sampler, space)
     size = int(size_of(space))
@@ -109,12 +131,15 @@ def test_what_is_left_is_found_however_little_it_is():
     assert another(space, {"cluster.nodes": 1}, asked, 1) == {"cluster.nodes": 1}
 
 
-def test_arms_with_points_left():
+def test_schedulers_with_points_left():
     point = {"scheduler.name": "other", "cluster.nodes": 1, "scheduler.arms.other.depth": 10}
     every = [
         {**point, "cluster.nodes": nodes, "scheduler.arms.other.depth": depth}
         for nodes in (1, 2)
         for depth in (10, 14)
     ]
-    assert arms_left(ARMS, {key_of(one) for one in every[:3]}) == ["one", "other"]
-    assert arms_left(ARMS, {key_of(one) for one in every}) == ["one"]
+    left = [
+        choices_left(ARMS, "scheduler.name", {}, {key_of(one) for one in every[:count]})
+        for count in (3, 4)
+    ]
+    assert left == [["one", "other"], ["one"]]

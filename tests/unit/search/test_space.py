@@ -5,9 +5,11 @@ from typing import Literal
 import pytest
 
 from campaign.config.compose import compose
-from campaign.schema.settings import tunable
+from campaign.schema.settings import choices_of, conditions_of, tunable
+from schedulers import registry
 from schedulers.base import Params
-from search.space import Categorical, Integer, Real, SpaceError, space_of
+from search.reading import space_of
+from search.space import Categorical, Integer, Real, SpaceError
 
 
 class Tunables(Params):
@@ -19,6 +21,15 @@ class Tunables(Params):
     stride: int = tunable(8, help="how wide", ge=0, le=64, step=8)
     kind: Literal["a", "b"] = tunable("a", help="which")
     flag: bool = tunable(False, help="whether")
+
+
+class Depending(Params):
+    """Some have an effect beside others only."""
+
+    pace: int = tunable(3, help="how fast", ge=1, le=9, only={"kind": ("a", "c")})
+    weight: int = tunable(0, help="how much", ge=0, le=9, only={"kind": ("a",), "heavy": (True,)})
+    heavy: bool = tunable(False, help="whether")
+    kind: Literal["a", "b", "c"] = tunable("a", help="which")
 
 
 BASE = compose([]).campaign
@@ -158,6 +169,64 @@ def test_several_schedulers_are_a_dimension_and_each_has_its_own_parameters() ->
         "kind": "b"
     }
     assert found.exists("cluster.nodes", slurm)
+
+
+def depending(**params):
+    values = BASE.model_dump(mode="json")
+    values["cluster"]["nodes"] = 2
+    values["scheduler"]["params"] = params
+    return space_of(type(BASE).model_validate(values), {"slurm": Depending})
+
+
+KIND, HEAVY, PACE, WEIGHT = (f"scheduler.params.{n}" for n in ("kind", "heavy", "pace", "weight"))
+
+
+def test_a_setting_exists_where_those_that_it_depends_on_let_it() -> None:
+    found = depending(pace=[1, 9], weight=[0, 9], kind={"choices": ["a", "b"]}, heavy=[True, False])
+    # What others depend on comes first, in whatever order it was written.
+    assert list(found.dimensions) == [KIND, HEAVY, PACE, WEIGHT]
+    assert found.deciding == (KIND, HEAVY) and found.conditional and not found.has_arms
+    existing = {
+        (kind, heavy): found.existing({KIND: kind, HEAVY: heavy})[2:]
+        for kind in "ab"
+        for heavy in (True, False)
+    }
+    assert existing == {
+        ("a", True): [PACE, WEIGHT],
+        ("a", False): [PACE],
+        ("b", True): [],
+        ("b", False): [],
+    }
+
+
+def test_what_is_fixed_or_left_at_its_default_decides_too() -> None:
+    fixed = depending(kind="b", pace=[1, 9])
+    assert not fixed.conditional and fixed.existing({}) == []
+    default = depending(pace=[1, 9], weight=[0, 9])
+    assert default.existing({}) == [PACE]
+
+
+def test_a_value_without_an_effect_is_no_misfit_and_leaves_the_point() -> None:
+    found = depending(pace=[1, 9], kind={"choices": ["a", "b"]})
+    assert found.misfit({KIND: "b"}) == found.misfit({KIND: "b", PACE: 4}) == ""
+    assert found.misfit({KIND: "a"}) == f"{PACE} is missing"
+    assert found.misfit({KIND: "b", WEIGHT: 1}) == f"{WEIGHT} isn't searched"
+    assert found.effective({KIND: "b", PACE: 4}) == {KIND: "b"}
+
+
+def test_parameters_without_an_effect_beside_others() -> None:
+    assert Depending().idle == {"weight"}
+    assert Depending(heavy=True).idle == frozenset()
+    assert Depending(kind="b", heavy=True).idle == {"pace", "weight"}
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_what_a_parameter_depends_on_has_choices(name) -> None:
+    """The search draws it first, and counts the points of each of its choices."""
+    fields = registry.adapter(name).Params.model_fields
+    for field in fields.values():
+        for other, values in conditions_of(field).items():
+            assert set(values) < set(choices_of(fields[other]))
 
 
 def test_a_list_of_one_scheduler_is_that_scheduler() -> None:

@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from campaign.schema.search import Bound, SamplerSettings
-from search.space import Categorical, Integer, Real, Space
+from search.space import Categorical, Condition, Integer, Real, Space
 from search.study import Study, Suggestion, distribution, seed_for, violations
 
 SPACE = Space(
@@ -64,11 +64,15 @@ def study_of(sampler, constraints=None, seed=1, space=SPACE, **options):
 
 def metrics_of(point):
     at = {path.rpartition(".")[2]: value for path, value in point.items()}
-    time = 100 / at["nodes"] + at.get("interval", at.get("depth")) / 50 + (at.get("kind") == "a")
+    time = (
+        100 / at.get("nodes", 1)
+        + at.get("interval", at.get("depth", 0)) / 50
+        + (at.get("kind") == "a")
+    )
     return {
         "time": time,
-        "use": 1 / at["nodes"] + at.get("factor", 0.3),
-        "cost": float(at["nodes"]),
+        "use": 1 / at.get("nodes", 1) + at.get("factor", 0.3),
+        "cost": float(at.get("nodes", 1)),
     }
 
 
@@ -169,6 +173,18 @@ def test_a_point_has_the_parameters_of_its_own_scheduler_and_no_others(sampler):
         assert point.keys() == {"scheduler.name", "cluster.nodes", *own}
         assert ACROSS.params(point).keys() == {path.rpartition(".")[2] for path in own}
     assert {point["scheduler.name"] for point in points} == {"one", "other"}
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_no_parameter_is_sampled_where_it_has_no_effect(sampler):
+    kind, pace = "scheduler.params.kind", "scheduler.params.pace"
+    dimensions = {kind: Categorical(("a", "b")), pace: Integer(1, 1000)}
+    space = Space(dimensions, {}, ("one",), {pace: (Condition(kind, ("b",), "a"),)})
+    study = study_of(sampler, space=space)
+    points = [suggestion.point for suggestion in ask_all(study, 21)]
+    assert {(point[kind], pace in point) for point in points} == {("a", False), ("b", True)}
+    fixed = Space({pace: Integer(1, 1000)}, {kind: "a"}, ("one",), space.conditions)
+    assert study_of(sampler, space=fixed).ask().point == {}
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
