@@ -56,6 +56,7 @@ def test_lines_and_options_are_written_as_they_stand() -> None:
         ("lines.ClusterName", "mine", "has this line by other settings"),
         ("lines.nodename", "n1", "has this line by other settings"),
         ("lines.PreemptType", "preempt/qos", "has this line by other settings"),
+        ("lines.PreemptMode", "REQUEUE", "has this line by other settings"),
         ("lines.Include", "other.conf", "has this line by other settings"),
         ("lines.prioritymaxage", "7-0", "set PriorityMaxAge"),
         ("lines.bf_window", 7, "set bf_window"),
