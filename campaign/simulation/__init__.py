@@ -5,7 +5,9 @@
 - clocked.py: decides as a real scheduler does: by its clock, with the delays of its parameters
 - work.py: the jobs, those that run, and the queue's order
 - nodes.py: free slots by node, and which nodes a job gets
+- backfill.py, planning.py: backfilling by a clock, node by node
 - future.py: free slots by node over the time to come
+- alike_backfill.py, alike_conservative.py, profile.py: the same for nodes of one slot, all alike
 - event_queue.py: jobs sorted by the time of something
 - compiled.py: compiles the loops
 - table.py: a schedule as a jobs table

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from campaign.simulation.backfill import BackfillTimes, backfill_nodes, backfill_slots, leaving
+from campaign.simulation.alike_backfill import SlotPlan, backfill_slots, forget, no_plan
+from campaign.simulation.backfill import BackfillTimes, backfill_nodes, leaving
 from campaign.simulation.compiled import ZERO, compiled
 from campaign.simulation.event_queue import Jobs
 from campaign.simulation.ideal import next_event
@@ -73,6 +74,7 @@ def run_clocked(
     # So that the first run that is asked for comes at `loop.first`.
     state[LAST_ASKED] = loop.first - loop.delay
     state[LAST_FULL] = state[LAST_BACKFILL] = -loop.lead
+    plan = no_plan(running, queue, backfill.tests)
     arrived = ZERO
     while (
         arrived < jobs or running.size[0] > 0 or state[QUEUE_FIRST] < state[QUEUE_LAST]
@@ -91,15 +93,16 @@ def run_clocked(
         state[TIME] = now
         while running.size[0] > 0 and running.ends[0][0] <= now:
             finish(work, free, running)
+            forget(plan)
             state[CHANGED] = state[UNSEEN] = state[ASKED] = 1
         while arrived < jobs and work.submit[arrived] <= now:
             queue[state[QUEUE_LAST]] = arrived
             state[QUEUE_LAST] += 1
             state[CHANGED] = state[UNSEEN] = state[ASKED] = 1
             arrived += 1
-        _run_if_due(work, free, running, queue, state, rule, order, loop)
+        _run_if_due(work, free, running, queue, state, rule, order, loop, plan)
         if now >= state[BACKFILL_DUE]:
-            _backfill(work, free, running, queue, state, rule, order, loop, backfill)
+            _backfill(work, free, running, queue, state, rule, order, loop, backfill, plan)
 
 
 @compiled
@@ -218,6 +221,7 @@ def _run_if_due(
     rule: int,
     order: QueueOrder,
     loop: LoopTimes,
+    plan: SlotPlan,
 ) -> None:
     """Run through the queue in order, if such a run is due."""
     now = state[TIME]
@@ -250,6 +254,7 @@ def _run_if_due(
         if not picked(work, usable, job, rule):
             break
         begin(work, free, running, job, now)
+        forget(plan)
         state[QUEUE_FIRST] += 1
         state[CHANGED] = 1
         seen += 1
@@ -266,6 +271,7 @@ def _backfill(
     order: QueueOrder,
     loop: LoopTimes,
     backfill: BackfillTimes,
+    plan: SlotPlan,
 ) -> None:
     """Plan the queue anew: start what delays no job before it, and reserve nodes for the rest."""
     now = state[TIME]
@@ -274,11 +280,14 @@ def _backfill(
     ends = (state[QUEUE_FIRST], state[QUEUE_LAST])
     if order.dynamic:
         sort_queue(work, queue, ends[0], ends[1], now, order)
+        forget(plan)
     if backfill.whole:
         left = leaving(work, free, running, now, loop.release)
         last, same = backfill_nodes(work, free, left, running, queue, ends, now, rule, backfill)
     else:
-        last, same = backfill_slots(work, free, running, queue, ends, now, rule, backfill)
+        last, same = backfill_slots(
+            work, free, running, queue, ends, now, rule, backfill, plan, state[SAME_UNTIL]
+        )
     state[BEATS] = last > ends[0]
     state[QUEUE_LAST] = last
     state[SAME_UNTIL] = same

@@ -186,6 +186,7 @@ def _decide(
 ) -> tuple[Ns, NDArray[np.int32]]:
     """Return when each job got its slots, and on which nodes."""
     # Numba takes long to import, so only those who simulate import what it compiles.
+    from campaign.simulation.alike_conservative import run_conservative_slots
     from campaign.simulation.clocked import run_clocked
     from campaign.simulation.ideal import EASY, IN_ORDER, WHATEVER_FITS, run_conservative, run_queue
     from campaign.simulation.interruptible import run_loop
@@ -201,7 +202,8 @@ def _decide(
         clock = _clockwork(policy, delays, whole=not alike)
         run_loop(run_clocked, work, free, rule, order, *clock)
     elif policy.reserve == "all":
-        run_loop(run_conservative, work, free, rule, order)
+        conservative = run_conservative_slots if alike else run_conservative
+        run_loop(conservative, work, free, rule, order)
     else:
         overtaking = {"none": IN_ORDER, "first": EASY, "skip": WHATEVER_FITS}[policy.reserve]
         run_loop(run_queue, work, free, overtaking, rule, order)
