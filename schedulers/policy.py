@@ -12,8 +12,9 @@ Reserve = Literal["none", "first", "all", "skip"]
 PlacementRule = Literal["first", "least_loaded", "pack", "best_fit"]
 ShareKind = Literal["tree", "classic", "oblivious"]
 Forgotten = Literal["never", "daily", "weekly", "monthly", "quarterly", "yearly"]
-SIMULATED: frozenset[Lever] = frozenset()
-"""What of the cluster and job model (`campaign.core.levers`) a simulation obeys."""
+SIMULATED: frozenset[Lever] = frozenset(Lever)
+"""What of the cluster and job model (`campaign.core.levers`) a simulation obeys where a policy has
+`levers`."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,42 @@ class Backfill:
 
 
 @dataclass(frozen=True)
+class Levers:
+    """What decides only where a cluster or its jobs are more than slots and times.
+
+    Numbers of jobs are the most that are looked at, started or planned; 0 stands for any number.
+    Runs in order look at `partition_depth` jobs of a partition and start `most_starts`. Backfilling
+    looks at so many jobs of a user, of a partition, of a user in a partition and of an account; it
+    plans nodes for so many of a partition, for those that have waited `least_age_s` and whose
+    priority is `least_priority`, and at most in `plan_records` pieces. `busy_first` plans jobs on
+    nodes that are in use. `window_step_s` is by how much windows grow, where they aren't doubled.
+    With `limits_stop`, a job that is over a limit holds up its partition. `memory` tells whether
+    memory is set aside for jobs. A job that was queued again may start `requeue_s` later; one for
+    which others gave way asks no others for `patience_s`, and tries `reorders` times to do with
+    fewer.
+    """
+
+    memory: bool = False
+    partition_depth: int = 0
+    most_starts: int = 0
+    limits_stop: bool = False
+    of_user: int = 0
+    of_partition: int = 0
+    of_user_in_partition: int = 0
+    of_account: int = 0
+    least_age_s: float = 0.0
+    least_priority: int = 0
+    plans_of_partition: int = 0
+    plan_records: int = 0
+    busy_first: bool = False
+    window_step_s: float = 0.0
+    requeue_s: float = 0.0
+    patience_s: float = 0.0
+    reorders: int = 1
+    youngest_first: bool = False
+
+
+@dataclass(frozen=True)
 class Policy:
     """How a scheduler decides: when, in which order, and what it sets aside.
 
@@ -125,9 +162,9 @@ class Policy:
     slots, the one with fewest, or those of the smallest run of neighbours. With `even`, which
     `best_fit` knows nothing of, all nodes of a job give it the same number of slots: more than it
     asked for where they don't divide its width. `multifactor` stands for `priority` on a cluster
-    with a model. `ignored` names the parameters that have no meaning here, `timing` those that make
-    loop and backfill. Of those ignored, `with_model` act on a cluster with a model,
-    `with_accounts` where it has accounts too.
+    with a model; `levers` is None where clusters are nothing but equal nodes to it. `ignored` names
+    the parameters that have no meaning here, `timing` those that make loop and backfill. Of those
+    ignored, `with_model` act on a cluster with a model, `with_accounts` where it has accounts too.
     """
 
     reserve: Reserve = "none"
@@ -143,6 +180,7 @@ class Policy:
     timing: tuple[str, ...] = ()
     with_model: tuple[str, ...] = ()
     with_accounts: tuple[str, ...] = ()
+    levers: Levers | None = None
 
     @property
     def dispatch_delay_s(self) -> float:
@@ -150,3 +188,8 @@ class Policy:
         if self.loop is None:
             return 0.0
         return self.loop.delay_s + self.loop.min_interval_s + self.loop.tick_s
+
+    @property
+    def obeys(self) -> frozenset[Lever]:
+        """What of the cluster and job model a simulation of it obeys."""
+        return SIMULATED if self.levers is not None and self.loop is not None else frozenset()

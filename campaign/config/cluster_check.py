@@ -11,7 +11,6 @@ from campaign.schema.cluster import OBJECT_NAME
 from campaign.schema.model import Campaign, ClusterSettings
 from schedulers.base import Params
 from schedulers.interface import Scheduler
-from schedulers.policy import SIMULATED
 from search.space import ARMS, PARAMS, Problem
 
 RESERVED_USERS = frozenset({"root", "daemon", "nobody", "slurm", "munge", "flux", "sshd", "bin"})
@@ -33,9 +32,13 @@ def inconsistencies(campaign: Campaign) -> Iterator[Problem]:
 def not_expressed(campaign: Campaign, schedulers: Iterable[Scheduler[Params]]) -> Iterator[Problem]:
     """Yield what of the model one of the schedulers, or the simulation, can't express."""
     used = list(levers_in_use(campaign.cluster, campaign.workload))
-    able: dict[str, Collection[Lever]] = {each.name: each.expresses for each in schedulers}
-    if campaign.testbed.kind == "simulation":
-        able["the simulation"] = SIMULATED
+    able: dict[str, Collection[Lever]] = {}
+    for each in schedulers:
+        able[each.name] = each.expresses
+        if campaign.testbed.kind == "simulation":
+            simulated = each.policy(each.Params()).obeys
+            known = simulated if campaign.testbed.policy == "scheduler" else frozenset()
+            able["the simulation"] = known & frozenset(able.get("the simulation", known))
     for name, levers in able.items():
         told = set()
         for lever, path, value in used:

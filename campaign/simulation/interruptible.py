@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from campaign.simulation.compiled import CompiledLoop
 
 if TYPE_CHECKING:
+    from campaign.simulation.site_arrays import Live
     from campaign.simulation.work import Work
 
 PERIOD_S = 0.1
 """How often signals are looked for while a loop runs."""
 TIMEOUT_S = 5.0
 """How long to wait for a loop that was told to end; one that is being compiled can't be told."""
-_elsewhere: "dict[int, Work]" = {}
+_elsewhere: "dict[int, Work | Live]" = {}
 """The work of loops in threads beside the main one, by the number of the thread."""
 
 
@@ -25,7 +26,7 @@ class LoopEndedError(Exception):
     """A loop was told to end before its jobs had run."""
 
 
-def run_loop(loop: CompiledLoop, work: "Work", *arguments: Any) -> None:
+def run_loop(loop: CompiledLoop, work: "Work | Live", *arguments: Any) -> None:
     """Run `loop` with `work` and `arguments`; re-raise what it raises.
 
     An exception that a handler of a signal raises meanwhile ends the loop, and is raised.
@@ -67,7 +68,7 @@ def run_loop(loop: CompiledLoop, work: "Work", *arguments: Any) -> None:
         raise errors[0]
 
 
-def _run_elsewhere(loop: CompiledLoop, work: "Work", *arguments: Any) -> None:
+def _run_elsewhere(loop: CompiledLoop, work: "Work | Live", *arguments: Any) -> None:
     from campaign.simulation.work import TOLD_TO_END
 
     thread = threading.get_ident()

@@ -1,32 +1,44 @@
 """A simulated schedule as the jobs table that a trial on virtual machines would have yielded."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from campaign.core.jobs import JOBS_SCHEMA, WORKLOAD_SCHEMA, Workload
 from campaign.simulation.engine import Schedule
 from schedulers.base import node_name
 
+Flags = NDArray[np.bool_]
 KILLED = 143  # what the wrapper writes when a job is told to stop
 
 
-def jobs_table(workload: Workload, schedule: Schedule) -> pa.Table:
+def jobs_table(
+    workload: Workload,
+    schedule: Schedule,
+    *,
+    ran: Flags | None = None,
+    ended_well: Flags | None = None,
+) -> pa.Table:
     """Return the jobs table (JOBS_SCHEMA) of a simulated schedule, in the workload's order.
 
     There is no native accounting beside a simulation, and no nodes where the schedule has none.
+    Where not all jobs `ran`, or some of them were ended, the flags of those that did are given.
     """
     intended = np.rint(workload.table.column("arrival_s").to_numpy() * 1e9).astype(np.int64)
+    well = ~schedule.killed if ended_well is None else ended_well
     known = {
         **{name: workload.table.column(name) for name in WORKLOAD_SCHEMA.names},
         "nodes_requested": schedule.count,
-        "nodes": _node_names(schedule),
+        "nodes": _node_names(schedule, ran),
         "intended_ns": intended,
         "submit_ns": schedule.begun,
         "accepted_ns": schedule.accepted,
-        "start_ns": schedule.start,
-        "all_started_ns": schedule.start,
-        "end_ns": schedule.end,
-        "exit_code": np.where(schedule.killed, KILLED, 0).astype(np.int32),
+        "start_ns": _where(ran, schedule.start),
+        "all_started_ns": _where(ran, schedule.start),
+        "end_ns": _where(ran, schedule.end),
+        "exit_code": _where(ran, np.where(well, 0, KILLED).astype(np.int32)),
     }
     unknown = {
         field.name: pa.nulls(len(workload), field.type)
@@ -36,7 +48,11 @@ def jobs_table(workload: Workload, schedule: Schedule) -> pa.Table:
     return pa.table(known | unknown).select(JOBS_SCHEMA.names).cast(JOBS_SCHEMA)
 
 
-def _node_names(schedule: Schedule) -> pa.Array:
+def _where(ran: Flags | None, values: NDArray[Any]) -> pa.Array:
+    return pa.array(values, mask=None if ran is None else ~ran)
+
+
+def _node_names(schedule: Schedule, ran: Flags | None) -> pa.Array:
     if schedule.nodes is None:
         return pa.nulls(schedule.count.size, pa.list_(pa.string()))
     most = int(schedule.nodes.max(initial=-1)) + 1
@@ -44,4 +60,5 @@ def _node_names(schedule: Schedule) -> pa.Array:
         pa.array(schedule.nodes)
     )
     offsets = np.concatenate([[0], np.cumsum(schedule.count)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), names)
+    mask = None if ran is None else pa.array(~ran)
+    return pa.ListArray.from_arrays(pa.array(offsets), names, mask=mask)

@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from functools import cached_property
 
+import pyarrow as pa
+
 from campaign.analysis.validity import check_schedule, reason, valid
+from campaign.core.cluster import model_of
 from campaign.core.errors import CampaignError
 from campaign.core.jobs import Workload
+from campaign.core.levers import Lever, levers_in_use
 from campaign.core.phases import Phase
 from campaign.core.provenance import Provenance
 from campaign.core.testbed import Status
@@ -17,9 +21,11 @@ from campaign.core.version import software
 from campaign.schema.model import Campaign
 from campaign.simulation.engine import Delays, Nodes, simulate
 from campaign.simulation.table import jobs_table
+from campaign.workloads.known_names import known_to
 from schedulers.base import Params, node_name
 from schedulers.interface import Scheduler
 from schedulers.policy import Policy, Reserve
+from schedulers.topologies import topology_of
 from search.space import ARMS, PARAMS, Space
 
 IDEAL: Mapping[str, Reserve] = {"fcfs": "none", "easy": "first", "conservative": "all"}
@@ -92,7 +98,12 @@ class SimulationTestbed:
         for name in self._schedulers:
             nodes = Nodes(1, self._campaign.cluster.node_slots)
             # Without jobs: Numba compiles for types, whatever the values.
-            simulate(self._workload.table.slice(0, 0), nodes, self.policy(name, {}))
+            nothing = replace(
+                self._workload,
+                table=self._workload.table.slice(0, 0),
+                traits=self._workload.traits.slice(0, 0),
+            )
+            self._simulated(nothing, nodes, self.policy(name, {}), Delays())
 
     def policy(self, name: str, params: Mapping[str, object]) -> Policy:
         """Return how the scheduler with `params` decides, or the campaign's ideal policy.
@@ -125,16 +136,15 @@ class SimulationTestbed:
         params = self._space.params(trial.point)
         policy = self.policy(scheduler, params)
         delays = Delays(**{field.name: getattr(settings, field.name) for field in fields(Delays)})
-        ignored = ", ".join(name for name in policy.ignored if name in params)
+        acting = self._acting(policy)
+        ignored = ", ".join(n for n in policy.ignored if n in params and n not in acting)
         provenance = replace(self._provenance(scheduler, delays), ignored_parameters=ignored)
         try:
-            schedule = simulate(self._workload.table, nodes, policy, delays)
+            jobs, slots = self._simulated(self._workload, nodes, policy, delays)
         except CampaignError as error:
             return Evaluation(
                 error.outcome, str(error), provenance=provenance, retryable=error.retryable
             )
-        slots = {node_name(number): nodes.slots for number in range(1, nodes.count + 1)}
-        jobs = jobs_table(self._workload, schedule)
         checks = check_schedule(jobs, slots=slots, settings=self._campaign.validity)
         return Evaluation(
             outcome="ok" if valid(checks) else "invalid",
@@ -145,6 +155,37 @@ class SimulationTestbed:
             checks=checks,
             retryable=False,  # the same would come out
             files={"policy.json": json.dumps(asdict(policy), indent=1).encode()},
+        )
+
+    @cached_property
+    def _levers(self) -> frozenset[Lever]:
+        settings = self._campaign
+        return frozenset(used.lever for used in levers_in_use(settings.cluster, settings.workload))
+
+    def _acting(self, policy: Policy) -> tuple[str, ...]:
+        """Return the parameters that act only because of what the cluster is beside its nodes."""
+        if not self._levers:
+            return ()
+        accounts = self._levers & {Lever.ACCOUNTS, Lever.QOS, Lever.LIMITS}
+        return (*policy.with_model, *(policy.with_accounts if accounts else ()))
+
+    def _simulated(
+        self, workload: Workload, nodes: Nodes, policy: Policy, delays: Delays
+    ) -> tuple[pa.Table, dict[str, int]]:
+        """Return the jobs table of a workload, and the slots of nodes by their names."""
+        if not self._levers:
+            slots = {node_name(number): nodes.slots for number in range(1, nodes.count + 1)}
+            return jobs_table(workload, simulate(workload.table, nodes, policy, delays)), slots
+        from campaign.simulation.site_simulate import simulate_site
+
+        cluster = self._campaign.cluster
+        known = known_to(model_of(cluster, nodes.count), self._workload, self._levers, refuse=False)
+        topology = topology_of("simulated", nodes.count, cluster, cluster.memory_mib, known[1])
+        found = simulate_site(workload, topology, policy, delays)
+        slots = {node.name: node.slots for node in topology.compute}
+        return (
+            jobs_table(workload, found.schedule, ran=found.ran, ended_well=found.ended_well),
+            slots,
         )
 
     def _provenance(self, scheduler: str, delays: Delays) -> Provenance:

@@ -11,6 +11,7 @@ from schedulers.policy import (
     Backfill,
     FairShare,
     Forgotten,
+    Levers,
     Multifactor,
     PlacementRule,
     Policy,
@@ -30,6 +31,10 @@ NEVER_S = 2.0**32
 """Longer than any workload."""
 FORESIGHT_S = 30.0
 """The first window in which select/cons_tres lets running jobs end to see where one would fit."""
+REQUEUE_S = 121.0
+"""How long a job that was queued again waits: a second longer than a credential of jobs is good."""
+PATIENCE_S = 90.0
+"""How long jobs that give way have for it: KillWait, and slurm.conf's MessageTimeout."""
 IGNORED = {
     "defer": "no batch job is tried as it is submitted, and without an epilog its end waits for "
     "the clock anyway",
@@ -42,11 +47,27 @@ IGNORED = {
     **dict.fromkeys(RareOptions.model_fields, "not simulated"),
 }
 """Parameters without a meaning in a simulation, and why."""
-WITH_MODEL = ("PriorityWeightPartition", "PriorityFlags")
+WITH_MODEL = (
+    "PriorityWeightPartition",
+    "PriorityFlags",
+    "bf_max_job_user",
+    "bf_max_job_part",
+    "bf_max_job_user_part",
+    "bf_min_age_reserve",
+    "bf_min_prio_reserve",
+    "bf_job_part_count_reserve",
+    "bf_node_space_size",
+    "bf_window_linear",
+    "bf_busy_nodes",
+    "partition_job_depth",
+    "sched_max_job_start",
+)
 """Those of them that act on a cluster with a model."""
 WITH_ACCOUNTS = (
     "PriorityWeightAge",
     "PriorityMaxAge",
+    "bf_max_job_assoc",
+    "assoc_limit_stop",
     *(name for name in ShareParams.model_fields if name != "PriorityWeightAssoc"),
 )
 """Those that act where it has accounts too."""
@@ -85,6 +106,7 @@ def policy(params: SlurmParams) -> Policy:
         backfill=_backfill(params) if backfills else None,
         priority=_priority(params) if ranks else Priority(),
         multifactor=_multifactor(params) if ranks else None,
+        levers=_levers(params),
         limit_unit_s=MINUTE,
         grace_s=OVER_LIMIT_MIN * MINUTE,
         placement=_placement(params.SelectTypeParameters),
@@ -117,6 +139,27 @@ def _backfill(params: SlurmParams) -> Backfill:
         max_test=params.bf_max_job_test,
         max_start=params.bf_max_job_start,
         foresight_s=FORESIGHT_S,
+    )
+
+
+def _levers(params: SlurmParams) -> Levers:
+    return Levers(
+        memory="MEMORY" in params.SelectTypeParameters.upper(),
+        partition_depth=params.partition_job_depth,
+        most_starts=params.sched_max_job_start,
+        limits_stop=params.assoc_limit_stop,
+        of_user=params.bf_max_job_user,
+        of_partition=params.bf_max_job_part,
+        of_user_in_partition=params.bf_max_job_user_part,
+        of_account=params.bf_max_job_assoc,
+        least_age_s=params.bf_min_age_reserve,
+        least_priority=params.bf_min_prio_reserve,
+        plans_of_partition=params.bf_job_part_count_reserve,
+        plan_records=params.bf_node_space_size or params.bf_max_job_test,
+        busy_first=params.bf_busy_nodes,
+        window_step_s=params.bf_window_linear,
+        requeue_s=REQUEUE_S,
+        patience_s=PATIENCE_S,
     )
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from campaign import __main__ as surrounding
-from campaign.config import cluster_check
 from campaign.config.compose import compose
 from campaign.core.errors import ConfigError
 from campaign.core.exits import USER_ERROR
@@ -47,7 +46,6 @@ def test_what_a_site_has_composes_or_is_refused_by_name(name, site, monkeypatch)
         assert told
         assert all("can't express" in line for line in told)
     monkeypatch.setattr(Slurm, "expresses", frozenset(Lever))
-    monkeypatch.setattr(cluster_check, "SIMULATED", frozenset(Lever))
     composed = compose(words, site)
     assert sum(group.nodes for group in composed.campaign.cluster.groups.values()) <= 6
 

@@ -113,7 +113,9 @@ def test_a_setting_pulls_its_own_lever(cluster, levers) -> None:
 
 def test_what_the_simulation_cannot_express_is_refused_by_name() -> None:
     with pytest.raises(ConfigError) as caught:
-        compose([SIMULATED, "cluster.partitions={debug: {priority_tier: 2}}"])
+        compose(
+            [SIMULATED, "testbed.policy=easy", "cluster.partitions={debug: {priority_tier: 2}}"]
+        )
     text = str(caught.value) + caught.value.details
     for words in ("cluster.partitions.debug", "the simulation can't express partitions"):
         assert words in text

@@ -1,0 +1,166 @@
+"""A cluster with levers, its jobs, and what becomes of them, as arrays that compiled loops share.
+
+Times are nanoseconds, memory is MiB. Nodes, jobs, partitions and the like are their numbers. What
+is known of each of them stands in records, since Numba compiles few arrays in less time than many;
+flags in them are 0 or 1.
+
+The modules called `site_..` simulate a scheduler with a clock on a cluster with levers
+(`campaign.core.levers`). Where no lever is in use, the loops beside them decide the same in less
+time: they know nodes by their slots alone, and one partition. What is decided here, and when, is
+Slurm's: read off job_scheduler.c, node_scheduler.c and reservation.c of slurmctld, sched/backfill,
+select/cons_tres, topology/default and preempt/* of Slurm 24.11.5.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Records = Any
+NOBODY: Any = np.int64(-1)
+"""Stands for no job, partition, reservation, array or node."""
+
+WAITS: Any = np.int64(0)
+RUNS: Any = np.int64(1)
+ENDED: Any = np.int64(2)
+COMES: Any = np.int64(3)
+"""The values of `Live.status`: a job waits, runs, has ended for good, or isn't submitted yet."""
+COMPLETED: Any = np.int64(0)
+TIMED_OUT: Any = np.int64(1)
+GAVE_WAY: Any = np.int64(2)
+LOST_NODE: Any = np.int64(3)
+NEVER_RAN: Any = np.int64(4)
+"""The values of `Live.outcome`: how a job's last run ended."""
+STAYS: Any = np.int64(0)
+REQUEUED: Any = np.int64(1)
+CANCELLED: Any = np.int64(2)
+"""The values of `Classes.becomes`: what becomes of a running job that gives way."""
+DOWN: Any = np.int64(0)
+DRAINED: Any = np.int64(1)
+UP: Any = np.int64(2)
+"""The values of `NodeChanges.becomes`."""
+ENDS: Any = np.int64(0)
+SUCCEEDS: Any = np.int64(1)
+FAILS: Any = np.int64(2)
+STARTS: Any = np.int64(3)
+"""The values of `JobTable.after_kind`: what a job waits for of those that it depends on."""
+
+
+# Places of the state: the time; the last runs by kind, and the next ones; flags: a run is wanted
+# now, or asked for by the clock; something has changed since a run in order saw all that it must,
+# or since a backfill run; the queue's length; until when backfill runs would find what the last one
+# did; whether the last one left a job waiting, so that the next one keeps the beat.
+TIME, LAST_RUN, LAST_ASKED, LAST_FULL, LAST_BACKFILL, RUN_DUE, ASKED_DUE, FULL_DUE, BACKFILL_DUE = (
+    range(9)
+)
+WANTED, ASKED, UNSEEN, CHANGED, QUEUED, SAME_UNTIL, BEATS, RUNNING, NEXT_CHANGE, RECALCULATED = (
+    range(9, 19)
+)
+NOTED, LAST_NEWS = range(19, 21)
+STATES = 21
+
+
+def _record(fields: str) -> np.dtype[Any]:
+    return np.dtype([(name, np.int64) for name in fields.split()])
+
+
+USAGE = _record("slots memory gpus")
+"""Slots, memory and GPUs of a node: all that there are, or those that are free."""
+RESERVATION_ROW = _record("begin end everything maintenance")
+"""A reservation: when it is, whether of all nodes, whether for maintenance."""
+CHANGE = _record("time node becomes")
+"""What happens to a node."""
+CLASS = _record("becomes rank")
+"""What becomes of jobs of a class that give way, and in which order they are taken: lowest first.
+
+Classes are partitions, or qualities of service.
+"""
+JOB = _record(
+    "width count slot_memory node_memory gpus kind part alone limit ran timed_out reservation "
+    "user account standing barred unreserving after after_end after_kind array at_once place"
+)
+"""A job wants `width` slots on exactly `count` nodes of its `kind` (a row of `kinds`), memory for
+each slot or each node, and `gpus` together. With `alone` set, its nodes are its own. It runs for
+`ran`, and the scheduler expects `limit`. One that is `barred` never starts, by the reason that it
+names; for one that is `unreserving`, backfill plans nothing. It depends on the `others` from
+`after` until `after_end`. Of an `array`, at most `at_once` tasks run at a time (0: any number).
+`part` is its partition, `standing` its class. Its nodes stand from `place` on.
+"""
+LIVE_JOB = _record(
+    "submit since status outcome start end freed until restarts priority reason preempting"
+)
+"""What becomes of a job: it was submitted at `submit` (or anew, when it was requeued) and may start
+`since` then. Its nodes are free at `freed`, and it reaches its limit at `until`.
+"""
+PLACE = _record("nodes amounts cards")
+"""A node that a job has, and its slots and GPUs there."""
+RULES = _record(
+    "placement busy_first launch release requeue restarts prompt depth partition_depth most_starts "
+    "limits_stop gives_way patience reorders youngest_first tests starts of_user of_partition "
+    "of_user_in_partition of_account least_age least_priority plans_of_partition records window "
+    "resolution foresight linear records_reasons people ages_of_all"
+)
+"""How the scheduler decides, in numbers (`schedulers.policy`); 0 stands for no limit, and for no.
+
+`prompt` is 1 where nothing but jobs that come and go changes what a run would decide,
+`ages_of_all` where also jobs that wait for others grow old. `people` is the number of users or of
+accounts, whichever is larger.
+"""
+
+
+class Site(NamedTuple):
+    """All that doesn't change while the loop runs.
+
+    `total` is what nodes have; `kinds`, `members` and `reserved_nodes` are flags of nodes, a row
+    for each kind of nodes, partition and reservation. `tier` is that of partitions. Jobs of class i
+    may take what those of class j have where `above[i, j]`, and come before them where
+    `first[i, j]`. `rules` has one row.
+    """
+
+    total: Records
+    kinds: Flags
+    members: Flags
+    tier: Ints
+    classes: Records
+    above: Flags
+    first: Flags
+    reserved: Records
+    reserved_nodes: Flags
+    changes: Records
+    jobs: Records
+    others: Ints
+    rules: Records
+
+
+class Live(NamedTuple):
+    """All that changes: of jobs, of nodes, of the queue, and `halt`, as `work.Work` has it.
+
+    `submit` is when jobs come. `free` is what is free on nodes, `up` tells which of them are used,
+    and `left` how many jobs are leaving each. `queue` are the jobs that wait, in the order of their
+    submission. `limit_times` and `limit_jobs` are the running jobs by the time at which they reach
+    their limits. `tasks` counts those of each array that run.
+    """
+
+    submit: Ints
+    jobs: Records
+    places: Records
+    free: Records
+    up: Flags
+    left: Ints
+    queue: Ints
+    limit_times: Ints
+    limit_jobs: Ints
+    tasks: Ints
+    state: Ints
+    history: Ints
+    halt: Ints
+
+
+def records(record: np.dtype[Any], size: int, /, **columns: Any) -> Records:
+    """Return so many records with these columns; all others are 0."""
+    found = np.zeros(size, record).view(np.recarray)
+    for name, values in columns.items():
+        found[name] = values
+    return found

@@ -1,0 +1,169 @@
+"""A run of sched/backfill: starts what delays no planned job, plans the others. Compiled."""
+
+import numpy as np
+
+from campaign.simulation.compiled import ZERO, compiled
+from campaign.simulation.site_arrays import (
+    BEATS,
+    CHANGED,
+    LAST_BACKFILL,
+    NOBODY,
+    QUEUED,
+    RUNNING,
+    SAME_UNTIL,
+    Ints,
+    Live,
+    Site,
+)
+from campaign.simulation.site_choosing import Room
+from campaign.simulation.site_foresight import planned_start
+from campaign.simulation.site_in_order import array_is_full
+from campaign.simulation.site_people import Crowd, held_back
+from campaign.simulation.site_plan import PlanChain, close_nodes, no_plans, slot
+from campaign.simulation.site_preempting import preempted
+from campaign.simulation.site_queueing import waiting
+from campaign.simulation.site_reasons import ARRAY_LIMIT, DEPTH, GIVING_WAY, RESOURCES, WINDOW
+from campaign.simulation.site_running import Ends, begin, leave_queue, note
+from campaign.simulation.work import GO_ON, NEVER
+
+
+@compiled
+def backfill(site: Site, live: Live, crowd: Crowd, room: Room, ends: Ends, now: int) -> None:
+    """Plan the queue anew: start what delays no job before it, and plan nodes for the rest."""
+    rules = site.rules[0]
+    live.state[LAST_BACKFILL] = now
+    live.state[CHANGED] = 0
+    queue = waiting(site, live, crowd, now)
+    chain = no_plans(site, now, queue.size)
+    counts = _no_counts(site)
+    same = live.limit_times[0] if live.state[RUNNING] > 0 else NEVER
+    tested = started = ZERO
+    for index in range(queue.size):
+        job = queue[index]
+        if tested >= rules.tests or live.halt[0] != GO_ON:
+            _note_rest(site, live, queue, index)
+            break
+        reserve = _may_reserve(site, live, counts, job, now)
+        if array_is_full(site, live, job):
+            note(site, live, job, ARRAY_LIMIT)
+            continue
+        reason = held_back(site, live, crowd, job, ZERO)
+        if reason == 0 and _too_many(site, live, counts, job):
+            reason = DEPTH
+        if reason > 0:
+            note(site, live, job, reason)
+            continue
+        start, looked = planned_start(site, live, room, chain, job, now, not reserve)
+        tested += looked
+        if start < NEVER:
+            reason = held_back(site, live, crowd, job, site.jobs.count[job])
+        if reason > 0 and not rules.limits_stop:
+            note(site, live, job, reason)
+            continue
+        if start == now and not _gives_room(site, live, room, ends, job, now):
+            begin(site, live, crowd, ends, job, now)
+            started += 1
+            if started == rules.starts:
+                break
+            continue
+        note(site, live, job, WINDOW if start == NEVER else RESOURCES)
+        if start < NEVER and reserve:
+            if rules.records > 0 and chain.size[1] >= rules.records:
+                break
+            since = _planned(site, live, chain, counts, job, start, now)
+            same = min(same, since)
+    leave_queue(live)
+    live.state[BEATS] = live.state[QUEUED] > 0
+    live.state[SAME_UNTIL] = now if started else same
+
+
+@compiled
+def _gives_room(site: Site, live: Live, room: Room, ends: Ends, job: int, now: int) -> bool:
+    """Return whether the job, to start now, waits for others that give way to it."""
+    if not site.rules[0].gives_way or _has_room(site, live, job):
+        return False
+    preempted(site, live, room, ends, job, now)
+    note(site, live, job, GIVING_WAY)
+    return True
+
+
+@compiled
+def _has_room(site: Site, live: Live, job: int) -> bool:
+    """Return whether what the job would have on its chosen nodes is free."""
+    jobs = site.jobs
+    for at in range(jobs.place[job], jobs.place[job] + jobs.count[job]):
+        node = live.places.nodes[at]
+        memory = max(jobs.node_memory[job], jobs.slot_memory[job] * live.places.amounts[at])
+        if (
+            live.places.amounts[at] > live.free.slots[node]
+            or live.places.cards[at] > live.free.gpus[node]
+            or memory > live.free.memory[node]
+        ):
+            return False
+    return True
+
+
+@compiled
+def _planned(
+    site: Site, live: Live, chain: PlanChain, counts: Ints, job: int, start: int, now: int
+) -> int:
+    """Plan the job's nodes for it; return from when on."""
+    since, until = slot(start, site.jobs.limit[job], now, site.rules[0].resolution)
+    close_nodes(site, live, chain, since, until, job)
+    counts[3, site.jobs.part[job]] += 1
+    return since
+
+
+@compiled
+def _note_rest(site: Site, live: Live, queue: Ints, first: int) -> None:
+    for index in range(first, queue.size):
+        note(site, live, queue[index], DEPTH)
+
+
+@compiled
+def _no_counts(site: Site) -> Ints:
+    """Return rows of zeros, in which jobs are counted by user, partition, account, and plans.
+
+    The last row is of users by partition.
+    """
+    partitions = site.tier.size
+    return np.zeros((4 + partitions, max(partitions, site.rules[0].people)), np.int64)
+
+
+@compiled
+def _may_reserve(site: Site, live: Live, counts: Ints, job: int, now: int) -> bool:
+    """Return whether nodes may be planned for the job, not only given to it now."""
+    rules = site.rules[0]
+    if rules.least_age > 0 and now - live.jobs.since[job] < rules.least_age:
+        return False
+    if 0 < rules.least_priority > live.jobs.priority[job]:
+        return False
+    if site.jobs.unreserving[job]:
+        return False
+    partition = site.jobs.part[job]
+    return not 0 < rules.plans_of_partition <= counts[3, partition]
+
+
+@compiled
+def _too_many(site: Site, live: Live, counts: Ints, job: int) -> bool:
+    """Return whether as many jobs of its user, partition or account were looked at as may be.
+
+    Otherwise, the job is counted.
+    """
+    rules = site.rules[0]
+    user = max(ZERO, site.jobs.user[job])
+    partition = site.jobs.part[job]
+    account = site.jobs.account[job]
+    if (
+        0 < rules.of_user_in_partition <= counts[4 + partition, user]
+        or 0 < rules.of_partition <= counts[1, partition]
+        or 0 < rules.of_user <= counts[0, user]
+        or (account != NOBODY and 0 < rules.of_account <= counts[2, account])
+    ):
+        return True
+    counts[4 + partition, user] += 1
+    counts[1, partition] += 1
+    counts[0, user] += 1
+    if account != NOBODY:
+        counts[2, account] += 1
+    return False

@@ -1,0 +1,204 @@
+"""When and where a waiting job will start, as backfill and select/cons_tres foresee it. Compiled.
+
+The ends of running jobs are foreseen in windows: nodes are looked for after all jobs of a window
+have reached their limits, and each window is longer than the one before.
+"""
+
+from campaign.simulation.compiled import ONE, ZERO, compiled
+from campaign.simulation.site_arrays import RUNNING, RUNS, STAYS, Live, Site
+from campaign.simulation.site_choosing import Room, chosen, copy_usage, give
+from campaign.simulation.site_plan import PlanChain, open_nodes, overlaps
+from campaign.simulation.site_reserving import next_end, unreserved
+from campaign.simulation.site_running import SECOND
+from campaign.simulation.work import GO_ON, NEVER, after
+
+
+@compiled
+def gives_way(site: Site, live: Live, job: int, other: int, now: int) -> bool:
+    """Return whether the running job `other` gives way to `job`."""
+    standing = site.jobs.standing
+    return (
+        live.jobs.status[other] == RUNS
+        and live.jobs.end[other] > now
+        and site.above[standing[job], standing[other]]
+        and site.classes.becomes[standing[other]] != STAYS
+    )
+
+
+@compiled
+def planned_start(
+    site: Site, live: Live, room: Room, chain: PlanChain, job: int, now: int, now_only: bool
+) -> tuple[int, int]:
+    """Choose the job's nodes; return when it starts there, and 1 if nodes were looked for at all.
+
+    It starts `now`, or later; at NEVER where that is beyond the plan, or not now and `now_only`.
+    """
+    jobs = site.jobs
+    looked = ZERO
+    last = chain.horizon
+    yielding = site.rules[0].gives_way > 0 and _any_gives_way(site, live, job, now)
+    begin = now
+    while live.halt[0] == GO_ON:
+        begin, taken = unreserved(site, live, room, job, begin, 1)
+        if begin > last:
+            break
+        later = _narrowed(site, room, chain, job, begin, now, last, taken)
+        following = later
+        if _opened(site, room, job) >= jobs.count[job]:
+            looked = ONE
+            start = _foreseen(site, live, room, job, begin, later, now, yielding, now_only)
+            if start <= now and not yielding and _is_left(site, live, job):
+                start = now + SECOND
+                later = ZERO - 1
+            if start <= now:
+                return now, looked
+            if start < NEVER:
+                until = after(start, jobs.limit[job])
+                clash = overlaps(site, live, chain, start, until, job)
+                following = start
+                if not clash and 0 <= later < start:
+                    following = later
+                elif not clash:
+                    late = now_only or start > after(now, site.rules[0].window)
+                    return (NEVER if late else start), looked
+        if following < 0 or now_only:
+            break
+        begin = max(following, begin + 1)
+    return NEVER, looked
+
+
+@compiled
+def _narrowed(
+    site: Site, room: Room, chain: PlanChain, job: int, begin: int, now: int, last: int, taken: bool
+) -> int:
+    """Close what plans have; return when it is worth looking again, -1 where it isn't."""
+    kind = site.jobs.kind[job]
+    members = site.members[site.jobs.part[job]]
+    for node in range(room.opened.size):
+        room.opened[node] = room.opened[node] and members[node]
+    later = open_nodes(chain, room, begin, after(begin, site.jobs.limit[job]))
+    if taken:
+        ends = next_end(site, begin, now)
+        if 0 < ends < last and (later < 0 or ends < later):
+            later = ends
+    for node in range(room.opened.size):
+        room.opened[node] = room.opened[node] and site.kinds[kind, node]
+    return later
+
+
+@compiled
+def _opened(site: Site, room: Room, job: int) -> int:
+    opened = ZERO
+    for node in range(room.opened.size):
+        opened += room.opened[node]
+    return opened
+
+
+@compiled
+def _foreseen(
+    site: Site,
+    live: Live,
+    room: Room,
+    job: int,
+    begin: int,
+    later: int,
+    now: int,
+    yielding: bool,
+    now_only: bool,
+) -> int:
+    """Return when the open nodes have room for the job, from `begin` on; NEVER if not by `later`.
+
+    Its nodes are chosen for that time.
+    """
+    free = room.foreseen
+    copy_usage(live.free, free)
+    if begin <= now and chosen(site, live, room, job, free, 0):
+        return now
+    if now_only and not yielding:
+        return NEVER
+    size = live.state[RUNNING]
+    index = ZERO
+    while index < size and live.limit_times[index] < begin:
+        give(site, live, free, live.limit_jobs[index])
+        index += 1
+    if yielding:
+        for at in range(index, size):
+            if gives_way(site, live, job, live.limit_jobs[at], now):
+                give(site, live, free, live.limit_jobs[at])
+    if (begin > now or index > 0 or yielding) and chosen(site, live, room, job, free, 0):
+        # A job that is over its limit may end at any moment.
+        return begin if yielding else max(begin, now + SECOND)
+    return _in_windows(site, live, room, job, later, now, yielding, index)
+
+
+@compiled
+def _in_windows(
+    site: Site, live: Live, room: Room, job: int, later: int, now: int, yielding: bool, index: int
+) -> int:
+    """Let running jobs end, window by window, until the job has room; NEVER if not by `later`."""
+    size = live.state[RUNNING]
+    foresight = site.rules[0].foresight
+    origin = ZERO
+    length = foresight
+    known = False
+    while index < size:
+        ended = ZERO - 1
+        while index < size and not 0 <= later < live.limit_times[index]:
+            other = live.limit_jobs[index]
+            time = live.limit_times[index]
+            index += 1
+            if yielding and gives_way(site, live, job, other, now):
+                continue
+            if not _uses(site, live, room, other):
+                continue
+            if not known:
+                # So that it moves with no job's start.
+                origin = time + foresight - time % foresight if foresight > 0 else time
+                known = True
+            ended = time
+            give(site, live, room.foreseen, other)
+            if index < size and live.limit_times[index] > origin + length:
+                break
+        if ended < 0:
+            return NEVER
+        if chosen(site, live, room, job, room.foreseen, site.rules[0].busy_first):
+            return max(ended, now + SECOND)
+        if index == size or 0 <= later < live.limit_times[index]:
+            return NEVER
+        if foresight == 0:
+            origin = live.limit_times[index]
+            continue
+        length = _longer(site, length)
+        while live.limit_times[index] > after(origin, length) and length < NEVER // 2:
+            length = _longer(site, length)
+    return NEVER
+
+
+@compiled
+def _longer(site: Site, length: int) -> int:
+    return length + site.rules[0].linear if site.rules[0].linear > 0 else 2 * length
+
+
+@compiled
+def _any_gives_way(site: Site, live: Live, job: int, now: int) -> bool:
+    for index in range(live.state[RUNNING]):
+        if gives_way(site, live, job, live.limit_jobs[index], now):
+            return True
+    return False
+
+
+@compiled
+def _uses(site: Site, live: Live, room: Room, job: int) -> bool:
+    for at in range(site.jobs.place[job], site.jobs.place[job] + site.jobs.count[job]):
+        if room.opened[live.places.nodes[at]]:
+            return True
+    return False
+
+
+@compiled
+def _is_left(site: Site, live: Live, job: int) -> bool:
+    """Return True if another job is still leaving one of the nodes chosen for this one."""
+    for at in range(site.jobs.place[job], site.jobs.place[job] + site.jobs.count[job]):
+        if live.left[live.places.nodes[at]] > 0:
+            return True
+    return False

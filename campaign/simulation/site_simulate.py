@@ -1,0 +1,255 @@
+"""Simulates a workload on a cluster with levers: a schedule, as `engine.simulate` returns it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from campaign.core.jobs import Workload
+from campaign.simulation import engine
+from campaign.simulation.engine import HORIZON_NS, Delays, Schedule
+from campaign.simulation.site_arrays import (
+    COMES,
+    COMPLETED,
+    LIVE_JOB,
+    NEVER_RAN,
+    NOBODY,
+    NOTED,
+    PLACE,
+    RULES,
+    STATES,
+    TIMED_OUT,
+    Flags,
+    Ints,
+    Live,
+    Records,
+    Site,
+    records,
+)
+from campaign.simulation.site_columns import Columns, job_table, partitions_of, totals
+from campaign.simulation.site_crowd import crowd_of, keeps_accounts
+from campaign.simulation.site_setting import changes_of, classes_of, reserved, standing_of
+from schedulers.base import Topology
+from schedulers.policy import Backfill, Levers, Multifactor, Policy
+
+NOTES_PER_JOB = 512
+"""How many changes of reasons are recorded for a job, in the mean."""
+
+
+@dataclass(frozen=True)
+class SiteSchedule:
+    """A schedule; how each job's last run ended (`arrays.Live.outcome`), and why jobs waited.
+
+    `restarts` counts how often each job was queued again. `reasons` are rows of time (ns), job, and
+    reason (`site.reasons`), where they were recorded.
+    """
+
+    schedule: Schedule
+    outcome: Ints
+    restarts: Ints
+    reasons: Ints
+
+    @property
+    def ran(self) -> Flags:
+        """Tells which jobs ran at all."""
+        return self.schedule.decided >= 0
+
+    @property
+    def ended_well(self) -> Flags:
+        """Tells which jobs ran as long as they wanted."""
+        return self.outcome == COMPLETED
+
+
+def simulate_site(
+    workload: Workload,
+    topology: Topology,
+    policy: Policy,
+    delays: Delays,
+    *,
+    reasons: bool = False,
+) -> SiteSchedule:
+    """Return what becomes of the jobs on the cluster; with `reasons`, why they waited when.
+
+    Raises WorkloadError for a job that the cluster can never hold.
+    """
+    from campaign.simulation.interruptible import run_loop
+    from campaign.simulation.site_choosing import room_of
+    from campaign.simulation.site_loop import run_site
+    from campaign.simulation.work import TOO_FAR
+
+    if policy.levers is None or policy.loop is None:
+        raise ValueError("a policy without levers and a clock knows no such cluster")
+    site, begun = _site(workload, topology, policy, delays, reasons)
+    live = _live(site, begun + int(engine._ns(delays.submit_s)), reasons)
+    loop, beat = engine._clockwork(policy, delays, whole=True)
+    crowd = crowd_of(site, workload, topology, policy, delays, live.submit)
+    if keeps_accounts(topology.model):
+        site.jobs.account[:] = crowd.factors.association
+        site.rules.people[0] = max(site.rules.people[0], int(site.jobs.account.max(initial=0)) + 1)
+    room = room_of(site.total.size)
+    run_loop(run_site, live, site, crowd, room, loop, beat)
+    if live.halt[0] == TOO_FAR:
+        raise engine._too_far("jobs")
+    return _found(site, live, begun, _ns(delays.clock_s))
+
+
+def _site(
+    workload: Workload, topology: Topology, policy: Policy, delays: Delays, reasons: bool
+) -> tuple[Site, Ints]:
+    """Return the site, and when each job's submission begins."""
+    assert policy.levers is not None  # noqa: S101 - for mypy; see simulate_site
+    table = workload.table
+    # The scheduler aligns what it plans on its clock.
+    arrivals = engine._ns(engine._column(table, "arrival_s")) + _ns(delays.clock_s)
+    begun, _ = engine._submissions(arrivals, _ns(delays.submit_s))
+    limit = engine._limits(engine._column(table, "requested_s"), policy.limit_unit_s)
+    longest = engine._sum(limit, engine._ns(policy.grace_s))
+    runtime = engine._ns(engine._column(table, "runtime_s"))
+    ran = np.minimum(engine._sum(runtime, engine._ns(delays.overrun_s)), longest)
+    columns = Columns(workload, topology, memory=policy.levers.memory)
+    model = topology.model
+    standing = standing_of(model, columns.ints("partition"), [j.traits.qos for j in columns.jobs])
+    users = {name: at for at, name in enumerate(dict.fromkeys(_names(columns)))}
+    user = np.array([users[name] for name in _names(columns)], np.int64)
+    account = np.full(user.size, NOBODY)
+    times = (limit, ran, runtime > longest)
+    jobs, others = job_table(columns, times, standing, (user, account))
+    classes, above, first = classes_of(model)
+    members, tier = partitions_of(topology)
+    reservations, nodes = reserved(topology, _ns(delays.clock_s))
+    site = Site(
+        total=totals(topology, memory=policy.levers.memory),
+        kinds=columns.kinds,
+        members=members,
+        tier=tier,
+        classes=classes,
+        above=above,
+        first=first,
+        reserved=reservations,
+        reserved_nodes=nodes,
+        changes=changes_of(topology, _ns(delays.clock_s)),
+        jobs=jobs,
+        others=others,
+        rules=_rules(policy, delays, topology, jobs, reasons),
+    )
+    return site, begun
+
+
+def _names(columns: Columns) -> list[str]:
+    return [job.traits.user_name or "root" for job in columns.jobs]
+
+
+def _rules(
+    policy: Policy, delays: Delays, topology: Topology, jobs: Records, reasons: bool
+) -> Records:
+    levers = policy.levers or Levers()
+    model = topology.model
+    wanted = policy.multifactor or Multifactor()
+    gives_way = any(each.preempt != "off" for each in model.partitions) or any(
+        each.preempts for each in model.qos
+    )
+    down = any(event.becomes == "down" for event in model.events)
+    prompt = not (
+        gives_way
+        or model.reservations
+        or model.events
+        or policy.priority.age
+        or policy.priority.size
+        or (keeps_accounts(model) and (wanted.age or wanted.fair_share.weight))
+    )
+    return records(
+        RULES,
+        1,
+        placement=engine.PLACEMENTS[policy.placement],
+        busy_first=int(levers.busy_first),
+        launch=_ns(delays.launch_s),
+        release=_ns(delays.release_s),
+        requeue=_ns(levers.requeue_s),
+        restarts=int(down),
+        prompt=int(prompt),
+        depth=policy.loop.depth if policy.loop else 0,
+        partition_depth=levers.partition_depth,
+        most_starts=levers.most_starts,
+        limits_stop=int(levers.limits_stop),
+        gives_way=int(gives_way),
+        patience=_ns(levers.patience_s),
+        reorders=levers.reorders,
+        youngest_first=int(levers.youngest_first),
+        **_planning(policy, levers),
+        records_reasons=int(reasons),
+        ages_of_all=int(wanted.age_of_all),
+        people=int(max(jobs.user.max(initial=0), jobs.account.max(initial=0))) + 1,
+    )
+
+
+def _planning(policy: Policy, levers: Levers) -> dict[str, int]:
+    """Return the numbers of backfilling; all are 0 where there is none."""
+    plan = policy.backfill or Backfill(0.0, 0.0, 0.0, 0)
+    return {
+        "tests": plan.max_test,
+        "starts": plan.max_start,
+        "of_user": levers.of_user,
+        "of_partition": levers.of_partition,
+        "of_user_in_partition": levers.of_user_in_partition,
+        "of_account": levers.of_account,
+        "least_age": _ns(levers.least_age_s),
+        "least_priority": levers.least_priority,
+        "plans_of_partition": levers.plans_of_partition,
+        "records": levers.plan_records,
+        "window": _ns(plan.window_s),
+        "resolution": _ns(plan.resolution_s) or 1,
+        "foresight": _ns(plan.foresight_s),
+        "linear": _ns(levers.window_step_s),
+    }
+
+
+def _ns(seconds: float) -> int:
+    return int(engine._ns(seconds))
+
+
+def _live(site: Site, submitted: Ints, reasons: bool) -> Live:
+    jobs = submitted.size
+    nodes = site.total.slots.size
+    places = int(site.jobs["count"].sum())
+    arrays = int(site.jobs.array.max(initial=-1)) + 1
+    room = min(jobs, int(site.total.slots.sum())) + 1
+    total = site.total
+
+    def zeros(size: int = jobs) -> Ints:
+        return np.zeros(size, np.int64)
+
+    found = records(LIVE_JOB, jobs, submit=submitted, since=submitted, status=COMES)
+    found.outcome[:] = NEVER_RAN
+    found.start[:] = NOBODY
+    return Live(
+        submit=submitted,
+        jobs=found,
+        places=records(PLACE, places),
+        free=total.copy(),
+        up=np.ones(nodes, np.bool_),
+        left=zeros(nodes),
+        queue=zeros(),
+        limit_times=zeros(room),
+        limit_jobs=zeros(room),
+        tasks=zeros(arrays),
+        state=zeros(STATES),
+        history=np.zeros((NOTES_PER_JOB * jobs if reasons else 0, 3), np.int64),
+        halt=zeros(1),
+    )
+
+
+def _found(site: Site, live: Live, begun: Ints, clock: int) -> SiteSchedule:
+    jobs = live.jobs
+    began = jobs.start >= 0
+    schedule = Schedule(
+        begun=begun - clock,
+        accepted=live.submit - clock,
+        decided=np.where(began, jobs.start - clock, NOBODY),
+        start=np.where(began, jobs.start + int(site.rules.launch[0]) - clock, NOBODY),
+        end=np.where(began, np.minimum(jobs.end, HORIZON_NS) - clock, NOBODY),
+        freed=jobs.freed - clock,
+        killed=jobs.outcome == TIMED_OUT,
+        count=site.jobs["count"].astype(np.int32),
+        nodes=live.places.nodes.astype(np.int32),
+    )
+    noted = live.history[: live.state[NOTED]] - np.array([clock, 0, 0])
+    return SiteSchedule(schedule, jobs.outcome, jobs.restarts, noted)
