@@ -8,10 +8,13 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
+
+from campaign.core.files import user_path
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 CompiledLoop = Callable[..., None]
@@ -40,6 +43,19 @@ def _folder() -> Path:
     """
     here = Path(__file__).parent
     digest = hashlib.sha256()
-    for file in sorted(here.glob("*.py")):
+    for file in sorted(here.rglob("*.py")):
         digest.update(file.read_bytes())
-    return here / "__pycache__" / f"compiled-{digest.hexdigest()[:16]}"
+    return writable(here / "__pycache__") / f"compiled-{digest.hexdigest()[:16]}"
+
+
+def writable(folder: Path) -> Path:
+    """Return `folder`, or the user's own cache where files can't be made in it.
+
+    The folder of an installed package may be another user's.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return user_path("$XDG_CACHE_HOME/campaign/simulation")
