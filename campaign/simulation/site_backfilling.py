@@ -57,7 +57,7 @@ def backfill(site: Site, live: Live, crowd: Crowd, room: Room, ends: Ends, now: 
         tested += looked
         if start < NEVER:
             reason = held_back(site, live, crowd, job, site.jobs.count[job])
-        if reason > 0 and not rules.limits_stop:
+        if reason > 0 and (start == now or not rules.limits_stop):
             note(site, live, job, reason)
             continue
         if start == now and not _gives_room(site, live, room, ends, job, now):

@@ -4,6 +4,7 @@ Unless a test says otherwise: a run in order on the next whole second once a job
 over the whole queue every 600 s; backfilling every 30 s, to the second.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -240,3 +241,13 @@ def test_no_node_gives_more_than_it_has(data: st.DataObject) -> None:
     for job, wish in wishes.items():
         for other in wish["after"] or ():
             assert schedule.decided[job] >= schedule.end[other]
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_backfill_keeps_limits_on_nodes(stops: bool) -> None:
+    cluster = pair(accounts={"c": {"in_all": {"max_nodes": 1}}}, users={"ada": {"accounts": ["c"]}})
+    alone = replace(RHYTHM, depth=0)
+    policy = replace(BACKFILLING, loop=alone, levers=Levers(limits_stop=stops))
+    whose = {job: {"user_name": "ada"} for job in range(2)}
+    first, second = starts(cluster, [(0, 2, 100, 100)] * 2, whose, policy)
+    assert second >= first + 100
