@@ -57,7 +57,7 @@ class WorkloadSettings(Settings):
         "where it isn't set; esp: always 230",
         unit="jobs",
         ge=1,
-        le=1_000_000,
+        le=10_000_000,
     )
     seed: int = setting(7, help="seed of demo and models", ge=0)
     duration_s: float = setting(
