@@ -116,7 +116,7 @@ def limits_of(
     order = np.argsort(kind, kind="stable")
     ends = np.searchsorted(kind[order], np.arange(1, len(kinds) + 1))
     for (association, own, queue), jobs in zip(
-        kinds.tolist(), np.split(order, ends[:-1]), strict=True
+        kinds.tolist(), np.split(order, ends)[:-1], strict=True
     ):
         if NOBODY in (association, own):
             refused[jobs] = NO_ACCOUNT if association == NOBODY else NO_QOS

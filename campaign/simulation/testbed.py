@@ -96,7 +96,7 @@ class SimulationTestbed:
     def warm_up(self) -> None:
         """Compile what trials will run, so that compiling is not in the time of the first one."""
         for name in self._schedulers:
-            nodes = Nodes(1, self._campaign.cluster.node_slots)
+            nodes = Nodes(self._space.node_counts()[0], self._campaign.cluster.node_slots)
             # Without jobs: Numba compiles for types, whatever the values.
             nothing = replace(
                 self._workload,

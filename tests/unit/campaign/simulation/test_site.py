@@ -202,6 +202,11 @@ def test_tasks_of_an_array_run_so_many_at_once() -> None:
     assert starts(pair(), jobs, wishes) == [0, 0, 20, 0]
 
 
+def test_nothing_to_do_is_done_at_once() -> None:
+    """Which is how the loops are compiled."""
+    assert starts(pair(), []) == []
+
+
 @pytest.mark.parametrize(
     ("constraint", "met"),
     [("ib", True), ("ib&big", False), ("big|ib", True), ("(big|ib)&old", False), ("[ib|x]", True)],
