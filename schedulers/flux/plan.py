@@ -117,6 +117,8 @@ def _met(topology: Topology, names: FluxNames) -> Step:
     """Return a step that waits until every broker is up: one that isn't ready shows as offline."""
     count = len(topology.nodes)
     expect = rf"\S+ run \S+,\s+owner \S+,\s+depth \d+,\s+size {count}"
+    if topology.model.partitions:  # named queues begin stopped
+        expect += r"(\s+scheduler stopped)?"
     return Step(
         probes=(
             Probe(

@@ -101,6 +101,22 @@ def test_queues_are_started_whenever_brokers_may_have_been() -> None:
         assert steps["queues"].commands[0][1:] == ("queue", "start", "--all", "--quiet")
 
 
+UP = "00:02:06 run 2.1m,  owner flux,  depth 0,  size 4"
+"""What `flux uptime` says of three nodes and their head, recorded from flux-core 0.88.0."""
+
+
+def test_brokers_are_ready_while_their_queues_are_stopped() -> None:
+    def accepts(topology, said: str) -> bool:
+        plan = FLUX.plan(topology, FluxParams(), FLUX.scheduler.make_secrets())
+        (probe,) = plan.stages[1].steps["head"].probes
+        return bool(re.fullmatch(probe.expect, said))
+
+    queued = cluster(partitions=PARTITIONS)
+    assert accepts(queued, UP) and accepts(queued, f"{UP}\n  scheduler stopped")
+    assert not accepts(queued, f"{UP}\n  1 offline,  scheduler stopped")
+    assert accepts(cluster(), UP) and not accepts(cluster(), f"{UP}\n  1 offline")
+
+
 @pytest.mark.parametrize(
     ("wishes", "constraint"),
     [
