@@ -20,6 +20,7 @@ COMMANDS = {
     "list": "the campaigns in the results folder: state, trials done, best values",
     "report": "write a campaign's report again, from its ledger; compare two trials",
     "fidelity": "what the jobs of a replayed log waited, beside what they waited where it is of",
+    "why": "what a job of a trial waited for, from its submission to its start",
     "verify": "whether a campaign's files are what its ledger says; rebuild what follows from it",
     "agreement": "how far the simulation is from the trials that a campaign measured",
     "workload": "show, convert and generate workloads: figures, distributions, a picture, SWF "

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from campaign.simulation import limits
+
 NONE: Any = np.int64(0)
 PRIORITY: Any = np.int64(1)
 RESOURCES: Any = np.int64(2)
@@ -19,7 +21,7 @@ DEPTH: Any = np.int64(11)
 WINDOW: Any = np.int64(12)
 GIVING_WAY: Any = np.int64(13)
 LIMITS: Any = np.int64(100)
-"""What a limit of an account or a quality of service is counted from."""
+"""What the reasons of `campaign.simulation.limits` are counted from."""
 
 WORDS = {
     0: "not looked at yet",
@@ -41,5 +43,5 @@ WORDS = {
 
 
 def in_words(reason: int) -> str:
-    """Return the reason in words; a limit's by its own number."""
-    return WORDS.get(reason, f"limit of an account or quality of service (number {reason - 100})")
+    """Return the reason in words."""
+    return limits.in_words(reason - int(LIMITS)) if reason >= LIMITS else WORDS[reason]

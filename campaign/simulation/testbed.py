@@ -5,12 +5,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from campaign.analysis.validity import check_schedule, reason, valid
 from campaign.core.cluster import model_of
-from campaign.core.errors import CampaignError
+from campaign.core.errors import CampaignError, ConfigError
 from campaign.core.jobs import Workload
 from campaign.core.levers import Lever, levers_in_use
 from campaign.core.phases import Phase
@@ -22,11 +23,14 @@ from campaign.schema.model import Campaign
 from campaign.simulation.engine import Delays, Nodes, simulate
 from campaign.simulation.table import jobs_table
 from campaign.workloads.known_names import known_to
-from schedulers.base import Params, node_name
+from schedulers.base import Params, Topology, node_name
 from schedulers.interface import Scheduler
 from schedulers.policy import Policy, Reserve
 from schedulers.topologies import topology_of
 from search.space import ARMS, PARAMS, Space
+
+if TYPE_CHECKING:
+    from campaign.simulation.site_simulate import SiteSchedule
 
 IDEAL: Mapping[str, Reserve] = {"fcfs": "none", "easy": "first", "conservative": "all"}
 
@@ -130,12 +134,11 @@ class SimulationTestbed:
     def evaluate(self, trial: Trial) -> Evaluation:
         """Return a trial's evaluation: the same each time, but for the seconds that it took."""
         begun = time.perf_counter()
-        settings = self._campaign.testbed
-        nodes = Nodes(self._space.nodes(trial.point), self._campaign.cluster.node_slots)
+        nodes = self._nodes(trial)
         scheduler = self._space.scheduler(trial.point)
         params = self._space.params(trial.point)
         policy = self.policy(scheduler, params)
-        delays = Delays(**{field.name: getattr(settings, field.name) for field in fields(Delays)})
+        delays = self._delays
         acting = self._acting(policy)
         ignored = ", ".join(n for n in policy.ignored if n in params and n not in acting)
         provenance = replace(self._provenance(scheduler, delays), ignored_parameters=ignored)
@@ -178,15 +181,48 @@ class SimulationTestbed:
             return jobs_table(workload, simulate(workload.table, nodes, policy, delays)), slots
         from campaign.simulation.site_simulate import simulate_site
 
-        cluster = self._campaign.cluster
-        known = known_to(model_of(cluster, nodes.count), self._workload, self._levers, refuse=False)
-        topology = topology_of("simulated", nodes.count, cluster, cluster.memory_mib, known[1])
+        topology = self._topology(nodes)
         found = simulate_site(workload, topology, policy, delays)
         slots = {node.name: node.slots for node in topology.compute}
         return (
             jobs_table(workload, found.schedule, ran=found.ran, ended_well=found.ended_well),
             slots,
         )
+
+    def explained(self, trial: Trial) -> "SiteSchedule":
+        """Return the schedule of a trial, with why its jobs waited.
+
+        Raises ConfigError where its policy decides without a clock: whatever waits there waits for
+        room.
+        """
+        from campaign.simulation.site_simulate import simulate_site
+
+        scheduler = self._space.scheduler(trial.point)
+        policy = self.policy(scheduler, self._space.params(trial.point))
+        if policy.levers is None or policy.loop is None:
+            ideal = self._campaign.testbed.policy
+            raise ConfigError(
+                f"why jobs wait is told of simulated Slurm alone, not of "
+                f"{scheduler if ideal == 'scheduler' else f'the ideal policy {ideal}'}",
+                resolution="Name a trial of a campaign with scheduler=slurm, "
+                "testbed.policy=scheduler.",
+            )
+        topology = self._topology(self._nodes(trial))
+        return simulate_site(self._workload, topology, policy, self._delays, reasons=True)
+
+    def _nodes(self, trial: Trial) -> Nodes:
+        return Nodes(self._space.nodes(trial.point), self._campaign.cluster.node_slots)
+
+    @property
+    def _delays(self) -> Delays:
+        settings = self._campaign.testbed
+        return Delays(**{field.name: getattr(settings, field.name) for field in fields(Delays)})
+
+    def _topology(self, nodes: Nodes) -> Topology:
+        cluster = self._campaign.cluster
+        model = model_of(cluster, nodes.count)
+        _, known = known_to(model, self._workload, self._levers, refuse=False)
+        return topology_of("simulated", nodes.count, cluster, cluster.memory_mib, known)
 
     def _provenance(self, scheduler: str, delays: Delays) -> Provenance:
         return replace(
