@@ -108,6 +108,8 @@ def _is_over(site: Site, live: Live, beat: BackfillTimes, depth: int) -> bool:
     """
     state = live.state
     now = state[TIME]
+    if state[WANTED]:
+        return False  # a run that was granted still waits for its time
     seen = state[LAST_FULL] if depth > 0 else state[LAST_BACKFILL]
     settled = seen > state[LAST_NEWS] and state[NEXT_CHANGE] == site.changes.size
     for number in range(site.reserved.size):

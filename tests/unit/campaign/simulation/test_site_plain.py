@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaign.core.jobs import Workload
-from campaign.simulation.engine import Delays, simulate
+from campaign.simulation.engine import Delays, Nodes, simulate
 from campaign.simulation.site_simulate import simulate_site
 from schedulers.base import Topology
 from schedulers.policy import Backfill, Levers, Policy, Priority, SchedulingLoop
 from tests.unit.campaign.simulation.reference import clusters, table, workloads
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.xdist_group("levers")]
 """What runs first compiles, once on a machine."""
 checked = settings(deadline=None, max_examples=200)  # what runs first compiles
 POLICIES = st.builds(
@@ -54,16 +54,26 @@ DELAYS = st.just(Delays()) | st.builds(
 )
 
 
-@checked
-@given(st.data(), clusters(slots=range(2, 5)), POLICIES, DELAYS)
-def test_jobs_start_when_and_where_they_do_without_levers(data, nodes, policy, delays) -> None:
-    jobs = table(data.draw(workloads(nodes)))
+def check(jobs, nodes, policy, delays):
     topology = Topology.of_equal_nodes("c", nodes.count, slots=nodes.slots, memory_mib=1)
     found = simulate_site(Workload("w", jobs), topology, policy, delays).schedule
     wanted = simulate(jobs, nodes, policy, delays)
     assert found.decided.tolist() == wanted.decided.tolist()
     assert np.array_equal(found.nodes, wanted.nodes)
     assert found.end.tolist() == wanted.end.tolist()
+
+
+@checked
+@given(st.data(), clusters(slots=range(2, 5)), POLICIES, DELAYS)
+def test_jobs_start_when_and_where_they_do_without_levers(data, nodes, policy, delays) -> None:
+    check(table(data.draw(workloads(nodes))), nodes, policy, delays)
+
+
+def test_nothing_is_over_while_a_run_waits_for_its_time() -> None:
+    """A run over the whole queue is granted each second, and runs are two seconds apart."""
+    loop = SchedulingLoop(delay_s=0, interval_s=1, min_interval_s=2, depth=1)
+    jobs = table([(0, 1, 2, 2), (0, 1, 1, 1)])
+    check(jobs, Nodes(1, 2), Policy(loop=loop, levers=Levers()), Delays(release_s=0.3))
 
 
 def test_a_policy_without_a_clock_knows_no_levers() -> None:
