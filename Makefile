@@ -47,7 +47,7 @@ ui: $(VENV)/.light ## the MLflow UI, on loopback: no VMs, no root
 test: test-fast test-wheel test-vm ## everything: unit tests, the wheel, real VMs, a real browser
 
 test-fast: setup-test ## what needs no VM: unit tests, and the promises of every scheduler
-	$(RUN) -m pytest -q -n auto tests/architecture tests/unit tests/conformance tests/fuzz $(ARGS)
+	$(RUN) -m pytest -q -n auto --dist loadgroup tests/architecture tests/unit tests/conformance tests/fuzz $(ARGS)
 
 test-wheel: setup-test ## the wheel, installed without extras, compiler and libvirt, runs a simulation
 	$(RUN) -m pytest -q tests/packaging $(ARGS)
@@ -98,7 +98,9 @@ define install
 	awk '/^(setuptools|uv)==/ {on = 1} on {print} on && !/\\$$/ {on = 0}' requirements.lock > $(VENV)/build.lock; \
 	$(VENV)/bin/pip install --quiet --require-hashes --requirement $(VENV)/build.lock || exit 2; \
 	for what in "--no-build-isolation --require-hashes --requirement $(1)" "--no-build-isolation --no-deps --editable ."; do \
-		VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet $$what || $(VENV)/bin/pip install --quiet $$what || exit 2; done
+		VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet $$what || $(VENV)/bin/pip install --quiet $$what || exit 2; done; \
+	echo "compiling the simulation (once)"; \
+	$(RUN) -m campaign.testbeds.simulated || exit 2
 endef
 
 # $(call need,PACKAGES): install the Debian packages that are missing, or say the command that does.

@@ -63,3 +63,17 @@ class SimulationBackend:
             return testbed
         stack.callback(lanes.close)
         return lanes
+
+
+def main() -> None:
+    """Compile what the default campaign runs in simulation, so that no trial has to wait for it."""
+    from campaign.config.compose import compose
+    from campaign.testbeds.preflight import workload_for
+
+    composed = compose(["testbed=simulation"])
+    parts = (composed.campaign, composed.schedulers, composed.space)
+    SimulationTestbed(*parts, workload_for(*parts)).warm_up()
+
+
+if __name__ == "__main__":
+    main()

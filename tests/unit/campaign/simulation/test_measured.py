@@ -7,7 +7,7 @@ import pytest
 from tests.unit.campaign.simulation.measured import FOLDER, Measured, measured
 
 # Compiling, where nothing is compiled yet, is most of it.
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.xdist_group("levers")]
 PERIOD_S = 60.0
 """How often the main scheduler looks at the whole queue."""
 SHARE = 0.95

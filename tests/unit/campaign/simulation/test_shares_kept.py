@@ -21,6 +21,8 @@ from schedulers.policy import (
 )
 from tests.unit.campaign.simulation.reference import table
 
+# Where nothing is compiled yet, that takes minutes on a busy machine: one process does it.
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.xdist_group("levers")]
 MODEL = ClusterModel(
     groups=(NodeGroup("all", 4, 4),),
     accounts=(Account("small", shares=1), Account("large", shares=3)),

@@ -25,7 +25,7 @@ from schedulers.policy import Backfill, Levers, Policy, SchedulingLoop
 from schedulers.topologies import topology_of
 from tests.unit.campaign.simulation.reference import table
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.xdist_group("levers")]
 """What runs first compiles, once on a machine."""
 RHYTHM = SchedulingLoop(delay_s=0, interval_s=600, min_interval_s=0, depth=100)
 BACKFILL = Backfill(interval_s=30, window_s=86_400, resolution_s=1, max_test=100, foresight_s=0.0)

@@ -20,7 +20,9 @@ from campaign.core.trials import Trial
 from campaign.execution.run import run
 from campaign.records.ledger import history_of
 from campaign.records.results import Results
+from campaign.simulation.clocked import run_clocked
 from campaign.simulation.testbed import SimulationTestbed
+from campaign.testbeds import simulated
 from campaign.testbeds.preflight import workload_for
 from campaign.testbeds.simulated import SimulationBackend
 from tests.fakes.tracker import FakeTracker
@@ -249,3 +251,8 @@ def test_what_cannot_be_compared_is_said(
     assert run(compose([*settings, "search.trials=1", "name=same"])) == 0
     assert command(["report", *arguments, "--results", f"{tmp_path}/r"]) == USER_ERROR
     assert said in capsys.readouterr().err
+
+
+def test_set_up_compiles_what_the_default_campaign_runs() -> None:
+    simulated.main()
+    assert run_clocked.signatures
