@@ -96,9 +96,12 @@ def test_help_says_every_group_setting_and_tunable(capsys):
     lines = capsys.readouterr().out.splitlines()
     for group, options in groups().items():
         assert any(line.split() == [group, *" | ".join(options).split()] for line in lines), group
-    known = [*rows(Campaign), *(row for name in names() for row in rows(adapter(name).Params))]
+    known = [row.path for row in rows(Campaign)]
+    for params in (adapter(name).Params for name in names()):
+        known += [row.path for row in rows(params)]
+        known += [f"{prefix}NAME" for prefix in params.open]
     stated = [*setting_rows(), *(row for name in names() for row in parameter_rows(name))]
-    assert [row.path for row in stated] == [row.path for row in known]
+    assert [row.path for row in stated] == known
     for row in stated:
         bounds = f"({row.allowed_with_unit}; default {row.default})"
         assert any(
