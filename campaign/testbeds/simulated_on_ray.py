@@ -15,7 +15,8 @@ from campaign.simulation.testbed import SimulationTestbed
 _log = logging.getLogger(__name__)
 
 WORTH_S = 0.02
-"""The seconds from which a trial is worth a task (see docs/benchmark.md)."""
+"""The seconds from which a trial is handed out as a task: chosen, not measured, well above the few
+milliseconds that a task's own way is expected to take."""
 
 
 def on_ray(stack: ExitStack, testbed: SimulationTestbed, address: str, most: int) -> Lanes:

@@ -11,12 +11,10 @@ import pytest
 import yaml
 
 from campaign import __main__ as surrounding
-from campaign.config.compose import compose
 from campaign.core.errors import ConfigError
 from campaign.core.exits import USER_ERROR
-from campaign.execution.run import run
 from campaign.report.site_playbook import edits
-from tests.fakes.tracker import FakeTracker
+from tests.unit.campaign.cli.site_campaign import site_campaign
 
 CONF = """\
 ClusterName=big  # ours, {{ not }} a template
@@ -36,12 +34,7 @@ SEARCHED = (
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """A folder with the results of a simulated campaign of four trials."""
-    folder = tmp_path_factory.mktemp("exported")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("campaign.execution.run.tracker_for", lambda *_: FakeTracker(folder / "told"))
-        own = (f"output.results={folder}/r", "output.log=plain", "name=site", "search.trials=4")
-        assert run(compose(["testbed=simulation", *own, "cluster.nodes=2", *SEARCHED])) == 0
-    return folder / "r"
+    return site_campaign(tmp_path_factory.mktemp("exported"), "cluster.nodes=2", *SEARCHED)
 
 
 @pytest.fixture
