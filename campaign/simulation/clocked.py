@@ -6,13 +6,34 @@ queue in order ends at the first job that doesn't fit; a backfill run plans the 
 whole nodes aside for the jobs that have to wait.
 """
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
 from campaign.simulation.alike_backfill import SlotPlan, backfill_slots, forget, no_plan
 from campaign.simulation.backfill import BackfillTimes, backfill_nodes, leaving
+from campaign.simulation.beats import (
+    ASKED,
+    ASKED_DUE,
+    BACKFILL_DUE,
+    BEATS,
+    CHANGED,
+    FULL_DUE,
+    LAST_ASKED,
+    LAST_BACKFILL,
+    LAST_FULL,
+    LAST_RUN,
+    OWN,
+    RUN_DUE,
+    SAME_UNTIL,
+    TIME,
+    UNSEEN,
+    WANTED,
+    LoopTimes,
+    State,
+    backfill_nothing,
+    granted,
+    set_alarms,
+    start_clock,
+)
 from campaign.simulation.compiled import ZERO, compiled
 from campaign.simulation.event_queue import Jobs
 from campaign.simulation.ideal import next_event
@@ -31,33 +52,8 @@ from campaign.simulation.work import (
     sort_queue,
 )
 
-# Places of the state: the time; the last runs by kind, and the next ones; flags: a run is wanted
-# now, or asked for by the clock; something has changed since a run in order saw all that it must,
-# or since a backfill run; the queue's ends; until when backfill runs would find what the last one
-# did; whether the last one left a job waiting, so that the next one keeps the beat.
-TIME, LAST_RUN, LAST_ASKED, LAST_FULL, LAST_BACKFILL, RUN_DUE, ASKED_DUE, FULL_DUE, BACKFILL_DUE = (
-    range(9)
-)
-WANTED, ASKED, UNSEEN, CHANGED, QUEUE_FIRST, QUEUE_LAST, SAME_UNTIL, BEATS = range(9, 17)
-# A plain array, which compiled functions can change in place.
-State = NDArray[np.int64]
-
-
-class LoopTimes(NamedTuple):
-    """schedulers.policy.SchedulingLoop in ns; `first` is when the clock first ticks.
-
-    No node that a job has left within `release` is given to another one. The scheduler began `lead`
-    before its clock showed 0, or after that where it is negative.
-    """
-
-    first: int
-    delay: int
-    interval: int
-    least: int
-    depth: int
-    tick: int
-    release: int
-    lead: int
+# Places of the state behind those of the clock: the queue's ends.
+QUEUE_FIRST, QUEUE_LAST = range(OWN, OWN + 2)
 
 
 @compiled
@@ -68,12 +64,8 @@ def run_clocked(
     jobs = work.submit.size
     running = none_running(work, free)
     queue = np.empty(jobs, np.int64)
-    state = np.zeros(17, np.int64)
-    # So that a first run isn't held back by one that never was.
-    state[LAST_RUN] = -loop.least
-    # So that the first run that is asked for comes at `loop.first`.
-    state[LAST_ASKED] = loop.first - loop.delay
-    state[LAST_FULL] = state[LAST_BACKFILL] = -loop.lead
+    state = np.zeros(OWN + 2, np.int64)
+    start_clock(state, loop)
     plan = no_plan(running, queue, backfill.tests)
     arrived = ZERO
     while (
@@ -82,14 +74,15 @@ def run_clocked(
         if order.dynamic and state[QUEUE_FIRST] < state[QUEUE_LAST]:
             until = next_event(work, running, arrived)
             _skip_idle_runs(work, queue, state, order, loop, backfill, until)
-        _set_alarms(state, order, loop, backfill)
+        waiting = state[QUEUE_FIRST] < state[QUEUE_LAST]
+        set_alarms(state, waiting, order.dynamic != 0, loop, backfill)
         now = min(state[RUN_DUE], state[ASKED_DUE], state[FULL_DUE], state[BACKFILL_DUE])
         now = min(now, next_event(work, running, arrived))
         if now >= NEVER:
             work.halt[0] = TOO_FAR
             return
-        if state[QUEUE_FIRST] == state[QUEUE_LAST] and backfill.on:
-            _backfill_nothing(state, backfill, loop.tick, now)
+        if not waiting and backfill.on:
+            backfill_nothing(state, backfill, loop.tick, now)
         state[TIME] = now
         while running.size[0] > 0 and running.ends[0][0] <= now:
             finish(work, free, running)
@@ -150,68 +143,6 @@ def _skip_idle_runs(
 
 
 @compiled
-def _set_alarms(state: State, order: QueueOrder, loop: LoopTimes, backfill: BackfillTimes) -> None:
-    """Set the times at which something will be due by the clock, though no job comes or goes."""
-    for due in range(RUN_DUE, BACKFILL_DUE + 1):
-        state[due] = NEVER
-    if state[QUEUE_FIRST] == state[QUEUE_LAST]:
-        return
-    now = state[TIME]
-    if state[WANTED]:
-        state[RUN_DUE] = max(now, state[LAST_RUN] + loop.least)
-    if state[ASKED]:
-        state[ASKED_DUE] = _next_tick(
-            max(now, state[LAST_ASKED] + loop.delay), loop.first, loop.tick
-        )
-    if state[UNSEEN] or order.dynamic:
-        missed = max(
-            0, (now - state[LAST_FULL]) // loop.interval
-        )  # it keeps its beat when there is nothing to see
-        state[FULL_DUE] = _next_tick(
-            state[LAST_FULL] + (missed + 1) * loop.interval, loop.first, loop.tick
-        )
-    if backfill.on:
-        news = state[CHANGED] or order.dynamic
-        if news or (state[BEATS] and state[SAME_UNTIL] < NEVER):
-            since = now if news else max(now, state[SAME_UNTIL])
-            state[BACKFILL_DUE] = _next_backfill(state, backfill, loop.tick, since)
-
-
-@compiled
-def _next_backfill(state: State, backfill: BackfillTimes, tick: int, since: int) -> int:
-    """Return when the next backfill run is due for something that is new `since` then.
-
-    Runs that leave a job waiting keep their beat: such a job has nodes planned for it, which is a
-    change by itself. Where nothing has changed, the clock looks on each tick.
-    """
-    due = state[LAST_BACKFILL] + backfill.interval
-    return _next_tick(max(due, since), due, backfill.interval if state[BEATS] else tick)
-
-
-@compiled
-def _backfill_nothing(state: State, backfill: BackfillTimes, tick: int, now: int) -> None:
-    """Note the backfill run that an empty queue has seen before `now`, if one was due.
-
-    It found nothing to do, but the interval to the next one counts from it.
-    """
-    if state[CHANGED] or state[BEATS]:
-        due = _next_backfill(state, backfill, tick, state[TIME])
-        if due < now:
-            state[LAST_BACKFILL] = due
-            state[CHANGED] = state[BEATS] = 0
-
-
-@compiled
-def _next_tick(time: int, first: int, tick: int) -> int:
-    """Return the first tick at `time` or later.
-
-    The clock ticks at `first` and every `tick` before and after that.
-    """
-    # The division rounds towards minus infinity, so the tick is never before `time`.
-    return first - (first - time) // tick * tick
-
-
-@compiled
 def _run_if_due(
     work: Work,
     free: Slots,
@@ -225,17 +156,9 @@ def _run_if_due(
 ) -> None:
     """Run through the queue in order, if such a run is due."""
     now = state[TIME]
-    full = now >= state[FULL_DUE]
-    if full or now >= state[ASKED_DUE]:
-        state[WANTED] = 1
-        state[ASKED] = 0
-        state[LAST_ASKED] = now
-        if full:
-            state[LAST_FULL] = now
-    if not state[WANTED] or now < state[LAST_RUN] + loop.least:
+    due, full = granted(state, loop, now)
+    if not due:
         return
-    state[WANTED] = 0
-    state[LAST_RUN] = now
     # Set again below if the run ends at its depth.
     state[UNSEEN] = 0
     if order.dynamic:

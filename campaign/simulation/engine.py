@@ -12,7 +12,7 @@ from schedulers.policy import Policy
 
 if TYPE_CHECKING:
     from campaign.simulation.backfill import BackfillTimes
-    from campaign.simulation.clocked import LoopTimes
+    from campaign.simulation.beats import LoopTimes
     from campaign.simulation.work import QueueOrder, Work
 
 NS = 1_000_000_000
@@ -262,7 +262,7 @@ def _shares(width: NDArray[np.int32], nodes: Nodes, policy: Policy) -> NDArray[n
 
 def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[LoopTimes, BackfillTimes]":
     from campaign.simulation.backfill import BackfillTimes
-    from campaign.simulation.clocked import LoopTimes
+    from campaign.simulation.beats import LoopTimes
 
     if policy.loop is None:
         raise ValueError("a policy without a loop has no clock")

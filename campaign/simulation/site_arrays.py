@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from campaign.simulation.beats import OWN
+
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Records = Any
@@ -48,18 +50,10 @@ STARTS: Any = np.int64(3)
 """The values of `JobTable.after_kind`: what a job waits for of those that it depends on."""
 
 
-# Places of the state: the time; the last runs by kind, and the next ones; flags: a run is wanted
-# now, or asked for by the clock; something has changed since a run in order saw all that it must,
-# or since a backfill run; the queue's length; until when backfill runs would find what the last one
-# did; whether the last one left a job waiting, so that the next one keeps the beat.
-TIME, LAST_RUN, LAST_ASKED, LAST_FULL, LAST_BACKFILL, RUN_DUE, ASKED_DUE, FULL_DUE, BACKFILL_DUE = (
-    range(9)
-)
-WANTED, ASKED, UNSEEN, CHANGED, QUEUED, SAME_UNTIL, BEATS, RUNNING, NEXT_CHANGE, RECALCULATED = (
-    range(9, 19)
-)
-NOTED, LAST_NEWS = range(19, 21)
-STATES = 21
+# Places of the state behind those of the clock (beats.py): how many jobs wait, and run; the next
+# change of nodes; how many reasons were noted; when something last changed.
+QUEUED, RUNNING, NEXT_CHANGE, NOTED, LAST_NEWS = range(OWN, OWN + 5)
+STATES = OWN + 5
 
 
 def _record(fields: str) -> np.dtype[Any]:

@@ -2,15 +2,17 @@
 
 import numpy as np
 
-from campaign.simulation.compiled import ZERO, compiled
-from campaign.simulation.site_arrays import (
+from campaign.simulation.beats import (
     BEATS,
     CHANGED,
     LAST_BACKFILL,
+    SAME_UNTIL,
+)
+from campaign.simulation.compiled import ZERO, compiled
+from campaign.simulation.site_arrays import (
     NOBODY,
     QUEUED,
     RUNNING,
-    SAME_UNTIL,
     Ints,
     Live,
     Site,

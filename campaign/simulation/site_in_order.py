@@ -6,9 +6,20 @@ partition's nodes for itself: no later job of the partition is tried, and none o
 
 import numpy as np
 
+from campaign.simulation.beats import (
+    CHANGED,
+    UNSEEN,
+)
 from campaign.simulation.compiled import ONE, ZERO, compiled
 from campaign.simulation.limits import NO_NODES
-from campaign.simulation.site_arrays import CHANGED, NOBODY, UNSEEN, WAITS, Flags, Ints, Live, Site
+from campaign.simulation.site_arrays import (
+    NOBODY,
+    WAITS,
+    Flags,
+    Ints,
+    Live,
+    Site,
+)
 from campaign.simulation.site_choosing import Room, chosen
 from campaign.simulation.site_people import Crowd, held_back
 from campaign.simulation.site_preempting import preempted

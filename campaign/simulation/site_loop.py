@@ -5,37 +5,36 @@ clock's next stroke; one over the whole queue, and a backfill run, at their inte
 """
 
 from campaign.simulation.backfill import BackfillTimes
-from campaign.simulation.clocked import LoopTimes
-from campaign.simulation.compiled import ZERO, compiled
-from campaign.simulation.site_arrays import (
-    ASKED,
+from campaign.simulation.beats import (
     ASKED_DUE,
     BACKFILL_DUE,
-    BEATS,
-    CHANGED,
-    DOWN,
-    ENDED,
     FULL_DUE,
-    GAVE_WAY,
-    LAST_ASKED,
     LAST_BACKFILL,
     LAST_FULL,
+    RUN_DUE,
+    TIME,
+    WANTED,
+    LoopTimes,
+    backfill_nothing,
+    granted,
+    set_alarms,
+    start_clock,
+)
+from campaign.simulation.compiled import ZERO, compiled
+from campaign.simulation.site_arrays import (
+    DOWN,
+    ENDED,
+    GAVE_WAY,
     LAST_NEWS,
-    LAST_RUN,
     LOST_NODE,
     NEXT_CHANGE,
     NOBODY,
     QUEUED,
     REQUEUED,
-    RUN_DUE,
     RUNNING,
     RUNS,
-    SAME_UNTIL,
-    TIME,
-    UNSEEN,
     UP,
     WAITS,
-    WANTED,
     Live,
     Site,
 )
@@ -56,13 +55,11 @@ def run_site(
     jobs = live.submit.size
     state = live.state
     ends = [(NEVER, NEVER) for _ in range(0)]  # empty, but of a type that Numba can tell
-    state[LAST_RUN] = -loop.least
-    state[LAST_ASKED] = loop.first - loop.delay
-    state[LAST_FULL] = state[LAST_BACKFILL] = -loop.lead
+    start_clock(state, loop)
     arrived = ZERO
     while live.halt[0] == GO_ON:
         coming = live.submit[arrived] if arrived < jobs else NEVER
-        _set_alarms(site, live, loop, beat)
+        set_alarms(state, state[QUEUED] > 0, not site.rules[0].prompt, loop, beat)
         now = min(coming, _next_event(site, live, ends))
         now = min(now, state[RUN_DUE], state[ASKED_DUE], state[FULL_DUE], state[BACKFILL_DUE])
         if arrived == jobs and state[RUNNING] == 0 and _is_over(site, live, beat, loop.depth):
@@ -71,7 +68,7 @@ def run_site(
             live.halt[0] = TOO_FAR if state[RUNNING] > 0 or arrived < jobs else live.halt[0]
             break
         if state[QUEUED] == 0 and beat.on:
-            _backfill_nothing(live, beat, loop.tick, now)
+            backfill_nothing(state, beat, loop.tick, now)
         state[TIME] = now
         ranked(site, live, crowd, now)
         while len(ends) > 0 and ends[0][0] <= now:
@@ -179,75 +176,13 @@ def _count_leaving(site: Site, live: Live, ends: Ends, release: int, now: int) -
 
 
 @compiled
-def _set_alarms(site: Site, live: Live, loop: LoopTimes, beat: BackfillTimes) -> None:
-    """Set the times at which something will be due by the clock, though no job comes or goes."""
-    state = live.state
-    for due in range(RUN_DUE, BACKFILL_DUE + 1):
-        state[due] = NEVER
-    if state[QUEUED] == 0:
-        return
-    now = state[TIME]
-    if state[WANTED]:
-        state[RUN_DUE] = max(now, state[LAST_RUN] + loop.least)
-    if state[ASKED]:
-        state[ASKED_DUE] = _next_tick(
-            max(now, state[LAST_ASKED] + loop.delay), loop.first, loop.tick
-        )
-    restless = not site.rules[0].prompt
-    if state[UNSEEN] or restless:
-        # It keeps its beat when there is nothing to see.
-        missed = max(0, (now - state[LAST_FULL]) // loop.interval)
-        state[FULL_DUE] = _next_tick(
-            state[LAST_FULL] + (missed + 1) * loop.interval, loop.first, loop.tick
-        )
-    if beat.on:
-        fresh = state[CHANGED] or restless
-        if fresh or (state[BEATS] and state[SAME_UNTIL] < NEVER):
-            since = now if fresh else max(now, state[SAME_UNTIL])
-            state[BACKFILL_DUE] = _next_backfill(live, beat, loop.tick, since)
-
-
-@compiled
-def _next_backfill(live: Live, beat: BackfillTimes, tick: int, since: int) -> int:
-    """Return when the next backfill run is due for something that is new `since` then."""
-    due = live.state[LAST_BACKFILL] + beat.interval
-    return _next_tick(max(due, since), due, beat.interval if live.state[BEATS] else tick)
-
-
-@compiled
-def _backfill_nothing(live: Live, beat: BackfillTimes, tick: int, now: int) -> None:
-    """Note the backfill run that an empty queue has seen before `now`, if one was due."""
-    state = live.state
-    if state[CHANGED] or state[BEATS]:
-        due = _next_backfill(live, beat, tick, state[TIME])
-        if due < now:
-            state[LAST_BACKFILL] = due
-            state[CHANGED] = state[BEATS] = 0
-
-
-@compiled
-def _next_tick(time: int, first: int, tick: int) -> int:
-    """Return the first tick at `time` or later; the clock ticks at `first`, before and after."""
-    return first - (first - time) // tick * tick
-
-
-@compiled
 def _run_if_due(
     site: Site, live: Live, crowd: Crowd, room: Room, ends: Ends, loop: LoopTimes, now: int
 ) -> None:
     """Run through the queue in order, if such a run is due."""
-    state = live.state
-    full = now >= state[FULL_DUE]
-    if full or now >= state[ASKED_DUE]:
-        state[WANTED] = 1
-        state[ASKED] = 0
-        state[LAST_ASKED] = now
-        if full:
-            state[LAST_FULL] = now
-    if not state[WANTED] or now < state[LAST_RUN] + loop.least:
+    due, full = granted(live.state, loop, now)
+    if not due:
         return
-    state[WANTED] = 0
-    state[LAST_RUN] = now
     ranked(site, live, crowd, now)
     _count_leaving(site, live, ends, loop.release, now)
     run_in_order(site, live, crowd, room, ends, now, full)

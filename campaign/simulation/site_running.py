@@ -5,11 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from campaign.simulation.beats import (
+    ASKED,
+    CHANGED,
+    TIME,
+    UNSEEN,
+)
 from campaign.simulation.compiled import ONE, ZERO, compiled
 from campaign.simulation.event_queue import insert, remove
 from campaign.simulation.site_arrays import (
-    ASKED,
-    CHANGED,
     COMPLETED,
     ENDED,
     LAST_NEWS,
@@ -19,9 +23,7 @@ from campaign.simulation.site_arrays import (
     QUEUED,
     RUNNING,
     RUNS,
-    TIME,
     TIMED_OUT,
-    UNSEEN,
     WAITS,
     Live,
     Site,
