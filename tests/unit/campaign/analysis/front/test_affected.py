@@ -1,0 +1,84 @@
+"""Whose jobs wait longer than at the baseline: users, partitions, sizes; and jobs of one trial."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from campaign.analysis.front.affected import FEWEST_JOBS, class_waits
+from campaign.core.jobs import JOBS_SCHEMA, WORKLOAD_SCHEMA, Workload
+
+COUNT = 40
+
+
+def table(waits, order=None) -> pa.Table:
+    """Jobs that are submitted a second apart, narrow ones first, half of them long."""
+    rows = [
+        {
+            "job_id": job,
+            "arrival_s": float(job),
+            "width": 1 if job < COUNT // 2 else 8,
+            "runtime_s": 60.0 if job % 2 else 3600.0,
+            "requested_s": 3600.0,
+            "user": 1 + job % 4,
+            "submit_ns": job * 10**9,
+            "start_ns": None if wait is None else int((job + wait) * 10**9),
+        }
+        for job, wait in enumerate(waits)
+    ]
+    return pa.Table.from_pylist([rows[job] for job in order or range(len(rows))], JOBS_SCHEMA)
+
+
+def workload_of(jobs: pa.Table) -> Workload:
+    names = pa.array(["short" if job % 2 else "long" for job in range(COUNT)])
+    traits = pa.table({"partition": names.dictionary_encode()})
+    return Workload("test", jobs.select(WORKLOAD_SCHEMA.names), traits=traits)
+
+
+def test_wide_jobs_that_wait_longer_are_named_first():
+    before = table([10.0] * COUNT)
+    after = table([5.0] * (COUNT // 2) + [30.0] * (COUNT // 2))
+    found = class_waits(after, before)
+    assert [one.field for one in found] == ["size"] * 4
+    assert {one.name for one in found[:2]} == {"8 slots, 60 s", "8 slots, 3600 s"}
+    assert found[0].jobs == COUNT // 4
+    assert (found[0].before_s, found[0].after_s) == (10, 30)
+    assert (found[0].longer_s, found[0].percent) == (20, 200)
+    assert found[-1].percent == -50
+
+
+def test_users_and_partitions_come_from_the_workload():
+    before = table([10.0] * COUNT)
+    after = table([40.0 if job % 4 == 2 else 10.0 for job in range(COUNT)])
+    found = class_waits(after, before, workload_of(before))
+    by = {(one.field, one.name): one for one in found}
+    assert by["user", "3"].longer_s == 30
+    assert by["user", "1"].longer_s == 0
+    assert by["partition", "long"].after_s == pytest.approx(25)
+    assert by["partition", "short"].percent == 0
+
+
+def test_jobs_are_matched_by_their_numbers_and_those_of_one_trial_left_out():
+    before = table([10.0] * (COUNT - 1) + [None])
+    order = np.random.default_rng(0).permutation(COUNT).tolist()
+    after = table([None, *[20.0] * (COUNT - 1)], order)
+    found = class_waits(after, before)
+    assert sum(one.jobs for one in found) == COUNT - 2
+    assert all((one.before_s, one.after_s) == (10, 20) for one in found)
+
+
+def test_a_wait_of_nothing_has_no_per_cent_and_small_classes_are_left_out():
+    before = table([0.0] * COUNT)
+    after = table([1.0] * COUNT)
+    assert class_waits(after, before)[0].percent == float("inf")
+    few = FEWEST_JOBS - 1
+    assert class_waits(after.slice(0, few), before.slice(0, few)) == []
+    assert class_waits(after.slice(0, 0), before.slice(0, 0)) == []
+
+
+def test_a_class_that_all_jobs_are_of_says_nothing():
+    before = table([10.0] * COUNT)
+    jobs = before.set_column(
+        before.schema.get_field_index("user"), "user", pa.array([7] * COUNT, pa.int32())
+    )
+    found = class_waits(jobs, jobs, Workload("test", jobs.select(WORKLOAD_SCHEMA.names)))
+    assert {one.field for one in found} == {"size"}
