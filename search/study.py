@@ -12,7 +12,8 @@ only, and its tests hold them against the version that is installed.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -26,14 +27,15 @@ from optuna.distributions import (
 from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 
-from campaign.core.trials import Point
+from campaign.core.trials import Origin, Point
 from campaign.schema.model import Direction
 from campaign.schema.search import Bound, SamplerSettings
 from campaign.schema.settings import Scalar
 from search.constraints import limits
 from search.distinct import PointKey, another, choices_left, key_of
+from search.opening import Opening
 from search.samplers import make_sampler
-from search.space import Categorical, Dimension, Integer, Space
+from search.space import SCHEDULER, Categorical, Dimension, Integer, Space
 
 CONSTRAINT_ATTR = "constraints"
 """The trial attribute in which samplers look for constraints; the name is Optuna's."""
@@ -47,19 +49,19 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 class Suggestion:
     """A point to evaluate; `attrs` are the sampler's notes: JSON values that belong to it.
 
-    `given` tells if the study was given the point, instead of choosing it.
+    `origin` tells who chose it.
     """
 
     number: int
     point: Point
     attrs: dict[str, Any]
-    given: bool = False
+    origin: Origin = "sampler"
 
 
 class Study:
     """Suggests points and is told their results; trial numbers count from 0 without gaps.
 
-    The points that come `first` are suggested before any other, unless they were asked for already.
+    Those of the `opening` are suggested before any other, unless they were asked for already.
     With `distinct`, no point is suggested twice while others are left: where the sampler wants one
     again, a random other point takes its place.
     """
@@ -72,13 +74,14 @@ class Study:
         sampler: SamplerSettings,
         seed: int,
         *,
-        first: Sequence[Point] = (),
+        opening: Opening | None = None,
         distinct: bool = False,
     ) -> None:
         self._space = space
-        self._first = tuple(first)
+        self._opening = opening or Opening()
         self._distinct = distinct
         self._asked: set[PointKey] = set()
+        self._tried: Counter[str] = Counter()
         self._distributions = {path: distribution(d) for path, d in space.dimensions.items()}
         self._objectives = tuple(objectives)
         self._constraints = dict(constraints)
@@ -100,10 +103,10 @@ class Study:
         self._study.sampler = make_sampler(
             self._sampler, seed_for(self._seed, number), conditional=self._space.conditional
         )
-        given = next((one for one in self._first if key_of(one) not in self._asked), None)
+        given = self._opening.next(self._asked, self._tried, self._has_left)
         if given is not None:
             # Optuna's next trial takes these values, and the sampler makes its notes all the same.
-            self._study.enqueue_trial(dict(given))
+            self._study.enqueue_trial(dict(given.point))
         if self._space.conditional:
             point = self._drawn(self._study.ask(), number)
         else:
@@ -112,9 +115,9 @@ class Study:
         if self._distinct and key_of(point) in self._asked:
             point = another(self._space, point, self._asked, seed_for(self._seed, number))
             self._set_point(self._trial_id(number), point)
-        self._asked.add(key_of(point))
+        self._note(point)
         attrs = dict(self._storage.get_trial_system_attrs(self._trial_id(number)))
-        return Suggestion(number, point, attrs, given=given is not None)
+        return Suggestion(number, point, attrs, given.origin if given else "sampler")
 
     def restore(self, suggestion: Suggestion, *, comparable: bool = True) -> None:
         """Put back a trial that was asked for before a resume.
@@ -127,7 +130,7 @@ class Study:
         for name, note in suggestion.attrs.items():
             self._storage.set_trial_system_attr(trial, name, note)
         if comparable:
-            self._asked.add(key_of(self._space.effective(suggestion.point)))
+            self._note(self._space.effective(suggestion.point))
 
     def tell(self, number: int, metrics: Mapping[str, float], *, baseline: bool = False) -> None:
         """Tell the metrics of a valid trial; those of the `baseline` limit all that are told later.
@@ -167,6 +170,17 @@ class Study:
         ]
         self._storage.set_trial_system_attr(self._trial_id(number), _STALLED, 1.0)
         self._settle(number, TrialState.COMPLETE, values)
+
+    def _note(self, point: Point) -> None:
+        """Take note that a point was asked for."""
+        self._asked.add(key_of(point))
+        self._tried[str(point.get(SCHEDULER, ""))] += 1
+
+    def _has_left(self, scheduler: str) -> bool:
+        """Return whether a scheduler has points left; it always has where points come again."""
+        return not self._distinct or scheduler in choices_left(
+            self._space, SCHEDULER, {}, self._asked
+        )
 
     def _settle(self, number: int, state: TrialState, values: list[float] | None = None) -> None:
         # As Optuna's own `Study.tell` does, without its copies of the trial.

@@ -181,7 +181,7 @@ def _drive(
         ledger=ledger,
         results=results,
         testbed=fleet,
-        baseline=composed.baseline.point,
+        opening=composed.opening,
         clock=fleet.now,
     )
     return executor.run()

@@ -16,9 +16,10 @@ from pydantic import BaseModel, ValidationError
 
 from campaign.config import cluster_check, effects
 from campaign.config.attached_problems import attached_problems
-from campaign.config.baseline import Baseline, baseline_of, baseline_problems, in_words
+from campaign.config.baseline import Baseline, baseline_of, in_words
 from campaign.config.derived import completed
 from campaign.config.file_kind import kind_by_file
+from campaign.config.first import opening_of, opening_problems
 from campaign.config.groups import CONF, groups
 from campaign.config.image_choice import image_name
 from campaign.config.input_limits import check_files, check_override, is_folder
@@ -33,6 +34,7 @@ from campaign.schema.settings import SettingRow, model_below, row_of, rows
 from schedulers.base import Params
 from schedulers.interface import SLOTS_OF_A_NODE, Scheduler
 from schedulers.registry import adapter
+from search.opening import Opening
 from search.reading import reason_of, space_of
 from search.space import Problem, Space, SpaceError
 
@@ -64,6 +66,11 @@ class Composed:
     def baseline(self) -> Baseline:
         """The point with which a campaign's other trials are compared."""
         return baseline_of(self.space, self.schedulers, self.campaign.search.baseline)
+
+    @property
+    def opening(self) -> Opening:
+        """What is tried before the sampler chooses freely."""
+        return opening_of(self.space, self.schedulers, self.campaign.search)
 
     @property
     def baseline_in_words(self) -> str:
@@ -146,7 +153,7 @@ def _validated(
     problems += effects.parameter_problems(space, schedulers, origins)
     problems += without_lever(campaign, space, schedulers, origins)
     problems += attached_problems(campaign, space)
-    problems += baseline_problems(space, campaign.search.baseline)
+    problems += opening_problems(space, schedulers, campaign.search)
     if problems:
         raise _config_error(problems, origins)
     campaign = completed(campaign)

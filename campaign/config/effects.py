@@ -289,6 +289,12 @@ def _of_image(campaign: Campaign) -> Iterator[Unused]:
 
 
 def _of_search(campaign: Campaign) -> Iterator[Unused]:
+    if len(campaign.scheduler.names) == 1:
+        yield Unused(
+            "search.arm_trials",
+            "a single scheduler is searched",
+            "choose several, such as scheduler=slurm-flux, or leave it out",
+        )
     for name, sampler in OF_SAMPLERS.items():
         if campaign.sampler.name != sampler:
             yield Unused(

@@ -14,13 +14,14 @@ from campaign.analysis.metrics import ClusterFacts, Computed, compute
 from campaign.core.errors import GaveUpError
 from campaign.core.jobs import Workload, tau_of
 from campaign.core.testbed import Status, Testbed
-from campaign.core.trials import Evaluation, Point, Trial, TrialRecord
+from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.execution.distinct import in_newest_group, trials_of
 from campaign.execution.quiet import QuietGate
 from campaign.records.ledger import Asked, History, Ledger, building_up
 from campaign.records.results import Results
 from campaign.schema.model import Campaign
 from campaign.schema.search import SearchSettings
+from search.opening import Opening
 from search.space import Space
 from search.study import Study, Suggestion
 
@@ -130,7 +131,8 @@ class Listener(Protocol):
 class Executor:
     """Runs one campaign on one testbed and records it in one ledger.
 
-    Its first trial is the `baseline`, where there is one; so is the first of each later group.
+    Its first trials, and the first of each later group, are those of the `opening`: the baseline,
+    where there is one, and what else is tried before the sampler chooses freely.
     `workload` is what its trials replay; without it, no metric of a class of jobs has a value.
     """
 
@@ -142,7 +144,7 @@ class Executor:
         ledger: Ledger,
         results: Results,
         testbed: Testbed,
-        baseline: Point | None = None,
+        opening: Opening | None = None,
         workload: Workload | None = None,
         listeners: tuple[Listener, ...] = (),
         clock: Callable[[], float] = time.time,
@@ -165,7 +167,7 @@ class Executor:
             search.constraints,
             campaign.sampler,
             search.seed,
-            first=() if baseline is None else (baseline,),
+            opening=opening,
             distinct=campaign.testbed.deterministic,
         )
         self._quiet = QuietGate(testbed.busy, campaign.testbed.wait_for_quiet_s, clock)
@@ -240,7 +242,8 @@ class Executor:
             trial=suggestion.number,
             point=suggestion.point,
             attrs=suggestion.attrs,
-            baseline=suggestion.given,
+            baseline=suggestion.origin == "baseline",
+            origin=suggestion.origin,
         )
         for listener in self._listeners:
             listener.asked(self._ledger.history.asked[suggestion.number])

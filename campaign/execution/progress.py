@@ -13,6 +13,8 @@ from campaign.execution.terminal import PHASE
 from campaign.records.ledger import Asked
 from campaign.report.facts import change, number
 
+_WHY = {"first": "search.first", "arm": "search.arm_trials"}
+"""Why a point was asked for that the sampler didn't choose freely."""
 _log = logging.getLogger(__name__)
 
 
@@ -52,7 +54,8 @@ class Progress:
     def asked(self, trial: Asked) -> None:
         """Log the point that was chosen for a trial."""
         data = {"trial": trial.number, "point": trial.point, "baseline": trial.baseline}
-        of = " (baseline)" if trial.baseline else ""
+        why = "baseline" if trial.baseline else _WHY.get(trial.origin)
+        of = f" ({why})" if why else ""
         _log_event("asked", f"trial {trial.number}{of}: {point_text(trial.point)}", data)
 
     def started(self, trial: Trial) -> None:

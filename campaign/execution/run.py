@@ -47,6 +47,8 @@ MAY_CHANGE = frozenset(
         "hosts",
         "image",
         "output",
+        "search.arm_trials",
+        "search.first",
         "search.give_up_after",
         "search.retries",
         "search.trials",
@@ -162,7 +164,7 @@ def _carry_out(
                     testbed=backend.open(
                         stack, workload, results.actor_logs(ledger.history.identity)
                     ),
-                    baseline=composed.baseline.point,
+                    opening=composed.opening,
                     workload=workload,
                     listeners=(progress, worker),
                 )

@@ -83,12 +83,16 @@ class GroupEvent(Event):
 
 
 class AskedEvent(Event):
-    """A point was chosen, with the sampler's notes; `baseline` tells if it is the baseline."""
+    """A point was chosen, with the sampler's notes; `baseline` tells if it is the baseline.
+
+    `origin` tells who chose it; earlier versions did not record that.
+    """
 
     trial: NonNegativeInt
     point: Point
     attrs: dict[str, Any]
     baseline: bool = False
+    origin: str = ""
 
 
 class StartedEvent(Event):

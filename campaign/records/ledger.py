@@ -50,12 +50,13 @@ RETRYABLE = frozenset({"invalid", FORGIVABLE})
 
 @dataclass(frozen=True)
 class Asked:
-    """A point that was chosen; `baseline` tells if the others are compared with it."""
+    """A point that was chosen, by its `origin`; `baseline` tells if others are compared with it."""
 
     number: int
     point: Point
     attrs: dict[str, Any]
     baseline: bool = False
+    origin: str = ""
 
 
 @dataclass
@@ -94,8 +95,8 @@ class History:
             case GroupEvent(key=key, workload_sha256=sha256):
                 group = ComparableGroup(len(self.groups), key, workload_sha256=sha256)
                 self.groups.append(group)
-            case AskedEvent(trial=number, point=point, attrs=attrs, baseline=baseline):
-                self.asked[number] = Asked(number, point, attrs, baseline)
+            case AskedEvent(trial=number, point=point, attrs=attrs, baseline=baseline) as asked:
+                self.asked[number] = Asked(number, point, attrs, baseline, asked.origin)
             case StartedEvent(trial=number, attempt=attempt):
                 self.attempts[number] = attempt
             case FinishedEvent(trial=number, record=record, jobs_sha256=table):

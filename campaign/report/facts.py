@@ -33,7 +33,8 @@ class EarlierGroup:
 class CampaignFacts:
     """What a campaign is, for its report.
 
-    `fixed` are the parameters that no trial varied, by dotted setting (with `cluster.nodes`, if
+    `arms` are the schedulers among which it chose, none where there was no choice; `fixed` are the
+    parameters that no trial varied, by dotted setting (with `cluster.nodes`, if
     fixed); `workload` says what was replayed, `workload_notes` what was done to get it, `tau_s`
     what bounded its slowdowns; `baseline` says what the baseline is; `command` repeats the
     campaign when it is given in `folder`.
@@ -45,6 +46,7 @@ class CampaignFacts:
     campaign: str
     objectives: Mapping[str, Direction]
     constraints: Mapping[str, Bound] = field(default_factory=dict)
+    arms: tuple[str, ...] = ()
     fixed: Mapping[str, Scalar] = field(default_factory=dict)
     slots_per_node: int = 0
     workload: Mapping[str, str] = field(default_factory=dict)
@@ -88,8 +90,14 @@ def dimensions(records: Iterable[TrialRecord]) -> list[str]:
 
 
 def schedulers_of(records: Iterable[TrialRecord]) -> list[str]:
-    """Return the schedulers that trials were chosen among, sorted; none without a choice."""
-    return sorted({str(record.point[SCHEDULER]) for record in records if SCHEDULER in record.point})
+    """Return the schedulers that have valid trials, sorted; none where there was no choice."""
+    return sorted(
+        {
+            str(record.point[SCHEDULER])
+            for record in records
+            if record.valid and SCHEDULER in record.point
+        }
+    )
 
 
 def nodes_of(record: TrialRecord, facts: CampaignFacts) -> int:

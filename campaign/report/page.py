@@ -124,6 +124,7 @@ def render(
         virtual=in_virtual_time(records),
         front=best,
         unmet=result.unmet,
+        unjudged=result.unjudged,
         points=points,
         baseline=result.baseline,
         baseline_row=result.baseline_behind,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from campaign.core.trials import TrialRecord
+from campaign.report.arms import unjudged
 from campaign.report.constraints import unmet
 from campaign.report.facts import CampaignFacts
 from campaign.report.times import Cost, cost_of
@@ -19,7 +20,8 @@ class CampaignResult:
     that repeats it, its fairness manifest. `records` hold each trial's last attempt, in order of
     trials; `front` are those of them that no other beats, best in the first objective first;
     `baseline` is the trial that the others are compared with, if there is one; `cost` says where
-    the time went. `unmet` names the constraints that no trial meets, empty where one meets all.
+    the time went. `unmet` names the constraints that no trial meets, empty where one meets all;
+    `unjudged` has a sentence for each scheduler of which no trial is valid.
     """
 
     facts: CampaignFacts
@@ -28,6 +30,7 @@ class CampaignResult:
     cost: Cost
     baseline: TrialRecord | None = None
     unmet: str = ""
+    unjudged: tuple[str, ...] = ()
 
     @property
     def baseline_behind(self) -> bool:
@@ -45,6 +48,7 @@ class CampaignResult:
             cost_of(records, facts),
             baseline_among(records),
             unmet(records, facts.constraints),
+            tuple(unjudged(records, facts.arms)),
         )
 
 

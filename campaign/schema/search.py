@@ -68,17 +68,41 @@ class SearchSettings(Settings):
         allowed="setting: value, such as scheduler.params.bf_interval: 60",
     )
 
+    first: list[dict[str, Scalar]] = setting(
+        factory=list,
+        help="points to try right after the baseline, which has what they leave out; a parameter "
+        "may stand by its own short name",
+        allowed="list of mappings, such as {cluster.nodes: 4, bf_interval: 60}",
+    )
+    arm_trials: int = setting(
+        2,
+        help="how often each of several schedulers is tried, at its defaults first, before the "
+        "sampler chooses freely",
+        ge=0,
+        le=1000,
+    )
+
     @field_validator("baseline", mode="before")
     @classmethod
     def _by_dotted_setting(cls, baseline: Any) -> Any:
         # search.baseline.cluster.nodes=4 gives a mapping in a mapping.
-        if not isinstance(baseline, Mapping):
-            return baseline
-        values = dict(_dotted(baseline))
-        for path, value in values.items():
-            if not isinstance(value, Scalar):
-                raise ValueError(f"the baseline has one value of {path}, which {value!r} isn't")
+        return _point_of(baseline, "the baseline")
+
+    @field_validator("first", mode="before")
+    @classmethod
+    def _each_by_dotted_setting(cls, first: Any) -> Any:
+        return [_point_of(one, "a point") for one in first] if isinstance(first, list) else first
+
+
+def _point_of(values: Any, what: str) -> Any:
+    """Return the settings of a point by dotted name; ValueError where one has several values."""
+    if not isinstance(values, Mapping):
         return values
+    found = dict(_dotted(values))
+    for path, value in found.items():
+        if not isinstance(value, Scalar):
+            raise ValueError(f"{what} has one value of {path}, which {value!r} isn't")
+    return found
 
 
 def _dotted(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -6,6 +6,7 @@ import optuna
 import pytest
 
 from campaign.schema.search import Bound, SamplerSettings
+from search.opening import Opening
 from search.space import Categorical, Condition, Integer, Real, Space
 from search.study import Study, Suggestion, distribution, seed_for, violations
 
@@ -123,11 +124,12 @@ def test_a_restored_study_goes_on_with_the_same_suggestions(sampler, constraints
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_given_point_comes_first_and_a_resume_does_not_ask_for_it_again(sampler, space, first):
     def study():
-        return study_of(sampler, space=space, first=(first,), distinct=True)
+        return study_of(sampler, space=space, opening=Opening(first), distinct=True)
 
     whole = ask_all(study(), BATCH * BATCHES)
-    assert (whole[0].point, whole[0].given) == (first, True)
-    assert [s.point for s in whole].count(first) == 1 and not any(s.given for s in whole[1:])
+    assert (whole[0].point, whole[0].origin) == (first, "baseline")
+    assert [s.point for s in whole].count(first) == 1
+    assert {s.origin for s in whole[1:]} == {"sampler"}
     for cut in (1, 2, 3, 14):
         resumed = study()
         kept = [as_kept(suggestion) for suggestion in whole[:cut]]
@@ -139,18 +141,18 @@ def test_a_given_point_comes_first_and_a_resume_does_not_ask_for_it_again(sample
 
 
 def test_a_given_point_is_told_like_any_other():
-    study = study_of("tpe", first=(HERE,))
+    study = study_of("tpe", opening=Opening(HERE))
     tell(study, study.ask())
     assert study._study.trials[0].params == HERE
     assert study._study.trials[0].values == [metrics_of(HERE)[name] for name in OBJECTIVES]
 
 
 def test_a_given_point_is_asked_for_again_where_the_earlier_trials_can_not_be_compared():
-    study = study_of("random", first=(HERE,))
+    study = study_of("random", opening=Opening(HERE))
     study.restore(Suggestion(0, HERE, {}), comparable=False)
     study.fail(0)
     again = study.ask()
-    assert (again.number, again.point, again.given) == (1, HERE, True)
+    assert (again.number, again.point, again.origin) == (1, HERE, "baseline")
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

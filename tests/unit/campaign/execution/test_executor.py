@@ -95,7 +95,7 @@ def search(composed, testbed, listener=None, appends=None):
             ledger=ledger,
             results=results,
             testbed=testbed,
-            baseline=composed.baseline.point,
+            opening=composed.opening,
             listeners=(listener,) if listener else (),
         )
         return executor.run()

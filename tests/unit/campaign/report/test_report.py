@@ -436,6 +436,28 @@ def across_schedulers():
     ]
 
 
+def test_a_scheduler_without_a_valid_trial_is_named_with_the_reason_and_stands_in_no_legend(jobs):
+    records = across_schedulers()[:4]
+    spoilt = {"outcome": "invalid", "reason": "steal 0.3\nof node n1", "metrics": {}}
+    records[2] = records[2].model_copy(update=spoilt)
+    arms = ("slurm", "sling", "flux", "volcano")
+    result = CampaignResult.of(records, replace(FACTS, arms=arms))
+    lost = (
+        "othing is known of flux, which has not lost: its only trial isn't valid; trial 2 was "
+        "invalid (steal 0.3)"
+    )
+    said = " ".join(printed(text_front(result)).split())
+    assert (
+        f"n{lost}" in said and "nothing is known of volcano: none of its points was tried" in said
+    )
+    page = Page(render(result, jobs)).text
+    assert page.index(f"N{lost}.") < page.index(
+        "Pareto front", page.index("on the Pareto front") + 20
+    )
+    assert scatter(records, result.front, OBJECTIVES).endswith("on the front: S sling, L slurm")
+    assert '"flux"' not in pareto(records, result.front, FACTS)
+
+
 def test_the_front_tells_schedulers_apart():
     records = across_schedulers()
     best = front(records, OBJECTIVES)

@@ -114,7 +114,7 @@ def campaign_on(folder, composed, testbed):
             ledger=ledger,
             results=Results(folder, "c"),
             testbed=testbed,
-            baseline=composed.baseline.point,
+            opening=composed.opening,
         ).run()
     return [(one.number, one.point, one.metrics) for one in records]
 
