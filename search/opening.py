@@ -1,10 +1,10 @@
 """What a search tries before its sampler chooses freely: the baseline, named points, each arm."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from campaign.core.trials import Origin, Point
-from search.distinct import PointKey, key_of
+from search.asked import AskedPoints
 from search.space import SCHEDULER
 
 
@@ -31,27 +31,23 @@ class Opening:
     arms: Mapping[str, Point] = field(default_factory=dict)
     arm_trials: int = 0
 
-    def next(
-        self,
-        asked: Collection[PointKey],
-        tried: Mapping[str, int],
-        has_left: Callable[[str], bool],
-    ) -> Given | None:
-        """Return what comes next, or None where the sampler chooses freely.
+    def next(self, asked: AskedPoints) -> Given | None:
+        """Return what comes next after the points that were asked for.
 
-        `asked` are the points that were asked for, `tried` counts trials by scheduler, and
-        `has_left` tells if a scheduler has points left. The arm that was tried least comes first.
+        The arm that was tried least comes first. None means that the sampler chooses freely.
         """
-        if self.baseline is not None and key_of(self.baseline) not in asked:
+        if self.baseline is not None and self.baseline not in asked:
             return Given(self.baseline, "baseline")
         for point in self.first:
-            if key_of(point) not in asked:
+            if point not in asked:
                 return Given(point, "first")
         few = [
-            name for name in self.arms if tried.get(name, 0) < self.arm_trials and has_left(name)
+            name
+            for name in self.arms
+            if asked.tried[name] < self.arm_trials and asked.has_left(name)
         ]
         if not few:
             return None
-        arm = min(few, key=lambda name: tried.get(name, 0))
-        known = key_of(self.arms[arm]) in asked
+        arm = min(few, key=lambda name: asked.tried[name])
+        known = self.arms[arm] in asked
         return Given({SCHEDULER: arm} if known else dict(self.arms[arm]), "arm")

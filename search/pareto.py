@@ -1,4 +1,4 @@
-"""The Pareto front of a campaign's trials: which are feasible, and which no other trial beats."""
+"""The Pareto front of a campaign's trials: what no other trial beats, and since when it stands."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from campaign.core.trials import TrialRecord
 from campaign.schema.model import Direction
 from campaign.schema.search import Bound
-from search.constraints import Limit, limits_among
+from search.constraints import Limit, limits, limits_among
 
 
 def front(
@@ -51,6 +51,61 @@ def dominates(one: TrialRecord, other: TrialRecord, objectives: Mapping[str, Dir
 def feasible(record: TrialRecord, limits: Iterable[Limit]) -> bool:
     """Return True if every limited metric was measured and keeps to its limits."""
     return all(limit.kept(record.metrics) for limit in limits)
+
+
+class Standstill:
+    """Follows a front from trial to trial, in the order of their numbers.
+
+    A trial moves the front if it is valid, feasible, and no trial before it is at least as good in
+    every objective. `moved` is the last one that did, None while there is no front.
+    """
+
+    def __init__(
+        self, objectives: Mapping[str, Direction], constraints: Mapping[str, Bound]
+    ) -> None:
+        self.moved: int | None = None
+        self._objectives = objectives
+        self._constraints = constraints
+        self._limits = limits(constraints, None)
+        self._front: list[tuple[float, ...]] = []
+
+    def tell(self, record: TrialRecord) -> None:
+        """Take in the next trial, which may be the baseline that limits those after it."""
+        if not record.valid or not _measured(record, self._objectives):
+            return
+        if record.baseline:
+            self._limits = limits(self._constraints, record.metrics)
+        if not feasible(record, self._limits):
+            return
+        costs = _costs(record, self._objectives)
+        if any(_no_worse(other, costs) for other in self._front):
+            return
+        self._front = [other for other in self._front if not _no_worse(costs, other)]
+        self._front.append(costs)
+        self.moved = record.number
+
+    def after(self, count: int, since: int = 0) -> int:
+        """Return how many of the first `count` trials came after the one that moved the front last.
+
+        Those before trial `since` don't count. While there is no front, nothing stands still.
+        """
+        return 0 if self.moved is None else max(0, count - max(self.moved + 1, since))
+
+
+def standstill_of(
+    records: Iterable[TrialRecord],
+    objectives: Mapping[str, Direction],
+    constraints: Mapping[str, Bound],
+) -> Standstill:
+    """Return how the front of these trials has moved."""
+    found = Standstill(objectives, constraints)
+    for record in sorted(records, key=lambda one: one.number):
+        found.tell(record)
+    return found
+
+
+def _no_worse(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return all(a <= b for a, b in zip(one, other, strict=True))
 
 
 def _measured(record: TrialRecord, objectives: Mapping[str, Direction]) -> bool:

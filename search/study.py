@@ -12,7 +12,6 @@ only, and its tests hold them against the version that is installed.
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -31,11 +30,12 @@ from campaign.core.trials import Origin, Point
 from campaign.schema.model import Direction
 from campaign.schema.search import Bound, SamplerSettings
 from campaign.schema.settings import Scalar
+from search.asked import AskedPoints
 from search.constraints import limits
-from search.distinct import PointKey, another, choices_left, key_of
+from search.distinct import another, choices_left
 from search.opening import Opening
 from search.samplers import make_sampler
-from search.space import SCHEDULER, Categorical, Dimension, Integer, Space
+from search.space import Categorical, Dimension, Integer, Space
 
 CONSTRAINT_ATTR = "constraints"
 """The trial attribute in which samplers look for constraints; the name is Optuna's."""
@@ -80,8 +80,7 @@ class Study:
         self._space = space
         self._opening = opening or Opening()
         self._distinct = distinct
-        self._asked: set[PointKey] = set()
-        self._tried: Counter[str] = Counter()
+        self._asked = AskedPoints(space, distinct=distinct)
         self._distributions = {path: distribution(d) for path, d in space.dimensions.items()}
         self._objectives = tuple(objectives)
         self._constraints = dict(constraints)
@@ -103,7 +102,7 @@ class Study:
         self._study.sampler = make_sampler(
             self._sampler, seed_for(self._seed, number), conditional=self._space.conditional
         )
-        given = self._opening.next(self._asked, self._tried, self._has_left)
+        given = self._opening.next(self._asked)
         if given is not None:
             # Optuna's next trial takes these values, and the sampler makes its notes all the same.
             self._study.enqueue_trial(dict(given.point))
@@ -112,12 +111,17 @@ class Study:
         else:
             found = {path: self._distributions[path] for path in self._space.existing({})}
             point = cast(Point, dict(self._study.ask(found).params))
-        if self._distinct and key_of(point) in self._asked:
-            point = another(self._space, point, self._asked, seed_for(self._seed, number))
+        if self._distinct and point in self._asked:
+            point = another(self._space, point, self._asked.keys, seed_for(self._seed, number))
             self._set_point(self._trial_id(number), point)
-        self._note(point)
+        self._asked.add(point)
         attrs = dict(self._storage.get_trial_system_attrs(self._trial_id(number)))
         return Suggestion(number, point, attrs, given.origin if given else "sampler")
+
+    @property
+    def opened(self) -> bool:
+        """Whether the opening is over: the sampler chooses freely."""
+        return self._opening.next(self._asked) is None
 
     def restore(self, suggestion: Suggestion, *, comparable: bool = True) -> None:
         """Put back a trial that was asked for before a resume.
@@ -130,7 +134,7 @@ class Study:
         for name, note in suggestion.attrs.items():
             self._storage.set_trial_system_attr(trial, name, note)
         if comparable:
-            self._note(self._space.effective(suggestion.point))
+            self._asked.add(self._space.effective(suggestion.point))
 
     def tell(self, number: int, metrics: Mapping[str, float], *, baseline: bool = False) -> None:
         """Tell the metrics of a valid trial; those of the `baseline` limit all that are told later.
@@ -171,17 +175,6 @@ class Study:
         self._storage.set_trial_system_attr(self._trial_id(number), _STALLED, 1.0)
         self._settle(number, TrialState.COMPLETE, values)
 
-    def _note(self, point: Point) -> None:
-        """Take note that a point was asked for."""
-        self._asked.add(key_of(point))
-        self._tried[str(point.get(SCHEDULER, ""))] += 1
-
-    def _has_left(self, scheduler: str) -> bool:
-        """Return whether a scheduler has points left; it always has where points come again."""
-        return not self._distinct or scheduler in choices_left(
-            self._space, SCHEDULER, {}, self._asked
-        )
-
     def _settle(self, number: int, state: TrialState, values: list[float] | None = None) -> None:
         # As Optuna's own `Study.tell` does, without its copies of the trial.
         self._storage.set_trial_state_values(self._trial_id(number), state, values)
@@ -212,7 +205,7 @@ class Study:
     def _with_points_left(self, path: str, point: Point, number: int) -> Scalar:
         """Return what `point` has at `path`, or a choice that leads to points not asked for yet."""
         before = {name: value for name, value in point.items() if name != path}
-        left = choices_left(self._space, path, before, self._asked)
+        left = choices_left(self._space, path, before, self._asked.keys)
         if point[path] in left or not left:
             return point[path]
         # Now, since a trial of Optuna's can't lose the parameters that exist with a choice again.

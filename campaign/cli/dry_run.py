@@ -11,7 +11,7 @@ from campaign.core.errors import CampaignError, ImageError
 from campaign.core.exits import USER_ERROR
 from campaign.core.jobs import Workload
 from campaign.execution.attainable import check_metrics
-from campaign.execution.distinct import fewer_trials, trials_of
+from campaign.execution.distinct import fewer_trials, most_trials
 from campaign.images.builders import require
 from campaign.records.ledger import History
 from campaign.testbeds.hardware_check import hardware_errors
@@ -43,7 +43,7 @@ def _what(composed: Composed) -> Iterator[str]:
     goals = ", ".join(f"{name} ({direction})" for name, direction in campaign.objectives.items())
     sampler = campaign.sampler.name
     wanted = campaign.search.trials
-    trials = trials_of(campaign, composed.space, History())
+    trials = most_trials(campaign, composed.space, History())
     count = "1 trial" if trials == 1 else f"{trials} trials"
     yield f"campaign   {campaign.name}: {count}, sampler {sampler}"
     if trials < wanted:

@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a line per campaign, the most recently changed first."""
-    from campaign.execution.distinct import recorded_trials
+    from campaign.execution.ending import recorded_trials
     from campaign.records.campaigns import summaries
 
     found = list(summaries(options.results, recorded_trials))

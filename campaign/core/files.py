@@ -290,3 +290,11 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     else:
         fix = f"Look after the disk and {GO_ON}"
     return StorageError(f"{path} can't be written: {error.strerror or error}", resolution=fix)
+
+
+def cut_torn_line(path: Path) -> None:
+    """Remove what follows the last whole line of a file: its writer died while it wrote that."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)

@@ -2,16 +2,14 @@
 
 import math
 
-from campaign.config.compose import compose_recorded
-from campaign.core.errors import CampaignError
 from campaign.records.ledger import History
 from campaign.schema.model import Campaign
 from search.distinct import key_of, size_of
 from search.space import Space
 
 
-def trials_of(campaign: Campaign, space: Space, history: History) -> int:
-    """Return the number of trials of a campaign: search.trials, or fewer.
+def most_trials(campaign: Campaign, space: Space, history: History) -> int:
+    """Return the most trials that a campaign may have: search.trials, or fewer.
 
     They are fewer where each evaluation of a point gives the same, and the space has fewer points:
     then each is evaluated once. Repetitions that an earlier version recorded count as trials.
@@ -26,18 +24,6 @@ def trials_of(campaign: Campaign, space: Space, history: History) -> int:
         if in_newest_group(history, number)
     }
     return min(wanted, len(history.asked) + int(size) - len(asked))
-
-
-def recorded_trials(history: History) -> int:
-    """Return what `trials_of` does, by the settings that a ledger recorded.
-
-    Where they are those of another version, and can't be read here, it is search.trials.
-    """
-    try:
-        composed = compose_recorded(history.config)
-    except CampaignError:
-        return int(history.config["search"]["trials"])
-    return trials_of(composed.campaign, composed.space, history)
 
 
 def in_newest_group(history: History, number: int) -> bool:

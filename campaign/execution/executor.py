@@ -15,7 +15,8 @@ from campaign.core.errors import GaveUpError
 from campaign.core.jobs import Workload, tau_of
 from campaign.core.testbed import Status, Testbed
 from campaign.core.trials import Evaluation, Trial, TrialRecord
-from campaign.execution.distinct import in_newest_group, trials_of
+from campaign.execution.distinct import in_newest_group, most_trials
+from campaign.execution.ending import Patience
 from campaign.execution.quiet import QuietGate
 from campaign.records.ledger import Asked, History, Ledger, building_up
 from campaign.records.results import Results
@@ -76,6 +77,7 @@ def decide(
     room: int,
     failures: int = 0,
     held: frozenset[int] = frozenset(),
+    enough: bool = False,
 ) -> Decision:
     """Return what to do next; nothing is changed.
 
@@ -87,7 +89,7 @@ def decide(
     `running` are the trials being evaluated, `room` is the number of further ones that the testbed
     can take. `told` is the number of trials whose outcome the sampler knows; they are always the
     first ones. `failures` is the number of attempts that failed since one last succeeded. `held`
-    are trials that must not be started yet (see `campaign.execution.quiet`).
+    are trials not to be started yet (`campaign.execution.quiet`), `enough` ends the asking.
     """
     if failures >= search.give_up_after:
         return Wait() if running else GiveUp()
@@ -108,7 +110,7 @@ def decide(
         return Wait()
     if told < asked:
         return Tell(tuple(range(told, asked)))
-    missing = search.trials - asked
+    missing = 0 if enough else search.trials - asked
     return Ask(min(search.batch - asked % search.batch, missing)) if missing > 0 else AllSettled()
 
 
@@ -131,9 +133,8 @@ class Listener(Protocol):
 class Executor:
     """Runs one campaign on one testbed and records it in one ledger.
 
-    Its first trials, and the first of each later group, are those of the `opening`: the baseline,
-    where there is one, and what else is tried before the sampler chooses freely.
-    `workload` is what its trials replay; without it, no metric of a class of jobs has a value.
+    Its first trials, and those of each later group, are of the `opening`, if there is one.
+    `workload` is what they replay; without it, no metric of a class of jobs has a value.
     """
 
     def __init__(
@@ -158,9 +159,8 @@ class Executor:
         self._listeners = listeners
         self._clock = clock
         search = campaign.search
-        self._search = search.model_copy(
-            update={"trials": trials_of(campaign, space, ledger.history)}
-        )
+        most = most_trials(campaign, space, ledger.history)
+        self._search = search.model_copy(update={"trials": most})
         self._study = Study(
             space,
             campaign.objectives,
@@ -172,6 +172,7 @@ class Executor:
         )
         self._quiet = QuietGate(testbed.busy, campaign.testbed.wait_for_quiet_s, clock)
         self._running: dict[int, tuple[Trial, float]] = {}
+        self._patience = Patience(campaign)
         self._told = 0
         self._failures = 0
         self._last_failure: TrialRecord | None = None
@@ -205,6 +206,7 @@ class Executor:
             told=self._told,
             room=room,
             failures=self._failures,
+            enough=self._patience.is_out(history, opened=self._study.opened),
         )
 
     def _carry_out(self, decision: Decision) -> None:
@@ -302,6 +304,7 @@ class Executor:
             self._study.stall(number)
         else:
             self._study.fail(number)
+        self._patience.tell(record)
         self._told = number + 1
 
 

@@ -9,7 +9,7 @@ from campaign.config.compose import Composed, compose_recorded
 from campaign.core.exits import MLFLOW_INCOMPLETE, NOTHING_FEASIBLE
 from campaign.core.files import user_path
 from campaign.core.trials import TrialRecord
-from campaign.execution.distinct import trials_of
+from campaign.execution.ending import trials_of
 from campaign.execution.fidelity import fidelity_of_baseline
 from campaign.execution.recorded import check_recorded
 from campaign.execution.summary import conclude, facts_of, result_of
@@ -35,7 +35,7 @@ def report_again(folder: Path, name: str) -> int:
     parameters = parameters_of(composed.schedulers, composed.space)
     known = {path: history.group.key.get(path, value) for path, value in parameters.items()}
     tracker = tracker_for(campaign, facts.config, known, results, history)
-    wanted = trials_of(campaign, composed.space, history)
+    wanted = trials_of(composed, history)
     results.keep_config(facts.config)
 
     def track(front: Sequence[TrialRecord]) -> None:

@@ -17,7 +17,7 @@ from campaign.core.files import sweep_drafts, user_path
 from campaign.core.jobs import Workload
 from campaign.core.trials import TrialRecord
 from campaign.execution.attainable import check_metrics
-from campaign.execution.distinct import fewer_trials, trials_of
+from campaign.execution.ending import trials_of, why_fewer
 from campaign.execution.executor import Executor
 from campaign.execution.fidelity import fidelity_of_baseline
 from campaign.execution.progress import Progress
@@ -50,6 +50,7 @@ MAY_CHANGE = frozenset(
         "search.arm_trials",
         "search.first",
         "search.give_up_after",
+        "search.patience",
         "search.retries",
         "search.trials",
         "testbed.heartbeat_timeout_s",
@@ -136,7 +137,7 @@ def _carry_out(
     start = Start(campaign, key_of(campaign, parameters, workload), workload, command.arguments)
     own_group = starts_group(start, ledger.history, results, new_group=command.new_group)
     backend = backend_for(campaign, schedulers, space)
-    trials = trials_of(campaign, space, ledger.history)
+    trials = trials_of(composed, ledger.history)
     left = _is_left(composed, workload, trials, ledger)
     images = backend.prepare(ledger.history.images)
     progress = Progress(trials, objectives=campaign.objectives)
@@ -229,15 +230,18 @@ def _is_left(composed: Composed, workload: Workload, trials: int, ledger: Ledger
     """
     search = composed.campaign.search
     done = ledger.history.lasting(search.retries)
-    if trials < search.trials:
-        _log.info("%s", fewer_trials(trials, search.trials))
+    if fewer := why_fewer(composed, ledger.history, trials):
+        _log.info("%s", fewer)
     if done < trials:
         check_metrics(composed, workload)
         for path, why in ignored_parameters(composed.space, composed.schedulers).items():
             _log.info("%s has no effect: %s", path, why)
         _log.info("baseline: %s", composed.baseline_in_words)
         return True
-    more = "" if trials < search.trials else "a larger search.trials goes on, "
+    larger = "search.trials"
+    if trials < search.trials:
+        larger = "search.patience or search.trials" if search.patience is not None else ""
+    more = f"a larger {larger} goes on, " if larger else ""
     _log.info("all %d trials are done already; %sanother name= begins anew", done, more)
     return False
 

@@ -56,6 +56,7 @@ def facts_of(composed: Composed, results: Results, history: History) -> Campaign
         campaign=campaign.name,
         objectives=campaign.objectives,
         constraints=campaign.search.constraints,
+        patience=campaign.search.patience,
         arms=composed.space.schedulers if composed.space.has_arms else (),
         fixed=composed.space.fixed,
         slots_per_node=campaign.cluster.node_slots,

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from campaign.core.errors import LedgerError
-from campaign.core.files import flush, make_folder, open_regular, storage_error
+from campaign.core.files import cut_torn_line, flush, make_folder, open_regular, storage_error
 from campaign.core.trials import Point, TrialRecord
 from campaign.records.events import (
     AskedEvent,
@@ -79,6 +79,7 @@ class History:
     config: dict[str, Any] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
     folder: str = ""
+    extended: int = 0  # trials that there were when search.trials was raised last
 
     def add(self, event: dict[str, Any]) -> None:
         """Take in the next event; raise ValueError for one that isn't valid."""
@@ -108,6 +109,9 @@ class History:
                 self.fairness = rows
 
     def _note_start(self, event: HeadEvent | ResumedEvent) -> None:
+        before, now = (one.get("search", {}) for one in (self.config, event.config or {}))
+        if now.get("trials", 0) > before.get("trials", 0):
+            self.extended = len(self.asked)
         self.config = self.config if event.config is None else event.config
         self.arguments = self.arguments if event.arguments is None else event.arguments
         self.folder = event.folder or self.folder
@@ -213,7 +217,7 @@ class Ledger:
         try:
             self._chain = Chain()
             self.history = _history(self.path, self._chain)
-            _cut_torn_tail(self.path)
+            cut_torn_line(self.path)
             self._size = self.path.stat().st_size
         except BaseException:
             self._file.close()
@@ -391,10 +395,3 @@ def history_of(path: Path) -> History:
             resolution="`hpc-campaign list` says which there are.",
         )
     return history
-
-
-def _cut_torn_tail(path: Path) -> None:
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)

@@ -33,11 +33,11 @@ class EarlierGroup:
 class CampaignFacts:
     """What a campaign is, for its report.
 
-    `arms` are the schedulers among which it chose, none where there was no choice; `fixed` are the
-    parameters that no trial varied, by dotted setting (with `cluster.nodes`, if
-    fixed); `workload` says what was replayed, `workload_notes` what was done to get it, `tau_s`
-    what bounded its slowdowns; `baseline` says what the baseline is; `command` repeats the
-    campaign when it is given in `folder`.
+    `patience` is search.patience; `arms` are the schedulers among which it chose, none where there
+    was no choice; `fixed` are the parameters that no trial varied, by dotted setting (with
+    `cluster.nodes`, if fixed); `workload` says what was replayed, `workload_notes` what was done to
+    get it, `tau_s` what bounded its slowdowns; `baseline` says what the baseline is; `command`
+    repeats the campaign when it is given in `folder`.
     `earlier` are the attempts that were tried again; `earlier_groups` are the trials that can't be
     compared with those that are shown; `fairness` says what differs between compared schedulers;
     `resumed` tells when drivers took the campaign up again (Unix seconds).
@@ -46,6 +46,7 @@ class CampaignFacts:
     campaign: str
     objectives: Mapping[str, Direction]
     constraints: Mapping[str, Bound] = field(default_factory=dict)
+    patience: int | None = None
     arms: tuple[str, ...] = ()
     fixed: Mapping[str, Scalar] = field(default_factory=dict)
     slots_per_node: int = 0

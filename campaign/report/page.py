@@ -125,6 +125,7 @@ def render(
         front=best,
         unmet=result.unmet,
         unjudged=result.unjudged,
+        stood_still=result.stood_still,
         points=points,
         baseline=result.baseline,
         baseline_row=result.baseline_behind,

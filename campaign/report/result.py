@@ -8,6 +8,7 @@ from campaign.core.trials import TrialRecord
 from campaign.report.arms import unjudged
 from campaign.report.constraints import unmet
 from campaign.report.facts import CampaignFacts
+from campaign.report.standstill import stood_still
 from campaign.report.times import Cost, cost_of
 from search.pareto import front
 
@@ -21,7 +22,8 @@ class CampaignResult:
     trials; `front` are those of them that no other beats, best in the first objective first;
     `baseline` is the trial that the others are compared with, if there is one; `cost` says where
     the time went. `unmet` names the constraints that no trial meets, empty where one meets all;
-    `unjudged` has a sentence for each scheduler of which no trial is valid.
+    `unjudged` has a sentence for each scheduler of which no trial is valid, and `stood_still` says
+    since when the front hasn't moved.
     """
 
     facts: CampaignFacts
@@ -31,6 +33,7 @@ class CampaignResult:
     baseline: TrialRecord | None = None
     unmet: str = ""
     unjudged: tuple[str, ...] = ()
+    stood_still: str = ""
 
     @property
     def baseline_behind(self) -> bool:
@@ -49,6 +52,7 @@ class CampaignResult:
             baseline_among(records),
             unmet(records, facts.constraints),
             tuple(unjudged(records, facts.arms)),
+            stood_still(records, facts),
         )
 
 

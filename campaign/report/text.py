@@ -53,7 +53,7 @@ def text_front(result: CampaignResult) -> "Group":
         f"Pareto front{of}: {len(best)} of {valid} valid trials ({len(records)} in all)",
         style="bold",
     )
-    said = (*result.unjudged, *_apart(result), *filter(None, [result.unmet]))
+    said = (*result.unjudged, *_apart(result), *filter(None, [result.unmet, result.stood_still]))
     apart = [Text(printable(line)) for line in said]
     if not best:
         return Group(title, *apart)

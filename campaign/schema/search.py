@@ -39,6 +39,12 @@ class SearchSettings(Settings):
     batch: int = setting(
         1, help="points asked for at once; testbed.parallel of them run together", ge=1, le=1024
     )
+    patience: int | None = setting(
+        None,
+        help="ends the campaign once so many trials in a row have not moved the front; without it, "
+        "only search.trials does",
+        ge=1,
+    )
     seed: int = setting(1, help="seed of the sampler", ge=0)
     retries: int = setting(
         1,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from campaign.core.trials import TrialRecord
 from campaign.schema.search import Bound
 from search.constraints import limits
-from search.pareto import dominates, feasible, front
+from search.pareto import dominates, feasible, front, standstill_of
 
 BOTH = {"wait": "minimize", "use": "maximize"}
 # Few distinct values, so that ties and duplicates are common.
@@ -112,3 +112,25 @@ def test_an_unmeasured_constraint_is_not_met():
 
 def test_no_trials_no_front():
     assert front([], BOTH) == []
+
+
+def values(records: list[TrialRecord]) -> set[tuple[float, float]]:
+    return {(record.metrics["wait"], record.metrics["use"]) for record in records}
+
+
+@given(trials(), st.sampled_from([None, Bound(max=3.0), Bound(max_x_baseline=1.0)]))
+def test_the_last_trial_that_moved_the_front_is_the_last_one_without_which_it_were_another(
+    records, bound
+):
+    records = [one.model_copy(update={"baseline": one.number == 0}) for one in records]
+    constraints = {"wait": bound} if bound else {}
+    fronts = [values(front(records[:end], BOTH, constraints)) for end in range(len(records) + 1)]
+    moved = [n for n in range(len(records)) if fronts[n + 1] != fronts[n]]
+    found = standstill_of(reversed(records), BOTH, constraints)
+    assert found.moved == (moved[-1] if moved else None)
+    assert found.after(len(records)) == (len(records) - 1 - moved[-1] if moved else 0)
+
+
+def test_trials_before_a_start_do_not_count_as_a_standstill():
+    found = standstill_of([trial(0, 1.0, 1.0)], BOTH, {})
+    assert [found.after(9, since) for since in (0, 1, 4, 12)] == [8, 8, 5, 0]

@@ -74,7 +74,7 @@ def test_orphans_are_noticed(composed, tmp_path, monkeypatch):
 
 
 def test_a_torn_line_that_is_not_cut_off_is_noticed(composed, tmp_path, monkeypatch):
-    monkeypatch.setattr(ledger, "_cut_torn_tail", lambda path: None)
+    monkeypatch.setattr(ledger, "cut_torn_line", lambda path: None)
     assert any("the ledger can't be read" in line for line in broken(composed, tmp_path))
 
 

@@ -27,6 +27,7 @@ from campaign.execution.executor import (
 from campaign.records.ledger import History, Ledger, read
 from campaign.records.results import Results
 from campaign.schema.search import SearchSettings
+from search.pareto import standstill_of
 from tests.fakes.testbed import FakeTestbed, Killed, always_ok, by_attempt
 
 INFRA = "infrastructure_failed"
@@ -253,6 +254,28 @@ def test_a_finished_campaign_does_nothing_and_more_trials_extend_it(tmp_path):
     assert more.started == [(6, 1), (7, 1)]
 
 
+def patient(tmp_path, *options):
+    return composed_of(
+        tmp_path, "search.trials=40", "search.batch=3", "search.patience=7", *options
+    )
+
+
+def test_a_front_that_stands_still_ends_the_campaign_after_a_whole_batch(tmp_path):
+    records = search(patient(tmp_path), FakeTestbed())
+    moved = standstill_of(records, _composed().campaign.objectives, {}).moved
+    # The first end of a batch at which seven trials have moved nothing.
+    assert len(records) == -(-(moved + 8) // 3) * 3 < 40
+    idle = FakeTestbed()
+    assert search(patient(tmp_path), idle) == records and idle.started == []
+
+
+def test_what_the_search_opens_with_is_tried_however_still_the_front_stands(tmp_path):
+    named = ",".join(f"{{nodes: {n}, bf_interval: {i}}}" for n in (2, 3) for i in range(20, 27))
+    given = ("search.trials=40", "search.patience=1", f"search.first=[{named}]")
+    records = search(composed_of(tmp_path, *given), FakeTestbed())
+    assert 15 <= len(records) < 40
+
+
 RULES = {
     "all ok": always_ok,
     "some fail": by_attempt(
@@ -263,7 +286,13 @@ RULES = {
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 @pytest.mark.parametrize(
-    "options", [("search.batch=1",), ("search.batch=4", "sampler=nsga2")], ids=["tpe", "nsga2"]
+    "options",
+    [
+        ("search.batch=1",),
+        ("search.batch=4", "sampler=nsga2"),
+        ("search.batch=2", "search.patience=3", "search.first=[{nodes: 2}]", "search.trials=20"),
+    ],
+    ids=["tpe", "nsga2", "patience"],
 )
 def test_a_driver_killed_at_any_event_loses_nothing_and_repeats_nothing(tmp_path, options, rule):
     undisturbed = composed_of(tmp_path / "undisturbed", *options)

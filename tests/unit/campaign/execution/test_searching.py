@@ -4,6 +4,10 @@ import json
 
 import pytest
 
+from campaign.execution.ending import recorded_trials
+from campaign.execution.report_again import report_again
+from campaign.execution.verify import damages_of
+from campaign.records.campaigns import summaries
 from campaign.records.ledger import history_of
 from campaign.records.results import Results
 from campaign.search import main
@@ -63,3 +67,31 @@ def test_named_points_come_after_the_baseline_and_each_scheduler_is_tried(place)
     more = "search.first=[{scheduler: flux, nodes: 3}, {nodes: 3, bf_interval: 20}]"
     assert search("scheduler=slurm-flux", more, "search.trials=6") == 0
     assert (points(place)[5]["scheduler.name"], points(place)[5]["cluster.nodes"]) == ("flux", 3)
+
+
+def test_a_front_that_stands_still_ends_the_campaign_which_is_then_complete(place, capsys):
+    few = ("cluster.nodes=[1,4]", "search.patience=4")
+    assert search(*few, "search.trials=60") == 0
+    ended = len(points(place))
+    assert ended < 60
+    moved = ended - 5  # whole batches of one trial: the fifth to last has moved it
+    text = f"the front has stood still since trial {moved}: 4 trials have come after it"
+    assert text in " ".join(capsys.readouterr().out.split())
+    assert text[1:] in (place / "results/a/report.html").read_text()
+    assert [one.state for one in summaries(place / "results", recorded_trials)] == ["finished"]
+    assert damages_of(place / "results", "a") == []
+    assert report_again(place / "results", "a") == 0
+    # The same command again has nothing to do; more patience, or more trials, go on.
+    assert search(*few, "search.trials=60") == 0 and len(points(place)) == ended
+    assert any(
+        line.startswith(f"all {ended} trials are done already; a larger search.patience or ")
+        for line in said(place)
+    )
+    assert search(few[0], "search.patience=6", "search.trials=60") == 0
+    patient = points(place)
+    assert len(patient) >= ended + 2
+    assert search(few[0], "search.patience=6", "search.trials=70") == 0
+    assert len(points(place)) >= len(patient) + 6
+    # Without an end in between, it would have been the same search.
+    assert search(few[0], f"search.trials={len(patient)}", name="b") == 0
+    assert points(place, "b") == patient
