@@ -11,6 +11,7 @@ from campaign.core.files import user_path
 from campaign.core.trials import TrialRecord
 from campaign.execution.ending import trials_of
 from campaign.execution.fidelity import fidelity_of_baseline
+from campaign.execution.front import findings_of
 from campaign.execution.recorded import check_recorded
 from campaign.execution.summary import conclude, facts_of, result_of
 from campaign.records.ledger import History, history_of
@@ -44,7 +45,8 @@ def report_again(folder: Path, name: str) -> int:
     result = result_of(facts, composed.schedulers, history, results.ledger_path)
     mlruns = user_path(campaign.output.mlruns)
     fidelity = fidelity_of_baseline(results, composed, history)
-    tracked = conclude(result, results, mlruns, track=track, fidelity=fidelity)
+    quality = findings_of(result, results, history, composed.space)
+    tracked = conclude(result, results, mlruns, track=track, fidelity=fidelity, quality=quality)
     _log.info("command  %s", facts.command)
     if facts.folder:
         _log.info("given in %s", facts.folder)

@@ -20,6 +20,7 @@ from campaign.execution.attainable import check_metrics
 from campaign.execution.ending import trials_of, why_fewer
 from campaign.execution.executor import Executor
 from campaign.execution.fidelity import fidelity_of_baseline
+from campaign.execution.front import findings_of
 from campaign.execution.progress import Progress
 from campaign.execution.recorded import check_recorded
 from campaign.execution.start import Start, key_of, record_start, standing, starts_group
@@ -187,8 +188,9 @@ def _concluded(
     result = result_of(facts, composed.schedulers, ledger.history, ledger.path)
     _record_fairness(result.facts.fairness, ledger)
     fidelity = fidelity_of_baseline(results, composed, ledger.history)
+    quality = findings_of(result, results, ledger.history, composed.space)
     mlruns = user_path(composed.campaign.output.mlruns)
-    return conclude(result, results, mlruns, track=track, fidelity=fidelity)
+    return conclude(result, results, mlruns, track=track, fidelity=fidelity, quality=quality)
 
 
 def _done(history: History, search: SearchSettings) -> tuple[int, TrialRecord | None]:

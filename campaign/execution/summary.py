@@ -17,6 +17,7 @@ from rich.console import RenderableType
 
 from campaign.analysis.fairness import ManifestEntry, manifest, plain
 from campaign.analysis.fidelity import FidelityFindings
+from campaign.analysis.front.findings import FrontFindings
 from campaign.config.compose import Composed
 from campaign.config.yaml_text import campaign_yaml
 from campaign.core.errors import CampaignError
@@ -29,6 +30,7 @@ from campaign.records.ledger import History, read
 from campaign.records.results import Results
 from campaign.report import page
 from campaign.report.facts import CampaignFacts, EarlierGroup
+from campaign.report.front_quality import plain_findings
 from campaign.report.result import CampaignResult
 from campaign.report.text import text_front, time_lines
 from campaign.testbeds.preflight import workload_for
@@ -147,17 +149,22 @@ def conclude(
     *,
     track: Track,
     fidelity: FidelityFindings | None = None,
+    quality: FrontFindings | None = None,
 ) -> bool:
     """Bring report and MLflow (by `track`) up to date and print the front.
 
-    `mlruns` is MLflow's folder; `fidelity` is the baseline's, where a log was replayed. A failure
-    of MLflow is logged, and stops nothing else. Return whether MLflow has all that it should.
+    `mlruns` is MLflow's folder; `fidelity` is the baseline's, where a log was replayed; `quality`
+    says how good the front is. A failure of MLflow is logged, and stops nothing else. Return
+    whether MLflow has all that it should.
     """
     fairness = result.facts.fairness
     if fairness:
         text = json_text(plain(fairness), indent=1)
         write_durably(results.fairness_path, f"{text}\n")
-    page.write(results.report_path, result, results.trial_jobs, fidelity)
+    if quality:
+        text = json_text(plain_findings(quality), indent=1)
+        write_durably(results.front_path, f"{text}\n")
+    page.write(results.report_path, result, results.trial_jobs, fidelity, quality)
     failure = _failure_of(track, result)
     for heading, line in time_lines(result.cost):
         _log.info("%-8s %s", heading, line)
@@ -177,7 +184,7 @@ def conclude(
             len(fairness),
             results.fairness_path,
         )
-    _show(text_front(result))
+    _show(text_front(result, quality))
     return not failure
 
 

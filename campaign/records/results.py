@@ -11,6 +11,7 @@ results/<campaign>/
   logs/             what its processes logged, as JSON lines: driver.jsonl is the driver's, the rest
                     is of its actors, a file for each life of one (actors.hosts.log_collector)
   fairness.json     what differs between the schedulers, where several are compared
+  front.json        how good the front is: what stands in the report about it, for programs
   report.html
 """
 
@@ -52,6 +53,7 @@ class Results:
         self.logs_folder = self.folder / "logs"
         self.driver_log = self.logs_folder / "driver.jsonl"
         self.report_path = self.folder / "report.html"
+        self.front_path = self.folder / "front.json"
         self.fairness_path = self.folder / "fairness.json"
 
     def keep(self, record: TrialRecord, evaluation: Evaluation, identity: str = "") -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from campaign.analysis.fidelity import FidelityFindings
+from campaign.analysis.front.findings import FrontFindings
 from campaign.analysis.metrics import METRICS, MetricDefinition, definition_of
 from campaign.core import files
 from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
@@ -32,6 +33,8 @@ from campaign.report.facts import (
     simulated,
 )
 from campaign.report.fidelity import fidelity_sections
+from campaign.report.front_pictures import importance_picture, volume_picture
+from campaign.report.front_quality import IMPORTANCE, VOLUME, quality_sections
 from campaign.report.gantt import chartable, gantt_svg
 from campaign.report.pages import templates
 from campaign.report.pressures import pressures_of
@@ -88,13 +91,15 @@ def write(
     result: CampaignResult,
     jobs: Callable[[int], pa.Table | None],
     fidelity: FidelityFindings | None = None,
+    quality: FrontFindings | None = None,
 ) -> Path:
     """Write the page to the file `target`, whole or not at all, and return it.
 
     `jobs` gives a trial's jobs table, or None where it left none; `fidelity` is the baseline's
-    where a log was replayed. Raises StorageError when the disk doesn't take it.
+    where a log was replayed; `quality` says how good the front is. Raises StorageError when the
+    disk doesn't take it.
     """
-    page = render(result, jobs, fidelity)
+    page = render(result, jobs, fidelity, quality)
     files.write_durably(target, page)
     return target
 
@@ -103,6 +108,7 @@ def render(
     result: CampaignResult,
     jobs: Callable[[int], pa.Table | None],
     fidelity: FidelityFindings | None = None,
+    quality: FrontFindings | None = None,
 ) -> str:
     """Return the page as text. All that comes from workloads, configuration or nodes is escaped."""
     from markupsafe import Markup
@@ -135,6 +141,9 @@ def render(
         **_provenance(records),
         status=lambda record: _status(record, limits),
         fidelity=list(fidelity_sections(fidelity)) if fidelity else [],
+        quality=list(quality_sections(quality)) if quality else [],
+        # Escaped by svg.
+        pictures={name: Markup(one) for name, one in _pictures(quality)},  # noqa: S704
         constraints=said(facts.constraints),
         lines=check_lines(records),
         pressures=pressures_of(records),
@@ -152,6 +161,15 @@ def render(
         uncharted=len(points) - len(charts),
         plotly=Markup(figures.library()),  # noqa: S704
     )
+
+
+def _pictures(quality: FrontFindings | None) -> Iterator[tuple[str, str]]:
+    """Yield the pictures of a front's quality by the heading of the section that each is in."""
+    if quality and quality.volume:
+        yield VOLUME, volume_picture(quality.volume)
+    importances = importance_picture(quality.importances) if quality else ""
+    if importances:
+        yield IMPORTANCE, importances
 
 
 def _provenance(records: Sequence[TrialRecord]) -> dict[str, list[tuple[str, str]]]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from campaign.analysis.front.findings import FrontFindings
 from campaign.core.printable import printable
 from campaign.core.trials import TrialRecord
 from campaign.report.facts import (
@@ -19,6 +20,7 @@ from campaign.report.facts import (
     shown,
     simulated,
 )
+from campaign.report.front_quality import quality_lines
 from campaign.report.result import CampaignResult
 from campaign.report.times import Cost
 from campaign.schema.model import Direction
@@ -34,10 +36,11 @@ COLUMNS = 56
 ROWS = 12
 
 
-def text_front(result: CampaignResult) -> "Group":
+def text_front(result: CampaignResult, findings: FrontFindings | None = None) -> "Group":
     """Return what a campaign found, for `rich.print`.
 
-    It is the front's points with objectives and searched parameters as a table, and a scatter.
+    It is the front's points with objectives and searched parameters as a table, a scatter, and what
+    was found out about the front.
     """
     from rich.console import Group
     from rich.text import Text
@@ -62,6 +65,7 @@ def text_front(result: CampaignResult) -> "Group":
         *apart,
         _table(points, result, dimensions(records)),
         Text(printable(scatter(records, best, objectives))),
+        *(Text(printable(line)) for line in (quality_lines(findings) if findings else ())),
     )
 
 

@@ -11,6 +11,7 @@ from campaign.analysis.front.correlation import ObjectiveCorrelation, correlatio
 from campaign.analysis.front.costs import TrialCosts
 from campaign.analysis.front.effects import SettingEffect, setting_effects
 from campaign.analysis.front.hypervolume import VolumeBox, VolumeHistory, volume_history
+from campaign.analysis.front.together import SettingsTogether, settings_together
 from campaign.core.jobs import Workload
 from campaign.core.trials import TrialRecord
 from campaign.schema.model import Direction
@@ -24,15 +25,17 @@ class FrontFindings:
     """How good a front is, and what leads there.
 
     `outcomes` is the number of trials that have all objectives. `importances` are by objective, and
-    empty where there are too few trials to tell. `chosen` is the point of the front that lies
-    nearest to the best value of every objective (None without a front), `effects` are those of
-    single settings around it, `waits` those of its jobs beside the baseline's.
+    empty where there are too few trials to tell; `together` are settings that they can't tell
+    apart. `chosen` is the point of the front that lies nearest to the best value of every objective
+    (None without a front), `effects` are those of single settings around it, `waits` those of its
+    jobs beside the baseline's.
     """
 
     outcomes: int
     volume: VolumeHistory | None
     correlations: tuple[ObjectiveCorrelation, ...]
     importances: Mapping[str, tuple[SettingImportance, ...]]
+    together: tuple[SettingsTogether, ...]
     chosen: TrialRecord | None
     effects: tuple[SettingEffect, ...]
     waits: tuple[ClassWait, ...]
@@ -68,6 +71,7 @@ def front_findings(given: FrontInputs) -> FrontFindings:
         volume=volume_history(feasible, given.front, given.records, given.baseline),
         correlations=tuple(correlations(outcomes)),
         importances={name: tuple(own) for name, own in zip(given.objectives, found, strict=True)},
+        together=tuple(settings_together(points)),
         chosen=chosen,
         effects=tuple(setting_effects(chosen, given.records, given.objectives)) if chosen else (),
         waits=tuple(_waits(given, chosen)),

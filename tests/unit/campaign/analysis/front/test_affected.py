@@ -60,10 +60,12 @@ def test_users_and_partitions_come_from_the_workload():
 def test_jobs_are_matched_by_their_numbers_and_those_of_one_trial_left_out():
     before = table([10.0] * (COUNT - 1) + [None])
     order = np.random.default_rng(0).permutation(COUNT).tolist()
-    after = table([None, *[20.0] * (COUNT - 1)], order)
+    after = table([None, *[20.0] * (COUNT // 2 - 1), *[40.0] * (COUNT // 2)], order)
     found = class_waits(after, before)
     assert sum(one.jobs for one in found) == COUNT - 2
-    assert all((one.before_s, one.after_s) == (10, 20) for one in found)
+    waits = {one.name: (one.before_s, one.after_s) for one in found}
+    assert waits["1 slots, 60 s"] == waits["1 slots, 3600 s"] == (10, 20)
+    assert waits["8 slots, 60 s"] == waits["8 slots, 3600 s"] == (10, 40)
 
 
 def test_a_wait_of_nothing_has_no_per_cent_and_small_classes_are_left_out():

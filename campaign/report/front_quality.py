@@ -1,0 +1,245 @@
+"""How good the front is, as sections of sentences and tables, and in short for a terminal."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import pairwise
+from typing import Any
+
+from campaign.analysis.front.affected import SIZE, ClassWait
+from campaign.analysis.front.correlation import FEWEST_TRIALS, ObjectiveCorrelation
+from campaign.analysis.front.findings import FrontFindings
+from campaign.analysis.front.hypervolume import VolumeHistory
+from campaign.report.facts import ABSENT, number, percent, short, shown
+from campaign.report.sections import Section, Table
+from search.importance import FEWEST_TRIALS as FEWEST_FOR_IMPORTANCE
+from search.importance import SettingImportance
+
+VOLUME = "Would more search have found more?"
+IMPORTANCE = "Which setting did it?"
+CORRELATION = "Do the objectives differ?"
+EFFECTS = "One setting at a time"
+WAITS = "Whose jobs wait longer?"
+MOST_CLASSES = 8
+"""Of those who wait longer, and of those who wait less, a table has so many each."""
+MOST_EFFECTS = 40
+NAMED = 2
+"""On a terminal, so many settings are named for each objective."""
+CLASS_WORDS = {"user": "user", "partition": "partition", SIZE: "size"}
+
+
+def quality_sections(found: FrontFindings) -> Iterator[Section]:
+    """Yield what was found out about a front, each section under the question that it answers."""
+    if found.volume:
+        yield Section(VOLUME, tuple(_volume(found.volume)))
+    if found.outcomes:
+        yield Section(IMPORTANCE, tuple(_importances(found)))
+    if found.correlations:
+        yield Section(CORRELATION, tuple(_correlations(found.correlations)))
+    if found.chosen:
+        yield Section(EFFECTS, tuple(_effects(found)))
+    if found.waits and found.chosen:
+        yield Section(WAITS, tuple(_waits(found.waits, found.chosen.number)))
+
+
+def quality_lines(found: FrontFindings) -> Iterator[str]:
+    """Yield what matters most of it in few lines, for the end of a campaign."""
+    for objective, ranked in found.importances.items():
+        if ranked:
+            named = ", ".join(f"{short(one.setting)} {_share(one)}" for one in ranked[:NAMED])
+            yield f"{objective} depends on {named}"
+    yield from (same(one) for one in found.correlations if one.same)
+    if found.waits and found.chosen:
+        yield waits_in_short(found.waits, found.chosen.number)
+
+
+def plain_findings(found: FrontFindings) -> dict[str, Any]:
+    """Return the findings as JSON has them; what has no number is null."""
+    values = asdict(found)
+    values["chosen"] = found.chosen.number if found.chosen else None
+    if found.volume:
+        values["volume"] = _plain_volume(values["volume"])
+    whole: dict[str, Any] = _numbers(values)
+    return whole
+
+
+def _plain_volume(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a volume's history with the trials that raised it, and not all others."""
+    reached = {f"{share:g}": trial for share, trial in values.pop("reached").items()}
+    history = list(zip(values.pop("trials"), values.pop("volumes"), strict=True))
+    raised = dict(history[:1]) | {
+        trial: volume for (_, before), (trial, volume) in pairwise(history) if volume > before
+    }
+    return {"after_trial": raised, **values, "reached": reached}
+
+
+def grown(volume: VolumeHistory) -> str:
+    """Return which trial raised the hypervolume last, in a sentence."""
+    last = f"Trial {volume.last_gain} was the last to raise the hypervolume"
+    if not volume.since:
+        return f"{last}, and the last of all: more trials may find more."
+    count = "the trial" if volume.since == 1 else f"the {volume.since} trials"
+    return f"{last}; {count} after it added nothing."
+
+
+def same(one: ObjectiveCorrelation) -> str:
+    """Return that one of two objectives decides nothing."""
+    return (
+        f"{one.objectives[0]} and {one.objectives[1]} put all {one.trials} outcomes in the same "
+        "order: as objectives they are one."
+    )
+
+
+def waits_in_short(waits: Sequence[ClassWait], trial: int) -> str:
+    """Return who waits longer at a trial than at the baseline, in a sentence."""
+    longer = [one for one in waits if one.longer_s > 0]
+    if not longer:
+        return f"At trial {trial}, no class of jobs waits longer than at the baseline."
+    most = longer[0]
+    return (
+        f"At trial {trial}, {len(longer)} of {len(waits)} classes of jobs wait longer than at the "
+        f"baseline, most of all {CLASS_WORDS[most.field]} {most.name}: "
+        f"{number(round(most.before_s, 1))} s became {number(round(most.after_s, 1))} s."
+    )
+
+
+def _volume(volume: VolumeHistory) -> Iterator[str]:
+    yield grown(volume)
+    *early, last = volume.reached.items()
+    reached = ", ".join(f"{percent(share)} after trial {trial}" for share, trial in early)
+    yield (
+        f"Of the final hypervolume, {reached} and {percent(last[0])} after trial {last[1]} "
+        "were there."
+    )
+    if volume.baseline is not None:
+        yield (
+            f"The baseline alone has {percent(volume.baseline)} of the volume that is counted, the "
+            f"front {percent(volume.final)}."
+        )
+    point = ", ".join(f"{name} {number(value)}" for name, value in volume.reference.items())
+    yield (
+        "The hypervolume is the part of the box between the best value of each objective and the "
+        f"reference point ({point}) that the trials so far dominate; the reference point is the "
+        "worst value of the front and the baseline, and a tenth of the range beyond."
+    )
+
+
+def _importances(found: FrontFindings) -> Iterator[str | Table]:
+    known = {name: ranked for name, ranked in found.importances.items() if ranked}
+    if not known:
+        yield (
+            f"{found.outcomes} of {FEWEST_FOR_IMPORTANCE} trials with values are there that it "
+            "takes to tell which setting matters, or the objectives never differ."
+        )
+        return
+    order = {one.setting: None for ranked in known.values() for one in ranked}
+    shares = [{one.setting: one for one in ranked} for ranked in known.values()]
+    rows = tuple(
+        (short(setting), *(_share(column.get(setting)) for column in shares)) for setting in order
+    )
+    yield Table(("setting", *known), rows)
+    yield (
+        "How differently each setting is spread among the best quarter of the trials and among "
+        "all of them, as a share (PED-ANOVA). In brackets: where 90 % of resamples of the trials "
+        "have it. It says that a setting matters, not in which direction."
+    )
+    for pair in found.together:
+        one, other = (short(name) for name in pair.settings)
+        yield (
+            f"The search moved {one} and {other} together (rank correlation {pair.value:+.2f}), so "
+            "what one of them did may stand here as the other's."
+        )
+
+
+def _share(one: SettingImportance | None) -> str:
+    if one is None:
+        return ABSENT
+    return f"{percent(one.share)} ({100 * one.low:.0f} to {100 * one.high:.0f})"
+
+
+def _correlations(found: Sequence[ObjectiveCorrelation]) -> Iterator[str | Table]:
+    yield from (same(one) for one in found if one.same)
+    known = [one for one in found if not math.isnan(one.value)]
+    if not known:
+        yield (
+            f"{found[0].trials} different outcomes are there, of {FEWEST_TRIALS} that it takes to "
+            "tell, or an objective never differs."
+        )
+        return
+    rows = tuple(
+        (
+            f"{one.objectives[0]} and {one.objectives[1]}",
+            f"{one.value:+.2f}",
+            f"{one.low:+.2f} to {one.high:+.2f}",
+        )
+        for one in known
+    )
+    yield Table(("objectives", "rank correlation", "90 % interval"), rows)
+    yield (
+        "At +1, what improves one improves the other; at -1 each costs the other. It is over the "
+        "trials' different outcomes, which the search chose and did not draw at random."
+    )
+
+
+def _effects(found: FrontFindings) -> Iterator[str | Table]:
+    chosen = found.chosen
+    assert chosen is not None  # noqa: S101  there is no such section otherwise
+    where = f"trial {chosen.number}, the point of the front nearest to the best of every objective"
+    if not found.effects:
+        yield f"No trial differs in one setting alone from {where}."
+        return
+    yield f"Trials that differ in one setting alone from {where}, and what that changed."
+    objectives = list(dict.fromkeys(name for one in found.effects for name in one.percent))
+    rows = tuple(
+        (
+            short(one.setting),
+            f"{shown(one.chosen)} \N{RIGHTWARDS ARROW} {shown(one.value)}",
+            str(one.trial),
+            *(_points(one.percent.get(name)) for name in objectives),
+        )
+        for one in found.effects[:MOST_EFFECTS]
+    )
+    yield Table(("setting", "from, to", "trial", *objectives), rows)
+    if len(found.effects) > MOST_EFFECTS:
+        yield f"and {len(found.effects) - MOST_EFFECTS} more"
+
+
+def _waits(waits: Sequence[ClassWait], trial: int) -> Iterator[str | Table]:
+    yield waits_in_short(waits, trial)
+    longer = [one for one in waits if one.longer_s > 0]
+    shorter = [one for one in waits if one.longer_s < 0]
+    shown_ones = [*longer[:MOST_CLASSES], *shorter[max(0, len(shorter) - MOST_CLASSES) :]]
+    if shown_ones:
+        head = ("jobs by", "class", "jobs", "mean wait at the baseline, s", f"at trial {trial}, s")
+        yield Table((*head, "change"), tuple(_wait(one) for one in shown_ones))
+    left = len(waits) - len(shown_ones)
+    yield (
+        "Sizes are by the quartiles of width and run time. The order is by the seconds that all "
+        "jobs of a class lose or gain together"
+        + (f"; {left} classes in between are left out." if left else ".")
+    )
+
+
+def _wait(one: ClassWait) -> tuple[str, ...]:
+    waits = (number(round(value, 1)) for value in (one.before_s, one.after_s))
+    change = _points(one.percent) if math.isfinite(one.percent) else f"{one.longer_s:+.1f} s"
+    return (CLASS_WORDS[one.field], one.name, str(one.jobs), *waits, change)
+
+
+def _points(value: float | None) -> str:
+    if value is None:
+        return ABSENT
+    # Never -0.0: a change that can't be seen is none.
+    rounded = round(value, 1) + 0.0
+    return f"{rounded:+.1f} %" if abs(rounded) < 10 else f"{rounded:+.0f} %"
+
+
+def _numbers(value: Any) -> Any:
+    """Return a value of JSON with null in the place of what is no finite number."""
+    if isinstance(value, dict):
+        return {key: _numbers(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_numbers(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
