@@ -60,6 +60,26 @@ def another(space: Space, point: Point, asked: Collection[PointKey], seed: int) 
     return point
 
 
+def points_of(space: Space) -> Iterator[Point]:
+    """Yield all points of a space; those of a continuous dimension at its lower end only."""
+    yield from _points_with(space, {})
+
+
+def _points_with(space: Space, point: Point) -> Iterator[Point]:
+    """Yield the points that have what `point` has, the first ones of the deciding dimensions."""
+    for path in space.deciding:
+        if path not in point and space.exists(path, point):
+            for choice in cast(Categorical, space.dimensions[path]).choices:
+                yield from _points_with(space, {**point, path: choice})
+            return
+    free = {
+        path: dimension
+        for path, dimension in space.dimensions.items()
+        if path not in space.deciding and space.exists(path, point)
+    }
+    yield from ({**point, **found} for found in _all_of(free))
+
+
 def _size_with(space: Space, point: Point) -> float:
     """Return how many points have what `point` has, the first ones of the deciding dimensions."""
     for path in space.deciding:

@@ -18,6 +18,7 @@ BENCHMARKS = {
     "clusters": "how long a cluster takes, booted and restored",
     "simulation": "how fast the simulation is, and its memory, beside a public simulator",
     "agreement": "how far the simulation and the real scheduler are apart",
+    "search": "which sampler finds most of the front, on problems known in whole",
     "virtual-time": "how fast virtual time passes, idle and with queues of jobs",
     "fleet": "what the driver itself costs, over a thousand simulated hosts",
 }

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from campaign.schema.search import SamplerSettings
-from search.distinct import another, choices_left, key_of, size_of
+from search.distinct import another, choices_left, key_of, points_of, size_of
 from search.space import Categorical, Condition, Integer, Real, Space
 from search.study import Study
 
@@ -143,3 +143,10 @@ def test_schedulers_with_points_left():
         for count in (3, 4)
     ]
     assert left == [["one", "other"], ["one"]]
+
+
+@pytest.mark.parametrize("space", [SMALL, ARMS, DEEP, Space({}, {})])
+def test_all_points_of_a_space_are_those_that_are_counted(space):
+    points = list(points_of(space))
+    assert len(points) == len({key_of(one) for one in points}) == size_of(space)
+    assert all(space.misfit(one) == "" for one in points)
