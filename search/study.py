@@ -33,7 +33,7 @@ from campaign.schema.settings import Scalar
 from search.asked import AskedPoints
 from search.constraints import limits
 from search.distinct import another, choices_left
-from search.opening import Opening
+from search.opening import Given, Opening
 from search.samplers import make_sampler
 from search.space import Categorical, Dimension, Integer, Space
 
@@ -94,23 +94,31 @@ class Study:
         )
         self._id = self._storage.get_study_id_from_name("campaign")
 
-    def ask(self) -> Suggestion:
-        """Return the next point. Its trial is running until `tell`, `fail` or `stall`."""
+    def ask(self, taken: Point | None = None) -> Suggestion:
+        """Return the next point. Its trial is running until `tell`, `fail` or `stall`.
+
+        The point of a trial that was `taken` over is the next one as it is.
+        """
         number = self._storage.get_n_trials(self._id)
         # A new sampler each time: what it draws must not depend on what an earlier one drew, since
         # a resumed search hasn't drawn that.
         self._study.sampler = make_sampler(
             self._sampler, seed_for(self._seed, number), conditional=self._space.conditional
         )
-        given = self._opening.next(self._asked)
+        given = Given(taken, "taken") if taken else self._opening.next(self._asked)
         if given is not None:
-            # Optuna's next trial takes these values, and the sampler makes its notes all the same.
+            # Optuna's next trial takes these values.
             self._study.enqueue_trial(dict(given.point))
         if self._space.conditional:
-            point = self._drawn(self._study.ask(), number)
+            trial = self._study.ask()
+            point = self._drawn(trial, number)
         else:
             found = {path: self._distributions[path] for path in self._space.existing({})}
-            point = cast(Point, dict(self._study.ask(found).params))
+            trial = self._study.ask(found)
+            point = cast(Point, dict(trial.params))
+        # Samplers make their notes as they draw, which Optuna leaves out where all is given: such a
+        # trial could be nobody's parent for NSGA-II.
+        _ = trial.relative_params
         if self._distinct and point in self._asked:
             point = another(self._space, point, self._asked.keys, seed_for(self._seed, number))
             self._set_point(self._trial_id(number), point)

@@ -12,6 +12,7 @@ from campaign.core.exits import USER_ERROR
 from campaign.core.jobs import Workload
 from campaign.execution.attainable import check_metrics
 from campaign.execution.distinct import fewer_trials, most_trials
+from campaign.execution.taking_over import sources_of
 from campaign.images.builders import require
 from campaign.records.ledger import History
 from campaign.testbeds.hardware_check import hardware_errors
@@ -49,6 +50,9 @@ def _what(composed: Composed) -> Iterator[str]:
     if trials < wanted:
         yield f"           {fewer_trials(trials, wanted)}"
     yield f"objectives {goals}"
+    for source in sources_of(composed, History()):
+        there = len(source.history.comparable())
+        yield f"take over  what agrees of the {there} trials of {source.name}"
 
 
 def _jobs(workload: Workload) -> str:

@@ -139,6 +139,7 @@ class Provenance:
         group=Group.MEASURED,
         default=None,
     )
+    taken_from: str = _fact("trial of another campaign that this one is", group=Group.EXPLANATION)
     other: Mapping[str, str] = field(default_factory=dict)
     """Facts that other versions of this software have written into a ledger; they are shown."""
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:  # Arrow takes a quarter of a second, and a command's help nee
     import pyarrow as pa
 
 Outcome = Literal["ok", "invalid", "stalled", "scheduler_failed", "infrastructure_failed"]
-Origin = Literal["sampler", "baseline", "first", "arm"]
-"""Who chose a point: the sampler freely, or one of what comes before (see `search.opening`)."""
+Origin = Literal["sampler", "baseline", "first", "arm", "taken"]
+"""Who chose a point: the sampler freely, what comes before (`search.opening`), or a trial that was
+taken over."""
 Point = dict[str, Scalar]
 """A value per searched dimension, by its dotted setting: `cluster.nodes`,
 `scheduler.params.bf_interval`."""

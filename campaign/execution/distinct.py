@@ -14,7 +14,7 @@ def most_trials(campaign: Campaign, space: Space, history: History) -> int:
     They are fewer where each evaluation of a point gives the same, and the space has fewer points:
     then each is evaluated once. Repetitions that an earlier version recorded count as trials.
     """
-    wanted = campaign.search.trials
+    wanted = max(campaign.search.trials, history.taken)
     size = size_of(space)
     if not campaign.testbed.deterministic or math.isinf(size):
         return wanted

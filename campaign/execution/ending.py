@@ -40,13 +40,15 @@ class Patience:
     def is_out(self, history: History, *, opened: bool) -> bool:
         """Return whether the front has stood still for search.patience trials.
 
-        Those from before search.trials was raised don't count: whoever raised it wants more.
+        Those from before search.trials was raised don't count: whoever raised it wants more. Nor do
+        those that were taken over.
         `opened` tells if the sampler chooses freely.
         """
         if self._patience is None or not opened:
             return False
         before = history.config.get("search", {}).get("trials", self._wanted)
         since = len(history.asked) if self._wanted > before else history.extended
+        since = max(since, history.taken)
         return self._front.after(self._told, since) >= self._patience
 
 

@@ -94,7 +94,7 @@ def decide(
     if failures >= search.give_up_after:
         return Wait() if running else GiveUp()
     asked = len(history.asked)
-    begun = asked - asked % search.batch  # the first trial of a batch that isn't complete yet
+    begun = asked - (asked - history.taken) % search.batch  # first of an incomplete batch, or asked
     if told <= begun < asked < search.trials:
         return Ask(min(begun + search.batch, search.trials) - asked)
     # Trials count from 0 without gaps, so only the last batch can have open ones.
@@ -111,7 +111,7 @@ def decide(
     if told < asked:
         return Tell(tuple(range(told, asked)))
     missing = 0 if enough else search.trials - asked
-    return Ask(min(search.batch - asked % search.batch, missing)) if missing > 0 else AllSettled()
+    return Ask(min(search.batch - asked + begun, missing)) if missing > 0 else AllSettled()
 
 
 class Listener(Protocol):

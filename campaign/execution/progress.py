@@ -40,16 +40,20 @@ class Progress:
         self._done = self._done_here = 0
         self._shown: dict[int, tuple[str, str]] = {}
 
-    def resumed(self, done: int, baseline: TrialRecord | None = None) -> None:
+    def resumed(
+        self, done: int, baseline: TrialRecord | None = None, *, again: bool = True
+    ) -> None:
         """Count the `done` trials that were settled by an earlier driver, and log them if any.
 
-        The `baseline` may be among them.
+        The `baseline` may be among them. Where a campaign isn't begun `again`, they were taken
+        over.
         """
         self._done = done
         self._baseline = baseline
         self._began = self._clock()
         if done:
-            _log.info("resuming: %d of %d trials are done", done, self._total)
+            resuming = "resuming: " if again else ""
+            _log.info("%s%d of %d trials are done", resuming, done, self._total)
 
     def asked(self, trial: Asked) -> None:
         """Log the point that was chosen for a trial."""

@@ -1,15 +1,14 @@
 """Carries a composed campaign out from its image to its report; resumes what was begun."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from campaign.analysis.fairness import ManifestEntry, plain
-from campaign.config.compose import Composed, compose_recorded, recorded
-from campaign.config.effects import ignored_parameters, unused
+from campaign.config.compose import Composed, compose_recorded
+from campaign.config.effects import ignored_parameters
 from campaign.core import log
 from campaign.core.errors import CampaignError, LedgerError
 from campaign.core.exits import MLFLOW_INCOMPLETE, NOTHING_FEASIBLE, TRIALS_FAILED
@@ -23,8 +22,10 @@ from campaign.execution.fidelity import fidelity_of_baseline
 from campaign.execution.front import findings_of
 from campaign.execution.progress import Progress
 from campaign.execution.recorded import check_recorded
+from campaign.execution.same_campaign import check_same_campaign
 from campaign.execution.start import Start, key_of, record_start, standing, starts_group
 from campaign.execution.summary import Track, conclude, facts_of, result_of
+from campaign.execution.taking_over import sources_of, take_over
 from campaign.execution.terminal import show
 from campaign.records.ledger import History, Ledger
 from campaign.records.results import Results
@@ -32,42 +33,11 @@ from campaign.records.verification import check_results
 from campaign.report.constraints import unmet
 from campaign.report.facts import CampaignFacts
 from campaign.report.result import baseline_among
-from campaign.schema.model import Campaign
-from campaign.schema.search import SearchSettings
-from campaign.schema.settings import rows, written
 from campaign.testbeds import backend_for
 from campaign.testbeds.preflight import workload_for
 from campaign.tracking.worker import MlflowWorker, parameters_of, tracker_for
 
 _log = logging.getLogger(__name__)
-
-MAY_CHANGE = frozenset(
-    {
-        "bootstrap",
-        "cluster.start",
-        "hosts",
-        "image",
-        "output",
-        "search.arm_trials",
-        "search.first",
-        "search.give_up_after",
-        "search.patience",
-        "search.retries",
-        "search.trials",
-        "testbed.heartbeat_timeout_s",
-        "testbed.host_failures",
-        "testbed.parallel",
-        "testbed.prefetch",
-        "testbed.ray_address",
-        "testbed.wait_for_quiet_s",
-        "workload.path",
-    }
-)
-"""Settings that a resume may change; any other makes another campaign.
-
-A campaign keeps the images that it began with, whatever `image` says later. A trace may have moved:
-its content counts (see `campaign.execution.start`).
-"""
 
 
 @dataclass(frozen=True)
@@ -103,7 +73,7 @@ def run(
         stack.enter_context(log.context(campaign=campaign.name))
         ledger = stack.enter_context(Ledger(results.ledger_path))
         # Before the log is opened: the folder may be another campaign's.
-        _check_same_campaign(campaign, ledger, results.folder)
+        check_same_campaign(campaign, ledger, results.folder)
         check_recorded(ledger.history, composed.space, campaign.objectives, results.ledger_path)
         check_results(results, ledger.history)
         for draft in sweep_drafts(results.folder):
@@ -140,12 +110,14 @@ def _carry_out(
     backend = backend_for(campaign, schedulers, space)
     trials = trials_of(composed, ledger.history)
     left = _is_left(composed, workload, trials, ledger)
+    sources = sources_of(composed, ledger.history) if left else []
     images = backend.prepare(ledger.history.images)
-    progress = Progress(trials, objectives=campaign.objectives)
     if left:
         backend.check()
         record_start(start, images, ledger, results, own_group=own_group)
-        progress.resumed(*_done(ledger.history, campaign.search))
+        take_over(composed, sources, ledger, results)
+        trials = trials_of(composed, ledger.history)
+    progress = _progress(composed, ledger.history, trials, begun=left)
     facts = _recorded_facts(composed, ledger, results, begun=left)
     tracker = tracker_for(campaign, facts.config, parameters, results, ledger.history)
 
@@ -154,8 +126,7 @@ def _carry_out(
 
     with MlflowWorker(tracker, results, ledger.history, trials) as worker:
         if not left:
-            tracked = finish()
-            return ledger.history.final(), tracked
+            return ledger.history.final(), finish()
         try:
             with ExitStack() as stack:
                 executor = Executor(
@@ -193,9 +164,15 @@ def _concluded(
     return conclude(result, results, mlruns, track=track, fidelity=fidelity, quality=quality)
 
 
-def _done(history: History, search: SearchSettings) -> tuple[int, TrialRecord | None]:
-    """Return how many trials are settled, and the baseline, if it has a record."""
-    return history.lasting(search.retries), baseline_among(history.comparable())
+def _progress(composed: Composed, history: History, trials: int, *, begun: bool) -> Progress:
+    """Return what logs progress; where a start was recorded, it counts the settled trials."""
+    search = composed.campaign.search
+    progress = Progress(trials, objectives=composed.campaign.objectives)
+    if begun:
+        again = len(history.asked) > history.taken
+        baseline = baseline_among(history.comparable())
+        progress.resumed(history.lasting(search.retries), baseline, again=again)
+    return progress
 
 
 def _recorded_facts(
@@ -252,44 +229,3 @@ def _record_fairness(rows: Sequence[ManifestEntry], ledger: Ledger) -> None:
     """Put the fairness manifest of a comparison into the ledger, unless the ledger has it."""
     if rows and plain(rows) != ledger.history.fairness:
         ledger.append("fairness", rows=plain(rows))
-
-
-def _check_same_campaign(campaign: Campaign, ledger: Ledger, folder: Path) -> None:
-    """Raise LedgerError rather than mix two campaigns in one folder."""
-    head = ledger.history.head
-    if head is None:
-        return
-    before = flatten(recorded(head["config"]))
-    now = flatten(campaign.model_dump(mode="json"))
-    # An earlier version took settings without an effect; they make no other campaign.
-    free = {*MAY_CHANGE, *(one.path for one in unused(campaign))}
-    changed = [
-        f"{path}: {before.get(path)!r} -> {now.get(path)!r}"
-        for path in sorted(before.keys() | now.keys())
-        if before.get(path) != now.get(path)
-        and not any(path == k or path.startswith(f"{k}.") for k in free)
-        and not (path not in before and _at_default(path, now[path]))
-    ]
-    if changed:
-        differ = "1 setting differs" if len(changed) == 1 else f"{len(changed)} settings differ"
-        raise LedgerError(
-            f"{folder} holds another campaign: {differ}",
-            "\n".join(changed),
-            "Use another name=, or put the settings back to resume that campaign.",
-        )
-
-
-def _at_default(path: str, value: Any) -> bool:
-    # An earlier version had no such setting: at its default, it changes no campaign.
-    return any(row.path == path and row.default == written(value) for row in rows(Campaign))
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by dotted path."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

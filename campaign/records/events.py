@@ -85,7 +85,8 @@ class GroupEvent(Event):
 class AskedEvent(Event):
     """A point was chosen, with the sampler's notes; `baseline` tells if it is the baseline.
 
-    `origin` tells who chose it; earlier versions did not record that.
+    `origin` tells who chose it; earlier versions did not record that. `taken_from` names the trial
+    of another campaign that this one is.
     """
 
     trial: NonNegativeInt
@@ -93,6 +94,12 @@ class AskedEvent(Event):
     attrs: dict[str, Any]
     baseline: bool = False
     origin: str = ""
+    taken_from: str = ""
+
+    @property
+    def chosen(self) -> tuple[str, str]:
+        """By whom the point was chosen, and the trial that it is taken from."""
+        return self.origin, self.taken_from
 
 
 class StartedEvent(Event):

@@ -50,13 +50,14 @@ RETRYABLE = frozenset({"invalid", FORGIVABLE})
 
 @dataclass(frozen=True)
 class Asked:
-    """A point that was chosen, by its `origin`; `baseline` tells if others are compared with it."""
+    """A point that was chosen, by whom, and from where; others are compared with a `baseline`."""
 
     number: int
     point: Point
     attrs: dict[str, Any]
     baseline: bool = False
     origin: str = ""
+    taken_from: str = ""
 
 
 @dataclass
@@ -79,6 +80,7 @@ class History:
     config: dict[str, Any] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
     folder: str = ""
+    taken: int = 0  # trials at the beginning: taken over from other campaigns, and the baseline
     extended: int = 0  # trials that there were when search.trials was raised last
 
     def add(self, event: dict[str, Any]) -> None:
@@ -97,7 +99,8 @@ class History:
                 group = ComparableGroup(len(self.groups), key, workload_sha256=sha256)
                 self.groups.append(group)
             case AskedEvent(trial=number, point=point, attrs=attrs, baseline=baseline) as asked:
-                self.asked[number] = Asked(number, point, attrs, baseline, asked.origin)
+                self.asked[number] = Asked(number, point, attrs, baseline, *asked.chosen)
+                self.taken = number + 1 if asked.taken_from else self.taken
             case StartedEvent(trial=number, attempt=attempt):
                 self.attempts[number] = attempt
             case FinishedEvent(trial=number, record=record, jobs_sha256=table):

@@ -9,6 +9,7 @@ from campaign.report.arms import unjudged
 from campaign.report.constraints import unmet
 from campaign.report.facts import CampaignFacts
 from campaign.report.standstill import stood_still
+from campaign.report.taken import taken_over
 from campaign.report.times import Cost, cost_of
 from search.pareto import front
 
@@ -23,7 +24,7 @@ class CampaignResult:
     `baseline` is the trial that the others are compared with, if there is one; `cost` says where
     the time went. `unmet` names the constraints that no trial meets, empty where one meets all;
     `unjudged` has a sentence for each scheduler of which no trial is valid, and `stood_still` says
-    since when the front hasn't moved.
+    since when the front hasn't moved, `taken_over` which trials are of other campaigns.
     """
 
     facts: CampaignFacts
@@ -34,6 +35,7 @@ class CampaignResult:
     unmet: str = ""
     unjudged: tuple[str, ...] = ()
     stood_still: str = ""
+    taken_over: str = ""
 
     @property
     def baseline_behind(self) -> bool:
@@ -53,6 +55,7 @@ class CampaignResult:
             unmet(records, facts.constraints),
             tuple(unjudged(records, facts.arms)),
             stood_still(records, facts),
+            taken_over(records),
         )
 
 

@@ -56,7 +56,8 @@ def text_front(result: CampaignResult, findings: FrontFindings | None = None) ->
         f"Pareto front{of}: {len(best)} of {valid} valid trials ({len(records)} in all)",
         style="bold",
     )
-    said = (*result.unjudged, *_apart(result), *filter(None, [result.unmet, result.stood_still]))
+    whole = (result.unmet, result.stood_still, result.taken_over)
+    said = (*result.unjudged, *_apart(result), *filter(None, whole))
     apart = [Text(printable(line)) for line in said]
     if not best:
         return Group(title, *apart)

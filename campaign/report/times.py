@@ -84,7 +84,11 @@ class Cost:
 
 
 def cost_of(records: Sequence[TrialRecord], facts: CampaignFacts) -> Cost:
-    """Add up what the trials took; `records` hold each trial's last attempt."""
+    """Add up what the trials took; `records` hold each trial's last attempt.
+
+    Trials that were taken over from another campaign cost nothing here.
+    """
+    records = [record for record in records if not record.provenance.taken_from]
     whole = _Stretch(records, facts.earlier, gaps_of(records, facts))
     phases = phases_of(records)
     later = whole.after_first()

@@ -80,6 +80,12 @@ class SearchSettings(Settings):
         "may stand by its own short name",
         allowed="list of mappings, such as {cluster.nodes: 4, bf_interval: 60}",
     )
+    start_from: list[str] = setting(
+        factory=list,
+        help="finished campaigns of the same results folder, whose trials become trials of this "
+        "one where workload, image and settings agree",
+        allowed="name, or list of names",
+    )
     arm_trials: int = setting(
         2,
         help="how often each of several schedulers is tried, at its defaults first, before the "
@@ -87,6 +93,11 @@ class SearchSettings(Settings):
         ge=0,
         le=1000,
     )
+
+    @field_validator("start_from", mode="before")
+    @classmethod
+    def _one_or_several(cls, names: Any) -> Any:
+        return [names] if isinstance(names, str) else names
 
     @field_validator("baseline", mode="before")
     @classmethod

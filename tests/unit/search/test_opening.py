@@ -152,3 +152,46 @@ def test_a_restored_search_goes_on_as_if_it_had_not_ended(
     for suggestion in kept[: cut - cut % batch]:
         tell(resumed, suggestion)
     assert searched(resumed, len(whole), batch, kept)[cut:] == whole[cut:]
+
+
+TAKEN = [{NAME: "third", "cluster.nodes": nodes} for nodes in range(1, 9)] + [DEFAULTS["one"]]
+
+
+def taken_over(study, told=()):
+    """Ask for what is taken over, after those that were `told`; then tell all."""
+    found = [*told, *(study.ask(point) for point in TAKEN[len(told) :])]
+    for suggestion in found:
+        tell(study, suggestion)
+    return found
+
+
+@pytest.mark.parametrize("cut", [0, 1, 5, 9, 11])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_what_is_taken_over_counts_as_tried_also_over_a_resume(sampler, cut):
+    study = study_of(sampler)
+    whole = searched(study, 15, told=taken_over(study))
+    assert [one.point for one in whole[:9]] == TAKEN
+    assert {one.origin for one in whole[:9]} == {"taken"}
+    # The baseline is there, and the third scheduler has been tried.
+    assert [one.origin for one in whole[9:13]] == ["first", "first", "arm", "sampler"]
+    again = study_of(sampler)
+    kept = [replace(one) for one in whole[:cut]]
+    for suggestion in kept:
+        again.restore(suggestion)
+    for suggestion in kept if cut > len(TAKEN) else ():
+        tell(again, suggestion)
+    told = kept if cut > len(TAKEN) else taken_over(again, kept)
+    assert searched(again, 15, told=told) == whole
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+def test_samplers_learn_from_what_is_taken_over(sampler):
+    after = []
+    for good in ("low", "high"):
+        study = study_of(sampler, Opening())
+        for suggestion in [study.ask(point) for point in TAKEN]:
+            nodes = suggestion.point["cluster.nodes"]
+            time = nodes if good == "low" else 99 - nodes
+            study.tell(suggestion.number, {"time": float(time), "use": float(-time)})
+        after.append([study.ask().point for _ in range(5)])
+    assert after[0] != after[1]

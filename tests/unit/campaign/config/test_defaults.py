@@ -5,7 +5,7 @@ import yaml
 from campaign.cli.docs import settings_page
 from campaign.config.compose import compose
 from campaign.config.defaults import parameter_rows, setting_rows
-from campaign.execution.run import flatten
+from campaign.execution.same_campaign import flatten
 from campaign.schema.settings import written
 from schedulers import registry
 

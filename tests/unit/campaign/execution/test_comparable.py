@@ -15,7 +15,7 @@ from campaign.core.errors import LedgerError
 from campaign.core.exits import USER_ERROR
 from campaign.core.provenance import Provenance
 from campaign.execution.executor import Executor
-from campaign.execution.run import _check_same_campaign
+from campaign.execution.same_campaign import check_same_campaign
 from campaign.records.ledger import Ledger, history_of
 from campaign.records.results import Results
 from campaign.search import main
@@ -362,8 +362,8 @@ def test_a_setting_that_an_earlier_version_lacked_changes_a_campaign_only_beside
     before = now.model_dump(mode="json")
     del before["validity"]["max_cpu_taken"]
     ledger = SimpleNamespace(history=SimpleNamespace(head={"config": before}))
-    _check_same_campaign(now, ledger, Path("r"))
+    check_same_campaign(now, ledger, Path("r"))
     other = compose(["validity.max_cpu_taken=0.4"]).campaign
     with pytest.raises(LedgerError) as refused:
-        _check_same_campaign(other, ledger, Path("r"))
+        check_same_campaign(other, ledger, Path("r"))
     assert refused.value.details == "validity.max_cpu_taken: None -> 0.4"
