@@ -3,10 +3,11 @@
 import warnings
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from campaign.core import optional
 from campaign.schema.search import SamplerSettings
 
 
@@ -25,10 +26,17 @@ class _OrderedNsga2(NSGAIISampler):
         )
 
 
+def check_sampler(settings: SamplerSettings) -> None:
+    """Raise ConfigError where what the sampler needs is not installed."""
+    if settings.name == "gp":
+        optional.require("gp", "sampler=gp")
+
+
 def make_sampler(settings: SamplerSettings, seed: int, *, conditional: bool = False) -> BaseSampler:
     """Return the sampler that `settings` name, whose random numbers begin with `seed`.
 
-    In a `conditional` space, TPE models each group of parameters that exist together on its own.
+    In a `conditional` space, TPE models each group of parameters that exist together on its own; GP
+    models what exists at every point, and draws the rest at random.
     """
     if settings.name == "random":
         return RandomSampler(seed=seed)
@@ -37,6 +45,13 @@ def make_sampler(settings: SamplerSettings, seed: int, *, conditional: bool = Fa
     # Optuna counts some of these options as experimental, and would say so once a trial.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
+        if settings.name == "gp":
+            return GPSampler(
+                seed=seed,
+                n_startup_trials=settings.startup_trials,
+                independent_sampler=RandomSampler(seed=seed),
+                warn_independent_sampling=False,
+            )
         # constant_liar keeps the points of one batch apart: a trial that still runs counts as bad.
         return TPESampler(
             seed=seed,

@@ -12,6 +12,7 @@ only, and its tests hold them against the version that is installed.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -85,6 +86,7 @@ class Study:
         self._objectives = tuple(objectives)
         self._constraints = dict(constraints)
         self._baseline: Mapping[str, float] | None = None
+        self._stalled: set[int] = set()
         self._sampler = sampler
         self._seed = seed
         self._storage = optuna.storages.InMemoryStorage()
@@ -152,7 +154,7 @@ class Study:
         """
         if baseline:
             self._baseline = metrics
-        found = violations(metrics, self._constraints, self._baseline)
+        found = self._finite(violations(metrics, self._constraints, self._baseline))
         # First, since Optuna takes no attribute of a finished trial.
         for name, violation in found.items():
             self._storage.set_trial_system_attr(
@@ -174,14 +176,30 @@ class Study:
         trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         # The values of stalled trials were made up from the others' and must not feed on
         # themselves.
-        told = [trial.values for trial in trials if _STALLED not in trial.system_attrs]
+        told = [trial.values for trial in trials if trial.number not in self._stalled]
         worst = {StudyDirection.MINIMIZE: max, StudyDirection.MAXIMIZE: min}
         values = [
             worst[direction]((each[index] for each in told), default=0.0)
             for index, direction in enumerate(self._study.directions)
         ]
-        self._storage.set_trial_system_attr(self._trial_id(number), _STALLED, 1.0)
+        for name in self._violated_by_stall():
+            self._storage.set_trial_system_attr(self._trial_id(number), name, 1.0)
+        self._stalled.add(number)
         self._settle(number, TrialState.COMPLETE, values)
+
+    def _violated_by_stall(self) -> list[str]:
+        """Return the attributes of the constraints that a stalled trial violates."""
+        if self._sampler.name != "gp":
+            return [_STALLED]
+        # GP models each constraint over all trials, so that no trial may have one of its own.
+        own = violations({}, self._constraints, self._baseline)
+        return [f"{CONSTRAINT_ATTR}:{name}" for name in own]
+
+    def _finite(self, found: dict[str, float]) -> dict[str, float]:
+        """Return violations as the sampler can take them: GP takes none without limit."""
+        if self._sampler.name != "gp":
+            return found
+        return {name: value if math.isfinite(value) else 1.0 for name, value in found.items()}
 
     def _settle(self, number: int, state: TrialState, values: list[float] | None = None) -> None:
         # As Optuna's own `Study.tell` does, without its copies of the trial.

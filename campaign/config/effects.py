@@ -25,7 +25,7 @@ from schedulers.base import Params
 from schedulers.interface import Scheduler
 from search.space import ARMS, PARAMS, Categorical, Problem, Space
 
-OF_SAMPLERS = {"startup_trials": "tpe", "population": "nsga2"}
+OF_SAMPLERS = {"startup_trials": ("tpe", "gp"), "population": ("nsga2",)}
 BUILDING = ("builder", "locked", "mirror", "extras")
 """Settings of how an image is built."""
 MOST_COMBINATIONS = 1000  # of searched options of a scheduler that are gone through
@@ -295,12 +295,12 @@ def _of_search(campaign: Campaign) -> Iterator[Unused]:
             "a single scheduler is searched",
             "choose several, such as scheduler=slurm-flux, or leave it out",
         )
-    for name, sampler in OF_SAMPLERS.items():
-        if campaign.sampler.name != sampler:
+    for name, samplers in OF_SAMPLERS.items():
+        if campaign.sampler.name not in samplers:
             yield Unused(
                 f"sampler.{name}",
                 f"it has no effect on sampler.name={campaign.sampler.name}",
-                f"choose sampler={sampler}, or leave it out",
+                f"choose {' or '.join(f'sampler={one}' for one in samplers)}, or leave it out",
             )
 
 

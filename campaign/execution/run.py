@@ -36,6 +36,7 @@ from campaign.report.result import baseline_among
 from campaign.testbeds import backend_for
 from campaign.testbeds.preflight import workload_for
 from campaign.tracking.worker import MlflowWorker, parameters_of, tracker_for
+from search.samplers import check_sampler
 
 _log = logging.getLogger(__name__)
 
@@ -212,6 +213,7 @@ def _is_left(composed: Composed, workload: Workload, trials: int, ledger: Ledger
     if fewer := why_fewer(composed, ledger.history, trials):
         _log.info("%s", fewer)
     if done < trials:
+        check_sampler(composed.campaign.sampler)
         check_metrics(composed, workload)
         for path, why in ignored_parameters(composed.space, composed.schedulers).items():
             _log.info("%s has no effect: %s", path, why)
