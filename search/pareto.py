@@ -21,8 +21,9 @@ def front(
 
     Constraints by the baseline are those by the baseline among `records`.
     A trial that lacks an objective's value (absent or not finite) can't be compared and is left
-    out. A point that was measured several times with the same values counts once, as its lowest
-    trial number; different points with equal values all stay.
+    out, and so is one that was ruled out before it had met all instances. A point that was measured
+    several times with the same values counts once, as its lowest trial number; different points
+    with equal values all stay.
     """
     compared = list(records)
     limits = limits_among(constraints or {}, compared)
@@ -30,7 +31,10 @@ def front(
         [
             record
             for record in compared
-            if record.valid and _measured(record, objectives) and feasible(record, limits)
+            if record.valid
+            and not record.ruled_out
+            and _measured(record, objectives)
+            and feasible(record, limits)
         ],
         objectives,
     )
@@ -46,6 +50,15 @@ def dominates(one: TrialRecord, other: TrialRecord, objectives: Mapping[str, Dir
     ours = _costs(one, objectives)
     theirs = _costs(other, objectives)
     return all(a <= b for a, b in zip(ours, theirs, strict=True)) and ours != theirs
+
+
+def better_in_all(
+    one: TrialRecord, other: TrialRecord, objectives: Mapping[str, Direction]
+) -> bool:
+    """Return True if `one` is better than `other` in every objective."""
+    return all(
+        a < b for a, b in zip(_costs(one, objectives), _costs(other, objectives), strict=True)
+    )
 
 
 def feasible(record: TrialRecord, limits: Iterable[Limit]) -> bool:

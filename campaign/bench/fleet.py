@@ -21,6 +21,7 @@ HOSTS = 1000
 SETTINGS = (
     *(
         "testbed=simulation",
+        "search.holdout=0",
         "sampler=random",
         "search.trials=10000",
         "search.batch=1000",

@@ -12,7 +12,7 @@ from campaign.core.errors import ConfigError, LedgerError
 from campaign.core.jobs import Workload, tau_of
 from campaign.core.trials import TrialRecord
 from campaign.execution.report_again import begun
-from campaign.records.ledger import History
+from campaign.records.history import History
 from campaign.records.results import Results
 from campaign.simulation.calibration import CalibrationCase, differences
 from campaign.simulation.engine import Delays, Nodes

@@ -11,8 +11,10 @@ from campaign.chaos.invariants import records_broken
 from campaign.chaos.stored_runs import StoredRun, runs_broken, stored_runs
 from campaign.config.compose import compose_recorded
 from campaign.core.errors import CampaignError
+from campaign.core.trials import Replicate
 from campaign.execution.verify import damages_of
-from campaign.records.ledger import History, history_of
+from campaign.records.history import History
+from campaign.records.ledger import history_of
 from campaign.records.results import Results
 from search.pareto import front
 
@@ -27,7 +29,7 @@ class KeptCampaign:
 
     asked: dict[int, Any]
     records: dict[int, Any]
-    jobs: dict[int, Any]
+    jobs: dict[Replicate, Any]
     front: list[int]
     runs: dict[str, Any]
 
@@ -38,7 +40,7 @@ def kept_by(campaign: CommandCampaign) -> KeptCampaign:
     history = history_of(results.ledger_path)
     settings = compose_recorded(history.config).campaign
     members = front(history.comparable(), settings.objectives, settings.search.constraints)
-    jobs = {number: results.trial_jobs(number) for number in history.records}
+    jobs = {replicate: results.trial_jobs(*replicate) for replicate in history.records}
     return KeptCampaign(
         asked={number: (one.point, one.attrs) for number, one in history.asked.items()},
         records={
@@ -46,8 +48,8 @@ def kept_by(campaign: CommandCampaign) -> KeptCampaign:
             for one in history.final()
         },
         jobs={
-            number: table.drop_columns(["attempt"]).to_pylist() if table else None
-            for number, table in jobs.items()
+            replicate: table.drop_columns(["attempt"]).to_pylist() if table else None
+            for replicate, table in jobs.items()
         },
         front=sorted(one.number for one in members),
         runs={
@@ -106,12 +108,12 @@ def _begun(results: Results) -> bool:
 def _empty_files(results: Results, history: History) -> Iterator[str]:
     ours = (path for path in results.folder.glob("*") if path.is_file())
     kept = [*ours, *results.manifests_folder.glob("*")]
-    for number, records in history.records.items():
+    for replicate, records in history.records.items():
         # The files of a later attempt take the place of an earlier one's before its line is there.
-        if records[-1].attempt == history.attempts.get(number):
-            kept += results.trial_folder(number).rglob("*")
-            if records[-1].valid and not any(results.trial_folder(number).rglob("*")):
-                yield f"trial {number} is in the ledger, but its files are not on the disk"
+        if records[-1].attempt == history.attempts.get(replicate):
+            kept += results.trial_folder(replicate).rglob("*")
+            if records[-1].valid and not any(results.trial_folder(replicate).rglob("*")):
+                yield f"trial {replicate.trial} is in the ledger, but its files are not on the disk"
     for path in kept:
         if path.is_file() and path.stat().st_size == 0 and not _is_draft(path):
             yield f"{path.relative_to(results.folder)} is empty"
@@ -133,8 +135,8 @@ def broken_at_the_end(campaign: CommandCampaign, undisturbed: KeptCampaign) -> I
         yield f"verify: {damage.path}: {damage.problem}"
     history = history_of(Results(campaign.results, campaign.name).ledger_path)
     trials = [run for run in stored_runs(campaign.mlruns) if run.of_trial]
-    if len(trials) != len(history.records):
-        yield f"{len(trials)} runs of {len(history.records)} trials"
+    if len(trials) != len(history.final()):
+        yield f"{len(trials)} runs of {len(history.final())} trials"
     for path in sorted(campaign.results.rglob("*")):
         if _is_draft(path):
             yield f"left behind: {path.relative_to(campaign.results)}"

@@ -26,7 +26,7 @@ from campaign.records.ledger import Ledger, history_of
 from campaign.records.results import Results
 from campaign.simulation.testbed import SimulationTestbed
 from campaign.testbeds.fleet import NODE, DriverKilled, Fault, FleetTestbed
-from campaign.testbeds.preflight import workload_for
+from campaign.testbeds.preflight import workloads_for
 from search.pareto import front
 
 HOSTS = 3
@@ -156,8 +156,8 @@ def _fleet(
     composed: Composed, schedule: FaultSchedule, seed: int, note_fault: Callable[[str], None]
 ) -> FleetTestbed:
     """Return the simulated hosts, which outlive each driver of the campaign."""
-    workload = workload_for(composed.campaign, composed.schedulers, composed.space)
-    testbed = SimulationTestbed(composed.campaign, composed.schedulers, composed.space, workload)
+    parts = (composed.campaign, composed.schedulers, composed.space)
+    testbed = SimulationTestbed(*parts, *workloads_for(*parts))
     return FleetTestbed(
         testbed.evaluate,
         lambda trial: composed.space.nodes(trial.point),
@@ -239,8 +239,9 @@ def _broken(results: Results, fleet: FleetTestbed, *, ended: bool = False) -> It
     yield from records_broken(history, results)
     yield from _reservations_broken(fleet)
     if ended:
-        if sorted(history.records) != list(range(TRIALS)):
-            yield f"trials with records: {sorted(history.records)}"
+        found = [record.number for record in history.final()]
+        if found != list(range(TRIALS)):
+            yield f"trials with records: {found}"
         yield from _orphans(fleet)
 
 

@@ -12,7 +12,7 @@ from campaign.cli.output import say
 from campaign.config.compose import Composed
 from campaign.core.errors import ConfigError, LedgerError
 from campaign.execution.report_again import begun
-from campaign.records.ledger import History
+from campaign.records.history import History
 from campaign.records.results import Results
 from campaign.report.comparison.as_json import plain
 from campaign.report.comparison.page import page

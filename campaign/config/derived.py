@@ -3,7 +3,10 @@
 from typing import Any
 
 from campaign.schema.model import Campaign
+from campaign.schema.workload import MODELS
 
+HOLDOUT = 5
+"""In simulation, a few more instances of a model cost next to nothing."""
 VIRTUAL_STALL_S = 3600.0
 """In virtual time, an hour without a start or an end costs seconds."""
 
@@ -19,8 +22,12 @@ def completed(campaign: Campaign) -> Campaign:
         cluster = {"dense": True} | _unless_given(
             campaign.cluster, {"workload_deadline_s": 0.0, "stall_s": VIRTUAL_STALL_S}
         )
+    search: dict[str, Any] = {}
+    if campaign.testbed.kind == "simulation" and campaign.workload.kind in MODELS:
+        search = _unless_given(campaign.search, {"holdout": HOLDOUT})
     return campaign.model_copy(
         update={
+            "search": campaign.search.model_copy(update=search),
             "cluster": campaign.cluster.model_copy(update=cluster),
             "testbed": campaign.testbed.model_copy(update=testbed),
         }

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from campaign.core.host_load import HostLoad
 from campaign.core.phases import TIMED, Phase
@@ -25,12 +25,27 @@ Point = dict[str, Scalar]
 _PHASES = frozenset(TIMED)
 
 
+class Replicate(NamedTuple):
+    """One run of a trial's point, on one workload instance; both count from 0."""
+
+    trial: int
+    instance: int = 0
+
+
 class Trial(Settings):
-    """One point of the search space, to be evaluated once; `attempt` counts from 1."""
+    """One point of the search space, to be evaluated on one workload instance.
+
+    `attempt` counts from 1.
+    """
 
     number: int
     point: Point
     attempt: int = 1
+    instance: int = 0
+
+    @property
+    def replicate(self) -> Replicate:
+        return Replicate(self.number, self.instance)
 
 
 class Check(Settings):
@@ -55,9 +70,12 @@ def _known_phases(phases: object) -> object:
 
 
 class TrialRecord(Settings):
-    """The record of a judged trial.
+    """The record of a judged trial, or of one of its replicates.
 
-    All that is shown of a trial later (MLflow, report, front) is derived from this. `group` is the
+    All that is shown of a trial later (MLflow, report, front) is derived from this. A replicate is
+    of one workload `instance`. Where trials have several, the record of the trial is made of theirs
+    (`campaign.records.replicates`): it has them as `replicates`, those on instances that the search
+    doesn't see as `held_out`, and `ruled_out` says why it was not evaluated on all. `group` is the
     number of the group whose trials it may be compared with (see `campaign.records.groups`), and
     `baseline` tells if it is the one that these are compared with first.
     `loads` are those of its hosts, phase by phase. `busy` names a host that others kept busy where
@@ -82,6 +100,14 @@ class TrialRecord(Settings):
     ended: float = 0.0
     group: int = 0
     baseline: bool = False
+    instance: int = 0
+    replicates: Annotated[tuple["TrialRecord", ...], Field(exclude=True)] = ()
+    held_out: Annotated[tuple["TrialRecord", ...], Field(exclude=True)] = ()
+    ruled_out: Annotated[str, Field(exclude=True)] = ""
+
+    @property
+    def replicate(self) -> Replicate:
+        return Replicate(self.number, self.instance)
 
     @property
     def valid(self) -> bool:

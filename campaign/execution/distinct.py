@@ -2,7 +2,8 @@
 
 import math
 
-from campaign.records.ledger import History
+from campaign.core.trials import Replicate
+from campaign.records.history import History
 from campaign.schema.model import Campaign
 from search.distinct import key_of, size_of
 from search.space import Space
@@ -32,7 +33,7 @@ def in_newest_group(history: History, number: int) -> bool:
     A trial of an earlier group says nothing about its point here. One without a record will run,
     and belong to the newest.
     """
-    records = history.records.get(number)
+    records = history.records.get(Replicate(number))
     return not records or records[-1].group == history.group.number
 
 

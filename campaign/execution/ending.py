@@ -6,7 +6,7 @@ from campaign.config.compose import Composed, compose_recorded
 from campaign.core.errors import CampaignError
 from campaign.core.trials import TrialRecord
 from campaign.execution.distinct import fewer_trials, in_newest_group, most_trials
-from campaign.records.ledger import History
+from campaign.records.history import History
 from campaign.schema.model import Campaign
 from search.asked import AskedPoints
 from search.pareto import Standstill
@@ -93,7 +93,7 @@ def _ended_early(composed: Composed, history: History) -> bool:
     retries = campaign.search.retries
     if campaign.search.patience is None or not history.asked:
         return False
-    if not all(history.settled(number, retries) for number in history.asked):
+    if any(history.due(number, retries) for number in history.asked):
         return False
     patience = Patience(campaign)
     for record in history.comparable():

@@ -4,7 +4,7 @@ from campaign.analysis.fidelity import FidelityFindings, fidelity
 from campaign.config.compose import Composed
 from campaign.core.errors import LedgerError, WorkloadError
 from campaign.core.trials import TrialRecord
-from campaign.records.ledger import History
+from campaign.records.history import History
 from campaign.records.results import Results
 from campaign.report.result import baseline_among
 

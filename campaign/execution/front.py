@@ -1,7 +1,7 @@
 """What is found out about a campaign's front, from its record."""
 
 from campaign.analysis.front.findings import FrontFindings, FrontInputs, front_findings
-from campaign.records.ledger import History
+from campaign.records.history import History
 from campaign.records.results import Results
 from campaign.report.result import CampaignResult
 from search.space import Space

@@ -10,7 +10,7 @@ from campaign.core.phases import Phase
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.execution.terminal import PHASE
-from campaign.records.ledger import Asked
+from campaign.records.history import Asked
 from campaign.report.facts import change, number
 
 _WHY = {"first": "search.first", "arm": "search.arm_trials"}
@@ -21,8 +21,9 @@ _log = logging.getLogger(__name__)
 class Progress:
     """Listens to the executor and logs what happens; `total` trials are wanted in all.
 
-    Each record has an `event` (asked, started, phase, finished) and the event's `data`. Trials are
-    compared with the baseline in the metrics `objectives`.
+    Each record has an `event` (asked, started, phase, replicate, finished) and the event's `data`.
+    Trials, which have so many `instances`, are compared with the baseline in the metrics
+    `objectives`.
     """
 
     def __init__(
@@ -31,8 +32,10 @@ class Progress:
         clock: Callable[[], float] = time.time,
         *,
         objectives: Iterable[str] = (),
+        instances: int = 1,
     ) -> None:
         self._total = total
+        self._instances = instances
         self._objectives = tuple(objectives)
         self._baseline: TrialRecord | None = None
         self._clock = clock
@@ -65,9 +68,10 @@ class Progress:
     def started(self, trial: Trial) -> None:
         """Log that an attempt at a trial begins."""
         again = f", attempt {trial.attempt}" if trial.attempt > 1 else ""
-        data = {"trial": trial.number, "attempt": trial.attempt}
-        text = f"trial {trial.number} starts ({self._done} of {self._total} done{again})"
-        _log_event("started", text, data)
+        data = {"trial": trial.number, "attempt": trial.attempt, "instance": trial.instance}
+        on = f" on instance {trial.instance}" if trial.instance else ""
+        text = f"trial {trial.number} starts{on} ({self._done} of {self._total} done{again})"
+        _log_event("started", text, data, logging.DEBUG if trial.instance else logging.INFO)
 
     def running(self, statuses: Mapping[int, Status]) -> None:
         """Log what each running trial does now, where that has changed."""
@@ -78,24 +82,38 @@ class Progress:
                 _log_event(PHASE, f"trial {trial} {status_text(status)}", data)
 
     def finished(self, record: TrialRecord, evaluation: Evaluation, *, settled: bool) -> None:
-        """Log how an attempt ended and how much is left to do."""
+        """Log how an attempt ended and, where it was a whole trial's, how much is left to do."""
+        self._shown.pop(record.number, None)
+        if self._instances == 1 and not record.instance:
+            self._log_trial(record, settled=settled)
+            return
+        again = "" if settled else "; another attempt follows"
+        text = f"trial {record.number}{self._of_instance(record)} {_ending(record)}{again}"
+        data = {"trial": record.number, "record": record.model_dump(mode="json")}
+        level = logging.DEBUG if record.valid else logging.INFO
+        _log_event("replicate", text, {**data, "settled": settled}, level)
+
+    def concluded(self, record: TrialRecord) -> None:
+        """Log what a trial of several replicates came to, and how much is left to do."""
+        if record.replicates:
+            self._log_trial(record, settled=True)
+
+    def _log_trial(self, record: TrialRecord, *, settled: bool) -> None:
         self._done += settled
         self._done_here += settled
-        self._shown.pop(record.number, None)
-        reason = f" ({record.reason.splitlines()[0]})" if record.reason else ""
-        took = duration_text(record.ended - record.started)
-        left = self._left() if settled else "another attempt follows"
         if record.baseline:
             self._baseline = record
-        text = (
-            f"trial {record.number} {record.outcome}{reason} after "
-            f"{took}{_cold_text(record)}{self._values_text(record)}; {left}"
-        )
-        _log_event(
-            "finished",
-            text,
-            {"trial": record.number, "record": record.model_dump(mode="json"), "settled": settled},
-        )
+        text = f"trial {record.number} {_ending(record)}{self._values_text(record)}"
+        if record.ruled_out:
+            text += f", estimated from {len(record.replicates)} instances: {record.ruled_out}"
+        left = self._left() if settled else "another attempt follows"
+        data = {"trial": record.number, "record": record.model_dump(mode="json")}
+        _log_event("finished", f"{text}; {left}", {**data, "settled": settled})
+
+    def _of_instance(self, record: TrialRecord) -> str:
+        if record.instance >= self._instances:
+            return f" on the instance {record.instance}, held out,"
+        return f" on instance {record.instance}" if self._instances > 1 else ""
 
     def _values_text(self, record: TrialRecord) -> str:
         if not record.valid:
@@ -119,8 +137,14 @@ class Progress:
         return f"{self._done} of {self._total} done, about {duration_text(pace * missing)} left"
 
 
-def _log_event(event: str, text: str, data: dict[str, Any]) -> None:
-    _log.info("%s", text, extra={"event": event, "trial": data["trial"], "data": data})
+def _ending(record: TrialRecord) -> str:
+    reason = f" ({record.reason.splitlines()[0]})" if record.reason else ""
+    took = duration_text(record.ended - record.started)
+    return f"{record.outcome}{reason} after {took}{_cold_text(record)}"
+
+
+def _log_event(event: str, text: str, data: dict[str, Any], level: int = logging.INFO) -> None:
+    _log.log(level, "%s", text, extra={"event": event, "trial": data["trial"], "data": data})
 
 
 def point_text(point: Mapping[str, Any]) -> str:

@@ -8,8 +8,8 @@ import logging
 import math
 from collections.abc import Callable, Iterable
 
-from campaign.core.trials import TrialRecord
-from campaign.records.ledger import History
+from campaign.core.trials import Replicate, TrialRecord
+from campaign.records.history import History
 
 RETRY_PAUSE_S = 120.0
 """How long a trial that a busy host has spoiled waits at most, where no other time is set."""
@@ -28,22 +28,23 @@ class QuietGate:
         self._busy = busy
         self._wait_s = wait_s
         self._clock = clock
-        self._since: dict[tuple[int, int], float] = {}  # by trial and attempt: when its turn came
+        # by replicate and attempt: when its turn came
+        self._since: dict[tuple[Replicate, int], float] = {}
         self._reminded = -math.inf
 
-    def held(self, history: History, candidates: Iterable[int]) -> frozenset[int]:
-        """Return those of the trials, which could be started now, that wait for a quiet host."""
+    def held(self, history: History, candidates: Iterable[Replicate]) -> frozenset[Replicate]:
+        """Return those of the candidates, which could start now, that wait for a quiet host."""
         now = self._clock()
-        turns = {number: (number, history.attempts.get(number, 0)) for number in candidates}
+        turns = {one: (one, history.attempts.get(one, 0)) for one in candidates}
         self._since = {turn: self._since.get(turn, now) for turn in turns.values()}
-        left_s = {number: self._until(history, turns[number]) - now for number in turns}
-        waiting = {number: seconds for number, seconds in left_s.items() if seconds > 0}
+        left_s = {one: self._until(history, turns[one]) - now for one in turns}
+        waiting = {one: seconds for one, seconds in left_s.items() if seconds > 0}
         # Hosts are asked only where the answer matters.
         if not waiting or not (why := self._busy()):
             return frozenset()
         if now >= self._reminded + REMINDER_S:
             self._reminded = now
-            trials = ", ".join(map(str, sorted(waiting)))
+            trials = ", ".join(map(str, sorted({one.trial for one in waiting})))
             _log.warning(
                 "waiting for quiet before trial %s, at most %.0f s more: %s",
                 trials,
@@ -52,7 +53,7 @@ class QuietGate:
             )
         return frozenset(waiting)
 
-    def _until(self, history: History, turn: tuple[int, int]) -> float:
+    def _until(self, history: History, turn: tuple[Replicate, int]) -> float:
         """Return when a trial waits no longer, whatever its hosts do."""
         records = history.records.get(turn[0], [])
         pause = _pause_until(records[-1]) if records else 0.0

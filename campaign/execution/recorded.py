@@ -5,7 +5,7 @@ from pathlib import Path
 
 from campaign.core.errors import LedgerError
 from campaign.core.trials import TrialRecord
-from campaign.records.ledger import History
+from campaign.records.history import History
 from campaign.schema.model import Direction
 from search.space import Space
 

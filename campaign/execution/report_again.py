@@ -14,7 +14,8 @@ from campaign.execution.fidelity import fidelity_of_baseline
 from campaign.execution.front import findings_of
 from campaign.execution.recorded import check_recorded
 from campaign.execution.summary import conclude, facts_of, result_of
-from campaign.records.ledger import History, history_of
+from campaign.records.history import History
+from campaign.records.ledger import history_of
 from campaign.records.results import Results
 from campaign.records.verification import check_results
 from campaign.tracking.worker import bring_up_to_date, parameters_of, tracker_for

@@ -20,21 +20,23 @@ from campaign.execution.ending import trials_of, why_fewer
 from campaign.execution.executor import Executor
 from campaign.execution.fidelity import fidelity_of_baseline
 from campaign.execution.front import findings_of
+from campaign.execution.holdout import held_out
 from campaign.execution.progress import Progress
 from campaign.execution.recorded import check_recorded
 from campaign.execution.same_campaign import check_same_campaign
-from campaign.execution.start import Start, key_of, record_start, standing, starts_group
+from campaign.execution.start import Start, record_start, standing, starts_group
 from campaign.execution.summary import Track, conclude, facts_of, result_of
 from campaign.execution.taking_over import sources_of, take_over
 from campaign.execution.terminal import show
-from campaign.records.ledger import History, Ledger
+from campaign.records.history import History
+from campaign.records.ledger import Ledger
 from campaign.records.results import Results
 from campaign.records.verification import check_results
 from campaign.report.constraints import unmet
 from campaign.report.facts import CampaignFacts
 from campaign.report.result import baseline_among
 from campaign.testbeds import backend_for
-from campaign.testbeds.preflight import workload_for
+from campaign.testbeds.preflight import workloads_for
 from campaign.tracking.worker import MlflowWorker, parameters_of, tracker_for
 from search.samplers import check_sampler
 
@@ -105,12 +107,12 @@ def _carry_out(
     schedulers = composed.schedulers
     space = composed.space
     parameters = parameters_of(schedulers, space)
-    workload = _workload(composed)
-    start = Start(campaign, key_of(campaign, parameters, workload), workload, command.arguments)
+    workloads = _workloads(composed)
+    start = Start.of(campaign, parameters, workloads, command.arguments)
     own_group = starts_group(start, ledger.history, results, new_group=command.new_group)
     backend = backend_for(campaign, schedulers, space)
     trials = trials_of(composed, ledger.history)
-    left = _is_left(composed, workload, trials, ledger)
+    left = _is_left(composed, workloads[0], trials, ledger)
     sources = sources_of(composed, ledger.history) if left else []
     images = backend.prepare(ledger.history.images)
     if left:
@@ -136,10 +138,10 @@ def _carry_out(
                     ledger=ledger,
                     results=results,
                     testbed=backend.open(
-                        stack, workload, results.actor_logs(ledger.history.identity)
+                        stack, workloads, results.actor_logs(ledger.history.identity)
                     ),
                     opening=composed.opening,
-                    workload=workload,
+                    workloads=workloads,
                     listeners=(progress, worker),
                 )
                 records = executor.run()
@@ -167,8 +169,10 @@ def _concluded(
 
 def _progress(composed: Composed, history: History, trials: int, *, begun: bool) -> Progress:
     """Return what logs progress; where a start was recorded, it counts the settled trials."""
-    search = composed.campaign.search
-    progress = Progress(trials, objectives=composed.campaign.objectives)
+    campaign = composed.campaign
+    search = campaign.search
+    instances = campaign.workload.instances
+    progress = Progress(trials, objectives=campaign.objectives, instances=instances)
     if begun:
         again = len(history.asked) > history.taken
         baseline = baseline_among(history.comparable())
@@ -195,12 +199,12 @@ def _try_to(finish: Callable[[], object]) -> None:
         _log.warning("the report is not up to date: %s", error)
 
 
-def _workload(composed: Composed) -> Workload:
-    """Return the jobs of all trials, and log what was done to get them."""
-    workload = workload_for(composed.campaign, composed.schedulers, composed.space)
-    for sentence in workload.sentences:
+def _workloads(composed: Composed) -> tuple[Workload, ...]:
+    """Return the jobs of all instances, and log what was done to get those of the first."""
+    workloads = workloads_for(composed.campaign, composed.schedulers, composed.space)
+    for sentence in workloads[0].sentences:
         _log.info("workload: %s", sentence)
-    return workload
+    return workloads
 
 
 def _is_left(composed: Composed, workload: Workload, trials: int, ledger: Ledger) -> bool:
@@ -212,6 +216,9 @@ def _is_left(composed: Composed, workload: Workload, trials: int, ledger: Ledger
     done = ledger.history.lasting(search.retries)
     if fewer := why_fewer(composed, ledger.history, trials):
         _log.info("%s", fewer)
+    if done >= trials and not _all_held_out(composed, ledger.history):
+        _log.info("all %d trials are done; what is held out is left", done)
+        return True
     if done < trials:
         check_sampler(composed.campaign.sampler)
         check_metrics(composed, workload)
@@ -225,6 +232,11 @@ def _is_left(composed: Composed, workload: Workload, trials: int, ledger: Ledger
     more = f"a larger {larger} goes on, " if larger else ""
     _log.info("all %d trials are done already; %sanother name= begins anew", done, more)
     return False
+
+
+def _all_held_out(composed: Composed, history: History) -> bool:
+    retries = composed.campaign.search.retries
+    return all(history.settled(one, retries) for one in held_out(history, composed.campaign))
 
 
 def _record_fairness(rows: Sequence[ManifestEntry], ledger: Ledger) -> None:

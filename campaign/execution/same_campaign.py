@@ -21,6 +21,7 @@ MAY_CHANGE = frozenset(
         "search.arm_trials",
         "search.first",
         "search.give_up_after",
+        "search.holdout",
         "search.patience",
         "search.retries",
         "search.trials",

@@ -2,17 +2,28 @@
 
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from campaign.core.cluster import model_parts
 from campaign.core.errors import LedgerError
 from campaign.core.files import user_path
 from campaign.core.jobs import Workload
 from campaign.core.version import source_digest
-from campaign.records.groups import SOURCES, WORKLOAD, differences, image_part, in_words
-from campaign.records.ledger import History, Ledger
+from campaign.records.groups import (
+    SOURCES,
+    WORKLOAD,
+    ComparableGroup,
+    Difference,
+    differences,
+    image_part,
+    in_words,
+    instance_part,
+)
+from campaign.records.history import History
+from campaign.records.ledger import Ledger
 from campaign.records.results import Results
 from campaign.schema.model import Campaign
 from campaign.schema.settings import Scalar
@@ -25,14 +36,26 @@ _log = logging.getLogger(__name__)
 class Start:
     """What a start of a campaign brings, for the first time or again.
 
-    `key` names all that shapes a trial, images aside; `arguments` are the words of the command
+    `key` names all that shapes a trial, images aside; `workloads` are the instances on which trials
+    are evaluated; `arguments` are the words of the command
     line.
     """
 
     campaign: Campaign
     key: Mapping[str, str]
-    workload: Workload
+    workloads: Sequence[Workload]
     arguments: Sequence[str]
+
+    @classmethod
+    def of(
+        cls,
+        campaign: Campaign,
+        parameters: Mapping[str, Scalar],
+        workloads: Sequence[Workload],
+        arguments: Sequence[str],
+    ) -> Self:
+        """Return the start of a campaign; `parameters` are as `key_of` takes them."""
+        return cls(campaign, key_of(campaign, parameters, workloads[0]), workloads, arguments)
 
 
 def standing(campaign: Campaign) -> Campaign:
@@ -87,7 +110,7 @@ def starts_group(start: Start, history: History, results: Results, *, new_group:
         return False
     before = history.group
     now = with_images(start.key, history.images)  # a campaign keeps its images
-    found = list(differences(before, now))
+    found = [*differences(before, now), *_other_instances(before, start.workloads)]
     if found and not new_group:
         raise LedgerError(
             f"{results.folder}: new trials could not be compared with those that are there",
@@ -123,22 +146,48 @@ def record_start(
     if resumed:
         ledger.append("resumed", **known)
         if not own_group:
+            _record_instances(start, ledger, results)
             return
     hashes = {name: bundle.hash for name, bundle in images.bundles.items()}
     # Before the line that names it: a line in the ledger means that the file is on the disk.
-    sha256 = results.keep_workload(start.workload, len(ledger.history.groups))
+    sha256 = results.keep_workload(start.workloads[0], len(ledger.history.groups))
     group = {"key": with_images(start.key, hashes), "workload_sha256": sha256}
     if resumed:
         ledger.append("group", **group)
-        return
-    for bundle in images.bundles.values():
-        results.keep_manifest(bundle)
-    ledger.append(
-        "campaign",
-        id=secrets.token_hex(8),
-        name=start.campaign.name,
-        images=hashes,
-        workload_hash=start.workload.hash,
-        **known,
-        **group,
-    )
+    else:
+        for bundle in images.bundles.values():
+            results.keep_manifest(bundle)
+        ledger.append(
+            "campaign",
+            id=secrets.token_hex(8),
+            name=start.campaign.name,
+            images=hashes,
+            workload_hash=start.workloads[0].hash,
+            **known,
+            **group,
+        )
+    _record_instances(start, ledger, results)
+
+
+def _record_instances(start: Start, ledger: Ledger, results: Results) -> None:
+    """Put those instances into ledger and results folder that aren't there yet."""
+    group = ledger.history.group
+    for instance, workload in enumerate(start.workloads):
+        if instance and instance not in group.instances:
+            sha256 = results.keep_workload(workload, group.number, instance)
+            ledger.append(
+                "instance",
+                instance=instance,
+                workload_hash=workload.hash,
+                workload_sha256=sha256,
+            )
+
+
+def _other_instances(
+    before: ComparableGroup, workloads: Sequence[Workload]
+) -> Iterator[Difference]:
+    """Yield the instances whose jobs aren't those that the group's trials replayed."""
+    for instance, workload in enumerate(workloads):
+        known = before.instances.get(instance)
+        if known and known.workload_hash != workload.hash:
+            yield Difference(instance_part(instance), known.workload_hash, workload.hash)

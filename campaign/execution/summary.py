@@ -26,7 +26,8 @@ from campaign.core.jobs import Workload, tau_of
 from campaign.core.printable import json_text
 from campaign.core.trials import TrialRecord
 from campaign.records.groups import WORKLOAD, differences
-from campaign.records.ledger import History, read
+from campaign.records.history import History
+from campaign.records.ledger import read
 from campaign.records.results import Results
 from campaign.report import page
 from campaign.report.facts import CampaignFacts, EarlierGroup
@@ -65,6 +66,8 @@ def facts_of(composed: Composed, results: Results, history: History) -> Campaign
         workload=_workload_facts(workload, history),
         workload_notes=tuple(workload.sentences) if workload else (),
         tau_s=tau_of(campaign.workload.time_scale),
+        instances=campaign.workload.instances,
+        quantile=campaign.search.quantile,
         baseline=composed.baseline_in_words,
         config=config,
         config_hash=hashlib.sha256(config.encode()).hexdigest(),
@@ -115,12 +118,8 @@ def result_of(
 ) -> CampaignResult:
     """Compute what the campaign of these `facts` ended with, by its ledger."""
     records = history.comparable()
-    earlier = (
-        record
-        for number in sorted(history.records)
-        for record in history.records[number][:-1]
-        if record.group == history.group.number
-    )
+    group = history.group.number
+    earlier = (record for record in history.earlier_attempts() if record.group == group)
     ended = replace(
         facts,
         earlier_groups=tuple(_earlier_groups(facts, history)),
@@ -168,6 +167,12 @@ def conclude(
     failure = _failure_of(track, result)
     for heading, line in time_lines(result.cost):
         _log.info("%-8s %s", heading, line)
+    if result.facts.instances > 1:
+        _log.info(
+            "race     trials that had lost were spared %d of %d replicates",
+            result.spared,
+            result.facts.instances * len(result.records),
+        )
     _log.info("jobs     %s/", results.jobs_folder)
     _log.info("report   %s", results.report_path)
     if failure:

@@ -16,13 +16,14 @@ from campaign.config.compose import Composed, compose_recorded
 from campaign.core.errors import CampaignError, ConfigError
 from campaign.core.files import in_use, user_path
 from campaign.core.metric_names import matching
-from campaign.core.trials import Evaluation, Point, TrialRecord
+from campaign.core.trials import Evaluation, Point, Replicate, TrialRecord
 from campaign.execution.same_campaign import MAY_CHANGE, changed_settings
 from campaign.execution.same_point import Translation
 from campaign.records import dataset
 from campaign.records.campaigns import names_in
 from campaign.records.groups import differences, image_part, in_words
-from campaign.records.ledger import History, Ledger, history_of
+from campaign.records.history import History
+from campaign.records.ledger import Ledger, history_of
 from campaign.records.results import Results
 from campaign.records.verification import trial_damages
 from search.distinct import PointKey, key_of
@@ -122,8 +123,8 @@ def take_over(
             suggestion = study.ask(one.point)
             known[one.origin] = suggestion.number
             _ask(suggestion, ledger, one.origin)
-        if known[one.origin] not in ledger.history.records:
-            _finish(known[one.origin], one, ledger, results)
+        for replicate in one.record.replicates or (one.record,):
+            _finish(known[one.origin], one, replicate, ledger, results)
 
 
 def plan_of(composed: Composed, sources: Sequence[FinishedCampaign], history: History) -> Plan:
@@ -167,7 +168,9 @@ def _of_source(
         image = image_part(name)
         if not record.valid:
             yield "not valid"
-        elif dataset.path_of(source.results.jobs_folder, record.number) in damaged:
+        elif record.ruled_out:
+            yield "not evaluated on all instances"
+        elif any(path in damaged for path in _tables(record, source.results)):
             yield "with jobs that are lost or damaged"
         elif lacking := _lacking(record, composed):
             yield f"without {lacking}"
@@ -180,6 +183,11 @@ def _of_source(
         else:
             seen.add(key_of(found))
             yield Taken(source, record, found)
+
+
+def _tables(record: TrialRecord, results: Results) -> list[Path]:
+    replicates = record.replicates or (record,)
+    return [dataset.path_of(results.jobs_folder, one.replicate) for one in replicates]
 
 
 def _lacking(record: TrialRecord, composed: Composed) -> str:
@@ -272,26 +280,32 @@ def _ask(suggestion: Suggestion, ledger: Ledger, origin: str = "") -> None:
     )
 
 
-def _finish(number: int, taken: Taken, ledger: Ledger, results: Results) -> None:
-    """Put jobs, files and record of a taken trial where those of any other trial are."""
+def _finish(
+    number: int, taken: Taken, found: TrialRecord, ledger: Ledger, results: Results
+) -> None:
+    """Put jobs, files and record of a taken replicate where those of any other one are."""
     history = ledger.history
-    if number not in history.attempts:
-        ledger.append("started", trial=number, attempt=1)
-    record = taken.record.model_copy(
+    key = Replicate(number, found.instance)
+    if key in history.records:
+        return
+    if key not in history.attempts:
+        ledger.append("started", trial=number, attempt=1, instance=found.instance)
+    record = found.model_copy(
         update={
             "number": number,
             "point": taken.point,
-            "attempt": history.attempts[number],
+            "attempt": history.attempts[key],
             "group": history.group.number,
             "baseline": history.asked[number].baseline,
-            "provenance": replace(taken.record.provenance, taken_from=taken.origin),
+            "provenance": replace(found.provenance, taken_from=taken.origin),
+            "held_out": (),
         }
     )
     source = taken.source.results
     evaluation = Evaluation(
         record.outcome,
-        jobs=source.trial_jobs(taken.record.number),
-        files=source.files(taken.record.number),
+        jobs=source.trial_jobs(found.number, found.instance),
+        files=source.files(found.number, found.instance),
     )
     ledger.check_in_place()
     table = results.keep(record, evaluation, history.identity)

@@ -9,7 +9,8 @@ from campaign.config.yaml_text import campaign_yaml
 from campaign.core.errors import ConfigError, LedgerError
 from campaign.core.files import read_regular
 from campaign.execution.report_again import begun, report_again
-from campaign.records.ledger import History, history_of
+from campaign.records.history import History
+from campaign.records.ledger import history_of
 from campaign.records.results import Results
 from campaign.records.verification import Damage, trial_damages
 
@@ -59,10 +60,11 @@ def _manifest_damages(results: Results, history: History) -> Iterator[Damage]:
 
 def _workload_damages(results: Results, history: History) -> Iterator[Damage]:
     for group in history.groups:
-        try:
-            results.workload(group)
-        except LedgerError as error:
-            yield Damage(results.workload_path(group.number), error.brief)
+        for instance in (0, *group.instances):
+            try:
+                results.workload(group, instance)
+            except LedgerError as error:
+                yield Damage(results.workload_path(group.number, instance), error.brief)
 
 
 def _derived(results: Results, history: History) -> Iterator[Damage]:

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from campaign.core.errors import CampaignError
 from campaign.core.files import in_use
-from campaign.records.ledger import History, history_of
+from campaign.records.history import History
+from campaign.records.ledger import history_of
 from campaign.records.results import Results
 from campaign.schema.model import Direction
 from campaign.schema.search import Bound

@@ -102,11 +102,23 @@ class AskedEvent(Event):
         return self.origin, self.taken_from
 
 
+class InstanceEvent(Event):
+    """A workload instance beside the first, on which trials of the newest group are evaluated.
+
+    `workload_hash` is that of its jobs, `workload_sha256` that of the file that keeps them.
+    """
+
+    instance: PositiveInt
+    workload_hash: str
+    workload_sha256: str
+
+
 class StartedEvent(Event):
-    """An attempt to evaluate a trial began."""
+    """An attempt to evaluate a trial on an instance began."""
 
     trial: NonNegativeInt
     attempt: PositiveInt
+    instance: NonNegativeInt = 0
 
 
 class FinishedEvent(Event):
@@ -129,6 +141,13 @@ class FinishedEvent(Event):
         return self
 
 
+class RuledOutEvent(Event):
+    """A trial is evaluated on no further instances, since it has lost; `why` says to which."""
+
+    trial: NonNegativeInt
+    why: str
+
+
 class FairnessEvent(Event):
     """What differs between the schedulers that were compared."""
 
@@ -139,9 +158,11 @@ AnyEvent = (
     HeadEvent
     | ResumedEvent
     | GroupEvent
+    | InstanceEvent
     | AskedEvent
     | StartedEvent
     | FinishedEvent
+    | RuledOutEvent
     | FairnessEvent
 )
 
@@ -149,9 +170,11 @@ _KINDS: dict[str, type[AnyEvent]] = {
     "campaign": HeadEvent,
     "resumed": ResumedEvent,
     "group": GroupEvent,
+    "instance": InstanceEvent,
     "asked": AskedEvent,
     "started": StartedEvent,
     "finished": FinishedEvent,
+    "ruled_out": RuledOutEvent,
     "fairness": FairnessEvent,
 }
 

@@ -1,10 +1,10 @@
 """Groups of trials that may be compared, and the key that tells one group from another."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
 
-from campaign.records.events import HeadEvent
+from campaign.records.events import HeadEvent, InstanceEvent
 
 WORKLOAD = "workload"
 SOURCES = "sources"
@@ -34,13 +34,26 @@ class ComparableGroup:
     workload's jobs, the digest of the software's sources, every parameter of the schedulers that no
     trial varies, the images, the kind of testbed. `complete` is false where an earlier version of
     this software began the group: its key lacks what that version did not record.
-    `workload_sha256` is the hash of the kept workload; it is empty where none was kept.
+    `workload_sha256` is the hash of the kept workload; it is empty where none was kept. `instances`
+    are the further workloads on which trials are evaluated.
     """
 
     number: int
     key: Mapping[str, str] = field(default_factory=dict)
     complete: bool = True
     workload_sha256: str = ""
+    instances: Mapping[int, InstanceEvent] = field(default_factory=dict)
+
+    def with_instance(self, found: InstanceEvent) -> "ComparableGroup":
+        """Return the group with one more instance."""
+        return replace(self, instances={**self.instances, found.instance: found})
+
+    def sha256_of(self, instance: int) -> str:
+        """Return the hash of the kept workload of an instance; empty where none was kept."""
+        if not instance:
+            return self.workload_sha256
+        found = self.instances.get(instance)
+        return found.workload_sha256 if found else ""
 
     @classmethod
     def of_head(cls, head: HeadEvent) -> Self:
@@ -67,6 +80,11 @@ def differences(before: ComparableGroup, now: Mapping[str, str]) -> Iterator[Dif
 def image_part(scheduler: str) -> str:
     """Return the name of the part of a key that is the image of this scheduler's nodes."""
     return f"images.{scheduler}"
+
+
+def instance_part(instance: int) -> str:
+    """Return the name of a part of a key that is the jobs of a further workload instance."""
+    return f"the jobs of the workload instance {instance} (hash)"
 
 
 def in_words(part: str) -> str:

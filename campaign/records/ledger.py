@@ -7,9 +7,11 @@ is cut off at the next opening: its event never happened.
     campaign   what is run, and the key of its first group of trials; the first line
     resumed    a driver took the campaign up again; its settings and its command line
     group      the trials from here on are a group of their own, with this key (see `groups`)
+    instance   a workload instance beside the first one, on which trials are evaluated
     asked      a point was chosen, with the sampler's notes
-    started    an attempt to evaluate it began
+    started    an attempt to evaluate it on an instance began
     finished   that attempt was judged; its jobs table is on the disk already
+    ruled_out  the trial has lost, so it is evaluated on no further instances
     fairness   what differs between the schedulers that were compared; the last one counts
 """
 
@@ -21,165 +23,15 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from io import RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from campaign.core.errors import LedgerError
 from campaign.core.files import cut_torn_line, flush, make_folder, open_regular, storage_error
-from campaign.core.trials import Point, TrialRecord
-from campaign.records.events import (
-    AskedEvent,
-    Chain,
-    FairnessEvent,
-    FinishedEvent,
-    GroupEvent,
-    HeadEvent,
-    ResumedEvent,
-    StartedEvent,
-    parsed,
-    validated,
-)
-from campaign.records.groups import SOURCES, ComparableGroup
-
-FORGIVABLE = "infrastructure_failed"
-RETRYABLE = frozenset({"invalid", FORGIVABLE})
-"""The outcomes that are tried again where no error says whether that helps."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A point that was chosen, by whom, and from where; others are compared with a `baseline`."""
-
-    number: int
-    point: Point
-    attrs: dict[str, Any]
-    baseline: bool = False
-    origin: str = ""
-    taken_from: str = ""
-
-
-@dataclass
-class History:
-    """The state of a campaign after its events; the same events give the same history.
-
-    `config`, `arguments` and `folder` are the settings, the words of the command line, and the
-    folder in which the command was given: those of the last start that recorded them.
-    """
-
-    head: dict[str, Any] | None = None
-    asked: dict[int, Asked] = field(default_factory=dict)
-    records: dict[int, list[TrialRecord]] = field(default_factory=dict)
-    attempts: dict[int, int] = field(default_factory=dict)  # started, whether finished or cut off
-    forgiven: dict[int, int] = field(default_factory=dict)  # records from before the last resume
-    fairness: list[dict[str, Any]] = field(default_factory=list)  # rows of the manifest
-    tables: dict[int, str | None] = field(default_factory=dict)  # `jobs_sha256` of last records
-    groups: list[ComparableGroup] = field(default_factory=list)
-    kinds: dict[int, str] = field(default_factory=dict)  # acceleration, by group
-    config: dict[str, Any] = field(default_factory=dict)
-    arguments: tuple[str, ...] = ()
-    folder: str = ""
-    taken: int = 0  # trials at the beginning: taken over from other campaigns, and the baseline
-    extended: int = 0  # trials that there were when search.trials was raised last
-
-    def add(self, event: dict[str, Any]) -> None:
-        """Take in the next event; raise ValueError for one that isn't valid."""
-        match validated(event):
-            case HeadEvent() as head:
-                if self.head is not None:
-                    raise ValueError("it is a second head")
-                self.head = event
-                self.groups.append(ComparableGroup.of_head(head))
-                self._note_start(head)
-            case ResumedEvent() as resumed:
-                self.forgiven = {number: len(records) for number, records in self.records.items()}
-                self._note_start(resumed)
-            case GroupEvent(key=key, workload_sha256=sha256):
-                group = ComparableGroup(len(self.groups), key, workload_sha256=sha256)
-                self.groups.append(group)
-            case AskedEvent(trial=number, point=point, attrs=attrs, baseline=baseline) as asked:
-                self.asked[number] = Asked(number, point, attrs, baseline, *asked.chosen)
-                self.taken = number + 1 if asked.taken_from else self.taken
-            case StartedEvent(trial=number, attempt=attempt):
-                self.attempts[number] = attempt
-            case FinishedEvent(trial=number, record=record, jobs_sha256=table):
-                self.records.setdefault(number, []).append(record)
-                self.tables[number] = table
-                if record.valid and record.provenance.acceleration:
-                    self.kinds.setdefault(record.group, record.provenance.acceleration)
-            case FairnessEvent(rows=rows):
-                self.fairness = rows
-
-    def _note_start(self, event: HeadEvent | ResumedEvent) -> None:
-        before, now = (one.get("search", {}) for one in (self.config, event.config or {}))
-        if now.get("trials", 0) > before.get("trials", 0):
-            self.extended = len(self.asked)
-        self.config = self.config if event.config is None else event.config
-        self.arguments = self.arguments if event.arguments is None else event.arguments
-        self.folder = event.folder or self.folder
-
-    def settled(self, number: int, retries: int) -> bool:
-        """Return whether the trial needs no further attempt.
-
-        A resume forgives failures of the infrastructure: whoever starts the campaign again has
-        probably fixed their cause.
-        """
-        records = self.records.get(number, [])
-        if not records:
-            return False
-        allowed = retries if _may_retry(records[-1]) else 0
-        if records[-1].outcome == FORGIVABLE:
-            return len(records) - self.forgiven.get(number, 0) > allowed
-        return len(records) > allowed
-
-    def lasting(self, retries: int) -> int:
-        """Return the number of trials that stay settled whatever a resume forgives."""
-        return sum(
-            self.settled(n, retries) and r[-1].outcome != FORGIVABLE
-            for n, r in self.records.items()
-        )
-
-    @property
-    def identity(self) -> str:
-        """The id that tells this campaign from others of its name, whose results were deleted."""
-        return str(self.head["id"]) if self.head else ""
-
-    @property
-    def images(self) -> dict[str, str]:
-        """The hashes of the images that the campaign began with, by scheduler."""
-        return dict(self.head["images"]) if self.head else {}
-
-    def final(self) -> list[TrialRecord]:
-        """Return the last record of each trial that has one, in order of trials."""
-        return [self.records[number][-1] for number in sorted(self.records)]
-
-    @property
-    def group(self) -> ComparableGroup:
-        """The newest group: the one that trials belong to from now on."""
-        group = self.groups[-1] if self.groups else ComparableGroup(0)
-        if group.complete or not self.records:
-            return group
-        # An earlier version: its trials say which sources they ran on, the ledger's head doesn't.
-        sources = next(reversed(self.records.values()))[-1].provenance.source_digest
-        return replace(group, key={**group.key, SOURCES: sources}) if sources else group
-
-    def comparable(self, group: int | None = None) -> list[TrialRecord]:
-        """Return the last records of the trials of one group (default: the newest), in order."""
-        wanted = self.group.number if group is None else group
-        return [record for record in self.final() if record.group == wanted]
-
-    @property
-    def acceleration(self) -> str:
-        """How the guests of the newest group run: as those of its first valid trial did.
-
-        Empty while no trial has told.
-        """
-        return self.kinds.get(self.group.number, "")
-
-
-def _may_retry(record: TrialRecord) -> bool:
-    return record.outcome in RETRYABLE if record.retryable is None else record.retryable
+from campaign.core.trials import Replicate
+from campaign.records.events import Chain, parsed
+from campaign.records.history import Asked, History
 
 
 class Ledger:
@@ -354,7 +206,7 @@ def _check_order(history: History, event: dict[str, Any]) -> None:
         raise ValueError("the campaign's head is missing before it")
     if kind == "asked" and trial != len(history.asked):
         raise ValueError(f"trial {trial} is asked for where trial {len(history.asked)} is next")
-    if kind in ("started", "finished") and (
+    if kind in ("started", "finished", "ruled_out") and (
         not isinstance(trial, int) or trial not in history.asked
     ):
         raise ValueError(f"trial {trial} was never asked for")
@@ -362,11 +214,12 @@ def _check_order(history: History, event: dict[str, Any]) -> None:
         _check_attempt(record, history.asked[event["trial"]], history.attempts)
 
 
-def _check_attempt(record: dict[str, Any], asked: Asked, attempts: dict[int, int]) -> None:
+def _check_attempt(record: dict[str, Any], asked: Asked, attempts: dict[Replicate, int]) -> None:
     """Raise ValueError for a record that isn't of the attempt that was started last."""
+    replicate = Replicate(asked.number, record.get("instance", 0))
     if record.get("point") != asked.point:
         raise ValueError(f"trial {asked.number} has the record of another point")
-    if record.get("attempt") != attempts.get(asked.number):
+    if record.get("attempt") != attempts.get(replicate):
         raise ValueError(f"trial {asked.number} has the record of an attempt that never started")
 
 

@@ -4,10 +4,12 @@ results/<campaign>/
   ledger.jsonl      the record from which the rest is derived
   campaign.yaml     the composed and validated configuration, as last recorded in the ledger
   workload.parquet  the jobs that every trial replays, with their notes; a later group of trials
-                    has its own: workload-1.parquet
+                    has its own: workload-1.parquet; so has each further instance on which trials
+                    are evaluated: workload.instance=1.parquet
   images/           the manifests of the images that trials boot, by the image's name
-  jobs/             one Parquet data set, a file per trial
-  trials/00003/     rendered configuration and logs of trial 3
+  jobs/             one Parquet data set, a file per trial and instance
+  trials/00003/     rendered configuration and logs of trial 3; on its further instances:
+                    trials/00003.instance=1/
   logs/             what its processes logged, as JSON lines: driver.jsonl is the driver's, the rest
                     is of its actors, a file for each life of one (actors.hosts.log_collector)
   fairness.json     what differs between the schedulers, where several are compared
@@ -32,7 +34,7 @@ from campaign.core.files import (
     write_durably,
 )
 from campaign.core.jobs import Workload
-from campaign.core.trials import Evaluation, TrialRecord
+from campaign.core.trials import Evaluation, Replicate, TrialRecord
 from campaign.images.bundles.manifest import MANIFEST, Bundle, ImageManifest
 from campaign.records import dataset, kept_workload
 from campaign.records.collected_logs import CollectedLogs
@@ -62,13 +64,13 @@ class Results:
         `identity` is the campaign's, by its ledger. Returns the SHA-256 of the file of jobs, "" if
         the attempt left none. Raises StorageError when the disk is full or can't be written.
         """
-        table = dataset.path_of(self.jobs_folder, record.number)
+        table = dataset.path_of(self.jobs_folder, record.replicate)
         with storage_errors(self.folder):
             if evaluation.jobs is None:
                 table.unlink(missing_ok=True)
             else:
                 dataset.write(self.jobs_folder, self.name, record, evaluation.jobs, identity)
-            _replace_folder(self.trial_folder(record.number), evaluation)
+            _replace_folder(self.trial_folder(record.replicate), evaluation)
             return "" if evaluation.jobs is None else sha256_of(table)
 
     def of_trials(self) -> list[Path]:
@@ -115,44 +117,48 @@ class Results:
                 ) from None
         return found
 
-    def keep_workload(self, workload: Workload, group: int) -> str:
+    def keep_workload(self, workload: Workload, group: int, instance: int = 0) -> str:
         """Keep the jobs that the trials of a group replay; return the SHA-256 of the file.
 
         Raises StorageError where the disk is full or can't be written.
         """
         content = kept_workload.content_of(workload)
-        write_durably(self.workload_path(group), content)
+        write_durably(self.workload_path(group, instance), content)
         return kept_workload.digest(content)
 
-    def workload(self, group: ComparableGroup) -> Workload | None:
-        """Return the jobs that the trials of a group replayed; None where none were kept.
+    def workload(self, group: ComparableGroup, instance: int = 0) -> Workload | None:
+        """Return the jobs of one instance that the trials of a group replayed.
 
-        Earlier versions of this software kept none. Raises LedgerError where the file is gone, or
-        isn't the one that was kept.
+        None where none were kept, as by earlier versions of this software. Raises LedgerError where
+        the file is gone, or isn't the one that was kept.
         """
-        if not group.workload_sha256:
+        sha256 = group.sha256_of(instance)
+        if not sha256:
             return None
-        return kept_workload.read(self.workload_path(group.number), group.workload_sha256)
+        return kept_workload.read(self.workload_path(group.number, instance), sha256)
 
-    def workload_path(self, group: int) -> Path:
-        """Return the path of the workload of a group's trials."""
-        return self.folder / (f"workload-{group}.parquet" if group else "workload.parquet")
+    def workload_path(self, group: int, instance: int = 0) -> Path:
+        """Return the path of a workload of a group's trials."""
+        of_group = f"-{group}" if group else ""
+        of_instance = f".instance={instance}" if instance else ""
+        return self.folder / f"workload{of_group}{of_instance}.parquet"
 
-    def trial_folder(self, number: int) -> Path:
-        """Return the folder of a trial's logs and rendered configuration."""
-        return self.trials_folder / f"{number:05d}"
+    def trial_folder(self, replicate: Replicate) -> Path:
+        """Return the folder of a replicate's logs and rendered configuration."""
+        of_instance = f".instance={replicate.instance}" if replicate.instance else ""
+        return self.trials_folder / f"{replicate.trial:05d}{of_instance}"
 
     def jobs(self) -> pa.Table:
         """Return the jobs of all trials, with the columns of `dataset.DATASET_SCHEMA`."""
         return dataset.read(self.jobs_folder)
 
-    def trial_jobs(self, number: int) -> pa.Table | None:
-        """Return the jobs of one trial; None where it left none."""
-        return dataset.read_trial(self.jobs_folder, number)
+    def trial_jobs(self, number: int, instance: int = 0) -> pa.Table | None:
+        """Return the jobs of one trial on one instance; None where it left none."""
+        return dataset.read_replicate(self.jobs_folder, Replicate(number, instance))
 
-    def files(self, number: int) -> dict[str, bytes]:
-        """Return the content of a trial's files by relative path."""
-        folder = self.trial_folder(number)
+    def files(self, number: int, instance: int = 0) -> dict[str, bytes]:
+        """Return the content of a trial's files on one instance by relative path."""
+        folder = self.trial_folder(Replicate(number, instance))
         return {
             str(f.relative_to(folder)): f.read_bytes()
             for f in sorted(folder.rglob("*"))

@@ -1,16 +1,19 @@
 """Whether the files of a campaign's trials are those that its ledger speaks of."""
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from campaign.core.errors import LedgerError
+from campaign.core.trials import Replicate
 from campaign.records import dataset
-from campaign.records.ledger import History
+from campaign.records.history import History
 from campaign.records.results import Results, sha256_of
 
 _log = logging.getLogger(__name__)
+_OF_TRIAL = re.compile(r"\d+(\.instance=\d+)?")
 
 
 @dataclass(frozen=True)
@@ -62,27 +65,28 @@ def _check_empty(results: Results) -> None:
 
 def trial_damages(results: Results, history: History) -> Iterator[Damage]:
     """Yield what is wrong with the jobs tables and folders of trials, by the ledger's history."""
-    tables = set(dataset.trials_in(results.jobs_folder))
-    for number in sorted(tables | history.records.keys()):
-        path = dataset.path_of(results.jobs_folder, number)
+    tables = set(dataset.replicates_in(results.jobs_folder))
+    for replicate in sorted(tables | history.records.keys()):
+        path = dataset.path_of(results.jobs_folder, replicate)
         try:
-            damage = _table_damage(path, number, history)
+            damage = _table_damage(path, replicate, history)
         except LedgerError as error:
             damage = Damage(path, f"it can't be read: {error.details or error.brief}")
         except OSError as error:
             damage = Damage(path, f"it can't be read: {error.strerror}")
         if damage:
             yield damage
+    ours = {results.trial_folder(replicate).name for replicate in history.attempts}
     for folder in sorted(results.trials_folder.glob("[0-9]*")):
-        if folder.name.isdecimal() and int(folder.name) not in history.attempts:
+        if _OF_TRIAL.fullmatch(folder.name) and folder.name not in ours:
             yield Damage(folder, "it belongs to no trial of this ledger")
 
 
-def _table_damage(path: Path, number: int, history: History) -> Damage | None:
-    records = history.records.get(number, [])
+def _table_damage(path: Path, replicate: Replicate, history: History) -> Damage | None:
+    records = history.records.get(replicate, [])
     judged = records[-1].attempt if records else 0
-    begun = history.attempts.get(number, 0)
-    wanted = history.tables.get(number)
+    begun = history.attempts.get(replicate, 0)
+    wanted = history.tables.get(replicate)
     if not path.exists():
         lost = wanted or (wanted is None and judged and records[-1].valid)
         # A later attempt may have taken the table away, and makes another.

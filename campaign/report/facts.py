@@ -36,7 +36,9 @@ class CampaignFacts:
     `patience` is search.patience; `arms` are the schedulers among which it chose, none where there
     was no choice; `fixed` are the parameters that no trial varied, by dotted setting (with
     `cluster.nodes`, if fixed); `workload` says what was replayed, `workload_notes` what was done to
-    get it, `tau_s` what bounded its slowdowns; `baseline` says what the baseline is; `command`
+    get it, `tau_s` what bounded its slowdowns; `instances` are the workloads that the search saw,
+    and `quantile` is how their values became one (None: the mean); `baseline` says what the
+    baseline is; `command`
     repeats the campaign when it is given in `folder`.
     `earlier` are the attempts that were tried again; `earlier_groups` are the trials that can't be
     compared with those that are shown; `fairness` says what differs between compared schedulers;
@@ -53,6 +55,8 @@ class CampaignFacts:
     workload: Mapping[str, str] = field(default_factory=dict)
     workload_notes: tuple[str, ...] = ()
     tau_s: float = BOUNDED_SLOWDOWN_TAU_S
+    instances: int = 1
+    quantile: float | None = None
     baseline: str = ""
     config: str = ""
     config_hash: str = ""

@@ -36,6 +36,7 @@ from campaign.report.fidelity import fidelity_sections
 from campaign.report.front_pictures import importance_picture, volume_picture
 from campaign.report.front_quality import IMPORTANCE, VOLUME, quality_sections
 from campaign.report.gantt import chartable, gantt_svg
+from campaign.report.lead import MARKS, lead
 from campaign.report.pages import templates
 from campaign.report.pressures import pressures_of
 from campaign.report.result import CampaignResult
@@ -129,6 +130,7 @@ def render(
         simulated=simulated(records),
         virtual=in_virtual_time(records),
         front=best,
+        **_unseen(result),
         unmet=result.unmet,
         result=result,
         points=points,
@@ -266,9 +268,16 @@ def _line(name: str, found: Sequence[tuple[int, Check]]) -> Line:
     return Line(name, ", ".join(limits), len(found) - len(failed), failed)
 
 
+def _unseen(result: CampaignResult) -> dict[str, object]:
+    """Return what the page says of instances that the search has not seen."""
+    return {"lead": list(lead(result)), "unseen": result.unseen, "marks": MARKS}
+
+
 def _status(record: TrialRecord, limits: Sequence[Limit]) -> str:
     if record.valid and not feasible(record, limits):
         return "infeasible"
+    if record.ruled_out:
+        return f"estimated from {len(record.replicates)} instances: {record.ruled_out}"
     return record.outcome.replace("_", " ")
 
 

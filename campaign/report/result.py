@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from campaign.analysis.front.holdout import HoldoutFindings
+from campaign.analysis.front.instances import InstanceRule
 from campaign.core.trials import TrialRecord
 from campaign.report.arms import unjudged
 from campaign.report.constraints import unmet
@@ -24,7 +26,8 @@ class CampaignResult:
     `baseline` is the trial that the others are compared with, if there is one; `cost` says where
     the time went. `unmet` names the constraints that no trial meets, empty where one meets all;
     `unjudged` has a sentence for each scheduler of which no trial is valid, and `stood_still` says
-    since when the front hasn't moved, `taken_over` which trials are of other campaigns.
+    since when the front hasn't moved, `taken_over` which trials are of other campaigns. `unseen` is
+    what was found on instances that the search has not seen; None where none was run.
     """
 
     facts: CampaignFacts
@@ -36,6 +39,13 @@ class CampaignResult:
     unjudged: tuple[str, ...] = ()
     stood_still: str = ""
     taken_over: str = ""
+    unseen: HoldoutFindings | None = None
+
+    @property
+    def spared(self) -> int:
+        """The number of replicates that trials which had lost were spared."""
+        lost = [record for record in self.records if record.ruled_out]
+        return sum(self.facts.instances - len(record.replicates) for record in lost)
 
     @property
     def baseline_behind(self) -> bool:
@@ -46,16 +56,19 @@ class CampaignResult:
     def of(cls, records: Sequence[TrialRecord], facts: CampaignFacts) -> Self:
         """Compute the front and the cost of `records`, each trial's last attempt."""
         best = front(records, facts.objectives, facts.constraints)
+        baseline = baseline_among(records)
+        rule = InstanceRule(facts.quantile)
         return cls(
             facts,
             tuple(records),
             tuple(best),
             cost_of(records, facts),
-            baseline_among(records),
+            baseline,
             unmet(records, facts.constraints),
             tuple(unjudged(records, facts.arms)),
             stood_still(records, facts),
             taken_over(records),
+            HoldoutFindings.of(best, baseline, facts.objectives, rule),
         )
 
 

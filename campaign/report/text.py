@@ -21,6 +21,7 @@ from campaign.report.facts import (
     simulated,
 )
 from campaign.report.front_quality import quality_lines
+from campaign.report.lead import MARKS, lead
 from campaign.report.result import CampaignResult
 from campaign.report.times import Cost
 from campaign.schema.model import Direction
@@ -57,7 +58,7 @@ def text_front(result: CampaignResult, findings: FrontFindings | None = None) ->
         style="bold",
     )
     whole = (result.unmet, result.stood_still, result.taken_over)
-    said = (*result.unjudged, *_apart(result), *filter(None, whole))
+    said = (*lead(result), *result.unjudged, *_apart(result), *filter(None, whole))
     apart = [Text(printable(line)) for line in said]
     if not best:
         return Group(title, *apart)
@@ -170,20 +171,36 @@ def _table(
         table.add_column(Text(_folded(printable(short(name)))), overflow="fold")
     behind = [baseline] if baseline and result.baseline_behind else []
     for record, others in (*points, *((one, ()) for one in behind)):
-        values = [_value(record, baseline, name) for name in objectives]
+        values = [_value(record, result, name) for name in objectives]
         label = f"{record.number}" + (f" +{len(others)}" if others else "")
         if record.baseline:
             label = f"{label}\nbaseline"
         # As texts, since brackets in a string would be markup.
         point = [printable(shown(record.point.get(name)), lines=False) for name in names]
         table.add_row(label, *values, *(Text(_folded(value)) for value in point))
-    if any(others for _, others in points):
-        table.caption = "+n: so many other trials have the same values"
+    table.caption = "\n".join(_captions(points, result)) or None
     return table
 
 
-def _value(record: TrialRecord, baseline: TrialRecord | None, metric: str) -> str:
-    return f"{number(record.metrics.get(metric))}\n{change(record, baseline, metric)}".rstrip()
+def _captions(
+    points: Sequence[tuple[TrialRecord, Sequence[TrialRecord]]], result: CampaignResult
+) -> Iterator[str]:
+    if any(others for _, others in points):
+        yield "+n: so many other trials have the same values"
+    if result.unseen:
+        yield (
+            f"third line: change on {result.unseen.instances} workloads that the search has not "
+            "seen; \u2713 better, \u2717 worse, ? not to be told"
+        )
+
+
+def _value(record: TrialRecord, result: CampaignResult, metric: str) -> str:
+    lines = [number(record.metrics.get(metric)), change(record, result.baseline, metric)]
+    unseen = result.unseen.of_trial(record.number) if result.unseen else None
+    if unseen:
+        found = unseen.changes[metric]
+        lines.append(f"{found.percent:+.0f} % {MARKS[found.verdict]}")
+    return "\n".join(lines).rstrip()
 
 
 def _folded(name: str, width: int = 12) -> str:

@@ -55,6 +55,27 @@ class SearchSettings(Settings):
     give_up_after: int = setting(
         3, help="attempts that fail in a row before the campaign stops", ge=1
     )
+    holdout: int | None = setting(
+        None,
+        help="workload instances that the search doesn't see, on which its front and the baseline "
+        "are run at the end; if not given, 5 in simulation where the workload is drawn, else none",
+        ge=0,
+        le=1000,
+    )
+    race_after: int = setting(
+        2,
+        help="instances (workload.instances) after which a trial that has lost to another on each "
+        "of them is run on no more; 0: all trials are run on all",
+        ge=0,
+        le=1000,
+    )
+    quantile: float | None = setting(
+        None,
+        help="value of an objective or constraint over instances: that which so large a share of "
+        "them keeps to, for whoever avoids risks; if not given, the mean",
+        ge=0.5,
+        le=1,
+    )
     constraints: dict[str, Bound] = setting(
         factory=dict,
         help="metric: {max: ..} or {min: ..}; of a class of jobs too, such as wait_mean_s"
@@ -93,6 +114,11 @@ class SearchSettings(Settings):
         ge=0,
         le=1000,
     )
+
+    @property
+    def held_out(self) -> int:
+        """The number of instances that the search doesn't see."""
+        return self.holdout or 0
 
     @field_validator("start_from", mode="before")
     @classmethod
@@ -133,9 +159,8 @@ def _dotted(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, 
 class SamplerSettings(Settings):
     """The sampler that chooses the next point."""
 
-    name: Literal["tpe", "nsga2", "random", "gp", "qmc"] = setting(
-        "tpe",
-        help="tpe, nsga2, random, qmc (quasi-random), or gp (Gaussian processes, the extra `gp`)",
+    name: Literal["tpe", "nsga2", "random", "gp"] = setting(
+        "tpe", help="tpe, nsga2, random, or gp (Gaussian processes, the extra `gp`)"
     )
     startup_trials: int = setting(6, help="random points before TPE or GP begins to model", ge=1)
     population: int = setting(8, help="population of NSGA-II", ge=2)

@@ -60,6 +60,14 @@ class WorkloadSettings(Settings):
         le=10_000_000,
     )
     seed: int = setting(7, help="seed of demo and models", ge=0)
+    instances: int = setting(
+        1,
+        help="workloads on which each trial is evaluated, for values that don't hang on one: of "
+        "models as many seeds, from seed up; of a trace as many windows of equal length, one "
+        "after the other",
+        ge=1,
+        le=1000,
+    )
     duration_s: float = setting(
         10.0, help="demo: ideal length of the workload", unit="s", ge=5, le=86_400
     )

@@ -36,7 +36,7 @@ IDEAL: Mapping[str, Reserve] = {"fcfs": "none", "easy": "first", "conservative":
 
 
 class SimulationTestbed:
-    """Evaluates a trial when it is started.
+    """Evaluates a trial when it is started, on that of the `workloads` which is its instance.
 
     `campaign.core.testbed.Testbed` says what each member promises.
     """
@@ -46,12 +46,12 @@ class SimulationTestbed:
         campaign: Campaign,
         schedulers: Mapping[str, Scheduler[Params]],
         space: Space,
-        workload: Workload,
+        *workloads: Workload,
     ) -> None:
         self._campaign = campaign
         self._schedulers = schedulers
         self._space = space
-        self._workload = workload
+        self._workloads = workloads
         self._ended: list[tuple[Trial, Evaluation]] = []
 
     def room(self) -> int:
@@ -102,11 +102,8 @@ class SimulationTestbed:
         for name in self._schedulers:
             nodes = Nodes(self._space.node_counts()[0], self._campaign.cluster.node_slots)
             # Without jobs: Numba compiles for types, whatever the values.
-            nothing = replace(
-                self._workload,
-                table=self._workload.table.slice(0, 0),
-                traits=self._workload.traits.slice(0, 0),
-            )
+            first = self._workloads[0]
+            nothing = replace(first, table=first.table.slice(0, 0), traits=first.traits.slice(0, 0))
             self._simulated(nothing, nodes, self.policy(name, {}), Delays())
 
     def policy(self, name: str, params: Mapping[str, object]) -> Policy:
@@ -141,9 +138,11 @@ class SimulationTestbed:
         delays = self._delays
         acting = self._acting(policy)
         ignored = ", ".join(n for n in policy.ignored if n in params and n not in acting)
-        provenance = replace(self._provenance(scheduler, delays), ignored_parameters=ignored)
+        workload = self._workloads[trial.instance]
+        known = self._provenance(scheduler, delays, workload)
+        provenance = replace(known, ignored_parameters=ignored)
         try:
-            jobs, slots = self._simulated(self._workload, nodes, policy, delays)
+            jobs, slots = self._simulated(workload, nodes, policy, delays)
         except CampaignError as error:
             return Evaluation(
                 error.outcome, str(error), provenance=provenance, retryable=error.retryable
@@ -208,7 +207,8 @@ class SimulationTestbed:
                 "testbed.policy=scheduler.",
             )
         topology = self._topology(self._nodes(trial))
-        return simulate_site(self._workload, topology, policy, self._delays, reasons=True)
+        workload = self._workloads[trial.instance]
+        return simulate_site(workload, topology, policy, self._delays, reasons=True)
 
     def _nodes(self, trial: Trial) -> Nodes:
         return Nodes(self._space.nodes(trial.point), self._campaign.cluster.node_slots)
@@ -221,10 +221,11 @@ class SimulationTestbed:
     def _topology(self, nodes: Nodes) -> Topology:
         cluster = self._campaign.cluster
         model = model_of(cluster, nodes.count)
-        _, known = known_to(model, self._workload, self._levers, refuse=False)
-        return topology_of("simulated", nodes.count, cluster, cluster.memory_mib, known)
+        for workload in self._workloads:
+            _, model = known_to(model, workload, self._levers, refuse=False)
+        return topology_of("simulated", nodes.count, cluster, cluster.memory_mib, model)
 
-    def _provenance(self, scheduler: str, delays: Delays) -> Provenance:
+    def _provenance(self, scheduler: str, delays: Delays, workload: Workload) -> Provenance:
         return replace(
             software(),
             testbed="simulation",
@@ -233,6 +234,6 @@ class SimulationTestbed:
             simulated_delays=", ".join(
                 f"{name}={value:g}" for name, value in asdict(delays).items()
             ),
-            workload=self._workload.name,
-            workload_hash=self._workload.hash,
+            workload=workload.name,
+            workload_hash=workload.hash,
         )

@@ -3,7 +3,7 @@
 There is a module for each kind, and `backend_for` chooses.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -41,9 +41,9 @@ class Backend(Protocol):
         ...
 
     def open(
-        self, stack: ExitStack, workload: Workload, logs: CollectedLogs | None = None
+        self, stack: ExitStack, workloads: Sequence[Workload], logs: CollectedLogs | None = None
     ) -> Testbed:
-        """Return the testbed, on which all trials replay `workload`.
+        """Return the testbed, on which trials replay `workloads`, each that of its instance.
 
         What its actors log, where it has any, is brought to `logs`. Leaving `stack` ends all that
         was started. Raises CampaignError where that can't be done.

@@ -1,7 +1,7 @@
 """Trials on virtual machines, in real or in virtual time: images, hosts with room, and Ray."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -81,12 +81,12 @@ class LibvirtBackend:
             check_installed()
 
     def open(
-        self, stack: ExitStack, workload: Workload, logs: CollectedLogs | None = None
+        self, stack: ExitStack, workloads: Sequence[Workload], logs: CollectedLogs | None = None
     ) -> Testbed:
         """Start Ray, open the hosts and return the testbed on them."""
         largest = self._space.node_counts()[1]
-        model = cluster_model(self._campaign, largest, workload)
-        return self.open_for(stack, lambda trial: workload, logs, model=model)
+        model = cluster_model(self._campaign, largest, *workloads)
+        return self.open_for(stack, lambda trial: workloads[trial.instance], logs, model=model)
 
     def open_for(
         self,
@@ -185,7 +185,9 @@ class LibvirtBackend:
         campaign = self._campaign
         space = self._space
         # Of several schedulers, nobody knows whose cluster the next trial wants.
-        unknown = space.has_arms or trial.number + 1 >= campaign.search.trials
+        last = trial.number + 1 >= campaign.search.trials
+        last = last and trial.instance + 1 >= campaign.workload.instances
+        unknown = space.has_arms or last
         return TrialSpec(
             trial=trial,
             scheduler=space.scheduler(trial.point),

@@ -18,7 +18,7 @@ from campaign.images.bundles.store import Store
 from campaign.schema.hosts import HostSettings
 from campaign.schema.image import ImageSettings
 from campaign.schema.model import Campaign
-from campaign.workloads import load
+from campaign.workloads import load_instances
 from campaign.workloads.known_names import known_to
 from campaign.workloads.partition_limits import within_partitions
 from schedulers.base import Params
@@ -33,32 +33,52 @@ BURNER = "stress-ng"
 def workload_for(
     campaign: Campaign, schedulers: Mapping[str, Scheduler[Params]], space: Space
 ) -> Workload:
-    """Return the campaign's jobs, sized for the smallest cluster that is searched.
+    """Return the campaign's jobs on the first instance; see `workloads_for`."""
+    return next(_prepared(campaign, schedulers, space))
 
-    They name nothing that the cluster lacks. Raises WorkloadError when they can't be read, or when
-    one of the schedulers could not run a job on that cluster.
+
+def workloads_for(
+    campaign: Campaign, schedulers: Mapping[str, Scheduler[Params]], space: Space
+) -> tuple[Workload, ...]:
+    """Return the jobs of all instances, sized for the smallest cluster that is searched.
+
+    Those that are held out come last. They name nothing that the cluster lacks. Raises
+    WorkloadError when they can't be read, or when one of the schedulers could not run a job on that
+    cluster.
     """
+    return tuple(_prepared(campaign, schedulers, space))
+
+
+def _prepared(
+    campaign: Campaign, schedulers: Mapping[str, Scheduler[Params]], space: Space
+) -> Iterator[Workload]:
     cluster = campaign.cluster
     smallest = space.node_counts()[0]
-    drawn = load(campaign.workload, slots=cluster.slots(smallest))
-    workload, model = _known(campaign, smallest, drawn)
-    workload = within_partitions(workload, model)
-    topology = topology_of("smallest", smallest, cluster, cluster.memory_mib, model)
-    for job in _one_of_each(workload):
-        for scheduler in schedulers.values():
-            scheduler.nodes_needed(job, topology)
-    return workload
+    count = campaign.workload.instances + campaign.search.held_out
+    for drawn in load_instances(campaign.workload, count, slots=cluster.slots(smallest)):
+        workload, model = _known(campaign, model_of(cluster, smallest), drawn)
+        workload = within_partitions(workload, model)
+        topology = topology_of("smallest", smallest, cluster, cluster.memory_mib, model)
+        for job in _one_of_each(workload):
+            for scheduler in schedulers.values():
+                scheduler.nodes_needed(job, topology)
+        yield workload
 
 
-def cluster_model(campaign: Campaign, nodes: int, workload: Workload) -> ClusterModel:
-    """Return the model of the campaign's cluster of so many nodes, with the workload's users."""
-    return _known(campaign, nodes, workload)[1]
+def cluster_model(campaign: Campaign, nodes: int, *workloads: Workload) -> ClusterModel:
+    """Return the model of the campaign's cluster of so many nodes, with the workloads' users."""
+    model = model_of(campaign.cluster, nodes)
+    for workload in workloads:
+        _, model = _known(campaign, model, workload)
+    return model
 
 
-def _known(campaign: Campaign, nodes: int, workload: Workload) -> tuple[Workload, ClusterModel]:
+def _known(
+    campaign: Campaign, model: ClusterModel, workload: Workload
+) -> tuple[Workload, ClusterModel]:
     levers = {used.lever for used in levers_in_use(campaign.cluster, campaign.workload)}
     refuse = campaign.workload.unknown == "refuse"
-    return known_to(model_of(campaign.cluster, nodes), workload, levers, refuse=refuse)
+    return known_to(model, workload, levers, refuse=refuse)
 
 
 def _one_of_each(workload: Workload) -> Iterator[Job]:

@@ -1,7 +1,7 @@
 """Trials in simulation: nothing is needed or left behind, and a Ray is joined only if named."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from campaign.core.jobs import Workload
@@ -37,10 +37,10 @@ class SimulationBackend:
         """Do nothing: a simulation fits everywhere."""
 
     def open(
-        self, stack: ExitStack, workload: Workload, logs: CollectedLogs | None = None
+        self, stack: ExitStack, workloads: Sequence[Workload], logs: CollectedLogs | None = None
     ) -> Testbed:
         """Return a simulated testbed, compiled and ready, on as many cores as trials may use."""
-        testbed = SimulationTestbed(self._campaign, self._schedulers, self._space, workload)
+        testbed = SimulationTestbed(self._campaign, self._schedulers, self._space, *workloads)
         _log.info(
             "this is a SIMULATION of %s by discrete events, not a measurement (%s); compiling it, "
             "if that has not been done here",

@@ -24,7 +24,7 @@ from campaign.core.errors import CampaignError, TrackingError
 from campaign.core.files import user_path
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
-from campaign.records.ledger import Asked, History
+from campaign.records.history import Asked, History
 from campaign.records.results import Results
 from campaign.schema.model import Campaign
 from campaign.schema.settings import Scalar
@@ -168,9 +168,16 @@ class MlflowWorker:
         """Log nothing: MLflow gets an attempt once it has ended."""
 
     def finished(self, record: TrialRecord, evaluation: Evaluation, *, settled: bool) -> None:
-        """Have the attempt logged; return at once."""
-        self._asked += 1
-        self._queue.put(("log", (record, Artifacts(evaluation.jobs, evaluation.files))))
+        """Have the attempt logged, where it is a whole trial's; return at once."""
+        if self._history.rule.searched == 1 and not record.instance:
+            self._asked += 1
+            self._queue.put(("log", (record, Artifacts(evaluation.jobs, evaluation.files))))
+
+    def concluded(self, record: TrialRecord) -> None:
+        """Have the trial logged, where it has several replicates; return at once."""
+        if record.replicates:
+            self._asked += 1
+            self._queue.put(("log", (record, artifacts_of(self._results, record))))
 
     def finish(self, front: Sequence[TrialRecord]) -> None:
         """Log what is missing, tag the front and close the campaign's run.

@@ -1,12 +1,12 @@
 """Workloads, the jobs that every trial of a campaign replays: from traces, models, or built in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from campaign.core.errors import ConfigError
+from campaign.core.errors import ConfigError, WorkloadError
 from campaign.core.jobs import Workload
-from campaign.schema.workload import WorkloadSettings
+from campaign.schema.workload import MODELS, WorkloadSettings
 
 
 def load(settings: WorkloadSettings, *, slots: int) -> Workload:
@@ -20,6 +20,45 @@ def load(settings: WorkloadSettings, *, slots: int) -> Workload:
 
     drawn = SOURCES[settings.kind](settings, slots)
     return replace(transform(drawn, settings, slots=slots), payload=settings.payload)
+
+
+def load_instances(settings: WorkloadSettings, count: int, *, slots: int) -> Iterator[Workload]:
+    """Yield the jobs of so many instances of a workload; a single one is as `load` returns it.
+
+    Those of a model are drawn with as many seeds, from its seed up. Those of a trace arrive in as
+    many windows of equal length, one after the other: what runs when a window begins is left out.
+    Raises as `load` does.
+    """
+    from campaign.workloads.transform import transform
+
+    if count == 1 or settings.kind in MODELS:
+        seeds = range(settings.seed, settings.seed + count)
+        for seed in seeds:
+            yield load(settings.model_copy(update={"seed": seed}), slots=slots)
+        return
+    trace = read_trace(settings)
+    for number, (begin, end) in enumerate(_windows(settings, trace, count)):
+        of_window = settings.model_copy(update={"window_s": [begin, end]})
+        try:
+            found = transform(trace, of_window, slots=slots)
+        except WorkloadError as error:
+            raise WorkloadError(
+                f"workload.instances: instance {number}, jobs that arrive {begin:.0f} s to "
+                f"{end:.0f} s after the first: {error.brief}",
+                resolution="Use fewer instances (workload.instances, search.holdout), or a longer "
+                "trace.",
+            ) from None
+        yield replace(found, payload=settings.payload)
+
+
+def _windows(
+    settings: WorkloadSettings, trace: Workload, count: int
+) -> Iterator[tuple[float, float]]:
+    arrivals = trace.table.column("arrival_s")
+    begin, end = settings.window_s or (0.0, arrivals[-1].as_py() + 1.0)
+    length = (end - begin) / count
+    for number in range(count):
+        yield begin + number * length, begin + (number + 1) * length
 
 
 def read_trace(settings: WorkloadSettings) -> Workload:

@@ -23,6 +23,7 @@ DEADLINE_S = 300.0  # of a command that takes half a second: this one hangs
 HANGS = 124
 SMALL = (
     "testbed=simulation",
+    "search.holdout=0",
     "workload.jobs=5",
     "cluster.nodes=[1,3]",
     "output.log=plain",

@@ -26,7 +26,7 @@ class _Untracked:
     def _ignore(self, *_: Any, **__: Any) -> None:
         pass
 
-    asked = started = running = finished = finish = start = sync = _ignore
+    asked = started = running = finished = concluded = finish = start = sync = _ignore
 
 
 def tracking() -> tuple[Any, ...]:

@@ -15,14 +15,14 @@ from campaign.config.compose import Composed, compose, compose_recorded
 from campaign.core.errors import CampaignError
 from campaign.core.trials import Trial
 from campaign.execution.executor import Executor
-from campaign.execution.start import Start, key_of, record_start
+from campaign.execution.start import Start, record_start
 from campaign.execution.summary import facts_of, result_of
 from campaign.records.ledger import Ledger, history_of
 from campaign.records.results import Results
 from campaign.report import page
 from campaign.simulation.testbed import IDEAL, SimulationTestbed
 from campaign.testbeds import NodeImages
-from campaign.testbeds.preflight import workload_for
+from campaign.testbeds.preflight import workloads_for
 from campaign.tracking.worker import parameters_of
 from tests.fuzz.mutators import mutated
 
@@ -59,8 +59,8 @@ def _changed(base: dict[str, Any], file: Path, policy: str) -> dict[str, Any]:
 
 
 def _testbed(composed: Composed) -> SimulationTestbed:
-    workload = workload_for(composed.campaign, composed.schedulers, composed.space)
-    return SimulationTestbed(composed.campaign, composed.schedulers, composed.space, workload)
+    parts = (composed.campaign, composed.schedulers, composed.space)
+    return SimulationTestbed(*parts, *workloads_for(*parts))
 
 
 def _trace(draw: random.Random, *, times: tuple[float, ...] = ()) -> str:
@@ -129,10 +129,10 @@ def campaigns(folder: Path) -> Callable[[random.Random, int], bool]:
 def _carried_out(composed: Composed, results: Results) -> bool:
     """Run the campaign as the command does, less MLflow; check what is written."""
     campaign = composed.campaign
-    workload = workload_for(campaign, composed.schedulers, composed.space)
-    key = key_of(campaign, parameters_of(composed.schedulers, composed.space), workload)
+    workloads = workloads_for(campaign, composed.schedulers, composed.space)
+    parameters = parameters_of(composed.schedulers, composed.space)
     with Ledger(results.ledger_path) as ledger:
-        start = Start(campaign, key, workload, ())
+        start = Start.of(campaign, parameters, workloads, ())
         record_start(start, NodeImages(), ledger, results, own_group=False)
         executor = Executor(
             campaign, composed.space, ledger=ledger, results=results, testbed=_testbed(composed)

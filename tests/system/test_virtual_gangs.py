@@ -45,7 +45,7 @@ def test_jobs_that_compete_for_nodes_stall_unless_they_are_gangs(
         place.search(
             f"name={name}", f"scheduler={name}", *SETTINGS, f"workload.path={trace}", timeout=1500
         )
-        record = history_of(place.results / name / "ledger.jsonl").records[0][-1]
+        record = history_of(place.results / name / "ledger.jsonl").trial(0)
     finally:
         place.clear()
     assert record.outcome == outcome, record.reason

@@ -19,7 +19,7 @@ from campaign.config.compose import compose
 from campaign.core.jobs import JOBS_SCHEMA, tau_of
 from campaign.core.phases import Phase
 from campaign.core.trials import Evaluation, Trial
-from campaign.execution.executor import judge
+from campaign.execution.judging import judge
 from campaign.schema.model import CostSettings
 from campaign.workloads.esp import esp
 

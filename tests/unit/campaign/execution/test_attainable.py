@@ -27,6 +27,7 @@ def settings(tmp_path, monkeypatch):
         )
     return [
         "testbed=simulation",
+        "search.holdout=0",
         "workload.jobs=5",
         "search.trials=3",
         f"output.results={tmp_path}/r",

@@ -14,6 +14,7 @@ from campaign.config.compose import compose
 from campaign.core.errors import LedgerError
 from campaign.core.exits import USER_ERROR
 from campaign.core.provenance import Provenance
+from campaign.core.trials import Replicate
 from campaign.execution.executor import Executor
 from campaign.execution.same_campaign import check_same_campaign
 from campaign.records.ledger import Ledger, history_of
@@ -47,7 +48,7 @@ class Untracked:
     def _ignore(self, *_, **__):
         pass
 
-    asked = started = running = finished = finish = _ignore
+    asked = started = running = finished = concluded = finish = _ignore
 
 
 @pytest.fixture
@@ -352,7 +353,7 @@ def test_trials_under_another_acceleration_do_not_count(tmp_path):
         records = ledger.history.records
         final = ledger.history.final()
     assert [record.provenance.acceleration for record in final] == ["kvm"] * 3
-    first = records[1][0]
+    first = records[Replicate(1)][0]
     assert first.outcome == "infrastructure_failed" and not first.valid
     assert first.reason.startswith("acceleration: tcg on local, but kvm in the trials before it")
 

@@ -8,7 +8,7 @@ from campaign.core.phases import Phase
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.execution.progress import Progress, point_text, status_text
-from campaign.records.ledger import Asked
+from campaign.records.history import Asked
 
 EVALUATION = Evaluation("ok")
 
@@ -49,7 +49,10 @@ def progress(clock):
 def finish(progress, clock, number, **changes):
     settled = changes.pop("settled", True)
     clock.now += 60
-    progress.finished(record(number, **changes), EVALUATION, settled=settled)
+    ended = record(number, **changes)
+    progress.finished(ended, EVALUATION, settled=settled)
+    if settled:
+        progress.concluded(ended)
 
 
 def test_each_settled_trial_counts_and_the_pace_gives_what_is_left(progress, clock, caplog):

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from campaign.config.compose import compose
-from campaign.core.trials import TrialRecord
+from campaign.core.trials import Replicate, TrialRecord
 from campaign.execution.executor import Executor
 from campaign.execution.quiet import REMINDER_S, RETRY_PAUSE_S, QuietGate
-from campaign.records.ledger import History, Ledger
+from campaign.records.history import History
+from campaign.records.ledger import Ledger
 from campaign.records.results import Results
 from tests.fakes.testbed import FakeTestbed, evaluate
 
@@ -77,6 +78,9 @@ def searched(tmp_path):
     return run
 
 
+CANDIDATES = [Replicate(0), Replicate(1)]
+
+
 def test_on_a_quiet_host_nothing_waits(searched):
     times, outcomes = searched(0, "testbed.wait_for_quiet_s=500")
     assert times == [(0, 1, 0), (1, 1, 60), (2, 1, 120)]
@@ -131,16 +135,16 @@ def test_the_pause_of_a_trial_goes_on_over_a_resume():
     spoiled = TrialRecord(
         number=0, point={}, attempt=1, outcome="invalid", busy=BUSY, started=900, ended=1000
     )
-    history.records[0] = [spoiled]
+    history.records[Replicate(0)] = [spoiled]
     clock = Clock()
     clock.now = 1000 + RETRY_PAUSE_S - 1
-    assert QuietGate(lambda: BUSY, 0, clock).held(history, [0, 1]) == {0}
+    assert QuietGate(lambda: BUSY, 0, clock).held(history, CANDIDATES) == {Replicate(0)}
     clock.now += 1
-    assert QuietGate(lambda: BUSY, 0, clock).held(history, [0, 1]) == frozenset()
+    assert QuietGate(lambda: BUSY, 0, clock).held(history, CANDIDATES) == frozenset()
 
 
 def test_hosts_are_asked_only_where_something_may_wait():
     def ask():
         raise AssertionError("asked")
 
-    assert QuietGate(ask, 0, Clock()).held(History(), [0, 1]) == frozenset()
+    assert QuietGate(ask, 0, Clock()).held(History(), CANDIDATES) == frozenset()

@@ -22,7 +22,8 @@ from campaign.core.errors import (
     TrackingError,
 )
 from campaign.core.exits import MLFLOW_INCOMPLETE
-from campaign.execution.executor import AllSettled, Executor
+from campaign.execution.decisions import AllSettled
+from campaign.execution.executor import Executor
 from campaign.execution.report_again import report_again
 from campaign.execution.run import run
 from campaign.report.times import cost_of
@@ -42,6 +43,7 @@ def settings(tmp_path, monkeypatch):
     )
     return [
         "testbed=simulation",
+        "search.holdout=0",
         "workload.jobs=5",
         "search.trials=2",
         f"output.results={tmp_path}/r",
@@ -121,7 +123,7 @@ def test_the_log_says_how_a_driver_ended(settings, tmp_path, monkeypatch):
     def fail(*_):
         raise CampaignError("the disk is full")
 
-    monkeypatch.setattr("campaign.execution.run.workload_for", fail)
+    monkeypatch.setattr("campaign.execution.run.workloads_for", fail)
     with pytest.raises(CampaignError):
         run(compose(settings))
     assert logged(tmp_path)[-1]["message"].startswith("campaign demo-simulation: failed")

@@ -12,7 +12,7 @@ from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.execution.progress import Progress
 from campaign.execution.terminal import show
-from campaign.records.ledger import Asked
+from campaign.records.history import Asked
 
 LOGGER = logging.getLogger("campaign.test")
 

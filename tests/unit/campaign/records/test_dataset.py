@@ -6,7 +6,7 @@ import pytest
 
 from campaign.core.errors import LedgerError
 from campaign.core.jobs import JOBS_SCHEMA
-from campaign.core.trials import TrialRecord
+from campaign.core.trials import Replicate, TrialRecord
 from campaign.records import dataset
 from tests.samples import sample
 
@@ -58,8 +58,8 @@ def test_the_file_alone_tells_its_trial(tmp_path, samples):
 
 def test_one_trial_is_read_alone(tmp_path, samples):
     dataset.write(tmp_path, "demo", samples[0].record, samples[0].jobs)
-    assert dataset.read_trial(tmp_path, 10).num_rows == 5
-    assert dataset.read_trial(tmp_path, 11) is None
+    assert dataset.read_replicate(tmp_path, Replicate(10)).num_rows == 5
+    assert dataset.read_replicate(tmp_path, Replicate(11)) is None
 
 
 def test_other_readers_see_one_data_set(tmp_path, samples):

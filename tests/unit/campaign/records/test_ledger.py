@@ -13,7 +13,9 @@ from contextlib import contextmanager
 import pytest
 
 from campaign.core.errors import LedgerError, StorageError
-from campaign.records.ledger import History, Ledger, history_of, read
+from campaign.core.trials import Replicate
+from campaign.records.history import History
+from campaign.records.ledger import Ledger, history_of, read
 
 POINT = {"cluster.nodes": 3}
 
@@ -52,7 +54,7 @@ def test_what_is_appended_is_read_again(path):
         again = ledger.history
     assert again.head["name"] == "demo"
     assert again.asked[0].point == POINT and again.asked[0].attrs == {"note": "é"}
-    assert again.attempts == {0: 1}
+    assert again.attempts == {Replicate(0): 1}
     assert history_of(path) == again
 
 
@@ -146,10 +148,10 @@ def test_a_full_disk_is_an_error_and_leaves_a_readable_ledger(path, spare):
         ):
             ledger.append("started", trial=0, attempt=2)
         assert "start the same command again" in caught.value.resolution
-        assert ledger.history.attempts == {0: 1}
+        assert ledger.history.attempts == {Replicate(0): 1}
     assert path.stat().st_size == size
     with Ledger(path) as ledger:
-        assert ledger.history.attempts == {0: 1}
+        assert ledger.history.attempts == {Replicate(0): 1}
 
 
 def test_a_disk_that_is_full_at_the_flush_leaves_no_line(path, monkeypatch):
@@ -199,7 +201,7 @@ def test_there_is_no_campaign_before_its_first_line(path, content):
 )
 def test_a_trial_is_settled_by_a_result_or_by_its_last_retry(outcomes, settled):
     told = history(("asked", 0), *(("finished", 0, outcome) for outcome in outcomes))
-    assert told.settled(0, retries=1) is settled
+    assert (not told.due(0, retries=1)) is settled
 
 
 def test_an_error_that_no_attempt_escapes_settles_a_trial_until_the_campaign_is_resumed():
@@ -207,20 +209,19 @@ def test_an_error_that_no_attempt_escapes_settles_a_trial_until_the_campaign_is_
     failed = {"event": "finished", "trial": 0, "record": hopeless}
     told = history(("asked", 0))
     told.add(failed)
-    assert told.settled(0, retries=1)
+    assert not told.due(0, retries=1)
     told.add({"event": "resumed"})
-    assert not told.settled(0, retries=1)
+    assert told.due(0, retries=1)
     told.add(failed)
-    assert told.settled(0, retries=1)
+    assert not told.due(0, retries=1)
 
 
 def test_a_resume_forgives_the_platform_but_not_measurements():
     failed = [("finished", 0, "infrastructure_failed")] * 2
-    assert not history(("asked", 0), *failed, ("resumed",)).settled(0, retries=1)
-    assert history(("asked", 0), *failed, ("resumed",), *failed).settled(0, retries=1)
-    assert history(("asked", 0), *[("finished", 0, "invalid")] * 2, ("resumed",)).settled(
-        0, retries=1
-    )
+    invalid = [("finished", 0, "invalid")] * 2
+    assert history(("asked", 0), *failed, ("resumed",)).due(0, retries=1)
+    assert not history(("asked", 0), *failed, ("resumed",), *failed).due(0, retries=1)
+    assert not history(("asked", 0), *invalid, ("resumed",)).due(0, retries=1)
 
 
 def test_what_lasts_is_settled_whatever_a_resume_forgives():
@@ -233,7 +234,7 @@ def test_what_lasts_is_settled_whatever_a_resume_forgives():
         *failed,
         ("finished", 2, "invalid"),
     )
-    assert told.settled(1, retries=1)
+    assert not told.due(1, retries=1)
     assert told.lasting(retries=1) == 1
     assert told.lasting(retries=0) == 2
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from campaign.core.errors import CampaignError
-from campaign.core.trials import Evaluation
+from campaign.core.trials import Evaluation, Replicate
 from campaign.records.results import Results
 from tests.samples import sample
 
@@ -29,7 +29,7 @@ def test_what_is_kept_comes_back(results):
     results.keep(trial.record, evaluation(trial.jobs, head=b"\x00log", node=b""))
     assert results.files(3) == {"logs/head": b"\x00log", "logs/node": b""}
     assert results.trial_jobs(3).num_rows == results.jobs().num_rows == trial.jobs.num_rows
-    assert results.trial_folder(3) == results.folder / "trials" / "00003"
+    assert results.trial_folder(Replicate(3)) == results.folder / "trials" / "00003"
 
 
 def test_a_trial_that_left_nothing_has_nothing(results):

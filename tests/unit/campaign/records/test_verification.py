@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from campaign.core.errors import LedgerError
-from campaign.core.trials import Evaluation
+from campaign.core.trials import Evaluation, Replicate
 from campaign.records import dataset
 from campaign.records.ledger import Ledger, history_of
 from campaign.records.results import Results
@@ -55,7 +55,7 @@ def test_what_was_kept_is_whole(tmp_path):
 def test_a_flipped_bit_anywhere_in_a_jobs_table_is_found(tmp_path, flips):
     results = begun(tmp_path, trials=1)
     history = history_of(results.ledger_path)
-    path = dataset.path_of(results.jobs_folder, 0)
+    path = dataset.path_of(results.jobs_folder, Replicate(0))
     whole = path.read_bytes()
     draw = random.Random(7)
     for _ in range(flips):
@@ -71,7 +71,7 @@ def test_a_flipped_bit_anywhere_in_a_jobs_table_is_found(tmp_path, flips):
 def test_a_damaged_page_is_not_read(tmp_path):
     """Also where no ledger is at hand, such as in a data set that somebody copied."""
     results = begun(tmp_path, trials=1)
-    path = dataset.path_of(results.jobs_folder, 0)
+    path = dataset.path_of(results.jobs_folder, Replicate(0))
     whole = path.read_bytes()
     found = 0
     for byte in range(100, 1000):
@@ -85,7 +85,7 @@ def test_a_damaged_page_is_not_read(tmp_path):
 
 def test_a_lost_table_is_named_and_stops_nothing(tmp_path, caplog):
     results = begun(tmp_path)
-    dataset.path_of(results.jobs_folder, 1).unlink()
+    dataset.path_of(results.jobs_folder, Replicate(1)).unlink()
     assert damages(results) == [("trial=00001.parquet", "the jobs of this trial are lost", True)]
     check_results(results, history_of(results.ledger_path))
     assert "the jobs of this trial are lost" in caplog.text
@@ -95,9 +95,9 @@ def test_results_of_another_campaign_are_refused(tmp_path):
     results = begun(tmp_path)
     other = begun(tmp_path, name="other", identity="e4", trials=5)
     for number in (1, 4):
-        path = dataset.path_of(results.jobs_folder, number)
-        shutil.copy(dataset.path_of(other.jobs_folder, number), path)
-    shutil.copytree(other.trial_folder(4), results.trial_folder(4))
+        path = dataset.path_of(results.jobs_folder, Replicate(number))
+        shutil.copy(dataset.path_of(other.jobs_folder, Replicate(number)), path)
+    shutil.copytree(other.trial_folder(Replicate(4)), results.trial_folder(Replicate(4)))
     assert damages(results) == [
         ("trial=00001.parquet", "it belongs to another campaign", False),
         ("trial=00004.parquet", "it belongs to another campaign", False),
@@ -151,5 +151,5 @@ def test_tables_of_an_earlier_version_are_read_as_they_are(tmp_path):
         results.keep(one.record, Evaluation("ok", jobs=one.jobs))
         ledger.append("finished", trial=0, record=one.record.model_dump(mode="json"))
     assert damages(results) == []
-    dataset.path_of(results.jobs_folder, 0).write_bytes(b"PAR1")
+    dataset.path_of(results.jobs_folder, Replicate(0)).write_bytes(b"PAR1")
     assert [name for name, _, _ in damages(results)] == ["trial=00000.parquet"]

@@ -14,7 +14,7 @@ from campaign.records.results import Results
 from campaign.simulation.interruptible import LoopEndedError
 from campaign.simulation.lanes import Lanes, on_threads
 from campaign.simulation.testbed import SimulationTestbed
-from campaign.testbeds.preflight import workload_for
+from campaign.testbeds.preflight import workloads_for
 
 SETTINGS = ("testbed=simulation", "search.trials=12", "search.batch=4", "workload.jobs=40")
 
@@ -103,7 +103,7 @@ def test_the_end_is_told_of_what_is_out() -> None:
 def parts_of(*overrides):
     composed = compose([*SETTINGS, *overrides])
     parts = (composed.campaign, composed.schedulers, composed.space)
-    return composed, SimulationTestbed(*parts, workload_for(*parts))
+    return composed, SimulationTestbed(*parts, *workloads_for(*parts))
 
 
 def campaign_on(folder, composed, testbed):

@@ -178,7 +178,7 @@ def test_searched_settings_without_effect_are_named(caplog) -> None:
     )
     with ExitStack() as stack:
         parts = (composed.campaign, composed.schedulers, composed.space)
-        SimulationBackend(*parts).open(stack, workload_for(*parts))
+        SimulationBackend(*parts).open(stack, [workload_for(*parts)])
     said = caplog.messages
     assert "SIMULATION" in said[0] and "ideal easy" in said[0]
     assert (

@@ -13,9 +13,10 @@ import pytest
 
 from campaign.config.compose import compose
 from campaign.core.errors import CampaignError
-from campaign.core.trials import Evaluation
+from campaign.core.trials import Evaluation, Replicate
 from campaign.execution import summary
-from campaign.records.ledger import History, Ledger, read
+from campaign.records.history import History
+from campaign.records.ledger import Ledger, read
 from campaign.records.results import Results
 from campaign.tracking import worker
 from campaign.tracking.worker import MlflowWorker, artifacts_of, first_line
@@ -39,7 +40,7 @@ def tracker(tmp_path):
 
 
 def history_of(samples):
-    return History(records={one.record.number: [one.record] for one in samples})
+    return History(records={one.record.replicate: [one.record] for one in samples})
 
 
 @pytest.fixture
@@ -155,7 +156,7 @@ def test_it_dies_with_its_driver(tmp_path):
     driver = (
         "import os, pathlib, time\n"
         "from campaign.tracking.worker import MlflowWorker\n"
-        "from campaign.records.ledger import History\n"
+        "from campaign.records.history import History\n"
         "from campaign.records.results import Results\n"
         "from tests.fakes.tracker import FakeTracker\n"
         "folder = pathlib.Path(os.environ['FOLDER'])\n"
@@ -226,7 +227,7 @@ def test_the_report_knows_of_attempts_and_resumes(composed, results):
         ledger.append("started", trial=1, attempt=1)
         for _ in range(2):
             ledger.append("resumed")
-    history = History(records={1: [first, last], 2: [other]})
+    history = History(records={Replicate(1): [first, last], Replicate(2): [other]})
     known = summary.facts_of(composed, results, history)
     facts = summary.result_of(known, composed.schedulers, history, results.ledger_path).facts
     assert facts.earlier == (first,)

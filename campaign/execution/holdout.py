@@ -1,0 +1,27 @@
+"""Which replicates are run at the end, on instances that the search has not seen."""
+
+from collections.abc import Iterator
+
+from campaign.core.trials import Replicate
+from campaign.records.history import History
+from campaign.schema.model import Campaign
+from search.pareto import front
+
+
+def held_out(history: History, campaign: Campaign) -> Iterator[Replicate]:
+    """Yield the replicates of the front and the baseline on the instances held out, in order.
+
+    Of several trials with equal values, the first is run.
+    """
+    seen = campaign.workload.instances
+    if not campaign.search.held_out:
+        return
+    records = history.comparable()
+    found: dict[tuple[float, ...], int] = {}
+    for record in front(records, campaign.objectives, campaign.search.constraints):
+        values = tuple(record.metrics[name] for name in campaign.objectives)
+        found.setdefault(values, record.number)
+    numbers = {record.number for record in records if record.baseline and record.valid}
+    for number in sorted(numbers | set(found.values())):
+        for instance in range(seen, seen + campaign.search.held_out):
+            yield Replicate(number, instance)
