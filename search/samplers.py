@@ -1,6 +1,7 @@
 """Optuna's samplers by the names that a campaign's settings give them."""
 
 import warnings
+from dataclasses import dataclass
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
@@ -9,6 +10,7 @@ from optuna.trial import FrozenTrial
 
 from campaign.core import optional
 from campaign.schema.search import SamplerSettings
+from search.quasi_random import QuasiRandomSampler
 
 
 class _OrderedNsga2(NSGAIISampler):
@@ -32,14 +34,31 @@ def check_sampler(settings: SamplerSettings) -> None:
         optional.require("gp", "sampler=gp")
 
 
-def make_sampler(settings: SamplerSettings, seed: int, *, conditional: bool = False) -> BaseSampler:
+@dataclass(frozen=True)
+class Place:
+    """A trial's place in a sequence of points: its `number`, the sequence's `seed` and dimensions.
+
+    `names` are the dimensions of the whole space.
+    """
+
+    number: int
+    seed: int
+    names: tuple[str, ...]
+
+
+def make_sampler(
+    settings: SamplerSettings, seed: int, place: Place, *, conditional: bool = False
+) -> BaseSampler:
     """Return the sampler that `settings` name, whose random numbers begin with `seed`.
 
+    Quasi-random points are those of a sequence, at the trial's `place`.
     In a `conditional` space, TPE models each group of parameters that exist together on its own; GP
     models what exists at every point, and draws the rest at random.
     """
     if settings.name == "random":
         return RandomSampler(seed=seed)
+    if settings.name == "qmc":
+        return QuasiRandomSampler(place.names, place.seed, place.number)
     if settings.name == "nsga2":
         return _OrderedNsga2(population_size=settings.population, seed=seed)
     # Optuna counts some of these options as experimental, and would say so once a trial.

@@ -35,7 +35,7 @@ from search.asked import AskedPoints
 from search.constraints import limits
 from search.distinct import another, choices_left
 from search.opening import Given, Opening
-from search.samplers import make_sampler
+from search.samplers import Place, make_sampler
 from search.space import Categorical, Dimension, Integer, Space
 
 CONSTRAINT_ATTR = "constraints"
@@ -105,7 +105,10 @@ class Study:
         # A new sampler each time: what it draws must not depend on what an earlier one drew, since
         # a resumed search hasn't drawn that.
         self._study.sampler = make_sampler(
-            self._sampler, seed_for(self._seed, number), conditional=self._space.conditional
+            self._sampler,
+            seed_for(self._seed, number),
+            Place(number, self._seed, tuple(self._space.dimensions)),
+            conditional=self._space.conditional,
         )
         given = Given(taken, "taken") if taken else self._opening.next(self._asked)
         if given is not None:

@@ -159,8 +159,9 @@ def _dotted(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, 
 class SamplerSettings(Settings):
     """The sampler that chooses the next point."""
 
-    name: Literal["tpe", "nsga2", "random", "gp"] = setting(
-        "tpe", help="tpe, nsga2, random, or gp (Gaussian processes, the extra `gp`)"
+    name: Literal["tpe", "nsga2", "random", "gp", "qmc"] = setting(
+        "tpe",
+        help="tpe, nsga2, random, qmc (quasi-random), or gp (Gaussian processes, the extra `gp`)",
     )
     startup_trials: int = setting(6, help="random points before TPE or GP begins to model", ge=1)
     population: int = setting(8, help="population of NSGA-II", ge=2)

@@ -49,7 +49,7 @@ DEEP = Space(
 )
 """Two points are flat; of the deep ones, six have no more, and twelve have."""
 OBJECTIVES = {"time": "minimize", "use": "maximize"}
-SAMPLERS = ["tpe", "nsga2", "random"]
+SAMPLERS = ["tpe", "nsga2", "random", "qmc"]
 
 
 def study_of(sampler, space, *, distinct=True):
