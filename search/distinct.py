@@ -30,10 +30,12 @@ def choices_left(
 ) -> list[Scalar]:
     """Return the choices of a deciding dimension that lead to points not among those `asked`.
 
-    `point` has what comes before it.
+    `point` has what comes before it. What decides nothing doesn't count: another value of it can be
+    drawn.
     """
     choices = cast(Categorical, space.dimensions[path]).choices
-    return [choice for choice in choices if _any_left(space, {**point, path: choice}, asked)]
+    decided = {name: value for name, value in point.items() if name in space.deciding}
+    return [choice for choice in choices if _any_left(space, {**decided, path: choice}, asked)]
 
 
 def another(space: Space, point: Point, asked: Collection[PointKey], seed: int) -> Point:

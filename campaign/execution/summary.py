@@ -5,6 +5,7 @@ All of it is derived from the ledger and the data set.
 
 import hashlib
 import logging
+import math
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ from campaign.testbeds.preflight import workload_for
 from campaign.tracking.worker import first_line
 from schedulers.base import Params
 from schedulers.interface import Scheduler
+from search.distinct import size_of
 from search.pareto import front
 
 _log = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ def facts_of(composed: Composed, results: Results, history: History) -> Campaign
         objectives=campaign.objectives,
         constraints=campaign.search.constraints,
         patience=campaign.search.patience,
+        points=size_of(composed.space) if campaign.testbed.deterministic else math.inf,
         arms=composed.space.schedulers if composed.space.has_arms else (),
         fixed=composed.space.fixed,
         slots_per_node=campaign.cluster.node_slots,

@@ -1,5 +1,6 @@
 """The facts of a campaign for its reports, and how reports write values."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -33,8 +34,9 @@ class EarlierGroup:
 class CampaignFacts:
     """What a campaign is, for its report.
 
-    `patience` is search.patience; `arms` are the schedulers among which it chose, none where there
-    was no choice; `fixed` are the parameters that no trial varied, by dotted setting (with
+    `patience` is search.patience; `points` counts those of a space where each evaluation of a point
+    gives the same, unless they are infinitely many; `arms` are the schedulers among which it chose,
+    none where there was no choice; `fixed` are the parameters that no trial varied, by dotted setting (with
     `cluster.nodes`, if fixed); `workload` says what was replayed, `workload_notes` what was done to
     get it, `tau_s` what bounded its slowdowns; `instances` are the workloads that the search saw,
     and `quantile` is how their values became one (None: the mean); `baseline` says what the
@@ -49,6 +51,7 @@ class CampaignFacts:
     objectives: Mapping[str, Direction]
     constraints: Mapping[str, Bound] = field(default_factory=dict)
     patience: int | None = None
+    points: float = math.inf
     arms: tuple[str, ...] = ()
     fixed: Mapping[str, Scalar] = field(default_factory=dict)
     slots_per_node: int = 0

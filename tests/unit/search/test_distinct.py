@@ -48,6 +48,17 @@ DEEP = Space(
     },
 )
 """Two points are flat; of the deep ones, six have no more, and twelve have."""
+LATE = Space(
+    {
+        "cluster.nodes": Categorical((2, 4)),
+        KIND: Categorical(("flat", "deep")),
+        "scheduler.params.depth": Integer(1, 3),
+    },
+    {},
+    ("one",),
+    {"scheduler.params.depth": (Condition(KIND, ("deep",), "flat"),)},
+)
+"""What decides comes after something that doesn't."""
 OBJECTIVES = {"time": "minimize", "use": "maximize"}
 SAMPLERS = ["tpe", "nsga2", "random", "qmc"]
 
@@ -79,7 +90,7 @@ def test_the_size_of_a_space(space, size):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("space", [SMALL, ARMS, DEEP])
+@pytest.mark.parametrize("space", [SMALL, ARMS, DEEP, LATE])
 def test_each_point_is_suggested_once(sampler, space):
     study = study_of(sampler, space)
     size = int(size_of(space))

@@ -95,3 +95,20 @@ def test_a_front_that_stands_still_ends_the_campaign_which_is_then_complete(plac
     # Without an end in between, it would have been the same search.
     assert search(few[0], f"search.trials={len(patient)}", name="b") == 0
     assert points(place, "b") == patient
+
+
+def test_a_finite_space_is_evaluated_once_at_each_point_and_the_front_is_complete(place, capsys):
+    space = [
+        "cluster.nodes={choices: [2, 3]}",
+        "scheduler.params.SchedulerType={choices: [sched/builtin, sched/backfill]}",
+        "scheduler.params.bf_interval={choices: [10, 30]}",
+        "scheduler.params.sched_interval={choices: [20, 60]}",
+    ]
+    assert search(*space, "search.trials=40", "search.batch=3") == 0
+    found = points(place)
+    # Backfilling's interval has no effect under sched/builtin.
+    assert len(found) == len({str(sorted(one.items())) for one in found}) == 2 * (2 + 1) * 2
+    text = "he front is complete: each of the 12 points of the space was tried"
+    assert f"t{text}" in capsys.readouterr().out
+    assert f"T{text}." in (place / "results/a/report.html").read_text()
+    assert [one.state for one in summaries(place / "results", recorded_trials)] == ["finished"]
