@@ -36,8 +36,8 @@ class CampaignFacts:
 
     `patience` is search.patience; `points` counts those of a space where each evaluation of a point
     gives the same, unless they are infinitely many; `arms` are the schedulers among which it chose,
-    none where there was no choice; `fixed` are the parameters that no trial varied, by dotted setting (with
-    `cluster.nodes`, if fixed); `workload` says what was replayed, `workload_notes` what was done to
+    none where there was no choice; `fixed` are the parameters that no trial varied, by dotted
+    setting (with `cluster.nodes`, if fixed); `workload` says what was replayed, `workload_notes` what was done to
     get it, `tau_s` what bounded its slowdowns; `instances` are the workloads that the search saw,
     and `quantile` is how their values became one (None: the mean); `baseline` says what the
     baseline is; `command`
