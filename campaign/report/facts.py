@@ -37,11 +37,10 @@ class CampaignFacts:
     `patience` is search.patience; `points` counts those of a space where each evaluation of a point
     gives the same, unless they are infinitely many; `arms` are the schedulers among which it chose,
     none where there was no choice; `fixed` are the parameters that no trial varied, by dotted
-    setting (with `cluster.nodes`, if fixed); `workload` says what was replayed, `workload_notes` what was done to
-    get it, `tau_s` what bounded its slowdowns; `instances` are the workloads that the search saw,
-    and `quantile` is how their values became one (None: the mean); `baseline` says what the
-    baseline is; `command`
-    repeats the campaign when it is given in `folder`.
+    setting (with `cluster.nodes`, if fixed); `workload` says what was replayed, `workload_notes`
+    what was done to get it, `tau_s` what bounded its slowdowns; `instances` are the workloads that
+    the search saw, and `quantile` is how their values became one (None: the mean); `baseline` says
+    what the baseline is; `command` repeats the campaign when it is given in `folder`.
     `earlier` are the attempts that were tried again; `earlier_groups` are the trials that can't be
     compared with those that are shown; `fairness` says what differs between compared schedulers;
     `resumed` tells when drivers took the campaign up again (Unix seconds).
