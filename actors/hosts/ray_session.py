@@ -31,6 +31,8 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # The memory of VMs is counted by us.
     "RAY_memory_monitor_refresh_ms": "0",
+    # Guests inherit it, and by default all other programs of a machine would come before them.
+    "RAY_worker_niceness": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # Its metrics would be served to everybody without a token. Two of its servers have no switch,

@@ -174,8 +174,9 @@ def node_files(node: Node) -> tuple[File, ...]:
         # Must be empty where pods have no cgroups by their quality of service.
         "enforceNodeAllocatable": [],
         "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
-        # In effect never: a pod that is put out would count as a failed job.
-        "evictionHard": {"memory.available": "1Mi"},
+        # Never: a pod that is put out would count as a failed job. Without any threshold, and
+        # without the isolation below, the kubelet doesn't even look, which on an overlay it can't.
+        "evictionHard": {"memory.available": "0%"},
         "failSwapOn": False,
         # Never collected: an image that is gone can't be fetched again.
         "imageGCHighThresholdPercent": 100,

@@ -121,6 +121,16 @@ def trial_of(scheduler, bundle, workload, host):
 
 
 @pytest.mark.parametrize("name", names())
+def test_a_job_in_every_slot_at_once_is_a_valid_trial(host, bundle_of, name):
+    """Launches that share their nodes' CPUs take longer, and no longer than the limits allow."""
+    scheduler = adapter(name)
+    jobs = [job(1, number=number)._asdict() for number in range(1, NODES * SLOTS + 1)]
+    workload = Workload("burst", pa.Table.from_pylist(jobs, schema=WORKLOAD_SCHEMA))
+    found = asyncio.run(evaluate(trial_of(scheduler, bundle_of(scheduler.image), workload, host)))
+    assert found.outcome == "ok", found.reason
+
+
+@pytest.mark.parametrize("name", names())
 def test_how_jobs_end_shows_as_such(host, bundle_of, name, monkeypatch):
     """A job that fails, one beyond its time limit and one that is cancelled: the accounts tell them
     apart."""

@@ -69,6 +69,7 @@ OPEN_RAY = textwrap.dedent("""
 
 # Joins a Ray as a campaign does.
 JOINER = textwrap.dedent("""
+    import os
     import sys
     from actors.hosts import ray_session
     from campaign.core.errors import CampaignError
@@ -80,7 +81,8 @@ JOINER = textwrap.dedent("""
         sys.exit(f"{type(error).__name__}: {error.brief}")
     import ray
 
-    print("it ran", ray.get(ray.remote(lambda: "our trial").remote(), timeout=60))
+    niceness = ray.get(ray.remote(lambda: os.nice(0)).remote(), timeout=60)
+    print("it ran our trial with niceness", niceness)
 """)
 
 
@@ -145,7 +147,8 @@ def _environment(token):
 def test_a_ray_that_asks_for_a_token_is_joined(driver):
     _, _, address, token = driver
     joined = _run(JOINER, address, token=token)
-    assert "it ran our trial" in joined.stdout, joined.stderr
+    # What runs there starts machines, which are to be as important as we are.
+    assert f"it ran our trial with niceness {os.nice(0)}\n" in joined.stdout, joined.stderr
 
 
 @pytest.fixture

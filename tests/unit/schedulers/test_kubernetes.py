@@ -403,6 +403,19 @@ def test_what_does_not_fit_holds_up_nothing_in_a_simulation(scheduler) -> None:
     assert scheduler.scheduler.gangs is (scheduler is VOLCANO)
 
 
+@BOTH
+def test_a_kubelet_never_puts_a_pod_out_and_need_not_look_for_a_reason(scheduler) -> None:
+    """It does nothing each ten seconds where it has no threshold, which 0% and 100% are to it, and
+    keeps no account of pods' disks."""
+    plan = scheduler.plan(CLUSTER, scheduler.scheduler.Params(), scheduler.scheduler.make_secrets())
+    found = [json.loads(file.content) for _, file in plan.files() if "kubelet.json" in file.path]
+    assert len(found) == len(CLUSTER.compute)
+    for kubelet in found:
+        # Without any named, it has thresholds of its own.
+        assert kubelet["evictionHard"] and set(kubelet["evictionHard"].values()) <= {"0%", "100%"}
+        assert kubelet["localStorageCapacityIsolation"] is False
+
+
 def test_only_kinds_of_controllers_that_run_are_made_known(tmp_path: Path) -> None:
     kinds = ("batch.volcano.sh_jobs", "flow.volcano.sh_jobflows", "scheduling.volcano.sh_queues")
     for kind in kinds:
