@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from campaign.analysis.front.costs import TrialCosts
-from campaign.analysis.front.hypervolume import VolumeBox, growth
+from campaign.analysis.front.hypervolume import VolumeBox, attained, growth
 from campaign.analysis.metrics import ClusterFacts, compute
 from campaign.bench.results import BenchmarkResults
 from campaign.bench.search_table import SEARCHED, ProblemFigures, SearchRun, as_json, as_text
@@ -181,10 +181,14 @@ def _figures(problem: KnownProblem, samplers: Sequence[str], rounds: int) -> Pro
     if not len(best.costs):
         raise BenchmarkError(f"{problem.name}: none of its points is feasible")
     box = VolumeBox.around(best.costs, whole.costs)
-    runs = [
-        SearchRun(name, seed, tuple(_curve(problem, name, seed, box)))
+    searches = {
+        name: [_searched_with(problem, name, seed) for seed in range(1, rounds + 1)]
         for name in samplers
-        for seed in range(1, rounds + 1)
+    }
+    runs = [
+        SearchRun(name, seed, tuple(_curve(problem, records, box)))
+        for name, many in searches.items()
+        for seed, records in enumerate(many, 1)
     ]
     return ProblemFigures(
         problem.name,
@@ -192,15 +196,33 @@ def _figures(problem: KnownProblem, samplers: Sequence[str], rounds: int) -> Pro
         front=len(np.unique(best.costs, axis=0)),
         objectives=tuple(campaign.objectives),
         whole=box.volume(best.costs),
+        half={name: _by_half(problem, many, box) for name, many in searches.items()},
         runs=tuple(runs),
     )
 
 
-def _curve(problem: KnownProblem, name: str, seed: int, box: VolumeBox) -> Iterator[float]:
+def _searched_with(problem: KnownProblem, name: str, seed: int) -> list[TrialRecord]:
+    settings = problem.composed.campaign.sampler.model_copy(update={"name": name})
+    return searched(problem, settings, seed)
+
+
+def _by_half(
+    problem: KnownProblem, searches: Sequence[Sequence[TrialRecord]], box: VolumeBox
+) -> float:
+    """Return the hypervolume of what at least half of some searches attained."""
+    campaign = problem.composed.campaign
+    found = [
+        TrialCosts.of(records, campaign.objectives, campaign.search.constraints).costs
+        for records in searches
+    ]
+    return box.volume(attained(found, [0.5])[0.5])
+
+
+def _curve(
+    problem: KnownProblem, records: Sequence[TrialRecord], box: VolumeBox
+) -> Iterator[float]:
     """Yield the hypervolume after each trial of a search, feasible or not."""
     campaign = problem.composed.campaign
-    settings = campaign.sampler.model_copy(update={"name": name})
-    records = searched(problem, settings, seed)
     measured = TrialCosts.of(records, campaign.objectives, campaign.search.constraints)
     volumes = dict(
         zip((one.number for one in measured.records), growth(measured.costs, box), strict=True)

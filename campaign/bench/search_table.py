@@ -1,7 +1,7 @@
 """The table and the JSON of the comparison of samplers."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,13 +33,17 @@ class SearchRun:
 
 @dataclass(frozen=True)
 class ProblemFigures:
-    """A problem: the points of its space, those on its front, its hypervolume, and the searches."""
+    """A problem: the points of its space, those on its front, its hypervolume, and the searches.
+
+    `half` is the hypervolume, by sampler, of what at least half of its searches attained.
+    """
 
     name: str
     points: int
     front: int
     objectives: tuple[str, ...]
     whole: float
+    half: Mapping[str, float]
     runs: tuple[SearchRun, ...]
 
     @property
@@ -77,7 +81,7 @@ def _lines(one: ProblemFigures) -> Iterator[str]:
     )
     goals = "".join(f"  {f'trials to {goal:.0%}':>20}" for goal in GOALS)
     first = f"against {one.samplers[0]}"
-    yield f"{'sampler':<8}  {'reached, 90 % interval':>24}  {first:>26}{goals}"
+    yield f"{'sampler':<8}  {'reached, 90 % interval':>24}  {first:>26}  {'by half':>7}{goals}"
     found = estimate(one.shares, "maximize")
     against = changes(one.shares, one.shares[0], "maximize")
     for row, name in enumerate(one.samplers):
@@ -87,7 +91,8 @@ def _lines(one: ProblemFigures) -> Iterator[str]:
             interval = _between(against.low[row], against.high[row], "+.1%")
             change = f"{against.difference[row]:+.1%}{interval}"
         taken = "".join(f"  {_median(one, name, goal):>20}" for goal in GOALS)
-        yield f"{name:<8}  {reached:>24}  {change:>26}{taken}"
+        half = f"{one.half[name] / one.whole:.1%}"
+        yield f"{name:<8}  {reached:>24}  {change:>26}  {half:>7}{taken}"
 
 
 def _between(low: float, high: float, form: str) -> str:

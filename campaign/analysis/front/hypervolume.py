@@ -131,19 +131,22 @@ def growth(costs: Floats, box: VolumeBox) -> Iterator[float]:
 def attained(fronts: Sequence[Floats], shares: Sequence[float]) -> dict[float, Floats]:
     """Return the costs that each share of several searches attained or bettered, point by point.
 
-    `fronts` has an array of costs for each search. This is the empirical attainment function of
-    Grunert da Fonseca, Fonseca and Hall (EMO 2001): at 0.5, half of the searches found something at
-    least as good as each of the points that are returned.
+    `fronts` has an array of costs for each search, without rows where it found nothing. This is the
+    empirical attainment function of Grunert da Fonseca, Fonseca and Hall (EMO 2001): at 0.5, half
+    of the searches found something at least as good as each of the points that are returned.
     """
     import moocore
 
-    points = np.vstack(list(fronts))
-    sets = np.repeat(np.arange(len(fronts)), [len(front) for front in fronts])
-    # As a percentage that names a whole number of searches: these are counted, not interpolated.
-    wanted = {share: 100 * math.ceil(share * len(fronts)) / len(fronts) for share in shares}
+    some = [front for front in fronts if len(front)]
     found = {}
-    for share, percentage in wanted.items():
-        surface = moocore.eaf(points, sets, percentiles=[percentage])
+    for share in shares:
+        # Searches are counted, not interpolated, and those that found nothing count too.
+        wanted = math.ceil(share * len(fronts))
+        if wanted > len(some):
+            found[share] = np.empty((0, fronts[0].shape[1]))
+            continue
+        sets = np.repeat(np.arange(len(some)), [len(front) for front in some])
+        surface = moocore.eaf(np.vstack(some), sets, percentiles=[100 * wanted / len(some)])
         found[share] = surface[:, :-1]
     return found
 

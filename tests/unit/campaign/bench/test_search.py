@@ -86,7 +86,8 @@ def figures_of(**curves) -> ProblemFigures:
         for name, many in curves.items()
         for seed, own in enumerate(many)
     )
-    return ProblemFigures("made up", 100, 4, ("awrt_s",), 0.8, runs)
+    half = {run.sampler: 0.4 for run in runs}
+    return ProblemFigures("made up", 100, 4, ("awrt_s",), 0.8, half, runs)
 
 
 def test_the_table_says_how_much_was_reached_how_soon_and_against_the_first():
@@ -95,6 +96,7 @@ def test_the_table_says_how_much_was_reached_how_soon_and_against_the_first():
     random, tpe = text.splitlines()[2:]
     assert random.split()[:2] == ["random", "75.0%"]
     assert "never (never to never)" in random
+    assert random.split()[5] == "50.0%"
     assert "100.0%" in tpe
     assert "+25.0% (+25.0% to +25.0%)" in tpe
     # 95 % of 0.8 is 0.76, which each of them had after the second trial; 99 % one had later.

@@ -127,3 +127,11 @@ def test_half_of_the_searches_attained_the_median_surface():
     # Two of three are at least as good as (2, 3) and (3, 2), all as (3, 3).
     assert sorted(map(tuple, found[0.5])) == [(2, 3), (3, 2)]
     assert found[1.0].tolist() == [[3, 3]]
+
+
+def test_a_search_that_found_nothing_counts_as_one():
+    nothing = np.empty((0, 2))
+    found = attained([np.array([[1.0, 3]]), nothing, np.array([[2.0, 2]]), nothing], [0.5, 0.75])
+    assert found[0.5].tolist() == [[2, 3]]
+    assert len(found[0.75]) == 0
+    assert UNIT.volume(found[0.75]) == 0
