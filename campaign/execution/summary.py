@@ -153,7 +153,7 @@ def conclude(
     fidelity: FidelityFindings | None = None,
     quality: FrontFindings | None = None,
 ) -> bool:
-    """Bring report and MLflow (by `track`) up to date and print the front.
+    """Bring the report up to date, print the front, and bring MLflow (by `track`) up to date.
 
     `mlruns` is MLflow's folder; `fidelity` is the baseline's, where a log was replayed; `quality`
     says how good the front is. A failure of MLflow is logged, and stops nothing else. Return
@@ -167,7 +167,21 @@ def conclude(
         text = json_text(plain_findings(quality), indent=1)
         write_durably(results.front_path, f"{text}\n")
     page.write(results.report_path, result, results.trial_jobs, fidelity, quality)
+    _log_outcome(result, results)
+    # Before MLflow, which takes longer than a simulated campaign.
+    _show(text_front(result, quality))
     failure = _failure_of(track, result)
+    if failure:
+        name = result.facts.campaign
+        fix = f"`hpc-campaign report {name} --results {results.folder.parent}` completes it"
+        _log.warning("MLflow   is not up to date: %s; %s", failure, fix)
+    else:
+        _log.info("MLflow   %s (hpc-campaign ui)", mlruns / "mlflow.db")
+    return not failure
+
+
+def _log_outcome(result: CampaignResult, results: Results) -> None:
+    """Log where the time went, what was spared, and where the files are."""
     for heading, line in time_lines(result.cost):
         _log.info("%-8s %s", heading, line)
     if result.facts.instances > 1:
@@ -176,14 +190,7 @@ def conclude(
             result.spared,
             result.facts.instances * len(result.records),
         )
-    _log.info("jobs     %s/", results.jobs_folder)
-    _log.info("report   %s", results.report_path)
-    if failure:
-        name = result.facts.campaign
-        fix = f"`hpc-campaign report {name} --results {results.folder.parent}` completes it"
-        _log.warning("MLflow   is not up to date: %s; %s", failure, fix)
-    else:
-        _log.info("MLflow   %s (hpc-campaign ui)", mlruns / "mlflow.db")
+    fairness = result.facts.fairness
     if fairness:
         differ = sum(not row.equal for row in fairness)
         _log.info(
@@ -192,8 +199,8 @@ def conclude(
             len(fairness),
             results.fairness_path,
         )
-    _show(text_front(result, quality))
-    return not failure
+    _log.info("jobs     %s/", results.jobs_folder)
+    _log.info("report   %s", results.report_path)
 
 
 def _show(front: RenderableType) -> None:
