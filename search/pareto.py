@@ -69,8 +69,9 @@ def feasible(record: TrialRecord, limits: Iterable[Limit]) -> bool:
 class Standstill:
     """Follows a front from trial to trial, in the order of their numbers.
 
-    A trial moves the front if it is valid, feasible, and no trial before it is at least as good in
-    every objective. `moved` is the last one that did, None while there is no front.
+    A trial moves the front if it is valid, feasible, evaluated on all instances, and no trial
+    before it is at least as good in every objective. `moved` is the last one that did, None while
+    there is no front.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Standstill:
 
     def tell(self, record: TrialRecord) -> None:
         """Take in the next trial, which may be the baseline that limits those after it."""
-        if not record.valid or not _measured(record, self._objectives):
+        if not record.valid or record.ruled_out or not _measured(record, self._objectives):
             return
         if record.baseline:
             self._limits = limits(self._constraints, record.metrics)

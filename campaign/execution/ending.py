@@ -20,7 +20,6 @@ class Patience:
 
     def __init__(self, campaign: Campaign) -> None:
         self._patience = campaign.search.patience
-        self._retries = campaign.search.retries
         self._wanted = campaign.search.trials
         self._new_front = partial(Standstill, campaign.objectives, campaign.search.constraints)
         self._front = self._new_front()

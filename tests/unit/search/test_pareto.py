@@ -134,3 +134,8 @@ def test_the_last_trial_that_moved_the_front_is_the_last_one_without_which_it_we
 def test_trials_before_a_start_do_not_count_as_a_standstill():
     found = standstill_of([trial(0, 1.0, 1.0)], BOTH, {})
     assert [found.after(9, since) for since in (0, 1, 4, 12)] == [8, 8, 5, 0]
+
+
+def test_a_trial_that_was_ruled_out_moves_no_front():
+    lost = trial(1, 0.5, 1.0).model_copy(update={"ruled_out": "it has lost"})
+    assert standstill_of([trial(0, 1.0, 1.0), lost], BOTH, {}).moved == 0

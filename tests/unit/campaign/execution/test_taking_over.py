@@ -9,6 +9,7 @@ from campaign.cli.dry_run import forecast
 from campaign.config.compose import compose
 from campaign.core.errors import ConfigError
 from campaign.core.jobs import JOBS_SCHEMA
+from campaign.core.trials import Replicate
 from campaign.execution.report_again import report_again
 from campaign.execution.run import run
 from campaign.execution.verify import damages_of
@@ -158,7 +159,7 @@ def test_what_does_not_agree_is_left_out_and_said(place, override, why):
 
 
 def test_a_trial_whose_jobs_are_damaged_or_that_is_not_valid_is_left_out(place):
-    path_of(results(place, "a").jobs_folder, 2).unlink()
+    path_of(results(place, "a").jobs_folder, Replicate(2)).unlink()
     assert begin(place, SOURCE[0], "search.trials=5") == 0
     assert origins(place) == ["a:0", "a:1", "a:3", "a:4", ""]
     assert "left out: 1 with jobs that are lost or damaged" in log_of(place)
