@@ -16,7 +16,10 @@ def completed(campaign: Campaign) -> Campaign:
     if not campaign.testbed.deterministic:
         return campaign
     # All of a batch may run at once: each trial keeps one core busy, and the testbed counts cores.
-    testbed = _unless_given(campaign.testbed, {"parallel": campaign.search.batch})
+    # So may the replicates of a trial in simulation, where they share nothing.
+    together = 1 if campaign.testbed.on_machines else campaign.workload.instances
+    parallel = min(campaign.search.batch * together, 1024)
+    testbed = _unless_given(campaign.testbed, {"parallel": parallel})
     cluster: dict[str, Any] = {}
     if campaign.testbed.kind == "virtual-time":
         cluster = {"dense": True} | _unless_given(

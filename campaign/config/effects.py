@@ -204,7 +204,8 @@ def _of_testbed(campaign: Campaign) -> Iterator[Unused]:
 
 
 def _of_batches(campaign: Campaign) -> Iterator[Unused]:
-    if campaign.testbed.parallel > campaign.search.batch == 1:
+    alone = campaign.testbed.on_machines or campaign.workload.instances == 1
+    if campaign.testbed.parallel > campaign.search.batch == 1 and alone:
         yield Unused(
             "testbed.parallel",
             "trials run side by side only within a batch, and search.batch is 1",

@@ -108,7 +108,7 @@ class TestbedSettings(Settings):
     parallel: int = setting(
         1,
         help="trials that may run at once, capacity allowing; if not given, in virtual time and in "
-        "simulation all of a batch, as far as there are cores",
+        "simulation all of a batch, there with all replicates, as far as there are cores",
         ge=1,
         le=1024,
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from campaign.config.compose import compose
 from campaign.core.trials import Replicate, TrialRecord
 from campaign.execution.executor import Executor
 from campaign.execution.racing import Race
@@ -54,7 +55,7 @@ def search(composed, testbed, appends=None):
             ledger=ledger,
             results=results,
             testbed=testbed,
-            baseline=composed.baseline.point,
+            opening=composed.opening,
         ).run()
 
 
@@ -221,3 +222,12 @@ def test_the_baseline_is_never_ruled_out():
     history.records[Replicate(0, 0)] = history.records[Replicate(2, 0)]
     history.records[Replicate(0, 1)] = history.records[Replicate(2, 1)]
     assert race.lost(history, 2, 2) and not race.lost(history, 0, 2)
+
+
+def test_replicates_run_side_by_side_in_simulation(tmp_path):
+    options = ("testbed=simulation", "workload.instances=3", "search.holdout=0", "search.trials=2")
+    assert compose(options).campaign.testbed.parallel == 3
+    composed = composed_of(tmp_path, *options)
+    testbed = FakeTestbed()
+    search(composed, testbed)
+    assert testbed.most_running == 2  # up to where a trial is judged whether it has lost
