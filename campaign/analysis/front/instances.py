@@ -31,6 +31,8 @@ from campaign.schema.model import Direction
 CHUNK = 1024
 """Rows that are resampled at once: their resamples of eight bytes each stay in a few megabytes."""
 
+ROUNDING = 1e-12
+"""A difference that is this share of the greatest one of its row is none."""
 ONE_ROW = np.zeros(1, dtype=np.int64)
 
 
@@ -174,6 +176,7 @@ def _changed(
     else:
         difference = rule.of(values, direction) - base
         resampled = _resampled(values, draws, direction, rule) - resampled_base
+    resampled = _exact_zeros(resampled)
     low, high = how.interval(resampled, n)
     percent_low, percent_high = how.interval(_percent(resampled, resampled_base), n)
     sign = 1 if direction == "minimize" else -1
@@ -186,6 +189,15 @@ def _changed(
         "percent_high": percent_high,
         "better": how.probability_below_zero(sign * resampled, n),
     }
+
+
+def _exact_zeros(resampled: Floats) -> Floats:
+    """Return statistics with 0 where rounding alone keeps them from it.
+
+    Sums of the same terms in another order would otherwise lie on either side of zero.
+    """
+    least = ROUNDING * np.abs(resampled).max(axis=1, keepdims=True)
+    return np.where(np.abs(resampled) <= least, 0.0, resampled)
 
 
 def _percent(difference: Floats, base: Floats) -> Floats:
