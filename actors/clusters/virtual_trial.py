@@ -219,7 +219,13 @@ class VirtualTrialRun:
             check_effective(params, bound.parse_config(told[guest_task.CONFIG]))
         if isinstance(failure_of(result, bound), StallError | None):
             self._jobs = jobs_of(result, self._spec.workload, bound, self._topology)
-            self._provenance = replace(self._provenance, clock_s=clock_s(result))
+            clock = clock_s(result)
+            lead = self._provenance.lead_s
+            # One that nothing was changed for has been running since soon after the guest's boot,
+            # at midnight.
+            self._provenance = replace(
+                self._provenance, clock_s=clock, lead_s=clock if lead is None else lead
+            )
 
     def _judge(self, jobs: pa.Table) -> tuple[Check, ...]:
         around = Surroundings(

@@ -81,9 +81,10 @@ class VirtualWatch:
 def lead_s(phases_s: Mapping[str, float]) -> float | None:
     """Return how long before the workload the last stage of configuring began, seconds.
 
-    `phases_s` are those of a result, in their order. None where no workload began.
+    `phases_s` are those of a result, in their order. None where no workload began, and where
+    nothing was configured: then the scheduler runs since the golden cluster was made.
     """
-    if WORKLOAD not in phases_s:
+    if WORKLOAD not in phases_s or not any(name.startswith(STAGE) for name in phases_s):
         return None
     lead = 0.0
     for name, took_s in phases_s.items():

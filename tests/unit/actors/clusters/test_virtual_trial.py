@@ -233,3 +233,4 @@ def test_the_lead_counts_from_the_last_stage_of_configuring() -> None:
     took = {"boot": 9.0, "stage users": 5.0, "stage reconfigure": 0.5, "smoke test": 2.0}
     assert lead_s({**took, "checks": 0.25, "workload": 100.0, "collecting": 3.0}) == 2.75
     assert lead_s(took) is None
+    assert lead_s({"smoke test": 0.3, "workload": 100.0}) is None  # with the golden cluster's own
