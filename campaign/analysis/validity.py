@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from campaign.analysis.dispatch import dispatch_lag_s
 from campaign.analysis.rules import RULES
+from campaign.core.jobs import PREEMPTED
 from campaign.core.trials import Check
 from campaign.schema.model import ValiditySettings
 from schedulers.base import LaunchLimit
@@ -192,8 +193,13 @@ class _Jobs:
         return np.asarray(pc.is_null(self._table.column(name)).to_numpy(), dtype=np.bool_)
 
     def complete(self) -> Flags:
-        """Return which jobs ended well, on every node that they asked for if nodes are known."""
-        ended: Flags = (self._whole("exit_code", -1) == 0) & ~self.missing("end_ns")
+        """Return which jobs ended well, on every node that they asked for if nodes are known.
+
+        One that was ended to make room for another is what the policy wanted of it.
+        """
+        gave_way = pc.fill_null(pc.equal(self._table.column("native_state"), PREEMPTED), False)
+        well = (self._whole("exit_code", -1) == 0) | np.asarray(gave_way.to_numpy(), np.bool_)
+        ended: Flags = well & ~self.missing("end_ns")
         if not self.placed:
             return ended
         return np.asarray(ended & (self._node_counts() == self._whole("nodes_requested", -1)))

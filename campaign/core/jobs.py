@@ -63,6 +63,9 @@ TRAITS_SCHEMA = pa.schema(
 What begins with `recorded_` became of the job where it ran; no scheduler is told.
 """
 
+PREEMPTED = "PREEMPTED"
+"""The `native_state` of a job that the policy ended for another one, and did not queue again."""
+
 JOBS_SCHEMA = pa.schema(
     [
         *WORKLOAD_SCHEMA,

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from campaign.core.jobs import JOBS_SCHEMA, WORKLOAD_SCHEMA, Workload
+from campaign.core.jobs import JOBS_SCHEMA, PREEMPTED, WORKLOAD_SCHEMA, Workload
 from campaign.simulation.engine import Schedule
 from schedulers.base import node_name
 
@@ -20,11 +20,13 @@ def jobs_table(
     *,
     ran: Flags | None = None,
     ended_well: Flags | None = None,
+    gave_way: Flags | None = None,
 ) -> pa.Table:
     """Return the jobs table (JOBS_SCHEMA) of a simulated schedule, in the workload's order.
 
-    There is no native accounting beside a simulation, and no nodes where the schedule has none.
-    Where not all jobs `ran`, or some of them were ended, the flags of those that did are given.
+    There is no native accounting beside a simulation, but that a job `gave_way` to another one and
+    was not queued again; and no nodes where the schedule has none. Where not all jobs `ran`, or
+    some of them were ended, the flags of those that did are given.
     """
     intended = np.rint(workload.table.column("arrival_s").to_numpy() * 1e9).astype(np.int64)
     well = ~schedule.killed if ended_well is None else ended_well
@@ -40,6 +42,8 @@ def jobs_table(
         "end_ns": _where(ran, schedule.end),
         "exit_code": _where(ran, np.where(well, 0, KILLED).astype(np.int32)),
     }
+    if gave_way is not None:
+        known["native_state"] = pa.array([PREEMPTED if one else None for one in gave_way])
     unknown = {
         field.name: pa.nulls(len(workload), field.type)
         for field in JOBS_SCHEMA

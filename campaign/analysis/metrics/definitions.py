@@ -388,6 +388,11 @@ def _jobs_completed(of: MetricInputs) -> float:
     return of.completed
 
 
+@metric("jobs", "jobs ended for others, not queued again", source=THIS_PROJECT, of_jobs=False)
+def _jobs_preempted(of: MetricInputs) -> float:
+    return of.preempted
+
+
 @metric("jobs", "jobs that never finished", source=THIS_PROJECT, of_jobs=False, of_class=True)
 def _jobs_unfinished(of: MetricInputs) -> float:
     return of.unfinished

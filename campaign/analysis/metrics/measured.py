@@ -6,12 +6,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from campaign.analysis.metrics.classes import ClassedJobs
 from campaign.analysis.metrics.shares import promised_shares
 from campaign.analysis.metrics.timeline import Timeline, free_since
-from campaign.core.jobs import Workload
+from campaign.core.jobs import PREEMPTED, Workload
 from campaign.core.phases import Phase
 from campaign.schema.model import Campaign, CostSettings
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Array = NDArray[np.float64]
-COLUMNS = ["width", "user", "intended_ns", "submit_ns", "start_ns", "end_ns", "exit_code"]
+COLUMNS = [
+    *("width", "user", "intended_ns", "submit_ns", "start_ns", "end_ns", "exit_code"),
+    "native_state",
+]
 """The columns of a jobs table that are measured."""
 
 
@@ -72,6 +76,7 @@ class MetricInputs:
     end: Array
     lags: Array
     completed: int
+    preempted: int
     unfinished: int
     cluster: ClusterFacts
     phases: Mapping[Phase, float]
@@ -146,6 +151,7 @@ def measure(
         end=end[finished],
         lags=lags[~np.isnan(lags)],
         completed=int((column("exit_code")[finished] == 0).sum()),
+        preempted=pc.sum(pc.equal(jobs.column("native_state"), PREEMPTED)).as_py() or 0,
         unfinished=int((~finished).sum()),
         cluster=cluster,
         phases=phases,

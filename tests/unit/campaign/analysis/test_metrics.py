@@ -100,6 +100,7 @@ BY_HAND = {
     "submit_lag_mean_s": 0.25,
     "submit_lag_max_s": 0.5,
     "jobs_completed": 2,
+    "jobs_preempted": 0,
     "jobs_unfinished": 0,
 }
 
@@ -233,6 +234,7 @@ def test_without_a_finished_job_there_are_no_metrics_of_jobs(jobs: pa.Table) -> 
     computed = compute(jobs, CLUSTER, {})
     assert set(computed.values) <= {
         "jobs_completed",
+        "jobs_preempted",
         "jobs_unfinished",
         "submit_lag_max_s",
         "submit_lag_mean_s",

@@ -129,6 +129,12 @@ def test_one_fault_fails_one_check(
     assert name in reason(found)
 
 
+def test_a_job_that_was_ended_for_another_one_is_what_the_policy_wanted() -> None:
+    ended = job(1, 1, 2, exit_code=143, native_state="PREEMPTED")
+    assert valid(checks(ended))
+    assert not valid(checks({**ended, "native_state": "CANCELLED"}))
+
+
 def test_a_job_on_too_few_nodes_is_incomplete_and_not_as_asked() -> None:
     failed = [
         check.name for check in checks(job(1, 1, 2, width=6, nodes_requested=2)) if not check.ok
