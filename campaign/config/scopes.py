@@ -18,7 +18,13 @@ ON_MACHINES = (
     ),
 )
 """Settings, and groups of them, that have a meaning for virtual machines only."""
-OF_A_CLOCK = ("testbed.cycle_offset_s", "testbed.lead_s", "testbed.clock_s")
+OF_A_CLOCK = (
+    "testbed.cycle_offset_s",
+    "testbed.lead_s",
+    "testbed.clock_s",
+    "testbed.kernel_s",
+    "testbed.plan_s",
+)
 """Settings that have a meaning where a scheduler that works in cycles is simulated only."""
 SIMULATED = (
     *(f"testbed.{name}" for name in ("policy", "submit_s", "launch_s", "overrun_s", "release_s")),

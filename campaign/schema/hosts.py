@@ -178,8 +178,8 @@ class TestbedSettings(Settings):
     )
     cycle_offset_s: float = setting(
         0.0,
-        help="simulation: time from the workload's begin to the first cycle of a scheduler that "
-        "works in cycles",
+        help="simulation: when the first cycle of a scheduler that works in cycles is, by its own "
+        "clock (testbed.clock_s)",
         unit="s",
         ge=0,
         le=86_400,
@@ -197,6 +197,22 @@ class TestbedSettings(Settings):
         0.0,
         help="simulation: what the clock of a scheduler that works in cycles shows when the "
         "workload begins, since midnight",
+        unit="s",
+        ge=0,
+        le=86_400,
+    )
+
+    kernel_s: float = setting(
+        0.0,
+        help="simulation: time between ticks of the kernel, by which a scheduler that works in "
+        "cycles oversleeps, and its clock lags",
+        unit="s",
+        ge=0,
+        le=1,
+    )
+    plan_s: float = setting(
+        0.0,
+        help="simulation: time that a backfill run takes for each job that it looks at",
         unit="s",
         ge=0,
         le=86_400,

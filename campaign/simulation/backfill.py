@@ -22,7 +22,8 @@ from campaign.simulation.work import GO_ON, NEVER, Running, Work, after, begin
 class BackfillTimes(NamedTuple):
     """schedulers.policy.Backfill in ns; `on` is 0 where there is none.
 
-    `whole` reserves all slots of a node.
+    `whole` reserves all slots of a node. `kernel` is that of `beats.LoopTimes`, and `test` what
+    looking at one job takes.
     """
 
     on: int
@@ -33,6 +34,8 @@ class BackfillTimes(NamedTuple):
     starts: int
     whole: int
     foresight: int
+    kernel: int
+    test: int
 
 
 @compiled

@@ -24,13 +24,17 @@ from campaign.simulation.beats import (
     OWN,
     RUN_DUE,
     SAME_UNTIL,
+    SHOWN,
     TIME,
     UNSEEN,
     WANTED,
     LoopTimes,
     State,
     backfill_nothing,
+    backfilled,
+    change,
     granted,
+    run_nothing,
     set_alarms,
     start_clock,
 )
@@ -83,15 +87,19 @@ def run_clocked(
             return
         if not waiting and backfill.on:
             backfill_nothing(state, backfill, loop.tick, now)
+        if not waiting:
+            run_nothing(state, loop, now)
         state[TIME] = now
         while running.size[0] > 0 and running.ends[0][0] <= now:
             finish(work, free, running)
             forget(plan)
-            state[CHANGED] = state[UNSEEN] = state[ASKED] = 1
+            change(state, now)
+            state[UNSEEN] = state[ASKED] = 1
         while arrived < jobs and work.submit[arrived] <= now:
             queue[state[QUEUE_LAST]] = arrived
             state[QUEUE_LAST] += 1
-            state[CHANGED] = state[UNSEEN] = state[ASKED] = 1
+            change(state, now)
+            state[UNSEEN] = state[ASKED] = 1
             arrived += 1
         _run_if_due(work, free, running, queue, state, rule, order, loop, plan)
         if now >= state[BACKFILL_DUE]:
@@ -113,7 +121,7 @@ def _skip_idle_runs(
     Where priorities grow with age, the queue is looked at on each beat, though nothing happens.
     Once all of its jobs are so old that their order is final, only the time goes on.
     """
-    if state[WANTED] or state[ASKED] or state[UNSEEN]:
+    if state[WANTED] or state[ASKED] or state[UNSEEN] or loop.kernel:
         return
     seen = state[LAST_FULL]
     if backfill.on:
@@ -179,7 +187,7 @@ def _run_if_due(
         begin(work, free, running, job, now)
         forget(plan)
         state[QUEUE_FIRST] += 1
-        state[CHANGED] = 1
+        change(state, state[SHOWN])
         seen += 1
 
 
@@ -211,6 +219,9 @@ def _backfill(
         last, same = backfill_slots(
             work, free, running, queue, ends, now, rule, backfill, plan, state[SAME_UNTIL]
         )
+    # Slots are looked for, for all jobs that it looked at, as far as this counts.
+    tested = min(ends[1] - ends[0], backfill.tests)
+    backfilled(state, backfill, tested, (ends[1] - ends[0]) - (last - ends[0]))
     state[BEATS] = last > ends[0]
     state[QUEUE_LAST] = last
     state[SAME_UNTIL] = same

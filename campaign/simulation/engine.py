@@ -42,7 +42,9 @@ class Delays:
     slots being free. `cycle_offset_s`: from the workload's begin to the first tick of a scheduler
     that follows a clock. `lead_s`: for how long it has been running when the workload begins; its
     intervals count from then on. `clock_s`: what its clock shows then; what it plans by multiples
-    of a time are multiples on its clock.
+    of a time are multiples on its clock. `kernel_s`: the time between ticks of its machine's
+    kernel; with it, the scheduler keeps time as a real process does (beats.LoopTimes). `plan_s`:
+    what a backfill run takes for each job that it looks at.
     """
 
     submit_s: float = 0.0
@@ -52,6 +54,8 @@ class Delays:
     cycle_offset_s: float = 0.0
     lead_s: float = 0.0
     clock_s: float = 0.0
+    kernel_s: float = 0.0
+    plan_s: float = 0.0
 
 
 NO_DELAYS = Delays()
@@ -270,7 +274,7 @@ def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[LoopTim
     plan = policy.backfill
     clock = int(_ns(delays.clock_s))
     loop = LoopTimes(
-        first=clock + int(_ns(delays.cycle_offset_s)),
+        first=int(_ns(delays.cycle_offset_s)),
         delay=int(_ns(beat.delay_s)),
         interval=int(_ns(max(beat.interval_s, beat.tick_s))),
         least=int(_ns(beat.min_interval_s)),
@@ -278,9 +282,12 @@ def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[LoopTim
         tick=int(_ns(beat.tick_s)),
         release=int(_ns(delays.release_s)) if whole else 0,
         lead=int(_ns(delays.lead_s)) - clock,
+        clock=clock,
+        ranking=int(_ns(policy.priority.period_s)),
+        kernel=int(_ns(delays.kernel_s)),
     )
     if plan is None:
-        return loop, BackfillTimes(0, 0, 0, 1, 0, 0, 0, 0)
+        return loop, BackfillTimes(0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
     return loop, BackfillTimes(
         on=1,
         interval=int(_ns(plan.interval_s)),
@@ -290,6 +297,8 @@ def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[LoopTim
         starts=plan.max_start,
         whole=int(whole),
         foresight=int(_ns(plan.foresight_s)),
+        kernel=int(_ns(delays.kernel_s)),
+        test=int(_ns(delays.plan_s)),
     )
 
 

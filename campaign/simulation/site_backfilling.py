@@ -2,11 +2,14 @@
 
 import numpy as np
 
+from campaign.simulation.backfill import BackfillTimes
 from campaign.simulation.beats import (
     BEATS,
     CHANGED,
     LAST_BACKFILL,
     SAME_UNTIL,
+    TIME,
+    backfilled,
 )
 from campaign.simulation.compiled import ZERO, compiled
 from campaign.simulation.site_arrays import (
@@ -30,15 +33,24 @@ from campaign.simulation.work import GO_ON, NEVER
 
 
 @compiled
-def backfill(site: Site, live: Live, crowd: Crowd, room: Room, ends: Ends, now: int) -> None:
+def backfill(
+    site: Site,
+    live: Live,
+    crowd: Crowd,
+    room: Room,
+    ends: Ends,
+    times: BackfillTimes,
+    now: int,
+) -> None:
     """Plan the queue anew: start what delays no job before it, and plan nodes for the rest."""
     rules = site.rules[0]
-    live.state[LAST_BACKFILL] = now
+    live.state[LAST_BACKFILL] = live.state[TIME]
     live.state[CHANGED] = 0
     queue = waiting(site, live, crowd, now)
     chain = no_plans(site, now, queue.size)
     counts = _no_counts(site)
     same = live.limit_times[0] if live.state[RUNNING] > 0 else NEVER
+    planned = False
     tested = started = ZERO
     for index in range(queue.size):
         job = queue[index]
@@ -69,13 +81,16 @@ def backfill(site: Site, live: Live, crowd: Crowd, room: Room, ends: Ends, now: 
                 break
             continue
         note(site, live, job, WINDOW if start == NEVER else RESOURCES)
+        planned = True
         if start < NEVER and reserve:
             if rules.records > 0 and chain.size[1] >= rules.records:
                 break
             since = _planned(site, live, chain, counts, job, start, now)
             same = min(same, since)
     leave_queue(live)
-    live.state[BEATS] = live.state[QUEUED] > 0
+    # On a machine, jobs that are held back are no change by themselves.
+    live.state[BEATS] = planned if times.kernel else live.state[QUEUED] > 0
+    backfilled(live.state, times, tested, started)
     live.state[SAME_UNTIL] = now if started else same
 
 

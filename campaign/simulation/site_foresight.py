@@ -4,6 +4,7 @@ The ends of running jobs are foreseen in windows: nodes are looked for after all
 have reached their limits, and each window is longer than the one before.
 """
 
+from campaign.simulation.beats import TIME
 from campaign.simulation.compiled import ONE, ZERO, compiled
 from campaign.simulation.site_arrays import RUNNING, RUNS, STAYS, Live, Site
 from campaign.simulation.site_choosing import Room, chosen, copy_usage, give
@@ -14,12 +15,12 @@ from campaign.simulation.work import GO_ON, NEVER, after
 
 
 @compiled
-def gives_way(site: Site, live: Live, job: int, other: int, now: int) -> bool:
+def gives_way(site: Site, live: Live, job: int, other: int) -> bool:
     """Return whether the running job `other` gives way to `job`."""
     standing = site.jobs.standing
     return (
         live.jobs.status[other] == RUNS
-        and live.jobs.end[other] > now
+        and live.jobs.end[other] > live.state[TIME]
         and site.above[standing[job], standing[other]]
         and site.classes.becomes[standing[other]] != STAYS
     )
@@ -123,7 +124,7 @@ def _foreseen(
         index += 1
     if yielding:
         for at in range(index, size):
-            if gives_way(site, live, job, live.limit_jobs[at], now):
+            if gives_way(site, live, job, live.limit_jobs[at]):
                 give(site, live, free, live.limit_jobs[at])
     if (begin > now or index > 0 or yielding) and chosen(site, live, room, job, free, 0):
         # A job that is over its limit may end at any moment.
@@ -147,7 +148,7 @@ def _in_windows(
             other = live.limit_jobs[index]
             time = live.limit_times[index]
             index += 1
-            if yielding and gives_way(site, live, job, other, now):
+            if yielding and gives_way(site, live, job, other):
                 continue
             if not _uses(site, live, room, other):
                 continue
@@ -182,7 +183,7 @@ def _longer(site: Site, length: int) -> int:
 @compiled
 def _any_gives_way(site: Site, live: Live, job: int, now: int) -> bool:
     for index in range(live.state[RUNNING]):
-        if gives_way(site, live, job, live.limit_jobs[index], now):
+        if gives_way(site, live, job, live.limit_jobs[index]):
             return True
     return False
 

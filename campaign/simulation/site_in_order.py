@@ -6,10 +6,7 @@ partition's nodes for itself: no later job of the partition is tried, and none o
 
 import numpy as np
 
-from campaign.simulation.beats import (
-    CHANGED,
-    UNSEEN,
-)
+from campaign.simulation.beats import SHOWN, UNSEEN, change
 from campaign.simulation.compiled import ONE, ZERO, compiled
 from campaign.simulation.limits import NO_NODES
 from campaign.simulation.site_arrays import (
@@ -72,7 +69,7 @@ def run_in_order(
             continue
         if _started(site, live, crowd, room, ends, job, now, there):
             started += 1
-            live.state[CHANGED] = 1
+            change(live.state, live.state[SHOWN])
             continue
         if _blocks(site, live, room, job, now, there):
             _close(site, job, failed, there)

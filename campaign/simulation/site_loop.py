@@ -12,11 +12,14 @@ from campaign.simulation.beats import (
     LAST_BACKFILL,
     LAST_FULL,
     RUN_DUE,
+    SHOWN,
     TIME,
     WANTED,
     LoopTimes,
     backfill_nothing,
     granted,
+    reads,
+    run_nothing,
     set_alarms,
     start_clock,
 )
@@ -69,6 +72,8 @@ def run_site(
             break
         if state[QUEUED] == 0 and beat.on:
             backfill_nothing(state, beat, loop.tick, now)
+        if state[QUEUED] == 0:
+            run_nothing(state, loop, now)
         state[TIME] = now
         ranked(site, live, crowd, now)
         while len(ends) > 0 and ends[0][0] <= now:
@@ -85,7 +90,7 @@ def run_site(
         if now >= state[BACKFILL_DUE]:
             ranked(site, live, crowd, now)
             _count_leaving(site, live, ends, loop.release, now)
-            backfill(site, live, crowd, room, ends, now)
+            backfill(site, live, crowd, room, ends, beat, reads(loop, now))
 
 
 @compiled
@@ -185,4 +190,4 @@ def _run_if_due(
         return
     ranked(site, live, crowd, now)
     _count_leaving(site, live, ends, loop.release, now)
-    run_in_order(site, live, crowd, room, ends, now, full)
+    run_in_order(site, live, crowd, room, ends, live.state[SHOWN], full)

@@ -6,6 +6,7 @@ room; then the last one of them comes first, and it is tried again whether fewer
 
 import numpy as np
 
+from campaign.simulation.beats import TIME
 from campaign.simulation.compiled import ZERO, compiled
 from campaign.simulation.site_arrays import GAVE_WAY, NOBODY, RUNNING, Ints, Live, Site
 from campaign.simulation.site_choosing import Room, chosen, copy_usage, give
@@ -49,7 +50,7 @@ def preempted(site: Site, live: Live, room: Room, ends: Ends, job: int, now: int
         if _shared(site, live, room, job, other) > 0:
             found = True
             if not asked:
-                cut_short(site, live, ends, other, now, GAVE_WAY)
+                cut_short(site, live, ends, other, live.state[TIME], GAVE_WAY)
     if found and not asked:
         live.jobs.preempting[job] = now
     return found
@@ -62,7 +63,7 @@ def _candidates(site: Site, live: Live, job: int, now: int) -> Ints:
     size = ZERO
     for index in range(live.state[RUNNING]):
         other = live.limit_jobs[index]
-        if gives_way(site, live, job, other, now):
+        if gives_way(site, live, job, other):
             found[size] = other
             size += 1
     found = found[:size]

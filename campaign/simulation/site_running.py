@@ -7,9 +7,9 @@ import numpy as np
 
 from campaign.simulation.beats import (
     ASKED,
-    CHANGED,
     TIME,
     UNSEEN,
+    change,
 )
 from campaign.simulation.compiled import ONE, ZERO, compiled
 from campaign.simulation.event_queue import insert, remove
@@ -39,7 +39,8 @@ SECOND: Any = np.int64(1_000_000_000)
 @compiled
 def news(live: Live) -> None:
     """Note that something has changed that a run may care for."""
-    live.state[CHANGED] = live.state[UNSEEN] = live.state[ASKED] = 1
+    change(live.state, live.state[TIME])
+    live.state[UNSEEN] = live.state[ASKED] = 1
     live.state[LAST_NEWS] = live.state[TIME]
 
 
@@ -90,11 +91,11 @@ def begin(site: Site, live: Live, crowd: Crowd, ends: Ends, job: int, now: int) 
         if most < ran:
             ran = max(most, ZERO)
             outcome = TIMED_OUT
-    end = after(after(now, site.rules[0].launch), ran)
+    end = after(after(live.state[TIME], site.rules[0].launch), ran)
     freed = after(end, site.rules[0].release)
     if freed >= NEVER:
         live.halt[0] = TOO_FAR
-    live.jobs.start[job] = now
+    live.jobs.start[job] = live.state[TIME]
     live.jobs.end[job] = end
     live.jobs.freed[job] = freed
     live.jobs.outcome[job] = outcome
@@ -143,7 +144,7 @@ def requeue(site: Site, live: Live, crowd: Crowd, job: int, now: int) -> None:
     """Queue a job again that has just left its nodes."""
     # Slurm counts a submission in whole seconds, and lets the job wait for its old credential.
     live.jobs.submit[job] = now
-    live.jobs.since[job] = after(now, site.rules[0].requeue)
+    live.jobs.since[job] = after(now - now % SECOND, site.rules[0].requeue)
     live.jobs.restarts[job] += ONE
     live.jobs.outcome[job] = NEVER_RAN
     live.jobs.start[job] = NOBODY

@@ -6,10 +6,11 @@ import numpy as np
 
 from campaign.core.jobs import Workload
 from campaign.simulation import engine
-from campaign.simulation.engine import HORIZON_NS, Delays, Schedule
+from campaign.simulation.engine import HORIZON_NS, NS, Delays, Schedule
 from campaign.simulation.site_arrays import (
     COMES,
     COMPLETED,
+    GAVE_WAY,
     LIVE_JOB,
     NEVER_RAN,
     NOBODY,
@@ -32,7 +33,7 @@ from schedulers.base import Topology
 from schedulers.policy import Backfill, Levers, Multifactor, Policy
 
 NOTES_PER_JOB = 512
-"""How many changes of reasons are recorded for a job, in the mean."""
+"""For how many changes of reasons of a job, in the mean, there is room at first."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class SiteSchedule:
         """Tells which jobs ran as long as they wanted."""
         return self.outcome == COMPLETED
 
+    @property
+    def gave_way(self) -> Flags:
+        """Tells which jobs were ended for others, and not queued again."""
+        return self.outcome == GAVE_WAY
+
 
 def simulate_site(
     workload: Workload,
@@ -71,15 +77,29 @@ def simulate_site(
 
     Raises WorkloadError for a job that the cluster can never hold.
     """
+    if policy.levers is None or policy.loop is None:
+        raise ValueError("a policy without levers and a clock knows no such cluster")
+    notes = NOTES_PER_JOB * len(workload) if reasons else 0
+    found = _simulated(workload, topology, policy, delays, notes)
+    while 0 < notes == len(found.reasons):
+        # Some may have found no room.
+        notes *= 4
+        found = _simulated(workload, topology, policy, delays, notes)
+    return found
+
+
+def _simulated(
+    workload: Workload, topology: Topology, policy: Policy, delays: Delays, notes: int
+) -> SiteSchedule:
+    """Return the schedule, with the first so many changes of reasons."""
     from campaign.simulation.interruptible import run_loop
     from campaign.simulation.site_choosing import room_of
     from campaign.simulation.site_loop import run_site
     from campaign.simulation.work import TOO_FAR
 
-    if policy.levers is None or policy.loop is None:
-        raise ValueError("a policy without levers and a clock knows no such cluster")
-    site, begun = _site(workload, topology, policy, delays, reasons)
-    live = _live(site, begun + int(engine._ns(delays.submit_s)), reasons)
+    site, begun = _site(workload, topology, policy, delays, notes > 0)
+    submitted = begun + _ns(delays.submit_s)
+    live = _live(site, submitted, notes, whole_seconds=delays.kernel_s > 0)
     loop, beat = engine._clockwork(policy, delays, whole=True)
     crowd = crowd_of(site, workload, topology, policy, delays, live.submit)
     if keeps_accounts(topology.model):
@@ -206,7 +226,7 @@ def _ns(seconds: float) -> int:
     return int(engine._ns(seconds))
 
 
-def _live(site: Site, submitted: Ints, reasons: bool) -> Live:
+def _live(site: Site, submitted: Ints, notes: int, *, whole_seconds: bool) -> Live:
     jobs = submitted.size
     nodes = site.total.slots.size
     places = int(site.jobs["count"].sum())
@@ -217,7 +237,8 @@ def _live(site: Site, submitted: Ints, reasons: bool) -> Live:
     def zeros(size: int = jobs) -> Ints:
         return np.zeros(size, np.int64)
 
-    found = records(LIVE_JOB, jobs, submit=submitted, since=submitted, status=COMES)
+    since = submitted - submitted % NS if whole_seconds else submitted
+    found = records(LIVE_JOB, jobs, submit=submitted, since=since, status=COMES)
     found.outcome[:] = NEVER_RAN
     found.start[:] = NOBODY
     return Live(
@@ -232,7 +253,7 @@ def _live(site: Site, submitted: Ints, reasons: bool) -> Live:
         limit_jobs=zeros(room),
         tasks=zeros(arrays),
         state=zeros(STATES),
-        history=np.zeros((NOTES_PER_JOB * jobs if reasons else 0, 3), np.int64),
+        history=np.zeros((notes, 3), np.int64),
         halt=zeros(1),
     )
 

@@ -183,10 +183,8 @@ class SimulationTestbed:
         topology = self._topology(nodes)
         found = simulate_site(workload, topology, policy, delays)
         slots = {node.name: node.slots for node in topology.compute}
-        return (
-            jobs_table(workload, found.schedule, ran=found.ran, ended_well=found.ended_well),
-            slots,
-        )
+        ended = {"ended_well": found.ended_well, "gave_way": found.gave_way}
+        return jobs_table(workload, found.schedule, ran=found.ran, **ended), slots
 
     def explained(self, trial: Trial) -> "SiteSchedule":
         """Return the schedule of a trial, with why its jobs waited.

@@ -181,6 +181,7 @@ def test_jobs_give_way(mode: str, restarts: int, ended_well: bool) -> None:
     assert found.schedule.decided[1] / NS == 10
     assert found.restarts.tolist() == [restarts, 0]
     assert found.ended_well.tolist() == [ended_well, True]
+    assert found.gave_way.tolist() == [mode == "cancel", False]
     if mode == "requeue":
         assert found.schedule.decided[0] >= (10 + 121) * NS
 
