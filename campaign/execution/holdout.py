@@ -21,7 +21,9 @@ def held_out(history: History, campaign: Campaign) -> Iterator[Replicate]:
     for record in front(records, campaign.objectives, campaign.search.constraints):
         values = tuple(record.metrics[name] for name in campaign.objectives)
         found.setdefault(values, record.number)
-    numbers = {record.number for record in records if record.baseline and record.valid}
-    for number in sorted(numbers | set(found.values())):
+    baselines = {record.number for record in records if record.baseline and record.valid}
+    compared = set(found.values()) - baselines
+    # The baseline alone would tell nothing.
+    for number in sorted(compared | baselines) if compared else ():
         for instance in range(seen, seen + campaign.search.held_out):
             yield Replicate(number, instance)

@@ -231,3 +231,9 @@ def test_replicates_run_side_by_side_in_simulation(tmp_path):
     testbed = FakeTestbed()
     search(composed, testbed)
     assert testbed.most_running == 2  # up to where a trial is judged whether it has lost
+
+
+def test_a_baseline_that_is_alone_on_the_front_is_not_run_once_more(tmp_path):
+    testbed = ByInstance()
+    search(composed_of(tmp_path, "search.holdout=2", "search.trials=1", "cluster.nodes=2"), testbed)
+    assert testbed.replicates == [(0, 0)]
