@@ -36,6 +36,7 @@ SETTINGS = (
     "cluster.nodes=[1,4]",
     f"search.trials={TRIALS}",
     "search.batch=4",
+    "search.holdout=1",
     "testbed.parallel=4",
     # Faults cost attempts, and none of them may use up a trial's.
     "search.retries=10",

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from campaign.config.compose import Composed, compose_recorded
 from campaign.core.errors import CampaignError, ConfigError
@@ -28,7 +29,9 @@ from campaign.records.results import Results
 from campaign.records.verification import trial_damages
 from search.distinct import PointKey, key_of
 from search.space import ARMS, PARAMS
-from search.study import Study, Suggestion
+
+if TYPE_CHECKING:  # Optuna takes half a second, and a dry run takes over nothing
+    from search.study import Study, Suggestion
 
 SETTING = "search.start_from"
 _FREE = MAY_CHANGE | {
@@ -250,8 +253,10 @@ def _no_source(name: str, why: str, root: Path, *, but: str) -> ConfigError:
     )
 
 
-def _study_so_far(composed: Composed, history: History) -> Study:
+def _study_so_far(composed: Composed, history: History) -> "Study":
     """Return a study that knows what was asked for; its sampler makes notes for what is taken."""
+    from search.study import Study, Suggestion
+
     campaign = composed.campaign
     study = Study(
         composed.space,
@@ -267,7 +272,7 @@ def _study_so_far(composed: Composed, history: History) -> Study:
     return study
 
 
-def _ask(suggestion: Suggestion, ledger: Ledger, origin: str = "") -> None:
+def _ask(suggestion: "Suggestion", ledger: Ledger, origin: str = "") -> None:
     baseline = suggestion.number == 0
     ledger.append(
         "asked",
