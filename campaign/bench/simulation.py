@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +22,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from campaign.bench import scale
 from campaign.bench.results import BenchmarkResults
+from campaign.bench.scale import scale_cases
 from campaign.bench.simulation_table import (
     EASY,
     OURS,
@@ -65,6 +68,8 @@ SHARED = (2_000, 5_000)
 AccaSim as shipped runs only the fewest, since it takes minutes for more.
 """
 MEMORY = ((250_000, False), (500_000, False), (1_000_000, False), (1_000_000, True))
+LARGEST = 100_000
+"""So many jobs at most are simulated to see how the cost grows, unless more are asked for."""
 KINDS: "Mapping[str, DispatcherKind]" = {TEXTBOOK: "textbook", SHIPPED: "shipped"}
 PLACES = 50_000_000
 """The most places (jobs times nodes) for which the nodes of each job are kept.
@@ -80,16 +85,26 @@ PACKAGES = ("numba", "numpy", "accasim")
 _log = logging.getLogger(__name__)
 
 
-def run(overrides: Sequence[str], folder: Path, rounds: int) -> BenchmarkResults:
+def run(
+    overrides: Sequence[str],
+    folder: Path,
+    rounds: int,
+    *,
+    against: Path | None = None,
+    largest: int = LARGEST,
+) -> BenchmarkResults:
     """Measure the speed of the simulation.
 
     Of the settings only the scheduler's name has a meaning here: its policy is simulated beside
-    the ideal ones. Nothing is written to `folder`.
+    the ideal ones; with another checkout `against` it, its engine takes turns with this one. Growth
+    is measured up to the `largest` number of jobs. Nothing is written to `folder`.
     """
     scheduler = compose(overrides).scheduler.name
     if overrides:
         _log.info("of the settings, this benchmark uses only the scheduler's name")
     measured = measure(rounds, scheduler, _facts(rounds))
+    cases = scale_cases(scheduler, largest)
+    measured = replace(measured, scale=scale.measure(cases, rounds, against))
     return BenchmarkResults.of(
         as_text(measured), simulation_txt=as_text(measured), simulation_json=as_json(measured)
     )

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from campaign.bench.scale import ScaleRow, scale_lines
 from campaign.bench.spread import Ratio, ratio, spread
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class SpeedMeasurements:
     """All that one run measured.
 
     `compiling_s` is the first simulation of a machine, `loading_s` that of a process; `missing`
-    says what wasn't measured, and why.
+    says what wasn't measured, and why; `scale` are simulations of sites' sizes.
     """
 
     facts: Mapping[str, Any]
@@ -130,6 +131,7 @@ class SpeedMeasurements:
     rows: Sequence[SpeedRow]
     memory: Sequence[MemoryGrowth]
     missing: Sequence[str] = ()
+    scale: Sequence[ScaleRow] = ()
 
 
 def ratios(measured: SpeedMeasurements) -> list[Ratio]:
@@ -171,6 +173,9 @@ def as_json(measured: SpeedMeasurements) -> str:
             }
             for row in measured.rows
         ],
+        "scale": [
+            {**asdict(row), "ratio": row.ratio and asdict(row.ratio)} for row in measured.scale
+        ],
         "memory": [{**asdict(one), "bytes_per_job": one.per_job} for one in measured.memory],
         "ratios": [asdict(one) for one in ratios(measured)],
     }
@@ -194,6 +199,8 @@ def _lines(measured: SpeedMeasurements) -> Iterator[str]:
     yield from measured.missing
     yield ""
     yield from _memory(measured.memory)
+    yield ""
+    yield from scale_lines(measured.scale)
     yield ""
     yield (
         f"compiling all policies, once per machine: {measured.compiling_s:.1f} s; "

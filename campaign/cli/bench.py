@@ -42,6 +42,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="how often each thing is measured (default: 3)",
     )
     parser.add_argument(
+        "--against",
+        type=user_path,
+        metavar="CHECKOUT",
+        help="simulation: a checkout of another commit, whose engine takes turns with this one",
+    )
+    parser.add_argument(
+        "--largest",
+        type=whole_number("--largest"),
+        metavar="JOBS",
+        help="simulation: up to how many jobs its growth is measured (default: 100000)",
+    )
+    parser.add_argument(
         "--out",
         type=user_path,
         default=Path("results/bench"),
@@ -55,10 +67,22 @@ def run(options: argparse.Namespace) -> int:
     names, overrides = benchmarks_of(options.words)
     for name in names:
         benchmark = importlib.import_module(module_of(name))
-        results = benchmark.run(overrides, options.out, options.rounds)
+        more = _more(options) if name == "simulation" else {}
+        results = benchmark.run(overrides, options.out, options.rounds, **more)
         results.write(options.out)
         say(f"\n{results.table}\n{options.out} holds {', '.join(results.files)}")
     return 0
+
+
+def _more(options: argparse.Namespace) -> dict[str, object]:
+    """Return the options of one benchmark that were given; raise UsageError for no checkout."""
+    given = {"against": options.against, "largest": options.largest}
+    if options.against and not (options.against / "campaign").is_dir():
+        raise UsageError(
+            f"--against: {options.against} is no checkout of this software",
+            resolution="Name the top folder of one: git worktree add FOLDER COMMIT.",
+        )
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def module_of(name: str) -> str:
