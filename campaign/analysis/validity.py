@@ -310,7 +310,8 @@ class _Jobs:
         node = np.asarray(found.to_numpy(), dtype=np.int64)
         job = np.repeat(np.arange(self._table.num_rows), self._node_counts())
         # A job and a node as one number, so that each pair is counted once.
-        pairs = np.unique((job * len(self._slots) + node)[node >= 0])
+        pairs = np.sort((job * len(self._slots) + node)[node >= 0])
+        pairs = pairs[np.diff(pairs, prepend=-1) > 0]
         return np.divmod(pairs, max(1, len(self._slots)))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaign.simulation.backfill import BackfillTimes
-from campaign.simulation.compiled import compiled
+from campaign.simulation.compiled import lean
 from campaign.simulation.work import NEVER
 
 # Places of the state: the time; the last runs by kind, and the next ones; flags: a run is wanted
@@ -54,7 +54,7 @@ class LoopTimes(NamedTuple):
     kernel: int
 
 
-@compiled
+@lean
 def start_clock(state: State, loop: LoopTimes) -> None:
     """Set the last runs to before the workload."""
     # So that a first run isn't held back by one that never was.
@@ -71,7 +71,7 @@ def start_clock(state: State, loop: LoopTimes) -> None:
         state[TIME] = max(0, loop.clock - SETTLED)
 
 
-@compiled
+@lean
 def set_alarms(
     state: State, waiting: bool, restless: bool, loop: LoopTimes, backfill: BackfillTimes
 ) -> None:
@@ -114,7 +114,7 @@ def set_alarms(
             state[BACKFILL_DUE] = _next_backfill(state, backfill, loop.tick, since)
 
 
-@compiled
+@lean
 def _count_full(state: State, loop: LoopTimes, now: int) -> None:
     """Let the delay count from the last run over the whole queue, if anything was to see or not."""
     if loop.kernel:
@@ -122,7 +122,7 @@ def _count_full(state: State, loop: LoopTimes, now: int) -> None:
         state[LAST_ASKED] = max(state[LAST_ASKED], full - full % SECOND)
 
 
-@compiled
+@lean
 def run_nothing(state: State, loop: LoopTimes, now: int) -> None:
     """Note the run in order that an empty queue has seen before `now`, if one was asked for."""
     if loop.kernel and state[ASKED]:
@@ -133,13 +133,13 @@ def run_nothing(state: State, loop: LoopTimes, now: int) -> None:
             state[LAST_ASKED] = _shown(state, loop, due)
 
 
-@compiled
+@lean
 def reads(loop: LoopTimes, now: int) -> int:
     """Return what the scheduler's clock shows it: whole seconds, if it is a machine's."""
     return now - now % SECOND if loop.kernel else now
 
 
-@compiled
+@lean
 def _shown(state: State, loop: LoopTimes, now: int) -> int:
     """Return what the clock shows to a run that was asked for.
 
@@ -152,14 +152,14 @@ def _shown(state: State, loop: LoopTimes, now: int) -> int:
     return shown
 
 
-@compiled
+@lean
 def change(state: State, time: int) -> None:
     """Note that something has changed that a backfill run may care for, by the clock's `time`."""
     state[CHANGED] = 1
     state[LAST_CHANGE] = max(state[LAST_CHANGE], time)
 
 
-@compiled
+@lean
 def backfilled(state: State, backfill: BackfillTimes, tested: int, started: int) -> None:
     """Note how long a backfill run took, and whether the next one has anything to do."""
     state[TOOK] = took(backfill, tested)
@@ -169,7 +169,7 @@ def backfilled(state: State, backfill: BackfillTimes, tested: int, started: int)
         state[CHANGED] = 1
 
 
-@compiled
+@lean
 def _next_backfill(state: State, backfill: BackfillTimes, tick: int, since: int) -> int:
     """Return when the next backfill run is due for something that is new `since` then.
 
@@ -181,7 +181,7 @@ def _next_backfill(state: State, backfill: BackfillTimes, tick: int, since: int)
     return _next_tick(max(due, since), due, beat)
 
 
-@compiled
+@lean
 def took(backfill: BackfillTimes, tested: int) -> int:
     """Return by how much the next run comes later than its interval after one of so many jobs."""
     took = backfill.test * tested
@@ -191,7 +191,7 @@ def took(backfill: BackfillTimes, tested: int) -> int:
     return took
 
 
-@compiled
+@lean
 def backfill_nothing(state: State, backfill: BackfillTimes, tick: int, now: int) -> None:
     """Note the backfill run that an empty queue has seen before `now`, if one was due.
 
@@ -205,7 +205,7 @@ def backfill_nothing(state: State, backfill: BackfillTimes, tick: int, now: int)
             state[CHANGED] = state[BEATS] = 0
 
 
-@compiled
+@lean
 def _next_tick(time: int, first: int, tick: int) -> int:
     """Return the first tick at `time` or later.
 
@@ -215,13 +215,13 @@ def _next_tick(time: int, first: int, tick: int) -> int:
     return first - (first - time) // tick * tick
 
 
-@compiled
+@lean
 def _last_tick(time: int, first: int, tick: int) -> int:
     """Return the last tick at `time` or before."""
     return first + (time - first) // tick * tick
 
 
-@compiled
+@lean
 def granted(state: State, loop: LoopTimes, now: int) -> tuple[bool, bool]:
     """Return whether a run in order begins now, and whether over the whole queue; note it."""
     full = bool(now >= state[FULL_DUE])
@@ -240,3 +240,27 @@ def granted(state: State, loop: LoopTimes, now: int) -> tuple[bool, bool]:
     state[LAST_RUN] = now
     state[SHOWN] = shown
     return True, full
+
+
+@lean
+def keeps_beat(state: State, loop: LoopTimes) -> bool:
+    """Return whether full runs keep their beat: it is the clock's, and none delays the next."""
+    off_beat = loop.interval % loop.tick != 0 or (loop.first - state[LAST_FULL]) % loop.tick != 0
+    following = state[LAST_FULL] + loop.interval
+    return not (off_beat or loop.interval < loop.least or following < state[LAST_RUN] + loop.least)
+
+
+@lean
+def pass_time(state: State, loop: LoopTimes, backfill: BackfillTimes, until: int) -> None:
+    """Leave out the runs before `until` that would find all as the last ones did.
+
+    Only the time goes on. It serves where runs keep their beat (`keeps_beat`).
+    """
+    runs = max(0, until - 1 - state[LAST_FULL]) // loop.interval
+    if runs > 0:
+        state[LAST_FULL] += runs * loop.interval
+        state[LAST_RUN] = state[LAST_ASKED] = state[LAST_FULL]
+    if backfill.on:
+        runs = max(0, until - 1 - state[LAST_BACKFILL]) // backfill.interval
+        state[LAST_BACKFILL] += runs * backfill.interval
+    state[TIME] = max(state[TIME], state[LAST_FULL], state[LAST_BACKFILL])

@@ -17,10 +17,8 @@ from campaign.simulation.beats import (
     BEATS,
     CHANGED,
     FULL_DUE,
-    LAST_ASKED,
     LAST_BACKFILL,
     LAST_FULL,
-    LAST_RUN,
     OWN,
     RUN_DUE,
     SAME_UNTIL,
@@ -34,6 +32,8 @@ from campaign.simulation.beats import (
     backfilled,
     change,
     granted,
+    keeps_beat,
+    pass_time,
     run_nothing,
     set_alarms,
     start_clock,
@@ -135,19 +135,8 @@ def _skip_idle_runs(
         for index in range(state[QUEUE_FIRST], state[QUEUE_LAST]):
             if work.submit[queue[index]] + int(order.max_age) + order.period > seen:
                 return
-    # Full runs keep their beat only where it is one of the clock's, and none delays the next.
-    off_beat = loop.interval % loop.tick != 0 or (loop.first - state[LAST_FULL]) % loop.tick != 0
-    following = state[LAST_FULL] + loop.interval
-    if off_beat or loop.interval < loop.least or following < state[LAST_RUN] + loop.least:
-        return
-    runs = max(0, until - 1 - state[LAST_FULL]) // loop.interval
-    if runs > 0:
-        state[LAST_FULL] += runs * loop.interval
-        state[LAST_RUN] = state[LAST_ASKED] = state[LAST_FULL]
-    if backfill.on:
-        runs = max(0, until - 1 - state[LAST_BACKFILL]) // backfill.interval
-        state[LAST_BACKFILL] += runs * backfill.interval
-    state[TIME] = max(state[TIME], state[LAST_FULL], state[LAST_BACKFILL])
+    if keeps_beat(state, loop):
+        pass_time(state, loop, backfill, until)
 
 
 @compiled

@@ -27,10 +27,25 @@ ONE: Any = np.int64(1)
 
 def compiled(function: Function) -> Function:
     """Return `function`, compiled for the types of its first call."""
+    # Said explicitly: else it is taken from the caller, which may count none.
+    return _compiled(function, _nrt=True)
+
+
+def lean(function: Function) -> Function:
+    """Return `function`, compiled not to count references to arrays.
+
+    Counting those of the dozens of arrays that a function is called with takes several times as
+    long as what small functions do. It serves where a function neither makes an array, nor gets or
+    returns one.
+    """
+    return _compiled(function, _nrt=False)
+
+
+def _compiled(function: Function, **options: bool) -> Function:
     # Numba's own default, a folder beside each file, would miss changes in the other files.
     numba.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or str(_folder())
     # Without Python's lock, so that the thread that waits for it can answer signals.
-    made: Function = numba.njit(cache=True, nogil=True)(function)
+    made: Function = numba.njit(cache=True, nogil=True, **options)(function)
     return made
 
 

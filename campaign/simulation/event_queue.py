@@ -7,13 +7,13 @@ all of it is read in order; where only the first counts, `heapq` does.
 import numpy as np
 from numpy.typing import NDArray
 
-from campaign.simulation.compiled import compiled
+from campaign.simulation.compiled import lean
 
 Times = NDArray[np.int64]
 Jobs = NDArray[np.int64]
 
 
-@compiled
+@lean
 def place_of(times: Times, jobs: Jobs, size: int, time: int, job: int) -> int:
     """Return where (time, job) stands, or would stand, in a queue of `size`."""
     low = 0
@@ -27,7 +27,7 @@ def place_of(times: Times, jobs: Jobs, size: int, time: int, job: int) -> int:
     return low
 
 
-@compiled
+@lean
 def insert(times: Times, jobs: Jobs, size: int, time: int, job: int) -> None:
     """Put (time, job) into a queue of `size`."""
     at = place_of(times, jobs, size, time, job)
@@ -38,7 +38,7 @@ def insert(times: Times, jobs: Jobs, size: int, time: int, job: int) -> None:
     jobs[at] = job
 
 
-@compiled
+@lean
 def remove(times: Times, jobs: Jobs, size: int, time: int, job: int) -> None:
     """Take (time, job), which is there, out of a queue of `size`."""
     for index in range(place_of(times, jobs, size, time, job), size - 1):

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from campaign.simulation.compiled import compiled
+from campaign.simulation.compiled import compiled, lean
 from campaign.simulation.people import Community
 from schedulers.policy import FairShare
 
@@ -40,6 +40,8 @@ UNKNOWN = -1.0
 SLOPE = 5.0
 """How much an account's use counts against that of those in it, under OBLIVIOUS."""
 TRACE = float(np.finfo(np.float64).tiny)
+FEW = 32
+"""So many values at most are sorted by insertion, which takes less time then."""
 LOG_2 = 0.693
 """The logarithm of 2, to as many places as it is counted with."""
 
@@ -146,7 +148,7 @@ def _resets(forgotten: str) -> Times:
     return (chosen - CALENDAR).astype(np.int64) * DAY_S
 
 
-@compiled
+@lean
 def fade(tree: Shares, rules: SharingRules, now: int) -> None:
     """Forget use whose time has come, look at that of accounts, and let it fade until `now`."""
     done = tree.since[1]
@@ -163,10 +165,12 @@ def fade(tree: Shares, rules: SharingRules, now: int) -> None:
     passed = now - tree.since[0]
     if passed > 0:
         # Slurm leaves a trace of all use, however long ago.
-        tree.usage[:] = tree.usage * max(rules.fading**passed, TRACE)
+        left = max(rules.fading**passed, TRACE)
+        for one in range(tree.usage.size):
+            tree.usage[one] *= left
 
 
-@compiled
+@lean
 def count_use(
     tree: Shares, rules: SharingRules, one: int, slots: float, begun: int, until: int
 ) -> None:
@@ -181,7 +185,7 @@ def count_use(
         one = tree.parent[one]
 
 
-@compiled
+@lean
 def factor_of(tree: Shares, rules: SharingRules, one: int) -> float:
     """Return the factor of jobs of the association: 1 is the most, 0 the least."""
     if rules.kind == TREE:
@@ -193,7 +197,7 @@ def factor_of(tree: Shares, rules: SharingRules, one: int) -> float:
     return 2.0 ** -((tree.effective[one] / tree.whole[one]) / rules.damping)
 
 
-@compiled
+@lean
 def _look_at(tree: Shares, rules: SharingRules, one: int) -> None:
     """Find what counts of the association's use, after that of the account above."""
     everything = tree.usage[0]
@@ -210,7 +214,7 @@ def _look_at(tree: Shares, rules: SharingRules, one: int) -> None:
         tree.effective[one] = part + (tree.effective[above] - part) * tree.level[one]
 
 
-@compiled
+@lean
 def _oblivious(tree: Shares, one: int, above: int) -> float:
     """Return the use that counts where the depth of the tree shall not."""
     part = tree.part[one]
@@ -262,7 +266,7 @@ def _push(tree: Shares, stack: Places, tied: NDArray[np.bool_], size: int, above
     served = np.empty(count, np.float64)
     for index in range(count):
         served[index] = -_deserved(tree, tree.child[first + index], above)
-    order = np.argsort(served, kind="mergesort")
+    order = _ascending(served)
     for index in range(count):
         one = tree.child[first + order[index]]
         if index == 0:
@@ -274,6 +278,21 @@ def _push(tree: Shares, stack: Places, tied: NDArray[np.bool_], size: int, above
 
 
 @compiled
+def _ascending(values: Numbers) -> Times:
+    """Return the places of values in their order; equal ones stay as they are."""
+    if values.size > FEW:
+        return np.argsort(values, kind="mergesort")
+    order = np.empty(values.size, np.int64)
+    for place in range(values.size):
+        at = place
+        while at > 0 and values[order[at - 1]] > values[place]:
+            order[at] = order[at - 1]
+            at -= 1
+        order[at] = place
+    return order
+
+
+@lean
 def _deserved(tree: Shares, one: int, above: int) -> float:
     """Return the share of one's level against the part of its use: above 1, it had too little."""
     if tree.level[one] == 0:

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from campaign.core.cluster import ClusterModel, Qos
 from campaign.schema.cluster import JobLimits, SharedLimits
-from campaign.simulation.compiled import compiled
+from campaign.simulation.compiled import lean
 from campaign.simulation.people import NOBODY, Community, Member, Ownership, Sizes
 
 Numbers = NDArray[np.int64]
@@ -279,7 +279,7 @@ def _offsets(lists: "list[list[_Check]] | list[list[int]]") -> Numbers:
     return np.array(list(accumulate(map(len, lists), initial=0)), np.int64)
 
 
-@compiled
+@lean
 def submit(limits: Limits, job: int) -> int:
     """Count the job as submitted, and return 0; or return the reason why it is refused."""
     if limits.refused[job] > 0:
@@ -293,7 +293,7 @@ def submit(limits: Limits, job: int) -> int:
     return limits.refused[job]
 
 
-@compiled
+@lean
 def submit_again(limits: Limits, job: int) -> None:
     """Count the job as submitted, whatever the limits: it was let in already."""
     kind = limits.kind[job]
@@ -301,7 +301,7 @@ def submit_again(limits: Limits, job: int) -> None:
         limits.used[limits.counted[index], SUBMITTED] += 1
 
 
-@compiled
+@lean
 def withdraw(limits: Limits, job: int) -> None:
     """Count the job as submitted no longer."""
     kind = limits.kind[job]
@@ -309,7 +309,7 @@ def withdraw(limits: Limits, job: int) -> None:
         limits.used[limits.counted[index], SUBMITTED] -= 1
 
 
-@compiled
+@lean
 def blocked_by(limits: Limits, job: int, nodes: Numbers, place: int, count: int) -> int:
     """Return 0 if the job may start on these nodes now, or the reason why it may not."""
     if limits.barred[job] > 0:
@@ -328,19 +328,19 @@ def blocked_by(limits: Limits, job: int, nodes: Numbers, place: int, count: int)
     return limits.barred[job]
 
 
-@compiled
+@lean
 def hold(limits: Limits, job: int, nodes: Numbers, place: int, count: int) -> None:
     """Count the job, which starts on these nodes, in all that limits it."""
     _count(limits, job, nodes, place, count, 1)
 
 
-@compiled
+@lean
 def release(limits: Limits, job: int, nodes: Numbers, place: int, count: int) -> None:
     """Count the job, which has ended on these nodes, no longer."""
     _count(limits, job, nodes, place, count, -1)
 
 
-@compiled
+@lean
 def _new_nodes(limits: Limits, counter: int, nodes: Numbers, place: int, count: int) -> int:
     """Return on how many of the nodes none of the counter's jobs runs."""
     row = limits.row[counter]
@@ -350,7 +350,7 @@ def _new_nodes(limits: Limits, counter: int, nodes: Numbers, place: int, count: 
     return new
 
 
-@compiled
+@lean
 def _count(limits: Limits, job: int, nodes: Numbers, place: int, count: int, sign: int) -> None:
     kind = limits.kind[job]
     for index in range(limits.counts[kind], limits.counts[kind + 1]):

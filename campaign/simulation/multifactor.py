@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from campaign.core.cluster import ClusterModel
-from campaign.simulation.compiled import compiled
+from campaign.simulation.compiled import lean
 from campaign.simulation.engine import HORIZON_NS, NS
 from campaign.simulation.event_queue import Jobs, Times
 from campaign.simulation.fair_share import (
@@ -116,13 +116,13 @@ def _size_factors(wanted: Multifactor, model: ClusterModel, sizes: Sizes) -> Num
     return factors
 
 
-@compiled
+@lean
 def enter(factors: Factors, tree: Shares, rules: SharingRules, job: int, now: int) -> None:
     """Give a job that was just submitted its first priority."""
     factors.priority[job] = _priority(factors, tree, rules, job, now)
 
 
-@compiled
+@lean
 def recalculate(
     factors: Factors,
     tree: Shares,
@@ -155,7 +155,7 @@ def recalculate(
     tree.since[0] = now // NS
 
 
-@compiled
+@lean
 def leave(
     factors: Factors, tree: Shares, rules: SharingRules, job: int, begun: Times, now: int
 ) -> None:
@@ -164,7 +164,7 @@ def leave(
         _count_running(factors, tree, rules, job, begun, now)
 
 
-@compiled
+@lean
 def _count_running(
     factors: Factors, tree: Shares, rules: SharingRules, job: int, begun: Times, now: int
 ) -> None:
@@ -173,7 +173,7 @@ def _count_running(
         count_use(tree, rules, own, factors.held[job], begun[job] // NS, now // NS)
 
 
-@compiled
+@lean
 def _priority(factors: Factors, tree: Shares, rules: SharingRules, job: int, now: int) -> int:
     age = 0.0
     waited = now // NS - factors.eligible[job] // NS

@@ -51,9 +51,11 @@ STARTS: Any = np.int64(3)
 
 
 # Places of the state behind those of the clock (beats.py): how many jobs wait, and run; the next
-# change of nodes; how many reasons were noted; when something last changed.
-QUEUED, RUNNING, NEXT_CHANGE, NOTED, LAST_NEWS = range(OWN, OWN + 5)
-STATES = OWN + 5
+# change of nodes; how many reasons were noted; when something last changed; until when backfill
+# runs would find what the last one did, also as its plan moves on; how many jobs of the queue are
+# in order, and when priorities last put them into another one.
+QUEUED, RUNNING, NEXT_CHANGE, NOTED, LAST_NEWS, KEPT_UNTIL, ORDERED, MOVED = range(OWN, OWN + 8)
+STATES = OWN + 8
 
 
 def _record(fields: str) -> np.dtype[Any]:
@@ -94,13 +96,13 @@ RULES = _record(
     "placement busy_first launch release requeue restarts prompt depth partition_depth most_starts "
     "limits_stop gives_way patience reorders youngest_first tests starts of_user of_partition "
     "of_user_in_partition of_account least_age least_priority plans_of_partition records window "
-    "resolution foresight linear records_reasons people ages_of_all"
+    "resolution foresight linear records_reasons people ages_of_all settles"
 )
 """How the scheduler decides, in numbers (`schedulers.policy`); 0 stands for no limit, and for no.
 
-`prompt` is 1 where nothing but jobs that come and go changes what a run would decide,
-`ages_of_all` where also jobs that wait for others grow old. `people` is the number of users or of
-accounts, whichever is larger.
+`prompt` is 1 where nothing but jobs that come and go changes what a run would decide, `settles`
+where the order of the queue does too, but nothing else. `ages_of_all` is 1 where also jobs that
+wait for others grow old. `people` is the number of users or of accounts, whichever is larger.
 """
 
 
@@ -133,7 +135,8 @@ class Live(NamedTuple):
 
     `submit` is when jobs come. `free` is what is free on nodes, `up` tells which of them are used,
     and `left` how many jobs are leaving each. `queue` are the jobs that wait, in the order of their
-    submission. `limit_times` and `limit_jobs` are the running jobs by the time at which they reach
+    submission, and `order` those of them that may start, in the order of their priorities.
+    `limit_times` and `limit_jobs` are the running jobs by the time at which they reach
     their limits. `tasks` counts those of each array that run.
     """
 
@@ -144,6 +147,7 @@ class Live(NamedTuple):
     up: Flags
     left: Ints
     queue: Ints
+    order: Ints
     limit_times: Ints
     limit_jobs: Ints
     tasks: Ints

@@ -11,8 +11,11 @@ from campaign.simulation.beats import (
     TIME,
     backfilled,
 )
-from campaign.simulation.compiled import ZERO, compiled
+from campaign.simulation.compiled import ZERO, compiled, lean
+from campaign.simulation.site_alike import AlikeNodes, wanted_by
+from campaign.simulation.site_alike_foresight import Foresight, foreseen_of, planned_alike
 from campaign.simulation.site_arrays import (
+    KEPT_UNTIL,
     NOBODY,
     QUEUED,
     RUNNING,
@@ -24,11 +27,11 @@ from campaign.simulation.site_choosing import Room
 from campaign.simulation.site_foresight import planned_start
 from campaign.simulation.site_in_order import array_is_full
 from campaign.simulation.site_people import Crowd, held_back
-from campaign.simulation.site_plan import PlanChain, close_nodes, no_plans, slot
+from campaign.simulation.site_plan import PlanChain, choose_in, close_nodes, no_plans, slot
 from campaign.simulation.site_preempting import preempted
 from campaign.simulation.site_queueing import waiting
 from campaign.simulation.site_reasons import ARRAY_LIMIT, DEPTH, GIVING_WAY, RESOURCES, WINDOW
-from campaign.simulation.site_running import Ends, begin, leave_queue, note
+from campaign.simulation.site_running import SECOND, Ends, begin, leave_queue, note
 from campaign.simulation.work import GO_ON, NEVER
 
 
@@ -37,12 +40,16 @@ def backfill(
     site: Site,
     live: Live,
     crowd: Crowd,
-    room: Room,
+    room: Room | None,
+    alike: AlikeNodes | None,
     ends: Ends,
     times: BackfillTimes,
     now: int,
 ) -> None:
-    """Plan the queue anew: start what delays no job before it, and plan nodes for the rest."""
+    """Plan the queue anew: start what delays no job before it, and plan nodes for the rest.
+
+    Where nodes are `alike`, they are looked at as such.
+    """
     rules = site.rules[0]
     live.state[LAST_BACKFILL] = live.state[TIME]
     live.state[CHANGED] = 0
@@ -51,6 +58,8 @@ def backfill(
     counts = _no_counts(site)
     same = live.limit_times[0] if live.state[RUNNING] > 0 else NEVER
     planned = False
+    kept = same - SECOND
+    ahead = foreseen_of(site, live, alike)
     tested = started = ZERO
     for index in range(queue.size):
         job = queue[index]
@@ -58,17 +67,15 @@ def backfill(
             _note_rest(site, live, queue, index)
             break
         reserve = _may_reserve(site, live, counts, job, now)
-        if array_is_full(site, live, job):
-            note(site, live, job, ARRAY_LIMIT)
-            continue
-        reason = held_back(site, live, crowd, job, ZERO)
-        if reason == 0 and _too_many(site, live, counts, job):
-            reason = DEPTH
+        reason = _not_looked_at(site, live, crowd, counts, job)
         if reason > 0:
             note(site, live, job, reason)
             continue
-        start, looked = planned_start(site, live, room, chain, job, now, not reserve)
+        start, looked, until = _start_of(
+            site, live, room, alike, ahead, chain, job, now, not reserve
+        )
         tested += looked
+        kept = min(kept, until)
         if start < NEVER:
             reason = held_back(site, live, crowd, job, site.jobs.count[job])
         if reason > 0 and (start == now or not rules.limits_stop):
@@ -79,32 +86,70 @@ def backfill(
             started += 1
             if started == rules.starts:
                 break
+            ahead = foreseen_of(site, live, alike)
             continue
         note(site, live, job, WINDOW if start == NEVER else RESOURCES)
         planned = True
         if start < NEVER and reserve:
             if rules.records > 0 and chain.size[1] >= rules.records:
                 break
-            since = _planned(site, live, chain, counts, job, start, now)
+            since, until = _planned(site, live, chain, counts, job, start, now)
             same = min(same, since)
+            kept = min(kept, until)
     leave_queue(live)
     # On a machine, jobs that are held back are no change by themselves.
     live.state[BEATS] = planned if times.kernel else live.state[QUEUED] > 0
     backfilled(live.state, times, tested, started)
     live.state[SAME_UNTIL] = now if started else same
+    live.state[KEPT_UNTIL] = now if started else min(same, kept)
+
+
+@lean
+def _start_of(
+    site: Site,
+    live: Live,
+    room: Room | None,
+    alike: AlikeNodes | None,
+    ahead: Foresight,
+    chain: PlanChain,
+    job: int,
+    now: int,
+    now_only: bool,
+) -> tuple[int, int, int]:
+    """Choose the job's nodes, and return what `planned_start` does."""
+    found = NEVER, ZERO, NEVER
+    if room is not None:
+        found = planned_start(site, live, room, chain, job, now, now_only)
+    if alike is not None:
+        wanted = wanted_by(site, job)
+        found = planned_alike(
+            live.halt, alike, ahead, chain, live.places, live.left, wanted, now, now_only
+        )
+    return found
+
+
+@lean
+def _not_looked_at(site: Site, live: Live, crowd: Crowd, counts: Ints, job: int) -> int:
+    """Return for which reason nodes aren't looked for at all; 0 where they are."""
+    if array_is_full(site, live, job):
+        return ARRAY_LIMIT
+    reason = held_back(site, live, crowd, job, ZERO)
+    if reason == 0 and _too_many(site, live, counts, job):
+        return DEPTH
+    return reason
 
 
 @compiled
-def _gives_room(site: Site, live: Live, room: Room, ends: Ends, job: int, now: int) -> bool:
+def _gives_room(site: Site, live: Live, room: Room | None, ends: Ends, job: int, now: int) -> bool:
     """Return whether the job, to start now, waits for others that give way to it."""
-    if not site.rules[0].gives_way or _has_room(site, live, job):
+    if room is None or not site.rules[0].gives_way or _has_room(site, live, job):
         return False
     preempted(site, live, room, ends, job, now)
     note(site, live, job, GIVING_WAY)
     return True
 
 
-@compiled
+@lean
 def _has_room(site: Site, live: Live, job: int) -> bool:
     """Return whether what the job would have on its chosen nodes is free."""
     jobs = site.jobs
@@ -120,18 +165,25 @@ def _has_room(site: Site, live: Live, job: int) -> bool:
     return True
 
 
-@compiled
+@lean
 def _planned(
     site: Site, live: Live, chain: PlanChain, counts: Ints, job: int, start: int, now: int
-) -> int:
-    """Plan the job's nodes for it; return from when on."""
-    since, until = slot(start, site.jobs.limit[job], now, site.rules[0].resolution)
-    close_nodes(site, live, chain, since, until, job)
+) -> tuple[int, int]:
+    """Plan the job's nodes for it; return from when on, and when that might be done otherwise.
+
+    It might once the end of all plans, a window from the present, has come to where this one ends.
+    """
+    rules = site.rules[0]
+    since, until = slot(start, site.jobs.limit[job], now, rules.resolution)
+    choose_in(chain, live.places, site.jobs.place[job], site.jobs.count[job])
+    close_nodes(chain, since, until)
     counts[3, site.jobs.part[job]] += 1
-    return since
+    if since >= chain.horizon:
+        return since, since - rules.window
+    return since, until - rules.window if until >= chain.horizon else NEVER
 
 
-@compiled
+@lean
 def _note_rest(site: Site, live: Live, queue: Ints, first: int) -> None:
     for index in range(first, queue.size):
         note(site, live, queue[index], DEPTH)
@@ -147,7 +199,7 @@ def _no_counts(site: Site) -> Ints:
     return np.zeros((4 + partitions, max(partitions, site.rules[0].people)), np.int64)
 
 
-@compiled
+@lean
 def _may_reserve(site: Site, live: Live, counts: Ints, job: int, now: int) -> bool:
     """Return whether nodes may be planned for the job, not only given to it now."""
     rules = site.rules[0]
@@ -161,7 +213,7 @@ def _may_reserve(site: Site, live: Live, counts: Ints, job: int, now: int) -> bo
     return not 0 < rules.plans_of_partition <= counts[3, partition]
 
 
-@compiled
+@lean
 def _too_many(site: Site, live: Live, counts: Ints, job: int) -> bool:
     """Return whether as many jobs of its user, partition or account were looked at as may be.
 

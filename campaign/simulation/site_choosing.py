@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from campaign.simulation.compiled import ONE, ZERO, compiled
+from campaign.simulation.compiled import ONE, ZERO, compiled, lean
+from campaign.simulation.node_sets import Words, words_for
 from campaign.simulation.nodes import BEST_FIT, FIRST, LEAST_LOADED
 from campaign.simulation.site_arrays import USAGE, Flags, Live, Records, Site, records
 
@@ -24,20 +25,30 @@ class Room(NamedTuple):
 
     `opened` nodes may be looked at. Of what was `seen`, `avail` and `cards` are the slots and GPUs
     that the job can have there, `weight` tells which nodes come first: the lowest, and `lasting`
-    flags nodes that are to be remembered. `foreseen` is what will be free.
+    flags nodes that are to be remembered. `foreseen` is what will be free. `every` and `unplanned`
+    are sets of opened nodes: all, and those that no plan closes.
     """
 
     opened: Flags
     seen: Records
     foreseen: Records
+    every: Words
+    unplanned: Words
 
 
 def room_of(nodes: int) -> Room:
     """Return room for so many nodes."""
-    return Room(np.zeros(nodes, np.bool_), records(SEEN, nodes), records(USAGE, nodes))
+    words = words_for(nodes)
+    return Room(
+        np.zeros(nodes, np.bool_),
+        records(SEEN, nodes),
+        records(USAGE, nodes),
+        np.zeros(words, np.int64),
+        np.zeros(words, np.int64),
+    )
 
 
-@compiled
+@lean
 def chosen(site: Site, live: Live, room: Room, job: int, free: Records, busy_first: int) -> bool:
     """Choose the job's nodes among the opened ones by what is free; return False if it can't be.
 
@@ -66,27 +77,28 @@ def chosen(site: Site, live: Live, room: Room, job: int, free: Records, busy_fir
     return _by_rule(live, room, width, count, gpus, alone, place, rule)
 
 
-@compiled
+@lean
 def take(site: Site, live: Live, free: Records, job: int) -> None:
     """Take what the job has on its chosen nodes from `free`."""
     _move(site, live, free, job, -ONE)
 
 
-@compiled
+@lean
 def give(site: Site, live: Live, free: Records, job: int) -> None:
     """Give what the job has on its chosen nodes back to `free`."""
     _move(site, live, free, job, ONE)
 
 
-@compiled
+@lean
 def copy_usage(source: Records, target: Records) -> None:
     """Let `target` be as `source` is."""
-    target.slots[:] = source.slots
-    target.memory[:] = source.memory
-    target.gpus[:] = source.gpus
+    for node in range(source.size):
+        target.slots[node] = source.slots[node]
+        target.memory[node] = source.memory[node]
+        target.gpus[node] = source.gpus[node]
 
 
-@compiled
+@lean
 def _move(site: Site, live: Live, free: Records, job: int, sign: int) -> None:
     jobs = site.jobs
     for at in range(jobs.place[job], jobs.place[job] + jobs.count[job]):
@@ -99,7 +111,7 @@ def _move(site: Site, live: Live, free: Records, job: int, sign: int) -> None:
         free.memory[node] += sign * memory
 
 
-@compiled
+@lean
 def _see_what_it_can_have(site: Site, room: Room, job: int, free: Records) -> None:
     jobs = site.jobs
     kind = jobs.kind[job]
@@ -124,7 +136,7 @@ def _see_what_it_can_have(site: Site, room: Room, job: int, free: Records) -> No
         room.seen.avail[node] = avail
 
 
-@compiled
+@lean
 def _with_memory(site: Site, job: int, memory: int, avail: int) -> int:
     """Return how many of the node's `avail` slots have memory for the job."""
     jobs = site.jobs
@@ -137,7 +149,7 @@ def _with_memory(site: Site, job: int, memory: int, avail: int) -> int:
     return avail
 
 
-@compiled
+@lean
 def _gathered(
     live: Live,
     room: Room,
@@ -172,7 +184,7 @@ def _gathered(
     return left <= 0 and wanted <= 0
 
 
-@compiled
+@lean
 def _noted(
     live: Live, room: Room, node: int, at: int, left: int, wanted: int, missing: int, alone: bool
 ) -> tuple[int, int]:
@@ -193,14 +205,14 @@ def _noted(
     return left - here, wanted
 
 
-@compiled
+@lean
 def _counts(room: Room, node: int, gpus: int, least: int) -> bool:
     if room.seen.used[node] or room.seen.avail[node] <= 0:
         return False
     return room.seen.avail[node] + (room.seen.cards[node] if gpus > 0 else ZERO) >= least
 
 
-@compiled
+@lean
 def _tightest_run(
     room: Room, slots: int, count: int, wanted: int, gpus: int, least: int
 ) -> tuple[int, int]:
@@ -237,7 +249,7 @@ def _tightest_run(
     return best_first, best_last
 
 
-@compiled
+@lean
 def _tightest_node(room: Room, first: int, last: int, slots: int, wanted: int) -> int:
     """Return the node of the run with fewest slots that are enough; -1 if there is none."""
     best = NONE
@@ -279,7 +291,7 @@ def _by_rule(
     return True
 
 
-@compiled
+@lean
 def _single(room: Room, width: int, gpus: int, rule: int) -> int:
     """Return the node for a job of one node, or -1."""
     best = NONE
@@ -297,7 +309,7 @@ def _single(room: Room, width: int, gpus: int, rule: int) -> int:
     return best
 
 
-@compiled
+@lean
 def _busy_first(
     site: Site,
     live: Live,

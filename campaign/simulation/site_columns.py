@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from campaign.simulation.site_arrays import (
 )
 from campaign.simulation.site_features import meets
 from campaign.simulation.site_reasons import PARTITION_ACCESS, PARTITION_NODES, PARTITION_TIME
+from campaign.simulation.site_setting import standing_of
 from schedulers.base import Node, Topology
 from schedulers.fitting import fewest_nodes
 
@@ -192,19 +193,42 @@ def arrays_of(jobs: "list[Job]") -> tuple[Ints, Ints]:
     return np.array(array, np.int64), np.array(at_once, np.int64)
 
 
-def job_table(
-    columns: Columns, times: tuple[Ints, Ints, Flags], standing: Ints, people: tuple[Ints, Ints]
-) -> tuple[Records, Ints]:
-    """Return the table of jobs, and the list of the jobs that others depend on.
+class SiteJobs(NamedTuple):
+    """A workload's jobs on a cluster: their table, the list of the jobs that others depend on, and
+    a row of flags for each kind of nodes.
 
-    `times` are their limits, how long they run, and whether they are ended by their limits;
-    `people` their users and accounts.
+    `plain` says that none of them asks for more than slots.
     """
+
+    table: Records
+    others: Ints
+    kinds: Flags
+    plain: bool
+
+    @property
+    def none(self) -> "SiteJobs":
+        """The same without the jobs themselves."""
+        return self._replace(table=self.table[:0], others=self.others[:0])
+
+
+def jobs_of(
+    workload: Workload, topology: Topology, times: tuple[Ints, Ints, Flags], *, memory: bool
+) -> SiteJobs:
+    """Return the jobs of a workload.
+
+    `times` are their limits, how long they run, and whether they are ended by their limits. With
+    `memory`, it is set aside for jobs.
+    """
+    columns = Columns(workload, topology, memory=memory)
     jobs = columns.jobs
     limit, ran, timed_out = times
     count = columns.ints("count")
     after, others, kinds = dependencies(jobs)
     array, at_once = arrays_of(jobs)
+    ranks = [job.traits.qos for job in jobs]
+    standing = standing_of(columns.model, columns.ints("partition"), ranks)
+    names = [job.traits.user_name or "root" for job in jobs]
+    users = {name: at for at, name in enumerate(dict.fromkeys(names))}
     reservations = {each.name: at for at, each in enumerate(columns.model.reservations)}
     table = records(
         JOB,
@@ -221,8 +245,8 @@ def job_table(
         ran=ran,
         timed_out=timed_out,
         reservation=[reservations.get(job.traits.reservation or "", NOBODY) for job in jobs],
-        user=people[0],
-        account=people[1],
+        user=[users[name] for name in names],
+        account=np.full(len(jobs), NOBODY),
         standing=standing,
         barred=columns.barred(limit // NS),
         after=after[:-1],
@@ -232,7 +256,9 @@ def job_table(
         at_once=at_once,
         place=np.cumsum(count) - count,
     )
-    return table, others
+    more = ("gpus", "slot_memory", "node_memory", "alone")
+    plain = not any(table[name].any() for name in more)
+    return SiteJobs(table, others, columns.kinds, plain)
 
 
 def _members(partition: Partition | None, topology: Topology) -> list[bool]:

@@ -68,6 +68,8 @@ def crowd_of(
         period=period,
         next_ranking=np.array([period + begun_s * NS], np.int64),
         begun=np.full(len(workload), -1, np.int64),
+        active=np.zeros(len(workload), np.int64),
+        actives=np.full(1, -1, np.int64),
         factors=factors_of(wanted, _sized(model, topology), community, owners, sizes, submitted),
         tree=tree,
         sharing=sharing,

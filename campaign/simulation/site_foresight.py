@@ -5,16 +5,19 @@ have reached their limits, and each window is longer than the one before.
 """
 
 from campaign.simulation.beats import TIME
-from campaign.simulation.compiled import ONE, ZERO, compiled
+from campaign.simulation.compiled import ONE, ZERO, lean
+from campaign.simulation.node_sets import has, include
+from campaign.simulation.site_alike import is_left, wanted_by
+from campaign.simulation.site_alike_foresight import longer
 from campaign.simulation.site_arrays import RUNNING, RUNS, STAYS, Live, Site
 from campaign.simulation.site_choosing import Room, chosen, copy_usage, give
-from campaign.simulation.site_plan import PlanChain, open_nodes, overlaps
+from campaign.simulation.site_plan import PlanChain, choose_in, open_nodes, overlaps
 from campaign.simulation.site_reserving import next_end, unreserved
 from campaign.simulation.site_running import SECOND
 from campaign.simulation.work import GO_ON, NEVER, after
 
 
-@compiled
+@lean
 def gives_way(site: Site, live: Live, job: int, other: int) -> bool:
     """Return whether the running job `other` gives way to `job`."""
     standing = site.jobs.standing
@@ -26,13 +29,14 @@ def gives_way(site: Site, live: Live, job: int, other: int) -> bool:
     )
 
 
-@compiled
+@lean
 def planned_start(
     site: Site, live: Live, room: Room, chain: PlanChain, job: int, now: int, now_only: bool
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Choose the job's nodes; return when it starts there, and 1 if nodes were looked for at all.
 
     It starts `now`, or later; at NEVER where that is beyond the plan, or not now and `now_only`.
+    Returns also when it first might be planned otherwise only because the plan has moved on.
     """
     jobs = site.jobs
     looked = ZERO
@@ -42,52 +46,62 @@ def planned_start(
     while live.halt[0] == GO_ON:
         begin, taken = unreserved(site, live, room, job, begin, 1)
         if begin > last:
-            break
+            return NEVER, looked, begin - site.rules[0].window
         later = _narrowed(site, room, chain, job, begin, now, last, taken)
         following = later
         if _opened(site, room, job) >= jobs.count[job]:
             looked = ONE
             start = _foreseen(site, live, room, job, begin, later, now, yielding, now_only)
-            if start <= now and not yielding and _is_left(site, live, job):
+            if (
+                start <= now
+                and not yielding
+                and is_left(live.places, live.left, wanted_by(site, job))
+            ):
                 start = now + SECOND
                 later = ZERO - 1
             if start <= now:
-                return now, looked
+                return now, looked, NEVER
             if start < NEVER:
                 until = after(start, jobs.limit[job])
-                clash = overlaps(site, live, chain, start, until, job)
+                choose_in(chain, live.places, jobs.place[job], jobs.count[job])
+                clash = overlaps(chain, ZERO, start, until)
                 following = start
                 if not clash and 0 <= later < start:
                     following = later
                 elif not clash:
-                    late = now_only or start > after(now, site.rules[0].window)
-                    return (NEVER if late else start), looked
+                    if start > after(now, site.rules[0].window):
+                        return NEVER, looked, start - site.rules[0].window
+                    return (NEVER if now_only else start), looked, NEVER
         if following < 0 or now_only:
             break
         begin = max(following, begin + 1)
-    return NEVER, looked
+    return NEVER, looked, NEVER
 
 
-@compiled
+@lean
 def _narrowed(
     site: Site, room: Room, chain: PlanChain, job: int, begin: int, now: int, last: int, taken: bool
 ) -> int:
     """Close what plans have; return when it is worth looking again, -1 where it isn't."""
     kind = site.jobs.kind[job]
     members = site.members[site.jobs.part[job]]
+    room.every[:] = 0
     for node in range(room.opened.size):
-        room.opened[node] = room.opened[node] and members[node]
-    later = open_nodes(chain, room, begin, after(begin, site.jobs.limit[job]))
+        if room.opened[node] and members[node]:
+            include(room.every, node)
+    end = after(begin, site.jobs.limit[job])
+    count = site.jobs.count[job]
+    _, later = open_nodes(chain, ZERO, room.every, room.unplanned, begin, end, count)
     if taken:
         ends = next_end(site, begin, now)
         if 0 < ends < last and (later < 0 or ends < later):
             later = ends
     for node in range(room.opened.size):
-        room.opened[node] = room.opened[node] and site.kinds[kind, node]
+        room.opened[node] = site.kinds[kind, node] and has(room.unplanned, node)
     return later
 
 
-@compiled
+@lean
 def _opened(site: Site, room: Room, job: int) -> int:
     opened = ZERO
     for node in range(room.opened.size):
@@ -95,7 +109,7 @@ def _opened(site: Site, room: Room, job: int) -> int:
     return opened
 
 
-@compiled
+@lean
 def _foreseen(
     site: Site,
     live: Live,
@@ -132,7 +146,7 @@ def _foreseen(
     return _in_windows(site, live, room, job, later, now, yielding, index)
 
 
-@compiled
+@lean
 def _in_windows(
     site: Site, live: Live, room: Room, job: int, later: int, now: int, yielding: bool, index: int
 ) -> int:
@@ -169,18 +183,13 @@ def _in_windows(
         if foresight == 0:
             origin = live.limit_times[index]
             continue
-        length = _longer(site, length)
+        length = longer(length, site.rules[0].linear)
         while live.limit_times[index] > after(origin, length) and length < NEVER // 2:
-            length = _longer(site, length)
+            length = longer(length, site.rules[0].linear)
     return NEVER
 
 
-@compiled
-def _longer(site: Site, length: int) -> int:
-    return length + site.rules[0].linear if site.rules[0].linear > 0 else 2 * length
-
-
-@compiled
+@lean
 def _any_gives_way(site: Site, live: Live, job: int, now: int) -> bool:
     for index in range(live.state[RUNNING]):
         if gives_way(site, live, job, live.limit_jobs[index]):
@@ -188,18 +197,9 @@ def _any_gives_way(site: Site, live: Live, job: int, now: int) -> bool:
     return False
 
 
-@compiled
+@lean
 def _uses(site: Site, live: Live, room: Room, job: int) -> bool:
     for at in range(site.jobs.place[job], site.jobs.place[job] + site.jobs.count[job]):
         if room.opened[live.places.nodes[at]]:
-            return True
-    return False
-
-
-@compiled
-def _is_left(site: Site, live: Live, job: int) -> bool:
-    """Return True if another job is still leaving one of the nodes chosen for this one."""
-    for at in range(site.jobs.place[job], site.jobs.place[job] + site.jobs.count[job]):
-        if live.left[live.places.nodes[at]] > 0:
             return True
     return False

@@ -7,8 +7,9 @@ partition's nodes for itself: no later job of the partition is tried, and none o
 import numpy as np
 
 from campaign.simulation.beats import SHOWN, UNSEEN, change
-from campaign.simulation.compiled import ONE, ZERO, compiled
+from campaign.simulation.compiled import ONE, ZERO, compiled, lean
 from campaign.simulation.limits import NO_NODES
+from campaign.simulation.site_alike import AlikeNodes, fits_now
 from campaign.simulation.site_arrays import (
     NOBODY,
     WAITS,
@@ -37,7 +38,14 @@ from campaign.simulation.work import NEVER
 
 @compiled
 def run_in_order(
-    site: Site, live: Live, crowd: Crowd, room: Room, ends: Ends, now: int, full: bool
+    site: Site,
+    live: Live,
+    crowd: Crowd,
+    room: Room | None,
+    alike: AlikeNodes | None,
+    ends: Ends,
+    now: int,
+    full: bool,
 ) -> None:
     """Start jobs in their order; a run that isn't `full` looks at so many of them."""
     rules = site.rules[0]
@@ -67,7 +75,7 @@ def run_in_order(
         seen += 1
         if _comes_later(site, live, job, failed, closed):
             continue
-        if _started(site, live, crowd, room, ends, job, now, there):
+        if _started(site, live, crowd, room, alike, ends, job, now, there):
             started += 1
             change(live.state, live.state[SHOWN])
             continue
@@ -78,7 +86,7 @@ def run_in_order(
     leave_queue(live)
 
 
-@compiled
+@lean
 def array_is_full(site: Site, live: Live, job: int) -> bool:
     """Return whether as many tasks of the job's array run as may."""
     array = site.jobs.array[job]
@@ -87,7 +95,7 @@ def array_is_full(site: Site, live: Live, job: int) -> bool:
     return live.tasks[array] >= site.jobs.at_once[job]
 
 
-@compiled
+@lean
 def _unseen(site: Site, live: Live, queue: Ints, first: int, failed: Flags, closed: Flags) -> int:
     """Return 1 if a run that went on from `first` on might start a job, else 0."""
     unseen = ZERO
@@ -98,7 +106,7 @@ def _unseen(site: Site, live: Live, queue: Ints, first: int, failed: Flags, clos
     return unseen
 
 
-@compiled
+@lean
 def _comes_later(site: Site, live: Live, job: int, failed: Flags, closed: Flags) -> bool:
     """Return whether an earlier job of the same partition or reservation waits."""
     reservation = site.jobs.reservation[job]
@@ -113,7 +121,8 @@ def _started(
     site: Site,
     live: Live,
     crowd: Crowd,
-    room: Room,
+    room: Room | None,
+    alike: AlikeNodes | None,
     ends: Ends,
     job: int,
     now: int,
@@ -125,13 +134,17 @@ def _started(
         note(site, live, job, reason)
         return False
     note(site, live, job, RESOURCES)
-    when, _ = unreserved(site, live, room, job, now, 0)
-    if when == NEVER:
-        note(site, live, job, RESERVATION)
-        return False
-    for node in range(there.size):
-        room.opened[node] = room.opened[node] and there[node] and live.left[node] == 0
-    fits = chosen(site, live, room, job, live.free, 0)
+    fits = False
+    if room is not None:
+        when, _ = unreserved(site, live, room, job, now, 0)
+        if when == NEVER:
+            note(site, live, job, RESERVATION)
+            return False
+        for node in range(there.size):
+            room.opened[node] = room.opened[node] and there[node] and live.left[node] == 0
+        fits = chosen(site, live, room, job, live.free, 0)
+    if alike is not None:
+        fits = fits_now(site, live, alike, job, there)
     reason = held_back(site, live, crowd, job, site.jobs.count[job] if fits else NO_NODES)
     if reason > 0:
         note(site, live, job, reason)
@@ -139,17 +152,17 @@ def _started(
     if fits:
         begin(site, live, crowd, ends, job, now)
         return True
-    if site.rules[0].gives_way and preempted(site, live, room, ends, job, now):
+    if room is not None and site.rules[0].gives_way and preempted(site, live, room, ends, job, now):
         note(site, live, job, GIVING_WAY)
     return False
 
 
-@compiled
-def _blocks(site: Site, live: Live, room: Room, job: int, now: int, there: Flags) -> bool:
+@lean
+def _blocks(site: Site, live: Live, room: Room | None, job: int, now: int, there: Flags) -> bool:
     """Return whether the job that wasn't started keeps its partition for itself.
 
     It does if it could start now on the nodes that are there, if they were idle; and if too few of
-    its partition are there at all.
+    its partition are there at all. Without `room`, all nodes are alike and there.
     """
     rules = site.rules[0]
     members = site.members[site.jobs.part[job]]
@@ -157,7 +170,7 @@ def _blocks(site: Site, live: Live, room: Room, job: int, now: int, there: Flags
     blocks = True
     if reason > GIVING_WAY:
         blocks = rules.limits_stop > 0
-    elif _count(members, live.up, there) >= site.jobs.count[job]:
+    elif room is not None and _count(members, live.up, there) >= site.jobs.count[job]:
         when, _ = unreserved(site, live, room, job, now, 0)
         for node in range(there.size):
             room.opened[node] = room.opened[node] and there[node]
@@ -172,7 +185,7 @@ def _blocks(site: Site, live: Live, room: Room, job: int, now: int, there: Flags
     return blocks and not 0 < rules.least_priority > live.jobs.priority[job]
 
 
-@compiled
+@lean
 def _count(members: Flags, up: Flags, there: Flags) -> int:
     count = ZERO
     for node in range(members.size):
@@ -180,7 +193,7 @@ def _count(members: Flags, up: Flags, there: Flags) -> int:
     return count
 
 
-@compiled
+@lean
 def _close(site: Site, job: int, failed: Flags, there: Flags) -> None:
     partition = site.jobs.part[job]
     failed[partition] = True
@@ -189,7 +202,7 @@ def _close(site: Site, job: int, failed: Flags, there: Flags) -> None:
             there[node] = False
 
 
-@compiled
+@lean
 def _close_reservation(site: Site, live: Live, job: int, closed: Flags, there: Flags) -> None:
     """Let no later job of the reservation be tried, and none have its nodes if it isn't usable."""
     reservation = site.jobs.reservation[job]

@@ -6,30 +6,39 @@ clock's next stroke; one over the whole queue, and a backfill run, at their inte
 
 from campaign.simulation.backfill import BackfillTimes
 from campaign.simulation.beats import (
+    ASKED,
     ASKED_DUE,
     BACKFILL_DUE,
+    CHANGED,
     FULL_DUE,
     LAST_BACKFILL,
     LAST_FULL,
+    LAST_RUN,
     RUN_DUE,
     SHOWN,
     TIME,
+    UNSEEN,
     WANTED,
     LoopTimes,
     backfill_nothing,
     granted,
+    keeps_beat,
+    pass_time,
     reads,
     run_nothing,
     set_alarms,
     start_clock,
 )
-from campaign.simulation.compiled import ZERO, compiled
+from campaign.simulation.compiled import ZERO, compiled, lean
+from campaign.simulation.site_alike import AlikeNodes
 from campaign.simulation.site_arrays import (
     DOWN,
     ENDED,
     GAVE_WAY,
+    KEPT_UNTIL,
     LAST_NEWS,
     LOST_NODE,
+    MOVED,
     NEXT_CHANGE,
     NOBODY,
     QUEUED,
@@ -44,17 +53,23 @@ from campaign.simulation.site_arrays import (
 from campaign.simulation.site_backfilling import backfill
 from campaign.simulation.site_choosing import Room
 from campaign.simulation.site_in_order import run_in_order
-from campaign.simulation.site_people import Crowd, let_in, ranked
-from campaign.simulation.site_queueing import hopeless
+from campaign.simulation.site_people import Crowd, let_in, rank_next, ranked
+from campaign.simulation.site_queueing import hopeless, still_in_order
 from campaign.simulation.site_running import Ends, cut_short, enqueue, finish, news, requeue
 from campaign.simulation.work import GO_ON, NEVER, TOO_FAR
 
 
 @compiled
 def run_site(
-    live: Live, site: Site, crowd: Crowd, room: Room, loop: LoopTimes, beat: BackfillTimes
+    live: Live,
+    site: Site,
+    crowd: Crowd,
+    room: Room | None,
+    alike: AlikeNodes | None,
+    loop: LoopTimes,
+    beat: BackfillTimes,
 ) -> None:
-    """Fill in what becomes of all jobs of the site."""
+    """Fill in what becomes of all jobs of the site, whose nodes may be alike."""
     jobs = live.submit.size
     state = live.state
     ends = [(NEVER, NEVER) for _ in range(0)]  # empty, but of a type that Numba can tell
@@ -62,9 +77,11 @@ def run_site(
     arrived = ZERO
     while live.halt[0] == GO_ON:
         coming = live.submit[arrived] if arrived < jobs else NEVER
+        until = min(coming, _next_event(site, live, ends))
+        if site.rules[0].settles and state[QUEUED] > 0 and until < NEVER:
+            _skip_idle_runs(site, live, crowd, loop, beat, until)
         set_alarms(state, state[QUEUED] > 0, not site.rules[0].prompt, loop, beat)
-        now = min(coming, _next_event(site, live, ends))
-        now = min(now, state[RUN_DUE], state[ASKED_DUE], state[FULL_DUE], state[BACKFILL_DUE])
+        now = min(until, state[RUN_DUE], state[ASKED_DUE], state[FULL_DUE], state[BACKFILL_DUE])
         if arrived == jobs and state[RUNNING] == 0 and _is_over(site, live, beat, loop.depth):
             break
         if now >= NEVER:
@@ -75,7 +92,7 @@ def run_site(
         if state[QUEUED] == 0:
             run_nothing(state, loop, now)
         state[TIME] = now
-        ranked(site, live, crowd, now)
+        _ranked(site, live, crowd, now)
         while len(ends) > 0 and ends[0][0] <= now:
             _leave(site, live, crowd, ends, now)
         _change_nodes(site, live, crowd, ends, now)
@@ -86,11 +103,45 @@ def run_site(
             else:
                 live.jobs.status[arrived] = ENDED
             arrived += 1
-        _run_if_due(site, live, crowd, room, ends, loop, now)
+        _run_if_due(site, live, crowd, room, alike, ends, loop, now)
         if now >= state[BACKFILL_DUE]:
             ranked(site, live, crowd, now)
             _count_leaving(site, live, ends, loop.release, now)
-            backfill(site, live, crowd, room, ends, beat, reads(loop, now))
+            backfill(site, live, crowd, room, alike, ends, beat, reads(loop, now))
+
+
+@lean
+def _skip_idle_runs(
+    site: Site, live: Live, crowd: Crowd, loop: LoopTimes, beat: BackfillTimes, until: int
+) -> None:
+    """Leave out the runs before `until`, the next event, that would find all as the last ones did.
+
+    Where priorities change by themselves, the queue is looked at on each beat, though its order
+    stays.
+    """
+    state = live.state
+    if state[WANTED] or state[ASKED] or state[UNSEEN] or state[LAST_RUN] < state[MOVED]:
+        return
+    if beat.on:
+        if state[CHANGED] or state[LAST_BACKFILL] < state[MOVED]:
+            return
+        until = min(until, state[KEPT_UNTIL])
+    if until <= state[TIME] + max(loop.interval, beat.interval) or not keeps_beat(state, loop):
+        return
+    while crowd.next_ranking[0] < until:
+        time = rank_next(live, crowd)
+        if not still_in_order(site, live):
+            state[MOVED] = until = time
+    pass_time(state, loop, beat, until)
+
+
+@lean
+def _ranked(site: Site, live: Live, crowd: Crowd, now: int) -> None:
+    """Work out priorities; note where that puts the queue into another order."""
+    before = crowd.next_ranking[0]
+    ranked(site, live, crowd, now)
+    if site.rules[0].settles and before <= now and not still_in_order(site, live):
+        live.state[MOVED] = now
 
 
 @compiled
@@ -102,7 +153,7 @@ def _next_event(site: Site, live: Live, ends: Ends) -> int:
     return time
 
 
-@compiled
+@lean
 def _is_over(site: Site, live: Live, beat: BackfillTimes, depth: int) -> bool:
     """Return whether no job that waits, while none runs and none comes, can ever start.
 
@@ -182,7 +233,14 @@ def _count_leaving(site: Site, live: Live, ends: Ends, release: int, now: int) -
 
 @compiled
 def _run_if_due(
-    site: Site, live: Live, crowd: Crowd, room: Room, ends: Ends, loop: LoopTimes, now: int
+    site: Site,
+    live: Live,
+    crowd: Crowd,
+    room: Room | None,
+    alike: AlikeNodes | None,
+    ends: Ends,
+    loop: LoopTimes,
+    now: int,
 ) -> None:
     """Run through the queue in order, if such a run is due."""
     due, full = granted(live.state, loop, now)
@@ -190,4 +248,4 @@ def _run_if_due(
         return
     ranked(site, live, crowd, now)
     _count_leaving(site, live, ends, loop.release, now)
-    run_in_order(site, live, crowd, room, ends, live.state[SHOWN], full)
+    run_in_order(site, live, crowd, room, alike, ends, live.state[SHOWN], full)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from campaign.simulation.compiled import ZERO, compiled
+from campaign.simulation.compiled import ZERO, compiled, lean
 from campaign.simulation.fair_share import Shares, SharingRules
 from campaign.simulation.limits import (
     SLOTS,
@@ -32,7 +32,8 @@ class Crowd(NamedTuple):
 
     `share` is what doesn't change of each job's priority in the `order`. With `ranks`, priorities
     are made of `factors` instead, anew at `next_ranking[0]` and every `period` after that.
-    `begun` is when each job began, -1 while it waits.
+    `begun` is when each job began, -1 while it waits. `active` are the jobs that wait or run, in
+    the order of submission: the first `actives[0]`, unless that is negative.
     """
 
     order: QueueOrder
@@ -41,13 +42,15 @@ class Crowd(NamedTuple):
     period: int
     next_ranking: Ints
     begun: Ints
+    active: Ints
+    actives: Ints
     factors: Factors
     tree: Shares
     sharing: SharingRules
     limits: Limits
 
 
-@compiled
+@lean
 def let_in(live: Live, crowd: Crowd, job: int, now: int) -> bool:
     """Count a job that is submitted, with its first priority; return False if it is refused."""
     refused = submit(crowd.limits, job)
@@ -57,30 +60,34 @@ def let_in(live: Live, crowd: Crowd, job: int, now: int) -> bool:
     if crowd.ranks:
         enter(crowd.factors, crowd.tree, crowd.sharing, job, now)
         live.jobs.priority[job] = crowd.factors.priority[job]
+        crowd.actives[0] = -1
     return True
 
 
-@compiled
+@lean
 def let_in_again(live: Live, crowd: Crowd, job: int, now: int) -> None:
     """Count a job that is queued again."""
     submit_again(crowd.limits, job)
+    crowd.actives[0] = -1
     crowd.factors.eligible[job] = now
     if crowd.ranks:
         enter(crowd.factors, crowd.tree, crowd.sharing, job, now)
         live.jobs.priority[job] = crowd.factors.priority[job]
 
 
-@compiled
+@lean
 def held_back(site: Site, live: Live, crowd: Crowd, job: int, count: int) -> int:
     """Return the reason of the limit that holds the job back; 0 where none does.
 
     It would have the first `count` of its chosen nodes; 0 where none have been chosen yet.
     """
+    if crowd.limits.counter.size == 0 and crowd.limits.barred[job] == 0:
+        return ZERO
     reason = blocked_by(crowd.limits, job, live.places.nodes, site.jobs.place[job], count)
     return LIMITS + reason if reason > 0 else ZERO
 
 
-@compiled
+@lean
 def counted_in(site: Site, live: Live, crowd: Crowd, job: int, now: int) -> None:
     """Count the job, which begins, in all limits."""
     place = site.jobs.place[job]
@@ -96,17 +103,18 @@ def counted_in(site: Site, live: Live, crowd: Crowd, job: int, now: int) -> None
     hold(crowd.limits, job, live.places.nodes, place, count)
 
 
-@compiled
+@lean
 def counted_out(site: Site, live: Live, crowd: Crowd, job: int, now: int) -> None:
     """Count the job, which has ended, in no limit any more."""
     if crowd.ranks:
         leave(crowd.factors, crowd.tree, crowd.sharing, job, crowd.begun, now)
     crowd.begun[job] = -1
+    crowd.actives[0] = -1
     release(crowd.limits, job, live.places.nodes, site.jobs.place[job], site.jobs.count[job])
     withdraw(crowd.limits, job)
 
 
-@compiled
+@lean
 def aging(crowd: Crowd, job: int, now: int, waits: bool) -> None:
     """Note whether the job waits for others, and from when on it could start."""
     if waits:
@@ -115,11 +123,12 @@ def aging(crowd: Crowd, job: int, now: int, waits: bool) -> None:
         crowd.factors.eligible[job] = now
 
 
-@compiled
+@lean
 def ranked(site: Site, live: Live, crowd: Crowd, now: int) -> None:
     """Work out the priorities of the jobs that wait."""
     if crowd.ranks:
-        _recalculated(live, crowd, now)
+        while crowd.next_ranking[0] <= now:
+            rank_next(live, crowd)
         return
     order = crowd.order
     if not order.dynamic:
@@ -132,21 +141,34 @@ def ranked(site: Site, live: Live, crowd: Crowd, now: int) -> None:
         live.jobs.priority[job] = int(order.age * age + crowd.share[job])
 
 
-@compiled
-def _recalculated(live: Live, crowd: Crowd, now: int) -> None:
-    """Work out all priorities at each time that has come since the last one."""
+@lean
+def rank_next(live: Live, crowd: Crowd) -> int:
+    """Work out all priorities at the next time for it; return that time."""
     waiting = live.state[QUEUED]
-    count = waiting + live.state[RUNNING]
-    if crowd.next_ranking[0] > now:
-        return
-    active = np.empty(count, np.int64)
-    active[:waiting] = live.queue[:waiting]
-    active[waiting:] = live.limit_jobs[: live.state[RUNNING]]
-    active.sort()
-    while crowd.next_ranking[0] <= now:
-        time = crowd.next_ranking[0]
-        recalculate(crowd.factors, crowd.tree, crowd.sharing, active, count, crowd.begun, time)
-        crowd.next_ranking[0] += crowd.period
+    if crowd.actives[0] < 0:
+        crowd.actives[0] = _gathered(crowd.active, live.queue, waiting, live.limit_jobs, live.state)
+    time = crowd.next_ranking[0]
+    recalculate(
+        crowd.factors,
+        crowd.tree,
+        crowd.sharing,
+        crowd.active,
+        crowd.actives[0],
+        crowd.begun,
+        time,
+    )
+    crowd.next_ranking[0] += crowd.period
     for index in range(waiting):
         job = live.queue[index]
         live.jobs.priority[job] = crowd.factors.priority[job]
+    return time
+
+
+@compiled
+def _gathered(active: Ints, queue: Ints, waiting: int, running: Ints, state: Ints) -> int:
+    """Gather the jobs that wait or run, in the order of submission; return their number."""
+    count = waiting + state[RUNNING]
+    active[:waiting] = queue[:waiting]
+    active[waiting:count] = running[: state[RUNNING]]
+    active[:count].sort()
+    return count

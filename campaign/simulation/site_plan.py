@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from campaign.simulation.compiled import ONE, ZERO, compiled
-from campaign.simulation.site_arrays import Flags, Ints, Live, Site
-from campaign.simulation.site_choosing import Room
+from campaign.simulation.compiled import ONE, ZERO, compiled, lean
+from campaign.simulation.node_sets import Words, count_common, count_word, include, words_for
+from campaign.simulation.site_arrays import Ints, Records, Site
 from campaign.simulation.work import NEVER, after
 
 
@@ -17,44 +17,74 @@ class PlanChain(NamedTuple):
     """The first `size[0]` pieces, with room for more; piece 0 is the first, the last one has no
     `following` (0).
 
-    Piece i is from begin[i] until end[i]; closed[i] has a flag for each node. size[1] is how many
+    Piece i is from begin[i] until end[i]; closed[i] is a set of nodes, beside which open[i] others
+    are. size[1] is how many
     pieces Slurm counts: it makes one where a plan begins, whether or not another begins there too.
-    `horizon` is the end of the last one.
+    `horizon` is the end of the last one. `chosen` is a set for the nodes of one job.
     """
 
     begin: Ints
     end: Ints
-    closed: Flags
+    closed: Words
+    open: Ints
     following: Ints
     size: Ints
     horizon: int
+    chosen: Words
 
 
 @compiled
 def no_plans(site: Site, now: int, waiting: int) -> PlanChain:
     """Return one piece in which all nodes are open, with room for the plans of `waiting` jobs."""
+    words = words_for(site.total.size)
     rules = site.rules[0]
     room = 2 * min(rules.tests, waiting) + 3
     if rules.records > 0:
         room = min(room, rules.records + 2)
-    begin = np.zeros(room, np.int64)
-    end = np.zeros(room, np.int64)
+    begin = np.empty(room, np.int64)
+    end = np.empty(room, np.int64)
+    closed = np.empty((room, words), np.int64)
+    opened = np.empty(room, np.int64)
+    following = np.empty(room, np.int64)
     begin[0] = now - now % rules.resolution
     last = after(now, rules.window)
     end[0] = max(begin[0], last - last % rules.resolution)
-    return PlanChain(
-        begin,
-        end,
-        np.zeros((room, site.total.slots.size), np.bool_),
-        np.zeros(room, np.int64),
-        np.ones(2, np.int64),
-        end[0],
-    )
+    closed[0] = 0
+    opened[0] = site.total.size
+    following[0] = 0
+    size = np.ones(2, np.int64)
+    chosen = np.zeros(words, np.int64)
+    return PlanChain(begin, end, closed, opened, following, size, end[0], chosen)
 
 
-@compiled
-def close_nodes(site: Site, live: Live, chain: PlanChain, since: int, until: int, job: int) -> None:
-    """Close the job's chosen nodes from `since` until `until`, as far as there are pieces."""
+@lean
+def choose_in(chain: PlanChain, places: Records, place: int, count: int) -> None:
+    """Let `chain.chosen` be the `count` nodes from `place` on."""
+    chain.chosen[:] = 0
+    for at in range(place, place + count):
+        include(chain.chosen, places.nodes[at])
+
+
+@lean
+def piece_at(chain: PlanChain, piece: int, time: int) -> int:
+    """Return the piece, from this one on, in which `time` is; the last one if it is later."""
+    while chain.end[piece] <= time and chain.following[piece] > 0:
+        piece = chain.following[piece]
+    return piece
+
+
+@lean
+def next_with(chain: PlanChain, piece: int, least: int) -> int:
+    """Return the next piece with at least so many open nodes; 0 if there is none."""
+    while True:
+        piece = chain.following[piece]
+        if piece == 0 or chain.open[piece] >= least:
+            return piece
+
+
+@lean
+def close_nodes(chain: PlanChain, since: int, until: int) -> None:
+    """Close the chosen nodes from `since` until `until`, as far as there are pieces."""
     since = max(since, chain.begin[0])
     piece = ZERO
     while chain.end[piece] <= since:
@@ -70,84 +100,99 @@ def close_nodes(site: Site, live: Live, chain: PlanChain, since: int, until: int
         if chain.end[piece] > until:
             _cut(chain, piece, until)
             chain.size[1] += 1
-        for at in range(site.jobs.place[job], site.jobs.place[job] + site.jobs.count[job]):
-            chain.closed[piece, live.places.nodes[at]] = True
+        for place in range(chain.chosen.size):
+            closed = chain.closed[piece, place]
+            chain.open[piece] -= count_word(chain.chosen[place] & ~closed)
+            chain.closed[piece, place] = closed | chain.chosen[place]
         if chain.end[piece] >= until or chain.following[piece] == 0:
             return
         piece = chain.following[piece]
 
 
-@compiled
+@lean
 def _cut(chain: PlanChain, piece: int, time: int) -> int:
     """Let the piece end at `time`, and another begin there; return that one."""
     added = chain.size[0]
     chain.begin[added] = time
     chain.end[added] = chain.end[piece]
-    chain.closed[added] = chain.closed[piece]
+    chain.open[added] = chain.open[piece]
     chain.following[added] = chain.following[piece]
+    for place in range(chain.chosen.size):
+        chain.closed[added, place] = chain.closed[piece, place]
     chain.end[piece] = time
     chain.following[piece] = added
     chain.size[0] = added + ONE
     return added
 
 
-@compiled
-def open_nodes(chain: PlanChain, room: Room, begin: int, end: int) -> int:
-    """Leave those nodes of `room` open that no plan closes from `begin` to `end`.
+@lean
+def open_nodes(
+    chain: PlanChain,
+    piece: int,
+    every: Words,
+    opened: Words,
+    begin: int,
+    end: int,
+    least: int,
+) -> tuple[int, int]:
+    """Let `opened` be those of `every` node that no plan closes from `begin` to `end`.
 
-    Returns the next time at which others may be open; -1 where there is none.
+    `piece` isn't later than that in which `begin` is. Returns how many those are, and the next time
+    at which others may be open; -1 where there is none. Where they are fewer than `least`, they
+    needn't all have been looked at.
     """
-    opened = room.opened
-    room.seen.lasting[:] = opened
+    for place in range(every.size):
+        opened[place] = every[place]
     later = ZERO - 1
-    piece = ZERO
+    found = ZERO - 1
     while True:
         ends = chain.end[piece]
         following = chain.following[piece]
         if ends > begin:
-            if following > 0 and later < 0 and _opens(chain, piece, following, room):
+            if following > 0 and later < 0 and _opens(chain, piece, following, every, opened):
                 later = ends
             if chain.begin[piece] > end:
                 if later < 0 and following > 0 and chain.following[following] > 0:
                     later = chain.end[following]
                 break
-            for node in range(opened.size):
-                opened[node] &= not chain.closed[piece, node]
+            found = ZERO
+            for place in range(opened.size):
+                opened[place] &= ~chain.closed[piece, place]
+                found += count_word(opened[place])
+            if later >= 0 and found < least:
+                break
         piece = following
         if piece == 0:
             break
-    return later
+    return (found if found >= 0 else count_common(every, every)), later
 
 
-@compiled
-def _opens(chain: PlanChain, piece: int, following: int, room: Room) -> bool:
+@lean
+def _opens(chain: PlanChain, piece: int, following: int, every: Words, opened: Words) -> bool:
     """Return whether some node is open in the following piece that isn't by the end of this one."""
-    for node in range(room.opened.size):
-        if (
-            room.seen.lasting[node]
-            and not chain.closed[following, node]
-            and (chain.closed[piece, node] or not room.opened[node])
-        ):
+    for place in range(opened.size):
+        found = every[place] & ~chain.closed[following, place]
+        if found & (chain.closed[piece, place] | ~opened[place]):
             return True
     return False
 
 
-@compiled
-def overlaps(site: Site, live: Live, chain: PlanChain, since: int, until: int, job: int) -> bool:
-    """Return whether one of the job's chosen nodes is closed meanwhile."""
-    jobs = site.jobs
-    piece = ZERO
+@lean
+def overlaps(chain: PlanChain, piece: int, since: int, until: int) -> bool:
+    """Return whether one of the chosen nodes is closed meanwhile, which isn't before `piece`."""
     while True:
-        if chain.end[piece] > since and chain.begin[piece] < until:
-            for at in range(jobs.place[job], jobs.place[job] + jobs.count[job]):
-                if chain.closed[piece, live.places.nodes[at]]:
+        if chain.begin[piece] >= until:
+            return False
+        if chain.end[piece] > since:
+            for place in range(chain.chosen.size):
+                if chain.closed[piece, place] & chain.chosen[place]:
                     return True
         piece = chain.following[piece]
         if piece == 0:
             return False
 
 
-@compiled
+@lean
 def slot(begun: int, limit: int, now: int, resolution: int) -> tuple[int, int]:
     """Return begin and end of a planned job, on multiples of `resolution` but not before now."""
     since = begun - begun % resolution

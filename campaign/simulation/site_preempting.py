@@ -7,7 +7,7 @@ room; then the last one of them comes first, and it is tried again whether fewer
 import numpy as np
 
 from campaign.simulation.beats import TIME
-from campaign.simulation.compiled import ZERO, compiled
+from campaign.simulation.compiled import ZERO, compiled, lean
 from campaign.simulation.site_arrays import GAVE_WAY, NOBODY, RUNNING, Ints, Live, Site
 from campaign.simulation.site_choosing import Room, chosen, copy_usage, give
 from campaign.simulation.site_foresight import gives_way
@@ -80,7 +80,7 @@ def _candidates(site: Site, live: Live, job: int, now: int) -> Ints:
     return found[np.argsort(keys, kind="mergesort")]
 
 
-@compiled
+@lean
 def _fewest(site: Site, live: Live, room: Room, job: int, candidates: Ints) -> int:
     """Return the first place of a candidate without which, and those before, the job has room.
 
@@ -94,7 +94,7 @@ def _fewest(site: Site, live: Live, room: Room, job: int, candidates: Ints) -> i
     return NOBODY
 
 
-@compiled
+@lean
 def _shared(site: Site, live: Live, room: Room, job: int, other: int) -> int:
     """Return how many of the nodes chosen for the job the other one has."""
     jobs = site.jobs

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from campaign.simulation.compiled import ZERO, compiled
+from campaign.simulation.compiled import ZERO, compiled, lean
 from campaign.simulation.site_arrays import (
     COMPLETED,
     ENDED,
     ENDS,
     FAILS,
     NOBODY,
+    ORDERED,
     QUEUED,
     RUNS,
     STARTS,
@@ -41,10 +42,13 @@ def waiting(site: Site, live: Live, crowd: Crowd, now: int) -> Ints:
             aging(crowd, job, now, False)
             found[size] = job
             size += 1
-    return _sorted(site, live, found[:size])
+    found = _sorted(site, live, found[:size])
+    live.order[:size] = found
+    live.state[ORDERED] = size
+    return found
 
 
-@compiled
+@lean
 def independent(site: Site, live: Live, job: int) -> bool:
     """Return whether the jobs on which it depends have done what it waits for."""
     jobs = site.jobs
@@ -62,7 +66,7 @@ def independent(site: Site, live: Live, job: int) -> bool:
     return True
 
 
-@compiled
+@lean
 def hopeless(site: Site, live: Live, job: int) -> bool:
     """Return whether it can never start: barred, or what it waits for can't happen any more."""
     jobs = site.jobs
@@ -78,15 +82,32 @@ def hopeless(site: Site, live: Live, job: int) -> bool:
     return False
 
 
+@lean
+def still_in_order(site: Site, live: Live) -> bool:
+    """Return whether the last order of the queue, of jobs that never ran, is that of priorities."""
+    order = live.order
+    for index in range(1, live.state[ORDERED]):
+        before = _key(site, live, order[index - 1])
+        key = _key(site, live, order[index])
+        if before > key or (before == key and order[index - 1] > order[index]):
+            return False
+    return True
+
+
+@lean
+def _key(site: Site, live: Live, job: int) -> int:
+    """Return by what jobs are sorted, lowest first; equal ones by when they were queued."""
+    reserved = np.int64(site.jobs.reservation[job] != NOBODY)
+    tier = site.tier[site.jobs.part[job]]
+    return -((reserved << 56) + (tier << 33) + live.jobs.priority[job])
+
+
 @compiled
 def _sorted(site: Site, live: Live, found: Ints) -> Ints:
     keys = np.empty(found.size, np.int64)
     in_order = True
     for index in range(found.size):
-        job = found[index]
-        reserved = np.int64(site.jobs.reservation[job] != NOBODY)
-        tier = site.tier[site.jobs.part[job]]
-        keys[index] = -((reserved << 56) + (tier << 33) + live.jobs.priority[job])
+        keys[index] = _key(site, live, found[index])
         in_order = in_order and (index == 0 or keys[index - 1] <= keys[index])
     if not in_order:
         order = np.argsort(keys, kind="mergesort")
@@ -97,7 +118,7 @@ def _sorted(site: Site, live: Live, found: Ints) -> Ints:
     return found
 
 
-@compiled
+@lean
 def _put_first(site: Site, found: Ints, keys: Ints) -> None:
     """Put jobs before those that have to give way to them."""
     first = site.first

@@ -4,7 +4,7 @@ As slurmctld's job_test_resv: a job has the nodes of its own reservation, withou
 one takes meanwhile; a job without one has those that no reservation takes before its limit.
 """
 
-from campaign.simulation.compiled import ZERO, compiled
+from campaign.simulation.compiled import ZERO, lean
 from campaign.simulation.site_arrays import NOBODY, Live, Site
 from campaign.simulation.site_choosing import Room
 from campaign.simulation.site_running import SECOND
@@ -14,7 +14,7 @@ TRIES = 10
 """How often a job is moved to the end of a reservation that takes all nodes."""
 
 
-@compiled
+@lean
 def unreserved(
     site: Site, live: Live, room: Room, job: int, when: int, moves: int
 ) -> tuple[int, bool]:
@@ -26,7 +26,8 @@ def unreserved(
     if own != NOBODY:
         return _of_its_own(site, live, room, job, own, when)
     for _ in range(TRIES + 1):
-        room.opened[:] = live.up
+        for node in range(live.up.size):
+            room.opened[node] = live.up[node]
         until = after(when, site.jobs.limit[job])
         taken, ends = _closed(site, room, job, when, until)
         if ends < 0:
@@ -37,7 +38,7 @@ def unreserved(
     return NEVER, False
 
 
-@compiled
+@lean
 def next_end(site: Site, when: int, now: int) -> int:
     """Return just after when a reservation ends next, on a multiple of the plan's resolution.
 
@@ -55,7 +56,7 @@ def next_end(site: Site, when: int, now: int) -> int:
     return (ends + resolution - 1) // resolution * resolution + SECOND
 
 
-@compiled
+@lean
 def _of_its_own(
     site: Site, live: Live, room: Room, job: int, own: int, when: int
 ) -> tuple[int, bool]:
@@ -77,7 +78,7 @@ def _of_its_own(
     return when, taken
 
 
-@compiled
+@lean
 def _closed(site: Site, room: Room, job: int, when: int, until: int) -> tuple[bool, int]:
     """Close reserved nodes; return whether any are of the job's partition, and -1.
 

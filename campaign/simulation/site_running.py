@@ -11,7 +11,7 @@ from campaign.simulation.beats import (
     UNSEEN,
     change,
 )
-from campaign.simulation.compiled import ONE, ZERO, compiled
+from campaign.simulation.compiled import ONE, ZERO, compiled, lean
 from campaign.simulation.event_queue import insert, remove
 from campaign.simulation.site_arrays import (
     COMPLETED,
@@ -36,7 +36,7 @@ Ends = list[tuple[int, int]]
 SECOND: Any = np.int64(1_000_000_000)
 
 
-@compiled
+@lean
 def news(live: Live) -> None:
     """Note that something has changed that a run may care for."""
     change(live.state, live.state[TIME])
@@ -44,7 +44,7 @@ def news(live: Live) -> None:
     live.state[LAST_NEWS] = live.state[TIME]
 
 
-@compiled
+@lean
 def note(site: Site, live: Live, job: int, reason: int) -> None:
     """Note why the job waits, with the time where reasons are recorded."""
     if live.jobs.reason[job] == reason:
@@ -58,7 +58,7 @@ def note(site: Site, live: Live, job: int, reason: int) -> None:
         live.state[NOTED] = at + 1
 
 
-@compiled
+@lean
 def enqueue(live: Live, job: int) -> None:
     """Put the job at the end of the queue."""
     live.queue[live.state[QUEUED]] = job
@@ -66,7 +66,7 @@ def enqueue(live: Live, job: int) -> None:
     live.jobs.status[job] = WAITS
 
 
-@compiled
+@lean
 def leave_queue(live: Live) -> None:
     """Take those jobs out of the queue that don't wait any longer."""
     kept = ZERO
@@ -139,7 +139,7 @@ def cut_short(site: Site, live: Live, ends: Ends, job: int, now: int, outcome: i
     heapq.heappush(ends, (live.jobs.freed[job], job))
 
 
-@compiled
+@lean
 def requeue(site: Site, live: Live, crowd: Crowd, job: int, now: int) -> None:
     """Queue a job again that has just left its nodes."""
     # Slurm counts a submission in whole seconds, and lets the job wait for its old credential.

@@ -26,9 +26,9 @@ from campaign.simulation.site_arrays import (
     Site,
     records,
 )
-from campaign.simulation.site_columns import Columns, job_table, partitions_of, totals
+from campaign.simulation.site_columns import SiteJobs, jobs_of, partitions_of, totals
 from campaign.simulation.site_crowd import crowd_of, keeps_accounts
-from campaign.simulation.site_setting import changes_of, classes_of, reserved, standing_of
+from campaign.simulation.site_setting import changes_of, classes_of, reserved
 from schedulers.base import Topology
 from schedulers.policy import Backfill, Levers, Multifactor, Policy
 
@@ -72,32 +72,43 @@ def simulate_site(
     delays: Delays,
     *,
     reasons: bool = False,
+    jobs: SiteJobs | None = None,
 ) -> SiteSchedule:
     """Return what becomes of the jobs on the cluster; with `reasons`, why they waited when.
+
+    `jobs` are what `site_jobs` found, which serves for all policies that know limits and memory
+    alike.
 
     Raises WorkloadError for a job that the cluster can never hold.
     """
     if policy.levers is None or policy.loop is None:
         raise ValueError("a policy without levers and a clock knows no such cluster")
     notes = NOTES_PER_JOB * len(workload) if reasons else 0
-    found = _simulated(workload, topology, policy, delays, notes)
+    known = jobs or site_jobs(workload, topology, policy, delays)
+    found = _simulated(known, workload, topology, policy, delays, notes)
     while 0 < notes == len(found.reasons):
         # Some may have found no room.
         notes *= 4
-        found = _simulated(workload, topology, policy, delays, notes)
+        found = _simulated(known, workload, topology, policy, delays, notes)
     return found
 
 
 def _simulated(
-    workload: Workload, topology: Topology, policy: Policy, delays: Delays, notes: int
+    known: SiteJobs,
+    workload: Workload,
+    topology: Topology,
+    policy: Policy,
+    delays: Delays,
+    notes: int,
 ) -> SiteSchedule:
     """Return the schedule, with the first so many changes of reasons."""
     from campaign.simulation.interruptible import run_loop
+    from campaign.simulation.site_alike import alike_nodes
     from campaign.simulation.site_choosing import room_of
     from campaign.simulation.site_loop import run_site
     from campaign.simulation.work import TOO_FAR
 
-    site, begun = _site(workload, topology, policy, delays, notes > 0)
+    site, begun = _site(known, workload, topology, policy, delays, notes > 0)
     submitted = begun + _ns(delays.submit_s)
     live = _live(site, submitted, notes, whole_seconds=delays.kernel_s > 0)
     loop, beat = engine._clockwork(policy, delays, whole=True)
@@ -105,40 +116,46 @@ def _simulated(
     if keeps_accounts(topology.model):
         site.jobs.account[:] = crowd.factors.association
         site.rules.people[0] = max(site.rules.people[0], int(site.jobs.account.max(initial=0)) + 1)
-    room = room_of(site.total.size)
-    run_loop(run_site, live, site, crowd, room, loop, beat)
+    # What isn't needed isn't compiled either.
+    alike = alike_nodes(site) if known.plain else None
+    room = room_of(site.total.size) if alike is None else None
+    run_loop(run_site, live, site, crowd, room, alike, loop, beat)
     if live.halt[0] == TOO_FAR:
         raise engine._too_far("jobs")
     return _found(site, live, begun, _ns(delays.clock_s))
 
 
-def _site(
-    workload: Workload, topology: Topology, policy: Policy, delays: Delays, reasons: bool
-) -> tuple[Site, Ints]:
-    """Return the site, and when each job's submission begins."""
-    assert policy.levers is not None  # noqa: S101 - for mypy; see simulate_site
+def site_jobs(workload: Workload, topology: Topology, policy: Policy, delays: Delays) -> SiteJobs:
+    """Return the jobs as arrays; raise WorkloadError for one that the cluster can never hold."""
     table = workload.table
-    # The scheduler aligns what it plans on its clock.
-    arrivals = engine._ns(engine._column(table, "arrival_s")) + _ns(delays.clock_s)
-    begun, _ = engine._submissions(arrivals, _ns(delays.submit_s))
     limit = engine._limits(engine._column(table, "requested_s"), policy.limit_unit_s)
     longest = engine._sum(limit, engine._ns(policy.grace_s))
     runtime = engine._ns(engine._column(table, "runtime_s"))
     ran = np.minimum(engine._sum(runtime, engine._ns(delays.overrun_s)), longest)
-    columns = Columns(workload, topology, memory=policy.levers.memory)
-    model = topology.model
-    standing = standing_of(model, columns.ints("partition"), [j.traits.qos for j in columns.jobs])
-    users = {name: at for at, name in enumerate(dict.fromkeys(_names(columns)))}
-    user = np.array([users[name] for name in _names(columns)], np.int64)
-    account = np.full(user.size, NOBODY)
-    times = (limit, ran, runtime > longest)
-    jobs, others = job_table(columns, times, standing, (user, account))
-    classes, above, first = classes_of(model)
+    memory = policy.levers is not None and policy.levers.memory
+    return jobs_of(workload, topology, (limit, ran, runtime > longest), memory=memory)
+
+
+def _site(
+    known: SiteJobs,
+    workload: Workload,
+    topology: Topology,
+    policy: Policy,
+    delays: Delays,
+    reasons: bool,
+) -> tuple[Site, Ints]:
+    """Return the site, and when each job's submission begins."""
+    assert policy.levers is not None  # noqa: S101 - for mypy; see simulate_site
+    # The scheduler aligns what it plans on its clock.
+    arrivals = engine._ns(engine._column(workload.table, "arrival_s")) + _ns(delays.clock_s)
+    begun, _ = engine._submissions(arrivals, _ns(delays.submit_s))
+    classes, above, first = classes_of(topology.model)
     members, tier = partitions_of(topology)
     reservations, nodes = reserved(topology, _ns(delays.clock_s))
+    jobs = known.table.copy()
     site = Site(
         total=totals(topology, memory=policy.levers.memory),
-        kinds=columns.kinds,
+        kinds=known.kinds,
         members=members,
         tier=tier,
         classes=classes,
@@ -148,14 +165,10 @@ def _site(
         reserved_nodes=nodes,
         changes=changes_of(topology, _ns(delays.clock_s)),
         jobs=jobs,
-        others=others,
+        others=known.others,
         rules=_rules(policy, delays, topology, jobs, reasons),
     )
     return site, begun
-
-
-def _names(columns: Columns) -> list[str]:
-    return [job.traits.user_name or "root" for job in columns.jobs]
 
 
 def _rules(
@@ -168,14 +181,19 @@ def _rules(
         each.preempts for each in model.qos
     )
     down = any(event.becomes == "down" for event in model.events)
-    prompt = not (
-        gives_way
-        or model.reservations
-        or model.events
-        or policy.priority.age
+    restless = bool(gives_way or model.reservations or model.events)
+    moves = (
+        policy.priority.age
         or policy.priority.size
         or (keeps_accounts(model) and (wanted.age or wanted.fair_share.weight))
     )
+    prompt = not (restless or moves)
+    # Each run notes reasons of its own, though it finds the same.
+    # Where a run looks at so many jobs, the next one looks at those behind what it has started.
+    looks_on = levers.partition_depth or levers.least_age_s or levers.least_priority
+    # Where runs take time, each delays the next one.
+    keeps_time = delays.kernel_s or delays.plan_s
+    settles = policy.multifactor is not None and not (restless or looks_on or keeps_time or reasons)
     return records(
         RULES,
         1,
@@ -197,6 +215,7 @@ def _rules(
         **_planning(policy, levers),
         records_reasons=int(reasons),
         ages_of_all=int(wanted.age_of_all),
+        settles=int(settles),
         people=int(max(jobs.user.max(initial=0), jobs.account.max(initial=0))) + 1,
     )
 
@@ -249,6 +268,7 @@ def _live(site: Site, submitted: Ints, notes: int, *, whole_seconds: bool) -> Li
         up=np.ones(nodes, np.bool_),
         left=zeros(nodes),
         queue=zeros(),
+        order=zeros(),
         limit_times=zeros(room),
         limit_jobs=zeros(room),
         tasks=zeros(arrays),

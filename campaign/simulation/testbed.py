@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -30,9 +31,12 @@ from schedulers.topologies import topology_of
 from search.space import ARMS, PARAMS, Space
 
 if TYPE_CHECKING:
+    from campaign.simulation.site_columns import SiteJobs
     from campaign.simulation.site_simulate import SiteSchedule
 
 IDEAL: Mapping[str, Reserve] = {"fcfs": "none", "easy": "first", "conservative": "all"}
+KEPT = 16
+"""For so many clusters, the workload's jobs are kept as arrays."""
 
 
 class SimulationTestbed:
@@ -53,6 +57,8 @@ class SimulationTestbed:
         self._space = space
         self._workloads = workloads
         self._ended: list[tuple[Trial, Evaluation]] = []
+        self._jobs: dict[object, SiteJobs] = {}
+        self._topologies: dict[int, Topology] = {}
 
     def room(self) -> int:
         return 1
@@ -104,7 +110,9 @@ class SimulationTestbed:
             # Without jobs: Numba compiles for types, whatever the values.
             first = self._workloads[0]
             nothing = replace(first, table=first.table.slice(0, 0), traits=first.traits.slice(0, 0))
-            self._simulated(nothing, nodes, self.policy(name, {}), Delays())
+            # A workload that doesn't fit is told of by the trials.
+            with suppress(CampaignError):
+                self._simulated(nothing, nodes, self.policy(name, {}), Delays(), like=first)
 
     def policy(self, name: str, params: Mapping[str, object]) -> Policy:
         """Return how the scheduler with `params` decides, or the campaign's ideal policy.
@@ -172,16 +180,27 @@ class SimulationTestbed:
         return (*policy.with_model, *(policy.with_accounts if accounts else ()))
 
     def _simulated(
-        self, workload: Workload, nodes: Nodes, policy: Policy, delays: Delays
+        self,
+        workload: Workload,
+        nodes: Nodes,
+        policy: Policy,
+        delays: Delays,
+        like: Workload | None = None,
     ) -> tuple[pa.Table, dict[str, int]]:
-        """Return the jobs table of a workload, and the slots of nodes by their names."""
+        """Return the jobs table of a workload, and the slots of nodes by their names.
+
+        One without jobs may be simulated `like` another one, which decides what is compiled.
+        """
         if not self._levers:
             slots = {node_name(number): nodes.slots for number in range(1, nodes.count + 1)}
             return jobs_table(workload, simulate(workload.table, nodes, policy, delays)), slots
         from campaign.simulation.site_simulate import simulate_site
 
         topology = self._topology(nodes)
-        found = simulate_site(workload, topology, policy, delays)
+        jobs = self._site_jobs(like or workload, topology, policy, delays)
+        if like is not None:
+            jobs = jobs.none
+        found = simulate_site(workload, topology, policy, delays, jobs=jobs)
         slots = {node.name: node.slots for node in topology.compute}
         ended = {"ended_well": found.ended_well, "gave_way": found.gave_way}
         return jobs_table(workload, found.schedule, ran=found.ran, **ended), slots
@@ -216,7 +235,28 @@ class SimulationTestbed:
         settings = self._campaign.testbed
         return Delays(**{field.name: getattr(settings, field.name) for field in fields(Delays)})
 
+    def _site_jobs(
+        self, workload: Workload, topology: Topology, policy: Policy, delays: Delays
+    ) -> "SiteJobs":
+        """Return the workload's jobs on a cluster, which many trials have alike."""
+        from campaign.simulation.site_simulate import site_jobs
+
+        memory = policy.levers and policy.levers.memory
+        limits = (policy.limit_unit_s, policy.grace_s, delays.overrun_s)
+        key = (workload.hash, len(topology.compute), memory, limits)
+        found = self._jobs.get(key)
+        if found is None:
+            if len(self._jobs) >= KEPT:
+                self._jobs.clear()
+            found = self._jobs[key] = site_jobs(workload, topology, policy, delays)
+        return found
+
     def _topology(self, nodes: Nodes) -> Topology:
+        if nodes.count not in self._topologies:
+            self._topologies[nodes.count] = self._new_topology(nodes)
+        return self._topologies[nodes.count]
+
+    def _new_topology(self, nodes: Nodes) -> Topology:
         cluster = self._campaign.cluster
         model = model_of(cluster, nodes.count)
         for workload in self._workloads:
