@@ -103,13 +103,10 @@ def test_backfill_alone_starts_jobs_where_the_main_scheduler_is_off() -> None:
 
 def test_a_job_beyond_its_limit_is_killed_and_the_trial_invalid() -> None:
     testbed = made()
-    long = testbed._workload.table.to_pylist()
+    (workload,) = testbed._workloads
+    long = workload.table.to_pylist()
     long[3] |= {"runtime_s": 500.0, "requested_s": 60.0}
-    object.__setattr__(
-        testbed._workload,
-        "table",
-        pa.Table.from_pylist(long, schema=testbed._workload.table.schema),
-    )
+    object.__setattr__(workload, "table", pa.Table.from_pylist(long, schema=workload.table.schema))
     found = evaluated(testbed)
     row = found.jobs.slice(3, 1).to_pylist()[0]
     assert (
