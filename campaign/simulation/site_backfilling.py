@@ -11,7 +11,7 @@ from campaign.simulation.beats import (
     TIME,
     backfilled,
 )
-from campaign.simulation.compiled import ZERO, compiled, lean
+from campaign.simulation.compiled import ONE, ZERO, compiled, lean
 from campaign.simulation.site_alike import AlikeNodes, wanted_by
 from campaign.simulation.site_alike_foresight import Foresight, foreseen_of, planned_alike
 from campaign.simulation.site_arrays import (
@@ -57,10 +57,9 @@ def backfill(
     chain = no_plans(site, now, queue.size)
     counts = _no_counts(site)
     same = live.limit_times[0] if live.state[RUNNING] > 0 else NEVER
-    planned = False
     kept = same - SECOND
     ahead = foreseen_of(site, live, alike)
-    tested = started = ZERO
+    tested = started = planned = ZERO
     for index in range(queue.size):
         job = queue[index]
         if tested >= rules.tests or live.halt[0] != GO_ON:
@@ -83,13 +82,13 @@ def backfill(
             continue
         if start == now and not _gives_room(site, live, room, ends, job, now):
             begin(site, live, crowd, ends, job, now)
+            ahead = foreseen_of(site, live, alike)
             started += 1
             if started == rules.starts:
                 break
-            ahead = foreseen_of(site, live, alike)
             continue
         note(site, live, job, WINDOW if start == NEVER else RESOURCES)
-        planned = True
+        planned = ONE
         if start < NEVER and reserve:
             if rules.records > 0 and chain.size[1] >= rules.records:
                 break
@@ -98,10 +97,16 @@ def backfill(
             kept = min(kept, until)
     leave_queue(live)
     # On a machine, jobs that are held back are no change by themselves.
-    live.state[BEATS] = planned if times.kernel else live.state[QUEUED] > 0
+    live.state[BEATS] = planned if times.kernel else min(ONE, live.state[QUEUED])
     backfilled(live.state, times, tested, started)
-    live.state[SAME_UNTIL] = now if started else same
-    live.state[KEPT_UNTIL] = now if started else min(same, kept)
+    _keep(live.state, same, kept, now if started else NEVER)
+
+
+@lean
+def _keep(state: Ints, same: int, kept: int, most: int) -> None:
+    """Note until when the same would be found, by itself and as the plan moves on."""
+    state[SAME_UNTIL] = min(same, most)
+    state[KEPT_UNTIL] = min(same, kept, most)
 
 
 @lean

@@ -64,7 +64,8 @@ class Replay:
             clock_s=testbed._delays.clock_s,
             lead_s=testbed._delays.lead_s,
         )
-        site, _ = simulation._site(workload, topology, policy, delays, False)
+        known = simulation.site_jobs(workload, topology, policy, delays)
+        site, _ = simulation._site(known, workload, topology, policy, delays, False)
         self.clock = delays.clock_s
         self.jobs = trial.jobs()
         came = self.seconds("accepted_ns") - RELEASE_S
@@ -124,9 +125,9 @@ class Replay:
         before = live.jobs.start.copy()
         now = int(live.state[beats.TIME]) // NS * NS
         if kind == "in order":
-            run_in_order(self.site, live, crowd, room, ends, now, True)
+            run_in_order(self.site, live, crowd, room, None, ends, now, True)
         else:
-            backfill(self.site, live, crowd, room, ends, self.beat, now)
+            backfill(self.site, live, crowd, room, None, ends, self.beat, now)
         begun = np.flatnonzero((live.jobs.start != before) & (live.jobs.status == RUNS))
         return {int(job): sorted(live.places.nodes[self._places(job)].tolist()) for job in begun}
 
