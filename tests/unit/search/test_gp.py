@@ -3,6 +3,8 @@
 It is tried where PyTorch is installed; where it isn't, the refusal is.
 """
 
+from importlib.util import find_spec
+
 import pytest
 
 from campaign.core import optional
@@ -11,6 +13,7 @@ from campaign.schema.search import Bound, SamplerSettings
 from search.samplers import check_sampler
 from search.space import Categorical, Integer, Real, Space
 from search.study import Study
+from tests.conftest import CANNOT_RUN_HERE
 
 SPACE = Space({"a": Integer(1, 100), "b": Real(0, 1), "c": Categorical(("x", "y"))}, {})
 OBJECTIVES = {"u": "minimize", "v": "maximize"}
@@ -18,6 +21,11 @@ SETTINGS = SamplerSettings(name="gp", startup_trials=4)
 FAILED = 5
 STALLED = 6
 LACKING = 7
+WITH_PYTORCH = pytest.mark.skipif(
+    find_spec("torch") is None,
+    reason=f"{CANNOT_RUN_HERE}: PyTorch isn't installed, which is larger than all the rest "
+    "together; pip install torch, and these tests run",
+)
 
 
 def metrics_of(point):
@@ -53,9 +61,9 @@ def test_without_pytorch_it_is_refused_with_the_extra_that_brings_it(monkeypatch
     check_sampler(SamplerSettings(name="tpe"))
 
 
+@WITH_PYTORCH
 @pytest.mark.parametrize("constraints", [{}, {"w": Bound(max=0.8, min=0.1)}])
 def test_it_copes_with_failures_stalls_and_metrics_without_a_value(constraints):
-    pytest.importorskip("torch")
     study = study_of(constraints)
     points = []
     for _ in range(12):
@@ -66,8 +74,8 @@ def test_it_copes_with_failures_stalls_and_metrics_without_a_value(constraints):
     assert all(SPACE.misfit(point) == "" for point in points)
 
 
+@WITH_PYTORCH
 def test_a_search_that_was_interrupted_goes_on_as_it_would_have():
-    pytest.importorskip("torch")
     whole = study_of()
     suggestions = []
     for _ in range(9):
