@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.core.jobs import JOBS_SCHEMA, TRAITS_SCHEMA, WORKLOAD_SCHEMA, Workload
+from campaign.core.trials import Replicate
 from campaign.records.dataset import path_of
 from campaign.records.ledger import history_of
 from campaign.workloads.kept import content_of
@@ -30,8 +31,8 @@ def replayed(place, name, *settings):
         f"name={name}", "testbed=virtual-time", "search.trials=1", *settings, timeout=1500
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    [record] = history_of(place.results / name / "ledger.jsonl").records[0]
+    [record] = history_of(place.results / name / "ledger.jsonl").records[Replicate(0)]
     assert (record.outcome, record.reason) == ("ok", "")
-    path = path_of(place.results / name / "jobs", 0)
+    path = path_of(place.results / name / "jobs", Replicate(0))
     table = pq.read_table(path, partitioning=None).select(JOBS_SCHEMA.names)
     return record, {row["job_id"]: row for row in table.to_pylist()}

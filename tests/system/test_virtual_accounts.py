@@ -100,11 +100,17 @@ def place(tmp_path_factory, image_store, bundle_of):
         made.clear()
 
 
+def attempts(place, name):
+    """The records of a campaign's attempts, by trial."""
+    records = history_of(place.results / name / "ledger.jsonl").records
+    return {replicate.trial: found for replicate, found in records.items()}
+
+
 def searched(place, name, file, *more):
     """Run a campaign on the cluster, and return its records by trial."""
     done = place.search(*CLUSTER, f"name={name}", f"workload.path={file}", *more, timeout=1500)
     assert done.returncode == 0, done.stdout + done.stderr
-    records = history_of(place.results / name / "ledger.jsonl").records
+    records = attempts(place, name)
     for number, [record] in records.items():
         assert (record.outcome, record.reason) == ("ok", "")
         assert not (place.results / f"{name}/trials/{number:05}/job-log-missing.txt").exists()
@@ -122,13 +128,12 @@ def commanded(*words):
 @pytest.fixture(scope="module")
 def logs(place):
     """The folder of Slurm's logs of each trial, and its number, by its weight of fair share."""
-    records = history_of(place.results / "accounts/ledger.jsonl").records
     return {
         record.point[WEIGHT]: (
             number,
             place.results / f"accounts/trials/{number:05}/logs/head/var/log/slurm",
         )
-        for number, [record] in records.items()
+        for number, [record] in attempts(place, "accounts").items()
     }
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from campaign.core.jobs import WORKLOAD_SCHEMA, Workload
+from campaign.core.trials import Replicate
 from campaign.records.ledger import history_of
 from campaign.workloads.kept import content_of
 from campaign.workloads.traits import traits_of
@@ -53,7 +54,7 @@ def folder(tmp_path_factory, image_store, bundle_of):
         own = (f"--config-dir={option.parents[1]}", "scheduler=ours", "name=site")
         done = place.search(*own, "testbed=virtual-time", "search.trials=1", jobs, timeout=1000)
         assert done.returncode == 0, done.stdout + done.stderr
-        [record] = history_of(place.results / "site/ledger.jsonl").records[0]
+        [record] = history_of(place.results / "site/ledger.jsonl").records[Replicate(0)]
         assert (record.outcome, record.reason) == ("ok", "")
         yield place.results / "site/trials/00000"
     finally:

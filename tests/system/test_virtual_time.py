@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from campaign.core.jobs import JOBS_SCHEMA
+from campaign.core.trials import Replicate
 from campaign.records.dataset import path_of
 from campaign.records.ledger import history_of
 from tests.system.conftest import Workplace
@@ -61,7 +62,7 @@ def searched(place, name, *settings):
 
 
 def jobs(place, name, trial):
-    path = path_of(place.results / name / "jobs", trial)
+    path = path_of(place.results / name / "jobs", Replicate(trial))
     return pq.read_table(path, partitioning=None).select(JOBS_SCHEMA.names)
 
 
@@ -73,7 +74,7 @@ def apart_s(then, now):
 
 def test_trials_end_well_and_say_that_their_time_was_virtual(place, alone):
     for number in (0, 1):
-        record = alone.records[number][-1]
+        record = alone.trial(number)
         assert (record.outcome, record.reason) == ("ok", "")
         facts = record.provenance
         assert (facts.testbed, facts.guest_clock, facts.acceleration) == (
@@ -82,11 +83,11 @@ def test_trials_end_well_and_say_that_their_time_was_virtual(place, alone):
             "tcg",
         )
         assert facts.virtual_s > 600 and facts.virtual_speed > 1 and facts.start == "golden"
-    assert alone.records[0][-1].provenance.golden_key == alone.records[1][-1].provenance.golden_key
+    assert alone.trial(0).provenance.golden_key == alone.trial(1).provenance.golden_key
 
 
 def test_trial_0_is_the_baseline_with_the_schedulers_defaults(place, alone):
-    first, second = (alone.records[number][-1] for number in (0, 1))
+    first, second = (alone.trial(number) for number in (0, 1))
     assert first.baseline and not second.baseline
     assert first.point["scheduler.params.bf_interval"] == 30
     conf = place.results / "alone/trials/00000/config/head/etc/slurm/slurm.conf"
@@ -100,7 +101,7 @@ def test_the_same_point_has_the_same_schedule_beside_a_busy_program(place, alone
     finally:
         burner.kill()
         burner.wait()
-    assert again.records[0][-1].point == alone.records[0][-1].point
+    assert again.trial(0).point == alone.trial(0).point
     then, now = (jobs(place, name, 0) for name in ("alone", "again"))
     assert then.num_rows == 15
     assert then.column("nodes").equals(now.column("nodes"))
@@ -111,7 +112,7 @@ def test_the_same_point_has_the_same_schedule_beside_a_busy_program(place, alone
 def test_flux_has_the_same_schedule_alone_and_again(place, flux):
     """Every job has its nodes, its times by the wrapper, and those of Flux's own accounts."""
     for name in ("flux", "flux-again"):
-        [record] = searched(place, name, *flux).records[0]
+        [record] = searched(place, name, *flux).records[Replicate(0)]
         assert (record.outcome, record.reason) == ("ok", "")
         assert record.provenance.guest_clock == "virtual" and record.provenance.virtual_speed > 1
     first, again = (jobs(place, name, 0) for name in ("flux", "flux-again"))
