@@ -115,6 +115,21 @@ def set_alarms(
 
 
 @lean
+def keep_late_beat(state: State, loop: LoopTimes) -> None:
+    """Let a run over the whole queue come whose beat has passed, but whose tick is still to come.
+
+    Where nothing runs and nothing comes, backfilling may go on between the two for ever, and such a
+    run is the last that could start a job.
+    """
+    if state[FULL_DUE] < NEVER:
+        now = state[TIME]
+        beats = max(1, (now - state[LAST_FULL]) // loop.interval)
+        due = _next_tick(state[LAST_FULL] + beats * loop.interval, loop.first, loop.tick)
+        if due > now:
+            state[FULL_DUE] = min(state[FULL_DUE], due)
+
+
+@lean
 def _count_full(state: State, loop: LoopTimes, now: int) -> None:
     """Let the delay count from the last run over the whole queue, if anything was to see or not."""
     if loop.kernel:

@@ -22,6 +22,7 @@ from campaign.simulation.beats import (
     LoopTimes,
     backfill_nothing,
     granted,
+    keep_late_beat,
     keeps_beat,
     pass_time,
     reads,
@@ -81,6 +82,8 @@ def run_site(
         if site.rules[0].settles and state[QUEUED] > 0 and until < NEVER:
             _skip_idle_runs(site, live, crowd, loop, beat, until)
         set_alarms(state, state[QUEUED] > 0, not site.rules[0].prompt, loop, beat)
+        if arrived == jobs and state[RUNNING] == 0:
+            keep_late_beat(state, loop)
         now = min(until, state[RUN_DUE], state[ASKED_DUE], state[FULL_DUE], state[BACKFILL_DUE])
         if arrived == jobs and state[RUNNING] == 0 and _is_over(site, live, beat, loop.depth):
             break

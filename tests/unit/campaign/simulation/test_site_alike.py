@@ -46,7 +46,7 @@ Case = tuple[Workload, Topology, Policy, Delays]
 SLOTS = [1, 1, 2, 4]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.booleans(), min_size=1, max_size=200), st.randoms())
 def test_sets_of_nodes(flags: list[bool], draw: Random) -> None:
     others = [draw.random() < 0.7 for _ in flags]
@@ -68,7 +68,7 @@ def test_sets_of_nodes(flags: list[bool], draw: Random) -> None:
     assert length[:runs].tolist() == (changes[1::2] - changes[::2]).tolist()
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False))
 def test_jobs_start_when_and_where_they_would_node_by_node_and_beat_by_beat(draw: Random) -> None:
     case = _case(draw)
@@ -80,6 +80,13 @@ def test_jobs_start_when_and_where_they_would_node_by_node_and_beat_by_beat(draw
     for name in ("decided", "end", "nodes"):
         assert np.array_equal(getattr(found.schedule, name), getattr(wanted.schedule, name)), name
     assert np.array_equal(found.outcome, wanted.outcome)
+
+
+def test_a_beat_before_its_tick_is_not_missed() -> None:
+    """Its last jobs can never start, so the simulation ends once a full run has seen that."""
+    case = _case(Random(12))
+    found = site_simulate.simulate_site(*case)
+    assert found.ran.any() and not found.ran.all()
 
 
 @pytest.mark.parametrize("wish", [{"gpus": 1}, {"memory_per_slot_mib": 5.0}, {"exclusive": True}])
