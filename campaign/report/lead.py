@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from campaign.analysis.front.holdout import sentences
 from campaign.core.trials import TrialRecord
-from campaign.report.facts import change
+from campaign.report.facts import change, number
 from campaign.report.result import CampaignResult
 
 MARKS = {"better": "\u2713", "worse": "\u2717", "unclear": "?"}
@@ -39,4 +39,5 @@ def _best(
 ) -> str:
     pick = min if result.facts.objectives[name] == "minimize" else max
     found = pick(others, key=lambda record: record.metrics[name])
-    return f"{change(found, baseline, name)} (trial {found.number})"
+    value = change(found, baseline, name) or number(found.metrics[name])
+    return f"{value} (trial {found.number})"

@@ -199,7 +199,7 @@ def _value(record: TrialRecord, result: CampaignResult, metric: str) -> str:
     unseen = result.unseen.of_trial(record.number) if result.unseen else None
     if unseen:
         found = unseen.changes[metric]
-        lines.append(f"{found.percent:+.0f} % {MARKS[found.verdict]}")
+        lines.append(f"{found.brief} {MARKS[found.verdict]}")
     return "\n".join(lines).rstrip()
 
 

@@ -30,13 +30,16 @@ class UnseenChange:
     verdict: Verdict
 
     @property
+    def brief(self) -> str:
+        """The change alone."""
+        return "no value" if math.isnan(self.percent) else f"{self.percent:+.0f} %"
+
+    @property
     def words(self) -> str:
         """The change with its interval."""
-        if math.isnan(self.percent):
-            return "no value"
-        if math.isnan(self.low):
-            return f"{self.percent:+.0f} %"
-        return f"{self.percent:+.0f} %, {self.low:+.0f} to {self.high:+.0f} %"
+        if math.isnan(self.percent) or math.isnan(self.low):
+            return self.brief
+        return f"{self.brief}, {self.low:+.0f} to {self.high:+.0f} %"
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,9 @@ class HoldoutFindings:
         for name, direction in objectives.items():
             unseen = _changes(points, baseline, name, direction, rule)
             for row, record in enumerate(points):
-                claimed = 100 * (record.metrics[name] / baseline.metrics[name] - 1)
+                before = baseline.metrics[name]
+                # Of nothing there is no percentage.
+                claimed = 100 * (record.metrics[name] / before - 1) if before else math.nan
                 found[row][name] = _change(unseen, row, claimed, direction)
         pairs = zip(points, found, strict=True)
         return cls(len(baseline.held_out), tuple(UnseenPoint(*pair) for pair in pairs))

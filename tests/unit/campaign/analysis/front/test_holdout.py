@@ -71,6 +71,14 @@ def test_few_instances_give_no_interval_and_no_gain():
     assert findings.points[0].changes["wait"].words == "-48 %"
 
 
+def test_a_baseline_of_nothing_has_no_percentage():
+    baseline = trial(0, (0, 0.5), [(0, 0.5)] * 5, True)
+    findings = found(trial(3, (0, 0.5), [(0, 0.5)] * 5), baseline=baseline)
+    one = findings.points[0].changes["wait"]
+    assert (one.verdict, one.words, one.brief) == ("unclear", "no value", "no value")
+    assert "nan" not in " ".join(sentences(findings, OBJECTIVES))
+
+
 def study(draw, points, instances):
     """Return the true changes, and what a campaign finds of the point that looked best in it.
 
