@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from campaign.core.trials import Replicate
 from campaign.records.history import History
+from campaign.report.facts import alike
 from campaign.schema.model import Campaign
 from search.pareto import front
 
@@ -17,12 +18,9 @@ def held_out(history: History, campaign: Campaign) -> Iterator[Replicate]:
     if not campaign.search.held_out:
         return
     records = history.comparable()
-    found: dict[tuple[float, ...], int] = {}
-    for record in front(records, campaign.objectives, campaign.search.constraints):
-        values = tuple(record.metrics[name] for name in campaign.objectives)
-        found.setdefault(values, record.number)
+    best = front(records, campaign.objectives, campaign.search.constraints)
     baselines = {record.number for record in records if record.baseline and record.valid}
-    compared = set(found.values()) - baselines
+    compared = {first.number for first, _ in alike(best, campaign.objectives)} - baselines
     # The baseline alone would tell nothing.
     for number in sorted(compared | baselines) if compared else ():
         for instance in range(seen, seen + campaign.search.held_out):
