@@ -46,7 +46,7 @@ Case = tuple[Workload, Topology, Policy, Delays]
 SLOTS = [1, 1, 2, 4]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=200)
 @given(st.lists(st.booleans(), min_size=1, max_size=200), st.randoms())
 def test_sets_of_nodes(flags: list[bool], draw: Random) -> None:
     others = [draw.random() < 0.7 for _ in flags]
@@ -68,7 +68,7 @@ def test_sets_of_nodes(flags: list[bool], draw: Random) -> None:
     assert length[:runs].tolist() == (changes[1::2] - changes[::2]).tolist()
 
 
-@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False))
 def test_jobs_start_when_and_where_they_would_node_by_node_and_beat_by_beat(draw: Random) -> None:
     case = _case(draw)
