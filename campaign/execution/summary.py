@@ -32,7 +32,7 @@ from campaign.records.ledger import read
 from campaign.records.results import Results
 from campaign.report import page
 from campaign.report.facts import CampaignFacts, EarlierGroup
-from campaign.report.front_quality import plain_findings
+from campaign.report.front_json import front_json
 from campaign.report.result import CampaignResult
 from campaign.report.text import text_front, time_lines
 from campaign.testbeds.preflight import workload_for
@@ -164,8 +164,7 @@ def conclude(
         text = json_text(plain(fairness), indent=1)
         write_durably(results.fairness_path, f"{text}\n")
     if quality:
-        text = json_text(plain_findings(quality), indent=1)
-        write_durably(results.front_path, f"{text}\n")
+        write_durably(results.front_path, front_json(result, quality))
     page.write(results.report_path, result, results.trial_jobs, fidelity, quality)
     _log_outcome(result, results)
     # Before MLflow, which takes longer than a simulated campaign.

@@ -166,8 +166,13 @@ def change(record: TrialRecord, baseline: TrialRecord | None, metric: str) -> st
     now = record.metrics.get(metric)
     if not before or now is None:
         return ""
+    return signed_percent(100 * (now / before - 1))
+
+
+def signed_percent(value: float) -> str:
+    """Return a change in per cent with its sign, to a tenth where it is small."""
     # Never -0.0: a change that can't be seen is none.
-    points = round(100 * (now / before - 1), 1) + 0.0
+    points = round(value, 1) + 0.0
     return f"{points:+.1f} %" if abs(points) < 10 else f"{points:+.0f} %"
 
 

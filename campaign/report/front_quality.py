@@ -2,15 +2,12 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from itertools import pairwise
-from typing import Any
 
 from campaign.analysis.front.affected import SIZE, ClassWait
 from campaign.analysis.front.correlation import FEWEST_TRIALS, ObjectiveCorrelation
 from campaign.analysis.front.findings import FrontFindings
 from campaign.analysis.front.hypervolume import VolumeHistory
-from campaign.report.facts import ABSENT, number, percent, short, shown
+from campaign.report.facts import ABSENT, number, percent, short, shown, signed_percent
 from campaign.report.sections import Section, Table
 from search.importance import FEWEST_TRIALS as FEWEST_FOR_IMPORTANCE
 from search.importance import SettingImportance
@@ -51,26 +48,6 @@ def quality_lines(found: FrontFindings) -> Iterator[str]:
     yield from (same(one) for one in found.correlations if one.same)
     if found.waits and found.chosen:
         yield waits_in_short(found.waits, found.chosen.number)
-
-
-def plain_findings(found: FrontFindings) -> dict[str, Any]:
-    """Return the findings as JSON has them; what has no number is null."""
-    values = asdict(found)
-    values["chosen"] = found.chosen.number if found.chosen else None
-    if found.volume:
-        values["volume"] = _plain_volume(values["volume"])
-    whole: dict[str, Any] = _numbers(values)
-    return whole
-
-
-def _plain_volume(values: dict[str, Any]) -> dict[str, Any]:
-    """Return a volume's history with the trials that raised it, and not all others."""
-    reached = {f"{share:g}": trial for share, trial in values.pop("reached").items()}
-    history = list(zip(values.pop("trials"), values.pop("volumes"), strict=True))
-    raised = dict(history[:1]) | {
-        trial: volume for (_, before), (trial, volume) in pairwise(history) if volume > before
-    }
-    return {"after_trial": raised, **values, "reached": reached}
 
 
 def grown(volume: VolumeHistory) -> str:
@@ -227,19 +204,4 @@ def _wait(one: ClassWait) -> tuple[str, ...]:
 
 
 def _points(value: float | None) -> str:
-    if value is None:
-        return ABSENT
-    # Never -0.0: a change that can't be seen is none.
-    rounded = round(value, 1) + 0.0
-    return f"{rounded:+.1f} %" if abs(rounded) < 10 else f"{rounded:+.0f} %"
-
-
-def _numbers(value: Any) -> Any:
-    """Return a value of JSON with null in the place of what is no finite number."""
-    if isinstance(value, dict):
-        return {key: _numbers(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_numbers(one) for one in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    return ABSENT if value is None else signed_percent(value)

@@ -40,6 +40,7 @@ from campaign.report.lead import MARKS, lead
 from campaign.report.pages import templates
 from campaign.report.pressures import pressures_of
 from campaign.report.result import CampaignResult
+from campaign.report.searched import ALIKE, interval_texts, searched_sentences
 from campaign.report.sections import Table
 from campaign.report.times import CALIBRATION, unlike
 from search.constraints import Limit, limits_among
@@ -130,7 +131,7 @@ def render(
         simulated=simulated(records),
         virtual=in_virtual_time(records),
         front=best,
-        **_unseen(result),
+        **_instances(result),
         unmet=result.unmet,
         result=result,
         points=points,
@@ -268,9 +269,16 @@ def _line(name: str, found: Sequence[tuple[int, Check]]) -> Line:
     return Line(name, ", ".join(limits), len(found) - len(failed), failed)
 
 
-def _unseen(result: CampaignResult) -> dict[str, object]:
-    """Return what the page says of instances that the search has not seen."""
-    return {"lead": list(lead(result)), "unseen": result.unseen, "marks": MARKS}
+def _instances(result: CampaignResult) -> dict[str, object]:
+    """Return what the page says of instances that the search has seen, and has not."""
+    return {
+        "lead": list(lead(result)),
+        "unseen": result.unseen,
+        "marks": MARKS,
+        "searched": list(searched_sentences(result.searched)) if result.searched else [],
+        "interval_texts": interval_texts,
+        "mark_alike": ALIKE,
+    }
 
 
 def _status(record: TrialRecord, limits: Sequence[Limit]) -> str:

@@ -6,10 +6,11 @@ from typing import Self
 
 from campaign.analysis.front.holdout import HoldoutFindings
 from campaign.analysis.front.instances import InstanceRule
+from campaign.analysis.front.searched import SearchedFindings
 from campaign.core.trials import TrialRecord
 from campaign.report.arms import unjudged
 from campaign.report.constraints import unmet
-from campaign.report.facts import CampaignFacts
+from campaign.report.facts import CampaignFacts, alike
 from campaign.report.standstill import stood_still
 from campaign.report.taken import taken_over
 from campaign.report.times import Cost, cost_of
@@ -27,7 +28,8 @@ class CampaignResult:
     the time went. `unmet` names the constraints that no trial meets, empty where one meets all;
     `unjudged` has a sentence for each scheduler of which no trial is valid, and `stood_still` says
     since when the front hasn't moved, `taken_over` which trials are of other campaigns. `unseen` is
-    what was found on instances that the search has not seen; None where none was run.
+    what was found on instances that the search has not seen; None where none was run. `searched`
+    has the intervals of the front's values where the search saw several instances, else None.
     """
 
     facts: CampaignFacts
@@ -40,6 +42,7 @@ class CampaignResult:
     stood_still: str = ""
     taken_over: str = ""
     unseen: HoldoutFindings | None = None
+    searched: SearchedFindings | None = None
 
     @property
     def spared(self) -> int:
@@ -58,6 +61,7 @@ class CampaignResult:
         best = front(records, facts.objectives, facts.constraints)
         baseline = baseline_among(records)
         rule = InstanceRule(facts.quantile)
+        points = [first for first, _ in alike(best, facts.objectives)]
         return cls(
             facts,
             tuple(records),
@@ -69,6 +73,7 @@ class CampaignResult:
             stood_still(records, facts),
             taken_over(records),
             HoldoutFindings.of(best, baseline, facts.objectives, rule),
+            SearchedFindings.of(points, baseline, facts.objectives, rule),
         )
 
 

@@ -23,6 +23,7 @@ from campaign.report.facts import (
 from campaign.report.front_quality import quality_lines
 from campaign.report.lead import MARKS, lead
 from campaign.report.result import CampaignResult
+from campaign.report.searched import ALIKE, interval_texts, searched_sentences
 from campaign.report.times import Cost
 from campaign.schema.model import Direction
 from search.space import SCHEDULER
@@ -172,9 +173,7 @@ def _table(
     behind = [baseline] if baseline and result.baseline_behind else []
     for record, others in (*points, *((one, ()) for one in behind)):
         values = [_value(record, result, name) for name in objectives]
-        label = f"{record.number}" + (f" +{len(others)}" if others else "")
-        if record.baseline:
-            label = f"{label}\nbaseline"
+        label = "\n".join(_label(record, others, result))
         # As texts, since brackets in a string would be markup.
         point = [printable(shown(record.point.get(name)), lines=False) for name in names]
         table.add_row(label, *values, *(Text(_folded(value)) for value in point))
@@ -182,25 +181,42 @@ def _table(
     return table
 
 
+def _label(
+    record: TrialRecord, others: Sequence[TrialRecord], result: CampaignResult
+) -> Iterator[str]:
+    yield f"{record.number}" + (f" +{len(others)}" if others else "")
+    if record.baseline:
+        yield "baseline"
+    known = result.searched.of_trial(record.number) if result.searched else None
+    if known and known.alike:
+        yield f"{ALIKE} {', '.join(map(str, known.alike))}"
+
+
 def _captions(
     points: Sequence[tuple[TrialRecord, Sequence[TrialRecord]]], result: CampaignResult
 ) -> Iterator[str]:
     if any(others for _, others in points):
         yield "+n: so many other trials have the same values"
+    if result.searched:
+        yield from searched_sentences(result.searched)
     if result.unseen:
         yield (
-            f"third line: change on {result.unseen.instances} workloads that the search has not "
+            f"last line: change on {result.unseen.instances} workloads that the search has not "
             "seen; \u2713 better, \u2717 worse, ? not to be told"
         )
 
 
 def _value(record: TrialRecord, result: CampaignResult, metric: str) -> str:
     lines = [number(record.metrics.get(metric)), change(record, result.baseline, metric)]
+    known = result.searched.of_trial(record.number) if result.searched else None
+    if known:
+        own, changed = interval_texts(known.values[metric])
+        lines = [line for pair in zip(lines, (own, changed), strict=True) for line in pair]
     unseen = result.unseen.of_trial(record.number) if result.unseen else None
     if unseen:
         found = unseen.changes[metric]
         lines.append(f"{found.brief} {MARKS[found.verdict]}")
-    return "\n".join(lines).rstrip()
+    return "\n".join(filter(None, lines))
 
 
 def _folded(name: str, width: int = 12) -> str:

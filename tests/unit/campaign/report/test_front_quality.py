@@ -13,8 +13,8 @@ from campaign.analysis.front.effects import SettingEffect
 from campaign.analysis.front.findings import FrontFindings, FrontInputs, front_findings
 from campaign.analysis.front.hypervolume import VolumeHistory
 from campaign.analysis.front.together import SettingsTogether
-from campaign.core.printable import json_text
 from campaign.report.facts import CampaignFacts
+from campaign.report.front_json import front_json, plain_front
 from campaign.report.front_pictures import importance_picture, volume_picture
 from campaign.report.front_quality import (
     CORRELATION,
@@ -22,7 +22,6 @@ from campaign.report.front_quality import (
     IMPORTANCE,
     VOLUME,
     WAITS,
-    plain_findings,
     quality_lines,
     quality_sections,
 )
@@ -185,13 +184,14 @@ def test_names_of_others_can_do_no_harm(records):
     assert "\x1b" not in printed(text_front(result, found))
 
 
-def test_json_has_numbers_or_null(found):
+def test_json_has_numbers_or_null(records, found):
+    result = CampaignResult.of(records, CampaignFacts("demo", OBJECTIVES))
     whole = replace(
         found,
         correlations=(ObjectiveCorrelation(("a", "b"), math.nan, math.nan, math.nan, 3),),
         waits=(ClassWait("user", "7", 12, 0.0, 30.0),),
     )
-    plain = json.loads(json_text(plain_findings(whole)))
+    plain = json.loads(front_json(result, whole))
     assert plain["correlations"][0]["value"] is None
     assert plain["chosen"] == found.chosen.number
     assert plain["volume"]["after_trial"] == {"0": 0.2, "1": 0.5, "3": 0.8}
@@ -200,7 +200,8 @@ def test_json_has_numbers_or_null(found):
     assert plain["waits"] == [
         {"field": "user", "name": "7", "jobs": 12, "before_s": 0.0, "after_s": 30.0}
     ]
-    assert json.loads(json_text(plain_findings(replace(found, chosen=None, volume=None))))
+    assert plain_front(result, replace(found, chosen=None, volume=None))
+    assert plain["searched"] is None and plain["unseen"] is None
 
 
 def test_findings_of_a_sampled_campaign_are_shown_whole(records):
