@@ -1,5 +1,6 @@
 """Reads the space that a campaign's settings describe: what is searched, and what is fixed."""
 
+import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -67,13 +68,8 @@ def space_of(campaign: Campaign, models: Mapping[str, type[Params]]) -> Space:
             path = f"{arm.prefix}.{name}"
             field = arm.model.field_of(name)
             if field is None:
-                named = (f"{prefix}NAME" for prefix in arm.model.open)
-                known = ", ".join((*arm.model.model_fields, *named))
-                found.problems.append(
-                    Problem(
-                        path, value, f"one of {known}", f"{arm.scheduler} has no such parameter"
-                    )
-                )
+                why = f"{arm.scheduler} has no such parameter"
+                found.problems.append(Problem(path, value, _instead_of(name, arm), why))
             elif dimension := found.take(path, value, field):
                 found.problems.extend(_beyond_row(name, dimension, arm))
         fixed = {
@@ -91,6 +87,17 @@ def space_of(campaign: Campaign, models: Mapping[str, type[Params]]) -> Space:
         path: met for arm in arms for path, met in _conditions(arm) if path in found.dimensions
     }
     return Space(found.dimensions, found.fixed, names, conditions)
+
+
+def _instead_of(name: str, arm: _Arm) -> str:
+    """Return the parameters that somebody who wrote `name` may have meant; all, if none is near."""
+    known = [*arm.model.model_fields, *(f"{prefix}NAME" for prefix in arm.model.open)]
+    # However it is written: a scheduler's own names have capitals, and people forget them.
+    written = {one.casefold(): one for one in known}
+    close = difflib.get_close_matches(name.casefold(), written, n=3, cutoff=0.7)
+    if close:
+        return f"perhaps {' or '.join(written[one] for one in close)}"
+    return f"one of {', '.join(known)}"
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ wrong with a value is a UsageError, which reads like all errors of the project.
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from campaign.core.errors import UsageError
 from campaign.core.files import user_path
@@ -35,6 +36,17 @@ class CommandParser(argparse.ArgumentParser):
             return self.parse_known_intermixed_args(args, namespace)
         finally:
             self._intermixed = False
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError: what is wrong in one line, and where to read more, not all options."""
+        multirun = re.search(r"arguments: .*(?<!\S)(--multirun|-m)(?!\S)", message)
+        raise UsageError(
+            f"{self.prog}: {message}",
+            resolution="One search tries many values: setting=[low,high] is a range, "
+            "'setting={choices: [a,b]}' a list."
+            if multirun
+            else f"`{self.prog} --help` says what there is.",
+        )
 
     def _has_commands(self) -> bool:
         return any(action.nargs == argparse.PARSER for action in self._actions)

@@ -35,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "words",
         nargs="*",
+        default=[],
         metavar="SETTING|NAME:TRIAL",
         help="the trial: demo:3; or for ansible without --against, settings as for a search: "
         "cluster.nodes=3",

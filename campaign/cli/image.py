@@ -1,16 +1,18 @@
 """`hpc-campaign image`: the image store and the builder."""
 
 import argparse
+import string
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from campaign.cli.output import add_json, print_json, say, table
+from campaign.core.errors import ImageError
 from campaign.core.files import user_path
 from campaign.images.builders import BUILDERS, build
 from campaign.images.bundles.diff import differences
 from campaign.images.bundles.manifest import Bundle
-from campaign.images.bundles.store import Store
+from campaign.images.bundles.store import MissingImageError, Store
 from campaign.images.debian import builder
 from campaign.images.debian.third_party import DEFAULT_FOLDER, VARIABLE
 from campaign.schema.image import ImageSettings
@@ -123,9 +125,27 @@ def _lock(store: Store, options: argparse.Namespace) -> None:
             say(line)
 
 
+def _stored(store: Store, wanted: str) -> Bundle:
+    """Return a bundle of the store; an ImageError names only images that can be built."""
+    try:
+        return store.get(wanted)
+    except MissingImageError as error:
+        if set(wanted) <= set(string.hexdigits):
+            raise
+        try:
+            builder.spec(wanted)
+        except ImageError as unknown:
+            raise MissingImageError(
+                error.brief,
+                error.details,
+                f"Use one of those; to build, {unknown.details}.",
+            ) from None
+        raise
+
+
 def _diff(store: Store, options: argparse.Namespace) -> None:
-    one = store.get(options.one)
-    other = store.get(options.other)
+    one = _stored(store, options.one)
+    other = _stored(store, options.other)
     same = True
     for line in differences(one, other, files=options.files):
         say(line)
@@ -137,13 +157,13 @@ def _diff(store: Store, options: argparse.Namespace) -> None:
 def _gc(store: Store, options: argparse.Namespace) -> None:
     newest = {bundle.manifest.name: bundle.hash for bundle in reversed(store.bundles())}
     for bundle in store.gc(
-        [*newest.values(), *(store.get(wanted).hash for wanted in options.keep)]
+        [*newest.values(), *(_stored(store, wanted).hash for wanted in options.keep)]
     ):
         say(f"removed {_line(bundle)}")
 
 
 def _one(store: Store, options: argparse.Namespace) -> None:
-    bundle = store.get(options.image)
+    bundle = _stored(store, options.image)
     if options.action == "show":
         print_json(bundle.manifest.model_dump(mode="json"))
     elif options.action == "verify":

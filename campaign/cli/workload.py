@@ -51,6 +51,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
             command.add_argument(
                 "--force", action="store_true", help="replace FILE if there is one"
             )
+            command.add_argument(
+                "--whole-seconds",
+                action="store_true",
+                help="round all times, for programs that read SWF without decimals",
+            )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -115,8 +120,12 @@ def _write(options: argparse.Namespace) -> None:
     named = find_workload(options.words, generated=options.action == "generate")
     from campaign.report.workload_text import identity_lines
     from campaign.workloads.swf import write_swf
+    from campaign.workloads.whole_seconds import has_decimals, in_whole_seconds
 
-    write_swf(named.workload, place)
-    heading = f"{place}: {len(named.workload)} jobs of {named.source}"
-    for line in (heading, *identity_lines(named.workload)):
+    workload = in_whole_seconds(named.workload) if options.whole_seconds else named.workload
+    write_swf(workload, place)
+    heading = f"{place}: {len(workload)} jobs of {named.source}"
+    for line in (heading, *identity_lines(workload)):
         say(line)
+    if has_decimals(workload):
+        say("its times have decimals, which some programs don't read; --whole-seconds rounds them")

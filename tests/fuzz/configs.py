@@ -63,7 +63,7 @@ def _said(arguments: list[str]) -> bool:
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             status = main([*arguments, "--cfg"])
-        except SystemExit as ended:  # argparse: no override, but an option that isn't there
+        except SystemExit as ended:  # argparse: help was asked for
             if ended.code not in (0, USER_ERROR):
                 raise
             status = ended.code

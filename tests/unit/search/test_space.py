@@ -138,9 +138,15 @@ def test_problems_are_collected():
     }
 
 
-def test_an_unknown_parameter_names_those_there_are():
-    (problem,) = problems(dept=3)
-    assert "depth" in problem.allowed and "no such parameter" in problem.why
+def test_an_unknown_parameter_names_those_that_may_be_meant():
+    for written in ("dept", "Depth", "deepth"):
+        (problem,) = problems(**{written: 3})
+        assert problem.allowed == "perhaps depth" and "no such parameter" in problem.why
+
+
+def test_an_unknown_parameter_that_is_like_none_names_all():
+    (problem,) = problems(nope=3)
+    assert problem.allowed == f"one of {', '.join(Tunables.model_fields)}"
 
 
 def across(names, arms, **scheduler):

@@ -279,9 +279,7 @@ def test_the_other_commands_are_listed(capsys):
     ],
 )
 def test_arguments_that_are_none_are_refused(arguments):
-    with pytest.raises(SystemExit) as caught:
-        surrounding.main(arguments)
-    assert caught.value.code == 2
+    assert surrounding.main(arguments) == USER_ERROR
 
 
 @pytest.mark.parametrize(

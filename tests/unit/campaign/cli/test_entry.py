@@ -93,10 +93,28 @@ def test_version_names_release_sources_and_commit(capsys):
 
 def test_no_option_may_be_abbreviated(capsys):
     for arguments in (["ui", "--mlrun", "x"], ["search", "--dry"], ["list", "--js"]):
-        with pytest.raises(SystemExit) as caught:
-            entry.main(arguments)
-        assert caught.value.code == 2
+        assert entry.main(arguments) == 2
         assert "unrecognized arguments" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["search", "--multirun", "search.trials=3"], "setting=[low,high] is a range"),
+        (["search", "--nope"], "`hpc-campaign search --help` says what there is."),
+        (["export"], "the following arguments are required: what\n"),
+        (["docs"], "invalid choice: 'docs'"),
+        (["image", "show", "nope"], "to build, there are: flux, kubernetes, slurm,"),
+        (["image", "show", "abc123"], "Build it: hpc-campaign image build slurm"),
+        (["image", "diff", "flux", "nope"], "Build it: hpc-campaign image build flux"),
+    ],
+)
+def test_a_wrong_command_line_is_one_clear_error(arguments, says, tmp_path, capsys):
+    if arguments[0] == "image":
+        arguments = ["image", "--store", str(tmp_path), *arguments[1:]]
+    assert entry.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and says in said and "usage:" not in said
 
 
 def completed(line):

@@ -175,6 +175,27 @@ def test_a_model_is_generated_as_it_would_be_replayed(said, folder):
     assert read_swf(folder / "t.swf").hash == configured(settings).hash
 
 
+def test_times_can_be_written_in_whole_seconds_and_decimals_are_told_of(said):
+    model = ["generate", "workload=lublin", "workload.jobs=20"]
+    assert "its times have decimals" in said(*model, "--out", "exact.swf")
+    told = said(*model, "--out", "whole.swf", "--whole-seconds")
+    assert "decimals" not in told and "rounded to whole seconds: 20 jobs" in told
+    lines = [one for one in Path("whole.swf").read_text().splitlines() if not one.startswith(";")]
+    assert len(lines) == 20 and "." not in "".join(lines)
+    exact, whole = (read_swf(Path(f"{name}.swf")).table.to_pydict() for name in ("exact", "whole"))
+    for column in ("arrival_s", "runtime_s"):
+        pairs = zip(exact[column], whole[column], strict=True)
+        assert all(abs(one - other) <= 0.5 or other == 1 for one, other in pairs)
+    for needed, limit in zip(whole["runtime_s"], whole["requested_s"], strict=True):
+        assert needed <= limit
+
+
+def test_whole_seconds_change_no_trace_that_has_them(said):
+    told = said("convert", "trace.swf", "--out", "again.swf", "--whole-seconds")
+    assert "rounded" not in told
+    assert read_swf(Path("again.swf")).hash == read_swf(Path("trace.swf")).hash
+
+
 def test_files_are_replaced_only_when_told(said, refused, folder):
     (folder / "out.swf").write_text("mine")
     assert "out.swf exists" in refused("convert", "trace.swf", "--out", "out.swf")
