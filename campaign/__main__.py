@@ -21,7 +21,10 @@ COMMANDS = {
     "report": "write a campaign's report again, from its ledger; compare two trials",
     "fidelity": "what the jobs of a replayed log waited, beside what they waited where it is of",
     "why": "what a job of a trial waited for, from its submission to its start",
-    "verify": "whether a campaign's files are what its ledger says; rebuild what follows from it",
+    "verify": "whether the files and figures of a campaign, or of a published one, are what its "
+    "ledger and jobs say; rebuild what follows from them",
+    "publish": "a campaign as a folder for others: an RO-Crate with citation and checksums",
+    "rerun": "run the trials of a campaign, or of a published one, again, and say what differs",
     "agreement": "how far the simulation is from the trials that a campaign measured",
     "workload": "show, convert and generate workloads: figures, distributions, a picture, SWF "
     "files",

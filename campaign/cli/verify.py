@@ -1,4 +1,4 @@
-"""`hpc-campaign verify`: whether the files of a campaign's results are what its ledger says."""
+"""`hpc-campaign verify`: whether a campaign's files and figures are what ledger and jobs say."""
 
 import argparse
 import contextlib
@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from campaign.cli.arguments import add_results
 from campaign.cli.output import add_json, print_json, say
+from campaign.core.errors import UsageError
+from campaign.core.files import user_path
 
 if TYPE_CHECKING:
+    from campaign.execution.verify_publication import Verified
     from campaign.records.verification import Damage
 
 DAMAGED = 2
@@ -16,7 +19,7 @@ DAMAGED = 2
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("name", help="name of the campaign")
+    parser.add_argument("name", help="name of the campaign, or folder of a published one")
     add_results(parser)
     parser.add_argument(
         "--rebuild",
@@ -30,7 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print each file that is damaged; return 2 if any is left, else 0."""
     from campaign.execution.verify import damages_of, rebuild
+    from campaign.execution.verify_publication import is_publication, verify_publication
 
+    folder = user_path(options.name)
+    if is_publication(folder):
+        return _published(options, verify_publication(folder))
     found = damages_of(options.results, options.name)
     rebuilt: list[Damage] = []
     if options.rebuild and all(one.rebuildable or one.missing for one in found):
@@ -49,6 +56,36 @@ def run(options: argparse.Namespace) -> int:
     return DAMAGED if found else 0
 
 
+def _published(options: argparse.Namespace, found: "Verified") -> int:
+    if options.rebuild:
+        raise UsageError(
+            f"verify {options.name} --rebuild: a publication isn't altered",
+            resolution="Leave --rebuild out, or verify the campaign that it was made of.",
+        )
+    if options.json:
+        print_json(
+            {
+                "damaged": [_plain(one) for one in found.damages],
+                "sha256": found.identity,
+                "files": found.files,
+                "figures": found.figures,
+                "notes": found.notes,
+            }
+        )
+        return DAMAGED if found.damages else 0
+    for one in found.damages:
+        say(f"damaged  {one.path}: {one.problem}")
+    for note in found.notes:
+        say(f"note: {note}")
+    if not found.damages:
+        say(
+            f"{options.name}: {found.files} files are as they were published, and {found.figures:,}"
+        )
+        say("figures of trials, front and report are what its ledger and jobs give")
+        say(f"SHA-256 of its checksums: {found.identity}")
+    return DAMAGED if found.damages else 0
+
+
 def _print(options: argparse.Namespace, found: list["Damage"], rebuilt: list["Damage"]) -> None:
     for one in rebuilt:
         say(f"rebuilt  {one.path}")
@@ -57,8 +94,8 @@ def _print(options: argparse.Namespace, found: list["Damage"], rebuilt: list["Da
         say(f"         fix: {_fix(options, one)}")
     if not found:
         say(
-            f"{options.results / options.name}: ledger, jobs tables and all that follows from "
-            "them are whole"
+            f"{options.results / options.name}: ledger, jobs tables, figures and all that "
+            "follows from them are whole"
         )
 
 

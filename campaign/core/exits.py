@@ -7,6 +7,7 @@
    MLflow lacks runs: the message says how to complete it
 4  the campaign ended, and its trials are valid, but none meets the constraints: the message names
    them, and how near the best trial came
+5  what was run again (rerun) came out otherwise than it was recorded
 129, 130, 143  interrupted (terminal closed, Ctrl-C, SIGTERM); what was finished is kept
 """
 
@@ -14,3 +15,4 @@ USER_ERROR = 2
 TRIALS_FAILED = 3
 MLFLOW_INCOMPLETE = 3
 NOTHING_FEASIBLE = 4
+DIFFERENT = 5

@@ -7,6 +7,7 @@
     wait_mean_s.worst[partition]                   the worst of the values of all partitions
     wait_mean_s[qos=high].worst[partition]         the same of the jobs with this quality of service
     wait_mean_s[partition=*]                       a metric for each partition
+    hook.perf.ipc                                  what the hook `perf` found, as `ipc`
 
 A class is FIELD=NAME, or of numbers FIELD=N, LOW-HIGH (both included), >N, >=N, <N or <=N.
 """
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Self
 
 EACH = "*"
+HOOK = "hook."
 GRAMMAR = "METRIC, METRIC[FIELD=CLASS] or METRIC.worst[FIELD]"
 _NAME = re.compile(
     r"(?P<base>\w+)(?:\[(?P<classes>[^\[\]]+)\])?(?:\.worst\[(?P<worst>[^\[\]]+)\])?"
@@ -102,6 +104,11 @@ def interval(text: str) -> tuple[float, bool, float, bool]:
         if low <= high:
             return low, True, high, True
     raise ValueError(f"{text!r} is none of N, LOW-HIGH, >N, >=N, <N, <=N")
+
+
+def is_hooks(name: str) -> bool:
+    """Return whether a metric is one that a hook adds, of which no jobs table knows anything."""
+    return name.startswith(HOOK)
 
 
 def matching(pattern: str, names: Iterable[str]) -> list[str]:

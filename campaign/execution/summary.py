@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow as pa
 import rich
 from rich.console import RenderableType
 
@@ -159,13 +160,7 @@ def conclude(
     says how good the front is. A failure of MLflow is logged, and stops nothing else. Return
     whether MLflow has all that it should.
     """
-    fairness = result.facts.fairness
-    if fairness:
-        text = json_text(plain(fairness), indent=1)
-        write_durably(results.fairness_path, f"{text}\n")
-    if quality:
-        write_durably(results.front_path, front_json(result, quality))
-    page.write(results.report_path, result, results.trial_jobs, fidelity, quality)
+    write_derived(results, result, results.trial_jobs, fidelity, quality)
     _log_outcome(result, results)
     # Before MLflow, which takes longer than a simulated campaign.
     _show(text_front(result, quality))
@@ -177,6 +172,26 @@ def conclude(
     else:
         _log.info("MLflow   %s (hpc-campaign ui)", mlruns / "mlflow.db")
     return not failure
+
+
+def write_derived(
+    target: Results,
+    result: CampaignResult,
+    jobs: Callable[[int], pa.Table | None],
+    fidelity: FidelityFindings | None,
+    quality: FrontFindings | None,
+) -> None:
+    """Write into `target` what follows from a campaign: fairness manifest, front, report.
+
+    `jobs` gives those of a trial. Raises StorageError where the disk doesn't take it.
+    """
+    fairness = result.facts.fairness
+    if fairness:
+        text = json_text(plain(fairness), indent=1)
+        write_durably(target.fairness_path, f"{text}\n")
+    if quality:
+        write_durably(target.front_path, front_json(result, quality))
+    page.write(target.report_path, result, jobs, fidelity, quality)
 
 
 def _log_outcome(result: CampaignResult, results: Results) -> None:

@@ -8,6 +8,7 @@ from campaign.config.compose import compose_recorded
 from campaign.config.yaml_text import campaign_yaml
 from campaign.core.errors import ConfigError, LedgerError
 from campaign.core.files import read_regular
+from campaign.execution.figures_again import figure_damages
 from campaign.execution.report_again import begun, report_again
 from campaign.records.history import History
 from campaign.records.ledger import history_of
@@ -28,13 +29,18 @@ def damages_of(folder: Path, name: str) -> list[Damage]:
         history_of(results.ledger_path)  # raises: nothing is there
     try:
         # The ledger alone, its settings and what it says of trials.
-        _, history = begun(results)
+        composed, history = begun(results)
     except (LedgerError, ConfigError) as error:
         return [Damage(results.ledger_path, error.brief)]
+    tables = list(trial_damages(results, history))
+    workloads = list(_workload_damages(results, history))
+    # Of what is damaged itself, figures say nothing more.
+    figures = () if tables or workloads else figure_damages(results, composed, history)
     return [
-        *trial_damages(results, history),
+        *tables,
+        *figures,
         *_manifest_damages(results, history),
-        *_workload_damages(results, history),
+        *workloads,
         *_derived(results, history),
     ]
 
