@@ -1,4 +1,4 @@
-"""`make docs`: writes the tables of docs/settings.md and docs/metrics.md, from rows in the code."""
+"""`make docs`: writes the generated pages of docs/, from rows in the code."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -8,6 +8,7 @@ from campaign.analysis.metrics import METRICS
 from campaign.analysis.rules import RULES
 from campaign.cli.metric_prose import classes_text, shares_text
 from campaign.cli.output import say
+from campaign.cli.reference import columns_page, commands_page
 from campaign.config.defaults import parameter_rows, setting_rows
 from campaign.core.files import XDG_FOLDERS
 from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
@@ -29,7 +30,12 @@ def main(arguments: Sequence[str]) -> int:
 
 def pages() -> dict[str, str]:
     """Return the generated pages by file name."""
-    return {"settings.md": settings_page(), "metrics.md": metrics_page()}
+    return {
+        "settings.md": settings_page(),
+        "metrics.md": metrics_page(),
+        "columns.md": columns_page(),
+        "commands.md": commands_page(),
+    }
 
 
 def settings_page() -> str:

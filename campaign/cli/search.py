@@ -29,7 +29,12 @@ campaign. `python -m campaign.search` is the same command."""
 
 def configure(options: argparse.ArgumentParser) -> None:
     """Declare the command's options; what is no option is an override."""
-    options.add_argument("overrides", nargs="*")
+    options.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="GROUP=OPTION|SETTING=VALUE",
+        help="options of groups, and settings: docs/settings.md",
+    )
     options.add_argument(
         "--cfg", action="store_true", help="print the composed, validated campaign and stop"
     )

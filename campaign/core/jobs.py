@@ -2,7 +2,7 @@
 
 Both are Arrow tables, so that a million jobs cost columns, not objects. Times of the jobs table are
 whole nanoseconds on one clock (the driver host's), counted from the workload's start, and null
-where a thing never happened.
+where a thing never happened. campaign/core/columns.py says what each column means.
 """
 
 import hashlib
@@ -26,9 +26,9 @@ WORKLOAD_SCHEMA = pa.schema(
     [
         ("job_id", pa.int64()),
         ("arrival_s", pa.float64()),
-        ("width", pa.int32()),  # slots
+        ("width", pa.int32()),
         ("runtime_s", pa.float64()),
-        ("requested_s", pa.float64()),  # the time limit its user asked for
+        ("requested_s", pa.float64()),
         ("user", pa.int32()),
     ]
 )
@@ -36,12 +36,12 @@ WORKLOAD_SCHEMA = pa.schema(
 NAME = pa.dictionary(pa.int32(), pa.string())
 TRAITS_SCHEMA = pa.schema(
     [
-        ("nodes", pa.int32()),  # asked for
+        ("nodes", pa.int32()),
         ("memory_per_slot_mib", pa.float64()),
         ("memory_per_node_mib", pa.float64()),
-        ("gpus", pa.int32()),  # of the whole job
+        ("gpus", pa.int32()),
         ("gpu_type", NAME),
-        ("features", NAME),  # the constraint on nodes, as the source writes it
+        ("features", NAME),
         ("exclusive", pa.bool_()),
         ("user_name", NAME),
         ("group", NAME),
@@ -49,13 +49,13 @@ TRAITS_SCHEMA = pa.schema(
         ("partition", NAME),
         ("qos", NAME),
         ("reservation", NAME),
-        ("array", pa.int64()),  # the array that the job is a task of
-        ("array_limit", pa.int32()),  # how many of the array's tasks may run at once
-        ("after", pa.list_(pa.int64())),  # job_id of the jobs that it depends on
-        ("after_kind", NAME),  # afterok, afterany, afternotok, after, aftercorr
-        ("think_s", pa.float64()),  # from the end of the job before to the submission
+        ("array", pa.int64()),
+        ("array_limit", pa.int32()),
+        ("after", pa.list_(pa.int64())),
+        ("after_kind", NAME),
+        ("think_s", pa.float64()),
         ("recorded_wait_s", pa.float64()),
-        ("recorded_state", NAME),  # completed, failed, timeout, cancelled, ...
+        ("recorded_state", NAME),
     ]
 )
 """What a source may know of a job beside WORKLOAD_SCHEMA; null where it doesn't know.
@@ -70,20 +70,17 @@ JOBS_SCHEMA = pa.schema(
     [
         *WORKLOAD_SCHEMA,
         ("nodes_requested", pa.int32()),
-        ("nodes", pa.list_(pa.string())),  # where the wrapper really ran
-        ("intended_ns", pa.int64()),  # when the agent should submit
-        ("submit_ns", pa.int64()),  # when the submission began
-        ("accepted_ns", pa.int64()),  # when the scheduler had answered
-        ("start_ns", pa.int64()),  # first node's payload began
-        ("all_started_ns", pa.int64()),  # last node's payload began
-        ("end_ns", pa.int64()),  # last node's payload ended
+        ("nodes", pa.list_(pa.string())),
+        ("intended_ns", pa.int64()),
+        ("submit_ns", pa.int64()),
+        ("accepted_ns", pa.int64()),
+        ("start_ns", pa.int64()),
+        ("all_started_ns", pa.int64()),
+        ("end_ns", pa.int64()),
         ("exit_code", pa.int32()),
         ("native_id", pa.string()),
         ("native_state", pa.string()),
-        (
-            "native_start_s",
-            pa.float64(),
-        ),  # scheduler's own accounting, its own resolution, same origin
+        ("native_start_s", pa.float64()),
         ("native_end_s", pa.float64()),
     ]
 )
