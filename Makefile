@@ -10,7 +10,7 @@ SYSTEM_PACKAGES := qemu-system-x86 tini libvirt-daemon libvirt-daemon-driver-qem
 TEST_PACKAGES := chromium chromium-driver libxml2-utils openssh-client cpio nix-bin iproute2 patch
 PACKAGES = $(SYSTEM_PACKAGES)
 
-.PHONY: help setup setup-test simulate search chaos bench doctor clean ui test test-fast test-vm test-wheel fuzz check format lock docs
+.PHONY: help setup setup-test simulate search chaos bench doctor clean ui test test-fast test-vm test-wheel fuzz check format lock docs site
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -68,8 +68,11 @@ format: setup
 	$(VENV)/bin/ruff check --fix-only .
 	$(VENV)/bin/ruff format .
 
-docs: setup ## the generated tables of docs/
+docs: setup ## the generated pages of docs/
 	$(RUN) -m campaign.cli.docs
+
+site: setup ## the documents as web pages, in build/site
+	$(RUN) -m sphinx -q -W --keep-going -b html -d build/site-trees docs build/site
 
 # What stands in a lock stays as it is where pyproject.toml allows it; ARGS=--upgrade takes the newest.
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

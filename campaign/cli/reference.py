@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
-from campaign.__main__ import COMMANDS, DESCRIPTION
+from campaign.cli.commands import COMMANDS, DESCRIPTION
 from campaign.cli.parser import PROGRAM, build
 from campaign.core.columns import (
     JOBS_COLUMNS,
@@ -22,8 +22,9 @@ HEAD = "Made by `make docs`; the rows stand in the code.\n"
 JOBS_TEXT = """
 ## Jobs of a campaign
 
-`results/NAME/jobs/` holds a file for each trial, or for each workload instance of one; each has a row per job. Times in
-nanoseconds are whole numbers on one clock, counted from the workload's start, and null where a thing never happened.
+`results/NAME/jobs/` holds a file for each trial, or for each workload instance of one; each has a
+row per job. Times in nanoseconds are whole numbers on one clock, counted from the workload's start,
+and null where a thing never happened.
 
 ```python
 import pyarrow.parquet as pq
@@ -37,9 +38,9 @@ print(jobs.groupby("user").wait_s.describe())
 WORKLOAD_TEXT = """
 ## Jobs of a workload
 
-`results/NAME/workload.parquet`, and what `hpc-campaign import` writes: the first six columns, and of the others those of
-which the log says anything. Null is unknown. What begins with `recorded_` is what became of the job where the log was
-written; no scheduler is told.
+`results/NAME/workload.parquet`, and what `hpc-campaign import` writes: the first six columns, and
+of the others those of which the log says anything. Null is unknown. What begins with `recorded_` is
+what became of the job where the log was written; no scheduler is told.
 
 """
 

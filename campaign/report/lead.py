@@ -7,7 +7,7 @@ from campaign.core.trials import TrialRecord
 from campaign.report.facts import change, number
 from campaign.report.result import CampaignResult
 
-MARKS = {"better": "\u2713", "worse": "\u2717", "unclear": "?"}
+MARKS = {"better": "\u2713", "worse": "\u2717", "same": "=", "unclear": "?"}
 """How tables mark what was found on instances that the search has not seen."""
 
 

@@ -202,7 +202,7 @@ def _captions(
     if result.unseen:
         yield (
             f"last line: change on {result.unseen.instances} workloads that the search has not "
-            "seen; \u2713 better, \u2717 worse, ? not to be told"
+            "seen; \u2713 better, \u2717 worse, = the same, ? not to be told"
         )
 
 

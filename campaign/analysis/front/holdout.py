@@ -12,7 +12,9 @@ from campaign.analysis.front.resampling import Floats
 from campaign.core.trials import TrialRecord
 from campaign.schema.model import BETTER, Direction
 
-Verdict = Literal["better", "worse", "unclear"]
+Verdict = Literal["better", "worse", "same", "unclear"]
+NEGLIGIBLE_PERCENT = 0.5
+"""A change that is certain to be smaller is none: with whole numbers, 0 % is written."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class UnseenChange:
     """How an objective of a point differs from the baseline's on instances held out, in per cent.
 
     `claimed` is the change on the instances that the search saw. `low` and `high` are the ends of
-    the 90 % interval, NaN where there are too few instances for one.
+    the 90 % interval, NaN where there are too few instances for one. `verdict` is "same" where the
+    whole interval is negligible.
     """
 
     claimed: float
@@ -121,6 +124,8 @@ def _unconfirmed(one: UnseenChange, direction: Direction) -> str:
     gained = one.claimed < 0 if direction == "minimize" else one.claimed > 0
     if one.verdict == "worse":
         so = "worse than the baseline's there"
+    elif one.verdict == "same":
+        so = "the same as the baseline's there"
     elif gained:
         so = f"its gain ({one.claimed:+.0f} % where the search looked) is not confirmed there"
     else:
@@ -146,14 +151,13 @@ def _row(record: TrialRecord, instances: Sequence[int], name: str) -> Floats:
 
 
 def _change(found: Changes, row: int, claimed: float, direction: Direction) -> UnseenChange:
+    percent, low, high = (
+        float(of[row]) for of in (found.percent, found.percent_low, found.percent_high)
+    )
     verdict: Verdict = "unclear"
-    if found.told_apart[row]:
+    if max(abs(low), abs(high)) < NEGLIGIBLE_PERCENT:
+        verdict = "same"
+    elif found.told_apart[row]:
         less = found.high[row] < 0
         verdict = "better" if less == (direction == "minimize") else "worse"
-    return UnseenChange(
-        claimed,
-        float(found.percent[row]),
-        float(found.percent_low[row]),
-        float(found.percent_high[row]),
-        verdict,
-    )
+    return UnseenChange(claimed, percent, low, high, verdict)

@@ -35,11 +35,11 @@ def test_a_gain_that_holds_is_a_gain_and_equal_values_are_none():
     (point,) = findings.points
     assert point.changes["wait"].verdict == "better"
     assert point.changes["wait"].percent == pytest.approx(-51, abs=1)
-    assert point.changes["use"].verdict == "unclear"
+    assert point.changes["use"].verdict == "same"
     told = list(sentences(findings, OBJECTIVES))
     assert told[0].startswith("Trial 3 is better than the baseline on 5 workloads that the search")
     assert "in wait (-51 %" in told[0] and "use" not in told[0]
-    assert told[1].startswith("use of trial 3: not certain to be more or not there")
+    assert told[1].startswith("use of trial 3: the same as the baseline's there (+0 %")
 
 
 def test_a_gain_that_does_not_hold_is_called_worse_or_not_confirmed():
@@ -50,6 +50,13 @@ def test_a_gain_that_does_not_hold_is_called_worse_or_not_confirmed():
     told = " ".join(sentences(findings, OBJECTIVES))
     assert "No point of the front is certain to be better" in told
     assert "its gain (-50 % where the search looked) is not confirmed there" in told
+
+
+def test_a_change_that_is_certain_but_negligible_is_no_gain():
+    barely = [(0.998 * (90 + 5 * place), 0.5 + place / 100) for place in range(5)]
+    findings = found(trial(3, (99, 0.5), barely), baseline=BASELINE)
+    assert findings.points[0].changes["wait"].verdict == "same"
+    assert "certain to be better" in next(sentences(findings, OBJECTIVES))
 
 
 def test_the_best_point_has_most_gains_and_fewest_losses():
