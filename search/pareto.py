@@ -41,7 +41,7 @@ def front(
     if not candidates:
         return []
     costs = np.array([_costs(record, objectives) for record in candidates], dtype=np.float64)
-    best = [record for record, keep in zip(candidates, _non_dominated(costs), strict=True) if keep]
+    best = [record for record, keep in zip(candidates, non_dominated(costs), strict=True) if keep]
     return sorted(best, key=lambda record: (_costs(record, objectives), record.number))
 
 
@@ -143,7 +143,7 @@ def _distinct(
     return list(kept.values())
 
 
-def _non_dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
+def non_dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Mark the rows that no other row dominates."""
     # A row at a time: comparing all pairs at once would take memory that grows with the square.
     keep = np.ones(len(costs), dtype=np.bool_)

@@ -34,6 +34,7 @@ from campaign.schema.settings import Scalar
 from search.asked import AskedPoints
 from search.constraints import limits
 from search.distinct import another, choices_left
+from search.ladder import Ladder
 from search.opening import Given, Opening
 from search.samplers import Place, make_sampler
 from search.space import Categorical, Dimension, Integer, Space
@@ -62,7 +63,8 @@ class Suggestion:
 class Study:
     """Suggests points and is told their results; trial numbers count from 0 without gaps.
 
-    Those of the `opening` are suggested before any other, unless they were asked for already.
+    Those of the `opening` are suggested before any other, unless they were asked for already; then
+    come those that the `ladder` promotes, if there is one.
     With `distinct`, no point is suggested twice while others are left: where the sampler wants one
     again, a random other point takes its place.
     """
@@ -76,10 +78,12 @@ class Study:
         seed: int,
         *,
         opening: Opening | None = None,
+        ladder: Ladder | None = None,
         distinct: bool = False,
     ) -> None:
         self._space = space
         self._opening = opening or Opening()
+        self._ladder = ladder
         self._distinct = distinct
         self._asked = AskedPoints(space, distinct=distinct)
         self._distributions = {path: distribution(d) for path, d in space.dimensions.items()}
@@ -110,7 +114,7 @@ class Study:
             Place(number, self._seed, tuple(self._space.dimensions)),
             conditional=self._space.conditional,
         )
-        given = Given(taken, "taken") if taken else self._opening.next(self._asked)
+        given = Given(taken, "taken") if taken else self._given(number)
         if given is not None:
             # Optuna's next trial takes these values.
             self._study.enqueue_trial(dict(given.point))
@@ -130,6 +134,13 @@ class Study:
         self._asked.add(point)
         attrs = dict(self._storage.get_trial_system_attrs(self._trial_id(number)))
         return Suggestion(number, point, attrs, given.origin if given else "sampler")
+
+    def _given(self, number: int) -> Given | None:
+        """Return the next trial's point where the sampler doesn't choose it freely."""
+        opening = self._opening.next(self._asked)
+        if opening is not None or self._ladder is None:
+            return opening
+        return self._ladder.next(self._asked, seed_for(self._seed, number))
 
     @property
     def opened(self) -> bool:
@@ -157,6 +168,8 @@ class Study:
         """
         if baseline:
             self._baseline = metrics
+        if self._ladder is not None:
+            self._ladder.tell(self._point(number), metrics, baseline=baseline)
         found = self._finite(violations(metrics, self._constraints, self._baseline))
         # First, since Optuna takes no attribute of a finished trial.
         for name, violation in found.items():
@@ -169,6 +182,7 @@ class Study:
 
     def fail(self, number: int) -> None:
         """Tell that a trial has no values."""
+        self._drop(number)
         self._settle(number, TrialState.FAIL)
 
     def stall(self, number: int) -> None:
@@ -176,6 +190,7 @@ class Study:
 
         Samplers need values all the same: they are told the worst so far.
         """
+        self._drop(number)
         trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         # The values of stalled trials were made up from the others' and must not feed on
         # themselves.
@@ -189,6 +204,10 @@ class Study:
             self._storage.set_trial_system_attr(self._trial_id(number), name, 1.0)
         self._stalled.add(number)
         self._settle(number, TrialState.COMPLETE, values)
+
+    def _drop(self, number: int) -> None:
+        if self._ladder is not None:
+            self._ladder.drop(self._point(number))
 
     def _violated_by_stall(self) -> list[str]:
         """Return the attributes of the constraints that a stalled trial violates."""
@@ -247,6 +266,9 @@ class Study:
         for path, value in point.items():
             known = self._distributions[path]
             self._storage.set_trial_param(trial, path, known.to_internal_repr(value), known)
+
+    def _point(self, number: int) -> Point:
+        return cast(Point, dict(self._storage.get_trial(self._trial_id(number)).params))
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)

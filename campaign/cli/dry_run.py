@@ -6,17 +6,19 @@ from actors.bootstrap.ansible import check_installed
 from campaign.cli.output import say
 from campaign.config.compose import Composed
 from campaign.config.effects import ignored_parameters
+from campaign.config.ladder import rehearsals
 from campaign.core import optional
 from campaign.core.errors import CampaignError, ImageError
 from campaign.core.exits import USER_ERROR
 from campaign.core.jobs import Workload
-from campaign.execution.attainable import check_metrics
+from campaign.execution.attainable import check_metrics, check_rehearsals
 from campaign.execution.distinct import fewer_trials, most_trials
 from campaign.execution.taking_over import sources_of
 from campaign.images.builders import require
 from campaign.records.history import History
 from campaign.testbeds.hardware_check import hardware_errors
 from campaign.testbeds.preflight import Fit, check_ports, fits, store_of, workload_for
+from search.distinct import size_of
 from search.space import dimension_text
 
 
@@ -24,6 +26,7 @@ def forecast(composed: Composed) -> int:
     """Print the forecast; return 0 if the campaign could begin now, as far as can be told."""
     workload = workload_for(composed.campaign, composed.schedulers, composed.space)
     check_metrics(composed, workload)
+    check_rehearsals(composed, workload)
     lines = list(_what(composed))
     possible = True
     if composed.campaign.testbed.kind == "simulation":
@@ -50,6 +53,9 @@ def _what(composed: Composed) -> Iterator[str]:
     if trials < wanted:
         yield f"           {fewer_trials(trials, wanted)}"
     yield f"objectives {goals}"
+    if campaign.search.ladder:
+        first = int(min(rehearsals(campaign), size_of(composed.space)))
+        yield f"rehearse   {first} points in simulation, from which trials are promoted"
     for source in sources_of(composed, History()):
         there = len(source.history.comparable())
         yield f"take over  what agrees of the {there} trials of {source.name}"

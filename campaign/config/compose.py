@@ -23,6 +23,7 @@ from campaign.config.first import opening_of, opening_problems
 from campaign.config.groups import CONF, groups
 from campaign.config.image_choice import image_name
 from campaign.config.input_limits import check_files, check_override, is_folder
+from campaign.config.ladder import ladder_problems
 from campaign.config.lever_params import without_lever
 from campaign.config.metric_settings import metric_problems, put
 from campaign.config.origins import OVERRIDE, Origins, key_of
@@ -143,6 +144,7 @@ def _validated(
         *cluster_check.inconsistencies(campaign),
         *cluster_check.not_expressed(campaign, schedulers.values()),
         *effects.problems(campaign, origins, used_elsewhere),
+        *ladder_problems(campaign, schedulers.values()),
     ]
     try:
         space = space_of(

@@ -181,16 +181,13 @@ def _of_testbed(campaign: Campaign) -> Iterator[Unused]:
         attached = _attached(campaign.cluster)
         for path in (*ON_MACHINES, *attached, *_checks_of_machines()):
             yield Unused(path, why, fix, by_testbed=True)
-        if campaign.testbed.policy != "scheduler":
-            for path in OF_A_CLOCK:
-                yield Unused(
-                    path,
-                    f"an ideal policy (testbed.policy={campaign.testbed.policy}) has no clock",
-                    "choose testbed.policy=scheduler, or leave it out",
-                )
+        yield from _of_policy(campaign)
         return
-    for path in SIMULATED:
-        yield Unused(path, why, "choose testbed=simulation, or leave it out", by_testbed=True)
+    if campaign.search.ladder:
+        yield from _of_policy(campaign)
+    else:
+        for path in SIMULATED:
+            yield Unused(path, why, "choose testbed=simulation, or leave it out", by_testbed=True)
     if kind == "virtual-time":
         yield from _of_virtual_time(campaign)
     for name in campaign.hosts.keys() - campaign.hosts_in_use.keys():
@@ -201,6 +198,18 @@ def _of_testbed(campaign: Campaign) -> Iterator[Unused]:
             by_testbed=True,
         )
     yield from _of_machines(campaign.cluster)
+
+
+def _of_policy(campaign: Campaign) -> Iterator[Unused]:
+    """Yield the settings that an ideal policy has no use for."""
+    if campaign.testbed.policy == "scheduler":
+        return
+    for path in OF_A_CLOCK:
+        yield Unused(
+            path,
+            f"an ideal policy (testbed.policy={campaign.testbed.policy}) has no clock",
+            "choose testbed.policy=scheduler, or leave it out",
+        )
 
 
 def _of_batches(campaign: Campaign) -> Iterator[Unused]:
@@ -295,6 +304,12 @@ def _of_search(campaign: Campaign) -> Iterator[Unused]:
             "search.arm_trials",
             "a single scheduler is searched",
             "choose several, such as scheduler=slurm-flux, or leave it out",
+        )
+    if not campaign.search.ladder:
+        yield Unused(
+            "search.rehearsals",
+            "nothing is tried on a cheap testbed first",
+            f"set search.ladder=[simulation,{campaign.testbed.kind}], or leave it out",
         )
     for name, samplers in OF_SAMPLERS.items():
         if campaign.sampler.name not in samplers:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:  # Arrow takes a quarter of a second, and a command's help nee
     import pyarrow as pa
 
 Outcome = Literal["ok", "invalid", "stalled", "scheduler_failed", "infrastructure_failed"]
-Origin = Literal["sampler", "baseline", "first", "arm", "taken"]
-"""Who chose a point: the sampler freely, what comes before (`search.opening`), or a trial that was
-taken over."""
+Origin = Literal["sampler", "baseline", "first", "arm", "taken", "promoted"]
+"""Who chose a point: the sampler freely, what comes before (`search.opening`), a trial that was
+taken over, or what was foretold of it (`search.ladder`)."""
 Point = dict[str, Scalar]
 """A value per searched dimension, by its dotted setting: `cluster.nodes`,
 `scheduler.params.bf_interval`."""

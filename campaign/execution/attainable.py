@@ -1,11 +1,14 @@
 """Metrics that a workload can't give are refused before the first trial, not found in each."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from campaign.analysis.metrics import ClusterFacts, without_value
 from campaign.config.compose import Composed
+from campaign.config.ladder import SETTING, rehearsal_of
 from campaign.core.errors import ConfigError
 from campaign.core.jobs import JOBS_SCHEMA, WORKLOAD_SCHEMA, Workload
 from campaign.core.phases import Phase
@@ -36,6 +39,20 @@ def check_metrics(composed: Composed, workload: Workload) -> None:
         "Use other metrics (docs/metrics.md lists them), or a workload and a testbed that give "
         "these.",
     )
+
+
+def check_rehearsals(composed: Composed, workload: Workload) -> None:
+    """Raise ConfigError for a metric that no rehearsal could have a value of."""
+    if not composed.campaign.search.ladder:
+        return
+    try:
+        check_metrics(replace(composed, campaign=rehearsal_of(composed.campaign)), workload)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{SETTING}: in simulation, {error.brief}",
+            error.details,
+            f"{error.resolution} Or leave {SETTING} out.",
+        ) from None
 
 
 def _at_once(workload: Workload) -> pa.Table:

@@ -29,6 +29,7 @@ from campaign.execution.holdout import held_out
 from campaign.execution.judging import as_of_group, judge
 from campaign.execution.quiet import QuietGate
 from campaign.execution.racing import Race
+from campaign.execution.rehearsing import ladder_of
 from campaign.records.history import Asked
 from campaign.records.ledger import Ledger, building_up
 from campaign.records.results import Results
@@ -98,6 +99,7 @@ class Executor:
             campaign.sampler,
             search.seed,
             opening=opening,
+            ladder=ladder_of(campaign, space, ledger.history),
             distinct=campaign.testbed.deterministic,
         )
         self._quiet = QuietGate(testbed.busy, campaign.testbed.wait_for_quiet_s, clock)

@@ -13,7 +13,7 @@ from campaign.execution.terminal import PHASE
 from campaign.records.history import Asked
 from campaign.report.facts import change, number
 
-_WHY = {"first": "search.first", "arm": "search.arm_trials"}
+_WHY = {"first": "search.first", "arm": "search.arm_trials", "promoted": "search.ladder"}
 """Why a point was asked for that the sampler didn't choose freely."""
 _log = logging.getLogger(__name__)
 

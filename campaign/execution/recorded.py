@@ -21,6 +21,12 @@ def check_recorded(
     for number, asked in history.asked.items():
         if why := space.misfit(asked.point):
             raise _no_trial(ledger, number, f"its point isn't one of this campaign: {why}")
+    for number, one in enumerate(history.rehearsals):
+        if why := space.misfit(one.record.point) or _missing(one.record, objectives):
+            raise LedgerError(
+                f"{ledger}: the rehearsal {number} can't be used: {why}",
+                resolution="Restore the file, or use another name= to begin anew.",
+            )
     for record in history.final():
         if missing := _missing(record, objectives):
             raise _no_trial(ledger, record.number, f"it is ok, but has no {missing}")

@@ -15,7 +15,7 @@ from campaign.core.exits import MLFLOW_INCOMPLETE, NOTHING_FEASIBLE, TRIALS_FAIL
 from campaign.core.files import sweep_drafts, user_path
 from campaign.core.jobs import Workload
 from campaign.core.trials import TrialRecord
-from campaign.execution.attainable import check_metrics
+from campaign.execution.attainable import check_metrics, check_rehearsals
 from campaign.execution.ending import trials_of, why_fewer
 from campaign.execution.executor import Executor
 from campaign.execution.fidelity import fidelity_of_baseline
@@ -23,6 +23,7 @@ from campaign.execution.front import findings_of
 from campaign.execution.holdout import held_out
 from campaign.execution.progress import Progress
 from campaign.execution.recorded import check_recorded
+from campaign.execution.rehearsing import rehearsed
 from campaign.execution.same_campaign import check_same_campaign
 from campaign.execution.start import Start, record_start, standing, starts_group
 from campaign.execution.summary import Track, conclude, facts_of, result_of
@@ -119,7 +120,7 @@ def _carry_out(
         backend.check()
         record_start(start, images, ledger, results, own_group=own_group)
         take_over(composed, sources, ledger, results)
-        trials = trials_of(composed, ledger.history)
+        trials = rehearsed(composed, ledger, workloads)
     progress = _progress(composed, ledger.history, trials, begun=left)
     facts = _recorded_facts(composed, ledger, results, begun=left)
     tracker = tracker_for(campaign, facts.config, parameters, results, ledger.history)
@@ -222,6 +223,7 @@ def _is_left(composed: Composed, workload: Workload, trials: int, ledger: Ledger
     if done < trials:
         check_sampler(composed.campaign.sampler)
         check_metrics(composed, workload)
+        check_rehearsals(composed, workload)
         for path, why in ignored_parameters(composed.space, composed.schedulers).items():
             _log.info("%s has no effect: %s", path, why)
         _log.info("baseline: %s", composed.baseline_in_words)

@@ -23,6 +23,7 @@ MAY_CHANGE = frozenset(
         "search.give_up_after",
         "search.holdout",
         "search.patience",
+        "search.rehearsals",
         "search.retries",
         "search.trials",
         "testbed.heartbeat_timeout_s",

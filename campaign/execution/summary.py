@@ -129,6 +129,7 @@ def result_of(
         earlier_groups=tuple(_earlier_groups(facts, history)),
         fairness=tuple(_comparison(schedulers, records)),
         earlier=tuple(earlier),
+        rehearsed=tuple(one.record for one in history.rehearsals),
         resumed=_resumed(ledger_path),
     )
     return CampaignResult.of(records, ended)

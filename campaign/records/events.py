@@ -121,6 +121,13 @@ class StartedEvent(Event):
     instance: NonNegativeInt = 0
 
 
+def check_finite(record: TrialRecord) -> None:
+    """Raise ValueError for a metric that is no number."""
+    for name, value in record.metrics.items():
+        if not math.isfinite(value):
+            raise ValueError(f"the metric {name} is {value}")
+
+
 class FinishedEvent(Event):
     """An attempt was judged. `jobs_sha256` is that of its jobs table's file, "" if it left none.
 
@@ -135,9 +142,7 @@ class FinishedEvent(Event):
     def _of_one_trial(self) -> Self:
         if self.record.number != self.trial:
             raise ValueError(f"trial {self.trial} has the record of trial {self.record.number}")
-        for name, value in self.record.metrics.items():
-            if not math.isfinite(value):
-                raise ValueError(f"the metric {name} is {value}")
+        check_finite(self.record)
         return self
 
 
@@ -146,6 +151,22 @@ class RuledOutEvent(Event):
 
     trial: NonNegativeInt
     why: str
+
+
+class RehearsedEvent(Event):
+    """A point was tried on the cheap rung of a ladder, with the sampler's notes.
+
+    Rehearsals count from 0 within a group, and are no trials.
+    """
+
+    rehearsal: NonNegativeInt
+    attrs: dict[str, Any]
+    record: TrialRecord
+
+    @model_validator(mode="after")
+    def _finite(self) -> Self:
+        check_finite(self.record)
+        return self
 
 
 class FairnessEvent(Event):
@@ -163,6 +184,7 @@ AnyEvent = (
     | StartedEvent
     | FinishedEvent
     | RuledOutEvent
+    | RehearsedEvent
     | FairnessEvent
 )
 
@@ -175,6 +197,7 @@ _KINDS: dict[str, type[AnyEvent]] = {
     "started": StartedEvent,
     "finished": FinishedEvent,
     "ruled_out": RuledOutEvent,
+    "rehearsed": RehearsedEvent,
     "fairness": FairnessEvent,
 }
 

@@ -11,6 +11,7 @@ from campaign.records.events import (
     GroupEvent,
     HeadEvent,
     InstanceEvent,
+    RehearsedEvent,
     ResumedEvent,
     RuledOutEvent,
     StartedEvent,
@@ -36,6 +37,14 @@ class Asked:
     taken_from: str = ""
 
 
+@dataclass(frozen=True)
+class Rehearsal:
+    """A point that was tried on the cheap rung of a ladder: its record, and the sampler's notes."""
+
+    record: TrialRecord
+    attrs: dict[str, Any]
+
+
 @dataclass
 class History:
     """The state of a campaign after its events; the same events give the same history.
@@ -52,6 +61,7 @@ class History:
     attempts: dict[Replicate, int] = field(default_factory=dict)  # started, judged or cut off
     forgiven: dict[Replicate, int] = field(default_factory=dict)  # records before the last resume
     ruled_out: dict[int, str] = field(default_factory=dict)  # why, by trial
+    rehearsed: dict[int, list[Rehearsal]] = field(default_factory=dict)  # by group, in order
     fairness: list[dict[str, Any]] = field(default_factory=list)  # rows of the manifest
     tables: dict[Replicate, str | None] = field(default_factory=dict)  # of last records
     groups: list[ComparableGroup] = field(default_factory=list)
@@ -92,6 +102,8 @@ class History:
                 self._note_record(record, table)
             case RuledOutEvent(trial=number, why=why):
                 self.ruled_out[number] = why
+            case RehearsedEvent(rehearsal=number, record=record, attrs=attrs):
+                self._note_rehearsal(number, Rehearsal(record, attrs))
             case FairnessEvent(rows=rows):
                 self.fairness = rows
 
@@ -110,6 +122,17 @@ class History:
         self._instances = max(self._instances, record.instance + 1)
         if record.valid and record.provenance.acceleration:
             self.kinds.setdefault(record.group, record.provenance.acceleration)
+
+    def _note_rehearsal(self, number: int, found: Rehearsal) -> None:
+        before = self.rehearsed.setdefault(found.record.group, [])
+        if number != len(before):
+            raise ValueError(f"it is the rehearsal {number}, not {len(before)}")
+        before.append(found)
+
+    @property
+    def rehearsals(self) -> list[Rehearsal]:
+        """The points that were tried on the cheap rung for the newest group, in their order."""
+        return self.rehearsed.get(self.group.number, [])
 
     def settled(self, replicate: Replicate, retries: int) -> bool:
         """Return whether the replicate needs no further attempt.

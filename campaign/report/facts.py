@@ -43,6 +43,7 @@ class CampaignFacts:
     what the baseline is; `command` repeats the campaign when it is given in `folder`.
     `earlier` are the attempts that were tried again; `earlier_groups` are the trials that can't be
     compared with those that are shown; `fairness` says what differs between compared schedulers;
+    `rehearsed` are the points that were tried on the cheap rung of a ladder, which are no trials;
     `resumed` tells when drivers took the campaign up again (Unix seconds).
     """
 
@@ -67,6 +68,7 @@ class CampaignFacts:
     earlier: tuple[TrialRecord, ...] = ()
     earlier_groups: tuple[EarlierGroup, ...] = ()
     fairness: tuple[ManifestEntry, ...] = ()
+    rehearsed: tuple[TrialRecord, ...] = ()
     resumed: tuple[float, ...] = ()
 
 

@@ -24,13 +24,15 @@ def plain_front(result: CampaignResult, found: FrontFindings) -> dict[str, Any]:
     """Return what the file says as values of JSON; what has no number is null.
 
     `searched` are the front's values with their intervals over the instances that the search saw,
-    `unseen` the changes on those that were held out; both are null where there were none.
+    `unseen` the changes on those that were held out, `ladder` what trying points in simulation
+    first came to; each is null where there was none.
     """
     whole: dict[str, Any] = _numbers(
         {
             **_findings(found),
             "searched": asdict(result.searched) if result.searched else None,
             "unseen": _unseen(result.unseen) if result.unseen else None,
+            "ladder": asdict(result.ladder) if result.ladder else None,
         }
     )
     return whole

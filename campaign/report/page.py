@@ -36,6 +36,7 @@ from campaign.report.fidelity import fidelity_sections
 from campaign.report.front_pictures import importance_picture, volume_picture
 from campaign.report.front_quality import IMPORTANCE, VOLUME, quality_sections
 from campaign.report.gantt import chartable, gantt_svg
+from campaign.report.ladder import ladder_sections
 from campaign.report.lead import MARKS, lead
 from campaign.report.pages import templates
 from campaign.report.pressures import pressures_of
@@ -143,7 +144,7 @@ def render(
         **_provenance(records),
         status=lambda record: _status(record, limits),
         fidelity=list(fidelity_sections(fidelity)) if fidelity else [],
-        quality=list(quality_sections(quality)) if quality else [],
+        quality=[*ladder_sections(result.ladder), *(quality_sections(quality) if quality else ())],
         # Escaped by svg.
         pictures={name: Markup(one) for name, one in _pictures(quality)},  # noqa: S704
         constraints=said(facts.constraints),

@@ -6,6 +6,7 @@ from typing import Self
 
 from campaign.analysis.front.holdout import HoldoutFindings
 from campaign.analysis.front.instances import InstanceRule
+from campaign.analysis.front.ladder import LadderFindings
 from campaign.analysis.front.searched import SearchedFindings
 from campaign.core.trials import TrialRecord
 from campaign.report.arms import unjudged
@@ -30,6 +31,7 @@ class CampaignResult:
     since when the front hasn't moved, `taken_over` which trials are of other campaigns. `unseen` is
     what was found on instances that the search has not seen; None where none was run. `searched`
     has the intervals of the front's values where the search saw several instances, else None.
+    `ladder` is what trying points in simulation first came to, where that was done.
     """
 
     facts: CampaignFacts
@@ -43,6 +45,7 @@ class CampaignResult:
     taken_over: str = ""
     unseen: HoldoutFindings | None = None
     searched: SearchedFindings | None = None
+    ladder: LadderFindings | None = None
 
     @property
     def spared(self) -> int:
@@ -74,6 +77,7 @@ class CampaignResult:
             taken_over(records),
             HoldoutFindings.of(best, baseline, facts.objectives, rule),
             SearchedFindings.of(points, baseline, facts.objectives, rule),
+            LadderFindings.of(facts.rehearsed, records, facts.objectives),
         )
 
 

@@ -21,6 +21,7 @@ from campaign.report.facts import (
     simulated,
 )
 from campaign.report.front_quality import quality_lines
+from campaign.report.ladder import ladder_lines
 from campaign.report.lead import MARKS, lead
 from campaign.report.result import CampaignResult
 from campaign.report.searched import ALIKE, interval_texts, searched_sentences
@@ -59,7 +60,8 @@ def text_front(result: CampaignResult, findings: FrontFindings | None = None) ->
         style="bold",
     )
     whole = (result.unmet, result.stood_still, result.taken_over)
-    said = (*lead(result), *result.unjudged, *_apart(result), *filter(None, whole))
+    ladder = ladder_lines(result.ladder)
+    said = (*lead(result), *result.unjudged, *_apart(result), *filter(None, whole), *ladder)
     apart = [Text(printable(line)) for line in said]
     if not best:
         return Group(title, *apart)

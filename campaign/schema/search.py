@@ -107,6 +107,19 @@ class SearchSettings(Settings):
         "one where workload, image and settings agree",
         allowed="name, or list of names",
     )
+    ladder: list[Literal["simulation", "virtual-time", "libvirt"]] = setting(
+        factory=list,
+        help="kinds of testbed, the cheap one first: points are tried in simulation, and those "
+        "promoted to testbed.kind that are expected to move its front furthest",
+        allowed="[simulation, virtual-time] or [simulation, libvirt]",
+    )
+    rehearsals: int | None = setting(
+        None,
+        help="points to try in simulation before they are promoted (search.ladder); if not given, "
+        "10 times search.trials, 100 at least",
+        ge=2,
+        le=100_000,
+    )
     arm_trials: int = setting(
         2,
         help="how often each of several schedulers is tried, at its defaults first, before the "
