@@ -21,6 +21,7 @@ from campaign.config.derived import completed
 from campaign.config.file_kind import kind_by_file
 from campaign.config.first import opening_of, opening_problems
 from campaign.config.groups import CONF, groups
+from campaign.config.hook_settings import hook_problems
 from campaign.config.image_choice import image_name
 from campaign.config.input_limits import check_files, check_override, is_folder
 from campaign.config.ladder import ladder_problems
@@ -139,6 +140,7 @@ def _validated(
     schedulers = {name: adapter(name) for name in campaign.scheduler.names}
     problems = [
         *metric_problems(campaign),
+        *hook_problems(campaign),
         *_one_image_for_several(campaign),
         *_not_dense(campaign, schedulers.values()),
         *cluster_check.inconsistencies(campaign),

@@ -4,7 +4,8 @@ import difflib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from campaign.core.metric_names import EACH, MetricName
+from campaign.core.metric_names import EACH, MetricName, hook_of, is_hooks
+from campaign.hooks.moments import meant_by, of_trials
 from campaign.schema.model import Campaign
 from campaign.schema.search import Bound
 from search.space import Problem
@@ -16,7 +17,7 @@ _CONSTRAINTS = "search.constraints."
 def parts_of(key: str) -> list[str]:
     """Return the parts of a setting's dotted name, of which a metric's name is one."""
     for prefix in (_OBJECTIVES, _CONSTRAINTS):
-        if key.startswith(prefix) and "[" in key:
+        if key.startswith(prefix) and ("[" in key or is_hooks(key.removeprefix(prefix))):
             name = key.removeprefix(prefix)
             above = prefix.removesuffix(".").split(".")
             metric, dot, last = name.rpartition(".")
@@ -31,7 +32,7 @@ def put(values: Any, key: str, value: Any) -> None:
     from omegaconf import OmegaConf, open_dict
 
     *above, last = parts_of(key)
-    if "[" not in key:
+    if parts_of(key) == key.split("."):
         OmegaConf.update(values, key, value, merge=False, force_add=True)
         return
     with open_dict(values):
@@ -45,12 +46,25 @@ def put(values: Any, key: str, value: Any) -> None:
 def metric_problems(campaign: Campaign) -> Iterator[Problem]:
     """Yield what is wrong with the metrics that objectives, constraints and search.metrics name."""
     for name, path in campaign.named_metrics.items():
+        if is_hooks(name):
+            yield from _of_no_hook(campaign, name, path)
+            continue
         why, allowed = _wrong(name)
         if not why and path.startswith(_OBJECTIVES) and MetricName.of(name).each:
             why = "an objective has one value"
             allowed = f"a class, or {MetricName.of(name).base}.worst[{MetricName.of(name).each}]"
         if why:
             yield Problem(path, name, allowed, why)
+
+
+def _of_no_hook(campaign: Campaign, name: str, path: str) -> Iterator[Problem]:
+    hook = campaign.hooks.get(hook_of(name))
+    if hook is None:
+        there = ", ".join(f"hook.{one}.NAME" for one in campaign.hooks) or "no metric of a hook"
+        yield Problem(path, name, there, "no hook adds such a metric")
+    elif not any(of_trials(one) for pattern in hook.on for one in meant_by(pattern)):
+        why = f"the hook {hook_of(name)} is called at no moment of a trial, so it adds no metric"
+        yield Problem(path, name, "a hook that is called at trial.after, for instance", why)
 
 
 def _wrong(name: str) -> tuple[str, str]:

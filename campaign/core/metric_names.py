@@ -106,6 +106,12 @@ def interval(text: str) -> tuple[float, bool, float, bool]:
     raise ValueError(f"{text!r} is none of N, LOW-HIGH, >N, >=N, <N, <=N")
 
 
+def hook_of(name: str) -> str:
+    """Return the name of the hook that adds a metric; empty for what is no hook's."""
+    parts = name.split(".")
+    return parts[1] if is_hooks(name) and len(parts) == 3 and all(parts) else ""
+
+
 def is_hooks(name: str) -> bool:
     """Return whether a metric is one that a hook adds, of which no jobs table knows anything."""
     return name.startswith(HOOK)

@@ -11,6 +11,7 @@ from campaign.config.compose import Composed
 from campaign.config.ladder import SETTING, rehearsal_of
 from campaign.core.errors import ConfigError
 from campaign.core.jobs import JOBS_SCHEMA, WORKLOAD_SCHEMA, Workload
+from campaign.core.metric_names import is_hooks
 from campaign.core.phases import Phase
 
 
@@ -23,7 +24,7 @@ def check_metrics(composed: Composed, workload: Workload) -> None:
     nodes = composed.space.node_counts()[0]
     facts = ClusterFacts.of(campaign, nodes)
     phases = {} if campaign.testbed.deterministic else {Phase.WORKLOAD: 1.0}
-    wanted = campaign.named_metrics
+    wanted = {name: path for name, path in campaign.named_metrics.items() if not is_hooks(name)}
     absent = without_value(wanted, _at_once(workload), facts, phases, workload)
     if not absent:
         return
@@ -43,10 +44,19 @@ def check_metrics(composed: Composed, workload: Workload) -> None:
 
 def check_rehearsals(composed: Composed, workload: Workload) -> None:
     """Raise ConfigError for a metric that no rehearsal could have a value of."""
-    if not composed.campaign.search.ladder:
+    campaign = composed.campaign
+    if not campaign.search.ladder:
         return
+    if own := [
+        one for one in (*campaign.objectives, *campaign.search.constraints) if is_hooks(one)
+    ]:
+        raise ConfigError(
+            f"{SETTING}: no hook is called for what is tried in simulation, so nothing there has "
+            f"a value of {own[0]}",
+            resolution=f"Use other objectives and constraints, or leave {SETTING} out.",
+        )
     try:
-        check_metrics(replace(composed, campaign=rehearsal_of(composed.campaign)), workload)
+        check_metrics(replace(composed, campaign=rehearsal_of(campaign)), workload)
     except ConfigError as error:
         raise ConfigError(
             f"{SETTING}: in simulation, {error.brief}",

@@ -39,6 +39,8 @@ from search.space import Space
 from search.study import Study, Suggestion
 
 POLL_S = 0.5
+Amend = Callable[[TrialRecord, Evaluation], tuple[TrialRecord, Evaluation]]
+"""Adds to the record of a judged attempt, and to what is kept of it."""
 
 
 class Listener(Protocol):
@@ -65,7 +67,7 @@ class Executor:
 
     Its first trials, and those of each later group, are of the `opening`, if there is one.
     `workloads` are the instances on which trials are evaluated, the ones held out last; without
-    them, no metric of a class of jobs has a value.
+    them, no metric of a class of jobs has a value. `amend` has the last word on each attempt.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Executor:
         opening: Opening | None = None,
         workloads: Sequence[Workload] = (),
         listeners: tuple[Listener, ...] = (),
+        amend: Amend | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._campaign = campaign
@@ -88,6 +91,7 @@ class Executor:
         self._results = results
         self._testbed = testbed
         self._listeners = listeners
+        self._amend = amend
         self._clock = clock
         search = campaign.search
         most = most_trials(campaign, space, ledger.history)
@@ -239,6 +243,8 @@ class Executor:
             baseline=history.asked[trial.number].baseline,
             workload=self._workloads[trial.instance] if self._workloads else None,
         )
+        if self._amend:
+            record, evaluation = self._amend(record, evaluation)
         # Where the folder has vanished, it must not be made again without the ledger in it.
         self._ledger.check_in_place()
         table = self._results.keep(record, evaluation, self._ledger.history.identity)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from campaign.analysis.metrics import ClusterFacts, Computed, compute
 from campaign.core.jobs import Workload, tau_of
+from campaign.core.metric_names import is_hooks
 from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.schema.model import Campaign
 from search.space import Space
@@ -59,10 +60,12 @@ def judge(
             facts,
             phases,
             tau_s=tau_s,
-            named=campaign.named_metrics,
+            named=[name for name in campaign.named_metrics if not is_hooks(name)],
             workload=workload,
         )
-    missing = [name for name in campaign.objectives if name not in computed.values]
+    # What hooks find is looked for once they have been called.
+    own = [name for name in campaign.objectives if not is_hooks(name)]
+    missing = [name for name in own if name not in computed.values]
     if outcome == "ok" and missing:
         why = (
             f"no value for {name}: {computed.absent.get(name, 'there is no jobs table')}"

@@ -17,10 +17,12 @@ from campaign.core.jobs import Workload
 from campaign.core.trials import TrialRecord
 from campaign.execution.attainable import check_metrics, check_rehearsals
 from campaign.execution.ending import trials_of, why_fewer
-from campaign.execution.executor import Executor
+from campaign.execution.executor import Executor, Listener
 from campaign.execution.fidelity import fidelity_of_baseline
 from campaign.execution.front import findings_of
 from campaign.execution.holdout import held_out
+from campaign.execution.hook_calls import HookCalls
+from campaign.execution.hooked_trials import with_hooks
 from campaign.execution.progress import Progress
 from campaign.execution.recorded import check_recorded
 from campaign.execution.rehearsing import rehearsed
@@ -29,6 +31,7 @@ from campaign.execution.start import Start, record_start, standing, starts_group
 from campaign.execution.summary import Track, conclude, facts_of, result_of
 from campaign.execution.taking_over import sources_of, take_over
 from campaign.execution.terminal import show
+from campaign.hooks.moments import CAMPAIGN, CONCLUSION, IMAGES, SEARCH
 from campaign.records.history import History
 from campaign.records.ledger import Ledger
 from campaign.records.results import Results
@@ -36,7 +39,7 @@ from campaign.records.verification import check_results
 from campaign.report.constraints import unmet
 from campaign.report.facts import CampaignFacts
 from campaign.report.result import baseline_among
-from campaign.testbeds import backend_for
+from campaign.testbeds import Backend, backend_for
 from campaign.testbeds.preflight import workloads_for
 from campaign.tracking.worker import MlflowWorker, parameters_of, tracker_for
 from search.samplers import check_sampler
@@ -84,7 +87,7 @@ def run(
             _log.debug("removed %s, which a killed driver left", draft)
         _keep_log(stack, results.driver_log)
         stack.enter_context(log.span(_log, f"campaign {campaign.name}"))
-        records, tracked = _carry_out(composed, command, ledger, results)
+        records, tracked = _carry_out(composed, command, ledger, results, stack)
     if any(record.failed for record in records) or not any(record.valid for record in records):
         return TRIALS_FAILED
     if not tracked:
@@ -101,21 +104,29 @@ def _keep_log(stack: ExitStack, path: Path) -> None:
 
 
 def _carry_out(
-    composed: Composed, command: SearchCommand, ledger: Ledger, results: Results
+    composed: Composed,
+    command: SearchCommand,
+    ledger: Ledger,
+    results: Results,
+    around: ExitStack,
 ) -> tuple[list[TrialRecord], bool]:
-    """Return the last records in order of trials, and whether MLflow has all of them."""
+    """Return the last records in order of trials, and whether MLflow has all of them.
+
+    When `around` is left, hooks are told how the campaign ended.
+    """
     campaign = composed.campaign
-    schedulers = composed.schedulers
-    space = composed.space
-    parameters = parameters_of(schedulers, space)
+    parameters = parameters_of(composed.schedulers, composed.space)
     workloads = _workloads(composed)
     start = Start.of(campaign, parameters, workloads, command.arguments)
     own_group = starts_group(start, ledger.history, results, new_group=command.new_group)
-    backend = backend_for(campaign, schedulers, space)
+    backend = backend_for(campaign, composed.schedulers, composed.space)
     trials = trials_of(composed, ledger.history)
     left = _is_left(composed, workloads[0], trials, ledger)
+    hooks = HookCalls(campaign.hooks if left else {}, ledger, results)
+    around.enter_context(hooks.around(CAMPAIGN))
     sources = sources_of(composed, ledger.history) if left else []
-    images = backend.prepare(ledger.history.images)
+    with hooks.around(IMAGES):
+        images = backend.prepare(ledger.history.images)
     if left:
         backend.check()
         record_start(start, images, ledger, results, own_group=own_group)
@@ -126,26 +137,22 @@ def _carry_out(
     tracker = tracker_for(campaign, facts.config, parameters, results, ledger.history)
 
     def finish() -> bool:
-        return _concluded(composed, facts, ledger, results, worker.finish)
+        with hooks.around(CONCLUSION):
+            return _concluded(composed, facts, ledger, results, worker.finish)
 
     with MlflowWorker(tracker, results, ledger.history, trials) as worker:
         if not left:
             return ledger.history.final(), finish()
         try:
-            with ExitStack() as stack:
-                executor = Executor(
-                    campaign,
-                    space,
-                    ledger=ledger,
-                    results=results,
-                    testbed=backend.open(
-                        stack, workloads, results.actor_logs(ledger.history.identity)
-                    ),
-                    opening=composed.opening,
-                    workloads=workloads,
-                    listeners=(progress, worker),
-                )
-                records = executor.run()
+            records = _searched(
+                composed,
+                workloads,
+                backend,
+                ledger=ledger,
+                results=results,
+                listeners=(progress, worker),
+                hooks=hooks,
+            )
         except LedgerError:
             raise  # the folder may hold something else by now
         except CampaignError:
@@ -154,6 +161,35 @@ def _carry_out(
             raise
         tracked = finish()
     return records, tracked
+
+
+def _searched(
+    composed: Composed,
+    workloads: Sequence[Workload],
+    backend: Backend,
+    *,
+    ledger: Ledger,
+    results: Results,
+    listeners: tuple[Listener, ...],
+    hooks: HookCalls,
+) -> list[TrialRecord]:
+    """Open the testbed, evaluate on it what is left, and return the last records."""
+    campaign = composed.campaign
+    with hooks.around(SEARCH), ExitStack() as stack:
+        opened = backend.open(stack, workloads, results.actor_logs(ledger.history.identity))
+        testbed, amend = with_hooks(stack, opened, hooks, results, campaign.objectives)
+        executor = Executor(
+            campaign,
+            composed.space,
+            ledger=ledger,
+            results=results,
+            testbed=testbed,
+            opening=composed.opening,
+            workloads=workloads,
+            listeners=listeners,
+            amend=amend,
+        )
+        return executor.run()
 
 
 def _concluded(

@@ -15,6 +15,7 @@ MAY_CHANGE = frozenset(
     {
         "bootstrap",
         "cluster.start",
+        "hooks",
         "hosts",
         "image",
         "output",

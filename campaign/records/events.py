@@ -169,6 +169,22 @@ class RehearsedEvent(Event):
         return self
 
 
+class HookEvent(Event):
+    """A hook was called at a `moment`: what came of it, after how many seconds, and why.
+
+    Moments of a trial say of which attempt at which replicate.
+    """
+
+    hook: str
+    moment: str
+    outcome: str
+    seconds: float
+    detail: str = ""
+    trial: NonNegativeInt | None = None
+    attempt: PositiveInt | None = None
+    instance: NonNegativeInt = 0
+
+
 class FairnessEvent(Event):
     """What differs between the schedulers that were compared."""
 
@@ -186,6 +202,7 @@ AnyEvent = (
     | RuledOutEvent
     | RehearsedEvent
     | FairnessEvent
+    | HookEvent
 )
 
 _KINDS: dict[str, type[AnyEvent]] = {
@@ -199,6 +216,7 @@ _KINDS: dict[str, type[AnyEvent]] = {
     "ruled_out": RuledOutEvent,
     "rehearsed": RehearsedEvent,
     "fairness": FairnessEvent,
+    "hook": HookEvent,
 }
 
 

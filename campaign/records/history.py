@@ -10,6 +10,7 @@ from campaign.records.events import (
     FinishedEvent,
     GroupEvent,
     HeadEvent,
+    HookEvent,
     InstanceEvent,
     RehearsedEvent,
     ResumedEvent,
@@ -70,6 +71,7 @@ class History:
     arguments: tuple[str, ...] = ()
     folder: str = ""
     taken: int = 0  # trials at the beginning: taken over from other campaigns, and the baseline
+    hooks: list[HookEvent] = field(default_factory=list)  # every call of one
     extended: int = 0  # trials that there were when search.trials was raised last
     rule: ReplicateRule = field(default_factory=ReplicateRule)
     _baselines: list[int] = field(default_factory=list)
@@ -106,6 +108,8 @@ class History:
                 self._note_rehearsal(number, Rehearsal(record, attrs))
             case FairnessEvent(rows=rows):
                 self.fairness = rows
+            case HookEvent() as called:
+                self.hooks.append(called)
 
     def _note_start(self, event: HeadEvent | ResumedEvent) -> None:
         before, now = (settings_below(one, "search") for one in (self.config, event.config or {}))

@@ -12,6 +12,7 @@ is cut off at the next opening: its event never happened.
     started    an attempt to evaluate it on an instance began
     finished   that attempt was judged; its jobs table is on the disk already
     ruled_out  the trial has lost, so it is evaluated on no further instances
+    hook       a hook was called, and what came of it
     fairness   what differs between the schedulers that were compared; the last one counts
 """
 

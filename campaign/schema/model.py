@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from campaign.schema.cluster import ClusterModelSettings
 from campaign.schema.devices import DEVICES_ALLOWED, DeviceCounts, Networks
+from campaign.schema.hooks import HOOK_PATTERN, HookSettings
 from campaign.schema.hosts import HostSettings, TestbedSettings
 from campaign.schema.image import ImageSettings
 from campaign.schema.search import SamplerSettings, SearchSettings
@@ -302,6 +303,11 @@ class Campaign(Settings):
     cost: CostSettings = CostSettings()
     testbed: TestbedSettings
     output: OutputSettings
+    hooks: dict[str, HookSettings] = setting(
+        factory=dict,
+        help="name: hook, what is called around the phases of campaign, trials and clusters",
+        allowed="name: {setting: value}",
+    )
 
     @property
     def named_metrics(self) -> dict[str, str]:
@@ -370,6 +376,13 @@ class Campaign(Settings):
         if not 2 <= len(objectives) <= 3:
             raise ValueError(f"two or three are needed for a front, not {len(objectives)}")
         return objectives
+
+    @field_validator("hooks")
+    @classmethod
+    def _hooks_named(cls, hooks: dict[str, HookSettings]) -> dict[str, HookSettings]:
+        if wrong := [name for name in hooks if not re.fullmatch(HOOK_PATTERN, name)]:
+            raise ValueError(f"names of hooks match {HOOK_PATTERN}, but {wrong[0]!r} doesn't")
+        return hooks
 
     @field_validator("hosts")
     @classmethod

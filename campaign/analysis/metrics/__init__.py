@@ -14,7 +14,7 @@ from campaign.analysis.metrics.definitions import METRICS
 from campaign.analysis.metrics.measured import ClusterFacts, measure
 from campaign.analysis.metrics.of_classes import class_values
 from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S, Workload
-from campaign.core.metric_names import MetricName
+from campaign.core.metric_names import MetricName, hook_of
 from campaign.core.phases import Phase
 
 if TYPE_CHECKING:
@@ -85,6 +85,17 @@ def definition_of(name: str) -> MetricDefinition:
     """
     if name in METRICS:
         return METRICS[name]
+    if hook := hook_of(name):
+        return MetricDefinition(
+            name=name,
+            unit="",
+            definition=f"what the hook {hook} has found",
+            source="the hook",
+            natural_direction="minimize",
+            of_jobs=False,
+            of_tau=False,
+            function=lambda _: NoMeaning("the hook has found none"),
+        )
     parts = MetricName.of(name)
     if parts.base not in METRICS:
         raise ValueError(f"there is no metric {parts.base!r}")
