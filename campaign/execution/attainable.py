@@ -47,9 +47,8 @@ def check_rehearsals(composed: Composed, workload: Workload) -> None:
     campaign = composed.campaign
     if not campaign.search.ladder:
         return
-    if own := [
-        one for one in (*campaign.objectives, *campaign.search.constraints) if is_hooks(one)
-    ]:
+    named = (*campaign.objectives, *campaign.search.constraints)
+    if own := [name for name in named if is_hooks(name)]:
         raise ConfigError(
             f"{SETTING}: no hook is called for what is tried in simulation, so nothing there has "
             f"a value of {own[0]}",

@@ -232,7 +232,12 @@ def test_settings_that_cant_be_meant_are_refused(settings, said):
 def test_a_ladder_has_no_values_of_hooks():
     settings = hook("perf", "true", "trial.after")
     composed = compose(
-        ["testbed=virtual-time", "search.ladder=20", *settings, "objectives.hook.perf.ipc=maximize"]
+        [
+            "testbed=virtual-time",
+            "search.ladder=[simulation,virtual-time]",
+            *settings,
+            "objectives.hook.perf.ipc=maximize",
+        ]
     )
     with pytest.raises(ConfigError, match=r"no hook is called .* hook\.perf\.ipc"):
         check_rehearsals(composed, None)
