@@ -17,6 +17,7 @@ COMMANDS = {
     "agreement": "how far the simulation is from the trials that a campaign measured",
     "workload": "show, convert and generate workloads: figures, distributions, a picture, SWF "
     "files",
+    "init": "write an example site's log and settings, to begin with before one's own",
     "import": "read a site's own log (sacct, a table, a trace) into one file that campaigns replay",
     "image": "list, build, show, compare, verify, lock, remove image bundles",
     "golden": "list and remove golden clusters: snapshots of booted and joined clusters, from "

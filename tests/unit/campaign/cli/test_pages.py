@@ -13,8 +13,8 @@ from campaign.config.defaults import setting_rows
 
 ROOT = Path(__file__).parents[4]
 PACKAGES = ("campaign", "actors", "schedulers", "search")
-PAGES = ("README.md", "docs/howto.md", "docs/studies.md")
-PAGES += ("docs/troubleshooting.md",)
+PAGES = ("README.md", "docs/tutorial.md", "docs/howto.md", "docs/studies.md")
+PAGES += ("docs/troubleshooting.md", "docs/campaigns.md")
 
 
 def text_of(node: ast.AST) -> str:
@@ -68,4 +68,4 @@ def test_the_documents_build_as_a_site(tmp_path):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert (tmp_path / "site/howto.html").exists()
+    assert (tmp_path / "site/tutorial.html").exists()
