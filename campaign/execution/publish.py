@@ -29,7 +29,7 @@ from campaign.records.history import History
 from campaign.records.results import Results, sha256_of
 
 _log = logging.getLogger(__name__)
-REQUIREMENTS = ("numpy", "pyarrow", "scipy", "moocore", "optuna", "plotly", "jinja2")
+REQUIREMENTS = ("numpy", "pyarrow", "scipy", "moocore", "optuna", "jinja2")
 """The distributions by which figures and report are made, beside our own."""
 NOT_STATED = Licence("#licence", "not stated: all rights are with the authors")
 KEPT = ("ledger.jsonl", "campaign.yaml", "workload*.parquet", "jobs", "trials", "images")

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from campaign.analysis.front.affected import SIZE, ClassWait
 from campaign.analysis.front.correlation import FEWEST_TRIALS, ObjectiveCorrelation
+from campaign.analysis.front.effects import SettingEffect
 from campaign.analysis.front.findings import FrontFindings
 from campaign.analysis.front.hypervolume import VolumeHistory
 from campaign.report.facts import ABSENT, number, percent, short, shown, signed_percent
 from campaign.report.sections import Section, Table
+from campaign.report.workload_picture import duration
 from search.importance import FEWEST_TRIALS as FEWEST_FOR_IMPORTANCE
 from search.importance import SettingImportance
 
@@ -17,9 +20,18 @@ IMPORTANCE = "Which setting did it?"
 CORRELATION = "Do the objectives differ?"
 EFFECTS = "One setting at a time"
 WAITS = "Whose jobs wait longer?"
+IDS = {
+    IMPORTANCE: "importance",
+    EFFECTS: "effects",
+    VOLUME: "hypervolume",
+    CORRELATION: "objectives",
+    WAITS: "affected",
+}
+"""The sections' places in a page, in their order."""
 MOST_CLASSES = 8
 """Of those who wait longer, and of those who wait less, a table has so many each."""
 MOST_EFFECTS = 40
+ARROW = "\N{RIGHTWARDS ARROW}"
 NAMED = 2
 """On a terminal, so many settings are named for each objective."""
 CLASS_WORDS = {"user": "user", "partition": "partition", SIZE: "size"}
@@ -27,14 +39,14 @@ CLASS_WORDS = {"user": "user", "partition": "partition", SIZE: "size"}
 
 def quality_sections(found: FrontFindings) -> Iterator[Section]:
     """Yield what was found out about a front, each section under the question that it answers."""
-    if found.volume:
-        yield Section(VOLUME, tuple(_volume(found.volume)))
     if found.outcomes:
         yield Section(IMPORTANCE, tuple(_importances(found)))
-    if found.correlations:
-        yield Section(CORRELATION, tuple(_correlations(found.correlations)))
     if found.chosen:
         yield Section(EFFECTS, tuple(_effects(found)))
+    if found.volume:
+        yield Section(VOLUME, tuple(_volume(found.volume)))
+    if found.correlations:
+        yield Section(CORRELATION, tuple(_correlations(found.correlations)))
     if found.waits and found.chosen:
         yield Section(WAITS, tuple(_waits(found.waits, found.chosen.number)))
 
@@ -76,7 +88,7 @@ def waits_in_short(waits: Sequence[ClassWait], trial: int) -> str:
     return (
         f"At trial {trial}, {len(longer)} of {len(waits)} classes of jobs wait longer than at the "
         f"baseline, most of all {CLASS_WORDS[most.field]} {most.name}: "
-        f"{number(round(most.before_s, 1))} s became {number(round(most.after_s, 1))} s."
+        f"{_waited(most.before_s)} became {_waited(most.after_s)}."
     )
 
 
@@ -167,18 +179,37 @@ def _effects(found: FrontFindings) -> Iterator[str | Table]:
         return
     yield f"Trials that differ in one setting alone from {where}, and what that changed."
     objectives = list(dict.fromkeys(name for one in found.effects for name in one.percent))
-    rows = tuple(
-        (
-            short(one.setting),
-            f"{shown(one.chosen)} \N{RIGHTWARDS ARROW} {shown(one.value)}",
-            str(one.trial),
-            *(_points(one.percent.get(name)) for name in objectives),
-        )
-        for one in found.effects[:MOST_EFFECTS]
+    moving = [one for one in found.effects if any(one.percent.values())]
+    rows = [_effect(one, objectives) for one in moving[:MOST_EFFECTS]]
+    still = [one for one in found.effects if not any(one.percent.values())]
+    by_setting = groupby(still, key=lambda one: one.setting)
+    rows += [_without_effect(list(alike), objectives) for _, alike in by_setting]
+    yield Table(("setting", "from, to", "trial", *objectives), tuple(rows))
+    if len(moving) > MOST_EFFECTS:
+        yield f"and {len(moving) - MOST_EFFECTS} more"
+
+
+def _effect(one: SettingEffect, objectives: Sequence[str]) -> tuple[str, ...]:
+    return (
+        short(one.setting),
+        f"{shown(one.chosen)} {ARROW} {shown(one.value)}",
+        str(one.trial),
+        *(_points(one.percent.get(name)) for name in objectives),
     )
-    yield Table(("setting", "from, to", "trial", *objectives), rows)
-    if len(found.effects) > MOST_EFFECTS:
-        yield f"and {len(found.effects) - MOST_EFFECTS} more"
+
+
+def _without_effect(alike: Sequence[SettingEffect], objectives: Sequence[str]) -> tuple[str, ...]:
+    """Return a row for all values of a setting that change nothing."""
+    if len(alike) == 1:
+        return _effect(alike[0], objectives)
+    first, *_, last = alike
+    setting, values, _, *changes = _effect(first, objectives)
+    return (
+        setting,
+        f"{values} \N{HORIZONTAL ELLIPSIS} {shown(last.value)}",
+        f"{len(alike)} trials",
+        *changes,
+    )
 
 
 def _waits(waits: Sequence[ClassWait], trial: int) -> Iterator[str | Table]:
@@ -187,7 +218,7 @@ def _waits(waits: Sequence[ClassWait], trial: int) -> Iterator[str | Table]:
     shorter = [one for one in waits if one.longer_s < 0]
     shown_ones = [*longer[:MOST_CLASSES], *shorter[max(0, len(shorter) - MOST_CLASSES) :]]
     if shown_ones:
-        head = ("jobs by", "class", "jobs", "mean wait at the baseline, s", f"at trial {trial}, s")
+        head = ("jobs by", "class", "jobs", "mean wait at the baseline", f"at trial {trial}")
         yield Table((*head, "change"), tuple(_wait(one) for one in shown_ones))
     left = len(waits) - len(shown_ones)
     yield (
@@ -198,9 +229,14 @@ def _waits(waits: Sequence[ClassWait], trial: int) -> Iterator[str | Table]:
 
 
 def _wait(one: ClassWait) -> tuple[str, ...]:
-    waits = (number(round(value, 1)) for value in (one.before_s, one.after_s))
+    waits = (_waited(value) for value in (one.before_s, one.after_s))
     change = _points(one.percent) if math.isfinite(one.percent) else f"{one.longer_s:+.1f} s"
     return (CLASS_WORDS[one.field], one.name, str(one.jobs), *waits, change)
+
+
+def _waited(seconds: float) -> str:
+    # A tenth of a second is more than clocks of several nodes can tell.
+    return duration(round(seconds, 1))
 
 
 def _points(value: float | None) -> str:

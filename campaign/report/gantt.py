@@ -9,6 +9,8 @@ from itertools import cycle
 import pyarrow as pa
 
 from campaign.report import svg
+from campaign.report.chart_model import unit_of_time
+from campaign.report.design import JOB_TONES, picture_style
 
 SECOND = 1_000_000_000
 WIDTH = 960
@@ -22,18 +24,12 @@ FOOT = 34
 _TALL = 15.0
 _LOW = 3.0
 _ROOM = 900.0  # pixels that all rows together may take
-_MANY = 2_000  # jobs beyond which bars carry no label and no tool tip
-TONES = ("#33658a", "#5b8e7d", "#6f8fa6", "#2f4858", "#7d8c5c", "#6c8ead")
-FAILED = "#d55e00"  # Okabe-Ito vermilion: told from the others without seeing red or green
-IN_HOURS_S = 10_800.0  # longer charts have an axis in hours
+_MANY = 400  # bars beyond which none carries a label or a tool tip
 MOST_BARS = 20_000  # on all nodes together, beyond which a chart is a grey area and megabytes long
-_STYLE = (
-    "text{font:11px system-ui,sans-serif;fill:#333}.node{font-weight:600}.tick{fill:#666}"
-    ".grid{stroke:#ddd}.row{fill:#f3f4f6}.queue{fill:#c9a227;fill-opacity:.3}"
-    ".wait{stroke:#888;stroke-opacity:.45;fill:none}.job{stroke:#fff;stroke-width:.8}"
-    ".label{fill:#fff;font-size:10px;pointer-events:none}"
-)
 _COLUMNS = ("job_id", "width", "nodes", "submit_ns", "start_ns", "end_ns", "exit_code")
+
+Box = tuple[float, float, float, float]
+"""The upper left corner, the width and the height of what is drawn of a job."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +46,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Chart:
+class Gantt:
     """The content of a chart: bars on nodes of so many slots, and the queue.
 
     The queue's steps are moments in seconds, with the slots that waited from then on.
@@ -78,9 +74,14 @@ def chartable(jobs: pa.Table) -> bool:
 
 
 def gantt_svg(
-    jobs: pa.Table, nodes: Sequence[str] = (), slots_per_node: int = 0, title: str = "Gantt chart"
+    jobs: pa.Table,
+    nodes: Sequence[str] = (),
+    slots_per_node: int = 0,
+    title: str = "Gantt chart",
+    *,
+    alone: bool = True,
 ) -> str:
-    """Draw a jobs table as a standalone SVG.
+    """Draw a jobs table as an SVG that stands `alone`, or as one for a page with our style.
 
     `nodes` and `slots_per_node` describe the cluster, so that unused nodes and slots show; without
     them, those that the jobs used are drawn. Which slot of its node a job had isn't measured: bars
@@ -93,7 +94,8 @@ def gantt_svg(
     bottom = HEAD + QUEUE + GAP + sum(chart.slots.values()) * slot_height
     bottom += GAP * max(0, len(chart.slots) - 1)
     parts = [
-        svg.text(LEFT, 14, title, css="node"),
+        *([svg.rect(0, 0, WIDTH, round(bottom + FOOT), css="paper")] if alone else []),
+        svg.text(LEFT, 14, title, css="name"),
         *_axis(chart, bottom),
         *_queue(chart),
         *_rows(chart, tops, slot_height),
@@ -102,11 +104,16 @@ def gantt_svg(
         *_bars(chart, tops, slot_height),
     ]
     return svg.document(
-        parts, width=WIDTH, height=round(bottom + FOOT), title=title, css="gantt", style=_STYLE
+        parts,
+        width=WIDTH,
+        height=round(bottom + FOOT),
+        title=title,
+        css="chart gantt",
+        style=picture_style() if alone else "",
     )
 
 
-def layout(jobs: pa.Table, nodes: Sequence[str] = (), slots_per_node: int = 0) -> Chart:
+def layout(jobs: pa.Table, nodes: Sequence[str] = (), slots_per_node: int = 0) -> Gantt:
     """Put each job that ran on slots of its nodes, in order of start."""
     rows = list(zip(*(jobs.column(name).to_pylist() for name in _COLUMNS), strict=True))
     ran = sorted(
@@ -128,7 +135,7 @@ def layout(jobs: pa.Table, nodes: Sequence[str] = (), slots_per_node: int = 0) -
             bars.append(Bar(job, node, slots, waited, start / SECOND, end / SECOND, bool(code)))
     # Nodes that nobody named are drawn as well: their jobs must not vanish.
     order = [*nodes, *sorted(set(lanes) - set(nodes), key=_natural)]
-    return Chart(tuple(bars), {node: max(1, len(lanes[node])) for node in order}, _waiting(rows))
+    return Gantt(tuple(bars), {node: max(1, len(lanes[node])) for node in order}, _waiting(rows))
 
 
 def _shares(width: int, nodes: Sequence[str]) -> list[tuple[str, int]]:
@@ -184,12 +191,12 @@ def _tops(slots: dict[str, int], slot_height: float) -> dict[str, float]:
     return tops
 
 
-def _x(chart: Chart, at: float) -> float:
+def _x(chart: Gantt, at: float) -> float:
     return LEFT + (WIDTH - LEFT - RIGHT) * max(0.0, at) / chart.end
 
 
-def _axis(chart: Chart, bottom: float) -> Iterator[str]:
-    unit, unit_s = ("hours", 3600.0) if chart.end > IN_HOURS_S else ("seconds", 1.0)
+def _axis(chart: Gantt, bottom: float) -> Iterator[str]:
+    unit, unit_s = unit_of_time(chart.end)
     for tick in _ticks(chart.end / unit_s):
         x = _x(chart, tick * unit_s)
         yield svg.line(x, HEAD, x, bottom, css="grid")
@@ -206,11 +213,11 @@ def _ticks(end: float) -> list[float]:
     return [step * index for index in range(int(end / step) + 1)]
 
 
-def _queue(chart: Chart) -> Iterator[str]:
+def _queue(chart: Gantt) -> Iterator[str]:
     """Draw the slots waited for as an area of steps above the rows."""
     base = HEAD + QUEUE
     peak = max((level for _, level in chart.queue), default=0)
-    yield svg.text(LEFT - 8, base - 12, "waiting", css="node", anchor="end")
+    yield svg.text(LEFT - 8, base - 12, "waiting", css="name", anchor="end")
     if not peak:
         return
     points = [(float(LEFT), float(base))]
@@ -223,14 +230,14 @@ def _queue(chart: Chart) -> Iterator[str]:
     yield svg.text(LEFT - 8, base, f"peak {peak}", css="tick", anchor="end")
 
 
-def _rows(chart: Chart, tops: dict[str, float], slot_height: float) -> Iterator[str]:
+def _rows(chart: Gantt, tops: dict[str, float], slot_height: float) -> Iterator[str]:
     for node, count in chart.slots.items():
         height = count * slot_height
         yield svg.rect(LEFT, tops[node], WIDTH - LEFT - RIGHT, height, css="row")
-        yield svg.text(LEFT - 8, tops[node] + height / 2 + 4, node, css="node", anchor="end")
+        yield svg.text(LEFT - 8, tops[node] + height / 2 + 4, node, css="name", anchor="end")
 
 
-def _waits(chart: Chart, tops: dict[str, float], slot_height: float) -> str:
+def _waits(chart: Gantt, tops: dict[str, float], slot_height: float) -> str:
     """Draw each job's wait as a faint line under the bars: it shows slots left free meanwhile."""
     waits = []
     for bar in chart.bars:
@@ -239,22 +246,45 @@ def _waits(chart: Chart, tops: dict[str, float], slot_height: float) -> str:
     return svg.lines(waits, css="wait")
 
 
-def _bars(chart: Chart, tops: dict[str, float], slot_height: float) -> Iterator[str]:
-    few = len(chart.bars) <= _MANY
+def _bars(chart: Gantt, tops: dict[str, float], slot_height: float) -> Iterator[str]:
     # Neighbouring job ids differ in tone, and a job has one tone on all its nodes.
-    tones = dict(zip(sorted({bar.job for bar in chart.bars}), cycle(TONES), strict=False))
+    tones = dict(
+        zip(sorted({bar.job for bar in chart.bars}), cycle(range(JOB_TONES)), strict=False)
+    )
+    few = len(chart.bars) <= _MANY
+    # Many bars are one path for each look, which takes a tenth of the bytes.
+    paths: dict[str, list[list[tuple[float, float]]]] = {}
     for bar in chart.bars:
-        x = _x(chart, bar.start)
-        width = max(0.6, _x(chart, bar.end) - x)  # the shortest job is seen, too
-        fill = FAILED if bar.failed else tones[bar.job]
-        for first, count in _runs(bar.slots):
-            y = tops[bar.node] + first * slot_height
-            height = count * slot_height
-            tip = _tip(bar) if few else ""
-            yield svg.rect(x, y + 0.5, width, height - 1, css="job", fill=fill, tip=tip)
-            if few and width > 22 and height > 10:
-                middle = y + height / 2 + 3.5
-                yield svg.text(x + width / 2, middle, str(bar.job), css="label", anchor="middle")
+        css = "job failed" if bar.failed else f"job job{tones[bar.job]}"
+        for box in _boxes(chart, bar, tops, slot_height):
+            if few:
+                yield from _labelled(bar, box, css)
+            else:
+                paths.setdefault(css, []).append(_corners(box))
+    for css, boxes in paths.items():
+        yield svg.lines(boxes, css=css, closed=True)
+
+
+def _boxes(chart: Gantt, bar: Bar, tops: dict[str, float], slot_height: float) -> Iterator[Box]:
+    x = _x(chart, bar.start)
+    width = max(0.6, _x(chart, bar.end) - x)  # the shortest job is seen, too
+    for first, count in _runs(bar.slots):
+        y = tops[bar.node] + first * slot_height
+        yield x, y + 0.5, width, count * slot_height - 1
+
+
+def _labelled(bar: Bar, box: Box, css: str) -> Iterator[str]:
+    x, y, width, height = box
+    yield svg.rect(x, y, width, height, css=css, tip=_tip(bar))
+    if width > 22 and height > 9:
+        yield svg.text(
+            x + width / 2, y + height / 2 + 3.5, str(bar.job), css="label", anchor="middle"
+        )
+
+
+def _corners(box: Box) -> list[tuple[float, float]]:
+    x, y, width, height = box
+    return [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
 
 
 def _runs(slots: Sequence[int]) -> list[tuple[int, int]]:

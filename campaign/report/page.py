@@ -15,8 +15,19 @@ from campaign.core import files
 from campaign.core.jobs import BOUNDED_SLOWDOWN_TAU_S
 from campaign.core.provenance import Group, headline, names_of
 from campaign.core.trials import Check, TrialRecord
-from campaign.report import figures
+from campaign.report.chart_svg import inside_page
+from campaign.report.chosen import (
+    changed_settings,
+    chosen_of,
+    commands_of,
+    gantt_charts,
+    handed_over,
+    schedule_charts,
+    spread_over,
+)
+from campaign.report.citation import citation
 from campaign.report.constraints import said
+from campaign.report.design import page_style, script
 from campaign.report.facts import (
     ABSENT,
     CampaignFacts,
@@ -33,12 +44,15 @@ from campaign.report.facts import (
     simulated,
 )
 from campaign.report.fidelity import fidelity_sections
-from campaign.report.front_pictures import importance_picture, volume_picture
-from campaign.report.front_quality import IMPORTANCE, VOLUME, quality_sections
-from campaign.report.gantt import chartable, gantt_svg
+from campaign.report.front_chart import front_charts
+from campaign.report.front_pictures import importance_chart, volume_chart
+from campaign.report.front_quality import IDS, IMPORTANCE, VOLUME, quality_sections
+from campaign.report.labels import BETTER_IS, begun, in_words, label_of, measures
+from campaign.report.ladder import HEADING as LADDER
 from campaign.report.ladder import ladder_sections
 from campaign.report.lead import MARKS, lead
 from campaign.report.pages import templates
+from campaign.report.phase_chart import phase_chart
 from campaign.report.pressures import pressures_of
 from campaign.report.result import CampaignResult
 from campaign.report.searched import ALIKE, interval_texts, searched_sentences
@@ -47,7 +61,8 @@ from campaign.report.times import CALIBRATION, unlike
 from search.constraints import Limit, limits_among
 from search.pareto import feasible
 
-MOST_CHARTS = 12
+LOW_FIELD = 190
+"""Pixels that the field of a chart over time is high."""
 MOST_COLUMNS = 8  # trials beside each other in the table of metrics
 FILTERS: dict[str, Callable[..., str]] = {
     "number": number,
@@ -55,6 +70,9 @@ FILTERS: dict[str, Callable[..., str]] = {
     "shown": shown,
     "seconds": seconds,
     "percent": percent,
+    "in_words": in_words,
+    "label": label_of,
+    "begun": begun,
 }
 """The functions by which the template writes values."""
 
@@ -114,13 +132,9 @@ def render(
     quality: FrontFindings | None = None,
 ) -> str:
     """Return the page as text. All that comes from workloads, configuration or nodes is escaped."""
-    from markupsafe import Markup
-
     facts = result.facts
     records = result.records
-    best = result.front
-    points = alike(best, facts.objectives)
-    charts = _charts([first for first, _ in points], facts, jobs)
+    points = alike(result.front, facts.objectives)
     compared = spread_over([first for first, _ in points], MOST_COLUMNS)
     limits = limits_among(facts.constraints, records)
     environment = templates()
@@ -131,7 +145,7 @@ def render(
         records=records,
         simulated=simulated(records),
         virtual=in_virtual_time(records),
-        front=best,
+        front=result.front,
         **_instances(result),
         unmet=result.unmet,
         result=result,
@@ -139,14 +153,13 @@ def render(
         baseline=result.baseline,
         baseline_row=result.baseline_behind,
         change=change,
-        front_numbers={record.number for record in best},
+        front_numbers={record.number for record in result.front},
         dimensions=dimensions(records),
         **_provenance(records),
         status=lambda record: _status(record, limits),
         fidelity=list(fidelity_sections(fidelity)) if fidelity else [],
-        quality=[*ladder_sections(result.ladder), *(quality_sections(quality) if quality else ())],
-        # Escaped by svg.
-        pictures={name: Markup(one) for name, one in _pictures(quality)},  # noqa: S704
+        quality=[*(quality_sections(quality) if quality else ()), *ladder_sections(result.ladder)],
+        quality_ids={**IDS, LADDER: "ladder"},
         constraints=said(facts.constraints),
         lines=check_lines(records),
         pressures=pressures_of(records),
@@ -156,23 +169,54 @@ def render(
         cost=result.cost,
         calibration=CALIBRATION,
         unlike=unlike(result.cost.hosts),
-        # Made by plotly from escaped text.
-        pareto=Markup(figures.pareto(records, best, facts)),  # noqa: S704
-        phases=Markup(figures.phases(records)),  # noqa: S704
-        # Escaped by gantt.
-        charts=[(record, Markup(chart)) for record, chart in charts],  # noqa: S704
-        uncharted=len(points) - len(charts),
-        plotly=Markup(figures.library()),  # noqa: S704
+        citation=citation(result),
+        better_is=BETTER_IS,
+        **_pictures(result, jobs, quality),
     )
 
 
-def _pictures(quality: FrontFindings | None) -> Iterator[tuple[str, str]]:
+def _pictures(
+    result: CampaignResult,
+    jobs: Callable[[int], pa.Table | None],
+    quality: FrontFindings | None,
+) -> dict[str, object]:
+    """Return all that is drawn, what it is drawn of, and how; all text in it is escaped."""
+    from markupsafe import Markup
+
+    written = measures(result.facts.objectives, result.records)
+    chosen = chosen_of(result, quality)
+    front = front_charts(result, written)
+    gantts = gantt_charts(result, chosen, jobs)
+    points = alike(result.front, result.facts.objectives)
+    numbers = {record.number for record, _ in gantts}
+    schedules = [
+        (one, inside_page(one, LOW_FIELD)) for one in schedule_charts(result, chosen, jobs)
+    ]
+    return {
+        "style": Markup(page_style()),  # noqa: S704  ours
+        "script": Markup(script()),  # noqa: S704  ours
+        "measures": written,
+        "chosen": chosen,
+        "handed": handed_over(result, chosen),
+        "changed": changed_settings(result, chosen),
+        "commands": list(commands_of(result, chosen)),
+        # Escaped by svg.
+        "fronts": [Markup(inside_page(one)) for one in front],  # noqa: S704
+        "pictures": {name: Markup(one) for name, one in _of_quality(quality)},  # noqa: S704
+        "schedules": [(one, Markup(drawn)) for one, drawn in schedules],  # noqa: S704
+        "phases": Markup(phase_chart(result.records)),  # noqa: S704
+        "charts": [(record, Markup(chart)) for record, chart in gantts],  # noqa: S704
+        "uncharted": sum(first.number not in numbers for first, _ in points),
+    }
+
+
+def _of_quality(quality: FrontFindings | None) -> Iterator[tuple[str, str]]:
     """Yield the pictures of a front's quality by the heading of the section that each is in."""
     if quality and quality.volume:
-        yield VOLUME, volume_picture(quality.volume)
-    importances = importance_picture(quality.importances) if quality else ""
+        yield VOLUME, inside_page(volume_chart(quality.volume), LOW_FIELD)
+    importances = importance_chart(quality.importances) if quality else None
     if importances:
-        yield IMPORTANCE, importances
+        yield IMPORTANCE, inside_page(importances)
 
 
 def _provenance(records: Sequence[TrialRecord]) -> dict[str, list[tuple[str, str]]]:
@@ -186,13 +230,6 @@ def _provenance(records: Sequence[TrialRecord]) -> dict[str, list[tuple[str, str
             if name not in names_of(Group.EXPLANATION)
         ),
     }
-
-
-def spread_over(best: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
-    """Return at most `most` (two or more) of the front's trials: both ends and evenly between."""
-    if len(best) <= most:
-        return list(best)
-    return [best[round(index * (len(best) - 1) / (most - 1))] for index in range(most)]
 
 
 def metric_rows(compared: Sequence[TrialRecord], facts: CampaignFacts) -> list[MetricRow]:
@@ -288,20 +325,3 @@ def _status(record: TrialRecord, limits: Sequence[Limit]) -> str:
     if record.ruled_out:
         return f"estimated from {len(record.replicates)} instances: {record.ruled_out}"
     return record.outcome.replace("_", " ")
-
-
-def _charts(
-    best: Sequence[TrialRecord], facts: CampaignFacts, jobs: Callable[[int], pa.Table | None]
-) -> list[tuple[TrialRecord, str]]:
-    charts = []
-    for record in spread_over(best, MOST_CHARTS):
-        table = jobs(record.number)
-        if table is not None and chartable(table):
-            point = ", ".join(
-                f"{short(name)}={shown(value)}" for name, value in record.point.items()
-            )
-            title = f"trial {record.number}: {point}"
-            charts.append(
-                (record, gantt_svg(table, slots_per_node=facts.slots_per_node, title=title))
-            )
-    return charts

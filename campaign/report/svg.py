@@ -63,11 +63,33 @@ def polyline(points: Iterable[tuple[float, float]], *, css: str = "", closed: bo
 
 
 def lines(
-    polylines: Iterable[Sequence[tuple[float, float]]], *, css: str = "", closed: bool = False
+    polylines: Iterable[Sequence[tuple[float, float]]],
+    *,
+    css: str = "",
+    fill: str = "",
+    closed: bool = False,
 ) -> str:
     """Return many polylines as one element; an empty text if there are none."""
     drawn = "".join(_path(points) + "Z" * closed for points in polylines if points)
-    return f'<path d="{drawn}"{_attributes(css)}/>' if drawn else ""
+    return f'<path d="{drawn}"{_attributes(css, fill=fill)}/>' if drawn else ""
+
+
+def circle(x: float, y: float, radius: float, *, css: str = "") -> str:
+    """Return a circle around (x, y)."""
+    place = f'cx="{pixels(x)}" cy="{pixels(y)}" r="{pixels(radius)}"'
+    return f"<circle {place}{_attributes(css)}/>"
+
+
+def link(drawn: str, href: str, tip: str, *, reached: bool = True) -> str:
+    """Return `drawn` as a link to a place in its page, which says `tip` when it is pointed at.
+
+    The keyboard passes over it unless it is to be `reached`. Without `href` it is no link.
+    """
+    if not href:
+        return drawn
+    order = "" if reached else ' tabindex="-1"'
+    name = _escaped(tip)
+    return f'<a href="{_escaped(href)}"{order} aria-label="{name}" data-tip="{name}">{drawn}</a>'
 
 
 def group(parts: Iterable[str], *, x: float, y: float) -> str:
@@ -76,23 +98,31 @@ def group(parts: Iterable[str], *, x: float, y: float) -> str:
 
 
 def document(
-    parts: Iterable[str], *, width: float, height: float, title: str, css: str = "", style: str = ""
+    parts: Iterable[str],
+    *,
+    width: float,
+    height: float,
+    title: str,
+    css: str = "",
+    style: str = "",
+    role: str = "img",
 ) -> str:
     """Return a picture of `width` times `height` pixels that stands alone or inside a page.
 
     It has a size as well as a `viewBox`: a viewer that shows it in a frame of its own, as MLflow's
     does, would give it no room otherwise. `title` is what a screen reader says; `style` is a sheet
     of CSS, which inside a page holds for the whole page unless its selectors begin with `css`, the
-    document's class.
+    document's class. Its `role` is "group" where there are links in it.
     """
     wide = pixels(width)
     high = pixels(height)
     name = _escaped(title)
-    sheet = f"<style>{style}</style>" if style else ""
+    # Inside a page, a title would be shown wherever the mouse is over the picture.
+    own = f"<title>{name}</title><style>{style}</style>" if style else ""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg"{_attributes(css)} viewBox="0 0 {wide} {high}" '
-        f'width="{wide}" height="{high}" role="img" aria-label="{name}"><title>{name}</title>'
-        f"{sheet}{''.join(parts)}</svg>"
+        f'width="{wide}" height="{high}" role="{role}" aria-label="{name}">'
+        f"{own}{''.join(parts)}</svg>"
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from campaign.analysis.compare import Comparison
 from campaign.report.comparison.text import title
+from campaign.report.design import page_style
 from campaign.report.facts import in_virtual_time, simulated
 from campaign.report.gantt import chartable, gantt_svg
 from campaign.report.pages import templates
@@ -20,6 +21,7 @@ def page(found: Comparison, written: Iterable[Section]) -> str:
     environment = templates()
     environment.tests["table"] = lambda part: isinstance(part, Table)
     return environment.get_template("comparison/page.html.j2").render(
+        style=Markup(page_style()),  # noqa: S704  ours
         title=title(found),
         names=[arm.name for arm in found.arms],
         simulated=simulated([arm.record for arm in found.arms]),
@@ -32,4 +34,6 @@ def page(found: Comparison, written: Iterable[Section]) -> str:
 def _charts(found: Comparison) -> Iterator[str]:
     for arm in found.arms:
         if chartable(arm.jobs):
-            yield gantt_svg(arm.jobs, slots_per_node=arm.slots_per_node, title=arm.name)
+            yield gantt_svg(
+                arm.jobs, slots_per_node=arm.slots_per_node, title=arm.name, alone=False
+            )

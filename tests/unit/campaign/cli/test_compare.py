@@ -109,7 +109,7 @@ def test_the_text_says_it_and_the_page_shows_it(results, machine, tmp_path, caps
     page = place.read_text(encoding="utf-8")
     assert (
         "fcfs:0 against easy:0" in page
-        and page.count('class="gantt"') == 2
+        and page.count('class="chart gantt"') == 2
         and "simulation</span>" in page
     )
 

@@ -23,7 +23,6 @@ from campaign.core.printable import json_text, printable
 from campaign.execution.terminal import show
 from campaign.report import svg
 from campaign.report.facts import CampaignFacts
-from campaign.report.figures import pareto
 from campaign.report.gantt import gantt_svg
 from campaign.report.page import render
 from campaign.report.result import CampaignResult
@@ -168,15 +167,8 @@ def test_the_front_on_a_terminal():
 def test_the_report_page():
     jobs = jobs_table()
     page = render(CampaignResult.of(evil_records(), FACTS), lambda number: jobs)
-    own = page[: page.index("plotly.js v")] + page[page.rindex("</script>") :]
-    assert harmless(own.replace("\u200b", ""))
+    assert harmless(page.replace("\u200b", ""))
     page.encode()
-    assert harmless(json_strings(pareto(evil_records(), evil_records(), FACTS)))
-
-
-def json_strings(drawn):
-    """The texts that a figure's script holds, decoded."""
-    return "".join(json.loads(f'"{text}"') for text in re.findall(r'"((?:[^"\\]|\\.)*)"', drawn))
 
 
 def test_pictures_are_xml_and_harmless():

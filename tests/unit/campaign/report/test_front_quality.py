@@ -13,9 +13,10 @@ from campaign.analysis.front.effects import SettingEffect
 from campaign.analysis.front.findings import FrontFindings, FrontInputs, front_findings
 from campaign.analysis.front.hypervolume import VolumeHistory
 from campaign.analysis.front.together import SettingsTogether
+from campaign.report.chart_svg import alone
 from campaign.report.facts import CampaignFacts
 from campaign.report.front_json import front_json, plain_front
-from campaign.report.front_pictures import importance_picture, volume_picture
+from campaign.report.front_pictures import importance_chart, volume_chart
 from campaign.report.front_quality import (
     CORRELATION,
     EFFECTS,
@@ -88,7 +89,7 @@ def said(found) -> str:
 
 def test_each_section_answers_its_question(found, records):
     headings = [section.heading for section in quality_sections(found)]
-    assert headings == [VOLUME, IMPORTANCE, CORRELATION, EFFECTS, WAITS]
+    assert headings == [IMPORTANCE, EFFECTS, VOLUME, CORRELATION, WAITS]
     text = said(found)
     assert (
         "Trial 3 was the last to raise the hypervolume; the 2 trials after it added nothing."
@@ -104,8 +105,8 @@ def test_each_section_answers_its_question(found, records):
     assert re.search(r"awrt_s and node_hours +-0.50 +-0.70 to -0.20", text)
     assert re.search(r"cluster.nodes +4 . 3 +7 +\+12 %", text)
     assert "1 of 2 classes of jobs wait longer than at the baseline, most of all user 7" in text
-    assert re.search(r"user +7 +12 +10 +30 +\+200 %", text)
-    assert re.search(r"size +1 slots, 60 s +9 +10 +0 +-100 %", text)
+    assert re.search(r"user +7 +12 +10 s +30 s +\+200 %", text)
+    assert re.search(r"size +1 slots, 60 s +9 +10 s +0 s +-100 %", text)
 
 
 def test_what_cannot_be_told_is_said_instead_of_figures(records):
@@ -126,7 +127,7 @@ def test_what_cannot_be_told_is_said_instead_of_figures(records):
     assert "No trial differs in one setting alone from trial 1" in text
     assert "no class of jobs waits longer" in text
     assert "nan" not in text
-    assert importance_picture(few.importances) == ""
+    assert importance_chart(few.importances) is None
 
 
 def test_a_front_that_grew_to_the_end_may_grow_further(records):
@@ -137,7 +138,7 @@ def test_a_front_that_grew_to_the_end_may_grow_further(records):
 
 def test_a_wait_from_nothing_is_told_in_seconds(records):
     found = finding(records, waits=(ClassWait("partition", "gpu", 5, 0.0, 2.5),))
-    assert re.search(r"partition +gpu +5 +0 +2.5 +\+2.5 s", said(found))
+    assert re.search(r"partition +gpu +5 +0 s +2.5 s +\+2.5 s", said(found))
 
 
 def test_the_terminal_has_it_in_few_lines(found, records):
@@ -153,22 +154,27 @@ def test_the_terminal_has_it_in_few_lines(found, records):
 def test_the_page_has_sections_and_pictures_that_say_in_words_what_they_show(found, records):
     result = CampaignResult.of(records, CampaignFacts("demo", OBJECTIVES))
     page = Page(render(result, lambda number: None, quality=found))
-    assert "How good is the front?" in page.text
-    assert "Whose jobs wait longer?" in page.text
+    places = [own.get("id") for tag, own in page.elements if tag == "section"]
+    order = ["front", "importance", "effects", "hypervolume", "objectives", "affected", "workload"]
+    assert places[: len(order)] == order
+    assert places[len(order) :] == ["checks", "reproduce", "metrics", "trials", "cost"]
     names = [own["aria-label"] for tag, own in page.elements if tag == "svg"]
     assert any(
         name.startswith("Hypervolume over trials, up to 80 %. Trial 3 was") for name in names
     )
-    assert any("awrt_s: bf_interval 80 %, cluster.nodes 20 %" in name for name in names)
-    assert "How good" not in Page(render(result, lambda number: None)).text
+    assert any(
+        "Area-weighted response time: bf_interval 80 %, cluster.nodes 20 %" in name
+        for name in names
+    )
+    assert "hypervolume" not in Page(render(result, lambda number: None)).text
 
 
 def test_the_curve_is_a_staircase_up_to_the_last_trial():
-    drawn = volume_picture(VOLUMES)
-    path = re.search(r'<path d="([^"]+)" class="curve"', drawn)[1]
+    drawn = alone(volume_chart(VOLUMES))
+    path = re.search(r'<path d="([^"]+)" class="curve front"', drawn)[1]
     # Three gains, each a step up, and the way to the last trial.
     assert path.count("V") == 3
-    assert path.endswith("H704")
+    assert path.endswith("H846")
     assert "the baseline alone" in drawn
 
 

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from campaign.core.jobs import JOBS_SCHEMA
-from campaign.report.gantt import FAILED, gantt_svg, layout
+from campaign.report.design import LIGHT
+from campaign.report.gantt import gantt_svg, layout
 from tests.samples import SECOND, jobs_table
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -33,7 +34,9 @@ def table(*rows):
 
 def rects(svg, kind="job"):
     return [
-        rect for rect in ElementTree.fromstring(svg).iter(f"{SVG}rect") if rect.get("class") == kind
+        rect
+        for rect in ElementTree.fromstring(svg).iter(f"{SVG}rect")
+        if kind in (rect.get("class") or "").split()
     ]
 
 
@@ -57,9 +60,14 @@ def test_a_job_takes_as_many_slots_as_it_is_wide():
 
 @pytest.mark.parametrize(
     ("end_s", "unit", "last"),
-    [(5, "seconds", "5"), (10_000, "seconds", "10000"), (50_000, "hours", "12")],
+    [
+        (5, "seconds", "5"),
+        (6_000, "minutes", "100"),
+        (50_000, "hours", "12"),
+        (864_000, "days", "10"),
+    ],
 )
-def test_the_axis_of_a_long_workload_is_in_hours(end_s, unit, last):
+def test_the_axis_of_a_long_workload_is_in_a_longer_unit(end_s, unit, last):
     svg = gantt_svg(table(one_job(end_ns=end_s * SECOND)), nodes=["n1"], slots_per_node=1)
     ticks = [
         text.text
@@ -85,7 +93,8 @@ def test_a_failed_job_has_its_own_colour():
     svg = gantt_svg(
         table(one_job(), one_job(job_id=2, exit_code=1, start_ns=6 * SECOND, end_ns=7 * SECOND))
     )
-    assert [rect.get("fill") == FAILED for rect in rects(svg)] == [False, True]
+    assert ["failed" in rect.get("class").split() for rect in rects(svg)] == [False, True]
+    assert LIGHT["failed"] in svg and LIGHT["failed"] not in [LIGHT[f"job{n}"] for n in range(6)]
 
 
 def test_a_job_that_never_ran_only_waits():
@@ -110,7 +119,19 @@ def test_an_empty_table_draws_an_empty_chart():
     assert rects(gantt_svg(JOBS_SCHEMA.empty_table())) == []
 
 
-def test_thousands_of_jobs_stay_small():
-    svg = gantt_svg(jobs_table(8, jobs=5_000), slots_per_node=4)
-    assert len(svg) < 2_000_000
-    assert len(rects(svg)) >= 5_000
+def test_thousands_of_jobs_stay_small_and_all_are_drawn():
+    jobs = jobs_table(8, jobs=5_000)
+    svg = gantt_svg(jobs, slots_per_node=4)
+    paths = [
+        path.get("d")
+        for path in ElementTree.fromstring(svg).iter(f"{SVG}path")
+        if "job" in (path.get("class") or "").split()
+    ]
+    assert sum(path.count("M") for path in paths) >= 5_000
+    assert len(svg) < 700_000
+
+
+def test_inside_a_page_a_chart_takes_the_tones_of_the_page():
+    alone, inside = (gantt_svg(table(one_job()), alone=one) for one in (True, False))
+    assert "<style>" in alone and "var(" not in alone
+    assert "<style>" not in inside and "<title>" not in inside.partition("<rect")[0]

@@ -25,10 +25,10 @@ def test_texts_tips_titles_and_classes_are_escaped():
         svg.line(0, 0, 1, 1, css=hostile),
         svg.polyline([(0, 0), (1, 1)], css=hostile),
     ]
-    drawn = svg.document(parts, width=10, height=10, title=hostile, css=hostile)
+    drawn = svg.document(parts, width=10, height=10, title=hostile, css=hostile, style="*{}")
     root = ElementTree.fromstring(drawn)
     assert "<script>" not in drawn
-    text, rect, line, path = list(root)[1:]
+    text, rect, line, path = list(root)[2:]
     assert text.text == rect[0].text == root[0].text == root.get("aria-label") == hostile
     assert {one.get("class") for one in (root, text, line, path)} == {hostile}
 
@@ -39,6 +39,14 @@ def test_a_picture_has_a_size_of_its_own_and_scales():
     assert (root.get("width"), root.get("height")) == ("960", "120.5")
     assert root.get("viewBox") == "0 0 960 120.5"
     assert root.get("role") == "img"
+
+
+def test_a_link_says_what_it_leads_to_and_the_keyboard_may_pass_over_it():
+    drawn = svg.circle(1, 2, 3)
+    linked = svg.link(drawn, "#trial-1", 'a "tip"', reached=False)
+    assert 'href="#trial-1" tabindex="-1" aria-label="a &quot;tip&quot;"' in linked
+    assert "tabindex" not in svg.link(drawn, "#trial-1", "a tip")
+    assert svg.link(drawn, "", "a tip") == drawn
 
 
 def test_polylines_are_one_path_and_nothing_draws_nothing():
