@@ -71,7 +71,7 @@ class Standstill:
 
     A trial moves the front if it is valid, feasible, evaluated on all instances, and no trial
     before it is at least as good in every objective. `moved` is the last one that did, None while
-    there is no front.
+    there is no front; `costs` are the objectives of the front's points, less being better.
     """
 
     def __init__(
@@ -81,22 +81,26 @@ class Standstill:
         self._objectives = objectives
         self._constraints = constraints
         self._limits = limits(constraints, None)
-        self._front: list[tuple[float, ...]] = []
+        self.costs: list[tuple[float, ...]] = []
 
-    def tell(self, record: TrialRecord) -> None:
-        """Take in the next trial, which may be the baseline that limits those after it."""
+    def tell(self, record: TrialRecord) -> bool:
+        """Take in the next trial, which may be the baseline that limits those after it.
+
+        Return whether it moved the front.
+        """
         if not record.valid or record.ruled_out or not _measured(record, self._objectives):
-            return
+            return False
         if record.baseline:
             self._limits = limits(self._constraints, record.metrics)
         if not feasible(record, self._limits):
-            return
+            return False
         costs = _costs(record, self._objectives)
-        if any(_no_worse(other, costs) for other in self._front):
-            return
-        self._front = [other for other in self._front if not _no_worse(costs, other)]
-        self._front.append(costs)
+        if any(_no_worse(other, costs) for other in self.costs):
+            return False
+        self.costs = [other for other in self.costs if not _no_worse(costs, other)]
+        self.costs.append(costs)
         self.moved = record.number
+        return True
 
     def after(self, count: int, since: int = 0) -> int:
         """Return how many of the first `count` trials came after the one that moved the front last.

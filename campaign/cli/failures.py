@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from io import TextIOWrapper
@@ -21,6 +22,9 @@ from campaign.core.printable import printable
 Main = Callable[[Sequence[str] | None], int]
 
 _ENDING = "ending what runs; the same command again goes on with what is left"
+LAST_GRACE_S = 2.0
+"""So long a command may take to end after a second Ctrl-C."""
+SHOW_CURSOR = b"\x1b[?25h"
 _log = logging.getLogger(__name__)
 
 
@@ -145,12 +149,21 @@ def _told_once(told_to_end: list[int]) -> Iterator[None]:
         told_to_end.append(number)
         if number == signal.SIGINT:
             # The next one interrupts what we do to end in good order.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, end_at_once)
             print(f"\ninterrupted: {_ENDING}; a second Ctrl-C ends at once", file=sys.stderr)
             raise KeyboardInterrupt
         print(f"terminated: {_ENDING}", file=sys.stderr)
         raise SystemExit(128 + number)
 
+    def end_at_once(number: int, frame: FrameType | None) -> NoReturn:
+        print("\ninterrupted again: ending at once; the next start cleans up", file=sys.stderr)
+        # Whatever a library still waits for: a killed driver harms nothing.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        last.start()
+        signal.default_int_handler(number, frame)
+
+    last = threading.Timer(LAST_GRACE_S, _end_now)
+    last.daemon = True
     before = signal.getsignal(signal.SIGINT)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -158,7 +171,14 @@ def _told_once(told_to_end: list[int]) -> Iterator[None]:
     try:
         yield
     finally:
+        last.cancel()
         signal.signal(signal.SIGINT, before)
+
+
+def _end_now() -> NoReturn:
+    if sys.stderr.isatty():
+        os.write(2, SHOW_CURSOR)
+    os._exit(128 + signal.SIGINT)
 
 
 def _open_standard_streams() -> None:

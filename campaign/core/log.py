@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -27,6 +27,10 @@ PACKAGES = ("campaign", "actors", "schedulers", "search")
 """The loggers that are ours; what other libraries log stays theirs."""
 FIELDS = ("campaign", "trial", "phase", "host", "cluster")
 """What a record is about, where it is known."""
+PHASE = "phase"
+"""The event of a record that says what goes on now: on a terminal, the next one replaces it."""
+STILL_EVERY_S = 10.0
+"""How often the log says of a long step that it still goes on."""
 MASK = "***"
 RESERVED_BYTES = 2**20
 """Free bytes of a file system that no log takes: they are left to the ledger and the results."""
@@ -90,6 +94,31 @@ def span(logger: logging.Logger, what: str, *, level: int = logging.DEBUG) -> It
     took = time.monotonic() - begun
     data = {"event": "end", "span": what, "duration_s": round(took, 6)}
     logger.log(level, "%s: done after %.3f s", what, took, extra=data)
+
+
+@contextlib.contextmanager
+def step(logger: logging.Logger, what: str) -> Iterator[None]:
+    """Log a step that may be long as a phase, so that a user sees it go on.
+
+    It is told again every STILL_EVERY_S seconds, with how long it has taken.
+    """
+    over = threading.Event()
+    begun = time.monotonic()
+
+    def tell() -> None:
+        while not over.wait(STILL_EVERY_S):
+            took = time.monotonic() - begun
+            logger.info("%s: %.0f s", what, took, extra={"event": PHASE})
+
+    # The context of the campaign goes with it.
+    teller = threading.Thread(target=copy_context().run, args=(tell,), name=what, daemon=True)
+    logger.info("%s", what, extra={"event": PHASE})
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
 
 
 def keep_secret(text: str) -> None:

@@ -50,7 +50,7 @@ class Listener(Protocol):
         """Take note that a point was chosen for a trial."""
 
     def started(self, trial: Trial) -> None:
-        """Take note that an attempt at a trial has started."""
+        """Take note that an attempt at a trial starts."""
 
     def running(self, statuses: Mapping[int, Status]) -> None:
         """Take note of what the running trials do; called every half second."""
@@ -219,9 +219,10 @@ class Executor:
         of_instance = {"instance": trial.instance} if trial.instance else {}
         self._ledger.append("started", trial=trial.number, attempt=trial.attempt, **of_instance)
         self._running[trial.replicate] = (trial, self._clock())
-        self._testbed.start(trial)
+        # Told before, since a simulated trial is over when the testbed has started it.
         for listener in self._listeners:
             listener.started(trial)
+        self._testbed.start(trial)
 
     def _wait(self) -> None:
         for trial, evaluation in self._testbed.wait(POLL_S):

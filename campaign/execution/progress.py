@@ -5,13 +5,17 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from campaign.analysis.front.so_far import FrontSoFar
 from campaign.core.durations import duration_text
+from campaign.core.log import PHASE
 from campaign.core.phases import Phase
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
-from campaign.execution.terminal import PHASE
+from campaign.execution.pace import Pace
 from campaign.records.history import Asked
 from campaign.report.facts import change, number
+from campaign.schema.model import Direction
+from campaign.schema.search import Bound
 
 _WHY = {"first": "search.first", "arm": "search.arm_trials", "promoted": "search.ladder"}
 """Why a point was asked for that the sampler didn't choose freely."""
@@ -23,7 +27,8 @@ class Progress:
 
     Each record has an `event` (asked, started, phase, replicate, finished) and the event's `data`.
     Trials, which have so many `instances`, are compared with the baseline in the metrics
-    `objectives`.
+    `objectives`. Up to `parallel` of them run at once. A trial has a line when it starts and one
+    when it ends; where trials are `short`, one line has both. The other events are for programs.
     """
 
     def __init__(
@@ -31,47 +36,59 @@ class Progress:
         total: int,
         clock: Callable[[], float] = time.time,
         *,
-        objectives: Iterable[str] = (),
+        objectives: Mapping[str, Direction] | None = None,
+        constraints: Mapping[str, Bound] | None = None,
         instances: int = 1,
+        held_out: int = 0,
+        parallel: int = 1,
+        short: bool = False,
     ) -> None:
         self._total = total
         self._instances = instances
-        self._objectives = tuple(objectives)
-        self._baseline: TrialRecord | None = None
-        self._clock = clock
-        self._began = clock()
-        self._done = self._done_here = 0
+        self._held_out = held_out
+        self._objectives = objectives or {}
+        self._front = FrontSoFar(self._objectives, constraints)
+        self._short = short
+        self._pace = Pace(clock, parallel=parallel)
+        self._done = 0
+        self._unseen = 0
         self._shown: dict[int, tuple[str, str]] = {}
+        self._names: dict[int, str] = {}
 
     def resumed(
-        self, done: int, baseline: TrialRecord | None = None, *, again: bool = True
+        self, done: int, records: Iterable[TrialRecord] = (), *, again: bool = True
     ) -> None:
         """Count the `done` trials that were settled by an earlier driver, and log them if any.
 
-        The `baseline` may be among them. Where a campaign isn't begun `again`, they were taken
-        over.
+        `records` are those of them that can be compared with the trials to come. Where a campaign
+        isn't begun `again`, they were taken over.
         """
         self._done = done
-        self._baseline = baseline
-        self._began = self._clock()
+        for record in records:
+            self._front.tell(record)
+        self._pace.restart()
         if done:
             resuming = "resuming: " if again else ""
             _log.info("%s%d of %d trials are done", resuming, done, self._total)
 
     def asked(self, trial: Asked) -> None:
         """Log the point that was chosen for a trial."""
+        self._pace.begin()
         data = {"trial": trial.number, "point": trial.point, "baseline": trial.baseline}
         why = "baseline" if trial.baseline else _WHY.get(trial.origin)
-        of = f" ({why})" if why else ""
-        _log_event("asked", f"trial {trial.number}{of}: {point_text(trial.point)}", data)
+        name = f"trial {trial.number}" + (f" ({why})" if why else "")
+        self._names[trial.number] = name
+        _log_event("asked", f"{name}: {point_text(trial.point)}", data, silent=True)
 
     def started(self, trial: Trial) -> None:
         """Log that an attempt at a trial begins."""
-        again = f", attempt {trial.attempt}" if trial.attempt > 1 else ""
+        self._pace.begin()
+        again = f", attempt {trial.attempt}," if trial.attempt > 1 else ""
         data = {"trial": trial.number, "attempt": trial.attempt, "instance": trial.instance}
         on = f" on instance {trial.instance}" if trial.instance else ""
-        text = f"trial {trial.number} starts{on} ({self._done} of {self._total} done{again})"
-        _log_event("started", text, data, logging.DEBUG if trial.instance else logging.INFO)
+        name = self._names.get(trial.number, f"trial {trial.number}")
+        text = f"{name}{again} starts{on}: {point_text(trial.point)}"
+        _log_event("started", text, data, silent=self._short or bool(trial.instance))
 
     def running(self, statuses: Mapping[int, Status]) -> None:
         """Log what each running trial does now, where that has changed."""
@@ -88,10 +105,13 @@ class Progress:
             self._log_trial(record, settled=settled)
             return
         again = "" if settled else "; another attempt follows"
+        unseen = record.instance >= self._instances
+        self._unseen += unseen and settled
         text = f"trial {record.number}{self._of_instance(record)} {_ending(record)}{again}"
         data = {"trial": record.number, "record": record.model_dump(mode="json")}
-        level = logging.DEBUG if record.valid else logging.INFO
-        _log_event("replicate", text, {**data, "settled": settled}, level)
+        _log_event("replicate", text, {**data, "settled": settled}, silent=record.valid)
+        if unseen:
+            self._log_unseen()
 
     def concluded(self, record: TrialRecord) -> None:
         """Log what a trial of several replicates came to, and how much is left to do."""
@@ -100,15 +120,73 @@ class Progress:
 
     def _log_trial(self, record: TrialRecord, *, settled: bool) -> None:
         self._done += settled
-        self._done_here += settled
-        if record.baseline:
-            self._baseline = record
-        text = f"trial {record.number} {_ending(record)}{self._values_text(record)}"
+        if settled:
+            self._pace.end()
+        moved = self._front.tell(record)
+        name = self._names.pop(record.number, "") if settled else ""
+        name = name if self._short and name else f"trial {record.number}"
+        text = f"{name} {_ending(record, short=self._short)}{self._values_text(record)}"
         if record.ruled_out:
             text += f", estimated from {len(record.replicates)} instances: {record.ruled_out}"
-        left = self._left() if settled else "another attempt follows"
-        data = {"trial": record.number, "record": record.model_dump(mode="json")}
-        _log_event("finished", f"{text}; {left}", {**data, "settled": settled})
+        if moved:
+            text += f", moves the front ({_points(self._front.size)})"
+        left = self._left_text() if settled else "another attempt follows"
+        point = f"; {point_text(record.point)}" if self._short else ""
+        data = {
+            "trial": record.number,
+            "record": record.model_dump(mode="json"),
+            "settled": settled,
+            "moved_front": moved,
+            "short": self._short,
+            "ruled_out": record.ruled_out,
+            "changes": self._changes(record),
+            "progress": self.so_far(),
+        }
+        _log_event("finished", f"{text}; {left}{point}", data)
+
+    def so_far(self) -> dict[str, Any]:
+        """Return what the campaign has come to so far, as JSON has it."""
+        pace = self._pace.seconds
+        missing = max(0, self._total - self._done)
+        return {
+            "done": self._done,
+            "total": self._total,
+            "front": self._front.size,
+            "moved": self._front.moved,
+            "hypervolume": self._front.beyond_baseline,
+            "trials_per_s": 1 / pace if pace else None,
+            "left_s": None if pace is None else pace * missing,
+            "best": [
+                {
+                    "metric": best.metric,
+                    "direction": best.direction,
+                    "value": best.value,
+                    "trial": best.record.number,
+                    "change": change(best.record, self._front.baseline, best.metric),
+                }
+                for best in self._front.best
+            ],
+        }
+
+    def _changes(self, record: TrialRecord) -> dict[str, dict[str, Any]]:
+        """Return the objectives of a valid trial, and their changes against the baseline."""
+        if not record.valid:
+            return {}
+        return {
+            name: {
+                "value": record.metrics.get(name),
+                "change": change(record, self._front.baseline, name),
+            }
+            for name in self._objectives
+        }
+
+    def _log_unseen(self) -> None:
+        """Log how far what is held out is, for as many points as the front has and the baseline."""
+        baseline = self._front.baseline
+        apart = baseline is not None and not self._front.holds(baseline)
+        total = max(self._unseen, (self._front.size + apart) * self._held_out)
+        text = f"running the front on jobs that the search has not seen: {self._unseen} of {total}"
+        _log_event(PHASE, text, {"unseen": self._unseen, "unseen_total": total})
 
     def _of_instance(self, record: TrialRecord) -> str:
         if record.instance >= self._instances:
@@ -116,35 +194,37 @@ class Progress:
         return f" on instance {record.instance}" if self._instances > 1 else ""
 
     def _values_text(self, record: TrialRecord) -> str:
-        if not record.valid:
-            return ""
-        found = (
-            (name, number(record.metrics[name]), change(record, self._baseline, name))
-            for name in self._objectives
-        )
-        parts = (
-            f"{name} {value} ({changed})" if changed else f"{name} {value}"
-            for name, value, changed in found
-        )
-        return f" with {', '.join(parts)}" if self._objectives else ""
+        parts = []
+        for name, found in self._changes(record).items():
+            changed = f" ({found['change']})" if found["change"] else ""
+            parts.append(f"{name} {number(found['value'])}{changed}")
+        return f" with {', '.join(parts)}" if parts else ""
 
-    def _left(self) -> str:
-        # The pace is that of this run, parallel trials and retries included.
+    def _left_text(self) -> str:
         missing = max(0, self._total - self._done)
+        pace = self._pace.seconds
         if not missing:
             return "done"
-        pace = (self._clock() - self._began) / self._done_here
-        return f"{self._done} of {self._total} done, about {duration_text(pace * missing)} left"
+        left = f", about {duration_text(pace * missing)} left" if pace is not None else ""
+        return f"{self._done} of {self._total} done{left}"
 
 
-def _ending(record: TrialRecord) -> str:
+def _points(count: int) -> str:
+    return "1 point" if count == 1 else f"{count} points"
+
+
+def _ending(record: TrialRecord, *, short: bool = False) -> str:
     reason = f" ({record.reason.splitlines()[0]})" if record.reason else ""
-    took = duration_text(record.ended - record.started)
-    return f"{record.outcome}{reason} after {took}{_cold_text(record)}"
+    # What takes milliseconds is nobody's concern, unless it took seconds.
+    took = record.ended - record.started
+    after = "" if short and took < 1 else f" after {duration_text(took)}"
+    return f"{record.outcome}{reason}{after}{_cold_text(record)}"
 
 
-def _log_event(event: str, text: str, data: dict[str, Any], level: int = logging.INFO) -> None:
-    _log.log(level, "%s", text, extra={"event": event, "trial": data["trial"], "data": data})
+def _log_event(event: str, text: str, data: dict[str, Any], *, silent: bool = False) -> None:
+    """Log an event; a `silent` one is for programs and for `--verbose`."""
+    about = {"trial": data["trial"]} if "trial" in data else {}
+    _log.info("%s", text, extra={"event": event, "data": data, "silent": silent, **about})
 
 
 def point_text(point: Mapping[str, Any]) -> str:

@@ -38,7 +38,6 @@ from campaign.records.results import Results
 from campaign.records.verification import check_results
 from campaign.report.constraints import unmet
 from campaign.report.facts import CampaignFacts
-from campaign.report.result import baseline_among
 from campaign.testbeds import Backend, backend_for
 from campaign.testbeds.preflight import workloads_for
 from campaign.tracking.worker import MlflowWorker, parameters_of, tracker_for
@@ -196,10 +195,11 @@ def _concluded(
     composed: Composed, facts: CampaignFacts, ledger: Ledger, results: Results, track: Track
 ) -> bool:
     """Bring all that follows from the ledger up to date; return whether MLflow has all of it."""
-    result = result_of(facts, composed.schedulers, ledger.history, ledger.path)
-    _record_fairness(result.facts.fairness, ledger)
-    fidelity = fidelity_of_baseline(results, composed, ledger.history)
-    quality = findings_of(result, results, ledger.history, composed.space)
+    with log.step(_log, "judging the front"):
+        result = result_of(facts, composed.schedulers, ledger.history, ledger.path)
+        _record_fairness(result.facts.fairness, ledger)
+        fidelity = fidelity_of_baseline(results, composed, ledger.history)
+        quality = findings_of(result, results, ledger.history, composed.space)
     mlruns = user_path(composed.campaign.output.mlruns)
     return conclude(result, results, mlruns, track=track, fidelity=fidelity, quality=quality)
 
@@ -208,12 +208,19 @@ def _progress(composed: Composed, history: History, trials: int, *, begun: bool)
     """Return what logs progress; where a start was recorded, it counts the settled trials."""
     campaign = composed.campaign
     search = campaign.search
-    instances = campaign.workload.instances
-    progress = Progress(trials, objectives=campaign.objectives, instances=instances)
+    progress = Progress(
+        trials,
+        objectives=campaign.objectives,
+        constraints=search.constraints,
+        instances=campaign.workload.instances,
+        held_out=search.held_out,
+        parallel=campaign.testbed.parallel,
+        short=not campaign.testbed.on_machines,
+    )
     if begun:
         again = len(history.asked) > history.taken
-        baseline = baseline_among(history.comparable())
-        progress.resumed(history.lasting(search.retries), baseline, again=again)
+        done = history.lasting(search.retries)
+        progress.resumed(done, history.comparable(), again=again)
     return progress
 
 

@@ -11,8 +11,6 @@ from campaign.core import log
 from campaign.core.printable import printable
 
 Style = Literal["auto", "plain", "json", "bare"]
-PHASE = "phase"
-"""The event of a record that says what a trial does now: the next one takes its place."""
 
 
 @contextmanager
@@ -24,8 +22,9 @@ def show(
     They are those of INFO and above, with `verbose` those of DEBUG too. The `style` is one of:
     `plain`, a line for each record after the seconds since the beginning; `bare`, its message
     alone; `json`, an object on a line for each; `auto`, live on a terminal and plain elsewhere.
+    Text leaves out the records that are `silent`: they are for programs.
     """
-    handler = _handler(style, stream or sys.stderr)
+    handler = _handler(style, stream or sys.stderr, verbose=verbose)
     log.install(handler, level=logging.DEBUG if verbose else logging.INFO)
     try:
         yield
@@ -34,14 +33,25 @@ def show(
         handler.close()
 
 
-def _handler(style: Style, stream: TextIO) -> logging.Handler:
+def _handler(style: Style, stream: TextIO, *, verbose: bool) -> logging.Handler:
     if style == "auto" and stream.isatty():
-        return _LiveHandler(stream)
+        from campaign.execution.live import LiveHandler
+
+        live = LiveHandler(stream)
+        live.setFormatter(_TextFormatter())
+        return _for_people(live, verbose=verbose)
     handler = _LineHandler(stream)
     if style == "json":
         handler.setFormatter(log.JsonFormatter())
-    else:
-        handler.setFormatter(_TextFormatter() if style == "bare" else _TimedFormatter())
+        return handler
+    handler.setFormatter(_TextFormatter() if style == "bare" else _TimedFormatter())
+    return _for_people(handler, verbose=verbose)
+
+
+def _for_people(handler: logging.Handler, *, verbose: bool) -> logging.Handler:
+    """Have a handler leave out the events that are for programs."""
+    if not verbose:
+        handler.addFilter(lambda record: not getattr(record, "silent", False))
     return handler
 
 
@@ -84,34 +94,3 @@ class _TimedFormatter(_TextFormatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the text after its time in brackets."""
         return f"[{time.monotonic() - self._began:7.1f} s] {super().format(record)}"
-
-
-class _LiveHandler(logging.Handler):
-    """A terminal on which phases replace one another in a status line; the rest scrolls above."""
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__()
-        from rich.console import Console
-        from rich.status import Status as Spinner
-
-        self._console = Console(file=stream, highlight=False)
-        self._spinner = Spinner("starting", console=self._console)
-        self._began = time.monotonic()
-        self.setFormatter(_TextFormatter())
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Show the record, its text as it is: brackets in it are no markup."""
-        from rich.markup import escape
-
-        text = escape(self.format(record))
-        if getattr(record, "event", "") == PHASE:
-            self._spinner.update(text)
-            self._spinner.start()
-            return
-        self._spinner.stop()
-        self._console.print(f"[dim]{time.monotonic() - self._began:7.1f} s[/] {text}")
-
-    def close(self) -> None:
-        """Give the terminal its cursor back, also after a run that ended in mid-phase."""
-        self._spinner.stop()
-        super().close()

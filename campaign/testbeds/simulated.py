@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
+from campaign.core import log
 from campaign.core.jobs import Workload
 from campaign.core.testbed import Testbed
 from campaign.records.collected_logs import CollectedLogs
@@ -42,12 +43,12 @@ class SimulationBackend:
         """Return a simulated testbed, compiled and ready, on as many cores as trials may use."""
         testbed = SimulationTestbed(self._campaign, self._schedulers, self._space, *workloads)
         _log.info(
-            "this is a SIMULATION of %s by discrete events, not a measurement (%s); compiling it, "
-            "if that has not been done here",
+            "this is a SIMULATION of %s by discrete events, not a measurement (%s)",
             " and ".join(self._schedulers),
             testbed.policy_name,
         )
-        testbed.warm_up()
+        with log.step(_log, "compiling the simulation, where that has not been done here"):
+            testbed.warm_up()
         searched = [path for path in self._space.dimensions if path in testbed.never_used]
         if searched:
             _log.info(

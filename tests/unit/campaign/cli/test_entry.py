@@ -239,7 +239,17 @@ def test_ctrl_c_is_answered_at_once_and_a_second_one_ends():
         said = process.stderr.readline().decode()
         assert said.startswith("interrupted: ") and "a second Ctrl-C ends at once" in said
         process.send_signal(signal.SIGINT)
-        assert process.stderr.read() == b""
+        assert b"\ninterrupted again: ending at once" in process.stderr.read()
+    assert process.returncode == 128 + signal.SIGINT
+
+
+def test_a_second_ctrl_c_ends_also_what_holds_on():
+    stubborn = "exec('while True:\\n try: time.sleep(60)\\n except BaseException: pass')"
+    with begun(stubborn) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readline() + process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
 
 

@@ -66,37 +66,101 @@ def test_each_settled_trial_counts_and_the_pace_gives_what_is_left(progress, clo
 
 
 def test_trials_are_compared_with_the_baseline_in_each_objective(clock, caplog):
-    progress = Progress(4, clock, objectives=("awrt_s", "node_hours"))
+    progress = Progress(4, clock, objectives={"awrt_s": "minimize", "node_hours": "minimize"})
     finish(progress, clock, 0, baseline=True, metrics={"awrt_s": 200.0, "node_hours": 8.0})
-    assert " with awrt_s 200, node_hours 8; 1 of" in caplog.messages[-1]
+    said = " with awrt_s 200, node_hours 8, moves the front (1 point); 1 of"
+    assert said in caplog.messages[-1]
     finish(progress, clock, 1, metrics={"awrt_s": 150.0, "node_hours": 8.4})
-    assert " with awrt_s 150 (-25 %), node_hours 8.4 (+5.0 %); 2 of" in caplog.messages[-1]
-    finish(progress, clock, 2, outcome="stalled")
-    assert "stalled after 60 s; 3 of" in caplog.messages[-1]
+    said = " with awrt_s 150 (-25 %), node_hours 8.4 (+5.0 %), moves the front (2 points); 2 of"
+    assert said in caplog.messages[-1]
+    finish(progress, clock, 2, metrics={"awrt_s": 150.0, "node_hours": 9.0})
+    assert " with awrt_s 150 (-25 %), node_hours 9 (+12 %); 3 of" in caplog.messages[-1]
+    finish(progress, clock, 3, outcome="stalled")
+    assert "stalled after 60 s; done" in caplog.messages[-1]
 
 
 def test_a_resumed_campaign_knows_its_baseline(clock, caplog):
-    progress = Progress(4, clock, objectives=("awrt_s",))
-    progress.resumed(1, record(0, baseline=True, metrics={"awrt_s": 200.0}))
+    progress = Progress(4, clock, objectives={"awrt_s": "minimize"})
+    progress.resumed(1, [record(0, baseline=True, metrics={"awrt_s": 200.0})])
     finish(progress, clock, 1, metrics={"awrt_s": 210.0})
     assert " with awrt_s 210 (+5.0 %); 2 of" in caplog.messages[-1]
 
 
-def test_the_baseline_is_named_when_it_is_asked_for(progress, caplog):
+def test_the_baseline_is_named_when_it_starts(progress, caplog):
     progress.asked(Asked(0, {"cluster.nodes": 2}, {}, baseline=True))
-    assert caplog.messages[-1] == "trial 0 (baseline): nodes=2"
+    progress.started(Trial(number=0, point={"cluster.nodes": 2}))
+    assert caplog.messages[-1] == "trial 0 (baseline) starts: nodes=2"
+
+
+def test_a_short_trial_has_one_line_with_its_point(clock, caplog):
+    progress = Progress(2, clock, objectives={"awrt_s": "minimize"}, short=True)
+    point = {"cluster.nodes": 2}
+    progress.asked(Asked(0, point, {}, baseline=True))
+    progress.started(Trial(number=0, point=point))
+    metrics = {"awrt_s": 3.0}
+    ended = TrialRecord(
+        number=0, point=point, attempt=1, outcome="ok", started=0, ended=0.1, metrics=metrics
+    )
+    progress.finished(ended, EVALUATION, settled=True)
+    loud = [one.getMessage() for one in caplog.records if not one.silent]
+    assert loud == [
+        "trial 0 (baseline) ok with awrt_s 3, moves the front (1 point); "
+        "1 of 2 done, about 0 s left; nodes=2"
+    ]
+
+
+def test_what_comes_before_the_first_trial_is_no_pace(progress, clock, caplog):
+    clock.now += 5000  # compiling, building an image
+    progress.asked(Asked(0, {}, {}))
+    finish(progress, clock, 0)
+    assert "1 of 4 done, about 3 min left" in caplog.messages[-1]
+
+
+def test_a_first_trial_that_took_longer_is_no_pace_of_the_others(progress, clock, caplog):
+    progress.asked(Asked(0, {}, {}))
+    clock.now += 5000  # its golden cluster
+    for number in range(3):
+        finish(progress, clock, number)
+    assert caplog.messages[-1].endswith("3 of 4 done, about 60 s left")
+
+
+def test_what_there_is_so_far_is_in_the_data(clock, caplog):
+    progress = Progress(4, clock, objectives={"awrt_s": "minimize", "utilization": "maximize"})
+    values = [(200.0, 0.5), (100.0, 0.4), (300.0, 0.3), (100.0, 1.0)]
+    for number, (wait, used) in enumerate(values):
+        metrics = {"awrt_s": wait, "utilization": used}
+        finish(progress, clock, number, baseline=number == 0, metrics=metrics)
+    each = [one.data for one in caplog.records]
+    assert [one["moved_front"] for one in each] == [True, True, False, True]
+    assert [one["progress"]["front"] for one in each] == [1, 2, 2, 1]
+    # The share of the box between 0 and the baseline that is beaten in both: a half of each side.
+    assert [one["progress"]["hypervolume"] for one in each] == [0, 0, 0, pytest.approx(0.25)]
+    last = each[-1]["progress"]
+    assert [one["trial"] for one in last["best"]] == [3, 3]
+    assert (last["done"], last["moved"], last["left_s"]) == (4, 3, 0)
+
+
+def test_held_out_runs_are_counted_of_all(clock, caplog):
+    progress = Progress(2, clock, objectives={"awrt_s": "minimize"}, held_out=3)
+    finish(progress, clock, 0, baseline=True, metrics={"awrt_s": 2.0})
+    finish(progress, clock, 1, metrics={"awrt_s": 1.0})
+    progress.finished(record(1, instance=1, metrics={"awrt_s": 1.0}), EVALUATION, settled=True)
+    assert caplog.records[-1].event == "phase"
+    assert caplog.messages[-1].endswith("jobs that the search has not seen: 1 of 6")
 
 
 def test_an_attempt_that_is_tried_again_is_not_done(progress, clock, caplog):
+    progress.asked(Asked(0, {}, {}))
     finish(progress, clock, 0, outcome="invalid", reason="steal\nand more", settled=False)
     assert caplog.messages[-1] == "trial 0 invalid (steal) after 60 s; another attempt follows"
-    progress.started(Trial(number=0, point={}, attempt=2))
-    assert caplog.messages[-1] == "trial 0 starts (0 of 4 done, attempt 2)"
+    progress.started(Trial(number=0, point={"cluster.nodes": 2}, attempt=2))
+    assert caplog.messages[-1] == "trial 0, attempt 2, starts: nodes=2"
     finish(progress, clock, 0, attempt=2)
     assert "1 of 4 done, about 6 min left" in caplog.messages[-1]  # the pace knows of the retry
 
 
-def test_parallel_trials_set_the_pace_together(progress, clock, caplog):
+def test_parallel_trials_set_the_pace_together(clock, caplog):
+    progress = Progress(4, clock, parallel=2)
     clock.now += 60
     for number in range(2):
         progress.finished(record(number), EVALUATION, settled=True)

@@ -32,7 +32,8 @@ def tell_all(style, stream, **options):
         with log.context(host="local"):
             LOGGER.debug("a detail of %s", "[/it]")
         progress.asked(Asked(0, {"cluster.nodes": 2, "scheduler.params.defer": True}, {}))
-        progress.started(Trial(number=0, point={}))
+        point = {"cluster.nodes": 2, "scheduler.params.defer": True}
+        progress.started(Trial(number=0, point=point))
         progress.running({0: Status(Phase.WORKLOAD, 0.0, "[/] 3 of 30")})
         record = TrialRecord(
             number=0,
@@ -50,8 +51,8 @@ def test_plain_lines_where_there_is_no_terminal():
     stream = io.StringIO()
     tell_all("auto", stream)
     lines = stream.getvalue().splitlines()
-    assert len(lines) == 5 and all(line.startswith("[") and " s] " in line for line in lines)
-    assert lines[1].endswith(" s] trial 0: nodes=2 defer=True")
+    assert len(lines) == 4 and all(line.startswith("[") and " s] " in line for line in lines)
+    assert lines[1].endswith(" s] trial 0 starts: nodes=2 defer=True")
 
 
 def test_bare_lines_are_the_messages():
@@ -59,7 +60,7 @@ def test_bare_lines_are_the_messages():
     tell_all("bare", stream)
     assert stream.getvalue().splitlines()[:2] == [
         "building [1, 4] [/usr/bin] [bold]x",
-        "trial 0: nodes=2 defer=True",
+        "trial 0 starts: nodes=2 defer=True",
     ]
 
 
