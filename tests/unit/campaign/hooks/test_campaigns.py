@@ -171,13 +171,15 @@ def test_a_metric_that_is_added_twice_keeps_its_first_value(campaign):
     [("trial.before", "sleep 60"), ("cluster.*.before", "exit 1"), ("trial.after", "exit 1")],
 )
 def test_a_failed_hook_is_ignored_or_makes_its_trial_invalid(campaign, moment, script):
-    history, _ = campaign(
+    history, results = campaign(
         *hook("mine", script, moment, on_failure="fail", timeout_s=0.2),
         status=TRIALS_FAILED,
     )
     record = history.trial(0)
     assert record.outcome == "invalid"
     assert record.reason.startswith("the hook mine failed at ")
+    # One that fails before the trial keeps it from starting.
+    assert (results.trial_jobs(0) is None) == (moment == "trial.before")
     assert history.hooks[0].outcome == ("failed" if script == "exit 1" else "timeout")
 
 
