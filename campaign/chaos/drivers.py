@@ -69,7 +69,7 @@ def warm_up() -> None:
     from campaign.config.compose import compose
     from campaign.execution.run import run
     from campaign.tracking import worker
-    from campaign.tracking.mlflow_tracker import open_store
+    from campaign.tracking.store import open_store
 
     # A fork of a driver has MLflow imported; a new process would take seconds for that.
     worker.START = multiprocessing.get_context("fork")

@@ -24,11 +24,20 @@ def run(options: argparse.Namespace) -> int:
     """Serve until interrupted."""
     optional.require("ui", "the MLflow UI")
     # Imported here: an installation without the extra lacks what the gate is made of.
-    from campaign.tracking.server import address, draw_token, listening, newest_experiment, serve
+    from campaign.tracking.server import (
+        address,
+        draw_token,
+        listening,
+        newest_experiment,
+        serve,
+        view_of,
+    )
 
     with listening(options.mlruns, options.port) as listener:
         token = draw_token()
-        where = address(options.port, token, experiment=newest_experiment(options.mlruns))
+        newest = newest_experiment(options.mlruns)
+        view = view_of(options.mlruns, newest)
+        where = address(options.port, token, experiment=newest, view=view)
         say(f"the runs are at {where} (Ctrl-C ends)", flush=True)
         say("the address holds a token: whoever has it can read them", flush=True)
         with suppress(KeyboardInterrupt):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from campaign.config.compose import Composed, compose_recorded
 from campaign.core.exits import MLFLOW_INCOMPLETE, NOTHING_FEASIBLE
-from campaign.core.files import user_path
+from campaign.core.files import in_use, user_path
 from campaign.core.trials import TrialRecord
 from campaign.execution.ending import trials_of
 from campaign.execution.fidelity import fidelity_of_baseline
@@ -18,7 +18,8 @@ from campaign.records.history import History
 from campaign.records.ledger import history_of
 from campaign.records.results import Results
 from campaign.records.verification import check_results
-from campaign.tracking.worker import bring_up_to_date, parameters_of, tracker_for
+from campaign.tracking.of_campaign import parameters_of, tracker_for
+from campaign.tracking.worker import bring_up_to_date
 
 _log = logging.getLogger(__name__)
 
@@ -30,18 +31,20 @@ def report_again(folder: Path, name: str) -> int:
     status. Raises LedgerError where there is no such campaign.
     """
     results = Results(folder, name)
+    # Before the ledger is read, so that one that ends meanwhile isn't taken for an interrupted one.
+    running = results.ledger_path.is_file() and in_use(results.ledger_path)
     composed, history = begun(results)
     check_results(results, history)
     campaign = composed.campaign
     facts = facts_of(composed, results, history)
     parameters = parameters_of(composed.schedulers, composed.space)
     known = {path: history.group.key.get(path, value) for path, value in parameters.items()}
-    tracker = tracker_for(campaign, facts.config, known, results, history)
+    tracker = tracker_for(composed, facts.config, known, results, history)
     wanted = trials_of(composed, history)
     results.keep_config(facts.config)
 
     def track(front: Sequence[TrialRecord]) -> None:
-        bring_up_to_date(tracker, results, history.final(), front, wanted)
+        bring_up_to_date(tracker, results, history.final(), front, wanted, running=running)
 
     result = result_of(facts, composed.schedulers, history, results.ledger_path)
     mlruns = user_path(campaign.output.mlruns)

@@ -40,7 +40,8 @@ from campaign.report.constraints import unmet
 from campaign.report.facts import CampaignFacts
 from campaign.testbeds import Backend, backend_for
 from campaign.testbeds.preflight import workloads_for
-from campaign.tracking.worker import MlflowWorker, parameters_of, tracker_for
+from campaign.tracking.of_campaign import parameters_of, tracker_for
+from campaign.tracking.worker import MlflowWorker
 from search.samplers import check_sampler
 
 _log = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ def _carry_out(
         trials = rehearsed(composed, ledger, workloads)
     progress = _progress(composed, ledger.history, trials, begun=left)
     facts = _recorded_facts(composed, ledger, results, begun=left)
-    tracker = tracker_for(campaign, facts.config, parameters, results, ledger.history)
+    tracker = tracker_for(composed, facts.config, parameters, results, ledger.history)
 
     def finish() -> bool:
         with hooks.around(CONCLUSION):

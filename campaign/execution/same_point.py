@@ -6,7 +6,7 @@ from campaign.config.baseline import NO_DEFAULT
 from campaign.config.compose import Composed
 from campaign.core.trials import Point
 from campaign.schema.settings import Scalar
-from campaign.tracking.worker import parameters_of
+from campaign.tracking.of_campaign import parameters_of
 from search.space import ARMS, NODES, PARAMS, SCHEDULER, Space, dimension_text, holds
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from campaign.tracking.mlflow_tracker import DATABASE
 from campaign.tracking.refused_request import RefusedRequest
+from campaign.tracking.store import ARTIFACTS, DATABASE
 
-ARTIFACTS = "artifacts"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A FIFO must not be waited for, hence O_NONBLOCK; it changes nothing for a regular file.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -75,6 +74,11 @@ class ArtifactReader:
         if split.scheme not in ("", "file") or split.netloc not in ("", "localhost"):
             raise _elsewhere()
         where = Path(unquote(split.path) if split.scheme else uri)
+        if not where.is_absolute():
+            first, *below = _parts(uri)
+            if first != ARTIFACTS or not below:
+                raise _elsewhere()
+            return below
         for root in (self._root, self._given):
             if where.is_relative_to(root) and where != root:
                 return _parts(str(where.relative_to(root)))

@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 import pyarrow as pa
 
@@ -14,7 +13,6 @@ from campaign.core.printable import printable
 from campaign.core.trials import Point, TrialRecord
 from campaign.report.facts import short, shown
 from campaign.report.gantt import chartable, gantt_svg
-from campaign.schema.settings import Scalar
 from campaign.tracking.artifacts import CHECKS
 from search.space import ARMS, SCHEDULER
 
@@ -35,18 +33,30 @@ class Artifacts:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def parameters(point: Point, fixed: Mapping[str, Scalar]) -> dict[str, str]:
-    """Return a trial's parameters: its point, and the `fixed` ones that no trial varies.
+def parameters(point: Point) -> dict[str, str]:
+    """Return a trial's parameters: those that vary from trial to trial.
 
     Those of the scheduler have its own names; those of other schedulers are left out.
     """
-    merged = {**fixed, **point}
     foreign = f"{ARMS}.(?!{re.escape(str(point.get(SCHEDULER)))}\\.)"
     return {
         printable(short(name)): printable(shown(value))[:_PARAM_CHARACTERS]
-        for name, value in merged.items()
+        for name, value in point.items()
         if not re.match(foreign, name)  # the parameters of another scheduler
     }
+
+
+def named(name: str, testbed: str) -> str:
+    """Return the name of a run, which says so where nothing was measured in real time."""
+    kinds = {"simulation": " (simulation)", "virtual-time": " (virtual time)"}
+    return name + kinds.get(testbed, "")
+
+
+def fidelity_of(testbed: str, acceleration: str = "") -> str:
+    """Return how real a run was, in words."""
+    if testbed != "libvirt":
+        return testbed.replace("-", " ")
+    return f"real time, {acceleration}" if acceleration else "real time"
 
 
 def metrics_of(record: TrialRecord) -> dict[str, float]:
@@ -120,12 +130,6 @@ def _parquet(jobs: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(jobs, sink, compression="zstd")
     return bytes(sink.getvalue())
-
-
-def inside(name: str) -> str:
-    """Return `name` as a path that can't leave the folder it is put in."""
-    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..", ".")]
-    return str(PurePosixPath(*parts)) if parts else "unnamed"
 
 
 def digest(content: bytes) -> str:

@@ -14,9 +14,17 @@ from starlette.types import ASGIApp
 
 from campaign.core import log
 from campaign.core.errors import TrackingError
-from campaign.tracking.artifact_reader import ARTIFACTS, ArtifactReader
+from campaign.tracking.artifact_reader import ArtifactReader
 from campaign.tracking.gate import TOKEN, Gate
-from campaign.tracking.mlflow_tracker import DATABASE, ENVIRONMENT, locked_store, store_uri
+from campaign.tracking.store import (
+    ARTIFACTS,
+    DATABASE,
+    ENVIRONMENT,
+    VIEW,
+    VIEW_TAG,
+    locked_store,
+    store_uri,
+)
 
 if TYPE_CHECKING:
     import uvicorn
@@ -144,33 +152,48 @@ def _application(mlruns: Path) -> Any:
     return app
 
 
-def address(port: int, token: str, *, host: str = "127.0.0.1", experiment: str = "") -> str:
+def address(
+    port: int, token: str, *, host: str = "127.0.0.1", experiment: str = "", view: str = ""
+) -> str:
     """Return the address of the runs of `experiment` (an id), or of the list of experiments.
 
-    The token in it lets a browser in; the gate then takes it out of the address.
+    The token in it lets a browser in; the gate then takes it out of the address. `view` names the
+    shared view in which the runs are shown.
 
     The list's own links open the views for LLM traces; this address opens the ones for runs, as
     "Model training" in the side bar does.
     """
     page = f"experiments/{experiment}/runs" if experiment else "experiments"
-    return f"http://{host}:{port}/?{TOKEN}={token}#/{page}?workflowType=machine_learning"
+    shown = f"&viewStateShareKey={view}" if experiment and view else ""
+    return f"http://{host}:{port}/?{TOKEN}={token}#/{page}?workflowType=machine_learning{shown}"
 
 
 def newest_experiment(mlruns: Path) -> str:
-    """Return the id of the experiment that was made last, or "" if there is none.
+    """Return the id of the experiment that was made last, or "" if there is none."""
+    return _ask(
+        mlruns,
+        "SELECT experiment_id FROM experiments WHERE experiment_id > 0 AND lifecycle_stage = "
+        "'active' ORDER BY creation_time DESC LIMIT 1",
+    )
 
-    It is read from the database itself: importing MLflow takes seconds.
+
+def view_of(mlruns: Path, experiment: str) -> str:
+    """Return the name of the view that a campaign left for the page of its runs, "" if none."""
+    query = "SELECT 1 FROM experiment_tags WHERE experiment_id = ? AND key = ?"
+    return VIEW if _ask(mlruns, query, experiment, VIEW_TAG) else ""
+
+
+def _ask(mlruns: Path, query: str, *values: str) -> str:
+    """Return the first value that a query finds, or "".
+
+    The database itself is read: importing MLflow takes seconds.
     """
     database = mlruns.expanduser().resolve() / DATABASE
     if not database.is_file():
         return ""
-    query = (
-        "SELECT experiment_id FROM experiments WHERE experiment_id > 0 AND lifecycle_stage = "
-        "'active'"
-    )
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as store:
-            found = store.execute(f"{query} ORDER BY creation_time DESC LIMIT 1").fetchone()
+            found = store.execute(query, values).fetchone()
     except sqlite3.Error:
         return ""  # the server will say what is wrong with the file
     return str(found[0]) if found else ""

@@ -1,38 +1,32 @@
 """A process of its own that logs a running campaign to MLflow.
 
-Importing MLflow and making a store take 3.6 s of CPU time, each trial 0.06 s more (0.2 to 0.3 s on
-a busy machine of two cores; measured with twelve small trials). In the driver, that would be time
-in which no trial is started or judged, and a single `Tracker.sync` at the end would leave MLflow's
-pages empty until then. MLflow's own asynchronous logging runs in threads of the process that has
-imported it, so it would not help.
+Importing MLflow and making a store take 2 to 4 s of CPU time. In the driver, that would be time in
+which no trial is started or judged, and a single `Tracker.sync` at the end would leave MLflow's
+pages empty until then. Trials are logged several at once, as they come. MLflow's own asynchronous
+logging runs in threads of the process that has imported it, so it would not help.
 """
 
 import contextlib
 import ctypes
 import logging
 import multiprocessing
+import pickle
 import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkContext, SpawnContext
 from typing import TYPE_CHECKING, Any, Self
 
 from campaign.core.errors import CampaignError, TrackingError
-from campaign.core.files import user_path
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.records.history import Asked, History
 from campaign.records.results import Results
-from campaign.schema.model import Campaign
-from campaign.schema.settings import Scalar
 from campaign.tracking.mlflow_tracker import Tracker
 from campaign.tracking.run_values import Artifacts
-from schedulers.base import Params
-from schedulers.interface import Scheduler
-from search.space import ARMS, PARAMS, Space
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import SynchronizedArray
@@ -43,6 +37,12 @@ POLL_S = 0.2
 TOLD_FIRST_S = 1.0
 TOLD_EVERY_S = 10.0
 """How soon and how often the log says how many runs are left, while they are waited for."""
+GATHER_S = 0.5
+GATHER_TRIALS = 100
+GATHER_BYTES = 8 * 1024 * 1024
+"""How long, how many, and up to which size trials are gathered, to be logged in one go."""
+PLOT_EVERY_S = 10.0
+"""How often the metrics of the campaign's own run are brought up to date while it runs."""
 STEPS = 0
 LOGGED = 1
 """The places of the counts that the process keeps."""
@@ -50,42 +50,6 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 START: SpawnContext | ForkContext = multiprocessing.get_context("spawn")
 """How the process is started: anew, since a fork would share the locks of the driver's threads."""
 _log = logging.getLogger(__name__)
-
-
-def tracker_for(
-    campaign: Campaign,
-    config: str,
-    fixed: Mapping[str, Scalar],
-    results: Results,
-    history: History,
-) -> Tracker:
-    """Return the tracker of a begun campaign.
-
-    `config` is its configuration as text; `fixed` are all parameters that no trial varies, by
-    dotted setting, those at their defaults too.
-    """
-    return Tracker(
-        user_path(campaign.output.mlruns),
-        campaign.name,
-        config,
-        fixed=fixed,
-        manifests=results.manifests(),
-        identity=history.identity,
-        testbed=campaign.testbed.kind,
-    )
-
-
-def parameters_of(schedulers: Mapping[str, Scheduler[Params]], space: Space) -> dict[str, Scalar]:
-    """Return every parameter that no trial of `space` varies, by dotted setting.
-
-    Those that the campaign doesn't set have their scheduler's defaults.
-    """
-    defaults = {
-        f"{ARMS}.{name}.{key}" if space.has_arms else f"{PARAMS}.{key}": value
-        for name, scheduler in schedulers.items()
-        for key, value in scheduler.Params().model_dump().items()
-    }
-    return defaults | dict(space.fixed)
 
 
 def bring_up_to_date(
@@ -96,20 +60,33 @@ def bring_up_to_date(
     wanted: int,
     *,
     artifacts: Callable[[TrialRecord], Artifacts] | None = None,
+    running: bool = False,
 ) -> None:
     """Log what is missing of `records`, tag the `front`, and close the campaign's run.
 
     The run is complete if all `wanted` trials are there. `artifacts` gives what a trial left;
-    without it, that is what is on the disk.
+    without it, that is what is on the disk. While the campaign is `running`, its driver alone says
+    what is on the front, and closes its run.
     """
+    left = artifacts or (lambda record: artifacts_of(results, record))
     tracker.start()
-    tracker.sync(records, artifacts or (lambda record: artifacts_of(results, record)))
+    tracker.sync(records, left)
+    tracker.plot(comparable(records))
+    if running:
+        return
     tracker.finish(
         front,
         ended=end_of(records),
         complete=len(records) >= wanted,
         artifacts=(results.report_path, results.fairness_path),
+        artifacts_of=left,
     )
+
+
+def comparable(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return the trials of the newest group: those that may stand in one front."""
+    newest = max((record.group for record in records), default=0)
+    return [record for record in records if record.group == newest]
 
 
 def end_of(records: Sequence[TrialRecord]) -> float:
@@ -278,9 +255,9 @@ def _serve(
         tracker.start()
         tracker.reopen()
         counts[STEPS] += 1
-        while (item := connection.recv()) is not None:
-            what, arguments = item
-            _carry_out(what, arguments, tracker, results, counts)
+        log = _RunLog(tracker, results, counts)
+        for item in _items(connection):
+            log.carry_out(*item)
             counts[STEPS] += 1
     except EOFError:
         return
@@ -289,29 +266,82 @@ def _serve(
     connection.send(failure)
 
 
-def _carry_out(
-    what: str,
-    arguments: tuple[Any, ...],
-    tracker: Tracker,
-    results: Results,
-    counts: "SynchronizedArray[int]",
-) -> None:
-    def artifacts(record: TrialRecord) -> Artifacts:
-        counts[STEPS] += 1  # asked for each run that is to be logged
-        return artifacts_of(results, record)
+def _items(connection: Connection) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Yield what comes until None does; trials that come together are one item, "log"."""
+    while True:
+        trials: list[tuple[TrialRecord, Artifacts]] = []
+        size = 0
+        until = time.monotonic() + GATHER_S
+        item = None
+        while len(trials) < GATHER_TRIALS and size < GATHER_BYTES:
+            if trials and not connection.poll(max(0.0, until - time.monotonic())):
+                break
+            raw = connection.recv_bytes()
+            size += len(raw)
+            item = pickle.loads(raw)  # noqa: S301 - our driver's
+            if item is None or item[0] != "log":
+                break
+            trials.append(item[1])
+        if trials:
+            yield "log", (trials,)
+        if item is None:
+            return
+        if item[0] != "log":
+            yield item
 
-    if what == "sync":
-        (records,) = arguments
-        tracker.sync(records, artifacts)
-    elif what == "log":
-        tracker.log(*arguments)
-        counts[LOGGED] += 1
-    elif what == "interrupt":
-        (records,) = arguments
-        tracker.interrupt(end_of(records))
-    else:
-        records, front, wanted = arguments
-        bring_up_to_date(tracker, results, records, front, wanted, artifacts=artifacts)
+
+class _RunLog:
+    """Carries out in the process what the driver wants logged."""
+
+    def __init__(
+        self, tracker: Tracker, results: Results, counts: "SynchronizedArray[int]"
+    ) -> None:
+        self._tracker = tracker
+        self._results = results
+        self._counts = counts
+        self._records: dict[int, TrialRecord] = {}
+        self._plotted = time.monotonic()
+
+    def carry_out(self, what: str, arguments: tuple[Any, ...]) -> None:
+        """Do one thing that the driver asked for."""
+        if what == "sync":
+            (records,) = arguments
+            self._note(records)
+            self._tracker.sync(records, self._artifacts)
+        elif what == "log":
+            (trials,) = arguments
+            self._note([record for record, _ in trials])
+            self._tracker.log_all(self._counted(trials))
+            self._plot()
+        elif what == "interrupt":
+            (records,) = arguments
+            self._tracker.plot(comparable(records))
+            self._tracker.interrupt(end_of(records))
+        else:
+            records, front, wanted = arguments
+            bring_up_to_date(
+                self._tracker, self._results, records, front, wanted, artifacts=self._artifacts
+            )
+
+    def _artifacts(self, record: TrialRecord) -> Artifacts:
+        self._counts[STEPS] += 1  # asked for each run that is to be logged
+        return artifacts_of(self._results, record)
+
+    def _counted(
+        self, trials: Sequence[tuple[TrialRecord, Artifacts]]
+    ) -> Iterator[tuple[TrialRecord, Artifacts]]:
+        for trial in trials:
+            yield trial
+            self._counts[STEPS] += 1
+            self._counts[LOGGED] += 1
+
+    def _note(self, records: Sequence[TrialRecord]) -> None:
+        self._records.update({record.number: record for record in records})
+
+    def _plot(self) -> None:
+        if time.monotonic() - self._plotted >= PLOT_EVERY_S:
+            self._tracker.plot(comparable([self._records[one] for one in sorted(self._records)]))
+            self._plotted = time.monotonic()
 
 
 def first_line(error: Exception) -> str:

@@ -15,6 +15,7 @@ import pytest
 
 from campaign.tracking.mlflow_tracker import Tracker
 from campaign.tracking.run_values import Artifacts
+from campaign.tracking.tracked import TrackedCampaign
 from search.pareto import front
 from tests.samples import HASHES, OBJECTIVES, campaign_samples
 
@@ -24,7 +25,6 @@ TRIALS = 8
 ROOT = Path(__file__).parents[2]
 # Of each row the grid draws three parts; the names stand in the pinned one.
 ROW = ".ag-pinned-left-cols-container [role=row]"
-EXPANDER = f"{ROW} button[data-component-id*=runnamecellrenderer]"
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +35,19 @@ def samples():
 @pytest.fixture(scope="module")
 def mlruns(tmp_path_factory, samples):
     folder = tmp_path_factory.mktemp("ui") / "mlruns"
-    tracker = Tracker(folder, "demo", "name: demo", fixed={"scheduler.params.bf_window": 1440})
+    searched = ("cluster.nodes", "scheduler.params.bf_interval")
+    wanted = TrackedCampaign(OBJECTIVES, searched=searched)
+    fixed = {"scheduler.params.bf_window": 1440}
+    tracker = Tracker(folder, "demo", "name: demo", fixed=fixed, wanted=wanted)
     jobs = {one.record.number: one.jobs for one in samples}
     records = [one.record for one in samples]
     tracker.sync(
         records, lambda record: Artifacts(jobs[record.number], {"slurm.conf": b"ClusterName=x\n"})
     )
+    tracker.plot(records)
     tracker.finish(front(records, OBJECTIVES), ended=records[-1].ended)
-    return folder
+    # As a user may move it.
+    return folder.rename(folder.with_name("moved"))
 
 
 @pytest.fixture(scope="module")
@@ -92,27 +97,14 @@ def _children(pid):
 
 @pytest.fixture
 def runs_page(browser, ui):
-    """The campaign's runs at the address that `hpc-campaign ui` prints, its trials unfolded.
+    """The campaign's runs at the address that `hpc-campaign ui` prints.
 
     Not by the list's links: they open the views for LLM traces first, and advertisements over them.
     """
     browser.open(ui)
     browser.one("[data-testid=search-box]")
-    _unfold(browser)
+    browser.wait("the trials", lambda: _trials(browser))
     return browser
-
-
-def _unfold(browser):
-    """Show the trials below their campaign, if they aren't."""
-
-    def unfolded():
-        if _trials(browser):
-            return True
-        if expander := browser.shown(EXPANDER):  # none while the grid is still being drawn
-            expander.click()
-        return False
-
-    browser.wait("the trials below the campaign's run", unfolded)
 
 
 def _trials(browser):
@@ -144,6 +136,31 @@ def test_the_campaigns_runs_are_listed(runs_page, samples):
     expected = {_name(one.record) for one in samples}
     runs_page.wait("all trials", lambda: set(_trials(runs_page)) == expected)
     assert f"{TRIALS + 1} matching runs" in runs_page.text
+
+
+def test_the_page_opens_as_a_table_sorted_by_the_first_objective(runs_page, samples):
+    shown = runs_page.wait("the headings", lambda: _headings(runs_page))
+    assert {"awrt_s", "node_hours", "cluster.nodes", "bf_interval"} <= shown
+    best = sorted((one.record for one in samples if one.record.valid), key=_awrt)
+    names = [_name(record) for record in best]
+    runs_page.wait(
+        "the trials in order",
+        lambda: [one for one in _in_order(runs_page) if one in names] == names,
+    )
+
+
+def _headings(browser):
+    cells = {cell.text.strip() for cell in browser.all("[role=columnheader]")}
+    return cells if "node_hours" in cells else None
+
+
+def _awrt(record):
+    return record.metrics["awrt_s"]
+
+
+def _in_order(browser):
+    rows = sorted(browser.all(ROW), key=lambda row: int(row.get_attribute("row-index") or -1))
+    return [line for row in rows for line in row.text.splitlines() if line.startswith("trial ")]
 
 
 @pytest.mark.parametrize("image", HASHES)
@@ -204,6 +221,17 @@ def test_a_trials_artifacts_are_listed_and_shown(browser, ui, mlruns):
             node.click()
             break
     browser.wait("the file's content", lambda: "ClusterName=x" in browser.text)
+    for node in browser.all("span, div, li"):
+        if node.text == "gantt.svg":
+            node.click()
+            break
+    sizes = "return [...document.images].map(one => [one.naturalWidth, one.width, one.height])"
+    browser.wait(
+        "the chart",
+        lambda: [
+            one for one in browser.driver.execute_script(sizes) if one[0] == 960 and min(one) > 100
+        ],
+    )
 
 
 def test_a_trials_artifacts_can_be_read(browser, ui, mlruns):
@@ -217,7 +245,7 @@ def test_a_trials_artifacts_can_be_read(browser, ui, mlruns):
 
 
 def _run_of_trial_1(mlruns):
-    from campaign.tracking.mlflow_tracker import open_store
+    from campaign.tracking.store import open_store
 
     client = open_store(mlruns)
     experiment = client.get_experiment_by_name("demo").experiment_id

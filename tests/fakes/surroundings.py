@@ -32,17 +32,17 @@ class _Untracked:
 def tracking() -> tuple[Any, ...]:
     """What logs to MLflow."""
     from campaign.execution import run
-    from campaign.tracking import worker
+    from campaign.tracking import of_campaign
 
-    return (run.MlflowWorker, worker.Tracker)
+    return (run.MlflowWorker, of_campaign.Tracker)
 
 
 def track(these: tuple[Any, ...]) -> None:
     """Let these log to MLflow."""
     from campaign.execution import run
-    from campaign.tracking import worker
+    from campaign.tracking import of_campaign
 
-    run.MlflowWorker, worker.Tracker = these
+    run.MlflowWorker, of_campaign.Tracker = these
 
 
 def untracked() -> None:

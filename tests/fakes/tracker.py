@@ -43,13 +43,16 @@ class FakeTracker:
         for record in records:
             self._note("sync", trial=record.number, files=sorted(evidence(record).files))
 
-    def log(self, record, evidence):
-        time.sleep(self.takes_s)
-        self._note(
-            "log", trial=record.number, files=sorted(evidence.files), jobs=evidence.jobs.num_rows
-        )
+    def log_all(self, trials):
+        for record, evidence in trials:
+            time.sleep(self.takes_s)
+            jobs = evidence.jobs.num_rows
+            self._note("log", trial=record.number, files=sorted(evidence.files), jobs=jobs)
 
-    def finish(self, points, *, ended, complete, artifacts):
+    def plot(self, records):
+        pass
+
+    def finish(self, points, *, ended, complete, artifacts, artifacts_of):
         self._note(
             "finish",
             front=len(points),

@@ -23,7 +23,7 @@ from campaign.report import page
 from campaign.simulation.testbed import IDEAL, SimulationTestbed
 from campaign.testbeds import NodeImages
 from campaign.testbeds.preflight import workloads_for
-from campaign.tracking.worker import parameters_of
+from campaign.tracking.of_campaign import parameters_of
 from tests.fuzz.mutators import mutated
 
 SCHEDULERS = ("slurm", "flux", "kube", "volcano")

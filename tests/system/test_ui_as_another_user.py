@@ -68,7 +68,7 @@ def _as_nobody(*command):
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """A store with one run, whose artifacts hold a link as an attacker would put there."""
-    from campaign.tracking.mlflow_tracker import open_store
+    from campaign.tracking.store import open_store
 
     mlruns = tmp_path_factory.mktemp("ui") / "mlruns"
     client = open_store(mlruns)

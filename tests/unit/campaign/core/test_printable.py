@@ -187,5 +187,5 @@ def test_pictures_are_xml_and_harmless():
 
 def test_what_mlflow_is_told():
     record = evil_records()[0]
-    for name, value in {**tags_of(record), **parameters(record.point, {EVIL: EVIL})}.items():
+    for name, value in {**tags_of(record), **parameters({**record.point, EVIL: EVIL})}.items():
         assert harmless(name) and harmless(value)

@@ -61,8 +61,8 @@ def stores():
 def place(tmp_path, monkeypatch, stores):
     """A folder to stand in, with a trace `t.swf`; MLflow's store is only noted."""
 
-    def tracker_for(campaign, *_):
-        stores.append(campaign.output.mlruns)
+    def tracker_for(composed, *_):
+        stores.append(composed.campaign.output.mlruns)
         return FakeTracker(tmp_path / "told")
 
     monkeypatch.setattr("campaign.execution.run.MlflowWorker", Untracked)
@@ -144,7 +144,7 @@ def test_other_sources_are_refused(place, capsys, monkeypatch):
 
 
 def test_other_defaults_of_a_parameter_are_refused_by_name(place, capsys, monkeypatch):
-    from campaign.tracking.worker import parameters_of
+    from campaign.tracking.of_campaign import parameters_of
 
     search(2)
     path, value = "scheduler.params.bf_resolution", 61
@@ -158,7 +158,7 @@ def test_other_defaults_of_a_parameter_are_refused_by_name(place, capsys, monkey
 
 
 def parameters_of_now():
-    from campaign.tracking.worker import parameters_of
+    from campaign.tracking.of_campaign import parameters_of
 
     composed = compose(SETTINGS)
     return parameters_of(composed.schedulers, composed.space)

@@ -10,7 +10,7 @@ import pytest
 
 from campaign.tracking.artifact_reader import ArtifactReader
 from campaign.tracking.gate import GETS, POSTS, Gate
-from campaign.tracking.mlflow_tracker import ENVIRONMENT
+from campaign.tracking.store import ENVIRONMENT
 
 TOKEN = "t0ken-of-this-start"
 HOST = "127.0.0.1:5000"

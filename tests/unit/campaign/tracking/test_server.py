@@ -2,6 +2,8 @@
 
 import logging
 import socket
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -62,3 +64,16 @@ def test_without_experiments_the_address_is_that_of_the_list(tmp_path, store):
     assert server.newest_experiment(tmp_path / "none") == ""
     assert server.newest_experiment(store) == ""
     assert "5000/?token=secret#/experiments?" in server.address(5000, "secret")
+
+
+def test_the_address_opens_the_view_that_a_campaign_left(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as store, store:
+        store.execute("CREATE TABLE experiment_tags (key TEXT, value TEXT, experiment_id INTEGER)")
+        store.execute(
+            "INSERT INTO experiment_tags VALUES ('mlflow.sharedViewState.campaign', '', 3)"
+        )
+    assert server.view_of(tmp_path, "4") == ""  # MLflow's pages would complain of a missing one
+    view = server.view_of(tmp_path, "3")
+    assert server.address(5000, "secret", experiment="3", view=view).endswith(
+        "#/experiments/3/runs?workflowType=machine_learning&viewStateShareKey=campaign"
+    )

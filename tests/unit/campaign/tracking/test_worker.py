@@ -19,7 +19,7 @@ from campaign.records.history import History
 from campaign.records.ledger import Ledger, read
 from campaign.records.results import Results
 from campaign.tracking import worker
-from campaign.tracking.worker import MlflowWorker, artifacts_of, first_line
+from campaign.tracking.worker import MlflowWorker, artifacts_of, bring_up_to_date, first_line
 from tests.fakes.tracker import FakeTracker
 from tests.samples import campaign_samples, sample
 
@@ -148,7 +148,7 @@ def test_an_interrupted_campaign_closes_its_run_and_leaves_the_rest(tracker, res
             follower.finished(sample(number).record, large, settled=True)
         raise KeyboardInterrupt
     steps = [one["step"] for one in tracker.told()]
-    assert steps[-1] == "interrupt" and steps.count("log") < 10
+    assert steps[-1] == "interrupt" and steps.count("log") < 20
     assert "not logged to MLflow yet; the next start logs them" in caplog.text
 
 
@@ -254,6 +254,14 @@ def test_artifacts_are_what_a_trial_left(results):
     assert artifacts_of(results, one.record).jobs.num_rows == one.jobs.num_rows
     (results.jobs_folder / "trial=00001.parquet").write_bytes(b"torn")
     assert artifacts_of(results, one.record).jobs is None
+
+
+def test_a_report_leaves_a_running_campaigns_run_to_its_driver(tracker, results):
+    records = [sample(1).record]
+    for running, steps in ((True, ["start", "sync"]), (False, ["start", "sync", "finish"])):
+        tracker.file.unlink(missing_ok=True)
+        bring_up_to_date(tracker, results, records, records, 4, running=running)
+        assert [one["step"] for one in tracker.told()] == steps
 
 
 def test_an_error_is_told_on_one_line():
