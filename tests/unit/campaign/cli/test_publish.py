@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 
 from campaign.__main__ import main
 from campaign.config.compose import compose
+from campaign.execution.publish import REQUIREMENTS
 from campaign.execution.run import run
 from campaign.publication.checksums import SUMS, files_in, sums_of, text_of
 from campaign.publication.crate import METADATA
@@ -113,6 +115,13 @@ def test_metadata_names_every_file_with_its_checksum(crate):
     files = {one["@id"]: one for one in graph if one["@type"] == "File"}
     assert sorted(files) == [name for name in files_in(crate) if name not in (SUMS, METADATA)]
     assert all(one["sha256"] == sha256_of(crate / name) for name, one in files.items())
+
+
+def test_programs_whose_versions_are_told_come_with_ours():
+    root = Path(__file__).parents[4]
+    declared = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.split(r"[<>=\[]", one)[0] for one in declared}
+    assert set(REQUIREMENTS) <= names
 
 
 def test_it_says_how_it_is_cited(crate):
