@@ -68,15 +68,23 @@ def call_command(command: Sequence[str], context: HookContext, timeout_s: float)
     try:
         status = process.wait(timeout_s)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        _end(process)
         return after("timeout", f"it took longer than {timeout_s:g} s; {output.text()}")
+    except BaseException:  # an interruption, which it doesn't hear of in its own session
+        _end(process)
+        raise
     if status:
         return after("failed", f"exit status {status}; {output.text()}")
     try:
         return after("ok", "", _answer_in(context.out))
     except HookFailed as error:
         return after("failed", str(error))
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 class _Exchange:

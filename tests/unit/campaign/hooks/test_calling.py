@@ -1,6 +1,7 @@
 """One call of a hook: whatever a command or a function does, there is an outcome, in time."""
 
 import json
+import subprocess
 import time
 from pathlib import Path
 
@@ -43,14 +44,35 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(context, tmp_pat
     assert result.outcome == "timeout"
     assert "it printed: waiting" in result.detail
     assert time.monotonic() - begun < 30
-    child = int((tmp_path / "child").read_text())
-    while True:  # the system takes a moment; the test's own limit ends it where it doesn't
+    until_gone(int((tmp_path / "child").read_text()))
+
+
+def until_gone(pid):
+    """Wait until a process has ended; the test's own limit ends this where it doesn't."""
+    while True:
         try:
-            if Path(f"/proc/{child}/stat").read_text().split()[2] == "Z":
-                break
+            if Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z":
+                return
         except (FileNotFoundError, ProcessLookupError):
-            break
+            return
         time.sleep(0.01)
+
+
+def test_an_interruption_ends_the_command_too(context, tmp_path, monkeypatch):
+    waited = subprocess.Popen.wait
+    interruptions = [KeyboardInterrupt()]
+
+    def wait(process, timeout=None):
+        if interruptions:
+            while not (tmp_path / "pid").exists():
+                time.sleep(0.01)
+            raise interruptions.pop()
+        return waited(process, timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "wait", wait)
+    with pytest.raises(KeyboardInterrupt):
+        shell(context, f"echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; sleep 300")
+    until_gone(int((tmp_path / "pid").read_text()))
 
 
 def test_a_command_that_fails_says_what_it_printed_last(context):
