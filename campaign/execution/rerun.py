@@ -93,6 +93,7 @@ def _evaluated(
 ) -> Iterator[tuple[TrialRecord, Evaluation]]:
     left = list(records)
     running: dict[Replicate, TrialRecord] = {}
+    said: dict[int, str] = {}
     while left or running:
         # Clusters bear the names of their trials, so replicates of one follow each other.
         busy = {one.trial for one in running}
@@ -104,6 +105,12 @@ def _evaluated(
             continue
         for trial, evaluation in testbed.wait(POLL_S):
             yield running.pop(trial.replicate), evaluation
+        # What runs elsewhere is given up where nobody asks how it does.
+        doing = {number: status.phase.doing for number, status in testbed.statuses().items()}
+        for number, what in doing.items():
+            if said.get(number) != what:
+                _log.info("trial %d %s", number, what)
+        said = doing
 
 
 def _compared(

@@ -11,6 +11,9 @@ import yaml
 
 from campaign.__main__ import main
 from campaign.config.compose import compose
+from campaign.core.phases import Phase
+from campaign.core.testbed import Status
+from campaign.core.trials import Evaluation
 from campaign.execution.publish import REQUIREMENTS
 from campaign.execution.run import run
 from campaign.publication.checksums import SUMS, files_in, sums_of, text_of
@@ -18,6 +21,7 @@ from campaign.publication.crate import METADATA
 from campaign.records import dataset
 from campaign.records.ledger import Ledger
 from campaign.records.results import Results, sha256_of
+from campaign.testbeds import NodeImages
 from tests.fakes.tracker import FakeTracker
 
 AUTHOR = "Ada Lovelace <0000-0002-1825-0097>"
@@ -138,6 +142,52 @@ def test_run_again_in_simulation_nothing_differs(crate, capsys):
     out = capsys.readouterr().out
     assert "nothing differs" in out
     assert "trial 1, instance 1: the same (ok)" in out
+
+
+class Minded:
+    """A testbed that gives a trial up where nobody asks how it does, as that of machines does."""
+
+    def __init__(self):
+        self.running = []
+        self.asked = True
+        self.waits = 0
+
+    def room(self):
+        return 1 - len(self.running)
+
+    def start(self, trial):
+        self.running.append(trial)
+
+    def wait(self, timeout_s):
+        assert self.asked, "nobody has asked how the trials do"
+        self.asked = False
+        self.waits += 1
+        if self.waits % 3:
+            return []
+        return [(self.running.pop(), Evaluation("infrastructure_failed", reason="a power cut"))]
+
+    def statuses(self):
+        self.asked = True
+        return {one.number: Status(Phase.WORKLOAD, 0.0) for one in self.running}
+
+
+class MindedBackend:
+    def prepare(self, begun_with):
+        return NodeImages()
+
+    def check(self):
+        pass
+
+    def open(self, stack, workloads, logs=None):
+        return Minded()
+
+
+def test_trials_that_run_elsewhere_are_minded_and_their_end_is_compared(crate, monkeypatch, capsys):
+    monkeypatch.setattr("campaign.execution.rerun.backend_for", lambda *_: MindedBackend())
+    assert main(["rerun", "crate", "--trials", "0"]) == 5
+    told = capsys.readouterr()
+    assert "trial 0, instance 1: was ok, is infrastructure_failed (a power cut)" in told.out
+    assert "trial 0 replaying the workload" in told.err
 
 
 def altered(root, name="mine"):
