@@ -1,4 +1,7 @@
-"""`hpc-campaign export`: a bootstrap plan for Ansible, or a trial's settings for a site's files."""
+"""`hpc-campaign export`: what others take over of a campaign.
+
+A bootstrap plan for Ansible, a trial's settings for a site's files, a report's figures and tables.
+"""
 
 import argparse
 from pathlib import Path
@@ -28,24 +31,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
         "what",
-        choices=["ansible", "config"],
+        choices=["ansible", "config", "figures", "tables"],
         help="config: the change of a site's own configuration by which it would run as a trial "
-        "did, as a patch; ansible: the same as a playbook, or one point's bootstrap plan",
+        "did, as a patch; ansible: the same as a playbook, or one point's bootstrap plan; figures: "
+        "those of a campaign's report as SVG and PDF for a paper; tables: as CSV and LaTeX",
     )
     parser.add_argument(
         "words",
         nargs="*",
         default=[],
-        metavar="SETTING|NAME:TRIAL",
-        help="the trial: demo:3; or for ansible without --against, settings as for a search: "
-        "cluster.nodes=3",
+        metavar="SETTING|NAME|NAME:TRIAL",
+        help="the trial: demo:3; of figures and tables the campaign: demo; or for ansible without "
+        "--against, settings as for a search: cluster.nodes=3",
     )
     parser.add_argument(
         "--out",
         type=user_path,
         metavar="PLACE",
-        help="the file of a change (default: the screen); the folder of a plan (default: "
-        "NAME-ansible)",
+        help="the file of a change (default: the screen); the folder of a plan, of figures or "
+        "tables (default: NAME-ansible, NAME-figures, NAME-tables)",
     )
     parser.add_argument("--against", type=user_path, metavar="CONF", help="the site's slurm.conf")
     parser.add_argument(
@@ -54,11 +58,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=Path("results"),
         help="folder of results, of the trial (default: results)",
     )
+    parser.add_argument(
+        "--width",
+        choices=["column", "page"],
+        default="column",
+        help="of figures: a column of 3.5 inches (the default), or a page of 7.16",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Write what is wanted, and say what is in it."""
-    if options.what == "ansible" and options.against is None:
+    if options.what in ("figures", "tables"):
+        _of_report(options)
+    elif options.what == "ansible" and options.against is None:
         _plan(options)
     else:
         _change(options)
@@ -76,14 +88,38 @@ def _plan(options: argparse.Namespace) -> None:
     from campaign.testbeds.ansible_export import files, searched_lines
 
     composed = compose(options.words)
-    place = options.out or Path(f"{composed.campaign.name}-ansible")
+    place = _new_folder(options.out or Path(f"{composed.campaign.name}-ansible"))
+    write(place, files(composed))
+    say("\n".join(searched_lines(composed)))
+    say(f"{place} holds the playbook; {place}/README.md says what to fill in")
+
+
+def _of_report(options: argparse.Namespace) -> None:
+    if len(options.words) != 1 or options.against is not None:
+        raise UsageError(
+            f"export {options.what}: it takes a campaign, and nothing else",
+            resolution=f"Use `hpc-campaign export {options.what} NAME`.",
+        )
+    from campaign.execution.exported import export_figures, export_tables
+    from campaign.records.results import Results
+
+    name = options.words[0]
+    place = _new_folder(options.out or Path(f"{name}-{options.what}"))
+    results = Results(options.results, name)
+    if options.what == "figures":
+        files = export_figures(results, place, options.width)
+    else:
+        files = export_tables(results, place)
+    say("\n".join(map(str, files)))
+
+
+def _new_folder(place: Path) -> Path:
+    """Return `place`; raise ConfigError where something is there that would be overwritten."""
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise ConfigError(
             f"{place} exists", resolution="Choose another --out FOLDER, or remove it."
         )
-    write(place, files(composed))
-    say("\n".join(searched_lines(composed)))
-    say(f"{place} holds the playbook; {place}/README.md says what to fill in")
+    return place
 
 
 def _change(options: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ EXTRAS = {
     "vm": {"ray": "Ray", "libvirt": "libvirt-python"},
     "ui": {"flask": "MLflow's server"},
     "bench": {"accasim": "AccaSim"},
+    "figures": {"matplotlib": "matplotlib"},
     "gp": {"torch": "PyTorch"},
 }
 """The modules that each extra brings, each with the name by which people know what it is of."""

@@ -85,7 +85,7 @@ class _Drawn:
         # Points come best in the first objective first, so that a staircase bounds what they
         # dominate, whatever the directions; of three objectives, no two show that.
         yield self._points("Pareto front", "front", front, x, y, stairs=len(objectives) == 2)
-        if baseline in self.known and own not in best:
+        if baseline in self.known:
             yield self._points("baseline", "baseline", [(baseline, ())], x, y)
 
     def _points(
@@ -105,14 +105,13 @@ class _Drawn:
         first, others = point
         count = f" \N{MULTIPLICATION SIGN}{len(others) + 1}" if others else ""
         label = {"front": f"{first.number}{count}", "baseline": "baseline"}.get(tone, "")
-        if first.baseline and tone == "front":
-            label = f"{label}, baseline"
+        on_front = first in self.result.front
         return Mark(
             self.measures[x].scaled(first.metrics[x]),
             self.measures[y].scaled(first.metrics[y]),
             label,
             self._tip(first, others),
-            f"#{'trial' if tone == 'front' else 'all'}-{first.number}",
+            f"#{'trial' if on_front else 'all'}-{first.number}",
             self._symbol(first),
         )
 

@@ -1,6 +1,7 @@
 """How good the front is, as sections of sentences and tables, and in short for a terminal."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -10,6 +11,7 @@ from campaign.analysis.front.effects import SettingEffect
 from campaign.analysis.front.findings import FrontFindings
 from campaign.analysis.front.hypervolume import VolumeHistory
 from campaign.report.facts import ABSENT, number, percent, short, shown, signed_percent
+from campaign.report.labels import Measure
 from campaign.report.sections import Section, Table
 from campaign.report.workload_picture import duration
 from search.importance import FEWEST_TRIALS as FEWEST_FOR_IMPORTANCE
@@ -31,6 +33,9 @@ IDS = {
 MOST_CLASSES = 8
 """Of those who wait longer, and of those who wait less, a table has so many each."""
 MOST_EFFECTS = 40
+LONG = 1000.0
+"""Changes beyond so many per cent are told as a factor."""
+_SECONDS = re.compile(r"([\d.e+-]+(?: to [\d.e+-]+)?) s$")
 ARROW = "\N{RIGHTWARDS ARROW}"
 NAMED = 2
 """On a terminal, so many settings are named for each objective."""
@@ -87,7 +92,7 @@ def waits_in_short(waits: Sequence[ClassWait], trial: int) -> str:
     most = longer[0]
     return (
         f"At trial {trial}, {len(longer)} of {len(waits)} classes of jobs wait longer than at the "
-        f"baseline, most of all {CLASS_WORDS[most.field]} {most.name}: "
+        f"baseline, most of all {CLASS_WORDS[most.field]} {class_name(most)}: "
         f"{_waited(most.before_s)} became {_waited(most.after_s)}."
     )
 
@@ -105,7 +110,10 @@ def _volume(volume: VolumeHistory) -> Iterator[str]:
             f"The baseline alone has {percent(volume.baseline)} of the volume that is counted, the "
             f"front {percent(volume.final)}."
         )
-    point = ", ".join(f"{name} {number(value)}" for name, value in volume.reference.items())
+    point = ", ".join(
+        f"{name} {Measure.of(name, 'minimize', [value]).full(value)}"
+        for name, value in volume.reference.items()
+    )
     yield (
         "The hypervolume is the part of the box between the best value of each objective and the "
         f"reference point ({point}) that the trials so far dominate; the reference point is the "
@@ -231,7 +239,18 @@ def _waits(waits: Sequence[ClassWait], trial: int) -> Iterator[str | Table]:
 def _wait(one: ClassWait) -> tuple[str, ...]:
     waits = (_waited(value) for value in (one.before_s, one.after_s))
     change = _points(one.percent) if math.isfinite(one.percent) else f"{one.longer_s:+.1f} s"
-    return (CLASS_WORDS[one.field], one.name, str(one.jobs), *waits, change)
+    if LONG < one.percent < math.inf:
+        change = f"\N{MULTIPLICATION SIGN} {number(round(1 + one.percent / 100))}"
+    return (CLASS_WORDS[one.field], class_name(one), str(one.jobs), *waits, change)
+
+
+def class_name(one: ClassWait) -> str:
+    """Return the name of a class of jobs, with the run times of a size as people say them."""
+    if one.field != SIZE:
+        return one.name
+    return _SECONDS.sub(
+        lambda found: " to ".join(duration(float(end)) for end in found[1].split(" to ")), one.name
+    )
 
 
 def _waited(seconds: float) -> str:

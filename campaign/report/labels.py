@@ -52,6 +52,7 @@ LABELS: Mapping[str, str] = {
     "jobs_unfinished": "jobs unfinished",
 }
 """What each metric is called, in the middle of a sentence."""
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|s|min|h|d)(?!\w))")
 BETTER_IS = {"minimize": "lower is better", "maximize": "higher is better"}
 _UNITS = {"node h": "", "fraction": "%"}  # node-hours have their unit in their name
 _TIMES = (("d", 864_000.0, 86_400.0), ("h", 7_200.0, 3_600.0), ("min", 180.0, 60.0))
@@ -135,8 +136,8 @@ def label_of(name: str) -> str:
 
 
 def in_words(sentence: str) -> str:
-    """Return a sentence with each metric's name in words."""
-    return _NAMES.sub(lambda found: label_of(found[0]), sentence)
+    """Return a sentence with each metric's name in words, and no line break before a unit."""
+    return _UNIT.sub("\u00a0", _NAMES.sub(lambda found: label_of(found[0]), sentence))
 
 
 def _base(name: str) -> MetricDefinition | None:

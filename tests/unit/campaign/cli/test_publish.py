@@ -248,3 +248,22 @@ def test_what_cant_be_meant_is_refused(finished, tmp_path, monkeypatch, capsys, 
     assert main(["publish", "mine", "--results", str(finished), *words]) == 2
     assert words[1].split()[0] in capsys.readouterr().err
     assert not Path("mine-crate").exists()
+
+
+def test_the_reports_figures_and_tables_are_exported_as_files(
+    finished, tmp_path, monkeypatch, capsys
+):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    words = ["mine", "--results", str(finished)]
+    assert main(["export", "tables", *words]) == 0
+    assert main(["export", "figures", *words, "--width", "page"]) == 0
+    written = capsys.readouterr().out.split()
+    assert {"mine-tables/front.csv", "mine-tables/trials.tex", "mine-figures/front.pdf"} <= {
+        *written
+    }
+    assert all((tmp_path / file).stat().st_size for file in written)
+    assert main(["export", "tables", *words]) == 2
+    assert "mine-tables exists" in capsys.readouterr().err
+    assert main(["export", "figures", "mine:3", "--against", "slurm.conf"]) == 2
+    assert "it takes a campaign, and nothing else" in capsys.readouterr().err

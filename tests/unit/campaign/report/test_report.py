@@ -190,6 +190,10 @@ def test_text_has_4_5_to_1_and_marks_3_to_1(tones):
 def test_each_metric_has_a_name_in_words():
     assert set(LABELS) == set(METRICS)
     said = "awrt_s of trial 3: wait_p95_s[partition=gpu] and node_hours, search.cost=1, costs."
+    assert (
+        in_words("node_hours (-46 %, 5 s)")
+        == "node-hours (-46\N{NO-BREAK SPACE}%, 5\N{NO-BREAK SPACE}s)"
+    )
     assert in_words(said) == (
         "area-weighted response time of trial 3: 95th percentile of the wait of partition gpu and "
         "node-hours, search.cost=1, costs."
