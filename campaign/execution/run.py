@@ -23,6 +23,7 @@ from campaign.execution.front import findings_of
 from campaign.execution.holdout import held_out
 from campaign.execution.hook_calls import HookCalls
 from campaign.execution.hooked_trials import with_hooks
+from campaign.execution.metrics import exported
 from campaign.execution.progress import Progress
 from campaign.execution.recorded import check_recorded
 from campaign.execution.rehearsing import rehearsed
@@ -134,6 +135,7 @@ def _carry_out(
         trials = rehearsed(composed, ledger, workloads)
     progress = _progress(composed, ledger.history, trials, begun=left)
     facts = _recorded_facts(composed, ledger, results, begun=left)
+    exports = around.enter_context(exported(composed, progress, ledger.history))
     tracker = tracker_for(composed, facts.config, parameters, results, ledger.history)
 
     def finish() -> bool:
@@ -150,7 +152,7 @@ def _carry_out(
                 backend,
                 ledger=ledger,
                 results=results,
-                listeners=(progress, worker),
+                listeners=(progress, worker, *exports),
                 hooks=hooks,
             )
         except LedgerError:

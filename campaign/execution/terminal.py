@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import Literal, TextIO
 
 from campaign.core import log
+from campaign.core.ecs import EcsFormatter
 from campaign.core.printable import printable
 
-Style = Literal["auto", "plain", "json", "bare"]
+Style = Literal["auto", "plain", "json", "ecs", "bare"]
 
 
 @contextmanager
@@ -21,8 +22,8 @@ def show(
 
     They are those of INFO and above, with `verbose` those of DEBUG too. The `style` is one of:
     `plain`, a line for each record after the seconds since the beginning; `bare`, its message
-    alone; `json`, an object on a line for each; `auto`, live on a terminal and plain elsewhere.
-    Text leaves out the records that are `silent`: they are for programs.
+    alone; `json` and `ecs`, an object on a line for each; `auto`, live on a terminal and plain
+    elsewhere. Text leaves out the records that are `silent`: they are for programs.
     """
     handler = _handler(style, stream or sys.stderr, verbose=verbose)
     log.install(handler, level=logging.DEBUG if verbose else logging.INFO)
@@ -41,8 +42,8 @@ def _handler(style: Style, stream: TextIO, *, verbose: bool) -> logging.Handler:
         live.setFormatter(_TextFormatter())
         return _for_people(live, verbose=verbose)
     handler = _LineHandler(stream)
-    if style == "json":
-        handler.setFormatter(log.JsonFormatter())
+    if style in ("json", "ecs"):
+        handler.setFormatter(log.JsonFormatter() if style == "json" else EcsFormatter())
         return handler
     handler.setFormatter(_TextFormatter() if style == "bare" else _TimedFormatter())
     return _for_people(handler, verbose=verbose)

@@ -14,6 +14,7 @@ from campaign.schema.devices import DEVICES_ALLOWED, DeviceCounts, Networks
 from campaign.schema.hooks import HOOK_PATTERN, HookSettings
 from campaign.schema.hosts import HostSettings, TestbedSettings
 from campaign.schema.image import ImageSettings
+from campaign.schema.output import OutputSettings
 from campaign.schema.search import SamplerSettings, SearchSettings
 from campaign.schema.searchable import Searchable, without_groups
 from campaign.schema.settings import NAME_PATTERN, Settings, setting
@@ -269,16 +270,6 @@ class CostSettings(Settings):
     idle_w: float = setting(100.0, help="power of a node that does nothing", unit="W", ge=0)
     busy_w: float = setting(
         300.0, help="power of a node whose slots are all in use, linear between", unit="W", ge=0
-    )
-
-
-class OutputSettings(Settings):
-    """The folders of results, and how progress is shown."""
-
-    results: str = setting("results", help="folder; each campaign has its own below it")
-    mlruns: str = setting("mlruns", help="folder of MLflow's database and artifacts")
-    log: Literal["auto", "plain", "json"] = setting(
-        "auto", help="progress: auto (live on a terminal), plain, json"
     )
 
 
