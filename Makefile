@@ -25,8 +25,8 @@ setup-test: setup
 search: setup ## the demo campaign: a Pareto front of the real Slurm in virtual time (ARGS=testbed=libvirt: in real time, on real VMs)
 	@$(RUN) -m campaign.search testbed=virtual-time $(ARGS)
 
-simulate: $(VENV)/.light ## hundreds of trials in simulation: no VMs, no root (ARGS="search.trials=500 ...")
-	@$(RUN) -m campaign.search testbed=simulation search.trials=200 $(ARGS)
+simulate: $(VENV)/.light ## a hundred trials in simulation, on ten workloads: no VMs, no root (ARGS="search.trials=500 ...")
+	@$(RUN) -m campaign.search --config-name simulate $(ARGS)
 
 # On simulated hosts it needs no libvirt.
 chaos: $(if $(findstring --vms,$(ARGS))$(findstring --virtual,$(ARGS)),setup,$(VENV)/.light) ## seeded faults over campaigns: does every invariant hold? (ARGS="--power-cuts 9 --vms 10")

@@ -13,7 +13,6 @@ EXAMPLE = {
     "slurm.conf": "the settings of the cluster that ran them",
     "people.txt": "its accounts and users, as sacctmgr dumps them",
     "site/tuning.yaml": "a campaign that searches some of the settings",
-    "site/objectives/waiting.yaml": "what it wants less of",
 }
 """The files of the example site, and what each is."""
 

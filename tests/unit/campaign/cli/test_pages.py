@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from campaign.config.compose import compose
 from campaign.config.defaults import setting_rows
 
 ROOT = Path(__file__).parents[4]
@@ -57,6 +58,19 @@ def test_settings_that_a_page_names_exist(page):
     named = {name for name in named if not name.startswith("search.baseline.")}
     unknown = {name for name in named if not any(path.startswith(name) for path in known)}
     assert unknown == set()
+
+
+@pytest.mark.parametrize(
+    "study", sorted((ROOT / "docs/studies").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_each_study_is_a_campaign(study):
+    assert compose([], study.parent, study.stem).campaign.name == f"study-{study.stem}"
+
+
+def test_what_make_simulate_runs_is_a_campaign_on_unseen_workloads_too():
+    assert "--config-name simulate" in (ROOT / "Makefile").read_text()
+    campaign = compose([], None, "simulate").campaign
+    assert campaign.search.holdout >= 5 and campaign.workload.instances >= 5
 
 
 def test_the_documents_build_as_a_site(tmp_path):
