@@ -1,6 +1,7 @@
 """`hpc-campaign export`: what others take over of a campaign.
 
-A bootstrap plan for Ansible, a trial's settings for a site's files, a report's figures and tables.
+A bootstrap plan for Ansible, a trial's settings for a site's files, a report's figures and tables,
+a study of Optuna's.
 """
 
 import argparse
@@ -31,25 +32,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
         "what",
-        choices=["ansible", "config", "figures", "tables"],
+        choices=["ansible", "config", "figures", "tables", "study"],
         help="config: the change of a site's own configuration by which it would run as a trial "
         "did, as a patch; ansible: the same as a playbook, or one point's bootstrap plan; figures: "
-        "those of a campaign's report as SVG and PDF for a paper; tables: as CSV and LaTeX",
+        "those of a campaign's report as SVG and PDF for a paper; tables: as CSV and LaTeX; study: "
+        "a campaign's trials for optuna-dashboard",
     )
     parser.add_argument(
         "words",
         nargs="*",
         default=[],
         metavar="SETTING|NAME|NAME:TRIAL",
-        help="the trial: demo:3; of figures and tables the campaign: demo; or for ansible without "
-        "--against, settings as for a search: cluster.nodes=3",
+        help="the trial: demo:3; of figures, tables and a study the campaign: demo; or for ansible "
+        "without --against, settings as for a search: cluster.nodes=3",
     )
     parser.add_argument(
         "--out",
         type=user_path,
         metavar="PLACE",
         help="the file of a change (default: the screen); the folder of a plan, of figures or "
-        "tables (default: NAME-ansible, NAME-figures, NAME-tables)",
+        "tables (default: NAME-ansible, NAME-figures, NAME-tables); the file of a study (default: "
+        "NAME.journal)",
     )
     parser.add_argument("--against", type=user_path, metavar="CONF", help="the site's slurm.conf")
     parser.add_argument(
@@ -70,11 +73,26 @@ def run(options: argparse.Namespace) -> int:
     """Write what is wanted, and say what is in it."""
     if options.what in ("figures", "tables"):
         _of_report(options)
+    elif options.what == "study":
+        _study(options)
     elif options.what == "ansible" and options.against is None:
         _plan(options)
     else:
         _change(options)
     return 0
+
+
+def _study(options: argparse.Namespace) -> None:
+    if len(options.words) != 1 or not set(options.words[0]).isdisjoint("=:"):
+        raise UsageError("export study: it takes a campaign", resolution="Use `export study NAME`.")
+    from campaign.execution.exported_study import study_of
+    from campaign.records.results import Results
+
+    (name,) = options.words
+    journal, trials = study_of(Results(options.results, name))
+    place = options.out or Path(f"{name}.journal")
+    _write(place, journal)
+    say(f"{place}: {trials} trials as a study of Optuna's; `optuna-dashboard {place}` opens it")
 
 
 def _plan(options: argparse.Namespace) -> None:
@@ -136,15 +154,19 @@ def _change(options: argparse.Namespace) -> None:
     if options.out is None:
         say(text.rstrip("\n"))
         return
-    try:
-        write_atomically(options.out, text.encode())
-    except OSError as error:
-        raise ConfigError(
-            f"{options.out}: {error.strerror}", resolution="Name a file that can be written."
-        ) from error
+    _write(options.out, text.encode())
     names = ", ".join(found.change.params)
     tool = "ansible-playbook" if options.what == "ansible" else "patch -p0 <"
     say(f"{options.out}: the change of {names}; `{tool} {options.out}` makes it")
+
+
+def _write(place: Path, content: bytes) -> None:
+    try:
+        write_atomically(place, content)
+    except OSError as error:
+        raise ConfigError(
+            f"{place}: {error.strerror}", resolution="Name a file that can be written."
+        ) from error
 
 
 def _site_trial(options: argparse.Namespace) -> SiteTrial:
