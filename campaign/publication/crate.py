@@ -5,7 +5,7 @@ root of which every file is a part, and a flat graph in which each entity has an
 """
 
 import mimetypes
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import PurePosixPath
@@ -24,7 +24,10 @@ MEDIA_TYPES = {
     ".yaml": "application/yaml",
     ".cff": "application/yaml",
     ".md": "text/markdown",
+    ".log": "text/plain",
+    ".conf": "text/plain",
 }
+OTHER_MEDIA = "application/octet-stream"
 ABOUT = {
     "campaign.yaml": "The configuration of the campaign, with every setting",
     "ledger.jsonl": "The record of all trials, from which everything else is derived; its lines "
@@ -136,8 +139,8 @@ def _root(publication: Publication, files: Sequence[PublishedFile]) -> dict[str,
         "description": publication.description,
         "datePublished": publication.published.isoformat(),
         "license": _to(publication.licence.id),
-        "author": [_to(one.id) for one in publication.authors],
-        "hasPart": [_to(one) for one in _parts_of("", files)],
+        "author": _all(one.id for one in publication.authors),
+        "hasPart": _all(_parts_of("", files)),
         "mentions": _to(RUN),
         **({"identifier": doi, "cite-as": doi} if doi else {}),
     }
@@ -164,13 +167,13 @@ def _folders(files: Sequence[PublishedFile]) -> Iterator[dict[str, Any]]:
                 "@id": _id(f"{name}/"),
                 "@type": "Dataset",
                 "name": FOLDERS.get(name, name),
-                "hasPart": [_to(one) for one in _parts_of(name, files)],
+                "hasPart": _all(_parts_of(name, files)),
             }
 
 
 def _file(one: PublishedFile) -> dict[str, Any]:
     path = PurePosixPath(one.path)
-    kind = MEDIA_TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0]
+    kind = MEDIA_TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or OTHER_MEDIA
     about = ABOUT.get(one.path, "")
     if path.name.startswith("workload") and len(path.parts) == 1:
         about = "The jobs that trials replayed, with notes of what was done to get them"
@@ -179,7 +182,7 @@ def _file(one: PublishedFile) -> dict[str, Any]:
         "@type": "File",
         "name": one.path,
         **({"description": about} if about else {}),
-        **({"encodingFormat": kind} if kind else {}),
+        "encodingFormat": kind,
         "contentSize": str(one.size),
         "sha256": one.sha256,
     }
@@ -224,9 +227,9 @@ def _run(publication: Publication, files: Sequence[PublishedFile]) -> dict[str, 
         "@type": "CreateAction",
         "name": f"the campaign {publication.name}",
         "instrument": _to(SOFTWARE),
-        "agent": [_to(one.id) for one in publication.authors],
-        "object": [_to(_id(one)) for one in inputs],
-        "result": [_to(one) for one in (*results, "jobs/") if one in results or _has(files, one)],
+        "agent": _all(one.id for one in publication.authors),
+        "object": _all(_id(one) for one in inputs),
+        "result": _all((*results, *(["jobs/"] if _has(files, "jobs/") else []))),
         "startTime": _moment(publication.begun),
         "endTime": _moment(publication.ended),
     }
@@ -234,6 +237,12 @@ def _run(publication: Publication, files: Sequence[PublishedFile]) -> dict[str, 
 
 def _has(files: Sequence[PublishedFile], start: str) -> bool:
     return any(one.path.startswith(start) for one in files)
+
+
+def _all(identifiers: Iterable[str]) -> dict[str, str] | list[dict[str, str]]:
+    """Return references, a single one without a list around it."""
+    found = [_to(one) for one in identifiers]
+    return found[0] if len(found) == 1 else found
 
 
 def _to(identifier: str) -> dict[str, str]:

@@ -88,7 +88,7 @@ def test_every_file_is_a_part_of_the_root_by_way_of_its_folders(entities):
     reached = []
     left = ["./"]
     while left:
-        parts = [one["@id"] for one in entities[left.pop()].get("hasPart", ())]
+        parts = list(references(entities[left.pop()].get("hasPart", [])))
         reached += parts
         left += [one for one in parts if one.endswith("/")]
     files = [name for name, one in entities.items() if one["@type"] == "File"]
