@@ -32,9 +32,9 @@ NEAR_SETTINGS = 0.25
 """Settings as far apart as this share of their ranges have discrepancies that are alike."""
 NEAR_VALUES = 0.5
 """So have values on the cheap testbed as far apart, in standard deviations."""
-BY_SETTINGS = 0.6
+BY_SETTINGS = 0.5
 BY_VALUE = 0.35
-BY_CHANCE = 0.05
+BY_CHANCE = 0.15
 """How much of the discrepancy's variance hangs together by either, and how much by nothing."""
 
 

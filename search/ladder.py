@@ -18,7 +18,7 @@ from campaign.schema.model import Direction
 from campaign.schema.search import Bound
 from search.asked import AskedPoints
 from search.constraints import Limit, limits
-from search.discrepancy import Discrepancy, Floats, Places, Prediction
+from search.discrepancy import Discrepancy, Floats, Places, Prediction, Rows
 from search.distinct import key_of
 from search.expected_gain import Outlook, expected_gains
 from search.opening import Given
@@ -26,6 +26,11 @@ from search.space import Space
 
 LEAST_CHANCE = 1e-6
 """The least chance of keeping to constraints: where all are hopeless, the least hopeless counts."""
+
+
+TWIN = 0.01
+"""How much the gain of a point counts that came out on the cheap testbed exactly as one that was
+promoted: on the dear one, it probably will too. It may not, where the cheap one knows less."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Ladder:
         self._pool = list(rehearsed)
         self._rows = {key_of(one.point): row for row, one in enumerate(rehearsed)}
         self._places = Places(space, [one.point for one in rehearsed])
+        self._outcomes = _numbered([one.metrics for one in rehearsed])
         self._told: list[tuple[int | None, Mapping[str, float]]] = []
         self._dropped: set[int | None] = set()
         self._baseline = self._pool[0].metrics if self._pool else {}
@@ -88,6 +94,9 @@ class Ladder:
         outlook = Outlook(costs[left], spreads[left], self._chances(bounds)[left])
         known = np.vstack([self._known(bounds), costs[pending]])
         gains = expected_gains(outlook, known, seed)
+        gone = sorted(set(range(len(self._pool))) - set(left))
+        twins = self._outcomes[gone]
+        gains[np.isin(self._outcomes[left], twins)] *= TWIN
         return Given(self._pool[left[int(np.argmax(gains))]].point, "promoted")
 
     def _foretold(self, metric: str) -> Prediction:
@@ -126,3 +135,10 @@ class Ladder:
             kept = [0.5 * math.erfc(-z / math.sqrt(2)) for z in room / foretold.spreads]
             chances *= np.array(kept)
         return np.maximum(chances, LEAST_CHANCE)
+
+
+def _numbered(outcomes: Sequence[Mapping[str, float]]) -> Rows:
+    """Return for each outcome the number of the first one that equals it."""
+    first: dict[tuple[tuple[str, float], ...], int] = {}
+    keys = [tuple(sorted(one.items())) for one in outcomes]
+    return np.array([first.setdefault(key, row) for row, key in enumerate(keys)], dtype=np.intp)

@@ -162,3 +162,15 @@ def test_a_ladder_without_rehearsals_promotes_nothing():
 
 def test_dominated_by_chance_is_no_error():
     assert math.isfinite(gains([(1, 1)], np.empty((0, 2)))[0])
+
+
+@pytest.mark.parametrize("dear", [(20, 0.9), (40, 0.75), (60, 0.6)])
+def test_of_points_that_came_out_alike_one_is_promoted_before_others(dear):
+    alike = dict.fromkeys((50, 60, 70), (20, 0.9))
+    climbed = ladder({0: (90, 0.5), **alike, 90: (19, 0.6)})
+    baseline = {"x": 0, "y": 0}
+    climbed.tell(baseline, {"wait": 90, "use": 0.5}, baseline=True)
+    first = climbed.next(asked(baseline), 1).point
+    climbed.tell(first, dict(zip(("wait", "use"), dear, strict=True)))
+    assert first["x"] in alike
+    assert climbed.next(asked(baseline, first), 1).point["x"] == 90
