@@ -25,9 +25,7 @@ def completed(campaign: Campaign) -> Campaign:
         cluster = {"dense": True} | _unless_given(
             campaign.cluster, {"workload_deadline_s": 0.0, "stall_s": VIRTUAL_STALL_S}
         )
-    search: dict[str, Any] = {}
-    if campaign.testbed.kind == "simulation" and campaign.workload.kind in MODELS:
-        search = _unless_given(campaign.search, {"holdout": HOLDOUT})
+    search = {"holdout": held_out(campaign)}
     return campaign.model_copy(
         update={
             "search": campaign.search.model_copy(update=search),
@@ -35,6 +33,13 @@ def completed(campaign: Campaign) -> Campaign:
             "testbed": campaign.testbed.model_copy(update=testbed),
         }
     )
+
+
+def held_out(campaign: Campaign) -> int | None:
+    """Return how many instances the search doesn't see, given or not."""
+    cheap = campaign.testbed.kind == "simulation" and campaign.workload.kind in MODELS
+    given = "holdout" in campaign.search.model_fields_set
+    return HOLDOUT if cheap and not given else campaign.search.holdout
 
 
 def _unless_given(settings: Any, values: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from campaign.config.derived import held_out
 from campaign.config.origins import OVERRIDE, Origins
 from campaign.config.override_values import value_of
 from campaign.config.scopes import (
@@ -48,6 +49,7 @@ def unused(campaign: Campaign) -> Iterator[Unused]:
     yield from _of_workload(campaign)
     yield from _of_cluster(campaign)
     yield from _of_testbed(campaign)
+    yield from _of_policy(campaign)
     yield from _of_batches(campaign)
     yield from _of_image(campaign)
     yield from _of_search(campaign)
@@ -138,6 +140,12 @@ def _of_workload(campaign: Campaign) -> Iterator[Unused]:
                 f"it has no effect on workload.kind={workload.kind}",
                 f"choose workload={' or '.join(kinds)}, or leave it out",
             )
+    if workload.instances_by != "phases":
+        fix = "set workload.instances_by=phases, or leave it out"
+        yield Unused("workload.phase_s", "instances differ by their jobs", fix)
+    if workload.instances == 1 and not held_out(campaign):
+        fix = "set workload.instances or search.holdout, or leave it out"
+        yield Unused("workload.instances_by", "there is one instance", fix)
     if workload.wide != "scale":
         yield Unused(
             "workload.machine",
@@ -181,11 +189,8 @@ def _of_testbed(campaign: Campaign) -> Iterator[Unused]:
         attached = _attached(campaign.cluster)
         for path in (*ON_MACHINES, *attached, *_checks_of_machines()):
             yield Unused(path, why, fix, by_testbed=True)
-        yield from _of_policy(campaign)
         return
-    if campaign.search.ladder:
-        yield from _of_policy(campaign)
-    else:
+    if not campaign.search.ladder:
         for path in SIMULATED:
             yield Unused(path, why, "choose testbed=simulation, or leave it out", by_testbed=True)
     if kind == "virtual-time":
@@ -202,14 +207,11 @@ def _of_testbed(campaign: Campaign) -> Iterator[Unused]:
 
 def _of_policy(campaign: Campaign) -> Iterator[Unused]:
     """Yield the settings that an ideal policy has no use for."""
-    if campaign.testbed.policy == "scheduler":
-        return
-    for path in OF_A_CLOCK:
-        yield Unused(
-            path,
-            f"an ideal policy (testbed.policy={campaign.testbed.policy}) has no clock",
-            "choose testbed.policy=scheduler, or leave it out",
-        )
+    policy = campaign.testbed.policy
+    simulated = campaign.testbed.kind == "simulation" or campaign.search.ladder
+    for path in OF_A_CLOCK if simulated and policy != "scheduler" else ():
+        why = f"an ideal policy (testbed.policy={policy}) has no clock"
+        yield Unused(path, why, "choose testbed.policy=scheduler, or leave it out")
 
 
 def _of_batches(campaign: Campaign) -> Iterator[Unused]:

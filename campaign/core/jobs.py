@@ -132,8 +132,9 @@ class Job(NamedTuple):
 
 @dataclass(frozen=True)
 class Workload:
-    """A list of jobs with arrival times, sorted by arrival, the first at 0.
+    """A list of jobs with arrival times, sorted by arrival.
 
+    The first arrives at 0, unless an instance has all jobs come later (`workload.phase_s`).
     `table` has WORKLOAD_SCHEMA; `notes` say what was done to get it (repairs, scaling), by name.
     `machine_slots` are those of the machine that a trace or model describes, None where it isn't
     known. `payload` is what the jobs do on VMs. `guessed_requests` are the numbers of the jobs

@@ -68,6 +68,19 @@ class WorkloadSettings(Settings):
         ge=1,
         le=1000,
     )
+    instances_by: Literal["jobs", "phases"] = setting(
+        "jobs",
+        help="what differs between instances: their jobs; or the phase of the scheduler's clock "
+        "that the same jobs meet, since they come later by parts of workload.phase_s",
+    )
+    phase_s: float = setting(
+        60.0,
+        help="the time over which phases are spread; the longest of a scheduler's intervals covers "
+        "all of them",
+        unit="s",
+        ge=1,
+        le=86_400,
+    )
     duration_s: float = setting(
         10.0, help="demo: ideal length of the workload", unit="s", ge=5, le=86_400
     )

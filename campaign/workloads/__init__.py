@@ -27,10 +27,15 @@ def load_instances(settings: WorkloadSettings, count: int, *, slots: int) -> Ite
 
     Those of a model are drawn with as many seeds, from its seed up. Those of a trace arrive in as
     many windows of equal length, one after the other: what runs when a window begins is left out.
-    Raises as `load` does.
+    By phases, all have the same jobs, which come later by other parts of `phase_s`. Raises as
+    `load` does.
     """
     from campaign.workloads.transform import transform
 
+    if settings.instances_by == "phases":
+        first = load(settings, slots=slots)
+        yield from (_later(first, settings.phase_s * part) for part in _parts(count))
+        return
     if count == 1 or settings.kind in MODELS:
         seeds = range(settings.seed, settings.seed + count)
         for seed in seeds:
@@ -49,6 +54,29 @@ def load_instances(settings: WorkloadSettings, count: int, *, slots: int) -> Ite
                 "trace.",
             ) from None
         yield replace(found, payload=settings.payload)
+
+
+def _parts(count: int) -> Iterator[float]:
+    """Yield parts of a whole, from 0: evenly spread, however many follow (van der Corput 1935)."""
+    for number in range(count):
+        digits = f"{number:b}"[::-1]
+        yield int(digits, 2) / 2 ** len(digits)
+
+
+def _later(workload: Workload, delay_s: float) -> Workload:
+    """Return the same jobs, all of which come later by `delay_s`."""
+    if not delay_s:
+        return workload
+    import pyarrow.compute as pc
+
+    column = workload.table.column_names.index("arrival_s")
+    later = pc.add(workload.table.column("arrival_s"), delay_s)
+    notes = {**workload.notes, "phase": f"all jobs come {delay_s:g} s later"}
+    return replace(
+        workload,
+        table=workload.table.set_column(column, workload.table.schema.field(column), later),
+        notes=notes,
+    )
 
 
 def _windows(

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from campaign.config.compose import compose
 from campaign.core.errors import ConfigError, WorkloadError
 from campaign.core.jobs import WORKLOAD_SCHEMA
 from campaign.schema.workload import WorkloadSettings
-from campaign.workloads import load
+from campaign.workloads import load, load_instances
 
 DEMO_HASH = "40e065de8611c5582ec6cd1086dafc0754801eeba94c38346b781d5e964374a7"
 
@@ -84,3 +85,46 @@ def test_trace_paths_that_are_folders_missing_impossible_or_not_given(
     ):
         with pytest.raises(error, match=says):
             load(WorkloadSettings(kind=kind, path=path), slots=4)
+
+
+def phases(count, *overrides):
+    campaign = compose(
+        ["workload.instances=3", "workload.instances_by=phases", *overrides]
+    ).campaign
+    return list(load_instances(campaign.workload, count, slots=16))
+
+
+def test_phases_are_the_same_jobs_at_evenly_spread_delays():
+    found = phases(5, "workload.phase_s=80")
+    first, *_ = found
+    assert first == phases(1)[0]
+    arrivals = [one.table.column("arrival_s").to_numpy() for one in found]
+    delays = [each - arrivals[0] for each in arrivals]
+    assert [set(each.round(9)) for each in delays] == [{0}, {40}, {20}, {60}, {10}]
+    for one in found:
+        assert one.table.drop(["arrival_s"]) == first.table.drop(["arrival_s"])
+        assert one.table.schema == first.table.schema
+    assert len({one.hash for one in found}) == 5
+
+
+def test_more_phases_leave_those_before_as_they_are():
+    assert phases(8)[:3] == phases(3)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["workload.instances=3", "workload.phase_s=30"], "instances differ by their jobs"),
+        (["workload.instances_by=phases"], "there is one instance"),
+    ],
+)
+def test_settings_of_phases_without_an_effect_are_refused(overrides, said):
+    with pytest.raises(ConfigError, match=said):
+        compose(overrides)
+
+
+def test_phases_may_be_held_out_alone():
+    held = compose(["workload.instances_by=phases", "search.holdout=5"])
+    assert held.campaign.search.held_out == 5
+    simulated = compose(["testbed=simulation", "workload.instances_by=phases"])
+    assert simulated.campaign.search.held_out == 5
