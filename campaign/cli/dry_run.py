@@ -10,9 +10,11 @@ from campaign.config.ladder import rehearsals
 from campaign.core import optional
 from campaign.core.errors import CampaignError, ImageError
 from campaign.core.exits import USER_ERROR
+from campaign.core.files import user_path
 from campaign.core.jobs import Workload
 from campaign.execution.attainable import check_metrics, check_rehearsals
 from campaign.execution.distinct import fewer_trials, most_trials
+from campaign.execution.estimate import earlier_campaigns, estimate_lines
 from campaign.execution.taking_over import sources_of
 from campaign.images.builders import require
 from campaign.records.history import History
@@ -37,6 +39,7 @@ def forecast(composed: Composed) -> int:
     schedulers = " or ".join(composed.schedulers)
     lines += [f"run        {_jobs(workload)} on {schedulers}, the same in every trial"]
     lines += [f"workload   {sentence}" for sentence in workload.sentences]
+    lines += _estimates(composed, workload)
     lines += _settings(composed)
     say("\n".join(lines))
     return 0 if possible else USER_ERROR
@@ -64,6 +67,30 @@ def _what(composed: Composed) -> Iterator[str]:
 def _jobs(workload: Workload) -> str:
     jobs = "1 job" if len(workload) == 1 else f"{len(workload)} jobs"
     return f"{jobs} of {workload.name}"
+
+
+def _estimates(composed: Composed, workload: Workload) -> Iterator[str]:
+    """Yield what the campaign would take, and which jobs of a log are cut from it."""
+    campaign = composed.campaign
+    root = user_path(campaign.output.results)
+    trials = most_trials(campaign, composed.space, History())
+    instances = campaign.workload.instances
+    runs = trials * instances
+    if instances > 1:
+        yield f"runs       {runs}: each trial on {instances} workloads, fewer where it has lost"
+    if campaign.search.held_out:
+        yield (
+            f"hold-out   the front and the baseline, each on {campaign.search.held_out} more "
+            "workloads, in the end; the time for these is not in the next line"
+        )
+    testbed = campaign.testbed.kind
+    yield from estimate_lines(
+        root,
+        earlier_campaigns(root, testbed),
+        runs=runs,
+        workload_hash=workload.hash,
+        testbed=testbed,
+    )
 
 
 def _machines(composed: Composed) -> tuple[list[str], bool]:

@@ -22,6 +22,7 @@ from campaign.images.bundles import tools
 from campaign.schema.image import ImageSettings
 from campaign.testbeds.hardware_check import hardware_errors
 from campaign.testbeds.preflight import fits, store_of
+from campaign.testbeds.scheduler_check import schedulers_here
 
 QEMU = tools.Tool("qemu-system-x86_64", "qemu-system-x86", "runs the VMs")
 LIBVIRTD = tools.Tool("libvirtd", "libvirt-daemon libvirt-daemon-driver-qemu", "manages the VMs")
@@ -74,6 +75,16 @@ def examine(composed: Composed) -> Iterator[Finding]:
         except CampaignError as error:
             name = check.__name__.strip("_")
             yield Finding("missing", name, error.brief, error.resolution or error.details)
+    yield from _schedulers(composed, packages)
+
+
+def _schedulers(composed: Composed, packages: Sequence[Finding]) -> Iterator[Finding]:
+    """Yield where each scheduler can run; one that this campaign doesn't want may lack anything."""
+    lacking = any(one.what == "extra vm" and one.state != "ok" for one in packages)
+    programs = all(shutil.which(one.program, path=tools.search_path()) for one in (QEMU, LIBVIRTD))
+    machines = programs and not lacking
+    for one in schedulers_here(composed.campaign.image, machines=machines):
+        yield Finding("absent" if one.lacks else "ok", "scheduler", one.found, one.fix)
 
 
 def _simulated(composed: Composed) -> bool:

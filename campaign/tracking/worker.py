@@ -120,7 +120,12 @@ class MlflowWorker:
             args=(theirs, self._tracker, self._results, self._counts),
             daemon=True,
         )
-        self._process.start()
+        # A terminal's Ctrl-C reaches the process too, also before it can say that it minds none.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         theirs.close()
         self._queue.put(("sync", (self._history.final(),)))
         self._thread.start()

@@ -375,6 +375,24 @@ def test_a_dry_run_says_what_a_start_would_refuse(tmp_path, capsys, monkeypatch)
         assert part in said
 
 
+@pytest.mark.parametrize("machines", [True, False])
+def test_the_doctor_says_where_every_scheduler_can_run(tmp_path, machines):
+    from campaign.testbeds.scheduler_check import schedulers_here
+    from schedulers.registry import names
+
+    options = [f"image.store={tmp_path}", f"image.extras={tmp_path}", "image.builder=debian"]
+    image = compose(options).campaign.image
+    found = {one.name: one for one in schedulers_here(image, machines=machines)}
+    assert tuple(found) == names() and all("in simulation" in one.runs for one in found.values())
+    slurm, flux = found["slurm"], found["flux"]
+    if machines:
+        assert slurm.runs.startswith("in simulation, in virtual time and on virtual machines")
+        assert not slurm.lacks
+        assert "flux.tar.zst: it is missing" in flux.lacks and "sha256sum" in flux.fix
+    else:
+        assert slurm.lacks and flux.lacks
+
+
 def test_the_doctor_names_the_image_of_every_scheduler(tmp_path):
     from campaign.config.compose import compose
     from campaign.testbeds import machine_check
