@@ -9,6 +9,7 @@ from typing import Any
 from campaign.bench.spread import Ratio, Spread, ratio, spread
 from campaign.core.phases import UNTIL_READY, Phase
 from campaign.report import svg
+from campaign.report.design import DARK, LIGHT
 
 ANSIBLE = "ansible"
 SSH = "ssh"
@@ -209,9 +210,10 @@ _RIGHT = 90
 _STEP = 30
 _THICK = 18
 _STYLE = (
-    "text{font:13px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#1f2933}"
-    ".paper{fill:#ffffff}.title{font-weight:600}.axis{stroke:#8c959f}"
-    "@media (prefers-color-scheme:dark){text{fill:#e6edf3}.paper{fill:#0d1117}}"
+    f"text{{font:13px system-ui,-apple-system,'Segoe UI',sans-serif;fill:{LIGHT['ink']}}}"
+    f".paper{{fill:{LIGHT['paper']}}}.title{{font-weight:600}}.axis{{stroke:{LIGHT['other']}}}"
+    "@media (prefers-color-scheme:dark)"
+    f"{{text{{fill:{DARK['ink']}}}.paper{{fill:{DARK['paper']}}}}}"
 )
 
 

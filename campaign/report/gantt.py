@@ -24,6 +24,7 @@ FOOT = 34
 _TALL = 15.0
 _LOW = 3.0
 _ROOM = 900.0  # pixels that all rows together may take
+_CHARACTERS = 120  # of a title, that a line holds
 _MANY = 400  # bars beyond which none carries a label or a tool tip
 MOST_BARS = 20_000  # on all nodes together, beyond which a chart is a grey area and megabytes long
 _COLUMNS = ("job_id", "width", "nodes", "submit_ns", "start_ns", "end_ns", "exit_code")
@@ -95,7 +96,7 @@ def gantt_svg(
     bottom += GAP * max(0, len(chart.slots) - 1)
     parts = [
         *([svg.rect(0, 0, WIDTH, round(bottom + FOOT), css="paper")] if alone else []),
-        svg.text(LEFT, 14, title, css="name"),
+        svg.text(LEFT, 14, _cut(title), css="name"),
         *_axis(chart, bottom),
         *_queue(chart),
         *_rows(chart, tops, slot_height),
@@ -111,6 +112,11 @@ def gantt_svg(
         css="chart gantt",
         style=picture_style() if alone else "",
     )
+
+
+def _cut(title: str) -> str:
+    """Return as much of a title as a line holds; a screen reader has all of it."""
+    return title if len(title) <= _CHARACTERS else f"{title[: _CHARACTERS - 1]}…"
 
 
 def layout(jobs: pa.Table, nodes: Sequence[str] = (), slots_per_node: int = 0) -> Gantt:

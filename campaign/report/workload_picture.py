@@ -8,6 +8,7 @@ from html import escape
 from campaign.core.jobs import Workload
 from campaign.core.printable import printable
 from campaign.report import svg
+from campaign.report.design import LIGHT, picture_style
 from campaign.report.facts import number
 from campaign.workloads.statistics import (
     BINS,
@@ -195,14 +196,11 @@ _RIGHT = 26
 _TOP = 34
 _BELOW = 48
 _STYLE = (
-    ".workload text{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#1f2933}"
-    ".workload .paper{fill:#fff}.workload .name{font-size:17px;font-weight:600}.workload "
-    ".title{font-weight:600}"
-    ".workload .tick,.workload .small{font-size:11px;fill:#52606d}.workload .grid{stroke:#e4e7eb}"
-    ".workload .axis{stroke:#52606d}.workload .bar{fill:#33658a}.workload "
-    ".level{stroke:#d55e00;stroke-dasharray:5 3}"
-    ".workload .said{font-size:11px;fill:#b34700}"
+    f".workload .head{{font-size:17px;font-weight:600;fill:{LIGHT['ink']}}}"
+    f".workload .bar{{fill:{LIGHT['front']}}}.workload .small{{font-size:11px}}"
+    f".workload .said{{font-size:11px;fill:{LIGHT['baseline']}}}"
 )
+"""What these pictures have beside the look of all pictures."""
 
 
 def workload_svg(workload: Workload, known: Statistics) -> str:
@@ -211,7 +209,7 @@ def workload_svg(workload: Workload, known: Statistics) -> str:
     name = _cut(printable(workload.name, lines=False), 80)
     parts = [
         svg.rect(0, 0, WIDTH, height, css="paper"),
-        svg.text(16, 28, name, css="name"),
+        svg.text(16, 28, name, css="head"),
         svg.text(16, 48, _facts(known), css="small"),
     ]
     for index, panel in enumerate(panels(known)):
@@ -221,7 +219,12 @@ def workload_svg(workload: Workload, known: Statistics) -> str:
     parts.append(svg.text(16, height - 10, f"SHA-256 of the jobs: {workload.hash}", css="small"))
     title = f"Workload {name}"
     picture = svg.document(
-        parts, width=WIDTH, height=height, title=title, css="workload", style=_STYLE
+        parts,
+        width=WIDTH,
+        height=height,
+        title=title,
+        css="chart workload",
+        style=picture_style() + _STYLE,
     )
     return f"{picture}\n"
 
@@ -247,7 +250,7 @@ def _facts(known: Statistics) -> str:
 
 def _drawn(panel: Panel) -> Iterator[str]:
     """Draw a panel from its upper left corner."""
-    yield svg.text(_LEFT, _TOP - 14, panel.title, css="title")
+    yield svg.text(_LEFT, _TOP - 14, panel.title, css="name")
     if panel.heights:
         yield from _field(panel)
     else:

@@ -7,6 +7,7 @@ from campaign.report.comparison.text import title
 from campaign.report.design import page_style
 from campaign.report.facts import in_virtual_time, simulated
 from campaign.report.gantt import chartable, gantt_svg
+from campaign.report.labels import begun, label_of
 from campaign.report.pages import templates
 from campaign.report.sections import Section, Table
 
@@ -19,6 +20,7 @@ def page(found: Comparison, written: Iterable[Section]) -> str:
     from markupsafe import Markup
 
     environment = templates()
+    environment.filters |= {"begun": begun, "label": label_of}
     environment.tests["table"] = lambda part: isinstance(part, Table)
     return environment.get_template("comparison/page.html.j2").render(
         style=Markup(page_style()),  # noqa: S704  ours
