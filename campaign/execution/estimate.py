@@ -99,5 +99,6 @@ def estimate_lines(
 
 
 def _between(low: float, high: float) -> str:
-    one, other = duration_text(low), duration_text(high)
-    return f"about {one}" if one == other else f"{one} to {other}"
+    least = duration_text(low)
+    most = duration_text(high)
+    return f"about {least}" if least == most else f"{least} to {most}"
