@@ -56,7 +56,7 @@ class PriorityFlagParams(Params):
     """How the factors of a job's priority are counted."""
 
     PriorityFlags: Annotated[str, AfterValidator(priority_flags)] = tunable(
-        "ACCRUE_ALWAYS",
+        FAIR_TREE,
         help="NO_FAIR_TREE: classic fair share; ACCRUE_ALWAYS: age counts from submission on; "
         "FAIR_TREE: none of them",
         allowed=f"any of {', '.join(PRIORITY_FLAGS)}; or {FAIR_TREE}",

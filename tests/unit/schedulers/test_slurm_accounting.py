@@ -298,5 +298,6 @@ def test_flags_are_spelled_as_slurm_shows_them(text: str, means: str) -> None:
 def test_fair_tree_is_the_word_for_no_flag_and_a_stranger_is_refused() -> None:
     assert priority_flags("FAIR_TREE,MAX_TRES") == "MAX_TRES"
     assert priority_flags("FAIR_TREE") == priority_flags("") == "FAIR_TREE"
+    assert SlurmParams().PriorityFlags == "FAIR_TREE"  # as Slurm's own default
     with pytest.raises(ValueError, match=re.escape("'STRANGER'")):
         priority_flags("STRANGER")
