@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaign.simulation.backfill import BackfillTimes
-from campaign.simulation.compiled import lean
+from campaign.simulation.compiled import ONE, ZERO, lean
 from campaign.simulation.work import NEVER
 
 # Places of the state: the time; the last runs by kind, and the next ones; flags: a run is wanted
@@ -178,10 +178,19 @@ def change(state: State, time: int) -> None:
 def backfilled(state: State, backfill: BackfillTimes, tested: int, started: int) -> None:
     """Note how long a backfill run took, and whether the next one has anything to do."""
     state[TOOK] = took(backfill, tested)
-    now = state[LAST_BACKFILL]
-    if backfill.kernel and (started > 0 or state[LAST_CHANGE] >= now - now % SECOND):
-        # Changes are known by the second.
+    if started > 0 and backfill.kernel:
         state[CHANGED] = 1
+    state[CHANGED] = max(state[CHANGED], _is_in_this_second(state, backfill))
+
+
+@lean
+def _is_in_this_second(state: State, backfill: BackfillTimes) -> int:
+    """Return 1 if the last change counts as one since the last backfill run, else 0.
+
+    On a machine, changes are known by the second.
+    """
+    now = state[LAST_BACKFILL]
+    return ONE if backfill.kernel and state[LAST_CHANGE] >= now - now % SECOND else ZERO
 
 
 @lean
@@ -208,16 +217,18 @@ def took(backfill: BackfillTimes, tested: int) -> int:
 
 @lean
 def backfill_nothing(state: State, backfill: BackfillTimes, tick: int, now: int) -> None:
-    """Note the backfill run that an empty queue has seen before `now`, if one was due.
+    """Note the backfill runs that an empty queue has seen before `now`, if any were due.
 
-    It found nothing to do, but the interval to the next one counts from it.
+    They found nothing to do, but the interval to the next one counts from the last.
     """
-    if state[CHANGED] or state[BEATS]:
+    while state[CHANGED] or state[BEATS]:
         due = _next_backfill(state, backfill, tick, state[TIME])
-        if due < now:
-            state[LAST_BACKFILL] = due
-            state[TOOK] = backfill.kernel
-            state[CHANGED] = state[BEATS] = 0
+        if due >= now:
+            break
+        state[LAST_BACKFILL] = due
+        state[TOOK] = backfill.kernel
+        state[BEATS] = 0
+        state[CHANGED] = _is_in_this_second(state, backfill)
 
 
 @lean

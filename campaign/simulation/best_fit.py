@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from campaign.simulation.compiled import ZERO, compiled
+from campaign.simulation.compiled import ONE, ZERO, compiled
 
 Slots = NDArray[np.int32]
 NONE: Any = np.int64(-1)
@@ -20,32 +20,80 @@ def best_fit(free: Slots, width: int, count: int, nodes: Slots, amounts: Slots, 
     """Choose `count` nodes for a job, as `nodes.choose` does; return False if none were found.
 
     Where the nodes that were gathered have too few slots together, those with fewest free slots are
-    left out, one number of slots after the other.
+    left out, one node after the other.
     """
     # A job of one node can use those alone on which it fits.
     least = width if count == 1 else 1
-    most = ZERO
-    for node in range(free.size):
-        most = max(most, free[node])
-    while least <= most:
-        if _gathered(free, width, count, least, nodes, amounts, place):
-            return True
-        least += 1
+    taken, left = _gathered(free, width, count, least, nodes, amounts, place)
+    if taken == count and left <= 0:
+        return True
+    if count == 1 or most_of(free, count) < width:
+        return False
+    offered = free.copy()
+    _keep_to(offered, taken, nodes, amounts, place)
+    most = offered.max()
+    few = ONE
+    there = ZERO + np.count_nonzero(offered > 0)
+    while there > count and few < most:
+        out = leave_out(offered, few, there - count)
+        there -= out
+        if out > 0 or few == 1:
+            taken, left = _gathered(offered, width, count, 1, nodes, amounts, place)
+            if taken == count and left <= 0:
+                return True
+            _keep_to(offered, taken, nodes, amounts, place)
+        if out == 0:
+            few += 1
     return False
+
+
+@compiled
+def most_of(free: NDArray[Any], count: int) -> int:
+    """Return how much the `count` nodes with most of it have together."""
+    return np.sort(free)[-count:].sum()
+
+
+@compiled
+def leave_out(offered: NDArray[Any], few: int, most: int) -> int:
+    """Leave out nodes that offer `few` or less; return how many, `most` at most.
+
+    It is the first of them. As Slurm lowers its bar at once, only those that offer still less
+    go with it.
+    """
+    bar = few
+    out = ZERO
+    for node in range(offered.size):
+        if 0 < offered[node] <= bar:
+            offered[node] = 0
+            out += 1
+            bar = few - 1
+            if out == most:
+                break
+    return out
+
+
+@compiled
+def _keep_to(offered: Slots, taken: int, nodes: Slots, amounts: Slots, place: int) -> None:
+    """Let nodes that were taken in vain offer no more than what was wanted of them, as in Slurm."""
+    for at in range(place, place + taken):
+        offered[nodes[at]] = amounts[at]
 
 
 @compiled
 def _gathered(
     free: Slots, width: int, count: int, least: int, nodes: Slots, amounts: Slots, place: int
-) -> bool:
-    """Take nodes from run after run, of those with at least `least` free slots."""
+) -> tuple[int, int]:
+    """Take nodes from run after run, of those with at least `least` free slots.
+
+    Return how many were found, and how many slots are wanted then.
+    """
     used = np.zeros(free.size, np.bool_)
     taken = ZERO
     left = width
     while taken < count:
         first, last = _tightest_run(free, used, left, count - taken, least)
         if first < 0:
-            return False
+            break
         only = _tightest_node(free, first, last, left) if count - taken == 1 else NONE
         for node in range(first, last + 1):
             used[node] = True
@@ -58,7 +106,7 @@ def _gathered(
             amounts[place + taken] = here
             left -= here
             taken += 1
-    return left <= 0
+    return taken, left
 
 
 @compiled

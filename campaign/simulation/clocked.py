@@ -32,6 +32,7 @@ from campaign.simulation.beats import (
     backfilled,
     change,
     granted,
+    keep_late_beat,
     keeps_beat,
     pass_time,
     run_nothing,
@@ -80,6 +81,8 @@ def run_clocked(
             _skip_idle_runs(work, queue, state, order, loop, backfill, until)
         waiting = state[QUEUE_FIRST] < state[QUEUE_LAST]
         set_alarms(state, waiting, order.dynamic != 0, loop, backfill)
+        if arrived == jobs and running.size[0] == 0:
+            keep_late_beat(state, loop)
         now = min(state[RUN_DUE], state[ASKED_DUE], state[FULL_DUE], state[BACKFILL_DUE])
         now = min(now, next_event(work, running, arrived))
         if now >= NEVER:

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from campaign.simulation.best_fit import leave_out, most_of
 from campaign.simulation.compiled import ONE, ZERO, compiled, lean
 from campaign.simulation.node_sets import Words, words_for
 from campaign.simulation.nodes import BEST_FIT, FIRST, LEAST_LOADED
-from campaign.simulation.site_arrays import USAGE, Flags, Live, Records, Site, records
+from campaign.simulation.site_arrays import USAGE, Flags, Ints, Live, Records, Site, records
 
 NONE: Any = np.int64(-1)
 
@@ -26,7 +27,8 @@ class Room(NamedTuple):
     `opened` nodes may be looked at. Of what was `seen`, `avail` and `cards` are the slots and GPUs
     that the job can have there, `weight` tells which nodes come first: the lowest, and `lasting`
     flags nodes that are to be remembered. `foreseen` is what will be free. `every` and `unplanned`
-    are sets of opened nodes: all, and those that no plan closes.
+    are sets of opened nodes: all, and those that no plan closes. `taken` is how many of the job's
+    nodes were found.
     """
 
     opened: Flags
@@ -34,6 +36,7 @@ class Room(NamedTuple):
     foreseen: Records
     every: Words
     unplanned: Words
+    taken: Ints
 
 
 def room_of(nodes: int) -> Room:
@@ -45,6 +48,7 @@ def room_of(nodes: int) -> Room:
         records(USAGE, nodes),
         np.zeros(words, np.int64),
         np.zeros(words, np.int64),
+        np.zeros(1, np.int64),
     )
 
 
@@ -64,16 +68,11 @@ def chosen(site: Site, live: Live, room: Room, job: int, free: Records, busy_fir
     rule = site.rules[0].placement
     if busy_first:
         return _busy_first(site, live, room, width, count, gpus, alone, place)
-    if rule == BEST_FIT:
-        least = ONE
-        most = ZERO
-        for node in range(room.seen.avail.size):
-            if room.seen.avail[node] > 0:
-                most = max(most, room.seen.avail[node] + (room.seen.cards[node] if gpus else ZERO))
-        while least <= most:
-            if _gathered(live, room, width, count, gpus, alone, place, least):
-                return True
-            least += 1
+    if rule == BEST_FIT and (
+        _gathered(live, room, width, count, gpus, alone, place)
+        or _gathered_from_fewer(live, room, width, count, gpus, alone, place)
+    ):
+        return True
     return _by_rule(live, room, width, count, gpus, alone, place, rule)
 
 
@@ -149,26 +148,59 @@ def _with_memory(site: Site, job: int, memory: int, avail: int) -> int:
     return avail
 
 
+@compiled
+def _gathered_from_fewer(
+    live: Live, room: Room, width: int, count: int, gpus: int, alone: bool, place: int
+) -> bool:
+    """Leave out nodes that have least for the job, one after the other, until the others do."""
+    seen = room.seen
+    cards = np.where(seen.avail > 0, seen.cards, ZERO) if gpus > 0 else np.zeros_like(seen.avail)
+    if count == 1 or most_of(seen.avail, count) < width or most_of(cards, count) < gpus:
+        return False
+    offered = seen.avail + cards
+    _keep_to(live, room, offered, cards, alone, place)
+    most = offered.max()
+    few = ONE
+    there = ZERO + np.count_nonzero(offered > 0)
+    while there > count and few < most:
+        out = leave_out(offered, few, there - count)
+        there -= out
+        for node in range(offered.size):
+            if offered[node] == 0:
+                seen.avail[node] = 0
+        if out > 0 or few == 1:
+            if _gathered(live, room, width, count, gpus, alone, place):
+                return True
+            _keep_to(live, room, offered, cards, alone, place)
+        if out == 0:
+            few += 1
+    return False
+
+
+@lean
+def _keep_to(live: Live, room: Room, offered: Ints, cards: Ints, alone: bool, place: int) -> None:
+    """Let nodes that were taken in vain offer no more than what was wanted of them, as in Slurm."""
+    if alone:
+        return
+    for at in range(place, place + room.taken[0]):
+        node = live.places.nodes[at]
+        room.seen.avail[node] = live.places.amounts[at]
+        offered[node] = live.places.amounts[at] + cards[node]
+
+
 @lean
 def _gathered(
-    live: Live,
-    room: Room,
-    width: int,
-    count: int,
-    gpus: int,
-    alone: bool,
-    place: int,
-    least: int,
+    live: Live, room: Room, width: int, count: int, gpus: int, alone: bool, place: int
 ) -> bool:
-    """Take nodes from run after run, of those with at least `least` slots and GPUs for the job."""
+    """Take nodes from run after run, of those that have anything for the job; note how many."""
     room.seen.used[:] = False
     taken = ZERO
     left = width
     wanted = gpus
     while taken < count:
-        first, last = _tightest_run(room, left, count - taken, wanted, gpus, least)
+        first, last = _tightest_run(room, left, count - taken, wanted, gpus)
         if first < 0:
-            return False
+            break
         only = _tightest_node(room, first, last, left, wanted) if count - taken == 1 else NONE
         for node in range(first, last + 1):
             room.seen.used[node] = True
@@ -181,7 +213,8 @@ def _gathered(
                 continue
             left, wanted = _noted(live, room, node, place + taken, left, wanted, missing, alone)
             taken += 1
-    return left <= 0 and wanted <= 0
+    room.taken[0] = taken
+    return taken == count and left <= 0 and wanted <= 0
 
 
 @lean
@@ -206,23 +239,14 @@ def _noted(
 
 
 @lean
-def _counts(room: Room, node: int, gpus: int, least: int) -> bool:
-    if room.seen.used[node] or room.seen.avail[node] <= 0:
-        return False
-    return room.seen.avail[node] + (room.seen.cards[node] if gpus > 0 else ZERO) >= least
-
-
-@lean
-def _tightest_run(
-    room: Room, slots: int, count: int, wanted: int, gpus: int, least: int
-) -> tuple[int, int]:
+def _tightest_run(room: Room, slots: int, count: int, wanted: int, gpus: int) -> tuple[int, int]:
     """Return the first and the last node of the run to take from; (-1, -1) where there is none."""
     best_first = best_last = first = NONE
     best_slots = best_weight = found = cards = weight = ZERO
     best_enough = False
     size = room.seen.avail.size
     for node in range(size + 1):
-        counts = node < size and _counts(room, node, gpus, least)
+        counts = node < size and room.seen.avail[node] > 0 and not room.seen.used[node]
         if counts and first >= 0 and room.seen.weight[node] == weight:
             found += room.seen.avail[node]
             cards += room.seen.cards[node]

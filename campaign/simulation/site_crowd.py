@@ -56,8 +56,8 @@ def crowd_of(
         np.ascontiguousarray(jobs.gpus),
         memory,
     )
-    begun_s = int(delays.clock_s - delays.lead_s)
-    tree, sharing = shares_of(community, wanted.fair_share, begun_s)
+    begun = int(engine._ns(delays.clock_s - delays.lead_s))
+    tree, sharing = shares_of(community, wanted.fair_share, begun // NS)
     period = int(engine._ns(wanted.period_s)) or MINUTE_NS
     shares = jobs["count"] / site.total.size + jobs.width / max(1, int(site.total.slots.sum()))
     share = 1 - shares / 2 if policy.priority.favor_small else shares / 2
@@ -66,7 +66,7 @@ def crowd_of(
         share=policy.priority.size * share,
         ranks=int(policy.multifactor is not None),
         period=period,
-        next_ranking=np.array([period + begun_s * NS], np.int64),
+        next_ranking=np.array([period + begun], np.int64),
         begun=np.full(len(workload), -1, np.int64),
         active=np.zeros(len(workload), np.int64),
         actives=np.full(1, -1, np.int64),

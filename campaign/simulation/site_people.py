@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from campaign.simulation.beats import SECOND
 from campaign.simulation.compiled import ZERO, compiled, lean
 from campaign.simulation.fair_share import Shares, SharingRules
 from campaign.simulation.limits import (
@@ -143,7 +144,10 @@ def ranked(site: Site, live: Live, crowd: Crowd, now: int) -> None:
 
 @lean
 def rank_next(live: Live, crowd: Crowd) -> int:
-    """Work out all priorities at the next time for it; return that time."""
+    """Work out all priorities at the next time for it; return that time.
+
+    Use is counted in whole seconds, whenever in a second that is.
+    """
     waiting = live.state[QUEUED]
     if crowd.actives[0] < 0:
         crowd.actives[0] = _gathered(crowd.active, live.queue, waiting, live.limit_jobs, live.state)
@@ -155,7 +159,7 @@ def rank_next(live: Live, crowd: Crowd) -> int:
         crowd.active,
         crowd.actives[0],
         crowd.begun,
-        time,
+        time - time % SECOND,
     )
     crowd.next_ranking[0] += crowd.period
     for index in range(waiting):

@@ -34,6 +34,10 @@ def chosen(free: list[int], width: int, count: int) -> dict[int, int] | None:
         ([1, 1, 4, 0, 4, 4], 8, 2, {4: 4, 5: 4}),
         ([1, 4, 0, 1, 4], 8, 2, {1: 4, 4: 4}),
         ([1, 1, 1, 0, 2], 4, 2, None),
+        # They are left out one by one: with the first, two runs of 8 and 9 slots are left.
+        ([4, 4, 0, 1, 4, 4, 1, 0], 12, 3, {0: 4, 4: 4, 5: 4}),
+        # Nodes with two are left out once there are none with one.
+        ([2, 1, 4, 0, 4, 0, 3], 8, 2, {2: 4, 4: 4}),
     ],
 )
 def test_the_tightest_run_of_neighbours_is_taken(free, width, count, expected) -> None:
