@@ -24,8 +24,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rebuild",
         action="store_true",
-        help="write campaign.yaml, report and fairness manifest again and complete MLflow's runs, "
-        "all from the ledger and the jobs tables",
+        help="write campaign.yaml, report, front.json and fairness manifest again and complete "
+        "MLflow's runs, all from the ledger and the jobs tables",
     )
     add_json(parser)
 

@@ -4,16 +4,19 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from campaign.config.compose import compose_recorded
+from campaign.config.compose import Composed, compose_recorded
 from campaign.config.yaml_text import campaign_yaml
 from campaign.core.errors import ConfigError, LedgerError
 from campaign.core.files import read_regular
 from campaign.execution.figures_again import figure_damages
+from campaign.execution.front import findings_of
 from campaign.execution.report_again import begun, report_again
+from campaign.execution.summary import facts_of, result_of
 from campaign.records.history import History
 from campaign.records.ledger import history_of
 from campaign.records.results import Results
 from campaign.records.verification import Damage, trial_damages
+from campaign.report.front_json import front_json
 
 _PAGE_END = "</html>"
 
@@ -34,22 +37,25 @@ def damages_of(folder: Path, name: str) -> list[Damage]:
         return [Damage(results.ledger_path, error.brief)]
     tables = list(trial_damages(results, history))
     workloads = list(_workload_damages(results, history))
-    # Of what is damaged itself, figures say nothing more.
-    figures = () if tables or workloads else figure_damages(results, composed, history)
+    # Of what is damaged itself, what follows from it says nothing more.
+    whole = not tables and not workloads
+    figures = list(figure_damages(results, composed, history)) if whole else []
+    front = _front_damages(composed, results, history) if whole and not figures else ()
     return [
         *tables,
         *figures,
         *_manifest_damages(results, history),
         *workloads,
         *_derived(results, history),
+        *front,
     ]
 
 
 def rebuild(folder: Path, name: str) -> None:
     """Make again what the ledger and the jobs tables tell all of.
 
-    That is the configuration, the report, the fairness manifest, and MLflow's runs. Raises
-    LedgerError where ledger or jobs tables are damaged themselves.
+    That is the configuration, the report, the front's figures, the fairness manifest, and MLflow's
+    runs. Raises LedgerError where ledger or jobs tables are damaged themselves.
     """
     report_again(folder, name)
 
@@ -83,6 +89,18 @@ def _derived(results: Results, history: History) -> Iterator[Damage]:
         yield Damage(results.report_path, "it is missing or not whole", rebuildable=True)
     if history.fairness and _json(results.fairness_path) != history.fairness:
         yield Damage(results.fairness_path, "it is not the ledger's manifest", rebuildable=True)
+
+
+def _front_damages(composed: Composed, results: Results, history: History) -> Iterator[Damage]:
+    """Yield the file of the front's figures if they aren't those of the ledger's trials."""
+    if not any(record.valid for record in history.final()):
+        return
+    facts = facts_of(composed, results, history)
+    result = result_of(facts, composed.schedulers, history, results.ledger_path)
+    found = findings_of(result, results, history, composed.space)
+    if _text(results.front_path) != front_json(result, found):
+        problem = "its figures are not those of the ledger's trials"
+        yield Damage(results.front_path, problem, rebuildable=True)
 
 
 def _text(path: Path) -> str:

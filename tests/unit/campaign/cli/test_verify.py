@@ -8,6 +8,7 @@ import pytest
 from campaign.__main__ import main
 from campaign.config.compose import compose
 from campaign.execution.run import run
+from campaign.execution.verify import damages_of
 from tests.fakes.tracker import FakeTracker
 
 
@@ -19,7 +20,7 @@ def finished(tmp_path_factory):
         settings = [
             "testbed=simulation",
             "workload.jobs=5",
-            "search.trials=2",
+            "search.trials=3",
             f"output.results={folder}/r",
             f"output.mlruns={folder}/m",
             "name=mine",
@@ -55,7 +56,31 @@ def test_a_flipped_bit_is_found_and_nothing_is_built_on_it(results, capsys, name
     assert f"damaged  {path}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["campaign.yaml", "report.html"])
+def test_each_flipped_byte_of_the_fronts_figures_is_found(results):
+    path = results / "mine/front.json"
+    whole = path.read_bytes()
+    for place in range(0, len(whole), len(whole) // 12):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        (found,) = damages_of(results, "mine")
+        assert found.path == path
+        assert found.rebuildable
+    path.write_bytes(whole)
+    assert damages_of(results, "mine") == []
+
+
+def test_a_wrong_figure_of_the_front_is_found_and_made_right_again(results, capsys):
+    path = results / "mine/front.json"
+    whole = path.read_text()
+    wrong = json.loads(whole)
+    wrong["unseen"]["instances"] += 1
+    path.write_text(f"{json.dumps(wrong, indent=1)}\n")
+    assert verify(results) == 2
+    assert "its figures are not those of the ledger's trials" in capsys.readouterr().out
+    assert verify(results, "--rebuild") == 0
+    assert path.read_text() == whole
+
+
+@pytest.mark.parametrize("name", ["campaign.yaml", "report.html", "front.json"])
 @pytest.mark.parametrize("content", [None, b"", b"half a line"])
 def test_what_follows_from_the_ledger_is_rebuilt(results, capsys, name, content):
     path = results / "mine" / name
