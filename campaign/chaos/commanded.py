@@ -18,8 +18,18 @@ KINDS = (
     (_NODES, "search.trials=6", "sampler=random", "scheduler=slurm-flux"),
     ("cluster.nodes=2", "search.trials=5", "workload=poisson", "workload.jobs=30"),
     (_NODES, "search.trials=4", "search.batch=2", "objectives=wait_cost_use"),
+    (
+        *(_NODES, "search.trials=12", "search.batch=2", "workload.instances=3"),
+        *("search.race_after=1", "search.holdout=1", "search.patience=4", "testbed.parallel=2"),
+        *("workload=poisson", "workload.jobs=15"),
+    ),
+    (
+        *(_NODES, "search.trials=5", "scheduler=slurm-flux", "search.arm_trials=1"),
+        *("workload.instances=2", "search.quantile=0.8", "search.holdout=2"),
+        *("search.race_after=1", "sampler=qmc"),
+    ),
 )
-"""The settings of each kind of campaign."""
+"""The settings of each kind of campaign: with replicates, races and hold-outs too."""
 SAID_CHARACTERS = 1500
 """Of what a driver printed that ended wrongly, the last characters are reported."""
 

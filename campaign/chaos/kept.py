@@ -11,7 +11,7 @@ from campaign.chaos.invariants import records_broken
 from campaign.chaos.stored_runs import StoredRun, runs_broken, stored_runs
 from campaign.config.compose import compose_recorded
 from campaign.core.errors import CampaignError
-from campaign.core.trials import Replicate
+from campaign.core.trials import Replicate, TrialRecord
 from campaign.execution.verify import damages_of
 from campaign.records.history import History
 from campaign.records.ledger import history_of
@@ -23,8 +23,9 @@ from search.pareto import front
 class KeptCampaign:
     """What must be equal, however often the drivers of a campaign died.
 
-    That is what was asked for, how each trial ended, each trial's jobs, the front, and MLflow's
-    runs: all by the trial's number. Times of the clock, ids and numbers of attempts are left out.
+    That is what was asked for, how each trial and each of its replicates ended, each trial's jobs,
+    the front with the file of its `figures`, and MLflow's runs: all by the trial's number. Times of
+    the clock, ids and numbers of attempts are left out.
     """
 
     asked: dict[int, Any]
@@ -32,6 +33,7 @@ class KeptCampaign:
     jobs: dict[Replicate, Any]
     front: list[int]
     runs: dict[str, Any]
+    figures: str = ""
 
 
 def kept_by(campaign: CommandCampaign) -> KeptCampaign:
@@ -43,10 +45,7 @@ def kept_by(campaign: CommandCampaign) -> KeptCampaign:
     jobs = {replicate: results.trial_jobs(*replicate) for replicate in history.records}
     return KeptCampaign(
         asked={number: (one.point, one.attrs) for number, one in history.asked.items()},
-        records={
-            one.number: (one.point, one.outcome, one.reason, one.metrics, one.absent)
-            for one in history.final()
-        },
+        records={one.number: _of_record(one) for one in history.final()},
         jobs={
             replicate: table.drop_columns(["attempt"]).to_pylist() if table else None
             for replicate, table in jobs.items()
@@ -56,7 +55,14 @@ def kept_by(campaign: CommandCampaign) -> KeptCampaign:
             run.tags.get("trial", "campaign"): _comparable(run)
             for run in stored_runs(campaign.mlruns)
         },
+        figures=results.front_path.read_text() if results.front_path.exists() else "",
     )
+
+
+def _of_record(record: TrialRecord) -> tuple[Any, ...]:
+    replicates = [_of_record(one) for one in (*record.replicates, *record.held_out)]
+    outcome = (record.outcome, record.reason, record.ruled_out, record.instance)
+    return record.point, outcome, record.metrics, record.absent, replicates
 
 
 def _comparable(run: StoredRun) -> tuple[Any, ...]:
@@ -77,6 +83,8 @@ def different(found: KeptCampaign, undisturbed: KeptCampaign) -> Iterator[str]:
         )
     if found.front != undisturbed.front:
         yield f"another front: {found.front} instead of {undisturbed.front}"
+    if found.figures != undisturbed.figures:
+        yield "other figures of the front"
 
 
 def broken_now(campaign: CommandCampaign) -> Iterator[str]:

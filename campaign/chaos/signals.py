@@ -20,7 +20,7 @@ from campaign.chaos.kept import broken_now
 from campaign.chaos.runs import ChaosRun
 from campaign.core.exits import MLFLOW_INCOMPLETE, USER_ERROR
 
-CAMPAIGNS = "4 to 8 simulated trials by the command line, by signals"
+CAMPAIGNS = "4 to 12 simulated trials by the command line, by signals"
 """The campaigns in the words of the report."""
 TO_END = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 MLFLOW_KILLED = "MLflow killed"

@@ -3,8 +3,10 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
+from campaign.analysis.front.same_outcome import Outcomes
 from campaign.analysis.front.so_far import FrontSoFar
 from campaign.core.durations import duration_text
 from campaign.core.log import PHASE
@@ -14,6 +16,7 @@ from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.execution.pace import Pace
 from campaign.records.history import Asked
 from campaign.report.facts import change, number
+from campaign.report.same_outcome import why_same
 from campaign.schema.model import Direction
 from campaign.schema.search import Bound
 
@@ -29,6 +32,7 @@ class Progress:
     Trials, which have so many `instances`, are compared with the baseline in the metrics
     `objectives`. Up to `parallel` of them run at once. A trial has a line when it starts and one
     when it ends; where trials are `short`, one line has both. The other events are for programs.
+    Where trials are `deterministic`, one that brings no new outcome says so, and why.
     """
 
     def __init__(
@@ -42,12 +46,14 @@ class Progress:
         held_out: int = 0,
         parallel: int = 1,
         short: bool = False,
+        deterministic: bool = False,
     ) -> None:
         self._total = total
         self._instances = instances
         self._held_out = held_out
         self._objectives = objectives or {}
         self._front = FrontSoFar(self._objectives, constraints)
+        self._outcomes = Outcomes(self._objectives) if deterministic else None
         self._short = short
         self._pace = Pace(clock, parallel=parallel)
         self._done = 0
@@ -66,6 +72,8 @@ class Progress:
         self._done = done
         for record in records:
             self._front.tell(record)
+            if self._outcomes:
+                self._outcomes.tell(record)
         self._pace.restart()
         if done:
             resuming = "resuming: " if again else ""
@@ -130,6 +138,9 @@ class Progress:
             text += f", estimated from {len(record.replicates)} instances: {record.ruled_out}"
         if moved:
             text += f", moves the front ({_points(self._front.size)})"
+        known = self._outcomes.tell(record) if self._outcomes else None
+        if known:
+            text += f"; {why_same(known)}"
         left = self._left_text() if settled else "another attempt follows"
         point = f"; {point_text(record.point)}" if self._short else ""
         data = {
@@ -137,6 +148,7 @@ class Progress:
             "record": record.model_dump(mode="json"),
             "settled": settled,
             "moved_front": moved,
+            "known": asdict(known) if known else None,
             "short": self._short,
             "ruled_out": record.ruled_out,
             "changes": self._changes(record),

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from campaign.analysis.fairness import ManifestEntry, plain
@@ -142,7 +143,8 @@ def _carry_out(
         with hooks.around(CONCLUSION):
             return _concluded(composed, facts, ledger, results, worker.finish)
 
-    with MlflowWorker(tracker, results, ledger.history, trials) as worker:
+    wanted = partial(trials_of, composed, ledger.history)
+    with MlflowWorker(tracker, results, ledger.history, wanted) as worker:
         if not left:
             return ledger.history.final(), finish()
         try:
@@ -219,6 +221,7 @@ def _progress(composed: Composed, history: History, trials: int, *, begun: bool)
         held_out=search.held_out,
         parallel=campaign.testbed.parallel,
         short=not campaign.testbed.on_machines,
+        deterministic=campaign.testbed.deterministic,
     )
     if begun:
         again = len(history.asked) > history.taken

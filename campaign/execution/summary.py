@@ -63,6 +63,7 @@ def facts_of(composed: Composed, results: Results, history: History) -> Campaign
         objectives=campaign.objectives,
         constraints=campaign.search.constraints,
         patience=campaign.search.patience,
+        deterministic=campaign.testbed.deterministic,
         points=size_of(composed.space) if campaign.testbed.deterministic else math.inf,
         arms=composed.space.schedulers if composed.space.has_arms else (),
         fixed=composed.space.fixed,

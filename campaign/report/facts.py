@@ -34,7 +34,8 @@ class EarlierGroup:
 class CampaignFacts:
     """What a campaign is, for its report.
 
-    `patience` is search.patience; `points` counts those of a space where each evaluation of a point
+    `patience` is search.patience; `deterministic` tells if each evaluation of a point gives the
+    same; `points` counts those of a space where each evaluation of a point
     gives the same, unless they are infinitely many; `arms` are the schedulers among which it chose,
     none where there was no choice; `fixed` are the parameters that no trial varied, by dotted
     setting (with `cluster.nodes`, if fixed); `workload` says what was replayed, `workload_notes`
@@ -51,6 +52,7 @@ class CampaignFacts:
     objectives: Mapping[str, Direction]
     constraints: Mapping[str, Bound] = field(default_factory=dict)
     patience: int | None = None
+    deterministic: bool = False
     points: float = math.inf
     arms: tuple[str, ...] = ()
     fixed: Mapping[str, Scalar] = field(default_factory=dict)

@@ -25,12 +25,14 @@ def plain_front(result: CampaignResult, found: FrontFindings) -> dict[str, Any]:
 
     `searched` are the front's values with their intervals over the instances that the search saw,
     `unseen` the changes on those that were held out, `ladder` what trying points in simulation
-    first came to; each is null where there was none.
+    first came to; each is null where there was none. `known_outcomes` are the trials whose outcome
+    an earlier one had.
     """
     whole: dict[str, Any] = _numbers(
         {
             **_findings(found),
             "searched": asdict(result.searched) if result.searched else None,
+            "known_outcomes": [asdict(one) for one in result.known.values()],
             "unseen": _unseen(result.unseen) if result.unseen else None,
             "ladder": asdict(result.ladder) if result.ladder else None,
         }

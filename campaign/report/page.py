@@ -55,6 +55,7 @@ from campaign.report.pages import templates
 from campaign.report.phase_chart import phase_chart
 from campaign.report.pressures import pressures_of
 from campaign.report.result import CampaignResult
+from campaign.report.same_outcome import why_same
 from campaign.report.searched import ALIKE, interval_texts, searched_sentences
 from campaign.report.sections import Table
 from campaign.report.times import CALIBRATION, unlike
@@ -73,6 +74,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "in_words": in_words,
     "label": label_of,
     "begun": begun,
+    "why_same": why_same,
 }
 """The functions by which the template writes values."""
 

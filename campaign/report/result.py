@@ -1,17 +1,19 @@
 """What a campaign ended with, computed once and handed to the page, the terminal and MLflow."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Self
 
 from campaign.analysis.front.holdout import HoldoutFindings
 from campaign.analysis.front.instances import InstanceRule
 from campaign.analysis.front.ladder import LadderFindings
+from campaign.analysis.front.same_outcome import SameOutcome, same_outcomes
 from campaign.analysis.front.searched import SearchedFindings
 from campaign.core.trials import TrialRecord
 from campaign.report.arms import unjudged
 from campaign.report.constraints import unmet
 from campaign.report.facts import CampaignFacts, alike
+from campaign.report.same_outcome import known_outcomes
 from campaign.report.standstill import stood_still
 from campaign.report.taken import taken_over
 from campaign.report.times import Cost, cost_of
@@ -32,6 +34,8 @@ class CampaignResult:
     what was found on instances that the search has not seen; None where none was run. `searched`
     has the intervals of the front's values where the search saw several instances, else None.
     `ladder` is what trying points in simulation first came to, where that was done.
+    `known` are the trials without a new outcome, by number, where each evaluation of a point gives
+    the same.
     """
 
     facts: CampaignFacts
@@ -46,12 +50,19 @@ class CampaignResult:
     unseen: HoldoutFindings | None = None
     searched: SearchedFindings | None = None
     ladder: LadderFindings | None = None
+    known: Mapping[int, SameOutcome] = field(default_factory=dict)
 
     @property
     def spared(self) -> int:
         """The number of replicates that trials which had lost were spared."""
         lost = [record for record in self.records if record.ruled_out]
         return sum(self.facts.instances - len(record.replicates) for record in lost)
+
+    @property
+    def known_outcomes(self) -> str:
+        """How many trials brought no new outcome, in a sentence; empty where all did."""
+        compared = sum(record.valid and not record.ruled_out for record in self.records)
+        return known_outcomes(self.known.values(), compared)
 
     @property
     def baseline_behind(self) -> bool:
@@ -78,6 +89,7 @@ class CampaignResult:
             HoldoutFindings.of(best, baseline, facts.objectives, rule),
             SearchedFindings.of(points, baseline, facts.objectives, rule),
             LadderFindings.of(facts.rehearsed, records, facts.objectives),
+            same_outcomes(records, facts.objectives) if facts.deterministic else {},
         )
 
 

@@ -59,7 +59,7 @@ def text_front(result: CampaignResult, findings: FrontFindings | None = None) ->
         f"Pareto front{of}: {len(best)} of {valid} valid trials ({len(records)} in all)",
         style="bold",
     )
-    whole = (result.unmet, result.stood_still, result.taken_over)
+    whole = (result.unmet, result.stood_still, result.known_outcomes, result.taken_over)
     ladder = ladder_lines(result.ladder)
     said = (*lead(result), *result.unjudged, *_apart(result), *filter(None, whole), *ladder)
     apart = [Text(printable(line)) for line in said]

@@ -100,9 +100,12 @@ class MlflowWorker:
     MLflow's failures never stop trials: `finish` raises them, and without a call of it they are
     logged when the worker ends. A worker that ends without `finish` closes the campaign's run as
     killed; what isn't logged by then is left to the next start, or to `hpc-campaign report`.
+    `wanted` is asked at the end how many trials the campaign comes to: it may have ended early.
     """
 
-    def __init__(self, tracker: Tracker, results: Results, history: History, wanted: int) -> None:
+    def __init__(
+        self, tracker: Tracker, results: Results, history: History, wanted: Callable[[], int]
+    ) -> None:
         self._tracker = tracker
         self._results = results
         self._history = history
@@ -167,7 +170,7 @@ class MlflowWorker:
         It takes as long as it makes progress, and the log says how many runs are left. Raises
         TrackingError when MLflow failed, or made no progress for STALLED_S seconds.
         """
-        self._queue.put(("finish", (self._history.final(), list(front), self._wanted)))
+        self._queue.put(("finish", (self._history.final(), list(front), self._wanted())))
         self._close()
         failure = self._failure
         self._failure = None

@@ -117,7 +117,8 @@ def sentences(findings: HoldoutFindings, objectives: Mapping[str, Direction]) ->
     several = len(findings.points)
     if several > 1:
         keeping = sum(bool(one.with_verdict("better")) for one in findings.points)
-        yield f"Of {several} points of the front, {keeping} keep a gain there."
+        keep = "keeps" if keeping == 1 else "keep"
+        yield f"Of {several} points of the front, {keeping} {keep} a gain there."
 
 
 def _unconfirmed(one: UnseenChange, direction: Direction) -> str:

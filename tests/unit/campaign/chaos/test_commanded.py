@@ -48,10 +48,18 @@ def chaos(tmp_path_factory):
     cuts = [] if why_not else ["--power-cuts", "2"]
     temporary = tmp_path_factory.mktemp("temporary")
     environment = {**os.environ, "TMPDIR": str(temporary)}
-    done = command(
-        "-m", "campaign", "chaos", *cuts, "--crash-points", "2", "--seed", "4", env=environment
-    )
+    # The seed is that of a campaign with replicates whose drivers are killed.
+    few = ("--crash-points", "2", "--signals", "1", "--seed", "40")
+    done = command("-m", "campaign", "chaos", *cuts, *few, env=environment)
     return done, why_not, temporary
+
+
+@pytest.mark.timeout(900)
+def test_a_campaign_with_replicates_races_and_a_hold_out_outlives_its_drivers(chaos):
+    done, _, _ = chaos
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 campaign of 4 to 12 simulated trials by the command line, by signals" in done.stdout
+    assert re.search(r"^ +\d  KILL$", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.timeout(900)
@@ -170,7 +178,7 @@ def test_a_store_that_is_only_being_made_has_no_runs(tmp_path):
 
 
 def test_what_differs_from_the_undisturbed_campaign_is_named():
-    calm = KeptCampaign({0: "a"}, {0: "ok"}, {0: [1]}, [0], {"0": "FINISHED"})
+    calm = KeptCampaign({0: "a"}, {0: "ok"}, {0: [1]}, [0], {"0": "FINISHED"}, "1")
     assert list(different(calm, calm)) == []
     found = KeptCampaign({0: "b"}, {0: "ok", 1: "ok"}, {0: []}, [1], {"0": "RUNNING"})
     lines = list(different(found, calm))
@@ -180,6 +188,7 @@ def test_what_differs_from_the_undisturbed_campaign_is_named():
         "jobs of 0 differ: [] instead of [1]",
         "runs of 0 differ: RUNNING instead of FINISHED",
         "another front: [1] instead of [0]",
+        "other figures of the front",
     ]
 
 

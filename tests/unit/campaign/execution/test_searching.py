@@ -74,6 +74,8 @@ def test_a_front_that_stands_still_ends_the_campaign_which_is_then_complete(plac
     assert search(*few, "search.trials=60") == 0
     ended = len(points(place))
     assert ended < 60
+    # So MLflow's run of the campaign is complete.
+    assert Untracked.wanted[-1] == ended
     moved = ended - 5  # whole batches of one trial: the fifth to last has moved it
     text = f"the front has stood still since trial {moved}: 4 trials have come after it"
     assert text in " ".join(capsys.readouterr().out.split())

@@ -56,7 +56,7 @@ def follow(caplog):
 
 
 def _follow(tracker, results, samples, earlier=(), finish=False):
-    with MlflowWorker(tracker, results, history_of(earlier), 4) as follower:
+    with MlflowWorker(tracker, results, history_of(earlier), lambda: 4) as follower:
         for one in samples:
             follower.finished(
                 one.record, Evaluation("ok", jobs=one.jobs, files={"log": b"x"}), settled=True
@@ -142,7 +142,7 @@ def test_an_interrupted_campaign_closes_its_run_and_leaves_the_rest(tracker, res
     large = Evaluation("ok", jobs=sample(0).jobs, files={"log": b"x" * 1_000_000})
     with (
         pytest.raises(KeyboardInterrupt),
-        MlflowWorker(tracker, results, history_of([sample(0)]), 50) as follower,
+        MlflowWorker(tracker, results, history_of([sample(0)]), lambda: 50) as follower,
     ):
         for number in range(1, 50):
             follower.finished(sample(number).record, large, settled=True)
@@ -163,7 +163,7 @@ def test_it_dies_with_its_driver(tmp_path):
         "if __name__ == '__main__':\n"
         "    tracker = FakeTracker(folder / 'told', hangs='sync')\n"
         "    history = History()\n"
-        "    follower = MlflowWorker(tracker, Results(folder, 'x'), history, 1)"
+        "    follower = MlflowWorker(tracker, Results(folder, 'x'), history, lambda: 1)"
         ".__enter__()\n"
         "    while not tracker.told('start'): time.sleep(0.05)\n"
         "    print(follower._process.pid, flush=True)\n"
