@@ -1,5 +1,7 @@
 """What is found out about a campaign's front, from its record."""
 
+from functools import partial
+
 from campaign.analysis.front.findings import FrontFindings, FrontInputs, front_findings
 from campaign.records.history import History
 from campaign.records.results import Results
@@ -24,6 +26,6 @@ def findings_of(
             objectives=facts.objectives,
             constraints=facts.constraints,
             jobs=results.trial_jobs,
-            workload=results.workload(history.group),
+            workload=partial(results.workload, history.group),
         )
     )

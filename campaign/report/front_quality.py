@@ -53,7 +53,7 @@ def quality_sections(found: FrontFindings) -> Iterator[Section]:
     if found.correlations:
         yield Section(CORRELATION, tuple(_correlations(found.correlations)))
     if found.waits and found.chosen:
-        yield Section(WAITS, tuple(_waits(found.waits, found.chosen.number)))
+        yield Section(WAITS, tuple(_waits(found, found.chosen.number)))
 
 
 def quality_lines(found: FrontFindings) -> Iterator[str]:
@@ -64,7 +64,7 @@ def quality_lines(found: FrontFindings) -> Iterator[str]:
             yield f"{objective} depends on {named}"
     yield from (same(one) for one in found.correlations if one.same)
     if found.waits and found.chosen:
-        yield waits_in_short(found.waits, found.chosen.number)
+        yield waits_in_short(found, found.chosen.number)
 
 
 def grown(volume: VolumeHistory) -> str:
@@ -84,17 +84,32 @@ def same(one: ObjectiveCorrelation) -> str:
     )
 
 
-def waits_in_short(waits: Sequence[ClassWait], trial: int) -> str:
+def waits_in_short(found: FrontFindings, trial: int) -> str:
     """Return who waits longer at a trial than at the baseline, in a sentence."""
-    longer = [one for one in waits if one.longer_s > 0]
+    longer = [one for one in found.waits if one.longer_s > 0]
+    where = _where(found)
     if not longer:
-        return f"At trial {trial}, no class of jobs waits longer than at the baseline."
+        return f"At trial {trial}, no class of jobs waits longer than at the baseline{where}."
     most = longer[0]
+    certain = sum(one.low_s > 0 for one in longer)
+    known = f" ({certain} of them for certain)" if _has_intervals(longer) else ""
     return (
-        f"At trial {trial}, {len(longer)} of {len(waits)} classes of jobs wait longer than at the "
-        f"baseline, most of all {CLASS_WORDS[most.field]} {class_name(most)}: "
+        f"At trial {trial}, {len(longer)} of {len(found.waits)} classes of jobs wait longer than "
+        f"at the baseline{where}{known}, most of all {CLASS_WORDS[most.field]} {class_name(most)}: "
         f"{_waited(most.before_s)} became {_waited(most.after_s)}."
     )
+
+
+def _where(found: FrontFindings) -> str:
+    count = found.wait_instances
+    if not found.waits_unseen:
+        return f" on the {count} workloads that the search saw" if count > 1 else ""
+    workloads = "a workload" if count == 1 else f"{count} workloads"
+    return f" on {workloads} that the search has not seen"
+
+
+def _has_intervals(waits: Sequence[ClassWait]) -> bool:
+    return any(math.isfinite(one.low_s) for one in waits)
 
 
 def _volume(volume: VolumeHistory) -> Iterator[str]:
@@ -220,20 +235,29 @@ def _without_effect(alike: Sequence[SettingEffect], objectives: Sequence[str]) -
     )
 
 
-def _waits(waits: Sequence[ClassWait], trial: int) -> Iterator[str | Table]:
-    yield waits_in_short(waits, trial)
+def _waits(found: FrontFindings, trial: int) -> Iterator[str | Table]:
+    yield waits_in_short(found, trial)
+    waits = found.waits
     longer = [one for one in waits if one.longer_s > 0]
     shorter = [one for one in waits if one.longer_s < 0]
     shown_ones = [*longer[:MOST_CLASSES], *shorter[max(0, len(shorter) - MOST_CLASSES) :]]
+    intervals = _has_intervals(shown_ones)
     if shown_ones:
         head = ("jobs by", "class", "jobs", "mean wait at the baseline", f"at trial {trial}")
-        yield Table((*head, "change"), tuple(_wait(one) for one in shown_ones))
+        last = ("change", "90 % interval, s") if intervals else ("change",)
+        rows = tuple(_wait(one)[: len(head) + len(last)] for one in shown_ones)
+        yield Table((*head, *last), rows)
     left = len(waits) - len(shown_ones)
     yield (
         "Sizes are by the quartiles of width and run time. The order is by the seconds that all "
         "jobs of a class lose or gain together"
         + (f"; {left} classes in between are left out." if left else ".")
     )
+    if intervals:
+        yield (
+            "The interval is that of the seconds that a job of the class waits longer, by a "
+            "bootstrap over the workloads."
+        )
 
 
 def _wait(one: ClassWait) -> tuple[str, ...]:
@@ -241,7 +265,8 @@ def _wait(one: ClassWait) -> tuple[str, ...]:
     change = _points(one.percent) if math.isfinite(one.percent) else f"{one.longer_s:+.1f} s"
     if LONG < one.percent < math.inf:
         change = f"\N{MULTIPLICATION SIGN} {number(round(1 + one.percent / 100))}"
-    return (CLASS_WORDS[one.field], class_name(one), str(one.jobs), *waits, change)
+    interval = ABSENT if math.isnan(one.low_s) else f"{one.low_s:+.1f} to {one.high_s:+.1f}"
+    return (CLASS_WORDS[one.field], class_name(one), str(one.jobs), *waits, change, interval)
 
 
 def class_name(one: ClassWait) -> str:

@@ -1,16 +1,17 @@
 """All that is found out about a campaign's front, from its record: computed once, then shown."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from campaign.analysis.front.affected import ClassWait, class_waits
+from campaign.analysis.front.affected import ClassWait, PairedJobs, class_waits
 from campaign.analysis.front.correlation import ObjectiveCorrelation, correlations
 from campaign.analysis.front.costs import TrialCosts
 from campaign.analysis.front.effects import SettingEffect, setting_effects
 from campaign.analysis.front.hypervolume import VolumeBox, VolumeHistory, volume_history
+from campaign.analysis.front.resampling import Bootstrap
 from campaign.analysis.front.together import SettingsTogether, settings_together
 from campaign.core.jobs import Workload
 from campaign.core.trials import TrialRecord
@@ -28,7 +29,8 @@ class FrontFindings:
     empty where there are too few trials to tell; `together` are settings that they can't tell
     apart. `chosen` is the point of the front that lies nearest to the best value of every objective
     (None without a front), `effects` are those of single settings around it, `waits` those of its
-    jobs beside the baseline's.
+    jobs beside the baseline's: over so many instances (`wait_instances`), which the search has not
+    seen if they are `waits_unseen`.
     """
 
     outcomes: int
@@ -39,13 +41,16 @@ class FrontFindings:
     chosen: TrialRecord | None
     effects: tuple[SettingEffect, ...]
     waits: tuple[ClassWait, ...]
+    wait_instances: int = 1
+    waits_unseen: bool = False
 
 
 @dataclass(frozen=True)
 class FrontInputs:
     """What findings are made of: a campaign's trials, its front, and what they searched.
 
-    `jobs` gives a trial's jobs table, None where it left none.
+    `jobs` gives a trial's jobs table on an instance, None where it left none, and `workload` gives
+    the jobs of an instance, None where they aren't known.
     """
 
     records: Sequence[TrialRecord]
@@ -54,8 +59,8 @@ class FrontInputs:
     space: Space
     objectives: Mapping[str, Direction]
     constraints: Mapping[str, Bound]
-    jobs: Callable[[int], pa.Table | None]
-    workload: Workload | None = None
+    jobs: Callable[[int, int], pa.Table | None]
+    workload: Callable[[int], Workload | None] = lambda instance: None
 
 
 def front_findings(given: FrontInputs) -> FrontFindings:
@@ -66,6 +71,8 @@ def front_findings(given: FrontInputs) -> FrontFindings:
     points = [record.point for record in outcomes.records]
     found = importances(given.space, points, outcomes.costs)
     chosen = compromise(feasible, given.front)
+    instances, unseen = _instances(chosen, given.baseline)
+    pairs = list(_paired(given, chosen, instances))
     return FrontFindings(
         outcomes=len(points),
         volume=volume_history(feasible, given.front, given.records, given.baseline),
@@ -74,7 +81,9 @@ def front_findings(given: FrontInputs) -> FrontFindings:
         together=tuple(settings_together(points)),
         chosen=chosen,
         effects=tuple(setting_effects(chosen, given.records, given.objectives)) if chosen else (),
-        waits=tuple(_waits(given, chosen)),
+        waits=tuple(class_waits(pairs)) if pairs else (),
+        wait_instances=len(pairs),
+        waits_unseen=unseen,
     )
 
 
@@ -94,10 +103,32 @@ def compromise(measured: TrialCosts, front: Sequence[TrialRecord]) -> TrialRecor
     return measured.records[candidates[int(np.argmin(distances))]]
 
 
-def _waits(given: FrontInputs, chosen: TrialRecord | None) -> list[ClassWait]:
-    baseline = given.baseline
+def _instances(chosen: TrialRecord | None, baseline: TrialRecord | None) -> tuple[list[int], bool]:
+    """Return the instances on which jobs are compared, and whether the search has not seen them.
+
+    They are those that were held out, unless these are few and the search saw more.
+    """
     if chosen is None or baseline is None or not baseline.valid or chosen.baseline:
-        return []
-    own = given.jobs(chosen.number)
-    before = given.jobs(baseline.number)
-    return [] if own is None or before is None else class_waits(own, before, given.workload)
+        return [], False
+    unseen = _common(chosen.held_out, baseline.held_out)
+    seen = _common(chosen.replicates, baseline.replicates) or [0]
+    enough = len(unseen) >= min(len(seen), Bootstrap().fewest)
+    return (unseen, True) if enough else (seen, False)
+
+
+def _common(ours: Sequence[TrialRecord], theirs: Sequence[TrialRecord]) -> list[int]:
+    valid = ({one.instance for one in records if one.valid} for records in (ours, theirs))
+    return sorted(set.intersection(*valid))
+
+
+def _paired(
+    given: FrontInputs, chosen: TrialRecord | None, instances: Iterable[int]
+) -> Iterator[PairedJobs]:
+    baseline = given.baseline
+    if chosen is None or baseline is None:
+        return
+    for instance in instances:
+        own = given.jobs(chosen.number, instance)
+        before = given.jobs(baseline.number, instance)
+        if own is not None and before is not None:
+            yield PairedJobs(own, before, given.workload(instance))

@@ -141,6 +141,21 @@ def test_a_wait_from_nothing_is_told_in_seconds(records):
     assert re.search(r"partition +gpu +5 +0 s +2.5 s +\+2.5 s", said(found))
 
 
+def test_over_instances_it_is_said_who_waits_longer_for_certain(records):
+    waits = (
+        ClassWait("user", "7", 60, 10.0, 30.0, 15.0, 26.5),
+        ClassWait("user", "8", 60, 10.0, 11.0, -2.0, 4.0),
+    )
+    found = finding(records, waits=waits, wait_instances=5, waits_unseen=True)
+    text = said(found)
+    assert (
+        "At trial 1, 2 of 2 classes of jobs wait longer than at the baseline on 5 workloads that "
+        "the search has not seen (1 of them for certain), most of all user 7"
+    ) in text
+    assert re.search(r"user +7 +60 +10 +30 +\+200 % +\+15.0 to \+26.5", text)
+    assert "on the 5 workloads that the search saw" in said(replace(found, waits_unseen=False))
+
+
 def test_the_terminal_has_it_in_few_lines(found, records):
     written = list(quality_lines(found))
     assert len(written) == 3
@@ -204,7 +219,10 @@ def test_json_has_numbers_or_null(records, found):
     assert plain["volume"]["reached"] == {"0.9": 3, "0.95": 3, "0.99": 3}
     assert plain["importances"]["awrt_s"][0]["share"] == 0.8
     assert plain["waits"] == [
-        {"field": "user", "name": "7", "jobs": 12, "before_s": 0.0, "after_s": 30.0}
+        {
+            **{"field": "user", "name": "7", "jobs": 12, "before_s": 0.0, "after_s": 30.0},
+            **{"low_s": None, "high_s": None},
+        }
     ]
     assert plain_front(result, replace(found, chosen=None, volume=None))
     assert plain["searched"] is None and plain["unseen"] is None
@@ -224,7 +242,11 @@ def test_findings_of_a_sampled_campaign_are_shown_whole(records):
         {},
     )
     result = CampaignResult.of(records, CampaignFacts("demo", OBJECTIVES))
-    inputs = FrontInputs(records, result.front, None, space, OBJECTIVES, {}, samples.get)
+
+    def jobs_of(number, instance):
+        return samples.get(number)
+
+    inputs = FrontInputs(records, result.front, None, space, OBJECTIVES, {}, jobs_of)
     found = front_findings(inputs)
     page = Page(render(result, samples.get, quality=found))
     assert "was the last to raise the hypervolume" in page.text

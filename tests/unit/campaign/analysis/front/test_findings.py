@@ -35,7 +35,7 @@ RECORDS = [
 ]
 
 
-def inputs(records=RECORDS, jobs=lambda number: None, constraints=None) -> FrontInputs:
+def inputs(records=RECORDS, jobs=lambda number, instance: None, constraints=None) -> FrontInputs:
     limits = constraints or {}
     best = front(records, OBJECTIVES, limits)
     baseline = next((one for one in records if one.baseline), None)
@@ -44,7 +44,7 @@ def inputs(records=RECORDS, jobs=lambda number: None, constraints=None) -> Front
 
 def test_a_front_is_described_from_its_record():
     tables = {number: jobs_table(nodes=2 + number // 20) for number in range(32)}
-    found = front_findings(inputs(jobs=tables.__getitem__))
+    found = front_findings(inputs(jobs=lambda number, instance: tables[number]))
     assert found.outcomes == 32
     assert found.volume.final > found.volume.baseline
     assert found.correlations[0].value < -0.9
@@ -88,6 +88,35 @@ def test_without_the_jobs_of_both_trials_no_waits_are_compared(missing):
     chosen = front_findings(inputs()).chosen.number
     gone = chosen if missing == "chosen" else missing
     jobs = {number: jobs_table() for number in range(32) if number != gone}
-    assert front_findings(inputs(jobs=jobs.get)).waits == ()
-    whole = replace(inputs(), jobs=lambda number: jobs_table())
+    assert front_findings(inputs(jobs=lambda number, _: jobs.get(number))).waits == ()
+    whole = replace(inputs(), jobs=lambda number, instance: jobs_table())
     assert front_findings(whole).waits
+
+
+def on_instances(record: TrialRecord, seen: int, held_out: int) -> TrialRecord:
+    every = [record.model_copy(update={"instance": place}) for place in range(seen + held_out)]
+    replicates = tuple(every[:seen]) if seen > 1 else ()
+    return record.model_copy(update={"replicates": replicates, "held_out": tuple(every[seen:])})
+
+
+@pytest.mark.parametrize(
+    ("seen", "held_out", "wanted", "unseen"),
+    [
+        (1, 0, [0], False),
+        (1, 2, [1, 2], True),
+        (5, 0, [0, 1, 2, 3, 4], False),
+        (5, 2, [0, 1, 2, 3, 4], False),
+        (9, 5, [9, 10, 11, 12, 13], True),
+    ],
+)
+def test_waits_are_of_what_is_held_out_unless_that_is_little(seen, held_out, wanted, unseen):
+    asked = set()
+
+    def jobs_of(number, instance):
+        asked.add(instance)
+        return jobs_table(nodes=2 + number // 20, seed=instance)
+
+    records = [on_instances(one, seen, held_out) for one in RECORDS]
+    found = front_findings(inputs(records, jobs=jobs_of))
+    assert sorted(asked) == wanted
+    assert (found.wait_instances, found.waits_unseen) == (len(wanted), unseen)
