@@ -84,8 +84,8 @@ def _has_token() -> bool:
     return bool(os.environ.get(TOKEN)) or file.is_file()
 
 
-def start(address: str | None) -> None:
-    """Join the Ray at `address`, or start a small one of our own.
+def start(address: str | None, cpus: int = 1) -> None:
+    """Join the Ray at `address`, or start a small one of our own with so many CPUs for tasks.
 
     Raises InfrastructureError if that can't be. What SIGTERM does stays as it was: Ray's own
     handler would abort a driver that is told to end.
@@ -98,7 +98,7 @@ def start(address: str | None) -> None:
             ray.init(address=address, **_OPTIONS)
         else:
             ray_folder.sweep()
-            _start_own()
+            _start_own(cpus)
     # Ray raises a bare Exception where its daemons don't come up.
     except Exception as error:  # noqa: BLE001
         where = f"Ray at {address}" if address else "a local Ray"
@@ -111,14 +111,14 @@ def start(address: str | None) -> None:
             signal.signal(signal.SIGTERM, handler)
 
 
-def _start_own() -> None:
+def _start_own(cpus: int) -> None:
     import ray
 
     for attempt in range(1, _START_ATTEMPTS + 1):
         folder = str(ray_folder.make())
         store = {"object_store_memory": OBJECT_STORE_BYTES, "_temp_dir": folder}
         try:
-            ray.init(address="local", include_dashboard=False, num_cpus=1, **store, **_OPTIONS)
+            ray.init(address="local", include_dashboard=False, num_cpus=cpus, **store, **_OPTIONS)
             return
         except Exception as error:
             # Ray gives its daemons 30 s, whatever else the machine does; those that came too late

@@ -20,6 +20,7 @@ BENCHMARKS = {
     "agreement": "how far the simulation and the real scheduler are apart",
     "search": "which sampler finds most of the front, on problems known in whole",
     "virtual-time": "how fast virtual time passes, idle and with queues of jobs",
+    "lanes": "from which cost on simulated trials are worth threads, or tasks of a Ray",
     "fleet": "what the driver itself costs, over a thousand simulated hosts",
 }
 

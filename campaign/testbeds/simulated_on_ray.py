@@ -31,6 +31,17 @@ def on_ray(stack: ExitStack, testbed: SimulationTestbed, address: str, most: int
     ray_session.prepare(address)
     ray_session.start(address)
     stack.callback(ray_session.stop)
+    lanes = on_joined_ray(testbed, most)
+    _log.info("trials run on %d CPUs of the Ray at %s", lanes.room(), address)
+    return lanes
+
+
+def on_joined_ray(testbed: SimulationTestbed, most: int, worth_s: float = WORTH_S) -> Lanes:
+    """Return lanes on the Ray that this process has joined or started.
+
+    A trial that takes less than `worth_s` stays here. Raises InfrastructureError where no CPU is
+    for tasks.
+    """
     import ray
 
     task: Any = ray.remote(num_cpus=1, max_retries=3, scheduling_strategy="SPREAD")(_evaluate)
@@ -47,11 +58,10 @@ def on_ray(stack: ExitStack, testbed: SimulationTestbed, address: str, most: int
     count = min(most, int(ray.cluster_resources().get("CPU", 0)))
     if count < 1:
         raise InfrastructureError(
-            f"testbed.ray_address: the Ray at {address} has no CPU for tasks",
+            "testbed.ray_address: that Ray has no CPU for tasks",
             resolution="Start its nodes with --num-cpus, or leave testbed.ray_address out.",
         )
-    _log.info("trials run on %d CPUs of the Ray at %s", count, address)
-    return Lanes(testbed.evaluate, hand_out, count, worth_s=WORTH_S, close=close)
+    return Lanes(testbed.evaluate, hand_out, count, worth_s=worth_s, close=close)
 
 
 def _evaluate(testbed: SimulationTestbed, sources: str, trial: Trial) -> Evaluation:

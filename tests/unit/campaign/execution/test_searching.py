@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from campaign.core.exits import TRIALS_FAILED
+from campaign.core.trials import Evaluation
 from campaign.execution.ending import recorded_trials
 from campaign.execution.report_again import report_again
 from campaign.execution.verify import damages_of
@@ -11,6 +13,7 @@ from campaign.records.campaigns import summaries
 from campaign.records.ledger import history_of
 from campaign.records.results import Results
 from campaign.search import main
+from campaign.simulation.testbed import SimulationTestbed
 from tests.fakes.tracker import FakeTracker
 from tests.unit.campaign.execution.test_comparable import Untracked
 
@@ -67,6 +70,31 @@ def test_named_points_come_after_the_baseline_and_each_scheduler_is_tried(place)
     more = "search.first=[{scheduler: flux, nodes: 3}, {nodes: 3, bf_interval: 20}]"
     assert search("scheduler=slurm-flux", more, "search.trials=6") == 0
     assert (points(place)[5]["scheduler.name"], points(place)[5]["cluster.nodes"]) == ("flux", 3)
+
+
+def test_a_scheduler_without_a_valid_trial_has_not_lost_and_is_in_no_legend(
+    place, capsys, monkeypatch
+):
+    evaluate = SimulationTestbed.evaluate
+
+    def without_flux(testbed, trial):
+        if trial.point["scheduler.name"] == "flux":
+            return Evaluation("scheduler_failed", "flux broke", retryable=False)
+        return evaluate(testbed, trial)
+
+    monkeypatch.setattr(SimulationTestbed, "evaluate", without_flux)
+    given = ("scheduler=slurm-flux", "search.arm_trials=3", "search.trials=6")
+    assert search(*given) == TRIALS_FAILED
+    names = [one["scheduler.name"] for one in points(place)]
+    assert names.count("flux") == names.count("slurm") == 3
+    said = "othing is known of flux, which has not lost: none of its 3 trials is valid"
+    on_screen = " ".join(capsys.readouterr().out.split())
+    assert said in on_screen
+    assert "S slurm" in on_screen and "F flux" not in on_screen
+    page = (place / "results/a/report.html").read_text()
+    head, rest = page.split("</header>", 1)
+    assert f"N{said}" in head
+    assert '"name":"slurm"' in rest and '"name":"flux"' not in rest
 
 
 def test_a_front_that_stands_still_ends_the_campaign_which_is_then_complete(place, capsys):
