@@ -8,6 +8,7 @@ from campaign.config.compose import Composed, compose_recorded
 from campaign.config.yaml_text import campaign_yaml
 from campaign.core.errors import ConfigError, LedgerError
 from campaign.core.files import read_regular
+from campaign.core.version import source_digest
 from campaign.execution.figures_again import figure_damages
 from campaign.execution.front import findings_of
 from campaign.execution.report_again import begun, report_again
@@ -21,8 +22,10 @@ from campaign.report.front_json import front_json
 _PAGE_END = "</html>"
 
 
-def damages_of(folder: Path, name: str) -> list[Damage]:
+def damages_of(folder: Path, name: str, *, front: bool = True) -> list[Damage]:
     """Return what is wrong with the results of the campaign `name` in `folder`.
+
+    The figures of its `front` are computed again and compared to the byte, unless that isn't wanted.
 
     Where the ledger is damaged, nothing tells what other files should be, so they aren't looked
     at. Raises LedgerError where there is no such campaign.
@@ -40,14 +43,14 @@ def damages_of(folder: Path, name: str) -> list[Damage]:
     # Of what is damaged itself, what follows from it says nothing more.
     whole = not tables and not workloads
     figures = list(figure_damages(results, composed, history)) if whole else []
-    front = _front_damages(composed, results, history) if whole and not figures else ()
+    compared = front and whole and not figures
     return [
         *tables,
         *figures,
         *_manifest_damages(results, history),
         *workloads,
         *_derived(results, history),
-        *front,
+        *(_front_damages(composed, results, history) if compared else ()),
     ]
 
 
@@ -100,6 +103,8 @@ def _front_damages(composed: Composed, results: Results, history: History) -> It
     found = findings_of(result, results, history, composed.space)
     if _text(results.front_path) != front_json(result, found):
         problem = "its figures are not those of the ledger's trials"
+        if result.records[-1].provenance.source_digest not in ("", source_digest()):
+            problem += "; another version of this software may have found others"
         yield Damage(results.front_path, problem, rebuildable=True)
 
 
