@@ -25,8 +25,7 @@ _PAGE_END = "</html>"
 def damages_of(folder: Path, name: str, *, front: bool = True) -> list[Damage]:
     """Return what is wrong with the results of the campaign `name` in `folder`.
 
-    The figures of its `front` are computed again and compared to the byte, unless that isn't wanted.
-
+    The figures of its `front` are computed again and compared to the byte, if that is wanted.
     Where the ledger is damaged, nothing tells what other files should be, so they aren't looked
     at. Raises LedgerError where there is no such campaign.
     """
