@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 ARROWS = {"minimize": "\u2193", "maximize": "\u2191"}  # where better is
 # characters of the scatter's field
 COLUMNS = 56
+NARROWEST = 24
 ROWS = 12
 
 
@@ -47,6 +48,8 @@ def text_front(result: CampaignResult, findings: FrontFindings | None = None) ->
     """
     from rich.console import Group
     from rich.text import Text
+
+    from campaign.report.narrow import Drawn, Fitted
 
     records = result.records
     best = result.front
@@ -68,8 +71,8 @@ def text_front(result: CampaignResult, findings: FrontFindings | None = None) ->
     return Group(
         title,
         *apart,
-        _table(points, result, dimensions(records)),
-        Text(printable(scatter(records, best, objectives))),
+        Fitted(_table(points, result, dimensions(records))),
+        Drawn(lambda width: printable(scatter(records, best, objectives, width))),
         *(Text(printable(line)) for line in (quality_lines(findings) if findings else ())),
     )
 
@@ -107,9 +110,12 @@ def time_lines(cost: Cost) -> Iterator[tuple[str, str]]:
 
 
 def scatter(
-    records: Sequence[TrialRecord], best: Sequence[TrialRecord], objectives: Mapping[str, Direction]
+    records: Sequence[TrialRecord],
+    best: Sequence[TrialRecord],
+    objectives: Mapping[str, Direction],
+    width: int = 80,
 ) -> str:
-    """Draw the first two objectives against each other in characters.
+    """Draw the first two objectives against each other in characters, in at most `width` columns.
 
     `o` is on the front, `.` is behind it. Of several schedulers, each has its own letter on the
     front.
@@ -122,18 +128,18 @@ def scatter(
         return ""
     x_low, x_high = _limits([record.metrics[across] for record in shown_ones])
     y_low, y_high = _limits([record.metrics[up] for record in shown_ones])
-    field = [[" "] * COLUMNS for _ in range(ROWS)]
+    ends = (number(y_low), number(y_high))
+    columns = max(NARROWEST, min(COLUMNS, width - max(map(len, ends)) - 3))
+    field = [[" "] * columns for _ in range(ROWS)]
     letters = _letters(schedulers_of(records))
     for behind, group in ((True, shown_ones), (False, best)):
         for record in group:
             mark = "." if behind else letters.get(str(record.point.get(SCHEDULER)), "o")
-            column = _cell(record.metrics[across], x_low, x_high, COLUMNS)
+            column = _cell(record.metrics[across], x_low, x_high, columns)
             row = _cell(record.metrics[up], y_low, y_high, ROWS)
             field[ROWS - 1 - row][column] = mark
     legend = ", ".join(f"{letter} {name}" for name, letter in letters.items())
-    framed = _framed(
-        field, (across, number(x_low), number(x_high)), (up, number(y_low), number(y_high))
-    )
+    framed = _framed(field, (across, number(x_low), number(x_high)), (up, *ends))
     return f"{framed}\non the front: {legend}" if letters else framed
 
 
@@ -255,7 +261,8 @@ def _framed(
         for label, row in zip(labels, field, strict=True)
     ]
     x_name, x_low, x_high = across
-    ends = f"{x_low}{x_high:>{COLUMNS - len(x_low)}}"
-    rule = f"{'':>{margin}} +{'-' * COLUMNS}"
+    columns = len(field[0])
+    ends = f"{x_low}{x_high:>{columns - len(x_low)}}"
+    rule = f"{'':>{margin}} +{'-' * columns}"
     below = f"{'':>{margin}}  {ends}"
-    return "\n".join([name, *rows, rule, below, f"{x_name:>{margin + COLUMNS + 2}}"])
+    return "\n".join([name, *rows, rule, below, f"{x_name:>{margin + columns + 2}}"])

@@ -4,6 +4,7 @@ and are told."""
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -63,6 +64,20 @@ def _follow(tracker, results, samples, earlier=(), finish=False):
             )
         if finish:
             follower.finish([one.record for one in samples])
+
+
+def test_a_ctrl_c_does_not_reach_its_process_from_the_first_moment(tracker, results):
+    """A terminal gives it to all processes, also to one that can't have said yet it wants none."""
+    interrupt = 1 << (signal.SIGINT - 1)
+
+    def blocked(pid):
+        status = Path(f"/proc/{pid}/status").read_text()
+        return int(re.search(r"SigBlk:\s*(\w+)", status)[1], 16) & interrupt
+
+    with MlflowWorker(tracker, results, history_of([]), 4) as follower:
+        assert blocked(follower._process.pid)
+        assert not blocked(os.getpid())
+        follower.finish([])
 
 
 def test_each_judged_trial_is_logged_elsewhere_after_what_was_left_out(follow, tracker, results):
