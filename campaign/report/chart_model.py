@@ -10,7 +10,7 @@ from campaign.report.workload_picture import duration
 
 Tone = Literal["front", "other", "baseline", "chosen"]
 """What a series is, which decides its look everywhere."""
-LOG_FROM = 20.0
+LOG_FROM = 10.0
 """From this ratio of the greatest to the least value on, an axis is logarithmic."""
 _SPARE = 0.04
 """The part of an axis that stays free beside the outermost values."""
@@ -77,7 +77,7 @@ class Axis:
 class Mark:
     """A point of a chart, with a label beside it, a text under the mouse and where it leads.
 
-    `symbol` counts through the symbols of schedulers.
+    `symbol` counts through the symbols of schedulers; `across` and `up` are the ends of intervals.
     """
 
     x: float
@@ -86,6 +86,8 @@ class Mark:
     tip: str = ""
     href: str = ""
     symbol: int = 0
+    across: tuple[float, float] | None = None
+    up: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -78,11 +78,23 @@ def _points(chart: Chart, frame: Frame, *, links: bool) -> Iterator[str]:
         if series.stairs:
             yield svg.polyline(_stairs(series, frame), css="stairs")
         for mark in series.marks:
+            yield from _intervals(mark, frame, f"interval {series.tone}")
+        for mark in series.marks:
             x, y = frame.at(mark.x, mark.y)
             drawn = symbol(x, y, SIZES[series.tone], mark.symbol, f"point {series.tone}")
             reached = series.tone != "other"
             yield svg.link(drawn, mark.href, mark.tip, reached=reached) if links else drawn
     yield from _labels(chart, frame)
+
+
+def _intervals(mark: Mark, frame: Frame, css: str) -> Iterator[str]:
+    x, y = frame.at(mark.x, mark.y)
+    if mark.across:
+        low, high = (frame.at(end, mark.y)[0] for end in mark.across)
+        yield svg.line(low, y, high, y, css=css)
+    if mark.up:
+        low, high = (frame.at(mark.x, end)[1] for end in mark.up)
+        yield svg.line(x, low, x, high, css=css)
 
 
 def _stairs(series: Points, frame: Frame) -> list[tuple[float, float]]:

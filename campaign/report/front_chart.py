@@ -1,5 +1,6 @@
 """The charts of a front: two objectives against each other, a chart for each pair of them."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
@@ -7,6 +8,7 @@ from campaign.core.trials import TrialRecord
 from campaign.report.chart_model import Axis, Chart, Mark, Points, Tone
 from campaign.report.facts import alike, change, schedulers_of, short, shown
 from campaign.report.labels import BETTER_IS, Measure
+from campaign.report.lead import MARKS
 from campaign.report.result import CampaignResult
 from search.space import SCHEDULER
 
@@ -64,7 +66,27 @@ class _Drawn:
     def _axis(self, name: str) -> Axis:
         measure = self.measures[name]
         label = f"{measure.title}, {BETTER_IS[measure.direction]}"
-        return Axis.around(label, [measure.scaled(one.metrics[name]) for one in self.known])
+        values = [measure.scaled(one.metrics[name]) for one in self.known]
+        spans = (self._span(one, name) for one in self.result.front)
+        return Axis.around(label, [*values, *(end for span in spans if span for end in span)])
+
+    def _span(self, record: TrialRecord, name: str) -> tuple[float, float] | None:
+        """Return the interval of a value over the instances that the search saw, if it has one."""
+        searched = self.result.searched
+        found = searched.of_trial(record.number) if searched else None
+        ends = (found.values[name].value.low, found.values[name].value.high) if found else None
+        if ends is None or not all(map(math.isfinite, ends)):
+            return None
+        low, high = map(self.measures[name].scaled, ends)
+        return low, high
+
+    def _verdicts(self, record: TrialRecord) -> str:
+        """Return what was found of a point on unseen instances, a mark for each objective."""
+        unseen = self.result.unseen
+        found = unseen.of_trial(record.number) if unseen else None
+        if found is None:
+            return ""
+        return " " + "".join(MARKS[found.changes[name].verdict] for name in self.measures)
 
     def _title(self, x: str, y: str) -> str:
         names = [self.measures[name].label for name in (x, y)]
@@ -104,7 +126,8 @@ class _Drawn:
     def _mark(self, point: Point, tone: Tone, x: str, y: str) -> Mark:
         first, others = point
         count = f" \N{MULTIPLICATION SIGN}{len(others) + 1}" if others else ""
-        label = {"front": f"{first.number}{count}", "baseline": "baseline"}.get(tone, "")
+        own = f"{first.number}{count}{self._verdicts(first)}"
+        label = {"front": own, "baseline": "baseline"}.get(tone, "")
         on_front = first in self.result.front
         return Mark(
             self.measures[x].scaled(first.metrics[x]),
@@ -113,6 +136,8 @@ class _Drawn:
             self._tip(first, others),
             f"#{'trial' if on_front else 'all'}-{first.number}",
             self._symbol(first),
+            self._span(first, x),
+            self._span(first, y),
         )
 
     def _symbol(self, record: TrialRecord) -> int:

@@ -273,8 +273,9 @@ def class_name(one: ClassWait) -> str:
     """Return the name of a class of jobs, with the run times of a size as people say them."""
     if one.field != SIZE:
         return one.name
+    name = re.sub(r"^1 slots", "1 slot", one.name)
     return _SECONDS.sub(
-        lambda found: " to ".join(duration(float(end)) for end in found[1].split(" to ")), one.name
+        lambda found: " to ".join(duration(float(end)) for end in found[1].split(" to ")), name
     )
 
 

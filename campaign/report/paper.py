@@ -23,7 +23,8 @@ _LINE = 0.06
 _BAR = 0.16
 """Inches that each bar takes."""
 _LOOK = {
-    "font.family": "STIXGeneral",  # Times, as papers have it; it comes with matplotlib
+    # Times, as papers have it; the other one has signs that it lacks. Both come with matplotlib.
+    "font.family": ["STIXGeneral", "DejaVu Sans"],
     "mathtext.fontset": "stix",
     "font.size": 8,
     "axes.labelsize": 8,
@@ -107,6 +108,12 @@ def _draw_points(axes: Any, series: Points) -> None:
             label=name,
             zorder=3,
         )
+        tone = LIGHT["baseline" if hollow else "front"]
+        look = {"color": tone, "alpha": 0.55, "linewidth": 0.8}
+        if mark.across:
+            axes.plot(mark.across, (mark.y, mark.y), **look)
+        if mark.up:
+            axes.plot((mark.x, mark.x), mark.up, **look)
         name = "_nolegend_"  # a series has one entry there
 
 

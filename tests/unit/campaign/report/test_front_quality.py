@@ -106,7 +106,7 @@ def test_each_section_answers_its_question(found, records):
     assert re.search(r"cluster.nodes +4 . 3 +7 +\+12 %", text)
     assert "1 of 2 classes of jobs wait longer than at the baseline, most of all user 7" in text
     assert re.search(r"user +7 +12 +10 s +30 s +\+200 %", text)
-    assert re.search(r"size +1 slots, 1 min +9 +10 s +0 s +-100 %", text)
+    assert re.search(r"size +1 slot, 1 min +9 +10 s +0 s +-100 %", text)
 
 
 def test_what_cannot_be_told_is_said_instead_of_figures(records):

@@ -6,6 +6,7 @@ import itertools
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -240,6 +241,24 @@ def test_equal_points_are_one_marker_with_a_count():
     assert "the same values: trials 1, 2, 3" in hovers[0] and "and 27 more" in hovers[0]
     assert "the same values" not in hovers[1]
     assert len(behind) == 1 and "the same values: trial 42" in behind[0]
+
+
+def test_the_chart_has_the_intervals_over_instances_and_marks_of_unseen_ones():
+    records = [with_values(0, 2.0, 10.0), with_values(1, 5.0, 2.0)]
+    result = CampaignResult.of(records, CampaignFacts("demo", OBJECTIVES))
+    span = SimpleNamespace(value=SimpleNamespace(low=1.0, high=4.0))
+    own = SimpleNamespace(values=dict.fromkeys(OBJECTIVES, span))
+    searched = SimpleNamespace(of_trial={0: own}.get)
+    verdicts = zip(OBJECTIVES, ("better", "worse"), strict=True)
+    changes = {name: SimpleNamespace(verdict=verdict) for name, verdict in verdicts}
+    unseen = SimpleNamespace(of_trial={1: SimpleNamespace(changes=changes)}.get)
+    known = replace(result, searched=searched, unseen=unseen)
+    (chart,) = front_charts(known, measures(OBJECTIVES, records))
+    one, other = next(series.marks for series in chart.points if series.name == "Pareto front")
+    assert (one.across, one.up, other.across) == ((1.0, 4.0), (1.0, 4.0), None)
+    assert (one.label, other.label) == ("0", "1 \u2713\u2717")
+    assert chart.y.low <= 1.0
+    assert alone(chart).count('class="interval front"') == 2
 
 
 def test_labels_do_not_cover_each_other():
