@@ -8,6 +8,7 @@ COMMANDS = {
     "search": "search a campaign's settings until its Pareto front is known",
     "list": "the campaigns in the results folder: state, trials done, best values",
     "report": "write a campaign's report again, from its ledger; compare two trials",
+    "check": "whether a trial is worse than a reference, beyond its interval: a gate for CI",
     "fidelity": "what the jobs of a replayed log waited, beside what they waited where it is of",
     "why": "what a job of a trial waited for, from its submission to its start",
     "verify": "whether the files and figures of a campaign, or of a published one, are what its "
@@ -24,7 +25,8 @@ COMMANDS = {
     "which trials start",
     "host": "how machines join as hosts, what hosts there are, and draining or adding one while "
     "a campaign runs",
-    "export": "write a bootstrap plan for Ansible: inventory, playbook and files",
+    "export": "what others take over: a plan for Ansible, a trial's settings for a site's files, a "
+    "report's figures and tables, a study for optuna-dashboard",
     "ui": "the MLflow UI, on loopback",
     "doctor": "what this machine can do, and how to fix what is missing",
     "clean": "remove VMs and files that dead campaigns left",

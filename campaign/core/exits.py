@@ -8,6 +8,7 @@
 4  the campaign ended, and its trials are valid, but none meets the constraints: the message names
    them, and how near the best trial came
 5  what was run again (rerun) came out otherwise than it was recorded
+6  a metric is worse than it was, beyond its interval (check)
 129, 130, 143  interrupted (terminal closed, Ctrl-C, SIGTERM); what was finished is kept
 """
 
@@ -16,3 +17,4 @@ TRIALS_FAILED = 3
 MLFLOW_INCOMPLETE = 3
 NOTHING_FEASIBLE = 4
 DIFFERENT = 5
+WORSE = 6

@@ -19,7 +19,7 @@ def fidelity_of(
     Raises LedgerError where there is no such trial or none of its jobs, WorkloadError where its
     workload recorded no waits.
     """
-    record = _record(results, history, trial)
+    record = trial_or_baseline(results, history, trial)
     under = composed.baseline_in_words if record.baseline else "the settings of the trial"
     return record, under, _found(results, composed, history, record)
 
@@ -37,7 +37,8 @@ def fidelity_of_baseline(
         return None  # a report of a workload that isn't a log has no such section
 
 
-def _record(results: Results, history: History, trial: int | None) -> TrialRecord:
+def trial_or_baseline(results: Results, history: History, trial: int | None) -> TrialRecord:
+    """Return the record of a trial (None: the baseline); LedgerError where there is none."""
     records = history.final()
     if trial is None:
         found = baseline_among(history.comparable())
