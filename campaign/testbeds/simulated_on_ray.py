@@ -14,9 +14,9 @@ from campaign.simulation.testbed import SimulationTestbed
 
 _log = logging.getLogger(__name__)
 
-WORTH_S = 0.02
-"""The seconds from which a trial is handed out as a task: chosen, not measured, well above the few
-milliseconds that a task's own way is expected to take."""
+WORTH_S = 0.013
+"""The seconds from which a trial is handed out as a task: measured by `hpc-campaign bench lanes`
+(docs/benchmark.md), as the least cost at which tasks on two CPUs are faster than this process."""
 
 
 def on_ray(stack: ExitStack, testbed: SimulationTestbed, address: str, most: int) -> Lanes:
