@@ -49,11 +49,13 @@ def expected_gains(outlook: Outlook, known: Floats, seed: int) -> Floats:
     still_open = targets[~_reached(box.scaled(known)[:, None], targets).any(axis=0)]
     drawn = draw.standard_normal((DRAWS, objectives))
     gains = np.zeros(len(outlook.costs))
+    if not len(still_open):
+        return gains
     for times in range(WIDEN_TIMES):
         around = drawn * WIDER**times
         for place, (cost, spread) in enumerate(zip(outlook.costs, outlook.spreads, strict=True)):
             values = box.scaled(cost + around * spread)
-            gains[place] = _reached(values[:, None], still_open).mean() if len(still_open) else 0
+            gains[place] = _reached(values[:, None], still_open).mean()
         gains *= outlook.chances
         if gains.any():
             break

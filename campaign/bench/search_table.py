@@ -10,10 +10,14 @@ import numpy as np
 from campaign.analysis.front.instances import changes, estimate
 from campaign.analysis.front.resampling import Floats
 
-SEARCHED = ("random", "tpe", "nsga2")
+SEARCHED = ("random", "tpe", "nsga2", "qmc")
 """The samplers that are compared; the first one is what the others must beat."""
 GOALS = (0.9, 0.95, 0.99)
 """Shares of the best possible hypervolume, of which it is said after how many trials they came."""
+
+
+SUMMED = 0.95
+"""The goal by which problems are summed up."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,11 @@ class ProblemFigures:
         """The samplers in their order."""
         return tuple(dict.fromkeys(run.sampler for run in self.runs))
 
+    @property
+    def trials(self) -> int:
+        """The length of the searches by the first sampler."""
+        return len(self.runs[0].volumes)
+
     def of(self, sampler: str) -> list[SearchRun]:
         """Return the searches of one sampler, by seed."""
         return [run for run in self.runs if run.sampler == sampler]
@@ -64,8 +73,10 @@ class ProblemFigures:
 
 
 def as_text(figures: Sequence[ProblemFigures]) -> str:
-    """Return the table that people read."""
-    return "\n\n".join("\n".join(_lines(one)) for one in figures)
+    """Return the tables that people read: one for each problem, and one of them all."""
+    tables = ["\n".join(_lines(one)) for one in figures]
+    tables += ["\n".join(_summary(found)) for found in _alike(figures)]
+    return "\n\n".join(tables)
 
 
 def as_json(figures: Sequence[ProblemFigures]) -> list[dict[str, Any]]:
@@ -73,15 +84,46 @@ def as_json(figures: Sequence[ProblemFigures]) -> list[dict[str, Any]]:
     return [asdict(one) for one in figures]
 
 
+def _alike(figures: Sequence[ProblemFigures]) -> Iterator[list[ProblemFigures]]:
+    """Yield the problems that were searched by the same samplers together."""
+    for samplers in dict.fromkeys(one.samplers for one in figures):
+        yield [one for one in figures if one.samplers == samplers]
+
+
+def _summary(figures: Sequence[ProblemFigures]) -> Iterator[str]:
+    """Yield the median trials to SUMMED of all problems, and their share of the first sampler's."""
+    first, *others = figures[0].samplers
+    wide = max(len(one.name) for one in figures)
+    yield f"median trials to {SUMMED:.0%}, and their share of those by {first}"
+    heads = "".join(f"  {name:>16}" for name in others)
+    yield f"{'problem':<{wide}}  {first:>9}{heads}"
+    for one in figures:
+        base, *rest = (_middle(one, name) for name in (first, *others))
+        cells = "".join(f"  {_shared(taken, base, one.trials):>16}" for taken in rest)
+        yield f"{one.name:<{wide}}  {_trials(base):>9}{cells}"
+
+
+def _middle(one: ProblemFigures, sampler: str) -> float:
+    taken = sorted(run.trials_to(SUMMED * one.whole) for run in one.of(sampler))
+    return taken[len(taken) // 2]
+
+
+def _shared(taken: float, base: float, trials: int) -> str:
+    if math.isinf(taken):
+        return "never"
+    # One that never got there took more than all trials.
+    below = "below " if math.isinf(base) else ""
+    return f"{taken:.0f} ({below}{taken / min(base, trials):.0%})"
+
+
 def _lines(one: ProblemFigures) -> Iterator[str]:
-    trials = len(one.runs[0].volumes)
     yield (
         f"{one.name}: {', '.join(one.objectives)}; {one.points} points, {one.front} on the front; "
-        f"{len(one.of(one.samplers[0]))} seeds of {trials} trials"
+        f"{len(one.of(one.samplers[0]))} seeds of {one.trials} trials"
     )
     goals = "".join(f"  {f'trials to {goal:.0%}':>20}" for goal in GOALS)
     first = f"against {one.samplers[0]}"
-    yield f"{'sampler':<8}  {'reached, 90 % interval':>24}  {first:>26}  {'by half':>7}{goals}"
+    yield f"{'sampler':<10}  {'reached, 90 % interval':>24}  {first:>26}  {'by half':>7}{goals}"
     found = estimate(one.shares, "maximize")
     against = changes(one.shares, one.shares[0], "maximize")
     for row, name in enumerate(one.samplers):
@@ -92,7 +134,7 @@ def _lines(one: ProblemFigures) -> Iterator[str]:
             change = f"{against.difference[row]:+.1%}{interval}"
         taken = "".join(f"  {_median(one, name, goal):>20}" for goal in GOALS)
         half = f"{one.half[name] / one.whole:.1%}"
-        yield f"{name:<8}  {reached:>24}  {change:>26}  {half:>7}{taken}"
+        yield f"{name:<10}  {reached:>24}  {change:>26}  {half:>7}{taken}"
 
 
 def _between(low: float, high: float, form: str) -> str:
