@@ -16,6 +16,12 @@ def ladder_lines(found: LadderFindings | None) -> Iterator[str]:
     if found is None:
         return
     yield _saved(found)
+    if all(math.isnan(one.value) for one in found.correlations):
+        yield (
+            f"How well the simulation foretold them can't be told over {_points(found)}: it takes "
+            f"{FEWEST_TRIALS}, and values that differ."
+        )
+        return
     ranks = ", ".join(f"{one.objective} {_correlation(one)}" for one in found.correlations)
     yield f"Rank correlation with the simulation, over {_points(found)}: {ranks}."
 
@@ -31,8 +37,8 @@ def ladder_sections(found: LadderFindings | None) -> Iterator[Section]:
         (
             _saved(found),
             Table(("objective", heading), rows),
-            "The points are those that looked best in simulation, which agree with it less than "
-            "points at random would. All that is shown elsewhere is of trials alone, none of "
+            "The points are those that looked best in simulation, which may agree with it less "
+            "than points at random would. All that is shown elsewhere is of trials alone, none of "
             "simulated points.",
         ),
     )
