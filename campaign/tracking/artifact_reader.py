@@ -75,10 +75,10 @@ class ArtifactReader:
             raise _elsewhere()
         where = Path(unquote(split.path) if split.scheme else uri)
         if not where.is_absolute():
-            first, *below = _parts(uri)
-            if first != ARTIFACTS or not below:
+            parts = _parts(uri)
+            if parts[:1] != [ARTIFACTS] or len(parts) == 1:
                 raise _elsewhere()
-            return below
+            return parts[1:]
         for root in (self._root, self._given):
             if where.is_relative_to(root) and where != root:
                 return _parts(str(where.relative_to(root)))

@@ -377,7 +377,8 @@ def test_artifacts_outside_the_stores_folder_are_refused(ask, mlruns):
     assert ask("/get-artifact", query=f"run_uuid={FOREIGN}&path=secret")[0] == 403
     assert ask(LIST, query=f"run_id={FOREIGN}")[0] == 403
     away = ["s3://bucket/x", "mlflow-artifacts:/x", "file://host/x", str(mlruns / "artifacts"),
-            str(mlruns / "artifacts" / ".." / ".." / "elsewhere")]  # fmt: skip
+            str(mlruns / "artifacts" / ".." / ".." / "elsewhere"),
+            "", "artifacts", "elsewhere", "artifacts/../../elsewhere", "./elsewhere"]  # fmt: skip
     for uri in away:
         with sqlite3.connect(mlruns / "mlflow.db") as store:
             store.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", (uri, FOREIGN))
