@@ -1,6 +1,7 @@
 """Logs how far a campaign is, in the words that a user reads."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
@@ -22,6 +23,8 @@ from campaign.schema.search import Bound
 
 _WHY = {"first": "search.first", "arm": "search.arm_trials", "promoted": "search.ladder"}
 """Why a point was asked for that the sampler didn't choose freely."""
+UNSEEN_EVERY_S = 1.0
+"""Runs that are held out may take milliseconds each: how far they are is told no more often."""
 _log = logging.getLogger(__name__)
 
 
@@ -55,9 +58,11 @@ class Progress:
         self._front = FrontSoFar(self._objectives, constraints)
         self._outcomes = Outcomes(self._objectives) if deterministic else None
         self._short = short
+        self._clock = clock
         self._pace = Pace(clock, parallel=parallel)
         self._done = 0
         self._unseen = 0
+        self._unseen_told = -math.inf
         self._shown: dict[int, tuple[str, str]] = {}
         self._names: dict[int, str] = {}
 
@@ -197,6 +202,10 @@ class Progress:
         baseline = self._front.baseline
         apart = baseline is not None and not self._front.holds(baseline)
         total = max(self._unseen, (self._front.size + apart) * self._held_out)
+        now = self._clock()
+        if now - self._unseen_told < UNSEEN_EVERY_S and self._unseen < total:
+            return
+        self._unseen_told = now
         text = f"running the front on jobs that the search has not seen: {self._unseen} of {total}"
         _log_event(PHASE, text, {"unseen": self._unseen, "unseen_total": total})
 
