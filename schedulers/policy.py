@@ -164,7 +164,8 @@ class Policy:
     asked for where they don't divide its width. `multifactor` stands for `priority` on a cluster
     with a model; `levers` is None where clusters are nothing but equal nodes to it. `ignored` names
     the parameters that have no meaning here, `timing` those that make loop and backfill. Of those
-    ignored, `with_model` act on a cluster with a model, `with_accounts` where it has accounts too.
+    ignored, `with_model` act on a cluster with a model, `with_accounts` where it has accounts too,
+    and `unmodelled` are those that decide something on a real cluster.
     """
 
     reserve: Reserve = "none"
@@ -180,6 +181,7 @@ class Policy:
     timing: tuple[str, ...] = ()
     with_model: tuple[str, ...] = ()
     with_accounts: tuple[str, ...] = ()
+    unmodelled: tuple[str, ...] = ()
     levers: Levers | None = None
 
     @property

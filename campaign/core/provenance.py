@@ -82,6 +82,9 @@ class Provenance:
     simulated_policy: str = _fact("policy of the simulation", headline="simulated_policy")
     simulated_delays: str = _fact("delays of the simulation")
     ignored_parameters: str = _fact("parameters without effect in the simulation")
+    not_simulated: str = _fact(
+        "left out of the simulation, and how many jobs it may touch", headline="not simulated"
+    )
     scheduler: str = _fact("scheduler", headline="scheduler")
     scheduler_version: str = _fact("version", group=Group.RECORDED, headline="version")
     image_name: str = _fact("image", group=Group.RECORDED)

@@ -23,6 +23,7 @@ from campaign.core.version import software
 from campaign.schema.model import Campaign
 from campaign.simulation.engine import Delays, Nodes, simulate
 from campaign.simulation.table import jobs_table
+from campaign.simulation.unmodelled import unmodelled, unmodelled_wishes
 from campaign.workloads.known_names import known_to
 from schedulers.base import Params, Topology, node_name
 from schedulers.interface import Scheduler
@@ -58,6 +59,7 @@ class SimulationTestbed:
         self._workloads = workloads
         self._ended: list[tuple[Trial, Evaluation]] = []
         self._jobs: dict[object, SiteJobs] = {}
+        self._said: dict[object, str] = {}
         self._topologies: dict[int, Topology] = {}
 
     def room(self) -> int:
@@ -134,6 +136,7 @@ class SimulationTestbed:
             limit_unit_s=0.0,
             grace_s=0.0,
             ignored=ignored,
+            unmodelled=(),
         )
 
     def evaluate(self, trial: Trial) -> Evaluation:
@@ -148,7 +151,12 @@ class SimulationTestbed:
         ignored = ", ".join(n for n in policy.ignored if n in params and n not in acting)
         workload = self._workloads[trial.instance]
         known = self._provenance(scheduler, delays, workload)
-        provenance = replace(known, ignored_parameters=ignored)
+        options = self._left_out(policy, scheduler, params, acting)
+        provenance = replace(
+            known,
+            ignored_parameters=ignored,
+            not_simulated=self._not_simulated(workload, nodes, options),
+        )
         try:
             jobs, slots = self._simulated(workload, nodes, policy, delays)
         except CampaignError as error:
@@ -166,6 +174,31 @@ class SimulationTestbed:
             retryable=False,  # the same would come out
             files={"policy.json": json.dumps(asdict(policy), indent=1).encode()},
         )
+
+    @property
+    def wishes_left_out(self) -> list[str]:
+        """What jobs ask for and schedulers are told, and isn't simulated, in sentences."""
+        model = model_of(self._campaign.cluster, self._space.node_counts()[0])
+        return list(unmodelled_wishes(self._workloads[0], model))
+
+    def _left_out(
+        self, policy: Policy, scheduler: str, params: Mapping[str, object], acting: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """Return the parameters that would decide something on a real cluster, and don't here."""
+        usual = self._schedulers[scheduler].Params()
+        return tuple(
+            name
+            for name in policy.unmodelled
+            if name in params and name not in acting and params[name] != getattr(usual, name)
+        )
+
+    def _not_simulated(self, workload: Workload, nodes: Nodes, options: tuple[str, ...]) -> str:
+        """Return in words what isn't simulated; the same for all trials with such `options`."""
+        key = (workload.hash, options)
+        if key not in self._said:
+            model = model_of(self._campaign.cluster, nodes.count)
+            self._said[key] = "; ".join(unmodelled(workload, model, options))
+        return self._said[key]
 
     @cached_property
     def _levers(self) -> frozenset[Lever]:

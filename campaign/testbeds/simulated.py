@@ -49,6 +49,8 @@ class SimulationBackend:
         )
         with log.step(_log, "compiling the simulation, where that has not been done here"):
             testbed.warm_up()
+        for sentence in testbed.wishes_left_out:
+            _log.info("workload: %s", sentence)
         searched = [path for path in self._space.dimensions if path in testbed.never_used]
         if searched:
             _log.info(

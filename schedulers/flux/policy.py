@@ -32,4 +32,5 @@ def policy(params: FluxParams) -> Policy:
         grace_s=GRACE_S,
         even=True,
         ignored=tuple(name for name in FluxParams.model_fields if name in ignored),
+        unmodelled=("queue_depth", "match_policy"),
     )

@@ -117,6 +117,7 @@ def policy(params: SlurmParams) -> Policy:
         timing=TIMING,
         with_model=WITH_MODEL if ranks else (),
         with_accounts=WITH_ACCOUNTS if ranks else (),
+        unmodelled=tuple(name for name in RareOptions.model_fields if name in ignored),
     )
 
 

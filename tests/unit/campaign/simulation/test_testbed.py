@@ -90,6 +90,7 @@ def test_parameters_that_are_set_and_ignored_are_named() -> None:
     builtin = evaluated(testbed, {"scheduler.params.SchedulerType": "sched/builtin"}).provenance
     assert builtin.ignored_parameters == "bf_interval, bf_continue, PriorityWeightAge, max_rpc_cnt"
     backfill = evaluated(testbed).provenance.ignored_parameters
+    assert builtin.not_simulated == "max_rpc_cnt of 20 jobs: not simulated"
     # Slurm takes the weight of age for 0 where there is no slurmdbd.
     assert backfill == "bf_continue, PriorityWeightAge, max_rpc_cnt"
 
