@@ -18,7 +18,7 @@ from campaign.core import optional
 from campaign.core.errors import ConfigError
 from campaign.core.version import git_commit, source_digest
 
-FRONT_DOOR = {"campaign.cli.arguments", "campaign.cli.failures", "campaign.cli.parser"}
+FRONT_DOOR = {f"campaign.cli.{name}" for name in ("arguments", "commands", "failures", "parser")}
 SLOW = {
     *("asyncssh", "hydra", "libvirt", "mlflow", "numba", "numpy"),
     *("optuna", "pandas", "pyarrow", "ray", "scipy", "sqlalchemy"),
