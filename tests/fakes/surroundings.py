@@ -26,7 +26,8 @@ class _Untracked:
     def _ignore(self, *_: Any, **__: Any) -> None:
         pass
 
-    asked = started = running = finished = concluded = finish = start = sync = _ignore
+    asked = started = running = finished = concluded = finish = _ignore
+    start = sync = plot = _ignore
 
 
 def tracking() -> tuple[Any, ...]:
