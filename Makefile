@@ -7,10 +7,10 @@ ARGS ?=
 # What VMs and their images need, and what only the tests need beside it.
 SYSTEM_PACKAGES := qemu-system-x86 tini libvirt-daemon libvirt-daemon-driver-qemu libvirt-dev pkg-config gcc python3-dev python3-venv \
 	mmdebstrap uidmap erofs-utils zstd debian-archive-keyring
-TEST_PACKAGES := chromium chromium-driver libxml2-utils openssh-client cpio nix-bin iproute2 patch
+TEST_PACKAGES := chromium chromium-driver libxml2-utils openssh-client cpio nix-bin iproute2 patch prometheus
 PACKAGES = $(SYSTEM_PACKAGES)
 
-.PHONY: help setup setup-test simulate search chaos bench doctor clean ui test test-fast test-vm test-wheel fuzz check format lock docs site
+.PHONY: help setup setup-test simulate search chaos bench doctor clean ui test test-fast test-vm test-wheel fuzz check format lock docs site pictures
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -70,6 +70,12 @@ format: setup
 
 docs: setup ## the generated pages of docs/
 	$(RUN) -m campaign.cli.docs
+
+# The campaign of `make simulate`, with an MLflow store of its own.
+pictures: setup-test ## the picture of a report in docs/
+	@$(RUN) -m campaign.search --config-name simulate output.results=build/pictures output.mlruns=build/pictures/mlruns
+	@chromium --headless --no-sandbox --hide-scrollbars --force-device-scale-factor=1 --window-size=1100,1080 \
+		--screenshot=docs/pictures/report.png file://$(CURDIR)/build/pictures/simulate/report.html
 
 site: setup ## the documents as web pages, in build/site
 	$(RUN) -m sphinx -q -W --keep-going -b html -d build/site-trees docs build/site

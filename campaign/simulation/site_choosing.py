@@ -154,7 +154,9 @@ def _gathered_from_fewer(
 ) -> bool:
     """Leave out nodes that have least for the job, one after the other, until the others do."""
     seen = room.seen
-    cards = np.where(seen.avail > 0, seen.cards, ZERO) if gpus > 0 else np.zeros_like(seen.avail)
+    cards = np.zeros(seen.avail.size, np.int64)
+    if gpus > 0:
+        cards += seen.cards * (seen.avail > 0)
     if count == 1 or most_of(seen.avail, count) < width or most_of(cards, count) < gpus:
         return False
     offered = seen.avail + cards
