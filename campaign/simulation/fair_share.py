@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from campaign.simulation.compiled import compiled, lean
+from campaign.simulation.compiled import lean
 from campaign.simulation.people import Community
 from schedulers.policy import FairShare
 
@@ -40,8 +40,6 @@ UNKNOWN = -1.0
 SLOPE = 5.0
 """How much an account's use counts against that of those in it, under OBLIVIOUS."""
 TRACE = float(np.finfo(np.float64).tiny)
-FEW = 32
-"""So many values at most are sorted by insertion, which takes less time then."""
 LOG_2 = 0.693
 """The logarithm of 2, to as many places as it is counted with."""
 
@@ -58,7 +56,8 @@ class Shares(NamedTuple):
     each other share `siblings` shares. `level` is one's share among its siblings, `whole` of the
     cluster. `usage` is the slot seconds that it had, faded; `part` what that was of the top one's,
     and `effective` what counts of it, when last looked at. `factor` is the fair tree's. `since` has
-    until when running jobs are counted (s), and how often use was forgotten.
+    until when running jobs are counted (s), and how often use was forgotten. `ranked` are the
+    children as they were last ranked, by what they were `served`; the rest is room for that.
     """
 
     parent: Places
@@ -73,6 +72,10 @@ class Shares(NamedTuple):
     effective: Numbers
     factor: Numbers
     since: Times
+    ranked: Places
+    served: Numbers
+    tied: NDArray[np.bool_]
+    stack: Places
 
 
 class SharingRules(NamedTuple):
@@ -117,6 +120,10 @@ def shares_of(
         effective=np.full(len(rows), UNKNOWN),
         factor=nothing.copy(),
         since=np.array([begun_s, 0], np.int64),
+        ranked=child.copy(),
+        served=nothing.copy(),
+        tied=np.zeros(len(rows), np.bool_),
+        stack=np.zeros(len(rows), np.int32),
     )
     rules = SharingRules(
         KINDS[wanted.kind],
@@ -232,7 +239,7 @@ def _oblivious(tree: Shares, one: int, above: int) -> float:
     return of_parent * of_level**power * tree.whole[one]
 
 
-@compiled
+@lean
 def rank(tree: Shares) -> None:
     """Rank all users by the fair tree: first by their accounts, then in these.
 
@@ -241,55 +248,56 @@ def rank(tree: Shares) -> None:
     people = 0
     for one in range(tree.parent.size):
         people += tree.person[one]
-    stack = np.empty(tree.parent.size, np.int32)
-    tied = np.zeros(tree.parent.size, np.bool_)
-    size = _push(tree, stack, tied, 0, 0)
+    tree.tied[0] = False
+    size = _push(tree, 0, 0)
     shared = people
     alone = people
     while size > 0:
         size -= 1
-        one = stack[size]
+        one = tree.stack[size]
         if tree.person[one]:
-            if not tied[one]:
+            if not tree.tied[one]:
                 shared = alone
             tree.factor[one] = shared / people
             alone -= 1
         else:
-            size = _push(tree, stack, tied, size, one)
+            size = _push(tree, size, one)
 
 
-@compiled
-def _push(tree: Shares, stack: Places, tied: NDArray[np.bool_], size: int, above: int) -> int:
+@lean
+def _push(tree: Shares, size: int, above: int) -> int:
     """Put those below an account on the stack, the best one last; return its new size."""
     first = tree.begin[above]
-    count = tree.begin[above + 1] - first
-    served = np.empty(count, np.float64)
-    for index in range(count):
-        served[index] = -_deserved(tree, tree.child[first + index], above)
-    order = _ascending(served)
-    for index in range(count):
-        one = tree.child[first + order[index]]
-        if index == 0:
-            tied[one] = tied[above]
+    last = tree.begin[above + 1]
+    for index in range(first, last):
+        one = tree.ranked[index]
+        tree.served[one] = -_deserved(tree, one, above)
+    _put_in_order(tree, first, last)
+    for index in range(first, last):
+        one = tree.ranked[index]
+        if index == first:
+            tree.tied[one] = tree.tied[above]
         else:
-            tied[one] = served[order[index]] == served[order[index - 1]]
-        stack[size + count - 1 - index] = one
-    return size + count
+            tree.tied[one] = tree.served[one] == tree.served[tree.ranked[index - 1]]
+        tree.stack[size + last - 1 - index] = one
+    return size + last - first
 
 
-@compiled
-def _ascending(values: Numbers) -> Times:
-    """Return the places of values in their order; equal ones stay as they are."""
-    if values.size > FEW:
-        return np.argsort(values, kind="mergesort")
-    order = np.empty(values.size, np.int64)
-    for place in range(values.size):
-        at = place
-        while at > 0 and values[order[at - 1]] > values[place]:
-            order[at] = order[at - 1]
+@lean
+def _put_in_order(tree: Shares, first: int, last: int) -> None:
+    """Put siblings in order, who mostly are since the last time: best ones first, by number."""
+    ranked = tree.ranked
+    served = tree.served
+    for index in range(first + 1, last):
+        one = ranked[index]
+        at = index
+        while at > first:
+            other = ranked[at - 1]
+            if served[other] < served[one] or (served[other] == served[one] and other < one):
+                break
+            ranked[at] = other
             at -= 1
-        order[at] = place
-    return order
+        ranked[at] = one
 
 
 @lean

@@ -3,9 +3,11 @@
 A set is an array of words; node i is bit i % BITS of word i // BITS.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from campaign.simulation.compiled import ONE, ZERO, lean
@@ -13,13 +15,6 @@ from campaign.simulation.compiled import ONE, ZERO, lean
 Words = NDArray[np.int64]
 BITS: Any = np.int64(62)
 """Nodes in a word: the sum of a word and a bit of it still is a positive number."""
-PAIRS: Any = np.int64(0x5555_5555_5555_5555)
-FOURS: Any = np.int64(0x3333_3333_3333_3333)
-EIGHTS: Any = np.int64(0x0F0F_0F0F_0F0F_0F0F)
-COUNTED: Any = np.int64(0x7F)
-SHIFTS: Any = tuple(np.int64(1 << power) for power in range(1, 6))
-TWO, FOUR, EIGHT, SIXTEEN, HALF = SHIFTS
-"""Masks and shifts by which bits are counted."""
 
 
 @lean
@@ -40,16 +35,27 @@ def has(words: Words, node: int) -> bool:
     return (words[node // BITS] >> (node % BITS)) & ONE == ONE
 
 
-@lean
 def count_word(word: int) -> int:
     """Return how many nodes a word has."""
-    found: int = word - ((word >> ONE) & PAIRS)
-    found = (found & FOURS) + ((found >> TWO) & FOURS)
-    found = (found + (found >> FOUR)) & EIGHTS
-    found += found >> EIGHT
-    found += found >> SIXTEEN
-    found += found >> HALF
-    return found & COUNTED
+    return int(word).bit_count()
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _ones(_: Any, word: Any) -> Any:
+    """Count the bits that are 1, as the processor does."""
+
+    def build(_: Any, builder: Any, __: Any, words: Any) -> Any:
+        return builder.ctpop(words[0])
+
+    return word(word), build
+
+
+@overload(count_word, jit_options={"nogil": True})  # type: ignore[untyped-decorator]
+def _compiled_count(word: int) -> Callable[[int], int]:
+    def counted(word: int) -> int:
+        return _ones(word)
+
+    return counted
 
 
 @lean

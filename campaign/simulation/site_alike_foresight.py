@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaign.simulation.compiled import ONE, ZERO, compiled, lean
-from campaign.simulation.node_sets import BITS, Words, count_common, include, meet
+from campaign.simulation.node_sets import BITS, Words, count_common, count_word, include, meet
 from campaign.simulation.site_alike import AlikeNodes, Wanted, is_left, picked, see_free, use_free
 from campaign.simulation.site_arrays import RUNNING, Ints, Live, Records, Site
 from campaign.simulation.site_plan import (
     PlanChain,
     choose_in,
+    closing,
     next_with,
     open_nodes,
+    opening,
     overlaps,
     piece_at,
 )
@@ -100,50 +102,131 @@ def planned_alike(
     now: int,
     now_only: bool,
 ) -> tuple[int, int, int]:
-    """Choose a job's nodes, as `site_foresight.planned_start` does.
+    """Choose a job's nodes, as `site_foresight.planned_start` does; they are `chain.chosen` too.
 
-    Returns also when it first might be planned otherwise only because the plan has moved on.
+    Returns also until when the same would be found by a run that comes later.
     """
-    limit = wanted.limit
     count = wanted.number
     looked = piece = ZERO
     begin = now
+    found = until = NEVER
+    passed_now = False
     while halt[0] == GO_ON:
         piece = piece_at(chain, piece, begin)
         if chain.open[piece] < count and not now_only:
             # Where other nodes open is looked at one by one, until enough are open at once.
             piece = next_with(chain, piece, count)
             if piece == 0:
-                return NEVER, looked, NEVER
+                break
             begin = max(chain.begin[piece], begin + 1)
         if begin > chain.horizon:
-            return NEVER, looked, begin - wanted.window
-        found, later = open_nodes(
-            chain, piece, alike.every, alike.opened, begin, after(begin, limit), count
-        )
-        following = later
-        if found >= count:
-            looked = ONE
-            start = _foreseen(alike, ahead, places, wanted, begin, later, now, now_only)
-            if start <= now and is_left(places, left, wanted):
-                start = now + SECOND
-                later = ZERO - 1
-            if start <= now:
-                return now, looked, NEVER
-            if start < NEVER:
-                choose_in(chain, places, wanted.place, count)
-                clash = overlaps(chain, piece, start, after(start, limit))
-                following = start
-                if not clash and 0 <= later < start:
-                    following = later
-                elif not clash:
-                    if start > after(now, wanted.window):
-                        return NEVER, looked, start - wanted.window
-                    return (NEVER if now_only else start), looked, NEVER
-        if following < 0 or now_only:
+            until = min(until, begin - wanted.window)
+            break
+        following = _full_until(ahead, chain, piece, after(begin, wanted.limit), count)
+        if following < 0:
+            found, seen, following, kept = _start_at(
+                alike, ahead, chain, places, left, wanted, piece, begin, now, now_only
+            )
+            until = min(until, kept)
+            hindered = begin == now and found == NEVER
+            passed_now = passed_now or hindered
+            looked = max(looked, ZERO if hindered else seen)
+            if found < NEVER or following < 0:
+                break
+        elif begin == now:
+            passed_now = True
+        elif looked == 0:
+            looked = _looks(alike, chain, piece, wanted, begin)[0]
+        if now_only:
             break
         begin = max(following, begin + 1)
-    return NEVER, looked, NEVER
+    if looked == 0 and passed_now:
+        # A run that comes later looks further ahead, and may find fewer nodes from its time on.
+        looked, kept = _looks(alike, chain, ZERO, wanted, now)
+        until = min(until, kept)
+    if found > after(now, wanted.window):
+        return NEVER, looked, min(until, found - wanted.window) if found < NEVER else until
+    return (found if found <= now or not now_only else NEVER), looked, until
+
+
+@lean
+def _full_until(ahead: Foresight, chain: PlanChain, piece: int, end: int, count: int) -> int:
+    """Return when nodes open next, if till then too few can be had at a time; -1 if not so.
+
+    What is open from `piece` on only becomes less until then, and what running jobs leave more.
+    """
+    last = opening(chain, piece, end)
+    if last < 0:
+        return ZERO - 1
+    opens = chain.end[last]
+    if chain.open[last] < count:
+        return opens
+    ended = int(np.searchsorted(ahead.times, opens, "right"))
+    room = ZERO
+    for place in range(chain.chosen.size):
+        room += count_word(ahead.ended[ended, place] & ~chain.closed[last, place])
+    return opens if room < count else ZERO - 1
+
+
+@lean
+def _looks(
+    alike: AlikeNodes, chain: PlanChain, piece: int, wanted: Wanted, begin: int
+) -> tuple[int, int]:
+    """Return 1 if enough nodes are open from `begin` on for the job, and until when that holds."""
+    end = after(begin, wanted.limit)
+    found, _, beyond = open_nodes(
+        chain, piece, alike.every, alike.opened, begin, end, wanted.number
+    )
+    if found < wanted.number:
+        return ZERO, NEVER
+    return ONE, closing(chain, piece, beyond, alike.opened) - wanted.limit
+
+
+@lean
+def _start_at(
+    alike: AlikeNodes,
+    ahead: Foresight,
+    chain: PlanChain,
+    places: Records,
+    left: Ints,
+    wanted: Wanted,
+    piece: int,
+    begin: int,
+    now: int,
+    now_only: bool,
+) -> tuple[int, int, int, int]:
+    """Choose a job's nodes of those that are open from `begin` on, and return when it starts there.
+
+    It is NEVER where it doesn't. Returns also 1 if nodes were looked for; when to look again, -1
+    where that is of no use; and until when the same would be found by a run that comes later.
+    """
+    limit = wanted.limit
+    count, later, beyond = open_nodes(
+        chain, piece, alike.every, alike.opened, begin, after(begin, limit), wanted.number
+    )
+    until = NEVER
+    if begin == now and not 0 <= later <= beyond:
+        until = beyond - limit
+    if count < wanted.number:
+        return NEVER, ZERO, later, until
+    start = _foreseen(alike, ahead, places, wanted, begin, later, now, now_only)
+    if begin == now and beyond < NEVER and (start < NEVER or alike.slots > 1):
+        # Where nodes have one slot, fewer open ones leave no room earlier.
+        until = min(until, closing(chain, piece, beyond, alike.opened) - limit)
+    if start <= now and is_left(places, left, wanted):
+        start = now + SECOND
+        later = ZERO - 1
+        until = now
+    if start <= now:
+        return start, ONE, later, until
+    if start >= NEVER:
+        return NEVER, ONE, later, until
+    choose_in(chain, places, wanted.place, wanted.number)
+    if overlaps(chain, piece, start, after(start, limit)):
+        return NEVER, ONE, start, until
+    if 0 <= later < start:
+        return NEVER, ONE, later, until
+    return start, ONE, later, until
 
 
 @lean

@@ -53,9 +53,12 @@ STARTS: Any = np.int64(3)
 # Places of the state behind those of the clock (beats.py): how many jobs wait, and run; the next
 # change of nodes; how many reasons were noted; when something last changed; until when backfill
 # runs would find what the last one did, also as its plan moves on; how many jobs of the queue are
-# in order, and when priorities last put them into another one.
+# in order, and when priorities last put them into another one; how many of the queue, its first
+# ones, are all in order (NOBODY where others are among them), and when that was; flags: priorities
+# have changed since, and jobs of the queue have begun; how many jobs were queued.
 QUEUED, RUNNING, NEXT_CHANGE, NOTED, LAST_NEWS, KEPT_UNTIL, ORDERED, MOVED = range(OWN, OWN + 8)
-STATES = OWN + 8
+PLACED, PLACED_AT, RANKED, DEPARTED, TURNS = range(OWN + 8, OWN + 13)
+STATES = OWN + 13
 
 
 def _record(fields: str) -> np.dtype[Any]:
@@ -85,10 +88,11 @@ names; for one that is `unreserving`, backfill plans nothing. It depends on the 
 `part` is its partition, `standing` its class. Its nodes stand from `place` on.
 """
 LIVE_JOB = _record(
-    "submit since status outcome start end freed until restarts priority reason preempting"
+    "submit since status outcome start end freed until restarts priority reason preempting turn"
 )
 """What becomes of a job: it was submitted at `submit` (or anew, when it was requeued) and may start
-`since` then. Its nodes are free at `freed`, and it reaches its limit at `until`.
+`since` then. Its nodes are free at `freed`, and it reaches its limit at `until`. Jobs are queued in
+`turn`.
 """
 PLACE = _record("nodes amounts cards")
 """A node that a job has, and its slots and GPUs there."""

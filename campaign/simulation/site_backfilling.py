@@ -65,14 +65,12 @@ def backfill(
         if tested >= rules.tests or live.halt[0] != GO_ON:
             _note_rest(site, live, queue, index)
             break
-        reserve = _may_reserve(site, live, counts, job, now)
+        once = not _may_reserve(site, live, counts, job, now)
         reason = _not_looked_at(site, live, crowd, counts, job)
         if reason > 0:
             note(site, live, job, reason)
             continue
-        start, looked, until = _start_of(
-            site, live, room, alike, ahead, chain, job, now, not reserve
-        )
+        start, looked, until = _start_of(site, live, room, alike, ahead, chain, job, now, once)
         tested += looked
         kept = min(kept, until)
         if start < NEVER:
@@ -89,7 +87,7 @@ def backfill(
             continue
         note(site, live, job, WINDOW if start == NEVER else RESOURCES)
         planned = ONE
-        if start < NEVER and reserve:
+        if start < NEVER and not once:
             if rules.records > 0 and chain.size[1] >= rules.records:
                 break
             since, until = _planned(site, live, chain, counts, job, start, now)
@@ -172,7 +170,13 @@ def _has_room(site: Site, live: Live, job: int) -> bool:
 
 @lean
 def _planned(
-    site: Site, live: Live, chain: PlanChain, counts: Ints, job: int, start: int, now: int
+    site: Site,
+    live: Live,
+    chain: PlanChain,
+    counts: Ints,
+    job: int,
+    start: int,
+    now: int,
 ) -> tuple[int, int]:
     """Plan the job's nodes for it; return from when on, and when that might be done otherwise.
 
@@ -180,16 +184,22 @@ def _planned(
     """
     rules = site.rules[0]
     since, until = slot(start, site.jobs.limit[job], now, rules.resolution)
-    choose_in(chain, live.places, site.jobs.place[job], site.jobs.count[job])
+    if start <= now:
+        choose_in(chain, live.places, site.jobs.place[job], site.jobs.count[job])
     close_nodes(chain, since, until)
     counts[3, site.jobs.part[job]] += 1
+    kept = since - SECOND
     if since >= chain.horizon:
-        return since, since - rules.window
-    return since, until - rules.window if until >= chain.horizon else NEVER
+        kept = min(kept, since - rules.window)
+    elif until >= chain.horizon:
+        kept = min(kept, until - rules.window)
+    return since, kept
 
 
 @lean
 def _note_rest(site: Site, live: Live, queue: Ints, first: int) -> None:
+    if not site.rules[0].records_reasons:
+        return
     for index in range(first, queue.size):
         note(site, live, queue[index], DEPTH)
 

@@ -91,7 +91,7 @@ def _narrowed(
             include(room.every, node)
     end = after(begin, site.jobs.limit[job])
     count = site.jobs.count[job]
-    _, later = open_nodes(chain, ZERO, room.every, room.unplanned, begin, end, count)
+    _, later, _ = open_nodes(chain, ZERO, room.every, room.unplanned, begin, end, count)
     if taken:
         ends = next_end(site, begin, now)
         if 0 < ends < last and (later < 0 or ends < later):

@@ -54,6 +54,7 @@ def run_in_order(
     failed = np.zeros(site.tier.size, np.bool_)
     closed = np.zeros(site.reserved.size, np.bool_)
     of_partition = np.zeros(failed.size, np.int64)
+    only_one = site.tier.size == 1 and site.reserved.size == 0
     seen = started = ZERO
     live.state[UNSEEN] = 0
     for index in range(queue.size):
@@ -81,6 +82,8 @@ def run_in_order(
             continue
         if _blocks(site, live, room, job, now, there):
             _close(site, job, failed, there)
+            if only_one and not rules.records_reasons:
+                break
         elif site.jobs.reservation[job] != NOBODY:
             _close_reservation(site, live, job, closed, there)
     leave_queue(live)

@@ -23,7 +23,7 @@ from campaign.simulation.limits import (
     withdraw,
 )
 from campaign.simulation.multifactor import NOT_YET, Factors, enter, leave, recalculate
-from campaign.simulation.site_arrays import QUEUED, RUNNING, Ints, Live, Site
+from campaign.simulation.site_arrays import QUEUED, RANKED, RUNNING, Ints, Live, Site
 from campaign.simulation.site_reasons import LIMITS
 from campaign.simulation.work import QueueOrder
 
@@ -139,7 +139,7 @@ def ranked(site: Site, live: Live, crowd: Crowd, now: int) -> None:
     for index in range(live.state[QUEUED]):
         job = live.queue[index]
         age = min(1.0, max(0, now - live.jobs.submit[job]) / order.max_age)
-        live.jobs.priority[job] = int(order.age * age + crowd.share[job])
+        _give(live, job, int(order.age * age + crowd.share[job]))
 
 
 @lean
@@ -164,8 +164,16 @@ def rank_next(live: Live, crowd: Crowd) -> int:
     crowd.next_ranking[0] += crowd.period
     for index in range(waiting):
         job = live.queue[index]
-        live.jobs.priority[job] = crowd.factors.priority[job]
+        _give(live, job, crowd.factors.priority[job])
     return time
+
+
+@lean
+def _give(live: Live, job: int, priority: int) -> None:
+    """Give a job of the queue its priority; note where that is another one."""
+    if live.jobs.priority[job] != priority:
+        live.jobs.priority[job] = priority
+        live.state[RANKED] = 1
 
 
 @compiled

@@ -9,7 +9,7 @@ import numpy as np
 
 from campaign.simulation.compiled import ONE, ZERO, compiled, lean
 from campaign.simulation.node_sets import Words, count_common, count_word, include, words_for
-from campaign.simulation.site_arrays import Ints, Records, Site
+from campaign.simulation.site_arrays import NOBODY, Ints, Records, Site
 from campaign.simulation.work import NEVER, after
 
 
@@ -134,17 +134,19 @@ def open_nodes(
     begin: int,
     end: int,
     least: int,
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Let `opened` be those of `every` node that no plan closes from `begin` to `end`.
 
     `piece` isn't later than that in which `begin` is. Returns how many those are, and the next time
     at which others may be open; -1 where there is none. Where they are fewer than `least`, they
-    needn't all have been looked at.
+    needn't all have been looked at. Returns also when the first piece begins that is behind `end`;
+    NEVER where none was looked at.
     """
     for place in range(every.size):
         opened[place] = every[place]
     later = ZERO - 1
     found = ZERO - 1
+    beyond = NEVER
     while True:
         ends = chain.end[piece]
         following = chain.following[piece]
@@ -152,6 +154,7 @@ def open_nodes(
             if following > 0 and later < 0 and _opens(chain, piece, following, every, opened):
                 later = ends
             if chain.begin[piece] > end:
+                beyond = chain.begin[piece]
                 if later < 0 and following > 0 and chain.following[following] > 0:
                     later = chain.end[following]
                 break
@@ -164,7 +167,7 @@ def open_nodes(
         piece = following
         if piece == 0:
             break
-    return (found if found >= 0 else count_common(every, every)), later
+    return (found if found >= 0 else count_common(every, every)), later, beyond
 
 
 @lean
@@ -175,6 +178,35 @@ def _opens(chain: PlanChain, piece: int, following: int, every: Words, opened: W
         if found & (chain.closed[piece, place] | ~opened[place]):
             return True
     return False
+
+
+@lean
+def closing(chain: PlanChain, piece: int, time: int, opened: Words) -> int:
+    """Return when the first piece begins, at `time` or later, in which a plan closes an opened
+    node; NEVER where there is none. `piece` isn't later than that."""
+    while True:
+        if chain.begin[piece] >= time:
+            for place in range(opened.size):
+                if opened[place] & chain.closed[piece, place]:
+                    return chain.begin[piece]
+        piece = chain.following[piece]
+        if piece == 0:
+            return NEVER
+
+
+@lean
+def opening(chain: PlanChain, piece: int, end: int) -> int:
+    """Return the first piece from this one on at whose end a node opens; NOBODY if none begins
+    by `end`."""
+    while chain.begin[piece] <= end:
+        following = chain.following[piece]
+        if following == 0:
+            break
+        for place in range(chain.chosen.size):
+            if chain.closed[piece, place] & ~chain.closed[following, place]:
+                return piece
+        piece = following
+    return NOBODY
 
 
 @lean

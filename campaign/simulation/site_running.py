@@ -15,16 +15,21 @@ from campaign.simulation.compiled import ONE, ZERO, compiled, lean
 from campaign.simulation.event_queue import insert, remove
 from campaign.simulation.site_arrays import (
     COMPLETED,
+    DEPARTED,
     ENDED,
     LAST_NEWS,
     NEVER_RAN,
     NOBODY,
     NOTED,
+    ORDERED,
+    PLACED,
     QUEUED,
     RUNNING,
     RUNS,
     TIMED_OUT,
+    TURNS,
     WAITS,
+    Ints,
     Live,
     Site,
 )
@@ -64,18 +69,36 @@ def enqueue(live: Live, job: int) -> None:
     live.queue[live.state[QUEUED]] = job
     live.state[QUEUED] += 1
     live.jobs.status[job] = WAITS
+    live.jobs.turn[job] = live.state[TURNS]
+    live.state[TURNS] += 1
 
 
 @lean
 def leave_queue(live: Live) -> None:
     """Take those jobs out of the queue that don't wait any longer."""
+    state = live.state
+    if not state[DEPARTED]:
+        return
+    state[DEPARTED] = 0
+    waited = state[QUEUED]
+    state[QUEUED] = _those_waiting(live, live.queue, waited)
+    state[ORDERED] = _those_waiting(live, live.order, state[ORDERED])
+    if state[PLACED] == waited:
+        state[PLACED] = state[QUEUED]
+    elif state[PLACED] > 0:
+        state[PLACED] = NOBODY
+
+
+@lean
+def _those_waiting(live: Live, jobs: Ints, size: int) -> int:
+    """Keep those of the first jobs that wait; return their number."""
     kept = ZERO
-    for index in range(live.state[QUEUED]):
-        job = live.queue[index]
+    for index in range(size):
+        job = jobs[index]
         if live.jobs.status[job] == WAITS:
-            live.queue[kept] = job
+            jobs[kept] = job
             kept += 1
-    live.state[QUEUED] = kept
+    return kept
 
 
 @compiled
@@ -100,6 +123,7 @@ def begin(site: Site, live: Live, crowd: Crowd, ends: Ends, job: int, now: int) 
     live.jobs.freed[job] = freed
     live.jobs.outcome[job] = outcome
     live.jobs.status[job] = RUNS
+    live.state[DEPARTED] = 1
     live.jobs.preempting[job] = 0
     live.jobs.until[job] = after(now, jobs.limit[job])
     take(site, live, live.free, job)
@@ -149,4 +173,5 @@ def requeue(site: Site, live: Live, crowd: Crowd, job: int, now: int) -> None:
     live.jobs.outcome[job] = NEVER_RAN
     live.jobs.start[job] = NOBODY
     let_in_again(live, crowd, job, now)
+    live.state[PLACED] = NOBODY
     enqueue(live, job)

@@ -2,6 +2,7 @@
 changes any start."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -15,6 +16,7 @@ from campaign.core.cluster import model_of
 from campaign.core.jobs import TRAITS_SCHEMA, Workload
 from campaign.core.levers import Lever, obeyed_traits
 from campaign.schema.model import ClusterSettings
+from campaign.schema.workload import WorkloadSettings
 from campaign.simulation import site_alike, site_simulate
 from campaign.simulation.engine import Delays
 from campaign.simulation.node_sets import (
@@ -27,6 +29,7 @@ from campaign.simulation.node_sets import (
     words_for,
 )
 from campaign.simulation.site_arrays import Records, Site
+from campaign.workloads import load
 from schedulers.base import Topology
 from schedulers.policy import (
     Backfill,
@@ -83,6 +86,37 @@ def test_jobs_start_when_and_where_they_would_node_by_node_and_beat_by_beat(draw
     # Those of a job that never ran say nothing.
     ran = np.repeat(found.ran, found.schedule.count)
     assert np.array_equal(found.schedule.nodes[ran], wanted.schedule.nodes[ran])
+
+
+def test_runs_left_out_of_a_long_queue_would_have_found_the_same() -> None:
+    """As time passes, a run looks further ahead: more is planned in a job's way from now on."""
+    users = {f"u{one:04d}": {"accounts": ["ab"[one % 2]]} for one in range(1, 41)}
+    settings = ClusterSettings.model_validate(
+        {"nodes": 256, "accounts": {"a": {"shares": 3}, "b": {}}, "users": users}
+    )
+    topology = topology_of("c", 256, settings, 1, model_of(settings, 256))
+    workload = load(
+        WorkloadSettings.model_validate({"kind": "lublin", "jobs": 1500, "load": 0.9}), slots=256
+    )
+    named = replace(workload, obeyed=obeyed_traits(Lever))
+    order = Multifactor(age=4000, size=6000, period_s=300, fair_share=FairShare(weight=12_000))
+    different = []
+    for depth in (4, 14, 17, 30):
+        policy = Policy(
+            loop=SchedulingLoop(3, 60, 2e-6, 100),
+            backfill=Backfill(30, 86_400, 60, depth),
+            multifactor=order,
+            priority=Priority(age=order.age, size=order.size),
+            placement="best_fit",
+            levers=Levers(),
+        )
+        found = site_simulate.simulate_site(named, topology, policy, Delays())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(site_simulate, "_rules", _beat_by_beat(site_simulate._rules))
+            wanted = site_simulate.simulate_site(named, topology, policy, Delays())
+        if not np.array_equal(found.schedule.decided, wanted.schedule.decided):
+            different.append(depth)
+    assert different == []
 
 
 def test_a_beat_before_its_tick_is_not_missed() -> None:
