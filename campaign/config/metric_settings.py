@@ -32,7 +32,7 @@ def put(values: Any, key: str, value: Any) -> None:
     from omegaconf import OmegaConf, open_dict
 
     *above, last = parts_of(key)
-    if parts_of(key) == key.split("."):
+    if "[" not in key and parts_of(key) == key.split("."):
         OmegaConf.update(values, key, value, merge=False, force_add=True)
         return
     with open_dict(values):

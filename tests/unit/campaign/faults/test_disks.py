@@ -17,7 +17,7 @@ from tests.unit.campaign.faults.conftest import MORE, TRIALS, Data
 # What commands are forked from compiles the simulation first, which takes as long as it takes.
 pytestmark = pytest.mark.timeout(900)
 
-KIBIBYTES = (12, 16, 20, 24, 32, 48, 64, 96, 128, 256, 1024, 3072, 4608)
+KIBIBYTES = (12, 16, 20, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192)
 FULL = [*(f"size={size}k" for size in KIBIBYTES), "nr_inodes=9", "nr_inodes=14"]
 UNTRACKED = [("untracked",)]
 
@@ -209,7 +209,7 @@ TABLES = {
     "test_a_store_of_mlflow_that_takes_nothing_harms_no_trial": STORES,
 }
 RARE = {
-    *(kind for kind in FULL if kind not in ("size=12k", "size=64k", "size=3072k", "nr_inodes=14")),
+    *(kind for kind in FULL if kind not in ("size=12k", "size=64k", "size=192k", "nr_inodes=14")),
     *(f"in a trial: {how}" for how in ("replaced", "emptied", "cut", "added to", "moved")),
     *(kind for kind in STORES if kind not in ("garbage", "a folder in its place", "read-only")),
 }

@@ -74,7 +74,7 @@ def test_a_ctrl_c_does_not_reach_its_process_from_the_first_moment(tracker, resu
         status = Path(f"/proc/{pid}/status").read_text()
         return int(re.search(r"SigBlk:\s*(\w+)", status)[1], 16) & interrupt
 
-    with MlflowWorker(tracker, results, history_of([]), 4) as follower:
+    with MlflowWorker(tracker, results, history_of([]), lambda: 4) as follower:
         assert blocked(follower._process.pid)
         assert not blocked(os.getpid())
         follower.finish([])
