@@ -83,9 +83,7 @@ class SearchedFindings:
         before = next((row for row, one in enumerate(records) if one is baseline), None)
         values = {name: list(_values(one, before, rule)) for name, one in sampled.items()}
         # Without intervals, nothing is told apart; to say so of each pair would tell nothing.
-        enough = instances >= Bootstrap().fewest
-        enough = instances >= Bootstrap().fewest
-        pairs = alike(list(sampled.values()), rule) if enough else []
+        pairs = alike(list(sampled.values()), rule) if _enough(instances) else []
         points = (
             SearchedPoint(
                 record.number,
@@ -99,11 +97,15 @@ class SearchedFindings:
     @property
     def has_intervals(self) -> bool:
         """Whether there are enough instances for intervals."""
-        return self.instances >= Bootstrap().fewest
+        return _enough(self.instances)
 
     def of_trial(self, number: int) -> SearchedPoint | None:
         """Return what is known of a trial, if it is one of the points."""
         return next((one for one in self.points if one.trial == number), None)
+
+
+def _enough(instances: int) -> bool:
+    return instances >= Bootstrap().fewest
 
 
 def _row(record: TrialRecord, name: str, instances: int) -> Floats:

@@ -14,11 +14,12 @@ from campaign.execution.attainable import check_rehearsals
 from campaign.execution.executor import Executor
 from campaign.execution.recorded import check_recorded
 from campaign.execution.rehearsing import rehearse
-from campaign.records.ledger import Ledger, history_of, read
+from campaign.records.ledger import history_of, read
 from campaign.records.results import Results
 from campaign.testbeds.preflight import workload_for
 from search.distinct import key_of
 from search.pareto import front
+from tests.fakes.mortal_ledger import mortal_ledger
 from tests.fakes.testbed import FakeTestbed, Killed, evaluate
 
 OPTIONS = (
@@ -69,19 +70,7 @@ def search(composed, testbed=None, appends=None):
     """Run the campaign; die as the ledger is about to take its line number `appends`."""
     results = Results(Path(composed.campaign.output.results), composed.campaign.name)
     workload = workload_for(composed.campaign, composed.schedulers, composed.space)
-    with Ledger(results.ledger_path) as ledger:
-        if ledger.history.head is None:
-            config = composed.campaign.model_dump(mode="json")
-            ledger.append("campaign", id="d3", name="demo", config=config)
-        append = ledger.append
-        left = iter(range(appends)) if appends is not None else None
-
-        def dying(event, **values):
-            if left is not None and next(left, None) is None:
-                raise Killed
-            append(event, **values)
-
-        ledger.append = dying
+    with mortal_ledger(results, composed.campaign, appends) as ledger:
         workloads = [workload] * composed.campaign.workload.instances
         rehearse(composed, ledger, workloads)
         return Executor(

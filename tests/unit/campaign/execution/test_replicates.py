@@ -10,9 +10,10 @@ from campaign.core.trials import Replicate, TrialRecord
 from campaign.execution.executor import Executor
 from campaign.execution.racing import Race
 from campaign.records.history import History
-from campaign.records.ledger import Ledger, history_of, read
+from campaign.records.ledger import history_of, read
 from campaign.records.results import Results
 from search.pareto import front
+from tests.fakes.mortal_ledger import mortal_ledger
 from tests.fakes.testbed import FakeTestbed, Killed
 from tests.unit.campaign.execution.test_executor import composed_of
 
@@ -36,19 +37,7 @@ class ByInstance(FakeTestbed):
 def search(composed, testbed, appends=None):
     """Run the campaign; die as the ledger is about to take its line number `appends`."""
     results = Results(Path(composed.campaign.output.results), composed.campaign.name)
-    with Ledger(results.ledger_path) as ledger:
-        if ledger.history.head is None:
-            config = composed.campaign.model_dump(mode="json")
-            ledger.append("campaign", id="d3", name="demo", config=config)
-        append = ledger.append
-        left = iter(range(appends)) if appends is not None else None
-
-        def dying(event, **values):
-            if left is not None and next(left, None) is None:
-                raise Killed
-            append(event, **values)
-
-        ledger.append = dying
+    with mortal_ledger(results, composed.campaign, appends) as ledger:
         return Executor(
             composed.campaign,
             composed.space,
