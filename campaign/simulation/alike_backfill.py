@@ -8,9 +8,10 @@ without a place tells the same of all that are as wide and as long.
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from campaign.simulation.backfill import BackfillTimes, moved_up, reserved_window
-from campaign.simulation.compiled import ZERO, compiled
+from campaign.simulation.compiled import ZERO, compiled, lean
 from campaign.simulation.event_queue import Jobs, Times
 from campaign.simulation.nodes import Slots
 from campaign.simulation.planning import first_window, next_window
@@ -20,7 +21,6 @@ from campaign.simulation.profile import (
     empty_profile,
     next_room,
     next_shortage,
-    note_blocks,
 )
 from campaign.simulation.work import GO_ON, NEVER, Running, Work, after, begin, picked
 
@@ -57,7 +57,7 @@ def no_plan(running: Running, queue: Jobs, tests: int) -> SlotPlan:
     return SlotPlan(empty_profile(room), hopeless, np.full(1, STALE))
 
 
-@compiled
+@lean
 def forget(plan: SlotPlan) -> None:
     """Let the next run plan anew: a job has begun or ended."""
     plan.planned[0] = STALE
@@ -84,7 +84,16 @@ def backfill_slots(
     first, last = ends
     profile = plan.profile
     if plan.planned[0] == STALE or now >= same:
-        same = _plan_anew(work, free[0], running, now, backfill.foresight, plan)
+        same = _plan_anew(
+            work.width,
+            free[0],
+            running.limit_times,
+            running.limit_jobs,
+            running.size[0],
+            now,
+            backfill.foresight,
+            plan,
+        )
     profile.times[0] = now
     kept = looked = first + plan.planned[0]
     started = ZERO
@@ -118,9 +127,16 @@ def backfill_slots(
     return moved_up(queue, kept, looked, last), now if started else same
 
 
-@compiled
+@lean
 def _plan_anew(
-    work: Work, free: int, running: Running, now: int, foresight: int, plan: SlotPlan
+    width: NDArray[np.int32],
+    free: int,
+    limit_times: Times,
+    limit_jobs: Jobs,
+    size: int,
+    now: int,
+    foresight: int,
+    plan: SlotPlan,
 ) -> int:
     """Plan for no job yet: foresee the slots that are free if jobs run to their limits' windows.
 
@@ -129,20 +145,17 @@ def _plan_anew(
     times = plan.profile.times
     slots = plan.profile.free
     plan.planned[0] = plan.hopeless.size[0] = 0
-    size = running.size[0]
     times[0] = now
     slots[0] = free
     last = ZERO
-    window = first_window(running.limit_times[0], foresight)
+    window = first_window(limit_times[0], foresight)
     index = ZERO
     while index < size:
         ended = ZERO
         until = now + 1
-        while index < size and (
-            ended == 0 or running.limit_times[index] <= window.origin + window.length
-        ):
-            ended += work.width[running.limit_jobs[index]]
-            until = max(running.limit_times[index], now + 1)
+        while index < size and (ended == 0 or limit_times[index] <= window.origin + window.length):
+            ended += width[limit_jobs[index]]
+            until = max(limit_times[index], now + 1)
             index += 1
         if until > times[last]:
             last += 1
@@ -150,14 +163,13 @@ def _plan_anew(
             slots[last] = slots[last - 1]
         slots[last] += ended
         if index < size:
-            window = next_window(window, running.limit_times[index])
+            window = next_window(window, limit_times[index])
     plan.profile.size[0] = last + 1
-    note_blocks(plan.profile, ZERO, last + 1)
     # From the first limit on, a running job may end any moment, which moves all plans along.
-    return running.limit_times[0] if size > 0 else NEVER
+    return limit_times[0] if size > 0 else NEVER
 
 
-@compiled
+@lean
 def _place(profile: Profile, hopeless: Hopeless, width: int, limit: int, latest: int) -> int:
     """Return the step from which on `width` slots are free for `limit`; -1 if not by `latest`."""
     known = ZERO
@@ -181,7 +193,7 @@ def _place(profile: Profile, hopeless: Hopeless, width: int, limit: int, latest:
     return -1
 
 
-@compiled
+@lean
 def _note(hopeless: Hopeless, place: int, width: int, limit: int) -> None:
     """Note that what is at least so wide and so long has no place; narrower ones end at `place`."""
     widths, limits, size = hopeless

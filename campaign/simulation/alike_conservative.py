@@ -7,7 +7,7 @@ its own. It was looked for before, so only what was given back since can make ro
 
 import numpy as np
 
-from campaign.simulation.compiled import ZERO, compiled
+from campaign.simulation.compiled import ZERO, compiled, lean
 from campaign.simulation.event_queue import Jobs
 from campaign.simulation.ideal import next_event
 from campaign.simulation.nodes import Slots
@@ -97,7 +97,7 @@ def _give_back(
     return profile, freed
 
 
-@compiled
+@lean
 def _plan(work: Work, profile: Profile, queue: Jobs, first: int, last: int, freed: int) -> int:
     """Reserve places for newcomers in a part of the queue, and earlier ones for others.
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from campaign.simulation.compiled import ZERO, compiled
+from campaign.simulation.compiled import ZERO, compiled, lean
 from campaign.simulation.event_queue import Jobs
 from campaign.simulation.nodes import Slots
 from campaign.simulation.planning import (
@@ -16,6 +16,7 @@ from campaign.simulation.planning import (
     planned_start,
     scratch_of,
 )
+from campaign.simulation.shifting import shift
 from campaign.simulation.work import GO_ON, NEVER, Running, Work, after, begin
 
 
@@ -115,15 +116,14 @@ def leaving(work: Work, free: Slots, running: Running, now: int, release: int) -
     return left
 
 
-@compiled
+@lean
 def moved_up(queue: Jobs, kept: int, looked: int, last: int) -> int:
     """Move jobs that weren't looked at up behind those that were kept; return the queue's end."""
-    for index in range(looked, last):
-        queue[kept + index - looked] = queue[index]
+    shift(queue, looked, last, kept - looked)
     return last - (looked - kept)
 
 
-@compiled
+@lean
 def reserved_window(begun: int, limit: int, now: int, resolution: int) -> tuple[int, int]:
     """Return begin and end of a reservation, on multiples of `resolution` but not before now."""
     since = begun - begun % resolution

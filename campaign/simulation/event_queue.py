@@ -7,7 +7,8 @@ all of it is read in order; where only the first counts, `heapq` does.
 import numpy as np
 from numpy.typing import NDArray
 
-from campaign.simulation.compiled import lean
+from campaign.simulation.compiled import ONE, lean
+from campaign.simulation.shifting import shift
 
 Times = NDArray[np.int64]
 Jobs = NDArray[np.int64]
@@ -31,9 +32,8 @@ def place_of(times: Times, jobs: Jobs, size: int, time: int, job: int) -> int:
 def insert(times: Times, jobs: Jobs, size: int, time: int, job: int) -> None:
     """Put (time, job) into a queue of `size`."""
     at = place_of(times, jobs, size, time, job)
-    for index in range(size, at, -1):
-        times[index] = times[index - 1]
-        jobs[index] = jobs[index - 1]
+    shift(times, at, size, ONE)
+    shift(jobs, at, size, ONE)
     times[at] = time
     jobs[at] = job
 
@@ -41,6 +41,6 @@ def insert(times: Times, jobs: Jobs, size: int, time: int, job: int) -> None:
 @lean
 def remove(times: Times, jobs: Jobs, size: int, time: int, job: int) -> None:
     """Take (time, job), which is there, out of a queue of `size`."""
-    for index in range(place_of(times, jobs, size, time, job), size - 1):
-        times[index] = times[index + 1]
-        jobs[index] = jobs[index + 1]
+    at = place_of(times, jobs, size, time, job)
+    shift(times, at + 1, size, -ONE)
+    shift(jobs, at + 1, size, -ONE)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from campaign.simulation.compiled import ONE, ZERO, compiled
+from campaign.simulation.compiled import ONE, ZERO, compiled, lean
 from campaign.simulation.event_queue import Times
 from campaign.simulation.nodes import Slots
 from campaign.simulation.work import GO_ON, NEVER, Running, Work, after, give, picked
@@ -48,7 +48,7 @@ class LimitWindow(NamedTuple):
     length: int
 
 
-@compiled
+@lean
 def first_window(limit: int, foresight: int) -> LimitWindow:
     """Return the window of the first `limit` that is looked at; with a `foresight` of 0, it alone.
 
@@ -59,7 +59,7 @@ def first_window(limit: int, foresight: int) -> LimitWindow:
     return LimitWindow(limit + foresight - limit % foresight, foresight)
 
 
-@compiled
+@lean
 def next_window(window: LimitWindow, limit: int) -> LimitWindow:
     """Return the window after `window`, in which the next `limit` is: twice as long, or longer."""
     if window.length == 0:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from campaign.simulation.compiled import compiled
+from campaign.simulation.compiled import compiled, lean
 from campaign.simulation.engine import HORIZON_NS
 from campaign.simulation.event_queue import Jobs, Times, insert, remove
 from campaign.simulation.nodes import Slots, choose
@@ -82,7 +82,7 @@ def none_running(work: Work, free: Slots) -> Running:
     )
 
 
-@compiled
+@lean
 def after(time: int, duration: int) -> int:
     """Return `time` + `duration`, or NEVER where that is later; both are at most NEVER."""
     return time + min(duration, NEVER - time)
@@ -162,7 +162,7 @@ def arrive(work: Work, queue: Jobs, last: int, arrived: int, now: int) -> tuple[
     return last, arrived
 
 
-@compiled
+@lean
 def sort_queue(work: Work, queue: Jobs, first: int, last: int, now: int, order: QueueOrder) -> None:
     """Sort the queue's places `first` to `last` (excluded) by priority, highest first.
 
@@ -185,13 +185,13 @@ def sort_queue(work: Work, queue: Jobs, first: int, last: int, now: int, order: 
         queue[at] = job
 
 
-@compiled
+@lean
 def _priority(work: Work, job: int, now: int, order: QueueOrder) -> int:
     age = min(1.0, max(0, now - work.submit[job]) / order.max_age)
     return int(order.age * age + work.share[job])
 
 
-@compiled
+@lean
 def _before(work: Work, job: int, other: int) -> bool:
     if work.rank[job] != work.rank[other]:
         return work.rank[job] > work.rank[other]
