@@ -20,7 +20,7 @@ COMMANDS = {
     "files",
     "init": "write an example site's log and settings, to begin with before one's own",
     "import": "read a site's own log (sacct, a table, a trace) into one file that campaigns replay",
-    "image": "list, build, show, compare, verify, lock, remove image bundles",
+    "image": "list, build, show, compare, verify, lock, remove image bundles; bring their files",
     "golden": "list and remove golden clusters: snapshots of booted and joined clusters, from "
     "which trials start",
     "host": "how machines join as hosts, what hosts there are, and draining or adding one while "

@@ -16,7 +16,7 @@ from campaign.execution.attainable import check_metrics, check_rehearsals
 from campaign.execution.distinct import fewer_trials, most_trials
 from campaign.execution.estimate import earlier_campaigns, estimate_lines
 from campaign.execution.taking_over import sources_of
-from campaign.images.builders import require
+from campaign.extras.required import require
 from campaign.records.history import History
 from campaign.testbeds.hardware_check import hardware_errors
 from campaign.testbeds.preflight import Fit, check_ports, fits, store_of, workload_for

@@ -1,4 +1,4 @@
-"""`hpc-campaign image`: the image store and the builder."""
+"""`hpc-campaign image`: the image store, the builder, and the files that it needs of others."""
 
 import argparse
 import string
@@ -9,12 +9,14 @@ from typing import Any
 from campaign.cli.output import add_json, print_json, say, table
 from campaign.core.errors import ImageError
 from campaign.core.files import user_path
+from campaign.extras.required import require
+from campaign.extras.table import FILES, HOSTS
 from campaign.images.builders import BUILDERS, build
 from campaign.images.bundles.diff import differences
 from campaign.images.bundles.manifest import Bundle
 from campaign.images.bundles.store import MissingImageError, Store
 from campaign.images.debian import builder
-from campaign.images.debian.third_party import DEFAULT_FOLDER, VARIABLE
+from campaign.images.debian.third_party import DEFAULT_FOLDER, VARIABLE, folder_of
 from campaign.schema.image import ImageSettings
 
 HEADS = ("hash", "name", "builder", "MiB", "kernel")
@@ -34,6 +36,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _configure_build(
         below.add_parser(
             "build", help="build a bundle from its specification and lock, or with the Nix flake"
+        )
+    )
+    _configure_extras(
+        below.add_parser(
+            "extras", help="bring the third-party files of an image from their publishers"
         )
     )
     lock = below.add_parser("lock", help="renew the lock with what the mirror has")
@@ -77,19 +84,50 @@ def _configure_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mirror", help="debian: package mirror (default: the one this machine's apt uses)"
     )
+    _add_folder(parser, "debian: folder of files that no mirror has")
+
+
+def _configure_extras(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="the image: " + ", ".join(FILES))
+    _add_folder(parser, "folder for the files")
     parser.add_argument(
-        "--extras",
-        help=f"debian: folder of files that no mirror has (default: ${VARIABLE}, else "
-        f"{DEFAULT_FOLDER})",
+        "--mirror",
+        action="append",
+        default=[],
+        type=_mirror,
+        metavar="HOST=URL",
+        help="take what HOST publishes from below URL; may be repeated. The hosts are "
+        + ", ".join(HOSTS),
     )
+
+
+def _add_folder(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--extras", help=f"{what} (default: ${VARIABLE}, else {DEFAULT_FOLDER})")
+
+
+def _mirror(text: str) -> tuple[str, str]:
+    """Return a publisher's host and the address that is asked instead."""
+    host, _, url = text.partition("=")
+    if host not in HOSTS or not url.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} should be HOST=URL, where HOST is one of {', '.join(HOSTS)} and URL "
+            "begins with https:// or http://"
+        )
+    return host, url
 
 
 def run(options: argparse.Namespace) -> int:
     """Run one action on the store."""
     store = Store(options.store)
-    {"list": _list, "build": _build, "lock": _lock, "gc": _gc, "diff": _diff}.get(
-        options.action, _one
-    )(store, options)
+    actions = {
+        "list": _list,
+        "build": _build,
+        "extras": _extras,
+        "lock": _lock,
+        "gc": _gc,
+        "diff": _diff,
+    }
+    actions.get(options.action, _one)(store, options)
     return 0
 
 
@@ -105,6 +143,7 @@ def _list(store: Store, options: argparse.Namespace) -> None:
 
 
 def _build(store: Store, options: argparse.Namespace) -> None:
+    require(options.name, options.builder, extras=options.extras)
     bundle = build(
         options.name,
         builder=options.builder,
@@ -115,6 +154,18 @@ def _build(store: Store, options: argparse.Namespace) -> None:
         flake=options.flake,
     )
     say(_line(bundle))
+
+
+def _extras(_: Store, options: argparse.Namespace) -> None:
+    from campaign.cli.downloading import watching
+    from campaign.extras.bring import bring
+    from campaign.extras.download import Downloads
+
+    folder = folder_of(options.extras)
+    downloads = Downloads({HOSTS[host]: url for host, url in options.mirror})
+    with watching() as watch:
+        bring(options.name, folder, downloads, watch)
+    say(f"all files of the image {options.name} are in {folder}")
 
 
 def _lock(store: Store, options: argparse.Namespace) -> None:

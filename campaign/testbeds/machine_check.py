@@ -17,7 +17,8 @@ from campaign.config.compose import Composed
 from campaign.core.errors import CampaignError, ImageError
 from campaign.core.files import user_path
 from campaign.core.version import DISTRIBUTION
-from campaign.images.builders import chosen, require
+from campaign.extras.required import require
+from campaign.images.builders import chosen
 from campaign.images.bundles import tools
 from campaign.schema.image import ImageSettings
 from campaign.testbeds.hardware_check import hardware_errors

@@ -145,7 +145,8 @@ def _to_be_built(image: ImageSettings, store: Store, names: set[str]) -> list[st
 def _build(image: ImageSettings, store: Store, names: list[str]) -> dict[str, Bundle]:
     if not names:
         return {}
-    from campaign.images.builders import build, require
+    from campaign.extras.required import require
+    from campaign.images.builders import build
 
     for name in names:
         require(name, image.builder, extras=image.extras)

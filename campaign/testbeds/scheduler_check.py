@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from campaign.core.errors import ImageError
-from campaign.images.builders import require
+from campaign.extras.required import require
 from campaign.schema.image import ImageSettings
 from campaign.testbeds.preflight import store_of
 from schedulers.base import Params

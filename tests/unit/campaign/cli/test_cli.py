@@ -389,6 +389,9 @@ def test_the_doctor_says_where_every_scheduler_can_run(tmp_path, machines):
         assert slurm.runs.startswith("in simulation, in virtual time and on virtual machines")
         assert not slurm.lacks
         assert "flux.tar.zst: it is missing" in flux.lacks and "sha256sum" in flux.fix
+        assert "docs/schedulers.md" in flux.fix
+        command = f"hpc-campaign image extras kubernetes --extras {tmp_path} brings them"
+        assert found["kube"].fix.startswith(command) and command in found["volcano"].fix
     else:
         assert slurm.lacks and flux.lacks
 
