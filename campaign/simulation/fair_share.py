@@ -178,15 +178,15 @@ def fade(tree: Shares, rules: SharingRules, now: int) -> None:
 
 
 @lean
-def count_use(
-    tree: Shares, rules: SharingRules, one: int, slots: float, begun: int, until: int
-) -> None:
-    """Count what a job of the association had since the last time, or since it has begun.
-
-    `slots` are those that it holds, times what its quality of service makes of them.
-    """
+def use_since(tree: Shares, rules: SharingRules, begun: int, until: int) -> float:
+    """Return what counts of the use of a slot since the last time, or since a job has `begun`."""
     passed = max(0, until - max(begun, tree.since[0]))
-    used = passed * rules.fading**passed * slots
+    return passed * rules.fading**passed
+
+
+@lean
+def count_use(tree: Shares, one: int, used: float) -> None:
+    """Count what a job of the association has used, there and in the accounts above."""
     while one >= 0:
         tree.usage[one] += used
         one = tree.parent[one]

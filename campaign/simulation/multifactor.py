@@ -37,6 +37,7 @@ from campaign.simulation.fair_share import (
     factor_of,
     fade,
     rank,
+    use_since,
 )
 from campaign.simulation.people import Community, Ownership, Sizes
 from schedulers.policy import Multifactor
@@ -140,9 +141,11 @@ def recalculate(
     fair = factors.fair > 0
     if fair:
         fade(tree, rules, now // NS)
+    # Most have been running since before the last time.
+    period = use_since(tree, rules, tree.since[0], now // NS)
     if fair and rules.kind == TREE:
         for index in range(count):
-            _count_running(factors, tree, rules, active[index], begun, now)
+            _count_running(factors, tree, rules, active[index], begun, now, period)
         rank(tree)
     for index in range(count):
         job = active[index]
@@ -151,7 +154,7 @@ def recalculate(
             if priority > factors.priority[job] or not factors.rising:
                 factors.priority[job] = priority
         elif fair and rules.kind != TREE:
-            _count_running(factors, tree, rules, job, begun, now)
+            _count_running(factors, tree, rules, job, begun, now, period)
     tree.since[0] = now // NS
 
 
@@ -161,16 +164,25 @@ def leave(
 ) -> None:
     """Count what a job has used that has just ended."""
     if factors.fair > 0:
-        _count_running(factors, tree, rules, job, begun, now)
+        period = use_since(tree, rules, tree.since[0], now // NS)
+        _count_running(factors, tree, rules, job, begun, now, period)
 
 
 @lean
 def _count_running(
-    factors: Factors, tree: Shares, rules: SharingRules, job: int, begun: Times, now: int
+    factors: Factors,
+    tree: Shares,
+    rules: SharingRules,
+    job: int,
+    begun: Times,
+    now: int,
+    period: float,
 ) -> None:
+    """Count the use of a running job; `period` is that of a slot since the last time."""
     if begun[job] >= 0:
-        own = factors.association[job]
-        count_use(tree, rules, own, factors.held[job], begun[job] // NS, now // NS)
+        since = begun[job] // NS
+        used = period if since <= tree.since[0] else use_since(tree, rules, since, now // NS)
+        count_use(tree, factors.association[job], used * factors.held[job])
 
 
 @lean

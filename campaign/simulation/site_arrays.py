@@ -94,6 +94,10 @@ LIVE_JOB = _record(
 `since` then. Its nodes are free at `freed`, and it reaches its limit at `until`. Jobs are queued in
 `turn`.
 """
+FINDING = _record("beside now_only start looked until")
+"""What a backfill run has found for a job beside the plan of this number, and until when it would
+be found; `now_only` where it was only looked whether the job can start at once.
+"""
 PLACE = _record("nodes amounts cards")
 """A node that a job has, and its slots and GPUs there."""
 RULES = _record(

@@ -25,6 +25,14 @@ from campaign.simulation.site_arrays import (
 )
 from campaign.simulation.site_choosing import Room
 from campaign.simulation.site_foresight import planned_start
+from campaign.simulation.site_found_before import (
+    FoundBefore,
+    begin_plan,
+    close_plan,
+    is_found_again,
+    note_found,
+    note_planned,
+)
 from campaign.simulation.site_in_order import array_is_full
 from campaign.simulation.site_people import Crowd, held_back
 from campaign.simulation.site_plan import PlanChain, choose_in, close_nodes, no_plans, slot
@@ -42,13 +50,15 @@ def backfill(
     crowd: Crowd,
     room: Room | None,
     alike: AlikeNodes | None,
+    before: FoundBefore | None,
     ends: Ends,
     times: BackfillTimes,
     now: int,
 ) -> None:
     """Plan the queue anew: start what delays no job before it, and plan nodes for the rest.
 
-    Where nodes are `alike`, they are looked at as such.
+    Where nodes are `alike`, they are looked at as such, and what runs `before` found may be found
+    again.
     """
     rules = site.rules[0]
     live.state[LAST_BACKFILL] = live.state[TIME]
@@ -58,7 +68,7 @@ def backfill(
     counts = _no_counts(site)
     same = live.limit_times[0] if live.state[RUNNING] > 0 else NEVER
     kept = same - SECOND
-    ahead = foreseen_of(site, live, alike)
+    ahead = _ahead_of(site, live, alike, before, now, ZERO)
     tested = started = planned = ZERO
     for index in range(queue.size):
         job = queue[index]
@@ -70,7 +80,9 @@ def backfill(
         if reason > 0:
             note(site, live, job, reason)
             continue
-        start, looked, until = _start_of(site, live, room, alike, ahead, chain, job, now, once)
+        start, looked, until = _start_of(
+            site, live, room, alike, before, ahead, chain, job, now, once
+        )
         tested += looked
         kept = min(kept, until)
         if start < NEVER:
@@ -80,8 +92,8 @@ def backfill(
             continue
         if start == now and not _gives_room(site, live, room, ends, job, now):
             begin(site, live, crowd, ends, job, now)
-            ahead = foreseen_of(site, live, alike)
             started += 1
+            ahead = _ahead_of(site, live, alike, before, now, started)
             if started == rules.starts:
                 break
             continue
@@ -90,7 +102,7 @@ def backfill(
         if start < NEVER and not once:
             if rules.records > 0 and chain.size[1] >= rules.records:
                 break
-            since, until = _planned(site, live, chain, counts, job, start, now)
+            since, until = _planned(site, live, before, chain, counts, job, (start, until), now)
             same = min(same, since)
             kept = min(kept, until)
     leave_queue(live)
@@ -107,12 +119,31 @@ def _keep(state: Ints, same: int, kept: int, most: int) -> None:
     state[KEPT_UNTIL] = min(same, kept, most)
 
 
+@compiled
+def _ahead_of(
+    site: Site,
+    live: Live,
+    alike: AlikeNodes | None,
+    before: FoundBefore | None,
+    now: int,
+    started: int,
+) -> Foresight:
+    """Return what running jobs will leave, of which so many were started in this run."""
+    if before is not None:
+        if started:
+            close_plan(before)
+        else:
+            begin_plan(before, live, now)
+    return foreseen_of(site, live, alike)
+
+
 @lean
 def _start_of(
     site: Site,
     live: Live,
     room: Room | None,
     alike: AlikeNodes | None,
+    before: FoundBefore | None,
     ahead: Foresight,
     chain: PlanChain,
     job: int,
@@ -120,15 +151,19 @@ def _start_of(
     now_only: bool,
 ) -> tuple[int, int, int]:
     """Choose the job's nodes, and return what `planned_start` does."""
-    found = NEVER, ZERO, NEVER
     if room is not None:
-        found = planned_start(site, live, room, chain, job, now, now_only)
-    if alike is not None:
-        wanted = wanted_by(site, job)
-        found = planned_alike(
-            live.halt, alike, ahead, chain, live.places, live.left, wanted, now, now_only
-        )
-    return found
+        return planned_start(site, live, room, chain, job, now, now_only)
+    if alike is None or before is None:
+        return NEVER, ZERO, NEVER
+    if site.rules[0].settles and is_found_again(before, chain, job, now, now_only):
+        known = before.jobs
+        return known.start[job], known.looked[job], known.until[job]
+    wanted = wanted_by(site, job)
+    start, looked, until = planned_alike(
+        live.halt, alike, ahead, chain, live.places, live.left, wanted, now, now_only
+    )
+    note_found(before, job, now_only, start, looked, until)
+    return start, looked, until
 
 
 @lean
@@ -172,27 +207,32 @@ def _has_room(site: Site, live: Live, job: int) -> bool:
 def _planned(
     site: Site,
     live: Live,
+    before: FoundBefore | None,
     chain: PlanChain,
     counts: Ints,
     job: int,
-    start: int,
+    found: tuple[int, int],
     now: int,
 ) -> tuple[int, int]:
     """Plan the job's nodes for it; return from when on, and when that might be done otherwise.
 
     It might once the end of all plans, a window from the present, has come to where this one ends.
+    Its start was `found`, as it would be until a time.
     """
     rules = site.rules[0]
+    start, kept = found
     since, until = slot(start, site.jobs.limit[job], now, rules.resolution)
     if start <= now:
         choose_in(chain, live.places, site.jobs.place[job], site.jobs.count[job])
     close_nodes(chain, since, until)
     counts[3, site.jobs.part[job]] += 1
-    kept = since - SECOND
+    kept = min(kept, since - SECOND)
     if since >= chain.horizon:
         kept = min(kept, since - rules.window)
     elif until >= chain.horizon:
         kept = min(kept, until - rules.window)
+    if before is not None:
+        note_planned(before, chain, job, kept)
     return since, kept
 
 

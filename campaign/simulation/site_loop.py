@@ -53,6 +53,7 @@ from campaign.simulation.site_arrays import (
 )
 from campaign.simulation.site_backfilling import backfill
 from campaign.simulation.site_choosing import Room
+from campaign.simulation.site_found_before import FoundBefore
 from campaign.simulation.site_in_order import run_in_order
 from campaign.simulation.site_people import Crowd, let_in, rank_next, ranked
 from campaign.simulation.site_queueing import hopeless, still_in_order
@@ -67,10 +68,14 @@ def run_site(
     crowd: Crowd,
     room: Room | None,
     alike: AlikeNodes | None,
+    before: FoundBefore | None,
     loop: LoopTimes,
     beat: BackfillTimes,
 ) -> None:
-    """Fill in what becomes of all jobs of the site, whose nodes may be alike."""
+    """Fill in what becomes of all jobs of the site, whose nodes may be alike.
+
+    What backfill runs have found `before` is kept where they are.
+    """
     jobs = live.submit.size
     state = live.state
     ends = [(NEVER, NEVER) for _ in range(0)]  # empty, but of a type that Numba can tell
@@ -110,7 +115,7 @@ def run_site(
         if now >= state[BACKFILL_DUE]:
             ranked(site, live, crowd, now)
             _count_leaving(site, live, ends, loop.release, now)
-            backfill(site, live, crowd, room, alike, ends, beat, reads(loop, now))
+            backfill(site, live, crowd, room, alike, before, ends, beat, reads(loop, now))
 
 
 @lean

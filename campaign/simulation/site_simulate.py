@@ -105,6 +105,7 @@ def _simulated(
     from campaign.simulation.interruptible import run_loop
     from campaign.simulation.site_alike import alike_nodes
     from campaign.simulation.site_choosing import room_of
+    from campaign.simulation.site_found_before import nothing_found
     from campaign.simulation.site_loop import run_site
     from campaign.simulation.work import TOO_FAR
 
@@ -119,7 +120,8 @@ def _simulated(
     # What isn't needed isn't compiled either.
     alike = alike_nodes(site) if known.plain else None
     room = room_of(site.total.size) if alike is None else None
-    run_loop(run_site, live, site, crowd, room, alike, loop, beat)
+    before = None if alike is None else nothing_found(site, live)
+    run_loop(run_site, live, site, crowd, room, alike, before, loop, beat)
     if live.halt[0] == TOO_FAR:
         raise engine._too_far("jobs")
     return _found(site, live, begun, _ns(delays.clock_s))

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from functools import cached_property
@@ -99,11 +99,16 @@ class SimulationTestbed:
         return frozenset(
             path
             for name, scheduler in self._schedulers.items()
-            for ignored in (*self.policy(name, {}).ignored, *scheduler.Params.open)
+            for ignored in (*self._never_acting(name), *scheduler.Params.open)
             for path in self._space.dimensions
             for own in (f"{PARAMS}.{ignored}", f"{ARMS}.{name}.{ignored}")
             if path == own or (own.endswith(".") and path.startswith(own))
         )
+
+    def _never_acting(self, name: str) -> Iterator[str]:
+        policy = self.policy(name, {})
+        acting = self._acting(policy)
+        yield from (ignored for ignored in policy.ignored if ignored not in acting)
 
     def warm_up(self) -> None:
         """Compile what trials will run, so that compiling is not in the time of the first one."""

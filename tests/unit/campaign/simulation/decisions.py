@@ -127,7 +127,7 @@ class Replay:
         if kind == "in order":
             run_in_order(self.site, live, crowd, room, None, ends, now, True)
         else:
-            backfill(self.site, live, crowd, room, None, ends, self.beat, now)
+            backfill(self.site, live, crowd, room, None, None, ends, self.beat, now)
         begun = np.flatnonzero((live.jobs.start != before) & (live.jobs.status == RUNS))
         return {int(job): sorted(live.places.nodes[self._places(job)].tolist()) for job in begun}
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaign.core.cluster import Account, ClusterModel, User
-from campaign.simulation.fair_share import count_use, factor_of, fade, rank, shares_of
+from campaign.simulation.fair_share import count_use, factor_of, fade, rank, shares_of, use_since
 from campaign.simulation.people import people_of
 from schedulers.policy import FairShare
 
@@ -39,7 +39,11 @@ class Tree:
 
     def use(self, user, amount):
         since = self.tree.since[0]
-        count_use(self.tree, self.rules, self.places[user], amount, since, since + 1)
+        count_use(
+            self.tree,
+            self.places[user],
+            amount * use_since(self.tree, self.rules, since, since + 1),
+        )
 
     def factors(self, *users):
         return [factor_of(self.tree, self.rules, self.places[user]) for user in users]
@@ -165,7 +169,7 @@ def test_use_fades_by_its_half_life():
 def test_new_use_fades_from_its_beginning():
     one = Tree(TWO, half_life_s=600.0)
     one.tick(60)
-    count_use(one.tree, one.rules, one.places["v"], 4.0, 10, 160)
+    count_use(one.tree, one.places["v"], 4.0 * use_since(one.tree, one.rules, 10, 160))
     # It was counted until 60, whether it ran then or not.
     assert one.usage("root") == pytest.approx(4 * 100 * (1 - 0.693 / 600) ** 100)
 
@@ -213,12 +217,18 @@ def test_use_is_conserved(jobs, half_life, kind, period):
     for now in range(0, 1000):
         for user, begun, ran, slots in jobs:
             if begun + ran == now:
-                count_use(one.tree, one.rules, one.places[user], slots, begun, now)
+                count_use(
+                    one.tree, one.places[user], slots * use_since(one.tree, one.rules, begun, now)
+                )
         if now % period == 0:
             fade(one.tree, one.rules, now)
             for user, begun, ran, slots in jobs:
                 if begun <= now < begun + ran:
-                    count_use(one.tree, one.rules, one.places[user], slots, begun, now)
+                    count_use(
+                        one.tree,
+                        one.places[user],
+                        slots * use_since(one.tree, one.rules, begun, now),
+                    )
             one.tick(now)
     held = sum(ran * slots for _, _, ran, slots in jobs)
     if half_life == 0:

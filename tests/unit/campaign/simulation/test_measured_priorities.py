@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from campaign.core.cluster import ClusterModel, NodeGroup
-from campaign.simulation.fair_share import count_use, shares_of
+from campaign.simulation.fair_share import count_use, shares_of, use_since
 from campaign.simulation.multifactor import enter, factors_of, leave, recalculate
 from campaign.simulation.people import Sizes, ownership, people_of
 from campaign.testbeds.preflight import cluster_model
@@ -53,7 +53,8 @@ class Replay:
             ),
             *shares_of(people, wanted.fair_share),
         )
-        count_use(*self.state[1:], ADMINISTRATOR, float(nodes), 0, 1)
+        tree, rules = self.state[1:]
+        count_use(tree, ADMINISTRATOR, nodes * use_since(tree, rules, 0, 1))
         self.begun = np.full(jobs.num_rows, -1, np.int64)
         self.active: list[int] = []
 

@@ -251,3 +251,9 @@ def test_what_cannot_be_compared_is_said(
 def test_set_up_compiles_what_the_default_campaign_runs() -> None:
     simulated.main()
     assert run_clocked.signatures
+
+
+def test_what_acts_only_where_people_share_the_cluster_is_not_said_to_have_no_effect() -> None:
+    people = ("cluster.accounts={a: {shares: 3}, b: {}}", "cluster.users={u: {accounts: [a]}}")
+    weight = "scheduler.params.PriorityWeightFairshare"
+    assert weight not in made(f"{weight}=[0,1000]", *people).never_used
