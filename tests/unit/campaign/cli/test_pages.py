@@ -11,6 +11,7 @@ import pytest
 
 from campaign.config.compose import compose
 from campaign.config.defaults import setting_rows
+from campaign.testbeds.preflight import workload_for
 
 ROOT = Path(__file__).parents[4]
 PACKAGES = ("campaign", "actors", "schedulers", "search")
@@ -71,6 +72,25 @@ def test_what_make_simulate_runs_is_a_campaign_on_unseen_workloads_too():
     assert "--config-name simulate" in (ROOT / "Makefile").read_text()
     campaign = compose([], None, "simulate").campaign
     assert campaign.search.holdout >= 5 and campaign.workload.instances >= 5
+
+
+def test_what_needs_no_virtual_machine_installs_nothing_for_them():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in ("simulate", "ui"):
+        (needs,) = re.findall(rf"^{target}: (.*) ##", makefile, re.M)
+        assert needs == "$(VENV)/.light"
+    (needs,) = re.findall(r"^\$\(VENV\)/\.light: (.*)", makefile, re.M)
+    assert needs == "requirements-light.lock pyproject.toml"
+
+
+def test_a_model_is_of_one_year_in_the_documents_and_in_what_is_said_of_a_workload():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    written = "\n".join(page.read_text() for page in pages)
+    composed = compose(["workload=lublin", "workload.jobs=2"])
+    parts = (composed.campaign, composed.schedulers, composed.space)
+    said = workload_for(*parts).notes["model"]
+    (year,) = re.findall(r"Lublin, Feitelson (\d{4})", said)
+    assert set(re.findall(r"Lublin(?:,| and) Feitelson (\d{4})", written)) == {year}
 
 
 def test_the_documents_build_as_a_site(tmp_path):

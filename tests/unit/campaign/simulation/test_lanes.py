@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import Future
+from contextlib import ExitStack
 
 import pytest
 
@@ -15,6 +16,7 @@ from campaign.simulation.interruptible import LoopEndedError
 from campaign.simulation.lanes import Lanes, on_threads
 from campaign.simulation.testbed import SimulationTestbed
 from campaign.testbeds.preflight import workloads_for
+from campaign.testbeds.simulated import SimulationBackend
 
 SETTINGS = ("testbed=simulation", "search.trials=12", "search.batch=4", "workload.jobs=40")
 
@@ -128,6 +130,17 @@ def test_a_campaign_is_the_same_in_one_lane_and_in_several(tmp_path, monkeypatch
     assert lanes.room() == 3
     assert campaign_on(tmp_path / "several", composed, lanes) == one
     lanes.close()
+
+
+@pytest.mark.parametrize(("parallel", "used"), [(4, 3), (2, 2), (1, 1)])
+def test_trials_use_as_many_cores_as_there_are_and_as_they_may(parallel, used, monkeypatch) -> None:
+    composed, _ = parts_of(f"testbed.parallel={parallel}")
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: range(3))
+    monkeypatch.setattr(SimulationTestbed, "warm_up", lambda self: None)
+    parts = (composed.campaign, composed.schedulers, composed.space)
+    with ExitStack() as stack:
+        opened = SimulationBackend(*parts).open(stack, workloads_for(*parts))
+        assert opened.room() == used
 
 
 def test_a_running_loop_ends_when_its_lanes_are_closed() -> None:
