@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from campaign.cli.arguments import add_results
-from campaign.cli.output import add_json, print_json, say, table
+from campaign.cli.output import add_json, fitted_table, print_json, say, terminal_columns
 
 if TYPE_CHECKING:
     from campaign.records.campaigns import CampaignSummary
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json([asdict(one) for one in found])
     elif found:
-        say(table(HEADS, [_row(one) for one in found]))
+        say(fitted_table(HEADS, [_row(one) for one in found], terminal_columns()))
     else:
         say(f"{options.results}/ holds no campaigns; `hpc-campaign search` begins one")
     return 0

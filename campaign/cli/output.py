@@ -2,6 +2,8 @@
 
 import argparse
 import re
+import shutil
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -40,6 +42,32 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         ).rstrip()
         for row in cells
     )
+
+
+def fitted_table(heads: Sequence[str], rows: Sequence[Sequence[str]], columns: int | None) -> str:
+    """Return the table where it fits into the columns; else a block for each row.
+
+    A block has a line for each cell that isn't empty, so that a terminal breaks none but the long.
+    Where there are no `columns`, as in a pipe, everything fits.
+    """
+    whole = table(heads, rows)
+    if columns is None or all(len(line) <= columns for line in whole.splitlines()):
+        return whole
+    wide = max(map(len, heads))
+    blocks = (
+        "\n".join(
+            f"{head:<{wide}}  {printable(cell, lines=False)}"
+            for head, cell in zip(heads, row, strict=True)
+            if cell
+        )
+        for row in rows
+    )
+    return "\n\n".join(blocks)
+
+
+def terminal_columns() -> int | None:
+    """Return how many columns the terminal has that is printed on; None if there is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _numeric(text: str) -> bool:

@@ -4,7 +4,6 @@ Whatever is only asked (`--help`, `--cfg`, `--dry-run`) imports neither Ray nor 
 """
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
 
@@ -72,9 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(given)
     if options.help:
         from campaign.cli.help import text
+        from campaign.cli.output import terminal_columns
 
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print(text(parser(), USAGE, width))
+        print(text(parser(), USAGE, terminal_columns()))
         return 0
     from campaign.config.compose import compose
 

@@ -35,14 +35,14 @@ class UnseenChange:
     @property
     def brief(self) -> str:
         """The change alone."""
-        return "no value" if math.isnan(self.percent) else f"{self.percent:+.0f} %"
+        return "no value" if math.isnan(self.percent) else f"{_whole(self.percent)} %"
 
     @property
     def words(self) -> str:
         """The change with its interval."""
         if math.isnan(self.percent) or math.isnan(self.low):
             return self.brief
-        return f"{self.brief}, {self.low:+.0f} to {self.high:+.0f} %"
+        return f"{self.brief}, {_whole(self.low)} to {_whole(self.high)} %"
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,11 @@ def sentences(findings: HoldoutFindings, objectives: Mapping[str, Direction]) ->
         yield f"Of {several} points of the front, {keeping} {keep} a gain there."
 
 
+def _whole(percent: float) -> str:
+    # Never -0.0: a change that can't be seen has no direction.
+    return f"{round(percent, 0) + 0.0:+.0f}"
+
+
 def _unconfirmed(one: UnseenChange, direction: Direction) -> str:
     gained = one.claimed < 0 if direction == "minimize" else one.claimed > 0
     if one.verdict == "worse":
@@ -128,7 +133,7 @@ def _unconfirmed(one: UnseenChange, direction: Direction) -> str:
     elif one.verdict == "same":
         so = "the same as the baseline's there"
     elif gained:
-        so = f"its gain ({one.claimed:+.0f} % where the search looked) is not confirmed there"
+        so = f"its gain ({_whole(one.claimed)} % where the search looked) is not confirmed there"
     else:
         so = f"not certain to be {BETTER[direction]} or not there"
     return f"{so} ({one.words})"

@@ -114,6 +114,18 @@ def test_the_table_has_a_line_per_campaign_the_latest_first(tmp_path, capsys):
     assert all(line.endswith("awrt_s 1.5, node_hours 2") for line in lines)
 
 
+def test_a_narrow_terminal_has_a_line_for_each_value(tmp_path, capsys, monkeypatch):
+    for name in ("one", "two"):
+        begun(tmp_path, name, ("ok", 1.5, 2.0), overrides=["testbed=simulation"])
+    for columns, lines in ((60, 2 * 7 + 1), (200, 3)):
+        monkeypatch.setattr("campaign.cli.list.terminal_columns", lambda columns=columns: columns)
+        assert entry.main(["list", "--results", str(tmp_path)]) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert len(said) == lines and max(map(len, said)) <= columns
+        if columns == 60:
+            assert said[-1] == "best values  awrt_s 1.5, node_hours 2"
+
+
 def test_the_same_as_json(tmp_path, capsys):
     begun(tmp_path, "mine", ("ok", 1.5, 2.0))
     assert entry.main(["list", "--json", "--results", str(tmp_path)]) == 0

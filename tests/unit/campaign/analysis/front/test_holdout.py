@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from campaign.analysis.front.holdout import HoldoutFindings, sentences
+from campaign.analysis.front.holdout import HoldoutFindings, UnseenChange, sentences
 from campaign.core.trials import TrialRecord
 
 OBJECTIVES = {"wait": "minimize", "use": "maximize"}
@@ -76,6 +76,11 @@ def test_few_instances_give_no_interval_and_no_gain():
     )
     assert findings.points[0].changes["wait"].verdict == "unclear"
     assert findings.points[0].changes["wait"].words == "-48 %"
+
+
+def test_a_change_that_rounds_to_nothing_has_no_minus():
+    one = UnseenChange(-0.2, -0.4, -1.4, -0.3, "unclear")
+    assert (one.brief, one.words) == ("+0 %", "+0 %, -1 to +0 %")
 
 
 def test_a_baseline_of_nothing_has_no_percentage():
