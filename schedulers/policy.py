@@ -99,7 +99,9 @@ class Backfill:
 
     A job is started where that delays no job before it, at most `max_start` jobs a run (0: any
     number). Another is given a reservation of whole nodes within `window_s`. Reservations begin and
-    end on multiples of `resolution_s`. The limits of running jobs are looked at in windows: the
+    end on multiples of `resolution_s`. Where looking at a job takes time, a run ends after
+    `longest_s` (0: never), and whenever it has worked for `yields_after_s` it lets others work for
+    `yields_s` (0: never). The limits of running jobs are looked at in windows: the
     first is `foresight_s` long, each further one twice as long, and a job is planned for the end of
     a window (0: one limit after the other). All times are in seconds.
     """
@@ -110,6 +112,9 @@ class Backfill:
     max_test: int
     max_start: int = 0
     foresight_s: float = 0.0
+    longest_s: float = 0.0
+    yields_after_s: float = 0.0
+    yields_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -165,7 +170,8 @@ class Policy:
     with a model; `levers` is None where clusters are nothing but equal nodes to it. `ignored` names
     the parameters that have no meaning here, `timing` those that make loop and backfill. Of those
     ignored, `with_model` act on a cluster with a model, `with_accounts` where it has accounts too,
-    and `unmodelled` are those that decide something on a real cluster.
+    `with_time` where looking at a job takes time, and `unmodelled` are those that decide something
+    on a real cluster.
     """
 
     reserve: Reserve = "none"
@@ -181,6 +187,7 @@ class Policy:
     timing: tuple[str, ...] = ()
     with_model: tuple[str, ...] = ()
     with_accounts: tuple[str, ...] = ()
+    with_time: tuple[str, ...] = ()
     unmodelled: tuple[str, ...] = ()
     levers: Levers | None = None
 

@@ -4,20 +4,26 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
+from math import isnan
 from statistics import mean, stdev
 
 import pyarrow as pa
 
 from campaign.bench.first_difference import FirstDifference, first_difference
+from campaign.bench.held_out import MAKESPAN, MEAN, P95, STARTS, Error, errors, period_s
 from campaign.simulation.calibration import CalibrationCase, differences, simulated
 from campaign.simulation.engine import Delays
 
 SHOWN = ("awrt_s", "wait_mean_s", "wait_p95_s", "utilisation")
 """The metrics of the table; the JSON has all."""
 WIDTH = 60
-MARGIN_S = 5.0
-"""What launching a job may take beside the scheduler's intervals, before a start counts as another
-decision."""
+TITLES = {
+    MEAN: "mean wait",
+    P95: "95 % wait",
+    MAKESPAN: "makespan",
+    STARTS: "starts within the scheduler's period",
+}
+"""The errors over all trials."""
 
 
 def overrides(delays: Delays) -> str:
@@ -42,9 +48,7 @@ def parted(case: CalibrationCase, delays: Delays) -> FirstDifference | None:
     Of the moments at which the scheduler's clock may first tick, it is the one with which the two
     agree for longest. Starts are alike that differ by an interval of the scheduler at most.
     """
-    policy = case.policy
-    intervals = [policy.dispatch_delay_s, policy.backfill.interval_s if policy.backfill else 0.0]
-    tolerance_s = max(intervals) + MARGIN_S
+    tolerance_s = period_s(case.policy)
     found = [first_difference(case.jobs, jobs, tolerance_s) for jobs in simulated(case, delays)]
     if None in found:
         return None
@@ -77,7 +81,19 @@ def as_text(
                 over_all[name] += offs[name] if title == "tested on" else []
     lines.append("mean distance over all points that were tested on")
     lines += [_row("", name, "", "", "", f"{mean(offs):.1%}") for name, offs in over_all.items()]
+    lines += ["", *held_out_lines(errors(fitted_on, delays), errors(tested_on, delays))]
     return "\n".join(lines) + "\n"
+
+
+def held_out_lines(fitted_on: Sequence[Error], tested_on: Sequence[Error]) -> Iterator[str]:
+    """Yield how wrong the simulation is where its delays were fitted, and on what it hadn't seen.
+
+    It is how wrong all trials together are; those that are wrong in either direction make up for
+    one another.
+    """
+    yield f"{'over all trials, with 90 % intervals':<40} {'fitted on':<32} held out"
+    for fitted, tested in zip(fitted_on, tested_on, strict=True):
+        yield f"  {TITLES[fitted.name]:<38} {fitted.sentence:<32} {tested.sentence}"
 
 
 def as_json(
@@ -95,7 +111,25 @@ def as_json(
         for title, cases in (("fitted on", fitted_on), ("tested on", tested_on))
         for case in cases
     ]
-    return json.dumps({"delays": asdict(delays), "trials": rows}, indent=1)
+    found = {
+        "delays": asdict(delays),
+        "overrides": overrides(delays),
+        "fitted_on": errors_json(errors(fitted_on, delays)),
+        "held_out": errors_json(errors(tested_on, delays)),
+        "trials": rows,
+    }
+    return json.dumps(found, indent=1)
+
+
+def errors_json(found: Sequence[Error]) -> dict[str, dict[str, float | None]]:
+    """Return each error with the ends of its interval, which are null where it has none."""
+    return {
+        one.name: {
+            end: None if isnan(value) else value
+            for end, value in (("value", one.value), ("low", one.low), ("high", one.high))
+        }
+        for one in found
+    }
 
 
 def as_table(

@@ -1,12 +1,21 @@
 """The trials of a campaign beside the simulation of the same points: how well it foretells them."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import pyarrow as pa
 
-from campaign.bench.agreement_table import SHOWN, apart, overrides, parted
+from campaign.bench.agreement_table import (
+    SHOWN,
+    TITLES,
+    apart,
+    errors_json,
+    held_out_lines,
+    overrides,
+    parted,
+)
+from campaign.bench.held_out import errors
 from campaign.config.compose import Composed
 from campaign.core.errors import ConfigError, LedgerError
 from campaign.core.jobs import Workload, tau_of
@@ -14,7 +23,7 @@ from campaign.core.trials import TrialRecord
 from campaign.execution.report_again import begun
 from campaign.records.history import History
 from campaign.records.results import Results
-from campaign.simulation.calibration import CalibrationCase, differences
+from campaign.simulation.calibration import CalibrationCase, differences, fit
 from campaign.simulation.engine import Delays, Nodes
 
 FEWEST = 3
@@ -23,13 +32,18 @@ FEWEST = 3
 
 @dataclass(frozen=True)
 class MeasuredCampaign:
-    """The valid trials of a campaign's newest group, each as a case; `objectives` are its own."""
+    """The valid trials of a campaign's newest group, each as a case; `objectives` are its own.
+
+    `delays` were fitted to the cases `fitted_on`, if there are any, which `fitted_to` names.
+    """
 
     name: str
     testbed: str
     objectives: tuple[str, ...]
     cases: Mapping[int, CalibrationCase]
     delays: Delays
+    fitted_to: str = ""
+    fitted_on: tuple[CalibrationCase, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,33 @@ def measured_campaign(results: Results, delays: Delays | None = None) -> Measure
     )
 
 
+def fitted(measured: MeasuredCampaign, other: MeasuredCampaign) -> MeasuredCampaign:
+    """Return the campaign with delays that are fitted to the `other` one's trials.
+
+    Where it is the same, they are fitted to every second of its trials, and the others are left.
+    Delays that aren't fitted stay as they are. Raises ConfigError for a single trial.
+    """
+    if other.name != measured.name:
+        cases = tuple(other.cases.values())
+        return replace(
+            measured, delays=fit(cases, measured.delays), fitted_to=other.name, fitted_on=cases
+        )
+    numbers = list(measured.cases)
+    if len(numbers) < 2:
+        raise ConfigError(
+            f"{measured.name} has one valid trial: none is left to compare with",
+            resolution="Name another campaign of the same cluster: --fit OTHER.",
+        )
+    cases = tuple(measured.cases[number] for number in numbers[::2])
+    return replace(
+        measured,
+        cases={number: measured.cases[number] for number in numbers[1::2]},
+        delays=fit(cases, measured.delays),
+        fitted_to=f"its trials {', '.join(map(str, numbers[::2]))}",
+        fitted_on=cases,
+    )
+
+
 def foretold(measured: MeasuredCampaign) -> list[Foretold]:
     """Return the campaign's objectives, and the metrics that every comparison shows.
 
@@ -123,12 +164,15 @@ def as_text(measured: MeasuredCampaign) -> str:
         [
             f"The trials of {measured.name} ({measured.testbed}), and the same points simulated",
             f"with {overrides(measured.delays)}",
+            *([f"fitted to {measured.fitted_to}"] if measured.fitted_on else []),
             "",
             f"{'':<10}{'metric':<24}{'measured':>12}{'simulated':>12}{'apart':>9}",
             *rows,
             "",
             f"over {len(measured.cases)} trials",
             *map(_sentence, found),
+            "",
+            *_errors(measured),
             "",
             "where the two first part",
             *partings,
@@ -143,6 +187,12 @@ def as_json(measured: MeasuredCampaign) -> dict[str, Any]:
         "campaign": measured.name,
         "testbed": measured.testbed,
         "delays": asdict(measured.delays),
+        "overrides": overrides(measured.delays),
+        "fitted_to": measured.fitted_to or None,
+        "fitted_on": errors_json(errors(measured.fitted_on, measured.delays))
+        if measured.fitted_on
+        else None,
+        "errors": errors_json(errors(list(measured.cases.values()), measured.delays)),
         "trials": list(measured.cases),
         "metrics": {
             one.name: {
@@ -154,6 +204,16 @@ def as_json(measured: MeasuredCampaign) -> dict[str, Any]:
             for one in foretold(measured)
         },
     }
+
+
+def _errors(measured: MeasuredCampaign) -> Iterator[str]:
+    """Yield how wrong the simulation of all trials together is."""
+    found = errors(list(measured.cases.values()), measured.delays)
+    if measured.fitted_on:
+        yield from held_out_lines(errors(measured.fitted_on, measured.delays), found)
+        return
+    yield "over all trials, with 90 % intervals"
+    yield from (f"  {TITLES[one.name]:<38} {one.sentence}" for one in found)
 
 
 def _valid(history: History) -> list[TrialRecord]:

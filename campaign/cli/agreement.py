@@ -23,17 +23,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="delays of the simulation, as `hpc-campaign bench agreement` prints them (default: "
         "those of the campaign's configuration)",
     )
+    parser.add_argument(
+        "--fit",
+        metavar="OTHER",
+        help="fit the delays to this campaign's trials on the same cluster; with NAME itself, to "
+        "every second of its trials, which leaves the others to compare with",
+    )
     add_results(parser)
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Simulate each valid trial's point, and print how far the two are apart."""
-    from campaign.bench.measured_campaign import as_json, as_text, measured_campaign
+    from campaign.bench.measured_campaign import as_json, as_text, fitted, measured_campaign
     from campaign.records.results import Results
 
     delays = _delays_of(options.delays) if options.delays else None
     measured = measured_campaign(Results(options.results, options.name), delays)
+    if options.fit is not None:
+        measured = fitted(measured, measured_campaign(Results(options.results, options.fit)))
     if options.json:
         print_json(as_json(measured))
     else:

@@ -24,7 +24,7 @@ class BackfillTimes(NamedTuple):
     """schedulers.policy.Backfill in ns; `on` is 0 where there is none.
 
     `whole` reserves all slots of a node. `kernel` is that of `beats.LoopTimes`, and `test` what
-    looking at one job takes.
+    looking at one job takes; after `turn` jobs (0: any number) the run sleeps for `sleep`.
     """
 
     on: int
@@ -37,6 +37,8 @@ class BackfillTimes(NamedTuple):
     foresight: int
     kernel: int
     test: int
+    turn: int
+    sleep: int
 
 
 @compiled

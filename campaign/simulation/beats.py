@@ -209,6 +209,8 @@ def _next_backfill(state: State, backfill: BackfillTimes, tick: int, since: int)
 def took(backfill: BackfillTimes, tested: int) -> int:
     """Return by how much the next run comes later than its interval after one of so many jobs."""
     took = backfill.test * tested
+    if backfill.turn > 0:
+        took += tested // backfill.turn * backfill.sleep
     if backfill.kernel > 0:
         # A sleep ends with a tick of the kernel.
         took = (took // backfill.kernel + 1) * backfill.kernel

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from campaign.core.errors import WorkloadError
-from schedulers.policy import Policy
+from schedulers.policy import Backfill, Policy
 
 if TYPE_CHECKING:
     from campaign.simulation.backfill import BackfillTimes
@@ -287,19 +287,43 @@ def _clockwork(policy: Policy, delays: Delays, *, whole: bool) -> "tuple[LoopTim
         kernel=int(_ns(delays.kernel_s)),
     )
     if plan is None:
-        return loop, BackfillTimes(0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
+        return loop, BackfillTimes(0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0)
     return loop, BackfillTimes(
         on=1,
         interval=int(_ns(plan.interval_s)),
         window=int(_ns(plan.window_s)),
         resolution=int(_ns(plan.resolution_s)),
-        tests=plan.max_test,
+        tests=most_tests(plan, delays),
         starts=plan.max_start,
         whole=int(whole),
         foresight=int(_ns(plan.foresight_s)),
         kernel=int(_ns(delays.kernel_s)),
         test=int(_ns(delays.plan_s)),
+        turn=_turn(plan, delays),
+        sleep=int(_ns(plan.yields_s)),
     )
+
+
+def most_tests(plan: Backfill, delays: Delays) -> int:
+    """Return how many jobs a backfill run looks at, at most: also for the time that it may take.
+
+    It looks at no further job once `plan.longest_s` are over, times when it sleeps among them.
+    """
+    test = int(_ns(delays.plan_s))
+    longest = int(_ns(plan.longest_s))
+    if not (test and longest):
+        return plan.max_test
+    turn = _turn(plan, delays)
+    if not turn:
+        return min(plan.max_test, -(-longest // test))
+    turns, rest = divmod(longest, turn * test + int(_ns(plan.yields_s)))
+    return min(plan.max_test, turns * turn + min(turn, -(-rest // test)))
+
+
+def _turn(plan: Backfill, delays: Delays) -> int:
+    """Return at how many jobs a backfill run looks before it sleeps; 0 where it never does."""
+    test = int(_ns(delays.plan_s))
+    return -(-int(_ns(plan.yields_after_s)) // test) if test and plan.yields_s else 0
 
 
 def _single_slots(

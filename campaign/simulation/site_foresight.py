@@ -11,7 +11,7 @@ from campaign.simulation.site_alike import is_left, wanted_by
 from campaign.simulation.site_alike_foresight import longer
 from campaign.simulation.site_arrays import RUNNING, RUNS, STAYS, Live, Site
 from campaign.simulation.site_choosing import Room, chosen, copy_usage, give
-from campaign.simulation.site_plan import PlanChain, choose_in, open_nodes, overlaps
+from campaign.simulation.site_plan import PlanChain, choose_in, closing, open_nodes, overlaps
 from campaign.simulation.site_reserving import next_end, unreserved
 from campaign.simulation.site_running import SECOND
 from campaign.simulation.work import GO_ON, NEVER, after
@@ -43,14 +43,21 @@ def planned_start(
     last = chain.horizon
     yielding = site.rules[0].gives_way > 0 and _any_gives_way(site, live, job, now)
     begin = now
+    until = NEVER
     while live.halt[0] == GO_ON:
         begin, taken = unreserved(site, live, room, job, begin, 1)
         if begin > last:
-            return NEVER, looked, begin - site.rules[0].window
-        later = _narrowed(site, room, chain, job, begin, now, last, taken)
+            return NEVER, looked, min(until, begin - site.rules[0].window)
+        later, beyond = _narrowed(site, room, chain, job, begin, now, last, taken)
         following = later
+        if begin == now and not 0 <= later <= beyond:
+            # A run that comes later looks further ahead.
+            until = beyond - jobs.limit[job]
         if _opened(site, room, job) >= jobs.count[job]:
             looked = ONE
+            if begin == now and beyond < NEVER:
+                fewer = closing(chain, ZERO, beyond, room.unplanned)
+                until = min(until, fewer - jobs.limit[job])
             start = _foreseen(site, live, room, job, begin, later, now, yielding, now_only)
             if (
                 start <= now
@@ -59,30 +66,34 @@ def planned_start(
             ):
                 start = now + SECOND
                 later = ZERO - 1
+                until = now
             if start <= now:
-                return now, looked, NEVER
+                return now, looked, until
             if start < NEVER:
-                until = after(start, jobs.limit[job])
+                ends = after(start, jobs.limit[job])
                 choose_in(chain, live.places, jobs.place[job], jobs.count[job])
-                clash = overlaps(chain, ZERO, start, until)
+                clash = overlaps(chain, ZERO, start, ends)
                 following = start
                 if not clash and 0 <= later < start:
                     following = later
                 elif not clash:
                     if start > after(now, site.rules[0].window):
-                        return NEVER, looked, start - site.rules[0].window
-                    return (NEVER if now_only else start), looked, NEVER
+                        return NEVER, looked, min(until, start - site.rules[0].window)
+                    return (NEVER if now_only else start), looked, until
         if following < 0 or now_only:
             break
         begin = max(following, begin + 1)
-    return NEVER, looked, NEVER
+    return NEVER, looked, until
 
 
 @lean
 def _narrowed(
     site: Site, room: Room, chain: PlanChain, job: int, begin: int, now: int, last: int, taken: bool
-) -> int:
-    """Close what plans have; return when it is worth looking again, -1 where it isn't."""
+) -> tuple[int, int]:
+    """Close what plans have; return when it is worth looking again, -1 where it isn't.
+
+    Returns also when the first piece begins in which plans aren't looked at (`open_nodes`).
+    """
     kind = site.jobs.kind[job]
     members = site.members[site.jobs.part[job]]
     room.every[:] = 0
@@ -91,14 +102,14 @@ def _narrowed(
             include(room.every, node)
     end = after(begin, site.jobs.limit[job])
     count = site.jobs.count[job]
-    _, later, _ = open_nodes(chain, ZERO, room.every, room.unplanned, begin, end, count)
+    _, later, beyond = open_nodes(chain, ZERO, room.every, room.unplanned, begin, end, count)
     if taken:
         ends = next_end(site, begin, now)
         if 0 < ends < last and (later < 0 or ends < later):
             later = ends
     for node in range(room.opened.size):
         room.opened[node] = site.kinds[kind, node] and has(room.unplanned, node)
-    return later
+    return later, beyond
 
 
 @lean

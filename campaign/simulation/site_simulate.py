@@ -214,7 +214,7 @@ def _rules(
         patience=_ns(levers.patience_s),
         reorders=levers.reorders,
         youngest_first=int(levers.youngest_first),
-        **_planning(policy, levers),
+        **_planning(policy, levers, delays),
         records_reasons=int(reasons),
         ages_of_all=int(wanted.age_of_all),
         settles=int(settles),
@@ -222,11 +222,11 @@ def _rules(
     )
 
 
-def _planning(policy: Policy, levers: Levers) -> dict[str, int]:
+def _planning(policy: Policy, levers: Levers, delays: Delays) -> dict[str, int]:
     """Return the numbers of backfilling; all are 0 where there is none."""
     plan = policy.backfill or Backfill(0.0, 0.0, 0.0, 0)
     return {
-        "tests": plan.max_test,
+        "tests": engine.most_tests(plan, delays),
         "starts": plan.max_start,
         "of_user": levers.of_user,
         "of_partition": levers.of_partition,

@@ -211,11 +211,13 @@ class SimulationTestbed:
         return frozenset(used.lever for used in levers_in_use(settings.cluster, settings.workload))
 
     def _acting(self, policy: Policy) -> tuple[str, ...]:
-        """Return the parameters that act only because of what the cluster is beside its nodes."""
+        """Return the parameters that act only because of what the cluster is beside its nodes, or
+        because backfilling takes time."""
+        timed = policy.with_time if self._delays.plan_s else ()
         if not self._levers:
-            return ()
+            return timed
         accounts = self._levers & {Lever.ACCOUNTS, Lever.QOS, Lever.LIMITS}
-        return (*policy.with_model, *(policy.with_accounts if accounts else ()))
+        return (*timed, *policy.with_model, *(policy.with_accounts if accounts else ()))
 
     def _simulated(
         self,

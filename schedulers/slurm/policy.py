@@ -38,7 +38,7 @@ PATIENCE_S = 90.0
 IGNORED = {
     "defer": "no batch job is tried as it is submitted, and without an epilog its end waits for "
     "the clock anyway",
-    "bf_continue": "a simulated backfill cycle never yields its locks",
+    "bf_continue": "what changes while a simulated backfill cycle leaves its locks doesn't end it",
     "PriorityWeightAge": "Slurm takes it for 0 where there is no slurmdbd",
     "PriorityMaxAge": "Slurm takes the weight of age for 0 where there is no slurmdbd",
     "PriorityWeightPartition": "there is one partition",
@@ -71,6 +71,8 @@ WITH_ACCOUNTS = (
     *(name for name in ShareParams.model_fields if name != "PriorityWeightAssoc"),
 )
 """Those that act where it has accounts too."""
+WITH_TIME = ("bf_max_time", "bf_yield_interval", "bf_yield_sleep")
+"""Those that act where backfilling takes time for each job."""
 FORGOTTEN: dict[str, Forgotten] = {
     "NONE": "never",
     "DAILY": "daily",
@@ -117,6 +119,7 @@ def policy(params: SlurmParams) -> Policy:
         timing=TIMING,
         with_model=WITH_MODEL if ranks else (),
         with_accounts=WITH_ACCOUNTS if ranks else (),
+        with_time=WITH_TIME if backfills else (),
         unmodelled=tuple(name for name in RareOptions.model_fields if name in ignored),
     )
 
@@ -140,6 +143,9 @@ def _backfill(params: SlurmParams) -> Backfill:
         max_test=params.bf_max_job_test,
         max_start=params.bf_max_job_start,
         foresight_s=FORESIGHT_S,
+        longest_s=params.bf_max_time or params.bf_interval,
+        yields_after_s=params.bf_yield_interval / 1e6,
+        yields_s=params.bf_yield_sleep / 1e6,
     )
 
 

@@ -68,6 +68,25 @@ def test_trials_that_the_simulation_gave_are_not_apart(simulated, monkeypatch, c
     assert float(line.split()[4]) > float(line.split()[3]) + 50
 
 
+def test_delays_are_fitted_to_every_second_trial(simulated, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(hosts.TestbedSettings, "on_machines", True)
+    capsys.readouterr()
+    assert main(["agreement", "small", "--fit", "small", "testbed.launch_s=0", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["trials"] == [1, 3] and found["fitted_to"] == "its trials 0, 2"
+    assert "testbed.launch_s=" in found["overrides"]
+    errors = found["errors"]
+    assert found["fitted_on"].keys() == errors.keys()
+    assert errors["starts"]["low"] <= errors["starts"]["value"] <= errors["starts"]["high"]
+    assert main(["agreement", "small", "testbed.launch_s=0", "--json"]) == 0
+    without = json.loads(capsys.readouterr().out)["errors"]
+    assert abs(errors["wait_mean_s"]["value"]) < abs(without["wait_mean_s"]["value"]) / 2
+    assert main(["agreement", "small", "--fit", "small"]) == 0
+    assert "held out" in capsys.readouterr().out
+    assert main(["agreement", "small", "--fit", "nobody"]) != 0
+    assert "nobody" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("word", ["testbed.launch=1", "testbed.launch_s=soon", "testbed.launch_s"])
 def test_a_word_that_is_no_delay_is_named(word, simulated, capsys) -> None:
     capsys.readouterr()

@@ -19,7 +19,7 @@ from tests.unit.campaign.simulation.reference import table
 # Where nothing is compiled yet, that takes minutes on a busy machine: one process does it.
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.xdist_group("levers")]
 KERNEL = 0.004
-TIMES = BackfillTimes(1, 30 * NS, 86_400 * NS, NS, 100, 0, 1, 0, int(KERNEL * NS), 0)
+TIMES = BackfillTimes(1, 30 * NS, 86_400 * NS, NS, 100, 0, 1, 0, int(KERNEL * NS), 0, 0, 0)
 MODEL = ClusterModel(accounts=(Account("lab"),), users=(User("ada", 1, ("lab",)),), own_users=True)
 
 

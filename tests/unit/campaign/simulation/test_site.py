@@ -17,7 +17,7 @@ from campaign.core.cluster import model_of
 from campaign.core.jobs import TRAITS_SCHEMA, Workload
 from campaign.core.levers import Lever, obeyed_traits
 from campaign.schema.model import ClusterSettings
-from campaign.simulation.engine import NS, Delays
+from campaign.simulation.engine import NO_DELAYS, NS, Delays
 from campaign.simulation.site_features import meets
 from campaign.simulation.site_reasons import in_words
 from campaign.simulation.site_simulate import SiteSchedule, simulate_site
@@ -45,6 +45,7 @@ def simulated(
     traits: dict[int, dict[str, Any]] | None = None,
     policy: Policy = IN_ORDER,
     *,
+    delays: Delays = NO_DELAYS,
     reasons: bool = False,
 ) -> SiteSchedule:
     """Simulate jobs (submission, width, run time, limit), numbered from 0, with their traits."""
@@ -62,7 +63,7 @@ def simulated(
     nodes = sum(group.nodes for group in cluster_settings.groups.values())
     model = model_of(cluster_settings, nodes)
     topology = topology_of("c", nodes, cluster_settings, 100, model)
-    return simulate_site(workload, topology, policy, Delays(), reasons=reasons)
+    return simulate_site(workload, topology, policy, delays, reasons=reasons)
 
 
 def starts(*arguments: Any, **options: Any) -> list[float]:

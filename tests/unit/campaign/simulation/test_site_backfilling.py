@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 
 from campaign.simulation import site_simulate
-from schedulers.policy import Levers
-from tests.unit.campaign.simulation.test_site import BACKFILLING, simulated, starts
+from campaign.simulation.engine import NS, Delays, Nodes, most_tests, simulate
+from schedulers.policy import Backfill, Levers
+from tests.unit.campaign.simulation.reference import table
+from tests.unit.campaign.simulation.test_site import BACKFILL, BACKFILLING, simulated, starts
 
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.xdist_group("levers")]
 ONE = {"groups": {"a": {"nodes": 1, "slots": 4}}}
@@ -66,3 +68,58 @@ def test_nodes_in_use_are_planned_before_idle_ones(busy_first: bool, last: float
     jobs += [(15.0, 4, 50.0, 60.0), (20.0, 2, 500.0, 600.0)]
     found = starts(cluster, jobs, None, policy(Levers(busy_first=busy_first)))
     assert found == [0, 0, 0, 100, last]
+
+
+@pytest.mark.parametrize(
+    ("backfill", "expected"),
+    [
+        # It looks at three jobs at 30, for 6 s, and again at 66.
+        ({}, [0, 100, 30, 30, 66]),
+        # It looks at no third one, as 3 s are over by then; the next runs come at 64 and 98, when
+        # the last job might run into what is planned for 120.
+        ({"longest_s": 3.0}, [0, 100, 30, 64, 150]),
+        # It looks at two jobs, sleeps for 5 s, and looks at the third one: the next is at 71.
+        ({"yields_after_s": 3.0, "yields_s": 5.0}, [0, 100, 30, 30, 71]),
+        # The 9 s are over once it has slept, so the next is at 69.
+        ({"longest_s": 9.0, "yields_after_s": 3.0, "yields_s": 5.0}, [0, 100, 30, 69, 150]),
+    ],
+)
+def test_a_backfill_run_ends_when_it_has_taken_its_time(
+    backfill: dict[str, float], expected: list[float]
+) -> None:
+    """Looking at a job takes 2 s. The last job comes when the first run is over."""
+    jobs = [*WAITS_FOR_ALL, (2.0, *SMALL), (3.0, *SMALL), (45.0, *SMALL)]
+    timed = replace(BACKFILLING, backfill=replace(BACKFILL, **backfill))
+    delays = Delays(plan_s=2.0)
+    found = simulated(ONE, jobs, None, timed, delays=delays).schedule
+    assert (found.decided / NS).tolist() == expected
+    # The engine for clusters without levers decides the same, on one node and on four.
+    for nodes in (Nodes(1, 4), Nodes(4, 1)):
+        alike = simulate(table(jobs), nodes, timed, delays)
+        assert (alike.decided / NS).tolist() == expected, nodes
+    # Where it takes no time, nothing is ended.
+    untimed = simulated(ONE, jobs, None, timed).schedule
+    assert (untimed.decided / NS).tolist() == [0, 100, 30, 30, 60]
+
+
+@pytest.mark.parametrize(
+    ("longest_s", "yields_after_s", "yields_s"),
+    [(30.0, 2.0, 0.5), (30.0, 2.0, 0.0), (1.0, 0.1, 9.0), (7.3, 0.25, 0.11), (5.0, 0.0, 0.0)],
+)
+def test_as_many_jobs_are_looked_at_as_there_is_time_for(
+    longest_s: float, yields_after_s: float, yields_s: float
+) -> None:
+    """Job by job: the run ends before the first at which its time is over."""
+    test = 37_000_000
+    elapsed = worked = jobs = 0
+    while elapsed < longest_s * NS:
+        jobs += 1
+        elapsed += test
+        worked += test
+        if yields_s and worked >= yields_after_s * NS:
+            elapsed += int(yields_s * NS)
+            worked = 0
+    plan = Backfill(30, 60, 1, 10**6, 0, 0.0, longest_s, yields_after_s, yields_s)
+    assert most_tests(plan, Delays(plan_s=0.037)) == jobs
+    assert most_tests(replace(plan, max_test=3), Delays(plan_s=0.037)) == 3
+    assert most_tests(plan, Delays()) == 10**6

@@ -95,6 +95,14 @@ def test_parameters_that_are_set_and_ignored_are_named() -> None:
     assert backfill == "bf_continue, PriorityWeightAge, max_rpc_cnt"
 
 
+def test_how_long_backfill_may_take_acts_where_it_takes_time() -> None:
+    setting = "+scheduler.params.bf_max_time=2"
+    found = evaluated(made(setting)).provenance
+    assert found.not_simulated == "bf_max_time of 20 jobs: not simulated"
+    timed = evaluated(made(setting, "testbed.plan_s=0.5")).provenance
+    assert (timed.not_simulated, timed.ignored_parameters) == ("", "")
+
+
 def test_backfill_alone_starts_jobs_where_the_main_scheduler_is_off() -> None:
     testbed = made("scheduler.params.sched_interval=-1", "scheduler.params.bf_interval=30")
     found = evaluated(testbed, {"scheduler.params.SchedulerType": "sched/backfill"})
