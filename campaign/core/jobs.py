@@ -113,6 +113,7 @@ class JobTraits:
     array_limit: int | None = None
     after: tuple[int, ...] | None = None
     after_kind: str | None = None
+    think_s: float | None = None
 
 
 NO_TRAITS = JobTraits()

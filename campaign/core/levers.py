@@ -38,6 +38,7 @@ class Lever(StrEnum):
     NODE_COUNTS = "the number of nodes that a job asks for"
     EXCLUSIVE = "jobs with nodes for themselves"
     DEPENDENCIES = "dependencies between jobs"
+    THINK_TIME = "users who submit a job some time after their last one has ended"
     ARRAYS = "job arrays"
 
 
@@ -53,6 +54,7 @@ TRAITS: dict[Lever, tuple[str, ...]] = {
     Lever.NODE_COUNTS: ("nodes",),
     Lever.EXCLUSIVE: ("exclusive",),
     Lever.DEPENDENCIES: ("after", "after_kind"),
+    Lever.THINK_TIME: ("after", "after_kind", "think_s"),
     Lever.ARRAYS: ("array", "array_limit"),
 }
 """The traits of jobs (`campaign.core.jobs.TRAITS_SCHEMA`) that act where a lever does."""
@@ -84,6 +86,7 @@ WISHES = {
     "nodes": Lever.NODE_COUNTS,
     "exclusive": Lever.EXCLUSIVE,
     "dependencies": Lever.DEPENDENCIES,
+    "think_time": Lever.THINK_TIME,
     "arrays": Lever.ARRAYS,
 }
 """The levers that a workload's settings pull, by what `workload.obey` calls them."""

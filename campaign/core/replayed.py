@@ -26,7 +26,7 @@ IN_WORDS = {
 }
 """The traits that schedulers may be told, in words; a dependency's kind goes with it.
 
-No scheduler is told of think time.
+Think time is no scheduler's: users keep to it, who are simulated alone.
 """
 
 

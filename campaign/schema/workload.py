@@ -135,11 +135,11 @@ class WorkloadSettings(Settings):
         ge=0.001,
         le=100,
     )
-    obey: list[Literal["nodes", "exclusive", "dependencies", "arrays"]] = setting(
+    obey: list[Literal["nodes", "exclusive", "dependencies", "arrays", "think_time"]] = setting(
         factory=list,
         help="what of the jobs' own wishes schedulers are told beside slots and time limit; what "
         "the cluster has (memory, GPUs, features, partitions, ..) they are told in any case",
-        allowed="list of nodes, exclusive, dependencies, arrays",
+        allowed="list of nodes, exclusive, dependencies, arrays, think_time (in simulation)",
     )
     unknown: Literal["map", "refuse"] = setting(
         "map",

@@ -78,14 +78,17 @@ Classes are partitions, or qualities of service.
 """
 JOB = _record(
     "width count slot_memory node_memory gpus kind part alone limit ran timed_out reservation "
-    "user account standing barred unreserving after after_end after_kind array at_once place"
+    "user account standing barred unreserving after after_end after_kind array at_once place "
+    "think followed followed_end"
 )
 """A job wants `width` slots on exactly `count` nodes of its `kind` (a row of `kinds`), memory for
 each slot or each node, and `gpus` together. With `alone` set, its nodes are its own. It runs for
 `ran`, and the scheduler expects `limit`. One that is `barred` never starts, by the reason that it
 names; for one that is `unreserving`, backfill plans nothing. It depends on the `others` from
 `after` until `after_end`. Of an `array`, at most `at_once` tasks run at a time (0: any number).
-`part` is its partition, `standing` its class. Its nodes stand from `place` on.
+`part` is its partition, `standing` its class. Its nodes stand from `place` on. Where `think` isn't
+NOBODY, its user submits it so long after the jobs on which it depends have ended. Those that are
+submitted so after it are the `followers` from `followed` until `followed_end`.
 """
 LIVE_JOB = _record(
     "submit since status outcome start end freed until restarts priority reason preempting turn"
@@ -104,13 +107,15 @@ RULES = _record(
     "placement busy_first launch release requeue restarts prompt depth partition_depth most_starts "
     "limits_stop gives_way patience reorders youngest_first tests starts of_user of_partition "
     "of_user_in_partition of_account least_age least_priority plans_of_partition records window "
-    "resolution foresight linear records_reasons people ages_of_all settles"
+    "resolution foresight linear records_reasons people ages_of_all settles "
+    "submitting"
 )
 """How the scheduler decides, in numbers (`schedulers.policy`); 0 stands for no limit, and for no.
 
 `prompt` is 1 where nothing but jobs that come and go changes what a run would decide, `settles`
 where the order of the queue does too, but nothing else. `ages_of_all` is 1 where also jobs that
-wait for others grow old. `people` is the number of users or of accounts, whichever is larger.
+wait for others grow old. `people` is the number of users or of accounts, whichever is larger. A
+submission takes `submitting`.
 """
 
 
@@ -135,6 +140,7 @@ class Site(NamedTuple):
     changes: Records
     jobs: Records
     others: Ints
+    followers: Ints
     rules: Records
 
 

@@ -128,7 +128,9 @@ class Columns:
         )
 
     def _of(self, job: "Job") -> Footprint:
-        ask = Wish(job.width, replace(job.traits, after=None, user_name=None, array=None))
+        ask = Wish(
+            job.width, replace(job.traits, after=None, think_s=None, user_name=None, array=None)
+        )
         if ask not in self._asked:
             self._asked[ask] = self._work_out(job)
         return self._asked[ask]
@@ -182,6 +184,21 @@ def dependencies(jobs: "list[Job]") -> tuple[Ints, Ints, Ints]:
     return np.array(begins, np.int64), np.array(others, np.int64), np.array(kinds, np.int64)
 
 
+def followers_of(jobs: "list[Job]", after: Ints, others: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return how long after others each job is submitted, in ns (NOBODY for one that comes by
+    itself), from where on the jobs that are submitted so after it stand in a list, and that list.
+    """
+    known = [job.traits.think_s for job in jobs]
+    think = np.array([NOBODY if one is None else min(one * NS, HORIZON_NS) for one in known])
+    think = np.where(np.diff(after) > 0, think, NOBODY).astype(np.int64)
+    job = np.repeat(np.arange(len(jobs)), np.diff(after))
+    closed = think[job] >= 0
+    order = np.argsort(others[closed], kind="stable")
+    counts = np.bincount(others[closed], minlength=len(jobs))
+    begins = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return think, begins, job[closed][order].astype(np.int64)
+
+
 def arrays_of(jobs: "list[Job]") -> tuple[Ints, Ints]:
     """Return the number of each job's array, and how many of its tasks may run at once."""
     numbers: dict[int, int] = {}
@@ -194,21 +211,24 @@ def arrays_of(jobs: "list[Job]") -> tuple[Ints, Ints]:
 
 
 class SiteJobs(NamedTuple):
-    """A workload's jobs on a cluster: their table, the list of the jobs that others depend on, and
-    a row of flags for each kind of nodes.
+    """A workload's jobs on a cluster: their table, the list of the jobs that others depend on, that
+    of jobs that are submitted some time after others, and a row of flags for each kind of nodes.
 
     `plain` says that none of them asks for more than slots.
     """
 
     table: Records
     others: Ints
+    followers: Ints
     kinds: Flags
     plain: bool
 
     @property
     def none(self) -> "SiteJobs":
         """The same without the jobs themselves."""
-        return self._replace(table=self.table[:0], others=self.others[:0])
+        return self._replace(
+            table=self.table[:0], others=self.others[:0], followers=self.followers[:0]
+        )
 
 
 def jobs_of(
@@ -224,6 +244,7 @@ def jobs_of(
     limit, ran, timed_out = times
     count = columns.ints("count")
     after, others, kinds = dependencies(jobs)
+    think, followed, followers = followers_of(jobs, after, others)
     array, at_once = arrays_of(jobs)
     ranks = [job.traits.qos for job in jobs]
     standing = standing_of(columns.model, columns.ints("partition"), ranks)
@@ -255,10 +276,13 @@ def jobs_of(
         array=array,
         at_once=at_once,
         place=np.cumsum(count) - count,
+        think=think,
+        followed=followed[:-1],
+        followed_end=followed[1:],
     )
     more = ("gpus", "slot_memory", "node_memory", "alone")
     plain = not any(table[name].any() for name in more)
-    return SiteJobs(table, others, columns.kinds, plain)
+    return SiteJobs(table, others, followers, columns.kinds, plain)
 
 
 def _members(partition: Partition | None, topology: Topology) -> list[bool]:

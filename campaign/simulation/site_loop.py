@@ -4,6 +4,8 @@ The moments are those of `clocked`: a run in order once a job has come or gone, 
 clock's next stroke; one over the whole queue, and a backfill run, at their intervals.
 """
 
+import heapq
+
 from campaign.simulation.backfill import BackfillTimes
 from campaign.simulation.beats import (
     ASKED,
@@ -56,9 +58,9 @@ from campaign.simulation.site_choosing import Room
 from campaign.simulation.site_found_before import FoundBefore
 from campaign.simulation.site_in_order import run_in_order
 from campaign.simulation.site_people import Crowd, let_in, rank_next, ranked
-from campaign.simulation.site_queueing import hopeless, still_in_order
+from campaign.simulation.site_queueing import hopeless, others_ended, still_in_order
 from campaign.simulation.site_running import Ends, cut_short, enqueue, finish, news, requeue
-from campaign.simulation.work import GO_ON, NEVER, TOO_FAR
+from campaign.simulation.work import GO_ON, NEVER, TOO_FAR, after
 
 
 @compiled
@@ -79,21 +81,25 @@ def run_site(
     jobs = live.submit.size
     state = live.state
     ends = [(NEVER, NEVER) for _ in range(0)]  # empty, but of a type that Numba can tell
+    returns = [(NEVER, NEVER) for _ in range(0)]  # jobs whose users think
     start_clock(state, loop)
-    arrived = ZERO
+    arrived = _next_open(site, ZERO)
     while live.halt[0] == GO_ON:
         coming = live.submit[arrived] if arrived < jobs else NEVER
+        if len(returns) > 0:
+            coming = min(coming, returns[0][0])
+        over = coming == NEVER
         until = min(coming, _next_event(site, live, ends))
         if site.rules[0].settles and state[QUEUED] > 0 and until < NEVER:
             _skip_idle_runs(site, live, crowd, loop, beat, until)
         set_alarms(state, state[QUEUED] > 0, not site.rules[0].prompt, loop, beat)
-        if arrived == jobs and state[RUNNING] == 0:
+        if over and state[RUNNING] == 0:
             keep_late_beat(state, loop)
         now = min(until, state[RUN_DUE], state[ASKED_DUE], state[FULL_DUE], state[BACKFILL_DUE])
-        if arrived == jobs and state[RUNNING] == 0 and _is_over(site, live, beat, loop.depth):
+        if over and state[RUNNING] == 0 and _is_over(site, live, beat, loop.depth):
             break
         if now >= NEVER:
-            live.halt[0] = TOO_FAR if state[RUNNING] > 0 or arrived < jobs else live.halt[0]
+            live.halt[0] = TOO_FAR if state[RUNNING] > 0 or not over else live.halt[0]
             break
         if state[QUEUED] == 0 and beat.on:
             backfill_nothing(state, beat, loop.tick, now)
@@ -102,20 +108,58 @@ def run_site(
         state[TIME] = now
         _ranked(site, live, crowd, now)
         while len(ends) > 0 and ends[0][0] <= now:
-            _leave(site, live, crowd, ends, now)
-        _change_nodes(site, live, crowd, ends, now)
+            _leave(site, live, crowd, ends, returns, now)
+        _change_nodes(site, live, crowd, ends, returns, now)
         while arrived < jobs and live.submit[arrived] <= now:
-            if let_in(live, crowd, arrived, now):
-                enqueue(live, arrived)
-                news(live)
-            else:
-                live.jobs.status[arrived] = ENDED
-            arrived += 1
+            _come(site, live, crowd, returns, arrived, now)
+            arrived = _next_open(site, arrived + 1)
+        while len(returns) > 0 and returns[0][0] <= now:
+            _return(site, live, crowd, returns, reads(loop, now))
         _run_if_due(site, live, crowd, room, alike, ends, loop, now)
         if now >= state[BACKFILL_DUE]:
             ranked(site, live, crowd, now)
             _count_leaving(site, live, ends, loop.release, now)
             backfill(site, live, crowd, room, alike, before, ends, beat, reads(loop, now))
+
+
+@lean
+def _next_open(site: Site, job: int) -> int:
+    """Return the first job from this one on that comes by itself; their number if there is none."""
+    while job < site.jobs.size and site.jobs.think[job] != NOBODY:
+        job += 1
+    return job
+
+
+@compiled
+def _come(site: Site, live: Live, crowd: Crowd, returns: Ends, job: int, now: int) -> None:
+    """Let a job be submitted, or refused."""
+    if let_in(live, crowd, job, now):
+        enqueue(live, job)
+        news(live)
+    else:
+        live.jobs.status[job] = ENDED
+        _let_think(site, live, returns, job, now)
+
+
+@compiled
+def _let_think(site: Site, live: Live, returns: Ends, job: int, ended: int) -> None:
+    """Let users think who submit a job after this one."""
+    for index in range(site.jobs.followed[job], site.jobs.followed_end[job]):
+        other = site.followers[index]
+        if others_ended(site, live, other):
+            begun = max(after(ended, site.jobs.think[other]), live.state[TIME])
+            live.submit[other] = after(begun, site.rules[0].submitting)
+            heapq.heappush(returns, (live.submit[other], other))
+
+
+@compiled
+def _return(site: Site, live: Live, crowd: Crowd, returns: Ends, since: int) -> None:
+    """Let the first user submit a job who has thought."""
+    now, job = heapq.heappop(returns)
+    live.jobs.submit[job] = now
+    live.jobs.since[job] = since
+    crowd.factors.eligible[job] = now
+    _come(site, live, crowd, returns, job, now)
 
 
 @lean
@@ -185,7 +229,7 @@ def _is_over(site: Site, live: Live, beat: BackfillTimes, depth: int) -> bool:
 
 
 @compiled
-def _leave(site: Site, live: Live, crowd: Crowd, ends: Ends, now: int) -> None:
+def _leave(site: Site, live: Live, crowd: Crowd, ends: Ends, returns: Ends, now: int) -> None:
     """Let the job go that is gone first, or be queued again."""
     job = finish(site, live, crowd, ends)
     if job == NOBODY:
@@ -196,10 +240,14 @@ def _leave(site: Site, live: Live, crowd: Crowd, ends: Ends, now: int) -> None:
         outcome == LOST_NODE and site.rules[0].restarts
     ):
         requeue(site, live, crowd, job, now)
+    else:
+        _let_think(site, live, returns, job, live.jobs.end[job])
 
 
 @compiled
-def _change_nodes(site: Site, live: Live, crowd: Crowd, ends: Ends, now: int) -> None:
+def _change_nodes(
+    site: Site, live: Live, crowd: Crowd, ends: Ends, returns: Ends, now: int
+) -> None:
     """Let happen to nodes what is due."""
     changes = site.changes
     while live.state[NEXT_CHANGE] < changes.size:
@@ -219,7 +267,7 @@ def _change_nodes(site: Site, live: Live, crowd: Crowd, ends: Ends, now: int) ->
                 if live.places.nodes[at] == node:
                     cut_short(site, live, ends, job, now, LOST_NODE)
     while len(ends) > 0 and ends[0][0] <= now:
-        _leave(site, live, crowd, ends, now)
+        _leave(site, live, crowd, ends, returns, now)
 
 
 @compiled

@@ -126,6 +126,15 @@ def independent(site: Site, live: Live, job: int) -> bool:
 
 
 @lean
+def others_ended(site: Site, live: Live, job: int) -> bool:
+    """Return whether all jobs on which it depends have ended."""
+    for index in range(site.jobs.after[job], site.jobs.after_end[job]):
+        if live.jobs.status[site.others[index]] != ENDED:
+            return False
+    return True
+
+
+@lean
 def hopeless(site: Site, live: Live, job: int) -> bool:
     """Return whether it can never start: barred, or what it waits for can't happen any more."""
     jobs = site.jobs

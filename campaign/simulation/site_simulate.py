@@ -41,13 +41,16 @@ class SiteSchedule:
     """A schedule; how each job's last run ended (`arrays.Live.outcome`), and why jobs waited.
 
     `restarts` counts how often each job was queued again. `reasons` are rows of time (ns), job, and
-    reason (`site.reasons`), where they were recorded.
+    reason (`site.reasons`), where they were recorded. `follows` tells which jobs were submitted
+    some time after others, and `came` which jobs were submitted at all.
     """
 
     schedule: Schedule
     outcome: Ints
     restarts: Ints
     reasons: Ints
+    follows: Flags
+    came: Flags
 
     @property
     def ran(self) -> Flags:
@@ -168,6 +171,7 @@ def _site(
         changes=changes_of(topology, _ns(delays.clock_s)),
         jobs=jobs,
         others=known.others,
+        followers=known.followers,
         rules=_rules(policy, delays, topology, jobs, reasons),
     )
     return site, begun
@@ -218,6 +222,7 @@ def _rules(
         records_reasons=int(reasons),
         ages_of_all=int(wanted.age_of_all),
         settles=int(settles),
+        submitting=_ns(delays.submit_s),
         people=int(max(jobs.user.max(initial=0), jobs.account.max(initial=0))) + 1,
     )
 
@@ -283,6 +288,8 @@ def _live(site: Site, submitted: Ints, notes: int, *, whole_seconds: bool) -> Li
 def _found(site: Site, live: Live, begun: Ints, clock: int) -> SiteSchedule:
     jobs = live.jobs
     began = jobs.start >= 0
+    follows = site.jobs.think != NOBODY
+    begun = np.where(follows, live.submit - int(site.rules.submitting[0]), begun)
     schedule = Schedule(
         begun=begun - clock,
         accepted=live.submit - clock,
@@ -295,4 +302,5 @@ def _found(site: Site, live: Live, begun: Ints, clock: int) -> SiteSchedule:
         nodes=live.places.nodes.astype(np.int32),
     )
     noted = live.history[: live.state[NOTED]] - np.array([clock, 0, 0])
-    return SiteSchedule(schedule, jobs.outcome, jobs.restarts, noted)
+    came = jobs.status != COMES
+    return SiteSchedule(schedule, jobs.outcome, jobs.restarts, noted, follows, came)

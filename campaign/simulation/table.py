@@ -21,22 +21,27 @@ def jobs_table(
     ran: Flags | None = None,
     ended_well: Flags | None = None,
     gave_way: Flags | None = None,
+    follows: Flags | None = None,
+    came: Flags | None = None,
 ) -> pa.Table:
     """Return the jobs table (JOBS_SCHEMA) of a simulated schedule, in the workload's order.
 
     There is no native accounting beside a simulation, but that a job `gave_way` to another one and
     was not queued again; and no nodes where the schedule has none. Where not all jobs `ran`, or
-    some of them were ended, the flags of those that did are given.
+    some of them were ended, the flags of those that did are given. A job that `follows` others was
+    meant to be submitted when it was, whenever that was in the workload; not all jobs `came`.
     """
     intended = np.rint(workload.table.column("arrival_s").to_numpy() * 1e9).astype(np.int64)
+    if follows is not None:
+        intended = np.where(follows, schedule.begun, intended)
     well = ~schedule.killed if ended_well is None else ended_well
     known = {
         **{name: workload.table.column(name) for name in WORKLOAD_SCHEMA.names},
         "nodes_requested": schedule.count,
         "nodes": _node_names(schedule, ran),
         "intended_ns": intended,
-        "submit_ns": schedule.begun,
-        "accepted_ns": schedule.accepted,
+        "submit_ns": _where(came, schedule.begun),
+        "accepted_ns": _where(came, schedule.accepted),
         "start_ns": _where(ran, schedule.start),
         "all_started_ns": _where(ran, schedule.start),
         "end_ns": _where(ran, schedule.end),

@@ -243,7 +243,8 @@ class SimulationTestbed:
         found = simulate_site(workload, topology, policy, delays, jobs=jobs)
         slots = {node.name: node.slots for node in topology.compute}
         ended = {"ended_well": found.ended_well, "gave_way": found.gave_way}
-        return jobs_table(workload, found.schedule, ran=found.ran, **ended), slots
+        people = {"follows": found.follows, "came": found.came}
+        return jobs_table(workload, found.schedule, ran=found.ran, **ended, **people), slots
 
     def explained(self, trial: Trial) -> "SiteSchedule":
         """Return the schedule of a trial, with why its jobs waited.

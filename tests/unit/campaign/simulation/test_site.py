@@ -220,7 +220,7 @@ def test_constraints(constraint: str, met: bool) -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_no_node_gives_more_than_it_has(data: st.DataObject) -> None:
-    """And no job starts before those that it waits for have ended."""
+    """And no job starts before those that it waits for have ended; users think as long as they do."""
     jobs = []
     wishes: dict[int, dict[str, Any]] = {}
     now = 0
@@ -232,6 +232,7 @@ def test_no_node_gives_more_than_it_has(data: st.DataObject) -> None:
             "memory_per_slot_mib": float(data.draw(st.sampled_from([1, 30, 50]))),
             "gpus": data.draw(st.sampled_from([None, None, 1, 2])),
             "after": data.draw(st.sampled_from([None, [max(0, job - 2)]])) if job else None,
+            "think_s": data.draw(st.sampled_from([None, None, 0.0, 12.0])),
         }
     found = simulated({"groups": CPU_AND_GPU}, jobs, wishes, BACKFILLING)
     schedule = found.schedule
@@ -248,6 +249,8 @@ def test_no_node_gives_more_than_it_has(data: st.DataObject) -> None:
     for job, wish in wishes.items():
         for other in wish["after"] or ():
             assert schedule.decided[job] >= schedule.end[other]
+            if wish["think_s"] is not None:
+                assert schedule.accepted[job] == schedule.end[other] + wish["think_s"] * NS
 
 
 @pytest.mark.parametrize("stops", [False, True])
@@ -258,3 +261,38 @@ def test_backfill_keeps_limits_on_nodes(stops: bool) -> None:
     whose = {job: {"user_name": "ada"} for job in range(2)}
     first, second = starts(cluster, [(0, 2, 100, 100)] * 2, whose, policy)
     assert second >= first + 100
+
+
+THINKS = [(0.0, 2, 20.0, 60.0), (1.0, 2, 30.0, 60.0), (2.0, 2, 10.0, 60.0), (3.0, 2, 10.0, 60.0)]
+"""Each takes the node of two slots."""
+
+
+@pytest.mark.parametrize(
+    ("wishes", "submitted", "started"),
+    [
+        # Each comes 5 s after the one before has ended, whatever the log says; 1 finds 3 running.
+        (
+            {1: {"after": [0], "think_s": 5.0}, 2: {"after": [1], "think_s": 5.0}},
+            [0, 25, 65, 3],
+            [0, 30, 65, 20],
+        ),
+        # Job 2 comes once both have ended, the later at 50, and finds job 3 running.
+        ({2: {"after": [0, 1], "think_s": 7.0}}, [0, 1, 57, 3], [0, 20, 60, 50]),
+        # Without think time it is a dependency: it waits in the queue.
+        ({2: {"after": [0, 1]}}, [0, 1, 2, 3], [0, 20, 50, 60]),
+        # Nobody is known whom it follows.
+        ({1: {"think_s": 5.0}}, [0, 1, 2, 3], [0, 20, 50, 60]),
+    ],
+)
+def test_users_think_after_their_jobs(
+    wishes: dict[int, dict[str, Any]], submitted: list[float], started: list[float]
+) -> None:
+    cluster = {"groups": {"a": {"nodes": 1, "slots": 2}}}
+    found = simulated(cluster, THINKS, wishes)
+    assert (found.schedule.decided / NS).tolist() == started
+    assert (found.schedule.accepted / NS).tolist() == submitted
+    late = simulated(cluster, THINKS[:2], {1: wishes.get(1, {})}, delays=Delays(submit_s=0.5))
+    if wishes.get(1, {}).keys() >= {"after", "think_s"}:
+        # The first one runs from 1 until 21. Submitting comes after the time to think.
+        assert (late.schedule.begun / NS).tolist() == [0, 26]
+        assert (late.schedule.accepted / NS).tolist() == [0.5, 26.5]

@@ -47,6 +47,8 @@ pytestmark = [pytest.mark.timeout(1200), pytest.mark.xdist_group("levers")]
 """What runs first compiles, once on a machine."""
 Case = tuple[Workload, Topology, Policy, Delays]
 SLOTS = [1, 1, 2, 4]
+UNLIKE = range(30)
+"""Seeds of workloads some of which would be different if runs were left out carelessly."""
 
 
 @settings(deadline=None, max_examples=200)
@@ -117,6 +119,55 @@ def test_runs_left_out_of_a_long_queue_would_have_found_the_same() -> None:
         if not np.array_equal(found.schedule.decided, wanted.schedule.decided):
             different.append(depth)
     assert different == []
+
+
+def test_runs_left_out_on_unlike_nodes_would_have_found_the_same() -> None:
+    """Some jobs want one half of the nodes, so that all are looked at node by node."""
+    groups = {name: {"nodes": 8, "slots": 1, "features": [name]} for name in "xy"}
+    users = {f"u{one}": {"accounts": ["ab"[one % 2]]} for one in range(8)}
+    settings = ClusterSettings.model_validate(
+        {"groups": groups, "accounts": {"a": {"shares": 3}, "b": {}}, "users": users}
+    )
+    topology = topology_of("c", 16, settings, 1, model_of(settings, 16))
+    different = []
+    for seed in UNLIKE:
+        policy = Policy(
+            loop=SchedulingLoop(3, 60, 2e-6, 100),
+            backfill=Backfill(30, 86_400, 300, 8, foresight_s=30),
+            multifactor=Multifactor(size=6000, period_s=300, fair_share=FairShare(weight=1000)),
+            priority=Priority(size=6000),
+            placement="best_fit",
+            levers=Levers(),
+        )
+        workload = load(
+            WorkloadSettings.model_validate(
+                {"kind": "lublin", "jobs": 400, "seed": seed, "load": 0.9, "max_width": 16}
+            ),
+            slots=16,
+        )
+        draw = Random(seed)
+        halves = [draw.choice("xy") if width <= 8 else None for width in _widths(workload)]
+        traits = {
+            "user_name": [draw.choice(list(users)) for _ in range(len(workload))],
+            "features": [half if draw.random() < 0.1 else None for half in halves],
+        }
+        columns = {
+            name: pa.array(values, TRAITS_SCHEMA.field(name).type)
+            for name, values in traits.items()
+        }
+        named = replace(workload, traits=pa.table(columns), obeyed=obeyed_traits(Lever))
+        found = site_simulate.simulate_site(named, topology, policy, Delays())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(site_simulate, "_rules", _beat_by_beat(site_simulate._rules))
+            wanted = site_simulate.simulate_site(named, topology, policy, Delays())
+        if not np.array_equal(found.schedule.decided, wanted.schedule.decided):
+            different.append(seed)
+    assert different == []
+
+
+def _widths(workload: Workload) -> list[int]:
+    found: list[int] = workload.table.column("width").to_pylist()
+    return found
 
 
 def test_a_beat_before_its_tick_is_not_missed() -> None:
