@@ -8,7 +8,7 @@ from typing import Literal
 
 from campaign.core.levers import Lever
 
-Reserve = Literal["none", "first", "all", "skip"]
+Reserve = Literal["none", "first", "first_brief", "some", "all", "skip"]
 PlacementRule = Literal["first", "least_loaded", "pack", "best_fit"]
 ShareKind = Literal["tree", "classic", "oblivious"]
 Forgotten = Literal["never", "daily", "weekly", "monthly", "quarterly", "yearly"]
@@ -159,8 +159,10 @@ class Policy:
 
     With a `loop`, decisions fall by its clock. Without one, they fall whenever a job comes or goes,
     and `reserve` says for how many waiting jobs slots are set aside: for the first one (`first`,
-    EASY backfilling), for all (`all`, conservative backfilling), or for none: then no job starts
-    before one that came earlier (`none`), or any that fits does (`skip`).
+    EASY backfilling; `first_brief`, where only what is over by then may come before it), for all
+    (`all`, conservative backfilling), for the first `reservations` (`some`, planned anew each
+    time), or for none: then no job starts before one that came earlier (`none`), or any that fits
+    does (`skip`). Only the first `depth` waiting jobs are looked at (0: any number).
 
     A job's requested time counts in whole `limit_unit_s` (seconds), and the job is killed `grace_s`
     after that. `placement` chooses among nodes with room: the first one, the one with most free
@@ -183,6 +185,8 @@ class Policy:
     placement: PlacementRule = "first"
     even: bool = False
     multifactor: Multifactor | None = None
+    reservations: int = 0
+    depth: int = 0
     ignored: tuple[str, ...] = ()
     timing: tuple[str, ...] = ()
     with_model: tuple[str, ...] = ()

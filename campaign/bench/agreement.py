@@ -26,7 +26,7 @@ from campaign.core.testbed import Testbed
 from campaign.core.trials import Evaluation, Point, Trial
 from campaign.schema.settings import Scalar
 from campaign.simulation.calibration import CalibrationCase, fit
-from campaign.simulation.engine import Nodes
+from campaign.simulation.engine import Delays, Nodes
 from campaign.testbeds.libvirt import LibvirtBackend
 from campaign.testbeds.preflight import workload_for
 from search.space import PARAMS
@@ -54,6 +54,8 @@ TESTED_AT: tuple[Point, ...] = (
     {"PriorityWeightJobSize": 1000},
 )
 """The points that are measured of each workload: what differs from Slurm's defaults."""
+KERNEL_S = 0.004
+"""Between two ticks of the kernel in our images."""
 ATTEMPTS = 2
 POLL_S = 0.5
 
@@ -87,7 +89,7 @@ def run(overrides: Sequence[str], folder: Path, rounds: int) -> BenchmarkResults
     ]
     fitted_on = [case for case in cases if case.workload is cases[0].workload]
     tested_on = cases[len(fitted_on) :]
-    delays = fit(fitted_on)
+    delays = fit(fitted_on, Delays(kernel_s=KERNEL_S))
     jobs = io.BytesIO()
     pq.write_table(as_table(fitted_on, tested_on), jobs)
     table = as_text(fitted_on, tested_on, delays)

@@ -111,14 +111,14 @@ def as_json(
         for title, cases in (("fitted on", fitted_on), ("tested on", tested_on))
         for case in cases
     ]
-    found = {
+    everything = {
         "delays": asdict(delays),
         "overrides": overrides(delays),
         "fitted_on": errors_json(errors(fitted_on, delays)),
         "held_out": errors_json(errors(tested_on, delays)),
         "trials": rows,
     }
-    return json.dumps(found, indent=1)
+    return json.dumps(everything, indent=1)
 
 
 def errors_json(found: Sequence[Error]) -> dict[str, dict[str, float | None]]:

@@ -192,8 +192,16 @@ def _decide(
     # Numba takes long to import, so only those who simulate import what it compiles.
     from campaign.simulation.alike_conservative import run_conservative_slots
     from campaign.simulation.clocked import run_clocked
-    from campaign.simulation.ideal import EASY, IN_ORDER, WHATEVER_FITS, run_conservative, run_queue
+    from campaign.simulation.ideal import (
+        BRIEF,
+        EASY,
+        IN_ORDER,
+        WHATEVER_FITS,
+        run_conservative,
+        run_queue,
+    )
     from campaign.simulation.interruptible import run_loop
+    from campaign.simulation.replanned import run_replanned
     from campaign.simulation.work import TOO_FAR
 
     # Nodes of one slot are all alike: they count as one node with all slots.
@@ -202,15 +210,23 @@ def _decide(
     work = _work(requests, nodes, policy)
     order = _order(policy)
     rule = PLACEMENTS[policy.placement]
+    depth = policy.depth or requests.width.size + 1
     if policy.loop:
         clock = _clockwork(policy, delays, whole=not alike)
         run_loop(run_clocked, work, free, rule, order, *clock)
     elif policy.reserve == "all":
         conservative = run_conservative_slots if alike else run_conservative
         run_loop(conservative, work, free, rule, order)
+    elif policy.reserve == "some":
+        run_loop(run_replanned, work, free, rule, order, policy.reservations, depth)
     else:
-        overtaking = {"none": IN_ORDER, "first": EASY, "skip": WHATEVER_FITS}[policy.reserve]
-        run_loop(run_queue, work, free, overtaking, rule, order)
+        overtaking = {
+            "none": IN_ORDER,
+            "first": EASY,
+            "first_brief": BRIEF,
+            "skip": WHATEVER_FITS,
+        }[policy.reserve]
+        run_loop(run_queue, work, free, overtaking, rule, order, depth)
     if work.halt[0] == TOO_FAR:
         raise _too_far("jobs")
     if (work.start < 0).any():

@@ -39,13 +39,16 @@ from campaign.simulation.work import (
 IN_ORDER = 0
 EASY = 1
 WHATEVER_FITS = 2
-"""Which jobs may start before the first of the queue: none, those that don't delay it, or all that
-fit."""
+BRIEF = 3
+"""Which jobs may start before the first of the queue: none, those that don't delay it, all that
+fit, or those that are over by the time at which it will start."""
 
 
 @compiled
-def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: QueueOrder) -> None:
-    """Serve jobs in the order of the queue, but for `overtaking`.
+def run_queue(
+    work: Work, free: Slots, overtaking: int, rule: int, order: QueueOrder, depth: int
+) -> None:
+    """Serve jobs in the order of the queue, but for `overtaking` by the first `depth` that wait.
 
     Fills in `work.start` and the nodes of all jobs, on nodes with `free` slots.
     """
@@ -80,7 +83,7 @@ def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: QueueO
         # Jobs that came earlier were tried then, and nothing has become free since.
         kept = candidate = first + 1 if again else untried
         idle = total(free)
-        while candidate < last and idle > 0 and work.halt[0] == GO_ON:
+        while candidate < last and idle > 0 and kept - first < depth and work.halt[0] == GO_ON:
             job = queue[candidate]
             candidate += 1
             fit = work.width[job] <= idle
@@ -88,9 +91,10 @@ def run_queue(work: Work, free: Slots, overtaking: int, rule: int, order: QueueO
             if fit and shadow == NOWHERE:
                 # With NEVER, every job is brief enough, so whatever fits starts.
                 shadow = NEVER
-                if overtaking == EASY:
+                if overtaking != WHATEVER_FITS:
                     shadow = _shadow(work, free, running, queue[first], rule, spare)
             brief = after(now, work.limit[job]) <= shadow
+            fit = fit and (brief or overtaking != BRIEF)
             if fit and _backfilled(work, free, spare, both, job, rule, brief):
                 begin(work, free, running, job, now)
                 idle -= work.width[job]

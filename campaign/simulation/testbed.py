@@ -138,6 +138,7 @@ class SimulationTestbed:
             loop=None,
             backfill=None,
             reserve=IDEAL[kind],
+            depth=0,
             limit_unit_s=0.0,
             grace_s=0.0,
             ignored=ignored,

@@ -10,27 +10,38 @@ from schedulers.flux.params import FLUXION, FluxParams
 from schedulers.flux.queues import GRACE_S
 from schedulers.policy import Policy, Reserve
 
-_RESERVES: dict[str, Reserve] = {"fcfs": "none", "easy": "first", "conservative": "all"}
-
 
 def policy(params: FluxParams) -> Policy:
     """Return the policy of an instance that runs with `params`, with those that it ignores.
 
-    The number of waiting jobs that are looked at isn't simulated, nor the choice of cores. `hybrid`
-    is taken for EASY when it reserves for one job, and for conservative backfilling otherwise.
+    The choice of cores isn't simulated. Each run looks at the first `queue_depth` waiting jobs: it
+    begins anew after one in which any has started. First come first served, that changes nothing.
     """
-    ignored = {"queue_depth", "match_policy", *params.idle}
-    if params.sched != FLUXION:
-        reserve: Reserve = "first" if params.sched == "sched-backfill" else "none"
-    elif params.queue_policy == "hybrid":
-        reserve = "first" if params.reservation_depth == 1 else "all"
-    else:
+    reserve, reservations = _reserves(params)
+    ignored = {"match_policy", *params.idle}
+    if params.queue_policy != "hybrid":
         ignored.add("reservation_depth")
-        reserve = _RESERVES[params.queue_policy]
+    if reserve == "none":
+        ignored.add("queue_depth")
     return Policy(
         reserve=reserve,
+        reservations=reservations,
+        depth=params.queue_depth if reserve != "none" else 0,
         grace_s=GRACE_S,
         even=True,
         ignored=tuple(name for name in FluxParams.model_fields if name in ignored),
-        unmodelled=("queue_depth", "match_policy"),
+        unmodelled=("match_policy",),
     )
+
+
+def _reserves(params: FluxParams) -> tuple[Reserve, int]:
+    """Return for which jobs resources are set aside, and for how many where those are some."""
+    if params.sched != FLUXION:
+        return ("first_brief" if params.sched == "sched-backfill" else "none"), 0
+    if params.queue_policy == "fcfs":
+        return "none", 0
+    if params.queue_policy == "conservative":
+        return "some", params.queue_depth
+    if params.queue_policy == "hybrid" and params.reservation_depth > 1:
+        return "some", params.reservation_depth
+    return "first", 0

@@ -213,14 +213,18 @@ def test_certificates_hold_keys_as_zeromq_writes_them(secret: bytes, public: byt
     [
         ({}, "none"),
         ({"queue_policy": "easy"}, "first"),
-        ({"queue_policy": "conservative"}, "all"),
-        ({"queue_policy": "hybrid"}, "all"),
+        ({"queue_policy": "conservative"}, "some"),
+        ({"queue_policy": "hybrid"}, "some"),
         ({"queue_policy": "hybrid", "reservation_depth": 1}, "first"),
         ({"sched": "sched-simple", "queue_policy": "easy"}, "none"),
-        ({"sched": "sched-backfill"}, "first"),
+        ({"sched": "sched-backfill"}, "first_brief"),
     ],
 )
 def test_policies_reserve_as_fluxs_do(params: dict, reserve: str) -> None:
     policy = FLUX.scheduler.policy(FluxParams(**params))
     assert policy.reserve == reserve and policy.loop is None and policy.even
     assert ("queue_policy" in policy.ignored) == ("sched" in params)
+    assert ("queue_depth" in policy.ignored) == (reserve == "none")
+    assert policy.depth == (0 if reserve == "none" else 32)
+    some = {"conservative": 32, "hybrid": 64}
+    assert policy.reservations == (some[params["queue_policy"]] if reserve == "some" else 0)

@@ -149,7 +149,7 @@ def testbeds(monkeypatch):
             return opened[-1]
 
     monkeypatch.setattr(agreement, "LibvirtBackend", Backend)
-    monkeypatch.setattr(agreement, "fit", lambda cases: NO_DELAYS)
+    monkeypatch.setattr(agreement, "fit", lambda cases, known: NO_DELAYS)
     return opened, invalid
 
 

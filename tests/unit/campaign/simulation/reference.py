@@ -139,6 +139,7 @@ def reference(jobs: Sequence[Request], nodes: Nodes, policy: Policy, **more: Any
     slots."""
     total = [nodes.count] if nodes.slots == 1 else [nodes.slots] * nodes.count
     chosen = {"rule": policy.placement, "even": policy.even}
+    chosen |= {"depth": policy.depth or len(jobs) + 1, "reservations": policy.reservations}
     return Reference(jobs, total, max(total), policy.reserve, **chosen, **more).run()
 
 
@@ -148,7 +149,8 @@ class Reference:
 
     `rank(job, now)` is what the queue is sorted by, lowest first. `promised` are the reservations
     that each job had under conservative backfilling, `shadows` the times by which it would start
-    while it was the first that waited under EASY: one for each event.
+    while it was the first that waited under EASY: one for each event. `depth` jobs are looked at
+    while they wait, and the first `reservations` of them planned where that many are.
     """
 
     jobs: Sequence[Request]
@@ -157,6 +159,8 @@ class Reference:
     reserve: str
     rule: str = "first"
     even: bool = False
+    depth: int = 10**9
+    reservations: int = 0
     rank: Callable[[int, int], float] | None = None
     queue: list[int] = field(default_factory=list)
     running: dict[int, Held] = field(default_factory=dict)
@@ -187,9 +191,11 @@ class Reference:
                 self.queue.sort(key=lambda job: (self.rank(job, now), job))
             if self.reserve == "all":
                 self._conservative(now, early)
+            elif self.reserve == "some":
+                self._replanned(now)
             else:
                 self._in_order(now)
-                if self.reserve == "first":
+                if self.reserve in ("first", "first_brief"):
                     self._easy(now, anew=bool(over or self.rank))
                 elif self.reserve == "skip":
                     self._whatever_fits(now)
@@ -252,10 +258,14 @@ class Reference:
             self.plan = fresh
         _, shadow, spare = self.plan
         for job in self.queue[1:]:
+            if self.queue.index(job) >= self.depth:
+                break
             free = self._after(now, set())
             if now + self.jobs[job].limit <= shadow:
                 if where := self._place(free, job):
                     self._begin(job, now, where)
+            elif self.reserve == "first_brief":
+                continue
             elif where := self._place([min(pair) for pair in zip(free, spare, strict=True)], job):
                 self._begin(job, now, where)
                 for node, slots in where.items():
@@ -269,6 +279,17 @@ class Reference:
             self.promised.setdefault(job, []).append(self.plans[job].begin)
             if self.plans[job].begin == now:
                 self._begin(job, now, self.plans.pop(job).where)
+
+    def _replanned(self, now: int) -> None:
+        for job in list(self.queue):
+            if self.queue.index(job) >= self.depth:
+                break
+            found = self._earliest(now, job)
+            if found.begin == now:
+                self._begin(job, now, found.where)
+            elif len(self.plans) < self.reservations:
+                self.plans[job] = found
+        self.plans.clear()
 
     def _earliest(self, now: int, job: int) -> Held:
         """The first time from which on the job fits until its limit, beside all that runs or is

@@ -31,7 +31,9 @@ checked = settings(deadline=None, max_examples=150)  # what runs first compiles
 def policies(**more: st.SearchStrategy) -> st.SearchStrategy[Policy]:
     return st.builds(
         Policy,
-        reserve=st.sampled_from(IDEAL),
+        reserve=st.sampled_from([*IDEAL, "first_brief", "some"]),
+        reservations=st.integers(1, 4),
+        depth=st.sampled_from([0, 0, 1, 2, 5]),
         placement=st.sampled_from(["first", "least_loaded", "pack"]),
         even=st.booleans(),
         limit_unit_s=st.sampled_from([0, 0, 5]),
@@ -208,6 +210,31 @@ def test_a_reservation_may_begin_when_nothing_comes_or_goes() -> None:
     it ends at 6 lets the fifth begin then."""
     jobs = [(0, 2, 3, 4), (0, 1, 3, 5), (0, 3, 1, 2), (0, 1, 1, 1), (0, 1, 1, 3)]
     assert seconds(simulate(table(jobs), Nodes(3, 1), Policy("all")).start) == [0, 0, 5, 3, 6]
+
+
+WAITING = [(0, 3, 100, 100), (1, 4, 100, 100), (2, 5, 50, 50), (3, 2, 300, 300)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "starts"),
+    [
+        # Beside the second job, from 100 until 200, two of six slots are left: the fourth has them.
+        (Policy("first"), [0, 100, 303, 3]),
+        (Policy("some", reservations=1), [0, 100, 303, 3]),
+        # The third has five slots from 200 on, so the fourth comes after it.
+        (Policy("some", reservations=2), [0, 100, 200, 250]),
+        (Policy("all"), [0, 100, 200, 250]),
+        # The fourth is looked at once one job waits before it: from 100 on, when it is in the way.
+        (Policy("first", depth=2), [0, 100, 200, 250]),
+        (Policy("some", reservations=9, depth=2), [0, 100, 200, 250]),
+        # It isn't over by the time at which the second job starts, nor the third.
+        (Policy("first_brief"), [0, 100, 200, 250]),
+        (Policy("none", depth=1), [0, 100, 200, 250]),
+    ],
+)
+def test_some_jobs_have_reservations_and_some_are_looked_at(policy: Policy, starts: list) -> None:
+    for nodes in (Nodes(6, 1), Nodes(1, 6)):
+        assert seconds(simulate(table(WAITING), nodes, policy).start) == starts
 
 
 def test_a_shadow_time_is_when_every_node_has_its_even_share() -> None:

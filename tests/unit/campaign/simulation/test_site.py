@@ -220,7 +220,7 @@ def test_constraints(constraint: str, met: bool) -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_no_node_gives_more_than_it_has(data: st.DataObject) -> None:
-    """And no job starts before those that it waits for have ended; users think as long as they do."""
+    """And no job starts before those that it waits for have ended; users think for their time."""
     jobs = []
     wishes: dict[int, dict[str, Any]] = {}
     now = 0
