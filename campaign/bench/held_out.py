@@ -23,7 +23,10 @@ one another: twenty of a workload had the truth in two of three intervals."""
 MARGIN_S = 5.0
 """What launching a job may take beside the scheduler's intervals, before a start counts as another
 decision."""
-MEAN, P95, MAKESPAN, STARTS = "wait_mean_s", "wait_p95_s", "makespan_s", "starts"
+MEAN = "wait_mean_s"
+P95 = "wait_p95_s"
+MAKESPAN = "makespan_s"
+STARTS = "starts"
 Ints = NDArray[np.int64]
 
 
