@@ -6,7 +6,7 @@ Each problem says which setting is wrong, what is allowed, and why.
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from campaign.core.levers import Lever, levers_in_use
+from campaign.core.levers import OF_USERS, Lever, levers_in_use
 from campaign.schema.cluster import OBJECT_NAME
 from campaign.schema.model import Campaign, ClusterSettings
 from schedulers.base import Params
@@ -36,6 +36,7 @@ def not_expressed(campaign: Campaign, schedulers: Iterable[Scheduler[Params]]) -
     for each in schedulers:
         able[each.name] = each.expresses
         if campaign.testbed.kind == "simulation":
+            able[each.name] = each.expresses | OF_USERS
             simulated = each.policy(each.Params()).obeys
             known = simulated if campaign.testbed.policy == "scheduler" else frozenset()
             able["the simulation"] = known & frozenset(able.get("the simulation", known))

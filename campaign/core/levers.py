@@ -42,6 +42,8 @@ class Lever(StrEnum):
     ARRAYS = "job arrays"
 
 
+OF_USERS = frozenset({Lever.THINK_TIME})
+"""What users do and no scheduler is told of: simulated users alone do it."""
 TRAITS: dict[Lever, tuple[str, ...]] = {
     Lever.MEMORY: ("memory_per_slot_mib", "memory_per_node_mib"),
     Lever.GPUS: ("gpus", "gpu_type"),
