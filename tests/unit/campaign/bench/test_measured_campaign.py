@@ -2,12 +2,23 @@
 
 import contextlib
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from campaign.__main__ import main
-from campaign.bench.measured_campaign import Foretold
+from campaign.bench.measured_campaign import (
+    Foretold,
+    as_json,
+    as_text,
+    fitted,
+    measured_campaign,
+)
+from campaign.core.errors import ConfigError
+from campaign.records.results import Results
 from campaign.schema import hosts
+from campaign.simulation.engine import NO_DELAYS
 
 SETTINGS = (
     "testbed=simulation",
@@ -70,19 +81,19 @@ def test_trials_that_the_simulation_gave_are_not_apart(simulated, monkeypatch, c
 
 def test_delays_are_fitted_to_every_second_trial(simulated, monkeypatch, capsys) -> None:
     monkeypatch.setattr(hosts.TestbedSettings, "on_machines", True)
+    unfitted = measured_campaign(Results(Path("results"), "small"), NO_DELAYS)
+    halves = fitted(unfitted, unfitted)
+    assert list(halves.cases) == [1, 3] and halves.fitted_to == "its trials 0, 2"
+    found = as_json(halves)
+    assert f"testbed.launch_s={halves.delays.launch_s:g}" in found["overrides"]
+    assert found["fitted_on"].keys() == found["errors"].keys()
+    before = as_json(unfitted)["errors"]["wait_mean_s"]["value"]
+    assert abs(found["errors"]["wait_mean_s"]["value"]) < abs(before) / 2
+    assert "held out" in as_text(halves) and "held out" not in as_text(unfitted)
+    one = replace(unfitted, cases={0: unfitted.cases[0]})
+    with pytest.raises(ConfigError, match="none is left to compare with"):
+        fitted(one, one)
     capsys.readouterr()
-    assert main(["agreement", "small", "--fit", "small", "testbed.launch_s=0", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["trials"] == [1, 3] and found["fitted_to"] == "its trials 0, 2"
-    assert "testbed.launch_s=" in found["overrides"]
-    errors = found["errors"]
-    assert found["fitted_on"].keys() == errors.keys()
-    assert errors["starts"]["low"] <= errors["starts"]["value"] <= errors["starts"]["high"]
-    assert main(["agreement", "small", "testbed.launch_s=0", "--json"]) == 0
-    without = json.loads(capsys.readouterr().out)["errors"]
-    assert abs(errors["wait_mean_s"]["value"]) < abs(without["wait_mean_s"]["value"]) / 2
-    assert main(["agreement", "small", "--fit", "small"]) == 0
-    assert "held out" in capsys.readouterr().out
     assert main(["agreement", "small", "--fit", "nobody"]) != 0
     assert "nobody" in capsys.readouterr().err
 

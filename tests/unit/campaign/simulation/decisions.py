@@ -81,6 +81,7 @@ class Replay:
         self.crowd = crowd
         self.room = room_of(site.total.size)
         self.ends: list[tuple[int, int]] = []
+        self.returns: list[tuple[int, int]] = []
         self.arrived = 0
         place = {node.name: at for at, node in enumerate(topology.compute)}
         self.nodes = [
@@ -106,8 +107,8 @@ class Replay:
             state[beats.TIME] = now
             ranked(site, live, self.crowd, now)
             while self.ends and self.ends[0][0] <= now:
-                site_loop._leave(site, live, self.crowd, self.ends, now)
-            site_loop._change_nodes(site, live, self.crowd, self.ends, now)
+                site_loop._leave(site, live, self.crowd, self.ends, self.returns, now)
+            site_loop._change_nodes(site, live, self.crowd, self.ends, self.returns, now)
             while self.arrived < live.submit.size and live.submit[self.arrived] <= now:
                 if let_in(live, self.crowd, self.arrived, now):
                     enqueue(live, self.arrived)
