@@ -47,8 +47,8 @@ pytestmark = [pytest.mark.timeout(1200), pytest.mark.xdist_group("levers")]
 """What runs first compiles, once on a machine."""
 Case = tuple[Workload, Topology, Policy, Delays]
 SLOTS = [1, 1, 2, 4]
-UNLIKE = range(10)
-"""Seeds of workloads some of which would be different if runs were left out carelessly."""
+UNLIKE = (7, 15, 29)
+"""Seeds of workloads that would be different if runs were left out carelessly, of 120 seeds."""
 
 
 @settings(deadline=None, max_examples=200)
