@@ -231,6 +231,8 @@ class Reference:
 
     def _whatever_fits(self, now: int) -> None:
         for job in list(self.queue):
+            if self.queue.index(job) >= self.depth:
+                break
             if where := self._place(self._after(now, set()), job):
                 self._begin(job, now, where)
 
