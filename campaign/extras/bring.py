@@ -10,7 +10,7 @@ from pathlib import Path
 from campaign.core.errors import ImageError
 from campaign.core.files import exclusive_lock, storage_errors, write_atomically
 from campaign.extras.archive import archive_of
-from campaign.extras.download import DownloadError, Downloads, Stated, Watch
+from campaign.extras.download import Downloads, Stated, Watch
 from campaign.extras.registry import Registry
 from campaign.extras.sums import Sums
 from campaign.extras.table import FILES, ArchiveOfFiles, InContainerImage, Released, Row
@@ -35,7 +35,7 @@ def bring(image: str, folder: Path, downloads: Downloads, watch: Watch) -> None:
 
     Each file is listed in SHA256SUMS when it is complete, so an interrupted call is gone on
     with by the next one. Logs a line for each file. Raises ImageError for an image whose files
-    can't be brought, DownloadError where a file can't be had, and StorageError.
+    can't be brought, ImageError where a file can't be had, and StorageError.
     """
     rows = _rows(image)
     with storage_errors(folder):
@@ -116,7 +116,7 @@ def _stated(row: Released, downloads: Downloads) -> Stated:
     url = f"{row.source}.sha256"
     said = downloads.text(url).decode(errors="replace").split()
     if not said or not _HASH.fullmatch(said[0]):
-        raise DownloadError(
+        raise ImageError(
             f"{downloads.address(url)} states no SHA-256",
             " ".join(said)[:200],
             "If this is a mirror, look at what it sends.",
@@ -133,7 +133,7 @@ def _make_archive(row: ArchiveOfFiles, path: Path, downloads: Downloads, watch: 
     made = archive_of(files)
     digest = hashlib.sha256(made).hexdigest()
     if digest != row.sha256:
-        raise DownloadError(
+        raise ImageError(
             f"the files for {path.name} are not those of {row.source}",
             f"sha256 of their archive  {digest}\nit should be             {row.sha256}",
             "Nothing of it was kept. If a proxy or mirror stands between, look at what it sends.",

@@ -36,10 +36,6 @@ _BROKEN = (requests.RequestException, HTTPError)
 _RANGE = re.compile(r"bytes (\d+)-")
 
 
-class DownloadError(ImageError):
-    """A file can't be had from where it is published, or is another one than is stated."""
-
-
 class Watch(Protocol):
     """Is told how far a download is, in bytes."""
 
@@ -94,7 +90,7 @@ class Downloads:
         return url
 
     def text(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
-        """Return a small body, read into memory; DownloadError says why it can't be had."""
+        """Return a small body, read into memory; ImageError says why it can't be had."""
         with self.answer(url, headers) as response:
             return self.body(response, url)
 
@@ -121,7 +117,7 @@ class Downloads:
             for piece in response.iter_content(PIECE_BYTES):
                 found += piece
                 if len(found) > MOST_TEXT_BYTES:
-                    raise DownloadError(
+                    raise ImageError(
                         f"{self.address(url)} sends more than {MOST_TEXT_BYTES >> 20} MiB, where "
                         "a small file is expected"
                     )
@@ -140,7 +136,7 @@ class Downloads:
         """Download to `target`, which has its name only when it is what its publisher states.
 
         What has come is in a hidden file beside it, named by the stated checksum, and the next call
-        goes on behind that. Raises DownloadError, or StorageError where the disk takes no more.
+        goes on behind that. Raises ImageError, or StorageError where the disk takes no more.
         """
         part = target.parent / f".{target.name.lstrip('.')}.{stated.sha256[:16]}.part"
         begun_before = part.exists()
@@ -153,7 +149,7 @@ class Downloads:
             found = _sha256(part)
         if found != stated.sha256:
             part.unlink()
-            raise DownloadError(
+            raise ImageError(
                 f"{self.address(url)} is not the file that its publisher states",
                 f"sha256 of what came      {found}\nsha256 by the publisher  {stated.sha256} "
                 f"({stated.by})",
@@ -215,8 +211,8 @@ class Downloads:
         return total_bytes is None or done == total_bytes
 
 
-def _unreachable(address: str, error: Exception | None) -> DownloadError:
-    return DownloadError(
+def _unreachable(address: str, error: Exception | None) -> ImageError:
+    return ImageError(
         f"{address} can't be reached, or breaks off each time",
         str(error or "it ends before its length"),
         "Start the same command again: it goes on behind what has come. Behind a proxy, set "
@@ -224,11 +220,11 @@ def _unreachable(address: str, error: Exception | None) -> DownloadError:
     )
 
 
-def _refused(address: str, response: requests.Response) -> DownloadError:
+def _refused(address: str, response: requests.Response) -> ImageError:
     status = f"HTTP status {response.status_code} {response.reason or ''}".rstrip()
     if response.status_code == 429:
-        return DownloadError(f"{address}: {status}", "", "It allows no more for now: try later.")
-    return DownloadError(
+        return ImageError(f"{address}: {status}", "", "It allows no more for now: try later.")
+    return ImageError(
         f"{address}: {status}",
         "",
         "If this is a mirror, look whether it has this file; else a newer hpc-campaign may know "

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from campaign.core.errors import ImageError
 from campaign.core.files import storage_errors, writing_atomically
-from campaign.extras.download import DownloadError, Downloads, Stated, Watch
+from campaign.extras.download import Downloads, Stated, Watch
 from campaign.extras.table import InContainerImage
 
 PLATFORM = ("linux", "amd64")
@@ -46,7 +47,7 @@ class Registry:
     def take_out(self, target: Path, watch: Watch) -> None:
         """Bring the image's layers, the last one first, until one has the file.
 
-        The file is `target` then; of the layers nothing is left. Raises DownloadError.
+        The file is `target` then; of the layers nothing is left. Raises ImageError.
         """
         for layer in reversed(self._layers()):
             digest = layer["digest"]
@@ -59,7 +60,7 @@ class Registry:
                     return
             finally:
                 packed.unlink()
-        raise DownloadError(
+        raise ImageError(
             f"the container image of {self._image.source} has no such file",
             "",
             "A newer hpc-campaign may know where the file is.",
@@ -90,7 +91,7 @@ class Registry:
             stated = reference
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         if stated and digest != stated:
-            raise DownloadError(
+            raise ImageError(
                 f"{self._downloads.address(url)} is not what the registry states",
                 f"digest of what came       {digest}\ndigest by the registry    {stated}",
                 "Nothing of it was kept. If a mirror stands between, look at what it sends.",
@@ -129,8 +130,8 @@ class Registry:
         except (ValueError, KeyError, AttributeError):
             raise self._unreadable("no token where the registry sends us for one") from None
 
-    def _unreadable(self, what: str) -> DownloadError:
-        return DownloadError(
+    def _unreadable(self, what: str) -> ImageError:
+        return ImageError(
             f"{self._downloads.address(self._api)}: {what}",
             f"asked for {self._image.source}",
             "If this is a mirror, look at what it sends.",
@@ -145,14 +146,14 @@ def _unpack(layer: Path, member: str, target: Path) -> bool:
                 if entry.name.removeprefix("./") != member or not entry.isreg():
                     continue
                 if entry.size > MOST_MEMBER_BYTES:
-                    raise DownloadError(f"{member} of a layer claims {entry.size:,} bytes")
+                    raise ImageError(f"{member} of a layer claims {entry.size:,} bytes")
                 file = archive.extractfile(entry)
                 assert file is not None  # noqa: S101 - it is a regular file
                 with storage_errors(target), writing_atomically(target) as written:
                     shutil.copyfileobj(file, written)
                 return True
     except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
-        raise DownloadError(
+        raise ImageError(
             f"a layer of the container image with {member} can't be unpacked", str(error)
         ) from error
     return False

@@ -13,10 +13,10 @@ from rich.console import Console
 from campaign.__main__ import main
 from campaign.cli import downloading
 from campaign.cli.downloading import BarWatch
-from campaign.core.errors import StorageError
+from campaign.core.errors import ImageError, StorageError
 from campaign.extras import download
 from campaign.extras.archive import archive_of
-from campaign.extras.download import DownloadError, Downloads, Stated
+from campaign.extras.download import Downloads, Stated
 from campaign.extras.table import FILES, HOSTS, ArchiveOfFiles, InContainerImage, Released
 from campaign.images.debian import builder
 from campaign.images.debian.third_party import SUMS, provided
@@ -168,7 +168,7 @@ def test_a_transfer_that_breaks_off_goes_on_where_it_was(publisher, tmp_path):
 
 def test_a_command_that_was_interrupted_is_gone_on_with_by_the_next(publisher, tmp_path):
     publisher.breaks = [100 * download.PIECE_BYTES] + [0] * download.TRIES
-    with pytest.raises(DownloadError) as caught:
+    with pytest.raises(ImageError) as caught:
         fetch(publisher, tmp_path / "large")
     assert "the same command again" in caught.value.resolution
     assert not (tmp_path / "large").exists()
@@ -200,7 +200,7 @@ def test_what_an_earlier_command_left_and_is_wrong_is_fetched_anew(publisher, tm
 
 
 def test_a_server_that_lies_leaves_nothing_under_the_files_name(publisher, tmp_path):
-    with pytest.raises(DownloadError) as caught:
+    with pytest.raises(ImageError) as caught:
         fetch(publisher, tmp_path / "large", LARGE[:-1] + b"!")
     assert "not the file that its publisher states" in caught.value.brief
     assert sha256(LARGE) in caught.value.details
@@ -275,7 +275,7 @@ def test_a_server_that_falls_silent_is_given_up(publisher, tmp_path, monkeypatch
     monkeypatch.setattr(download, "TRIES", 2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(DownloadError, match="can't be reached"):
+        with pytest.raises(ImageError, match="can't be reached"):
             Downloads().text(f"{address}/x")
 
 
