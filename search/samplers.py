@@ -51,13 +51,15 @@ def make_sampler(
 ) -> BaseSampler:
     """Return the sampler that `settings` name, whose random numbers begin with `seed`.
 
-    Quasi-random points are those of a sequence, at the trial's `place`.
+    Quasi-random points are those of a sequence, at the trial's `place`. Of `ehvi`, it is what
+    chooses where its model doesn't (`search.model_based`): quasi-random points first, then TPE.
     In a `conditional` space, TPE models each group of parameters that exist together on its own; GP
     models what exists at every point, and draws the rest at random.
     """
     if settings.name == "random":
         return RandomSampler(seed=seed)
-    if settings.name == "qmc":
+    unmodelled = settings.name == "ehvi" and place.number < settings.startup_trials
+    if settings.name == "qmc" or unmodelled:
         return QuasiRandomSampler(place.names, place.seed, place.number)
     if settings.name == "nsga2":
         return _OrderedNsga2(population_size=settings.population, seed=seed)

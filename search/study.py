@@ -35,6 +35,7 @@ from search.asked import AskedPoints
 from search.constraints import limits
 from search.distinct import another, choices_left
 from search.ladder import Ladder
+from search.model_based import ModelBased
 from search.opening import Given, Opening
 from search.samplers import Place, make_sampler
 from search.space import Categorical, Dimension, Integer, Space
@@ -64,7 +65,8 @@ class Study:
     """Suggests points and is told their results; trial numbers count from 0 without gaps.
 
     Those of the `opening` are suggested before any other, unless they were asked for already; then
-    come those that the `ladder` promotes, if there is one.
+    come those that the `ladder` promotes, if there is one, and those that a model chooses, if the
+    sampler has one.
     With `distinct`, no point is suggested twice while others are left: where the sampler wants one
     again, a random other point takes its place.
     """
@@ -92,6 +94,11 @@ class Study:
         self._baseline: Mapping[str, float] | None = None
         self._stalled: set[int] = set()
         self._sampler = sampler
+        self._model = (
+            ModelBased(space, self._distributions, objectives, constraints, sampler.startup_trials)
+            if sampler.name == "ehvi"
+            else None
+        )
         self._seed = seed
         self._storage = optuna.storages.InMemoryStorage()
         directions = [objectives[name] for name in self._objectives]
@@ -132,15 +139,22 @@ class Study:
             point = another(self._space, point, self._asked.keys, seed_for(self._seed, number))
             self._set_point(self._trial_id(number), point)
         self._asked.add(point)
+        if self._model is not None:
+            self._model.expect(number, point)
         attrs = dict(self._storage.get_trial_system_attrs(self._trial_id(number)))
         return Suggestion(number, point, attrs, given.origin if given else "sampler")
 
     def _given(self, number: int) -> Given | None:
         """Return the next trial's point where the sampler doesn't choose it freely."""
         opening = self._opening.next(self._asked)
-        if opening is not None or self._ladder is None:
+        if opening is not None:
             return opening
-        return self._ladder.next(self._asked, seed_for(self._seed, number))
+        seed = seed_for(self._seed, number)
+        promoted = self._ladder.next(self._asked, seed) if self._ladder else None
+        if promoted is not None or self._model is None:
+            return promoted
+        chosen = self._model.next(self._asked, seed)
+        return Given(chosen, "sampler") if chosen else None
 
     @property
     def opened(self) -> bool:
@@ -157,8 +171,11 @@ class Study:
         self._set_point(trial, suggestion.point)
         for name, note in suggestion.attrs.items():
             self._storage.set_trial_system_attr(trial, name, note)
+        point = self._space.effective(suggestion.point)
         if comparable:
-            self._asked.add(self._space.effective(suggestion.point))
+            self._asked.add(point)
+        if self._model is not None:
+            self._model.expect(suggestion.number, point)
 
     def tell(self, number: int, metrics: Mapping[str, float], *, baseline: bool = False) -> None:
         """Tell the metrics of a valid trial; those of the `baseline` limit all that are told later.
@@ -170,6 +187,8 @@ class Study:
             self._baseline = metrics
         if self._ladder is not None:
             self._ladder.tell(self._point(number), metrics, baseline=baseline)
+        if self._model is not None:
+            self._model.tell(number, metrics, baseline=baseline)
         found = self._finite(violations(metrics, self._constraints, self._baseline))
         # First, since Optuna takes no attribute of a finished trial.
         for name, violation in found.items():
@@ -208,6 +227,8 @@ class Study:
     def _drop(self, number: int) -> None:
         if self._ladder is not None:
             self._ladder.drop(self._point(number))
+        if self._model is not None:
+            self._model.drop(number)
 
     def _violated_by_stall(self) -> list[str]:
         """Return the attributes of the constraints that a stalled trial violates."""

@@ -71,10 +71,23 @@ def _figures(
 ) -> ProblemFigures:
     settings = problem.composed.campaign.sampler
     found = {
-        name: [searched(problem, settings.model_copy(update={"name": name}), one) for one in seeds]
+        name: [
+            searched(
+                problem, settings.model_copy(update={"name": name}), one, _length(problem, name)
+            )
+            for one in seeds
+        ]
         for name in samplers
     }
     return _compared(problem, found, seeds)
+
+
+def _length(problem: KnownProblem, sampler: str) -> int:
+    """Return how many trials a search has: random search goes on until nothing is left.
+
+    It costs next to nothing, and what the others save is told by what it needs.
+    """
+    return len(problem.outcomes) if sampler == "random" else problem.trials
 
 
 def _of_ladder(cheap: KnownProblem, dear: KnownProblem, seeds: Sequence[int]) -> ProblemFigures:
@@ -104,7 +117,11 @@ def _compared(
         front=len(np.unique(best, axis=0)),
         objectives=tuple(problem.composed.campaign.objectives),
         whole=box.volume(best),
-        half={name: _by_half(problem, many, box) for name, many in searches.items()},
+        trials=problem.trials,
+        half={
+            name: _by_half(problem, [one[: problem.trials] for one in many], box)
+            for name, many in searches.items()
+        },
         runs=tuple(runs),
     )
 

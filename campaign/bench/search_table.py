@@ -10,7 +10,7 @@ import numpy as np
 from campaign.analysis.front.instances import changes, estimate
 from campaign.analysis.front.resampling import Floats
 
-SEARCHED = ("random", "tpe", "nsga2", "qmc")
+SEARCHED = ("random", "tpe", "nsga2", "qmc", "ehvi")
 """The samplers that are compared; the first one is what the others must beat."""
 GOALS = (0.9, 0.95, 0.99)
 """Shares of the best possible hypervolume, of which it is said after how many trials they came."""
@@ -39,7 +39,8 @@ class SearchRun:
 class ProblemFigures:
     """A problem: the points of its space, those on its front, its hypervolume, and the searches.
 
-    `half` is the hypervolume, by sampler, of what at least half of its searches attained.
+    What was reached counts after so many `trials`; some samplers go on, until they reach goals.
+    `half` is the hypervolume, by sampler, of what at least half of its searches attained by then.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ProblemFigures:
     front: int
     objectives: tuple[str, ...]
     whole: float
+    trials: int
     half: Mapping[str, float]
     runs: tuple[SearchRun, ...]
 
@@ -55,20 +57,18 @@ class ProblemFigures:
         """The samplers in their order."""
         return tuple(dict.fromkeys(run.sampler for run in self.runs))
 
-    @property
-    def trials(self) -> int:
-        """The length of the searches by the first sampler."""
-        return len(self.runs[0].volumes)
-
     def of(self, sampler: str) -> list[SearchRun]:
         """Return the searches of one sampler, by seed."""
         return [run for run in self.runs if run.sampler == sampler]
 
     @property
     def shares(self) -> Floats:
-        """The share of the whole hypervolume at the end of each search: sampler by seed."""
+        """The share of the whole hypervolume after `trials` trials: sampler by seed."""
         return np.array(
-            [[run.volumes[-1] / self.whole for run in self.of(name)] for name in self.samplers]
+            [
+                [run.volumes[: self.trials][-1] / self.whole for run in self.of(name)]
+                for name in self.samplers
+            ]
         )
 
 
@@ -111,9 +111,9 @@ def _middle(one: ProblemFigures, sampler: str) -> float:
 def _shared(taken: float, base: float, trials: int) -> str:
     if math.isinf(taken):
         return "never"
-    # One that never got there took more than all trials.
+    # One that never got there took more than all trials that it had.
     below = "below " if math.isinf(base) else ""
-    return f"{taken:.0f} ({below}{taken / min(base, trials):.0%})"
+    return f"{taken:.0f} ({below}{taken / (trials if math.isinf(base) else base):.0%})"
 
 
 def _lines(one: ProblemFigures) -> Iterator[str]:

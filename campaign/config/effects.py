@@ -26,7 +26,7 @@ from schedulers.base import Params
 from schedulers.interface import Scheduler
 from search.space import ARMS, PARAMS, Categorical, Problem, Space
 
-OF_SAMPLERS = {"startup_trials": ("tpe", "gp"), "population": ("nsga2",)}
+OF_SAMPLERS = {"startup_trials": ("tpe", "ehvi", "gp"), "population": ("nsga2",)}
 BUILDING = ("builder", "locked", "mirror", "extras")
 """Settings of how an image is built."""
 MOST_COMBINATIONS = 1000  # of searched options of a scheduler that are gone through

@@ -172,9 +172,12 @@ def _dotted(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, 
 class SamplerSettings(Settings):
     """The sampler that chooses the next point."""
 
-    name: Literal["tpe", "nsga2", "random", "gp", "qmc"] = setting(
+    name: Literal["tpe", "ehvi", "nsga2", "random", "gp", "qmc"] = setting(
         "tpe",
-        help="tpe, nsga2, random, qmc (quasi-random), or gp (Gaussian processes, the extra `gp`)",
+        help="tpe, ehvi (a model of each objective, in turn with TPE), nsga2, random, qmc "
+        "(quasi-random), or gp (Gaussian processes, the extra `gp`)",
     )
-    startup_trials: int = setting(6, help="random points before TPE or GP begins to model", ge=1)
+    startup_trials: int = setting(
+        6, help="random points before TPE, EHVI or GP begins to model", ge=1
+    )
     population: int = setting(8, help="population of NSGA-II", ge=2)

@@ -60,7 +60,7 @@ LATE = Space(
 )
 """What decides comes after something that doesn't."""
 OBJECTIVES = {"time": "minimize", "use": "maximize"}
-SAMPLERS = ["tpe", "nsga2", "random", "qmc"]
+SAMPLERS = ["ehvi", "tpe", "nsga2", "random", "qmc"]
 
 
 def study_of(sampler, space, *, distinct=True):

@@ -14,7 +14,7 @@ from search.space import Categorical, Condition, Integer, Real, Space
 from search.study import Study, Suggestion
 
 OBJECTIVES = {"time": "minimize", "use": "maximize"}
-SAMPLERS = ["tpe", "nsga2", "random", "qmc"]
+SAMPLERS = ["ehvi", "tpe", "nsga2", "random", "qmc"]
 NAME = "scheduler.name"
 KIND = "scheduler.arms.one.kind"
 DEPTH = "scheduler.arms.one.depth"

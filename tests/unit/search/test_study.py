@@ -33,7 +33,7 @@ ACROSS = Space(
 )
 OBJECTIVES = {"time": "minimize", "use": "maximize"}
 LIMIT = {"cost": Bound(max=9.0)}
-SAMPLERS = ["tpe", "nsga2", "random", "qmc"]
+SAMPLERS = ["ehvi", "tpe", "nsga2", "random", "qmc"]
 BATCH = 3
 BATCHES = 9
 

@@ -125,7 +125,8 @@ def figures_of(**curves) -> ProblemFigures:
         for seed, own in enumerate(many)
     )
     half = {run.sampler: 0.4 for run in runs}
-    return ProblemFigures("made up", 100, 4, ("awrt_s",), 0.8, half, runs)
+    trials = min(len(run.volumes) for run in runs)
+    return ProblemFigures("made up", 100, 4, ("awrt_s",), 0.8, trials, half, runs)
 
 
 def test_the_table_says_how_much_was_reached_how_soon_and_against_the_first():
@@ -148,6 +149,14 @@ def test_the_summary_has_shares_of_the_first_sampler_and_says_what_never_came():
     never = figures_of(random=[[0.1] * 4] * 3, tpe=[[0.1, 0.8, 0.8, 0.8]] * 3, qmc=[[0.1] * 4] * 3)
     last = as_text([never]).splitlines()[-1]
     assert last.split()[2:] == ["never", "2", "(below", "50%)", "never"]
+
+
+def test_random_search_goes_on_to_its_goal_and_is_judged_after_as_many_trials_as_the_others():
+    found = figures_of(random=[[0.1, 0.1, 0.4, 0.4, 0.8]] * 3, tpe=[[0.1, 0.4, 0.8]] * 3)
+    text = as_text([found])
+    assert "3 seeds of 3 trials" in text
+    assert text.splitlines()[2].split()[:2] == ["random", "50.0%"]
+    assert text.splitlines()[-1].split() == ["made", "up", "5", "3", "(60%)"]
 
 
 def test_trials_are_counted_from_one_and_a_goal_missed_is_infinite():

@@ -313,7 +313,7 @@ def test_a_driver_killed_at_any_event_loses_nothing_and_repeats_nothing(tmp_path
 @settings(max_examples=12, deadline=None)
 @given(
     kills=st.lists(st.integers(1, 8), max_size=5),
-    sampler=st.sampled_from(["tpe", "nsga2", "random", "qmc"]),
+    sampler=st.sampled_from(["ehvi", "tpe", "nsga2", "random", "qmc"]),
     batch=st.integers(1, 4),
     failing=st.dictionaries(
         st.integers(0, 5), st.sampled_from([INVALID, FAILED, STALLED]), max_size=4
