@@ -116,7 +116,8 @@ def scale_cases(scheduler: str, largest: int) -> list[ScaleCase]:
 def measure(cases: Sequence[ScaleCase], rounds: int, against: Path | None = None) -> list[ScaleRow]:
     """Measure the cases, round by round; those beside a checkout `against` ours in turn.
 
-    Growth is measured once, and of this engine alone.
+    Growth is measured once, and of this engine alone. People share no cluster in old
+    checkouts: such a case is measured here alone there.
     """
     rows = {case: ScaleRow(case, [], []) for case in cases}
     here = Path(__file__).parents[2]
@@ -128,10 +129,22 @@ def measure(cases: Sequence[ScaleCase], rounds: int, against: Path | None = None
                     continue
                 request = _request(case, Path(folder))
                 row.ours.append(_sampled(here, request))
-                if against and not grows:
-                    row.theirs.append(_sampled(against, request))
+                if against and not grows and (number == 0 or row.theirs):
+                    row.theirs.extend(_other(against, request, case))
                 _log.info("%s: %s jobs: %.1f s", case.label, case.jobs, row.ours[-1].cpu_s)
     return list(rows.values())
+
+
+def _other(checkout: Path, request: str, case: ScaleCase) -> list[ScaleSample]:
+    """Return what the engine of another checkout takes; nothing where it knows no such cluster."""
+    try:
+        return [_sampled(checkout, request)]
+    except BenchmarkError as error:
+        if not case.shares:
+            raise
+        said = error.details.strip().splitlines()[-1]
+        _log.warning("%s: measured here alone; %s says: %s", case.label, checkout, said)
+        return []
 
 
 def _request(case: ScaleCase, folder: Path) -> str:

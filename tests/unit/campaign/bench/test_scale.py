@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from campaign.bench import scale
 from campaign.bench.scale import (
     GROWTH,
     ScaleCase,
@@ -31,10 +32,23 @@ def test_two_checkouts_take_turns_on_the_same_jobs() -> None:
     assert all(one.cpu_s > 0 and one.peak_mib >= one.before_mib > 0 for one in row.ours)
 
 
-def test_a_checkout_whose_simulation_fails_is_no_result(tmp_path: Path) -> None:
-    package = tmp_path / "campaign"
+def _broken(folder: Path) -> Path:
+    package = folder / "campaign"
     package.mkdir()
     (package / "__init__.py").write_text("raise SystemExit('no engine here')\n")
+    return folder
+
+
+def test_a_checkout_that_knows_no_people_is_left_out_of_their_case_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared = replace(CASE, shares=True)
+    assert scale._other(_broken(tmp_path), scale._request(shared, tmp_path), shared) == []
+    assert "measured here alone" in caplog.text and "no engine here" in caplog.text
+
+
+def test_a_checkout_whose_simulation_fails_is_no_result(tmp_path: Path) -> None:
+    _broken(tmp_path)
     with pytest.raises(BenchmarkError, match="failed") as failed:
         measure([replace(CASE, jobs=3)], 1, against=tmp_path)
     assert "no engine here" in failed.value.details
