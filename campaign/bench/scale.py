@@ -38,6 +38,8 @@ SHARED = (
 """Forty users of eight accounts of unequal shares, whose jobs fair share, age and size rank."""
 GROWTH = (10_000, 100_000, 1_000_000, 10_000_000)
 """How many jobs are simulated to see how the cost grows, as far as is asked for."""
+GROWTH_S = [10.0, 1000.0]
+"""The run times of these jobs, so short that ten million of them are submitted in 136 years."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +48,8 @@ _log = logging.getLogger(__name__)
 class ScaleCase:
     """Jobs of Lublin and Feitelson on nodes of equal slots, under a policy or a scheduler's own.
 
-    With `shares`, people share the cluster, and a whole trial is evaluated.
+    With `shares`, people share the cluster, and a whole trial is evaluated. `grows` is a case of
+    many jobs, of the plainer model: theirs would take longer than a workload may.
     """
 
     policy: str
@@ -55,12 +58,18 @@ class ScaleCase:
     slots: int = 1
     load: float = 0.9
     shares: bool = False
+    grows: bool = False
 
     @property
     def label(self) -> str:
         """The case in words."""
-        shared = ", fair share" if self.shares else ""
-        return f"{self.policy}{shared}, {self.nodes:,} x {self.slots}, load {self.load:g}"
+        kind = ", fair share" if self.shares else ", poisson" if self.grows else ""
+        return f"{self.policy}{kind}, {self.nodes:,} x {self.slots}, load {self.load:g}"
+
+    @property
+    def model(self) -> dict[str, object]:
+        """The settings of the model that its jobs are of."""
+        return {"kind": "poisson", "runtime_s": GROWTH_S} if self.grows else {"kind": "lublin"}
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,11 @@ def scale_cases(scheduler: str, largest: int) -> list[ScaleCase]:
         ScaleCase(scheduler, 20_000, 1000, load=1.0),
         ScaleCase(scheduler, 5_000, 128, slots=8),
         ScaleCase("slurm", 5_000, 256, shares=True),
-        *(ScaleCase("EASY", jobs, 10_000, load=0.8) for jobs in GROWTH if jobs <= largest),
+        *(
+            ScaleCase("EASY", jobs, 10_000, load=0.8, grows=True)
+            for jobs in GROWTH
+            if jobs <= largest
+        ),
     ]
 
 
@@ -124,12 +137,11 @@ def measure(cases: Sequence[ScaleCase], rounds: int, against: Path | None = None
     with TemporaryDirectory() as folder:
         for number in range(rounds):
             for case, row in rows.items():
-                grows = case.policy == "EASY"
-                if grows and number > 0:
+                if case.grows and number > 0:
                     continue
                 request = _request(case, Path(folder))
                 row.ours.append(_sampled(here, request))
-                if against and not grows and (number == 0 or row.theirs):
+                if against and not case.grows and (number == 0 or row.theirs):
                     row.theirs.extend(_other(against, request, case))
                 _log.info("%s: %s jobs: %.1f s", case.label, case.jobs, row.ours[-1].cpu_s)
     return list(rows.values())
@@ -159,7 +171,7 @@ def _request(case: ScaleCase, folder: Path) -> str:
     file = folder / f"{case.jobs}-{case.nodes}-{case.slots}-{case.load}.parquet"
     if not file.exists():
         settings = WorkloadSettings.model_validate(
-            {"kind": "lublin", "jobs": case.jobs, "load": case.load}
+            {**case.model, "jobs": case.jobs, "load": case.load}
         )
         pq.write_table(load(settings, slots=case.nodes * case.slots).table, file)
     asked = {"jobs": str(file), "nodes": case.nodes, "slots": case.slots, "policy": case.policy}
