@@ -1,15 +1,13 @@
 """What the tests of the tree's structure have in common: they parse all of its files."""
 
-import gc
+from collections.abc import Iterator
 
 import pytest
 
+from tests.parsing import undisturbed_parsing
+
 
 @pytest.fixture(autouse=True)
-def _no_collection_while_parsing():
-    # CPython 3.11's ast.parse fails ("AST constructor recursion depth mismatch") where the
-    # collector runs a finalizer of another test's leftovers meanwhile.
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
+def _no_collection_while_parsing() -> Iterator[None]:
+    with undisturbed_parsing():
+        yield

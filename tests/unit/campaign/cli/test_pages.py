@@ -12,6 +12,7 @@ import pytest
 from campaign.config.compose import compose
 from campaign.config.defaults import setting_rows
 from campaign.testbeds.preflight import workload_for
+from tests.parsing import undisturbed_parsing
 
 ROOT = Path(__file__).parents[4]
 PACKAGES = ("campaign", "actors", "schedulers", "search")
@@ -32,12 +33,13 @@ def text_of(node: ast.AST) -> str:
 def literals() -> list[str]:
     """Every text in the sources."""
     files = (file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
-    return [
-        text
-        for file in files
-        for node in ast.walk(ast.parse(file.read_text()))
-        if (text := text_of(node))
-    ]
+    with undisturbed_parsing():
+        return [
+            text
+            for file in files
+            for node in ast.walk(ast.parse(file.read_text()))
+            if (text := text_of(node))
+        ]
 
 
 def quoted_messages() -> list[str]:
