@@ -7,6 +7,7 @@ so that happens at the first use.
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from campaign.schema.settings import Scalar
 from campaign.tracking import tables
 from campaign.tracking.artifacts import ARTIFACT_BYTES, folder_of, keep_files, lacks_files
 from campaign.tracking.campaign_values import points_of, view_state
+from campaign.tracking.drivers import driving, end_abandoned
 from campaign.tracking.run_values import (
     Artifacts,
     digest,
@@ -92,6 +94,10 @@ class Tracker:
         be opened.
         """
         return self._parent
+
+    def driving(self) -> AbstractContextManager[None]:
+        """Return what shows other users of the store, while inside, that the driver lives."""
+        return driving(self._mlruns, self._identity)
 
     def reopen(self) -> None:
         """Mark the campaign's run as running: trials are to follow."""
@@ -223,7 +229,10 @@ class Tracker:
 
     @cached_property
     def _client(self) -> Any:
-        return open_store(self._mlruns)
+        client = open_store(self._mlruns)
+        with locked_store(self._mlruns):
+            end_abandoned(self._mlruns)
+        return client
 
     @cached_property
     def _runs(self) -> TrialRuns:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from campaign.core import log
 from campaign.core.errors import TrackingError
 from campaign.tracking.artifact_reader import ArtifactReader
+from campaign.tracking.drivers import end_abandoned
 from campaign.tracking.gate import TOKEN, Gate
 from campaign.tracking.store import (
     ARTIFACTS,
@@ -140,6 +141,7 @@ def _application(mlruns: Path) -> Any:
             # write the lock file can't change the store either.
             with suppress(OSError):
                 stack.enter_context(locked_store(folder))
+                end_abandoned(folder)
             handlers.initialize_backend_stores(
                 store_uri(mlruns), store_uri(mlruns), str(folder / ARTIFACTS)
             )

@@ -21,6 +21,7 @@ from multiprocessing.context import ForkContext, SpawnContext
 from typing import TYPE_CHECKING, Any, Self
 
 from campaign.core.errors import CampaignError, TrackingError
+from campaign.core.log import PHASE
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.records.history import Asked, History
@@ -116,6 +117,15 @@ class MlflowWorker:
         self._asked = 0
 
     def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._tracker.driving())
+            self._start()
+            self._driving = stack.pop_all()
+        self._queue.put(("sync", (self._history.final(),)))
+        self._thread.start()
+        return self
+
+    def _start(self) -> None:
         self._ours, theirs = START.Pipe()
         self._counts = START.Array("q", 2)
         self._process = START.Process(
@@ -130,11 +140,12 @@ class MlflowWorker:
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         theirs.close()
-        self._queue.put(("sync", (self._history.final(),)))
-        self._thread.start()
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        with self._driving:
+            self._end(kind)
+
+    def _end(self, kind: type[BaseException] | None) -> None:
         if self._thread.is_alive():
             if kind is not None:
                 self._leave_the_rest()
@@ -217,7 +228,7 @@ class MlflowWorker:
             if now - told > TOLD_EVERY_S:
                 told = now
                 left = max(0, self._asked - logged)
-                _log.info("MLflow: %s left to log", _runs(left))
+                _log.info("MLflow: %s left to log", _runs(left), extra={"event": PHASE})
             self._thread.join(POLL_S)
         return True
 

@@ -4,15 +4,17 @@ dies by rule."""
 import json
 import os
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 
 class FakeTracker:
     """Appends a line to `file` for each call; `broken` names the step that fails, `hangs` the one
     that doesn't return, `dies` the one at which its process ends; `takes_s` is what logging a trial
-    takes."""
+    takes; `driven` is True while it is shown that the driver lives."""
 
     takes_s = 0.0
+    driven = False
 
     def __init__(self, file: Path, broken="", hangs="", dies=""):
         self.file = file
@@ -32,6 +34,14 @@ class FakeTracker:
 
     def start(self):
         self._note("start")
+
+    @contextmanager
+    def driving(self):
+        self.driven = True
+        try:
+            yield
+        finally:
+            self.driven = False
 
     def reopen(self):
         self._note("reopen")

@@ -14,6 +14,7 @@ import pytest
 
 from campaign.config.compose import compose
 from campaign.core.errors import CampaignError
+from campaign.core.log import PHASE
 from campaign.core.trials import Evaluation, Replicate
 from campaign.execution import summary
 from campaign.records.history import History
@@ -110,6 +111,12 @@ def test_the_end_logs_what_is_missing_and_closes_the_campaigns_run(follow, track
     ]  # asked about again; it knows what it has
 
 
+def test_it_is_shown_that_the_driver_lives_until_all_is_logged(tracker, results):
+    with MlflowWorker(tracker, results, history_of([]), lambda: 4):
+        assert tracker.driven and not tracker.told("interrupt")
+    assert not tracker.driven and tracker.told("interrupt")
+
+
 @pytest.mark.parametrize("broken", ["start", "sync", "log"])
 def test_a_failure_stops_nothing_and_is_told_at_the_end(follow, tracker, results, broken):
     tracker.broken = broken
@@ -139,7 +146,9 @@ def at_info(caplog):
 
 
 @pytest.mark.usefixtures("at_info")
-def test_a_slow_mlflow_is_waited_for_as_long_as_it_moves(follow, tracker, results, monkeypatch):
+def test_a_slow_mlflow_is_waited_for_as_long_as_it_moves(
+    follow, tracker, results, monkeypatch, caplog
+):
     tracker.takes_s = 0.4
     monkeypatch.setattr(worker, "STALLED_S", 6.0)  # its process takes seconds to start
     monkeypatch.setattr(worker, "TOLD_EVERY_S", 0.5)
@@ -148,6 +157,8 @@ def test_a_slow_mlflow_is_waited_for_as_long_as_it_moves(follow, tracker, result
     said = follow(tracker, results, trials, finish=True)
     assert len(tracker.told("log")) == 20 and tracker.told("finish")
     left = [int(re.match(r"MLflow: (\d+) runs? (?:is|are) left to log", one)[1]) for one in said]
+    # On a terminal the next one replaces it.
+    assert {record.event for record in caplog.records} == {PHASE}
     assert len(left) > 3 and left[0] > left[-1] and left == sorted(left, reverse=True)
 
 
