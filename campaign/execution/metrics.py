@@ -4,7 +4,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from actors.hypervisor.capacity import Resources
 from campaign.config.compose import Composed
 from campaign.core.errors import CampaignError, ConfigError
 from campaign.core.files import user_path
-from campaign.core.phases import Phase
+from campaign.core.phases import TIMED, Phase
 from campaign.core.testbed import Status
 from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.execution.executor import Listener
@@ -56,8 +56,10 @@ class CampaignMetrics(Collector):
         self._clock = clock
         self._lock = threading.Lock()
         self._outcomes = {record.number: str(record.outcome) for record in history.final()}
-        self._attempts: Counter[tuple[str, str]] = Counter()
-        self._phases: dict[str, float] = defaultdict(float)
+        # All from 0: a counter that appears with a value has no rate until it grows once more.
+        hosts = self._capacity
+        self._attempts = Counter({(host, outcome): 0 for host in hosts for outcome in OUTCOMES})
+        self._phases = {phase.value: 0.0 for phase in TIMED}
         self._running: dict[int, str] = {}
         self._speeds: dict[str, float] = {}
         self._judged = clock()
@@ -86,7 +88,7 @@ class CampaignMetrics(Collector):
             self._judged = self._clock()
             self._attempts[record.host, str(record.outcome)] += 1
             for phase, seconds in record.phases.items():
-                self._phases[phase.value] += seconds
+                self._phases[phase.value] = self._phases.get(phase.value, 0.0) + seconds
             virtual_s = record.provenance.virtual_s
             real_s = record.phases.get(Phase.WORKLOAD)
             if virtual_s and real_s:

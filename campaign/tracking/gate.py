@@ -1,6 +1,8 @@
 """The gate before MLflow's interface: who may ask, and what may be asked."""
 
 import asyncio
+import base64
+import hashlib
 import hmac
 import json
 import logging
@@ -8,11 +10,17 @@ import mimetypes
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import parse_qsl, quote
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from campaign.tracking.artifact_reader import ArtifactReader
@@ -55,6 +63,15 @@ POSTS = frozenset(
 """All that is passed on to MLflow, beside its static files and questions of GraphQL.
 
 It is what listing, reading and comparing runs asks for, and none of it changes anything."""
+NOTHING: dict[str, dict[str, Any]] = {
+    f"{_V2}/gateway-proxy": {"endpoints": []},
+    f"{_V2}/users/current": {},
+    f"{_V3}/assistant/config": {"providers": {}, "projects": {}, "remote_access_allowed": False},
+    f"{_V3}/assistant/providers": {"providers": [], "resolved": None, "gateway_vendor_options": {}},
+}
+"""What the gate answers to questions after what isn't served: that there is none of it.
+
+MLflow's pages ask them unasked, and complain in the browser's console of a refusal."""
 QUESTIONS = frozenset(
     {
         "__typename",
@@ -67,6 +84,17 @@ QUESTIONS = frozenset(
 )
 """The fields that a query of GraphQL may ask for at its top. Artifacts are listed by us alone."""
 
+_ENTER = (
+    # Else MLflow's pages begin with an assistant over a third of the table; it isn't served.
+    'localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true"); '
+    'location.replace("/" + location.hash);'
+)
+_ENTRANCE = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>hpc-campaign</title></head>'
+    f"<body><noscript>MLflow's pages need JavaScript.</noscript><script>{_ENTER}</script></body>"
+    "</html>"
+)
+_ENTER_DIGEST = base64.b64encode(hashlib.sha256(_ENTER.encode()).digest()).decode()
 _LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?")
 _LARGEST_QUESTION_BYTES = 1024 * 1024
 _LARGEST_QUESTION_TOKENS = 5000
@@ -117,19 +145,24 @@ class Gate:
             await self._app(scope, response, send)
 
     def _entrance(self, request: Request) -> Response | None:
-        """Return the redirect of who brings the token, None for who brings the cookie."""
+        """Return the way on for who brings the token, None for who brings the cookie.
+
+        The page that goes on to MLflow's leaves no address with the token in the browser's history.
+        """
         path = request.scope["path"]
         given = request.query_params.getlist(TOKEN)
         if request.method == "GET" and path == "/" and given:
             if len(given) == 1 and self._is_token(given[0]):
                 cookie = f"{self.cookie}={self._token.decode()}; Path=/; HttpOnly; SameSite=Strict"
                 headers = {
-                    "Location": "/",
                     "Set-Cookie": cookie,
+                    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; "
+                    f"script-src 'sha256-{_ENTER_DIGEST}'",
+                    "X-Content-Type-Options": "nosniff",
                     "Referrer-Policy": "no-referrer",
                     "Cache-Control": "no-store",
                 }
-                return Response(status_code=303, headers=headers)
+                return HTMLResponse(_ENTRANCE, headers=headers)
         elif any(self._is_token(value) for value in _cookies(request, self.cookie)):
             return None
         raise RefusedRequest(
@@ -147,6 +180,8 @@ class Gate:
             return await asyncio.to_thread(self._file, request)
         if method == "GET" and path == LIST_FILES:
             return await asyncio.to_thread(self._files, request)
+        if method == "GET" and path in NOTHING:
+            return JSONResponse(NOTHING[path], headers={"Cache-Control": "no-store"})
         if method == "POST" and path == GRAPHQL:
             return await _question(request)
         allowed = {"GET": GETS, "POST": POSTS}.get(method, frozenset())

@@ -1,6 +1,7 @@
 """Another user of the machine, with `hpc-campaign ui` running: no command of theirs runs, no file
 is read, and nothing changes."""
 
+import json
 import os
 import subprocess
 import textwrap
@@ -133,4 +134,7 @@ def test_who_has_the_token_reads_files_but_no_link(ui, store):
     assert ui.ask(f"{file}=slurm.conf") == (200, b"ClusterName=x")
     status, body = ui.ask(f"{file}=shadow")
     assert status == 404 and b"root:" not in body
-    assert ui.ask("/ajax-api/3.0/mlflow/assistant/config")[0] == 403
+    assert ui.ask("/ajax-api/3.0/mlflow/assistant/sessions/x/stream")[0] == 403
+    status, body = ui.ask("/ajax-api/3.0/mlflow/assistant/config")
+    assert status == 200 and json.loads(body)["providers"] == {}
+    assert not (ui.log.parent / ".mlflow").exists(), "MLflow's assistant was asked"

@@ -1,6 +1,7 @@
 """Campaigns of real schedulers in virtual time: they end well, and a point has one result."""
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from campaign.core.jobs import JOBS_SCHEMA
 from campaign.core.trials import Replicate
 from campaign.records.dataset import path_of
 from campaign.records.ledger import history_of
+from tests.prometheus import alert_queries, board_queries, free_port, program, prometheus
 from tests.system.conftest import Workplace
 from tests.system.modelled import replayed, workload_file
 
@@ -36,9 +38,25 @@ def place(tmp_path_factory, image_store, bundle):
 
 
 @pytest.fixture(scope="module")
-def alone(place):
+def metrics_port():
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def watch(metrics_port, tmp_path_factory):
+    """A Prometheus that reads the campaign `alone`; None where it isn't installed."""
+    if not shutil.which("prometheus"):
+        yield None
+        return
+    folder = tmp_path_factory.mktemp("prometheus")
+    with prometheus(f"127.0.0.1:{metrics_port}", folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def alone(place, watch, metrics_port):
     """A campaign of two trials; the history of its ledger."""
-    return searched(place, "alone", "search.trials=2")
+    return searched(place, "alone", "search.trials=2", f"output.metrics_port={metrics_port}")
 
 
 @pytest.fixture
@@ -84,6 +102,33 @@ def test_trials_end_well_and_say_that_their_time_was_virtual(place, alone):
         )
         assert facts.virtual_s > 600 and facts.virtual_speed > 1 and facts.start == "golden"
     assert alone.trial(0).provenance.golden_key == alone.trial(1).provenance.golden_key
+
+
+def test_a_real_prometheus_has_data_for_the_whole_board(alone, watch):
+    program("prometheus")
+    found = {title: watch.series(query) for title, query in board_queries()}
+    assert [title for title, series in found.items() if not series] == []
+    assert {labels["outcome"]: values[-1] for labels, values in found["Trials by outcome"]} == {
+        "ok": 2,
+        "invalid": 0,
+        "stalled": 0,
+        "scheduler_failed": 0,
+        "infrastructure_failed": 0,
+    }
+    running = {
+        labels["phase"] for labels, values in found["Running trials by phase"] if max(values) > 0
+    }
+    assert "workload" in running
+    spent = {labels["phase"] for labels, values in found["Where the time goes"] if max(values) > 0}
+    assert {"golden", "workload"} <= spent
+    judged = {labels["outcome"]: values for labels, values in found["Attempts by host"]}
+    assert max(judged["ok"]) > 0 and max(judged["invalid"]) == 0
+    [(host, speeds)] = found["Virtual seconds for each real one"]
+    assert host["host"] == "local" and speeds[-1] > 1
+    [(_, memory)] = found["Memory that clusters may have"]
+    assert memory[-1] > 2**30
+    assert watch.rules() == {name: "ok" for name, _ in alert_queries()}
+    assert [name for name, query in alert_queries() if watch.series(query)] == []
 
 
 def test_trial_0_is_the_baseline_with_the_schedulers_defaults(place, alone):

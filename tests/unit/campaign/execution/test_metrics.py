@@ -1,17 +1,13 @@
 """Metrics: what Prometheus reads of a campaign, that its own tools accept it, and the examples."""
 
-import json
 import re
 import shutil
-import socket
 import subprocess
 import time
 import urllib.parse
 import urllib.request
-from pathlib import Path
 
 import pytest
-import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from campaign.config.compose import compose
@@ -22,9 +18,8 @@ from campaign.core.trials import Evaluation, Trial, TrialRecord
 from campaign.execution.metrics import exported
 from campaign.execution.progress import Progress
 from campaign.records.history import History
-from tests.conftest import CANNOT_RUN_HERE
+from tests.prometheus import ALERTS, EXAMPLES, alert_queries, board_queries, program, prometheus
 
-EXAMPLES = Path(__file__).parents[4] / "docs" / "examples" / "monitoring"
 OBJECTIVES = {"awrt_s": "minimize", "node_hours": "minimize"}
 NAME = re.compile(r"hpc_campaign_\w+")
 
@@ -95,6 +90,7 @@ def test_the_endpoint_says_how_far_the_campaign_is(campaign, caplog):
         ("trials", "stalled", 0),
         ("attempts_total", "h1", "ok", 2),
         ("phase_seconds_total", "workload", 6),
+        ("phase_seconds_total", "golden", 0),
         ("trials_running", "workload", 1),
         ("trials_running", "golden", 0),
         ("front_points", 1),
@@ -146,12 +142,7 @@ def test_nothing_is_listened_to_without_a_setting():
 
 def queries():
     """Every query of the board and of the alerts."""
-    board = json.loads((EXAMPLES / "grafana.json").read_text())
-    for panel in board["panels"]:
-        for target in panel["targets"]:
-            yield target["expr"].replace("$campaign", ".*")
-    for group in yaml.safe_load((EXAMPLES / "alerts.yaml").read_text())["groups"]:
-        yield from (rule["expr"] for rule in group["rules"])
+    return [query for _, query in (*board_queries(), *alert_queries())]
 
 
 def test_board_alerts_and_documents_know_only_metrics_that_there_are(campaign, caplog):
@@ -170,14 +161,6 @@ def test_board_alerts_and_documents_know_only_metrics_that_there_are(campaign, c
     assert named == families
 
 
-def program(name):
-    """Find one of Prometheus' programs."""
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{CANNOT_RUN_HERE}: there is no {name}. apt-get install prometheus brings it.")
-    return found
-
-
 def test_its_own_tool_accepts_metrics_and_alerts(campaign, tmp_path):
     promtool = program("promtool")
     file = tmp_path / "c1.prom"
@@ -185,7 +168,7 @@ def test_its_own_tool_accepts_metrics_and_alerts(campaign, tmp_path):
     text = file.read_bytes()
     for command, given in (
         (["check", "metrics"], text),
-        (["check", "rules", EXAMPLES / "alerts.yaml"], None),
+        (["check", "rules", ALERTS], None),
         (["check", "config", EXAMPLES / "prometheus.yaml"], None),
     ):
         done = subprocess.run([promtool, *command], input=given, capture_output=True, check=False)
@@ -193,11 +176,10 @@ def test_its_own_tool_accepts_metrics_and_alerts(campaign, tmp_path):
 
 
 def test_a_real_prometheus_reads_them_and_answers_every_query(campaign, caplog, tmp_path):
-    prometheus = program("prometheus")
     caplog.set_level("INFO")
     answers, _ = campaign(
         "output.metrics_port=0",
-        ask=lambda: _asked(prometheus, urllib.parse.urlsplit(served(caplog)).netloc, tmp_path),
+        ask=lambda: _asked(urllib.parse.urlsplit(served(caplog)).netloc, tmp_path),
     )
     assert answers["hpc_campaign_trials_settled"] == [["c1", "3"]]
     # A simulation needs no host, and nothing has failed twice or stood still.
@@ -205,43 +187,11 @@ def test_a_real_prometheus_reads_them_and_answers_every_query(campaign, caplog, 
     assert all("host_memory" in one or ">" in one for one in empty), empty
 
 
-def _asked(prometheus, target, folder):
-    """Have a Prometheus read `target` once; return its answers to all queries."""
-    config = yaml.safe_load((EXAMPLES / "prometheus.yaml").read_text())
-    config["global"]["scrape_interval"] = "1s"
-    config["rule_files"] = [str(EXAMPLES / "alerts.yaml")]
-    config["scrape_configs"][0]["static_configs"][0]["targets"] = [target]
-    (folder / "p.yaml").write_text(yaml.safe_dump(config))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [prometheus, f"--config.file={folder}/p.yaml", f"--storage.tsdb.path={folder}/data"]
-    with subprocess.Popen(
-        [*command, f"--web.listen-address={address}"], stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            # It reads several times before rates have values.
-            while _times_read(address) < 3:
-                assert process.poll() is None, "Prometheus has ended"
-                time.sleep(0.3)
-            return {
-                query: _ask(address, query) for query in ("hpc_campaign_trials_settled", *queries())
-            }
-        finally:
-            process.kill()
-
-
-def _times_read(address):
-    try:
-        found = _ask(address, "sum(count_over_time(up[1m]))")
-    except OSError:  # not ready
-        return 0
-    return float(found[0][1]) if found else 0
-
-
-def _ask(address, query):
-    asked = urllib.parse.urlencode({"query": query})
-    answer = json.loads(read(f"http://{address}/api/v1/query?{asked}"))
-    assert answer["status"] == "success", answer
-    return [
-        [one["metric"].get("campaign", ""), one["value"][1]] for one in answer["data"]["result"]
-    ]
+def _asked(target, folder):
+    """Have a Prometheus read `target` a few times; return its answers to all queries."""
+    with prometheus(target, folder) as running:
+        # It reads several times before rates have values.
+        while running.times_read() < 3:
+            time.sleep(0.3)
+        asked = ("hpc_campaign_trials_settled", *queries())
+        return {query: running.values(query) for query in asked}

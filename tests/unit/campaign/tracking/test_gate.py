@@ -1,15 +1,18 @@
 """The gate before MLflow's interface: who may ask, what may be asked, and which files are read."""
 
 import asyncio
+import base64
+import hashlib
 import json
 import os
+import re
 import sqlite3
 import sys
 
 import pytest
 
 from campaign.tracking.artifact_reader import ArtifactReader
-from campaign.tracking.gate import GETS, POSTS, Gate
+from campaign.tracking.gate import GETS, NOTHING, POSTS, Gate
 from campaign.tracking.store import ENVIRONMENT
 
 TOKEN = "t0ken-of-this-start"
@@ -89,8 +92,12 @@ def ask(mlruns, behind):
 
 
 def test_the_printed_address_gives_a_cookie_and_loses_its_token(ask, behind):
-    status, headers, _ = ask("/", query=f"token={TOKEN}", cookie="")
-    assert status == 303 and headers["location"] == "/"
+    status, headers, page = ask("/", query=f"token={TOKEN}", cookie="")
+    assert status == 200 and headers["referrer-policy"] == "no-referrer"
+    (script,) = re.findall(rb"<script>(.+)</script>", page)
+    assert b'location.replace("/" + location.hash)' in script and TOKEN.encode() not in page
+    digest = base64.b64encode(hashlib.sha256(script).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in headers["content-security-policy"]
     name, *flags = headers["set-cookie"].split("; ")
     assert name == COOKIE and {"HttpOnly", "SameSite=Strict"} <= set(flags)
     assert ask("/", cookie=name)[0] == 200
@@ -181,7 +188,7 @@ def test_our_own_pages_may_ask_also_through_a_tunnel(ask):
     own = [("origin", "http://localhost:8080"), ("sec-fetch-site", "same-origin")]
     assert ask("/version", host="localhost:8080", headers=own)[0] == 200
     followed = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")]
-    assert ask("/", query=f"token={TOKEN}", cookie="", headers=followed)[0] == 303
+    assert ask("/", query=f"token={TOKEN}", cookie="", headers=followed)[0] == 200
 
 
 def test_what_reading_needs_is_passed_on(ask, behind):
@@ -206,7 +213,7 @@ def _routes():
 ASSISTANT = "/ajax-api/3.0/mlflow/assistant"
 OTHERS = [
     ("PUT", f"{ASSISTANT}/config"),
-    ("GET", f"{ASSISTANT}/config"),
+    ("GET", f"{ASSISTANT}/providers/claude_code/health"),
     ("POST", f"{ASSISTANT}/message"),
     ("POST", "/gateway/x/mlflow/invocations"),
     ("POST", "/v1/traces"),
@@ -228,10 +235,19 @@ OTHERS = [
 def test_nothing_else_of_mlflow_is_reached(ask, behind):
     read_by_us = {"/get-artifact", LIST, "/static-files/<path:path>"}
     passed = {("GET", path) for path in GETS} | {("POST", path) for path in POSTS}
-    others = {one for one in _routes() if one not in passed and one[1] not in read_by_us}
+    nothing = {("GET", path) for path in NOTHING}
+    others = {one for one in _routes() if one not in passed and one[1] not in read_by_us} - nothing
     assert len(others) > 300
     for method, path in [*sorted(others), *OTHERS]:
         assert ask(path, method, body=b"{}")[0] == 403, (method, path)
+    assert not behind.heard
+
+
+def test_of_what_is_not_served_the_pages_hear_that_there_is_none(ask, behind):
+    for path in NOTHING:
+        status, _, body = ask(path, query="gateway_path=api%2F2.0%2Fendpoints%2F")
+        assert status == 200 and not any(json.loads(body).values())
+        assert ask(path, cookie="")[0] == 401 and ask(path, "POST", body=b"{}")[0] == 403
     assert not behind.heard
 
 
