@@ -1,9 +1,13 @@
 """A headless Chromium for tests, with evidence (screenshot, page source, console) of whatever
 fails."""
 
+import json
 import os
 import shutil
+import subprocess
+import tarfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +22,9 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
 )
+AXE = "axe-core@4.14.1"
+AXE_FILE = "CAMPAIGN_TEST_AXE"
+"""The variable that may name a file axe.min.js; without it, npm fetches it."""
 OPEN = (
     pytest.StashKey()
 )  # the test's browser and where its evidence goes; set before other fixtures may fail
@@ -123,3 +130,49 @@ def _driver(chromium, chromedriver):
     driver = webdriver.Chrome(options=options, service=Service(chromedriver))
     driver.set_page_load_timeout(60)
     return driver
+
+
+def look(browser, width, scheme="light"):
+    """Set the window's width, and what the reader prefers."""
+    metrics = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def requested(browser):
+    """The addresses that the page asked for."""
+    messages = [
+        json.loads(entry["message"])["message"] for entry in browser.driver.get_log("performance")
+    ]
+    return [
+        message["params"]["request"]["url"]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+        and not message["params"]["request"]["url"].startswith("data:")
+    ]
+
+
+def faults(browser, axe):
+    """What axe finds in the page or frame that is shown: the elements that break each rule."""
+    browser.driver.execute_script(axe)
+    found = browser.driver.execute_async_script("axe.run(document).then(arguments[0])")
+    return {one["id"]: [node["html"] for node in one["nodes"]] for one in found["violations"]}
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory):
+    """The text of axe-core, which is no part of the project: a file that is named, or npm's."""
+    named = os.environ.get(AXE_FILE)
+    if named:
+        return Path(named).read_text(encoding="utf-8")
+    if not shutil.which("npm"):
+        pytest.skip(f"needs axe-core: install npm, or let {AXE_FILE} name its axe.min.js")
+    folder = tmp_path_factory.mktemp("axe")
+    command = ["npm", "pack", "--silent", AXE]
+    done = subprocess.run(command, cwd=folder, capture_output=True, timeout=100, check=False)
+    archives = list(folder.glob("*.tgz"))
+    if done.returncode or not archives:
+        pytest.skip(f"npm can't fetch {AXE}; {AXE_FILE} may name its axe.min.js")
+    with tarfile.open(archives[0]) as archive:
+        return archive.extractfile("package/axe.min.js").read().decode()

@@ -3,11 +3,13 @@ compared."""
 
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,8 +17,11 @@ import pytest
 
 from campaign.tracking.mlflow_tracker import Tracker
 from campaign.tracking.run_values import Artifacts
+from campaign.tracking.store import DATABASE
 from campaign.tracking.tracked import TrackedCampaign
 from search.pareto import front
+from tests.browser.conftest import faults, look, requested
+from tests.browser.test_report_page import written
 from tests.samples import HASHES, OBJECTIVES, campaign_samples
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -45,9 +50,17 @@ def mlruns(tmp_path_factory, samples):
         records, lambda record: Artifacts(jobs[record.number], {"slurm.conf": b"ClusterName=x\n"})
     )
     tracker.plot(records)
-    tracker.finish(front(records, OBJECTIVES), ended=records[-1].ended)
+    page, _, _ = written(folder.parent, OBJECTIVES)
+    tracker.finish(front(records, OBJECTIVES), ended=records[-1].ended, artifacts=[page])
+    _run_again(folder)
     # As a user may move it.
     return folder.rename(folder.with_name("moved"))
+
+
+def _run_again(folder):
+    """Leave the campaign's run as a driver does that is killed."""
+    with closing(sqlite3.connect(folder / DATABASE)) as store, store:
+        store.execute("UPDATE runs SET status = 'RUNNING', end_time = NULL WHERE name = 'demo'")
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +215,17 @@ def test_the_token_is_not_in_the_address_for_long(runs_page):
     assert not runs_page.driver.execute_script("return document.cookie")
 
 
+def test_a_campaign_whose_driver_was_killed_is_not_shown_as_running(ui, mlruns, samples):
+    with closing(sqlite3.connect(mlruns / DATABASE)) as store:
+        query = "SELECT status, end_time FROM runs WHERE name = 'demo'"
+        (state,) = store.execute(query).fetchall()
+    assert state == ("KILLED", round(max(one.record.ended for one in samples) * 1000))
+
+
+def test_the_pages_begin_without_an_assistant(runs_page):
+    assert "Welcome to MLflow Assistant" not in runs_page.text
+
+
 def test_the_campaign_is_among_the_experiments(browser, ui):
     browser.open(f"{ui.partition('#')[0]}#/experiments?workflowType=machine_learning")
     links = "[data-testid=experiment-list-item-link]"
@@ -245,9 +269,112 @@ def test_a_trials_artifacts_can_be_read(browser, ui, mlruns):
 
 
 def _run_of_trial_1(mlruns):
+    return _run_of(mlruns, "tags.trial = '1'")
+
+
+def _run_of(mlruns, query):
     from campaign.tracking.store import open_store
 
     client = open_store(mlruns)
     experiment = client.get_experiment_by_name("demo").experiment_id
-    (run,) = client.search_runs([experiment], "tags.trial = '1'")
+    (run,) = client.search_runs([experiment], query)
     return run.info
+
+
+OF_MLFLOW = {
+    "aria-required-children": "the lists of the comparison are grids without rows",
+    "aria-required-parent": "the headings of the table stand outside its rows",
+    "aria-valid-attr-value": "tabs and the search box name elements that aren't there yet",
+    "button-name": "buttons for copying and saving are icons without a name",
+    "color-contrast": "in dark mode, links and the tag of the status are too dark",
+    "empty-table-header": "the groups of columns that have no name are headings all the same",
+    "frame-title": "the frame around an artifact of HTML has no title",
+    "heading-order": "headings of sections are of the fourth level, below none of the third",
+    "label": "what switches between table and charts, and selects of the comparison, have no label",
+    "list": "the side bar's list holds lists without an item around them",
+    "listitem": "the path above a title is of items without a list",
+    "page-has-heading-one": "titles are of the second level",
+    "scrollable-region-focusable": "tables of the comparison scroll by mouse only",
+}
+"""The rules of axe that MLflow's own elements break, with what they are: not ours to mend."""
+
+
+def test_all_pages_are_whole_broad_and_narrow_light_and_dark(browser, ui, mlruns, axe):
+    """No console complains, nobody else is asked, and axe finds nothing in what is ours."""
+    origin = f"http://{urlsplit(ui).netloc}"
+    broken = {}
+    for scheme in ("light", "dark"):
+        _forget(browser, origin)
+        for name, (address, shown) in _pages(ui, mlruns).items():
+            look(browser, WIDTHS[0], scheme)
+            browser.open("about:blank")
+            browser.open(address)
+            shown(browser)
+            _check_own(browser, axe)
+            dark = "return document.body.classList.contains('dark-mode')"
+            assert browser.driver.execute_script(dark) == (scheme == "dark")
+            for width in WIDTHS:
+                look(browser, width, scheme)
+                found = faults(browser, axe)
+                unknown = {rule: found[rule] for rule in found.keys() - OF_MLFLOW.keys()}
+                assert unknown == {}, (name, width, scheme)
+                broken |= found
+                own = browser.driver.execute_script("return document.documentElement.scrollWidth")
+                assert own <= width, (name, scheme)
+            said = [one for one in browser.console() if RESIZED not in one]
+            assert said == [], (name, scheme)
+    asked = [one for one in requested(browser) if not one.startswith(("about:", "blob:"))]
+    assert asked and all(one.startswith(f"{origin}/") for one in asked)
+    assert sorted(broken) == sorted(OF_MLFLOW), "MLflow has mended a rule of the list"
+
+
+WIDTHS = (1400, 700, 390)
+RESIZED = "ResizeObserver loop completed with undelivered notifications"
+"""What Chromium notes when MLflow's layout needs more than one frame for another width."""
+
+
+def _forget(browser, origin):
+    """Have the pages follow what the reader prefers, as when they are opened for the first time."""
+    stored = {"origin": origin, "storageTypes": "local_storage"}
+    browser.driver.execute_cdp_cmd("Storage.clearDataForOrigin", stored)
+
+
+def _pages(ui, mlruns):
+    """The pages that a user looks at, by name: their address, and what waits until one is there."""
+    trial = _run_of_trial_1(mlruns)
+    campaign = _run_of(mlruns, "tags.kind = 'campaign'")
+    base = ui.partition("#")[0]
+    runs = f"{base}#/experiments/{trial.experiment_id}/runs"
+    both = f"runs=[%22{trial.run_id}%22,%22{campaign.run_id}%22]"
+    compared = f"{base}#/compare-runs?{both}&experiments=[%22{trial.experiment_id}%22]"
+    return {
+        "the table": (ui, lambda browser: browser.wait("trials", lambda: _trials(browser))),
+        "a trial": (f"{runs}/{trial.run_id}", _says("bf_interval", "awrt_s")),
+        "the report": (f"{runs}/{campaign.run_id}/artifacts", _show_report),
+        "a comparison": (compared, _says("Comparing 2 Runs", "bf_interval")),
+    }
+
+
+def _says(*words):
+    return lambda browser: browser.wait(words, lambda: all(one in browser.text for one in words))
+
+
+def _show_report(browser):
+    def shown():
+        if not browser.shown("iframe"):
+            # A click that comes before the page listens is lost.
+            names = [one for one in browser.all("span, div, li") if one.text == "report.html"]
+            names[-1].click()
+        return browser.shown("iframe")
+
+    _says("report.html")(browser)
+    browser.wait("the report", shown)
+
+
+def _check_own(browser, axe):
+    """Look at the report inside its frame, where there is one."""
+    for frame in browser.all("iframe"):
+        browser.driver.switch_to.frame(frame)
+        browser.one("#front")
+        assert faults(browser, axe) == {}
+        browser.driver.switch_to.default_content()

@@ -3,13 +3,6 @@
 Nothing complains, nothing is fetched, and no button can fetch anything.
 """
 
-import json
-import os
-import shutil
-import subprocess
-import tarfile
-from pathlib import Path
-
 import pytest
 
 from campaign.report.facts import CampaignFacts
@@ -17,15 +10,13 @@ from campaign.report.page import write
 from campaign.report.result import CampaignResult
 from campaign.report.times import phases_of
 from search.pareto import front
+from tests.browser.conftest import faults, look, requested
 from tests.samples import OBJECTIVES, campaign_samples
 from tests.unit.campaign.report.test_front_quality import finding
 
 pytestmark = pytest.mark.browser
 
 THREE = {**OBJECTIVES, "utilisation": "maximize"}
-AXE = "axe-core@4.14.1"
-AXE_FILE = "CAMPAIGN_TEST_AXE"
-"""The variable that may name a file axe.min.js; without it, npm fetches it."""
 SHOWN = ".chart.broad"
 UNFOLD = "document.querySelectorAll('details').forEach(one => one.open = true)"
 
@@ -167,10 +158,7 @@ def test_axe_finds_nothing(browser, tmp_path, axe):
         look(browser, width, scheme)
         browser.open(page.as_uri())
         browser.driver.execute_script(UNFOLD)
-        browser.driver.execute_script(axe)
-        found = browser.driver.execute_async_script("axe.run(document).then(arguments[0])")
-        faults = [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]]
-        assert faults == [], (width, scheme)
+        assert faults(browser, axe) == {}, (width, scheme)
     assert browser.console() == []
 
 
@@ -182,42 +170,3 @@ def test_the_look_is_that_of_the_reader(browser, tmp_path):
         browser.open(page.as_uri())
         papers.append(browser.one("body").value_of_css_property("background-color"))
     assert papers == ["rgba(255, 255, 255, 1)", "rgba(20, 24, 29, 1)"]
-
-
-def look(browser, width, scheme="light"):
-    """Set the window's width, and what the reader prefers."""
-    metrics = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-
-
-@pytest.fixture(scope="session")
-def axe(tmp_path_factory):
-    """The text of axe-core, which is no part of the project: a file that is named, or npm's."""
-    named = os.environ.get(AXE_FILE)
-    if named:
-        return Path(named).read_text(encoding="utf-8")
-    if not shutil.which("npm"):
-        pytest.skip(f"needs axe-core: install npm, or let {AXE_FILE} name its axe.min.js")
-    folder = tmp_path_factory.mktemp("axe")
-    command = ["npm", "pack", "--silent", AXE]
-    done = subprocess.run(command, cwd=folder, capture_output=True, timeout=100, check=False)
-    archives = list(folder.glob("*.tgz"))
-    if done.returncode or not archives:
-        pytest.skip(f"npm can't fetch {AXE}; {AXE_FILE} may name its axe.min.js")
-    with tarfile.open(archives[0]) as archive:
-        return archive.extractfile("package/axe.min.js").read().decode()
-
-
-def requested(browser):
-    """The addresses that the page asked for."""
-    messages = [
-        json.loads(entry["message"])["message"] for entry in browser.driver.get_log("performance")
-    ]
-    return [
-        message["params"]["request"]["url"]
-        for message in messages
-        if message["method"] == "Network.requestWillBeSent"
-        and not message["params"]["request"]["url"].startswith("data:")
-    ]
