@@ -72,10 +72,11 @@ docs: setup ## the generated pages of docs/
 	$(RUN) -m campaign.cli.docs
 
 # The campaign of `make simulate`, with an MLflow store of its own.
-pictures: setup-test ## the picture of a report in docs/
+pictures: setup-test ## the pictures of report and MLflow in docs/
 	@$(RUN) -m campaign.search --config-name simulate output.results=build/pictures output.mlruns=build/pictures/mlruns
 	@chromium --headless --no-sandbox --hide-scrollbars --force-device-scale-factor=1 --window-size=1100,1080 \
 		--screenshot=docs/pictures/report.png file://$(CURDIR)/build/pictures/simulate/report.html
+	@$(RUN) docs/mlflow_picture.py build/pictures/mlruns docs/pictures/mlflow.png
 
 site: setup ## the documents as web pages, in build/site
 	$(RUN) -m sphinx -q -W --keep-going -b html -d build/site-trees docs build/site
