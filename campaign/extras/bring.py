@@ -35,7 +35,7 @@ def bring(image: str, folder: Path, downloads: Downloads, watch: Watch) -> None:
 
     Each file is listed in SHA256SUMS when it is complete, so an interrupted call is gone on
     with by the next one. Logs a line for each file. Raises ImageError for an image whose files
-    can't be brought, ImageError where a file can't be had, and StorageError.
+    can't be brought and where one can't be had, and StorageError.
     """
     rows = _rows(image)
     with storage_errors(folder):

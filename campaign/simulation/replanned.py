@@ -8,6 +8,7 @@ A reservation may come later than the one before it was, since nothing is kept.
 
 import numpy as np
 
+from campaign.simulation.backfill import moved_up
 from campaign.simulation.compiled import ONE, ZERO, compiled
 from campaign.simulation.event_queue import Times
 from campaign.simulation.future import Rows, copy_step, earliest, reserve, with_room
@@ -72,9 +73,7 @@ def run_replanned(
             reserved += step > 0
             queue[kept] = job
             kept += 1
-        for index in range(looked, last):
-            queue[kept + index - looked] = queue[index]
-        last = kept + last - looked
+        last = moved_up(queue, kept, looked, last)
 
 
 @compiled
